@@ -1,0 +1,93 @@
+"""Cross-domain few-shot learning: tasks, sources, episodes and samplers for every kind of label.
+
+    task    = tx.Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")
+    source  = tx.TensorSource(images, labels, task, groups=patient_ids)
+    sampler = tx.EpisodeSampler(source, ways=(2, None), shots=(1, 10), queries=10, seed=0)
+    episode = tx.Episodes(sampler)[17]
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from torchcross._environment import refuse_published_torchcross
+
+refuse_published_torchcross()
+
+if TYPE_CHECKING:
+    from torchcross.data import (
+        DatasetSource,
+        EpisodeLoader,
+        EpisodePlan,
+        Episodes,
+        EpisodeSampler,
+        ImageFolderSource,
+        MetaDatasetShots,
+        MixedBatches,
+        MixedBatchLoader,
+        PlanFile,
+        TaskSource,
+        TensorSource,
+        load_plans,
+        save_plans,
+    )
+    from torchcross.episode import Batch, Episode
+    from torchcross.interop.huggingface import HuggingFaceSource
+    from torchcross.task import Task
+
+_HOME = {
+    "Batch": "episode",
+    "DatasetSource": "data",
+    "Episode": "episode",
+    "EpisodeLoader": "data",
+    "EpisodePlan": "data",
+    "EpisodeSampler": "data",
+    "Episodes": "data",
+    "HuggingFaceSource": "interop.huggingface",
+    "ImageFolderSource": "data",
+    "MetaDatasetShots": "data",
+    "MixedBatchLoader": "data",
+    "MixedBatches": "data",
+    "PlanFile": "data",
+    "Task": "task",
+    "TaskSource": "data",
+    "TensorSource": "data",
+    "load_plans": "data",
+    "save_plans": "data",
+}
+_ROOMS = ("data", "episode", "errors", "interop", "losses", "metrics", "targets", "task", "testing")
+
+__version__ = "0.1.0.dev0"
+__all__ = [
+    "Batch",
+    "DatasetSource",
+    "Episode",
+    "EpisodeLoader",
+    "EpisodePlan",
+    "EpisodeSampler",
+    "Episodes",
+    "HuggingFaceSource",
+    "ImageFolderSource",
+    "MetaDatasetShots",
+    "MixedBatchLoader",
+    "MixedBatches",
+    "PlanFile",
+    "Task",
+    "TaskSource",
+    "TensorSource",
+    "load_plans",
+    "save_plans",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"torchcross.{_HOME[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"torchcross.{name}")
+    raise AttributeError(f"module 'torchcross' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ROOMS, "__version__"])

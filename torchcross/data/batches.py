@@ -1,0 +1,150 @@
+"""Batches for multi-task training: each from one source, reproducible and addressable by number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchcross.data.mixture import SourceChoice, Weights
+from torchcross.data.plan import Indices, frozen
+from torchcross.data.request import one_of, positive
+from torchcross.data.sampler import as_sources
+from torchcross.data.source import TaskSource
+from torchcross.data.words import Stream, shuffled
+from torchcross.episode import Batch
+from torchcross.errors import SourceError
+from torchcross.task import Task
+
+__all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]
+
+_COUNT_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BatchPlan:
+    """Batch number `index`: which samples of which source."""
+
+    index: int
+    source: str
+    samples: Indices
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BatchPlan):
+            return NotImplemented
+        return (self.index, self.source) == (other.index, other.source) and np.array_equal(self.samples, other.samples)
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.source, self.samples.tobytes()))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LabelledBatch:
+    """One batch of one task, as tensors."""
+
+    batch: Batch
+    task: Task
+    plan: BatchPlan
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> LabelledBatch:
+        return replace(self, batch=self.batch.map(change))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelledBatch:
+        return replace(self, batch=self.batch.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> LabelledBatch:
+        return replace(self, batch=self.batch.pin_memory())
+
+
+class MixedBatches:
+    """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of (seed, b).
+
+    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by `weights`).
+    order="epoch": every source's batches of one pass stand in one shuffled row, which repeats with a new shuffle; this
+        draws a source in proportion to its *remaining* batches, as the published code does.
+    Either way a source's samples come in shuffled passes: none is seen again before all (but for the remainder of an
+    incomplete last batch, different in every pass) have been seen. Samples without a label are left out.
+    """
+
+    def __init__(
+        self,
+        sources: TaskSource | Iterable[TaskSource],
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        order: Literal["independent", "epoch"] = "independent",
+        weights: Weights = "size",
+    ) -> None:
+        self.sources = as_sources(sources)
+        self.batch_size = positive("batch_size", batch_size)
+        self.seed = positive("seed", seed, least=0)
+        one_of("order", order, ("independent", "epoch"))
+        self.order = order
+        self._usable = {source.name: _labelled(source) for source in self.sources}
+        self._per_pass = {name: max(len(usable) // batch_size, 1) for name, usable in self._usable.items()}
+        self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
+        self._shuffle = Stream(self.seed, "passes", batch_size)
+        self._counts_before = [np.zeros(len(self._choice.names), dtype=np.int64)]
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over every source."""
+        return sum(self._per_pass.values())
+
+    def __getitem__(self, index: int) -> BatchPlan:
+        number = positive("index", index, least=0)
+        name, earlier = self._in_epoch(number) if self.order == "epoch" else self._independent(number)
+        turn, place = divmod(earlier, self._per_pass[name])
+        order = _pass_order(self._shuffle, name, turn, len(self._usable[name]))
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        return BatchPlan(number, name, frozen(self._usable[name][chosen]))
+
+    def read(self, plan: BatchPlan) -> LabelledBatch:
+        """The tensors of a plan, in one read."""
+        source = self.source(plan.source)
+        return LabelledBatch(Batch(source.read(plan.samples), source.targets(plan.samples)), source.task, plan)
+
+    def source(self, name: str) -> TaskSource:
+        return next(source for source in self.sources if source.name == name)
+
+    def _independent(self, number: int) -> tuple[str, int]:
+        """The source of a batch, and how many batches it had before. Counts of full blocks are kept, being always the same."""
+        block, inside = divmod(number, _COUNT_BLOCK)
+        while len(self._counts_before) <= block:
+            start = (len(self._counts_before) - 1) * _COUNT_BLOCK
+            counts = np.bincount(self._choice.positions(start, _COUNT_BLOCK), minlength=len(self._choice.names))
+            self._counts_before.append(self._counts_before[-1] + counts)
+        positions = self._choice.positions(block * _COUNT_BLOCK, inside + 1)
+        mine = positions[-1]
+        return self._choice.names[mine], int(self._counts_before[block][mine] + (positions[:-1] == mine).sum())
+
+    def _in_epoch(self, number: int) -> tuple[str, int]:
+        epoch, place = divmod(number, self.batches_per_epoch)
+        names = list(self._per_pass)
+        row = np.repeat(np.arange(len(names)), list(self._per_pass.values()))
+        row = row[shuffled(Stream(self.seed, "epochs", *names), epoch, len(row))]
+        mine = row[place]
+        return names[mine], epoch * self._per_pass[names[mine]] + int((row[:place] == mine).sum())
+
+    def __repr__(self) -> str:
+        return f"MixedBatches({len(self.sources)} sources, batch_size={self.batch_size}, order={self.order!r}, seed={self.seed})"
+
+
+@lru_cache(maxsize=128)
+def _pass_order(stream: Stream, name: str, turn: int, length: int) -> Indices:
+    """The order of one source's samples in one of its passes. Kept for a while: a pass serves many batches."""
+    return frozen(shuffled(stream.named(name), turn, length))
+
+
+def _labelled(source: TaskSource) -> Indices:
+    """Samples with at least one known label."""
+    known = source.labels >= 0
+    found = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
+    if len(found) == 0:
+        raise SourceError(f"source {source.name!r} has no labelled sample; nothing can be learned from it")
+    return frozen(found)

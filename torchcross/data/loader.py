@@ -1,0 +1,173 @@
+"""From plans to tensors. The only place that reads; it never chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
+from torchcross.data.plan import EpisodePlan
+from torchcross.data.request import positive
+from torchcross.data.source import TaskSource
+from torchcross.episode import Batch, Episode
+from torchcross.errors import InputError, ReadError
+
+__all__ = ["EpisodeLoader", "Episodes", "MixedBatchLoader", "PlanSource"]
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class PlanSource(Protocol):
+    """Whatever hands out plans by index: a sampler, or plans loaded from a file."""
+
+    def __getitem__(self, index: int, /) -> EpisodePlan: ...
+    def batch(self, indices: Any, /) -> Sequence[EpisodePlan]: ...
+    def source(self, name: str, /) -> TaskSource: ...
+
+
+class Episodes(Dataset[Episode]):
+    """`Episodes(sampler)[i]` is episode i as tensors: support and query come from one read.
+
+    `transform` maps a batch of images (n, ...) to another; it sees support and query separately.
+    `count` gives a length, for those who iterate it as an ordinary Dataset.
+    """
+
+    def __init__(self, sampler: PlanSource, count: int | None = None, *, transform: Transform | None = None) -> None:
+        self.sampler = sampler
+        self.count = None if count is None else positive("count", count)
+        self.transform = transform
+
+    def __getitem__(self, index: int) -> Episode:
+        if self.count is not None and not 0 <= index < self.count:
+            raise IndexError(f"episode {index} is outside 0..{self.count - 1}")
+        return self.read(self.sampler[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
+        span = range(indices[0], indices[-1] + 1) if len(indices) else range(0)
+        return [self.read(plan) for plan in self.sampler.batch(span if list(span) == list(indices) else indices)]
+
+    def read(self, plan: EpisodePlan) -> Episode:
+        """The episode of any plan over these sources, e.g. one of a shot curve."""
+        source = self.sampler.source(plan.source)
+        try:
+            images = source.read(np.concatenate([plan.support, plan.query]))
+        except ReadError as error:
+            raise ReadError(f"episode {plan.index}: {error}") from error
+        support, query = images.split([len(plan.support), len(plan.query)])
+        episode = Episode(
+            Batch(support, torch.from_numpy(plan.support_labels.copy())),
+            Batch(query, torch.from_numpy(plan.query_labels.copy())),
+            source.task.restrict(plan.classes),
+            plan,
+        )
+        return episode if self.transform is None else episode.map(self.transform)
+
+    def __len__(self) -> int:
+        return self.count if self.count is not None else len(self.sampler)  # type: ignore[arg-type]  # Sized where finite
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[index] for index in range(len(self)))
+
+
+class EpisodeLoader:
+    """Episodes start..stop-1 in order, read ahead by worker processes, divided over ranks.
+
+    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost, whatever the number of workers.
+    To resume, start where you stopped. No global random state is read or moved.
+    """
+
+    def __init__(
+        self,
+        sampler: PlanSource,
+        stop: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        workers: int = 0,
+        chunk: int = 4,
+        transform: Transform | None = None,
+        pin_memory: bool = False,
+        context: str | None = None,
+    ) -> None:
+        positive("start", start, least=0), positive("stop", stop, least=0)
+        positive("ranks", ranks), positive("rank", rank, least=0), positive("workers", workers, least=0), positive("chunk", chunk)
+        if rank >= ranks:
+            raise InputError(f"rank={rank} is not below ranks={ranks}")
+        self.episodes = Episodes(sampler, transform=transform)
+        self.indices = range(start + rank, stop, ranks)
+        self._loader = _chunk_loader(self.episodes, self.indices, chunk, workers, pin_memory, context)
+
+    def __iter__(self) -> Iterator[Episode]:
+        for chunk in self._loader:
+            yield from chunk
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class MixedBatchLoader:
+    """Batches start..stop-1 of `MixedBatches`, read ahead by worker processes and divided over ranks, like episodes."""
+
+    def __init__(
+        self,
+        batches: MixedBatches,
+        stop: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        workers: int = 0,
+        transform: Transform | None = None,
+        pin_memory: bool = False,
+        context: str | None = None,
+    ) -> None:
+        positive("start", start, least=0), positive("stop", stop, least=0)
+        positive("ranks", ranks), positive("rank", rank, least=0), positive("workers", workers, least=0)
+        if rank >= ranks:
+            raise InputError(f"rank={rank} is not below ranks={ranks}")
+        self.indices = range(start + rank, stop, ranks)
+        self._loader = _chunk_loader(_BatchDataset(batches, transform), self.indices, 1, workers, pin_memory, context)
+
+    def __iter__(self) -> Iterator[LabelledBatch]:
+        for chunk in self._loader:
+            yield from chunk
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class _BatchDataset(Dataset[LabelledBatch]):
+    def __init__(self, batches: MixedBatches, transform: Transform | None) -> None:
+        self.batches = batches
+        self.transform = transform
+
+    def __getitem__(self, index: int) -> LabelledBatch:
+        plan: BatchPlan = self.batches[index]
+        batch = self.batches.read(plan)
+        return batch if self.transform is None else batch.map(self.transform)
+
+
+def _chunk_loader(
+    dataset: Dataset[Any], indices: range, chunk: int, workers: int, pin_memory: bool, context: str | None
+) -> DataLoader[Any]:
+    """A DataLoader over lists of consecutive items. It gets a generator of its own, so it leaves the global one alone."""
+    chunks = [list(indices[first : first + chunk]) for first in range(0, len(indices), chunk)]
+    return DataLoader(
+        dataset,
+        batch_sampler=chunks,
+        collate_fn=_as_is,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        multiprocessing_context=context if workers else None,
+        generator=torch.Generator(),
+    )
+
+
+def _as_is(items: list[Any]) -> list[Any]:
+    return items

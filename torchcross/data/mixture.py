@@ -1,0 +1,62 @@
+"""Which source an episode or a batch comes from: as reproducible as a single source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchcross.data.source import TaskSource
+from torchcross.data.words import Stream
+from torchcross.errors import InputError
+
+__all__ = ["SourceChoice", "Weights"]
+
+Weights = Literal["uniform", "size"] | Sequence[float]
+
+
+class SourceChoice:
+    """Draws a source for every index, with exact probabilities: word i below a threshold."""
+
+    def __init__(self, sources: Sequence[TaskSource], weights: Weights, seed: int, purpose: str) -> None:
+        shares = {source.name: share for source, share in zip(sources, _shares(sources, weights), strict=True) if share}
+        self.names = list(shares)
+        reached = list(accumulate(shares.values()))
+        self._ends = np.array([int(end / reached[-1] * 2**64) for end in reached[:-1]], dtype=np.uint64)
+        self._stream = Stream(seed, purpose, *self.names, *map(str, shares.values()))
+
+    def positions(self, start: int, count: int) -> NDArray[np.int64]:
+        """The sources of `count` consecutive indices, as positions."""
+        block, skip = divmod(start, 4)
+        words = self._stream.window(block, skip + count)[skip:]
+        return np.searchsorted(self._ends, words, side="right")
+
+    def position(self, name: str) -> int:
+        """Where a source stands among those that can be drawn; -1 for one of weight zero."""
+        return self.names.index(name) if name in self.names else -1
+
+    def source(self, index: int) -> str:
+        return self.names[int(self.positions(index, 1)[0])]
+
+    def sources(self, indices: range) -> list[str]:
+        return [self.names[position] for position in self.positions(indices.start, len(indices)).tolist()]
+
+
+def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
+    if isinstance(weights, str):
+        if weights not in ("uniform", "size"):
+            raise InputError(f"weights={weights!r} is not 'uniform', 'size' or one weight per source")
+        return [Fraction(len(source)) if weights == "size" else Fraction(1) for source in sources]
+    given = list(weights)
+    if len(given) != len(sources):
+        raise InputError(f"weights has {len(given)} entries for {len(sources)} sources; give one weight per source")
+    for weight, source in zip(given, sources, strict=True):
+        if not np.isfinite(weight) or weight < 0:
+            raise InputError(f"weights gives source {source.name!r} the weight {weight!r}; weights are finite and not negative")
+    if sum(given) <= 0:
+        raise InputError(f"weights={given!r} gives every source the weight 0")
+    return [Fraction(float(weight)) for weight in given]

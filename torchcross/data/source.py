@@ -1,0 +1,216 @@
+"""Task sources: a task with samples. Samplers read `labels` and `groups`; only `images` touches pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from torchcross.data.plan import Indices, frozen
+from torchcross.errors import ReadError, SourceError
+from torchcross.targets._labels import Codes, as_array
+from torchcross.task import Task
+
+__all__ = ["LabelSource", "SourceDataset", "SubsetSource", "TaskSource", "TensorSource"]
+
+_HASH_ROWS = 1 << 20
+
+
+class TaskSource(ABC):
+    """A task with samples. To bring your own storage, subclass, call `super().__init__` and write `images`.
+
+    `labels` are raw labels as the task's target takes them (see `Target.encode`); `groups` say which subject a sample
+    comes from (integers or strings). Both are validated and encoded here, once.
+    """
+
+    def __init__(self, task: Task, labels: Any, *, groups: Any = None, name: str | None = None) -> None:
+        if not isinstance(task, Task):
+            raise SourceError(f"{type(self).__name__} got {task!r} for its task; give a Task(name, target, domain=...)")
+        self.task = task
+        self.name = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
+        self.labels: Codes = frozen(task.target.encode(labels, f"labels of source {self.name!r}"))
+        if len(self.labels) == 0:
+            raise SourceError(f"source {self.name!r} has no samples; give at least one")
+        self.groups: Indices | None = None if groups is None else frozen(_group_codes(groups, len(self.labels), self.name))
+
+    @abstractmethod
+    def images(self, indices: Indices) -> Tensor:
+        """The images at `indices` (1-D, any order, repeats allowed) as one tensor (len(indices), ...), in one read."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: Sequence[int] | Indices) -> Tensor:
+        """`images`, with indices and result checked and every failure named."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        if wanted.ndim != 1 or (len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self))):
+            raise ReadError(f"source {self.name!r} was asked for indices {_some(wanted)}; it has samples 0..{len(self) - 1}")
+        try:
+            images = self.images(wanted)
+        except ReadError:
+            raise
+        except Exception as error:
+            raise ReadError(
+                f"source {self.name!r} could not read the samples {_some(wanted)}: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(images, Tensor) or len(images) != len(wanted):
+            found = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else repr(type(images).__name__)
+            raise ReadError(f"source {self.name!r} returned {found} for {len(wanted)} indices; expected one image for each")
+        return images
+
+    def targets(self, indices: Sequence[int] | Indices) -> Tensor:
+        """Codes at `indices` as an int64 tensor: (n,), or (n, L) for multi-label."""
+        return torch.from_numpy(self.labels[np.asarray(indices, dtype=np.int64)].astype(np.int64))
+
+    def as_dataset(self, transform: Callable[[Tensor], Any] | None = None) -> SourceDataset:
+        """An ordinary torch Dataset of (image, label) pairs."""
+        return SourceDataset(self, transform)
+
+    def subset(self, indices: Sequence[int] | Indices, *, name: str | None = None) -> SubsetSource:
+        """The samples at `indices`, as a source of its own."""
+        return SubsetSource(self, indices, name=name)
+
+    def counts(self) -> dict[str, int]:
+        """Samples per class name (per label: samples that have it)."""
+        if self.labels.ndim == 1:
+            found = np.bincount(self.labels[self.labels >= 0], minlength=self.task.target.num_classes)
+        else:
+            found = (self.labels == 1).sum(axis=0)
+        return dict(zip(self.task.target.classes, found.tolist(), strict=True))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the target's kind, class names and values, and the encoded labels: equal exactly for equal labels."""
+        target = self.task.target
+        digest = hashlib.sha256()
+        head = [target.kind, list(target.classes), list(target.values), list(self.labels.shape)]
+        digest.update(repr(head).encode())
+        for start in range(0, len(self.labels), _HASH_ROWS):
+            digest.update(np.ascontiguousarray(self.labels[start : start + _HASH_ROWS], dtype="<i4").tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        groups = "" if self.groups is None else f", {int(self.groups.max()) + 1} subjects"
+        return f"{type(self).__name__}({self.name!r}, {len(self)} samples{groups}, {self.task.target!r})"
+
+
+class LabelSource(TaskSource):
+    """Labels without images, for planning on a machine that does not hold the pixels."""
+
+    def __init__(self, labels: Any, task: Task, *, groups: Any = None, name: str | None = None) -> None:
+        super().__init__(task, labels, groups=groups, name=name)
+
+    def images(self, indices: Indices) -> Tensor:
+        raise ReadError(f"source {self.name!r} holds labels only; use a source with images to read episodes")
+
+
+class TensorSource(TaskSource):
+    """Images in one array: a tensor, a numpy array or a memory map, (N, C, H, W) or any (N, ...).
+
+    `channels="last"` takes arrays of shape (N, H, W, C) and hands images out with channels first. Values and dtype are
+    handed out as they are.
+    """
+
+    def __init__(
+        self,
+        images: Tensor | NDArray[Any],
+        labels: Any,
+        task: Task,
+        *,
+        groups: Any = None,
+        name: str | None = None,
+        channels: Literal["first", "last"] = "first",
+    ) -> None:
+        super().__init__(task, labels, groups=groups, name=name)
+        if not hasattr(images, "shape") or not hasattr(images, "dtype"):
+            raise SourceError(f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or an array")
+        if len(images.shape) == 0 or len(images) != len(self):
+            found = len(images) if len(images.shape) else "a scalar"
+            raise SourceError(f"source {self.name!r} has {found} images and {len(self)} labels; give one label per image")
+        if channels not in ("first", "last") or (channels == "last" and len(images.shape) != 4):
+            raise SourceError(
+                f"source {self.name!r} got channels={channels!r} with images of shape {tuple(images.shape)}; "
+                "channels is 'first', or 'last' for images of shape (N, H, W, C)"
+            )
+        self._images = images
+        self._channels_last = channels == "last"
+
+    def images(self, indices: Indices) -> Tensor:
+        if isinstance(self._images, Tensor):
+            found = self._images[torch.from_numpy(indices).to(self._images.device)]
+        else:
+            found = torch.from_numpy(np.ascontiguousarray(self._images[indices]))
+        return found.movedim(-1, 1).contiguous() if self._channels_last else found
+
+
+class SubsetSource(TaskSource):
+    """Some samples of another source, e.g. its training split."""
+
+    def __init__(self, source: TaskSource, indices: Sequence[int] | Indices, *, name: str | None = None) -> None:
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len(chosen) == 0:
+            raise SourceError(f"a subset of {source.name!r} got indices {_some(chosen)}; give a non-empty list of integers")
+        if chosen.min() < 0 or chosen.max() >= len(source) or len(np.unique(chosen)) < len(chosen):
+            raise SourceError(
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give distinct integers in 0..{len(source) - 1}"
+            )
+        self.source = source
+        self.indices = frozen(chosen.astype(np.int64))
+        self.task = source.task
+        self.name = name or f"{source.name}[{len(chosen)} of {len(source)}]"
+        self.labels = frozen(source.labels[self.indices])
+        self.groups = None if source.groups is None else frozen(_group_codes(source.groups[self.indices], len(chosen), self.name))
+
+    def images(self, indices: Indices) -> Tensor:
+        return self.source.images(self.indices[indices])
+
+
+class SourceDataset(Dataset[tuple[Any, Tensor]]):
+    """A task source as an ordinary torch Dataset. Batches are read in one go where the DataLoader allows it."""
+
+    def __init__(self, source: TaskSource, transform: Callable[[Tensor], Any] | None = None) -> None:
+        self.source = source
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
+        return self.__getitems__([range(len(self))[index]])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Any, Tensor]]:
+        images, labels = self.source.read(indices), self.source.targets(indices)
+        changed = list(images) if self.transform is None else [self.transform(image) for image in images]
+        return list(zip(changed, labels, strict=True))
+
+
+def _group_codes(groups: Any, length: int, name: str) -> Indices:
+    """Subjects as integers 0..S-1."""
+    array = as_array(groups, f"groups of source {name!r}")
+    if array.shape != (length,):
+        raise SourceError(f"source {name!r} has {length} samples and groups of shape {array.shape}; give one subject per sample")
+    if array.dtype.kind not in "biufUSO":
+        raise SourceError(f"source {name!r} got groups of dtype {array.dtype}; give integers or strings")
+    if array.dtype.kind == "O":
+        unknown = np.array([item is None or item != item for item in array.tolist()])
+        array = array.astype(str)
+    else:
+        unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(length, dtype=bool)
+    if unknown.any():
+        raise SourceError(
+            f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index {int(np.argmax(unknown))}; "
+            "give every sample a subject (a sample of unknown origin can be a subject of its own)"
+        )
+    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+
+
+def _some(indices: NDArray[Any]) -> str:
+    text = np.array2string(np.asarray(indices), threshold=8, edgeitems=4, separator=", ")
+    return re.sub(r"\s+", " ", text)

@@ -1,0 +1,144 @@
+"""Randomness as an explicit argument: raw words of a counter-based generator, and our own integers and shuffles on top.
+
+Philox-4x64-10 (Salmon et al. 2011) turns (key, counter) into four 64-bit words. numpy promises that bit stream for ever,
+but not what its `Generator` methods make of it, so bounded integers and shuffles are defined here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Stream", "Words", "below", "below_array", "distinct", "distinct_rows", "shuffled"]
+
+_BLOCK = 4
+_CHUNK = 128
+_WINDOW_LANE, _ATTEMPT_LANE, _SEQUENCE_LANE = 0, 1, 2
+_SHIFT, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_PRIVATE = threading.local()
+
+
+class Stream:
+    """A named, seeded family of random words. Equal names and seeds give equal words on every machine, for ever."""
+
+    __slots__ = ("_key", "_name")
+
+    def __init__(self, seed: int, *name: object) -> None:
+        self._name = (seed, *name)
+        text = json.dumps(self._name, separators=(",", ":"))
+        digest = hashlib.blake2b(text.encode(), digest_size=16, person=b"torchcross-words").digest()
+        self._key = (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"))
+
+    def named(self, *more: object) -> Stream:
+        """A family of its own, named after this one."""
+        return Stream(*self._name, *more)  # type: ignore[arg-type]  # the first part of a name is its seed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def window(self, start: int, count: int) -> NDArray[np.uint64]:
+        """`count` words from block `start` (four words a block) of one endless row of words."""
+        return _philox(self._key, (start & (2**64 - 1), start >> 64, 0, _WINDOW_LANE), count)
+
+    def sequence(self, index: int, count: int) -> NDArray[np.uint64]:
+        """The first `count` words that belong to `index`, for use in bulk."""
+        return _philox(self._key, (0, index, 0, _SEQUENCE_LANE), count)
+
+    def words(self, index: int, attempt: int = 0) -> Words:
+        """An endless supply of words that belongs to (index, attempt) alone."""
+        return Words(self._key, index, attempt)
+
+
+class Words:
+    """The words of one (index, attempt), taken one after the other or in bulk."""
+
+    __slots__ = ("_block", "_buffer", "_counter", "_key")
+
+    def __init__(self, key: tuple[int, int], index: int, attempt: int) -> None:
+        self._key = key
+        self._counter = (index, attempt)
+        self._block = 0
+        self._buffer: list[int] = []
+
+    def bulk(self, count: int) -> NDArray[np.uint64]:
+        """The next `count` words at once, from a fresh block on."""
+        words = _philox(self._key, (self._block, *self._counter, _ATTEMPT_LANE), count)
+        self._block += -(-count // _BLOCK)
+        return words
+
+    def take(self) -> int:
+        """The next word."""
+        if not self._buffer:
+            self._buffer = self.bulk(_CHUNK)[::-1].tolist()
+        return self._buffer.pop()
+
+    def below(self, bound: int) -> int:
+        """The next word as an integer in [0, bound)."""
+        return (self.take() * bound) >> 64
+
+
+def _philox(key: tuple[int, int], counter: tuple[int, int, int, int], count: int) -> NDArray[np.uint64]:
+    """Raw words from a generator that this thread keeps; the whole state is set before every use."""
+    generator = getattr(_PRIVATE, "generator", None)
+    if generator is None:
+        generator = _PRIVATE.generator = np.random.Philox(key=0)
+        _PRIVATE.state = generator.state
+        _PRIVATE.state["buffer_pos"] = _BLOCK
+    state = _PRIVATE.state
+    state["state"]["key"] = key
+    state["state"]["counter"] = counter
+    generator.state = state
+    return generator.random_raw(count)  # type: ignore[no-any-return]  # an array, because a count is given
+
+
+def below(word: int, bound: int) -> int:
+    """A word as an integer in [0, bound): the high half of word x bound. No value is off its due by more than 2^-64."""
+    return (word * bound) >> 64
+
+
+def below_array(words: NDArray[np.uint64], bounds: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """`below`, elementwise, for bounds under 2^32."""
+    high = (words >> _SHIFT) * bounds
+    high += ((words & _LOW) * bounds) >> _SHIFT
+    high >>= _SHIFT
+    return high.view(np.int64)
+
+
+def distinct(words: Sequence[int], population: int) -> list[int]:
+    """One number per word, all different, in [0, population): the first steps of a Fisher-Yates shuffle."""
+    picks = [step + ((word * (population - step)) >> 64) for step, word in enumerate(words)]
+    return picks if len(set(picks)) == len(picks) else _follow_swaps(picks)
+
+
+def _follow_swaps(picks: list[int]) -> list[int]:
+    """What stands at each picked place, where earlier swaps have moved things. Only a place picked twice has moved."""
+    moved: dict[int, int] = {}
+    found = []
+    for step, pick in enumerate(picks):
+        found.append(moved.get(pick, pick))
+        moved[pick] = moved.get(step, step)
+    return found
+
+
+def distinct_rows(words: NDArray[np.uint64], populations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`distinct` for every row of words, each row with a population of its own."""
+    rows, count = words.shape
+    steps = np.arange(count)
+    picks = below_array(words, (populations[:, None] - steps).astype(np.uint64)) + steps
+    in_order = np.sort(picks, axis=1)
+    for row in np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1)):
+        picks[row] = _follow_swaps(picks[row].tolist())
+    return picks
+
+
+def shuffled(stream: Stream, index: int, length: int) -> NDArray[np.int64]:
+    """A permutation of range(length) that belongs to `index`: how a stable sort orders `length` random words."""
+    return np.argsort(stream.sequence(index, length), kind="stable")

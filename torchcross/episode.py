@@ -1,0 +1,78 @@
+"""What an algorithm sees: a support set to learn from and a query set to be judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from torchcross.errors import InputError
+from torchcross.task import Task
+
+if TYPE_CHECKING:
+    from torchcross.data.plan import EpisodePlan
+
+__all__ = ["Batch", "Episode"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """Images `x` (N, ...) and their labels `y`: (N,) class codes, or (N, L) for multi-label; -1 where missing."""
+
+    x: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise InputError(f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per image")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with other images."""
+        return replace(self, x=change(self.x))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        return Batch(self.x.to(device, non_blocking=non_blocking), self.y.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        return Batch(self.x.pin_memory(), self.y.pin_memory())
+
+    def __repr__(self) -> str:
+        return f"Batch(x={_shape(self.x)}, y={_shape(self.y)})"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Episode:
+    """A support and a query of one task. `task` has only the episode's classes, and `y` counts within them; `plan` says
+    which samples of which source these are."""
+
+    support: Batch
+    query: Batch
+    task: Task
+    plan: EpisodePlan | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Episode:
+        """The same episode with `change` applied to support and query images, each as one batch."""
+        return replace(self, support=self.support.map(change), query=self.query.map(change))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Episode:
+        return replace(
+            self,
+            support=self.support.to(device, non_blocking=non_blocking),
+            query=self.query.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> Episode:
+        return replace(self, support=self.support.pin_memory(), query=self.query.pin_memory())
+
+    def __repr__(self) -> str:
+        return f"Episode({self.task.name!r}, classes={list(self.task.classes)}, support={self.support}, query={self.query})"
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -1,0 +1,83 @@
+"""Every exception and warning this library raises, on one page.
+
+    TorchcrossError
+     ├── InputError (ValueError)          an argument is not what it must be
+     │    ├── TargetError                 a target's classes, grades or options
+     │    ├── LabelError                  a label array against its target
+     │    └── SourceError                 a task source: images, labels, groups, folder
+     ├── InfeasibleError (ValueError)     episodes that the data cannot give
+     ├── PlanFileError (ValueError)       a file of plans that cannot be used
+     ├── ReadError (RuntimeError)         samples that cannot be read
+     ├── MissingExtraError (ImportError)  an optional dependency is not installed
+     └── EnvironmentClashError (ImportError)
+
+    TorchcrossWarning (UserWarning)
+     └── SubjectLeakWarning               subjects may stand in both support and query
+
+Every exception is built from one message, so it survives the trip out of a worker process unchanged.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EnvironmentClashError",
+    "InfeasibleError",
+    "InputError",
+    "LabelError",
+    "MissingExtraError",
+    "PlanFileError",
+    "ReadError",
+    "SourceError",
+    "SubjectLeakWarning",
+    "TargetError",
+    "TorchcrossError",
+    "TorchcrossWarning",
+]
+
+
+class TorchcrossError(Exception):
+    """The root of all errors raised by this library."""
+
+
+class InputError(TorchcrossError, ValueError):
+    """An argument is not what it must be."""
+
+
+class TargetError(InputError):
+    """The description of a target (classes, grades, loss, options) is inconsistent."""
+
+
+class LabelError(InputError):
+    """A label array does not fit its target."""
+
+
+class SourceError(InputError):
+    """A task source's parts (images, labels, groups, folder) do not fit together."""
+
+
+class InfeasibleError(TorchcrossError, ValueError):
+    """The data cannot give the episodes asked for."""
+
+
+class PlanFileError(TorchcrossError, ValueError):
+    """A file of plans is damaged, from a later version, or belongs to other labels."""
+
+
+class ReadError(TorchcrossError, RuntimeError):
+    """Samples could not be read."""
+
+
+class MissingExtraError(TorchcrossError, ImportError):
+    """An optional dependency is needed here and not installed."""
+
+
+class EnvironmentClashError(TorchcrossError, ImportError):
+    """Another distribution that owns the same package name shares the environment."""
+
+
+class TorchcrossWarning(UserWarning):
+    """The root of all warnings of this library."""
+
+
+class SubjectLeakWarning(TorchcrossWarning):
+    """Subjects may stand in both the support and the query of an episode."""

@@ -1,0 +1,27 @@
+"""Target types: the only place that knows binary, multi-class, multi-label and ordinal apart."""
+
+from __future__ import annotations
+
+from torchcross.losses import MISSING
+from torchcross.targets.base import Objective, Prediction, Target
+from torchcross.targets.binary import Binary
+from torchcross.targets.head import HeadLayout
+from torchcross.targets.multiclass import MultiClass
+from torchcross.targets.multilabel import MultiLabel
+from torchcross.targets.ordinal import Ordinal
+from torchcross.targets.strata import Cover, Partition, Strata
+
+__all__ = [
+    "MISSING",
+    "Binary",
+    "Cover",
+    "HeadLayout",
+    "MultiClass",
+    "MultiLabel",
+    "Objective",
+    "Ordinal",
+    "Partition",
+    "Prediction",
+    "Strata",
+    "Target",
+]

@@ -1,0 +1,39 @@
+"""What a linear head for a target looks like: how many weights and biases, and how they make logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["HeadLayout"]
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """Shapes of a head's parameters: `weight` is (weight_rows, D), `bias` is (biases,), logits are (N, outputs).
+
+    - ``linear``: one row and one bias per output.
+    - ``shared``: one row for all outputs, one bias each (CORAL's rank-consistent head).
+    - ``thresholds``: output 0 is the row's score, the biases are handed on as the remaining outputs (cumulative link).
+    """
+
+    kind: Literal["linear", "shared", "thresholds"]
+    outputs: int
+
+    @property
+    def weight_rows(self) -> int:
+        return self.outputs if self.kind == "linear" else 1
+
+    @property
+    def biases(self) -> int:
+        return self.outputs - 1 if self.kind == "thresholds" else self.outputs
+
+    def logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """(N, D) features -> (N, outputs) logits."""
+        scores = features @ weight.mT
+        if self.kind == "thresholds":
+            return torch.cat([scores, bias.expand(*scores.shape[:-1], self.biases)], dim=-1)
+        return scores + bias

@@ -1,0 +1,66 @@
+"""Several exclusive classes without an order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor
+
+from torchcross import losses, metrics
+from torchcross.targets._labels import normalise_classes
+from torchcross.targets._partition import SingleLabelTarget
+from torchcross.targets.base import Objective
+from torchcross.targets.head import HeadLayout
+
+__all__ = ["MultiClass"]
+
+
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class MultiClass(SingleLabelTarget):
+    """`MultiClass(["disc", "square", "star"])`, or a mapping from label value to name."""
+
+    kind = "multiclass"
+    default_loss = "cross_entropy"
+    objectives = {
+        "cross_entropy": Objective(
+            loss=lambda logits, labels, target, **given: losses.cross_entropy(logits, labels, **given),
+            layout=lambda classes: HeadLayout("linear", classes),
+            probabilities=losses.softmax,
+            decisions=lambda logits: logits.argmax(dim=-1),
+            from_scores=lambda scores: scores,
+            options=frozenset({"class_weights", "smoothing"}),
+        )
+    }
+    metrics = {
+        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes),
+        "average_precision": lambda target, p, y: metrics.average_precision(p.probabilities, y, target.classes),
+        "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
+        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
+        "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
+    }
+    default_metrics = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1")
+
+    def __init__(
+        self,
+        classes: Sequence[str] | Mapping[int, str],
+        *,
+        missing: object = (),
+        loss: str | None = None,
+        **loss_options: Any,
+    ) -> None:
+        names, values = normalise_classes("MultiClass", classes, fewest=2)
+        self._set(names, values, missing, loss, loss_options)
+
+    @property
+    def ways(self) -> tuple[int, int]:
+        return 2, self.num_classes
+
+    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
+        return type(self)({self.values[p]: self.classes[p] for p in positions}, missing=self.missing, loss=loss, **options)
+
+    def regression_codes(self) -> Tensor:
+        return torch.eye(self.num_classes)

@@ -1,0 +1,104 @@
+"""Several yes/no answers per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchcross import losses, metrics
+from torchcross.errors import LabelError
+from torchcross.targets._labels import Codes, encode_multi, normalise_classes
+from torchcross.targets.base import Objective, Target
+from torchcross.targets.head import HeadLayout
+from torchcross.targets.strata import Cover
+
+__all__ = ["MultiLabel"]
+
+
+def _objective(loss: Any, *options: str) -> Objective:
+    return Objective(
+        loss=lambda logits, labels, target, **given: loss(logits, labels, **given),
+        layout=lambda labels: HeadLayout("linear", labels),
+        probabilities=torch.sigmoid,
+        decisions=lambda logits: (logits > 0).long(),
+        from_scores=lambda scores: scores,
+        options=frozenset(options),
+    )
+
+
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class MultiLabel(Target):
+    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones of shape (N, L). `classes` are the label names."""
+
+    kind = "multilabel"
+    default_loss = "binary_cross_entropy"
+    objectives = {
+        "binary_cross_entropy": _objective(losses.multilabel_binary_cross_entropy, "class_weights", "smoothing"),
+        "focal": _objective(losses.multilabel_focal, "gamma", "alpha"),
+    }
+    metrics = {
+        "auroc": lambda target, p, y: metrics.multilabel_auroc(p.probabilities, y, target.classes),
+        "average_precision": lambda target, p, y: metrics.multilabel_average_precision(p.probabilities, y, target.classes),
+        "accuracy": lambda target, p, y: metrics.multilabel_accuracy(p.decisions, y, target.classes),
+        "balanced_accuracy": lambda target, p, y: metrics.multilabel_balanced_accuracy(p.decisions, y, target.classes),
+        "f1": lambda target, p, y: metrics.multilabel_f1(p.decisions, y, target.classes),
+        "exact_match": lambda target, p, y: metrics.exact_match(p.decisions, y),
+    }
+    default_metrics = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1")
+
+    def __init__(
+        self, classes: Sequence[str], *, missing: object = (), loss: str | None = None, **loss_options: Any
+    ) -> None:
+        names, _ = normalise_classes("MultiLabel", classes, fewest=1)
+        self._set(names, (0, 1), missing, loss, loss_options)
+
+    def encode(self, labels: Any, what: str = "labels") -> Codes:
+        return encode_multi(labels, "MultiLabel", self.classes, self.missing, what)
+
+    def strata(self, codes: Codes) -> Cover:
+        return Cover(codes)
+
+    def _example_labels(self) -> Tensor:
+        return torch.zeros(1, self.num_classes, dtype=torch.int64)
+
+    @property
+    def ways(self) -> tuple[int, int]:
+        return 1, self.num_classes
+
+    def relabel(self, codes: Codes, classes: Sequence[int]) -> NDArray[np.int64]:
+        return codes[:, np.asarray(classes)].astype(np.int64)
+
+    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
+        return type(self)([self.classes[p] for p in positions], missing=self.missing, loss=loss, **options)
+
+    @property
+    def num_prototypes(self) -> int:
+        return 2 * self.num_classes
+
+    def prototype_strata(self, labels: Tensor) -> Tensor:
+        """For every label the samples without it (first L columns), then the samples with it (last L columns)."""
+        return torch.cat([labels == 0, labels == 1], dim=-1).to(torch.get_default_dtype())
+
+    def prototype_logits(self, scores: Tensor) -> Tensor:
+        absent, present = scores.chunk(2, dim=-1)
+        return self.objective.from_scores(present - absent)
+
+    def regression_targets(self, labels: Tensor) -> Tensor:
+        """+1 with the label, -1 without, 0 where unknown."""
+        return ((labels == 1).to(torch.get_default_dtype())) - ((labels == 0).to(torch.get_default_dtype()))
+
+    def regression_logits(self, outputs: Tensor) -> Tensor:
+        return self.objective.from_scores(2 * outputs)
+
+    def decode(self, codes: Tensor | Codes) -> NDArray[np.int64]:
+        array = np.asarray(codes)
+        if array.ndim != 2 or array.shape[1] != self.num_classes:
+            raise LabelError(f"codes have shape {array.shape}; {self!r} decodes (N, {self.num_classes})")
+        return super().decode(array)

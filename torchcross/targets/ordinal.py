@@ -1,0 +1,148 @@
+"""Ordered grades, with real and possibly unequal gaps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor
+
+from torchcross import losses, metrics
+from torchcross.errors import TargetError
+from torchcross.targets._labels import normalise_classes, normalise_values
+from torchcross.targets._partition import SingleLabelTarget
+from torchcross.targets.base import Objective
+from torchcross.targets.head import HeadLayout
+
+__all__ = ["Ordinal"]
+
+
+def _gaps(target: Any) -> tuple[int, ...]:
+    return tuple(b - a for a, b in zip(target.grades[:-1], target.grades[1:], strict=True))
+
+
+def _cumulative_logits(scores: Tensor) -> Tensor:
+    """(N, K) scores -> (N, K-1) logits of P(y >= k) under their softmax."""
+    above = scores.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    below = scores.logcumsumexp(-1)[..., :-1]
+    return above - below
+
+
+def _conditional_logits(scores: Tensor) -> Tensor:
+    """(N, K) scores -> (N, K-1) logits of P(y >= k | y >= k-1) under their softmax."""
+    above = scores.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    return above - scores[..., :-1]
+
+
+def _threshold_logits(scores: Tensor) -> Tensor:
+    """(N, K) scores -> (N, K) cumulative-link outputs: f = 0 and thresholds with P(y <= k) = s(theta_k) of their softmax."""
+    thresholds = -_cumulative_logits(scores)
+    gaps = (thresholds[..., 1:] - thresholds[..., :-1]).clamp(min=1e-6)
+    raw_gaps = gaps + torch.log(-torch.expm1(-gaps))
+    return torch.cat([torch.zeros_like(scores[..., :1]), thresholds[..., :1], raw_gaps], dim=-1)
+
+
+def _rank_scores(loss: Callable[..., Tensor], *options: str) -> Objective:
+    """One output per rank, read through a softmax."""
+    return Objective(
+        loss=loss,
+        layout=lambda ranks: HeadLayout("linear", ranks),
+        probabilities=losses.softmax,
+        decisions=lambda logits: logits.argmax(dim=-1),
+        from_scores=lambda scores: scores,
+        options=frozenset(options),
+    )
+
+
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class Ordinal(SingleLabelTarget):
+    """Grades in ascending order: `Ordinal(["none", "mild", "severe"])`, or with real gaps between the grades,
+    `Ordinal(["none", "some", "much"], grades=[0, 1, 4])` or `Ordinal({0: "none", 1: "some", 4: "much"})`.
+
+    Codes are ranks 0..K-1; raw labels and `decode` speak of grades.
+    """
+
+    kind = "ordinal"
+    default_loss = "cross_entropy"
+    objectives = {
+        "cross_entropy": _rank_scores(
+            lambda logits, labels, target, **given: losses.cross_entropy(logits, labels, **given), "class_weights", "smoothing"
+        ),
+        "coral": Objective(
+            loss=lambda logits, labels, target: losses.coral(logits, labels),
+            layout=lambda ranks: HeadLayout("shared", ranks - 1),
+            probabilities=losses.coral_probabilities,
+            decisions=losses.coral_decision,
+            from_scores=_cumulative_logits,
+        ),
+        "corn": Objective(
+            loss=lambda logits, labels, target: losses.corn(logits, labels),
+            layout=lambda ranks: HeadLayout("linear", ranks - 1),
+            probabilities=losses.corn_probabilities,
+            decisions=losses.corn_decision,
+            from_scores=_conditional_logits,
+        ),
+        "cumulative_link": Objective(
+            loss=lambda logits, labels, target: losses.cumulative_link(logits, labels),
+            layout=lambda ranks: HeadLayout("thresholds", ranks),
+            probabilities=losses.cumulative_link_probabilities,
+            decisions=lambda logits: losses.cumulative_link_probabilities(logits).argmax(dim=-1),
+            from_scores=_threshold_logits,
+        ),
+        "earth_movers": _rank_scores(lambda logits, labels, target: losses.earth_movers(logits, labels, gaps=_gaps(target))),
+        "soft_labels": _rank_scores(
+            lambda logits, labels, target, **given: losses.soft_labels(logits, labels, grades=target.grades, **given), "tau"
+        ),
+    }
+    metrics = {
+        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes),
+        "average_precision": lambda target, p, y: metrics.average_precision(p.probabilities, y, target.classes),
+        "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
+        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
+        "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
+        "qwk": lambda target, p, y: metrics.quadratic_weighted_kappa(p.decisions, y, target.num_classes),
+        "mae": lambda target, p, y: metrics.mean_absolute_error(p.decisions, y, target.values),
+    }
+    default_metrics = ("auroc", "accuracy", "balanced_accuracy", "qwk", "mae")
+
+    def __init__(
+        self,
+        classes: Sequence[str] | Mapping[int, str],
+        grades: Sequence[int] | None = None,
+        *,
+        missing: object = (),
+        loss: str | None = None,
+        **loss_options: Any,
+    ) -> None:
+        names, values = normalise_classes("Ordinal", classes, fewest=2)
+        if grades is not None:
+            if isinstance(classes, Mapping):
+                raise TargetError("Ordinal got grades twice, as keys of the mapping and as grades=; give them once")
+            values = normalise_values("Ordinal", grades)
+        if len(values) != len(names):
+            raise TargetError(f"Ordinal got {len(values)} grades for {len(names)} class names; give one grade per name")
+        if list(values) != sorted(values):
+            raise TargetError(f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending order")
+        self._set(names, values, missing, loss, loss_options)
+
+    @property
+    def grades(self) -> tuple[int, ...]:
+        """The raw label value of each rank, ascending."""
+        return self.values
+
+    @property
+    def ways(self) -> tuple[int, int]:
+        return 2, self.num_classes
+
+    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
+        return type(self)({self.values[p]: self.classes[p] for p in positions}, missing=self.missing, loss=loss, **options)
+
+    def regression_codes(self) -> Tensor:
+        """Rank j is the code word of +1 for every step up to it, -1 for every step beyond it."""
+        ranks = torch.arange(self.num_classes)
+        steps = torch.arange(1, self.num_classes)
+        return (ranks[:, None] >= steps).to(torch.get_default_dtype()) * 2 - 1
+
