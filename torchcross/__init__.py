@@ -1,9 +1,9 @@
 """Cross-domain few-shot learning: tasks, sources, episodes and samplers for every kind of label.
 
-    task    = tx.Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")
-    source  = tx.TensorSource(images, labels, task, groups=patient_ids)
-    sampler = tx.EpisodeSampler(source, ways=(2, None), shots=(1, 10), queries=10, seed=0)
-    episode = tx.Episodes(sampler)[17]
+task    = tx.Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")
+source  = tx.TensorSource(images, labels, task, groups=patient_ids)
+sampler = tx.EpisodeSampler(source, ways=(2, None), shots=(1, 10), queries=10, seed=0)
+episode = tx.Episodes(sampler)[17]
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ class MixedBatches:
     """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of (seed, b).
 
     order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by `weights`).
-    order="epoch": every source's batches of one pass stand in one shuffled row, which repeats with a new shuffle; this
-        draws a source in proportion to its *remaining* batches, as the published code does.
+    order="epoch": the batches of one pass over every source stand in one shuffled row, then in another; this draws a
+        source in proportion to its *remaining* batches, as the published code does.
     Either way a source's samples come in shuffled passes: none is seen again before all (but for the remainder of an
     incomplete last batch, different in every pass) have been seen. Samples without a label are left out.
     """
@@ -113,7 +113,7 @@ class MixedBatches:
         return next(source for source in self.sources if source.name == name)
 
     def _independent(self, number: int) -> tuple[str, int]:
-        """The source of a batch, and how many batches it had before. Counts of full blocks are kept, being always the same."""
+        """The source of a batch, and how many it had before. Counts of full blocks are kept: they never change."""
         block, inside = divmod(number, _COUNT_BLOCK)
         while len(self._counts_before) <= block:
             start = (len(self._counts_before) - 1) * _COUNT_BLOCK
@@ -126,19 +126,26 @@ class MixedBatches:
     def _in_epoch(self, number: int) -> tuple[str, int]:
         epoch, place = divmod(number, self.batches_per_epoch)
         names = list(self._per_pass)
-        row = np.repeat(np.arange(len(names)), list(self._per_pass.values()))
-        row = row[shuffled(Stream(self.seed, "epochs", *names), epoch, len(row))]
+        row = _epoch_row(Stream(self.seed, "epochs", *names), epoch, tuple(self._per_pass.values()))
         mine = row[place]
         return names[mine], epoch * self._per_pass[names[mine]] + int((row[:place] == mine).sum())
 
     def __repr__(self) -> str:
-        return f"MixedBatches({len(self.sources)} sources, batch_size={self.batch_size}, order={self.order!r}, seed={self.seed})"
+        how = f"batch_size={self.batch_size}, order={self.order!r}, seed={self.seed}"
+        return f"MixedBatches({len(self.sources)} sources, {how})"
 
 
 @lru_cache(maxsize=128)
 def _pass_order(stream: Stream, name: str, turn: int, length: int) -> Indices:
     """The order of one source's samples in one of its passes. Kept for a while: a pass serves many batches."""
     return frozen(shuffled(stream.named(name), turn, length))
+
+
+@lru_cache(maxsize=8)
+def _epoch_row(stream: Stream, epoch: int, batches: tuple[int, ...]) -> Indices:
+    """Which source each batch of an epoch comes from."""
+    row = np.repeat(np.arange(len(batches)), batches)
+    return frozen(row[shuffled(stream, epoch, len(row))])
 
 
 def _labelled(source: TaskSource) -> Indices:

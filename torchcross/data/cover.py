@@ -22,6 +22,7 @@ __all__ = ["CoverDrawer", "minimal_cover"]
 
 Answers = NDArray[np.signedinteger[Any]]
 _GUARD = 1 << 31
+_SPARE = 6
 
 
 class CoverDrawer:
@@ -32,8 +33,8 @@ class CoverDrawer:
     def __init__(self, request: Request, source: TaskSource, strata: Cover, stream: Stream) -> None:
         if isinstance(request.shots, MetaDatasetShots):
             raise InfeasibleError(
-                f"source {source.name!r} has several labels per sample; Meta-Dataset shots are defined for exclusive classes. "
-                "Give shots as a number or a pair"
+                f"source {source.name!r} has several labels per sample; Meta-Dataset shots are defined for exclusive "
+                "classes. Give shots as a number or a pair"
             )
         self.request = request
         self.name = source.name
@@ -68,15 +69,13 @@ class CoverDrawer:
             query = self._balanced(words, used, classes, self.request.queries, support)
         return None if query is None else self.plan_of(number, classes, shots, support, query)
 
-    def _balanced(
-        self, words: Words, used: Used, classes: Sequence[int], each: int, taken: Indices
-    ) -> Indices | None:
+    def _balanced(self, words: Words, used: Used, classes: Sequence[int], each: int, taken: Indices) -> Indices | None:
         """Samples covering every answer of every label `each` times, none of them (or of their subjects) taken."""
         strata = np.array([*classes, *(self.answers.shape[1] + c for c in classes)])
         counts = self.index.counts[strata]
         if counts.min() < each:
             return None
-        width = each + len(taken)
+        width = each + min(len(taken), _SPARE)
         places = distinct_rows(words.bulk(len(strata) * width).reshape(len(strata), width), np.maximum(counts, width))
         inside = places < counts[:, None]
         drawn = self.index.order[np.where(inside, places, 0) + self.index.starts[strata][:, None]]
@@ -130,12 +129,21 @@ class CoverDrawer:
             keep = np.sort(np.array(order)[wanted.any(axis=1)]).tolist()
         return self.plan_of(plan.index, plan.classes, shots, plan.support[keep], plan.query)
 
-    def plan_of(self, number: int, classes: tuple[int, ...], shots: int, support: Indices, query: Indices) -> EpisodePlan:
+    def plan_of(
+        self, number: int, classes: tuple[int, ...], shots: int, support: Indices, query: Indices
+    ) -> EpisodePlan:
         chosen = np.array(classes)
         support_labels = self.answers[support][:, chosen].astype(np.int64)
         query_labels = self.answers[query][:, chosen].astype(np.int64)
         return EpisodePlan(
-            number, self.name, classes, shots, frozen(support), frozen(support_labels), frozen(query), frozen(query_labels)
+            number,
+            self.name,
+            classes,
+            shots,
+            frozen(support),
+            frozen(support_labels),
+            frozen(query),
+            frozen(query_labels),
         )
 
 

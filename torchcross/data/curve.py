@@ -19,8 +19,8 @@ __all__ = ["ShotCurve"]
 class ShotCurve:
     """`curve[i]` maps each number of shots to the plan of episode i.
 
-    Nested (the default): the plan with the most shots is drawn, and every smaller support is part of the next larger one;
-    all share the query. For multi-label the parts are minimal again. Not nested: independent supports and queries.
+    Nested (the default): the plan with the most shots is drawn, every smaller support is part of the next larger one,
+    and all share the query. For multi-label the parts are minimal again. Not nested: independent supports and queries.
     """
 
     def __init__(self, sampler: EpisodeSampler, shots: Sequence[int], *, nested: bool = True) -> None:

@@ -93,15 +93,15 @@ class _Layout:
             possible = _most_episodes(capacity, self.count, ways)
             scarce = min(self.planner.source.counts().items(), key=lambda item: item[1])
             raise InfeasibleError(
-                f"source {self.planner.source.name!r} cannot give {self.count} disjoint episodes of {ways} classes with "
-                f"{self._need} samples each; its rarest class {scarce[0]!r} has {scarce[1]} samples. "
+                f"source {self.planner.source.name!r} cannot give {self.count} disjoint episodes of {ways} classes "
+                f"with {self._need} samples each; its rarest class {scarce[0]!r} has {scarce[1]} samples. "
                 f"Possible: at most {possible} disjoint episodes, or fewer shots, queries or ways"
             )
 
     def _exhausted(self, found: int) -> str:
         return (
-            f"source {self.planner.source.name!r} gave {found} disjoint episodes and then no more; {self.count} were asked for. "
-            f"Possible: disjoint={found}, or fewer shots, queries or ways"
+            f"source {self.planner.source.name!r} gave {found} disjoint episodes and then no more; {self.count} were "
+            f"asked for. Possible: disjoint={found}, or fewer shots, queries or ways"
         )
 
 

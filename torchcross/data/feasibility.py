@@ -17,8 +17,11 @@ __all__ = ["Eligible", "Supply", "eligible_classes"]
 
 @dataclass(frozen=True)
 class Supply:
-    """What a source can give, per class: `samples` counts what limits it (for a yes/no label the rarer answer),
-    `largest_subject` the most of these that one subject owns (0 where subjects are not respected)."""
+    """What a source can give, per class.
+
+    `samples` counts what limits it (for a yes/no label the rarer answer), `largest_subject` the most of these that one
+    subject owns (0 where subjects are not respected).
+    """
 
     samples: NDArray[np.int64]
     largest_subject: NDArray[np.int64]
@@ -65,17 +68,25 @@ def eligible_classes(request: Request, supply: Supply, target: Target, source: s
 
 
 def _shortage(
-    request: Request, supply: Supply, target: Target, source: str, bad: Sequence[int], kept: Sequence[int], needed: int
+    request: Request,
+    supply: Supply,
+    target: Target,
+    source: str,
+    bad: Sequence[int],
+    kept: Sequence[int],
+    needed: int,
 ) -> str:
     lines = [f"source {source!r} cannot give {_asked(request)}:"]
     for c in bad[:10]:
         have = int(supply.samples[c])
         if have < needed:
-            lines.append(f"  class {target.classes[c]!r} has {have} {supply.unit}, {needed} are needed ({_split(request)})")
+            lines.append(
+                f"  class {target.classes[c]!r} has {have} {supply.unit}, {needed} are needed ({_split(request)})"
+            )
         else:
             lines.append(
-                f"  class {target.classes[c]!r} has {have} {supply.unit}, {int(supply.largest_subject[c])} of them from one subject: "
-                "too few are left for the other side, and no subject may stand in both support and query"
+                f"  class {target.classes[c]!r} has {have} {supply.unit}, {int(supply.largest_subject[c])} of them from "
+                "one subject, and no subject may stand in both support and query: too few are left for the other side"
             )
     if len(bad) > 10:
         lines.append(f"  and {len(bad) - 10} more classes")
@@ -83,32 +94,50 @@ def _shortage(
 
 
 def _possible(request: Request, supply: Supply, target: Target, bad: Sequence[int], kept: Sequence[int]) -> list[str]:
-    lines = []
-    rarest = int(supply.samples[list(bad)].min())
-    if not isinstance(request.shots, MetaDatasetShots) and request.query == "balanced" and rarest >= 2:
-        shots = request.shot_range[1]
-        if rarest > shots:
-            lines.append(f"at most {rarest - shots} queries with {shots} shots")
-        if rarest > request.queries:
-            lines.append(f"at most {rarest - request.queries} shots with {request.queries} queries")
-        if not lines:
-            lines.append(f"at most {rarest} samples per class in all, e.g. shots=1 with queries={rarest - 1}")
+    """One line with what would work instead, or none."""
+    rarest = int((supply.samples - supply.largest_subject)[list(bad)].min())
+    ways_out = _smaller_episodes(request, rarest)
     left = len(kept) - len(bad)
     if left >= target.ways[0] and target.ways[0] < target.ways[1]:
         names = ", ".join(repr(target.classes[c]) for c in bad[:10])
-        lines.append(f"min_samples='enough', which leaves out {names} and keeps {left} of {target.num_classes} classes")
-    return [f"Possible with all classes: {lines[0]}" if len(lines) == 1 and "min_" not in lines[0] else "Possible: " + "; or ".join(lines)] if lines else []
+        ways_out.append(
+            f"min_samples='enough', which leaves out {names} and keeps {left} of {target.num_classes} classes"
+        )
+    return ["Possible: " + "; or ".join(ways_out)] if ways_out else []
+
+
+def _smaller_episodes(request: Request, rarest: int) -> list[str]:
+    """Requests that a class of `rarest` samples can serve."""
+    if isinstance(request.shots, MetaDatasetShots) or rarest < 2:
+        return []
+    shots, queries = request.shot_range[1], request.queries
+    if request.query == "natural":
+        return [f"at most {rarest} shots"]
+    found = []
+    if rarest > shots:
+        found.append(f"at most {rarest - shots} queries with {shots} shots")
+    if rarest > queries:
+        found.append(f"at most {rarest - queries} shots with {queries} queries")
+    return found or [f"at most {rarest} samples per class in all, e.g. shots=1 with queries={rarest - 1}"]
 
 
 def _ways_text(request: Request, supply: Supply, target: Target, source: str, kept: Sequence[int]) -> str:
     fewest, most = target.ways[0], len(kept)
-    filtered = f" (min_samples={request.min_samples!r} leaves {most} of {target.num_classes})" if most < target.num_classes else ""
+    filtered = (
+        f" (min_samples={request.min_samples!r} leaves {most} of {target.num_classes})"
+        if most < target.num_classes
+        else ""
+    )
     asked = "all classes" if request.ways is None else f"ways={request.ways!r}"
-    possible = f"Possible: {fewest} to {most} ways" if fewest <= most else "Possible: a lower min_samples, fewer shots or fewer queries"
+    possible = (
+        f"Possible: {fewest} to {most} ways"
+        if fewest <= most
+        else "Possible: a lower min_samples, fewer shots or fewer queries"
+    )
     counts = ", ".join(f"{target.classes[c]!r}: {int(supply.samples[c])}" for c in range(min(target.num_classes, 10)))
     return (
-        f"source {source!r} cannot give episodes with {asked}: a {target.kind} episode needs at least {fewest} classes, and "
-        f"{most} can be used{filtered}; {supply.unit} per class: {counts}. {possible}"
+        f"source {source!r} cannot give episodes with {asked}: a {target.kind} episode needs at least {fewest} "
+        f"classes, and {most} can be used{filtered}; {supply.unit} per class: {counts}. {possible}"
     )
 
 
@@ -123,9 +152,9 @@ def _check_natural(request: Request, supply: Supply, source: str, kept: Sequence
         have, need = int(sizes[:count].sum()), count * (shots + request.queries)
         if have < need:
             raise InfeasibleError(
-                f"source {source!r} cannot give {_asked(request)} with a natural query: its {count} smallest classes have {have} "
-                f"samples together, {need} are needed ({_split(request)} per class). Possible: at most {max(have // count - shots, 0)} "
-                "queries per class"
+                f"source {source!r} cannot give {_asked(request)} with a natural query: its {count} smallest classes "
+                f"have {have} samples together, {need} are needed ({_split(request)} per class). Possible: at most "
+                f"{max(have // count - shots, 0)} queries per class"
             )
 
 

@@ -16,7 +16,7 @@ __all__ = ["ClassIndex"]
 
 @dataclass(frozen=True, eq=False)
 class ClassIndex:
-    """Sample numbers grouped by stratum: `order[starts[s] : starts[s] + counts[s]]` are the samples of stratum s, ascending."""
+    """Sample numbers grouped by stratum: stratum s has `order[starts[s] : starts[s] + counts[s]]`, ascending."""
 
     order: NDArray[np.int32] | Indices
     starts: Indices
@@ -33,7 +33,9 @@ class ClassIndex:
     @classmethod
     def of_cover(cls, strata: Cover) -> ClassIndex:
         """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum is every sample."""
-        columns = [np.flatnonzero(strata.answers[:, c] == answer) for answer in (0, 1) for c in range(strata.num_classes)]
+        columns = [
+            np.flatnonzero(strata.answers[:, c] == answer) for answer in (0, 1) for c in range(strata.num_classes)
+        ]
         columns.append(np.arange(len(strata.answers)))
         counts = np.array([len(column) for column in columns], dtype=np.int64)
         order = np.concatenate([_narrow(column, len(strata.answers)) for column in columns])

@@ -58,7 +58,7 @@ class Episodes(Dataset[Episode]):
             images = source.read(np.concatenate([plan.support, plan.query]))
         except ReadError as error:
             raise ReadError(f"episode {plan.index}: {error}") from error
-        support, query = images.split([len(plan.support), len(plan.query)])
+        support, query = images[: len(plan.support)], images[len(plan.support) :]
         episode = Episode(
             Batch(support, torch.from_numpy(plan.support_labels.copy())),
             Batch(query, torch.from_numpy(plan.query_labels.copy())),
@@ -77,8 +77,8 @@ class Episodes(Dataset[Episode]):
 class EpisodeLoader:
     """Episodes start..stop-1 in order, read ahead by worker processes, divided over ranks.
 
-    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost, whatever the number of workers.
-    To resume, start where you stopped. No global random state is read or moved.
+    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost, whatever the number of
+    workers. To resume, start where you stopped. No global random state is read or moved.
     """
 
     def __init__(
@@ -96,11 +96,16 @@ class EpisodeLoader:
         context: str | None = None,
     ) -> None:
         positive("start", start, least=0), positive("stop", stop, least=0)
-        positive("ranks", ranks), positive("rank", rank, least=0), positive("workers", workers, least=0), positive("chunk", chunk)
+        (
+            positive("ranks", ranks),
+            positive("rank", rank, least=0),
+            positive("workers", workers, least=0),
+            positive("chunk", chunk),
+        )
         if rank >= ranks:
             raise InputError(f"rank={rank} is not below ranks={ranks}")
         self.episodes = Episodes(sampler, transform=transform)
-        self.indices = range(start + rank, stop, ranks)
+        self.indices = _share(start, stop, rank, ranks)
         self._loader = _chunk_loader(self.episodes, self.indices, chunk, workers, pin_memory, context)
 
     def __iter__(self) -> Iterator[Episode]:
@@ -127,11 +132,7 @@ class MixedBatchLoader:
         pin_memory: bool = False,
         context: str | None = None,
     ) -> None:
-        positive("start", start, least=0), positive("stop", stop, least=0)
-        positive("ranks", ranks), positive("rank", rank, least=0), positive("workers", workers, least=0)
-        if rank >= ranks:
-            raise InputError(f"rank={rank} is not below ranks={ranks}")
-        self.indices = range(start + rank, stop, ranks)
+        self.indices = _share(start, stop, rank, ranks)
         self._loader = _chunk_loader(_BatchDataset(batches, transform), self.indices, 1, workers, pin_memory, context)
 
     def __iter__(self) -> Iterator[LabelledBatch]:
@@ -153,10 +154,22 @@ class _BatchDataset(Dataset[LabelledBatch]):
         return batch if self.transform is None else batch.map(self.transform)
 
 
+def _share(start: int, stop: int, rank: int, ranks: int) -> range:
+    """The numbers start..stop-1 that are one rank's."""
+    positive("start", start, least=0)
+    positive("stop", stop, least=0)
+    positive("ranks", ranks)
+    if positive("rank", rank, least=0) >= ranks:
+        raise InputError(f"rank={rank} is not below ranks={ranks}")
+    return range(start + rank, stop, ranks)
+
+
 def _chunk_loader(
     dataset: Dataset[Any], indices: range, chunk: int, workers: int, pin_memory: bool, context: str | None
 ) -> DataLoader[Any]:
-    """A DataLoader over lists of consecutive items. It gets a generator of its own, so it leaves the global one alone."""
+    """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global one."""
+    positive("chunk", chunk)
+    positive("workers", workers, least=0)
     chunks = [list(indices[first : first + chunk]) for first in range(0, len(indices), chunk)]
     return DataLoader(
         dataset,

@@ -14,7 +14,7 @@ _UNIT = 1 << 20
 
 @cache
 def _weights() -> tuple[int, ...]:
-    """2^20 * exp(alpha) for alpha at equal steps over [log 1/2, log 2). Decimal arithmetic is the same on every machine."""
+    """2^20 * exp(alpha) for alpha at equal steps over [log 1/2, log 2); decimal arithmetic is the same everywhere."""
     with localcontext() as context:
         context.prec = 40
         step = (Decimal(4).ln() / _STEPS).exp()

@@ -56,7 +56,9 @@ def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
         raise InputError(f"weights has {len(given)} entries for {len(sources)} sources; give one weight per source")
     for weight, source in zip(given, sources, strict=True):
         if not np.isfinite(weight) or weight < 0:
-            raise InputError(f"weights gives source {source.name!r} the weight {weight!r}; weights are finite and not negative")
+            raise InputError(
+                f"weights gives source {source.name!r} the weight {weight!r}; weights are finite and not negative"
+            )
     if sum(given) <= 0:
         raise InputError(f"weights={given!r} gives every source the weight 0")
     return [Fraction(float(weight)) for weight in given]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +70,10 @@ class PartitionDrawer:
         """The same episode with the first `shots` samples of every class."""
         keep = (np.arange(len(plan.support)) % (len(plan.support) // plan.ways)) < shots
         return replace(
-            plan, shots=shots, support=frozen(plan.support[keep]), support_labels=frozen(plan.support_labels[keep])
+            plan,
+            shots=shots,
+            support=frozen(plan.support[keep]),
+            support_labels=frozen(plan.support_labels[keep]),
         )
 
     def _balanced(
@@ -104,7 +106,7 @@ class PartitionDrawer:
     def _natural(
         self, words: Words, used: Used, classes: Sequence[int], shots: Sequence[int]
     ) -> tuple[list[list[int]], list[list[int]]] | None:
-        """k of every class for the support; the query is drawn from all that is left of these classes together."""
+        """The support has k of every class; the query is drawn from all that is left of these classes together."""
         support = []
         for c, need in zip(classes, shots, strict=True):
             deck = Deck(words, used, self.index.members(c))
@@ -130,7 +132,12 @@ class PartitionDrawer:
         return support, query
 
     def _plan(
-        self, number: int, classes: tuple[int, ...], shots: Sequence[int], support: list[list[int]], query: list[list[int]]
+        self,
+        number: int,
+        classes: tuple[int, ...],
+        shots: Sequence[int],
+        support: list[list[int]],
+        query: list[list[int]],
     ) -> EpisodePlan:
         return EpisodePlan(
             number,
@@ -210,7 +217,14 @@ class FastPartitionDrawer:
         support = frozen(samples[:, queries:].reshape(-1))
         query = frozen(samples[:, :queries].reshape(-1))
         return EpisodePlan(
-            number, self.name, classes, shots, support, block_labels(ways, shots), query, block_labels(ways, queries)
+            number,
+            self.name,
+            classes,
+            shots,
+            support,
+            block_labels(ways, shots),
+            query,
+            block_labels(ways, queries),
         )
 
     def plans(self, numbers: range) -> list[EpisodePlan]:
@@ -236,14 +250,21 @@ class FastPartitionDrawer:
         picks = distinct_rows(words, np.full(len(words), len(self._classes)))
         spare = np.arange(self._most) >= np.array(ways)[:, None]
         ranked = np.sort(np.where(spare, len(self._classes), picks), axis=1)
-        return self._classes[np.minimum(ranked, len(self._classes) - 1)]
+        chosen: Indices = self._classes[np.minimum(ranked, len(self._classes) - 1)]
+        return chosen
 
-    def _draw(self, words: NDArray[np.uint64], classes: NDArray[np.int64]) -> NDArray[Any]:
+    def _draw(self, words: NDArray[np.uint64], classes: Indices) -> Indices:
         places = distinct_rows(words, self._counts[classes])
-        return self._order[places + self._starts[classes][:, None]].astype(np.int64)
+        samples: Indices = self._order[places + self._starts[classes][:, None]].astype(np.int64)
+        return samples
 
     def _split(
-        self, start: int, chosen: NDArray[np.int64], ways: list[int], shots: list[int], samples: NDArray[np.int64]
+        self,
+        start: int,
+        chosen: NDArray[np.int64],
+        ways: list[int],
+        shots: list[int],
+        samples: NDArray[np.int64],
     ) -> list[EpisodePlan]:
         class_lists = chosen.tolist()
         queries = self.queries
@@ -257,6 +278,11 @@ class FastPartitionDrawer:
                 for i, (s, r) in enumerate(zip(support, query, strict=True))
             ]
         return [
-            self._assemble(start + i, tuple(class_lists[i][: ways[i]]), shots[i], samples[i, : ways[i], : queries + shots[i]])
+            self._assemble(
+                start + i,
+                tuple(class_lists[i][: ways[i]]),
+                shots[i],
+                samples[i, : ways[i], : queries + shots[i]],
+            )
             for i in range(len(samples))
         ]

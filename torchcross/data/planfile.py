@@ -1,13 +1,14 @@
 """Plans in a file that a paper can ship: one .npz of plain arrays and a JSON header. Nothing is ever unpickled.
 
-Layout (version 1). `header` holds UTF-8 JSON as bytes: {"format": "torchcross-plans", "version": 1, "seed", "request",
-"sources": [{"name", "task", "domain", "kind", "classes", "samples", "fingerprint"}], "plans": P}. For P plans in a row:
+Layout (version 1). `header` holds UTF-8 JSON as bytes: {"format": "torchcross-plans", "version": 1, "seed",
+"request", "sources": [{"name", "task", "domain", "kind", "classes", "samples", "fingerprint"}], "plans": P}.
+For P plans in a row:
 
     index (P,)            number of the episode              source (P,)        position in "sources"
     shots (P,)            k, or -1 where classes differ      sizes (P, 3)       classes, support and query of each plan
     classes, support, query, support_labels, query_labels    all plans' arrays, flattened and joined
 
-All arrays are int64, stored uncompressed. A multi-label plan has (samples x classes) label entries, every other (samples).
+All arrays are int64, stored uncompressed. A multi-label plan has samples x classes label entries, every other samples.
 """
 
 from __future__ import annotations
@@ -31,7 +32,17 @@ from torchcross.errors import InputError, PlanFileError
 __all__ = ["PlanFile", "load_plans", "save_plans"]
 
 FORMAT, VERSION = "torchcross-plans", 1
-_ARRAYS = ("index", "source", "shots", "sizes", "classes", "support", "support_labels", "query", "query_labels")
+_ARRAYS = (
+    "index",
+    "source",
+    "shots",
+    "sizes",
+    "classes",
+    "support",
+    "support_labels",
+    "query",
+    "query_labels",
+)
 
 
 class PlanFile(Sequence[EpisodePlan]):
@@ -93,7 +104,7 @@ def save_plans(path: str | Path, sampler: EpisodeSampler, indices: Iterable[int]
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, header=text, **arrays)
+            np.savez(file, **{"header": text, **arrays})  # type: ignore[arg-type]  # no member is named allow_pickle
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -154,7 +165,9 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         wanted = np.dtype(np.uint8) if name == "header" else np.dtype("<i8")
         raw = file.read()
         if dtype != wanted or fortran or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw):
-            raise ValueError(f"the member {name!r} claims {dtype} {shape} and holds {len(raw)} bytes, expected {wanted}")
+            raise ValueError(
+                f"the member {name!r} claims {dtype} {shape} and holds {len(raw)} bytes, expected {wanted}"
+            )
     return np.frombuffer(raw, dtype=wanted).reshape(shape)
 
 
@@ -164,12 +177,15 @@ def _read_header(path: Path, text: NDArray[Any]) -> dict[str, Any]:
         known = header["format"] == FORMAT and isinstance(header["version"], int)
         sources = [(entry["name"], entry["fingerprint"]) for entry in header.get("sources", [])]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PlanFileError(f"{path} has no readable header of plans ({error!r}); save it again with save_plans") from error
+        raise PlanFileError(
+            f"{path} has no readable header of plans ({error!r}); save it again with save_plans"
+        ) from error
     if not known:
         raise PlanFileError(f"{path} is not a file of plans (format {header['format']!r})")
     if header["version"] > VERSION:
         raise PlanFileError(
-            f"{path} is of version {header['version']}; this torchcross reads up to version {VERSION}. Update torchcross to read it"
+            f"{path} is of version {header['version']}, and this torchcross reads up to version {VERSION}; "
+            "update torchcross to read it"
         )
     if header["version"] < 1 or not sources or not all(isinstance(part, str) for pair in sources for part in pair):
         raise PlanFileError(f"{path} has a damaged header; save it again with save_plans")
@@ -182,14 +198,17 @@ def _matching_source(path: Path, entry: dict[str, Any], given: dict[str, TaskSou
     source = given[entry["name"]]
     if source.fingerprint() != entry["fingerprint"]:
         raise PlanFileError(
-            f"{path} was made for other labels of {entry['name']!r}: {entry.get('samples')} samples of {entry.get('classes')} with "
-            f"fingerprint {entry['fingerprint'][:12]}; given are {len(source)} samples of {list(source.task.classes)} with fingerprint "
-            f"{source.fingerprint()[:12]}. Use the very labels the plans were made for, or draw new plans"
+            f"{path} was made for other labels of {entry['name']!r}: {entry.get('samples')} samples of "
+            f"{entry.get('classes')} with fingerprint {entry['fingerprint'][:12]}; given are {len(source)} samples of "
+            f"{list(source.task.classes)} with fingerprint {source.fingerprint()[:12]}. Use the very labels the plans "
+            "were made for, or draw new plans"
         )
     return source
 
 
-def _plans(path: Path, arrays: dict[str, NDArray[Any]], sources: Sequence[TaskSource], header: dict[str, Any]) -> PlanBatch:
+def _plans(
+    path: Path, arrays: dict[str, NDArray[Any]], sources: Sequence[TaskSource], header: dict[str, Any]
+) -> PlanBatch:
     """Plans rebuilt from their samples, and every statement of the file checked against the labels."""
     count = header.get("plans")
     sizes = arrays["sizes"]
@@ -226,14 +245,21 @@ class _Columns:
         return all(self._at[name] == len(self._arrays[name]) for name in self._at)
 
 
-def _one_plan(arrays: dict[str, NDArray[Any]], row: int, sources: Sequence[TaskSource], columns: _Columns) -> EpisodePlan:
+def _one_plan(
+    arrays: dict[str, NDArray[Any]], row: int, sources: Sequence[TaskSource], columns: _Columns
+) -> EpisodePlan:
     place = int(arrays["source"][row])
     if not 0 <= place < len(sources):
         raise ValueError(f"source {place} is none of the {len(sources)} in the header")
     source = sources[place]
     ways, support_size, query_size = arrays["sizes"][row].tolist()
     classes = tuple(columns.take("classes", ways).tolist())
-    if list(classes) != sorted(set(classes)) or not classes or classes[0] < 0 or classes[-1] >= source.task.target.num_classes:
+    if (
+        list(classes) != sorted(set(classes))
+        or not classes
+        or classes[0] < 0
+        or classes[-1] >= source.task.target.num_classes
+    ):
         raise ValueError(f"classes {classes} are not ascending positions in {source.name!r}")
     parts = []
     for side, size in (("support", support_size), ("query", query_size)):

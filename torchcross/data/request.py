@@ -37,7 +37,7 @@ Shots = int | tuple[int, int] | MetaDatasetShots
 
 @dataclass(frozen=True)
 class Request:
-    """Ways, shots and queries of an episode. `ways` None means all classes; an upper end of None means as many as there are."""
+    """Ways, shots and queries of an episode. `ways=None` means all classes, `(2, None)` two or as many as there are."""
 
     ways: Ways
     shots: Shots
@@ -70,7 +70,9 @@ class Request:
     def describe(self) -> list[object]:
         """Plain values that name this request: part of every stream's name, and of a plan file."""
         shots = self.shots
-        named = ["meta-dataset", shots.max_support, shots.max_per_class] if isinstance(shots, MetaDatasetShots) else shots
+        named = (
+            ["meta-dataset", shots.max_support, shots.max_per_class] if isinstance(shots, MetaDatasetShots) else shots
+        )
         return [self.ways, named, self.queries, self.query, self.groups, self.minimal, self.min_samples]
 
 

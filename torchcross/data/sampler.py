@@ -28,16 +28,16 @@ class EpisodeSampler:
     """Plans of episodes from one source or a mixture of sources.
 
     ways: classes per episode: a number, a pair (fewest, most or None), or None for all classes. Multi-class: classes;
-        ordinal: grades, order kept; multi-label: labels; binary: always both classes. A fixed number must be met by every
-        source; the ends of a pair are bounds.
+        ordinal: grades, order kept; multi-label: labels; binary: always both classes. A fixed number must be met by
+        every source; the ends of a pair are bounds.
     shots: support samples per class: a number, a pair (drawn anew for every episode), or `MetaDatasetShots()`. For
         multi-label: at least so many with and without each label.
     queries: query samples per class (multi-label: at least so many with and without each label).
     query: "balanced", or "natural": queries x ways samples as they come from the chosen classes.
     groups: "respect" keeps subjects apart where a source has groups; "ignore" does not, and warns.
     minimal: multi-label sets are inclusion-minimal (True), or the plain union of what was drawn for every label.
-    min_samples: leave out classes with fewer samples (multi-label and their rarer answer): a number, or "enough" for what
-        the request needs. `dropped` names them. Without it, a class that cannot serve is an error.
+    min_samples: leave out classes with fewer samples (multi-label: labels whose rarer answer has fewer): a number, or
+        "enough" for what the request needs. `dropped` names them. Without it, a class that cannot serve is an error.
     weights: how a mixture draws its sources: "uniform", "size", or one weight per source.
     disjoint: lay out exactly this many episodes that share no sample; the sampler then has a length.
     """
@@ -74,8 +74,8 @@ class EpisodeSampler:
         grouped = [source.name for source in self.sources if source.groups is not None]
         if self.request.groups == "ignore" and grouped:
             warnings.warn(
-                f"groups='ignore': subjects of {grouped} may stand in both support and query, which flatters every score; "
-                "shared_subjects(plan) counts them",
+                f"groups='ignore': subjects of {grouped} may stand in both support and query, which flatters every "
+                "score; shared_subjects(plan) counts them",
                 SubjectLeakWarning,
                 stacklevel=3,
             )
@@ -148,7 +148,7 @@ class EpisodeSampler:
         return 0 if groups is None else len(np.intersect1d(groups[plan.support], groups[plan.query]))
 
     def curve(self, shots: Sequence[int], *, nested: bool = True) -> ShotCurve:
-        """Plans at several numbers of shots per episode. Nested: they share the query, and fewer shots are part of more."""
+        """Plans at several shots per episode. Nested: they share the query, and fewer shots are part of more."""
         return ShotCurve(self, shots, nested=nested)
 
     def with_shots(self, shots: Shots) -> EpisodeSampler:

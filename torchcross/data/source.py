@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -36,10 +37,15 @@ class TaskSource(ABC):
             raise SourceError(f"{type(self).__name__} got {task!r} for its task; give a Task(name, target, domain=...)")
         self.task = task
         self.name = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
-        self.labels: Codes = frozen(task.target.encode(labels, f"labels of source {self.name!r}"))
+        self.labels: Codes = frozen(self._encoded(labels))
         if len(self.labels) == 0:
             raise SourceError(f"source {self.name!r} has no samples; give at least one")
-        self.groups: Indices | None = None if groups is None else frozen(_group_codes(groups, len(self.labels), self.name))
+        self.groups: Indices | None = None
+        if groups is not None:
+            self.groups = frozen(_group_codes(groups, len(self.labels), self.name))
+
+    def _encoded(self, labels: Any) -> Codes:
+        return self.task.target.encode(labels, f"labels of source {self.name!r}")
 
     @abstractmethod
     def images(self, indices: Indices) -> Tensor:
@@ -52,7 +58,9 @@ class TaskSource(ABC):
         """`images`, with indices and result checked and every failure named."""
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.ndim != 1 or (len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self))):
-            raise ReadError(f"source {self.name!r} was asked for indices {_some(wanted)}; it has samples 0..{len(self) - 1}")
+            raise ReadError(
+                f"source {self.name!r} was asked for indices {_some(wanted)}; it has samples 0..{len(self) - 1}"
+            )
         try:
             images = self.images(wanted)
         except ReadError:
@@ -62,8 +70,10 @@ class TaskSource(ABC):
                 f"source {self.name!r} could not read the samples {_some(wanted)}: {type(error).__name__}: {error}"
             ) from error
         if not isinstance(images, Tensor) or len(images) != len(wanted):
-            found = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else repr(type(images).__name__)
-            raise ReadError(f"source {self.name!r} returned {found} for {len(wanted)} indices; expected one image for each")
+            found = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+            raise ReadError(
+                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a tensor, one image for each"
+            )
         return images
 
     def targets(self, indices: Sequence[int] | Indices) -> Tensor:
@@ -87,11 +97,10 @@ class TaskSource(ABC):
         return dict(zip(self.task.target.classes, found.tolist(), strict=True))
 
     def fingerprint(self) -> str:
-        """SHA-256 over the target's kind, class names and values, and the encoded labels: equal exactly for equal labels."""
+        """SHA-256 over the target's kind, class names, label values and the encoded labels."""
         target = self.task.target
-        digest = hashlib.sha256()
-        head = [target.kind, list(target.classes), list(target.values), list(self.labels.shape)]
-        digest.update(repr(head).encode())
+        head = [target.kind, target.classes, target.values, self.labels.shape]
+        digest = hashlib.sha256(json.dumps(head).encode())
         for start in range(0, len(self.labels), _HASH_ROWS):
             digest.update(np.ascontiguousarray(self.labels[start : start + _HASH_ROWS], dtype="<i4").tobytes())
         return digest.hexdigest()
@@ -130,10 +139,14 @@ class TensorSource(TaskSource):
     ) -> None:
         super().__init__(task, labels, groups=groups, name=name)
         if not hasattr(images, "shape") or not hasattr(images, "dtype"):
-            raise SourceError(f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or an array")
+            raise SourceError(
+                f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or an array"
+            )
         if len(images.shape) == 0 or len(images) != len(self):
             found = len(images) if len(images.shape) else "a scalar"
-            raise SourceError(f"source {self.name!r} has {found} images and {len(self)} labels; give one label per image")
+            raise SourceError(
+                f"source {self.name!r} has {found} images and {len(self)} labels; give one label per image"
+            )
         if channels not in ("first", "last") or (channels == "last" and len(images.shape) != 4):
             raise SourceError(
                 f"source {self.name!r} got channels={channels!r} with images of shape {tuple(images.shape)}; "
@@ -156,17 +169,22 @@ class SubsetSource(TaskSource):
     def __init__(self, source: TaskSource, indices: Sequence[int] | Indices, *, name: str | None = None) -> None:
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len(chosen) == 0:
-            raise SourceError(f"a subset of {source.name!r} got indices {_some(chosen)}; give a non-empty list of integers")
+            raise SourceError(
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give a non-empty list of integers"
+            )
         if chosen.min() < 0 or chosen.max() >= len(source) or len(np.unique(chosen)) < len(chosen):
             raise SourceError(
-                f"a subset of {source.name!r} got indices {_some(chosen)}; give distinct integers in 0..{len(source) - 1}"
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give distinct ones in 0..{len(source) - 1}"
             )
         self.source = source
         self.indices = frozen(chosen.astype(np.int64))
-        self.task = source.task
-        self.name = name or f"{source.name}[{len(chosen)} of {len(source)}]"
-        self.labels = frozen(source.labels[self.indices])
-        self.groups = None if source.groups is None else frozen(_group_codes(source.groups[self.indices], len(chosen), self.name))
+        groups = None if source.groups is None else source.groups[self.indices]
+        name = name or f"{source.name}[{len(chosen)} of {len(source)}]"
+        super().__init__(source.task, source.labels[self.indices], groups=groups, name=name)
+
+    def _encoded(self, labels: Any) -> Codes:
+        """The labels of another source are codes already."""
+        return np.array(labels)
 
     def images(self, indices: Indices) -> Tensor:
         return self.source.images(self.indices[indices])
@@ -195,7 +213,9 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
     """Subjects as integers 0..S-1."""
     array = as_array(groups, f"groups of source {name!r}")
     if array.shape != (length,):
-        raise SourceError(f"source {name!r} has {length} samples and groups of shape {array.shape}; give one subject per sample")
+        raise SourceError(
+            f"source {name!r} has {length} samples and groups of shape {array.shape}; give one subject per sample"
+        )
     if array.dtype.kind not in "biufUSO":
         raise SourceError(f"source {name!r} got groups of dtype {array.dtype}; give integers or strings")
     if array.dtype.kind == "O":
@@ -205,8 +225,8 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
         unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(length, dtype=bool)
     if unknown.any():
         raise SourceError(
-            f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index {int(np.argmax(unknown))}; "
-            "give every sample a subject (a sample of unknown origin can be a subject of its own)"
+            f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index "
+            f"{int(np.argmax(unknown))}; give every sample a subject (of unknown origin: a subject of its own)"
         )
     return np.unique(array, return_inverse=True)[1].astype(np.int64)
 

@@ -1,7 +1,7 @@
 """Randomness as an explicit argument: raw words of a counter-based generator, and our own integers and shuffles on top.
 
-Philox-4x64-10 (Salmon et al. 2011) turns (key, counter) into four 64-bit words. numpy promises that bit stream for ever,
-but not what its `Generator` methods make of it, so bounded integers and shuffles are defined here.
+Philox-4x64-10 (Salmon et al. 2011) turns (key, counter) into four 64-bit words. numpy promises that bit stream for
+ever, but not what its `Generator` methods make of it, so bounded integers and shuffles are defined here.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def _philox(key: tuple[int, int], counter: tuple[int, int, int, int], count: int
     state["state"]["key"] = key
     state["state"]["counter"] = counter
     generator.state = state
-    return generator.random_raw(count)  # type: ignore[no-any-return]  # an array, because a count is given
+    words: NDArray[np.uint64] = generator.random_raw(count)
+    return words
 
 
 def below(word: int, bound: int) -> int:
@@ -130,8 +131,7 @@ def _follow_swaps(picks: list[int]) -> list[int]:
 
 def distinct_rows(words: NDArray[np.uint64], populations: NDArray[np.int64]) -> NDArray[np.int64]:
     """`distinct` for every row of words, each row with a population of its own."""
-    rows, count = words.shape
-    steps = np.arange(count)
+    steps = np.arange(words.shape[1])
     picks = below_array(words, (populations[:, None] - steps).astype(np.uint64)) + steps
     in_order = np.sort(picks, axis=1)
     for row in np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1)):

@@ -36,23 +36,33 @@ class DatasetSource(TaskSource):
     ) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise SourceError(
-                f"DatasetSource got {type(dataset).__name__}, which has no length or cannot be indexed; give a map-style dataset "
-                "(an iterable one can be collected into lists first)"
+                f"DatasetSource got {type(dataset).__name__}, which has no length or cannot be indexed; give a "
+                "map-style dataset (an iterable one can be collected into a list first)"
             )
         if labels is None:
             labels = _collect_labels(dataset)
         super().__init__(task, labels, groups=groups, name=name)
         if len(dataset) != len(self):
-            raise SourceError(f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one label per item")
+            raise SourceError(
+                f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one label per item"
+            )
         self.dataset = dataset
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
-        items = self.dataset.__getitems__(places) if hasattr(self.dataset, "__getitems__") else _items(self.dataset, places, self.name)
+        items = (
+            self.dataset.__getitems__(places)
+            if hasattr(self.dataset, "__getitems__")
+            else _items(self.dataset, places, self.name)
+        )
         return stack_images([image_tensor(item[0]) for item in items], places, self.name)
 
 
-def _items(dataset: Any, places: list[int], name: str) -> list[Any]:
+def _items(dataset: Any, places: list[int], name: str) -> Sequence[Any]:
+    """Items in one call where the dataset offers it, else one by one, so that an error names its item."""
+    if hasattr(dataset, "__getitems__"):
+        batch: Sequence[Any] = dataset.__getitems__(places)
+        return batch
     found = []
     for place in places:
         try:
@@ -68,7 +78,9 @@ def _collect_labels(dataset: Any) -> NDArray[Any]:
     for place in range(len(dataset)):
         item = dataset[place]
         if not isinstance(item, tuple | list) or len(item) < 2:
-            raise SourceError(f"item {place} of the dataset is {type(item).__name__}; expected a pair (image, label), or pass labels=")
+            raise SourceError(
+                f"item {place} of the dataset is {type(item).__name__}; expected a pair (image, label), or pass labels="
+            )
         labels.append(item[1].tolist() if hasattr(item[1], "tolist") else item[1])
     return np.asarray(labels)
 
@@ -76,9 +88,9 @@ def _collect_labels(dataset: Any) -> NDArray[Any]:
 class ImageFolderSource(TaskSource):
     """One folder per class: `root/disc/a.png`, `root/star/b.jpg`, ... Sub-folders of a class are searched too.
 
-    Without a task, the folder names in alphabetical order are the classes of a MultiClass task named after the root; with
-    one, folders are matched to its class names. `size` (height, width) resizes every image (bilinear); without it all
-    images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L").
+    Without a task, the folder names in alphabetical order are the classes of a MultiClass task named after the root;
+    with one, folders are matched to its class names. `size` (height, width) resizes every image (bilinear); without it
+    all images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L").
     """
 
     def __init__(
@@ -104,7 +116,9 @@ class ImageFolderSource(TaskSource):
             )
         found = [(path, folder.name) for folder in folders for path in _images_below(folder)]
         if not found:
-            raise SourceError(f"{self.root} has class folders but no images in them ({', '.join(sorted(IMAGE_ENDINGS))})")
+            raise SourceError(
+                f"{self.root} has class folders but no images in them ({', '.join(sorted(IMAGE_ENDINGS))})"
+            )
         self.paths = tuple(path for path, _ in found)
         super().__init__(task, np.array([label for _, label in found]), groups=groups, name=name)
         self.size = size
@@ -146,7 +160,9 @@ def image_tensor(image: Any) -> Tensor:
         return image
     array = np.array(image)
     if array.dtype == object or array.ndim not in (2, 3):
-        raise SourceError(f"an image of type {type(image).__name__} is not a tensor, an array of shape (H, W[, C]) or a PIL image")
+        raise SourceError(
+            f"an image of type {type(image).__name__} is not a tensor, an array of shape (H, W[, C]) or a PIL image"
+        )
     array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
     return torch.from_numpy(np.ascontiguousarray(array))
 
@@ -159,7 +175,11 @@ def stack_images(images: Sequence[Tensor], places: Sequence[int], name: str) -> 
     for place, image in zip(places, images, strict=True):
         if image.shape != first.shape or image.dtype != first.dtype:
             raise ReadError(
-                f"source {name!r} has images that do not stack: sample {places[0]} is {first.dtype} {tuple(first.shape)}, sample "
-                f"{place} is {image.dtype} {tuple(image.shape)}; bring them to one size and mode (size=(H, W), or a transform)"
+                f"source {name!r} has images that do not stack: sample {places[0]} is {_shape(first)}, sample {place} "
+                f"is {_shape(image)}; bring them to one size and mode (size=(H, W), or a transform of the dataset)"
             )
     return torch.stack(list(images))
+
+
+def _shape(image: Tensor) -> str:
+    return f"{str(image.dtype).removeprefix('torch.')} {tuple(image.shape)}"

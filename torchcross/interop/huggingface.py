@@ -17,9 +17,10 @@ __all__ = ["HuggingFaceSource"]
 
 
 class HuggingFaceSource(TaskSource):
-    """One split of a Hugging Face dataset. `image` and `label` name its columns, `group` the column of subjects, if any.
+    """One split of a Hugging Face dataset. `image` and `label` name its columns, `group` that of the subjects, if any.
 
-    Without a task, the names of a ClassLabel column become the classes of a MultiClass task. An episode is one batched read.
+    Without a task, the names of a ClassLabel column become the classes of a MultiClass task. An episode is one batched
+    read.
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class HuggingFaceSource(TaskSource):
         columns = getattr(dataset, "column_names", None)
         if not isinstance(columns, list):
             raise SourceError(
-                f"HuggingFaceSource got {type(dataset).__name__}; give one split of a dataset, e.g. load_dataset(...)['train']"
+                f"HuggingFaceSource got {type(dataset).__name__}; give one split of a dataset, such as "
+                "load_dataset(...)['train']"
             )
         for column in filter(None, (image, label, group)):
             if column not in columns:
@@ -43,7 +45,9 @@ class HuggingFaceSource(TaskSource):
         if task is None:
             names = getattr(dataset.features[label], "names", None)
             if not names:
-                raise SourceError(f"the column {label!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))")
+                raise SourceError(
+                    f"the column {label!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))"
+                )
             task = Task(label, MultiClass(list(names)))
         labels = dataset.with_format("numpy", columns=[label])[label][:]
         groups = None if group is None else list(dataset[group])
@@ -54,9 +58,7 @@ class HuggingFaceSource(TaskSource):
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
         found = self.dataset[places][self.column]
-        return stack_images([image_tensor(self._as_image(item, place)) for item, place in zip(found, places, strict=True)], places, self.name)
-
-    def _as_image(self, item: Any, place: int) -> Any:
-        if item is None:
-            raise ReadError(f"source {self.name!r} has no image for sample {place} (the column {self.column!r} is empty there)")
-        return item
+        for place, item in zip(places, found, strict=True):
+            if item is None:
+                raise ReadError(f"source {self.name!r} has no image for sample {place}: its {self.column!r} is empty")
+        return stack_images([image_tensor(item) for item in found], places, self.name)
