@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torchcross.data import (
         DatasetSource,
         EpisodeLoader,
-        EpisodePlan,
         Episodes,
         EpisodeSampler,
         ImageFolderSource,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     )
     from torchcross.episode import Batch, Episode
     from torchcross.interop.huggingface import HuggingFaceSource
+    from torchcross.plan import EpisodePlan
     from torchcross.task import Task
 
 _HOME = {
@@ -41,7 +41,7 @@ _HOME = {
     "DatasetSource": "data",
     "Episode": "episode",
     "EpisodeLoader": "data",
-    "EpisodePlan": "data",
+    "EpisodePlan": "plan",
     "EpisodeSampler": "data",
     "Episodes": "data",
     "HuggingFaceSource": "interop.huggingface",
@@ -56,7 +56,7 @@ _HOME = {
     "load_plans": "data",
     "save_plans": "data",
 }
-_ROOMS = ("data", "episode", "errors", "interop", "losses", "metrics", "targets", "task", "testing")
+_ROOMS = ("data", "episode", "errors", "interop", "losses", "metrics", "plan", "targets", "task", "testing")
 
 __version__ = "0.1.0.dev0"
 __all__ = [

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from torchcross.errors import InputError
+from torchcross.plan import EpisodePlan
 from torchcross.task import Task
-
-if TYPE_CHECKING:
-    from torchcross.data.plan import EpisodePlan
 
 __all__ = ["Batch", "Episode"]
 
@@ -26,6 +23,9 @@ class Batch:
     y: Tensor
 
     def __post_init__(self) -> None:
+        if not all(isinstance(part, Tensor) and part.ndim for part in (self.x, self.y)):
+            kinds = type(self.x).__name__, type(self.y).__name__
+            raise InputError(f"a Batch got {kinds} for its images and labels; give two tensors, one row per sample")
         if len(self.x) != len(self.y):
             raise InputError(f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per image")
 
@@ -49,7 +49,8 @@ class Batch:
 @dataclass(frozen=True, eq=False, slots=True)
 class Episode:
     """A support and a query of one task. `task` has only the episode's classes, and `y` counts within them; `plan` says
-    which samples of which source these are."""
+    which samples of which source these are.
+    """
 
     support: Batch
     query: Batch
@@ -71,7 +72,8 @@ class Episode:
         return replace(self, support=self.support.pin_memory(), query=self.query.pin_memory())
 
     def __repr__(self) -> str:
-        return f"Episode({self.task.name!r}, classes={list(self.task.classes)}, support={self.support}, query={self.query})"
+        classes = list(self.task.classes)
+        return f"Episode({self.task.name!r}, classes={classes}, support={self.support}, query={self.query})"
 
 
 def _shape(tensor: Tensor) -> str:

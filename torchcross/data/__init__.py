@@ -5,12 +5,12 @@ from __future__ import annotations
 from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
 from torchcross.data.curve import ShotCurve
 from torchcross.data.loader import EpisodeLoader, Episodes, MixedBatchLoader, PlanSource
-from torchcross.data.plan import EpisodePlan, PlanBatch
 from torchcross.data.planfile import PlanFile, load_plans, save_plans
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.sampler import EpisodeSampler
 from torchcross.data.source import LabelSource, SourceDataset, SubsetSource, TaskSource, TensorSource
 from torchcross.data.wrappers import DatasetSource, ImageFolderSource
+from torchcross.plan import EpisodePlan, PlanBatch
 
 __all__ = [
     "BatchPlan",

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from torchcross.data.mixture import SourceChoice, Weights
-from torchcross.data.plan import Indices, frozen
 from torchcross.data.request import one_of, positive
 from torchcross.data.sampler import as_sources
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, shuffled
 from torchcross.episode import Batch
 from torchcross.errors import SourceError
+from torchcross.plan import Indices, frozen
 from torchcross.task import Task
 
 __all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from torchcross.data.plan import EpisodePlan
 from torchcross.data.request import positive
 from torchcross.data.words import Stream
 from torchcross.errors import InputError
+from torchcross.plan import EpisodePlan
 
 if TYPE_CHECKING:
     from torchcross.data.sampler import EpisodeSampler

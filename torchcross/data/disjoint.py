@@ -11,9 +11,9 @@ from torchcross.data._shuffle import any_order
 from torchcross.data.drawer import SourcePlanner
 from torchcross.data.feasibility import needed_per_class
 from torchcross.data.mixture import SourceChoice
-from torchcross.data.plan import EpisodePlan, Indices, PlanBatch
 from torchcross.data.words import Stream, Words
 from torchcross.errors import InfeasibleError
+from torchcross.plan import EpisodePlan, Indices, PlanBatch
 
 __all__ = ["lay_out_disjoint"]
 

@@ -12,11 +12,11 @@ from torchcross.data.cover import CoverDrawer
 from torchcross.data.feasibility import Eligible
 from torchcross.data.index import ClassIndex
 from torchcross.data.partition import FastPartitionDrawer, PartitionDrawer
-from torchcross.data.plan import EpisodePlan
 from torchcross.data.request import Request
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, Words
 from torchcross.errors import InfeasibleError
+from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Cover, Partition, Strata
 
 __all__ = ["ATTEMPTS", "Drawer", "SourcePlanner"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.data.feasibility import Supply
-from torchcross.data.plan import Indices
+from torchcross.plan import Indices
 from torchcross.targets.strata import Cover, Partition
 
 __all__ = ["ClassIndex"]

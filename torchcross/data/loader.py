@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
-from torchcross.data.plan import EpisodePlan
 from torchcross.data.request import positive
 from torchcross.data.source import TaskSource
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, ReadError
+from torchcross.plan import EpisodePlan
 
 __all__ = ["EpisodeLoader", "Episodes", "MixedBatchLoader", "PlanSource"]
 

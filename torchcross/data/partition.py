@@ -12,10 +12,10 @@ from torchcross.data import metadataset
 from torchcross.data._shuffle import Deck, Used, any_order, choose
 from torchcross.data.feasibility import Eligible, eligible_classes
 from torchcross.data.index import ClassIndex, partition_supply
-from torchcross.data.plan import EpisodePlan, Indices, block_labels, frozen
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, Words, below_array, distinct, distinct_rows
+from torchcross.plan import EpisodePlan, Indices, block_labels, frozen
 from torchcross.targets.strata import Partition
 
 __all__ = ["FastPartitionDrawer", "PartitionDrawer"]

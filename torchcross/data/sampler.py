@@ -12,11 +12,11 @@ from torchcross.data.curve import ShotCurve
 from torchcross.data.disjoint import lay_out_disjoint
 from torchcross.data.drawer import SourcePlanner
 from torchcross.data.mixture import SourceChoice, Weights
-from torchcross.data.plan import EpisodePlan, PlanBatch
 from torchcross.data.request import Request, Shots, Ways, positive
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Words
 from torchcross.errors import InputError, SubjectLeakWarning
+from torchcross.plan import EpisodePlan, PlanBatch
 
 __all__ = ["EpisodeSampler"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchcross.data.plan import Indices, frozen
 from torchcross.errors import ReadError, SourceError
+from torchcross.plan import Indices, frozen
 from torchcross.targets._labels import Codes, as_array
 from torchcross.task import Task
 

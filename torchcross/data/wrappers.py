@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchcross.data.plan import Indices
 from torchcross.data.source import TaskSource
 from torchcross.errors import ReadError, SourceError
+from torchcross.plan import Indices
 from torchcross.targets import MultiClass
 from torchcross.task import Task
 

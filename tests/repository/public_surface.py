@@ -1,0 +1,67 @@
+"""Reads the public surface: every public room of the package and the names in its `__all__`.
+
+python tests/repository/public_surface.py           print it
+python tests/repository/public_surface.py --write   accept it: write public_surface.txt beside this file
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+LISTING = Path(__file__).with_name("public_surface.txt")
+ROOT = Path(__file__).parents[2]
+
+
+def public_modules() -> list[ModuleType]:
+    """Return the package and its rooms; what lies deeper or starts with an underscore is private."""
+    package = importlib.import_module("torchcross")
+    rooms = [room.name for room in pkgutil.iter_modules(package.__path__) if not room.name.startswith("_")]
+    return [package, *(importlib.import_module(f"torchcross.{room}") for room in sorted(rooms))]
+
+
+def public_names() -> list[str]:
+    """Return the surface as dotted names, sorted."""
+    return sorted(f"{module.__name__}.{name}" for module in public_modules() for name in module.__all__)
+
+
+def undeclared_names(module: ModuleType) -> set[str]:
+    """Return the names that `module` defines or re-exports, and shows, without an underscore or `__all__`."""
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    names = {name for statement in tree.body for name in _bound_names(statement, module.__name__)}
+    return {name for name in names & set(dir(module)) if not name.startswith("_")} - set(module.__all__)
+
+
+def _bound_names(statement: ast.stmt, module: str) -> list[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+        case ast.ImportFrom(module=source, level=level, names=aliases):
+            own = level == 1 or (level == 0 and f"{source}.".startswith(f"{module}."))
+            return [alias.asname or alias.name for alias in aliases] if own else []
+    return []
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--write"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    text = "".join(f"{name}\n" for name in public_names())
+    if arguments:
+        LISTING.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main(sys.argv[1:]))

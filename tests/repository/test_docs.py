@@ -1,0 +1,159 @@
+"""What the documentation shows is run, and where it points there is something."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.repository.markdown import broken_links, fences
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+OTHER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+EXAMPLES = sorted(ROOT.glob("docs/examples/*.py"))
+SHELLS = {"console", "sh", "bash", "shell"}
+ALIASES = {"py", "python3", "pycon", "ipython"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def unmoved_generators() -> Iterator[None]:
+    """Give the next test the global generators that a snippet may have seeded, as they were."""
+    state = np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        yield
+    np.random.set_state(state)  # noqa: NPY002
+
+
+def run_snippets(path: Path) -> int:
+    """Run the ```python blocks of one file in one namespace; return how many there were."""
+    namespace: dict[str, object] = {"__name__": f"snippets_of_{path.stem}"}
+    ran = 0
+    for fence in fences(path.read_text(encoding="utf-8")):
+        if fence.language == "python" and fence.not_run is None:
+            # Blank lines before it, so that a traceback shows the line of the page.
+            code = compile("\n" * (fence.line - 1) + fence.text, str(path), "exec")
+            exec(code, namespace)
+            ran += 1
+    return ran
+
+
+@pytest.mark.usefixtures("unmoved_generators")
+@pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
+def test_snippets_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_snippets(path)
+
+
+def test_the_readme_has_a_snippet() -> None:
+    blocks = fences((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert any(block.language == "python" and block.not_run is None for block in blocks)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
+def test_what_is_not_run_has_a_reason(path: Path) -> None:
+    for fence in fences(path.read_text(encoding="utf-8")):
+        assert fence.language not in ALIASES, f"line {fence.line}: call it ```python, so that it is run"
+        assert fence.not_run is None or len(fence.not_run) > 10, f"line {fence.line}: why is it not run?"
+
+
+@pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
+def test_commands_exist(path: Path) -> None:
+    shell = "".join(fence.text for fence in fences(path.read_text(encoding="utf-8")) if fence.language in SHELLS)
+    assert unknown_in(shell) == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
+def test_relative_links_resolve(path: Path) -> None:
+    assert broken_links(path) == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_examples_run(path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip(), "an example shows something"
+
+
+def unknown_in(shell: str) -> list[str]:
+    """Return the make targets, extras and files that the commands name and the repository does not have."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    targets = re.findall(r"\bmake\s+([a-z][\w-]*)", shell)
+    named = re.findall(r"(?:\.|torchcross-fewshot)\[([\w,-]+)\]", shell)
+    files = re.findall(r"(?<![\w/.-])((?:docs|tests|benchmarks|torchcross)/[\w/.-]+)", shell)
+    return [
+        *(target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)),
+        *(extra for group in named for extra in group.split(",") if extra not in extras),
+        *(file for file in files if not (ROOT / file).exists()),
+    ]
+
+
+def test_unknown_commands_are_caught() -> None:
+    known = "make demo\npip install -e '.[dev]'\npython tests/repository/test_docs.py\nmake -j2\n"
+    assert unknown_in(known) == []
+    unknown = "make dmeo && make test\npip install 'torchcross-fewshot[augment,wings]'\npython docs/none.py\n"
+    assert unknown_in(unknown) == ["dmeo", "wings", "docs/none.py"]
+
+
+def test_a_snippet_that_fails_or_warns_is_caught(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n\n```python\nx = 1\n```\n\n<!-- not run: it needs a printer -->\n```python\n1 / 0\n```\n"
+    )
+    assert run_snippets(page) == 1
+    page.write_text("```python\nx = 1\n```\ntext\n```python\nassert x == 2\n```\n")
+    with pytest.raises(AssertionError) as failure:
+        run_snippets(page)
+    assert failure.traceback[-1].lineno == 5
+    page.write_text("```python\nimport warnings\nwarnings.warn('old')\n```\n")
+    with pytest.raises(UserWarning, match="old"):
+        run_snippets(page)
+
+
+@pytest.mark.parametrize(
+    ("link", "good"),
+    [
+        ("[x](other.md)", True),
+        ("[x](none.md)", False),
+        ("[x](other.md#a-title)", True),
+        ("[x](other.md#a-title-1)", True),
+        ("[x](other.md#no-title)", False),
+        ("[x](#here-it-is)", True),
+        ("[![logo](none.png)](other.md)", False),
+        ("[![logo](other.md)](none.md)", False),
+        ("[x]: none.md", False),
+        ("<img src='none.png'>", False),
+        ("`[x](none.md)`", True),
+        ("[x](https://example.org/none.md)", True),
+        ("[x](/other.md)", False),
+        ("```text\n[x](none.md)\n```", True),
+    ],
+)
+def test_broken_links_are_caught(tmp_path: Path, link: str, good: bool) -> None:
+    (tmp_path / "other.md").write_text("# A title\n\ntext\n\n## A `title`\n")
+    page = tmp_path / "page.md"
+    page.write_text(f"# Here it is!\n\n{link}\n")
+    assert (broken_links(page) == []) is good

@@ -1,0 +1,110 @@
+"""Imports point down only (docs/architecture.md), and the test that says so can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.repository.import_order import ALLOWED, PACKAGES, arrows, unplaced_rooms, wrong_arrows
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_import_points_down() -> None:
+    assert wrong_arrows(ROOT) == []
+
+
+def test_every_room_is_placed() -> None:
+    assert unplaced_rooms(ROOT) == []
+
+
+def test_the_reader_sees_the_arrows_that_are_there() -> None:
+    seen = {(arrow.importer, arrow.imported) for arrow in arrows(ROOT)}
+    assert ("torchcross._environment", "torchcross.errors") in seen
+    assert ("torchcross.targets", "torchcross.errors") in seen
+
+
+def test_the_table_has_no_cycle() -> None:
+    placed: set[str] = set()
+    waiting = {room: {f"torchcross.{name}".rstrip(".") for name in below} for room, below in ALLOWED.items()}
+    # The root names everything and the command line uses it, which is the one loop; neither is below a room.
+    waiting["torchcross"] -= {"torchcross.cli"}
+    while ready := [room for room, below in waiting.items() if below <= placed]:
+        placed.update(ready)
+        for room in ready:
+            del waiting[room]
+    assert waiting == {}
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "imported"),
+    [
+        ("torchcross/errors.py", "import torchcross.task\n", "torchcross.task"),
+        ("torchcross/losses/ordinal.py", "from torchcross.targets import Ordinal\n", "torchcross.targets"),
+        ("torchcross/losses/ordinal.py", "from torchcross import targets\n", "torchcross.targets"),
+        ("torchcross/losses/ordinal.py", "from torchcross import Ordinal\n", "torchcross"),
+        ("torchcross/losses/ordinal.py", "from ..targets import Ordinal\n", "torchcross.targets"),
+        ("torchcross/losses/__init__.py", "from .. import targets\n", "torchcross.targets"),
+        ("torchcross/losses/deep/er.py", "from ...targets import Ordinal\n", "torchcross.targets"),
+        (
+            "torchcross/functional/state.py",
+            "def f():\n    from torchcross.task import Task\n",
+            "torchcross.task",
+        ),
+        (
+            "torchcross/functional/state.py",
+            "import typing\nif typing.TYPE_CHECKING:\n    import torchcross.task as t\n",
+            "torchcross.task",
+        ),
+        (
+            "torchcross/functional/state.py",
+            "x = importlib.import_module('torchcross.data.plan')\n",
+            "torchcross.data",
+        ),
+        ("torchcross/data/plan.py", "import torchcross\n", "torchcross"),
+        ("torchcross/data/plan.py", "from medimeta_adapter import reader\n", "medimeta_adapter"),
+        ("torchcross/interop/lightning.py", "from torchcross.cli import main\n", "torchcross.cli"),
+        ("torchcross/report/table.py", "from torchcross.algorithms import MAML\n", "torchcross.algorithms"),
+        ("medimeta_adapter/reader.py", "from torchcross.algorithms import MAML\n", "torchcross.algorithms"),
+    ],
+)
+def test_a_wrong_arrow_is_caught(tmp_path: Path, file: str, text: str, imported: str) -> None:
+    (sentence,) = wrong_arrows(tree(tmp_path, {file: text}))
+    assert sentence.startswith(f"{file}:")
+    assert sentence.endswith(f"must not import '{imported}'")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("torchcross/data/plan.py", "from torchcross.task import Task\nfrom . import sampler\n"),
+        ("torchcross/data/sampler.py", "from .plan import Plan\nfrom torchcross.data.plan import Plan\n"),
+        ("torchcross/task.py", "import torch\nfrom torch import nn\n"),
+        ("torchcross/__init__.py", "from torchcross.algorithms import MAML\nfrom . import data\n"),
+        ("medimeta_adapter/reader.py", "from torchcross import data\nfrom .info import Info\n"),
+    ],
+)
+def test_a_right_arrow_is_not(tmp_path: Path, file: str, text: str) -> None:
+    assert wrong_arrows(tree(tmp_path, {file: text})) == []
+
+
+def test_an_unknown_room_is_caught(tmp_path: Path) -> None:
+    tree(tmp_path, {"torchcross/utils.py": "import torchcross.errors\n", "torchcross/task.py": ""})
+    assert unplaced_rooms(tmp_path) == ["torchcross.utils"]
+    assert len(wrong_arrows(tmp_path)) == 1
+
+
+def test_the_packages_of_the_build_are_the_packages_of_the_table() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert tuple(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == PACKAGES

@@ -1,0 +1,9 @@
+"""The label of an entry that nobody has labelled: it contributes nothing, anywhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["MISSING"]
+
+MISSING: Final = -1

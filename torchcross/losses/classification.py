@@ -1,0 +1,150 @@
+"""Losses of binary, multi-class and multi-label targets.
+
+Labels are int64; ``MISSING`` (-1) entries contribute nothing. A loss is the (weighted) mean over the known
+entries, and 0 with zero gradient where none is known. Label values are validated where they are encoded, not
+here: a loss must run under ``torch.func``. Half-precision logits are computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchcross.losses._checks import (
+    Numbers,
+    check_alpha,
+    check_gamma,
+    check_multi_label,
+    check_single_label,
+    check_smoothing,
+    weight_tensor,
+)
+from torchcross.losses._mask import known, masked_mean, quiet, softplus, working
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_focal",
+    "cross_entropy",
+    "multilabel_binary_cross_entropy",
+    "multilabel_focal",
+]
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, *, class_weights: Numbers | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """``sum_i [(1 - e) w_y (-log p_y) + e/C sum_c w_c (-log p_c)] / sum_i w_y``, e the smoothing.
+
+    Logits (N, C), labels (N,). The same value as ``torch.nn.functional.cross_entropy`` with ``weight`` and
+    ``label_smoothing``.
+    """
+    name = "cross_entropy"
+    check_single_label(name, logits, labels, "C", 1)
+    check_smoothing(name, smoothing)
+    mask = known(labels)
+    index = torch.where(mask, labels, 0).unsqueeze(1)
+    costs = -F.log_softmax(quiet(working(logits), mask.unsqueeze(1)), dim=1)
+    weights = None
+    if class_weights is not None:
+        what = "one finite weight >= 0 per class"
+        row = weight_tensor(name, class_weights, (logits.shape[1],), what, costs)
+        costs = costs * row
+        weights = row.expand_as(costs).gather(1, index).squeeze(1)
+    terms = costs.gather(1, index).squeeze(1)
+    if smoothing > 0.0:
+        terms = (1.0 - smoothing) * terms + smoothing * costs.mean(dim=1)
+    return masked_mean(terms, mask, weights)
+
+
+def binary_cross_entropy(
+    logits: Tensor, labels: Tensor, *, class_weights: Numbers | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy of one logit per sample: logits (N, 1), labels (N,), weights (negative, positive).
+
+    Equals ``cross_entropy`` of the two columns ``[0, z]`` with the same weights and smoothing.
+    """
+    name = "binary_cross_entropy"
+    check_single_label(name, logits, labels, "1", 1, exactly=True)
+    check_smoothing(name, smoothing)
+    pair = None
+    if class_weights is not None:
+        what = "the pair (negative, positive) of finite weights >= 0"
+        pair = weight_tensor(name, class_weights, (2,), what, working(logits))
+    return _binary_mean(working(logits).squeeze(1), labels, pair, smoothing)
+
+
+def multilabel_binary_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    class_weights: Sequence[Sequence[float]] | Tensor | None = None,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Binary cross-entropy of every known entry of logits (N, L) and labels (N, L).
+
+    Weights are one pair (negative, positive) per label, shape (L, 2); the mean is over all known entries of
+    all labels, each counted by its weight.
+    """
+    name = "multilabel_binary_cross_entropy"
+    check_multi_label(name, logits, labels)
+    check_smoothing(name, smoothing)
+    pairs = None
+    if class_weights is not None:
+        what = "one pair (negative, positive) of finite weights >= 0 per label"
+        pairs = weight_tensor(name, class_weights, (logits.shape[1], 2), what, working(logits))
+    return _binary_mean(working(logits), labels, pairs, smoothing)
+
+
+def binary_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
+    """``mean_i a_t (1 - p_t)^gamma (-log p_t)`` for logits (N, 1), labels (N,) (Lin et al. 2017).
+
+    ``p_t`` is the probability of the true class; ``a_t`` is alpha for positives and 1 - alpha for negatives,
+    1 without alpha.
+    """
+    name = "binary_focal"
+    check_single_label(name, logits, labels, "1", 1, exactly=True)
+    check_gamma(name, gamma)
+    check_alpha(name, alpha)
+    return _focal_mean(working(logits).squeeze(1), labels, gamma, alpha)
+
+
+def multilabel_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
+    """``binary_focal`` over every known entry of logits (N, L) and labels (N, L), with one alpha for all."""
+    name = "multilabel_focal"
+    check_multi_label(name, logits, labels)
+    check_gamma(name, gamma)
+    check_alpha(name, alpha)
+    return _focal_mean(working(logits), labels, gamma, alpha)
+
+
+def _binary_mean(z: Tensor, labels: Tensor, pairs: Tensor | None, smoothing: float) -> Tensor:
+    """Weighted mean of binary cross-entropies; ``pairs`` is (2,) or (L, 2): negative, positive."""
+    mask = known(labels)
+    z = quiet(z, mask)
+    positive = labels == 1
+    own, other = softplus(torch.where(positive, -z, z)), None
+    if smoothing > 0.0:
+        other = softplus(torch.where(positive, z, -z))
+    weights = None
+    if pairs is not None:
+        negative_weight, positive_weight = pairs.unbind(-1)
+        weights = torch.where(positive, positive_weight, negative_weight)
+        own = own * weights
+        if other is not None:
+            other = other * torch.where(positive, negative_weight, positive_weight)
+    terms = own if other is None else (1.0 - smoothing / 2) * own + smoothing / 2 * other
+    return masked_mean(terms, mask, weights)
+
+
+def _focal_mean(z: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
+    mask = known(labels)
+    positive = labels == 1
+    margin = torch.where(positive, quiet(z, mask), -quiet(z, mask))
+    # (1 - p_t)^gamma as an exponential: a power has no second derivative where p_t rounds to 1.
+    terms = torch.exp(-gamma * softplus(margin)) * softplus(-margin)
+    if alpha is not None:
+        terms = torch.where(positive, alpha * terms, (1.0 - alpha) * terms)
+    return masked_mean(terms, mask)

@@ -1,0 +1,72 @@
+"""From logits to probabilities (N, K), and the decision rules of CORAL and CORN.
+
+Rows are never negative and sum to 1 to rounding, also where logits saturate in float32. ``s`` is the logistic
+sigmoid. Half-precision logits are computed in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchcross.losses._checks import check_columns
+from torchcross.losses._cumulative import cumulative_link_log_probabilities
+from torchcross.losses._mask import softplus, working
+
+__all__ = [
+    "coral_decision",
+    "coral_probabilities",
+    "corn_decision",
+    "corn_probabilities",
+    "cumulative_link_probabilities",
+    "softmax",
+]
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """``p_k = exp(z_k) / sum_j exp(z_j)`` for logits (N, C)."""
+    check_columns("softmax", logits, "C", 1)
+    return torch.softmax(working(logits), dim=1)
+
+
+def coral_probabilities(logits: Tensor) -> Tensor:
+    """``P(y >= k)`` is the k-th largest ``s(z)``; its differences are the probabilities of the ranks.
+
+    Trained thresholds are ordered already; sorting the others keeps ``coral_decision`` and the distribution
+    in agreement, and no probability negative. A difference is taken as ``s(a) s(-b) (1 - e^(b-a))``, which
+    does not cancel.
+    """
+    check_columns("coral_probabilities", logits, "K-1", 1)
+    z = working(logits).sort(dim=1, descending=True).values
+    upper, lower = torch.sigmoid(z), torch.sigmoid(-z)
+    between = upper[:, :-1] * lower[:, 1:] * -torch.expm1(z[:, 1:] - z[:, :-1])
+    return torch.cat([lower[:, :1], between, upper[:, -1:]], dim=1)
+
+
+def corn_probabilities(logits: Tensor) -> Tensor:
+    """``P(y = k) = P(y >= k) (1 - s(z_{k+1}))`` with ``P(y >= k) = prod_{j<=k} s(z_j)``."""
+    check_columns("corn_probabilities", logits, "K-1", 1)
+    z = working(logits)
+    # Sums of logarithms rather than a product: the derivative of cumprod branches on zeros.
+    at_least = -softplus(-z).cumsum(dim=1)
+    stop = -softplus(z)
+    log_p = torch.cat([stop[:, :1], at_least[:, :-1] + stop[:, 1:], at_least[:, -1:]], dim=1)
+    return log_p.exp()
+
+
+def cumulative_link_probabilities(logits: Tensor) -> Tensor:
+    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, with the columns of ``losses.cumulative_link``."""
+    check_columns("cumulative_link_probabilities", logits, "K", 2)
+    return cumulative_link_log_probabilities(working(logits)).exp()
+
+
+def coral_decision(logits: Tensor) -> Tensor:
+    """The rank ``#{k: s(z_k) > 1/2}``, shape (N,)."""
+    check_columns("coral_decision", logits, "K-1", 1)
+    return (logits > 0).sum(dim=1)
+
+
+def corn_decision(logits: Tensor) -> Tensor:
+    """The rank ``#{k: prod_{j<=k} s(z_j) > 1/2}``, shape (N,)."""
+    check_columns("corn_decision", logits, "K-1", 1)
+    return (torch.sigmoid(working(logits)).cumprod(dim=1) > 0.5).sum(dim=1)

@@ -1,0 +1,89 @@
+"""Losses of ordinal targets with K ranks: CORAL, CORN, cumulative link, earth mover's distance, soft labels.
+
+Labels are int64 ranks 0..K-1, ``MISSING`` (-1) rows contribute nothing; without a known row the loss is 0
+with zero gradient. ``s`` is the logistic sigmoid. Half-precision logits are computed in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchcross.losses._checks import Numbers, check_single_label, check_tau, gap_tensor, grade_tensor
+from torchcross.losses._cumulative import cumulative_link_log_probabilities
+from torchcross.losses._mask import known, masked_mean, quiet, softplus, working
+
+__all__ = ["coral", "corn", "cumulative_link", "earth_movers", "soft_labels"]
+
+
+def coral(logits: Tensor, labels: Tensor) -> Tensor:
+    """``mean_i -sum_k [l_k log s(z_k) + (1 - l_k) log(1 - s(z_k))]``, ``l_k = 1[y >= k]``, k = 1..K-1.
+
+    Logits (N, K-1), where ``s(z_k) = P(y >= k)`` (Cao, Mirjalili and Raschka 2020).
+    """
+    check_single_label("coral", logits, labels, "K-1", 1)
+    mask = known(labels)
+    z = quiet(working(logits), mask.unsqueeze(1))
+    return masked_mean(softplus(_towards(z, labels)).sum(dim=1), mask)
+
+
+def corn(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropies of ``s(z_k) = P(y >= k | y >= k-1)`` over the items with y >= k-1.
+
+    Logits (N, K-1). The sum of all terms over their number, so thresholds that few items reach weigh less
+    (Shi, Cao and Raschka 2023).
+    """
+    check_single_label("corn", logits, labels, "K-1", 1)
+    # A missing label is -1 and reaches no threshold, since the first asks for y >= 0.
+    reached = labels.unsqueeze(1) >= torch.arange(logits.shape[1], device=logits.device)
+    z = quiet(working(logits), reached)
+    return masked_mean(softplus(_towards(z, labels)), reached)
+
+
+def cumulative_link(logits: Tensor, labels: Tensor) -> Tensor:
+    """``mean_i -log [s(theta_y - f) - s(theta_{y-1} - f)]`` (McCullagh 1980).
+
+    Logits (N, K): column 0 is f, columns 1..K-1 are the raw thresholds, the first free and each next one
+    ``softplus(raw)`` above its predecessor.
+    """
+    check_single_label("cumulative_link", logits, labels, "K", 2)
+    mask = known(labels)
+    log_p = cumulative_link_log_probabilities(quiet(working(logits), mask.unsqueeze(1)))
+    index = torch.where(mask, labels, 0).unsqueeze(1)
+    return masked_mean(-log_p.gather(1, index).squeeze(1), mask)
+
+
+def earth_movers(logits: Tensor, labels: Tensor, *, gaps: Numbers) -> Tensor:
+    """``mean_i sum_k (r_{k+1} - r_k) (CDF_p(k) - CDF_y(k))^2`` for logits (N, K), p their softmax.
+
+    ``gaps`` are the K-1 differences between neighbouring grades (Hou, Yu and Samaras 2016).
+    """
+    check_single_label("earth_movers", logits, labels, "K", 2)
+    mask = known(labels)
+    p = torch.softmax(quiet(working(logits), mask.unsqueeze(1)), dim=1)
+    row = gap_tensor("earth_movers", gaps, logits.shape[1], p)
+    ranks = torch.arange(logits.shape[1] - 1, device=logits.device)
+    label_cdf = (labels.unsqueeze(1) <= ranks).to(p.dtype)
+    return masked_mean((row * (p[:, :-1].cumsum(dim=1) - label_cdf).square()).sum(dim=1), mask)
+
+
+def soft_labels(logits: Tensor, labels: Tensor, *, grades: Numbers, tau: float = 1.0) -> Tensor:
+    """``mean_i -sum_k q_k log p_k``, ``q_k ~ exp(-|r_k - r_y| / tau)``, p the softmax of logits (N, K).
+
+    ``tau`` is in the unit of the grades (Diaz and Marathe 2019).
+    """
+    check_single_label("soft_labels", logits, labels, "K", 2)
+    check_tau("soft_labels", tau)
+    mask = known(labels)
+    log_p = F.log_softmax(quiet(working(logits), mask.unsqueeze(1)), dim=1)
+    row = grade_tensor("soft_labels", grades, logits.shape[1], log_p)
+    own = row.expand_as(log_p).gather(1, torch.where(mask, labels, 0).unsqueeze(1))
+    q = torch.softmax(-(row - own).abs() / tau, dim=1)
+    return masked_mean(-(q * log_p).sum(dim=1), mask)
+
+
+def _towards(z: Tensor, labels: Tensor) -> Tensor:
+    """``-z_k`` where y >= k and ``z_k`` elsewhere, so that softplus of it is the binary cross-entropy."""
+    thresholds = torch.arange(1, z.shape[1] + 1, device=z.device)
+    return torch.where(labels.unsqueeze(1) >= thresholds, -z, z)

@@ -1,0 +1,48 @@
+"""Metrics: thin pure functions over ``torchmetrics.functional`` that return a ``Score``.
+
+Where a metric is undefined its value is NaN and the reason is given; where some classes are undefined it is
+the mean of the others, and says so. torchmetrics is imported when a metric first runs, not before.
+"""
+
+from __future__ import annotations
+
+from torchcross.metrics.multilabel import (
+    exact_match,
+    multilabel_accuracy,
+    multilabel_auroc,
+    multilabel_average_precision,
+    multilabel_balanced_accuracy,
+    multilabel_f1,
+)
+from torchcross.metrics.ordinal import mean_absolute_error, quadratic_weighted_kappa
+from torchcross.metrics.score import Score
+from torchcross.metrics.single_label import (
+    accuracy,
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    binary_auroc,
+    binary_average_precision,
+    binary_f1,
+    f1,
+)
+
+__all__ = [
+    "Score",
+    "accuracy",
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "binary_auroc",
+    "binary_average_precision",
+    "binary_f1",
+    "exact_match",
+    "f1",
+    "mean_absolute_error",
+    "multilabel_accuracy",
+    "multilabel_auroc",
+    "multilabel_average_precision",
+    "multilabel_balanced_accuracy",
+    "multilabel_f1",
+    "quadratic_weighted_kappa",
+]

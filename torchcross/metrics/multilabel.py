@@ -1,0 +1,153 @@
+"""Metrics of multi-label targets: predictions (N, L), labels (N, L) in {0, 1}, -1 missing and left out.
+
+Means are over labels, each scored on its own known entries; a label whose score is undefined is left out and
+named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from torchcross._missing import MISSING
+from torchcross.errors import InputError
+from torchcross.metrics._inputs import (
+    check_probabilities,
+    count_non_finite,
+    multi_label_pair,
+    nothing_known,
+)
+from torchcross.metrics._ranking import area_under_roc, mean_precision
+from torchcross.metrics.score import Score, average, undefined
+
+__all__ = [
+    "exact_match",
+    "multilabel_accuracy",
+    "multilabel_auroc",
+    "multilabel_average_precision",
+    "multilabel_balanced_accuracy",
+    "multilabel_f1",
+]
+
+
+def multilabel_auroc(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over labels of the area under the ROC curve; a label needs a positive and a negative."""
+    return _by_label(
+        "multilabel_auroc",
+        area_under_roc,
+        probabilities,
+        labels,
+        classes,
+        if_none="no label has both a positive and a negative in the query",
+    )
+
+
+def multilabel_average_precision(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive."""
+    return _by_label(
+        "multilabel_average_precision",
+        mean_precision,
+        probabilities,
+        labels,
+        classes,
+        if_none="no label has a positive in the query",
+    )
+
+
+def multilabel_f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label must be present or predicted."""
+
+    def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
+        return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
+
+    if_none = "no label is present or predicted in the query"
+    return _by_counts("multilabel_f1", score, decisions, labels, classes, if_none)
+
+
+def multilabel_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over labels of the share of right decisions; undefined for a label without known entries."""
+
+    def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
+        known = tp + fp + tn + fn
+        return (tp + tn) / known if known else None
+
+    if_none = nothing_known(len(labels))
+    return _by_counts("multilabel_accuracy", score, decisions, labels, classes, if_none)
+
+
+def multilabel_balanced_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``; a label needs both kinds."""
+
+    def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
+        return (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else None
+
+    if_none = "no label has both a positive and a negative in the query"
+    return _by_counts("multilabel_balanced_accuracy", score, decisions, labels, classes, if_none)
+
+
+def exact_match(decisions: Tensor, labels: Tensor) -> Score:
+    """The share of items with every label right, among the items with every label known."""
+    decided, truth, known = multi_label_pair("exact_match", _decided("exact_match", decisions), labels, None)
+    complete = known.all(dim=1)
+    items, total = int(complete.sum()), len(labels)
+    if not known.any():
+        return undefined(nothing_known(total))
+    if not items:
+        return undefined(f"each of the {total} items of the query has a missing label")
+    right = int((decided == truth).all(dim=1)[complete].sum())
+    reason = "" if items == total else f"over the {items} of {total} items without a missing label"
+    return Score(right / items, reason)
+
+
+def _by_label(
+    name: str,
+    metric: Callable[[Tensor, Tensor], float | None],
+    probabilities: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    if_none: str,
+) -> Score:
+    p, truth, known = multi_label_pair(name, probabilities, labels, classes)
+    check_probabilities(name, p[known])
+    why_not = "" if known.any() else nothing_known(len(labels))
+    why_not = why_not or count_non_finite(p[known], "probabilities")
+    if why_not:
+        return undefined(why_not, over=())
+    columns = zip(p.T, truth.T, known.T, strict=True)
+    values = [metric(column[mask], row[mask] == 1) for column, row, mask in columns]
+    return average(values, classes, "labels", if_none)
+
+
+def _by_counts(
+    name: str,
+    score: Callable[[int, int, int, int], float | None],
+    decisions: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    if_none: str,
+) -> Score:
+    from torchmetrics.functional.classification import multilabel_stat_scores
+
+    decided, truth, known = multi_label_pair(name, _decided(name, decisions), labels, classes)
+    if not known.any():
+        return undefined(nothing_known(len(labels)), over=())
+    counts = multilabel_stat_scores(
+        decided, truth, num_labels=len(classes), average=None, ignore_index=MISSING, validate_args=False
+    )
+    # For a single label torchmetrics drops the dimension.
+    rows = counts.reshape(len(classes), -1).tolist()
+    values = [score(*row[:4]) for row in rows]
+    return average(values, classes, "labels", if_none)
+
+
+def _decided(name: str, decisions: Tensor) -> Tensor:
+    """Decisions of 0 and 1 (or bools) as int64."""
+    given = decisions.detach().cpu()
+    if given.is_floating_point() or not bool(((given == 0) | (given == 1)).all()):
+        raise InputError(
+            f"{name}: decisions of {given.dtype} were given, expected bools or integers of 0 and 1 only; "
+            f"compare the probabilities with a threshold first"
+        )
+    return given.to(torch.int64)

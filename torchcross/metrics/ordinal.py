@@ -1,0 +1,53 @@
+"""Metrics of ordinal targets: quadratic weighted kappa and the mean absolute error in grades."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from torchcross.errors import InputError
+from torchcross.metrics._inputs import indices, known_rows, nothing_known
+from torchcross.metrics.score import Score, undefined
+from torchcross.metrics.single_label import confusion
+
+__all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
+
+
+def quadratic_weighted_kappa(decisions: Tensor, labels: Tensor, num_ranks: int) -> Score:
+    """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by chance.
+
+    Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one exactly 1.
+    """
+    name = "quadratic_weighted_kappa"
+    if num_ranks < 2:
+        raise InputError(f"{name}: num_ranks is {num_ranks}, expected at least 2 ranks")
+    observed = confusion(name, decisions, labels, num_ranks)
+    total = int(observed.sum())
+    if not total:
+        return undefined(nothing_known(len(labels)))
+    ranks = torch.arange(num_ranks)
+    squares = (ranks.unsqueeze(0) - ranks.unsqueeze(1)).square()
+    by_chance = observed.sum(dim=1).unsqueeze(1) * observed.sum(dim=0).unsqueeze(0)
+    expected = int((squares * by_chance).sum())
+    if not expected:
+        rank = int(observed.diagonal().argmax())
+        return undefined(f"all decisions and all labels of the query are rank {rank}")
+    return Score(1 - total * int((squares * observed).sum()) / expected)
+
+
+def mean_absolute_error(decisions: Tensor, labels: Tensor, grades: Sequence[float]) -> Score:
+    """``mean_i |r_decided - r_true|``, in the unit of the grades r."""
+    name = "mean_absolute_error"
+    ascending = all(low < high for low, high in pairwise(grades))
+    if not (len(grades) and ascending and all(math.isfinite(grade) for grade in grades)):
+        raise InputError(f"{name}: grades is {list(grades)!r}, expected one finite grade per rank in increasing order")
+    decided = indices(name, "decisions", decisions, 0, len(grades))
+    decided, known = known_rows(name, decided, labels, len(grades))
+    if not len(known):
+        return undefined(nothing_known(len(labels)))
+    scale = torch.tensor(grades, dtype=torch.float64)
+    return Score((scale[decided] - scale[known]).abs().mean().item())

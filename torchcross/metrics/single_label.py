@@ -1,0 +1,166 @@
+"""Metrics of single-label targets: binary (two classes), multi-class, ordinal.
+
+Labels (N,) are class indices, -1 is missing and left out. ``classes`` are the names, in the order of the
+indices; messages use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from torchcross.errors import InputError
+from torchcross.metrics._inputs import (
+    check_classes,
+    check_probabilities,
+    count_non_finite,
+    indices,
+    known_rows,
+    nothing_known,
+)
+from torchcross.metrics._ranking import area_under_roc, mean_precision
+from torchcross.metrics.score import Score, average, undefined
+
+__all__ = [
+    "accuracy",
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "binary_auroc",
+    "binary_average_precision",
+    "binary_f1",
+    "confusion",
+    "f1",
+]
+
+
+def accuracy(decisions: Tensor, labels: Tensor) -> Score:
+    """The share of decisions that are right."""
+    decisions, known = known_rows("accuracy", indices("accuracy", "decisions", decisions, 0), labels, None)
+    if not len(known):
+        return undefined(nothing_known(len(labels)))
+    return Score(int((decisions == known).sum()) / len(known))
+
+
+def balanced_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over the classes that are present of the share of their items decided rightly."""
+    counts = confusion("balanced_accuracy", decisions, labels, len(classes), classes)
+    present = counts.sum(dim=1)
+    return average(_ratios(counts.diagonal(), present), classes, "classes", nothing_known(len(labels)))
+
+
+def f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over classes of ``2 tp / (2 tp + fp + fn)``.
+
+    A class that is neither present nor predicted is left out; one that is predicted but absent counts 0.
+    """
+    values = _f1_by_class(confusion("f1", decisions, labels, len(classes), classes))
+    return average(values, classes, "classes", nothing_known(len(labels)))
+
+
+def binary_f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two."""
+    counts = confusion("binary_f1", decisions, labels, 2, classes)
+    if not counts.sum():
+        return undefined(nothing_known(len(labels)))
+    value = _f1_by_class(counts)[1]
+    if value is None:
+        return undefined(f"the positive class {classes[1]!r} is neither present nor predicted in the query")
+    return Score(value)
+
+
+def auroc(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over classes of the area under the ROC curve of one class against the rest.
+
+    Probabilities (N, C). A class that is absent, or that all items belong to, is left out of the mean.
+    """
+    return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes)
+
+
+def average_precision(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The mean over classes of ``sum_n (R_n - R_{n-1}) P_n``, one class against the rest.
+
+    Probabilities (N, C). A class that is absent is left out of the mean.
+    """
+    return _one_against_rest("average_precision", mean_precision, probabilities, labels, classes)
+
+
+def binary_auroc(scores: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """The area under the ROC curve of scores (N,), any finite numbers that are higher for positives."""
+    scores, positive, why_not = _binary("binary_auroc", scores, labels, classes)
+    if why_not:
+        return undefined(why_not)
+    value = area_under_roc(scores, positive)
+    return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
+
+
+def binary_average_precision(scores: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+    """``sum_n (R_n - R_{n-1}) P_n`` of scores (N,), any finite numbers that are higher for positives."""
+    scores, positive, why_not = _binary("binary_average_precision", scores, labels, classes)
+    if why_not:
+        return undefined(why_not)
+    value = mean_precision(scores, positive)
+    return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
+
+
+def confusion(name: str, decisions: Tensor, labels: Tensor, count: int, classes: Sequence[str] | None = None) -> Tensor:
+    """How many known items of class i (row) were decided to be j (column), exactly, as int64 (C, C)."""
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+    if classes is not None:
+        check_classes(name, classes, count, "one per class")
+    decided = indices(name, "decisions", decisions, 0, count)
+    decided, known = known_rows(name, decided, labels, count)
+    counts: Tensor = multiclass_confusion_matrix(decided, known, num_classes=count, validate_args=False)
+    return counts
+
+
+def _ratios(numerators: Tensor, denominators: Tensor) -> list[float | None]:
+    pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
+    return [top / bottom if bottom else None for top, bottom in pairs]
+
+
+def _f1_by_class(counts: Tensor) -> list[float | None]:
+    # 2 tp + fp + fn is how often the class is present plus how often it is predicted.
+    return _ratios(2 * counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1))
+
+
+def _one_against_rest(
+    name: str,
+    metric: Callable[[Tensor, Tensor], float | None],
+    probabilities: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+) -> Score:
+    if probabilities.dim() != 2:
+        shape = tuple(probabilities.shape)
+        raise InputError(f"{name}: probabilities have shape {shape}, expected (N, C); give one row per item")
+    check_classes(name, classes, probabilities.shape[1], "one per column of the probabilities")
+    p, known = known_rows(name, probabilities, labels, len(classes))
+    check_probabilities(name, p)
+    why_not = "" if len(known) else nothing_known(len(labels))
+    why_not = why_not or count_non_finite(p, "probabilities")
+    if why_not:
+        return undefined(why_not, over=())
+    values = [metric(p[:, column], known == column) for column in range(len(classes))]
+    return average(values, classes, "classes", _only_one_class(known, classes))
+
+
+def _binary(name: str, scores: Tensor, labels: Tensor, classes: Sequence[str]) -> tuple[Tensor, Tensor, str]:
+    """The known scores, which are positives, and why they cannot be scored, if so."""
+    check_classes(name, classes, 2, "the negative and the positive class")
+    if scores.dim() != 1 or not scores.is_floating_point():
+        raise InputError(
+            f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats (N,); "
+            f"give one score per item"
+        )
+    scores, known = known_rows(name, scores, labels, 2)
+    why_not = "" if len(known) else nothing_known(len(labels))
+    return scores, known == 1, why_not or count_non_finite(scores, "scores")
+
+
+def _only_one_class(known: Tensor, classes: Sequence[str]) -> str:
+    present = torch.unique(known).tolist()
+    return "only one class in the query: " + ", ".join(repr(classes[index]) for index in present)
