@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
+
+from torchcross._arrays import Indices
 
 __all__ = ["EpisodePlan", "PlanBatch"]
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -90,15 +88,3 @@ class PlanBatch(Sequence[EpisodePlan]):
 
     def __repr__(self) -> str:
         return f"PlanBatch({len(self)} plans)"
-
-
-@lru_cache(maxsize=1024)
-def block_labels(classes: int, each: int) -> Indices:
-    """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this shape."""
-    return frozen(np.repeat(np.arange(classes), each))
-
-
-def frozen(array: Indices) -> Indices:
-    """The same array, read-only."""
-    array.flags.writeable = False
-    return array

@@ -3,7 +3,7 @@
 The score is that of nearest class means over pixels: no training, no network. Each number is the mean over episodes
 with 1.96 standard errors; the same episodes serve every number of shots, and fewer shots are part of more.
 
-    python docs/examples/four_targets.py [--episodes 50] [--out four_targets.png]
+    python docs/examples/four_targets.py [--episodes 50] [--out runs/four_targets.png]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHOTS = (1, 5, 10)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=50)
-    parser.add_argument("--out", type=Path, default=Path("four_targets.png"))
+    parser.add_argument("--out", type=Path, default=Path("runs/four_targets.png"))
     arguments = parser.parse_args()
 
     sources = [toys.multiclass(), toys.binary(), toys.multilabel(), toys.ordinal()]
@@ -92,6 +92,7 @@ def contact_sheet(sources: list[tx.TaskSource], path: Path) -> None:
         ImageDraw.Draw(sheet).text((gap, top + 8), text, fill=0)
         sheet.paste(drawn, (gap, top + label))
         top += label + drawn.height
+    path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import torchcross as tx
-from torchcross.data import EpisodeLoader, Episodes, MixedBatchLoader, MixedBatches, TensorSource, toys
+from torchcross.data import EpisodeLoader, Episodes, MixedBatches, MixedBatchLoader, TensorSource, toys
 from torchcross.errors import InputError, ReadError
 from torchcross.targets import MultiClass, MultiLabel
 

@@ -64,7 +64,7 @@ def test_reading_does_not_alias_the_array() -> None:
         (lambda: TensorSource(numbered(), LABELS, "shape"), SourceError, "give a Task"),
         (lambda: TensorSource(numbered().tolist(), LABELS, SHAPES), SourceError, "images of type list"),
         (lambda: TensorSource(numbered(0), LABELS[:0], SHAPES), SourceError, "no samples"),
-        (lambda: TensorSource(numbered(), LABELS + 1, SHAPES), LabelError, "'toys/shape' holds 2 value"),
+        (lambda: TensorSource(numbered(), LABELS + 1, SHAPES), LabelError, "'toys/shape' hold 2 value"),
         (lambda: TensorSource(numbered(), LABELS[:, None] + np.zeros(2), SHAPES), LabelError, r"shape \(6, 2\)"),
         (lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2]), SourceError, r"6 samples and groups of shape \(2,\)"),
         (lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2, np.nan, 4, 5, 6]), SourceError, "index 2"),

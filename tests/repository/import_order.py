@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LABELS = ("task", "targets", "errors")
-_EPISODES = ("episode", "plan", *_LABELS)
+_EPISODES = ("episode", "plan", "_arrays", *_LABELS)
 _MODELS = ("algorithms", "heads", "functional", "backbones")
 _STUDIES = ("training", "evaluation", *_MODELS, "data", "metrics", "losses", *_EPISODES)
 
@@ -18,11 +18,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.errors": (),
     "torchcross._environment": ("errors",),
     "torchcross._missing": (),
+    "torchcross._arrays": (),
     "torchcross.losses": ("errors", "_missing"),
     "torchcross.metrics": ("errors", "_missing"),
     "torchcross.targets": ("losses", "metrics", "errors"),
     "torchcross.task": ("targets", "errors"),
-    "torchcross.plan": (),
+    "torchcross.plan": ("_arrays",),
     "torchcross.episode": ("plan", *_LABELS),
     "torchcross.data": _EPISODES,
     "torchcross.functional": ("errors",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchcross.data import toys
 from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
 from torchcross.data.curve import ShotCurve
 from torchcross.data.loader import EpisodeLoader, Episodes, MixedBatchLoader, PlanSource
@@ -36,4 +37,5 @@ __all__ = [
     "TensorSource",
     "load_plans",
     "save_plans",
+    "toys",
 ]

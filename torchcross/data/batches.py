@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchcross._arrays import Indices, frozen
 from torchcross.data.mixture import SourceChoice, Weights
 from torchcross.data.request import one_of, positive
 from torchcross.data.sampler import as_sources
@@ -18,7 +19,6 @@ from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, shuffled
 from torchcross.episode import Batch
 from torchcross.errors import SourceError
-from torchcross.plan import Indices, frozen
 from torchcross.task import Task
 
 __all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._arrays import Indices, frozen
 from torchcross.data._shuffle import Deck, Used, any_order, choose
 from torchcross.data.feasibility import Eligible, eligible_classes
 from torchcross.data.index import ClassIndex, cover_supply
@@ -15,7 +16,7 @@ from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, Words, distinct_rows
 from torchcross.errors import InfeasibleError
-from torchcross.plan import EpisodePlan, Indices, frozen
+from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Cover
 
 __all__ = ["CoverDrawer", "minimal_cover"]

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from torchcross._arrays import Indices
 from torchcross.data._shuffle import any_order
 from torchcross.data.drawer import SourcePlanner
 from torchcross.data.feasibility import needed_per_class
 from torchcross.data.mixture import SourceChoice
 from torchcross.data.words import Stream, Words
 from torchcross.errors import InfeasibleError
-from torchcross.plan import EpisodePlan, Indices, PlanBatch
+from torchcross.plan import EpisodePlan, PlanBatch
 
 __all__ = ["lay_out_disjoint"]
 

@@ -101,7 +101,7 @@ class SourcePlanner:
         if self.source.groups is not None:
             counts += f"; from {len(np.unique(self.source.groups))} subjects"
         return (
-            f"source {name!r} could not give episode {number} ({request.shot_range[1]} shots, {request.queries} queries) "
-            f"in {ATTEMPTS} attempts: {reason} the samples ({counts}) cannot be divided that way, or hardly "
+            f"source {name!r} could not give episode {number} ({request.shot_range[1]} shots, {request.queries} "
+            f"queries) in {ATTEMPTS} attempts: {reason} the samples ({counts}) cannot be divided that way, or hardly "
             "ever. Possible: fewer shots, fewer queries or fewer ways" + (", or groups='ignore'" if respected else "")
         )

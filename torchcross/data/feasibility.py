@@ -86,7 +86,7 @@ def _shortage(
         else:
             lines.append(
                 f"  class {target.classes[c]!r} has {have} {supply.unit}, {int(supply.largest_subject[c])} of them from "
-                "one subject, and no subject may stand in both support and query: too few are left for the other side"
+                "one subject, and no subject may stand in both support and query: too few for the other side"
             )
     if len(bad) > 10:
         lines.append(f"  and {len(bad) - 10} more classes")

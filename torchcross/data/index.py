@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._arrays import Indices
 from torchcross.data.feasibility import Supply
-from torchcross.plan import Indices
 from torchcross.targets.strata import Cover, Partition
 
 __all__ = ["ClassIndex"]

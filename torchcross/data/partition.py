@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._arrays import Indices, frozen
 from torchcross.data import metadataset
 from torchcross.data._shuffle import Deck, Used, any_order, choose
 from torchcross.data.feasibility import Eligible, eligible_classes
@@ -15,7 +17,7 @@ from torchcross.data.index import ClassIndex, partition_supply
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, Words, below_array, distinct, distinct_rows
-from torchcross.plan import EpisodePlan, Indices, block_labels, frozen
+from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Partition
 
 __all__ = ["FastPartitionDrawer", "PartitionDrawer"]
@@ -149,6 +151,12 @@ class PartitionDrawer:
             _joined(query),
             _labels_of(query),
         )
+
+
+@lru_cache(maxsize=1024)
+def block_labels(classes: int, each: int) -> Indices:
+    """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this shape."""
+    return frozen(np.repeat(np.arange(classes), each))
 
 
 def _prefers_query(words: Words, in_support: int, need: int, in_query: int, queries: int) -> bool:

@@ -24,10 +24,11 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from torchcross._arrays import frozen
 from torchcross.data.sampler import EpisodeSampler, as_sources
 from torchcross.data.source import TaskSource
 from torchcross.errors import InputError, PlanFileError
-from torchcross.plan import EpisodePlan, PlanBatch, frozen
+from torchcross.plan import EpisodePlan, PlanBatch
 
 __all__ = ["PlanFile", "load_plans", "save_plans"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from torchcross._arrays import Indices, frozen
 from torchcross.errors import ReadError, SourceError
-from torchcross.plan import Indices, frozen
 from torchcross.targets._labels import Codes, as_array
 from torchcross.task import Task
 
@@ -72,7 +72,7 @@ class TaskSource(ABC):
         if not isinstance(images, Tensor) or len(images) != len(wanted):
             found = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
             raise ReadError(
-                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a tensor, one image for each"
+                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a tensor, one image each"
             )
         return images
 
@@ -157,7 +157,7 @@ class TensorSource(TaskSource):
 
     def images(self, indices: Indices) -> Tensor:
         if isinstance(self._images, Tensor):
-            found = self._images[torch.from_numpy(indices).to(self._images.device)]
+            found = self._images[torch.tensor(indices).to(self._images.device)]
         else:
             found = torch.from_numpy(np.ascontiguousarray(self._images[indices]))
         return found.movedim(-1, 1).contiguous() if self._channels_last else found

@@ -77,7 +77,7 @@ def _draws(seed: int, domain: str, task: str, samples: int) -> Floats:
 
 
 def _unit(words: NDArray[np.uint64]) -> Floats:
-    return (words >> np.uint64(11)) * 2.0**-53
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _uniform_classes(draws: Floats, count: int) -> NDArray[np.int64]:
@@ -124,7 +124,8 @@ def _ring(x: Floats, y: Floats) -> Floats:
 
 
 def _square(x: Floats, y: Floats) -> Floats:
-    return np.maximum(np.abs(x), np.abs(y)) - 0.85
+    distance: Floats = np.maximum(np.abs(x), np.abs(y)) - 0.85
+    return distance
 
 
 def _cross(x: Floats, y: Floats) -> Floats:

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchcross._arrays import Indices
 from torchcross.data.source import TaskSource
 from torchcross.errors import ReadError, SourceError
-from torchcross.plan import Indices
 from torchcross.targets import MultiClass
 from torchcross.task import Task
 
@@ -79,7 +79,8 @@ def _collect_labels(dataset: Any) -> NDArray[Any]:
         item = dataset[place]
         if not isinstance(item, tuple | list) or len(item) < 2:
             raise SourceError(
-                f"item {place} of the dataset is {type(item).__name__}; expected a pair (image, label), or pass labels="
+                f"item {place} of the dataset is of type {type(item).__name__}; expected a pair (image, label), or "
+                "pass labels="
             )
         labels.append(item[1].tolist() if hasattr(item[1], "tolist") else item[1])
     return np.asarray(labels)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchcross.data.plan import Indices
+from torchcross._arrays import Indices
 from torchcross.data.source import TaskSource
 from torchcross.data.wrappers import image_tensor, stack_images
 from torchcross.errors import ReadError, SourceError

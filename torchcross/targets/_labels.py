@@ -1,202 +1,250 @@
-"""Raw label containers -> compact, validated class codes. Parsed once at the boundary; everything behind it sees codes only."""
+"""Raw label containers -> compact, validated class codes. Parsed once here; all behind it sees codes only."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross.errors import LabelError, TargetError
+from torchcross.errors import LabelError
 from torchcross.losses import MISSING
+from torchcross.targets._classes import NAN, MissingValue
+
+__all__ = ["Codes", "Legend", "as_array", "encode_multi", "encode_single"]
 
 Codes = NDArray[np.signedinteger[Any]]
-MissingValue = int | str
-NAN = "nan"
+
+_STRANGER = MISSING - 1
+_CHUNK = 1 << 18
+_SHOWN = 5
 
 
-def normalise_classes(kind: str, classes: Sequence[str] | Mapping[int, str], fewest: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Class names and the raw label value of each: positions for a sequence of names, the keys for a mapping."""
-    if isinstance(classes, str | bytes):
-        raise TargetError(f"{kind} got the single string {classes!r} for its classes; pass a list of names, e.g. ['a', 'b']")
-    try:
-        names = tuple(classes.values()) if isinstance(classes, Mapping) else tuple(classes)
-        values = tuple(classes) if isinstance(classes, Mapping) else tuple(range(len(names)))
-    except TypeError:
-        raise TargetError(
-            f"{kind} got {classes!r} for its classes; pass a list of names or a mapping from label value to name"
-        ) from None
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise TargetError(f"{kind} got {name!r} as a class name; every class needs a non-empty string")
-    if len(set(names)) < len(names):
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise TargetError(f"{kind} got the class names {repeated} more than once; names must be unique")
-    if len(names) < fewest:
-        raise TargetError(f"{kind} got {len(names)} class name(s), {list(names)}; it needs at least {fewest}")
-    return names, normalise_values(kind, values)
+@dataclass(frozen=True)
+class Legend:
+    """How raw labels are read: `values[c]` (or `names[c]`) is class c, `missing` is unknown, all else is an error.
 
+    `columns` are the label names of a two-dimensional array, for errors.
+    """
 
-def normalise_values(kind: str, values: Iterable[object]) -> tuple[int, ...]:
-    """Label values as distinct Python integers."""
-    given = tuple(values)
-    for value in given:
-        integral = isinstance(value, int | float | np.integer | np.floating) and float(value).is_integer()
-        if not integral or isinstance(value, bool):
-            raise TargetError(f"{kind} got {value!r} as the label value of a class; label values are distinct integers")
-    whole = tuple(int(value) for value in given)  # type: ignore[call-overload]  # checked integral above
-    if len(set(whole)) < len(whole):
-        raise TargetError(f"{kind} got the label values {list(whole)}; each class needs a value of its own")
-    return whole
+    kind: str
+    values: tuple[int, ...]
+    missing: tuple[MissingValue, ...]
+    names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
-
-def normalise_missing(kind: str, missing: object, values: tuple[int, ...], names: tuple[str, ...]) -> tuple[MissingValue, ...]:
-    """Declared 'unknown' values as a sorted tuple of integers and strings; NaN (and None) is the string 'nan'."""
-    declared = (missing,) if isinstance(missing, str | int | float) or missing is None else tuple(missing)  # type: ignore[arg-type]
-    normal: set[MissingValue] = set()
-    for value in declared:
-        if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
-            normal.add(NAN)
-        elif isinstance(value, str):
-            normal.add(NAN if value.lower() == NAN else value)
-        elif isinstance(value, int | float | np.integer | np.floating) and float(value).is_integer():
-            normal.add(int(value))
-        else:
-            raise TargetError(f"{kind} got missing={value!r}; declare integers, strings or NaN (float('nan') or 'nan')")
-    clash = sorted(str(value) for value in normal if value in values or value in names)
-    if clash:
-        raise TargetError(f"{kind} got missing={clash}, which are also classes; a value is either a class or unknown")
-    return tuple(sorted(normal, key=lambda value: (isinstance(value, str), value)))
+    def __str__(self) -> str:
+        """What is expected, for errors."""
+        pairs = (
+            [f"{value} ({name})" for value, name in zip(self.values, self.names, strict=True)] if self.names else None
+        )
+        entries = pairs or [str(value) for value in self.values]
+        shown = ", ".join(entries if len(entries) <= 8 else [*entries[:4], "...", *entries[-2:]])
+        unknown = f"; declared missing: {', '.join(map(str, self.missing))}" if self.missing else ""
+        return shown + (", as values or names" if self.names else "") + unknown
 
 
 def as_array(labels: Any, what: str) -> NDArray[Any]:
     """Any label container (numpy, torch, list, pandas column) as a numpy array, without changing a value."""
-    tensor_like = hasattr(labels, "detach")
-    try:
-        if tensor_like:
-            labels = labels.detach().cpu()
-            labels = labels.double() if labels.is_floating_point() else labels
-            return np.asarray(labels.numpy())
-        return np.asarray(labels)
-    except (ValueError, TypeError) as error:
+    if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
+        hidden = int(np.ma.getmaskarray(labels).sum())
         raise LabelError(
-            f"{what} cannot be read as an array ({error}); expected a numpy array, a tensor or a list of equal-length rows"
+            f"{what} hold {hidden} masked entries; fill them with a value that the target declares missing"
+        )
+    try:
+        if hasattr(labels, "detach"):
+            labels = labels.detach().cpu()
+            # numpy has no bfloat16; to float32 every shorter float is exact.
+            shorter = labels.is_floating_point() and labels.dtype.itemsize < 4
+            return np.asarray((labels.float() if shorter else labels).numpy())
+        array = np.asarray(labels)
+        if array.dtype.kind in "US" and not hasattr(labels, "dtype"):
+            # In a list numpy would turn all that stands beside a string into text, NaN included.
+            return np.asarray(labels, dtype=object)
+        return array
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise LabelError(
+            f"{what} cannot be read as an array ({error}); give a numpy array, a dense tensor or a list of rows of "
+            "equal length"
         ) from error
 
 
-def compact_dtype(highest: int) -> np.dtype[Any]:
-    """The smallest signed integer type that holds -1..highest."""
-    return np.min_scalar_type(-max(highest, 1) - 1)
-
-
-def encode_single(labels: Any, kind: str, names: tuple[str, ...], values: tuple[int, ...], missing: tuple[MissingValue, ...], what: str) -> Codes:
+def encode_single(labels: Any, legend: Legend, what: str) -> Codes:
     """One class per sample -> codes (N,), the position of the class, -1 where missing."""
     array = as_array(labels, what)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
         raise LabelError(
-            f"{what} has shape {array.shape}; a {kind} target takes one label per sample, shape (N,) or (N, 1)"
-            + (": use MultiLabel for several labels per sample" if array.ndim == 2 else "")
+            f"{what} have shape {array.shape}; {legend.kind} takes one label per sample, shape (N,) or (N, 1)"
+            + _advice_on_shape(array, labels, legend)
         )
-    if array.dtype.kind in "USO":
-        return _encode_objects(array, kind, names, values, missing, what)
-    return _encode_numbers(array, kind, names, values, missing, what)
+    return _encode(array, legend, what)
 
 
-def encode_multi(labels: Any, kind: str, names: tuple[str, ...], missing: tuple[MissingValue, ...], what: str) -> Codes:
+def encode_multi(labels: Any, legend: Legend, what: str) -> Codes:
     """Zeros and ones (N, L) -> the same as int8, -1 where missing."""
-    array = as_array(labels, what)
-    if array.ndim != 2 or array.shape[1] != len(names):
-        raise LabelError(
-            f"{what} has shape {array.shape}; a {kind} target with {len(names)} labels takes zeros and ones of shape (N, {len(names)})"
-        )
-    if array.dtype.kind in "USO":
-        raise LabelError(f"{what} has dtype {array.dtype}; a {kind} target takes zeros and ones, as numbers or booleans")
-    return _encode_numbers(array, kind, ("absent", "present"), (0, 1), missing, what)
-
-
-def _encode_numbers(
-    array: NDArray[Any], kind: str, names: tuple[str, ...], values: tuple[int, ...], missing: tuple[MissingValue, ...], what: str
-) -> Codes:
-    if array.dtype.kind not in "biuf":
-        raise LabelError(f"{what} has dtype {array.dtype}; expected booleans, integers, floats with integral values, or class names")
-    is_missing = np.isin(array, [value for value in missing if isinstance(value, int)]) if _has_integers(missing) else None
-    if array.dtype.kind == "f":
-        is_nan = np.isnan(array)
-        if is_nan.any():
-            if NAN not in missing:
-                raise LabelError(
-                    f"{what} holds {int(is_nan.sum())} NaN, the first at {_where(is_nan)}; if NaN means unknown, "
-                    f"declare it: {kind}(..., missing=float('nan'))"
-                )
-            is_missing = is_nan if is_missing is None else is_missing | is_nan
-        broken = ~is_nan & (~np.isfinite(array) | (np.floor(array) != array))
-        if broken.any():
-            raise LabelError(
-                f"{what} holds {array[broken][0]!r} at {_where(broken)}; labels must be integral ({_values_text(names, values)})"
+    array, columns = as_array(labels, what), len(legend.columns)
+    if array.ndim != 2 or array.shape[1] != columns:
+        hint = ""
+        if array.ndim == 1 and array.size:
+            hint = "; one class per sample is a task for Binary, MultiClass or Ordinal" + (
+                ", and one yes/no answer per sample fits as labels.reshape(-1, 1)" if columns == 1 else ""
             )
-    codes = np.full(array.shape, MISSING, dtype=compact_dtype(len(values) - 1))
-    known = np.zeros(array.shape, dtype=bool) if is_missing is None else is_missing.copy()
-    if values == tuple(range(len(values))):
-        inside = (array >= 0) & (array < len(values))
-        if is_missing is not None:
-            inside &= ~is_missing
-        np.copyto(codes, array, where=inside, casting="unsafe")
-        known |= inside
-    else:
-        for position, value in enumerate(values):
-            hit = array == value
-            codes[hit] = position
-            known |= hit
-    if not known.all():
-        raise _unknown_values(array[~known], _where(~known), kind, names, values, missing, what)
+        raise LabelError(
+            f"{what} have shape {array.shape}; {legend.kind} with {columns} labels takes zeros and ones of shape "
+            f"(N, {columns}){hint}"
+        )
+    return _encode(array, legend, what)
+
+
+def _advice_on_shape(array: NDArray[Any], labels: Any, legend: Legend) -> str:
+    if array.ndim == 0:
+        return f"; got a single {type(labels).__name__}, put labels into a list or an array"
+    if array.ndim != 2:
+        return ""
+    one_hot = "labels.argmax(1)" if legend.values == tuple(range(len(legend.values))) else "the label value of each row"
+    return f"; for one-hot rows pass {one_hot}, for several labels per sample use MultiLabel"
+
+
+def _encode(array: NDArray[Any], legend: Legend, what: str) -> Codes:
+    reader = _reader(array.dtype, legend)
+    if reader is None:
+        raise LabelError(
+            f"{what} have dtype {array.dtype}; expected booleans, integers, floats with integral values"
+            + (", or class names" if legend.names else "")
+        )
+    codes = np.empty(array.shape, dtype=_compact_dtype(len(legend.values) - 1))
+    # In chunks, so that no temporary grows with the labels.
+    rows = max(1, _CHUNK // max(1, array[:1].size))
+    for start in range(0, len(array), rows):
+        codes[start : start + rows] = reader(array[start : start + rows])
+    strange = codes == _STRANGER
+    if strange.any():
+        raise _refusal(array, strange, legend, what)
     return codes
 
 
-def _encode_objects(
-    array: NDArray[Any], kind: str, names: tuple[str, ...], values: tuple[int, ...], missing: tuple[MissingValue, ...], what: str
-) -> Codes:
-    """Class names (or a mix of names, numbers, None and NaN, as a table column may hold)."""
-    code_of: dict[object, int] = {value: position for position, value in enumerate(values)}
-    code_of |= {name: position for position, name in enumerate(names)}
-    code_of |= dict.fromkeys(missing, MISSING)
-    items = [
-        NAN if item is None or (isinstance(item, float) and math.isnan(item)) else item for item in array.tolist()
-    ]
+def _compact_dtype(highest: int) -> np.dtype[Any]:
+    """The smallest signed integer type that holds -2..highest."""
+    return np.min_scalar_type(-max(highest, 1) - 1)
+
+
+def _reader(dtype: np.dtype[Any], legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+    """From raw entries of this dtype to codes, `_STRANGER` where an entry is neither a class nor declared missing."""
+    if dtype.kind in "OUST":
+        return _object_reader(legend)
+    integers = _integer_reader(legend)
+    blank = MISSING if NAN in legend.missing else _STRANGER
+    match dtype.kind:
+        case "u" if dtype.itemsize == 8:
+            return lambda array: np.where(array <= np.iinfo(np.int64).max, integers(array.astype(np.int64)), _STRANGER)
+        case "b" | "i" | "u":
+            return lambda array: integers(array.astype(np.int64))
+        case "f":
+
+            def floats(array: NDArray[Any]) -> NDArray[Any]:
+                # Half precision cannot hold the bound.
+                array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+                whole = (np.floor(array) == array) & (np.abs(array) < 2.0**63)
+                codes = integers(np.where(whole, array, 0).astype(np.int64))
+                return np.where(whole, codes, np.where(np.isnan(array), blank, _STRANGER))
+
+            return floats
+    return None
+
+
+def _integer_reader(legend: Legend) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
+    """Looks values up in a sorted table, so that the number of classes hardly matters and no value is rounded."""
+    code_of: dict[int, int] = {value: code for code, value in enumerate(legend.values)}
+    code_of |= {value: MISSING for value in legend.missing if isinstance(value, int)}
+    keys = np.array(sorted(code_of), dtype=np.int64)
+    codes = np.array([code_of[key] for key in sorted(code_of)], dtype=np.int64)
+
+    def read(array: NDArray[np.int64]) -> NDArray[Any]:
+        at = np.minimum(np.searchsorted(keys, array), len(keys) - 1)
+        return np.where(keys[at] == array, codes[at], _STRANGER)
+
+    return read
+
+
+def _object_reader(legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Class names, or a mix of names, numbers, None and NaN, as a table column may hold. Bytes are UTF-8 text."""
+    texts: dict[str, int] = {name: code for code, name in enumerate(legend.names)}
+    texts |= {value: MISSING for value in legend.missing if isinstance(value, str)}
+    code_of: dict[object, int] = {value: code for code, value in enumerate(legend.values)}
+    code_of |= {value: MISSING for value in legend.missing if isinstance(value, int)}
+    for text, code in texts.items():
+        code_of[text] = code_of[text.encode()] = code
+    blank = MISSING if NAN in legend.missing else _STRANGER
+    code_of[None] = blank
+
+    def read_one(item: Any) -> int:
+        try:
+            code = code_of.get(item)
+        except TypeError:
+            return _STRANGER
+        if code is not None:
+            return code
+        return blank if _is_blank(item) or _is_blank_text(item) else _STRANGER
+
+    def read(array: NDArray[Any]) -> NDArray[Any]:
+        items = array.ravel().tolist()
+        return np.fromiter(map(read_one, items), dtype=np.int64, count=len(items)).reshape(array.shape)
+
+    return read
+
+
+def _is_blank(item: Any) -> bool:
+    """None, or what does not equal itself: NaN of any kind, NaT. Comparing pandas' NA gives NA, which has no truth."""
     try:
-        unknown = [position for position, item in enumerate(items) if item not in code_of]
-    except TypeError:
-        raise LabelError(f"{what} holds items that are neither names nor numbers; expected {_values_text(names, values)}") from None
-    if unknown:
-        found = np.array([items[position] for position in unknown], dtype=object)
-        raise _unknown_values(found, f"index {unknown[0]}", kind, names, values, missing, what)
-    return np.fromiter((code_of[item] for item in items), dtype=compact_dtype(len(values) - 1), count=len(items))
+        return item is None or bool(item != item)
+    except (TypeError, ValueError):
+        return type(item).__name__ == "NAType"
 
 
-def _unknown_values(
-    found: NDArray[Any], where: str, kind: str, names: tuple[str, ...], values: tuple[int, ...], missing: tuple[MissingValue, ...], what: str
-) -> LabelError:
-    distinct = list(dict.fromkeys(str(item) for item in found[:10_000].tolist()))
-    shown = ", ".join(distinct[:5]) + (", ..." if len(distinct) > 5 else "")
-    declared = f"; declared missing: {', '.join(map(str, missing))}" if missing else ""
+def _is_blank_text(item: Any) -> bool:
+    return isinstance(item, str) and item.lower() == NAN
+
+
+def _refusal(array: NDArray[Any], strange: NDArray[np.bool_], legend: Legend, what: str) -> LabelError:
+    """Says what kind of entry does not belong, where the first one is, and what to do."""
+    blank, broken = _blanks(array, strange), np.zeros_like(strange)
+    if array.dtype.kind == "f":
+        broken = strange & ~blank & ~(np.isfinite(array) & (np.floor(array) == array))
+    if blank.any():
+        return LabelError(
+            f"{what} hold {int(blank.sum())} NaN or None, the first at {_where(blank, legend)}; if that means "
+            f"unknown, declare it: {legend.kind}(..., missing=float('nan'))"
+        )
+    if broken.any():
+        return LabelError(
+            f"{what} hold {float(array[broken][0])!r} at {_where(broken, legend)}; labels must be integral: {legend}"
+        )
+    examples = array[strange][:1000].tolist()
+    distinct = list(dict.fromkeys(map(reprlib.repr, examples)))
+    shown = ", ".join(distinct[:_SHOWN]) + (", ..." if len(distinct) > _SHOWN else "")
     return LabelError(
-        f"{what} holds {len(found)} value(s) outside the classes: {shown} (the first at {where}); expected "
-        f"{_values_text(names, values)}{declared}. If such a value means unknown, declare it: {kind}(..., missing=...)"
+        f"{what} hold {int(strange.sum())} value(s) outside the classes: {shown} (the first at "
+        f"{_where(strange, legend)}); expected {legend}. If such a value means unknown, declare it: "
+        f"{legend.kind}(..., missing=...)"
     )
 
 
-def _values_text(names: tuple[str, ...], values: tuple[int, ...]) -> str:
-    pairs = [f"{value} ({name})" for value, name in zip(values, names, strict=True)]
-    return ", ".join(pairs if len(pairs) <= 8 else [*pairs[:4], "...", *pairs[-2:]])
+def _blanks(array: NDArray[Any], strange: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    blank = np.zeros_like(strange)
+    if array.dtype.kind == "f":
+        blank[strange] = np.isnan(array[strange])
+    elif array.dtype.kind in "OT":
+        blank[strange] = [_is_blank(item) for item in array[strange].tolist()]
+    return blank
 
 
-def _has_integers(missing: tuple[MissingValue, ...]) -> bool:
-    return any(isinstance(value, int) for value in missing)
-
-
-def _where(mask: NDArray[np.bool_]) -> str:
+def _where(mask: NDArray[np.bool_], legend: Legend) -> str:
     first = np.unravel_index(int(np.argmax(mask)), mask.shape)
-    return f"index {int(first[0])}" if mask.ndim == 1 else f"row {int(first[0])}, column {int(first[1])}"
+    if mask.ndim == 1:
+        return f"index {int(first[0])}"
+    return f"row {int(first[0])}, column {int(first[1])} ({legend.columns[int(first[1])]})"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import reprlib
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from torchcross.losses import MISSING
-from torchcross.targets._labels import Codes, encode_single
+from torchcross.targets._labels import Codes, Legend, encode_single
 from torchcross.targets.base import Target
 from torchcross.targets.strata import Partition
 
@@ -21,13 +25,34 @@ class SingleLabelTarget(Target):
     """Abstract: every sample belongs to exactly one class, or its label is missing."""
 
     def encode(self, labels: Any, what: str = "labels") -> Codes:
-        return encode_single(labels, type(self).__name__, self.classes, self.values, self.missing, what)
+        legend = Legend(type(self).__name__, self.values, self.missing, names=self.classes)
+        return encode_single(labels, legend, what)
 
     def strata(self, codes: Codes) -> Partition:
         return Partition(codes, self.num_classes)
 
-    def _example_labels(self) -> Tensor:
-        return torch.zeros(1, dtype=torch.int64)
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def ways(self) -> tuple[int, int]:
+        return 2, self.num_classes
+
+    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self.values[p] for p in positions)
+
+    def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
+        kept = self.positions(classes)
+        # The code -1 reads the last entry.
+        lookup = np.full(self.num_classes + 1, MISSING, dtype=np.int64)
+        lookup[list(kept)] = np.arange(len(kept))
+        return lookup[self._checked(codes)]
+
+    def _shown_classes(self) -> str:
+        if self.values == tuple(range(self.num_classes)):
+            return super()._shown_classes()
+        return reprlib.repr(dict(zip(self.values, self.classes, strict=True)))
 
     @property
     def num_prototypes(self) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import nan
+from operator import index
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,51 +18,26 @@ from torch import Tensor
 from torchcross.errors import InputError, LabelError, TargetError
 from torchcross.losses import MISSING
 from torchcross.metrics import Score
-from torchcross.targets._labels import Codes, MissingValue, normalise_missing
+from torchcross.targets._classes import MissingValue, normalise_missing
+from torchcross.targets._labels import Codes, as_array
 from torchcross.targets.head import HeadLayout
+from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.strata import Strata
 
-__all__ = ["Objective", "Prediction", "Target"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a predictor says of N samples.
-
-    `probabilities` is (N, C), one column per class (binary: two) or per label; `decisions` is (N,) class positions, or
-    (N, L) zeros and ones for multi-label.
-    """
-
-    probabilities: Tensor
-    decisions: Tensor
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One way to train a head: the loss, the head's layout, and the way from logits to probabilities and decisions.
-
-    `loss` is called as `loss(logits, labels, target, **options)`. `from_scores` turns one score per class, or per label
-    (higher is likelier, a softmax or sigmoid of it is the probability), into logits that mean the same under this
-    objective, so that prototype and ridge heads work with every loss.
-    """
-
-    loss: Callable[..., Tensor]
-    layout: Callable[[int], HeadLayout]
-    probabilities: Callable[[Tensor], Tensor]
-    decisions: Callable[[Tensor], Tensor]
-    from_scores: Callable[[Tensor], Tensor]
-    options: frozenset[str] = frozenset()
-
+__all__ = ["Target"]
 
 MetricFunction = Callable[["Target", Prediction, Tensor], Score]
+_PER_CLASS = {"class_weights"}
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Target(ABC):
     """The type of a label: its classes, what a head predicts, which loss and metrics, and what a sampler may count.
 
     Immutable, comparable, hashable and picklable. Encoded labels ("codes") are positions in `classes` (for an ordinal
-    target: ranks), -1 where the label is missing; `decode` gives the raw values back.
+    target: ranks; for a multi-label one: 0 and 1), -1 where the label is missing; `decode` gives the raw values back.
+
+    `missing` declares the raw values that mean "unknown": integers, strings, or `float("nan")`, which also covers None.
     """
 
     kind: ClassVar[str]
@@ -72,36 +50,55 @@ class Target(ABC):
     values: tuple[int, ...]
     missing: tuple[MissingValue, ...]
     loss_name: str
-    loss_options: tuple[tuple[str, Any], ...] = field(default=())
+    loss_options: tuple[tuple[str, Any], ...]
 
     def _set(
-        self, classes: tuple[str, ...], values: tuple[int, ...], missing: object, loss: str | None, options: Mapping[str, Any]
+        self,
+        classes: tuple[str, ...],
+        values: tuple[int, ...],
+        missing: object,
+        loss: str | None,
+        options: Mapping[str, Any],
     ) -> None:
-        """Fills the frozen fields; the only place that does."""
+        """Checks what is common to all targets and fills the fields."""
+        name = type(self).__name__
         loss = self.default_loss if loss is None else loss
-        if loss not in self.objectives:
-            raise TargetError(f"{type(self).__name__} has no loss {loss!r}; choose one of {sorted(self.objectives)}")
+        if not isinstance(loss, str) or loss not in self.objectives:
+            raise TargetError(f"{name} has no loss {loss!r}; choose one of {sorted(self.objectives)}")
         allowed = self.objectives[loss].options
         if unknown := sorted(set(options) - allowed):
-            raise TargetError(f"the loss {loss!r} of {type(self).__name__} takes no option {unknown}; it takes {sorted(allowed)}")
-        frozen = {
-            "classes": classes,
-            "values": values,
-            "missing": normalise_missing(type(self).__name__, missing, values, classes),
-            "loss_name": loss,
-            "loss_options": tuple(sorted((name, _freeze(value)) for name, value in options.items())),
-        }
-        for name, value in frozen.items():
-            object.__setattr__(self, name, value)
+            raise TargetError(
+                f"{name} got the unknown options {unknown}; its loss {loss!r} takes {sorted(allowed) or 'no options'}"
+            )
+        normal_options = tuple(sorted((option, _freeze(value)) for option, value in options.items()))
+        self._fill(classes, values, normalise_missing(name, missing, values, classes), loss, normal_options)
         self._try_loss()
+
+    def _fill(
+        self,
+        classes: tuple[str, ...],
+        values: tuple[int, ...],
+        missing: tuple[MissingValue, ...],
+        loss: str,
+        options: tuple[tuple[str, Any], ...],
+    ) -> None:
+        """Writes the frozen fields; the only place that does."""
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "missing", missing)
+        object.__setattr__(self, "loss_name", loss)
+        object.__setattr__(self, "loss_options", options)
 
     def _try_loss(self) -> None:
         """Runs the loss once on zeros, so that a bad option speaks when the target is made, not in the first step."""
+        labels = torch.zeros(1, *self.label_shape, dtype=torch.int64)
         try:
-            self.loss(torch.zeros(1, self.num_outputs), torch.zeros_like(self._example_labels()))
-        except (InputError, TypeError, ValueError, RuntimeError) as error:
-            given = dict(self.loss_options)
-            raise TargetError(f"{type(self).__name__} cannot use the loss {self.loss_name!r} with {given}: {error}") from error
+            self.loss(torch.zeros(1, self.num_outputs), labels)
+        except (InputError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+            given = reprlib.repr(dict(self.loss_options))
+            raise TargetError(
+                f"{type(self).__name__} cannot use the loss {self.loss_name!r} with {given}: {error}"
+            ) from error
 
     # -- labels ---------------------------------------------------------------------------------------------------
 
@@ -111,17 +108,31 @@ class Target(ABC):
 
     def decode(self, codes: Tensor | Codes) -> NDArray[np.int64]:
         """Codes -> raw label values (grades for an ordinal target). Missing codes cannot be decoded."""
-        array = np.asarray(codes)
+        array = self._checked(codes)
         if (array < 0).any():
-            raise LabelError(f"{int((array < 0).sum())} code(s) are missing (-1) and have no label value; drop them first")
-        return np.asarray(self._decode_values(), dtype=np.int64)[array]
+            raise LabelError(
+                f"{int((array < 0).sum())} code(s) are missing (-1) and have no label value; drop them first"
+            )
+        return np.asarray(self.values, dtype=np.int64)[array]
 
-    def _decode_values(self) -> tuple[int, ...]:
-        return self.values
+    def _checked(self, codes: Tensor | Codes) -> NDArray[np.int64]:
+        """Codes as an int64 array, after checking that they are codes of this target."""
+        array = as_array(codes, "codes")
+        highest = len(self.values) - 1
+        if array.dtype.kind not in "biu" or array.shape[1:] != self.label_shape or not array.ndim:
+            shape = ", ".join(["N", *map(str, self.label_shape)])
+            raise LabelError(f"codes are {array.dtype} of shape {array.shape}; {self!r} expects integers ({shape})")
+        if array.size and (array.min() < MISSING or array.max() > highest):
+            raise LabelError(
+                f"codes lie in {array.min()}..{array.max()}; {self!r} has the codes 0..{highest}, and -1 for missing. "
+                "Raw labels are encoded first: target.encode(labels)"
+            )
+        return array.astype(np.int64)
 
+    @property
     @abstractmethod
-    def _example_labels(self) -> Tensor:
-        """Labels of one sample, any valid one."""
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of one sample's label: () for one class per sample, (L,) for L answers."""
 
     @abstractmethod
     def strata(self, codes: Codes) -> Strata:
@@ -140,49 +151,55 @@ class Target(ABC):
 
     def positions(self, classes: Iterable[int | str]) -> tuple[int, ...]:
         """Names or positions of classes -> ascending positions; the target's order always survives."""
-        found = []
-        for item in classes:
-            if isinstance(item, str) and item in self.classes:
-                found.append(self.classes.index(item))
-            elif isinstance(item, int | np.integer) and not isinstance(item, bool) and 0 <= item < self.num_classes:
-                found.append(int(item))
-            else:
-                raise TargetError(f"{item!r} is not a class of {self!r}; give names or positions 0..{self.num_classes - 1}")
+        given = (classes,) if isinstance(classes, str) else tuple(classes)
+        found = [self._position(item) for item in given]
         if len(set(found)) < len(found):
-            raise TargetError(f"classes {list(classes)} name a class twice")
+            raise TargetError(f"{list(given)} name a class of {self!r} twice; name each once")
         return tuple(sorted(found))
+
+    def _position(self, item: int | str) -> int:
+        if isinstance(item, str) and item in self.classes:
+            return self.classes.index(item)
+        try:
+            position = -1 if isinstance(item, str | bool) else index(item)
+        except TypeError:
+            position = -1
+        if not 0 <= position < self.num_classes:
+            raise TargetError(f"{item!r} is not a class of {self!r}; give names or positions 0..{self.num_classes - 1}")
+        return position
 
     def restrict(self, classes: Iterable[int | str]) -> Self:
         """The same target with some of its classes: names, order and grades stay."""
-        positions = self.positions(tuple(classes))
-        if positions == tuple(range(self.num_classes)):
+        positions = self.positions(classes)
+        if len(positions) == self.num_classes:
             return self
         fewest, most = self.ways
         if not fewest <= len(positions) <= most:
-            raise TargetError(f"{self!r} cannot be restricted to {len(positions)} of its classes; it allows {fewest} to {most}")
-        return self._remade(positions, self.loss_name, self._options_for(positions))
+            raise TargetError(
+                f"{self!r} cannot be restricted to {len(positions)} of its classes; keep {fewest} to {most}"
+            )
+        options = tuple(
+            (name, tuple(value[p] for p in positions) if name in _PER_CLASS and value is not None else value)
+            for name, value in self.loss_options
+        )
+        names = tuple(self.classes[p] for p in positions)
+        twin = object.__new__(type(self))
+        twin._fill(names, self._values_at(positions), self.missing, self.loss_name, options)
+        return twin
 
-    def relabel(self, codes: Codes, classes: Sequence[int]) -> NDArray[np.int64]:
-        """Codes of this target -> codes of its restriction to the positions `classes`; -1 for every other class."""
-        lookup = np.full(self.num_classes + 1, MISSING, dtype=np.int64)
-        lookup[np.asarray(classes)] = np.arange(len(classes))
-        return lookup[codes]
+    @abstractmethod
+    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        """Label values after a restriction to the classes at `positions`."""
+
+    @abstractmethod
+    def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
+        """Codes of this target -> codes of `restrict(classes)`; -1 for what has no code there."""
 
     def with_loss(self, loss: str, **options: Any) -> Self:
         """The same target, trained with another loss."""
-        return self._remade(tuple(range(self.num_classes)), loss, options)
-
-    @abstractmethod
-    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
-        """This target with the classes at `positions` and the given loss."""
-
-    def _options_for(self, positions: tuple[int, ...]) -> dict[str, Any]:
-        """Loss options after a restriction: what stands per class is cut down to the classes that stay."""
-        per_class = {"class_weights"}
-        return {
-            name: tuple(value[p] for p in positions) if name in per_class and value is not None else value
-            for name, value in self.loss_options
-        }
+        twin = object.__new__(type(self))
+        twin._set(self.classes, self.values, self.missing, loss, options)
+        return twin
 
     # -- learning -------------------------------------------------------------------------------------------------
 
@@ -205,9 +222,10 @@ class Target(ABC):
 
     def predict(self, logits: Tensor) -> Prediction:
         """(N, num_outputs) logits -> probabilities and decisions."""
-        if logits.ndim != 2 or logits.shape[1] != self.num_outputs:
+        if logits.ndim != 2 or logits.shape[1] != self.num_outputs or not logits.is_floating_point():
             raise InputError(
-                f"logits have shape {tuple(logits.shape)}; {self!r} with loss {self.loss_name!r} predicts from (N, {self.num_outputs})"
+                f"logits are {logits.dtype} of shape {tuple(logits.shape)}; {self!r} predicts from floats of shape "
+                f"(N, {self.num_outputs})"
             )
         return Prediction(self.objective.probabilities(logits), self.objective.decisions(logits))
 
@@ -234,22 +252,45 @@ class Target(ABC):
 
     # -- measuring ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, prediction: Prediction, labels: Tensor, metrics: Sequence[str] | None = None) -> dict[str, Score]:
-        """Metrics by name (default: `default_metrics`); what is undefined is NaN with its reason."""
-        names = self.default_metrics if metrics is None else tuple(metrics)
+    def evaluate(
+        self, prediction: Prediction, labels: Tensor, metrics: Sequence[str] | None = None
+    ) -> dict[str, Score]:
+        """Metrics by name (default: `default_metrics`); what is undefined is NaN with its reason.
+
+        So is every metric where a prediction is not finite: a decision taken on NaN is no decision.
+        """
+        names = (metrics,) if isinstance(metrics, str) else self.default_metrics if metrics is None else tuple(metrics)
         if unknown := [name for name in names if name not in self.metrics]:
             raise InputError(f"{type(self).__name__} has no metric {unknown}; choose from {sorted(self.metrics)}")
-        if len(prediction.decisions) != len(labels):
-            raise InputError(f"{len(prediction.decisions)} predictions against {len(labels)} labels; give one each")
+        shapes = tuple(prediction.probabilities.shape), tuple(prediction.decisions.shape), tuple(labels.shape)
+        per_sample = (len(labels), *self.label_shape) if labels.ndim else ()
+        if shapes != ((*per_sample[:1], self.num_classes), per_sample, per_sample):
+            raise InputError(
+                f"probabilities, decisions and labels have the shapes {shapes}; {self!r} is evaluated on "
+                f"(N, {self.num_classes}) probabilities, and decisions and labels of one shape, one row per sample"
+            )
+        if broken := _broken_rows(prediction.probabilities, labels):
+            reason = f"the predictions of {broken} of {len(labels)} samples are not finite"
+            return dict.fromkeys(names, Score(nan, reason))
         return {name: self.metrics[name](self, prediction, labels) for name in names}
 
     def __repr__(self) -> str:
-        shown = ", ".join(repr(name) for name in self.classes[:6]) + (", ..." if self.num_classes > 6 else "")
-        loss = "" if self.loss_name == self.default_loss and not self.loss_options else f", loss={self.loss_name!r}"
-        return f"{type(self).__name__}([{shown}]{loss})"
+        shown = [f"missing={list(self.missing)}"] if self.missing else []
+        shown += [f"loss={self.loss_name!r}"] if self.loss_name != self.default_loss else []
+        shown += [f"{name}={reprlib.repr(value)}" for name, value in self.loss_options]
+        return f"{type(self).__name__}({', '.join([self._shown_classes(), *shown])})"
+
+    def _shown_classes(self) -> str:
+        return reprlib.repr(list(self.classes))
 
 
 def _freeze(value: Any) -> Any:
     """Options as hashable values: tensors, arrays and lists become (nested) tuples of numbers."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _broken_rows(probabilities: Tensor, labels: Tensor) -> int:
+    """Samples with a known label whose prediction holds NaN or infinity."""
+    known = (labels != MISSING).to(probabilities.device).reshape(len(labels), -1)
+    return int((known & ~probabilities.isfinite()).any(dim=1).sum())

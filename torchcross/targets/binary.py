@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
-from torchcross.targets._labels import normalise_classes
+from torchcross.targets._classes import normalise_classes
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets.base import Objective
 from torchcross.targets.head import HeadLayout
+from torchcross.targets.objective import Objective
 
 __all__ = ["Binary"]
 
@@ -33,7 +33,7 @@ def _objective(loss: Any, *options: str) -> Objective:
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class Binary(SingleLabelTarget):
-    """A yes/no question. `Binary(["benign", "malignant"])`, or `Binary({2: "benign", 7: "malignant"})` by label value."""
+    """A yes/no question: `Binary(["benign", "malignant"])`, by label value `Binary({2: "benign", 7: "malignant"})`."""
 
     kind = "binary"
     default_loss = "cross_entropy"
@@ -43,7 +43,9 @@ class Binary(SingleLabelTarget):
     }
     metrics = {
         "auroc": lambda target, p, y: metrics.binary_auroc(p.probabilities[:, 1], y, target.classes),
-        "average_precision": lambda target, p, y: metrics.binary_average_precision(p.probabilities[:, 1], y, target.classes),
+        "average_precision": lambda target, p, y: metrics.binary_average_precision(
+            p.probabilities[:, 1], y, target.classes
+        ),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
         "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
         "f1": lambda target, p, y: metrics.binary_f1(p.decisions, y, target.classes),
@@ -62,13 +64,6 @@ class Binary(SingleLabelTarget):
         if len(names) != 2:
             raise TargetError(f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for more")
         self._set(names, values, missing, loss, loss_options)
-
-    @property
-    def ways(self) -> tuple[int, int]:
-        return 2, 2
-
-    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
-        return type(self)({self.values[p]: self.classes[p] for p in positions}, missing=self.missing, loss=loss, **options)
 
     def regression_codes(self) -> Tensor:
         return torch.tensor([[-1.0], [1.0]])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from torchcross import losses, metrics
-from torchcross.targets._labels import normalise_classes
+from torchcross.targets._classes import normalise_classes
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets.base import Objective
 from torchcross.targets.head import HeadLayout
+from torchcross.targets.objective import Objective
 
 __all__ = ["MultiClass"]
 
@@ -54,13 +54,6 @@ class MultiClass(SingleLabelTarget):
     ) -> None:
         names, values = normalise_classes("MultiClass", classes, fewest=2)
         self._set(names, values, missing, loss, loss_options)
-
-    @property
-    def ways(self) -> tuple[int, int]:
-        return 2, self.num_classes
-
-    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
-        return type(self)({self.values[p]: self.classes[p] for p in positions}, missing=self.missing, loss=loss, **options)
 
     def regression_codes(self) -> Tensor:
         return torch.eye(self.num_classes)

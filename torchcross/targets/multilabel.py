@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross import losses, metrics
-from torchcross.errors import LabelError
-from torchcross.targets._labels import Codes, encode_multi, normalise_classes
-from torchcross.targets.base import Objective, Target
+from torchcross.errors import TargetError
+from torchcross.targets._classes import normalise_classes
+from torchcross.targets._labels import Codes, Legend, encode_multi
+from torchcross.targets.base import Target
 from torchcross.targets.head import HeadLayout
+from torchcross.targets.objective import Objective
 from torchcross.targets.strata import Cover
 
 __all__ = ["MultiLabel"]
@@ -35,7 +37,7 @@ def _objective(loss: Any, *options: str) -> Objective:
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class MultiLabel(Target):
-    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones of shape (N, L). `classes` are the label names."""
+    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones of shape (N, L), one column per name."""
 
     kind = "multilabel"
     default_loss = "binary_cross_entropy"
@@ -45,7 +47,9 @@ class MultiLabel(Target):
     }
     metrics = {
         "auroc": lambda target, p, y: metrics.multilabel_auroc(p.probabilities, y, target.classes),
-        "average_precision": lambda target, p, y: metrics.multilabel_average_precision(p.probabilities, y, target.classes),
+        "average_precision": lambda target, p, y: metrics.multilabel_average_precision(
+            p.probabilities, y, target.classes
+        ),
         "accuracy": lambda target, p, y: metrics.multilabel_accuracy(p.decisions, y, target.classes),
         "balanced_accuracy": lambda target, p, y: metrics.multilabel_balanced_accuracy(p.decisions, y, target.classes),
         "f1": lambda target, p, y: metrics.multilabel_f1(p.decisions, y, target.classes),
@@ -54,29 +58,40 @@ class MultiLabel(Target):
     default_metrics = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1")
 
     def __init__(
-        self, classes: Sequence[str], *, missing: object = (), loss: str | None = None, **loss_options: Any
+        self,
+        classes: Sequence[str] | Mapping[int, str],
+        *,
+        missing: object = (),
+        loss: str | None = None,
+        **loss_options: Any,
     ) -> None:
-        names, _ = normalise_classes("MultiLabel", classes, fewest=1)
+        names, columns = normalise_classes("MultiLabel", classes, fewest=1)
+        if columns != tuple(range(len(names))):
+            raise TargetError(
+                f"MultiLabel got {classes!r} for its labels; the keys of a mapping are the columns of the label array, "
+                f"0..{len(names) - 1} in this order, or pass a list of names"
+            )
         self._set(names, (0, 1), missing, loss, loss_options)
 
     def encode(self, labels: Any, what: str = "labels") -> Codes:
-        return encode_multi(labels, "MultiLabel", self.classes, self.missing, what)
+        return encode_multi(labels, Legend("MultiLabel", self.values, self.missing, columns=self.classes), what)
 
     def strata(self, codes: Codes) -> Cover:
         return Cover(codes)
 
-    def _example_labels(self) -> Tensor:
-        return torch.zeros(1, self.num_classes, dtype=torch.int64)
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        return (self.num_classes,)
 
     @property
     def ways(self) -> tuple[int, int]:
         return 1, self.num_classes
 
-    def relabel(self, codes: Codes, classes: Sequence[int]) -> NDArray[np.int64]:
-        return codes[:, np.asarray(classes)].astype(np.int64)
+    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        return self.values
 
-    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
-        return type(self)([self.classes[p] for p in positions], missing=self.missing, loss=loss, **options)
+    def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
+        return np.take(self._checked(codes), self.positions(classes), axis=1)
 
     @property
     def num_prototypes(self) -> int:
@@ -96,9 +111,3 @@ class MultiLabel(Target):
 
     def regression_logits(self, outputs: Tensor) -> Tensor:
         return self.objective.from_scores(2 * outputs)
-
-    def decode(self, codes: Tensor | Codes) -> NDArray[np.int64]:
-        array = np.asarray(codes)
-        if array.ndim != 2 or array.shape[1] != self.num_classes:
-            raise LabelError(f"codes have shape {array.shape}; {self!r} decodes (N, {self.num_classes})")
-        return super().decode(array)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
-from torchcross.targets._labels import normalise_classes, normalise_values
+from torchcross.targets._classes import normalise_classes, normalise_values
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets.base import Objective
 from torchcross.targets.head import HeadLayout
+from torchcross.targets.objective import Objective
 
 __all__ = ["Ordinal"]
 
@@ -25,23 +25,32 @@ def _gaps(target: Any) -> tuple[int, ...]:
 
 def _cumulative_logits(scores: Tensor) -> Tensor:
     """(N, K) scores -> (N, K-1) logits of P(y >= k) under their softmax."""
-    above = scores.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
-    below = scores.logcumsumexp(-1)[..., :-1]
+    below, above = _log_sums(scores)
     return above - below
 
 
 def _conditional_logits(scores: Tensor) -> Tensor:
     """(N, K) scores -> (N, K-1) logits of P(y >= k | y >= k-1) under their softmax."""
-    above = scores.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    _, above = _log_sums(scores)
     return above - scores[..., :-1]
 
 
 def _threshold_logits(scores: Tensor) -> Tensor:
-    """(N, K) scores -> (N, K) cumulative-link outputs: f = 0 and thresholds with P(y <= k) = s(theta_k) of their softmax."""
-    thresholds = -_cumulative_logits(scores)
-    gaps = (thresholds[..., 1:] - thresholds[..., :-1]).clamp(min=1e-6)
-    raw_gaps = gaps + torch.log(-torch.expm1(-gaps))
-    return torch.cat([torch.zeros_like(scores[..., :1]), thresholds[..., :1], raw_gaps], dim=-1)
+    """(N, K) scores -> (N, K) cumulative-link outputs that give their softmax: f = 0, theta_1 and raw gaps.
+
+    With a, b the scores of rank k relative to all ranks below and above it, theta_{k+1} - theta_k is
+    log(1 + e^a) + log(1 + e^b), and what softplus maps to that is log(e^a + e^b + e^(a+b)): nothing cancels.
+    """
+    below, above = _log_sums(scores)
+    inner = scores[..., 1:-1]
+    a, b = inner - below[..., :-1], inner - above[..., 1:]
+    raw_gaps = torch.stack([a, b, a + b]).logsumexp(0)
+    return torch.cat([torch.zeros_like(scores[..., :1]), below[..., :1] - above[..., :1], raw_gaps], dim=-1)
+
+
+def _log_sums(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """For k = 1..K-1 the log-sum-exp of the scores below rank k, and of those from rank k up."""
+    return scores.logcumsumexp(-1)[..., :-1], scores.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
 
 
 def _rank_scores(loss: Callable[..., Tensor], *options: str) -> Objective:
@@ -69,7 +78,9 @@ class Ordinal(SingleLabelTarget):
     default_loss = "cross_entropy"
     objectives = {
         "cross_entropy": _rank_scores(
-            lambda logits, labels, target, **given: losses.cross_entropy(logits, labels, **given), "class_weights", "smoothing"
+            lambda logits, labels, target, **given: losses.cross_entropy(logits, labels, **given),
+            "class_weights",
+            "smoothing",
         ),
         "coral": Objective(
             loss=lambda logits, labels, target: losses.coral(logits, labels),
@@ -92,9 +103,12 @@ class Ordinal(SingleLabelTarget):
             decisions=lambda logits: losses.cumulative_link_probabilities(logits).argmax(dim=-1),
             from_scores=_threshold_logits,
         ),
-        "earth_movers": _rank_scores(lambda logits, labels, target: losses.earth_movers(logits, labels, gaps=_gaps(target))),
+        "earth_movers": _rank_scores(
+            lambda logits, labels, target: losses.earth_movers(logits, labels, gaps=_gaps(target))
+        ),
         "soft_labels": _rank_scores(
-            lambda logits, labels, target, **given: losses.soft_labels(logits, labels, grades=target.grades, **given), "tau"
+            lambda logits, labels, target, **given: losses.soft_labels(logits, labels, grades=target.grades, **given),
+            "tau",
         ),
     }
     metrics = {
@@ -125,7 +139,9 @@ class Ordinal(SingleLabelTarget):
         if len(values) != len(names):
             raise TargetError(f"Ordinal got {len(values)} grades for {len(names)} class names; give one grade per name")
         if list(values) != sorted(values):
-            raise TargetError(f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending order")
+            raise TargetError(
+                f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending order"
+            )
         self._set(names, values, missing, loss, loss_options)
 
     @property
@@ -133,16 +149,8 @@ class Ordinal(SingleLabelTarget):
         """The raw label value of each rank, ascending."""
         return self.values
 
-    @property
-    def ways(self) -> tuple[int, int]:
-        return 2, self.num_classes
-
-    def _remade(self, positions: tuple[int, ...], loss: str, options: Mapping[str, Any]) -> Self:
-        return type(self)({self.values[p]: self.classes[p] for p in positions}, missing=self.missing, loss=loss, **options)
-
     def regression_codes(self) -> Tensor:
         """Rank j is the code word of +1 for every step up to it, -1 for every step beyond it."""
         ranks = torch.arange(self.num_classes)
         steps = torch.arange(1, self.num_classes)
         return (ranks[:, None] >= steps).to(torch.get_default_dtype()) * 2 - 1
-

@@ -21,7 +21,7 @@ class Partition:
 
 @dataclass(frozen=True, eq=False)
 class Cover:
-    """Every sample answers every label with yes (1), no (0) or unknown (-1): supports hold at least k of both answers."""
+    """Every sample answers every label with yes (1), no (0) or unknown (-1): supports hold at least k of both."""
 
     answers: NDArray[np.signedinteger[Any]]
 
