@@ -18,7 +18,7 @@ from torchcross.data.sampler import as_sources
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, shuffled
 from torchcross.episode import Batch
-from torchcross.errors import SourceError
+from torchcross.errors import InputError, SourceError
 from torchcross.task import Task
 
 __all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]
@@ -41,6 +41,14 @@ class BatchPlan:
 
     def __hash__(self) -> int:
         return hash((self.index, self.source, self.samples.tobytes()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (self.index, self.source, self.samples)
+
+
+def _restored(index: int, source: str, samples: Indices) -> BatchPlan:
+    """A plan out of its pickle, where arrays forget that they are read-only."""
+    return BatchPlan(index, source, frozen(samples))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,12 +92,16 @@ class MixedBatches:
         self.batch_size = positive("batch_size", batch_size)
         self.seed = positive("seed", seed, least=0)
         one_of("order", order, ("independent", "epoch"))
+        if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
+            raise InputError(
+                f"weights={weights!r} has no use with order='epoch', where every source's batches all come"
+            )
         self.order = order
         self._usable = {source.name: _labelled(source) for source in self.sources}
-        self._per_pass = {name: max(len(usable) // batch_size, 1) for name, usable in self._usable.items()}
+        self._per_pass = {name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()}
         self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
-        self._shuffle = Stream(self.seed, "passes", batch_size)
-        self._counts_before = [np.zeros(len(self._choice.names), dtype=np.int64)]
+        self._shuffle = Stream(self.seed, "passes", self.batch_size)
+        self._counts_before = {0: np.zeros(len(self._choice.names), dtype=np.int64)}
 
     @property
     def batches_per_epoch(self) -> int:
@@ -110,18 +122,24 @@ class MixedBatches:
         return LabelledBatch(Batch(source.read(plan.samples), source.targets(plan.samples)), source.task, plan)
 
     def source(self, name: str) -> TaskSource:
-        return next(source for source in self.sources if source.name == name)
+        """The source a plan names."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise InputError(f"these batches have no source {name!r}; they have {[source.name for source in self.sources]}")
 
     def _independent(self, number: int) -> tuple[str, int]:
-        """The source of a batch, and how many it had before. Counts of full blocks are kept: they never change."""
+        """The source of a batch, and how many it had before. Counts of full blocks are kept: they never change, so
+        threads may fill them in at the same time.
+        """
         block, inside = divmod(number, _COUNT_BLOCK)
-        while len(self._counts_before) <= block:
-            start = (len(self._counts_before) - 1) * _COUNT_BLOCK
-            counts = np.bincount(self._choice.positions(start, _COUNT_BLOCK), minlength=len(self._choice.names))
-            self._counts_before.append(self._counts_before[-1] + counts)
+        before = self._counts_before
+        for known in range(len(before) - 1, block):
+            drawn = self._choice.positions(known * _COUNT_BLOCK, _COUNT_BLOCK)
+            before[known + 1] = before[known] + np.bincount(drawn, minlength=len(self._choice.names))
         positions = self._choice.positions(block * _COUNT_BLOCK, inside + 1)
         mine = positions[-1]
-        return self._choice.names[mine], int(self._counts_before[block][mine] + (positions[:-1] == mine).sum())
+        return self._choice.names[mine], int(before[block][mine] + (positions[:-1] == mine).sum())
 
     def _in_epoch(self, number: int) -> tuple[str, int]:
         epoch, place = divmod(number, self.batches_per_epoch)

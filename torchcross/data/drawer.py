@@ -9,9 +9,10 @@ import numpy as np
 
 from torchcross.data._shuffle import Used
 from torchcross.data.cover import CoverDrawer
+from torchcross.data.fast_partition import FastPartitionDrawer
 from torchcross.data.feasibility import Eligible
 from torchcross.data.index import ClassIndex
-from torchcross.data.partition import FastPartitionDrawer, PartitionDrawer
+from torchcross.data.partition import PartitionDrawer
 from torchcross.data.request import Request
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, Words

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Literal
 
 from torchcross.data.request import MetaDatasetShots, Request, ways_within
+from torchcross.data.subjects import can_divide
 from torchcross.errors import InfeasibleError
 from torchcross.targets import Target
 
-__all__ = ["Eligible", "Supply", "eligible_classes"]
+__all__ = ["Eligible", "Stratum", "Supply", "eligible_classes", "needed_per_class"]
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Samples that support and query both need some of. `subjects`: how many each subject owns, where that matters."""
+
+    unit: str
+    samples: int
+    subjects: Sequence[int] | None
+
+    def serves(self, support: int, query: int) -> bool:
+        return self.samples >= support + query and (
+            self.subjects is None or query == 0 or can_divide(self.subjects, support, query)
+        )
 
 
 @dataclass(frozen=True)
 class Supply:
-    """What a source can give, per class.
+    """What a source can give: the strata of every class (for a yes/no label both answers), and all samples together.
 
-    `samples` counts what limits it (for a yes/no label the rarer answer), `largest_subject` the most of these that one
-    subject owns (0 where subjects are not respected).
+    Exclusive classes need support samples of their own; otherwise one sample may serve every class.
     """
 
-    samples: NDArray[np.int64]
-    largest_subject: NDArray[np.int64]
-    unit: str
+    classes: Sequence[tuple[Stratum, ...]]
+    everything: Stratum
+    exclusive: bool
 
 
 @dataclass(frozen=True)
@@ -37,128 +52,176 @@ class Eligible:
     dropped: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """Why nothing can be drawn."""
+
+    lines: tuple[str, ...]
+
+
 def needed_per_class(request: Request) -> int:
     """Samples that a class must have for the largest episode asked for."""
+    return sum(_needed(request))
+
+
+def _needed(request: Request) -> tuple[int, int]:
+    """The support and query samples that every stratum must have."""
     if isinstance(request.shots, MetaDatasetShots):
-        return 2
-    _, shots = request.shot_range
-    return shots + (request.queries if request.query == "balanced" else 0)
+        return 1, 1
+    return request.shot_range[1], request.queries if request.query == "balanced" else 0
 
 
 def eligible_classes(request: Request, supply: Supply, target: Target, source: str) -> Eligible:
     """The classes that stay, or an InfeasibleError naming source, classes, what is there, needed and possible."""
-    needed = needed_per_class(request)
-    smaller_side = 1 if isinstance(request.shots, MetaDatasetShots) else min(request.shot_range[1], request.queries)
-    spread = supply.samples - supply.largest_subject
-    short = supply.samples < needed
-    lumped = ~short & (supply.largest_subject > 0) & (spread < (smaller_side if request.query == "balanced" else 0))
-    threshold = needed if request.min_samples == "enough" else (request.min_samples or 0)
-    drop = supply.samples < threshold
-    if request.min_samples == "enough":
-        drop |= lumped
-    kept = tuple(np.flatnonzero(~drop).tolist())
-    bad = [c for c in kept if short[c] or lumped[c]]
-    if bad:
-        raise InfeasibleError(_shortage(request, supply, target, source, bad, kept, needed))
+    found = _judge(request, supply, target)
+    if isinstance(found, Eligible):
+        return found
+    ways_out = list(_ways_out(request, supply, target))
+    possible = "; or ".join(ways_out) or "nothing of this kind; the source has too few samples, or too few subjects"
+    header = f"source {source!r} cannot give {_asked(request)}:"
+    raise InfeasibleError("\n".join([header, *found.lines, f"Possible: {possible}"]))
+
+
+def _judge(request: Request, supply: Supply, target: Target) -> Eligible | _Refusal:
+    """What an episode may use, or why there can be none. Only what counting proves."""
+    support, query = _needed(request)
+    threshold = support + query if request.min_samples == "enough" else (request.min_samples or 0)
+    kept, blamed = [], []
+    for c, strata in enumerate(supply.classes):
+        serves = all(stratum.serves(support, query) for stratum in strata)
+        stays = min(stratum.samples for stratum in strata) >= threshold
+        if stays and (serves or request.min_samples != "enough"):
+            kept.append(c)
+            blamed += [] if serves else [c]
+    if blamed:
+        return _Refusal(tuple(_shortages(supply, target, blamed, support, query)))
     ways = ways_within(request.ways, target.ways[0], len(kept))
     if ways is None:
-        raise InfeasibleError(_ways_text(request, supply, target, source, kept))
-    _check_natural(request, supply, source, kept, ways)
-    return Eligible(kept, ways, tuple(np.flatnonzero(drop).tolist()))
+        return _Refusal(_too_few_classes(request, supply, target, kept))
+    if request.query == "natural" and (line := _natural_shortage(request, supply, kept, ways)):
+        return _Refusal((line,))
+    return Eligible(tuple(kept), ways, tuple(c for c in range(len(supply.classes)) if c not in set(kept)))
 
 
-def _shortage(
-    request: Request,
-    supply: Supply,
-    target: Target,
-    source: str,
-    bad: Sequence[int],
-    kept: Sequence[int],
-    needed: int,
-) -> str:
-    lines = [f"source {source!r} cannot give {_asked(request)}:"]
-    for c in bad[:10]:
-        have = int(supply.samples[c])
-        if have < needed:
-            lines.append(
-                f"  class {target.classes[c]!r} has {have} {supply.unit}, {needed} are needed ({_split(request)})"
-            )
+# -- what is there and what is needed -----------------------------------------------------------------------------
+
+
+def _shortages(supply: Supply, target: Target, blamed: Sequence[int], support: int, query: int) -> Iterator[str]:
+    split = f"{support} support + {query} query" if query else f"{support} support"
+    for c in blamed[:_SHOWN]:
+        stratum = next(stratum for stratum in supply.classes[c] if not stratum.serves(support, query))
+        have = f"  class {target.classes[c]!r} has {stratum.samples} {stratum.unit}"
+        if stratum.samples < support + query:
+            yield f"{have}, {support + query} are needed ({split})"
         else:
-            lines.append(
-                f"  class {target.classes[c]!r} has {have} {supply.unit}, {int(supply.largest_subject[c])} of them from "
-                "one subject, and no subject may stand in both support and query: too few for the other side"
-            )
-    if len(bad) > 10:
-        lines.append(f"  and {len(bad) - 10} more classes")
-    return "\n".join([*lines, *_possible(request, supply, target, bad, kept)])
+            yield f"{have}, {_from(stratum)}; they cannot be divided into {split} without a subject on both sides"
+    if len(blamed) > _SHOWN:
+        yield f"  and {len(blamed) - _SHOWN} more classes"
 
 
-def _possible(request: Request, supply: Supply, target: Target, bad: Sequence[int], kept: Sequence[int]) -> list[str]:
-    """One line with what would work instead, or none."""
-    rarest = int((supply.samples - supply.largest_subject)[list(bad)].min())
-    ways_out = _smaller_episodes(request, rarest)
-    left = len(kept) - len(bad)
-    if left >= target.ways[0] and target.ways[0] < target.ways[1]:
-        names = ", ".join(repr(target.classes[c]) for c in bad[:10])
-        ways_out.append(
-            f"min_samples='enough', which leaves out {names} and keeps {left} of {target.num_classes} classes"
-        )
-    return ["Possible: " + "; or ".join(ways_out)] if ways_out else []
+def _from(stratum: Stratum) -> str:
+    owned = sorted(stratum.subjects or (), reverse=True)
+    if len(owned) == 1:
+        return "all from one subject"
+    shown = ", ".join(map(str, owned[:5])) + (", ..." if len(owned) > 5 else "")
+    return f"from {len(owned)} subjects that own {shown}"
 
 
-def _smaller_episodes(request: Request, rarest: int) -> list[str]:
-    """Requests that a class of `rarest` samples can serve."""
-    if isinstance(request.shots, MetaDatasetShots) or rarest < 2:
-        return []
-    shots, queries = request.shot_range[1], request.queries
-    if request.query == "natural":
-        return [f"at most {rarest} shots"]
-    found = []
-    if rarest > shots:
-        found.append(f"at most {rarest - shots} queries with {shots} shots")
-    if rarest > queries:
-        found.append(f"at most {rarest - queries} shots with {queries} queries")
-    return found or [f"at most {rarest} samples per class in all, e.g. shots=1 with queries={rarest - 1}"]
+def _too_few_classes(request: Request, supply: Supply, target: Target, kept: Sequence[int]) -> tuple[str, ...]:
+    asked = "all classes (ways=None)" if request.ways is None else f"ways={request.ways!r}"
+    lines = [
+        f"  {asked} cannot be had: a {target.kind} episode has at least {target.ways[0]}, and {len(kept)} can be used"
+    ]
+    if len(kept) < target.num_classes:
+        rarest = [min(strata, key=lambda stratum: stratum.samples) for strata in supply.classes]
+        counts = ", ".join(f"{target.classes[c]!r}: {rarest[c].samples}" for c in range(target.num_classes)[:_SHOWN])
+        more = ", ..." if target.num_classes > _SHOWN else ""
+        lines.append(f"  min_samples={request.min_samples!r} leaves out the others; there are {counts}{more}")
+    return tuple(lines)
 
 
-def _ways_text(request: Request, supply: Supply, target: Target, source: str, kept: Sequence[int]) -> str:
-    fewest, most = target.ways[0], len(kept)
-    filtered = (
-        f" (min_samples={request.min_samples!r} leaves {most} of {target.num_classes})"
-        if most < target.num_classes
-        else ""
-    )
-    asked = "all classes" if request.ways is None else f"ways={request.ways!r}"
-    possible = (
-        f"Possible: {fewest} to {most} ways"
-        if fewest <= most
-        else "Possible: a lower min_samples, fewer shots or fewer queries"
-    )
-    counts = ", ".join(f"{target.classes[c]!r}: {int(supply.samples[c])}" for c in range(min(target.num_classes, 10)))
-    return (
-        f"source {source!r} cannot give episodes with {asked}: a {target.kind} episode needs at least {fewest} "
-        f"classes, and {most} can be used{filtered}; {supply.unit} per class: {counts}. {possible}"
-    )
-
-
-def _check_natural(request: Request, supply: Supply, source: str, kept: Sequence[int], ways: tuple[int, int]) -> None:
+def _natural_shortage(request: Request, supply: Supply, kept: Sequence[int], ways: tuple[int, int]) -> str | None:
     """A natural query draws from what the support leaves; the smallest classes are the worst case."""
-    if request.query != "natural" or supply.unit != _SAMPLES:
+    shots, everything = request.shot_range[1], supply.everything
+    smallest = list(accumulate(sorted(supply.classes[c][0].samples for c in kept)))
+    for count in range(ways[0], ways[1] + 1):
+        support, query = count * shots if supply.exclusive else 2 * shots, count * request.queries
+        have = smallest[count - 1] if supply.exclusive else everything.samples
+        if have < support + query:
+            where = f"the {count} smallest classes together have" if supply.exclusive else "there are"
+            return f"  {where} {have} samples, {support + query} are needed ({support} support + {query} query)"
+    if not everything.serves(support, query):
+        divided = f"they cannot be divided into {support} support + {query} query without a subject on both sides"
+        return f"  the {everything.samples} samples are {_from(everything)}; {divided}"
+    return None
+
+
+# -- what is possible instead -------------------------------------------------------------------------------------
+
+
+def _ways_out(request: Request, supply: Supply, target: Target) -> Iterator[str]:
+    """Requests that counting does not refuse, in words; with other ways only where those asked for are in the way."""
+    any_ways = replace(request, ways=(target.ways[0], None))
+    found = [*_smaller(request, supply, target), *_fewer_classes(request, supply, target)]
+    if not found and isinstance(eligible := _judge(any_ways, supply, target), Eligible):
+        low, high = eligible.ways
+        found = [f"ways={low}" if low == high else f"ways from {low} to {high}"]
+    if not found:
+        smaller = (*_smaller(any_ways, supply, target), *_fewer_classes(any_ways, supply, target))
+        found = [f"{text}, with ways={any_ways.ways}" for text in smaller]
+    yield from found
+    mixed = _without_subjects(supply)
+    if isinstance(_judge(request, mixed, target), Eligible):
+        yield "groups='ignore', which lets a subject stand on both sides"
+    elif not found:
+        yield from (f"{text}, with groups='ignore'" for text in _smaller(request, mixed, target))
+
+
+def _without_subjects(supply: Supply) -> Supply:
+    classes = [tuple(replace(stratum, subjects=None) for stratum in strata) for strata in supply.classes]
+    return replace(supply, classes=classes, everything=replace(supply.everything, subjects=None))
+
+
+def _smaller(request: Request, supply: Supply, target: Target) -> Iterator[str]:
+    """Fewer queries or fewer shots; else the fewest shots with as many queries as there can be."""
+    if isinstance(request.shots, MetaDatasetShots):
         return
-    low, high = ways
-    _, shots = request.shot_range
-    sizes = np.sort(supply.samples[list(kept)])
-    for count in range(low, high + 1):
-        have, need = int(sizes[:count].sum()), count * (shots + request.queries)
-        if have < need:
-            raise InfeasibleError(
-                f"source {source!r} cannot give {_asked(request)} with a natural query: its {count} smallest classes "
-                f"have {have} samples together, {need} are needed ({_split(request)} per class). Possible: at most "
-                f"{max(have // count - shots, 0)} queries per class"
-            )
+    low, shots = request.shot_range
+    queries = request.queries
+    at_most = _most(queries - 1, lambda fewer: replace(request, queries=fewer), supply, target)
+    if at_most:
+        yield f"at most {at_most} queries with {shots} shots"
+    fewer_shots = _most(shots - 1, lambda fewer: replace(request, shots=(min(low, fewer), fewer)), supply, target)
+    if fewer_shots:
+        yield f"at most {fewer_shots} shots with {queries} queries"
+    if not at_most and not fewer_shots and shots > 1:
+        one_shot = replace(request, shots=1)
+        at_most = _most(queries - 1, lambda fewer: replace(one_shot, queries=fewer), supply, target)
+        if at_most:
+            yield f"at most {at_most} queries with shots=1"
 
 
-_SAMPLES = "samples"
+def _most(upper: int, asked: Callable[[int], Request], supply: Supply, target: Target) -> int:
+    """The largest number up to `upper` that is not refused; 0 where all are."""
+    low = 0
+    while low < upper:
+        middle = (low + upper + 1) // 2
+        fine = isinstance(_judge(asked(middle), supply, target), Eligible)
+        low, upper = (middle, upper) if fine else (low, middle - 1)
+    return low
+
+
+def _fewer_classes(request: Request, supply: Supply, target: Target) -> Iterator[str]:
+    """A filter that leaves out what is too small: for the request, or for a balanced query."""
+    thresholds: tuple[int | Literal["enough"], ...] = ("enough", request.shot_range[1] + request.queries)
+    for least in thresholds:
+        found = _judge(replace(request, min_samples=least), supply, target)
+        if isinstance(found, Eligible):
+            names = ", ".join(repr(target.classes[c]) for c in found.dropped[:_SHOWN])
+            more = ", ..." if len(found.dropped) > _SHOWN else ""
+            left = f"keeps {len(found.classes)} of {target.num_classes} classes"
+            yield f"min_samples={least!r}, which leaves out {names}{more} and {left}"
+            return
 
 
 def _asked(request: Request) -> str:
@@ -166,11 +229,5 @@ def _asked(request: Request) -> str:
         return "episodes with Meta-Dataset shots"
     low, high = request.shot_range
     shots = f"{high}-shot" if low == high else f"{low}- to {high}-shot"
-    return f"{shots} episodes with {request.queries} queries per class"
-
-
-def _split(request: Request) -> str:
-    if isinstance(request.shots, MetaDatasetShots):
-        return "1 support + 1 query"
-    support = f"{request.shot_range[1]} support"
-    return f"{support} + {request.queries} query" if request.query == "balanced" else support
+    natural = ", drawn as they come" if request.query == "natural" else ""
+    return f"{shots} episodes with {request.queries} queries per class{natural}"

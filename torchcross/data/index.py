@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._arrays import Indices
-from torchcross.data.feasibility import Supply
+from torchcross.data.feasibility import Stratum, Supply
 from torchcross.targets.strata import Cover, Partition
 
 __all__ = ["ClassIndex"]
@@ -45,12 +45,13 @@ class ClassIndex:
         start = self.starts[stratum]
         return self.order[start : start + self.counts[stratum]]
 
-    def largest_subject(self, groups: Indices | None) -> Indices:
-        """For every stratum, the most of its samples that one subject owns; 0 without subjects."""
+    def subjects(self, stratum: int, groups: Indices | None) -> list[int] | None:
+        """How many samples of a stratum each subject owns; None without subjects."""
         if groups is None:
-            return np.zeros_like(self.counts)
-        found = [np.bincount(groups[self.members(s)]).max(initial=0) for s in range(len(self.counts))]
-        return np.array(found, dtype=np.int64)
+            return None
+        owned = np.bincount(groups[self.members(stratum)])
+        found: list[int] = owned[owned > 0].tolist()
+        return found
 
     def unused(self, stratum: int, used: NDArray[np.bool_] | None) -> int:
         """How many samples of a stratum are not used up."""
@@ -58,16 +59,22 @@ class ClassIndex:
 
 
 def partition_supply(index: ClassIndex, groups: Indices | None) -> Supply:
-    return Supply(index.counts, index.largest_subject(groups), "samples")
+    def stratum(c: int) -> Stratum:
+        return Stratum("samples", int(index.counts[c]), index.subjects(c, groups))
+
+    owned = None if groups is None else [int(count) for count in np.bincount(groups[index.order]) if count]
+    everything = Stratum("samples", len(index.order), owned)
+    return Supply([(stratum(c),) for c in range(len(index.counts))], everything, exclusive=True)
 
 
 def cover_supply(index: ClassIndex, groups: Indices | None) -> Supply:
-    """Per label the rarer answer."""
-    sides = index.counts[:-1].reshape(2, -1)
-    largest = index.largest_subject(groups)[:-1].reshape(2, -1)
-    rarer = sides.argmin(axis=0)
-    labels = np.arange(sides.shape[1])
-    return Supply(sides[rarer, labels], largest[rarer, labels], "samples of its rarer answer")
+    labels = (len(index.counts) - 1) // 2
+
+    def stratum(place: int, unit: str) -> Stratum:
+        return Stratum(unit, int(index.counts[place]), index.subjects(place, groups))
+
+    answers = [(stratum(labels + c, "samples with it"), stratum(c, "samples without it")) for c in range(labels)]
+    return Supply(answers, stratum(2 * labels, "samples"), exclusive=False)
 
 
 def _narrow(order: Indices, samples: int) -> NDArray[np.int32] | Indices:

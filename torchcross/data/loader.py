@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
 from torchcross.data.request import positive
@@ -170,16 +170,29 @@ def _chunk_loader(
     """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global one."""
     positive("chunk", chunk)
     positive("workers", workers, least=0)
-    chunks = [list(indices[first : first + chunk]) for first in range(0, len(indices), chunk)]
     return DataLoader(
         dataset,
-        batch_sampler=chunks,
+        batch_sampler=_Chunks(indices, chunk),
         collate_fn=_as_is,
         num_workers=workers,
         pin_memory=pin_memory,
         multiprocessing_context=context if workers else None,
         generator=torch.Generator(),
     )
+
+
+class _Chunks(Sampler[list[int]]):
+    """Lists of consecutive items, made as they are needed."""
+
+    def __init__(self, indices: range, chunk: int) -> None:
+        self.indices = indices
+        self.chunk = chunk
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(self.indices[first : first + self.chunk]) for first in range(0, len(self.indices), self.chunk))
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.chunk)
 
 
 def _as_is(items: list[Any]) -> list[Any]:

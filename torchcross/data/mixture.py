@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import accumulate
 from typing import Literal
@@ -51,14 +51,16 @@ def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
         if weights not in ("uniform", "size"):
             raise InputError(f"weights={weights!r} is not 'uniform', 'size' or one weight per source")
         return [Fraction(len(source)) if weights == "size" else Fraction(1) for source in sources]
-    given = list(weights)
+    given = list(weights) if isinstance(weights, Iterable) else []
     if len(given) != len(sources):
-        raise InputError(f"weights has {len(given)} entries for {len(sources)} sources; give one weight per source")
+        raise InputError(
+            f"weights={weights!r} is not 'uniform', 'size' or one weight for each of {len(sources)} sources"
+        )
     for weight, source in zip(given, sources, strict=True):
-        if not np.isfinite(weight) or weight < 0:
+        if not isinstance(weight, int | float | np.number) or not np.isfinite(weight) or weight < 0:
             raise InputError(
                 f"weights gives source {source.name!r} the weight {weight!r}; weights are finite and not negative"
             )
-    if sum(given) <= 0:
+    if not any(given):
         raise InputError(f"weights={given!r} gives every source the weight 0")
     return [Fraction(float(weight)) for weight in given]

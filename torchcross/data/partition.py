@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from torchcross._arrays import Indices, frozen
 from torchcross.data import metadataset
 from torchcross.data._shuffle import Deck, Used, any_order, choose
+from torchcross.data.fast_partition import FastPartitionDrawer
 from torchcross.data.feasibility import Eligible, eligible_classes
 from torchcross.data.index import ClassIndex, partition_supply
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.source import TaskSource
-from torchcross.data.words import Stream, Words, below_array, distinct, distinct_rows
+from torchcross.data.words import Stream, Words
 from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Partition
 
-__all__ = ["FastPartitionDrawer", "PartitionDrawer"]
+__all__ = ["PartitionDrawer"]
 
 Classes = tuple[int, ...] | None
 
@@ -43,7 +42,9 @@ class PartitionDrawer:
     def fast(self) -> FastPartitionDrawer | None:
         """The fast way, where every episode has one shape and nothing can fail."""
         one_shape = self.request.query == "balanced" and not isinstance(self.request.shots, MetaDatasetShots)
-        return FastPartitionDrawer(self) if one_shape and self.groups is None else None
+        if not one_shape or self.groups is not None:
+            return None
+        return FastPartitionDrawer(self.request, self.name, self.stream, self.index, self.eligible)
 
     def attempt(self, number: int, attempt: int, used: Used = None, classes: Classes = None) -> EpisodePlan | None:
         """Episode `number` without the `used` samples, or None where this attempt's choices lead nowhere."""
@@ -153,12 +154,6 @@ class PartitionDrawer:
         )
 
 
-@lru_cache(maxsize=1024)
-def block_labels(classes: int, each: int) -> Indices:
-    """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this shape."""
-    return frozen(np.repeat(np.arange(classes), each))
-
-
 def _prefers_query(words: Words, in_support: int, need: int, in_query: int, queries: int) -> bool:
     """Whether the query lacks the larger share of what it needs; a coin where both lack the same."""
     query_lack, support_lack = (queries - in_query) * need, (need - in_support) * queries
@@ -171,126 +166,3 @@ def _joined(samples: list[list[int]]) -> Indices:
 
 def _labels_of(samples: list[list[int]]) -> Indices:
     return frozen(np.repeat(np.arange(len(samples)), [len(group) for group in samples]))
-
-
-class FastPartitionDrawer:
-    """Balanced queries, one number of shots per episode, no subjects: every plan is the same few array operations.
-
-    The words of episode i are a window of one row of words, so a range of episodes is a range of words. A window holds
-    the word for the ways, the word for the shots, one word per chosen class, and one per sample; queries come first in
-    each class's shuffle, so that fewer shots change nothing else.
-    """
-
-    def __init__(self, slow: PartitionDrawer) -> None:
-        request = slow.request
-        self.name, self.stream = slow.name, slow.stream
-        self.eligible = slow.eligible
-        self.queries = request.queries
-        self.shot_range = request.shot_range
-        self._order, self._starts, self._counts = slow.index.order, slow.index.starts, slow.index.counts
-        self._start_list, self._count_list = self._starts.tolist(), self._counts.tolist()
-        self._classes = np.array(self.eligible.classes, dtype=np.int64)
-        self._most = self.eligible.ways[1]
-        self._per_class = self.queries + self.shot_range[1]
-        words = 2 + self._most + self._most * self._per_class
-        self._blocks = -(-words // 4)
-
-    def plan(self, number: int) -> EpisodePlan:
-        ways, shots, words = self._shape(self.stream.window(number * self._blocks, 4 * self._blocks))
-        return self._single(number, ways, shots, words)
-
-    def _shape(self, words: NDArray[np.uint64]) -> tuple[int, int, NDArray[np.uint64]]:
-        (fewest, most), (low, high) = self.eligible.ways, self.shot_range
-        ways = most if fewest == most else fewest + ((int(words[0]) * (most - fewest + 1)) >> 64)
-        shots = high if low == high else low + ((int(words[1]) * (high - low + 1)) >> 64)
-        return ways, shots, words
-
-    def _single(self, number: int, ways: int, shots: int, words: NDArray[np.uint64]) -> EpisodePlan:
-        classes = self.eligible.classes
-        if ways < len(classes):
-            picks = distinct(words[2 : 2 + ways].tolist(), len(classes))
-            classes = tuple(sorted([classes[pick] for pick in picks]))
-        each = self.queries + shots
-        first = 2 + self._most
-        rows = words[first : first + ways * self._per_class].reshape(ways, self._per_class)[:, :each].tolist()
-        places: list[list[int]] = []
-        for c, row in zip(classes, rows, strict=True):
-            start = self._start_list[c]
-            places.append([start + place for place in distinct(row, self._count_list[c])])
-        samples = self._order[np.array(places)].astype(np.int64)
-        return self._assemble(number, classes, shots, samples)
-
-    def _assemble(self, number: int, classes: tuple[int, ...], shots: int, samples: NDArray[np.int64]) -> EpisodePlan:
-        ways, queries = len(classes), self.queries
-        support = frozen(samples[:, queries:].reshape(-1))
-        query = frozen(samples[:, :queries].reshape(-1))
-        return EpisodePlan(
-            number,
-            self.name,
-            classes,
-            shots,
-            support,
-            block_labels(ways, shots),
-            query,
-            block_labels(ways, queries),
-        )
-
-    def plans(self, numbers: range) -> list[EpisodePlan]:
-        """Consecutive episodes, drawn together: the same plans as one by one."""
-        count, first = len(numbers), 2 + self._most
-        words = self.stream.window(numbers.start * self._blocks, 4 * self._blocks * count).reshape(count, -1)
-        ways, shots = self._shapes(words)
-        chosen = self._choose(words[:, 2:first], ways)
-        rows = words[:, first : first + self._most * self._per_class].reshape(count * self._most, self._per_class)
-        samples = self._draw(rows, chosen.reshape(-1)).reshape(count, self._most, self._per_class)
-        return self._split(numbers.start, chosen, ways, shots, samples)
-
-    def _shapes(self, words: NDArray[np.uint64]) -> tuple[list[int], list[int]]:
-        (fewest, most), (low, high) = self.eligible.ways, self.shot_range
-        spans = np.array([[most - fewest + 1, high - low + 1]], dtype=np.uint64)
-        found = below_array(words[:, :2], spans) + np.array([fewest, low])
-        return found[:, 0].tolist(), found[:, 1].tolist()
-
-    def _choose(self, words: NDArray[np.uint64], ways: list[int]) -> NDArray[np.int64]:
-        """(episodes, most ways) ascending classes; places beyond an episode's ways hold any class."""
-        if len(self._classes) == self.eligible.ways[0]:
-            return np.tile(self._classes, (len(words), 1))
-        picks = distinct_rows(words, np.full(len(words), len(self._classes)))
-        spare = np.arange(self._most) >= np.array(ways)[:, None]
-        ranked = np.sort(np.where(spare, len(self._classes), picks), axis=1)
-        chosen: Indices = self._classes[np.minimum(ranked, len(self._classes) - 1)]
-        return chosen
-
-    def _draw(self, words: NDArray[np.uint64], classes: Indices) -> Indices:
-        places = distinct_rows(words, self._counts[classes])
-        samples: Indices = self._order[places + self._starts[classes][:, None]].astype(np.int64)
-        return samples
-
-    def _split(
-        self,
-        start: int,
-        chosen: NDArray[np.int64],
-        ways: list[int],
-        shots: list[int],
-        samples: NDArray[np.int64],
-    ) -> list[EpisodePlan]:
-        class_lists = chosen.tolist()
-        queries = self.queries
-        if self.eligible.ways[0] == self._most and self.shot_range[0] == self.shot_range[1]:
-            count = len(samples)
-            query = frozen(np.ascontiguousarray(samples[:, :, :queries]).reshape(count, -1))
-            support = frozen(np.ascontiguousarray(samples[:, :, queries:]).reshape(count, -1))
-            k, q = block_labels(self._most, shots[0]), block_labels(self._most, queries)
-            return [
-                EpisodePlan(start + i, self.name, tuple(class_lists[i]), shots[0], s, k, r, q)
-                for i, (s, r) in enumerate(zip(support, query, strict=True))
-            ]
-        return [
-            self._assemble(
-                start + i,
-                tuple(class_lists[i][: ways[i]]),
-                shots[i],
-                samples[i, : ways[i], : queries + shots[i]],
-            )
-            for i in range(len(samples))
-        ]

@@ -28,8 +28,8 @@ class MetaDatasetShots:
     max_per_class: int = 100
 
     def __post_init__(self) -> None:
-        positive("max_support", self.max_support)
-        positive("max_per_class", self.max_per_class)
+        _settle(self, max_support=positive("max_support", self.max_support))
+        _settle(self, max_per_class=positive("max_per_class", self.max_per_class))
 
 
 Shots = int | tuple[int, int] | MetaDatasetShots
@@ -48,15 +48,14 @@ class Request:
     min_samples: int | Literal["enough"] | None
 
     def __post_init__(self) -> None:
-        _check_ways(self.ways)
-        _check_shots(self.shots)
-        positive("queries", self.queries)
+        _settle(self, ways=_normal_ways(self.ways), shots=_normal_shots(self.shots))
+        _settle(self, queries=positive("queries", self.queries))
         one_of("query", self.query, ("balanced", "natural"))
         one_of("groups", self.groups, ("respect", "ignore"))
         if not isinstance(self.minimal, bool):
             raise InputError(f"minimal={self.minimal!r} is not True or False")
         if self.min_samples not in (None, "enough"):
-            positive("min_samples", self.min_samples)
+            _settle(self, min_samples=positive("min_samples", self.min_samples))
         if isinstance(self.shots, MetaDatasetShots) and self.query != "balanced":
             raise InputError("MetaDatasetShots defines its own query per class; use query='balanced' with it")
 
@@ -88,29 +87,37 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InputError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
-def _check_ways(ways: object) -> None:
+def _settle(request: object, **values: object) -> None:
+    """Puts plain Python values in place of what was given (numpy integers are no JSON, and not equal as text)."""
+    for name, value in values.items():
+        object.__setattr__(request, name, value)
+
+
+def _normal_ways(ways: object) -> Ways:
     if ways is None:
-        return
-    if isinstance(ways, tuple):
-        if len(ways) != 2:
-            raise InputError(f"ways={ways!r} is not a pair (fewest, most)")
-        low = positive("ways[0]", ways[0])
-        if ways[1] is not None and positive("ways[1]", ways[1]) < low:
-            raise InputError(f"ways={ways!r}: the most is below the fewest")
-        return
-    positive("ways", ways)
+        return None
+    if not isinstance(ways, tuple):
+        return positive("ways", ways)
+    if len(ways) != 2:
+        raise InputError(f"ways={ways!r} is not a pair (fewest, most)")
+    low = positive("ways[0]", ways[0])
+    high = None if ways[1] is None else positive("ways[1]", ways[1])
+    if high is not None and high < low:
+        raise InputError(f"ways={ways!r}: the most is below the fewest")
+    return low, high
 
 
-def _check_shots(shots: object) -> None:
+def _normal_shots(shots: object) -> Shots:
     if isinstance(shots, MetaDatasetShots):
-        return
-    if isinstance(shots, tuple):
-        if len(shots) != 2:
-            raise InputError(f"shots={shots!r} is not a pair (fewest, most)")
-        if positive("shots[1]", shots[1]) < positive("shots[0]", shots[0]):
-            raise InputError(f"shots={shots!r}: the most is below the fewest")
-        return
-    positive("shots", shots)
+        return shots
+    if not isinstance(shots, tuple):
+        return positive("shots", shots)
+    if len(shots) != 2:
+        raise InputError(f"shots={shots!r} is not a pair (fewest, most)")
+    low, high = positive("shots[0]", shots[0]), positive("shots[1]", shots[1])
+    if high < low:
+        raise InputError(f"shots={shots!r}: the most is below the fewest")
+    return low, high
 
 
 def ways_within(ways: Ways, fewest: int, most: int) -> tuple[int, int] | None:

@@ -51,6 +51,13 @@ class TaskSource(ABC):
     def images(self, indices: Indices) -> Tensor:
         """The images at `indices` (1-D, any order, repeats allowed) as one tensor (len(indices), ...), in one read."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Out of a pickle, where arrays forget that they are read-only."""
+        self.__dict__.update(state)
+        frozen(self.labels)
+        if self.groups is not None:
+            frozen(self.groups)
+
     def __len__(self) -> int:
         return len(self.labels)
 

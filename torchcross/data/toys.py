@@ -130,7 +130,8 @@ def _square(x: Floats, y: Floats) -> Floats:
 
 def _cross(x: Floats, y: Floats) -> Floats:
     wide, tall = np.maximum(np.abs(x) - 1, np.abs(y) - 0.28), np.maximum(np.abs(y) - 1, np.abs(x) - 0.28)
-    return np.minimum(wide, tall)
+    distance: Floats = np.minimum(wide, tall)
+    return distance
 
 
 def _star(x: Floats, y: Floats) -> Floats:

@@ -18,6 +18,7 @@ __all__ = ["Stream", "Words", "below", "below_array", "distinct", "distinct_rows
 
 _BLOCK = 4
 _CHUNK = 128
+_FEW = 128
 _WINDOW_LANE, _ATTEMPT_LANE, _SEQUENCE_LANE = 0, 1, 2
 _SHIFT, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _PRIVATE = threading.local()
@@ -133,10 +134,22 @@ def distinct_rows(words: NDArray[np.uint64], populations: NDArray[np.int64]) -> 
     """`distinct` for every row of words, each row with a population of its own."""
     steps = np.arange(words.shape[1])
     picks = below_array(words, (populations[:, None] - steps).astype(np.uint64)) + steps
+    if populations.max(initial=0) <= _FEW:
+        return _swap_rows(picks, int(populations.max(initial=0)))
     in_order = np.sort(picks, axis=1)
     for row in np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1)):
         picks[row] = _follow_swaps(picks[row].tolist())
     return picks
+
+
+def _swap_rows(picks: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """`_follow_swaps` for many rows over few places: the swaps are done on a table, one step for all rows at a time."""
+    table = np.tile(np.arange(most), (len(picks), 1))
+    rows, found = np.arange(len(picks)), np.empty_like(picks)
+    for step, pick in enumerate(picks.T):
+        found[:, step] = table[rows, pick]
+        table[rows, pick] = table[:, step]
+    return found
 
 
 def shuffled(stream: Stream, index: int, length: int) -> NDArray[np.int64]:
