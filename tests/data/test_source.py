@@ -42,6 +42,24 @@ def test_every_kind_of_array_gives_the_same_images(kind: str, tmp_path) -> None:
     assert found[:, 0, 0, 0].tolist() == [5, 1]
 
 
+def test_a_memory_map_travels_as_its_place_not_as_its_content(tmp_path) -> None:
+    images = np.arange(6 * 10_000, dtype=np.uint16).reshape(6, 1, 100, 100)
+    np.save(tmp_path / "images.npy", images)
+    images.tofile(tmp_path / "images.bin")
+    maps = [
+        np.load(tmp_path / "images.npy", mmap_mode="r"),
+        np.memmap(tmp_path / "images.bin", dtype=np.uint16, mode="r", shape=images.shape),
+    ]
+    for mapped in maps:
+        source = TensorSource(mapped, LABELS, SHAPES)
+        pickled = pickle.dumps(source)
+        assert len(pickled) < 10_000
+        assert torch.equal(pickle.loads(pickled).read([4, 1]), source.read([4, 1]))
+        assert torch.equal(source.read([4]), torch.from_numpy(images[[4]]))
+    part = TensorSource(maps[0][:, :, 50:], LABELS, SHAPES)
+    assert torch.equal(pickle.loads(pickle.dumps(part)).read([3]), torch.from_numpy(images[[3], :, 50:]))
+
+
 def test_channels_last_arrays_are_handed_out_channels_first() -> None:
     images = np.zeros((6, 4, 5, 3), dtype=np.uint8)
     images[2, 1, 3, 2] = 7
@@ -66,9 +84,17 @@ def test_reading_does_not_alias_the_array() -> None:
         (lambda: TensorSource(numbered(0), LABELS[:0], SHAPES), SourceError, "no samples"),
         (lambda: TensorSource(numbered(), LABELS + 1, SHAPES), LabelError, "'toys/shape' hold 2 value"),
         (lambda: TensorSource(numbered(), LABELS[:, None] + np.zeros(2), SHAPES), LabelError, r"shape \(6, 2\)"),
-        (lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2]), SourceError, r"6 samples and groups of shape \(2,\)"),
+        (
+            lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2]),
+            SourceError,
+            r"6 samples and groups of shape \(2,\)",
+        ),
         (lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2, np.nan, 4, 5, 6]), SourceError, "index 2"),
-        (lambda: TensorSource(numbered(), LABELS, SHAPES, groups=["a", None, "b", "a", "b", "b"]), SourceError, "index 1"),
+        (
+            lambda: TensorSource(numbered(), LABELS, SHAPES, groups=["a", None, "b", "a", "b", "b"]),
+            SourceError,
+            "index 1",
+        ),
         (lambda: TensorSource(numbered(), LABELS, SHAPES, channels="middle"), SourceError, "channels is 'first'"),
         (lambda: TensorSource(torch.zeros(6, 3), LABELS, SHAPES, channels="last"), SourceError, r"\(6, 3\)"),
     ],

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._arrays import Indices, frozen
-from torchcross.data._shuffle import Deck, Used, any_order, choose
+from torchcross.data._shuffle import Used, any_order, choose
 from torchcross.data.feasibility import Eligible, eligible_classes
 from torchcross.data.index import ClassIndex, cover_supply
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.source import TaskSource
-from torchcross.data.words import Stream, Words, distinct_rows
+from torchcross.data.subjects import split
+from torchcross.data.words import Stream, Words, distinct, distinct_rows
 from torchcross.errors import InfeasibleError
 from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Cover
@@ -61,18 +62,29 @@ class CoverDrawer:
             classes = choose(words, self.eligible.classes, ways)
         fewest, most = self.request.shot_range
         shots = fewest + words.below(most - fewest + 1)
-        support = self._balanced(words, used, classes, shots, np.zeros(0, dtype=np.int64))
+        for_support, for_query = used, used
+        if self.groups is not None and attempt:
+            # A free draw touches many subjects; where it failed, few are set apart for the support.
+            apart = split(words, self.groups, [self.index.members(s) for s in self._strata(classes)], used, shots)
+            if apart is None:
+                return None
+            for_support, for_query = apart
+        support = self._balanced(words, for_support, classes, shots, np.zeros(0, dtype=np.int64))
         if support is None:
             return None
         if self.request.query == "natural":
-            query = self._natural(words, used, self.request.queries * len(classes), support)
+            query = self._natural(words, for_query, self.request.queries * len(classes), support)
         else:
-            query = self._balanced(words, used, classes, self.request.queries, support)
+            query = self._balanced(words, for_query, classes, self.request.queries, support)
         return None if query is None else self.plan_of(number, classes, shots, support, query)
+
+    def _strata(self, classes: Sequence[int]) -> Indices:
+        """The strata of samples without each label, then of samples with it."""
+        return np.array([*classes, *(self.answers.shape[1] + c for c in classes)])
 
     def _balanced(self, words: Words, used: Used, classes: Sequence[int], each: int, taken: Indices) -> Indices | None:
         """Samples covering every answer of every label `each` times, none of them (or of their subjects) taken."""
-        strata = np.array([*classes, *(self.answers.shape[1] + c for c in classes)])
+        strata = self._strata(classes)
         counts = self.index.counts[strata]
         if counts.min() < each:
             return None
@@ -99,24 +111,22 @@ class CoverDrawer:
         return blocked if used is None else blocked | used[samples]
 
     def _natural(self, words: Words, used: Used, wanted: int, taken: Indices) -> Indices | None:
-        """Any samples that are left, as they come."""
-        found = self._draw_free(words, used, self.index.members(-1), wanted, taken)
-        return None if found is None else np.sort(np.array(found, dtype=np.int64))
+        """Any samples that are left, as they come: a few more than wanted are looked at, or else all of them."""
+        everyone = self.index.members(-1)
+        window = min(wanted + len(taken) + _SPARE, len(everyone))
+        drawn = np.array(distinct(words.bulk(window).tolist(), len(everyone)))
+        free = drawn[~self._blocked(drawn, used, taken)][:wanted]
+        found = free if len(free) == wanted else self._draw_free(words, used, everyone, wanted, taken)
+        return None if found is None else np.sort(found).astype(np.int64)
 
     def _draw_free(
         self, words: Words, used: Used, members: NDArray[Any], wanted: int, taken: Indices
-    ) -> list[int] | None:
+    ) -> NDArray[Any] | None:
         """`wanted` members, none of them (or of their subjects) taken; None where there are too few."""
-        owner = self.groups
-        blocked = set(taken.tolist() if owner is None else owner[taken].tolist())
-        deck, found = Deck(words, used, members), list[int]()
-        while len(found) < wanted:
-            sample = deck.draw()
-            if sample is None:
-                return None
-            if (sample if owner is None else int(owner[sample])) not in blocked:
-                found.append(sample)
-        return found
+        free = members[~self._blocked(members, used, taken)]
+        if len(free) < wanted:
+            return None
+        return free[distinct(words.bulk(wanted).tolist(), len(free))]
 
     def fewer_shots(self, plan: EpisodePlan, shots: int, words: Words) -> EpisodePlan:
         """The same episode with a part of its support that covers every label `shots` times."""

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from torchcross._arrays import Indices
 from torchcross.data._shuffle import any_order
 from torchcross.data.drawer import SourcePlanner
 from torchcross.data.feasibility import needed_per_class
 from torchcross.data.mixture import SourceChoice
+from torchcross.data.request import MetaDatasetShots
 from torchcross.data.words import Stream, Words
 from torchcross.errors import InfeasibleError
 from torchcross.plan import EpisodePlan, PlanBatch
+from torchcross.targets.strata import Cover, Partition, Strata
 
 __all__ = ["lay_out_disjoint"]
 
 _FREE_TRIES = 16
+
+
+@dataclass(frozen=True)
+class _Shortage:
+    """A source that gave `given` of the `wanted` episodes that fell to it; the first missing is number `reached`."""
+
+    source: str
+    given: int
+    wanted: int
+    reached: int
+    reason: str
 
 
 def lay_out_disjoint(planners: Sequence[SourcePlanner], choice: SourceChoice, count: int, seed: int) -> PlanBatch:
@@ -26,6 +42,18 @@ def lay_out_disjoint(planners: Sequence[SourcePlanner], choice: SourceChoice, co
 
     Which source an episode comes from is drawn as without disjointness; then every source lays out its own episodes.
     """
+    found = _lay_out(planners, choice, count, seed)
+    if isinstance(found, PlanBatch):
+        return found
+    possible = _fewer(planners, choice, found, count, seed)
+    asked = f"{count} were asked for" if len(planners) == 1 else f"{found.wanted} of {count} fall to it"
+    raise InfeasibleError(
+        f"source {found.source!r} gives {found.given} disjoint episodes and then no more, {asked}: {found.reason}. "
+        f"Possible: {f'disjoint={possible}' if possible else 'none'}, or fewer shots, queries or ways"
+    )
+
+
+def _lay_out(planners: Sequence[SourcePlanner], choice: SourceChoice, count: int, seed: int) -> PlanBatch | _Shortage:
     stream = Stream(seed, "disjoint", count, *(planner.source.name for planner in planners))
     positions = choice.positions(0, count)
     plans: dict[int, EpisodePlan] = {}
@@ -33,8 +61,19 @@ def lay_out_disjoint(planners: Sequence[SourcePlanner], choice: SourceChoice, co
         numbers = [int(n) for n in np.flatnonzero(positions == choice.position(planner.source.name))]
         if numbers:
             laid_out = _Layout(planner, len(numbers), stream.words(0, len(plans))).plans(numbers)
+            if isinstance(laid_out, _Shortage):
+                return laid_out
             plans |= {number: replace(plan, index=number) for number, plan in zip(numbers, laid_out, strict=True)}
     return PlanBatch([plans[number] for number in range(count)])
+
+
+def _fewer(planners: Sequence[SourcePlanner], choice: SourceChoice, found: _Shortage, count: int, seed: int) -> int:
+    """A smaller number of episodes that was laid out and did fit; every number is a layout of its own."""
+    outcome: PlanBatch | _Shortage = found
+    while isinstance(outcome, _Shortage) and count > 0:
+        count = min(outcome.reached, count - max(1, count // 10))
+        outcome = _lay_out(planners, choice, count, seed) if count else outcome
+    return count
 
 
 class _Layout:
@@ -46,69 +85,105 @@ class _Layout:
         self.words = words
         self.used = np.zeros(len(planner.source), dtype=bool)
         self._need = needed_per_class(planner.request)
+        self._classes = planner.eligible.classes
+        self._strata = planner.source.task.target.strata(planner.source.labels)
+        self._stock = _tally(self._strata, slice(None))[list(self._classes)]
 
-    def plans(self, numbers: Sequence[int]) -> list[EpisodePlan]:
+    def plans(self, numbers: Sequence[int]) -> list[EpisodePlan] | _Shortage:
         """One plan per number. Scarce classes are used up late in the layout, so the order is shuffled in the end."""
-        if self.planner.drawer.exclusive:
-            self._refuse_what_counting_disproves()
+        fewest = self.planner.eligible.ways[0]
+        if not _suffices(self._capacity(), self.count, fewest):
+            return self._shortage(numbers, _most_episodes(self._capacity(), self.count, fewest), self._scarcity())
         found: list[EpisodePlan] = []
         for number in numbers:
-            classes = self._classes(self.count - len(found)) if self.planner.drawer.exclusive else None
+            left = self.count - len(found)
+            classes = self._choose(left) if self.planner.drawer.exclusive else None
             try:
-                plan = self.planner.attempts(number, self.used, classes)
-            except InfeasibleError as error:
-                raise InfeasibleError(self._exhausted(len(found))) from error
-            self.used[plan.support] = True
-            self.used[plan.query] = True
+                plan = self.planner.attempts(number, self._out_of_reach(classes, left), classes)
+            except InfeasibleError:
+                return self._shortage(numbers, len(found), "what is left does not make another one")
+            self._use(plan)
             found.append(plan)
         return [found[place] for place in any_order(self.words, len(found))]
 
-    def _capacity(self) -> Indices:
-        """How many more episodes each eligible class can serve."""
-        index = self.planner.drawer.index
-        unused = [index.unused(c, self.used) for c in self.planner.eligible.classes]
-        return np.array(unused, dtype=np.int64) // self._need
+    def _shortage(self, numbers: Sequence[int], given: int, reason: str) -> _Shortage:
+        return _Shortage(self.planner.source.name, given, self.count, numbers[given], reason)
 
-    def _classes(self, left: int) -> tuple[int, ...]:
-        """Random classes that leave enough for the episodes to come; the fullest classes where chance finds none."""
-        eligible = self.planner.eligible
-        low, high = eligible.ways
+    def _scarcity(self) -> str:
+        rarest = int(self._stock.min(axis=1).argmin())
+        name = self.planner.source.task.target.classes[self._classes[rarest]]
+        return (
+            f"an episode takes {self._need} samples of {self.planner.eligible.ways[0]} classes or more, and the rarest "
+            f"class {name!r} has {int(self._stock[rarest].min())}"
+        )
+
+    def _use(self, plan: EpisodePlan) -> None:
+        for samples in (plan.support, plan.query):
+            self.used[samples] = True
+            self._stock -= _tally(self._strata, samples)[list(self._classes)]
+
+    def _capacity(self) -> Indices:
+        """How many more episodes each eligible class can serve at most."""
+        capacity: Indices = self._stock.min(axis=1) // self._need
+        return capacity
+
+    def _choose(self, left: int) -> tuple[int, ...]:
+        """Random classes that leave enough for the episodes to come; where chance finds none, the fullest or fewer."""
+        low, high = self.planner.eligible.ways
         ways = low + self.words.below(high - low + 1)
-        if ways == len(eligible.classes):
-            return eligible.classes
         capacity = self._capacity()
+        later = high if _suffices(capacity, left, high) else low
         for _ in range(_FREE_TRIES):
             chosen = any_order(self.words, len(capacity))[:ways]
-            after = capacity.copy()
-            after[chosen] -= 1
-            if after.min() >= 0 and _suffices(after, left - 1, high):
+            if _leaves_enough(capacity, chosen, left - 1, later):
                 break
         else:
             order = any_order(self.words, len(capacity))
-            chosen = sorted(order, key=lambda place: -int(capacity[place]))[:ways]
-        return tuple(sorted(eligible.classes[place] for place in chosen))
+            fullest = sorted(order, key=lambda place: -int(capacity[place]))
+            fits = (w for w in range(ways, low, -1) if _leaves_enough(capacity, fullest[:w], left - 1, low))
+            chosen = fullest[: next(fits, low)]
+        return tuple(sorted(self._classes[place] for place in chosen))
 
-    def _refuse_what_counting_disproves(self) -> None:
-        capacity, ways = self._capacity(), self.planner.eligible.ways[0]
-        if not _suffices(capacity, self.count, ways):
-            possible = _most_episodes(capacity, self.count, ways)
-            scarce = min(self.planner.source.counts().items(), key=lambda item: item[1])
-            raise InfeasibleError(
-                f"source {self.planner.source.name!r} cannot give {self.count} disjoint episodes of {ways} classes "
-                f"with {self._need} samples each; its rarest class {scarce[0]!r} has {scarce[1]} samples. "
-                f"Possible: at most {possible} disjoint episodes, or fewer shots, queries or ways"
-            )
+    def _out_of_reach(self, classes: Sequence[int] | None, left: int) -> NDArray[np.bool_]:
+        """What an episode may not use. One of variable size is kept to its share, or it would use up its classes."""
+        if classes is None or not isinstance(self.planner.request.shots, MetaDatasetShots):
+            return self.used
+        out = self.used.copy()
+        for c in classes:
+            members = self.planner.drawer.index.members(c)
+            free = members[~self.used[members]]
+            share = max(self._need, len(free) // left)
+            out[free[any_order(self.words, len(free))[share:]]] = True
+        return out
 
-    def _exhausted(self, found: int) -> str:
-        return (
-            f"source {self.planner.source.name!r} gave {found} disjoint episodes and then no more; {self.count} were "
-            f"asked for. Possible: disjoint={found}, or fewer shots, queries or ways"
-        )
+
+@singledispatch
+def _tally(strata: Strata, samples: Any) -> Indices:
+    """(classes, kinds): how many of these samples each class has, of every kind that an episode needs."""
+    raise TypeError(f"no tally for strata of type {type(strata).__name__}")
+
+
+@_tally.register
+def _(strata: Partition, samples: Any) -> Indices:
+    codes = strata.codes[samples]
+    return np.bincount(codes[codes >= 0], minlength=strata.num_classes)[:, None]
+
+
+@_tally.register
+def _(strata: Cover, samples: Any) -> Indices:
+    answers = strata.answers[samples]
+    return np.stack([(answers == answer).sum(axis=0) for answer in (0, 1)], axis=1)
 
 
 def _suffices(capacity: Indices, episodes: int, ways: int) -> bool:
     """Whether classes that serve capacity[c] episodes each can fill `episodes` episodes of `ways` different classes."""
     return int(np.minimum(capacity, episodes).sum()) >= episodes * ways
+
+
+def _leaves_enough(capacity: Indices, chosen: Sequence[int], episodes: int, ways: int) -> bool:
+    after = capacity.copy()
+    after[list(chosen)] -= 1
+    return int(after.min()) >= 0 and _suffices(after, episodes, ways)
 
 
 def _most_episodes(capacity: Indices, below: int, ways: int) -> int:

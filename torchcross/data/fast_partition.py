@@ -20,6 +20,15 @@ __all__ = ["FastPartitionDrawer"]
 _AHEAD = 64
 
 
+def _chosen(words: list[int], items: tuple[int, ...]) -> tuple[int, ...]:
+    """One item per word, all different, ascending: `distinct` with the swaps done in place."""
+    cards = list(items)
+    for step, word in enumerate(words):
+        pick = step + ((word * (len(cards) - step)) >> 64)
+        cards[step], cards[pick] = cards[pick], cards[step]
+    return tuple(sorted(cards[: len(words)]))
+
+
 @lru_cache(maxsize=1024)
 def block_labels(classes: int, each: int) -> Indices:
     """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this shape."""
@@ -42,8 +51,9 @@ class FastPartitionDrawer:
         self._classes = np.array(eligible.classes, dtype=np.int64)
         self._most = eligible.ways[1]
         self._per_class = self.queries + self.shot_range[1]
-        self._steps = np.arange(self._per_class)
-        self._spans = (self._counts[:, None] - self._steps).clip(min=0).astype(np.uint64)
+        steps = np.arange(self._per_class)
+        self._spans = (self._counts[:, None] - steps).clip(min=0).astype(np.uint64)
+        self._firsts = self._starts[:, None] + steps
         self._ahead: tuple[int, list[EpisodePlan]] = (0, [])
         self._expected = -1
         self._blocks = -(-(2 + self._most + self._most * self._per_class) // 4)
@@ -73,19 +83,20 @@ class FastPartitionDrawer:
         shots = high if low == high else low + ((int(words[1]) * (high - low + 1)) >> 64)
         classes = self.eligible.classes
         if ways < len(classes):
-            picks = distinct(words[2 : 2 + ways].tolist(), len(classes))
-            classes = tuple(sorted([classes[pick] for pick in picks]))
+            classes = _chosen(words[2 : 2 + ways].tolist(), classes)
         first = 2 + self._most
         rows = words[first : first + ways * self._per_class].reshape(ways, self._per_class)
         return self._assemble(number, classes, shots, self._samples(rows, classes)[:, : self.queries + shots])
 
     def _samples(self, words: NDArray[np.uint64], classes: tuple[int, ...]) -> Indices:
         """The first samples of each class's shuffle. Classes share no sample, so one look finds every repeat."""
-        chosen = list(classes)
-        picks = below_array(words, self._spans[chosen]) + self._steps
-        places = picks + self._starts[chosen, None]
+        chosen = np.array(classes)
+        places = below_array(words, self._spans.take(chosen, axis=0))
+        places += self._firsts.take(chosen, axis=0)
         if len(set(places.ravel().tolist())) < places.size:
-            places = distinct_rows(words, self._counts[chosen]) + self._starts[chosen, None]
+            counts = self._counts[chosen].tolist()
+            picks = np.array([distinct(row, count) for row, count in zip(words.tolist(), counts, strict=True)])
+            places = picks + self._starts[chosen, None]
         samples: Indices = self._order[places].astype(np.int64)
         return samples
 

@@ -220,7 +220,7 @@ def _fewer_classes(request: Request, supply: Supply, target: Target) -> Iterator
             names = ", ".join(repr(target.classes[c]) for c in found.dropped[:_SHOWN])
             more = ", ..." if len(found.dropped) > _SHOWN else ""
             left = f"keeps {len(found.classes)} of {target.num_classes} classes"
-            yield f"min_samples={least!r}, which leaves out {names}{more} and {left}"
+            yield f"min_samples={least!r}, which leaves out {names or 'nothing'}{more} and {left}"
             return
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -162,12 +164,42 @@ class TensorSource(TaskSource):
         self._images = images
         self._channels_last = channels == "last"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A memory map travels as the place of its file, not as its content."""
+        images = self._images
+        if isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap):
+            return self.__dict__ | {"_images": _MappedFile.of(images)}
+        return self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        images = state["_images"]
+        self.__dict__ |= state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {})
+
     def images(self, indices: Indices) -> Tensor:
         if isinstance(self._images, Tensor):
             found = self._images[torch.tensor(indices).to(self._images.device)]
         else:
             found = torch.from_numpy(np.ascontiguousarray(self._images[indices]))
         return found.movedim(-1, 1).contiguous() if self._channels_last else found
+
+
+@dataclass(frozen=True)
+class _MappedFile:
+    """Where a memory map is, to open it again in another process."""
+
+    path: str
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+
+    @classmethod
+    def of(cls, images: np.memmap[Any, Any]) -> _MappedFile:
+        order: Literal["C", "F"] = "C" if images.flags.c_contiguous else "F"
+        return cls(str(images.filename), images.offset, images.dtype, images.shape, order)
+
+    def open(self) -> np.memmap[Any, Any]:
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
 
 
 class SubsetSource(TaskSource):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["can_divide", "divide", "gather"]
+from torchcross._arrays import Indices
+from torchcross.data._shuffle import Used
+from torchcross.data.words import Words
+
+__all__ = ["can_divide", "divide", "split"]
 
 
 def divide(sizes: Sequence[int], first: int, second: int) -> list[bool] | None:
@@ -58,17 +63,24 @@ def can_divide(sizes: Sequence[int], first: int, second: int) -> bool:
     return total >= first + second + largest - 1 or divide(sizes, first, second) is not None
 
 
-def gather(samples: NDArray[np.int64], order: Sequence[int], need: int) -> list[int] | None:
-    """Subjects, taken in this order, that own `need` samples of every stratum; None where all of them own too few.
-
-    `samples[s, c]` counts what subject s owns of stratum c. Who adds nothing that is still needed is passed over.
+def split(
+    words: Words, groups: Indices, strata: Sequence[NDArray[Any]], used: Used, need: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """What the support may not use, and what the query may not use, when random subjects stand for the support: as few
+    as own `need` samples of every stratum. None where all subjects together own too few.
     """
-    lacking = np.full(samples.shape[1], need)
-    taken = []
-    for subject in order:
-        if not (lacking > 0).any():
+    free = strata if used is None else [members[~used[members]] for members in strata]
+    owned = np.stack([np.bincount(groups[members], minlength=int(groups.max()) + 1) for members in free], axis=1)
+    order = np.argsort(words.bulk(len(owned)), kind="stable")
+    in_support, lacking = np.zeros(len(owned), dtype=bool), np.full(len(strata), need)
+    for subject in order[owned[order].any(axis=1)]:
+        wanted = lacking > 0
+        if not wanted.any():
             break
-        if (samples[subject][lacking > 0] > 0).any():
-            lacking -= samples[subject]
-            taken.append(subject)
-    return None if (lacking > 0).any() else taken
+        if owned[subject][wanted].any():
+            in_support[subject] = True
+            lacking -= owned[subject]
+    if (lacking > 0).any():
+        return None
+    for_support = in_support[groups]
+    return (~for_support, for_support) if used is None else (used | ~for_support, used | for_support)
