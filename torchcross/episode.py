@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from torchcross.errors import InputError
@@ -17,15 +18,17 @@ __all__ = ["Batch", "Episode"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Images `x` (N, ...) and their labels `y`: (N,) class codes, or (N, L) for multi-label; -1 where missing."""
+    """Images `x` and their labels `y`: a class code each, or L answers each for multi-label; -1 where missing."""
 
-    x: Tensor
-    y: Tensor
+    x: Shaped[Tensor, "N ..."]
+    y: Int[Tensor, " N *L"]
 
     def __post_init__(self) -> None:
         if not all(isinstance(part, Tensor) and part.ndim for part in (self.x, self.y)):
-            kinds = type(self.x).__name__, type(self.y).__name__
-            raise InputError(f"a Batch got {kinds} for its images and labels; give two tensors, one row per sample")
+            raise InputError(
+                f"a Batch got images of type {type(self.x).__name__} and labels of type {type(self.y).__name__}; "
+                "give two tensors, one row per sample"
+            )
         if len(self.x) != len(self.y):
             raise InputError(f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per image")
 

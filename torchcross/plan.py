@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from torchcross._arrays import Indices
+from torchcross._arrays import Indices, frozen
 
 __all__ = ["EpisodePlan", "PlanBatch"]
 
@@ -41,7 +41,10 @@ class EpisodePlan:
     def __hash__(self) -> int:
         return hash((*self._scalars(), *(array.tobytes() for array in self._arrays())))
 
-    def _scalars(self) -> tuple[object, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (*self._scalars(), *self._arrays())
+
+    def _scalars(self) -> tuple[int, str, tuple[int, ...], int | None]:
         return self.index, self.source, self.classes, self.shots
 
     def _arrays(self) -> tuple[Indices, Indices, Indices, Indices]:
@@ -57,6 +60,11 @@ class EpisodePlan:
             f"EpisodePlan({self.index} of {self.source!r}: {self.ways}-way {shots}, "
             f"{len(self.support)} support, {len(self.query)} query)"
         )
+
+
+def _restored(index: int, source: str, classes: tuple[int, ...], shots: int | None, *arrays: Indices) -> EpisodePlan:
+    """A plan out of its pickle, where arrays forget that they are read-only."""
+    return EpisodePlan(index, source, classes, shots, *map(frozen, arrays))
 
 
 class PlanBatch(Sequence[EpisodePlan]):

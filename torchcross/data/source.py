@@ -167,7 +167,8 @@ class TensorSource(TaskSource):
     def __getstate__(self) -> dict[str, Any]:
         """A memory map travels as the place of its file, not as its content."""
         images = self._images
-        if isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap):
+        base: object = images.base if isinstance(images, np.memmap) else None
+        if isinstance(images, np.memmap) and isinstance(base, mmap.mmap):
             return self.__dict__ | {"_images": _MappedFile.of(images)}
         return self.__dict__
 

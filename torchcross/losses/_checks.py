@@ -1,4 +1,7 @@
-"""Checks of what is static: shapes, dtypes and options. They work under ``torch.func`` as well."""
+"""Checks of what is static: shapes, dtypes and options. They work under ``torch.func`` as well.
+
+What they judge may have any shape, so it comes as a plain ``Tensor``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from torchcross.errors import InputError
@@ -95,13 +99,13 @@ def weight_tensor(
     return numbers.to(like)
 
 
-def gap_tensor(name: str, given: Numbers, ranks: int, like: Tensor) -> Tensor:
+def gap_tensor(name: str, given: Numbers, ranks: int, like: Tensor) -> Float[Tensor, " {ranks-1}"]:
     """The differences between neighbouring grades, beside the logits."""
     what = f"K - 1 = {ranks - 1} finite differences > 0 between neighbouring grades"
     return _numbers(f"{name}: gaps", given, (ranks - 1,), what, _are_gaps).to(like)
 
 
-def grade_tensor(name: str, given: Numbers, ranks: int, like: Tensor) -> Tensor:
+def grade_tensor(name: str, given: Numbers, ranks: int, like: Tensor) -> Float[Tensor, " {ranks}"]:
     """The grades of the ranks, beside the logits."""
     what = f"K = {ranks} finite grades in strictly increasing order, one per rank"
     return _numbers(f"{name}: grades", given, (ranks,), what, _are_grades).to(like)

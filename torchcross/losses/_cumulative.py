@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from torchcross.losses._mask import softplus
@@ -10,8 +11,8 @@ from torchcross.losses._mask import softplus
 __all__ = ["cumulative_link_log_probabilities"]
 
 
-def cumulative_link_log_probabilities(logits: Tensor) -> Tensor:
-    """``log P(y = k)`` for logits (N, K): column 0 is f, columns 1..K-1 are the raw thresholds.
+def cumulative_link_log_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    """``log P(y = k)``: of the logits column 0 is f, columns 1..K-1 are the raw thresholds.
 
     The first threshold is free, each next one lies ``softplus(raw)`` above it. A difference of two sigmoids
     is ``s(b) - s(a) = s(b) s(-a) (1 - e^(a-b))``, and with ``b - a = softplus(r)`` its last factor is

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
 from torchcross.losses._checks import (
-    Numbers,
     check_alpha,
     check_gamma,
     check_multi_label,
@@ -34,11 +34,15 @@ __all__ = [
 
 
 def cross_entropy(
-    logits: Tensor, labels: Tensor, *, class_weights: Numbers | None = None, smoothing: float = 0.0
-) -> Tensor:
+    logits: Float[Tensor, "N C"],
+    labels: Int64[Tensor, " N"],
+    *,
+    class_weights: Sequence[float] | Real[Tensor, " C"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
     """``sum_i [(1 - e) w_y (-log p_y) + e/C sum_c w_c (-log p_c)] / sum_i w_y``, e the smoothing.
 
-    Logits (N, C), labels (N,). The same value as ``torch.nn.functional.cross_entropy`` with ``weight`` and
+    The same value as ``torch.nn.functional.cross_entropy`` with ``weight`` and
     ``label_smoothing``.
     """
     name = "cross_entropy"
@@ -60,9 +64,13 @@ def cross_entropy(
 
 
 def binary_cross_entropy(
-    logits: Tensor, labels: Tensor, *, class_weights: Numbers | None = None, smoothing: float = 0.0
-) -> Tensor:
-    """Cross-entropy of one logit per sample: logits (N, 1), labels (N,), weights (negative, positive).
+    logits: Float[Tensor, "N 1"],
+    labels: Int64[Tensor, " N"],
+    *,
+    class_weights: Sequence[float] | Real[Tensor, " 2"] | None = None,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of one logit per sample, with weights (negative, positive).
 
     Equals ``cross_entropy`` of the two columns ``[0, z]`` with the same weights and smoothing.
     """
@@ -77,15 +85,15 @@ def binary_cross_entropy(
 
 
 def multilabel_binary_cross_entropy(
-    logits: Tensor,
-    labels: Tensor,
+    logits: Float[Tensor, "N L"],
+    labels: Int64[Tensor, "N L"],
     *,
-    class_weights: Sequence[Sequence[float]] | Tensor | None = None,
+    class_weights: Sequence[Sequence[float]] | Real[Tensor, "L 2"] | None = None,
     smoothing: float = 0.0,
-) -> Tensor:
-    """Binary cross-entropy of every known entry of logits (N, L) and labels (N, L).
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of every known entry.
 
-    Weights are one pair (negative, positive) per label, shape (L, 2); the mean is over all known entries of
+    Weights are one pair (negative, positive) per label; the mean is over all known entries of
     all labels, each counted by its weight.
     """
     name = "multilabel_binary_cross_entropy"
@@ -98,8 +106,10 @@ def multilabel_binary_cross_entropy(
     return _binary_mean(working(logits), labels, pairs, smoothing)
 
 
-def binary_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
-    """``mean_i a_t (1 - p_t)^gamma (-log p_t)`` for logits (N, 1), labels (N,) (Lin et al. 2017).
+def binary_focal(
+    logits: Float[Tensor, "N 1"], labels: Int64[Tensor, " N"], *, gamma: float = 2.0, alpha: float | None = None
+) -> Float[Tensor, ""]:
+    """``mean_i a_t (1 - p_t)^gamma (-log p_t)`` (Lin et al. 2017).
 
     ``p_t`` is the probability of the true class; ``a_t`` is alpha for positives and 1 - alpha for negatives,
     1 without alpha.
@@ -111,8 +121,10 @@ def binary_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, alpha: f
     return _focal_mean(working(logits).squeeze(1), labels, gamma, alpha)
 
 
-def multilabel_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
-    """``binary_focal`` over every known entry of logits (N, L) and labels (N, L), with one alpha for all."""
+def multilabel_focal(
+    logits: Float[Tensor, "N L"], labels: Int64[Tensor, "N L"], *, gamma: float = 2.0, alpha: float | None = None
+) -> Float[Tensor, ""]:
+    """``binary_focal`` over every known entry, with one alpha for all."""
     name = "multilabel_focal"
     check_multi_label(name, logits, labels)
     check_gamma(name, gamma)
@@ -120,8 +132,10 @@ def multilabel_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0, alph
     return _focal_mean(working(logits), labels, gamma, alpha)
 
 
-def _binary_mean(z: Tensor, labels: Tensor, pairs: Tensor | None, smoothing: float) -> Tensor:
-    """Weighted mean of binary cross-entropies; ``pairs`` is (2,) or (L, 2): negative, positive."""
+def _binary_mean(
+    z: Float[Tensor, " N *L"], labels: Int64[Tensor, " N *L"], pairs: Float[Tensor, "*L 2"] | None, smoothing: float
+) -> Float[Tensor, ""]:
+    """Weighted mean of binary cross-entropies; ``pairs`` are the weights of negatives and positives."""
     mask = known(labels)
     z = quiet(z, mask)
     positive = labels == 1
@@ -139,7 +153,9 @@ def _binary_mean(z: Tensor, labels: Tensor, pairs: Tensor | None, smoothing: flo
     return masked_mean(terms, mask, weights)
 
 
-def _focal_mean(z: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
+def _focal_mean(
+    z: Float[Tensor, " N *L"], labels: Int64[Tensor, " N *L"], gamma: float, alpha: float | None
+) -> Float[Tensor, ""]:
     mask = known(labels)
     positive = labels == 1
     margin = torch.where(positive, quiet(z, mask), -quiet(z, mask))

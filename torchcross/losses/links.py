@@ -1,4 +1,4 @@
-"""From logits to probabilities (N, K), and the decision rules of CORAL and CORN.
+"""From logits to probabilities, and the decision rules of CORAL and CORN, whose logits are T = K-1 thresholds.
 
 Rows are never negative and sum to 1 to rounding, also where logits saturate in float32. ``s`` is the logistic
 sigmoid. Half-precision logits are computed in float32.
@@ -7,6 +7,7 @@ sigmoid. Half-precision logits are computed in float32.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchcross.losses._checks import check_columns
@@ -23,13 +24,13 @@ __all__ = [
 ]
 
 
-def softmax(logits: Tensor) -> Tensor:
-    """``p_k = exp(z_k) / sum_j exp(z_j)`` for logits (N, C)."""
+def softmax(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
+    """``p_k = exp(z_k) / sum_j exp(z_j)``."""
     check_columns("softmax", logits, "C", 1)
     return torch.softmax(working(logits), dim=1)
 
 
-def coral_probabilities(logits: Tensor) -> Tensor:
+def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
     """``P(y >= k)`` is the k-th largest ``s(z)``; its differences are the probabilities of the ranks.
 
     Trained thresholds are ordered already; sorting the others keeps ``coral_decision`` and the distribution
@@ -43,7 +44,7 @@ def coral_probabilities(logits: Tensor) -> Tensor:
     return torch.cat([lower[:, :1], between, upper[:, -1:]], dim=1)
 
 
-def corn_probabilities(logits: Tensor) -> Tensor:
+def corn_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
     """``P(y = k) = P(y >= k) (1 - s(z_{k+1}))`` with ``P(y >= k) = prod_{j<=k} s(z_j)``."""
     check_columns("corn_probabilities", logits, "K-1", 1)
     z = working(logits)
@@ -54,19 +55,19 @@ def corn_probabilities(logits: Tensor) -> Tensor:
     return log_p.exp()
 
 
-def cumulative_link_probabilities(logits: Tensor) -> Tensor:
+def cumulative_link_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
     """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, with the columns of ``losses.cumulative_link``."""
     check_columns("cumulative_link_probabilities", logits, "K", 2)
     return cumulative_link_log_probabilities(working(logits)).exp()
 
 
-def coral_decision(logits: Tensor) -> Tensor:
-    """The rank ``#{k: s(z_k) > 1/2}``, shape (N,)."""
+def coral_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
+    """The rank ``#{k: s(z_k) > 1/2}``."""
     check_columns("coral_decision", logits, "K-1", 1)
     return (logits > 0).sum(dim=1)
 
 
-def corn_decision(logits: Tensor) -> Tensor:
-    """The rank ``#{k: prod_{j<=k} s(z_j) > 1/2}``, shape (N,)."""
+def corn_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
+    """The rank ``#{k: prod_{j<=k} s(z_j) > 1/2}``."""
     check_columns("corn_decision", logits, "K-1", 1)
     return (torch.sigmoid(working(logits)).cumprod(dim=1) > 0.5).sum(dim=1)

@@ -6,21 +6,24 @@ with zero gradient. ``s`` is the logistic sigmoid. Half-precision logits are com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
-from torchcross.losses._checks import Numbers, check_single_label, check_tau, gap_tensor, grade_tensor
+from torchcross.losses._checks import check_single_label, check_tau, gap_tensor, grade_tensor
 from torchcross.losses._cumulative import cumulative_link_log_probabilities
 from torchcross.losses._mask import known, masked_mean, quiet, softplus, working
 
 __all__ = ["coral", "corn", "cumulative_link", "earth_movers", "soft_labels"]
 
 
-def coral(logits: Tensor, labels: Tensor) -> Tensor:
+def coral(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """``mean_i -sum_k [l_k log s(z_k) + (1 - l_k) log(1 - s(z_k))]``, ``l_k = 1[y >= k]``, k = 1..K-1.
 
-    Logits (N, K-1), where ``s(z_k) = P(y >= k)`` (Cao, Mirjalili and Raschka 2020).
+    T = K-1 thresholds, and ``s(z_k) = P(y >= k)`` (Cao, Mirjalili and Raschka 2020).
     """
     check_single_label("coral", logits, labels, "K-1", 1)
     mask = known(labels)
@@ -28,10 +31,10 @@ def coral(logits: Tensor, labels: Tensor) -> Tensor:
     return masked_mean(softplus(_towards(z, labels)).sum(dim=1), mask)
 
 
-def corn(logits: Tensor, labels: Tensor) -> Tensor:
+def corn(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """Binary cross-entropies of ``s(z_k) = P(y >= k | y >= k-1)`` over the items with y >= k-1.
 
-    Logits (N, K-1). The sum of all terms over their number, so thresholds that few items reach weigh less
+    T = K-1 thresholds. The sum of all terms over their number, so thresholds that few items reach weigh less
     (Shi, Cao and Raschka 2023).
     """
     check_single_label("corn", logits, labels, "K-1", 1)
@@ -41,10 +44,10 @@ def corn(logits: Tensor, labels: Tensor) -> Tensor:
     return masked_mean(softplus(_towards(z, labels)), reached)
 
 
-def cumulative_link(logits: Tensor, labels: Tensor) -> Tensor:
+def cumulative_link(logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """``mean_i -log [s(theta_y - f) - s(theta_{y-1} - f)]`` (McCullagh 1980).
 
-    Logits (N, K): column 0 is f, columns 1..K-1 are the raw thresholds, the first free and each next one
+    Of the logits column 0 is f, columns 1..K-1 are the raw thresholds, the first free and each next one
     ``softplus(raw)`` above its predecessor.
     """
     check_single_label("cumulative_link", logits, labels, "K", 2)
@@ -54,10 +57,12 @@ def cumulative_link(logits: Tensor, labels: Tensor) -> Tensor:
     return masked_mean(-log_p.gather(1, index).squeeze(1), mask)
 
 
-def earth_movers(logits: Tensor, labels: Tensor, *, gaps: Numbers) -> Tensor:
-    """``mean_i sum_k (r_{k+1} - r_k) (CDF_p(k) - CDF_y(k))^2`` for logits (N, K), p their softmax.
+def earth_movers(
+    logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], *, gaps: Sequence[float] | Real[Tensor, " K-1"]
+) -> Float[Tensor, ""]:
+    """``mean_i sum_k (r_{k+1} - r_k) (CDF_p(k) - CDF_y(k))^2``, p the softmax of the logits.
 
-    ``gaps`` are the K-1 differences between neighbouring grades (Hou, Yu and Samaras 2016).
+    ``gaps`` are the differences between neighbouring grades (Hou, Yu and Samaras 2016).
     """
     check_single_label("earth_movers", logits, labels, "K", 2)
     mask = known(labels)
@@ -68,8 +73,14 @@ def earth_movers(logits: Tensor, labels: Tensor, *, gaps: Numbers) -> Tensor:
     return masked_mean((row * (p[:, :-1].cumsum(dim=1) - label_cdf).square()).sum(dim=1), mask)
 
 
-def soft_labels(logits: Tensor, labels: Tensor, *, grades: Numbers, tau: float = 1.0) -> Tensor:
-    """``mean_i -sum_k q_k log p_k``, ``q_k ~ exp(-|r_k - r_y| / tau)``, p the softmax of logits (N, K).
+def soft_labels(
+    logits: Float[Tensor, "N K"],
+    labels: Int64[Tensor, " N"],
+    *,
+    grades: Sequence[float] | Real[Tensor, " K"],
+    tau: float = 1.0,
+) -> Float[Tensor, ""]:
+    """``mean_i -sum_k q_k log p_k``, ``q_k ~ exp(-|r_k - r_y| / tau)``, p the softmax of the logits.
 
     ``tau`` is in the unit of the grades (Diaz and Marathe 2019).
     """
@@ -83,7 +94,7 @@ def soft_labels(logits: Tensor, labels: Tensor, *, grades: Numbers, tau: float =
     return masked_mean(-(q * log_p).sum(dim=1), mask)
 
 
-def _towards(z: Tensor, labels: Tensor) -> Tensor:
+def _towards(z: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, "N T"]:
     """``-z_k`` where y >= k and ``z_k`` elsewhere, so that softplus of it is the binary cross-entropy."""
     thresholds = torch.arange(1, z.shape[1] + 1, device=z.device)
     return torch.where(labels.unsqueeze(1) >= thresholds, -z, z)

@@ -1,12 +1,13 @@
 """Checks of what a metric is given, and the removal of missing labels.
 
-Whatever goes on from here is on the CPU, detached, known and in range.
+What comes in may have any shape; whatever goes on from here is on the CPU, detached, known and in range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
 from torchcross._missing import MISSING
@@ -31,14 +32,16 @@ def check_classes(name: str, classes: Sequence[str], count: int, what: str) -> N
         raise InputError(f"{name}: classes is {classes!r}, expected {count} names: {what}")
 
 
-def indices(name: str, what: str, given: Tensor, lowest: int, count: int | None = None) -> Tensor:
-    """Integers (or bools) of (N,) in [lowest, count), as int64 on the CPU."""
+def indices(name: str, what: str, given: Tensor, lowest: int, count: int | None = None) -> Int64[Tensor, " N"]:
+    """Integers (or bools) in [lowest, count), as int64 on the CPU."""
     if given.dim() != 1:
         raise InputError(f"{name}: {what} have shape {tuple(given.shape)}, expected (N,)")
     return _integers(name, what, given, lowest, count)
 
 
-def known_rows(name: str, values: Tensor, labels: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
+def known_rows(
+    name: str, values: Tensor, labels: Tensor, count: int | None
+) -> tuple[Shaped[Tensor, "M *C"], Int64[Tensor, " M"]]:
     """The rows of ``values`` with a label, and their labels."""
     labels = indices(name, "labels", labels, MISSING, count)
     if len(values) != len(labels):
@@ -51,8 +54,8 @@ def known_rows(name: str, values: Tensor, labels: Tensor, count: int | None) -> 
 
 def multi_label_pair(
     name: str, values: Tensor, labels: Tensor, classes: Sequence[str] | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``values`` (N, L), labels (N, L) in {-1, 0, 1}, and where these are known."""
+) -> tuple[Shaped[Tensor, "N L"], Int64[Tensor, "N L"], Bool[Tensor, "N L"]]:
+    """``values``, labels in {-1, 0, 1}, and where these are known."""
     if labels.dim() != 2 or labels.shape != values.shape:
         raise InputError(
             f"{name}: predictions have shape {tuple(values.shape)} and labels {tuple(labels.shape)}, "

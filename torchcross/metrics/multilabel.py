@@ -1,4 +1,4 @@
-"""Metrics of multi-label targets: predictions (N, L), labels (N, L) in {0, 1}, -1 missing and left out.
+"""Metrics of multi-label targets: labels are 0 or 1, -1 missing and left out.
 
 Means are over labels, each scored on its own known entries; a label whose score is undefined is left out and
 named.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Bool, Float, Int, Int64, Shaped
 from torch import Tensor
 
 from torchcross._missing import MISSING
@@ -32,7 +33,9 @@ __all__ = [
 ]
 
 
-def multilabel_auroc(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def multilabel_auroc(
+    probabilities: Float[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+) -> Score:
     """The mean over labels of the area under the ROC curve; a label needs a positive and a negative."""
     return _by_label(
         "multilabel_auroc",
@@ -44,7 +47,9 @@ def multilabel_auroc(probabilities: Tensor, labels: Tensor, classes: Sequence[st
     )
 
 
-def multilabel_average_precision(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def multilabel_average_precision(
+    probabilities: Float[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+) -> Score:
     """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive."""
     return _by_label(
         "multilabel_average_precision",
@@ -56,7 +61,9 @@ def multilabel_average_precision(probabilities: Tensor, labels: Tensor, classes:
     )
 
 
-def multilabel_f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def multilabel_f1(
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+) -> Score:
     """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label must be present or predicted."""
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
@@ -66,7 +73,9 @@ def multilabel_f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> 
     return _by_counts("multilabel_f1", score, decisions, labels, classes, if_none)
 
 
-def multilabel_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def multilabel_accuracy(
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+) -> Score:
     """The mean over labels of the share of right decisions; undefined for a label without known entries."""
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
@@ -77,7 +86,9 @@ def multilabel_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str
     return _by_counts("multilabel_accuracy", score, decisions, labels, classes, if_none)
 
 
-def multilabel_balanced_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def multilabel_balanced_accuracy(
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+) -> Score:
     """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``; a label needs both kinds."""
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
@@ -87,7 +98,7 @@ def multilabel_balanced_accuracy(decisions: Tensor, labels: Tensor, classes: Seq
     return _by_counts("multilabel_balanced_accuracy", score, decisions, labels, classes, if_none)
 
 
-def exact_match(decisions: Tensor, labels: Tensor) -> Score:
+def exact_match(decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"]) -> Score:
     """The share of items with every label right, among the items with every label known."""
     decided, truth, known = multi_label_pair("exact_match", _decided("exact_match", decisions), labels, None)
     complete = known.all(dim=1)
@@ -142,7 +153,7 @@ def _by_counts(
     return average(values, classes, "labels", if_none)
 
 
-def _decided(name: str, decisions: Tensor) -> Tensor:
+def _decided(name: str, decisions: Shaped[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
     """Decisions of 0 and 1 (or bools) as int64."""
     given = decisions.detach().cpu()
     if given.is_floating_point() or not bool(((given == 0) | (given == 1)).all()):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from torchcross.errors import InputError
@@ -17,7 +18,7 @@ from torchcross.metrics.single_label import confusion
 __all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
 
 
-def quadratic_weighted_kappa(decisions: Tensor, labels: Tensor, num_ranks: int) -> Score:
+def quadratic_weighted_kappa(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_ranks: int) -> Score:
     """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by chance.
 
     Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one exactly 1.
@@ -39,7 +40,9 @@ def quadratic_weighted_kappa(decisions: Tensor, labels: Tensor, num_ranks: int) 
     return Score(1 - total * int((squares * observed).sum()) / expected)
 
 
-def mean_absolute_error(decisions: Tensor, labels: Tensor, grades: Sequence[float]) -> Score:
+def mean_absolute_error(
+    decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]
+) -> Score:
     """``mean_i |r_decided - r_true|``, in the unit of the grades r."""
     name = "mean_absolute_error"
     ascending = all(low < high for low, high in pairwise(grades))

@@ -1,6 +1,6 @@
 """Metrics of single-label targets: binary (two classes), multi-class, ordinal.
 
-Labels (N,) are class indices, -1 is missing and left out. ``classes`` are the names, in the order of the
+Labels are class indices, -1 is missing and left out. ``classes`` are the names, in the order of the
 indices; messages use them.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from torchcross.errors import InputError
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-def accuracy(decisions: Tensor, labels: Tensor) -> Score:
+def accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> Score:
     """The share of decisions that are right."""
     decisions, known = known_rows("accuracy", indices("accuracy", "decisions", decisions, 0), labels, None)
     if not len(known):
@@ -44,14 +45,14 @@ def accuracy(decisions: Tensor, labels: Tensor) -> Score:
     return Score(int((decisions == known).sum()) / len(known))
 
 
-def balanced_accuracy(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def balanced_accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """The mean over the classes that are present of the share of their items decided rightly."""
     counts = confusion("balanced_accuracy", decisions, labels, len(classes), classes)
     present = counts.sum(dim=1)
     return average(_ratios(counts.diagonal(), present), classes, "classes", nothing_known(len(labels)))
 
 
-def f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """The mean over classes of ``2 tp / (2 tp + fp + fn)``.
 
     A class that is neither present nor predicted is left out; one that is predicted but absent counts 0.
@@ -60,7 +61,7 @@ def f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
     return average(values, classes, "classes", nothing_known(len(labels)))
 
 
-def binary_f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def binary_f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two."""
     counts = confusion("binary_f1", decisions, labels, 2, classes)
     if not counts.sum():
@@ -71,24 +72,24 @@ def binary_f1(decisions: Tensor, labels: Tensor, classes: Sequence[str]) -> Scor
     return Score(value)
 
 
-def auroc(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def auroc(probabilities: Float[Tensor, "N C"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """The mean over classes of the area under the ROC curve of one class against the rest.
 
-    Probabilities (N, C). A class that is absent, or that all items belong to, is left out of the mean.
+    A class that is absent, or that all items belong to, is left out of the mean.
     """
     return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes)
 
 
-def average_precision(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
+def average_precision(probabilities: Float[Tensor, "N C"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """The mean over classes of ``sum_n (R_n - R_{n-1}) P_n``, one class against the rest.
 
-    Probabilities (N, C). A class that is absent is left out of the mean.
+    A class that is absent is left out of the mean.
     """
     return _one_against_rest("average_precision", mean_precision, probabilities, labels, classes)
 
 
-def binary_auroc(scores: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
-    """The area under the ROC curve of scores (N,), any finite numbers that are higher for positives."""
+def binary_auroc(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+    """The area under the ROC curve of scores, any finite numbers that are higher for positives."""
     scores, positive, why_not = _binary("binary_auroc", scores, labels, classes)
     if why_not:
         return undefined(why_not)
@@ -96,8 +97,10 @@ def binary_auroc(scores: Tensor, labels: Tensor, classes: Sequence[str]) -> Scor
     return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
 
 
-def binary_average_precision(scores: Tensor, labels: Tensor, classes: Sequence[str]) -> Score:
-    """``sum_n (R_n - R_{n-1}) P_n`` of scores (N,), any finite numbers that are higher for positives."""
+def binary_average_precision(
+    scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
+) -> Score:
+    """``sum_n (R_n - R_{n-1}) P_n`` of scores, any finite numbers that are higher for positives."""
     scores, positive, why_not = _binary("binary_average_precision", scores, labels, classes)
     if why_not:
         return undefined(why_not)
@@ -105,8 +108,14 @@ def binary_average_precision(scores: Tensor, labels: Tensor, classes: Sequence[s
     return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
 
 
-def confusion(name: str, decisions: Tensor, labels: Tensor, count: int, classes: Sequence[str] | None = None) -> Tensor:
-    """How many known items of class i (row) were decided to be j (column), exactly, as int64 (C, C)."""
+def confusion(
+    name: str,
+    decisions: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"],
+    count: int,
+    classes: Sequence[str] | None = None,
+) -> Int64[Tensor, "{count} {count}"]:
+    """How many known items of class i (row) were decided to be j (column), exactly."""
     from torchmetrics.functional.classification import multiclass_confusion_matrix
 
     if classes is not None:
@@ -117,12 +126,12 @@ def confusion(name: str, decisions: Tensor, labels: Tensor, count: int, classes:
     return counts
 
 
-def _ratios(numerators: Tensor, denominators: Tensor) -> list[float | None]:
+def _ratios(numerators: Int64[Tensor, " C"], denominators: Int64[Tensor, " C"]) -> list[float | None]:
     pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
     return [top / bottom if bottom else None for top, bottom in pairs]
 
 
-def _f1_by_class(counts: Tensor) -> list[float | None]:
+def _f1_by_class(counts: Int64[Tensor, "C C"]) -> list[float | None]:
     # 2 tp + fp + fn is how often the class is present plus how often it is predicted.
     return _ratios(2 * counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1))
 
@@ -148,7 +157,9 @@ def _one_against_rest(
     return average(values, classes, "classes", _only_one_class(known, classes))
 
 
-def _binary(name: str, scores: Tensor, labels: Tensor, classes: Sequence[str]) -> tuple[Tensor, Tensor, str]:
+def _binary(
+    name: str, scores: Tensor, labels: Tensor, classes: Sequence[str]
+) -> tuple[Float[Tensor, " M"], Bool[Tensor, " M"], str]:
     """The known scores, which are positives, and why they cannot be scored, if so."""
     check_classes(name, classes, 2, "the negative and the positive class")
     if scores.dim() != 1 or not scores.is_floating_point():
@@ -161,6 +172,6 @@ def _binary(name: str, scores: Tensor, labels: Tensor, classes: Sequence[str]) -
     return scores, known == 1, why_not or count_non_finite(scores, "scores")
 
 
-def _only_one_class(known: Tensor, classes: Sequence[str]) -> str:
+def _only_one_class(known: Int64[Tensor, " M"], classes: Sequence[str]) -> str:
     present = torch.unique(known).tolist()
     return "only one class in the query: " + ", ".join(repr(classes[index]) for index in present)

@@ -202,7 +202,7 @@ def _is_blank(item: Any) -> bool:
     """None, or what does not equal itself: NaN of any kind, NaT. Comparing pandas' NA gives NA, which has no truth."""
     try:
         return item is None or bool(item != item)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):
         return type(item).__name__ == "NAType"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from torchcross.losses import MISSING
 from torchcross.targets._labels import Codes, Legend, encode_single
-from torchcross.targets.base import Target
+from torchcross.targets.base import Target, shortened
 from torchcross.targets.strata import Partition
 
 
@@ -52,7 +51,8 @@ class SingleLabelTarget(Target):
     def _shown_classes(self) -> str:
         if self.values == tuple(range(self.num_classes)):
             return super()._shown_classes()
-        return reprlib.repr(dict(zip(self.values, self.classes, strict=True)))
+        pairs = zip(self.values, self.classes, strict=True)
+        return f"{{{shortened(f'{value}: {name!r}' for value, name in pairs)}}}"
 
     @property
     def num_prototypes(self) -> int:

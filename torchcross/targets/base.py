@@ -6,6 +6,7 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import nan
 from operator import index
 from typing import Any, ClassVar, Self
@@ -281,7 +282,13 @@ class Target(ABC):
         return f"{type(self).__name__}({', '.join([self._shown_classes(), *shown])})"
 
     def _shown_classes(self) -> str:
-        return reprlib.repr(list(self.classes))
+        return f"[{shortened(map(repr, self.classes))}]"
+
+
+def shortened(items: Iterable[str]) -> str:
+    """The first six items, and dots if there are more."""
+    shown = list(islice(items, 7))
+    return ", ".join(shown if len(shown) < 7 else [*shown[:6], "..."])
 
 
 def _freeze(value: Any) -> Any:
@@ -292,5 +299,6 @@ def _freeze(value: Any) -> Any:
 
 def _broken_rows(probabilities: Tensor, labels: Tensor) -> int:
     """Samples with a known label whose prediction holds NaN or infinity."""
-    known = (labels != MISSING).to(probabilities.device).reshape(len(labels), -1)
+    known = (labels != MISSING).to(probabilities.device)
+    known = known if known.ndim == probabilities.ndim else known.unsqueeze(1)
     return int((known & ~probabilities.isfinite()).any(dim=1).sum())

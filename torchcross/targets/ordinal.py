@@ -50,7 +50,12 @@ def _threshold_logits(scores: Tensor) -> Tensor:
 
 def _log_sums(scores: Tensor) -> tuple[Tensor, Tensor]:
     """For k = 1..K-1 the log-sum-exp of the scores below rank k, and of those from rank k up."""
-    return scores.logcumsumexp(-1)[..., :-1], scores.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    # Not by logcumsumexp: its second derivative is NaN where a gradient is 0.
+    ranks = torch.arange(scores.shape[-1], device=scores.device)
+    below = ranks < ranks[1:, None]
+    rows = scores.unsqueeze(-2)
+    low, high = (torch.where(mask, rows, -torch.inf) for mask in (below, ~below))
+    return low.logsumexp(-1), high.logsumexp(-1)
 
 
 def _rank_scores(loss: Callable[..., Tensor], *options: str) -> Objective:
