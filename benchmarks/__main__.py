@@ -1,0 +1,20 @@
+"""All benchmarks: `python -m benchmarks [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from benchmarks import loading, sampling
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
+    options = parser.parse_args(arguments)
+    for benchmark in (sampling, loading):
+        benchmark.main(["--quick"] if options.quick else [])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The shapes of things: pytrees are plain dictionaries, everything else is a callable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch._C._functorch import TransformType
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+
+from torchcross.errors import TorchcrossError
+
+Params: TypeAlias = dict[str, Tensor]
+Buffers: TypeAlias = dict[str, Tensor]
+Data: TypeAlias = Any
+"""Any pytree of tensors: what one episode's losses read."""
+
+LossFn: TypeAlias = Callable[[Params, Buffers, Data, int], tuple[Tensor, Buffers]]
+"""(params, buffers, data, inner step) -> (scalar loss, new buffers)."""
+
+InitFn: TypeAlias = Callable[[Params, Buffers, Data], Params]
+"""(params, buffers, data) -> more params, differentiable in `params` (a prototype head, say)."""
+
+
+def detached(tree: Params) -> Params:
+    return {name: value.detach() for name, value in tree.items()}
+
+
+def leaves(tree: Params) -> Params:
+    """Fresh autograd leaves over the same storage; integer tensors stay as they are."""
+    return {name: leaf(value) for name, value in tree.items()}
+
+
+def leaf(value: Tensor) -> Tensor:
+    fresh = value.detach()
+    return fresh.requires_grad_() if fresh.is_floating_point() else fresh
+
+
+def views(tree: Params) -> Params:
+    """New tensors of the same values: a later gradient with respect to them is partial, not total."""
+    return {name: value.view_as(value) for name, value in tree.items()}
+
+
+def zeros(tree: Params) -> Params:
+    return {name: torch.zeros_like(value) for name, value in tree.items()}
+
+
+def blanks(tree: Params) -> Params:
+    """Zeros that take no memory: one number, expanded. To be read, never written to."""
+    return {name: value.new_zeros(()).expand_as(value) for name, value in tree.items()}
+
+
+def floating(tree: Params) -> Params:
+    return {name: value for name, value in tree.items() if value.is_floating_point()}
+
+
+def filled(grads: tuple[Tensor | None, ...], like: Params) -> Params:
+    """A gradient for each of `like`, zero where autograd found no path."""
+    pairs = zip(like.items(), grads, strict=True)
+    return {name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs}
+
+
+def refuse_third_derivative() -> None:
+    """For the last derivative that is written out.
+
+    Torch's `once_differentiable` would not do: `torch.autograd.grad` prunes the node that raises, and drops the term.
+    """
+    if torch.is_grad_enabled():
+        raise TorchcrossError(
+            "a third derivative was asked of a network's fast operations, which have two; build it with "
+            "Network(module, fast=False)."
+        )
+
+
+def inside_transform() -> bool:
+    """Whether a torch.func transform or a forward-mode level is active here."""
+    forward_mode: int = torch.autograd.forward_ad._current_level
+    return forward_mode >= 0 or torch._C._are_functorch_transforms_active()
+
+
+def forward_over_reverse() -> bool:
+    """Whether just these transforms are active: a forward-mode one, and a gradient inside it."""
+    return [level.key() for level in retrieve_all_functorch_interpreters()] == [
+        TransformType.Jvp,
+        TransformType.Grad,
+    ]
