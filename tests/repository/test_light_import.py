@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {
     *("matplotlib", "scipy", "sklearn", "pandas", "torchmetrics"),
     *("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning"),
-    *("PIL", "torchvision", "kornia", "datasets", "hypothesis", "pytest"),
+    *("PIL", "torchvision", "kornia", "datasets", "hypothesis", "pytest", "beartype"),
 }
 LIGHT = ["torchcross", "torchcross.targets", "torchcross.data", "torchcross.metrics", "torchcross.losses"]
 

@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeGuard, overload
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,7 +41,7 @@ class Augmentation:
     `crop` is the side of the crop as a fraction of the image's; it lies at whole pixels, all places equally likely.
     `padding` fills what a rotation brings in from outside: "zeros", "border" (the nearest pixel) or "reflection".
 
-    Takes uint8 and floating images (n, H, W) or (n, C, H, W) and returns their type. Nothing is changed in place;
+    Takes uint8 and floating images, with channels or without, and returns their type. Nothing is changed in place;
     an image for which nothing was drawn, or only flips, keeps its values to the bit. Decisions have words of their
     own: changing one probability moves no other decision.
     """
@@ -93,7 +94,9 @@ class Augmentation:
             "depend (so it is no loader's transform=: call it on what the loader yields), or use apply(images, index=)"
         )
 
-    def apply(self, images: Tensor, *, index: int, part: str = "support") -> Tensor:
+    def apply(
+        self, images: Shaped[Tensor, "n *C H W"], *, index: int, part: str = "support"
+    ) -> Shaped[Tensor, "n *C H W"]:
         """New images for the `part` of episode or batch number `index`, each drawn for its position."""
         _check_images("Augmentation", images)
         number = positive("index", index, least=0)
@@ -159,7 +162,9 @@ class Augmentation:
         matrices = np.stack([np.stack(x_row, axis=1), np.stack(y_row, axis=1)], axis=1)
         return matrices, (angle != 0) | (x_scale != 1) | (y_scale != 1)
 
-    def _warped(self, warp: _Warp, images: Tensor, matrices: NDArray[np.float64]) -> Tensor:
+    def _warped(
+        self, warp: _Warp, images: Shaped[Tensor, "n *C H W"], matrices: NDArray[np.float64]
+    ) -> Shaped[Tensor, "n *C H W"]:
         height, width = images.shape[-2:]
         kind = torch.float64 if images.dtype == torch.float64 else torch.float32
         # kornia's affine warps multiply matrices, in TF32 where that is switched on. Laid out elementwise, the places
@@ -185,8 +190,8 @@ class Augmentation:
 class Normalise:
     """(x - mean) / std per channel, as float32.
 
-    uint8 images are divided by 255 first; floating ones are taken to be in [0, 1] already. Takes (n, C, H, W), or
-    (n, H, W) as one channel. It can be a loader's `transform=`, and `episode.map(normalise)`.
+    uint8 images are divided by 255 first; floating ones are taken to be in [0, 1] already. Images without
+    channels have one. It can be a loader's `transform=`, and `episode.map(normalise)`.
     """
 
     mean: tuple[float, ...]
@@ -207,7 +212,7 @@ class Normalise:
         """Mean and standard deviation of the ImageNet training images, which published backbones expect."""
         return cls((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Shaped[Tensor, "n *C H W"]) -> Float32[Tensor, "n *C H W"]:
         _check_images("Normalise", images)
         channels = images.shape[1] if images.ndim == 4 else 1
         if channels != len(self.mean):
@@ -237,7 +242,7 @@ def _crop(
     return scale, np.where(cropped, first, 0) + 0.5 * scale - 0.5
 
 
-def _rows(chosen: NDArray[np.bool_], device: torch.device) -> Tensor:
+def _rows(chosen: NDArray[np.bool_], device: torch.device) -> Int64[Tensor, " m"]:
     return torch.from_numpy(np.flatnonzero(chosen)).to(device)
 
 

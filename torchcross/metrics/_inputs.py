@@ -41,7 +41,7 @@ def indices(name: str, what: str, given: Tensor, lowest: int, count: int | None 
 
 def known_rows(
     name: str, values: Tensor, labels: Tensor, count: int | None
-) -> tuple[Shaped[Tensor, "M *C"], Int64[Tensor, " M"]]:
+) -> tuple[Shaped[Tensor, " M *C"], Int64[Tensor, " M"]]:
     """The rows of ``values`` with a label, and their labels."""
     labels = indices(name, "labels", labels, MISSING, count)
     if len(values) != len(labels):

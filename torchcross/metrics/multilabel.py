@@ -33,9 +33,7 @@ __all__ = [
 ]
 
 
-def multilabel_auroc(
-    probabilities: Float[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
-) -> Score:
+def multilabel_auroc(probabilities: Float[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]) -> Score:
     """The mean over labels of the area under the ROC curve; a label needs a positive and a negative."""
     return _by_label(
         "multilabel_auroc",

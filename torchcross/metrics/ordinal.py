@@ -40,9 +40,7 @@ def quadratic_weighted_kappa(decisions: Int[Tensor, " N"], labels: Int[Tensor, "
     return Score(1 - total * int((squares * observed).sum()) / expected)
 
 
-def mean_absolute_error(
-    decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]
-) -> Score:
+def mean_absolute_error(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]) -> Score:
     """``mean_i |r_decided - r_true|``, in the unit of the grades r."""
     name = "mean_absolute_error"
     ascending = all(low < high for low, high in pairwise(grades))

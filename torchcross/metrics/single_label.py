@@ -97,9 +97,7 @@ def binary_auroc(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes
     return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
 
 
-def binary_average_precision(
-    scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
-) -> Score:
+def binary_average_precision(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """``sum_n (R_n - R_{n-1}) P_n`` of scores, any finite numbers that are higher for positives."""
     scores, positive, why_not = _binary("binary_average_precision", scores, labels, classes)
     if why_not:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,25 +59,27 @@ class SingleLabelTarget(Target):
     def num_prototypes(self) -> int:
         return self.num_classes
 
-    def prototype_strata(self, labels: Tensor) -> Tensor:
+    def prototype_strata(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N {self.num_prototypes}"]:
         return one_hot(labels, self.num_classes)
 
-    def prototype_logits(self, scores: Tensor) -> Tensor:
+    def prototype_logits(
+        self, scores: Float[Tensor, "N {self.num_prototypes}"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
         return self.objective.from_scores(scores)
 
     @abstractmethod
-    def regression_codes(self) -> Tensor:
-        """(C, R): the code word that a least-squares head regresses on for each class."""
+    def regression_codes(self) -> Float[Tensor, "{self.num_classes} R"]:
+        """The code word that a least-squares head regresses on for each class."""
 
-    def regression_targets(self, labels: Tensor) -> Tensor:
+    def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         return one_hot(labels, self.num_classes) @ self.regression_codes().to(labels.device)
 
-    def regression_logits(self, outputs: Tensor) -> Tensor:
+    def regression_logits(self, outputs: Float[Tensor, "N R"]) -> Float[Tensor, "N {self.num_outputs}"]:
         codes = self.regression_codes().to(outputs)
         return self.objective.from_scores(outputs @ codes.mT)
 
 
-def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """(N,) codes -> (N, C) floats; a missing label is a row of zeros."""
+def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Float[Tensor, "N {num_classes}"]:
+    """A column of ones and zeros for each class; a missing label is a row of zeros."""
     known = (labels != MISSING).unsqueeze(-1)
     return F.one_hot(labels.clamp(min=0), num_classes) * known.to(torch.get_default_dtype())

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -217,12 +218,12 @@ class Target(ABC):
     def num_outputs(self) -> int:
         return self.head.outputs
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]) -> Float[Tensor, ""]:
         """Mean loss over known labels; usable under torch.func transforms."""
         return self.objective.loss(logits, labels, self, **dict(self.loss_options))
 
-    def predict(self, logits: Tensor) -> Prediction:
-        """(N, num_outputs) logits -> probabilities and decisions."""
+    def predict(self, logits: Float[Tensor, "N {self.num_outputs}"]) -> Prediction:
+        """Logits -> probabilities and decisions."""
         if logits.ndim != 2 or logits.shape[1] != self.num_outputs or not logits.is_floating_point():
             raise InputError(
                 f"logits are {logits.dtype} of shape {tuple(logits.shape)}; {self!r} predicts from floats of shape "
@@ -236,25 +237,27 @@ class Target(ABC):
         """How many prototypes describe a support set."""
 
     @abstractmethod
-    def prototype_strata(self, labels: Tensor) -> Tensor:
-        """(N, num_prototypes) zeros and ones: which samples each prototype is the mean of."""
+    def prototype_strata(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N {self.num_prototypes}"]:
+        """Zeros and ones: which samples each prototype is the mean of."""
 
     @abstractmethod
-    def prototype_logits(self, scores: Tensor) -> Tensor:
+    def prototype_logits(
+        self, scores: Float[Tensor, "N {self.num_prototypes}"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
         """One score per prototype (e.g. minus squared distance) -> logits of this target's loss."""
 
     @abstractmethod
-    def regression_targets(self, labels: Tensor) -> Tensor:
-        """What a least-squares head regresses on: (N, R) floats, 0 where missing."""
+    def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
+        """What a least-squares head regresses on, 0 where missing."""
 
     @abstractmethod
-    def regression_logits(self, outputs: Tensor) -> Tensor:
-        """(N, R) outputs of a least-squares head -> logits of this target's loss."""
+    def regression_logits(self, outputs: Float[Tensor, "N R"]) -> Float[Tensor, "N {self.num_outputs}"]:
+        """Outputs of a least-squares head -> logits of this target's loss."""
 
     # -- measuring ------------------------------------------------------------------------------------------------
 
     def evaluate(
-        self, prediction: Prediction, labels: Tensor, metrics: Sequence[str] | None = None
+        self, prediction: Prediction, labels: Int[Tensor, " N *L"], metrics: Sequence[str] | None = None
     ) -> dict[str, Score]:
         """Metrics by name (default: `default_metrics`); what is undefined is NaN with its reason.
 
@@ -297,7 +300,7 @@ def _freeze(value: Any) -> Any:
     return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def _broken_rows(probabilities: Tensor, labels: Tensor) -> int:
+def _broken_rows(probabilities: Float[Tensor, "N C"], labels: Int[Tensor, " N *L"]) -> int:
     """Samples with a known label whose prediction holds NaN or infinity."""
     known = (labels != MISSING).to(probabilities.device)
     known = known if known.ndim == probabilities.ndim else known.unsqueeze(1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from torchcross import losses, metrics
@@ -65,5 +66,5 @@ class Binary(SingleLabelTarget):
             raise TargetError(f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for more")
         self._set(names, values, missing, loss, loss_options)
 
-    def regression_codes(self) -> Tensor:
+    def regression_codes(self) -> Float[Tensor, "2 1"]:
         return torch.tensor([[-1.0], [1.0]])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 __all__ = ["HeadLayout"]
@@ -31,8 +32,12 @@ class HeadLayout:
     def biases(self) -> int:
         return self.outputs - 1 if self.kind == "thresholds" else self.outputs
 
-    def logits(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """(N, D) features -> (N, outputs) logits."""
+    def logits(
+        self,
+        features: Float[Tensor, "N D"],
+        weight: Float[Tensor, "{self.weight_rows} D"],
+        bias: Float[Tensor, " {self.biases}"],
+    ) -> Float[Tensor, "N {self.outputs}"]:
         scores = features @ weight.mT
         if self.kind == "thresholds":
             return torch.cat([scores, bias.expand(*scores.shape[:-1], self.biases)], dim=-1)

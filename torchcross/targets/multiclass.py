@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from torchcross import losses, metrics
@@ -55,5 +56,5 @@ class MultiClass(SingleLabelTarget):
         names, values = normalise_classes("MultiClass", classes, fewest=2)
         self._set(names, values, missing, loss, loss_options)
 
-    def regression_codes(self) -> Tensor:
+    def regression_codes(self) -> Float[Tensor, "{self.num_classes} {self.num_classes}"]:
         return torch.eye(self.num_classes)

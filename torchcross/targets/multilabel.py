@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -97,17 +98,19 @@ class MultiLabel(Target):
     def num_prototypes(self) -> int:
         return 2 * self.num_classes
 
-    def prototype_strata(self, labels: Tensor) -> Tensor:
+    def prototype_strata(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N {self.num_prototypes}"]:
         """For every label the samples without it (first L columns), then the samples with it (last L columns)."""
         return torch.cat([labels == 0, labels == 1], dim=-1).to(torch.get_default_dtype())
 
-    def prototype_logits(self, scores: Tensor) -> Tensor:
+    def prototype_logits(
+        self, scores: Float[Tensor, "N {self.num_prototypes}"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
         absent, present = scores.chunk(2, dim=-1)
         return self.objective.from_scores(present - absent)
 
-    def regression_targets(self, labels: Tensor) -> Tensor:
+    def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         """+1 with the label, -1 without, 0 where unknown."""
         return ((labels == 1).to(torch.get_default_dtype())) - ((labels == 0).to(torch.get_default_dtype()))
 
-    def regression_logits(self, outputs: Tensor) -> Tensor:
+    def regression_logits(self, outputs: Float[Tensor, "N R"]) -> Float[Tensor, "N {self.num_outputs}"]:
         return self.objective.from_scores(2 * outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchcross.targets.head import HeadLayout
@@ -16,12 +17,12 @@ __all__ = ["Objective", "Prediction"]
 class Prediction:
     """What a predictor says of N samples.
 
-    `probabilities` is (N, C), one column per class (binary: two) or per label; `decisions` is (N,) class positions, or
-    (N, L) zeros and ones for multi-label.
+    `probabilities` has one column per class (binary: two) or per label; `decisions` are class positions, or zeros and
+    ones for multi-label.
     """
 
-    probabilities: Tensor
-    decisions: Tensor
+    probabilities: Float[Tensor, "N C"]
+    decisions: Int64[Tensor, " N *L"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from torchcross import losses, metrics
@@ -23,20 +24,20 @@ def _gaps(target: Any) -> tuple[int, ...]:
     return tuple(b - a for a, b in zip(target.grades[:-1], target.grades[1:], strict=True))
 
 
-def _cumulative_logits(scores: Tensor) -> Tensor:
-    """(N, K) scores -> (N, K-1) logits of P(y >= k) under their softmax."""
+def _cumulative_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K-1"]:
+    """Scores -> logits of P(y >= k) under their softmax."""
     below, above = _log_sums(scores)
     return above - below
 
 
-def _conditional_logits(scores: Tensor) -> Tensor:
-    """(N, K) scores -> (N, K-1) logits of P(y >= k | y >= k-1) under their softmax."""
+def _conditional_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K-1"]:
+    """Scores -> logits of P(y >= k | y >= k-1) under their softmax."""
     _, above = _log_sums(scores)
     return above - scores[..., :-1]
 
 
-def _threshold_logits(scores: Tensor) -> Tensor:
-    """(N, K) scores -> (N, K) cumulative-link outputs that give their softmax: f = 0, theta_1 and raw gaps.
+def _threshold_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    """Scores -> cumulative-link outputs that give their softmax: f = 0, theta_1 and raw gaps.
 
     With a, b the scores of rank k relative to all ranks below and above it, theta_{k+1} - theta_k is
     log(1 + e^a) + log(1 + e^b), and what softplus maps to that is log(e^a + e^b + e^(a+b)): nothing cancels.
@@ -48,7 +49,7 @@ def _threshold_logits(scores: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(scores[..., :1]), below[..., :1] - above[..., :1], raw_gaps], dim=-1)
 
 
-def _log_sums(scores: Tensor) -> tuple[Tensor, Tensor]:
+def _log_sums(scores: Float[Tensor, "N K"]) -> tuple[Float[Tensor, "N K-1"], Float[Tensor, "N K-1"]]:
     """For k = 1..K-1 the log-sum-exp of the scores below rank k, and of those from rank k up."""
     # Not by logcumsumexp: its second derivative is NaN where a gradient is 0.
     ranks = torch.arange(scores.shape[-1], device=scores.device)
@@ -154,7 +155,7 @@ class Ordinal(SingleLabelTarget):
         """The raw label value of each rank, ascending."""
         return self.values
 
-    def regression_codes(self) -> Tensor:
+    def regression_codes(self) -> Float[Tensor, "{self.num_classes} {self.num_classes-1}"]:
         """Rank j is the code word of +1 for every step up to it, -1 for every step beyond it."""
         ranks = torch.arange(self.num_classes)
         steps = torch.arange(1, self.num_classes)
