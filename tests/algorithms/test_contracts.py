@@ -1,0 +1,272 @@
+"""Every algorithm keeps every contract for every target: one table."""
+
+import copy
+
+import pytest
+import torch
+
+from tests.algorithms.subjects import (
+    CELLS,
+    NOT_LINEAR,
+    RANDOM_HEAD,
+    TARGETS,
+    Net,
+    episode_of,
+    made,
+    relative,
+    same,
+    snapshot,
+    step_of,
+)
+from torchcross.algorithms import ANIL, MAML, ProtoMAML, load_predictor
+from torchcross.episode import Batch, Episode
+from torchcross.errors import InputError
+from torchcross.targets import MultiClass, MultiLabel, Ordinal
+from torchcross.task import Task
+from torchcross.testing.surroundings import foreign_generators, generators_left_alone, through_pickle
+
+cells = pytest.mark.parametrize(("algorithm", "target"), CELLS)
+EXACT = 1e-9
+
+
+def bits(predictor, images):
+    prediction = predictor(images)
+    return [predictor.logits(images), prediction.probabilities, prediction.decisions]
+
+
+def equal(left, right):
+    return all(torch.equal(mine, theirs) for mine, theirs in zip(left, right, strict=True))
+
+
+@cells
+def test_adaptation_is_pure_and_repeatable(algorithm, target):
+    subject = made(algorithm, target)
+    first, second = (episode_of(TARGETS[target], seed) for seed in (0, 1))
+    before = snapshot(subject)
+    with generators_left_alone("adapt"):
+        one = bits(subject.adapt(first.support, first.task), first.query.x)
+    with foreign_generators(), torch.no_grad():
+        subject.adapt(second.support, second.task, index=3)
+        again = bits(subject.adapt(first.support, first.task), first.query.x)
+    assert same(before, snapshot(subject))
+    assert equal(one, again)
+
+
+@cells
+def test_training_changes_nothing_and_asks_for_no_mode(algorithm, target):
+    subject = made(algorithm, target)
+    episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1)]
+    before = snapshot(subject)
+    with generators_left_alone("training_step"):
+        training = step_of(subject, episodes)
+    assert same(before, snapshot(subject))
+    assert training.loss.requires_grad
+    assert torch.isfinite(training.loss)
+    assert torch.equal(training.losses, step_of(subject.eval(), episodes).losses)
+    assert set(training.buffers) <= set(dict(subject.named_buffers()))
+
+
+@cells
+def test_the_order_of_episodes_does_not_matter(algorithm, target):
+    episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1, 2)]
+    forth, back = made(algorithm, target), made(algorithm, target)
+    there, again = step_of(forth, episodes), step_of(back, episodes[::-1])
+    assert torch.equal(there.losses, again.losses.flip(0))
+    there.loss.backward()
+    again.loss.backward()
+    for (name, mine), theirs in zip(forth.named_parameters(), back.parameters(), strict=True):
+        assert (mine.grad is None) == (theirs.grad is None), name
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, theirs.grad, rtol=EXACT, atol=1e-12)
+
+
+@cells
+def test_training_and_adaptation_are_the_same_loop_and_the_loss_is_the_targets(algorithm, target):
+    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    predictor = subject.adapt(episode.support, episode.task)
+    loss = episode.task.target.loss(predictor.logits(episode.query.x), episode.query.y)
+    if algorithm == "reptile":
+        start = subject.adapt(episode.support, episode.task, steps=0)
+        assert loss < episode.task.target.loss(start.logits(episode.query.x), episode.query.y)
+        return
+    query_loss = step_of(subject, [episode]).traces[0][-1]
+    torch.testing.assert_close(loss, query_loss, rtol=EXACT, atol=1e-12)
+
+
+@cells
+def test_a_saved_predictor_predicts_the_same_bits(algorithm, target, tmp_path):
+    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    predictor = subject.adapt(episode.support, episode.task)
+    predictor.save(tmp_path / "p.safetensors")
+    loaded = load_predictor(tmp_path / "p.safetensors", backbone=Net(seed=9))
+    assert equal(bits(predictor, episode.query.x), bits(loaded, episode.query.x))
+    assert loaded.task == predictor.task == episode.task
+    assert loaded.protocol == predictor.protocol
+    assert [path.name for path in tmp_path.iterdir()] == ["p.safetensors"]
+
+
+@cells
+def test_a_predictor_outlives_training_and_a_copy_of_the_algorithm_is_its_own(algorithm, target):
+    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    predictor = subject.adapt(episode.support, episode.task)
+    before = bits(predictor, episode.query.x)
+    twin = copy.deepcopy(subject)
+    with torch.no_grad():
+        for value in [*subject.parameters(), *subject.buffers()]:
+            value.add_(1)
+    assert equal(before, bits(predictor, episode.query.x))
+    assert equal(before, bits(twin.adapt(episode.support, episode.task), episode.query.x))
+
+
+def renumbered(episode, target, order):
+    """The same episode with its classes (or its columns) in another order."""
+    to = torch.empty(len(order), dtype=torch.int64)
+    to[torch.tensor(order)] = torch.arange(len(order))
+    task = Task(episode.task.name, target, episode.task.domain)
+    change = (lambda y: y[:, order]) if target.label_shape else (lambda y: to[y])
+    support, query = (Batch(batch.x, change(batch.y)) for batch in (episode.support, episode.query))
+    return Episode(support, query, task, episode.plan)
+
+
+ORDER = [2, 0, 1]
+SHAPES = ["disc", "square", "star"]
+PERMUTED = {
+    "multiclass": MultiClass([SHAPES[at] for at in ORDER]),
+    "multiclass-weighted": MultiClass([SHAPES[at] for at in ORDER], class_weights=[0.5, 1.0, 2.0]),
+    "multilabel": MultiLabel([["cyst", "edema", "mass"][at] for at in ORDER]),
+}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "target"), [cell for cell in CELLS if cell[1] in PERMUTED and cell[0] not in RANDOM_HEAD]
+)
+def test_permuting_classes_permutes_predictions(algorithm, target):
+    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    other = renumbered(episode, PERMUTED[target], ORDER)
+    one, two = (subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other))
+    torch.testing.assert_close(one.probabilities[:, ORDER], two.probabilities, rtol=1e-8, atol=1e-10)
+    assert two.classes == tuple(one.classes[at] for at in ORDER)
+    assert [sorted(name) for name in one.names] == [sorted(name) for name in two.names]
+    losses = [step_of(subject, [each]).losses for each in (episode, other)]
+    torch.testing.assert_close(*losses, rtol=1e-8, atol=1e-10)
+
+
+def reversed_scale(target):
+    """The same grades read from the other end."""
+    top = target.grades[-1]
+    names = dict(zip((top - grade for grade in reversed(target.grades)), reversed(target.classes), strict=True))
+    return Ordinal(names, loss=target.loss_name)
+
+
+SYMMETRIC = ("ordinal", "ordinal-coral", "ordinal-earth_movers", "ordinal-soft_labels")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "target"), [cell for cell in CELLS if cell[1] in SYMMETRIC and cell[0] not in RANDOM_HEAD]
+)
+def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
+    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    order = list(reversed(range(episode.task.target.num_classes)))
+    other = renumbered(episode, reversed_scale(episode.task.target), order)
+    one, two = (subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other))
+    torch.testing.assert_close(one.probabilities.flip(1), two.probabilities, rtol=1e-8, atol=1e-10)
+    assert one.names == two.names
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe"])
+def test_episodes_of_all_targets_in_one_meta_loss(algorithm):
+    subject = made(algorithm, "multiclass")
+    episodes = [episode_of(target, seed, name=f"task {seed}") for seed, target in enumerate(TARGETS.values())]
+    episodes.append(episode_of(MultiClass(["a", "b", "c", "d", "e"]), 50, support=10))
+    together = step_of(subject, episodes)
+    together.loss.backward()
+    mixed = [value.grad.clone() for value in subject.backbone.parameters()]
+    subject.zero_grad()
+    alone = torch.stack([step_of(subject, [episode]).loss for episode in episodes])
+    alone.mean().backward()
+    torch.testing.assert_close(together.losses, alone.detach(), rtol=EXACT, atol=1e-12)
+    for mine, value in zip(mixed, subject.backbone.parameters(), strict=True):
+        torch.testing.assert_close(mine, value.grad, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
+    subject, episode = MAML(Net(), steps=1, optimiser=optimiser), episode_of(TARGETS[target])
+    predictor = subject.adapt(episode.support, episode.task)
+    head_only = ANIL(subject.backbone, steps=1, optimiser=optimiser).adapt(episode.support, episode.task)
+    assert torch.equal(predictor.features(episode.query.x), head_only.features(episode.query.x))
+    torch.testing.assert_close(
+        predictor.logits(episode.query.x), head_only.logits(episode.query.x), rtol=EXACT, atol=1e-12
+    )
+    moved = subject.adapt(episode.support, episode.task, steps=2)
+    assert relative(moved.features(episode.query.x), predictor.features(episode.query.x)) > 1e-6
+
+
+@pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
+@pytest.mark.parametrize("algorithm", ["maml", "maml-running", "anil", "meta-sgd", "maml-learned-head", "ridge"])
+def test_lanes_change_nothing(algorithm, target):
+    episodes = [episode_of(TARGETS[target], seed) for seed in range(4)]
+    loop, lanes = made(algorithm, target), made(algorithm, target)
+    lanes.lanes = 3
+    one, two = step_of(loop, episodes), step_of(lanes, episodes)
+    assert one.groups == ((0,), (1,), (2,), (3,))
+    assert two.groups == ((0, 1, 2), (3,))
+    one.loss.backward()
+    two.loss.backward()
+    for mine, theirs in zip(loop.parameters(), lanes.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-8, atol=1e-12)
+
+
+def test_targets_that_learn_alike_share_lanes():
+    subject = MAML(Net(), steps=1, lanes=8)
+    names = [[f"{letter}{seed}" for letter in "abc"] for seed in range(2)]
+    others = [Ordinal(names[0], [0, 1, 5], loss="soft_labels"), Ordinal(names[1], [0, 4, 5], loss="soft_labels")]
+    targets = [MultiClass(names[0]), MultiClass(dict(zip((3, 17, 29), names[1], strict=True))), *others]
+    step = subject.training_step([episode_of(target, seed) for seed, target in enumerate(targets)])
+    assert step.groups == ((0, 1), (2,), (3,))
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "anil", "protonet", "fine-tune"])
+def test_dropout_masks_belong_to_seed_and_episode(algorithm):
+    episodes = [episode_of(TARGETS["multiclass"], seed) for seed in range(3)]
+    subject = made(algorithm, "multiclass", dropout=0.5)
+    with generators_left_alone("dropout"):
+        losses = subject.training_step(episodes).losses
+    assert torch.equal(losses, subject.training_step(episodes[::-1]).losses.flip(0))
+    assert not torch.allclose(losses, subject.training_step(episodes, seed=1).losses)
+    assert not torch.allclose(losses, subject.training_step(episodes, indices=[7, 8, 9]).losses)
+    subject.lanes = 3
+    torch.testing.assert_close(losses, subject.training_step(episodes).losses, rtol=EXACT, atol=1e-12)
+    bare = [Episode(episode.support, episode.query, episode.task) for episode in episodes]
+    with pytest.raises(InputError, match="no plan"):
+        subject.training_step(bare)
+    assert torch.equal(subject.training_step(bare, indices=[0, 1, 2]).losses, subject.training_step(episodes).losses)
+
+
+@pytest.mark.parametrize("target", NOT_LINEAR)
+def test_a_prototype_head_is_refused_where_there_is_no_linear_form(target):
+    subject, episode = ProtoMAML(Net(), steps=1), episode_of(TARGETS[target])
+    with pytest.raises(InputError, match="no prototype head"):
+        subject.adapt(episode.support, episode.task)
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "maml-low-memory", "anil", "imaml", "protonet", "ridge", "fine-tune"])
+def test_bf16_autocast_runs_and_stays_near(algorithm):
+    subject = made(algorithm, "multiclass").float()
+    episodes = [episode_of(target, seed) for seed, target in enumerate(TARGETS.values())]
+    losses = step_of(subject, episodes).losses
+    with torch.autocast("cpu", torch.bfloat16):
+        step = step_of(subject, episodes)
+        step.loss.backward()
+        predictor = subject.adapt(episodes[0].support, episodes[0].task)
+        assert torch.isfinite(predictor(episodes[0].query.x).probabilities).all()
+    torch.testing.assert_close(step.losses, losses, rtol=0.02, atol=0.02)
+    assert all(torch.isfinite(value.grad).all() for value in subject.parameters() if value.grad is not None)
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "meta-sgd", "protonet-cosine"])
+def test_algorithms_can_be_pickled(algorithm):
+    subject, episode = made(algorithm, "binary"), episode_of(TARGETS["binary"])
+    losses = step_of(subject, [episode]).losses
+    assert torch.equal(step_of(through_pickle(subject, algorithm), [episode]).losses, losses)

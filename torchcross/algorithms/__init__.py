@@ -1,0 +1,44 @@
+"""Algorithms: from support sets to predictors, one file each."""
+
+from __future__ import annotations
+
+from torchcross.algorithms.anil import ANIL
+from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
+from torchcross.algorithms.boil import BOIL
+from torchcross.algorithms.fine_tune import FineTune
+from torchcross.algorithms.imaml import IMAML
+from torchcross.algorithms.linear_probe import LinearProbe
+from torchcross.algorithms.maml import MAML
+from torchcross.algorithms.meta_sgd import MetaSGD
+from torchcross.algorithms.multi_task import MultiTask
+from torchcross.algorithms.predictor import NamedPrediction, Predictor, load_predictor
+from torchcross.algorithms.proto_maml import ProtoMAML
+from torchcross.algorithms.protonet import ProtoNet
+from torchcross.algorithms.reptile import Reptile
+from torchcross.algorithms.ridge import Ridge
+from torchcross.algorithms.supervised import Supervised
+from torchcross.heads import LearnedHeads
+
+__all__ = [
+    "ANIL",
+    "BOIL",
+    "IMAML",
+    "MAML",
+    "Algorithm",
+    "FineTune",
+    "LearnedHeads",
+    "LinearProbe",
+    "MetaSGD",
+    "MultiTask",
+    "NamedPrediction",
+    "Predictor",
+    "Pretraining",
+    "ProtoMAML",
+    "ProtoNet",
+    "Reptile",
+    "Ridge",
+    "Step",
+    "Supervised",
+    "TaskBatch",
+    "load_predictor",
+]

@@ -1,0 +1,42 @@
+"""Fine-tuning from a pre-trained backbone (IM-PT in the published evaluation protocol)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import nn
+
+from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms.pixels import MeanAndStd
+from torchcross.algorithms.recipe import HeadStart, InnerOptimiser, Recipe
+from torchcross.functional.lanes import Lanes
+from torchcross.functional.state import Choice
+
+__all__ = ["FineTune"]
+
+
+@final
+class FineTune(InnerLoopAlgorithm):
+    """A fresh Kaiming head, and Adam on everything: 50 steps of 1e-3, the whole support set as one batch.
+
+    BatchNorm as published: support forwards in training mode move the running statistics, the query uses them
+    (`running`).
+    As a meta-learner it is first order; its use is `adapt`, from any backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        steps: int = 50,
+        lr: float = 1e-3,
+        head: HeadStart = "kaiming",
+        optimiser: InnerOptimiser = "adam",
+        adapted: Choice = "*",
+        norm: str = "running",
+        lanes: Lanes = "auto",
+        normalise: MeanAndStd | None = None,
+        features: int | None = None,
+    ) -> None:
+        recipe = Recipe("FineTune", steps, lr, head=head, optimiser=optimiser, adapted=adapted, order=1)
+        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)

@@ -1,0 +1,68 @@
+"""MAML (Finn, Abbeel and Levine 2017), with the options of MAML++ (Antoniou, Edwards and Storkey 2019)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import nn
+
+from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms.pixels import MeanAndStd
+from torchcross.algorithms.rates import RateKind
+from torchcross.algorithms.recipe import HeadStart, InnerOptimiser, Memory, Recipe
+from torchcross.functional import Engine
+from torchcross.functional.lanes import Lanes
+from torchcross.functional.state import Choice
+
+__all__ = ["MAML"]
+
+
+@final
+class MAML(InnerLoopAlgorithm):
+    """`MAML(backbone, steps=4, lr=0.1, head="zero")`; over a mixture of sources this is mm-MAML.
+
+    head                `zero`, `kaiming`, `proto`: fresh for each episode; or `LearnedHeads`
+    order, engine       exact by default; order=1 for first-order MAML, `memory="low"` for the lean exact engine
+    adapted             names that the inner loop moves, by predicate or pattern ("layer4.*", "head.*")
+    norm                BatchNorm policy: `frozen`, `batch` (transductive), `support`, `running`, `per_step`
+    lanes               episodes at once: "auto", "loop" or a number
+
+    MAML++: `rates="per_layer_step"` (learned), `multi_step=E` (query losses after every step, annealed over E epochs),
+    `first_order_epochs=E`, `norm="per_step"`.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        steps: int = 5,
+        lr: float = 0.1,
+        head: HeadStart = "zero",
+        order: int = 2,
+        engine: str | Engine | None = None,
+        memory: Memory = "fast",
+        optimiser: InnerOptimiser = "sgd",
+        adapted: Choice = "*",
+        norm: str = "batch",
+        rates: RateKind = "fixed",
+        multi_step: int | None = None,
+        first_order_epochs: int = 0,
+        lanes: Lanes = "auto",
+        normalise: MeanAndStd | None = None,
+        features: int | None = None,
+    ) -> None:
+        recipe = Recipe(
+            "MAML",
+            steps,
+            lr,
+            head=head,
+            optimiser=optimiser,
+            adapted=adapted,
+            order=order,
+            engine=engine,
+            memory=memory,
+            rates=rates,
+            multi_step=multi_step,
+            first_order_epochs=first_order_epochs,
+        )
+        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)

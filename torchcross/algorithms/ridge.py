@@ -1,0 +1,72 @@
+"""R2-D2: ridge regression as the head, in closed form (Bertinetto et al. 2019)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from torchcross.algorithms.closed_form import ClosedForm, Fit
+from torchcross.algorithms.pixels import MeanAndStd
+from torchcross.errors import InputError
+from torchcross.functional.lanes import Lanes
+from torchcross.heads import WEIGHT, known_codes, ridge_weight
+from torchcross.task import Task
+
+__all__ = ["Ridge"]
+
+Tree = dict[str, Tensor]
+
+
+@final
+class Ridge(ClosedForm):
+    """The support's code words regressed on its features; the query's outputs, scaled, become logits of the target's
+    loss.
+
+    `strength` of the penalty and `scale` of the outputs are where these two start; both are learned, as logarithms. The
+    paper's additive offset is left out: it cancels where classes are exclusive, and would favour a side elsewhere.
+    """
+
+    form = "ridge"
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        strength: float = 1.0,
+        scale: float = 1.0,
+        norm: str = "batch",
+        lanes: Lanes = "auto",
+        normalise: MeanAndStd | None = None,
+        features: int | None = None,
+    ) -> None:
+        super().__init__(backbone, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        if not (0 < strength < math.inf and 0 < scale < math.inf):
+            raise InputError(f"Ridge got strength={strength} and scale={scale}; give positive numbers.")
+        like = self._like()
+        self.log_strength = nn.Parameter(like.new_tensor(math.log(strength)))
+        self.log_scale = nn.Parameter(like.new_tensor(math.log(scale)))
+
+    def _fit(self) -> Fit:
+        return _fit
+
+    def _own(self) -> Tree:
+        return {"head.log_strength": self.log_strength, "head.log_scale": self.log_scale}
+
+    def _extra(self, data: Tree, task: Task) -> Tree:
+        codes, known = known_codes(task.target, data["ys"])
+        return {"codes": codes, "known": known}
+
+    def protocol(self) -> dict[str, Any]:
+        learned = {"strength": math.exp(self.log_strength.item()), "scale": math.exp(self.log_scale.item())}
+        return {"algorithm": "Ridge", **learned, "steps": 0, **self._common_protocol()}
+
+
+def _fit(features: Tensor, own: Tree, data: Tree) -> Tree:
+    strength = torch.exp(own["head.log_strength"])
+    return {
+        WEIGHT: ridge_weight(features, data["codes"], data["known"], strength),
+        "head.scale": torch.exp(own["head.log_scale"]),
+    }

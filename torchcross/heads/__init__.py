@@ -1,0 +1,26 @@
+"""From a target to the parameters of a head, and from features to logits."""
+
+from __future__ import annotations
+
+from torchcross.heads.forms import FORMS, head_logits
+from torchcross.heads.learned import LearnedHeads
+from torchcross.heads.likeness import learning_key
+from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded, zero_head
+from torchcross.heads.prototypes import proto_head, prototypes
+from torchcross.heads.ridge import known_codes, ridge_weight
+
+__all__ = [
+    "BIAS",
+    "FORMS",
+    "WEIGHT",
+    "LearnedHeads",
+    "head_logits",
+    "kaiming_head",
+    "known_codes",
+    "learning_key",
+    "proto_head",
+    "prototypes",
+    "ridge_weight",
+    "seeded",
+    "zero_head",
+]

@@ -1,0 +1,44 @@
+"""From features to logits: one function for each form of head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchcross.errors import InputError
+from torchcross.heads.linear import BIAS, WEIGHT
+from torchcross.targets import Target
+
+__all__ = ["FORMS", "head_logits"]
+
+Form = Callable[[Target, Tensor, dict[str, Tensor]], Tensor]
+
+
+def _linear(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    return target.head.logits(features, params[WEIGHT], params[BIAS])
+
+
+def _euclidean(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    apart = features.unsqueeze(-2) - params["head.prototypes"]
+    return target.prototype_logits(-apart.square().sum(-1))
+
+
+def _cosine(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    directions, means = F.normalize(features, dim=-1), F.normalize(params["head.prototypes"], dim=-1)
+    return target.prototype_logits(params["head.scale"] * (directions @ means.mT))
+
+
+def _ridge(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    return target.regression_logits(params["head.scale"] * (features @ params[WEIGHT]))
+
+
+FORMS: dict[str, Form] = {"linear": _linear, "euclidean": _euclidean, "cosine": _cosine, "ridge": _ridge}
+
+
+def head_logits(form: str, target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    """(N, D) features -> (N, outputs) logits of the target's loss, by the head of this form in `params`."""
+    if form not in FORMS:
+        raise InputError(f"no form of head is called {form!r}; choose one of {', '.join(FORMS)}.")
+    return FORMS[form](target, features, params)

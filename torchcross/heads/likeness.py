@@ -1,0 +1,29 @@
+"""Which targets learn alike: only those can share one loss function, and with it lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import lru_cache
+
+import torch
+
+from torchcross.targets import Target
+
+__all__ = ["learning_key"]
+
+
+@lru_cache(maxsize=4096)
+def learning_key(target: Target) -> Hashable:
+    """Equal for targets that train and predict alike: class names, and label values that their loss does not look at,
+    do
+    not count.
+
+    Whether a loss looks at the label values (the gaps between grades, say) is found by asking it.
+    """
+    rows, shape = len(target.values), target.label_shape
+    columns = torch.arange(shape[0]) if shape else torch.zeros((), dtype=torch.int64)
+    labels = (torch.arange(rows).view(-1, *[1] * len(shape)) + columns) % rows
+    logits = torch.sin(torch.arange(1.0, rows * target.num_outputs + 1, dtype=torch.float64))
+    logits = logits.view(rows, target.num_outputs)
+    losses = [float(target.loss(logits[row : row + 1], labels[row : row + 1])) for row in range(rows)]
+    return target.kind, target.num_classes, target.loss_name, target.loss_options, target.head, tuple(losses)

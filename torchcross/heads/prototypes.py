@@ -1,0 +1,57 @@
+"""Prototypes: means of the support's strata, and the linear head that measures distances to them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from torchcross.errors import InputError
+from torchcross.heads.linear import BIAS, WEIGHT
+from torchcross.targets import Target
+
+__all__ = ["proto_head", "prototype_map", "prototypes"]
+
+_TOLERANCE = 1e-9
+
+
+def prototypes(features: Tensor, strata: Tensor) -> Tensor:
+    """(N, D) features and (N, P) strata of zeros and ones -> (P, D) means."""
+    strata = strata.to(features.dtype)
+    return (strata.mT @ features) / strata.sum(0).unsqueeze(-1)
+
+
+def proto_head(target: Target, features: Tensor, strata: Tensor) -> dict[str, Tensor]:
+    """The linear head that scores -|x - mu_p|^2 (Snell et al. 2017; Triantafillou et al. 2020), up to -|x|^2.
+
+    W_p = 2 mu_p and b_p = -|mu_p|^2 for every prototype, combined as `target.prototype_logits` combines scores:
+    with M the matrix of that (linear) map, W = 2 M mu and b = -M |mu|^2. `strata` are those of
+    `target.prototype_strata(labels)`. Differentiable in the features.
+    """
+    means = prototypes(features, strata)
+    matrix = prototype_map(target).to(means)
+    return {WEIGHT: 2.0 * matrix @ means, BIAS: -(matrix @ means.square().sum(-1))}
+
+
+@lru_cache(maxsize=1024)
+def prototype_map(target: Target) -> Tensor:
+    """The matrix M (outputs, P) with `prototype_logits(scores) = scores M'`, where that is linear.
+
+    It is found by asking: a target whose logits are no linear function of scores, or whose head's layout cannot hold
+    one row per output, has no such head.
+    """
+    size, layout = target.num_prototypes, target.head
+    scores = torch.sin(torch.arange(1.0, 6 * size + 1, dtype=torch.float64)).view(6, size) * 3
+    matrix = target.prototype_logits(torch.eye(size, dtype=torch.float64)).mT
+    matrix = matrix - target.prototype_logits(torch.zeros(1, size, dtype=torch.float64)).mT
+    error = float((target.prototype_logits(scores) - scores @ matrix.mT).abs().max())
+    if error > _TOLERANCE or layout.weight_rows != layout.outputs or layout.biases != layout.outputs:
+        raise InputError(
+            f"{target!r} has no prototype head: with its loss {target.loss_name!r} the logits that distances to "
+            "prototypes "
+            f"stand for are not linear in the features (head layout {layout.kind!r}, {layout.outputs} outputs). Use "
+            "the "
+            f"loss {target.default_loss!r}, head='zero' or 'kaiming', or ProtoNet, which needs no linear form."
+        )
+    return matrix

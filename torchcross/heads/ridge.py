@@ -1,0 +1,35 @@
+"""Ridge regression in closed form (R2-D2, Bertinetto et al. 2019)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchcross.targets import MISSING, Target
+
+__all__ = ["known_codes", "ridge_weight"]
+
+
+def known_codes(target: Target, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(regression targets (N, R), what is known of them: (N, 1), or (N, R) where labels are several answers)."""
+    known = (labels != MISSING).to(torch.get_default_dtype())
+    return target.regression_targets(labels), known.reshape(len(labels), -1)
+
+
+def ridge_weight(features: Tensor, codes: Tensor, known: Tensor, strength: Tensor | float) -> Tensor:
+    """argmin_W sum over known entries of (X W - Y)^2 + strength |W|^2: (N, D), (N, R), (N, 1 or R) -> (D, R).
+
+    Solved in the smaller of the two spaces: W = X'(X X' + s I)^-1 Y, or (X'X + s I)^-1 X'Y.
+    """
+    known = known.to(features.dtype)
+    codes = codes.to(features.dtype) * known
+    columns = known.shape[1]
+    X = features.unsqueeze(0) * known.mT.unsqueeze(-1)
+    Y = codes.unsqueeze(0) if columns == 1 else codes.mT.unsqueeze(-1)
+    samples, width = features.shape
+    eye = torch.eye(min(samples, width), dtype=features.dtype, device=features.device)
+    if samples <= width:
+        W: Tensor = X.mT @ torch.linalg.solve(X @ X.mT + strength * eye, Y)
+    else:
+        W = torch.linalg.solve(X.mT @ X + strength * eye, X.mT @ Y)
+    return W.squeeze(0) if columns == 1 else W.squeeze(-1).mT
