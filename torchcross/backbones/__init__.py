@@ -1,0 +1,32 @@
+"""Backbones: images (N, C, H, W) to features (N, num_features), with descriptions and strictly loaded weights."""
+
+from __future__ import annotations
+
+from torchcross.backbones.base import Backbone, BackboneSpec
+from torchcross.backbones.build import build
+from torchcross.backbones.conv4 import conv4
+from torchcross.backbones.installed import from_timm, from_torchvision
+from torchcross.backbones.mobilenet import mobilenet_v2
+from torchcross.backbones.record import WeightRecord
+from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_keras
+from torchcross.backbones.vit import small_vit
+from torchcross.backbones.weights import load_weights
+from torchcross.backbones.wrap import as_backbone
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "WeightRecord",
+    "as_backbone",
+    "build",
+    "conv4",
+    "from_timm",
+    "from_torchvision",
+    "load_weights",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet50_keras",
+    "small_vit",
+]

@@ -1,0 +1,109 @@
+"""Conv4: four blocks of convolution, norm, ReLU and 2x2 max-pooling (Vinyals et al. 2016)."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+
+from torchcross.backbones._checks import one_of, positive_int
+from torchcross.backbones._initial import Seed, initialise_convolutional
+from torchcross.backbones.base import Backbone, Grey, assemble
+from torchcross.errors import InputError
+
+Norm: TypeAlias = Literal["batch", "group", "none"]
+Pooling: TypeAlias = Literal["mean", "max", "flatten"]
+
+_BLOCKS = 4
+_SHRINKS = 2**_BLOCKS
+_GROUPS = 8
+
+
+def conv4(
+    channels: int = 64,
+    *,
+    in_channels: int = 3,
+    norm: Norm = "batch",
+    pooling: Pooling = "mean",
+    image_size: int | None = None,
+    grey: Grey = None,
+    seed: Seed = 0,
+) -> Conv4:
+    """Conv4 of 3x3 convolutions, for images of 16 pixels and more.
+
+    `norm`: `"batch"`, `"group"` (8 groups) or `"none"` (convolutions then have biases). `pooling` of the last map:
+    `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps them and needs the side of the images as
+    `image_size` (84 gives the 1600 features of Snell et al. 2017).
+    """
+    options = {"in_channels": in_channels, "norm": norm, "pooling": pooling, "image_size": image_size, "grey": grey}
+    return assemble("conv4", Conv4, seed, channels=channels, **options)
+
+
+@final
+class Conv4(Backbone):
+    def __init__(
+        self, *, channels: int, in_channels: int, norm: Norm, pooling: Pooling, image_size: int | None, grey: Grey
+    ) -> None:
+        positive_int("channels", channels)
+        one_of("norm", norm, ("batch", "group", "none"))
+        one_of("pooling", pooling, ("mean", "max", "flatten"))
+        if norm == "group" and channels % _GROUPS:
+            raise InputError(f"norm='group' has {_GROUPS} groups, which do not divide channels={channels}")
+        super().__init__(channels * _places(pooling, image_size), in_channels=in_channels, grey=grey)
+        self.pooling = pooling
+        self.image_size = image_size
+        widths = [in_channels, *[channels] * _BLOCKS]
+        self.layers = nn.Sequential(*(_Block(widths[at], channels, norm) for at in range(_BLOCKS)))
+
+    def _features(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        if min(height, width) < _SHRINKS:
+            raise InputError(
+                f"conv4 halves its images {_BLOCKS} times and got {height} x {width}; give at least {_SHRINKS} pixels"
+            )
+        if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
+            raise InputError(
+                f"conv4 with pooling='flatten' was built for image_size={self.image_size} and got {height} x {width}; "
+                "resize the images, or build it with their side"
+            )
+        map_: Tensor = self.layers(images)
+        if self.pooling == "flatten":
+            return torch.flatten(map_, 1)
+        return map_.mean((2, 3)) if self.pooling == "mean" else map_.amax((2, 3))
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        initialise_convolutional(self, generator)
+
+
+@final
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+        self.norm = _norm(norm, outputs)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = self.pool(self.relu(self.norm(self.conv(x))))
+        return pooled
+
+
+def _norm(norm: Norm, channels: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(_GROUPS, channels) if norm == "group" else nn.Identity()
+
+
+def _places(pooling: Pooling, image_size: int | None) -> int:
+    if pooling != "flatten":
+        if image_size is not None:
+            raise InputError(f"image_size={image_size} is for pooling='flatten'; pooling={pooling!r} takes any size")
+        return 1
+    if image_size is None or positive_int("image_size", image_size) < _SHRINKS:
+        raise InputError(
+            f"pooling='flatten' keeps every place of the map, so it needs image_size, the side of the images, of at "
+            f"least {_SHRINKS}; got {image_size}"
+        )
+    return int((image_size // _SHRINKS) ** 2)

@@ -1,0 +1,114 @@
+"""Models of timm and torchvision, where those are installed. Nothing is fetched: weights come from local files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from torchcross.backbones._checks import text
+from torchcross.backbones._initial import Seed, generator_of
+from torchcross.backbones.base import Backbone, Grey, describe
+from torchcross.backbones.wrap import as_backbone
+from torchcross.errors import InputError, MissingExtraError
+
+# The usual names of what stands last, in the order in which they are looked for.
+_LAST = ("fc", "classifier", "heads", "head")
+_FETCHING = ("pretrained", "weights", "weights_backbone", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")
+
+
+def from_timm(
+    name: str, *, in_channels: int = 3, grey: Grey = None, image_size: int = 224, seed: Seed = 0, **options: Any
+) -> Backbone:
+    """`timm.create_model(name, num_classes=0, **options)`, whose output is timm's own pooled features."""
+    _refuse_fetching(name, options)
+    create = _module_named("timm").create_model
+    with _drawing_from(seed):
+        model = create(name, pretrained=False, num_classes=0, in_chans=in_channels, **options)
+    patterns = ("fc.*", "classifier.*", "head.*")
+    backbone = as_backbone(model, in_channels=in_channels, grey=grey, image_size=image_size, classifier=patterns)
+    given = {"name": name, "in_channels": in_channels, "grey": grey, "image_size": image_size, **options}
+    describe(backbone, "from_timm", given)
+    return backbone
+
+
+def from_torchvision(
+    name: str, *, grey: Grey = None, image_size: int = 224, seed: Seed = 0, **options: Any
+) -> Backbone:
+    """`torchvision.models.get_model(name, weights=None, **options)` without its last linear layer."""
+    _refuse_fetching(name, options)
+    get_model = _module_named("torchvision.models").get_model
+    with _drawing_from(seed):
+        model = get_model(name, weights=None, **options)
+    last = _without_last_linear(name, model)
+    backbone = as_backbone(model, grey=grey, image_size=image_size, classifier=(f"{last}.*",))
+    describe(backbone, "from_torchvision", {"name": name, "grey": grey, "image_size": image_size, **options})
+    return backbone
+
+
+def _module_named(name: str) -> ModuleType:
+    distribution = name.partition(".")[0]
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"from_{distribution} needs {distribution}, which cannot be imported ({error}); install {distribution}, or "
+            "use a backbone of torchcross.backbones"
+        ) from error
+
+
+def _refuse_fetching(name: str, options: dict[str, Any]) -> None:
+    """Refuse what would go to a network or a file, or cannot be written down in a description."""
+    if set(text("name", name)) & set(":/\\"):
+        raise InputError(f"name={name!r} is an address; give the plain name of an architecture")
+    named = [option for option in _FETCHING if option in options]
+    if named:
+        raise InputError(
+            f"{named[0]}= would fetch or read weights without a record of them; build the model without, then "
+            "load_weights(backbone, path) from a local file"
+        )
+    strange = [option for option, value in options.items() if not _is_plain(value)]
+    if strange:
+        raise InputError(
+            f"{strange[0]}= is not a number, a text or a list of them, so the backbone would have no description; "
+            "build the model yourself and give it to as_backbone"
+        )
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+@contextmanager
+def _drawing_from(seed: Seed) -> Iterator[None]:
+    """Let code that draws from the global generator draw from ours, and put the global one back."""
+    generator = generator_of(seed)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.random.set_rng_state(generator.get_state())
+        yield
+        if generator is seed:
+            generator.set_state(torch.random.get_rng_state())
+
+
+def _without_last_linear(name: str, model: nn.Module) -> str:
+    """Put an identity in the place of the classifier's last linear layer; return where it was."""
+    for attribute in _LAST:
+        block = getattr(model, attribute, None)
+        if not isinstance(block, nn.Module):
+            continue
+        linears = [path for path, layer in block.named_modules() if isinstance(layer, nn.Linear)]
+        if linears:
+            path = ".".join(part for part in (attribute, linears[-1]) if part)
+            model.set_submodule(path, nn.Identity())
+            return path
+    raise InputError(
+        f"torchvision's {name!r} has no linear layer under {', '.join(_LAST)}; take its classifier off yourself and "
+        "give the rest to as_backbone"
+    )

@@ -1,0 +1,105 @@
+"""Where weights come from and what images they want, as values that are saved with a predictor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from torchcross.backbones._checks import positive_int, text
+from torchcross.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Keras's "caffe" mode takes 123.68, 116.779 and 103.939 of 255 from red, green and blue, and scales nothing.
+KERAS_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+KERAS_STD = (1 / 255, 1 / 255, 1 / 255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightRecord:
+    """One set of weights.
+
+    name         a name for people
+    source       where it comes from: the file's name, a publisher, a paper
+    sha256       of the file, as hexadecimal digits (of model.json and its shards, one after the other, for TF.js)
+    mean, std    per channel: the weights want (x - mean) / std of images x in [0, 1]; both None where they want x
+    input_size   height and width of the images that the weights were trained on, where known
+    licence      as the publisher states it, where known
+    dropped      entries of the file that were left out: its classifier, or what `drop=` named
+    notes        what else was done to the entries on the way in
+    """
+
+    name: str
+    source: str
+    sha256: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    input_size: tuple[int, int] | None = None
+    licence: str | None = None
+    dropped: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        text("name", self.name)
+        text("source", self.source)
+        if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
+            raise InputError(f"sha256={self.sha256!r} is not 64 hexadecimal digits in lower case")
+        mean, std = per_channel(self.mean, self.std)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
+        if self.input_size is not None:
+            height, width = self.input_size
+            size = positive_int("input_size", height), positive_int("input_size", width)
+            object.__setattr__(self, "input_size", size)
+        object.__setattr__(self, "dropped", tuple(self.dropped))
+        object.__setattr__(self, "notes", tuple(self.notes))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(x - mean) / std for images (N, C, H, W) in [0, 1], for those who do it outside of the backbone."""
+        if self.mean is None or self.std is None:
+            return images
+        mean, std = (
+            torch.tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return (images - mean) / std
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if value not in (None, ())
+        }
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """The record that `as_dict` gave, also after a trip through JSON."""
+        known = {one.name for one in fields(cls)}
+        if not isinstance(given, Mapping) or not {"name", "source", "sha256"} <= set(given) <= known:
+            raise InputError(
+                f"a weight record has {sorted(known)}, of which name, source and sha256 must be: {given!r}"
+            )
+        values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"this is no weight record: {error}") from error
+
+
+def per_channel(
+    mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and standard deviation as tuples of one length, or None both."""
+    if mean is None and std is None:
+        return None, None
+    if mean is None or std is None or len(mean) != len(std) or not mean:
+        raise InputError(f"mean={mean!r} and std={std!r} must have one number each per channel")
+    means, stds = tuple(float(value) for value in mean), tuple(float(value) for value in std)
+    if not all(map(math.isfinite, means)) or not all(0 < value < math.inf for value in stds):
+        raise InputError(f"mean={means} must be finite, and std={stds} finite and above 0")
+    return means, stds
