@@ -34,7 +34,8 @@ class Counted(TensorSource):
 
 
 def sampler(source=None, **changes) -> tx.EpisodeSampler:
-    return tx.EpisodeSampler(source or Counted(), **{"ways": (2, None), "shots": (1, 3), "queries": 4, "seed": 3} | changes)
+    asked = {"ways": (2, None), "shots": (1, 3), "queries": 4, "seed": 3} | changes
+    return tx.EpisodeSampler(source or Counted(), **asked)
 
 
 def numbers(episode: tx.Episode) -> tuple[list[int], list[int]]:
@@ -126,7 +127,7 @@ def test_every_way_to_start_workers_gives_the_same_episodes(context: str) -> Non
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_ranks_share_the_episodes_without_loss_or_repeat(ranks: int) -> None:
     shares = [list(EpisodeLoader(sampler(), 11, rank=rank, ranks=ranks)) for rank in range(ranks)]
-    found = sorted((episode.plan.index for share in shares for episode in share))
+    found = sorted(episode.plan.index for share in shares for episode in share)
     assert found == list(range(11))
     by_index = {episode.plan.index: episode for share in shares for episode in share}
     assert all(same(by_index[episode.plan.index], episode) for episode in expected(0, 11))
@@ -139,11 +140,11 @@ def test_resuming_in_the_middle_goes_on_with_the_same_episodes() -> None:
 
 
 def test_loading_neither_reads_nor_moves_global_random_state() -> None:
-    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002  what is guarded
     list(EpisodeLoader(sampler(), 4, workers=1))
     list(MixedBatchLoader(MixedBatches([Counted()], batch_size=4), 3, workers=1))
     assert random.getstate() == states[0]
-    assert (np.random.get_state()[1] == states[1]).all()
+    assert (np.random.get_state()[1] == states[1]).all()  # noqa: NPY002  what is guarded
     assert torch.equal(torch.get_rng_state(), states[2])
 
 

@@ -89,7 +89,7 @@ def saved(tmp_path):
 
 
 def test_other_labels_are_refused_and_both_are_named(saved) -> None:
-    with pytest.raises(PlanFileError, match="600 samples .* given are 500 samples"):
+    with pytest.raises(PlanFileError, match=r"600 samples .* given are 500 samples"):
         tx.load_plans(saved, toys.multiclass(500))
     other = toys.multiclass(seed=1)
     with pytest.raises(PlanFileError, match="made for other labels of 'ink/shape'"):
@@ -203,7 +203,7 @@ def test_nothing_is_unpickled(saved) -> None:
 
 @given(data=st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_bytes_do_anything_worse_than_an_error_of_ours(saved, tmp_path, data) -> None:
+def test_damaged_bytes_are_an_error_of_ours_or_change_nothing(saved, tmp_path, data) -> None:
     content = bytearray(saved.read_bytes())
     kind = data.draw(st.sampled_from(["cut", "flip", "noise"]))
     if kind == "cut":
@@ -220,8 +220,7 @@ def test_no_bytes_do_anything_worse_than_an_error_of_ours(saved, tmp_path, data)
         found = list(tx.load_plans(hostile, toys.multiclass()))
     except TorchcrossError:
         return
-    changed = [plan for plan, other in zip(found, original, strict=True) if plan != other]
-    assert all((plan.index, plan.shots) != (other.index, other.shots) for plan, other in zip(changed, original, strict=False))
+    assert found == original, "what loads has passed the archive's checksums"
 
 
 def test_large_numbers_of_plans_are_one_small_file(tmp_path) -> None:

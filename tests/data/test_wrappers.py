@@ -69,7 +69,8 @@ def test_tensor_datasets_work_as_they_are() -> None:
 
 def test_one_hot_like_label_tensors_are_collected_row_by_row() -> None:
     answers = torch.tensor([[0, 1], [1, 0], [1, 1], [0, 0]])
-    source = tx.DatasetSource(TensorDataset(torch.zeros(4, 1), answers), tx.Task("m", tx.targets.MultiLabel(["a", "b"])))
+    task = tx.Task("m", tx.targets.MultiLabel(["a", "b"]))
+    source = tx.DatasetSource(TensorDataset(torch.zeros(4, 1), answers), task)
     assert source.labels.tolist() == answers.tolist()
 
 
@@ -223,6 +224,6 @@ def test_hugging_face_datasets_that_do_not_fit(hugging) -> None:
         tx.HuggingFaceSource(hugging, label="who")
     with pytest.raises(SourceError, match="give one split"):
         tx.HuggingFaceSource(datasets.DatasetDict({"train": hugging}))
-    holes = datasets.Dataset.from_dict({"image": [None, None], "label": [0, 1]}, features=hugging.features.copy() and None)
+    holes = datasets.Dataset.from_dict({"image": [None, None], "label": [0, 1]})
     with pytest.raises(ReadError, match="no image for sample 1"):
         tx.HuggingFaceSource(holes, PETS).read([1])

@@ -70,9 +70,11 @@ def _lay_out(planners: Sequence[SourcePlanner], choice: SourceChoice, count: int
 def _fewer(planners: Sequence[SourcePlanner], choice: SourceChoice, found: _Shortage, count: int, seed: int) -> int:
     """A smaller number of episodes that was laid out and did fit; every number is a layout of its own."""
     outcome: PlanBatch | _Shortage = found
+    step = 0
     while isinstance(outcome, _Shortage) and count > 0:
-        count = min(outcome.reached, count - max(1, count // 10))
+        count = min(outcome.reached, count - step)
         outcome = _lay_out(planners, choice, count, seed) if count else outcome
+        step = max(1, count // 10)
     return count
 
 

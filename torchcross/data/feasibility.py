@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
+import numpy as np
+
+from torchcross._arrays import Indices
 from torchcross.data.request import MetaDatasetShots, Request, ways_within
 from torchcross.data.subjects import can_divide
 from torchcross.errors import InfeasibleError
@@ -23,7 +26,7 @@ class Stratum:
 
     unit: str
     samples: int
-    subjects: Sequence[int] | None
+    subjects: Indices | None
 
     def serves(self, support: int, query: int) -> bool:
         return self.samples >= support + query and (
@@ -120,7 +123,7 @@ def _shortages(supply: Supply, target: Target, blamed: Sequence[int], support: i
 
 
 def _from(stratum: Stratum) -> str:
-    owned = sorted(stratum.subjects or (), reverse=True)
+    owned = [] if stratum.subjects is None else np.sort(stratum.subjects)[::-1].tolist()
     if len(owned) == 1:
         return "all from one subject"
     shown = ", ".join(map(str, owned[:5])) + (", ..." if len(owned) > 5 else "")

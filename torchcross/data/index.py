@@ -45,13 +45,11 @@ class ClassIndex:
         start = self.starts[stratum]
         return self.order[start : start + self.counts[stratum]]
 
-    def subjects(self, stratum: int, groups: Indices | None) -> list[int] | None:
+    def subjects(self, stratum: int, groups: Indices | None) -> Indices | None:
         """How many samples of a stratum each subject owns; None without subjects."""
         if groups is None:
             return None
-        owned = np.bincount(groups[self.members(stratum)])
-        found: list[int] = owned[owned > 0].tolist()
-        return found
+        return _owned(groups[self.members(stratum)])
 
     def unused(self, stratum: int, used: NDArray[np.bool_] | None) -> int:
         """How many samples of a stratum are not used up."""
@@ -62,7 +60,7 @@ def partition_supply(index: ClassIndex, groups: Indices | None) -> Supply:
     def stratum(c: int) -> Stratum:
         return Stratum("samples", int(index.counts[c]), index.subjects(c, groups))
 
-    owned = None if groups is None else [int(count) for count in np.bincount(groups[index.order]) if count]
+    owned = None if groups is None else _owned(groups[index.order])
     everything = Stratum("samples", len(index.order), owned)
     return Supply([(stratum(c),) for c in range(len(index.counts))], everything, exclusive=True)
 
@@ -75,6 +73,11 @@ def cover_supply(index: ClassIndex, groups: Indices | None) -> Supply:
 
     answers = [(stratum(labels + c, "samples with it"), stratum(c, "samples without it")) for c in range(labels)]
     return Supply(answers, stratum(2 * labels, "samples"), exclusive=False)
+
+
+def _owned(owners: Indices) -> Indices:
+    counts = np.bincount(owners)
+    return counts[counts > 0]
 
 
 def _narrow(order: Indices, samples: int) -> NDArray[np.int32] | Indices:

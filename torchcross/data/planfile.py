@@ -68,7 +68,10 @@ class PlanFile(Sequence[EpisodePlan]):
         return PlanBatch([self.plans[index] for index in indices])
 
     def source(self, name: str) -> TaskSource:
-        return next(source for source in self.sources if source.name == name)
+        found = [source for source in self.sources if source.name == name]
+        if not found:
+            raise InputError(f"these plans have no source {name!r}; they have {[item.name for item in self.sources]}")
+        return found[0]
 
     def __repr__(self) -> str:
         return f"PlanFile({len(self)} plans over {[source.name for source in self.sources]})"

@@ -55,12 +55,12 @@ def _small_sum(sizes: Sequence[int], least: int) -> tuple[int, list[bool]] | Non
     return total, chosen
 
 
-def can_divide(sizes: Sequence[int], first: int, second: int) -> bool:
+def can_divide(sizes: Indices, first: int, second: int) -> bool:
     """Whether `divide` finds a way. Mostly two sums decide."""
-    total, largest = sum(sizes), max(sizes, default=0)
+    total, largest = int(sizes.sum()), int(sizes.max(initial=0))
     if total < first + second or total - largest < min(first, second):
         return False
-    return total >= first + second + largest - 1 or divide(sizes, first, second) is not None
+    return total >= first + second + largest - 1 or divide(sizes.tolist(), first, second) is not None
 
 
 def split(

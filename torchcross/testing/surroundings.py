@@ -1,0 +1,70 @@
+"""What a pure function leaves alone and does not look at: the global random generators; and the trip to a worker."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251 - our own object, in memory, as worker processes send it
+import random  # noqa: TID251 - only to see that nobody moves it
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["foreign_generators", "generators_left_alone", "through_pickle"]
+
+_ELSEWHERE = 20_250_101
+
+
+@contextmanager
+def generators_left_alone(what: str) -> Iterator[None]:
+    """Raises AssertionError where a global generator was moved inside the block."""
+    before = _states()
+    yield
+    after = _states()
+    moved = [name for name, state in before.items() if after[name] != state]
+    if moved:
+        raise AssertionError(
+            f"{what} moved the global random generator of {' and '.join(moved)}; draw from a generator of its own"
+        )
+
+
+@contextmanager
+def foreign_generators() -> Iterator[None]:
+    """Other states of the global generators inside the block, as another process would have them."""
+    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        torch.set_rng_state(torch.Generator().manual_seed(_ELSEWHERE).get_state())
+        np.random.set_state(np.random.RandomState(_ELSEWHERE).get_state())  # noqa: NPY002
+        random.setstate(random.Random(_ELSEWHERE).getstate())
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        random.setstate(kept[2])
+
+
+def through_pickle(item: Any, what: str) -> Any:
+    """A copy as a worker process would get it."""
+    return sent(item, what)()
+
+
+def sent(item: Any, what: str) -> Callable[[], Any]:
+    """The item as it is now, on its way to a worker; call it to unpack."""
+    try:
+        parcel = pickle.dumps(item)
+    except Exception as error:
+        raise AssertionError(f"{what} cannot be pickled, so no worker process can use it: {error!r}") from error
+    return lambda: pickle.loads(parcel)  # noqa: S301
+
+
+def _states() -> dict[str, object]:
+    numpy_state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    states: dict[str, object] = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": (numpy_state["key"].tobytes(), numpy_state["pos"]),
+        "random": random.getstate(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states["torch.cuda"] = b"".join(state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
+    return states
