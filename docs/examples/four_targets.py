@@ -41,7 +41,7 @@ def main() -> None:
 def report(source: tx.TaskSource, count: int) -> None:
     """One line per metric."""
     curve = tx.EpisodeSampler(source, queries=10, seed=0).curve(SHOTS)
-    episodes = tx.Episodes(curve.sampler(max(SHOTS)))
+    episodes = tx.Episodes(curve.at(max(SHOTS)))
     target = source.task.target
     metrics = ("auroc", "qwk") if "qwk" in target.metrics else ("auroc", "balanced_accuracy")
     rows = {(metric, k): [] for metric in metrics for k in SHOTS}

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import torchcross as tx
-from torchcross.data import LabelSource, MetaDatasetShots
+from torchcross.data import LabelSource, MetaDatasetShots, toys
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.testing import check_sampler, samplers, sources
@@ -82,9 +82,22 @@ def test_curves_keep_every_contract(data):
 def test_the_most_shots_are_the_sampler_with_these_shots():
     sampler = tx.EpisodeSampler(multiclass(), ways=3, shots=2, queries=6, seed=5)
     curve = sampler.curve([1, 7])
-    assert curve[4][7] == sampler.with_shots(7)[4] == curve.sampler(7)[4]
-    with pytest.raises(InputError, match=r"no sampler draws 1 shots here; there are \[7\]"):
-        curve.sampler(1)
+    assert curve[4][7] == sampler.with_shots(7)[4] == curve.sampler[4]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_level_goes_wherever_a_sampler_goes(nested, tmp_path):
+    curve = tx.EpisodeSampler(toys.multiclass(300, size=8), ways=3, queries=6, seed=5).curve([1, 7], nested=nested)
+    level = curve.at(1)
+    expected = [curve[index][1] for index in range(4)]
+    assert list(level.batch(range(4))) == expected
+    assert [episode.plan for episode in tx.EpisodeLoader(level, 4, workers=1)] == expected
+    tx.save_plans(tmp_path / "one-shot.npz", level, range(4))
+    plans = tx.load_plans(tmp_path / "one-shot.npz", level.sources)
+    assert list(plans) == expected
+    assert (plans.header["curve"], plans.header["shots"], plans.header["nested"]) == ([1, 7], 1, nested)
+    with pytest.raises(InputError, match=r"no 5 shots; it has \[1, 7\]"):
+        curve.at(5)
 
 
 def test_with_shots_changes_nothing_else():
@@ -102,7 +115,7 @@ def test_not_nested_are_independent(make):
         plans = curve[index]
         assert plans == {shots: sampler.with_shots(shots)[index] for shots in (1, 5)}
         assert plans[1].query.tolist() != plans[5].query.tolist()
-    assert curve.sampler(1)[3] == curve[3][1]
+    assert curve.at(1)[3] == curve[3][1]
 
 
 @pytest.mark.parametrize("nested", [True, False])

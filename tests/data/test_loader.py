@@ -162,11 +162,27 @@ def test_a_failed_read_in_a_worker_names_episode_sample_and_file() -> None:
         ({"workers": -1}, "workers=-1"),
         ({"chunk": 0}, "chunk=0"),
         ({"start": -1}, "start=-1"),
+        ({"start": 6}, "start=6 is beyond stop=5"),
     ],
 )
 def test_impossible_shares_are_refused(changes, says) -> None:
     with pytest.raises(InputError, match=says):
         EpisodeLoader(sampler(), 5, **changes)
+
+
+def test_a_finite_sampler_says_where_to_stop() -> None:
+    finite = sampler(disjoint=3, ways=3, shots=1)
+    assert [episode.plan for episode in EpisodeLoader(finite)] == list(finite)
+    with pytest.raises(InputError, match="stop=20 is beyond the 3 episodes"):
+        EpisodeLoader(finite, 20)
+    with pytest.raises(InputError, match="never ends; say where to stop"):
+        EpisodeLoader(sampler())
+
+
+@pytest.mark.parametrize("make", [lambda source: EpisodeLoader(source, 5), Episodes])
+def test_a_source_is_no_sampler(make) -> None:
+    with pytest.raises(InputError, match=r"not from a Counted; for a source, write EpisodeSampler\(source\)"):
+        make(Counted())
 
 
 def test_episodes_move_and_pickle_whole() -> None:

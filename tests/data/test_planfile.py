@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import torchcross as tx
 from torchcross.data import LabelSource, toys
-from torchcross.errors import InputError, PlanFileError, TorchcrossError
-from torchcross.targets import MultiClass
+from torchcross.errors import InputError, PlanFileError, SubjectLeakWarning, TorchcrossError
+from torchcross.targets import Binary, MultiClass
 
 
 def samplers() -> dict[str, tx.EpisodeSampler]:
@@ -150,9 +150,15 @@ def at(position, value):
         ({"support": lambda a: a[:-1]}, "support ends too early"),
         ({"support": lambda a: np.append(a, 0)}, "more samples than its plans"),
         ({"support_labels": lambda a: a[::-1].copy()}, "labels are not those of the source"),
-        ({"classes": lambda a: np.zeros_like(a)}, "not ascending"),
-        ({"classes": at(0, 99)}, "not ascending"),
+        ({"classes": lambda a: np.zeros_like(a)}, "not 2 to 5 ascending"),
+        ({"classes": at(0, 99)}, "not 2 to 5 ascending"),
         ({"sizes": at((0, 0), -3)}, "ends too early"),
+        ({"sizes": at((0, 0), 1)}, "not 2 to 5 ascending"),
+        ({"sizes": at((0, 1), 0)}, "support is not a set of samples"),
+        ({"shots": at(0, 99)}, "does not have 99 shots"),
+        ({"index": at(1, -7)}, "not numbered"),
+        ({"index": lambda a: np.zeros_like(a)}, "not numbered"),
+        ({"header": header(version=True)}, "damaged header|not a file of plans"),
         ({"sizes": lambda a: a[:2]}, "do not hold 4 plans"),
         ({"source": at(1, 5)}, "plan 1: source 5"),
         ({"query": lambda a: a.astype(np.float64)}, "claims float64"),
@@ -221,6 +227,35 @@ def test_damaged_bytes_are_an_error_of_ours_or_change_nothing(saved, tmp_path, d
     except TorchcrossError:
         return
     assert found == original, "what loads has passed the archive's checksums"
+
+
+def test_plans_from_a_file_can_be_saved_again(tmp_path, saved) -> None:
+    plans = tx.load_plans(saved, toys.multiclass())
+    tx.save_plans(tmp_path / "again.npz", plans, [3, 1])
+    again = tx.load_plans(tmp_path / "again.npz", toys.multiclass())
+    assert list(again) == [plans[3], plans[1]]
+    assert again.header["seed"] == plans.header["seed"]
+    with pytest.raises(InputError, match="got a LabelSource; give a sampler"):
+        tx.save_plans(tmp_path / "no.npz", LabelSource([0, 1], tx.Task("b", Binary())))
+
+
+def test_subjects_on_both_sides_are_said_aloud_when_plans_are_loaded(tmp_path) -> None:
+    source = toys.multiclass(60)
+    free = LabelSource(source.labels, source.task)
+    tx.save_plans(tmp_path / "plans.npz", tx.EpisodeSampler(free, shots=3, queries=3), range(3))
+    with pytest.warns(SubjectLeakWarning, match=r"in \d of 3 episodes a subject stands in both"):
+        plans = tx.load_plans(tmp_path / "plans.npz", source)
+    assert max(plans.shared_subjects(plan) for plan in plans) > 0
+
+
+def test_samples_outside_the_classes_of_a_plan_are_refused(tmp_path) -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, -1, -1])
+    source = LabelSource(labels, tx.Task("b", Binary(missing=-1)))
+    path = tmp_path / "plans.npz"
+    tx.save_plans(path, tx.EpisodeSampler(source, shots=1, queries=2), range(1))
+    rewrite(path, query=at(0, 6), query_labels=at(0, -1))
+    with pytest.raises(PlanFileError, match="query labels are not those of the source"):
+        tx.load_plans(path, source)
 
 
 def test_large_numbers_of_plans_are_one_small_file(tmp_path) -> None:

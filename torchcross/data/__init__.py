@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torchcross.data import toys
+from torchcross.data.augment import Augmentation, Normalise
 from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
-from torchcross.data.curve import ShotCurve
+from torchcross.data.curve import CurveLevel, ShotCurve
 from torchcross.data.loader import EpisodeLoader, Episodes, MixedBatchLoader, PlanSource
 from torchcross.data.planfile import PlanFile, load_plans, save_plans
 from torchcross.data.request import MetaDatasetShots, Request
@@ -14,7 +15,9 @@ from torchcross.data.wrappers import DatasetSource, ImageFolderSource
 from torchcross.plan import EpisodePlan, PlanBatch
 
 __all__ = [
+    "Augmentation",
     "BatchPlan",
+    "CurveLevel",
     "DatasetSource",
     "EpisodeLoader",
     "EpisodePlan",
@@ -26,6 +29,7 @@ __all__ = [
     "MetaDatasetShots",
     "MixedBatchLoader",
     "MixedBatches",
+    "Normalise",
     "PlanBatch",
     "PlanFile",
     "PlanSource",

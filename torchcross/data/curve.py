@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from torchcross.data.request import positive
+from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream
 from torchcross.errors import InputError
-from torchcross.plan import EpisodePlan
+from torchcross.plan import EpisodePlan, PlanBatch
 
 if TYPE_CHECKING:
     from torchcross.data.sampler import EpisodeSampler
 
-__all__ = ["ShotCurve"]
+__all__ = ["CurveLevel", "ShotCurve"]
 
 
 class ShotCurve:
@@ -33,21 +34,24 @@ class ShotCurve:
         self._samplers = {count: sampler.with_shots(count) for count in wanted}
         self._stream = Stream(sampler.seed, "fewer shots", *(source.name for source in sampler.sources))
 
-    def sampler(self, shots: int) -> EpisodeSampler:
-        """The sampler that draws the episodes with these shots (nested: only the most shots are drawn)."""
-        if shots not in self._samplers:
-            raise InputError(f"no sampler draws {shots} shots here; there are {list(self._samplers)}")
-        return self._samplers[shots]
+    def at(self, shots: int) -> CurveLevel:
+        """The plans with so many shots alone, for whatever takes a sampler: loaders, plan files."""
+        if shots not in self.shots:
+            raise InputError(f"this curve has no {shots} shots; it has {list(self.shots)}")
+        return CurveLevel(self, shots)
+
+    @property
+    def sampler(self) -> EpisodeSampler:
+        """The sampler of the most shots."""
+        return self._samplers[self.shots[-1]]
 
     def __getitem__(self, index: int) -> dict[int, EpisodePlan]:
         if not self.nested:
             return {count: self._samplers[count][index] for count in self.shots}
-        most = self.shots[-1]
-        sampler = self._samplers[most]
-        plan = sampler[index]
-        plans = {most: plan}
+        plan = self.sampler[index]
+        plans = {self.shots[-1]: plan}
         for count in reversed(self.shots[:-1]):
-            plan = sampler.fewer_shots(plan, count, self._stream.words(index, count))
+            plan = self.sampler.fewer_shots(plan, count, self._stream.words(index, count))
             plans[count] = plan
         return dict(sorted(plans.items()))
 
@@ -56,7 +60,41 @@ class ShotCurve:
         return (self[index] for index in range(start, stop))
 
     def __len__(self) -> int:
-        return len(self._samplers[self.shots[-1]])
+        return len(self.sampler)
 
     def __repr__(self) -> str:
         return f"ShotCurve({list(self.shots)}, nested={self.nested})"
+
+
+class CurveLevel:
+    """The plans of a shot curve at one number of shots."""
+
+    def __init__(self, curve: ShotCurve, shots: int) -> None:
+        self.curve = curve
+        self.shots = shots
+
+    def __getitem__(self, index: int) -> EpisodePlan:
+        return self.curve[index][self.shots]
+
+    def batch(self, indices: Iterable[int]) -> PlanBatch:
+        return PlanBatch([self[index] for index in indices])
+
+    @property
+    def sources(self) -> tuple[TaskSource, ...]:
+        return self.curve.sampler.sources
+
+    def source(self, name: str) -> TaskSource:
+        return self.curve.sampler.source(name)
+
+    def shared_subjects(self, plan: EpisodePlan) -> int:
+        return self.curve.sampler.shared_subjects(plan)
+
+    def provenance(self) -> dict[str, Any]:
+        nested = {"curve": list(self.curve.shots), "nested": self.curve.nested, "shots": self.shots}
+        return self.curve.sampler.provenance() | nested
+
+    def __len__(self) -> int:
+        return len(self.curve)
+
+    def __repr__(self) -> str:
+        return f"{self.curve!r}.at({self.shots})"

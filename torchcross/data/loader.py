@@ -38,6 +38,11 @@ class Episodes(Dataset[Episode]):
     """
 
     def __init__(self, sampler: PlanSource, count: int | None = None, *, transform: Transform | None = None) -> None:
+        if not all(hasattr(sampler, name) for name in ("__getitem__", "batch", "source")):
+            raise InputError(
+                f"episodes come from a sampler, not from a {type(sampler).__name__}; for a source, write "
+                "EpisodeSampler(source)"
+            )
         self.sampler = sampler
         self.count = None if count is None else positive("count", count)
         self.transform = transform
@@ -75,7 +80,7 @@ class Episodes(Dataset[Episode]):
 
 
 class EpisodeLoader:
-    """Episodes start..stop-1 in order, read ahead by worker processes, divided over ranks.
+    """Episodes start..stop-1 in order (stop: a finite sampler's end), read ahead by workers, divided over ranks.
 
     Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost, whatever the number of
     workers. To resume, start where you stopped. No global random state is read or moved.
@@ -84,7 +89,7 @@ class EpisodeLoader:
     def __init__(
         self,
         sampler: PlanSource,
-        stop: int,
+        stop: int | None = None,
         *,
         start: int = 0,
         rank: int = 0,
@@ -95,17 +100,8 @@ class EpisodeLoader:
         pin_memory: bool = False,
         context: str | None = None,
     ) -> None:
-        positive("start", start, least=0), positive("stop", stop, least=0)
-        (
-            positive("ranks", ranks),
-            positive("rank", rank, least=0),
-            positive("workers", workers, least=0),
-            positive("chunk", chunk),
-        )
-        if rank >= ranks:
-            raise InputError(f"rank={rank} is not below ranks={ranks}")
         self.episodes = Episodes(sampler, transform=transform)
-        self.indices = _share(start, stop, rank, ranks)
+        self.indices = _share(start, _end(sampler, stop), rank, ranks)
         self._loader = _chunk_loader(self.episodes, self.indices, chunk, workers, pin_memory, context)
 
     def __iter__(self) -> Iterator[Episode]:
@@ -154,10 +150,24 @@ class _BatchDataset(Dataset[LabelledBatch]):
         return batch if self.transform is None else batch.map(self.transform)
 
 
+def _end(sampler: PlanSource, stop: int | None) -> int:
+    """Where to stop: where asked, but not beyond a finite sampler's end."""
+    try:
+        length = len(sampler)  # type: ignore[arg-type]  # Sized where finite
+    except TypeError:
+        if stop is None:
+            raise InputError("this sampler never ends; say where to stop: EpisodeLoader(sampler, 1000)") from None
+        return stop
+    if stop is not None and stop > length:
+        raise InputError(f"stop={stop} is beyond the {length} episodes there are")
+    return length if stop is None else stop
+
+
 def _share(start: int, stop: int, rank: int, ranks: int) -> range:
     """The numbers start..stop-1 that are one rank's."""
-    positive("start", start, least=0)
     positive("stop", stop, least=0)
+    if positive("start", start, least=0) > stop:
+        raise InputError(f"start={start} is beyond stop={stop}")
     positive("ranks", ranks)
     if positive("rank", rank, least=0) >= ranks:
         raise InputError(f"rank={rank} is not below ranks={ranks}")

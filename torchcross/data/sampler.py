@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from torchcross.data.curve import ShotCurve
 from torchcross.data.disjoint import lay_out_disjoint
 from torchcross.data.drawer import SourcePlanner
+from torchcross.data.leaks import shared_subjects
 from torchcross.data.mixture import SourceChoice, Weights
 from torchcross.data.request import Request, Shots, Ways, positive
 from torchcross.data.source import TaskSource
@@ -144,8 +145,11 @@ class EpisodeSampler:
 
     def shared_subjects(self, plan: EpisodePlan) -> int:
         """How many subjects stand in both support and query of a plan."""
-        groups = self.source(plan.source).groups
-        return 0 if groups is None else len(np.intersect1d(groups[plan.support], groups[plan.query]))
+        return shared_subjects(self.source(plan.source).groups, plan)
+
+    def provenance(self) -> dict[str, Any]:
+        """What the plans are drawn with, as plain values."""
+        return {"seed": self.seed, "request": self.request.describe()}
 
     def curve(self, shots: Sequence[int], *, nested: bool = True) -> ShotCurve:
         """Plans at several shots per episode. Nested: they share the query, and fewer shots are part of more."""
