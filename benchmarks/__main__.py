@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks import loading, sampling
+from benchmarks.functional import suite
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
     options = parser.parse_args(arguments)
-    for benchmark in (sampling, loading):
+    for benchmark in (sampling, loading, suite):
         benchmark.main(["--quick"] if options.quick else [])
 
 

@@ -16,7 +16,11 @@ from torchcross._environment import refuse_published_torchcross
 refuse_published_torchcross()
 
 if TYPE_CHECKING:
+    from torchcross.algorithms.certify import certify
+    from torchcross.algorithms.estimate import estimate
+    from torchcross.algorithms.predictor import Predictor, load_predictor
     from torchcross.data import (
+        Augmentation,
         DatasetSource,
         EpisodeLoader,
         Episodes,
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
         MetaDatasetShots,
         MixedBatches,
         MixedBatchLoader,
+        Normalise,
         PlanFile,
+        ShotCurve,
         TaskSource,
         TensorSource,
         load_plans,
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from torchcross.task import Task
 
 _HOME = {
+    "Augmentation": "data",
     "Batch": "episode",
     "DatasetSource": "data",
     "Episode": "episode",
@@ -49,17 +56,27 @@ _HOME = {
     "MetaDatasetShots": "data",
     "MixedBatchLoader": "data",
     "MixedBatches": "data",
+    "Normalise": "data",
     "PlanFile": "data",
+    "Predictor": "algorithms",
+    "ShotCurve": "data",
     "Task": "task",
     "TaskSource": "data",
     "TensorSource": "data",
+    "certify": "algorithms",
+    "estimate": "algorithms",
     "load_plans": "data",
+    "load_predictor": "algorithms",
     "save_plans": "data",
 }
-_ROOMS = ("data", "episode", "errors", "interop", "losses", "metrics", "plan", "targets", "task", "testing")
+_ROOMS = (
+    *("algorithms", "backbones", "cli", "data", "episode", "errors", "functional", "heads", "interop", "losses"),
+    *("metrics", "plan", "targets", "task", "testing"),
+)
 
 __version__ = "0.1.0.dev0"
 __all__ = [
+    "Augmentation",
     "Batch",
     "DatasetSource",
     "Episode",
@@ -72,11 +89,17 @@ __all__ = [
     "MetaDatasetShots",
     "MixedBatchLoader",
     "MixedBatches",
+    "Normalise",
     "PlanFile",
+    "Predictor",
+    "ShotCurve",
     "Task",
     "TaskSource",
     "TensorSource",
+    "certify",
+    "estimate",
     "load_plans",
+    "load_predictor",
     "save_plans",
 ]
 

@@ -1,21 +1,34 @@
-"""The two workloads that inner loops are measured by.
+"""The two workloads that inner loops are measured by, and the loop that everybody writes.
 
 W1: Conv4-64, 28x28 grey, 5-way 5-shot, 15 queries a class, 5 inner steps.
 W2: ResNet-18, 3x64x64, tasks with 5, 3, 1 and 14 outputs, 25 support and 50 query images, 4 inner steps.
 Both: BatchNorm on batch statistics, zero heads, rate 0.1, float32.
+
+Stands alone beside torch, save `Workload.problems`: the peers' processes load this file too.
 """
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from torchcross.functional import Inner, Meta, Network, Problem, sgd
+if TYPE_CHECKING:
+    from torchcross.functional import Meta, Problem
 
 RATE = 0.1
+Params = dict[str, Tensor]
 
 
-def conv4(channels=64):
-    layers = []
+def conv4(channels: int = 64) -> tuple[nn.Sequential, int]:
+    layers: list[nn.Module] = []
     for at in range(4):
         layers += [
             nn.Conv2d(1 if at == 0 else channels, channels, 3, padding=1),
@@ -27,26 +40,27 @@ def conv4(channels=64):
 
 
 class Block(nn.Module):
-    def __init__(self, inside, outside, stride):
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outside)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outside)
-        self.downsample = None
+        self.downsample: nn.Module | None = None
         if stride != 1 or inside != outside:
             self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         y += x if self.downsample is None else self.downsample(x)
-        return self.relu(y)
+        out: Tensor = self.relu(y)
+        return out
 
 
-def resnet18():
-    layers = [
+def resnet18() -> tuple[nn.Sequential, int]:
+    layers: list[nn.Module] = [
         nn.Conv2d(3, 64, 7, 2, 3, bias=False),
         nn.BatchNorm2d(64),
         nn.ReLU(inplace=True),
@@ -60,24 +74,28 @@ def resnet18():
 
 
 class Workload:
-    def __init__(self, name, tasks=None):
+    """A network, its initial values and a meta-batch of episodes: the same in every process."""
+
+    def __init__(self, name: str, tasks: int | None = None, *, support: int = 25, query: int | None = None) -> None:
         torch.manual_seed(0)
         self.name = name
         if name == "W1":
             self.module, self.width = conv4()
             self.steps, self.ways = 5, [5] * (tasks or 4)
-            self.data = [self._data(ways, 25, 75, 1, 28) for ways in self.ways]
+            self.data = [self._data(ways, support, query or 75, 1, 28) for ways in self.ways]
         else:
             self.module, self.width = resnet18()
             self.steps, self.ways = 4, [5, 3, 1, 14][: tasks or 4]
-            self.data = [self._data(ways, 25, 50, 3, 64) for ways in self.ways]
+            self.data = [self._data(ways, support, query or 50, 3, 64) for ways in self.ways]
         self.module.train()
-        self.params = {name: value.detach().clone().requires_grad_() for name, value in self.module.named_parameters()}
-        self.buffers = {name: value.clone() for name, value in self.module.named_buffers()}
+        self.params: Params = {
+            name: value.detach().clone().requires_grad_() for name, value in self.module.named_parameters()
+        }
+        self.buffers: Params = {name: value.clone() for name, value in self.module.named_buffers()}
 
     @staticmethod
-    def _data(ways, support, query, channels, size):
-        def labels(count):
+    def _data(ways: int, support: int, query: int, channels: int, size: int) -> Params:
+        def labels(count: int) -> Tensor:
             if ways in (1, 14):
                 return torch.randint(0, 2, (count, ways)).float()
             return torch.arange(count) % ways
@@ -90,32 +108,40 @@ class Workload:
         }
 
     @staticmethod
-    def loss(logits, labels):
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
         if labels.is_floating_point():
             return F.binary_cross_entropy_with_logits(logits, labels)
         return F.cross_entropy(logits, labels)
 
-    def heads(self):
-        return [{"head.weight": torch.zeros(ways, self.width), "head.bias": torch.zeros(ways)} for ways in self.ways]
+    def heads(self, dtype: torch.dtype = torch.float32) -> list[Params]:
+        shapes = [{"head.weight": (ways, self.width), "head.bias": (ways,)} for ways in self.ways]
+        return [{name: torch.zeros(shape, dtype=dtype) for name, shape in each.items()} for each in shapes]
 
-    def problems(self, steps=None):
+    def problems(self, steps: int | None = None, *, dtype: torch.dtype = torch.float32) -> tuple[list[Problem], Meta]:
+        """The meta-batch in the terms of `torchcross.functional`."""
+        from torchcross.functional import Inner, Meta, Network, Problem, sgd
+
         network = Network(self.module)
 
-        def support(params, buffers, data, step):
+        def support(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
             features, buffers = network.support(params, buffers, data["xs"], step=step)
             logits = F.linear(features, params["head.weight"], params["head.bias"])
             return self.loss(logits, data["ys"]), buffers
 
-        def query(params, buffers, data, step):
+        def query(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
             features, buffers = network.query(params, buffers, data["xq"], statistics={}, step=step)
             logits = F.linear(features, params["head.weight"], params["head.bias"])
             return self.loss(logits, data["yq"]), buffers
 
-        inner = Inner(support, query, sgd(), steps or self.steps, zero_head="head.*")
-        problems = [Problem(inner, data, own) for data, own in zip(self.data, self.heads(), strict=True)]
-        return problems, Meta(self.params, RATE, self.buffers)
+        def cast(tree: Params) -> Params:
+            # Nothing is copied where nothing changes: gradients are to arrive at `self.params`.
+            return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tree.items()}
 
-    def plain(self, order=2):
+        inner = Inner(support, query, sgd(), steps or self.steps, zero_head="head.*")
+        problems = [Problem(inner, cast(data), own) for data, own in zip(self.data, self.heads(dtype), strict=True)]
+        return problems, Meta(cast(self.params), RATE, cast(self.buffers))
+
+    def plain(self, order: int = 2) -> float:
         """The loop that everybody writes: functional_call, autograd.grad, a backward for each task."""
         for value in self.params.values():
             value.grad = None
@@ -129,12 +155,67 @@ class Workload:
                     name: value - RATE * grad for (name, value), grad in zip(adapted.items(), grads, strict=True)
                 }
             loss = self.loss(self._logits(adapted, data["xq"]), data["yq"]) / len(self.data)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total
 
-    def _logits(self, params, x):
+    def _logits(self, params: Params, x: Tensor) -> Tensor:
         body = {name: value for name, value in params.items() if name in self.params}
         buffers = {name: value.clone() for name, value in self.buffers.items()}
         features = torch.func.functional_call(self.module, {**body, **buffers}, (x,))
         return F.linear(features, params["head.weight"], params["head.bias"])
+
+    def convolutions(self) -> list[tuple[nn.Conv2d, Tensor]]:
+        """Every convolution with an input of its size: the query images of one episode."""
+        met: list[tuple[nn.Conv2d, Tensor]] = []
+
+        def note(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
+            assert isinstance(layer, nn.Conv2d)
+            met.append((layer, inputs[0].clone()))
+
+        layers = [layer for layer in self.module.modules() if isinstance(layer, nn.Conv2d)]
+        handles = [layer.register_forward_hook(note) for layer in layers]
+        with torch.no_grad():
+            self.module(self.data[0]["xq"])
+        for handle in handles:
+            handle.remove()
+        self.module.load_state_dict(self.buffers, strict=False)
+        return met
+
+    def units(self, order: int = 2, *, zero_head: bool = False) -> int:
+        """Convolution passes over images that a meta-batch needs at least.
+
+        A forward is 1, a backward 2, and backward through forward and backward 6. Where a zero head's first step is
+        known to leave the backbone alone, that step needs a forward, and a backward of what the head's update saw.
+        """
+        whole = 9 if order == 2 else 3
+        first = (3 if order == 2 else 1) if zero_head else whole
+        support = first + (self.steps - 1) * whole
+        return sum(len(data["xs"]) * support + len(data["xq"]) * 3 for data in self.data)
+
+
+def flops(layer: nn.Conv2d, x: Tensor) -> int:
+    """Of one forward: two for each multiplication."""
+    height, width = (
+        (size + 2 * int(layer.padding[at]) - layer.kernel_size[at]) // layer.stride[at] + 1
+        for at, size in enumerate(x.shape[2:])
+    )
+    return 2 * len(x) * height * width * layer.weight.numel()
+
+
+def peak_above(warm_up: Callable[[], object], work: Callable[[], object]) -> int:
+    """Bytes that `work` made the process hold at once, above what it held after a warm-up. Linux alone."""
+    warm_up()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    before = _held("RSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    work()
+    return _held("HWM") - before
+
+
+def _held(what: str) -> int:
+    found = re.search(rf"Vm{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise RuntimeError("this system does not say how much memory a process holds; measure memory on Linux.")
+    return int(found[1]) * 1024

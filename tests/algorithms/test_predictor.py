@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from tests.algorithms.subjects import TARGETS, Net, episode_of
-from torchcross import backbones
+from torchcross import _tensor_files, backbones
 from torchcross.algorithms import MAML, FineTune, LinearProbe, ProtoNet, load_predictor
 from torchcross.algorithms.pixels import Pixels
-from torchcross.algorithms.safetensors import read_tensors, write_tensors
+from torchcross.algorithms.storage import FORMAT
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.data.augment import Normalise
 from torchcross.episode import Batch
@@ -40,18 +40,48 @@ def saved(tmp_path):
 
 def test_tensors_come_back_to_the_bit(tmp_path):
     path = tmp_path / "t.safetensors"
-    write_tensors(path, EVERY_DTYPE | {"view": torch.arange(9.0).reshape(3, 3).T}, {"note": "é"})
-    tensors, metadata = read_tensors(path)
+    _tensor_files.write(path, EVERY_DTYPE | {"view": torch.arange(9.0).reshape(3, 3).T}, {"note": "é"})
+    tensors, metadata = _tensor_files.read(path)
     assert metadata == {"note": "é"}
     for name, value in EVERY_DTYPE.items():
         assert (tensors[name].dtype, tensors[name].shape) == (value.dtype, value.shape)
         assert tensors[name].view(torch.uint8).tolist() == value.view(torch.uint8).tolist() if value.ndim else True
     assert torch.equal(tensors["view"], torch.arange(9.0).reshape(3, 3).T)
     tensors["a"].add_(1)
-    with pytest.raises(InputError, match="complex64"):
-        write_tensors(path, {"z": torch.zeros(1, dtype=torch.complex64)}, {})
+    with pytest.raises(InputError, match="complex128"):
+        _tensor_files.write(path, {"z": torch.zeros(1, dtype=torch.complex128)}, {})
     assert list(tmp_path.iterdir()) == [path]
-    assert torch.equal(read_tensors(path)[0]["a"], EVERY_DTYPE["a"])
+    assert torch.equal(_tensor_files.read(path)[0]["a"], EVERY_DTYPE["a"])
+
+
+def test_views_of_one_storage_are_written_apart(tmp_path):
+    whole, path = torch.arange(6.0), tmp_path / "t.safetensors"
+    _tensor_files.write(path, {"whole": whole, "again": whole, "part": whole[2:4]}, {})
+    tensors, _ = _tensor_files.read(path)
+    tensors["whole"].zero_()
+    assert (tensors["again"].tolist(), tensors["part"].tolist()) == ([0, 1, 2, 3, 4, 5], [2, 3])
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "t.safetensors"
+    _tensor_files.write(path, {"a": torch.zeros(1)}, {})
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match=r"t\.safetensors cannot be written \(No space left on device\)"):
+        _tensor_files.write(path, {"a": torch.ones(9)}, {})
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
+    with pytest.raises(InputError, match="give a path in a folder that is there"):
+        _tensor_files.write(tmp_path / "none" / "t.safetensors", {}, {})
+
+
+def test_the_same_predictor_makes_the_same_file(saved, tmp_path):
+    again = tmp_path / "again.safetensors"
+    load_predictor(saved, backbone=Net()).save(again)
+    assert again.read_bytes() == saved.read_bytes()
 
 
 def header_of(path):
@@ -77,6 +107,7 @@ def entry(**changes):
         ("{" * 3000, b""),
         ("[" * 100_000, b""),
         ('{"a": 1, "a": 2}', b""),
+        (f'{{"a": {json.dumps(entry())}, "a": {json.dumps(entry())}}}', b"12345678"),
         ({"a": 3}, b""),
         ({"a": entry()}, b"1234567"),
         ({"a": entry()}, b"123456789"),
@@ -100,7 +131,7 @@ def test_damaged_files_are_refused(tmp_path, header, data):
     path = tmp_path / "bad.safetensors"
     rewrite(path, header, data)
     with pytest.raises(ReadError, match=r"bad\.safetensors is no safetensors file"):
-        read_tensors(path)
+        _tensor_files.read(path)
 
 
 def test_files_that_are_cut_or_not_there(saved, tmp_path):
@@ -110,7 +141,7 @@ def test_files_that_are_cut_or_not_there(saved, tmp_path):
         with pytest.raises(ReadError, match="no safetensors file"):
             load_predictor(saved, backbone=Net())
     saved.write_bytes((2**63).to_bytes(8, "little") + whole[8:])
-    with pytest.raises(ReadError, match="cut off"):
+    with pytest.raises(ReadError, match=r"no safetensors file.*cut off"):
         load_predictor(saved)
     with pytest.raises(ReadError, match="cannot be read"):
         load_predictor(tmp_path / "none.safetensors")
@@ -119,8 +150,8 @@ def test_files_that_are_cut_or_not_there(saved, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda meta, record: meta.update(format="other"), "holds no predictor"),
-        (lambda meta, record: meta.update(record="{"), "no JSON"),
+        (lambda meta, record: meta.update(other=meta.pop(FORMAT)), "holds no predictor"),
+        (lambda meta, record: meta.update({FORMAT: "{"}), "no JSON"),
         (lambda meta, record: record.update(version=9), "format version 9"),
         (lambda meta, record: record.pop("norm"), "no usable 'norm'"),
         (lambda meta, record: record.update(step="3"), "no usable 'step'"),
@@ -132,10 +163,10 @@ def test_files_that_are_cut_or_not_there(saved, tmp_path):
 )
 def test_records_that_cannot_be_used(saved, change, match):
     header, data = header_of(saved)
-    meta, record = header["__metadata__"], json.loads(header["__metadata__"]["record"])
+    meta, record = header["__metadata__"], json.loads(header["__metadata__"][FORMAT])
     change(meta, record)
-    if meta["record"] != "{":
-        meta["record"] = json.dumps(record)
+    if meta.get(FORMAT, "{") != "{":
+        meta[FORMAT] = json.dumps(record)
     rewrite(saved, header, data)
     with pytest.raises(ReadError, match=match):
         load_predictor(saved, backbone=Net())
@@ -158,7 +189,7 @@ def test_a_backbone_that_does_not_fit(saved):
 
 def test_the_file_says_what_it_is(saved):
     header, _ = header_of(saved)
-    record = json.loads(header["__metadata__"]["record"])
+    record = json.loads(header["__metadata__"][FORMAT])
     assert record["task"]["classes"] == ["disc", "square", "star"]
     assert record["protocol"]["algorithm"] == "MAML"
     assert record["norm"] == record["protocol"]["norm"] == "batch"

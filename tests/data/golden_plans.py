@@ -132,7 +132,7 @@ CASES: dict[str, Callable[[], list[Any]]] = {
     "mixture": lambda: _episodes(ways=(2, 3), shots=1, queries=2, weights=[1, 2, 0.5, 3])(several),
     "curve": lambda: _curve(ways=3, queries=2)(multiclass),
     "curve_multilabel": lambda: _curve(queries=2)(multilabel),
-    "mixed_batches": lambda: _batches(batch_size=8, seed=3)(several),
+    "mixed_batches": lambda: _batches(batch_size=8, seed=7)(several),
     "mixed_batches_by_epoch": lambda: _batches(batch_size=8, seed=3, order="epoch")(several),
 }
 

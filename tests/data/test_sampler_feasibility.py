@@ -187,6 +187,25 @@ def source_of(counts, groups=None):
             ],
         ),
         (
+            [40, 40, 40],
+            {"ways": (4, None)},
+            [
+                "source 'shape' cannot give 5-shot episodes with 10 queries per class:",
+                "  ways=(4, None) cannot be had: the lower end asks for at least 4 ways, and the source has 3 that can "
+                "be used",
+                "Possible: ways from 2 to 3",
+            ],
+        ),
+        (
+            [40, 40, 40],
+            {"ways": (1, 1)},
+            [
+                "source 'shape' cannot give 5-shot episodes with 10 queries per class:",
+                "  ways=(1, 1) cannot be had: the upper end allows at most 1, and a multiclass episode has at least 2",
+                "Possible: ways from 2 to 3",
+            ],
+        ),
+        (
             [40, 12, 7],
             {"min_samples": 10, "ways": 3, "queries": 2},
             [

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 
+import datasets
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 import torchcross as tx
-from torchcross.data import LabelSource, TaskSource, TensorSource
+from torchcross.data import DatasetSource, ImageFolderSource, LabelSource, TaskSource, TensorSource
 from torchcross.errors import LabelError, ReadError, SourceError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
@@ -124,7 +127,7 @@ class Broken(TaskSource):
 @pytest.mark.parametrize(
     ("result", "says"),
     [
-        (OSError("disk gone"), "could not read the samples .*OSError: disk gone"),
+        (OSError("disk gone"), "could not read sample 1: OSError: disk gone"),
         (torch.zeros(3, 1), r"returned shape \(3, 1\) for 2 indices"),
         (np.zeros(2), "returned a ndarray for 2 indices"),
     ],
@@ -199,14 +202,129 @@ def test_labels_alone_cannot_be_read() -> None:
         LabelSource(LABELS, SHAPES).read([0])
 
 
-def test_sources_are_picklable_and_their_arrays_read_only() -> None:
-    source = pickle.loads(pickle.dumps(TensorSource(numbered(), LABELS, SHAPES, groups=LABELS)))
-    assert source.read([3])[0, 0, 0, 0] == 3
-    assert source.task == SHAPES
-    fresh = TensorSource(numbered(), LABELS, SHAPES, groups=LABELS)
-    for array in (fresh.labels, fresh.groups):
-        with pytest.raises(ValueError, match="read-only"):
-            array[0] = 1
+def every_kind_of_source(tmp_path) -> list[TaskSource]:
+    for number, name in enumerate(["disc", "square", "star"] * 2):
+        (tmp_path / "shape" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((2, 2), number, np.uint8)).save(tmp_path / "shape" / name / f"{number}.png")
+    np.save(tmp_path / "images.npy", numbered().numpy())
+    rows = {"image": [Image.new("L", (2, 2))] * 6, "label": LABELS.tolist(), "who": LABELS.tolist()}
+    hugging = datasets.Dataset.from_dict(rows).cast_column("label", datasets.ClassLabel(names=["a", "b", "c"]))
+    whole = TensorSource(numbered(), LABELS, SHAPES, groups=LABELS)
+    return [
+        whole,
+        TensorSource(np.load(tmp_path / "images.npy", mmap_mode="r"), LABELS, SHAPES, groups=LABELS),
+        whole.subset([3, 1]),
+        LabelSource(LABELS, SHAPES, groups=LABELS),
+        DatasetSource(list(numbered()), SHAPES, labels=LABELS, groups=LABELS),
+        ImageFolderSource(tmp_path / "shape", groups=LABELS),
+        tx.HuggingFaceSource(hugging, group="who"),
+    ]
+
+
+def test_sources_are_picklable_and_their_arrays_read_only(tmp_path) -> None:
+    for fresh in every_kind_of_source(tmp_path):
+        copy = pickle.loads(pickle.dumps(fresh))
+        assert copy.task == fresh.task
+        for source in (fresh, copy):
+            for name in ("labels", "groups", "indices"):
+                if hasattr(source, name):
+                    assert not getattr(source, name).flags.writeable, (type(source), name)
+        if not isinstance(fresh, LabelSource):
+            assert torch.equal(copy.read([1, 0]), fresh.read([1, 0]))
+
+
+@pytest.mark.parametrize("name", ["", "  ", 3])
+def test_a_source_has_a_name_or_none_is_given(name) -> None:
+    for make in (LabelSource(LABELS, SHAPES).subset, lambda _, name: LabelSource(LABELS, SHAPES, name=name)):
+        with pytest.raises(SourceError, match="give a non-empty string"):
+            make([0], name=name)
+
+
+@pytest.mark.parametrize(
+    ("groups", "codes"),
+    [
+        ([1, 1.0, "1", True, b"1", np.float32(1)], [0] * 6),
+        (np.array([1, 1.0, 2, 2.5, "x", 10**30], dtype=object), [0, 0, 2, 3, 4, 1]),
+        (np.array(["b", "a", "b", "c", "a", "b"], dtype=np.dtypes.StringDType()), [1, 0, 1, 2, 0, 1]),
+    ],
+)
+def test_one_subject_is_one_subject_however_it_is_written(groups, codes) -> None:
+    assert LabelSource(LABELS, SHAPES, groups=groups).groups.tolist() == codes
+
+
+@pytest.mark.parametrize("nobody", ["", "  ", "nan", "NaN", None, float("nan")])
+def test_a_sample_of_nobody_is_refused(nobody) -> None:
+    with pytest.raises(SourceError, match=r"no subject for 1 sample\(s\), the first at index 2"):
+        LabelSource(LABELS, SHAPES, groups=["a", "b", nobody, "c", "d", "e"])
+
+
+class OnDisk:
+    """Indexed like an HDF5 dataset: increasing numbers only, and an array comes back."""
+
+    def __init__(self, array) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, indices):
+        if (np.diff(indices) <= 0).any():
+            raise TypeError("Indexing elements must be in increasing order")
+        return self.array[indices]
+
+
+def test_an_array_on_disk_is_read_in_its_order_and_handed_out_in_ours() -> None:
+    source = TensorSource(OnDisk(numbered().numpy()), LABELS, SHAPES)
+    assert source.read([4, 0, 4, 2])[:, 0, 0, 0].tolist() == [4, 0, 4, 2]
+    assert source.read([]).shape == (0, 1, 2, 2)
+
+
+def test_a_foreign_byte_order_is_turned() -> None:
+    images = numbered().numpy().astype(">i2")
+    found = TensorSource(images, LABELS, SHAPES).read([5, 1])
+    assert found.dtype == torch.int16
+    assert found[:, 0, 0, 0].tolist() == [5, 1]
+
+
+class Forgetful(OnDisk):
+    def __getitem__(self, indices):
+        return self.array[:1]
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (np.full((6, 2), None), "dtype object; give numbers"),
+        (np.full((6, 2), "pixel"), "dtype <U5; give numbers"),
+        (torch.zeros(6, 2).to_sparse(), "layout torch.sparse_coo; give a dense one"),
+        (torch.zeros(6, 2, device="meta"), "on the meta device"),
+        (np.ma.masked_equal(np.zeros((6, 2)), 0), "masked array"),
+        (scipy.sparse.csr_array(np.zeros((6, 2))), "cannot read rows of its images, a csr_array"),
+        (np.zeros((6, 2), dtype="datetime64[s]"), "dtype datetime64"),
+        (Forgetful(np.zeros((6, 2))), "cannot read rows of its images, a Forgetful"),
+    ],
+)
+def test_images_that_no_read_could_give_are_refused_when_the_source_is_made(images, says) -> None:
+    with pytest.raises(SourceError, match=says):
+        TensorSource(images, LABELS, SHAPES)
+
+
+def test_the_first_sample_that_fails_is_named_however_many_are_read() -> None:
+    class Torn(TaskSource):
+        def images(self, indices):
+            if (found := indices[indices > 70]).size:
+                raise OSError(f"{len(found)} torn")
+            return torch.zeros(len(indices), 1)
+
+    source = Torn(SHAPES, np.arange(100) % 3)
+    with pytest.raises(ReadError, match="could not read sample 81: OSError: 1 torn"):
+        source.read([*range(60), 81, *range(60, 70), 90])
+
+
+def test_samples_that_fail_only_together_are_said_to() -> None:
+    class Shy(TaskSource):
+        def images(self, indices):
+            return torch.zeros(len(indices), 1)[: 1 if len(indices) == 1 else 99 // (len(indices) - 2)]
+
+    with pytest.raises(ReadError, match=r"samples \[4, 1\] together, though each of them alone: ZeroDivisionError"):
+        Shy(SHAPES, LABELS).read([4, 1])
 
 
 def test_a_source_does_not_freeze_the_arrays_it_was_given() -> None:

@@ -1,4 +1,4 @@
-"""Sources over what people already have: datasets, folders, Hugging Face datasets."""
+"""Sources over what people already have: datasets, folders."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 import torchcross as tx
-from torchcross.errors import InfeasibleError, ReadError, SourceError
-from torchcross.targets import Binary, MultiClass
+from torchcross.errors import InfeasibleError, LabelError, ReadError, SourceError
+from torchcross.targets import Binary, MultiClass, MultiLabel
 
 PETS = tx.Task("pets", MultiClass(["cat", "dog"]))
 
@@ -37,15 +37,15 @@ class Pictures(Dataset):
         return Image.fromarray(pixels(index)), index % 2
 
 
-def test_a_dataset_with_labels_given_is_not_read_until_asked() -> None:
+def test_of_a_dataset_with_labels_given_one_item_is_read_until_more_are_asked_for() -> None:
     dataset = Pictures()
     source = tx.DatasetSource(dataset, PETS, labels=[n % 2 for n in range(8)])
-    assert dataset.reads == 0
+    assert dataset.reads == 1
     images = source.read([6, 1])
     assert images.shape == (2, 3, 4, 4)
     assert images.dtype == torch.uint8
     assert images[:, 0, 0, 0].tolist() == [6, 1]
-    assert dataset.reads == 2
+    assert dataset.reads == 3
 
 
 def test_a_dataset_without_labels_is_read_once_and_says_so(caplog) -> None:
@@ -120,11 +120,61 @@ def test_images_of_different_sizes_are_named() -> None:
         (iter([1, 2]), None, "no length or cannot be indexed"),
         (Pictures(), [0, 1], "8 items and 2 labels"),
         ([1, 2, 3], None, "item 0 of the dataset is of type int"),
+        ([{"image": pixels(1), "label": 0}], [0], r"a dict with the keys \['image', 'label'\].*HuggingFaceSource"),
+        ([()], [0], "item 0 of the dataset is empty"),
+        (["a.png"], [0], r"an image is a str; expected a tensor \(C, H, W\)"),
+        ([("a.png", 0)], None, r"an image is a str; expected a tensor"),
+        ([pixels(1, (3, 4, 8))], [0], r"array uint8 \(3, 4, 8\), and which axis.* \(C, H, W\)"),
+        ([pixels(1).astype(np.float32)], [0], r"array float32 \(4, 4, 3\), and which axis"),
     ],
 )
 def test_datasets_that_do_not_fit(dataset, labels, says) -> None:
     with pytest.raises(SourceError, match=says):
         tx.DatasetSource(dataset, PETS, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("item", "shape"),
+    [
+        (torch.full((3, 8, 8), 5), (3, 8, 8)),
+        (pixels(5, (6, 8)), (1, 6, 8)),
+        (pixels(5, (6, 8, 3)), (3, 6, 8)),
+        (pixels(5, (6, 8)).astype(">u2"), (1, 6, 8)),
+        (Image.fromarray(pixels(5, (6, 8, 4))), (4, 6, 8)),
+        ((torch.full((2, 8, 8), 5), 1, "more"), (2, 8, 8)),
+        ([pixels(5, (6, 8))], (1, 6, 8)),
+    ],
+)
+def test_with_labels_given_an_item_is_an_image_or_begins_with_one(item, shape) -> None:
+    found = tx.DatasetSource([item, item], PETS, labels=[0, 1]).read([1, 0])
+    assert found.shape == (2, *shape)
+    assert bool((found.float() == 5).all())
+
+
+def test_a_subset_of_a_dataset_names_the_item_that_fails() -> None:
+    class Torn(Pictures):
+        def __getitem__(self, index: int):
+            if index == 6:
+                raise OSError("truncated")
+            return super().__getitem__(index)
+
+    source = tx.DatasetSource(Subset(Torn(), [0, 2, 4, 6]), PETS, labels=[0, 1, 0, 1])
+    with pytest.raises(ReadError, match="could not read sample 3: OSError: truncated"):
+        source.read([0, 3])
+    with pytest.raises(ReadError, match="could not read item 6: OSError: truncated"):
+        tx.DatasetSource(Torn(), PETS)
+
+
+def test_labels_of_different_lengths_are_named_when_they_are_collected() -> None:
+    items = [(torch.zeros(1, 2, 2), label) for label in ([0, 1], [1, 0], [1], [0, 0])]
+    with pytest.raises(LabelError, match=r"item 2 of the dataset has the label \[1\], item 0 has \[0, 1\]"):
+        tx.DatasetSource(items, tx.Task("m", MultiLabel(["a", "b"])))
+
+
+def test_an_image_of_another_kind_among_arrays_is_named_when_it_is_read() -> None:
+    source = tx.DatasetSource([pixels(1), {"image": pixels(2)}], PETS, labels=[0, 1])
+    with pytest.raises(ReadError, match="sample 1: SourceError: item 1 of the dataset is a dict"):
+        source.read([0, 1])
 
 
 @pytest.fixture
@@ -137,6 +187,9 @@ def folder(tmp_path):
         Image.fromarray(pixels(number * 10)).save(place / f"{number}.{'png' if number < 3 else 'bmp'}")
     (tmp_path / "pets" / "cat" / "notes.txt").write_text("not an image")
     (tmp_path / "pets" / ".cache").mkdir()
+    (tmp_path / "pets" / "cat" / "._0.png").write_bytes(b"macOS was here")
+    (tmp_path / "pets" / "dog" / ".thumbs").mkdir()
+    Image.fromarray(pixels(99)).save(tmp_path / "pets" / "dog" / ".thumbs" / "1.png")
     return tmp_path / "pets"
 
 
@@ -154,6 +207,7 @@ def test_a_folder_can_be_grey_resized_and_of_another_target(folder) -> None:
     source = tx.ImageFolderSource(folder, task, size=(8, 6), mode="L")
     assert source.read([0, 1]).shape == (2, 1, 8, 6)
     assert pickle.loads(pickle.dumps(source)).read([1]).shape == (1, 1, 8, 6)
+    assert tx.ImageFolderSource(folder, size=7).read([0]).shape == (1, 3, 7, 7)
 
 
 def test_a_broken_image_names_sample_and_file(folder) -> None:
@@ -172,6 +226,9 @@ def test_folders_that_do_not_fit(folder, tmp_path) -> None:
         tx.ImageFolderSource(folder, tx.Task("birds", MultiClass(["cat", "owl"])))
     with pytest.raises(SourceError, match="it is 'RGB' or 'L'"):
         tx.ImageFolderSource(folder, mode="rgb")
+    for size in (0, -1, True, 2.5, (8,), (8, 0), (8, 8.0), "8"):
+        with pytest.raises(SourceError, match="two positive integers"):
+            tx.ImageFolderSource(folder, size=size)
     (tmp_path / "empty" / "a").mkdir(parents=True)
     (tmp_path / "empty" / "b").mkdir()
     with pytest.raises(SourceError, match="no images"):
@@ -182,48 +239,3 @@ def test_a_class_without_a_folder_is_an_error_of_the_sampler_that_names_it(folde
     source = tx.ImageFolderSource(folder, tx.Task("pets", MultiClass(["cat", "dog", "owl"])))
     with pytest.raises(InfeasibleError, match="class 'owl' has 0 samples"):
         tx.EpisodeSampler(source, shots=1, queries=1)
-
-
-@pytest.fixture(scope="module")
-def hugging():
-    import datasets
-
-    features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"]), "who": datasets.Value("string")}
-    )
-    rows = {
-        "image": [Image.fromarray(pixels(number)) for number in range(8)],
-        "label": [number % 2 for number in range(8)],
-        "who": [f"p{number // 2}" for number in range(8)],
-    }
-    return datasets.Dataset.from_dict(rows, features=features)
-
-
-def test_a_hugging_face_dataset_brings_classes_and_subjects(hugging) -> None:
-    source = tx.HuggingFaceSource(hugging, group="who")
-    assert source.task == tx.Task("label", MultiClass(["cat", "dog"]))
-    assert source.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    images = source.read([5, 2, 5])
-    assert images.shape == (3, 3, 4, 4)
-    assert images[:, 0, 0, 0].tolist() == [5, 2, 5]
-    episode = tx.Episodes(tx.EpisodeSampler(source, shots=1, queries=1))[0]
-    assert len(episode.support) == 2
-
-
-def test_a_hugging_face_dataset_with_a_task_of_ones_own_and_numpy_format(hugging) -> None:
-    source = tx.HuggingFaceSource(hugging.with_format("torch"), tx.Task("dog?", Binary(["cat", "dog"])))
-    assert source.read([3])[0, 0, 0, 0] == 3
-
-
-def test_hugging_face_datasets_that_do_not_fit(hugging) -> None:
-    import datasets
-
-    with pytest.raises(SourceError, match=r"no column 'picture'; it has \['image', 'label', 'who'\]"):
-        tx.HuggingFaceSource(hugging, image="picture")
-    with pytest.raises(SourceError, match="has no class names"):
-        tx.HuggingFaceSource(hugging, label="who")
-    with pytest.raises(SourceError, match="give one split"):
-        tx.HuggingFaceSource(datasets.DatasetDict({"train": hugging}))
-    holes = datasets.Dataset.from_dict({"image": [None, None], "label": [0, 1]})
-    with pytest.raises(ReadError, match="no image for sample 1"):
-        tx.HuggingFaceSource(holes, PETS).read([1])

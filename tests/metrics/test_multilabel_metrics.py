@@ -57,7 +57,7 @@ def test_every_metric_agrees_with_scikit_learn(seed: int, rows: int, width: int,
     agrees(metrics.multilabel_auroc(p, labels, names), areas)
     precisions = by_label(p, labels, lambda y, s: sk.average_precision_score(y, s) if y.any() else None)
     agrees(metrics.multilabel_average_precision(p, labels, names), precisions)
-    f1 = by_label(decisions, labels, lambda y, d: sk.f1_score(y, d) if y.any() or d.any() else None)
+    f1 = by_label(decisions, labels, lambda y, d: sk.f1_score(y, d) if y.any() else None)
     agrees(metrics.multilabel_f1(decisions, labels, names), f1)
     right = by_label(decisions, labels, lambda y, d: sk.accuracy_score(y, d) if len(y) else None)
     agrees(metrics.multilabel_accuracy(decisions, labels, names), right)
@@ -112,9 +112,17 @@ def test_no_label_can_be_scored() -> None:
     assert str(metrics.multilabel_balanced_accuracy(p > 0.5, labels, names)) == no_pair
     precision = metrics.multilabel_average_precision(p, labels, names)
     assert str(precision) == "nan (no label has a positive in the query)"
-    f1 = metrics.multilabel_f1(p > 0.5, labels, names)
-    assert str(f1) == "nan (no label is present or predicted in the query)"
-    assert metrics.multilabel_f1(p < 0.5, labels, names).value == 0.0
+    for decided in (p > 0.5, p < 0.5):
+        assert str(metrics.multilabel_f1(decided, labels, names)) == "nan (no label has a positive in the query)"
+
+
+@pytest.mark.parametrize("metric", [metrics.multilabel_auroc, metrics.multilabel_average_precision])
+def test_scores_rank_where_probabilities_tie(metric: Callable[..., Score]) -> None:
+    p, labels = torch.ones(3, 1), torch.tensor([[0], [1], [-1]])
+    scores = torch.tensor([[20.0], [25.0], [float("nan")]])
+    assert metric(p, labels, NAMES[:1], scores=scores).value == 1.0
+    assert metric(p, labels, NAMES[:1]).value == 0.5
+    assert str(metric(p, labels.abs(), NAMES[:1], scores=scores)) == "nan (1 of 3 scores are not finite)"
 
 
 METRICS: dict[str, Callable[[torch.Tensor, torch.Tensor], Score]] = {

@@ -67,7 +67,8 @@ def test_degenerate_kappa() -> None:
     ones = torch.ones(4, dtype=torch.int64)
     score = metrics.quadratic_weighted_kappa(ones, ones, 3)
     assert str(score) == "nan (all decisions and all labels of the query are rank 1)"
-    assert metrics.quadratic_weighted_kappa(ones, 0 * ones, 3).value == 0.0
+    score = metrics.quadratic_weighted_kappa(torch.tensor([1, 2, 0, 0]), torch.tensor([2, 2, -1, 2]), 3)
+    assert str(score) == "0.0 (all labels of the query are rank 2, so kappa is 0 by its formula)"
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,11 @@ def test_decisions(seed: int, rows: int, classes: int, coarse: bool) -> None:
     recalls = sk.recall_score(truth, decided, labels=range(classes), average=None, zero_division=np.nan)
     listed = [None if np.isnan(recall) else float(recall) for recall in recalls]
     agrees(metrics.balanced_accuracy(decisions, labels, names), listed, NAMES)
-    touched = set(truth) | set(decided)
-    scores = sk.f1_score(truth, decided, labels=range(classes), average=None, zero_division=0.0)
-    listed = [float(score) if c in touched else None for c, score in enumerate(scores)]
-    agrees(metrics.f1(decisions, labels, names), listed, NAMES)
+    present = sorted(set(truth.tolist()))
+    scores = dict(
+        zip(present, sk.f1_score(truth, decided, labels=present, average=None, zero_division=0.0), strict=True)
+    )
+    agrees(metrics.f1(decisions, labels, names), [scores.get(c) for c in range(classes)], NAMES)
 
 
 @few
@@ -99,7 +100,7 @@ def test_binary(seed: int, rows: int, coarse: bool) -> None:
     f1 = metrics.binary_f1(decisions, labels, PAIR)
     assert area.defined == (0 < truth.sum() < len(truth))
     assert precision.defined == bool(truth.any())
-    assert f1.defined == bool(truth.any() or decided.any())
+    assert f1.defined == bool(truth.any())
     if area.defined:
         assert area.value == pytest.approx(sk.roc_auc_score(truth, s), abs=1e-12)
     if precision.defined:
@@ -121,10 +122,12 @@ def test_perfect_predictions_on_two_of_three_classes() -> None:
         assert score == Score(1.0, "mean of 2 of 3 classes; undefined for 'star'", ("disc", "square"))
 
 
-def test_f1_of_a_class_that_is_predicted_but_absent_is_zero() -> None:
-    score = metrics.f1(torch.tensor([0, 2, 1]), torch.tensor([0, 0, 1]), NAMES[:3])
-    assert score.value == pytest.approx((2 / 3 + 1.0 + 0.0) / 3)
-    assert score.reason == ""
+@pytest.mark.parametrize("decided", [[0, 2, 1], [0, 1, 1]])
+def test_the_labels_alone_say_which_classes_f1_is_over(decided: list[int]) -> None:
+    score = metrics.f1(torch.tensor(decided), torch.tensor([0, 0, 1]), NAMES[:3])
+    assert score.value == pytest.approx((2 / 3 + (1.0 if 2 in decided else 2 / 3)) / 2)
+    assert score.over == ("disc", "square")
+    assert score.reason == "mean of 2 of 3 classes; undefined for 'star'"
 
 
 def test_only_one_class() -> None:
@@ -138,8 +141,9 @@ def test_only_one_class() -> None:
     binary = metrics.binary_average_precision(p[:, 0], torch.tensor([0, 0, -1]), PAIR)
     assert str(binary) == "nan (only one class in the query: 'benign')"
     assert metrics.binary_average_precision(p[:, 0], torch.tensor([1, 1, 1]), PAIR).value == 1.0
-    f1 = metrics.binary_f1(torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, -1]), PAIR)
-    assert str(f1) == "nan (the positive class 'malignant' is neither present nor predicted in the query)"
+    for decided in (torch.zeros(3, dtype=torch.int64), torch.tensor([0, 1, 1])):
+        f1 = metrics.binary_f1(decided, torch.tensor([0, 0, -1]), PAIR)
+        assert str(f1) == "nan (only one class in the query: 'benign')"
 
 
 NOTHING: dict[str, Callable[[int, torch.Tensor], Score]] = {
@@ -185,6 +189,16 @@ def test_scores_are_ranked_not_squashed() -> None:
     tiny = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64) * 1e-20
     assert metrics.binary_auroc(tiny, torch.tensor([0, 0, 1, 1]), PAIR).value == 1.0
     assert metrics.binary_auroc(torch.zeros(4), torch.tensor([0, 0, 1, 1]), PAIR).value == 0.5
+
+
+@pytest.mark.parametrize("metric", [metrics.auroc, metrics.average_precision])
+def test_scores_rank_where_probabilities_tie(metric: Callable[..., Score]) -> None:
+    p, labels = torch.tensor([[0.0, 1.0]]).expand(4, 2), torch.tensor([0, 1, -1, 0])
+    scores = torch.tensor([[-20.0, 20.0], [-25.0, 25.0], [torch.nan, torch.nan], [-18.0, 18.0]])
+    assert metric(p, labels, PAIR, scores=scores).value == 1.0
+    assert metric(p, labels, PAIR).value < 1.0
+    labels = torch.tensor([0, 1, 1, 0])
+    assert str(metric(p, labels, PAIR, scores=scores)) == "nan (2 of 8 scores are not finite)"
 
 
 @pytest.mark.parametrize("positives", [1, 3, 7, 11, 19])

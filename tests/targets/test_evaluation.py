@@ -74,6 +74,100 @@ def test_a_prediction_that_is_not_finite_has_no_scores(target: Target, bad: floa
     assert all(score.defined for score in target.evaluate(broken, labels, list(target.metrics)).values())
 
 
+# Logits that saturate, and which class ranks the positive samples first: with probabilities alone all would tie.
+SATURATED = {
+    "binary": ([[20.0], [25.0], [30.0], [18.0]], [0, 1, 1, 0]),
+    "binary focal": ([[120.0], [125.0], [130.0], [118.0]], [0, 1, 1, 0]),
+    "multi-label, one": ([[20.0], [25.0], [30.0], [18.0]], [[0], [1], [1], [0]]),
+    "multi-class, two": ([[0.0, 20.0], [0.0, 25.0], [0.0, 30.0], [0.0, 18.0]], [0, 1, 1, 0]),
+    "coral, two": ([[20.0], [25.0], [30.0], [18.0]], [0, 1, 1, 0]),
+    "corn, two": ([[120.0], [125.0], [130.0], [118.0]], [0, 1, 1, 0]),
+    "cumulative link, two": ([[0.0, -20.0], [0.0, -25.0], [0.0, -30.0], [0.0, -18.0]], [0, 1, 1, 0]),
+    "multi-class": ([[0.0, 20.0, 1.0, 2.0], [0.0, 60.0, 1.0, 2.0], [9.0, 70.0, 1.0, 2.0]], [0, 1, 1]),
+    "ordinal": ([[200.0, 0.0, 1.0, 2.0], [0.0, 260.0, 1.0, 2.0], [9.0, 270.0, 1.0, 2.0]], [0, 1, 1]),
+    "coral": ([[60.0, 50.0, 40.0], [80.0, 70.0, 65.0], [90.0, 85.0, 70.0]], [0, 3, 3]),
+    "corn": ([[60.0, 50.0, 40.0], [80.0, 70.0, 65.0], [90.0, 85.0, 70.0]], [0, 3, 3]),
+    "cumulative link": ([[60.0, 0.0, 0.0, 0.0], [80.0, 0.0, 0.0, 0.0], [70.0, 0.0, 0.0, 0.0]], [0, 3, 3]),
+}
+
+
+@pytest.mark.parametrize("name", SATURATED)
+def test_saturated_probabilities_do_not_hide_the_ranking(name: str):
+    target, (logits, labels) = TARGETS[name], SATURATED[name]
+    prediction = target.predict(torch.tensor(logits))
+    scores = target.evaluate(prediction, torch.tensor(labels), ["auroc", "average_precision"])
+    assert {metric: float(score) for metric, score in scores.items()} == {"auroc": 1.0, "average_precision": 1.0}
+
+
+@every_target
+@pytest.mark.parametrize("scale", [0.1, 2.0])
+def test_scores_are_the_log_odds_of_the_probabilities(target: Target, scale: float):
+    prediction = target.predict(random_logits(target, 60, scale=scale))
+    assert prediction.scores is not None
+    assert torch.allclose(prediction.scores, prediction.probabilities.logit(), atol=1e-8)
+    half = target.predict(random_logits(target, 5).to(torch.bfloat16)).scores
+    assert half is not None
+    assert half.dtype == torch.float64
+    assert half.shape == (5, target.num_classes)
+
+
+def test_log_odds_are_exact_far_beyond_what_probabilities_can_say():
+    scores = MultiClass(["a", "b", "c"]).predict(torch.tensor([[500.0, 0.0, 0.0], [0.0, 0.0, 2e4]])).scores
+    assert scores is not None
+    two = math.log(2)
+    assert torch.allclose(scores[0], torch.tensor([500 - two, -500.0, -500.0], dtype=torch.float64), rtol=1e-15)
+    assert torch.allclose(scores[1], torch.tensor([-2e4, -2e4, 2e4 - two], dtype=torch.float64), rtol=1e-15)
+
+
+def test_a_probability_of_zero_ranks_last_and_is_no_broken_prediction():
+    target = TARGETS["coral"]
+    prediction = target.predict(torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, -1.0]]))
+    assert prediction.probabilities[0, 1] == 0.0
+    assert float(target.evaluate(prediction, torch.tensor([0, 1]), "auroc")["auroc"]) == 1.0
+    masked = MultiClass(["a", "b"]).predict(torch.tensor([[0.0, -torch.inf], [0.0, -5.0]]))
+    assert float(MultiClass(["a", "b"]).evaluate(masked, torch.tensor([0, 1]), "auroc")["auroc"]) == 1.0
+
+
+@every_target
+def test_a_prediction_made_by_hand_is_ranked_by_its_probabilities(target: Target):
+    labels, made = random_labels(target, 40), target.predict(random_logits(target, 40))
+    names = ["auroc", "average_precision"]
+    by_hand = target.evaluate(Prediction(made.probabilities, made.decisions), labels, names)
+    assert by_hand == target.evaluate(made, labels, names)
+    assert made.scores is not None
+    turned = target.evaluate(Prediction(made.probabilities, made.decisions, -made.scores), labels, "auroc")["auroc"]
+    assert float(turned) == pytest.approx(1 - float(by_hand["auroc"]))
+    broken = Prediction(
+        made.probabilities, made.decisions, made.scores.clone().index_fill_(0, torch.tensor(3), torch.nan)
+    )
+    reasons = {score.reason for score in target.evaluate(broken, labels, list(target.metrics)).values()}
+    assert reasons == {"the predictions of 1 of 40 samples are not finite"}
+
+
+@every_target
+def test_codes_may_come_from_numpy(target: Target):
+    labels, prediction = random_labels(target, 40), target.predict(random_logits(target, 40))
+    expected = target.evaluate(prediction, labels)
+    assert target.evaluate(prediction, labels.numpy()) == expected
+    assert target.evaluate(prediction, labels.numpy().astype(np.int8)) == expected
+
+
+def test_f1_is_over_the_classes_that_the_labels_name():
+    labels, decided = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1])
+    for target in (MultiClass(["a", "b", "c"]), Ordinal(["a", "b", "c"])):
+        score = target.evaluate(Prediction(torch.eye(3), decided), labels, "f1")["f1"]
+        assert float(score) == reference.f1_score(labels, decided, labels=[0, 1], average="macro")
+        assert score.over == ("a", "b")
+    score = Binary().evaluate(Binary().predict(torch.tensor([[1.0], [-1.0]])), torch.tensor([0, 0]), "f1")["f1"]
+    assert str(score) == "nan (only one class in the query: 'negative')"
+
+
+def test_kappa_of_one_grade_says_what_its_zero_means():
+    target = Ordinal(["a", "b", "c"])
+    score = target.evaluate(Prediction(torch.eye(3), torch.tensor([0, 1, 2])), torch.tensor([1, 1, 1]), "qwk")["qwk"]
+    assert str(score) == "0.0 (all labels of the query are rank 1, so kappa is 0 by its formula)"
+
+
 def test_diverged_logits_are_no_decisions():
     target = MultiClass(["a", "b"])
     prediction = target.predict(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]))
@@ -190,6 +284,10 @@ def test_unknown_metrics_and_shapes_are_refused():
     ):
         with pytest.raises(InputError, match=r"is evaluated on \(N, 3\) probabilities, and decisions and labels"):
             target.evaluate(wrong_prediction, wrong_labels)
-    with pytest.raises(InputError, match="encode them with the target that names the classes"):
+    with pytest.raises(InputError, match=r"3 at index 0; .* raw labels are encoded first: target\.encode"):
         target.evaluate(prediction, labels + 3)
+    with pytest.raises(InputError, match=r"scores have the shape \(4, 2\) beside probabilities of \(4, 3\)"):
+        target.evaluate(Prediction(prediction.probabilities, prediction.decisions, torch.zeros(4, 2).double()), labels)
+    with pytest.raises(InputError, match="labels are float64, expected integers; encode them first"):
+        target.evaluate(prediction, np.zeros(4))
     assert target.evaluate(prediction, labels, []) == {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
 from tests.targets.tables import TARGETS, TYPES, draws, random_labels, random_logits, random_scores
-from torchcross.errors import InputError
+from torchcross.errors import InputError, LabelError
 from torchcross.targets import MISSING, Binary, HeadLayout, Ordinal, Target
 
 every_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
@@ -205,6 +207,27 @@ def test_losses_want_codes_of_the_right_shape(target: Target):
         target.loss(logits, torch.zeros(4, *target.label_shape, 2, dtype=torch.int64))
     with pytest.raises(InputError, match=r"call labels\.long\(\)"):
         target.loss(logits, random_labels(target, 4).to(torch.int8))
+
+
+@every_target
+@pytest.mark.parametrize(("wrong", "advice"), [(9, "raw labels are encoded first"), (-2, "is -1"), (-100, "is -1")])
+def test_labels_outside_the_classes_are_refused(target: Target, wrong: int, advice: str):
+    logits, labels = random_logits(target, 4), random_labels(target, 4)
+    labels.reshape(4, -1)[2, -1] = wrong
+    where = "index 2" if target.label_shape == () else f"row 2, column {target.num_classes - 1}"
+    with pytest.raises(
+        LabelError, match=rf"1 value\(s\) outside the classes, the first {wrong} at {where}; .*{advice}"
+    ):
+        target.loss(logits, labels)
+    with pytest.raises(LabelError, match="outside the classes"):
+        grad(target.loss)(logits, labels)
+    with pytest.raises(LabelError, match="outside the classes"):
+        target.evaluate(target.predict(logits), labels)
+
+
+@every_target
+def test_objectives_can_be_pickled(target: Target):
+    assert pickle.loads(pickle.dumps(target.objective)) == target.objective
 
 
 def test_options_reach_their_loss():

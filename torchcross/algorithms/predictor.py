@@ -24,11 +24,15 @@ __all__ = ["NamedPrediction", "Predictor", "load_predictor"]
 @final
 @dataclass(frozen=True, eq=False)
 class NamedPrediction:
-    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with the names of the C classes."""
+    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with the names of the C classes.
+
+    `scores` are the log-odds that samples are ranked by.
+    """
 
     probabilities: Tensor
     decisions: Tensor
     classes: tuple[str, ...]
+    scores: Tensor | None = None
 
     @property
     def names(self) -> list[str] | list[list[str]]:
@@ -42,7 +46,7 @@ class NamedPrediction:
     @property
     def plain(self) -> Prediction:
         """For `target.evaluate`."""
-        return Prediction(self.probabilities, self.decisions)
+        return Prediction(self.probabilities, self.decisions, self.scores)
 
 
 @final
@@ -106,7 +110,7 @@ class Predictor:
     def __call__(self, images: Tensor) -> NamedPrediction:
         with torch.no_grad():
             prediction = self.target.predict(self.logits(images))
-        return NamedPrediction(prediction.probabilities, prediction.decisions, self.classes)
+        return NamedPrediction(prediction.probabilities, prediction.decisions, self.classes, prediction.scores)
 
     def to(self, device: torch.device | str) -> Predictor:
         """The same predictor elsewhere."""

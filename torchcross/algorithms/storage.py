@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torchcross.algorithms.safetensors import read_tensors, write_tensors
+from torchcross import _tensor_files
 from torchcross.backbones import build
 from torchcross.errors import InputError, ReadError
 from torchcross.heads import FORMS
@@ -37,15 +37,15 @@ Tensors = dict[str, dict[str, Tensor]]
 def write(path: Path, tensors: Tensors, record: dict[str, Any]) -> None:
     flat = {f"{part}:{name}": value for part, tree in tensors.items() for name, value in tree.items()}
     text = json.dumps({"version": VERSION, **record}, sort_keys=True)
-    write_tensors(path, flat, {"format": FORMAT, "record": text})
+    _tensor_files.write(path, flat, {FORMAT: text})
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    flat, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
+    flat, metadata = _tensor_files.read(path)
+    if FORMAT not in metadata:
         raise ReadError(f"{path} is a safetensors file and holds no predictor; give a file that predictor.save wrote.")
     try:
-        record = json.loads(metadata.get("record", ""))
+        record = json.loads(metadata[FORMAT])
     except (ValueError, RecursionError) as error:
         raise ReadError(f"{path} holds a predictor whose record is no JSON ({error}); save it again.") from error
     if not isinstance(record, dict) or record.get("version") != VERSION:

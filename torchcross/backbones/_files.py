@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchcross.errors import InputError
+from torchcross import _tensor_files
+from torchcross.errors import InputError, ReadError
 
 _TORCH = (".pth", ".pt", ".bin")
 _SAFE = ".safetensors"
@@ -84,13 +85,10 @@ def _refuse_packed(path: Path, data: bytes) -> None:
 
 
 def _safe_entries(path: Path, data: bytes) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     try:
-        return load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path.name!r} is no whole safetensors file ({_short(error)}); fetch it again") from error
+        return _tensor_files.parse(path, data)[0]
+    except ReadError as error:
+        raise InputError(str(error)) from error
 
 
 def _entry(path: Path, found: Mapping[str, Any], entry: str) -> Mapping[str, Any]:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from torchcross._arrays import Indices, frozen
-from torchcross.data.mixture import SourceChoice, Weights
-from torchcross.data.request import one_of, positive
+from torchcross.data.mixture import SourceChoice, Weights, labelled
+from torchcross.data.request import checked_seed, one_of, positive
 from torchcross.data.sampler import as_sources
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream, shuffled
 from torchcross.episode import Batch
-from torchcross.errors import InputError, SourceError
+from torchcross.errors import InputError
 from torchcross.task import Task
 
 __all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]
@@ -72,7 +72,8 @@ class LabelledBatch:
 class MixedBatches:
     """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of (seed, b).
 
-    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by `weights`).
+    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by `weights`);
+        |D_t| counts the samples with at least one known label.
     order="epoch": the batches of one pass over every source stand in one shuffled row, then in another; this draws a
         source in proportion to its *remaining* batches, as the published code does.
     Either way a source's samples come in shuffled passes: none is seen again before all (but for the remainder of an
@@ -90,18 +91,23 @@ class MixedBatches:
     ) -> None:
         self.sources = as_sources(sources)
         self.batch_size = positive("batch_size", batch_size)
-        self.seed = positive("seed", seed, least=0)
+        self._seed = checked_seed(seed)
         one_of("order", order, ("independent", "epoch"))
         if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
             raise InputError(
                 f"weights={weights!r} has no use with order='epoch', where every source's batches all come"
             )
         self.order = order
-        self._usable = {source.name: _labelled(source) for source in self.sources}
+        self._usable = {source.name: labelled(source) for source in self.sources}
         self._per_pass = {name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()}
         self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
         self._shuffle = Stream(self.seed, "passes", self.batch_size)
         self._counts_before = {0: np.zeros(len(self._choice.names), dtype=np.int64)}
+
+    @property
+    def seed(self) -> int:
+        """What every batch follows from; another seed takes another `MixedBatches`."""
+        return self._seed
 
     @property
     def batches_per_epoch(self) -> int:
@@ -164,12 +170,3 @@ def _epoch_row(stream: Stream, epoch: int, batches: tuple[int, ...]) -> Indices:
     """Which source each batch of an epoch comes from."""
     row = np.repeat(np.arange(len(batches)), batches)
     return frozen(row[shuffled(stream, epoch, len(row))])
-
-
-def _labelled(source: TaskSource) -> Indices:
-    """Samples with at least one known label."""
-    known = source.labels >= 0
-    found = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
-    if len(found) == 0:
-        raise SourceError(f"source {source.name!r} has no labelled sample; nothing can be learned from it")
-    return frozen(found)

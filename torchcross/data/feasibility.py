@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Literal
 
 import numpy as np
 
 from torchcross._arrays import Indices
-from torchcross.data.request import MetaDatasetShots, Request, ways_within
+from torchcross.data.request import MetaDatasetShots, Request, Ways, ways_within
 from torchcross.data.subjects import can_divide
 from torchcross.errors import InfeasibleError
 from torchcross.targets import Target
@@ -36,13 +35,15 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Supply:
-    """What a source can give: the strata of every class (for a yes/no label both answers), and all samples together.
+    """What a source can give: the strata of every class (for a yes/no label both answers), all labelled samples, and
+    how many samples some classes have together (for labels: samples with a known answer to one of them).
 
     Exclusive classes need support samples of their own; otherwise one sample may serve every class.
     """
 
     classes: Sequence[tuple[Stratum, ...]]
     everything: Stratum
+    together: Callable[[Sequence[int]], int]
     exclusive: bool
 
 
@@ -132,9 +133,7 @@ def _from(stratum: Stratum) -> str:
 
 def _too_few_classes(request: Request, supply: Supply, target: Target, kept: Sequence[int]) -> tuple[str, ...]:
     asked = "all classes (ways=None)" if request.ways is None else f"ways={request.ways!r}"
-    lines = [
-        f"  {asked} cannot be had: a {target.kind} episode has at least {target.ways[0]}, and {len(kept)} can be used"
-    ]
+    lines = [f"  {asked} cannot be had: {_failed_bound(request.ways, target, len(kept))}"]
     if len(kept) < target.num_classes:
         rarest = [min(strata, key=lambda stratum: stratum.samples) for strata in supply.classes]
         counts = ", ".join(f"{target.classes[c]!r}: {rarest[c].samples}" for c in range(target.num_classes)[:_SHOWN])
@@ -143,19 +142,36 @@ def _too_few_classes(request: Request, supply: Supply, target: Target, kept: Seq
     return tuple(lines)
 
 
+def _failed_bound(ways: Ways, target: Target, usable: int) -> str:
+    """Which end of a pair, or else which need of the target, rules out every number of ways."""
+    low, high = ways if isinstance(ways, tuple) else (0, None)
+    if low > usable:
+        return f"the lower end asks for at least {low} ways, and the source has {usable} that can be used"
+    if high is not None and high < target.ways[0]:
+        return f"the upper end allows at most {high}, and a {target.kind} episode has at least {target.ways[0]}"
+    return f"a {target.kind} episode has at least {target.ways[0]}, and {usable} can be used"
+
+
 def _natural_shortage(request: Request, supply: Supply, kept: Sequence[int], ways: tuple[int, int]) -> str | None:
     """A natural query draws from what the support leaves; the smallest classes are the worst case."""
     shots, everything = request.shot_range[1], supply.everything
-    smallest = list(accumulate(sorted(supply.classes[c][0].samples for c in kept)))
+    known = {c: sum(stratum.samples for stratum in supply.classes[c]) for c in kept}
+    smallest = sorted(kept, key=known.__getitem__)
     for count in range(ways[0], ways[1] + 1):
         support, query = count * shots if supply.exclusive else 2 * shots, count * request.queries
-        have = smallest[count - 1] if supply.exclusive else everything.samples
+        # Classes together have as many samples as the largest of them, at least.
+        if known[smallest[count - 1]] >= support + query:
+            continue
+        have = supply.together(smallest[:count])
         if have < support + query:
-            where = f"the {count} smallest classes together have" if supply.exclusive else "there are"
-            return f"  {where} {have} samples, {support + query} are needed ({support} support + {query} query)"
+            where = f"the {count} smallest classes together have {have} samples"
+            if not supply.exclusive:
+                scope = "" if have == everything.samples else f" with a known answer to one of {count} labels"
+                where = f"there are {have} samples{scope}"
+            return f"  {where}, {support + query} are needed ({support} support + {query} query)"
     if not everything.serves(support, query):
         divided = f"they cannot be divided into {support} support + {query} query without a subject on both sides"
-        return f"  the {everything.samples} samples are {_from(everything)}; {divided}"
+        return f"  the {everything.samples} {everything.unit} are {_from(everything)}; {divided}"
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from torchcross._arrays import Indices
 from torchcross.data.feasibility import Stratum, Supply
 from torchcross.targets.strata import Cover, Partition
 
-__all__ = ["ClassIndex"]
+__all__ = ["ClassIndex", "cover_supply", "narrow", "partition_supply"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +30,19 @@ class ClassIndex:
         counts = np.bincount(strata.codes[strata.codes >= 0], minlength=strata.num_classes)
         unknown = len(strata.codes) - int(counts.sum())
         order = np.argsort(strata.codes, kind="stable")[unknown:]
-        return cls(_narrow(order, len(strata.codes)), np.cumsum(counts) - counts, counts)
+        return cls(narrow(order, len(strata.codes)), np.cumsum(counts) - counts, counts)
 
     @classmethod
     def of_cover(cls, strata: Cover) -> ClassIndex:
-        """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum is every sample."""
+        """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum is every sample
+        with a known answer.
+        """
         columns = [
             np.flatnonzero(strata.answers[:, c] == answer) for answer in (0, 1) for c in range(strata.num_classes)
         ]
-        columns.append(np.arange(len(strata.answers)))
+        columns.append(np.flatnonzero((strata.answers >= 0).any(axis=1)))
         counts = np.array([len(column) for column in columns], dtype=np.int64)
-        order = np.concatenate([_narrow(column, len(strata.answers)) for column in columns])
+        order = np.concatenate([narrow(column, len(strata.answers)) for column in columns])
         return cls(order, np.cumsum(counts) - counts, counts)
 
     def members(self, stratum: int) -> NDArray[np.int32] | Indices:
@@ -62,17 +66,24 @@ def partition_supply(index: ClassIndex, groups: Indices | None) -> Supply:
 
     owned = None if groups is None else _owned(groups[index.order])
     everything = Stratum("samples", len(index.order), owned)
-    return Supply([(stratum(c),) for c in range(len(index.counts))], everything, exclusive=True)
+    classes = [(stratum(c),) for c in range(len(index.counts))]
+    return Supply(classes, everything, lambda chosen: int(index.counts[list(chosen)].sum()), exclusive=True)
 
 
-def cover_supply(index: ClassIndex, groups: Indices | None) -> Supply:
+def cover_supply(index: ClassIndex, groups: Indices | None, answers: NDArray[np.signedinteger[Any]]) -> Supply:
     labels = (len(index.counts) - 1) // 2
 
     def stratum(place: int, unit: str) -> Stratum:
         return Stratum(unit, int(index.counts[place]), index.subjects(place, groups))
 
-    answers = [(stratum(labels + c, "samples with it"), stratum(c, "samples without it")) for c in range(labels)]
-    return Supply(answers, stratum(2 * labels, "samples"), exclusive=False)
+    def known(chosen: Sequence[int]) -> int:
+        """Samples with an answer to one of these labels; counted only where a single label does not have them all."""
+        most = max(int(index.counts[[c, labels + c]].sum()) for c in chosen)
+        everyone = int(index.counts[-1])
+        return everyone if most == everyone else int((answers[:, list(chosen)] >= 0).any(axis=1).sum())
+
+    classes = [(stratum(labels + c, "samples with it"), stratum(c, "samples without it")) for c in range(labels)]
+    return Supply(classes, stratum(2 * labels, "samples with a known label"), known, exclusive=False)
 
 
 def _owned(owners: Indices) -> Indices:
@@ -80,5 +91,6 @@ def _owned(owners: Indices) -> Indices:
     return counts[counts > 0]
 
 
-def _narrow(order: Indices, samples: int) -> NDArray[np.int32] | Indices:
+def narrow(order: Indices, samples: int) -> NDArray[np.int32] | Indices:
+    """Numbers of samples in half the memory, where they fit."""
     return order.astype(np.int32) if samples < 2**31 else order

@@ -10,17 +10,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._arrays import Indices, frozen
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Stream
-from torchcross.errors import InputError
+from torchcross.errors import InputError, SourceError
 
-__all__ = ["SourceChoice", "Weights"]
+__all__ = ["SourceChoice", "Weights", "labelled"]
 
 Weights = Literal["uniform", "size"] | Sequence[float]
 
 
 class SourceChoice:
-    """Draws a source for every index, with exact probabilities: word i below a threshold."""
+    """Draws a source for every index, with exact probabilities: word i below a threshold.
+
+    weights="size": in proportion to |D_t|, the samples of a source with at least one known label.
+    """
 
     def __init__(self, sources: Sequence[TaskSource], weights: Weights, seed: int, purpose: str) -> None:
         shares = {source.name: share for source, share in zip(sources, _shares(sources, weights), strict=True) if share}
@@ -46,11 +50,20 @@ class SourceChoice:
         return [self.names[position] for position in self.positions(indices.start, len(indices)).tolist()]
 
 
+def labelled(source: TaskSource) -> Indices:
+    """Samples with at least one known label: the data set D_t whose size |D_t| weighs a source."""
+    known = source.labels >= 0
+    found = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
+    if len(found) == 0:
+        raise SourceError(f"source {source.name!r} has no labelled sample; nothing can be learned from it")
+    return frozen(found)
+
+
 def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
     if isinstance(weights, str):
         if weights not in ("uniform", "size"):
             raise InputError(f"weights={weights!r} is not 'uniform', 'size' or one weight per source")
-        return [Fraction(len(source)) if weights == "size" else Fraction(1) for source in sources]
+        return [Fraction(len(labelled(source))) if weights == "size" else Fraction(1) for source in sources]
     given = list(weights) if isinstance(weights, Iterable) else []
     if len(given) != len(sources):
         raise InputError(

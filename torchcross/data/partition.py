@@ -15,6 +15,7 @@ from torchcross.data._shuffle import Deck, Used, any_order, choose
 from torchcross.data.fast_partition import FastPartitionDrawer
 from torchcross.data.feasibility import Eligible, eligible_classes
 from torchcross.data.index import ClassIndex, partition_supply
+from torchcross.data.owners import Ledger, Owners, Pile
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.source import TaskSource
 from torchcross.data.subjects import divide, split
@@ -25,6 +26,8 @@ from torchcross.targets.strata import Partition
 __all__ = ["PartitionDrawer"]
 
 Classes = tuple[int, ...] | None
+# Cards looked at per sample wanted, before subjects are asked instead of samples.
+_PATIENCE = 16
 # Which subjects stand in the query (True) and which in the support.
 Sides = dict[int, bool]
 
@@ -40,6 +43,7 @@ class PartitionDrawer:
         self.stream = stream
         self.groups = source.groups if request.groups == "respect" else None
         self.index = ClassIndex.of_partition(strata)
+        self.owners = None if self.groups is None else Owners(self.index, self.groups)
         self.eligible: Eligible = eligible_classes(
             request, partition_supply(self.index, self.groups), source.task.target, source.name
         )
@@ -61,7 +65,7 @@ class PartitionDrawer:
         if queries == 0:
             return None
         if self.request.query == "natural":
-            picked = self._natural(words, self._out_of_reach(words, attempt, used, classes, shots), classes, shots)
+            picked = self._natural(words, attempt, used, classes, shots)
         else:
             picked = self._balanced(words, used, classes, shots, queries)
         return None if picked is None else self._plan(number, classes, shots, *picked)
@@ -95,10 +99,10 @@ class PartitionDrawer:
             members, need = self.index.members(classes[position]), shots[position]
             chance = dict(sides)
             drawn = self._both_sides(words, used, members, need, queries, chance)
-            if drawn is None and self.groups is not None:
-                free = members if used is None else members[~used[members]]
-                chance = _divided(words, self.groups[free], need, queries, sides)
-                drawn = self._both_sides(words, used, members, need, queries, chance) if chance else None
+            if drawn is None and self.owners is not None:
+                ledger = self.owners.ledger(classes[position], used)
+                chance = _divided(words, ledger, need, queries, sides)
+                drawn = _from_piles(words, ledger, self.owners.count, need, queries, chance) if chance else None
             if drawn is None:
                 return None
             support[position], query[position] = drawn
@@ -108,10 +112,14 @@ class PartitionDrawer:
     def _both_sides(
         self, words: Words, used: Used, members: NDArray[Any], need: int, queries: int, sides: Sides
     ) -> tuple[list[int], list[int]] | None:
-        """Samples go to the side that lacks most; a subject stays on the side it first went to."""
+        """Samples go to the side that lacks most; a subject stays on the side it first went to. None where the cards
+        run out, or where subjects settled elsewhere make the wait too long.
+        """
         deck, mine, theirs = Deck(words, used, members), list[int](), list[int]()
+        patience = deck.size if self.groups is None else _PATIENCE * (need + queries)
         while len(mine) < need or len(theirs) < queries:
-            sample = deck.draw()
+            patience -= 1
+            sample = deck.draw() if patience >= 0 else None
             if sample is None:
                 return None
             to_query = len(theirs) < queries
@@ -126,43 +134,49 @@ class PartitionDrawer:
                 mine.append(sample)
         return mine, theirs
 
-    def _out_of_reach(
-        self, words: Words, attempt: int, used: Used, classes: Sequence[int], shots: Sequence[int]
-    ) -> tuple[Used, Used] | None:
-        """What support and query may not use. A free draw touches many subjects; where it failed, few are set apart."""
-        if self.groups is None or attempt == 0:
-            return used, used
-        return split(words, self.groups, [self.index.members(c) for c in classes], used, max(shots))
-
     def _natural(
-        self, words: Words, out_of_reach: tuple[Used, Used] | None, classes: Sequence[int], shots: Sequence[int]
+        self, words: Words, attempt: int, used: Used, classes: Sequence[int], shots: Sequence[int]
     ) -> tuple[list[list[int]], list[list[int]]] | None:
         """The support has k of every class; the query is drawn from all that is left of these classes together."""
-        if out_of_reach is None:
-            return None
+        wanted = self.request.queries * len(classes)
+        if self.owners is not None and attempt:
+            return _apart(words, self.owners, used, classes, shots, wanted)
         support = []
         for c, need in zip(classes, shots, strict=True):
-            deck = Deck(words, out_of_reach[0], self.index.members(c))
+            deck = Deck(words, used, self.index.members(c))
             drawn = [sample for _ in range(need) if (sample := deck.draw()) is not None]
             if len(drawn) < need:
                 return None
             support.append(drawn)
-        taken = {sample for samples in support for sample in samples}
-        subjects = set() if self.groups is None else {int(self.groups[sample]) for sample in taken}
-        deck = Deck(words, out_of_reach[1], *(self.index.members(c) for c in classes))
-        wanted = self.request.queries * len(classes)
+        query = self._left_over(words, used, classes, [sample for samples in support for sample in samples], wanted)
+        return None if query is None else (support, query)
+
+    def _left_over(
+        self, words: Words, used: Used, classes: Sequence[int], support: Sequence[int], wanted: int
+    ) -> list[list[int]] | None:
+        """A query of what the support (with its subjects) leaves of these classes: a few cards are looked at, and where
+        too many are of no use, the subjects are.
+        """
+        taken, groups = set(support), self.groups
+        subjects = set() if groups is None else {int(groups[sample]) for sample in taken}
+        if self.owners is not None and len(subjects) == self.owners.count:
+            return None
+        deck = Deck(words, used, *(self.index.members(c) for c in classes))
+        patience = deck.size if groups is None else _PATIENCE * wanted
         query: list[list[int]] = [[] for _ in classes]
         found = 0
-        while found < wanted:
+        while found < wanted and patience > 0:
+            patience -= 1
             card = deck.draw_with_list()
             if card is None:
                 return None
             sample, position = card
-            if sample in taken or (self.groups is not None and int(self.groups[sample]) in subjects):
-                continue
-            query[position].append(sample)
-            found += 1
-        return support, query
+            if sample not in taken and (groups is None or int(groups[sample]) not in subjects):
+                query[position].append(sample)
+                found += 1
+        if found == wanted:
+            return query
+        return None if self.owners is None else _of_others(words, self.owners, used, classes, subjects, wanted)
 
     def _plan(
         self,
@@ -190,10 +204,9 @@ def _prefers_query(words: Words, in_support: int, need: int, in_query: int, quer
     return query_lack > support_lack if query_lack != support_lack else words.below(2) == 1
 
 
-def _divided(words: Words, owners: Indices, need: int, queries: int, sides: Sides) -> Sides:
+def _divided(words: Words, ledger: Ledger, need: int, queries: int, sides: Sides) -> Sides:
     """Sides for all subjects that own samples of a class, beside those that are settled; empty where there are none."""
-    subjects, owned = np.unique(owners, return_counts=True)
-    sizes = dict(zip(subjects.tolist(), owned.tolist(), strict=True))
+    sizes = dict(zip(ledger.subjects.tolist(), ledger.counts.tolist(), strict=True))
     need -= sum(size for subject, size in sizes.items() if sides.get(subject) is False)
     queries -= sum(size for subject, size in sizes.items() if sides.get(subject) is True)
     unsettled = [subject for subject in sizes if subject not in sides]
@@ -202,6 +215,48 @@ def _divided(words: Words, owners: Indices, need: int, queries: int, sides: Side
     if division is None:
         return {}
     return sides | {subject: not in_support for subject, in_support in zip(order, division, strict=True)}
+
+
+def _from_piles(
+    words: Words, ledger: Ledger, subjects: int, need: int, queries: int, sides: Sides
+) -> tuple[list[int], list[int]] | None:
+    """Samples of a class all of whose subjects have a side."""
+    in_query = np.zeros(subjects, dtype=bool)
+    in_query[[subject for subject, stands_there in sides.items() if stands_there]] = True
+    support = Pile.owned([ledger], ~in_query).draw(words, need)
+    query = Pile.owned([ledger], in_query).draw(words, queries)
+    return None if support is None or query is None else (support[0].tolist(), query[0].tolist())
+
+
+def _apart(
+    words: Words, owners: Owners, used: Used, classes: Sequence[int], shots: Sequence[int], wanted: int
+) -> tuple[list[list[int]], list[list[int]]] | None:
+    """Support and query where few subjects are set apart for the support first."""
+    in_support = split(words, owners.owned(classes, used), max(shots))
+    if in_support is None:
+        return None
+    support = []
+    for c, need in zip(classes, shots, strict=True):
+        drawn = owners.pile([c], in_support, used).draw(words, need)
+        if drawn is None:
+            return None
+        support.append(drawn[0].tolist())
+    query = owners.pile(classes, ~in_support, used).draw(words, wanted)
+    return None if query is None else (support, _by_list(*query, len(classes)))
+
+
+def _of_others(
+    words: Words, owners: Owners, used: Used, classes: Sequence[int], subjects: set[int], wanted: int
+) -> list[list[int]] | None:
+    """Samples of these classes that none of these subjects own."""
+    others = np.ones(owners.count, dtype=bool)
+    others[list(subjects)] = False
+    drawn = owners.pile(classes, others, used).draw(words, wanted)
+    return None if drawn is None else _by_list(*drawn, len(classes))
+
+
+def _by_list(samples: Indices, which: Indices, lists: int) -> list[list[int]]:
+    return [samples[which == number].tolist() for number in range(lists)]
 
 
 def _joined(samples: list[list[int]]) -> Indices:

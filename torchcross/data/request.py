@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
 from torchcross.errors import InputError
 
 __all__ = ["MetaDatasetShots", "Request", "Shots", "Ways"]
+
+LARGEST_SEED = 2**128
+_WRITTEN_BITS = 256
 
 Ways = int | tuple[int, int | None] | None
 
@@ -54,8 +57,7 @@ class Request:
         one_of("groups", self.groups, ("respect", "ignore"))
         if not isinstance(self.minimal, bool):
             raise InputError(f"minimal={self.minimal!r} is not True or False")
-        if self.min_samples not in (None, "enough"):
-            _settle(self, min_samples=positive("min_samples", self.min_samples))
+        _settle(self, min_samples=_normal_min_samples(self.min_samples))
         if isinstance(self.shots, MetaDatasetShots) and self.query != "balanced":
             raise InputError("MetaDatasetShots defines its own query per class; use query='balanced' with it")
 
@@ -77,9 +79,27 @@ class Request:
 
 def positive(name: str, value: object, least: int = 1) -> int:
     """`value` as an int >= least."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name}={value!r} is not an integer of at least {least}")
+    if not _is_integer(value) or value < least:
+        raise InputError(f"{name}={_shown(value)} is not an integer of at least {least}")
     return int(value)
+
+
+def checked_seed(value: object) -> int:
+    """`value` as a seed."""
+    if not _is_integer(value) or not 0 <= value <= LARGEST_SEED:
+        raise InputError(f"seed={_shown(value)} is not an integer from 0 to 2**128; give one in that range")
+    return int(value)
+
+
+def _is_integer(value: object) -> TypeGuard[int | np.integer[Any]]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """`value` in words. Python refuses to write out integers of thousands of digits."""
+    if isinstance(value, int) and value.bit_length() > _WRITTEN_BITS:
+        return f"<an integer of {value.bit_length()} bits>"
+    return repr(value)
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -96,10 +116,10 @@ def _settle(request: object, **values: object) -> None:
 def _normal_ways(ways: object) -> Ways:
     if ways is None:
         return None
-    if not isinstance(ways, tuple):
-        return positive("ways", ways)
+    if not isinstance(ways, tuple | list):
+        return _one_number("ways", ways, "a pair (fewest, most or None), or None for all classes")
     if len(ways) != 2:
-        raise InputError(f"ways={ways!r} is not a pair (fewest, most)")
+        raise InputError(f"ways={ways!r} is not a pair (fewest, most or None)")
     low = positive("ways[0]", ways[0])
     high = None if ways[1] is None else positive("ways[1]", ways[1])
     if high is not None and high < low:
@@ -110,14 +130,29 @@ def _normal_ways(ways: object) -> Ways:
 def _normal_shots(shots: object) -> Shots:
     if isinstance(shots, MetaDatasetShots):
         return shots
-    if not isinstance(shots, tuple):
-        return positive("shots", shots)
+    if not isinstance(shots, tuple | list):
+        return _one_number("shots", shots, "a pair (fewest, most), or MetaDatasetShots()")
     if len(shots) != 2:
         raise InputError(f"shots={shots!r} is not a pair (fewest, most)")
     low, high = positive("shots[0]", shots[0]), positive("shots[1]", shots[1])
     if high < low:
         raise InputError(f"shots={shots!r}: the most is below the fewest")
     return low, high
+
+
+def _normal_min_samples(least: object) -> int | Literal["enough"] | None:
+    if least is None:
+        return None
+    if isinstance(least, str) and least == "enough":
+        return "enough"
+    return _one_number("min_samples", least, "'enough' for what the request needs, or None for no filter")
+
+
+def _one_number(name: str, value: object, otherwise: str) -> int:
+    """`value` as a positive int, or an error that names the other forms too."""
+    if not _is_integer(value) or value < 1:
+        raise InputError(f"{name}={_shown(value)} is not an integer of at least 1, {otherwise}")
+    return int(value)
 
 
 def ways_within(ways: Ways, fewest: int, most: int) -> tuple[int, int] | None:

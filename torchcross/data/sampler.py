@@ -13,7 +13,7 @@ from torchcross.data.disjoint import lay_out_disjoint
 from torchcross.data.drawer import SourcePlanner
 from torchcross.data.leaks import shared_subjects
 from torchcross.data.mixture import SourceChoice, Weights
-from torchcross.data.request import Request, Shots, Ways, positive
+from torchcross.data.request import Request, Shots, Ways, checked_seed, positive
 from torchcross.data.source import TaskSource
 from torchcross.data.words import Words
 from torchcross.errors import InputError, SubjectLeakWarning
@@ -30,17 +30,19 @@ class EpisodeSampler:
 
     ways: classes per episode: a number, a pair (fewest, most or None), or None for all classes. Multi-class: classes;
         ordinal: grades, order kept; multi-label: labels; binary: always both classes. A fixed number must be met by
-        every source; the ends of a pair are bounds.
+        every source; the ends of a pair are bounds, and a source needs as many classes as the lower.
     shots: support samples per class: a number, a pair (drawn anew for every episode), or `MetaDatasetShots()`. For
         multi-label: at least so many with and without each label.
     queries: query samples per class (multi-label: at least so many with and without each label).
-    query: "balanced", or "natural": queries x ways samples as they come from the chosen classes.
+    query: "balanced", or "natural": queries x ways samples as they come from the chosen classes (multi-label: samples
+        with a known answer to one of the chosen labels).
     groups: "respect" keeps subjects apart where a source has groups; "ignore" does not, and warns.
     minimal: multi-label sets are inclusion-minimal (True), or the plain union of what was drawn for every label.
     min_samples: leave out classes with fewer samples (multi-label: labels whose rarer answer has fewer): a number, or
         "enough" for what the request needs. `dropped` names them. Without it, a class that cannot serve is an error.
-    weights: how a mixture draws its sources: "uniform", "size", or one weight per source.
-    disjoint: lay out exactly this many episodes that share no sample; the sampler then has a length.
+    weights: how a mixture draws its sources: "uniform", "size" (samples with a known label), or one weight per source.
+    disjoint: lay out exactly this many episodes that share no sample; the sampler then has a length. They may share
+        subjects: `groups` keeps support and query of one episode apart, not episodes.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class EpisodeSampler:
         disjoint: int | None = None,
     ) -> None:
         self.request = Request(ways, shots, queries, query, groups, minimal, min_samples)
-        self.seed = positive("seed", seed, least=0)
+        self._seed = checked_seed(seed)
         self.sources = as_sources(source)
         self._weights: Weights = weights
         self._planners = {item.name: SourcePlanner(self.request, item, self.seed) for item in self.sources}
@@ -80,6 +82,11 @@ class EpisodeSampler:
                 SubjectLeakWarning,
                 stacklevel=3,
             )
+
+    @property
+    def seed(self) -> int:
+        """What every plan follows from; another seed takes another sampler."""
+        return self._seed
 
     # -- plans ----------------------------------------------------------------------------------------------------
 

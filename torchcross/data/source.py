@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchcross._arrays import Indices, frozen
+from torchcross.data._images import check_readable, rows_at
 from torchcross.errors import ReadError, SourceError
-from torchcross.targets._labels import Codes, as_array
+from torchcross.targets._labels import Codes, _is_blank, as_array
 from torchcross.task import Task
 
 __all__ = ["LabelSource", "SourceDataset", "SubsetSource", "TaskSource", "TensorSource"]
@@ -38,7 +39,9 @@ class TaskSource(ABC):
         if not isinstance(task, Task):
             raise SourceError(f"{type(self).__name__} got {task!r} for its task; give a Task(name, target, domain=...)")
         self.task = task
-        self.name = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
+        if name is not None and (not isinstance(name, str) or not name.strip()):
+            raise SourceError(f"{type(self).__name__} got name={name!r}; give a non-empty string, or leave it out")
+        self.name: str = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
         self.labels: Codes = frozen(self._encoded(labels))
         if len(self.labels) == 0:
             raise SourceError(f"source {self.name!r} has no samples; give at least one")
@@ -75,8 +78,10 @@ class TaskSource(ABC):
         except ReadError:
             raise
         except Exception as error:
+            self._blame(wanted)
             raise ReadError(
-                f"source {self.name!r} could not read the samples {_some(wanted)}: {type(error).__name__}: {error}"
+                f"source {self.name!r} could not read the samples {_some(wanted)} together, though each of them alone: "
+                f"{type(error).__name__}: {error}"
             ) from error
         if not isinstance(images, Tensor) or len(images) != len(wanted):
             found = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
@@ -84,6 +89,18 @@ class TaskSource(ABC):
                 f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a tensor, one image each"
             )
         return images
+
+    def _blame(self, wanted: Indices) -> None:
+        """After a failed read of all, raises for the first sample that cannot be read alone."""
+        for index in wanted:
+            try:
+                self.images(index[None])
+            except ReadError:
+                raise
+            except Exception as error:
+                raise ReadError(
+                    f"source {self.name!r} could not read sample {index}: {type(error).__name__}: {error}"
+                ) from error
 
     def targets(self, indices: Sequence[int] | Indices) -> Tensor:
         """Codes at `indices` as an int64 tensor: (n,), or (n, L) for multi-label."""
@@ -133,7 +150,8 @@ class TensorSource(TaskSource):
     """Images in one array: a tensor, a numpy array or a memory map, (N, C, H, W) or any (N, ...).
 
     `channels="last"` takes arrays of shape (N, H, W, C) and hands images out with channels first. Values and dtype are
-    handed out as they are.
+    handed out as they are. Anything with a shape, a dtype and rows at sorted, distinct indices will do (an HDF5
+    dataset); its first and last row are read now, to be sure.
     """
 
     def __init__(
@@ -151,8 +169,8 @@ class TensorSource(TaskSource):
             raise SourceError(
                 f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or an array"
             )
-        if len(images.shape) == 0 or len(images) != len(self):
-            found = len(images) if len(images.shape) else "a scalar"
+        if len(images.shape) == 0 or images.shape[0] != len(self):
+            found = images.shape[0] if len(images.shape) else "a scalar"
             raise SourceError(
                 f"source {self.name!r} has {found} images and {len(self)} labels; give one label per image"
             )
@@ -163,6 +181,7 @@ class TensorSource(TaskSource):
             )
         self._images = images
         self._channels_last = channels == "last"
+        check_readable(images, self.name)
 
     def __getstate__(self) -> dict[str, Any]:
         """A memory map travels as the place of its file, not as its content."""
@@ -174,13 +193,10 @@ class TensorSource(TaskSource):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["_images"]
-        self.__dict__ |= state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {})
+        super().__setstate__(state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {}))
 
     def images(self, indices: Indices) -> Tensor:
-        if isinstance(self._images, Tensor):
-            found = self._images[torch.tensor(indices).to(self._images.device)]
-        else:
-            found = torch.from_numpy(np.ascontiguousarray(self._images[indices]))
+        found = rows_at(self._images, indices)
         return found.movedim(-1, 1).contiguous() if self._channels_last else found
 
 
@@ -219,12 +235,16 @@ class SubsetSource(TaskSource):
         self.source = source
         self.indices = frozen(chosen.astype(np.int64))
         groups = None if source.groups is None else source.groups[self.indices]
-        name = name or f"{source.name}[{len(chosen)} of {len(source)}]"
+        name = f"{source.name}[{len(chosen)} of {len(source)}]" if name is None else name
         super().__init__(source.task, source.labels[self.indices], groups=groups, name=name)
 
     def _encoded(self, labels: Any) -> Codes:
         """The labels of another source are codes already."""
         return np.array(labels)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        frozen(self.indices)
 
     def images(self, indices: Indices) -> Tensor:
         return self.source.images(self.indices[indices])
@@ -256,19 +276,34 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
         raise SourceError(
             f"source {name!r} has {length} samples and groups of shape {array.shape}; give one subject per sample"
         )
-    if array.dtype.kind not in "biufUSO":
+    if array.dtype.kind not in "biufOUST":
         raise SourceError(f"source {name!r} got groups of dtype {array.dtype}; give integers or strings")
-    if array.dtype.kind == "O":
-        unknown = np.array([item is None or item != item for item in array.tolist()])
-        array = array.astype(str)
+    if array.dtype.kind in "OUST":
+        texts = [_subject(item) for item in array.tolist()]
+        unknown = np.array([text is None for text in texts])
+        code_of: dict[str | None, int] = {text: code for code, text in enumerate(sorted(filter(None, set(texts))))}
+        codes = np.array([code_of.get(text, -1) for text in texts], dtype=np.int64)
     else:
         unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(length, dtype=bool)
+        codes = np.unique(array, return_inverse=True)[1].astype(np.int64)
     if unknown.any():
         raise SourceError(
             f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index "
             f"{int(np.argmax(unknown))}; give every sample a subject (of unknown origin: a subject of its own)"
         )
-    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    return codes
+
+
+def _subject(item: Any) -> str | None:
+    """One text per subject: 1, 1.0 and "1" are the same. None where nobody is named: NaN, blank, or "nan"."""
+    if _is_blank(item):
+        return None
+    if isinstance(item, bytes):
+        item = item.decode(errors="backslashreplace")
+    elif isinstance(item, bool | np.bool_) or (isinstance(item, float | np.floating) and item.is_integer()):
+        item = int(item)
+    text = str(item)
+    return None if text.strip().lower() in ("", "nan") else text
 
 
 def _some(indices: NDArray[Any]) -> str:

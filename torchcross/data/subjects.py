@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._arrays import Indices
-from torchcross.data._shuffle import Used
 from torchcross.data.words import Words
 
 __all__ = ["can_divide", "divide", "split"]
@@ -63,16 +61,12 @@ def can_divide(sizes: Indices, first: int, second: int) -> bool:
     return total >= first + second + largest - 1 or divide(sizes.tolist(), first, second) is not None
 
 
-def split(
-    words: Words, groups: Indices, strata: Sequence[NDArray[Any]], used: Used, need: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-    """What the support may not use, and what the query may not use, when random subjects stand for the support: as few
-    as own `need` samples of every stratum. None where all subjects together own too few.
+def split(words: Words, owned: Indices, need: int) -> NDArray[np.bool_] | None:
+    """The subjects that stand for the support when `owned[subject, stratum]` samples are theirs: random ones, as few as
+    own `need` samples of every stratum. None where all subjects together own too few.
     """
-    free = strata if used is None else [members[~used[members]] for members in strata]
-    owned = np.stack([np.bincount(groups[members], minlength=int(groups.max()) + 1) for members in free], axis=1)
     order = np.argsort(words.bulk(len(owned)), kind="stable")
-    in_support, lacking = np.zeros(len(owned), dtype=bool), np.full(len(strata), need)
+    in_support, lacking = np.zeros(len(owned), dtype=bool), np.full(owned.shape[1], need)
     for subject in order[owned[order].any(axis=1)]:
         wanted = lacking > 0
         if not wanted.any():
@@ -80,7 +74,4 @@ def split(
         if owned[subject][wanted].any():
             in_support[subject] = True
             lacking -= owned[subject]
-    if (lacking > 0).any():
-        return None
-    for_support = in_support[groups]
-    return (~for_support, for_support) if used is None else (used | ~for_support, used | for_support)
+    return None if (lacking > 0).any() else in_support

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross._arrays import Indices
+from torchcross.data._images import checked_mode, checked_size, image_tensor, stack_images
 from torchcross.data.source import TaskSource
-from torchcross.errors import ReadError, SourceError
+from torchcross.errors import LabelError, ReadError, SourceError
 from torchcross.targets import MultiClass
 from torchcross.task import Task
 
-__all__ = ["DatasetSource", "ImageFolderSource", "image_tensor", "stack_images"]
+__all__ = ["DatasetSource", "ImageFolderSource"]
 
 logger = logging.getLogger("torchcross")
 
@@ -26,9 +26,12 @@ IMAGE_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pp
 
 
 class DatasetSource(TaskSource):
-    """Any map-style dataset whose items are pairs (image, label): tensors, numpy arrays or PIL images.
+    """Any map-style dataset whose items are pairs (image, label), or with `labels` given also (image, ...) or images.
 
-    Give `labels` where you have them. Otherwise every item is read once, now, and the labels are kept.
+    An image is a tensor (C, H, W), a PIL image, an array (H, W) or a uint8 array (H, W, C) with 1, 3 or 4 channels;
+    other arrays could be either way round and are refused. PIL images are turned upright, palettes and bits expanded.
+    Give `labels` where you have them: one item is read now, to check it. Otherwise every item is read once, now, and
+    the labels are kept.
     """
 
     def __init__(
@@ -39,23 +42,21 @@ class DatasetSource(TaskSource):
                 f"DatasetSource got {type(dataset).__name__}, which has no length or cannot be indexed; give a "
                 "map-style dataset (an iterable one can be collected into a list first)"
             )
-        if labels is None:
-            labels = _collect_labels(dataset)
-        super().__init__(task, labels, groups=groups, name=name)
+        is_given = labels is not None
+        super().__init__(task, labels if is_given else _collect_labels(dataset), groups=groups, name=name)
         if len(dataset) != len(self):
             raise SourceError(
                 f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one label per item"
             )
+        if is_given:
+            image_tensor(_image_of(_item(dataset, 0), 0))
         self.dataset = dataset
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
-        items = (
-            self.dataset.__getitems__(places)
-            if hasattr(self.dataset, "__getitems__")
-            else _items(self.dataset, places, self.name)
-        )
-        return stack_images([image_tensor(item[0]) for item in items], places, self.name)
+        items = _items(self.dataset, places, self.name)
+        images = [image_tensor(_image_of(item, place)) for item, place in zip(items, places, strict=True)]
+        return stack_images(images, places, self.name)
 
 
 def _items(dataset: Any, places: list[int], name: str) -> Sequence[Any]:
@@ -63,35 +64,67 @@ def _items(dataset: Any, places: list[int], name: str) -> Sequence[Any]:
     if hasattr(dataset, "__getitems__"):
         batch: Sequence[Any] = dataset.__getitems__(places)
         return batch
-    found = []
-    for place in places:
-        try:
-            found.append(dataset[place])
-        except Exception as error:
-            raise ReadError(f"source {name!r} could not read item {place}: {type(error).__name__}: {error}") from error
-    return found
+    return [_item(dataset, place, f"source {name!r}") for place in places]
 
 
-def _collect_labels(dataset: Any) -> NDArray[Any]:
+def _item(dataset: Any, place: int, reader: str = "DatasetSource") -> Any:
+    try:
+        return dataset[place]
+    except Exception as error:
+        raise ReadError(f"{reader} could not read item {place}: {type(error).__name__}: {error}") from error
+
+
+def _image_of(item: Any, place: int) -> Any:
+    """The first of a pair, or the item itself."""
+    if isinstance(item, Mapping):
+        raise SourceError(
+            f"item {place} of the dataset is a {type(item).__name__} with the keys {list(item)[:8]}; expected (image, "
+            "label) or an image: wrap the dataset so that an item is one (a Hugging Face dataset: HuggingFaceSource)"
+        )
+    if isinstance(item, tuple | list):
+        if not item:
+            raise SourceError(f"item {place} of the dataset is empty; expected (image, label) or an image")
+        return item[0]
+    return item
+
+
+def _collect_labels(dataset: Any) -> list[Any]:
     logger.warning("reading all %d items once to collect their labels; pass labels= to skip this", len(dataset))
-    labels = []
+    labels: list[Any] = []
     for place in range(len(dataset)):
-        item = dataset[place]
+        item = _item(dataset, place)
         if not isinstance(item, tuple | list) or len(item) < 2:
             raise SourceError(
                 f"item {place} of the dataset is of type {type(item).__name__}; expected a pair (image, label), or "
                 "pass labels="
             )
+        if place == 0:
+            image_tensor(item[0])
         labels.append(item[1].tolist() if hasattr(item[1], "tolist") else item[1])
-    return np.asarray(labels)
+        if _label_shape(labels[place]) != _label_shape(labels[0]):
+            raise LabelError(
+                f"item {place} of the dataset has the label {reprlib.repr(labels[place])}, item 0 has "
+                f"{reprlib.repr(labels[0])}; give every item a label of the same length, or pass labels="
+            )
+    return labels
+
+
+def _label_shape(label: Any) -> tuple[int, ...] | None:
+    try:
+        return np.asarray(label).shape
+    except ValueError:
+        return None
 
 
 class ImageFolderSource(TaskSource):
     """One folder per class: `root/disc/a.png`, `root/star/b.jpg`, ... Sub-folders of a class are searched too.
 
     Without a task, the folder names in alphabetical order are the classes of a MultiClass task named after the root;
-    with one, folders are matched to its class names. `size` (height, width) resizes every image (bilinear); without it
-    all images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L").
+    with one, folders are matched to its class names. Hidden files and folders (`._a.png`) are skipped.
+
+    `size`, (height, width) or one number for both, resizes every image (bilinear); without it all images must have one
+    size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L"), turned upright as their EXIF data says.
+    What is transparent is laid over white; 16-bit values v become v / 257, rounded; 32-bit ones are refused.
     """
 
     def __init__(
@@ -99,14 +132,14 @@ class ImageFolderSource(TaskSource):
         root: str | Path,
         task: Task | None = None,
         *,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         mode: Literal["RGB", "L"] = "RGB",
         groups: Any = None,
         name: str | None = None,
     ) -> None:
         self.root = Path(root)
-        if mode not in ("RGB", "L"):
-            raise SourceError(f"ImageFolderSource got mode={mode!r}; it is 'RGB' or 'L'")
+        self.mode = checked_mode(mode, "ImageFolderSource")
+        self.size = checked_size(size, "ImageFolderSource")
         folders = _class_folders(self.root)
         if task is None:
             task = Task(self.root.resolve().name, MultiClass([folder.name for folder in folders]))
@@ -122,8 +155,6 @@ class ImageFolderSource(TaskSource):
             )
         self.paths = tuple(path for path, _ in found)
         super().__init__(task, np.array([label for _, label in found]), groups=groups, name=name)
-        self.size = size
-        self.mode = mode
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
@@ -134,11 +165,8 @@ class ImageFolderSource(TaskSource):
 
         try:
             with Image.open(path) as image:
-                converted = image.convert(self.mode)
-                if self.size is not None:
-                    converted = converted.resize((self.size[1], self.size[0]), Image.Resampling.BILINEAR)
-                return image_tensor(converted)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                return image_tensor(image, self.mode, self.size)
+        except Exception as error:
             raise ReadError(f"source {self.name!r} could not read sample {place}, file {path}: {error}") from error
 
 
@@ -152,35 +180,10 @@ def _class_folders(root: Path) -> list[Path]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
+    return sorted(path for path in _visible_files(folder) if path.suffix.lower() in IMAGE_ENDINGS)
 
 
-def image_tensor(image: Any) -> Tensor:
-    """A tensor as it is; an array or a PIL image of shape (H, W) or (H, W, C) with channels first."""
-    if isinstance(image, Tensor):
-        return image
-    array = np.array(image)
-    if array.dtype == object or array.ndim not in (2, 3):
-        raise SourceError(
-            f"an image of type {type(image).__name__} is not a tensor, an array of shape (H, W[, C]) or a PIL image"
-        )
-    array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
-    return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def stack_images(images: Sequence[Tensor], places: Sequence[int], name: str) -> Tensor:
-    """Images as one batch, or an error that names two that differ."""
-    if not images:
-        return torch.empty(0)
-    first = images[0]
-    for place, image in zip(places, images, strict=True):
-        if image.shape != first.shape or image.dtype != first.dtype:
-            raise ReadError(
-                f"source {name!r} has images that do not stack: sample {places[0]} is {_shape(first)}, sample {place} "
-                f"is {_shape(image)}; bring them to one size and mode (size=(H, W), or a transform of the dataset)"
-            )
-    return torch.stack(list(images))
-
-
-def _shape(image: Tensor) -> str:
-    return f"{str(image.dtype).removeprefix('torch.')} {tuple(image.shape)}"
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["HuggingFaceSource"]
+__all__ = ["EpisodeTaskset", "HuggingFaceSource", "TasksetEpisodes", "lightning_module"]
 
 from torchcross.interop.huggingface import HuggingFaceSource
+from torchcross.interop.lightning import lightning_module
+from torchcross.interop.tasksets import EpisodeTaskset, TasksetEpisodes

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross._arrays import Indices
+from torchcross.data._images import Mode, checked_mode, checked_size, image_tensor, stack_images
 from torchcross.data.source import TaskSource
-from torchcross.data.wrappers import image_tensor, stack_images
-from torchcross.errors import ReadError, SourceError
-from torchcross.targets import MultiClass
+from torchcross.errors import LabelError, ReadError, SourceError
+from torchcross.targets import MultiClass, MultiLabel, Target
 from torchcross.task import Task
 
 __all__ = ["HuggingFaceSource"]
@@ -19,7 +21,9 @@ __all__ = ["HuggingFaceSource"]
 class HuggingFaceSource(TaskSource):
     """One split of a Hugging Face dataset. `image` and `label` name its columns, `group` that of the subjects, if any.
 
-    Without a task, the names of a ClassLabel column become the classes of a MultiClass task. An episode is one batched
+    Without a task, the names of a ClassLabel column become the classes of a MultiClass task, those of a list of
+    ClassLabel the labels of a MultiLabel task; its domain is the dataset's name. `mode` ("RGB" or "L") and `size` are
+    those of ImageFolderSource; without a mode images are as they are, palettes expanded. An episode is one batched
     read.
     """
 
@@ -31,6 +35,8 @@ class HuggingFaceSource(TaskSource):
         image: str = "image",
         label: str = "label",
         group: str | None = None,
+        mode: Mode | None = None,
+        size: int | tuple[int, int] | None = None,
         name: str | None = None,
     ) -> None:
         columns = getattr(dataset, "column_names", None)
@@ -42,18 +48,22 @@ class HuggingFaceSource(TaskSource):
         for column in filter(None, (image, label, group)):
             if column not in columns:
                 raise SourceError(f"the dataset has no column {column!r}; it has {columns}")
-        if task is None:
-            names = getattr(dataset.features[label], "names", None)
-            if not names:
-                raise SourceError(
-                    f"the column {label!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))"
-                )
-            task = Task(label, MultiClass(list(names)))
-        labels = dataset.with_format("numpy", columns=[label])[label][:]
-        groups = None if group is None else list(dataset[group])
-        super().__init__(task, labels, groups=groups, name=name)
-        self.dataset = dataset.with_format(None).select_columns([image])
+        self.mode = None if mode is None else checked_mode(mode, "HuggingFaceSource")
+        self.size = checked_size(size, "HuggingFaceSource")
+        is_picture = _is_picture(dataset.features[image], image)
+        if not is_picture and (mode is not None or size is not None):
+            raise SourceError(
+                f"HuggingFaceSource got mode={mode!r}, size={size!r}, and the column {image!r} holds "
+                f"{dataset.features[image]}; both need images: dataset.cast_column({image!r}, datasets.Image())"
+            )
+        plain = dataset.with_format(None)
+        task = task or Task(label, _default_target(dataset.features[label], label), domain=_dataset_name(dataset))
+        groups = None if group is None else plain[group][:]
+        super().__init__(task, _labels(dataset, label, task.target), groups=groups, name=name)
+        self.dataset = (plain if is_picture else _as_arrays(dataset, image)).select_columns([image])
         self.column = image
+        if not is_picture and len(self) and (first := self.dataset[0][image]) is not None:
+            image_tensor(first)
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
@@ -61,4 +71,72 @@ class HuggingFaceSource(TaskSource):
         for place, item in zip(places, found, strict=True):
             if item is None:
                 raise ReadError(f"source {self.name!r} has no image for sample {place}: its {self.column!r} is empty")
-        return stack_images([image_tensor(item) for item in found], places, self.name)
+        return stack_images([image_tensor(item, self.mode, self.size) for item in found], places, self.name)
+
+
+def _is_picture(feature: Any, column: str) -> bool:
+    is_picture = type(feature).__name__ == "Image"
+    if is_picture and not feature.decode:
+        raise SourceError(
+            f"the column {column!r} is Image(decode=False), files that nobody opens; "
+            f"give dataset.cast_column({column!r}, datasets.Image())"
+        )
+    return is_picture
+
+
+def _as_arrays(dataset: Any, column: str) -> Any:
+    """Arrays of the type that the column declares; by itself the numpy format widens it."""
+    feature = dataset.features[column]
+    options = {"dtype": np.dtype(feature.dtype)} if hasattr(feature, "shape") else {}
+    return dataset.with_format("numpy", **options)
+
+
+def _dataset_name(dataset: Any) -> str:
+    """As far as the dataset knows it, with its configuration if that says anything."""
+    info = dataset.info
+    name = info.dataset_name or info.builder_name or ""
+    config = info.config_name or "default"
+    return name if not name or config.startswith("default") or config == name else f"{name}-{config}"
+
+
+def _listed_names(feature: Any) -> list[str] | None:
+    """The class names of a column that lists, for every sample, the labels that it has."""
+    inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    return getattr(inner, "names", None)
+
+
+def _default_target(feature: Any, column: str) -> Target:
+    if names := getattr(feature, "names", None):
+        return MultiClass(list(names))
+    if names := _listed_names(feature):
+        return MultiLabel(list(names))
+    raise SourceError(f"the column {column!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))")
+
+
+def _labels(dataset: Any, column: str, target: Target) -> Any:
+    feature = dataset.features[column]
+    names = _listed_names(feature)
+    if not names or not target.label_shape:
+        return dataset.with_format("numpy", columns=[column])[column][:]
+    rows = dataset.with_format(None)[column][:]
+    if set(names) == set(target.classes):
+        return _marked(rows, [target.classes.index(name) for name in names], column)
+    if len(names) == 2 and getattr(feature, "length", -1) == target.num_classes:
+        return rows
+    raise SourceError(
+        f"the column {column!r} lists classes named {names}, the task has {list(target.classes)}; give the task the "
+        "same names, in any order"
+    )
+
+
+def _marked(rows: list[list[int] | None], places: list[int], column: str) -> NDArray[np.int8]:
+    """Lists of class numbers as rows of zeros and ones."""
+    marks = np.zeros((len(rows), len(places)), dtype=np.int8)
+    for sample, row in enumerate(rows):
+        if row is None or not all(number is not None and 0 <= number < len(places) for number in row):
+            raise LabelError(
+                f"the column {column!r} holds {row} for sample {sample}; expected a list of class numbers in "
+                f"0..{len(places) - 1}, empty where the sample has none of them"
+            )
+        marks[sample, [places[number] for number in row]] = 1
+    return marks

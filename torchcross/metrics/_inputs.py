@@ -14,6 +14,7 @@ from torchcross._missing import MISSING
 from torchcross.errors import InputError
 
 __all__ = [
+    "beside",
     "check_classes",
     "check_probabilities",
     "count_non_finite",
@@ -94,6 +95,16 @@ def check_probabilities(name: str, given: Tensor) -> None:
             f"{name}: probabilities lie in {low:.6g}..{high:.6g}, expected [0, 1]; "
             f"pass logits through the target's link first"
         )
+
+
+def beside(name: str, scores: Tensor, probabilities: Tensor) -> Tensor:
+    """The scores, floating point and one for each probability."""
+    if scores.shape != probabilities.shape or not scores.is_floating_point():
+        raise InputError(
+            f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats of the probabilities' "
+            f"shape {tuple(probabilities.shape)}; give one score per probability, or none"
+        )
+    return scores
 
 
 def count_non_finite(given: Tensor, what: str) -> str:

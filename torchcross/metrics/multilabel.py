@@ -15,6 +15,7 @@ from torch import Tensor
 from torchcross._missing import MISSING
 from torchcross.errors import InputError
 from torchcross.metrics._inputs import (
+    beside,
     check_probabilities,
     count_non_finite,
     multi_label_pair,
@@ -33,28 +34,43 @@ __all__ = [
 ]
 
 
-def multilabel_auroc(probabilities: Float[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]) -> Score:
-    """The mean over labels of the area under the ROC curve; a label needs a positive and a negative."""
+def multilabel_auroc(
+    probabilities: Float[Tensor, "N L"],
+    labels: Int[Tensor, "N L"],
+    classes: Sequence[str],
+    *,
+    scores: Float[Tensor, "N L"] | None = None,
+) -> Score:
+    """The mean over labels of the area under the ROC curve; a label needs a positive and a negative.
+
+    Items are ranked by ``scores`` where they are given (log-odds, say, which do not saturate), else by probabilities.
+    """
     return _by_label(
         "multilabel_auroc",
         area_under_roc,
         probabilities,
         labels,
         classes,
+        scores,
         if_none="no label has both a positive and a negative in the query",
     )
 
 
 def multilabel_average_precision(
-    probabilities: Float[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+    probabilities: Float[Tensor, "N L"],
+    labels: Int[Tensor, "N L"],
+    classes: Sequence[str],
+    *,
+    scores: Float[Tensor, "N L"] | None = None,
 ) -> Score:
-    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive."""
+    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive. Ranked as for AUROC."""
     return _by_label(
         "multilabel_average_precision",
         mean_precision,
         probabilities,
         labels,
         classes,
+        scores,
         if_none="no label has a positive in the query",
     )
 
@@ -62,12 +78,12 @@ def multilabel_average_precision(
 def multilabel_f1(
     decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
 ) -> Score:
-    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label must be present or predicted."""
+    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive, whatever was predicted."""
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
-        return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None
+        return 2 * tp / (2 * tp + fp + fn) if tp + fn else None
 
-    if_none = "no label is present or predicted in the query"
+    if_none = "no label has a positive in the query"
     return _by_counts("multilabel_f1", score, decisions, labels, classes, if_none)
 
 
@@ -116,15 +132,17 @@ def _by_label(
     probabilities: Tensor,
     labels: Tensor,
     classes: Sequence[str],
+    scores: Tensor | None,
     if_none: str,
 ) -> Score:
     p, truth, known = multi_label_pair(name, probabilities, labels, classes)
     check_probabilities(name, p[known])
     why_not = "" if known.any() else nothing_known(len(labels))
-    why_not = why_not or count_non_finite(p[known], "probabilities")
+    ranked = p if scores is None else beside(name, scores, probabilities).detach().cpu()
+    why_not = why_not or count_non_finite(p[known], "probabilities") or count_non_finite(ranked[known], "scores")
     if why_not:
         return undefined(why_not, over=())
-    columns = zip(p.T, truth.T, known.T, strict=True)
+    columns = zip(ranked.T, truth.T, known.T, strict=True)
     values = [metric(column[mask], row[mask] == 1) for column, row, mask in columns]
     return average(values, classes, "labels", if_none)
 

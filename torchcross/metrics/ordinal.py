@@ -22,6 +22,7 @@ def quadratic_weighted_kappa(decisions: Int[Tensor, " N"], labels: Int[Tensor, "
     """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by chance.
 
     Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one exactly 1.
+    On labels of one rank alone it is 0 whatever else was decided, and says so.
     """
     name = "quadratic_weighted_kappa"
     if num_ranks < 2:
@@ -37,7 +38,9 @@ def quadratic_weighted_kappa(decisions: Int[Tensor, " N"], labels: Int[Tensor, "
     if not expected:
         rank = int(observed.diagonal().argmax())
         return undefined(f"all decisions and all labels of the query are rank {rank}")
-    return Score(1 - total * int((squares * observed).sum()) / expected)
+    present = observed.sum(dim=1).nonzero().flatten().tolist()
+    reason = f"all labels of the query are rank {present[0]}, so kappa is 0 by its formula" if len(present) == 1 else ""
+    return Score(1 - total * int((squares * observed).sum()) / expected, reason)
 
 
 def mean_absolute_error(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]) -> Score:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.metrics._inputs import (
+    beside,
     check_classes,
     check_probabilities,
     count_non_finite,
@@ -55,37 +56,50 @@ def balanced_accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], c
 def f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
     """The mean over classes of ``2 tp / (2 tp + fp + fn)``.
 
-    A class that is neither present nor predicted is left out; one that is predicted but absent counts 0.
+    A class that no label names is left out, whatever was predicted.
     """
     values = _f1_by_class(confusion("f1", decisions, labels, len(classes), classes))
     return average(values, classes, "classes", nothing_known(len(labels)))
 
 
 def binary_f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
-    """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two."""
+    """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two; undefined without a positive."""
     counts = confusion("binary_f1", decisions, labels, 2, classes)
     if not counts.sum():
         return undefined(nothing_known(len(labels)))
     value = _f1_by_class(counts)[1]
     if value is None:
-        return undefined(f"the positive class {classes[1]!r} is neither present nor predicted in the query")
+        return undefined(f"only one class in the query: {classes[0]!r}")
     return Score(value)
 
 
-def auroc(probabilities: Float[Tensor, "N C"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+def auroc(
+    probabilities: Float[Tensor, "N C"],
+    labels: Int[Tensor, " N"],
+    classes: Sequence[str],
+    *,
+    scores: Float[Tensor, "N C"] | None = None,
+) -> Score:
     """The mean over classes of the area under the ROC curve of one class against the rest.
 
-    A class that is absent, or that all items belong to, is left out of the mean.
+    A class that is absent, or that all items belong to, is left out of the mean. Items are ranked by ``scores``
+    where they are given (log-odds, say, which do not saturate), else by their probabilities.
     """
-    return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes)
+    return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes, scores)
 
 
-def average_precision(probabilities: Float[Tensor, "N C"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+def average_precision(
+    probabilities: Float[Tensor, "N C"],
+    labels: Int[Tensor, " N"],
+    classes: Sequence[str],
+    *,
+    scores: Float[Tensor, "N C"] | None = None,
+) -> Score:
     """The mean over classes of ``sum_n (R_n - R_{n-1}) P_n``, one class against the rest.
 
-    A class that is absent is left out of the mean.
+    A class that is absent is left out of the mean. Items are ranked as for ``auroc``.
     """
-    return _one_against_rest("average_precision", mean_precision, probabilities, labels, classes)
+    return _one_against_rest("average_precision", mean_precision, probabilities, labels, classes, scores)
 
 
 def binary_auroc(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
@@ -130,8 +144,10 @@ def _ratios(numerators: Int64[Tensor, " C"], denominators: Int64[Tensor, " C"]) 
 
 
 def _f1_by_class(counts: Int64[Tensor, "C C"]) -> list[float | None]:
+    """F1 of every class that is present."""
+    present = counts.sum(dim=1)
     # 2 tp + fp + fn is how often the class is present plus how often it is predicted.
-    return _ratios(2 * counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1))
+    return _ratios(2 * counts.diagonal(), torch.where(present > 0, present + counts.sum(dim=0), 0))
 
 
 def _one_against_rest(
@@ -140,6 +156,7 @@ def _one_against_rest(
     probabilities: Tensor,
     labels: Tensor,
     classes: Sequence[str],
+    scores: Tensor | None,
 ) -> Score:
     if probabilities.dim() != 2:
         shape = tuple(probabilities.shape)
@@ -147,11 +164,12 @@ def _one_against_rest(
     check_classes(name, classes, probabilities.shape[1], "one per column of the probabilities")
     p, known = known_rows(name, probabilities, labels, len(classes))
     check_probabilities(name, p)
+    ranked = p if scores is None else known_rows(name, beside(name, scores, probabilities), labels, None)[0]
     why_not = "" if len(known) else nothing_known(len(labels))
-    why_not = why_not or count_non_finite(p, "probabilities")
+    why_not = why_not or count_non_finite(p, "probabilities") or count_non_finite(ranked, "scores")
     if why_not:
         return undefined(why_not, over=())
-    values = [metric(p[:, column], known == column) for column in range(len(classes))]
+    values = [metric(ranked[:, column], known == column) for column in range(len(classes))]
     return average(values, classes, "classes", _only_one_class(known, classes))
 
 

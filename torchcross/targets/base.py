@@ -20,6 +20,7 @@ from torch import Tensor
 from torchcross.errors import InputError, LabelError, TargetError
 from torchcross.losses import MISSING
 from torchcross.metrics import Score
+from torchcross.targets._checks import as_codes, broken_rows, check_codes, check_readable_codes, check_shapes
 from torchcross.targets._classes import MissingValue, normalise_missing
 from torchcross.targets._labels import Codes, as_array
 from torchcross.targets.head import HeadLayout
@@ -219,17 +220,22 @@ class Target(ABC):
         return self.head.outputs
 
     def loss(self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]) -> Float[Tensor, ""]:
-        """Mean loss over known labels; usable under torch.func transforms."""
+        """Mean loss over known labels; usable under torch.func transforms.
+
+        Labels outside the classes are refused where they can be read: on the CPU, outside vmap and torch.compile.
+        """
+        check_readable_codes(labels, len(self.values) - 1, self)
         return self.objective.loss(logits, labels, self, **dict(self.loss_options))
 
     def predict(self, logits: Float[Tensor, "N {self.num_outputs}"]) -> Prediction:
-        """Logits -> probabilities and decisions."""
+        """Logits -> probabilities, decisions, and the log-odds that samples are ranked by."""
         if logits.ndim != 2 or logits.shape[1] != self.num_outputs or not logits.is_floating_point():
             raise InputError(
                 f"logits are {logits.dtype} of shape {tuple(logits.shape)}; {self!r} predicts from floats of shape "
                 f"(N, {self.num_outputs})"
             )
-        return Prediction(self.objective.probabilities(logits), self.objective.decisions(logits))
+        objective = self.objective
+        return Prediction(objective.probabilities(logits), objective.decisions(logits), objective.scores(logits))
 
     @property
     @abstractmethod
@@ -257,26 +263,25 @@ class Target(ABC):
     # -- measuring ------------------------------------------------------------------------------------------------
 
     def evaluate(
-        self, prediction: Prediction, labels: Int[Tensor, " N *L"], metrics: Sequence[str] | None = None
+        self,
+        prediction: Prediction,
+        labels: Int[Tensor, " N *L"] | Int[np.ndarray, " N *L"],
+        metrics: Sequence[str] | None = None,
     ) -> dict[str, Score]:
-        """Metrics by name (default: `default_metrics`); what is undefined is NaN with its reason.
+        """Metrics of codes by name (default: `default_metrics`); what is undefined is NaN with its reason.
 
         So is every metric where a prediction is not finite: a decision taken on NaN is no decision.
         """
         names = (metrics,) if isinstance(metrics, str) else self.default_metrics if metrics is None else tuple(metrics)
         if unknown := [name for name in names if name not in self.metrics]:
             raise InputError(f"{type(self).__name__} has no metric {unknown}; choose from {sorted(self.metrics)}")
-        shapes = tuple(prediction.probabilities.shape), tuple(prediction.decisions.shape), tuple(labels.shape)
-        per_sample = (len(labels), *self.label_shape) if labels.ndim else ()
-        if shapes != ((*per_sample[:1], self.num_classes), per_sample, per_sample):
-            raise InputError(
-                f"probabilities, decisions and labels have the shapes {shapes}; {self!r} is evaluated on "
-                f"(N, {self.num_classes}) probabilities, and decisions and labels of one shape, one row per sample"
-            )
-        if broken := _broken_rows(prediction.probabilities, labels):
-            reason = f"the predictions of {broken} of {len(labels)} samples are not finite"
+        codes = as_codes(labels)
+        check_shapes(prediction, codes, self)
+        check_codes(codes, len(self.values) - 1, self)
+        if broken := broken_rows(prediction, codes):
+            reason = f"the predictions of {broken} of {len(codes)} samples are not finite"
             return dict.fromkeys(names, Score(nan, reason))
-        return {name: self.metrics[name](self, prediction, labels) for name in names}
+        return {name: self.metrics[name](self, prediction, codes) for name in names}
 
     def __repr__(self) -> str:
         shown = [f"missing={list(self.missing)}"] if self.missing else []
@@ -298,10 +303,3 @@ def _freeze(value: Any) -> Any:
     """Options as hashable values: tensors, arrays and lists become (nested) tuples of numbers."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _broken_rows(probabilities: Float[Tensor, "N C"], labels: Int[Tensor, " N *L"]) -> int:
-    """Samples with a known label whose prediction holds NaN or infinity."""
-    known = (labels != MISSING).to(probabilities.device)
-    known = known if known.ndim == probabilities.ndim else known.unsqueeze(1)
-    return int((known & ~probabilities.isfinite()).any(dim=1).sum())

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets._classes import normalise_classes
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets.head import HeadLayout
-from torchcross.targets.objective import Objective
+from torchcross.targets._parts import WithoutTarget, one_output
+from torchcross.targets.objective import Objective, Prediction
 
 __all__ = ["Binary"]
 
 
-def _objective(loss: Any, *options: str) -> Objective:
+def _both_ways(logits: Float[Tensor, "N 1"]) -> Float[Tensor, "N 2"]:
+    """The log-odds of the negative and of the positive class."""
+    return torch.cat([-logits, logits], dim=-1)
+
+
+def _probabilities(logits: Float[Tensor, "N 1"]) -> Float[Tensor, "N 2"]:
+    return torch.sigmoid(_both_ways(logits))
+
+
+def _decisions(logits: Float[Tensor, "N 1"]) -> Int64[Tensor, " N"]:
+    return (logits[..., 0] > 0).long()
+
+
+def _difference(scores: Float[Tensor, "N 2"]) -> Float[Tensor, "N 1"]:
+    return scores[..., 1:] - scores[..., :1]
+
+
+def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
     return Objective(
-        loss=lambda logits, labels, target, **given: loss(logits, labels, **given),
-        layout=lambda classes: HeadLayout("linear", 1),
-        probabilities=lambda logits: torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=-1),
-        decisions=lambda logits: (logits[..., 0] > 0).long(),
-        from_scores=lambda scores: scores[..., 1:] - scores[..., :1],
+        loss=WithoutTarget(loss),
+        layout=one_output,
+        probabilities=_probabilities,
+        decisions=_decisions,
+        from_scores=_difference,
         options=frozenset(options),
+        log_odds=_both_ways,
     )
+
+
+def _ranking(prediction: Prediction) -> Float[Tensor, " N"]:
+    """What the positive class is ranked by."""
+    return (prediction.probabilities if prediction.scores is None else prediction.scores)[:, 1]
 
 
 @final
@@ -43,10 +66,8 @@ class Binary(SingleLabelTarget):
         "focal": _objective(losses.binary_focal, "gamma", "alpha"),
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.binary_auroc(p.probabilities[:, 1], y, target.classes),
-        "average_precision": lambda target, p, y: metrics.binary_average_precision(
-            p.probabilities[:, 1], y, target.classes
-        ),
+        "auroc": lambda target, p, y: metrics.binary_auroc(_ranking(p), y, target.classes),
+        "average_precision": lambda target, p, y: metrics.binary_average_precision(_ranking(p), y, target.classes),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
         "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
         "f1": lambda target, p, y: metrics.binary_f1(p.decisions, y, target.classes),

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchcross import losses, metrics
 from torchcross.targets._classes import normalise_classes
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets.head import HeadLayout
+from torchcross.targets._parts import WithoutTarget, likeliest, log_odds, output_per_class, unchanged
 from torchcross.targets.objective import Objective
 
 __all__ = ["MultiClass"]
@@ -28,17 +28,20 @@ class MultiClass(SingleLabelTarget):
     default_loss = "cross_entropy"
     objectives = {
         "cross_entropy": Objective(
-            loss=lambda logits, labels, target, **given: losses.cross_entropy(logits, labels, **given),
-            layout=lambda classes: HeadLayout("linear", classes),
+            loss=WithoutTarget(losses.cross_entropy),
+            layout=output_per_class,
             probabilities=losses.softmax,
-            decisions=lambda logits: logits.argmax(dim=-1),
-            from_scores=lambda scores: scores,
+            decisions=likeliest,
+            from_scores=unchanged,
             options=frozenset({"class_weights", "smoothing"}),
+            log_odds=log_odds,
         )
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes),
-        "average_precision": lambda target, p, y: metrics.average_precision(p.probabilities, y, target.classes),
+        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes, scores=p.scores),
+        "average_precision": lambda target, p, y: metrics.average_precision(
+            p.probabilities, y, target.classes, scores=p.scores
+        ),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
         "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
         "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -16,22 +16,31 @@ from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets._classes import normalise_classes
 from torchcross.targets._labels import Codes, Legend, encode_multi
+from torchcross.targets._parts import WithoutTarget, output_per_class, unchanged
 from torchcross.targets.base import Target
-from torchcross.targets.head import HeadLayout
 from torchcross.targets.objective import Objective
 from torchcross.targets.strata import Cover
 
 __all__ = ["MultiLabel"]
 
 
-def _objective(loss: Any, *options: str) -> Objective:
+def _probabilities(logits: Float[Tensor, "N L"]) -> Float[Tensor, "N L"]:
+    return torch.sigmoid(logits)
+
+
+def _decisions(logits: Float[Tensor, "N L"]) -> Int64[Tensor, "N L"]:
+    return (logits > 0).long()
+
+
+def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
     return Objective(
-        loss=lambda logits, labels, target, **given: loss(logits, labels, **given),
-        layout=lambda labels: HeadLayout("linear", labels),
-        probabilities=torch.sigmoid,
-        decisions=lambda logits: (logits > 0).long(),
-        from_scores=lambda scores: scores,
+        loss=WithoutTarget(loss),
+        layout=output_per_class,
+        probabilities=_probabilities,
+        decisions=_decisions,
+        from_scores=unchanged,
         options=frozenset(options),
+        log_odds=unchanged,
     )
 
 
@@ -47,9 +56,9 @@ class MultiLabel(Target):
         "focal": _objective(losses.multilabel_focal, "gamma", "alpha"),
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.multilabel_auroc(p.probabilities, y, target.classes),
+        "auroc": lambda target, p, y: metrics.multilabel_auroc(p.probabilities, y, target.classes, scores=p.scores),
         "average_precision": lambda target, p, y: metrics.multilabel_average_precision(
-            p.probabilities, y, target.classes
+            p.probabilities, y, target.classes, scores=p.scores
         ),
         "accuracy": lambda target, p, y: metrics.multilabel_accuracy(p.decisions, y, target.classes),
         "balanced_accuracy": lambda target, p, y: metrics.multilabel_balanced_accuracy(p.decisions, y, target.classes),

@@ -7,21 +7,45 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets._classes import normalise_classes, normalise_values
 from torchcross.targets._partition import SingleLabelTarget
+from torchcross.targets._parts import WithoutTarget, likeliest, log_odds, output_per_class, unchanged
 from torchcross.targets.head import HeadLayout
 from torchcross.targets.objective import Objective
 
 __all__ = ["Ordinal"]
 
 
-def _gaps(target: Any) -> tuple[int, ...]:
-    return tuple(b - a for a, b in zip(target.grades[:-1], target.grades[1:], strict=True))
+def _earth_movers(logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], target: Any) -> Float[Tensor, ""]:
+    gaps = tuple(b - a for a, b in zip(target.grades[:-1], target.grades[1:], strict=True))
+    return losses.earth_movers(logits, labels, gaps=gaps)
+
+
+def _soft_labels(
+    logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], target: Any, **options: Any
+) -> Float[Tensor, ""]:
+    return losses.soft_labels(logits, labels, grades=target.grades, **options)
+
+
+def _shared_row(ranks: int) -> HeadLayout:
+    return HeadLayout("shared", ranks - 1)
+
+
+def _output_per_step(ranks: int) -> HeadLayout:
+    return HeadLayout("linear", ranks - 1)
+
+
+def _thresholds(ranks: int) -> HeadLayout:
+    return HeadLayout("thresholds", ranks)
+
+
+def _likeliest_between_thresholds(logits: Float[Tensor, "N K"]) -> Int64[Tensor, " N"]:
+    return losses.cumulative_link_probabilities(logits).argmax(dim=-1)
 
 
 def _cumulative_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K-1"]:
@@ -63,11 +87,12 @@ def _rank_scores(loss: Callable[..., Tensor], *options: str) -> Objective:
     """One output per rank, read through a softmax."""
     return Objective(
         loss=loss,
-        layout=lambda ranks: HeadLayout("linear", ranks),
+        layout=output_per_class,
         probabilities=losses.softmax,
-        decisions=lambda logits: logits.argmax(dim=-1),
-        from_scores=lambda scores: scores,
+        decisions=likeliest,
+        from_scores=unchanged,
         options=frozenset(options),
+        log_odds=log_odds,
     )
 
 
@@ -83,43 +108,36 @@ class Ordinal(SingleLabelTarget):
     kind = "ordinal"
     default_loss = "cross_entropy"
     objectives = {
-        "cross_entropy": _rank_scores(
-            lambda logits, labels, target, **given: losses.cross_entropy(logits, labels, **given),
-            "class_weights",
-            "smoothing",
-        ),
+        "cross_entropy": _rank_scores(WithoutTarget(losses.cross_entropy), "class_weights", "smoothing"),
         "coral": Objective(
-            loss=lambda logits, labels, target: losses.coral(logits, labels),
-            layout=lambda ranks: HeadLayout("shared", ranks - 1),
+            loss=WithoutTarget(losses.coral),
+            layout=_shared_row,
             probabilities=losses.coral_probabilities,
             decisions=losses.coral_decision,
             from_scores=_cumulative_logits,
         ),
         "corn": Objective(
-            loss=lambda logits, labels, target: losses.corn(logits, labels),
-            layout=lambda ranks: HeadLayout("linear", ranks - 1),
+            loss=WithoutTarget(losses.corn),
+            layout=_output_per_step,
             probabilities=losses.corn_probabilities,
             decisions=losses.corn_decision,
             from_scores=_conditional_logits,
         ),
         "cumulative_link": Objective(
-            loss=lambda logits, labels, target: losses.cumulative_link(logits, labels),
-            layout=lambda ranks: HeadLayout("thresholds", ranks),
+            loss=WithoutTarget(losses.cumulative_link),
+            layout=_thresholds,
             probabilities=losses.cumulative_link_probabilities,
-            decisions=lambda logits: losses.cumulative_link_probabilities(logits).argmax(dim=-1),
+            decisions=_likeliest_between_thresholds,
             from_scores=_threshold_logits,
         ),
-        "earth_movers": _rank_scores(
-            lambda logits, labels, target: losses.earth_movers(logits, labels, gaps=_gaps(target))
-        ),
-        "soft_labels": _rank_scores(
-            lambda logits, labels, target, **given: losses.soft_labels(logits, labels, grades=target.grades, **given),
-            "tau",
-        ),
+        "earth_movers": _rank_scores(_earth_movers),
+        "soft_labels": _rank_scores(_soft_labels, "tau"),
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes),
-        "average_precision": lambda target, p, y: metrics.average_precision(p.probabilities, y, target.classes),
+        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes, scores=p.scores),
+        "average_precision": lambda target, p, y: metrics.average_precision(
+            p.probabilities, y, target.classes, scores=p.scores
+        ),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
         "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
         "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),

@@ -205,6 +205,8 @@ def _(strata: Cover, case: PlanCase) -> Iterator[str]:
         yield f"support is not minimal: {_some(spare)} can each be left out, and {shots} with and without remain"
     if case.request.query == "natural":
         yield from _natural_size(case)
+        if len(unknown := case.samples("query")[(case.labels("query") < 0).all(axis=1)]):
+            yield f"query holds samples without a known answer to any label of the episode: {_some(unknown)}"
     elif query.min() < case.request.queries:
         asked = case.request.queries
         yield f"query has {_rarest(case, query)}, {asked} with and {asked} without are needed"

@@ -50,8 +50,8 @@ def check_sampler(
     """Raises AssertionError, naming episode and contract, unless these hold for `episodes` episodes from `start` on:
 
     - the plan is what was asked: ways, shots and queries per class, no repeats, labels that agree with the source,
-      support and query disjoint by sample and by subject, multi-label supports minimal (with `minimal=True`), arrays
-      read-only;
+      support and query disjoint by sample and by subject, multi-label supports minimal (with `minimal=True`), every
+      sample of a natural multi-label query with a known answer, arrays read-only;
     - it is a pure function of its number: the same again, in any order, from a pickled copy made before or after
       drawing, from a fresh sampler (`remake()`, where given), in a batch, and under other states of the global
       generators;

@@ -1,0 +1,63 @@
+"""Predicted peaks against measured ones."""
+
+import pytest
+import torch
+
+import torchcross as tx
+from tests.algorithms.subjects import TARGETS, Net, episode_of, made
+from torchcross.algorithms import MAML, MultiTask
+from torchcross.errors import InputError
+from torchcross.functional import meta_gradient, peak_memory
+from torchcross.task import Task
+
+EPISODES = [episode_of(TARGETS["multiclass"], 0), episode_of(TARGETS["binary"], 1, support=12)]
+
+
+@pytest.mark.parametrize("name", ["maml", "maml-low-memory", "maml-first-order", "anil", "meta-sgd", "imaml"])
+def test_the_estimate_is_the_peak_of_the_largest_episode(name):
+    subject = made(name, "multiclass")
+    found = tx.estimate(subject, EPISODES, steps=6)
+    problems, meta, engine = subject.problems(EPISODES)
+    assert (found.steps, found.engine, found.order) == (6, engine.name, engine.order)
+    longer = made(name, "multiclass")
+    object.__setattr__(longer.recipe, "steps", 6)
+    problems, meta, engine = longer.problems(EPISODES)
+    measured = max(peak_memory(lambda at=at: meta_gradient(at, meta, engine=engine))[1] for at in problems)
+    assert found.peak == pytest.approx(measured, rel=0.1)
+    own = tx.estimate(subject, EPISODES)
+    assert own.steps == subject.recipe.steps
+    assert own.peak <= found.peak
+
+
+def test_another_engine_may_be_asked_about():
+    subject = MAML(Net(), steps=10)
+    lean, fast = (tx.estimate(subject, EPISODES, engine=engine) for engine in ("recompute", "reverse"))
+    assert (lean.engine, fast.engine) == ("recompute", "reverse")
+    size = sum(value.numel() * value.element_size() for value in subject.parameters())
+    assert lean.per_step < 2 * size < fast.per_step
+    assert lean.peak < fast.peak
+
+
+@pytest.mark.parametrize("norm", ["batch", "per_step"])
+def test_rates_of_each_step_are_enough_for_any_number_of_steps(norm):
+    subject = MAML(Net(), steps=1, rates="per_layer_step", norm=norm)
+    one, ten = (tx.estimate(subject, EPISODES, steps=steps) for steps in (1, 10))
+    assert (one.steps, ten.steps) == (1, 10)
+    assert ten.peak > one.peak + 7 * ten.per_step > one.peak
+
+
+@pytest.mark.parametrize("name", ["reptile", "protonet", "ridge"])
+def test_without_a_meta_gradient_a_training_step_is_measured(name):
+    subject = made(name, "multiclass")
+    found = tx.estimate(subject, EPISODES)
+    assert (found.per_step, found.engine) == (0, "reptile" if name == "reptile" else "reverse")
+    assert found.peak > 0
+    assert all(value.grad is None for value in subject.parameters())
+    with pytest.raises(InputError, match="leave them out"):
+        tx.estimate(subject, EPISODES, steps=3)
+
+
+def test_what_is_no_algorithm_over_episodes():
+    with pytest.raises(InputError, match="got MultiTask; give an algorithm over episodes"):
+        tx.estimate(MultiTask(Net(), [Task("x", TARGETS["binary"])], features=4).double(), EPISODES)
+    assert torch.is_grad_enabled()

@@ -1,0 +1,25 @@
+"""What `--module tests.cli.subjects:...` names."""
+
+from tests.algorithms.subjects import Net
+from tests.algorithms.test_certify import OwnRule, WrongStep
+from torchcross.algorithms import ProtoNet
+
+
+def net():
+    return Net()
+
+
+def wrong():
+    return WrongStep(Net())
+
+
+def protonet():
+    return ProtoNet(Net())
+
+
+def own_rule():
+    return OwnRule()
+
+
+def number():
+    return 3

@@ -1,0 +1,218 @@
+"""The command line: arguments to calls, nothing else. What is slow is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from torchcross.errors import InputError, TorchcrossError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from torchcross.algorithms import Algorithm, Pretraining
+
+__all__ = ["main"]
+
+_GROUP = "torchcross.commands"
+"""Entry points of other packages: a name, and a function of the arguments after it that returns the exit status."""
+
+_OWN = ("certify",)
+_HOLDS, _DOES_NOT, _REFUSED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: 0 it holds, 1 it does not, 2 the arguments or what they name cannot be used."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(given)
+    except TorchcrossError as error:
+        sys.stderr.write(f"torchcross: error: {error}\n")
+        return _REFUSED
+
+
+def _dispatch(given: list[str]) -> int:
+    command = given[0] if given else ""
+    if command and not command.startswith("-") and command not in _OWN:
+        return _of_another_package(command, given[1:])
+    parser = _parser()
+    options = parser.parse_args(given)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return _REFUSED
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors become ours, so that all are told in one way."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    others = [f"  {name:<12} from {point.value.partition(':')[0]}" for name, point in sorted(_others().items())]
+    parser = _Parser(
+        prog="torchcross",
+        description="Cross-domain few-shot learning.",
+        epilog="\n".join(["commands of other packages:", *others]) if others else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    _add_certify(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from torchcross import __version__
+
+        sys.stdout.write(f"torchcross {__version__}\n")
+        parser.exit(0)
+
+
+def _of_another_package(command: str, rest: list[str]) -> int:
+    others = _others()
+    point = others.get(command)
+    if point is None:
+        raise InputError(_unknown("command", command, [*_OWN, *others]))
+    try:
+        run = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the command {command!r} is {point.value}, which cannot be loaded: {error}") from error
+    status: int = run(rest)
+    return status
+
+
+def _others() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=_GROUP) if point.name not in _OWN}
+
+
+# -- certify -----------------------------------------------------------------------------------------------------------
+
+
+def _add_certify(commands: Any) -> None:
+    parser = commands.add_parser(
+        "certify",
+        help="hold an algorithm's gradient against finite differences and a closed form",
+        description="Hold an algorithm's gradient against float64 finite differences and a closed form, on made-up "
+        "episodes of every target type. Exit status 0 if and only if all that is claimed holds.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--algorithm", metavar="NAME", help="of torchcross.algorithms (default: maml)")
+    parser.add_argument("--engine", metavar="NAME", help="of torchcross.functional.ENGINES")
+    parser.add_argument("--steps", type=int, metavar="N", help="inner steps (default: the algorithm's own)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--backbone", metavar="NAME", help="of torchcross.backbones (default: a conv4 of 8 channels)")
+    which.add_argument(
+        "--module",
+        metavar="PACKAGE:CALLABLE",
+        help="makes the backbone, or the algorithm, when called without arguments",
+    )
+    parser.add_argument("--directions", type=int, default=2, metavar="N", help="for each episode (default: 2)")
+    parser.set_defaults(run=_certify)
+
+
+def _certify(options: argparse.Namespace) -> int:
+    from torchcross.algorithms import certify
+
+    certificate = certify(_subject(options), directions=options.directions)
+    sys.stdout.write(f"{certificate}\n")
+    return _HOLDS if certificate.holds else _DOES_NOT
+
+
+def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
+    from torchcross.algorithms import Algorithm, Pretraining
+
+    settings = {name: getattr(options, name) for name in ("engine", "steps") if getattr(options, name) is not None}
+    made = _made_by(options.module) if options.module is not None else _backbone(options.backbone)
+    if isinstance(made, Algorithm | Pretraining):
+        named = [f"--{name}" for name in ("algorithm", *settings) if getattr(options, name) is not None]
+        if named:
+            raise InputError(f"--module {options.module} makes an algorithm already; leave out {', '.join(named)}")
+        return made
+    constructors = _algorithms()
+    chosen = options.algorithm or "maml"
+    construct = constructors.get(_plain(chosen))
+    if construct is None:
+        raise InputError(_unknown("algorithm", chosen, constructors))
+    if "engine" in settings:
+        _check_engine(settings["engine"])
+    strange = [name for name in settings if name not in inspect.signature(construct).parameters]
+    if strange:
+        raise InputError(f"{construct.__name__} takes no --{strange[0]}; leave it out")
+    return construct(made, **settings)
+
+
+def _algorithms() -> dict[str, type[Algorithm]]:
+    from torchcross import algorithms
+
+    found = [getattr(algorithms, name) for name in algorithms.__all__]
+    return {
+        _plain(kind.__name__): kind
+        for kind in found
+        if inspect.isclass(kind) and issubclass(kind, algorithms.Algorithm) and not inspect.isabstract(kind)
+    }
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _check_engine(name: str) -> None:
+    from torchcross.functional import ENGINES
+
+    if name not in ENGINES:
+        raise InputError(_unknown("engine", name, ENGINES))
+
+
+def _backbone(name: str | None) -> nn.Module:
+    from torchcross import backbones
+
+    if name is None:
+        return backbones.conv4(8, in_channels=1)
+    # Those that can be made of nothing but a name.
+    known = {
+        one: make
+        for one in backbones.__all__
+        if inspect.isfunction(make := getattr(backbones, one))
+        and all(part.default is not part.empty for part in inspect.signature(make).parameters.values())
+    }
+    if name not in known:
+        raise InputError(_unknown("backbone", name, known))
+    made: nn.Module = known[name]()
+    return made
+
+
+def _made_by(place: str) -> nn.Module:
+    from torch import nn
+
+    module, colon, name = place.partition(":")
+    if not (colon and module and name):
+        raise InputError(f"--module got {place!r}; give package.module:callable")
+    try:
+        make = getattr(import_module(module), name)
+    except ImportError as error:
+        raise InputError(f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?") from error
+    except AttributeError as error:
+        raise InputError(_unknown(f"name in {module}", name, dir(import_module(module)))) from error
+    made = make() if callable(make) else make
+    if not isinstance(made, nn.Module):
+        raise InputError(f"--module: {place} made a {type(made).__name__}; it must make a torch.nn.Module")
+    return made
+
+
+def _unknown(kind: str, given: str, known: Iterable[str] | Mapping[str, Any]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(names)[:20])}"
+    return f"no {kind} is called {given!r}; {guess}"
