@@ -103,7 +103,8 @@ class EpisodeSampler:
         """Several plans at once: the same values as one by one, several times as fast over a range."""
         if not isinstance(indices, range) or indices.step != 1 or self._layout is not None or len(indices) == 0:
             return PlanBatch([self[index] for index in indices])
-        self._checked(indices[0]), self._checked(indices[-1])
+        for end in (indices[0], indices[-1]):
+            self._checked(end)
         if len(self.sources) == 1:
             return PlanBatch(self._planners[self.sources[0].name].plans(indices))
         names = self._choice.sources(indices)
