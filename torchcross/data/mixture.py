@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from torchcross.errors import InputError, SourceError
 
 __all__ = ["SourceChoice", "Weights", "labelled"]
 
-Weights = Literal["uniform", "size"] | Sequence[float]
+Weights = Literal["uniform", "size"] | Sequence[float] | NDArray[np.floating[Any] | np.integer[Any]]
 
 
 class SourceChoice:

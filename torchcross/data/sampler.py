@@ -90,7 +90,7 @@ class EpisodeSampler:
 
     # -- plans ----------------------------------------------------------------------------------------------------
 
-    def __getitem__(self, index: int) -> EpisodePlan:
+    def __getitem__(self, index: int | np.integer[Any]) -> EpisodePlan:
         """The plan of episode `index`; the same value in any order, process and year."""
         number = self._checked(index)
         if self._layout is not None:
@@ -128,7 +128,7 @@ class EpisodeSampler:
             raise TypeError("a sampler with replacement between episodes has no length; say how many episodes you want")
         return len(self._layout)
 
-    def _checked(self, index: int) -> int:
+    def _checked(self, index: int | np.integer[Any]) -> int:
         if isinstance(index, bool) or not isinstance(index, int | np.integer):
             raise TypeError(f"an episode's index is an integer, not {index!r}")
         if not 0 <= index < self._end:
