@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from benchmarks import loading, sampling
 from benchmarks.functional import suite
+from benchmarks.medimeta import __main__ as medimeta
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
     options = parser.parse_args(arguments)
-    for benchmark in (sampling, loading, suite):
+    for benchmark in (sampling, loading, suite, medimeta):
         benchmark.main(["--quick"] if options.quick else [])
 
 

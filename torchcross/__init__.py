@@ -38,9 +38,14 @@ if TYPE_CHECKING:
         save_plans,
     )
     from torchcross.episode import Batch, Episode
+    from torchcross.evaluation import Records, read_records
+    from torchcross.evaluation.evaluate import evaluate
+    from torchcross.experiment import page, read_experiment, run_experiment
     from torchcross.interop.huggingface import HuggingFaceSource
     from torchcross.plan import EpisodePlan
+    from torchcross.report import write_report
     from torchcross.task import Task
+    from torchcross.training import FitOptions, fit
 
 _HOME = {
     "Augmentation": "data",
@@ -51,6 +56,7 @@ _HOME = {
     "EpisodePlan": "plan",
     "EpisodeSampler": "data",
     "Episodes": "data",
+    "FitOptions": "training",
     "HuggingFaceSource": "interop.huggingface",
     "ImageFolderSource": "data",
     "MetaDatasetShots": "data",
@@ -59,19 +65,27 @@ _HOME = {
     "Normalise": "data",
     "PlanFile": "data",
     "Predictor": "algorithms",
+    "Records": "evaluation",
     "ShotCurve": "data",
     "Task": "task",
     "TaskSource": "data",
     "TensorSource": "data",
     "certify": "algorithms",
     "estimate": "algorithms",
+    "evaluate": "evaluation",
+    "fit": "training",
     "load_plans": "data",
     "load_predictor": "algorithms",
+    "page": "experiment",
+    "read_experiment": "experiment",
+    "read_records": "evaluation",
+    "run_experiment": "experiment",
     "save_plans": "data",
+    "write_report": "report",
 }
 _ROOMS = (
-    *("algorithms", "backbones", "cli", "data", "episode", "errors", "functional", "heads", "interop", "losses"),
-    *("metrics", "plan", "targets", "task", "testing"),
+    *("algorithms", "backbones", "cli", "data", "episode", "errors", "evaluation", "experiment", "functional"),
+    *("heads", "interop", "losses", "metrics", "plan", "report", "targets", "task", "testing", "training"),
 )
 
 __version__ = "0.1.0.dev0"
@@ -84,6 +98,7 @@ __all__ = [
     "EpisodePlan",
     "EpisodeSampler",
     "Episodes",
+    "FitOptions",
     "HuggingFaceSource",
     "ImageFolderSource",
     "MetaDatasetShots",
@@ -92,15 +107,23 @@ __all__ = [
     "Normalise",
     "PlanFile",
     "Predictor",
+    "Records",
     "ShotCurve",
     "Task",
     "TaskSource",
     "TensorSource",
     "certify",
     "estimate",
+    "evaluate",
+    "fit",
     "load_plans",
     "load_predictor",
+    "page",
+    "read_experiment",
+    "read_records",
+    "run_experiment",
     "save_plans",
+    "write_report",
 ]
 
 

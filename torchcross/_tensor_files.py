@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from torchcross._whole_files import write_whole
 from torchcross.errors import InputError, ReadError
 
 __all__ = ["parse", "read", "write"]
@@ -35,19 +35,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
             f"{path.name} cannot be written: safetensors files do not hold some of {kinds} ({_short(error)}); convert "
             "them first."
         ) from error
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); give a path in a folder that is there."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, str]]:

@@ -4,14 +4,19 @@
      ├── InputError (ValueError)          an argument is not what it must be
      │    ├── TargetError                 a target's classes, grades or options
      │    ├── LabelError                  a label array against its target
-     │    └── SourceError                 a task source: images, labels, groups, folder
+     │    ├── SourceError                 a task source: images, labels, groups, folder
+     │    └── DatasetFileError            a file of a dataset on disk: damaged, foreign, or against its description
      ├── InfeasibleError (ValueError)     episodes that the data cannot give
      ├── PlanFileError (ValueError)       a file of plans that cannot be used
      ├── ReadError (RuntimeError)         samples that cannot be read
+     ├── DivergenceError (RuntimeError)   an inner loop or its gradient left the finite numbers
+     ├── WriteError (RuntimeError)        a file or a dataset that cannot be written
+     ├── FetchError (RuntimeError)        data or weights that cannot be had
      ├── MissingExtraError (ImportError)  an optional dependency is not installed
      └── EnvironmentClashError (ImportError)
 
     TorchcrossWarning (UserWarning)
+     ├── OverlapWarning                   one dataset lists an overlap that the other does not
      └── SubjectLeakWarning               subjects may stand in both support and query
 
 Every exception is built from one message, so it survives the trip out of a worker process unchanged.
@@ -20,11 +25,15 @@ Every exception is built from one message, so it survives the trip out of a work
 from __future__ import annotations
 
 __all__ = [
+    "DatasetFileError",
+    "DivergenceError",
     "EnvironmentClashError",
+    "FetchError",
     "InfeasibleError",
     "InputError",
     "LabelError",
     "MissingExtraError",
+    "OverlapWarning",
     "PlanFileError",
     "ReadError",
     "SourceError",
@@ -32,6 +41,7 @@ __all__ = [
     "TargetError",
     "TorchcrossError",
     "TorchcrossWarning",
+    "WriteError",
 ]
 
 
@@ -55,6 +65,10 @@ class SourceError(InputError):
     """A task source's parts (images, labels, groups, folder) do not fit together."""
 
 
+class DatasetFileError(InputError):
+    """A file of a dataset is damaged, foreign, or contradicts the dataset's description."""
+
+
 class InfeasibleError(TorchcrossError, ValueError):
     """The data cannot give the episodes asked for."""
 
@@ -65,6 +79,18 @@ class PlanFileError(TorchcrossError, ValueError):
 
 class ReadError(TorchcrossError, RuntimeError):
     """Samples could not be read."""
+
+
+class DivergenceError(TorchcrossError, RuntimeError):
+    """An inner loop, or the gradient through it, left the finite numbers."""
+
+
+class WriteError(TorchcrossError, RuntimeError):
+    """A file or a dataset could not be written; nothing stands under its final name."""
+
+
+class FetchError(TorchcrossError, RuntimeError):
+    """Data or weights could not be fetched, or are not what they must be."""
 
 
 class MissingExtraError(TorchcrossError, ImportError):
@@ -81,3 +107,7 @@ class TorchcrossWarning(UserWarning):
 
 class SubjectLeakWarning(TorchcrossWarning):
     """Subjects may stand in both the support and the query of an episode."""
+
+
+class OverlapWarning(TorchcrossWarning):
+    """One dataset lists an overlap with another that does not list it back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,9 +101,8 @@ def main(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str, Any]:
             logits = F.linear(features, params["head.weight"], params["head.bias"])
             return F.cross_entropy(logits, data["ys"]), buffers
 
-    timed = type(optimiser)(
-        optimiser.name, optimiser.init, watch.around("optimiser", optimiser.update), linear=optimiser.linear
-    )
+    assert optimiser.move is not None
+    timed = dataclasses.replace(optimiser, move=watch.around("optimiser", optimiser.move))
     problem = Problem(Inner(support, support, timed, int(steps)), workload.data[0], workload.heads()[0])
     meta = Meta(workload.params, RATE, workload.buffers)
     adapt(problem, meta, steps=2)

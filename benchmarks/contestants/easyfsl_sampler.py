@@ -36,7 +36,7 @@ class Labels(FewShotDataset):
         self.labels = labels
 
     def __getitem__(self, item: int) -> tuple[Tensor, int]:
-        raise NotImplementedError
+        raise AssertionError(f"sample {item} was read, and only labels are sampled here")
 
     def __len__(self) -> int:
         return len(self.labels)

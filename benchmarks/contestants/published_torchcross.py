@@ -24,7 +24,7 @@ class Labels(TaskSource):
         self.task_description = TaskDescription(target, {c: str(c) for c in range(classes)})
 
     def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError
+        raise AssertionError(f"sample {index} was read, and only labels are sampled here")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -119,14 +119,16 @@ class Workload:
 
     def problems(self, steps: int | None = None, *, dtype: torch.dtype = torch.float32) -> tuple[list[Problem], Meta]:
         """The meta-batch in the terms of `torchcross.functional`."""
-        from torchcross.functional import Inner, Meta, Network, Problem, sgd
+        from torchcross.functional import Inner, Meta, Network, Problem, Split, sgd
 
         network = Network(self.module)
 
-        def support(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
+        def body(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
             features, buffers = network.support(params, buffers, data["xs"], step=step)
-            logits = F.linear(features, params["head.weight"], params["head.bias"])
-            return self.loss(logits, data["ys"]), buffers
+            return features, buffers
+
+        def top(params: Params, features: Tensor, data: Params) -> Tensor:
+            return self.loss(F.linear(features, params["head.weight"], params["head.bias"]), data["ys"])
 
         def query(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
             features, buffers = network.query(params, buffers, data["xq"], statistics={}, step=step)
@@ -137,7 +139,7 @@ class Workload:
             # Nothing is copied where nothing changes: gradients are to arrive at `self.params`.
             return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tree.items()}
 
-        inner = Inner(support, query, sgd(), steps or self.steps, zero_head="head.*")
+        inner = Inner(Split(body, top), query, sgd(), steps or self.steps, zero_head="head.*")
         problems = [Problem(inner, cast(data), own) for data, own in zip(self.data, self.heads(dtype), strict=True)]
         return problems, Meta(cast(self.params), RATE, cast(self.buffers))
 

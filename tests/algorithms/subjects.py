@@ -117,6 +117,7 @@ ALGORITHMS = {
     "maml-support": _maml(norm="support"),
     "maml-running": _maml(norm="running"),
     "maml++": _maml(norm="per_step", rates="per_layer_step", multi_step=10, first_order_epochs=2),
+    "maml++weights": _maml(norm="per_step", norm_weights="per_step", memory="low"),
     "maml-partial": _maml(adapted=["conv2.*", "head.*"]),
     "maml-learned-head": lambda net, target: MAML(net, steps=2, head=learned_heads(target)),
     "anil": lambda net, target: ANIL(net, steps=3),

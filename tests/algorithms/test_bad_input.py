@@ -8,7 +8,7 @@ from tests.algorithms.subjects import TARGETS, WIDTH, Net, episode_of, same, sna
 from torchcross.algorithms import ANIL, BOIL, MAML, FineTune, LearnedHeads, ProtoNet, Ridge
 from torchcross.algorithms.recipe import Recipe
 from torchcross.episode import Batch, Episode
-from torchcross.errors import InputError, LabelError, TorchcrossError
+from torchcross.errors import DivergenceError, InputError, LabelError
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.task import Task
 
@@ -78,7 +78,7 @@ def test_a_sum_may_overflow_where_no_pixel_does():
     subject, episode = ANIL(Net().float(), steps=1), episode_of(TARGETS["binary"])
     huge = torch.full_like(episode.support.x, 3e38).float()
     huge[0] = -3e38
-    with pytest.raises(TorchcrossError, match="diverged"):
+    with pytest.raises(DivergenceError, match="diverged"):
         subject.meta_loss([changed(episode, x=huge.abs()), episode])
     assert not torch.isfinite(huge.abs().sum())
 
@@ -114,7 +114,7 @@ def test_a_learned_head_of_another_width_or_another_task():
 
 def test_an_inner_loop_that_diverges():
     subject = MAML(Net(), steps=6, lr=1e300)
-    refuses(subject, episode_of(TARGETS["binary"], 3), TorchcrossError, "episode 7.*the inner loop diverged")
+    refuses(subject, episode_of(TARGETS["binary"], 3), DivergenceError, "episode 7.*the inner loop diverged")
 
 
 @pytest.mark.parametrize(

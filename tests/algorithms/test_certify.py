@@ -68,7 +68,7 @@ class OwnRule(Algorithm):
         return Step(TenthTooMuch.apply(loss) if self.wrong else loss, features.detach(), {}, "mine", self.order)
 
     def adapt(self, support, task, **asked):
-        raise NotImplementedError
+        raise AssertionError("a certificate needs training steps alone")
 
     def protocol(self):
         return {}
@@ -211,3 +211,19 @@ def test_what_certify_cannot_use():
     stubborn.generator = (number for number in range(3))
     with pytest.raises(InputError, match=r"cannot be copied.*generator"):
         certify(stubborn)
+
+
+def _row(name, holds):
+    return Row(name, "reverse", 2, 1e-10, 1e-6, holds, "" if holds else "a kink nearby")
+
+
+@pytest.mark.parametrize(
+    ("params", "rates", "undecided"),
+    [((None, None), (True,), "of params"), ((None, True), (None,), "of rates"), ((None, True), (True, None), "")],
+)
+def test_each_kind_of_differences_needs_a_row_that_tells(params, rates, undecided):
+    rows = [_row(f"a: finite differences, params {at}", holds) for at, holds in enumerate(params)]
+    rows += [_row(f"b: finite differences, rates {at}", holds) for at, holds in enumerate(rates)]
+    certificate = Certificate("MetaSGD", "'reverse'", 2, "exact", (*rows, _row("training step", True)), True)
+    assert (certificate.undecided, certificate.holds) == (bool(undecided), not undecided)
+    assert undecided in str(certificate)

@@ -14,7 +14,7 @@ from torchcross.algorithms.storage import FORMAT
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.data.augment import Normalise
 from torchcross.episode import Batch
-from torchcross.errors import InputError, ReadError
+from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.targets import MultiClass, Ordinal
 from torchcross.task import Task
 
@@ -71,10 +71,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match=r"t\.safetensors cannot be written \(No space left on device\)"):
+    with pytest.raises(WriteError, match=r"t\.safetensors cannot be written \(No space left on device\)"):
         _tensor_files.write(path, {"a": torch.ones(9)}, {})
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
-    with pytest.raises(InputError, match="give a path in a folder that is there"):
+    with pytest.raises(WriteError, match="give a path in a folder that is there"):
         _tensor_files.write(tmp_path / "none" / "t.safetensors", {}, {})
 
 

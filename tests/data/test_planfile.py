@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import torchcross as tx
 from torchcross.data import LabelSource, toys
-from torchcross.errors import InputError, PlanFileError, SubjectLeakWarning, TorchcrossError
+from torchcross.errors import InputError, PlanFileError, SubjectLeakWarning, TorchcrossError, WriteError
 from torchcross.targets import Binary, MultiClass
 
 
@@ -66,7 +66,7 @@ def test_saving_replaces_whole_files_and_leaves_no_pieces(tmp_path, monkeypatch)
         raise OSError("disk full")
 
     monkeypatch.setattr(np, "savez", torn)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteError, match="disk full"):
         tx.save_plans(path, samplers()["binary"], range(9))
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["plans.npz"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LABELS = ("task", "targets", "errors")
-_EPISODES = ("episode", "plan", "_arrays", *_LABELS)
+_EPISODES = ("episode", "plan", "_arrays", "_whole_files", *_LABELS)
 _MODELS = ("algorithms", "heads", "functional", "backbones")
 _STUDIES = ("training", "evaluation", *_MODELS, "data", "metrics", "losses", *_EPISODES)
 
@@ -19,7 +19,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross._environment": ("errors",),
     "torchcross._missing": (),
     "torchcross._arrays": (),
-    "torchcross._tensor_files": ("errors",),
+    "torchcross._whole_files": ("errors",),
+    "torchcross._tensor_files": ("_whole_files", "errors"),
     "torchcross.losses": ("errors", "_missing"),
     "torchcross.metrics": ("errors", "_missing"),
     "torchcross.targets": ("losses", "metrics", "errors", "_missing"),
@@ -32,7 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.heads": ("functional", *_EPISODES),
     "torchcross.algorithms": ("heads", "functional", "backbones", "_tensor_files", *_EPISODES),
     "torchcross.evaluation": tuple(room for room in _STUDIES if room not in ("training", "evaluation")),
-    "torchcross.training": tuple(room for room in _STUDIES if room != "training"),
+    "torchcross.training": ("_tensor_files", "_missing", *(room for room in _STUDIES if room != "training")),
     # Reports see records, never models.
     "torchcross.report": ("evaluation", "metrics", *_EPISODES),
     "torchcross.transfer": ("report", *_STUDIES),
@@ -55,7 +56,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *_STUDIES,
     ),
     # An adapter knows the library, never the reverse: the command line finds it by entry point.
-    "medimeta_adapter": ("data", *_LABELS),
+    "medimeta_adapter": ("data", "_arrays", "_missing", *_LABELS),
 }
 
 LIBRARY = "torchcross"

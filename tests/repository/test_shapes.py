@@ -22,7 +22,7 @@ from torchcross import losses, metrics
 ROOT = Path(__file__).parents[2]
 CHECKED = (
     *("torchcross.losses", "torchcross.metrics", "torchcross.targets"),
-    *("torchcross.episode", "torchcross.data.augment"),
+    *("torchcross.episode", "torchcross.data.augment", "torchcross.heads", "torchcross.functional.ops"),
 )
 LEGAL = (
     "tests/losses/test_classification_losses.py",
@@ -36,6 +36,9 @@ LEGAL = (
     "tests/targets/test_learning.py",
     "tests/targets/test_ordinal_symmetry.py",
     "tests/data/test_augment_pixels.py",
+    "tests/algorithms/test_heads.py",
+    "tests/functional/test_in_place.py",
+    "tests/functional/test_ops.py",
 )
 # These give what has no shape that fits, on purpose; the last looks at a process of its own.
 ILLEGAL = (

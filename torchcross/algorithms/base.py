@@ -26,6 +26,8 @@ class Step:
     groups    which episodes ran together in lanes
     engine    how the gradient was taken, and `order` of it
     traces    for each episode the support loss before each inner step, then the query loss
+    residuals of conjugate gradients, relative, one for each episode, where the engine has them (iMAML); near 1 the
+              meta-gradient is not solved: take more `iterations` or a larger `strength`
     """
 
     loss: Tensor
@@ -35,6 +37,7 @@ class Step:
     order: int
     groups: tuple[tuple[int, ...], ...] = ()
     traces: tuple[Tensor, ...] = field(default=())
+    residuals: Tensor | None = None
 
 
 class Algorithm(nn.Module, ABC):

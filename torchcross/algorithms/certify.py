@@ -44,13 +44,20 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """No row is wrong and, where differences are to agree, kinks have left at least one that tells."""
+        """No row is wrong and, where differences are to agree, kinks have left one of each kind that tells."""
         return not any(row.holds is False for row in self.rows) and not self.undecided
 
     @property
     def undecided(self) -> bool:
-        """Whether differences are to agree and none of them could tell."""
-        return self.differences_count and not any(row.holds is not None for row in self.rows if _by_differences(row))
+        """Whether differences are to agree and none of a kind (parameters, rates) could tell."""
+        return bool(self._hidden_kinds())
+
+    def _hidden_kinds(self) -> list[str]:
+        kinds: dict[str, bool] = {}
+        for row in self.rows if self.differences_count else ():
+            if _by_differences(row):
+                kinds[_kind(row)] = kinds.get(_kind(row), False) or row.holds is not None
+        return [kind for kind, told in kinds.items() if not told]
 
     def __str__(self) -> str:
         lines = [f"{self.algorithm}, engine {self.engine}: {self.claim}"]
@@ -65,7 +72,11 @@ class Certificate:
 
     def _summary(self) -> str:
         if self.undecided:
-            return "undecided: there are kinks wherever differences were taken; certify a smaller or smoother backbone"
+            kinds = " and ".join(self._hidden_kinds())
+            return (
+                f"undecided: there are kinks wherever differences were taken of {kinds}; certify a smaller or smoother "
+                "backbone"
+            )
         if not self.holds:
             wrong = sum(row.holds is False for row in self.rows)
             return f"does not hold, {wrong} of {len(self.rows)} checks failed"
@@ -264,6 +275,11 @@ def _told(row: Row, name: str) -> Row:
 
 def _by_differences(row: Row) -> bool:
     return "finite differences" in row.name
+
+
+def _kind(row: Row) -> str:
+    """What was moved: `finite differences, rates 2` is of the rates; a whole step is of the parameters."""
+    return "rates" if "finite differences, rates" in row.name else "params"
 
 
 def _verdict(row: Row) -> str:

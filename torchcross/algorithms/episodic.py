@@ -12,15 +12,17 @@ from torch import Tensor, nn
 
 from torchcross.algorithms.base import Algorithm, Step
 from torchcross.algorithms.intake import episode_name, taken, whole_strata
-from torchcross.algorithms.pixels import MeanAndStd, Pixels
+from torchcross.algorithms.pixels import MeanAndStd, Pixels, taking
 from torchcross.algorithms.predictor import Predictor
+from torchcross.algorithms.step_affine import NormWeights, rows_of
 from torchcross.algorithms.storage import spec_of
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, MetaLoss, Network, Problem, merge_buffers, meta_loss
-from torchcross.functional.lanes import Lanes
+from torchcross.functional.lanes import Lanes, lane_width
 from torchcross.functional.problem import Meta
 from torchcross.heads import learning_key
+from torchcross.targets import Target
 from torchcross.task import Task
 
 __all__ = ["Episodic", "Place", "Rows", "detached_copies"]
@@ -73,6 +75,7 @@ class Episodic(Algorithm, ABC):
         normalise: MeanAndStd | None,
         features: int | None,
         steps: int = 0,
+        norm_weights: NormWeights = "shared",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -81,6 +84,7 @@ class Episodic(Algorithm, ABC):
         self.pixels = Pixels.before(backbone, normalise)
         self.features: int | None = getattr(backbone, "num_features", None) if features is None else features
         self.rows = Rows(self.network, steps) if self.network.policy.rows else None
+        self.affine = rows_of(norm_weights, self.network, steps=steps)
         self._drops = any(isinstance(layer, _DROPOUT) and layer.p > 0 for layer in backbone.modules())
         self._widths: dict[tuple[int, ...], int] = {}
         self._inners: dict[Any, Inner] = {}
@@ -118,7 +122,13 @@ class Episodic(Algorithm, ABC):
         indices: Sequence[int] | None = None,
     ) -> Step:
         problems, meta, engine = self.problems(episodes, epoch=epoch, seed=seed, indices=indices)
+        if lane_width(self.lanes, self._like().device) > 1:
+            problems = self._alike(problems, [episode.task.target for episode in episodes])
         return self._step(meta_loss(problems, meta, engine=engine, lanes=self.lanes))
+
+    def _alike(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
+        """The same problems in a form in which more of them can share lanes."""
+        return problems
 
     def problems(
         self,
@@ -145,6 +155,7 @@ class Episodic(Algorithm, ABC):
             order=result.order,
             groups=result.groups,
             traces=result.traces,
+            residuals=result.residuals,
         )
 
     def _places(self, episodes: Sequence[Episode], seed: int, indices: Sequence[int] | None) -> list[Place]:
@@ -180,9 +191,7 @@ class Episodic(Algorithm, ABC):
         """The number of features; the backbone is run once for each shape of images."""
         shape = tuple(images.shape[1:])
         if shape not in self._widths:
-            params, buffers = self.network.state()
-            buffers = {**buffers, **(self.rows.values() if self.rows is not None else {})}
-            output, _ = self.network.support(params, buffers, images)
+            output = self._tried(images, name)
             if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
                 found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
                 raise InputError(
@@ -201,10 +210,18 @@ class Episodic(Algorithm, ABC):
             self._widths[shape] = output.shape[1]
         return self._widths[shape]
 
+    def _tried(self, images: Tensor, name: str) -> Any:
+        params, buffers = self.network.state()
+        buffers = {**buffers, **(self.rows.values() if self.rows is not None else {})}
+        with taking(self.backbone, images, name):
+            output, _ = self.network.support(params, buffers, images)
+        return output
+
     # -- what algorithms need ---------------------------------------------------------------------------------------
 
     def _state(self) -> tuple[Tree, Tree]:
         params, buffers = self.network.state()
+        params = params if self.affine is None else {**params, **self.affine.values()}
         return params, {**buffers, **(self.rows.values() if self.rows is not None else {})}
 
     def _renamed(self, buffers: Tree) -> Tree:
@@ -247,7 +264,13 @@ class Episodic(Algorithm, ABC):
         )
 
     def _common_protocol(self) -> dict[str, Any]:
-        return {"norm": self.network.policy.name, "dropout": self._drops, "pixels": self.pixels.describe()}
+        weights = "shared" if self.affine is None else "per_step"
+        return {
+            "norm": self.network.policy.name,
+            "norm_weights": weights,
+            "dropout": self._drops,
+            "pixels": self.pixels.describe(),
+        }
 
 
 def detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,14 +13,17 @@ from torch import Tensor, nn
 
 from torchcross.algorithms.annealing import epoch_of, multi_step_weights
 from torchcross.algorithms.episodic import Episodic, Place
+from torchcross.algorithms.padded import PRESENT, padded_alike, padded_loss
 from torchcross.algorithms.pixels import MeanAndStd
 from torchcross.algorithms.predictor import Predictor
 from torchcross.algorithms.rates import LearnedRates
 from torchcross.algorithms.recipe import HEAD_NAMES, Recipe
+from torchcross.algorithms.step_affine import NormWeights
 from torchcross.episode import Batch
 from torchcross.errors import InputError
-from torchcross.functional import Adapted, Engine, Inner, Meta, Network, Problem, adapt, select
+from torchcross.functional import Adapted, Engine, Inner, Meta, Network, Problem, Split, adapt, select
 from torchcross.functional.lanes import Lanes
+from torchcross.functional.state import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads, head_logits, kaiming_head, proto_head, seeded, zero_head
 from torchcross.targets import Target
 from torchcross.task import Task
@@ -28,6 +32,9 @@ __all__ = ["InnerLoopAlgorithm"]
 
 Tree = dict[str, Tensor]
 Loss = Callable[[Tree, Tree, Any, int], tuple[Tensor, Tree]]
+Top = Callable[[Tree, Tensor, Any, str], Tensor]
+"""(params, features, data, name of the labels) -> loss."""
+
 _SUPPORT, _QUERY = 0, 1
 _CACHED = {"support": "features.support", "query": "features.query"}
 
@@ -44,8 +51,17 @@ class InnerLoopAlgorithm(Episodic, ABC):
         lanes: Lanes = "auto",
         normalise: MeanAndStd | None = None,
         features: int | None = None,
+        norm_weights: NormWeights = "shared",
     ) -> None:
-        super().__init__(backbone, norm=norm, lanes=lanes, normalise=normalise, features=features, steps=recipe.steps)
+        super().__init__(
+            backbone,
+            norm=norm,
+            lanes=lanes,
+            normalise=normalise,
+            features=features,
+            steps=recipe.steps,
+            norm_weights=norm_weights,
+        )
         self.recipe = recipe
         self.heads = recipe.head if isinstance(recipe.head, LearnedHeads) else None
         names = dict(backbone.named_parameters())
@@ -55,7 +71,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
                 "own "
                 "classifier, or wrap it in a module."
             )
-        self.adapted = select([*names, WEIGHT, BIAS], recipe.adapted)
+        left = frozenset() if self.affine is None else self.affine.names
+        self.adapted = select([*names, WEIGHT, BIAS], recipe.adapted) - left - _frozen(names, recipe.adapted)
         self._moves_body = any(name in names for name in self.adapted)
         self._moves_head = {WEIGHT, BIAS} <= self.adapted
         if recipe.head == "zero" and not self._moves_head:
@@ -65,7 +82,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
                 "head='kaiming', 'proto' or LearnedHeads."
             )
         policy = self.network.policy
-        self.cached = not (self._moves_body or self._drops or policy.moves or policy.rows)
+        self._steady = not (self._drops or policy.moves or policy.rows)
+        self.cached = self._steady and not self._moves_body
         self.rates = _learned_rates(
             recipe, {name: value for name, value in names.items() if name in self.adapted}, self
         )
@@ -99,12 +117,30 @@ class InnerLoopAlgorithm(Episodic, ABC):
             self._inners[key] = self._inner(task.target, steps, weights)
         return Problem(self._inners[key], data, self._head(task, data, place), place.name)
 
+    def _alike(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
+        if self.heads is not None or self.recipe.head == "proto":
+            return problems
+        return padded_alike(problems, targets, self._padded_inner)
+
+    def _padded_inner(self, target: Target, outputs: int, inner: Inner) -> Inner:
+        key = (target.objective.loss, target.loss_options, outputs, inner.steps, inner.query_weights)
+        if key not in self._inners:
+            loss_of = padded_loss(target, outputs)
+
+            def from_data(params: Tree, features: Tensor, data: Any, labels: str) -> Tensor:
+                return loss_of(params, features, data[labels], data[PRESENT])
+
+            support, query = _losses(self.network, from_data, cached=self.cached, steady=self._steady)
+            self._inners[key] = dataclasses.replace(inner, support=support, query=query)
+        return self._inners[key]
+
     def _inner(self, target: Target, steps: int, weights: tuple[float, ...] | None) -> Inner:
         parts = [_cached_features(self.network)] if self.cached else []
         if self.recipe.head == "proto":
             proto_head(target, torch.zeros(2, 1), torch.ones(2, target.num_prototypes))
             parts.append(_prototype_start(self.network, target))
-        support, query = _losses(self.network, target, self.cached)
+        loss_of = functools.partial(_plain_loss, target)
+        support, query = _losses(self.network, loss_of, cached=self.cached, steady=self._steady)
         return Inner(
             support,
             query,
@@ -169,11 +205,17 @@ class InnerLoopAlgorithm(Episodic, ABC):
     def protocol(self) -> dict[str, Any]:
         adapted = (
             "all"
-            if self._moves_head and len(self.adapted) == 2 + len(dict(self.backbone.named_parameters()))
+            if self._moves_head and len(self.adapted) == 2 + len(self._state()[0])
             else ("head" if not self._moves_body else sorted(self.adapted))
         )
         features = "cached" if self.cached else "at each step"
         return {**self.recipe.describe(), "adapted": adapted, "features": features, **self._common_protocol()}
+
+
+def _frozen(params: Mapping[str, Tensor], choice: Choice) -> frozenset[str]:
+    """What its owner has frozen, save where `choice` gives the full name."""
+    named: set[str] = set() if callable(choice) else {choice} if isinstance(choice, str) else set(choice)
+    return frozenset(name for name, value in params.items() if not value.requires_grad) - named
 
 
 def _learned_rates(recipe: Recipe, body: dict[str, Tensor], owner: InnerLoopAlgorithm) -> LearnedRates | None:
@@ -183,28 +225,39 @@ def _learned_rates(recipe: Recipe, body: dict[str, Tensor], owner: InnerLoopAlgo
     return LearnedRates(recipe.rates, recipe.lr, body, own, steps=recipe.steps)
 
 
-def _losses(network: Network, target: Target, cached: bool) -> tuple[Loss, Loss]:
-    def loss_of(params: Tree, features: Tensor, labels: Tensor) -> Tensor:
-        return target.loss(head_logits("linear", target, features, params), labels)
+def _plain_loss(target: Target, params: Tree, features: Tensor, data: Any, labels: str) -> Tensor:
+    return target.loss(head_logits("linear", target, features, params), data[labels])
+
+
+def _losses(network: Network, loss_of: Top, *, cached: bool, steady: bool) -> tuple[Loss, Loss]:
+    """`steady`: the same parameters make the same features at every step."""
 
     def support(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
         features, buffers = network.support(params, buffers, data["xs"], step=step, masks=data.get("ms"))
-        return loss_of(params, features, data["ys"]), buffers
+        return loss_of(params, features, data, "ys"), buffers
 
     def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
         statistics, buffers = network.statistics(params, buffers, data["xs"], step=step)
         features, buffers = network.query(
             params, buffers, data["xq"], statistics=statistics, step=step, masks=data.get("mq")
         )
-        return loss_of(params, features, data["yq"]), buffers
+        return loss_of(params, features, data, "yq"), buffers
 
     def cached_support(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
-        return loss_of(params, params[_CACHED["support"]], data["ys"]), buffers
+        return loss_of(params, params[_CACHED["support"]], data, "ys"), buffers
 
     def cached_query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
-        return loss_of(params, params[_CACHED["query"]], data["yq"]), buffers
+        return loss_of(params, params[_CACHED["query"]], data, "yq"), buffers
 
-    return (cached_support, cached_query) if cached else (support, query)
+    def body(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
+        return network.support(params, buffers, data["xs"], step=step)
+
+    def top(params: Tree, features: Tensor, data: Any) -> Tensor:
+        return loss_of(params, features, data, "ys")
+
+    if cached:
+        return cached_support, cached_query
+    return (Split(body, top) if steady else support), query
 
 
 def _cached_features(network: Network) -> Callable[[Tree, Tree, Any], Tree]:

@@ -10,6 +10,7 @@ from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
 from torchcross.algorithms.pixels import MeanAndStd
 from torchcross.algorithms.rates import RateKind
 from torchcross.algorithms.recipe import HeadStart, InnerOptimiser, Memory, Recipe
+from torchcross.algorithms.step_affine import NormWeights
 from torchcross.functional import Engine
 from torchcross.functional.lanes import Lanes
 from torchcross.functional.state import Choice
@@ -28,7 +29,8 @@ class MAML(InnerLoopAlgorithm):
     lanes               episodes at once: "auto", "loop" or a number
 
     MAML++: `rates="per_layer_step"` (learned), `multi_step=E` (query losses after every step, annealed over E epochs),
-    `first_order_epochs=E`, `norm="per_step"`.
+    `first_order_epochs=E`, `norm="per_step"` (statistics of each step), `norm_weights="per_step"` (weights and biases
+    of each step, learned by the outer loop alone).
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class MAML(InnerLoopAlgorithm):
         rates: RateKind = "fixed",
         multi_step: int | None = None,
         first_order_epochs: int = 0,
+        norm_weights: NormWeights = "shared",
         lanes: Lanes = "auto",
         normalise: MeanAndStd | None = None,
         features: int | None = None,
@@ -65,4 +68,12 @@ class MAML(InnerLoopAlgorithm):
             multi_step=multi_step,
             first_order_epochs=first_order_epochs,
         )
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        super().__init__(
+            backbone,
+            recipe,
+            norm=norm,
+            lanes=lanes,
+            normalise=normalise,
+            features=features,
+            norm_weights=norm_weights,
+        )

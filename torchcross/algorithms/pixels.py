@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor, nn
 
-from torchcross.errors import InputError
+from torchcross.errors import InputError, TorchcrossError
 
-__all__ = ["MeanAndStd", "Pixels"]
+__all__ = ["MeanAndStd", "Pixels", "taking"]
 
 
 class MeanAndStd(Protocol):
@@ -88,3 +89,19 @@ class Pixels:
 
     def describe(self) -> dict[str, Any]:
         return {"mean": list(self.mean), "std": list(self.std), "left_alone": self.left_alone}
+
+
+@contextmanager
+def taking(backbone: nn.Module, images: Tensor, name: str) -> Iterator[None]:
+    """Say which images a backbone could not take, where it fails on them."""
+    try:
+        yield
+    except (TorchcrossError, torch.OutOfMemoryError):
+        raise
+    except RuntimeError as error:
+        told = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"{name}: the backbone {type(backbone).__name__} cannot take images of the shape "
+            f"{tuple(images.shape[1:])}: {told} Give images of the size and channels it was built for, and a plain "
+            "module of one dtype, not a scripted one."
+        ) from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms import storage
-from torchcross.algorithms.pixels import Pixels
+from torchcross.algorithms.pixels import Pixels, taking
 from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.heads import head_logits
@@ -92,20 +92,24 @@ class Predictor:
         like = next(iter(params.values())) if params else next(iter(self._tensors["head"].values()))
         if not len(images):
             raise InputError("the predictor got no images; give at least one.")
-        features, _ = self._network.query(
-            params,
-            self._tensors["buffers"],
-            self._pixels(images, "the batch of images", like),
-            statistics=self._tensors["statistics"],
-            step=self._step,
-        )
+        ready = self._pixels(images, "the batch of images", like)
+        with taking(self._network.module, ready, f"the predictor of {self.task.name!r}"):
+            features, _ = self._network.query(
+                params, self._tensors["buffers"], ready, statistics=self._tensors["statistics"], step=self._step
+            )
         result: Tensor = features
         return result
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """(N, outputs) logits of the target's loss."""
-        return head_logits(self._form, self.target, self.features(images), self._tensors["head"])
+        features, head = self.features(images), self._tensors["head"]
+        if features.shape[1] != (width := storage.head_width(self._form, head)):
+            raise InputError(
+                f"the backbone makes {features.shape[1]} features and the head takes {width}; give images of the size "
+                "it was adapted to, or load the predictor with its own backbone."
+            )
+        return head_logits(self._form, self.target, features, head)
 
     def __call__(self, images: Tensor) -> NamedPrediction:
         with torch.no_grad():
@@ -155,15 +159,17 @@ def load_predictor(path: str | Path, backbone: nn.Module | None = None) -> Predi
     path = Path(path)
     tensors, record = storage.read(path)
     module = storage.backbone_for(path, record, backbone)
-    storage.check_fit(path, module, tensors)
-    pixels = record["pixels"]
+    network = Network(module, norm=record["norm"], fast=record["fast"])
+    storage.check_fit(path, module, tensors, rows=network.policy.rows, step=record["step"])
+    task = storage.task_from(record["task"])
+    storage.check_head(path, record["form"], task.target, tensors)
     return Predictor(
-        Network(module, norm=record["norm"], fast=record["fast"]),
-        storage.task_from(record["task"]),
+        network,
+        task,
         tensors,
         form=record["form"],
         step=record["step"],
-        pixels=Pixels(tuple(pixels["mean"]), tuple(pixels["std"]), pixels["left_alone"]),
+        pixels=storage.pixels_from(path, record),
         protocol=record["protocol"],
         backbone=record["backbone"],
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.heads import WEIGHT
 
 __all__ = ["LearnedRates", "RateKind"]
 
@@ -17,6 +18,9 @@ RateKind: TypeAlias = Literal["fixed", "per_parameter", "per_layer_step"]
 episode's, have
 one for their weight and one for their bias. `per_layer_step`: one for each layer and inner step (MAML++).
 """
+
+
+_HEAD = WEIGHT.rpartition(".")[0]
 
 
 @final
@@ -30,7 +34,7 @@ class LearnedRates(nn.Module):
         if kind not in ("per_parameter", "per_layer_step"):
             raise InputError(f"rates={kind!r} is none of 'fixed', 'per_parameter', 'per_layer_step'.")
         self.kind = kind
-        self._names = {name: _slot(name, kind) for name in (*params, *own)}
+        self._names = {name: _slot(name, kind, own=name in own) for name in (*params, *own)}
         self.rates = nn.ParameterDict()
         like = next(iter(params.values()), torch.zeros(()))
         for name, slot in self._names.items():
@@ -44,7 +48,11 @@ class LearnedRates(nn.Module):
         return {name: self.rates[slot] for name, slot in self._names.items()}
 
 
-def _slot(name: str, kind: RateKind) -> str:
-    """A module's parameters have names without dots, other than those of its methods."""
+def _slot(name: str, kind: RateKind, *, own: bool) -> str:
+    """A module's parameters have names without dots, other than those of its methods.
+
+    A backbone's layer `head` is not the head.
+    """
     shared = name.rpartition(".")[0] or name if kind == "per_layer_step" else name
-    return f"rate={shared.replace('.', '/')}"
+    apart = "" if own or shared != _HEAD else "/"
+    return f"rate={apart}{shared.replace('.', '/')}"

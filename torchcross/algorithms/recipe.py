@@ -11,7 +11,7 @@ from torchcross.errors import InputError
 from torchcross.functional import Engine, Implicit, Optimiser, adam, momentum, sgd
 from torchcross.functional.engines import engine_named
 from torchcross.functional.state import Choice
-from torchcross.heads import LearnedHeads
+from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
 __all__ = ["HeadStart", "InnerOptimiser", "Memory", "Recipe", "body_alone"]
 
@@ -21,19 +21,20 @@ Memory: TypeAlias = Literal["fast", "low"]
 
 OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": sgd, "momentum": momentum, "adam": adam}
 HEADS = ("zero", "kaiming", "proto")
-HEAD_NAMES = "head.*"
+HEAD_NAMES = (WEIGHT, BIAS)
 _EXACT = {"fast": "reverse", "low": "recompute"}
 
 
 def body_alone(name: str) -> bool:
-    return not name.startswith("head.")
+    return name not in HEAD_NAMES
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The settings of one inner loop.
 
-    adapted             names that the inner loop moves: backbone's own names, `head.weight`, `head.bias`
+    adapted             names that the inner loop moves: backbone's own names, `head.weight`, `head.bias`; a parameter
+                        that requires no gradient stays as it is, unless its full name is given
     engine              a name or an engine; by default the exact one that `memory` asks for, or first order
     first_order_epochs  first order before this epoch
     multi_step          epochs over which the query losses after each step are annealed away; None: the last step alone

@@ -6,16 +6,31 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from torchcross import _tensor_files
+from torchcross.algorithms.pixels import Pixels
 from torchcross.backbones import build
 from torchcross.errors import InputError, ReadError
-from torchcross.heads import FORMS
+from torchcross.functional.norm import POLICIES
+from torchcross.heads import BIAS, FORMS, WEIGHT
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
 from torchcross.task import Task
 
-__all__ = ["PARTS", "backbone_for", "check_fit", "read", "spec_of", "task_from", "task_record", "write"]
+__all__ = [
+    "PARTS",
+    "backbone_for",
+    "check_fit",
+    "check_head",
+    "head_width",
+    "pixels_from",
+    "read",
+    "spec_of",
+    "task_from",
+    "task_record",
+    "write",
+]
 
 FORMAT, VERSION = "torchcross-predictor", 1
 PARTS = ("params", "buffers", "statistics", "head")
@@ -53,7 +68,11 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise ReadError(f"{path} is a predictor of format version {version!r}; this library reads version {VERSION}.")
     for name, kind in _RECORD.items():
         if name not in record or not isinstance(record[name], kind):
-            raise ReadError(f"{path} holds a predictor whose record has no usable {name!r}; save it again.")
+            raise _unusable(path, name)
+    if record["step"] < 0 or isinstance(record["step"], bool):
+        raise _unusable(path, "step")
+    if record["norm"] not in POLICIES:
+        raise _unusable(path, "norm")
     if record["form"] not in FORMS:
         raise ReadError(f"{path} has a head of the unknown form {record['form']!r}; it may be from a later version.")
     tensors: Tensors = {part: {} for part in PARTS}
@@ -63,6 +82,20 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
             raise ReadError(f"{path} holds the tensor {key!r}, which is no part of a predictor.")
         tensors[part][name] = value
     return tensors, record
+
+
+def _unusable(path: Path, name: str) -> ReadError:
+    return ReadError(f"{path} holds a predictor whose record has no usable {name!r}; save it again.")
+
+
+def pixels_from(path: Path, record: dict[str, Any]) -> Pixels:
+    try:
+        mean, std, left_alone = (record["pixels"][key] for key in ("mean", "std", "left_alone"))
+        if not (isinstance(mean, list) and isinstance(std, list) and isinstance(left_alone, bool)):
+            raise _unusable(path, "pixels")
+        return Pixels(tuple(mean), tuple(std), left_alone)
+    except (KeyError, TypeError, InputError) as error:
+        raise _unusable(path, "pixels") from error
 
 
 def task_record(task: Task) -> dict[str, Any]:
@@ -113,8 +146,48 @@ def backbone_for(path: Path, record: dict[str, Any], given: nn.Module | None) ->
     return build(record["backbone"])
 
 
-def check_fit(path: Path, module: nn.Module, tensors: Tensors) -> None:
-    """The file's tensors and the module's have the same names and shapes (rows of statistics for each step aside)."""
+def check_head(path: Path, form: str, target: Target, tensors: Tensors) -> None:
+    """The head has the tensors of its form and target, in numbers of the backbone's kind."""
+    head = tensors["head"]
+    expected = _head_shapes(form, target)
+    for name in [*sorted(expected.keys() - head.keys()), *sorted(head.keys() - expected.keys())]:
+        told = f"lacks {name!r}" if name in expected else f"has {name!r} too"
+        raise ReadError(f"{path} holds a head of the form {form!r} that {told}; save the predictor again.")
+    kinds = {value.dtype for value in tensors["params"].values() if value.is_floating_point()}
+    for name, shape in expected.items():
+        found = tuple(head[name].shape)
+        if len(found) != len(shape) or any(size not in (None, at) for size, at in zip(shape, found, strict=True)):
+            wanted = tuple("any" if size is None else size for size in shape)
+            raise ReadError(f"{path}: {name!r} has the shape {found} and its task needs {wanted}; save it again.")
+        if not head[name].is_floating_point() or (kinds and head[name].dtype not in kinds):
+            raise ReadError(f"{path}: {name!r} is {head[name].dtype} and its backbone is not; save it again.")
+
+
+def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]:
+    """The head's shapes; None for the number of features."""
+    if form == "linear":
+        return {WEIGHT: (target.head.weight_rows, None), BIAS: (target.head.biases,)}
+    if form == "ridge":
+        nothing = torch.zeros((1, *target.label_shape), dtype=torch.int64)
+        return {WEIGHT: (None, target.regression_targets(nothing).shape[1]), "head.scale": ()}
+    means: dict[str, tuple[int | None, ...]] = {"head.prototypes": (target.num_prototypes, None)}
+    return {**means, "head.scale": ()} if form == "cosine" else means
+
+
+def head_width(form: str, head: dict[str, Tensor]) -> int:
+    """The number of features that a head takes."""
+    if form == "ridge":
+        return head[WEIGHT].shape[0]
+    return head[WEIGHT if form == "linear" else "head.prototypes"].shape[1]
+
+
+def check_fit(path: Path, module: nn.Module, tensors: Tensors, *, rows: bool, step: int) -> None:
+    """The file's tensors and the module's have the same names and shapes, and its numbers are numbers.
+
+    Buffers may have a row for each step, and with `rows` so may vectors (BatchNorm's weights).
+    """
+    _check_numbers(path, tensors)
+    _check_statistics(path, dict(module.named_buffers()), tensors["statistics"])
     for part, named in (("params", module.named_parameters()), ("buffers", module.named_buffers())):
         own, read = dict(named), tensors[part]
         if missing := sorted(own.keys() - read.keys()):
@@ -129,8 +202,33 @@ def check_fit(path: Path, module: nn.Module, tensors: Tensors) -> None:
             )
         for name, value in own.items():
             found, expected = tuple(read[name].shape), tuple(value.shape)
-            if found != expected and (part == "params" or found[1:] != expected):
+            may_have_rows = part == "buffers" or (rows and len(expected) == 1)
+            if found != expected and not (may_have_rows and found[1:] == expected):
                 raise InputError(
                     f"{path}: {name!r} has the shape {found} and {type(module).__name__} expects {expected}; pass "
                     "the kind of backbone it was made with."
                 )
+            if found != expected and rows and step >= found[0]:
+                raise ReadError(f"{path} is of step {step}, and {name!r} has {found[0]} rows; save it again.")
+            if read[name].is_floating_point() != value.is_floating_point():
+                raise ReadError(f"{path}: {name!r} is {read[name].dtype} and not like {value.dtype}; save it again.")
+
+
+def _check_numbers(path: Path, tensors: Tensors) -> None:
+    for part in ("params", "statistics", "head"):
+        for name, value in tensors[part].items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise ReadError(f"{path}: {name!r} holds NaN or infinite numbers; adapt and save it again.")
+
+
+def _check_statistics(path: Path, buffers: dict[str, Tensor], statistics: dict[str, Tensor]) -> None:
+    """A mean and a variance for each call of a layer (`layer#call.mean`), one number for each of its channels."""
+    for name, value in statistics.items():
+        call, _, kind = name.rpartition(".")
+        layer = call.partition("#")[0]
+        other = f"{call}.{'variance' if kind == 'mean' else 'mean'}"
+        like = buffers.get(f"{layer}.running_mean" if layer else "running_mean")
+        if other not in statistics:
+            raise ReadError(f"{path} has the statistics {name!r} without {other!r}; save it again.")
+        if value.dim() != 1 or not value.is_floating_point() or (like is not None and value.shape != like.shape):
+            raise ReadError(f"{path}: the statistics {name!r} have the shape {tuple(value.shape)}; save it again.")

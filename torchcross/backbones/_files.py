@@ -78,6 +78,7 @@ def _refuse_packed(path: Path, data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        # zipfile says NotImplementedError of compression methods that it does not know.
         raise InputError(f"{path.name!r} is damaged or cut off ({error}); fetch it again") from error
     packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
     if packed or sum(member.file_size for member in members) > len(data):

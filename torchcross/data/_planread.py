@@ -41,6 +41,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise PlanFileError(f"there is no file {path}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, NotImplementedError) as error:
+        # zipfile says NotImplementedError of compression methods that it does not know.
         raise PlanFileError(f"{path} is not a whole file of plans ({error}); save it again with save_plans") from error
 
 

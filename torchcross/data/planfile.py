@@ -14,7 +14,6 @@ All arrays are int64, stored uncompressed. A multi-label plan has samples x clas
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
+from torchcross._whole_files import open_whole
 from torchcross.data._planread import COLUMNS, FORMAT, VERSION, checked_plans, matching_source, read_arrays, read_header
 from torchcross.data.leaks import shared_subjects
 from torchcross.data.sampler import as_sources
@@ -115,15 +115,8 @@ def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None =
     }
     arrays = {name: np.asarray(columns[name], dtype=np.int64) for name in COLUMNS}
     text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **{"header": text, **arrays})  # type: ignore[arg-type]  # no member is named allow_pickle
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_whole(path) as file:
+        np.savez(file, **{"header": text, **arrays})  # type: ignore[arg-type]  # no member is named allow_pickle
 
 
 def load_plans(path: str | Path, sources: TaskSource | Iterable[TaskSource]) -> PlanFile:

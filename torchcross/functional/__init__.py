@@ -8,7 +8,7 @@ from torchcross.functional.memory import MemoryEstimate, estimate, peak_memory
 from torchcross.functional.meta_loss import MetaLoss, meta_loss
 from torchcross.functional.norm import POLICIES
 from torchcross.functional.optim import Optimiser, adam, momentum, sgd
-from torchcross.functional.problem import Inner, Meta, Problem
+from torchcross.functional.problem import Inner, Meta, Problem, Split
 from torchcross.functional.state import Network, call, merge_buffers, partition, select
 from torchcross.functional.unroll import Adapted, MetaGradient, adapt, meta_gradient
 
@@ -31,6 +31,7 @@ __all__ = [
     "Recompute",
     "Reverse",
     "Row",
+    "Split",
     "adam",
     "adapt",
     "call",

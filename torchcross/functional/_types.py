@@ -48,8 +48,12 @@ def zeros(tree: Params) -> Params:
 
 
 def blanks(tree: Params) -> Params:
+    return {name: blank(value) for name, value in tree.items()}
+
+
+def blank(like: Tensor) -> Tensor:
     """Zeros that take no memory: one number, expanded. To be read, never written to."""
-    return {name: value.new_zeros(()).expand_as(value) for name, value in tree.items()}
+    return like.new_zeros(()).expand(like.shape)
 
 
 def floating(tree: Params) -> Params:
@@ -60,6 +64,13 @@ def filled(grads: tuple[Tensor | None, ...], like: Params) -> Params:
     """A gradient for each of `like`, zero where autograd found no path."""
     pairs = zip(like.items(), grads, strict=True)
     return {name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs}
+
+
+def summed(left: Tensor | None, right: Tensor | None) -> Tensor | None:
+    """The sum of two fresh tensors, in the place of the first."""
+    if left is None or right is None:
+        return right if left is None else left
+    return left.add_(right)
 
 
 def refuse_third_derivative() -> None:
@@ -75,9 +86,32 @@ def refuse_third_derivative() -> None:
 
 
 def inside_transform() -> bool:
-    """Whether a torch.func transform or a forward-mode level is active here."""
-    forward_mode: int = torch.autograd.forward_ad._current_level
-    return forward_mode >= 0 or torch._C._are_functorch_transforms_active()
+    """Whether a torch.func transform is active here."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def kept(after: Buffers, before: Buffers) -> Buffers:
+    """The same, with the very tensors of `before` where nothing has changed."""
+    return {name: before[name] if _same_memory(value, before[name]) else value for name, value in after.items()}
+
+
+def _same_memory(left: Tensor, right: Tensor) -> bool:
+    """Whether both are the same numbers in the same place, under whatever transforms."""
+    left, right = _unwrapped(left), _unwrapped(right)
+    same_place = left.data_ptr() == right.data_ptr() and left.device == right.device
+    return same_place and left.shape == right.shape and left.stride() == right.stride()
+
+
+def _unwrapped(value: Tensor) -> Tensor:
+    while torch._C._functorch.is_functorch_wrapped_tensor(value):
+        value = torch._C._functorch.get_unwrapped(value)
+    return value
+
+
+def forward_mode() -> bool:
+    """Whether dual numbers may be about: a forward-mode level is open."""
+    level: int = torch.autograd.forward_ad._current_level
+    return level >= 0
 
 
 def forward_over_reverse() -> bool:

@@ -62,6 +62,17 @@ def _mask(masks: dict[str, Tensor], key: str, row: int) -> Tensor:
     return masks[key][row]
 
 
+def refuse_unreached(shapes: dict[str, torch.Size], rates: dict[str, float]) -> None:
+    """Raise where a layer drops units and the forward went around it: it would be off without a word."""
+    reached = {key.rsplit("#", 1)[0] for key in shapes}
+    missed = [name for name, rate in rates.items() if rate > 0 and name not in reached]
+    if missed:
+        raise InputError(
+            f"dropout layer {missed[0]!r} (p={rates[missed[0]]}) is not called in the forward, so that no mask can be "
+            "given for it; call the layer itself where its rate is used, or set its p to 0.0."
+        )
+
+
 def draw_masks(
     shapes: dict[str, torch.Size],
     rates: dict[str, float],

@@ -19,7 +19,7 @@ from torchcross.errors import InputError
 from torchcross.functional._calculus import Transforms
 from torchcross.functional.engines import Engine
 from torchcross.functional.problem import Meta, Problem, start_of
-from torchcross.functional.unroll import MetaGradient, check_finite, gradient_with, meta_gradient, serving
+from torchcross.functional.unroll import MetaGradient, check_finite, gradient_with, meta_gradient, probe, serving
 
 Lanes: TypeAlias = Literal["auto", "loop"] | int
 """`"loop"`: one by one; a number: up to so many at once; `"auto"`: 16 on accelerators, the loop on the CPU."""
@@ -29,14 +29,15 @@ _AUTO_WIDTH = 16
 
 def lane_groups(problems: Sequence[Problem], lanes: Lanes, device: torch.device) -> list[tuple[int, ...]]:
     """Indices of the episodes that run together, in the order of each group's first episode."""
-    width = _width(lanes, device)
+    width = lane_width(lanes, device)
     by_key: dict[Any, list[int]] = {}
     for index, problem in enumerate(problems):
         by_key.setdefault(_key(problem) if width > 1 else index, []).append(index)
     return [tuple(group[at : at + width]) for group in by_key.values() for at in range(0, len(group), width)]
 
 
-def _width(lanes: Lanes, device: torch.device) -> int:
+def lane_width(lanes: Lanes, device: torch.device) -> int:
+    """How many episodes may run at once."""
     if lanes == "loop":
         return 1
     if lanes == "auto":
@@ -59,11 +60,16 @@ def gradients(
     problems: Sequence[Problem], groups: Sequence[tuple[int, ...]], meta: Meta, engine: Engine
 ) -> Iterator[tuple[int, MetaGradient]]:
     """(index, meta-gradient) of every episode, group by group."""
+    probed: set[int] = set()
     for group in groups:
         if len(group) == 1:
             yield group[0], meta_gradient(problems[group[0]], meta, engine=engine)
             continue
         members = [problems[index] for index in group]
+        if id(members[0].inner) not in probed:
+            probed.add(id(members[0].inner))
+            with serving(members[0], engine):
+                probe(members[0], meta, engine)
         for index, problem, result in zip(group, members, _in_lanes(members, meta, engine), strict=True):
             check_finite(problem, result)
             yield index, result
@@ -79,6 +85,8 @@ def _in_lanes(members: Sequence[Problem], meta: Meta, engine: Engine) -> Iterato
     stacks = [torch.stack([leaves[at].detach() for leaves, _ in flat]) for at in batched]
     meta_fields = ("loss", "params", "own", "rates", "buffers", "trace", "residual")
 
+    changed: set[str] = set()
+
     def one(*lane: Tensor) -> dict[str, Any]:
         leaves = list(first)
         for at, value in zip(batched, lane, strict=True):
@@ -86,12 +94,14 @@ def _in_lanes(members: Sequence[Problem], meta: Meta, engine: Engine) -> Iterato
         data, own = pytree.tree_unflatten(leaves, spec)
         problem = dataclasses.replace(members[0], data=data, own=own)
         result = gradient_with(problem, meta, engine, Transforms(), look=False)
+        changed.update(name for name, value in result.buffers.items() if value is not meta.buffers[name])
         return {name: getattr(result, name) for name in meta_fields if getattr(result, name) is not None}
 
     if not stacks:
         raise InputError(f"{members[0].name}: an episode without tensors cannot run in lanes; use lanes='loop'.")
-    with serving(members[0], engine, " in lanes"):
+    with serving(members[0], engine, in_lanes=True):
         together = torch.func.vmap(one)(*stacks)
     for lane in range(len(members)):
         parts = pytree.tree_map_only(Tensor, operator.itemgetter(lane), together)
-        yield MetaGradient(**{"residual": None, **parts}, engine=engine.name, order=engine.order)
+        buffers = {name: value if name in changed else meta.buffers[name] for name, value in parts["buffers"].items()}
+        yield MetaGradient(**{"residual": None, **parts, "buffers": buffers}, engine=engine.name, order=engine.order)

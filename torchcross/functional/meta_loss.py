@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchcross.errors import InputError, TorchcrossError
+from torchcross.functional._purity import untouched
 from torchcross.functional._types import Buffers, Params
 from torchcross.functional.engines import Engine, engine_named
 from torchcross.functional.engines.valuing import Valuing
@@ -24,9 +25,11 @@ class MetaLoss:
 
     loss      a scalar with a gradient to every parameter, rate and own tensor that requires one; one backward
     losses    of the episodes, detached
-    buffers   new values, episode by episode (`merge_buffers` makes one of them); nothing was changed
+    buffers   new values, episode by episode (`merge_buffers` makes one of them), and the very tensors given where there
+              is none; nothing was changed
     traces    support losses and the query loss of each episode
     groups    which episodes ran together in lanes
+    residuals relative residuals of conjugate gradients, one for each episode, of engine `implicit`
     """
 
     loss: Tensor
@@ -36,6 +39,7 @@ class MetaLoss:
     groups: tuple[tuple[int, ...], ...]
     engine: str
     order: int
+    residuals: Tensor | None = None
 
 
 def meta_loss(
@@ -58,10 +62,12 @@ def meta_loss(
     groups = lane_groups(problems, lanes, device)
     totals = {key: torch.zeros_like(value) for key, value in learned.items()}
     results: list[MetaGradient | None] = [None] * len(problems)
-    for index, result in gradients(problems, groups, meta, chosen):
-        _gather(totals, result, index, shares[index])
-        results[index] = _light(result)
+    with untouched(meta.params):
+        for index, result in gradients(problems, groups, meta, chosen):
+            _gather(totals, result, index, shares[index])
+            results[index] = _light(result)
     done = [result for result in results if result is not None]
+    residuals = [result.residual for result in done if result.residual is not None]
     losses = torch.stack([result.loss for result in done])
     value = torch.stack([loss * share for loss, share in zip(losses, shares, strict=True)]).sum()
     if learned and torch.is_grad_enabled():
@@ -74,6 +80,7 @@ def meta_loss(
         groups=tuple(groups),
         engine=chosen.name,
         order=chosen.order,
+        residuals=torch.stack(residuals) if residuals else None,
     )
 
 

@@ -24,7 +24,15 @@ from torch import Tensor, nn
 
 from torchcross.errors import InputError
 from torchcross.functional._types import Buffers
-from torchcross.functional.ops import batch_norm, moments, normalise
+from torchcross.functional.ops import (
+    Window,
+    batch_norm,
+    moments,
+    normalise,
+    plainly_pooled,
+    pooled_batch_norm,
+    tracked_batch_norm,
+)
 
 Source = Literal["own", "stored", "given"]
 Statistics = dict[str, Tensor]
@@ -61,7 +69,10 @@ def policy_named(name: str) -> NormPolicy:
 
 @dataclass
 class Frame:
-    """What the layers of one forward read and what they hand back; it lives as long as that forward."""
+    """What the layers of one forward read and what they hand back; it lives as long as that forward.
+
+    With `shapes` the forward is for the shapes of the dropout masks alone: BatchNorm passes on what it gets.
+    """
 
     source: Source
     buffers: Buffers
@@ -97,6 +108,17 @@ class Frame:
             raise InputError(
                 f"{name!r} holds statistics for {value.shape[0] - 1} inner steps and step {self.row} was asked for; "
                 "make the buffers with `network.state(steps=...)`."
+            )
+        return value[self.row]
+
+    def affine(self, value: Tensor | None) -> Tensor | None:
+        """A weight or bias as this forward has it: this step's row where there is one for each step."""
+        if value is None or value.dim() == 1 or self.row is None:
+            return value
+        if self.row >= value.shape[0]:
+            raise InputError(
+                f"there are BatchNorm weights for {value.shape[0] - 1} inner steps and step {self.row} was asked for; "
+                "adapt with no more steps than were trained."
             )
         return value[self.row]
 
@@ -154,10 +176,24 @@ def substitute_norm(layer: nn.Module, name: str, holder: FrameHolder, policy: No
     return True
 
 
-def _forward_of(layer: BatchNorm, name: str, holder: FrameHolder) -> Callable[[Tensor], Tensor]:
-    def forward(x: Tensor) -> Tensor:
+def _forward_of(layer: BatchNorm, name: str, holder: FrameHolder) -> Callable[..., Tensor]:
+    def forward(x: Tensor, *, window: Window | None = None) -> Tensor:
+        """`window`: max-pooling and ReLU after it too."""
+        if window is None:
+            return alone(x)
+        frame = holder.frame
+        if _pools_at_once(frame):
+            frame.key(name)
+            _check_variance(name, x)
+            weight, bias = frame.affine(layer.weight), frame.affine(layer.bias)
+            return pooled_batch_norm(x, weight, bias, layer.eps, window)
+        return plainly_pooled(alone(x), window)
+
+    def alone(x: Tensor) -> Tensor:
         frame = holder.frame
         key = frame.key(name)
+        if frame.shapes is not None:
+            return x
         if frame.source == "own":
             return _own(frame, layer, name, key, x)
         if frame.source == "given":
@@ -169,27 +205,47 @@ def _forward_of(layer: BatchNorm, name: str, holder: FrameHolder) -> Callable[[T
             mean, variance = frame.given[f"{key}.mean"], frame.given[f"{key}.variance"]
         else:
             mean, variance = frame.stored(f"{name}.running_mean"), frame.stored(f"{name}.running_var")
-        return normalise(x, mean, variance, layer.weight, layer.bias, layer.eps)
+        return normalise(x, mean, variance, frame.affine(layer.weight), frame.affine(layer.bias), layer.eps)
 
     return forward
 
 
-def _own(frame: Frame, layer: BatchNorm, name: str, key: str, x: Tensor) -> Tensor:
+def _pools_at_once(frame: Frame) -> bool:
+    return frame.fast and frame.source == "own" and not (frame.moves or frame.records) and frame.shapes is None
+
+
+def _check_variance(name: str, x: Tensor) -> int:
+    """How many values each channel has."""
     count = x.numel() // x.shape[1]
     if count < 2:
         raise InputError(
             f"layer {name!r} got one value for each channel (input {tuple(x.shape)}), which has no variance; "
             "use more samples, larger images or policy 'frozen'."
         )
-    if frame.moves or frame.records:
-        mean, variance = moments(x)
-        if frame.records:
-            frame.taken[f"{key}.mean"], frame.taken[f"{key}.variance"] = mean, variance
-        if frame.moves:
-            _move(frame, layer, name, mean, variance * (count / (count - 1)))
+    return count
+
+
+def _own(frame: Frame, layer: BatchNorm, name: str, key: str, x: Tensor) -> Tensor:
+    count = _check_variance(name, x)
+    if not (frame.moves or frame.records):
+        return _normalised(frame, layer, x)
     if frame.fast:
-        return batch_norm(x, layer.weight, layer.bias, layer.eps)
-    return normalise(x, *moments(x), layer.weight, layer.bias, layer.eps)
+        weight, bias = frame.affine(layer.weight), frame.affine(layer.bias)
+        y, mean, variance = tracked_batch_norm(x, weight, bias, layer.eps)
+    else:
+        y, (mean, variance) = _normalised(frame, layer, x), moments(x)
+    if frame.records:
+        frame.taken[f"{key}.mean"], frame.taken[f"{key}.variance"] = mean, variance
+    if frame.moves:
+        _move(frame, layer, name, mean, variance * (count / (count - 1)))
+    return y
+
+
+def _normalised(frame: Frame, layer: BatchNorm, x: Tensor) -> Tensor:
+    weight, bias = frame.affine(layer.weight), frame.affine(layer.bias)
+    if frame.fast:
+        return batch_norm(x, weight, bias, layer.eps)
+    return normalise(x, *moments(x), weight, bias, layer.eps)
 
 
 def _move(frame: Frame, layer: BatchNorm, name: str, mean: Tensor, variance: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +16,22 @@ from torchcross.functional.state import Choice, select
 
 
 @dataclass(frozen=True)
+class Split:
+    """A support loss in two parts, so that steps that see the same features can share them.
+
+    body   (params, buffers, data, step) -> (features, new buffers): the same at every step, whatever the head is
+    top    (params, features, data) -> scalar loss
+    """
+
+    body: Callable[[Params, Buffers, Data, int], tuple[Tensor, Buffers]]
+    top: Callable[[Params, Tensor, Data], Tensor]
+
+    def __call__(self, params: Params, buffers: Buffers, data: Data, step: int) -> tuple[Tensor, Buffers]:
+        features, buffers = self.body(params, buffers, data, step)
+        return self.top(params, features, data), buffers
+
+
+@dataclass(frozen=True)
 class Inner:
     """The inner loop that episodes share. Episodes with the *same object* can share lanes.
 
@@ -23,6 +40,7 @@ class Inner:
     init             further params from (params, buffers, data), differentiable: a prototype head, say
     zero_head        names that start at exactly zero and are not learned, and through which alone the support loss
                      sees the other adapted parameters: their first inner gradient is then exactly zero and is left out
+                     (and with a `Split` support loss, the first two steps share the features)
     query_weights    weight of the query loss after each of the updates 1..steps (all on the last, where not given)
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
@@ -12,25 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.functional._fusion import pool_before_relu, substitute_convolution
+from torchcross.functional._purity import given, undrawn, versions, writes, written
+from torchcross.functional._shadow import Bypasses, shadow_of
 from torchcross.functional._types import Buffers, Params, inside_transform
-from torchcross.functional.dropout import draw_masks, substitute_dropout
+from torchcross.functional.dropout import draw_masks, refuse_unreached, substitute_dropout
 from torchcross.functional.norm import Frame, FrameHolder, Statistics, policy_named, substitute_norm
-from torchcross.functional.ops import convolution
 
 Choice: TypeAlias = Callable[[str], bool] | str | Iterable[str]
 """Names of parameters: a predicate, a pattern (`"layer4.*"`) or several patterns."""
-
-_CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Conv1d: nn.functional.conv1d,
-    nn.Conv2d: nn.functional.conv2d,
-    nn.Conv3d: nn.functional.conv3d,
-}
 
 
 class Network:
     """The pure form of a module, under one BatchNorm policy (see `torchcross.functional.norm`).
 
-    A structural copy of the module is made once; it shares the tensors and none of the state. Layers act as
+    A structural copy of the module is made once; it has none of the tensors. Layers act as
     in evaluation mode, save BatchNorm (the policy decides) and dropout (on where masks are given). `params`
     and `buffers` may hold more names than the module has: it takes its own and leaves the rest to others.
     """
@@ -40,7 +35,7 @@ class Network:
         self.policy = policy_named(norm)
         self.fast = fast
         self._holder = FrameHolder()
-        self._shadow = _shadow_of(module)
+        self._shadow = shadow_of(module)
         self._normed: list[str] = []
         self._dropout: dict[str, float] = {}
         for name, layer in self._shadow.named_modules():
@@ -49,15 +44,20 @@ class Network:
             elif substitute_dropout(layer, name, self._holder):
                 self._dropout[name] = float(cast(float, layer.p))
             elif fast:
-                _substitute_convolution(layer, self._holder)
-                _pool_before_relu(layer)
-        self._param_names = _aliases(module.named_parameters)
-        self._buffer_names = _aliases(module.named_buffers)
+                substitute_convolution(layer, self._holder)
+                pool_before_relu(layer)
+        self._param_names = _aliases(module, "_parameters")
+        self._buffer_names = _aliases(module, "_buffers")
         statistics = ("running_mean", "running_var", "num_batches_tracked")
         self._norm_buffers = {
             f"{layer}.{buffer}" if layer else buffer for layer in self._normed for buffer in statistics
         }
         self._checked = False
+
+    @property
+    def affine_names(self) -> list[str]:
+        """The weights and biases of the BatchNorm layers, by name."""
+        return [f"{layer}.{part}" if layer else part for layer in self._normed for part in ("weight", "bias")]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are built anew: the layers of the structural copy know each other."""
@@ -142,25 +142,26 @@ class Network:
         """Dropout masks [rows, ...] for inputs of these shapes, a pure function of (seed, episode, part)."""
         if not self._dropout:
             return {}
-        frame = Frame(source="own", buffers=buffers, shapes={})
+        shapes: dict[str, torch.Size] = {}
         with torch.no_grad():
-            self.run(params, frame, inputs)
+            self.run(params, Frame(source="own", buffers=buffers, shapes=shapes), inputs)
+        refuse_unreached(shapes, self._dropout)
         device = next(iter(params.values())).device
-        return draw_masks(
-            frame.shapes or {}, self._dropout, seed=seed, episode=episode, part=part, rows=rows, device=device
-        )
+        return draw_masks(shapes, self._dropout, seed=seed, episode=episode, part=part, rows=rows, device=device)
 
     def run(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> tuple[Any, Buffers]:
         """One forward of the copy: all that it reads is given, all that it changes is handed back."""
         if not self._checked and not inside_transform():
             self._check(params, frame, inputs)
             self._checked = True
-        tensors = self._taken(params, self._param_names, "parameter")
+        tensors = given(self._taken(params, self._param_names, "parameter"))
         own = self._taken(frame.buffers, self._buffer_names, "buffer", skip=self._norm_buffers)
-        copies = {name: value.clone() for name, value in own.items()}
+        copies, before = {name: value.clone() for name, value in own.items()}, versions(tensors)
         tensors.update(copies)
         with self._holder.hold(frame):
             output = torch.func.functional_call(self._shadow, tensors, inputs, tie_weights=False)
+        if wrote := written(tensors, before):
+            raise writes(type(self.module).__name__, wrote, kept=True)
         changed = {
             name: tensors[name] for name, copied in copies.items() if tensors[name] is not copied or copied._version > 0
         }
@@ -191,27 +192,24 @@ class Network:
 
     @torch.no_grad()
     def _check(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> None:
-        """One forward on copies: refuses a module that writes to parameters or draws from a global generator."""
+        """One forward on copies: refuses a module that writes to parameters, draws numbers, or reads others."""
+        who = type(self.module).__name__
         copies = {name: params[name].detach().clone() for name in self._param_names if name in params}
-        self._checked, before = True, torch.random.get_rng_state()
+        device = next((value.device for value in copies.values()), torch.device("cpu"))
+        self._checked, bypasses = True, Bypasses(self.module)
         try:
-            self._try(copies, frame.anew(), inputs)
+            with undrawn(who, device), bypasses:
+                self._try(copies, frame.anew(), inputs)
         finally:
             self._checked = False
-            moved = not torch.equal(before, torch.random.get_rng_state())
-            if moved:
-                torch.random.set_rng_state(before)
-        if moved:
-            raise InputError(
-                f"{type(self.module).__name__} draws from the global random generator in its forward; use "
-                "nn.Dropout layers (their masks are given) or pass the noise as an input."
-            )
         for name, value in copies.items():
             if not torch.equal(value, params[name]) and not torch.isnan(value).any():
-                raise InputError(
-                    f"{type(self.module).__name__} writes to its parameter {name!r} in its forward, so it has "
-                    "no pure form; compute the changed value as a new tensor instead."
-                )
+                raise writes(who, name)
+        if bypasses.found:
+            raise InputError(
+                f"{who} reads its own {bypasses.found!r} in a forward that was given another: a function, hook or "
+                "other attribute of it holds the tensor or its layer; read it through `self` in `forward`."
+            )
 
 
 def call(
@@ -263,59 +261,13 @@ def merge_buffers(each: Iterable[Buffers]) -> Buffers:
     return merged
 
 
-def _shadow_of(module: nn.Module) -> nn.Module:
-    tensors = [*module.parameters(), *module.buffers()]
-    if any(
-        isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer) for tensor in tensors
-    ):
-        raise InputError(f"{type(module).__name__} has lazy parameters; run it once on a batch first.")
-    try:
-        shadow = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
-    except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"{type(module).__name__} cannot be copied ({error}); an attribute of it is neither plain data nor "
-            "a parameter or buffer. Register tensors, and use torch.nn.utils.parametrizations for weight norms."
-        ) from error
-    return shadow.eval()
-
-
-def _substitute_convolution(layer: nn.Module, holder: FrameHolder) -> None:
-    plain = _CONVOLUTIONS.get(type(layer))
-    if plain is None or not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return
-    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        return
-    run = functools.partial(
-        convolution,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        plain=plain,
-    )
-    vars(layer)["forward"] = lambda x: run(x, layer.weight, layer.bias, channels_last=holder.channels_last)
-
-
-def _pool_before_relu(layer: nn.Module) -> None:
-    """In a sequence, take the maximum before the ReLU: the same values and gradients from a fraction of the work.
-
-    Both are monotone. Where a window's maximum is at most 0 either order gives 0 and passes no gradient on; where it
-    is above, the ReLU changes neither the maximum nor its place.
-    """
-    if type(layer) is not nn.Sequential:
-        return
-    for at in range(len(layer) - 1):
-        relu, pool = layer[at], layer[at + 1]
-        if type(relu) is not nn.ReLU or type(pool) is not nn.MaxPool2d or pool.return_indices:
-            continue
-        if not any(part._forward_hooks or part._forward_pre_hooks for part in (relu, pool)):
-            layer[at], layer[at + 1] = pool, relu
-
-
-def _aliases(named: Callable[..., Iterable[tuple[str, Tensor]]]) -> dict[str, list[str]]:
-    """First name -> every name of the same tensor (shared parameters have several)."""
+def _aliases(module: nn.Module, kind: str) -> dict[str, list[str]]:
+    """First name -> the name of every place that holds the same tensor (a layer with two names is one place)."""
     first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
-    for name, tensor in named(remove_duplicate=False):
-        names.setdefault(first.setdefault(id(tensor), name), []).append(name)
+    for prefix, layer in module.named_modules():
+        for local, tensor in vars(layer)[kind].items():
+            if tensor is not None:
+                name = f"{prefix}.{local}" if prefix else local
+                names.setdefault(first.setdefault(id(tensor), name), []).append(name)
     return names

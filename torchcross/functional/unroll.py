@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchcross.errors import InputError, TorchcrossError
+from torchcross.errors import DivergenceError, InputError, TorchcrossError
 from torchcross.functional._calculus import Autograd, Calculus, Tree
-from torchcross.functional._types import Buffers, Params, detached, floating
-from torchcross.functional.engines import Engine, engine_named
-from torchcross.functional.engines.step import Loop, Outcome
+from torchcross.functional._purity import untouched
+from torchcross.functional._types import Buffers, Params, detached, floating, kept, leaves
+from torchcross.functional.engines import Engine, Implicit, Mixed, engine_named
+from torchcross.functional.engines.step import Loop, Outcome, owned
 from torchcross.functional.problem import Meta, Problem, start_of
 
 
@@ -26,7 +27,7 @@ class MetaGradient:
     params    of the shared parameters (zeros where one is not used)
     own       of the episode's own parameters, save those of a stated zero head
     rates     of the rates that are tensors, by name ("*" for one rate of all)
-    buffers   their new values; nothing was changed
+    buffers   their new values, and the very tensors given where there is none; nothing was changed
     trace     support loss before each inner step, then the last query loss
     residual  relative residual of conjugate gradients, of engine `implicit`
     """
@@ -54,7 +55,7 @@ class Adapted:
 def meta_gradient(problem: Problem, meta: Meta, *, engine: str | Engine = "reverse") -> MetaGradient:
     """The meta-gradient of one episode. Pure: no tensor given is changed and none gathers a `.grad`."""
     chosen = engine_named(engine)
-    with serving(problem, chosen):
+    with untouched(meta.params), serving(problem, chosen):
         result = gradient_with(problem, meta, chosen, Autograd(), look=True)
     check_finite(problem, result)
     return result
@@ -82,6 +83,23 @@ def gradient_with(problem: Problem, meta: Meta, engine: Engine, calculus: Calcul
     )
 
 
+def probe(problem: Problem, meta: Meta, engine: Engine) -> None:
+    """Refuse, before a transform hides the graph, what torch would drop from second derivatives without a word."""
+    inner = problem.inner
+    if engine.order < 2 or isinstance(engine, Mixed) or not (inner.steps or isinstance(engine, Implicit)):
+        return
+    params = detached(meta.params)
+    with torch.no_grad():
+        built = {} if inner.init is None else inner.init(params, meta.buffers, problem.data)
+    widened = dataclasses.replace(problem, own={**detached(problem.own), **built})
+    start = start_of(widened, params, meta.rates, meta.buffers, look=False)
+
+    def support(adapted: Params) -> tuple[Tensor, Buffers]:
+        return inner.support({**start.fixed, **adapted}, meta.buffers, problem.data, 0)
+
+    Autograd().gradient(support, leaves(start.adapted), keep=True, inspect=True)
+
+
 def _run(problem: Problem, meta: Meta, engine: Engine, calculus: Calculus, look: bool) -> Outcome:
     start = start_of(problem, detached(meta.params), meta.rates, meta.buffers, look=look)
     with torch.no_grad():
@@ -96,7 +114,7 @@ def _result(problem: Problem, meta: Meta, outcome: Outcome, engine: Engine) -> M
         params={name: grads[name] for name in meta.params if name in grads},
         own={name: grads[name] for name in problem.own if name in grads and name not in head},
         rates=outcome.rates,
-        buffers=outcome.buffers,
+        buffers=kept(outcome.buffers, meta.buffers),
         trace=outcome.trace,
         residual=outcome.residual,
         engine=engine.name,
@@ -121,17 +139,17 @@ def adapt(problem: Problem, meta: Meta, *, steps: int | None = None) -> Adapted:
         adapted=detached(start.adapted),
     )
     loop = Loop(inner, start, problem.data, Autograd())
-    moment, losses = loop.begin(), []
-    with serving(problem, engine_named("first_order")), torch.no_grad():
+    moment, losses = owned(loop.begin()), []
+    with untouched(meta.params), serving(problem, engine_named("first_order")), torch.no_grad():
         for k in range(inner.steps):
-            moment, loss = loop.step(moment, k, keep=False)
+            moment, loss = loop.move(moment, k)
             losses.append(loss)
     trace = torch.stack(losses) if losses else torch.zeros(0)
     _check_trace(problem, trace)
     for name, value in moment.params.items():
         if not torch.isfinite(value).all():
-            raise TorchcrossError(_diverged(problem, f"parameter {name!r} is not finite after step {inner.steps}"))
-    return Adapted({**start.fixed, **moment.params}, moment.buffers, trace)
+            raise DivergenceError(_diverged(problem, f"parameter {name!r} is not finite after step {inner.steps}"))
+    return Adapted({**start.fixed, **moment.params}, kept(moment.buffers, meta.buffers), trace)
 
 
 def _constant(rate: float | Tensor) -> float | Tensor:
@@ -144,7 +162,7 @@ def check_finite(problem: Problem, result: MetaGradient) -> None:
     for kind, grads in (("parameter", result.params), ("rate", result.rates)):
         for name, grad in grads.items():
             if not torch.isfinite(grad).all():
-                raise TorchcrossError(
+                raise DivergenceError(
                     _diverged(problem, f"the losses are finite and the gradient of {kind} {name!r} is not")
                 )
 
@@ -156,7 +174,7 @@ def _check_trace(problem: Problem, trace: Tensor) -> None:
     first = int((~finite).nonzero()[0])
     steps = problem.inner.steps
     at = "the query loss" if first == steps else f"the support loss before inner step {first + 1} of {steps}"
-    raise TorchcrossError(_diverged(problem, f"{at} is {trace[first].item()}"))
+    raise DivergenceError(_diverged(problem, f"{at} is {trace[first].item()}"))
 
 
 def _diverged(problem: Problem, what: str) -> str:
@@ -166,20 +184,36 @@ def _diverged(problem: Problem, what: str) -> str:
     )
 
 
+_OTHER_ENGINE = (
+    "Use engine 'reverse' with lanes='loop', or 'first_order'; for attention, run under "
+    "torch.nn.attention.sdpa_kernel(SDPBackend.MATH)."
+)
+_FIRST_ORDER = "Use engine 'first_order'; for attention, run under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)."
+_NO_CHECKPOINTS = "Turn checkpointing off; engine 'recompute' saves memory instead."
+_NO_SCRIPT = "Give the module that it was made of."
 _WHY = (
-    ("derivative for", "has an operation without a second derivative"),
-    ("trying to differentiate twice", "is differentiated more often than its operations allow"),
-    ("vmap", "cannot run in lanes (torch.func.vmap)"),
-    ("data-dependent control flow", "cannot run in lanes (torch.func.vmap)"),
-    ("forward ad", "has an operation without a forward-mode derivative"),
-    ("inplace operation", "changes a tensor in place that its gradient needs"),
-    ("in-place operation", "changes a tensor in place that its gradient needs"),
-    ("setup_context", "has a custom autograd.Function that torch.func cannot see through"),
+    ("stateless api", "is scripted, or spread over devices, and so has no pure form", _NO_SCRIPT),
+    ("derivative for", "has an operation without a second derivative", _FIRST_ORDER),
+    ("trying to differentiate twice", "is differentiated more often than its operations allow", _FIRST_ORDER),
+    ("jvp function", "has a custom autograd.Function without a forward-mode derivative", _OTHER_ENGINE),
+    ("'native_batch_norm' is not", "normalises in an operation without a forward-mode derivative", _OTHER_ENGINE),
+    ("saved tensor hooks", "runs again in its own backward (checkpointing)", _NO_CHECKPOINTS),
+    ("checkpoint", "runs again in its own backward (checkpointing), without its parameters", _NO_CHECKPOINTS),
+    ("vmap", "cannot run in lanes (torch.func.vmap)", _OTHER_ENGINE),
+    ("data-dependent control flow", "cannot run in lanes (torch.func.vmap)", _OTHER_ENGINE),
+    ("forward ad", "has an operation without a forward-mode derivative", _OTHER_ENGINE),
+    ("inplace operation", "changes a tensor in place that its gradient needs", _OTHER_ENGINE),
+    ("in-place operation", "changes a tensor in place that its gradient needs", _OTHER_ENGINE),
+    ("setup_context", "has a custom autograd.Function that torch.func cannot see through", _OTHER_ENGINE),
+)
+_WHY_IN_LANES = (
+    ("doesn't match the broadcast shape", "writes in place to a tensor that all lanes share", _OTHER_ENGINE),
+    *_WHY,
 )
 
 
 @contextmanager
-def serving(problem: Problem, engine: Engine, where: str = "") -> Iterator[None]:
+def serving(problem: Problem, engine: Engine, *, in_lanes: bool = False) -> Iterator[None]:
     """Say what to do where torch cannot differentiate a module as an engine needs it."""
     try:
         yield
@@ -187,11 +221,12 @@ def serving(problem: Problem, engine: Engine, where: str = "") -> Iterator[None]
         if isinstance(error, TorchcrossError):
             raise
         text = str(error).lower()
-        reason = next((why for sign, why in _WHY if sign in text), None)
+        table = _WHY_IN_LANES if in_lanes else _WHY
+        reason, remedy = next(((why, remedy) for sign, why, remedy in table if sign in text), (None, ""))
         if reason is None:
             raise
+        where = " in lanes" if in_lanes else ""
         raise InputError(
             f"{problem.name}: engine {engine.name!r}{where} cannot serve this module, which {reason}: "
-            f"{str(error).splitlines()[0]} Use engine 'reverse' with lanes='loop', or 'first_order'; for attention, "
-            "run under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)."
+            f"{str(error).splitlines()[0]} {remedy}"
         ) from error

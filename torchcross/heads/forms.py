@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from torchcross.errors import InputError
@@ -37,8 +38,10 @@ def _ridge(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tenso
 FORMS: dict[str, Form] = {"linear": _linear, "euclidean": _euclidean, "cosine": _cosine, "ridge": _ridge}
 
 
-def head_logits(form: str, target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
-    """(N, D) features -> (N, outputs) logits of the target's loss, by the head of this form in `params`."""
+def head_logits(
+    form: str, target: Target, features: Float[Tensor, "N D"], params: dict[str, Tensor]
+) -> Float[Tensor, "N outputs"]:
+    """The logits of the target's loss, by the head of this form in `params`."""
     if form not in FORMS:
         raise InputError(f"no form of head is called {form!r}; choose one of {', '.join(FORMS)}.")
     return FORMS[form](target, features, params)

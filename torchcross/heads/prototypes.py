@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from torchcross.errors import InputError
@@ -16,13 +17,13 @@ __all__ = ["proto_head", "prototype_map", "prototypes"]
 _TOLERANCE = 1e-9
 
 
-def prototypes(features: Tensor, strata: Tensor) -> Tensor:
-    """(N, D) features and (N, P) strata of zeros and ones -> (P, D) means."""
+def prototypes(features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]) -> Float[Tensor, "P D"]:
+    """The mean of the features of each stratum; strata are zeros and ones."""
     strata = strata.to(features.dtype)
     return (strata.mT @ features) / strata.sum(0).unsqueeze(-1)
 
 
-def proto_head(target: Target, features: Tensor, strata: Tensor) -> dict[str, Tensor]:
+def proto_head(target: Target, features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]) -> dict[str, Tensor]:
     """The linear head that scores -|x - mu_p|^2 (Snell et al. 2017; Triantafillou et al. 2020), up to -|x|^2.
 
     W_p = 2 mu_p and b_p = -|mu_p|^2 for every prototype, combined as `target.prototype_logits` combines scores:
@@ -35,8 +36,8 @@ def proto_head(target: Target, features: Tensor, strata: Tensor) -> dict[str, Te
 
 
 @lru_cache(maxsize=1024)
-def prototype_map(target: Target) -> Tensor:
-    """The matrix M (outputs, P) with `prototype_logits(scores) = scores M'`, where that is linear.
+def prototype_map(target: Target) -> Float[Tensor, "outputs P"]:
+    """The matrix M with `prototype_logits(scores) = scores M'`, where that is linear.
 
     It is found by asking: a target whose logits are no linear function of scores, or whose head's layout cannot hold
     one row per output, has no such head.

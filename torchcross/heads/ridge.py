@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from torchcross.targets import MISSING, Target
@@ -10,14 +11,21 @@ from torchcross.targets import MISSING, Target
 __all__ = ["known_codes", "ridge_weight"]
 
 
-def known_codes(target: Target, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(regression targets (N, R), what is known of them: (N, 1), or (N, R) where labels are several answers)."""
+def known_codes(
+    target: Target, labels: Int[Tensor, " N *L"]
+) -> tuple[Float[Tensor, "N R"], Float[Tensor, "N one_or_R"]]:
+    """(regression targets, what is known of them: a column, or one for each where labels are several answers)."""
     known = (labels != MISSING).to(torch.get_default_dtype())
     return target.regression_targets(labels), known.reshape(len(labels), -1)
 
 
-def ridge_weight(features: Tensor, codes: Tensor, known: Tensor, strength: Tensor | float) -> Tensor:
-    """argmin_W sum over known entries of (X W - Y)^2 + strength |W|^2: (N, D), (N, R), (N, 1 or R) -> (D, R).
+def ridge_weight(
+    features: Float[Tensor, "N D"],
+    codes: Num[Tensor, "N R"],
+    known: Num[Tensor, "N one_or_R"],
+    strength: Float[Tensor, ""] | float,
+) -> Float[Tensor, "D R"]:
+    """argmin_W sum over known entries of (X W - Y)^2 + strength |W|^2.
 
     Solved in the smaller of the two spaces: W = X'(X X' + s I)^-1 Y, or (X'X + s I)^-1 X'Y.
     """

@@ -25,6 +25,7 @@ from torchcross.targets._classes import MissingValue, normalise_missing
 from torchcross.targets._labels import Codes, as_array
 from torchcross.targets.head import HeadLayout
 from torchcross.targets.objective import Objective, Prediction
+from torchcross.targets.padding import Padding
 from torchcross.targets.strata import Strata
 
 __all__ = ["Target"]
@@ -214,6 +215,13 @@ class Target(ABC):
     def head(self) -> HeadLayout:
         """Shapes of a linear head's parameters for this target and loss."""
         return self.objective.layout(self.num_classes)
+
+    @property
+    def padding(self) -> Padding | None:
+        """How this loss is that of a task with more outputs; None where it cannot be."""
+        padding = self.objective.padding
+        exact = padding is not None and all(option in padding.keeps for option, _ in self.loss_options)
+        return padding if exact else None
 
     @property
     def num_outputs(self) -> int:

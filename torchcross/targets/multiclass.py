@@ -15,6 +15,7 @@ from torchcross.targets._classes import normalise_classes
 from torchcross.targets._partition import SingleLabelTarget
 from torchcross.targets._parts import WithoutTarget, likeliest, log_odds, output_per_class, unchanged
 from torchcross.targets.objective import Objective
+from torchcross.targets.padding import ABSENT_CLASSES
 
 __all__ = ["MultiClass"]
 
@@ -35,6 +36,7 @@ class MultiClass(SingleLabelTarget):
             from_scores=unchanged,
             options=frozenset({"class_weights", "smoothing"}),
             log_odds=log_odds,
+            padding=ABSENT_CLASSES,
         )
     }
     metrics = {

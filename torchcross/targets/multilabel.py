@@ -19,6 +19,7 @@ from torchcross.targets._labels import Codes, Legend, encode_multi
 from torchcross.targets._parts import WithoutTarget, output_per_class, unchanged
 from torchcross.targets.base import Target
 from torchcross.targets.objective import Objective
+from torchcross.targets.padding import UNKNOWN_LABELS
 from torchcross.targets.strata import Cover
 
 __all__ = ["MultiLabel"]
@@ -41,6 +42,7 @@ def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
         from_scores=unchanged,
         options=frozenset(options),
         log_odds=unchanged,
+        padding=UNKNOWN_LABELS,
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchcross.targets._parts import log_odds
 from torchcross.targets.head import HeadLayout
+from torchcross.targets.padding import Padding
 
 __all__ = ["Objective", "Prediction"]
 
@@ -36,7 +37,8 @@ class Objective:
     `loss` is called as `loss(logits, labels, target, **options)`. `from_scores` turns one score per class, or per label
     (higher is likelier, a softmax or sigmoid of it is the probability), into logits that mean the same under this
     objective, so that prototype and ridge heads work with every loss. `log_odds` turns float64 logits into the log-odds
-    of each class or label; without it they come from the probabilities, of classes that exclude each other.
+    of each class or label; without it they come from the probabilities, of classes that exclude each other. With
+    `padding` the loss of more outputs can be this one's.
     """
 
     loss: Callable[..., Tensor]
@@ -46,6 +48,7 @@ class Objective:
     from_scores: Callable[[Tensor], Tensor]
     options: frozenset[str] = frozenset()
     log_odds: Callable[[Tensor], Tensor] | None = None
+    padding: Padding | None = None
 
     def scores(self, logits: Float[Tensor, "N O"]) -> Float64[Tensor, "N C"]:
         """Log-odds to rank samples by, without gradient; certainty is the largest float64, so that they are finite."""

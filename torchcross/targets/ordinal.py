@@ -17,6 +17,7 @@ from torchcross.targets._partition import SingleLabelTarget
 from torchcross.targets._parts import WithoutTarget, likeliest, log_odds, output_per_class, unchanged
 from torchcross.targets.head import HeadLayout
 from torchcross.targets.objective import Objective
+from torchcross.targets.padding import ABSENT_CLASSES, Padding
 
 __all__ = ["Ordinal"]
 
@@ -83,7 +84,7 @@ def _log_sums(scores: Float[Tensor, "N K"]) -> tuple[Float[Tensor, "N K-1"], Flo
     return low.logsumexp(-1), high.logsumexp(-1)
 
 
-def _rank_scores(loss: Callable[..., Tensor], *options: str) -> Objective:
+def _rank_scores(loss: Callable[..., Tensor], *options: str, padding: Padding | None = None) -> Objective:
     """One output per rank, read through a softmax."""
     return Objective(
         loss=loss,
@@ -93,6 +94,7 @@ def _rank_scores(loss: Callable[..., Tensor], *options: str) -> Objective:
         from_scores=unchanged,
         options=frozenset(options),
         log_odds=log_odds,
+        padding=padding,
     )
 
 
@@ -108,7 +110,9 @@ class Ordinal(SingleLabelTarget):
     kind = "ordinal"
     default_loss = "cross_entropy"
     objectives = {
-        "cross_entropy": _rank_scores(WithoutTarget(losses.cross_entropy), "class_weights", "smoothing"),
+        "cross_entropy": _rank_scores(
+            WithoutTarget(losses.cross_entropy), "class_weights", "smoothing", padding=ABSENT_CLASSES
+        ),
         "coral": Objective(
             loss=WithoutTarget(losses.coral),
             layout=_shared_row,

@@ -68,7 +68,7 @@ class Implicit:
                 everything = {**loop.start.fixed, **tree["fixed"], **params}
                 return loop.inner.support(everything, moment.buffers, loop.data, loop.inner.steps)
 
-            grads, _, _ = loop.calculus.gradient(loss_of, tree["params"], keep=True)
+            grads, _, _ = loop.calculus.gradient(loss_of, tree["params"], keep=True, inspect=True)
             return grads, ()
 
         at = {"params": moment.params, "fixed": floating(loop.start.fixed)}
@@ -112,6 +112,8 @@ def _conjugate_gradient(
 
 
 def _dot(left: Params, right: Params) -> Tensor:
+    if not left:
+        return torch.zeros(())
     return torch.stack([(value * right[name]).sum() for name, value in left.items()]).sum()
 
 

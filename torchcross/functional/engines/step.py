@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from torchcross.functional._calculus import Calculus, Tree
 from torchcross.functional._types import Buffers, Data, Params, detached, floating, views
-from torchcross.functional.optim import OptState, Rate
+from torchcross.functional.optim import OptState, Rate, one_rate
 from torchcross.functional.problem import Inner, Start
 
 
@@ -29,6 +28,20 @@ class Moment:
 
     def with_tree(self, tree: Tree) -> Moment:
         return Moment(tree["params"], tree["opt"], {**self.buffers, **tree["buffers"]})
+
+
+def owned(moment: Moment) -> Moment:
+    """The same with parameters and state in tensors of their own, each in one of its own."""
+    return Moment(_copies(moment.params), _copies(moment.opt), moment.buffers)
+
+
+def _copies(tree: Params) -> Params:
+    return {name: value.detach().clone() for name, value in tree.items()}
+
+
+def _laid_out_as(like: Tensor, value: Tensor) -> Tensor:
+    """Fused kernels walk memory: a gradient with other strides would be another gradient."""
+    return value if value.stride() == like.stride() else torch.empty_like(like).copy_(value)
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,24 @@ class Loop:
     def step(self, moment: Moment, k: int, *, keep: bool) -> tuple[Moment, Tensor]:
         """(the loop after update k, the support loss before it); `keep`: differentiable through the gradient."""
         moving, still = self.parted(moment.params, k)
+        grads, loss, buffers = self.gradient(moment, moving, still, k, keep=keep)
+        return self.updated(moment, moving, still, grads, buffers, k), loss
 
+    def move(self, moment: Moment, k: int) -> tuple[Moment, Tensor]:
+        """`step` without derivatives, in place where the optimiser can; `moment` must be `owned`, and is lost."""
+        rate, move = one_rate(self.start.rates), self.inner.optimiser.move
+        if rate is None or move is None:
+            return self.step(moment, k, keep=False)
+        moving, still = self.parted(moment.params, k)
+        grads, loss, buffers = self.gradient(moment, moving, still, k, keep=False)
+        if moving:
+            move({name: _laid_out_as(moving[name], grad) for name, grad in grads.items()}, moment.opt, moving, rate, k)
+        return Moment(moment.params, moment.opt, buffers), loss
+
+    def gradient(
+        self, moment: Moment, moving: Params, still: Params, k: int, *, keep: bool
+    ) -> tuple[Params, Tensor, Buffers]:
+        """(inner gradient, support loss, new buffers)."""
         seen = still if keep else detached(still)
         fixed = self.start.fixed if keep else detached(self.start.fixed)
 
@@ -87,8 +117,7 @@ class Loop:
 
         # After a zero head's short first step the second is the first with a whole graph.
         inspect = keep and k == min(1, self.inner.steps - 1)
-        grads, loss, buffers = self.calculus.gradient(loss_of, moving, keep=keep, inspect=inspect)
-        return self.updated(moment, moving, still, grads, buffers, k), loss
+        return self.calculus.gradient(loss_of, moving, keep=keep, inspect=inspect)
 
     def parted(self, params: Params, k: int) -> tuple[Params, Params]:
         """(what update k moves, what it leaves): with a zero head the first update moves the head alone."""
@@ -103,40 +132,3 @@ class Loop:
         # Views: the next gradient is taken with respect to new tensors, or it would be a total derivative.
         merged = {**views(still), **moved}
         return Moment({name: merged[name] for name in moment.params}, opt, buffers)
-
-
-def unrolled(loop: Loop, *, keep: bool) -> tuple[Tensor, tuple[Buffers, Tensor]]:
-    """(weighted query loss, (buffers, losses on the way)), differentiable in the loop's tree.
-
-    With `keep=False` inner gradients are constants: the detached loop of first-order MAML.
-    """
-    losses: list[Tensor] = []
-    total: Tensor | None = None
-    buffers = loop.start.buffers
-    for updates, moment, support_loss in moments_of(loop, keep=keep):
-        if support_loss is not None:
-            losses.append(support_loss.detach())
-        weight = loop.inner.weight_after(updates)
-        if weight or updates == loop.inner.steps:
-            query, buffers = loop.query_loss(moment, updates)
-            part = query if weight == 1.0 else query * weight
-            total = part if total is None else total + part
-            last = query
-    assert total is not None
-    return total, (buffers, torch.stack([*losses, last.detach()]))
-
-
-def moments_of(loop: Loop, *, keep: bool) -> Iterator[tuple[int, Moment, Tensor | None]]:
-    """The loop after 0..steps updates, with the support loss before the update that led there."""
-    moment = loop.begin()
-    moment = Moment(views(moment.params), moment.opt, moment.buffers)
-    yield 0, moment, None
-    for k in range(loop.inner.steps):
-        moment, loss = _step(loop, moment, k, keep=keep)
-        yield k + 1, moment, loss
-
-
-def _step(loop: Loop, moment: Moment, k: int, *, keep: bool) -> tuple[Moment, Tensor]:
-    if keep:
-        return loop.step(moment, k, keep=True)
-    return loop.step(Moment(moment.params, moment.opt, detached(moment.buffers)), k, keep=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from torchcross.functional._calculus import Tree
-from torchcross.functional._types import Buffers
-from torchcross.functional.engines.step import Loop, Outcome, unrolled
+from torchcross.functional._types import Buffers, detached, views
+from torchcross.functional.engines.shared import shared_start
+from torchcross.functional.engines.step import Loop, Moment, Outcome
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,45 @@ def _through(loop: Loop, *, keep: bool) -> Outcome:
     loss, (buffers, trace), pull = loop.calculus.pullback(total, loop.tree())
     grads = pull(torch.ones_like(loss))
     return Outcome(loss, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)
+
+
+def unrolled(loop: Loop, *, keep: bool) -> tuple[Tensor, tuple[Buffers, Tensor]]:
+    """(weighted query loss, (buffers, losses on the way)), differentiable in the loop's tree.
+
+    With `keep=False` inner gradients are constants: the detached loop of first-order MAML.
+    """
+    losses: list[Tensor] = []
+    total: Tensor | None = None
+    buffers = loop.start.buffers
+    for updates, moment, support_loss in moments_of(loop, keep=keep):
+        if support_loss is not None:
+            losses.append(support_loss.detach())
+        weight = loop.inner.weight_after(updates)
+        if weight or updates == loop.inner.steps:
+            query, buffers = loop.query_loss(moment, updates)
+            part = query if weight == 1.0 else query * weight
+            total = part if total is None else total + part
+            last = query
+    assert total is not None
+    return total, (buffers, torch.stack([*losses, last.detach()]))
+
+
+def moments_of(loop: Loop, *, keep: bool) -> Iterator[tuple[int, Moment, Tensor | None]]:
+    """The loop after 0..steps updates, with the support loss before the update that led there."""
+    moment = loop.begin()
+    moment = Moment(views(moment.params), moment.opt, moment.buffers)
+    yield 0, moment, None
+    shared = shared_start(loop, moment, keep=keep)
+    first = list(shared.first_two(moment)) if shared is not None else []
+    for k, (after, loss) in enumerate(first):
+        moment = after
+        yield k + 1, moment, loss
+    for k in range(len(first), loop.inner.steps):
+        moment, loss = _step(loop, moment, k, keep=keep)
+        yield k + 1, moment, loss
+
+
+def _step(loop: Loop, moment: Moment, k: int, *, keep: bool) -> tuple[Moment, Tensor]:
+    if keep:
+        return loop.step(moment, k, keep=True)
+    return loop.step(Moment(moment.params, moment.opt, detached(moment.buffers)), k, keep=False)

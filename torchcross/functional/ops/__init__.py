@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from torchcross.functional.ops.conv import convolution
 from torchcross.functional.ops.norm import batch_norm, moments, normalise
+from torchcross.functional.ops.pooled import Window, plainly_pooled, pooled_batch_norm
+from torchcross.functional.ops.tracked import tracked_batch_norm
 
-__all__ = ["batch_norm", "convolution", "moments", "normalise"]
+__all__ = [
+    "Window",
+    "batch_norm",
+    "convolution",
+    "moments",
+    "normalise",
+    "plainly_pooled",
+    "pooled_batch_norm",
+    "tracked_batch_norm",
+]

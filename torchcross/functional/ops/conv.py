@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from torchcross.functional._types import inside_transform, refuse_third_derivative
+from torchcross.functional._types import forward_mode, inside_transform, refuse_third_derivative, summed
 
 _aten = torch.ops.aten
 
@@ -64,6 +64,8 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry) -> Tensor:
         ctx.save_for_backward(x, weight)
+        if forward_mode():
+            ctx.save_for_forward(x, weight)
         ctx.geometry = geometry
         return geometry.forward(x, weight, bias)
 
@@ -73,6 +75,12 @@ class _Convolution(torch.autograd.Function):
         mask = list(ctx.needs_input_grad[:3])
         return (*_ConvolutionBackward.apply(grads[0], x, weight, mask, ctx.geometry), None)  # type: ignore[no-untyped-call]
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
+        x, weight = ctx.saved_tensors
+        d_x, d_weight, d_bias = tangents[:3]
+        return _tangent(ctx.geometry, d_x, d_weight, d_bias, x, weight)
+
 
 class _ConvolutionBackward(torch.autograd.Function):
     @staticmethod
@@ -80,9 +88,22 @@ class _ConvolutionBackward(torch.autograd.Function):
         ctx: Any, gy: Tensor, x: Tensor, weight: Tensor, mask: list[bool], geometry: _Geometry
     ) -> tuple[Tensor | None, ...]:
         ctx.save_for_backward(gy, x, weight)
-        ctx.geometry = geometry
+        if forward_mode():
+            ctx.save_for_forward(gy, x, weight)
+        ctx.geometry, ctx.mask = geometry, mask
         ctx.set_materialize_grads(False)
         return tuple(geometry.backward(gy, x, weight, mask))
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
+        gy, x, weight = ctx.saved_tensors
+        geometry, (d_gy, d_x, d_weight) = ctx.geometry, tangents[:3]
+        parts = [None] * 3 if d_gy is None else geometry.backward(d_gy, x, weight, ctx.mask)
+        if ctx.mask[0] and d_weight is not None:
+            parts[0] = summed(parts[0], geometry.backward(gy, x, d_weight, [True, False, False])[0])
+        if ctx.mask[1] and d_x is not None:
+            parts[1] = summed(parts[1], geometry.backward(gy, d_x, weight, [False, True, False])[1])
+        return tuple(parts)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -92,7 +113,7 @@ class _ConvolutionBackward(torch.autograd.Function):
         gy, x, weight = ctx.saved_tensors
         geometry: _Geometry = ctx.geometry
         want_gy, want_x, want_weight = ctx.needs_input_grad[:3]
-        g_gy = _cotangent_of_gy(geometry, ggx, ggw, ggb, gy, x, weight) if want_gy else None
+        g_gy = _tangent(geometry, ggx, ggw, ggb, x, weight) if want_gy else None
         g_x = g_weight = None
         if want_x and ggw is not None:
             g_x = geometry.backward(gy, x, ggw, [True, False, False])[0]
@@ -101,21 +122,20 @@ class _ConvolutionBackward(torch.autograd.Function):
         return g_gy, g_x, g_weight, None, None
 
 
-def _cotangent_of_gy(
+def _tangent(
     geometry: _Geometry,
-    ggx: Tensor | None,
-    ggw: Tensor | None,
-    ggb: Tensor | None,
-    gy: Tensor,
+    d_x: Tensor | None,
+    d_weight: Tensor | None,
+    d_bias: Tensor | None,
     x: Tensor,
     weight: Tensor,
 ) -> Tensor | None:
-    total = None if ggw is None else geometry.forward(x, ggw, ggb)
-    if ggx is not None:
-        other = geometry.forward(ggx, weight, None if ggw is not None else ggb)
-        return other if total is None else total.add_(other)
-    if total is None and ggb is not None:
-        return ggb.view(1, -1, *[1] * (gy.dim() - 2)).expand_as(gy)
+    """How the output moves where x, weight and bias move so; in the double backward, the cotangent of gy."""
+    total = None if d_weight is None else geometry.forward(x, d_weight, d_bias)
+    if d_x is not None:
+        return summed(geometry.forward(d_x, weight, None if d_weight is not None else d_bias), total)
+    if total is None and d_bias is not None:
+        return torch.zeros_like(geometry.forward(x, weight, None)) + d_bias.view(-1, *[1] * (x.dim() - 2))
     return total
 
 

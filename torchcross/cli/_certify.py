@@ -1,106 +1,27 @@
-"""The command line: arguments to calls, nothing else. What is slow is imported by the command that needs it."""
+"""`torchcross certify`: an algorithm's gradient against finite differences and a closed form."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from torchcross.errors import InputError, TorchcrossError
+from torchcross.cli._names import unknown
+from torchcross.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from torchcross.algorithms import Algorithm, Pretraining
 
-__all__ = ["main"]
+__all__ = ["add"]
 
-_GROUP = "torchcross.commands"
-"""Entry points of other packages: a name, and a function of the arguments after it that returns the exit status."""
-
-_OWN = ("certify",)
-_HOLDS, _DOES_NOT, _REFUSED = 0, 1, 2
+_HOLDS, _DOES_NOT = 0, 1
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit status: 0 it holds, 1 it does not, 2 the arguments or what they name cannot be used."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return _dispatch(given)
-    except TorchcrossError as error:
-        sys.stderr.write(f"torchcross: error: {error}\n")
-        return _REFUSED
-
-
-def _dispatch(given: list[str]) -> int:
-    command = given[0] if given else ""
-    if command and not command.startswith("-") and command not in _OWN:
-        return _of_another_package(command, given[1:])
-    parser = _parser()
-    options = parser.parse_args(given)
-    if options.command is None:
-        parser.print_help(sys.stderr)
-        return _REFUSED
-    run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors become ours, so that all are told in one way."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    others = [f"  {name:<12} from {point.value.partition(':')[0]}" for name, point in sorted(_others().items())]
-    parser = _Parser(
-        prog="torchcross",
-        description="Cross-domain few-shot learning.",
-        epilog="\n".join(["commands of other packages:", *others]) if others else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    _add_certify(commands)
-    return parser
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
-        from torchcross import __version__
-
-        sys.stdout.write(f"torchcross {__version__}\n")
-        parser.exit(0)
-
-
-def _of_another_package(command: str, rest: list[str]) -> int:
-    others = _others()
-    point = others.get(command)
-    if point is None:
-        raise InputError(_unknown("command", command, [*_OWN, *others]))
-    try:
-        run = point.load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"the command {command!r} is {point.value}, which cannot be loaded: {error}") from error
-    status: int = run(rest)
-    return status
-
-
-def _others() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP) if point.name not in _OWN}
-
-
-# -- certify -----------------------------------------------------------------------------------------------------------
-
-
-def _add_certify(commands: Any) -> None:
+def add(commands: Any) -> None:
     parser = commands.add_parser(
         "certify",
         help="hold an algorithm's gradient against finite differences and a closed form",
@@ -119,10 +40,10 @@ def _add_certify(commands: Any) -> None:
         help="makes the backbone, or the algorithm, when called without arguments",
     )
     parser.add_argument("--directions", type=int, default=2, metavar="N", help="for each episode (default: 2)")
-    parser.set_defaults(run=_certify)
+    parser.set_defaults(run=_run)
 
 
-def _certify(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     from torchcross.algorithms import certify
 
     certificate = certify(_subject(options), directions=options.directions)
@@ -144,7 +65,7 @@ def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
     chosen = options.algorithm or "maml"
     construct = constructors.get(_plain(chosen))
     if construct is None:
-        raise InputError(_unknown("algorithm", chosen, constructors))
+        raise InputError(unknown("algorithm", chosen, constructors))
     if "engine" in settings:
         _check_engine(settings["engine"])
     strange = [name for name in settings if name not in inspect.signature(construct).parameters]
@@ -172,7 +93,7 @@ def _check_engine(name: str) -> None:
     from torchcross.functional import ENGINES
 
     if name not in ENGINES:
-        raise InputError(_unknown("engine", name, ENGINES))
+        raise InputError(unknown("engine", name, ENGINES))
 
 
 def _backbone(name: str | None) -> nn.Module:
@@ -188,7 +109,7 @@ def _backbone(name: str | None) -> nn.Module:
         and all(part.default is not part.empty for part in inspect.signature(make).parameters.values())
     }
     if name not in known:
-        raise InputError(_unknown("backbone", name, known))
+        raise InputError(unknown("backbone", name, known))
     made: nn.Module = known[name]()
     return made
 
@@ -204,15 +125,8 @@ def _made_by(place: str) -> nn.Module:
     except ImportError as error:
         raise InputError(f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?") from error
     except AttributeError as error:
-        raise InputError(_unknown(f"name in {module}", name, dir(import_module(module)))) from error
+        raise InputError(unknown(f"name in {module}", name, dir(import_module(module)))) from error
     made = make() if callable(make) else make
     if not isinstance(made, nn.Module):
         raise InputError(f"--module: {place} made a {type(made).__name__}; it must make a torch.nn.Module")
     return made
-
-
-def _unknown(kind: str, given: str, known: Iterable[str] | Mapping[str, Any]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(names)[:20])}"
-    return f"no {kind} is called {given!r}; {guess}"

@@ -1,0 +1,1 @@
+"""What the MedIMeta adapter is measured against: `python -m benchmarks.medimeta`."""

@@ -1,0 +1,67 @@
+"""The MedIMeta meta-dataset: read, written, checked, split, converted to, and served one domain left out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medimeta_adapter.dataset import MedIMetaDataset
+    from medimeta_adapter.domains import Fold, LeaveOut
+    from medimeta_adapter.info import DatasetInfo, SplitCounts, TaskInfo, TaskTarget, info_text, read_info
+    from medimeta_adapter.root import MedIMeta, TaskRef
+    from medimeta_adapter.source import MedIMetaSource
+    from medimeta_adapter.splitting import split_by_subject, split_report
+    from medimeta_adapter.writer import DatasetWriter
+    from medimeta_adapter.writing.draft import DatasetDraft
+
+_HOME = {
+    "DatasetDraft": "writing.draft",
+    "DatasetInfo": "info",
+    "DatasetWriter": "writer",
+    "Fold": "domains",
+    "LeaveOut": "domains",
+    "MedIMeta": "root",
+    "MedIMetaDataset": "dataset",
+    "MedIMetaSource": "source",
+    "SplitCounts": "info",
+    "TaskInfo": "info",
+    "TaskRef": "root",
+    "TaskTarget": "info",
+    "info_text": "info",
+    "read_info": "info",
+    "split_by_subject": "splitting",
+    "split_report": "splitting",
+}
+
+__all__ = [
+    "DatasetDraft",
+    "DatasetInfo",
+    "DatasetWriter",
+    "Fold",
+    "LeaveOut",
+    "MedIMeta",
+    "MedIMetaDataset",
+    "MedIMetaSource",
+    "SplitCounts",
+    "TaskInfo",
+    "TaskRef",
+    "TaskTarget",
+    "info_text",
+    "read_info",
+    "split_by_subject",
+    "split_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Names are imported when they are used: a command's help needs neither torch nor HDF5."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,10 @@
+"""Checking a folder in the MedIMeta format: what is there, what is wrong, what it allows, what leaks."""
+
+from __future__ import annotations
+
+from medimeta_adapter.audit.findings import Finding, Severity
+from medimeta_adapter.audit.report import AuditReport, DatasetSummary
+from medimeta_adapter.audit.run import check
+from medimeta_adapter.audit.shots import ClassShots, TaskShots
+
+__all__ = ["AuditReport", "ClassShots", "DatasetSummary", "Finding", "Severity", "TaskShots", "check"]

@@ -1,0 +1,100 @@
+"""A MedIMeta folder as the experiments of the library see one (entry point `torchcross.collections`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, final
+
+from medimeta_adapter._tensors import Channels
+from medimeta_adapter.domains import source_ids, why
+from medimeta_adapter.info import nearest
+from medimeta_adapter.root import MedIMeta
+from medimeta_adapter.source import MedIMetaSource
+from torchcross.errors import InputError
+
+__all__ = ["MedIMetaCollection"]
+
+_SHOWN = 4
+
+
+@final
+class MedIMetaCollection:
+    """`MedIMetaCollection("data/MedIMeta", channels=3)`: targets are "oct/disease class" and so on."""
+
+    def __init__(self, folder: str | Path, *, channels: Channels) -> None:
+        self.meta = MedIMeta(folder)
+        self.channels = channels
+
+    def targets(self) -> tuple[str, ...]:
+        """The primary task of every dataset that leaves a source behind."""
+        return tuple(f"{name}/{self.meta[name].info.primary_task.name}" for name in self.meta.lodo_targets())
+
+    def named(self, given: str) -> str:
+        """`oct` is its primary task, `oct/urgent referral` that one."""
+        dataset, slash, task = given.partition("/")
+        info = self.meta[dataset].info
+        return f"{dataset}/{info.task(task).name if slash else info.primary_task.name}"
+
+    def sources(
+        self, target: str, *, split: Literal["train", "val"], tasks: Literal["primary", "all"]
+    ) -> tuple[MedIMetaSource, ...]:
+        """Of the datasets that do not overlap with the target's; the target's own pixels stay closed."""
+        return tuple(
+            self.meta.source(name, task.name, split=split, channels=self.channels)
+            for name in source_ids(self.meta.datasets, (self._parts(target)[0],))
+            for task in self.meta[name].info.tasks[: None if tasks == "all" else 1]
+            if getattr(self.meta[name].info.splits_num_samples, split)
+        )
+
+    def target(self, target: str, *, split: Literal["all", "train", "val", "test"] = "all") -> MedIMetaSource:
+        """All splits together, as published, or one of them."""
+        dataset, task = self._parts(target)
+        return self.meta.source(dataset, task, split=split, channels=self.channels)
+
+    def why(self, target: str) -> Mapping[str, str]:
+        """What each dataset is for this target, and for what reason."""
+        return why(self.meta.datasets, (self._parts(target)[0],))
+
+    def related(self) -> tuple[frozenset[str], ...]:
+        """Targets of datasets that list each other's subjects."""
+        datasets = self.meta.datasets
+        groups: list[set[str]] = []
+        for name, dataset in datasets.items():
+            joined = {name, *(other for other in dataset.info.subject_overlaps if other in datasets)}
+            for group in [group for group in groups if group & joined]:
+                groups.remove(group)
+                joined |= group
+            groups.append(joined)
+        full = [frozenset(self.named(name) for name in group) for group in groups if len(group) > 1]
+        return tuple(full)
+
+    def describe(self) -> Mapping[str, object]:
+        """Names, sizes, licences and a fingerprint of every description and every label."""
+        digest = hashlib.sha256()
+        described: dict[str, Any] = {}
+        for name, dataset in self.meta.datasets.items():
+            info = dataset.info
+            digest.update((dataset.folder / "info.yaml").read_bytes())
+            for task in info.tasks:
+                digest.update(dataset.labels(task.name).tobytes())
+            described[name] = {
+                "name": info.name,
+                "domain": info.domain,
+                "images": info.total_num_samples,
+                "licence": info.license,
+                "synthetic": bool(info.extra.get("synthetic", False)),
+            }
+        synthetic = [name for name, one in described.items() if one["synthetic"]]
+        return {
+            "datasets": described,
+            "synthetic": f"{len(synthetic)} of {len(described)} datasets are made up",
+            "fingerprint of descriptions and labels": digest.hexdigest(),
+        }
+
+    def _parts(self, target: str) -> tuple[str, str]:
+        dataset, slash, task = target.partition("/")
+        if not slash or dataset not in self.meta.datasets:
+            raise InputError(f"there is no target {target!r}{nearest(target, list(self.targets())[:_SHOWN])}")
+        return dataset, task

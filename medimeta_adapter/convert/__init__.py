@@ -1,0 +1,29 @@
+"""What people have -> datasets in the MedIMeta format: folders, arrays, tables, MedMNIST, torchvision, Hugging Face."""
+
+from __future__ import annotations
+
+from medimeta_adapter.convert.from_arrays import ArrayTask, arrays
+from medimeta_adapter.convert.from_csv import CsvTask, csv_images
+from medimeta_adapter.convert.from_dataset import dataset
+from medimeta_adapter.convert.from_folder import image_folder
+from medimeta_adapter.convert.from_hugging_face import hugging_face
+from medimeta_adapter.convert.from_medmnist import medmnist
+from medimeta_adapter.convert.options import About, Converted, Options, Progress
+from medimeta_adapter.convert.progress import progress_bar, progress_bars
+
+__all__ = [
+    "About",
+    "ArrayTask",
+    "Converted",
+    "CsvTask",
+    "Options",
+    "Progress",
+    "arrays",
+    "csv_images",
+    "dataset",
+    "hugging_face",
+    "image_folder",
+    "medmnist",
+    "progress_bar",
+    "progress_bars",
+]

@@ -1,0 +1,151 @@
+"""Wheels and npm tarballs as data: members are listed and read, and nothing is extracted, imported or unpickled."""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from torchcross.errors import FetchError
+
+__all__ = ["Archive", "open_archive"]
+
+_MOST_BYTES = 1 << 30
+_MOST_MEMBERS = 100_000
+_BLOCK = 1 << 20
+# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it does not have.
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+class Archive(ABC):
+    """Regular files by name, checked when the archive was opened, in the order of the archive."""
+
+    def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
+        self.path = path
+        self.sizes = dict(sizes)
+
+    @abstractmethod
+    def _content(self, name: str) -> bytes: ...
+
+    def read(self, name: str) -> bytes:
+        """The content of one member."""
+        if name not in self.sizes:
+            raise FetchError(f"{self.path.name} holds no {name!r}; is it another version of the package?")
+        try:
+            content = self._content(name)
+        except _DAMAGE as error:
+            raise FetchError(
+                f"{name!r} in {self.path.name} cannot be read ({error}); fetch the package again"
+            ) from error
+        if len(content) != self.sizes[name]:
+            raise FetchError(f"{name!r} in {self.path.name} has {len(content)} bytes and announces {self.sizes[name]}")
+        return content
+
+    def under(self, prefix: str, *, ending: str = "") -> list[str]:
+        """The members whose names begin and end so, sorted."""
+        return sorted(name for name in self.sizes if name.startswith(prefix) and name.endswith(ending))
+
+
+class _Zip(Archive):
+    def __init__(self, path: Path, file: zipfile.ZipFile, sizes: Mapping[str, int]) -> None:
+        super().__init__(path, sizes)
+        self._file = file
+
+    def _content(self, name: str) -> bytes:
+        return self._file.read(name)
+
+
+class _Tar(Archive):
+    def __init__(self, path: Path, file: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> None:
+        super().__init__(path, {name: member.size for name, member in members.items()})
+        self._file = file
+        self._members = dict(members)
+
+    def _content(self, name: str) -> bytes:
+        opened = self._file.extractfile(self._members[name])
+        return b"" if opened is None else opened.read()
+
+
+@contextmanager
+def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archive]:
+    """A .whl, .zip, .tar.gz or .tgz, refused if it holds links, devices, names that leave the folder, or too much."""
+    try:
+        if path.name.endswith((".whl", ".zip")):
+            with zipfile.ZipFile(path) as file:
+                yield _Zip(path, file, _zip_sizes(path, file, most_bytes))
+        elif path.name.endswith((".tgz", ".tar.gz")):
+            with _unpacked(path, most_bytes) as plain, tarfile.open(fileobj=plain, mode="r:") as tar:
+                yield _Tar(path, tar, _tar_members(path, tar, most_bytes))
+        else:
+            raise FetchError(f"{path.name} is neither a wheel or zip nor a .tar.gz or .tgz")
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise FetchError(f"{path.name} is no whole archive ({error}); fetch the package again") from error
+
+
+@contextmanager
+def _unpacked(path: Path, most_bytes: int) -> Iterator[IO[bytes]]:
+    """The plain tar, in a nameless file: members can be read in any order, and a bomb ends at its limit."""
+    with tempfile.TemporaryFile(dir=path.parent) as plain, gzip.open(path) as packed:
+        while block := packed.read(_BLOCK):
+            plain.write(block)
+            if plain.tell() > most_bytes:
+                raise FetchError(f"{path.name} unpacks to more than {most_bytes:,} bytes; it is left alone")
+        plain.seek(0)
+        yield plain
+
+
+def _zip_sizes(path: Path, file: zipfile.ZipFile, most_bytes: int) -> dict[str, int]:
+    seen = _Seen(path, most_bytes)
+    for member in file.infolist():
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise FetchError(f"{path.name} holds {member.filename!r}, a link or device; it is left alone")
+        if member.flag_bits & 1:
+            raise FetchError(f"{path.name} holds {member.filename!r}, which is encrypted; it is left alone")
+        if not member.is_dir():
+            seen.admit(member.filename, member.file_size)
+    return seen.sizes
+
+
+def _tar_members(path: Path, file: tarfile.TarFile, most_bytes: int) -> dict[str, tarfile.TarInfo]:
+    members: dict[str, tarfile.TarInfo] = {}
+    seen = _Seen(path, most_bytes)
+    for member in file:
+        if member.issparse() or not (member.isreg() or member.isdir()):
+            raise FetchError(f"{path.name} holds {member.name!r}, a link or device; it is left alone")
+        if member.isreg():
+            seen.admit(member.name, member.size)
+            members[member.name] = member
+    return members
+
+
+class _Seen:
+    """What an archive announced so far, with its limits."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        self.sizes: dict[str, int] = {}
+        self._path = path
+        self._most_bytes = most_bytes
+        self._total = 0
+
+    def admit(self, name: str, size: int) -> None:
+        parts = name.split("/")
+        if not name or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or ":" in parts[0]:
+            raise FetchError(f"{self._path.name} holds {name!r}, which would leave its folder; it is left alone")
+        if name in self.sizes:
+            raise FetchError(f"{self._path.name} holds {name!r} twice; it is left alone")
+        self.sizes[name] = size
+        self._total += size
+        if size < 0 or self._total > self._most_bytes or len(self.sizes) > _MOST_MEMBERS:
+            raise FetchError(
+                f"{self._path.name} announces more than {self._most_bytes:,} bytes or {_MOST_MEMBERS:,} files; it is "
+                "left alone"
+            )

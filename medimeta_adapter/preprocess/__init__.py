@@ -1,0 +1,30 @@
+"""Pictures as they come -> pictures of one size, channels and depth, in named steps that can be written down."""
+
+from __future__ import annotations
+
+from medimeta_adapter.preprocess.colour import RGB, DropAlpha, ExpandPalette, Grey
+from medimeta_adapter.preprocess.depth import ScaleByBits, ScaleByPercentile, ScaleByRange, Window
+from medimeta_adapter.preprocess.geometry import CentreCropSquare, PadSquare, Resize, Upright
+from medimeta_adapter.preprocess.recipe import Recipe, standard
+from medimeta_adapter.preprocess.step import Step
+from medimeta_adapter.preprocess.volume import centred_slices, window
+
+__all__ = [
+    "RGB",
+    "CentreCropSquare",
+    "DropAlpha",
+    "ExpandPalette",
+    "Grey",
+    "PadSquare",
+    "Recipe",
+    "Resize",
+    "ScaleByBits",
+    "ScaleByPercentile",
+    "ScaleByRange",
+    "Step",
+    "Upright",
+    "Window",
+    "centred_slices",
+    "standard",
+    "window",
+]

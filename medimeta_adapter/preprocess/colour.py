@@ -1,0 +1,106 @@
+"""Palettes, alpha, and grey <-> RGB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import numpy as np
+from PIL import Image
+
+from medimeta_adapter.preprocess._pixels import Pixels, shown, without_alpha
+from medimeta_adapter.preprocess.step import Picture, Stage, Step
+from torchcross.errors import InputError
+
+__all__ = ["RGB", "DropAlpha", "ExpandPalette", "Grey"]
+
+
+@final
+@dataclass(frozen=True)
+class ExpandPalette(Step):
+    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay as they are."""
+
+    stage: ClassVar[Stage] = Stage.PALETTE
+
+    def __call__(self, image: Picture) -> Picture:
+        if isinstance(image, Image.Image) and image.mode in ("P", "PA"):
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")
+        return image
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        return pixels
+
+    def describe(self) -> str:
+        return "palette to colours"
+
+
+@final
+@dataclass(frozen=True)
+class DropAlpha(Step):
+    """The picture over a plain background: alpha * colour + (1 - alpha) * background."""
+
+    over: Literal["black", "white"] = "black"
+
+    stage: ClassVar[Stage] = Stage.ALPHA
+
+    def __post_init__(self) -> None:
+        if self.over not in ("black", "white"):
+            raise InputError(f"over={self.over!r} is no background; give 'black' or 'white'")
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        if pixels.ndim == 2 or pixels.shape[2] == 3:
+            return pixels
+        if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+            raise InputError(f"alpha of an image {shown(pixels)} has no known range; give uint8 or uint16")
+        most = int(np.iinfo(pixels.dtype).max)
+        colour, alpha = pixels[:, :, :-1].astype(np.uint64), pixels[:, :, -1:].astype(np.uint64)
+        background = most if self.over == "white" else 0
+        mixed = ((colour * alpha + background * (most - alpha) + most // 2) // most).astype(pixels.dtype)
+        return mixed[:, :, 0] if mixed.shape[2] == 1 else mixed
+
+    def describe(self) -> str:
+        return f"alpha over {self.over}"
+
+
+@final
+@dataclass(frozen=True)
+class Grey(Step):
+    """One channel: ITU-R BT.601 luma of RGB (299/1000 R + 587/1000 G + 114/1000 B), 0 and 255 of a boolean mask."""
+
+    stage: ClassVar[Stage] = Stage.COLOUR
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        pixels = _eight_bits(pixels, "Grey()")
+        if pixels.ndim == 2:
+            return pixels
+        return np.asarray(Image.fromarray(pixels).convert("L"))
+
+    def describe(self) -> str:
+        return "grey"
+
+
+@final
+@dataclass(frozen=True)
+class RGB(Step):
+    """Three channels: a grey picture's value in each."""
+
+    stage: ClassVar[Stage] = Stage.COLOUR
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        pixels = _eight_bits(pixels, "RGB()")
+        return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+    def describe(self) -> str:
+        return "RGB"
+
+
+def _eight_bits(pixels: Pixels, who: str) -> Pixels:
+    pixels = without_alpha(pixels, who)
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype != np.uint8:
+        raise InputError(
+            f"{who} is given an image {shown(pixels)}, of more than 8 bits; put ScaleByBits, ScaleByRange, "
+            "ScaleByPercentile or Window before it: depth=... (--bits or --window), so that the scaling is a choice"
+        )
+    return pixels

@@ -1,0 +1,117 @@
+"""More than 8 bits, and values with a unit, to 8 bits: each way by its name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from medimeta_adapter.preprocess._pixels import Pixels, mapped, shown, without_alpha
+from medimeta_adapter.preprocess.step import Stage, Step
+from torchcross.errors import InputError
+
+__all__ = ["ScaleByBits", "ScaleByPercentile", "ScaleByRange", "Window"]
+
+
+@final
+@dataclass(frozen=True)
+class ScaleByBits(Step):
+    """round(255 v / (2^bits - 1)): the same for every image of a device. 8-bit images stay as they are."""
+
+    bits: int = 16
+
+    stage: ClassVar[Stage] = Stage.DEPTH
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 8 <= self.bits <= 16:
+            raise InputError(f"bits={self.bits!r} is no depth of an image; give 8 to 16")
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        if pixels.dtype in (np.uint8, np.bool_):
+            return pixels
+        if pixels.dtype.kind == "f":
+            raise InputError(f"an image {shown(pixels)} has no bits to scale by; use ScaleByRange(low, high)")
+        most = (1 << self.bits) - 1
+        low, high = int(pixels.min()), int(pixels.max())
+        if low < 0 or high > most:
+            raise InputError(
+                f"pixels lie in {low}..{high}, {self.bits} bits hold 0..{most}; give the device's bits "
+                "(--bits), or use ScaleByRange, or Window (--window)"
+            )
+        return mapped(pixels, 0, most)
+
+    def describe(self) -> str:
+        return f"{self.bits} bits to 8"
+
+
+@final
+@dataclass(frozen=True)
+class ScaleByRange(Step):
+    """low..high -> 0..255, clipped; without numbers each image's own least and greatest value."""
+
+    low: float | None = None
+    high: float | None = None
+
+    stage: ClassVar[Stage] = Stage.DEPTH
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.low, self.high) if value is not None]
+        if len(given) == 1 or not all(map(math.isfinite, given)) or (given and not given[0] < given[1]):
+            raise InputError(f"{self!r} is no range; give two finite numbers, low below high, or none")
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        pixels = without_alpha(pixels, "ScaleByRange")
+        low = float(pixels.min()) if self.low is None else self.low
+        high = float(pixels.max()) if self.high is None else self.high
+        return mapped(pixels, low, high)
+
+    def describe(self) -> str:
+        return "own range to 8 bits" if self.low is None else f"range {self.low:g} to {self.high:g} to 8 bits"
+
+
+@final
+@dataclass(frozen=True)
+class ScaleByPercentile(Step):
+    """Each image's own percentiles -> 0 and 255, clipped: a few extreme pixels cost no contrast."""
+
+    low: float = 0.5
+    high: float = 99.5
+
+    stage: ClassVar[Stage] = Stage.DEPTH
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 100:
+            raise InputError(f"{self!r} are no percentiles; give 0 <= low < high <= 100")
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        pixels = without_alpha(pixels, "ScaleByPercentile")
+        values = pixels.astype(np.float64)
+        low, high = np.percentile(values, [self.low, self.high])
+        return mapped(values, float(low), float(high))
+
+    def describe(self) -> str:
+        return f"percentiles {self.low:g} to {self.high:g} to 8 bits"
+
+
+@final
+@dataclass(frozen=True)
+class Window(Step):
+    """Level - width/2 .. level + width/2 -> 0..255, clipped (DICOM's LINEAR_EXACT): Window(40, 400) for CT."""
+
+    level: float
+    width: float
+
+    stage: ClassVar[Stage] = Stage.DEPTH
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.level) and math.isfinite(self.width) and self.width > 0):
+            raise InputError(f"{self!r} is no window; give a finite level and a width above 0, in the image's unit")
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        pixels = without_alpha(pixels, "Window")
+        return mapped(pixels, self.level - self.width / 2, self.level + self.width / 2)
+
+    def describe(self) -> str:
+        return f"window level {self.level:g} width {self.width:g}"

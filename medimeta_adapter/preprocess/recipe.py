@@ -1,0 +1,96 @@
+"""Steps in their order, as one function with a text to write down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from medimeta_adapter.preprocess._bits import refuse_lost_bits
+from medimeta_adapter.preprocess._pixels import pixels_of
+from medimeta_adapter.preprocess.colour import RGB, DropAlpha, ExpandPalette, Grey
+from medimeta_adapter.preprocess.geometry import CentreCropSquare, PadSquare, Resize, Upright
+from medimeta_adapter.preprocess.step import Stage, Step
+from torchcross.errors import InputError
+
+__all__ = ["Recipe", "standard"]
+
+_COLOURS = {1: Grey, 3: RGB}
+_FITS = {"crop": CentreCropSquare, "pad": PadSquare}
+# Colour may stand anywhere behind depth: it commutes with moving pixels about.
+_FREE = Stage.COLOUR
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """Steps applied one after the other; `repr` makes the recipe again, `describe()` says it in words."""
+
+    steps: tuple[Step, ...]
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        object.__setattr__(self, "steps", tuple(steps))
+        for step in self.steps:
+            if not isinstance(step, Step):
+                raise InputError(f"{step!r} is no step of a recipe; give steps such as Grey() or Resize(224)")
+        _check_order(self.steps)
+
+    def __call__(self, image: Image.Image | NDArray[Any]) -> NDArray[Any]:
+        """A PIL image or an array -> an array: uint8 (H, W) behind Grey(), (H, W, 3) behind RGB()."""
+        result: Any = image
+        if isinstance(image, Image.Image):
+            refuse_lost_bits(image)
+        for step in self.steps:
+            result = step(result) if step.stage <= Stage.PALETTE else step.apply(pixels_of(result))
+        return np.ascontiguousarray(pixels_of(result))
+
+    def describe(self) -> str:
+        return ", ".join(step.describe() for step in self.steps)
+
+    def for_masks(self) -> Recipe:
+        """The same geometry for a mask that belongs to the image: nearest neighbours, values untouched."""
+        moving = [step for step in self.steps if step.stage in (Stage.ORIENTATION, Stage.SQUARE, Stage.SIZE)]
+        return Recipe(replace(step, resample="nearest") if isinstance(step, Resize) else step for step in moving)
+
+
+def standard(
+    size: int = 224,
+    channels: int = 1,
+    fit: Literal["crop", "pad"] = "crop",
+    *,
+    depth: Step | None = None,
+    over: Literal["black", "white"] = "black",
+) -> Recipe:
+    """What MedIMeta's pictures went through: upright, colours, square by centre crop or zeros, bicubic to `size`.
+
+    `depth` is a scaling such as ScaleByBits(12) or Window(40, 400); without one, more than 8 bits are refused.
+    """
+    if channels not in _COLOURS:
+        raise InputError(f"channels={channels!r}; the format has images of 1 channel or of 3")
+    if fit not in _FITS:
+        raise InputError(f"fit={fit!r} is unknown; choose 'crop' (centre) or 'pad' (zeros)")
+    scaling = () if depth is None else (depth,)
+    steps = (Upright(), ExpandPalette(), DropAlpha(over), *scaling, _COLOURS[channels](), _FITS[fit](), Resize(size))
+    return Recipe(steps)
+
+
+def _check_order(steps: tuple[Step, ...]) -> None:
+    fixed = [step for step in steps if step.stage is not _FREE]
+    for earlier, later in pairwise(fixed):
+        if earlier.stage == later.stage:
+            raise InputError(f"{earlier} and {later} do the same part of the work; keep one of them")
+        if earlier.stage > later.stage:
+            raise InputError(f"{later} stands behind {earlier} and must stand before it; order: {_ORDER}")
+    coloured = False
+    for step in steps:
+        if coloured and step.stage < _FREE:
+            raise InputError(f"{step} stands behind a colour step and must stand before it; order: {_ORDER}")
+        coloured = coloured or step.stage is _FREE
+
+
+_ORDER = ", ".join(stage.name.lower() for stage in Stage) + " (colour anywhere behind depth)"

@@ -1,0 +1,33 @@
+"""A backbone that cannot take an episode's images says so by episode, shape and remedy."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.test_bad_input import changed
+from torchcross.algorithms import ANIL, MAML, ProtoNet
+from torchcross.errors import InputError
+
+EPISODE = episode_of(TARGETS["multiclass"])
+
+
+@pytest.mark.parametrize("make", [MAML, ANIL, ProtoNet])
+def test_images_with_other_channels(make):
+    coloured = changed(EPISODE, x=EPISODE.support.x.expand(-1, 3, -1, -1).clone())
+    match = r"episode 0 of 'toys': the backbone Net cannot take images of the shape \(3, 6, 6\).*1 channels"
+    with pytest.raises(InputError, match=match):
+        make(Net()).meta_loss([coloured])
+    with pytest.raises(InputError, match=r"task 'made-up': the backbone Net cannot take images of the shape"):
+        make(Net()).adapt(coloured.support, EPISODE.task)
+    predictor = make(Net()).adapt(EPISODE.support, EPISODE.task)
+    with pytest.raises(InputError, match=r"predictor of 'made-up'.*cannot take images of the shape \(3, 6, 6\)"):
+        predictor(coloured.support.x)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_a_scripted_backbone():
+    layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    scripted = torch.jit.script(layers.double())
+    with pytest.raises(InputError, match=r"episode 0 of 'toys'.*Jitted modules.*not a scripted"):
+        MAML(scripted).meta_loss([EPISODE])

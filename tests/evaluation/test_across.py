@@ -1,0 +1,226 @@
+"""Across targets: the published summary to the digit, SciPy's Friedman, and what may not be said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tests.evaluation.published import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
+from tests.evaluation.rows import table
+from torchcross.errors import InputError, ReadError
+from torchcross.evaluation import Means, across_targets, critical_difference, friedman, read_means
+from torchcross.evaluation.ranks import groups_within, ranks_of
+
+RNG = np.random.RandomState(2)
+nan = math.nan
+
+
+def test_the_published_summary():
+    found = across_targets(ROWS, NAMES)
+    assert len(found.targets) == 18
+    assert found.ranks == pytest.approx(MEAN_RANKS, abs=5e-4)
+    assert found.friedman.chi2 == pytest.approx(28.141, abs=5e-4)
+    assert round(found.friedman.F, 2) == 60.87
+    assert found.untied.chi2 == pytest.approx(27.75, abs=5e-4)
+    assert round(found.untied.F, 2) == 57.18
+    assert (found.friedman.tied, found.untied.tied) == (True, False)
+    assert found.cd == pytest.approx(0.781, abs=5e-4)
+    for first, second, mean, half, W in DIFFERENCES:
+        pair = found.pair(first, second)
+        assert round(pair.difference.mean, 2) == mean
+        assert round(pair.difference.half, 2) == half
+        assert pair.wilcoxon.W == W
+        assert pair.wilcoxon.method == "exact"
+    # Nemenyi joins the first two, Wilcoxon separates them: both are there.
+    assert found.groups == (("IM-PT", "mm-PT"),)
+    assert found.pair("IM-PT", "mm-PT").wilcoxon.p == pytest.approx(4.2e-4, abs=5e-6)
+    assert found.pair("IM-PT", "mm-PT").wilcoxon.untied == found.pair("IM-PT", "mm-PT").wilcoxon.p
+    assert found.pair("IM-PT", "mm-PT").p < 0.05
+    assert found.pair("IM-PT", "mm-MAML").wilcoxon.p == 2 ** (1 - 18)
+    assert found.pair("mm-PT", "mm-MAML").wilcoxon.n == 17
+    assert found.warnings == ()
+    assert found.diagram
+
+
+@pytest.mark.parametrize("k", [3, 4, 6])
+def test_friedman_is_scipys_with_ties(k):
+    values = RNG.randint(0, 4, (12, k)).astype(float)
+    found = friedman(ranks_of(values, lower_is_better=False))
+    theirs = stats.friedmanchisquare(*values.T)
+    assert found.chi2 == pytest.approx(theirs.statistic, rel=1e-12)
+    assert found.p == pytest.approx(theirs.pvalue, rel=1e-10)
+    F = 11 * found.chi2 / (12 * (k - 1) - found.chi2)
+    assert math.isclose(found.F, F, rel_tol=1e-12)
+    assert found.F_p == pytest.approx(stats.f.sf(found.F, k - 1, (k - 1) * 11), rel=1e-10)
+
+
+@settings(max_examples=30)
+@given(rows=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=2, max_size=8))
+def test_no_order_of_targets_or_algorithms_matters(rows):
+    values = np.array(rows, dtype=float)
+    one = across_targets(values, ["a", "b", "c"])
+    other = across_targets(values[::-1, ::-1], ["c", "b", "a"])
+    assert other.ranks == pytest.approx(one.ranks[::-1])
+    assert other.friedman.chi2 == pytest.approx(one.friedman.chi2, abs=1e-9)
+    assert one.untied.chi2 <= one.friedman.chi2 + 1e-9
+    assert other.pair("b", "a").p == pytest.approx(one.pair("a", "b").p)
+    assert sum(one.ranks) == pytest.approx(6)
+
+
+def test_ranks_have_one_for_the_best():
+    values = np.array([[0.9, 0.5, 0.7], [0.1 + 0.2, 0.3, 0.1]])
+    assert ranks_of(values, lower_is_better=False).tolist() == [[1, 3, 2], [1.5, 1.5, 3]]
+    assert ranks_of(values, lower_is_better=True).tolist() == [[3, 1, 2], [2.5, 2.5, 1]]
+
+
+def test_errors_rank_the_other_way():
+    records = table({"good": [0.1, 0.2], "bad": [0.8, 0.9]}, metric="mae")
+    assert across_targets(Means.of(records, "mae", 5)).ranks == (1, 2)
+    assert across_targets([[0.1, 0.8]], ["good", "bad"]).ranks == (2, 1)
+    assert across_targets([[0.1, 0.8]], ["good", "bad"], lower_is_better=True).ranks == (1, 2)
+
+
+def test_all_equal_everywhere():
+    found = across_targets([[0.5, 0.5, 0.5]] * 8, ["a", "b", "c"])
+    assert (found.friedman.chi2, found.friedman.p, found.friedman.F, found.friedman.F_p) == (0, 1, 0, 1)
+    assert found.groups == (("a", "b", "c"),)
+    assert [pair.p for pair in found.pairs] == [1, 1, 1]
+    assert [pair.difference.p for pair in found.pairs] == [1, 1, 1]
+
+
+def test_all_targets_agree():
+    found = across_targets([[0.9, 0.7, 0.5]] * 7, ["a", "b", "c"])
+    assert found.friedman.chi2 == pytest.approx(14)
+    assert math.isinf(found.friedman.F)
+    assert found.friedman.F_p == 6.0**-6
+    # A pair tied in every row leaves three orders of a row.
+    tied = across_targets([[0.9, 0.5, 0.5]] * 7, ["a", "b", "c"])
+    assert math.isinf(tied.friedman.F)
+    assert tied.friedman.F_p == 3.0**-6
+    assert math.isfinite(tied.untied.F)
+
+
+def test_fewer_than_six_targets_is_said():
+    found = across_targets(ROWS[:5], NAMES)
+    assert not found.diagram
+    assert found.groups == ()
+    assert "fewer than six targets (5)" in found.warnings[0]
+    assert "0.0625" in found.warnings[0]
+    assert across_targets(ROWS[:6], NAMES).diagram
+    one = across_targets(ROWS[:1], NAMES)
+    assert math.isnan(one.friedman.p)
+    assert math.isnan(one.pairs[0].difference.p)
+    assert one.ranks == (1, 2, 3)
+
+
+def test_related_targets_are_not_independent():
+    names = [f"organ {view}" for view in "ACS"] + [str(row) for row in range(15)]
+    found = across_targets(ROWS, NAMES, targets=names, related=[{"organ A", "organ C", "organ S"}, {"0", "elsewhere"}])
+    (warning,) = found.warnings
+    assert warning == "organ A, organ C, organ S share subjects: they are not independent, and p values are too small"
+
+
+def test_a_pair_of_views_is_enough_to_warn():
+    found = across_targets(ROWS[:6], NAMES, targets=list("abcdef"), related=[("b", "e"), ["a"]])
+    assert found.warnings == ("b, e share subjects: they are not independent, and p values are too small",)
+
+
+def test_what_rounding_sets_apart_is_no_difference():
+    rows = [[0.3, 0.1 + 0.2], *([0.5 + 0.01 * row, 0.4] for row in range(7))]
+    found = across_targets(rows, ["a", "b"])
+    assert (found.pairs[0].wilcoxon.n, found.pairs[0].wilcoxon.zeros) == (7, 1)
+    assert found.ranks == (8.5 / 8, 15.5 / 8)
+
+
+def test_a_missing_mean_leaves_its_target_out():
+    rows = [list(row) for row in ROWS]
+    rows[3][1] = nan
+    found = across_targets(rows, NAMES)
+    assert len(found.targets) == 17
+    assert found.ranks == across_targets([row for row in ROWS if row != ROWS[3]], NAMES).ranks
+    assert found.warnings == ("target 4 is left out: it has no mean of mm-PT",)
+    nothing = across_targets([[nan, 1.0]], ["a", "b"])
+    assert nothing.targets == ()
+    assert all(map(math.isnan, (*nothing.ranks, *nothing.means, nothing.cd, nothing.friedman.p)))
+
+
+def test_bars_join_what_lies_within_the_distance():
+    assert groups_within(np.array([1.0, 2.5, 1.4, 4.0]), 1.2) == ((0, 2), (2, 1))
+    assert groups_within(np.array([1.0, 1.1, 1.2]), 1.0) == ((0, 1, 2),)
+    assert groups_within(np.array([1.0, 2.0]), 1.0) == ()
+    assert critical_difference(3, 18) == pytest.approx(2.3437 * math.sqrt(12 / 108), abs=1e-4)
+
+
+def test_what_no_comparison_can_be_made_of():
+    with pytest.raises(InputError, match="two algorithms"):
+        across_targets([[0.5]], ["a"])
+    with pytest.raises(InputError, match="no names"):
+        across_targets([[0.5, 0.6]])
+    with pytest.raises(InputError, match="leave these arguments out"):
+        across_targets(Means(ROWS, NAMES), NAMES)
+    with pytest.raises(InputError, match="no pair"):
+        across_targets(ROWS, NAMES).pair("mm-PT", "IM-PT")
+
+
+# -- tables of means ----------------------------------------------------------------------------------------------
+
+
+def test_means_of_records():
+    records = table({"maml": [0.5, nan, 0.7], "ridge": [0.2, 0.4, 0.6]}) + table({"maml": [nan]}, target="chalk/shape")
+    found = Means.of(records, "auroc", 5)
+    assert found.targets == ("ink/shape", "chalk/shape")
+    assert found.algorithms == ("maml", "ridge")
+    assert found.values[0].tolist() == pytest.approx([0.6, 0.4])
+    assert np.isnan(found.values[1]).all()
+    assert found.notes == (
+        "maml on ink/shape: 1 of 3 values undefined, left out",
+        "maml on chalk/shape: 1 of 1 values undefined, left out",
+    )
+    assert "maml on ink/shape: 1 of 3 values undefined, left out" in across_targets(found).warnings
+    with pytest.raises(InputError, match="no records"):
+        Means.of(records, "auroc", 1)
+    with pytest.raises(InputError, match="several runs"):
+        Means.of(records + table({"maml": [0.5]}, run="other"), "auroc", 5)
+
+
+def test_a_published_table_is_read(tmp_path):
+    path = tmp_path / "published.csv"
+    lines = [",".join(["target", *NAMES]), *(f"t{i}," + ",".join(map(str, row)) for i, row in enumerate(ROWS))]
+    path.write_text("\n".join([*lines, "derm,70.1,,nan"]) + "\n", encoding="utf-8")
+    found = across_targets(read_means(path, metric="auroc"))
+    assert found.friedman.chi2 == pytest.approx(28.141, abs=5e-4)
+    assert found.warnings == ("derm is left out: it has no mean of mm-PT, mm-MAML",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("target,a,b\nt,1\n", "csv:2 has 2 cells"),
+        ("target,a,b\nt,1,x\n", "csv:2 holds 'x'"),
+        ("target,a,b\nt,1,inf\n", "csv:2 holds 'inf'"),
+        ("target,a,b\n", "no row of means"),
+        ("target,a,a\nt,1,2\n", "stand twice"),
+        ("target,a,b\nt,1,2\nt,1,2\n", "stand twice"),
+    ],
+)
+def test_a_table_that_cannot_be_read(tmp_path, text, said):
+    path = tmp_path / "published.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises((ReadError, InputError), match=said):
+        read_means(path)
+    with pytest.raises(ReadError, match="cannot be read"):
+        read_means(tmp_path / "none.csv")
+
+
+def test_tables_that_do_not_fit_their_names():
+    with pytest.raises(InputError, match="one column per algorithm"):
+        Means([[1, 2]], ["a"])
+    with pytest.raises(InputError, match="name each row"):
+        Means([[1, 2]], ["a", "b"], ["s", "t"])
+    with pytest.raises(InputError, match="finite"):
+        Means([[1, math.inf]], ["a", "b"])

@@ -1,0 +1,91 @@
+"""A collection of made-up sources in memory, opened by name like any other."""
+
+import pytest
+import torch
+
+from torchcross.data import toys
+from torchcross.errors import InputError, ReadError
+from torchcross.experiment import experiment
+
+MAKERS = {"shape": toys.multiclass, "hole": toys.binary, "shapes": toys.multilabel, "specks": toys.ordinal}
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Toys:
+    """`opened` tells which targets were handed out, and `training` whether that is allowed now."""
+
+    def __init__(self):
+        self.made = {name: make(size=16) for name, make in MAKERS.items()}
+        self.opened = []
+        self.broken = set()
+
+    def targets(self):
+        return tuple(self.made)
+
+    def named(self, given):
+        if given not in self.made:
+            raise InputError(f"there is no target {given!r}")
+        return given
+
+    def sources(self, target, *, split, tasks):
+        half = {"train": 0, "val": 1}[split]
+        return tuple(
+            source.subset(range(half, len(source), 2), name=source.name)
+            for name, source in self.made.items()
+            if name != target
+        )
+
+    def target(self, target, *, split="all"):
+        self.opened.append(target)
+        if target in self.broken:
+            raise ReadError(f"{target} cannot be read: the disk is gone")
+        whole = self.made[target]
+        place = {"train": 0, "val": 1, "test": 2}.get(split)
+        return whole if place is None else whole.subset(range(place, len(whole), 3), name=whole.name)
+
+    def why(self, target):
+        return {name: "target" if name == target else "source" for name in self.made}
+
+    def related(self):
+        return ()
+
+    def describe(self):
+        return {"synthetic": "all of it"}
+
+
+@pytest.fixture
+def collection(monkeypatch):
+    made = Toys()
+    monkeypatch.setattr("torchcross.experiment.runner.open_collection", lambda kind, folder, *, channels: made)
+    return made
+
+
+def told(**changes):
+    plain = {
+        "preset": "quick",
+        "algorithms": ["scratch", "protonet"],
+        "shots": [1, 2],
+        "data": {"folder": "nowhere", "targets": ["hole", "specks"], "channels": 1},
+        "model": {"options": {"channels": 4}},
+        "pretraining": {"steps": 3, "batch_size": 8, "validate_every": 2, "validation_images": 12},
+        "meta": {
+            "steps": 3,
+            "meta_batch": 1,
+            "inner_steps": 1,
+            "validation_inner_steps": 1,
+            "shots": [1, 1],
+            "queries": 2,
+            "min_images": 4,
+            "validate_every": 2,
+            "validation_episodes": 2,
+        },
+        "evaluation": {"episodes": 3, "queries": 2, "min_images": 4, "steps": 1},
+    }
+    return experiment(plain, changes)

@@ -1,0 +1,83 @@
+"""Settings: typed, validated, nothing unknown passed over; presets, then the file, then the flags."""
+
+import re
+
+import pytest
+
+from tests.experiment.conftest import told
+from torchcross.errors import InputError
+from torchcross.experiment import PRESETS, experiment, read_experiment
+from torchcross.experiment.config import as_plain, digest
+
+DATA = {"data": {"folder": "there"}}
+
+
+def test_the_default_is_the_published_protocol():
+    made = experiment(DATA)
+    assert made.preset == "medimeta-table4"
+    how = made.evaluation
+    assert (how.episodes, how.queries, how.min_images, how.steps, how.lr) == (100, 10, 50, 50, 1e-3)
+    assert (how.adaptation, how.norm, how.disjoint) == ("fine-tune", "running", False)
+    assert (made.meta.inner_lr, made.meta.inner_steps, made.meta.validation_inner_steps) == (0.1, 4, 32)
+    assert made.meta.way_range == (2, None)
+    assert made.pretraining.batch_size == 64
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_hold_no_setting_that_does_not_exist(preset):
+    assert experiment({**DATA, "preset": preset}).preset == preset
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "quick"\nshots = [2]\n[data]\nfolder = "images"\n[evaluation]\nepisodes = 7\nsteps = 9\n')
+    made = read_experiment(path, {"evaluation.steps": 11, "shots": [3]})
+    assert made.data.folder == str(tmp_path / "images")
+    assert (made.evaluation.episodes, made.evaluation.steps, made.shots) == (7, 11, (3,))
+    assert made.model.backbone == "conv4"
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({}, "data is missing"),
+        ({"data": {}}, "data.folder is missing"),
+        ({**DATA, "shot": [1]}, "no setting is called 'shot'; did you mean 'shots'?"),
+        ({**DATA, "evaluation": {"epsiodes": 3}}, "did you mean 'evaluation.episodes'"),
+        ({**DATA, "preset": "medimeta-table"}, "did you mean 'medimeta-table4'"),
+        ({**DATA, "evaluation": {"episodes": "3"}}, "evaluation.episodes is '3'; give a whole number"),
+        ({**DATA, "evaluation": {"episodes": 0}}, "above 0"),
+        ({**DATA, "evaluation": {"lr": float("nan")}}, "evaluation.lr is nan"),
+        ({**DATA, "evaluation": {"disjoint": 1}}, "give true or false"),
+        ({**DATA, "evaluation": {"adaptation": "mine"}}, "give one of 'fine-tune', 'own'"),
+        ({**DATA, "evaluation": 3}, "give a section"),
+        ({**DATA, "shots": 5}, "shots is 5; give a list"),
+        ({**DATA, "shots": []}, "shots is empty"),
+        ({**DATA, "shots": [5, 5]}, "names one twice"),
+        ({**DATA, "shots": [0]}, "'supervised' goes with"),
+        ({**DATA, "algorithms": ["supervised"]}, "'supervised' goes with"),
+        ({**DATA, "algorithms": ["supervised", "scratch"], "shots": [0]}, "a run of its own"),
+        ({**DATA, "seeds": [True]}, r"seeds\[0\] is True; give a number"),
+        ({**DATA, "meta": {"ways": [2]}}, "give two numbers"),
+        ({"data": {"folder": "x", "channels": 2}}, "data.channels is 2; give one of 1, 3"),
+    ],
+)
+def test_refused(given, match):
+    with pytest.raises(InputError, match=match):
+        experiment(given)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("shots = [1")
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        read_experiment(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_experiment(tmp_path / "absent.toml")
+
+
+def test_plain_values_make_the_same_experiment_again():
+    made = told()
+    assert experiment(as_plain(made)) == made
+    assert digest(made) == digest(told())
+    assert digest(made) != digest(told(**{"evaluation.steps": 2}))

@@ -1,0 +1,193 @@
+"""Runs: what is done is kept, what is left is done, what fails is told, and no target is seen in training."""
+
+import json
+
+import pytest
+
+from tests.experiment.conftest import told
+from torchcross.errors import InputError, WriteError
+from torchcross.experiment import RunFolder, page, run_experiment
+from torchcross.training.lock import locked
+
+
+def test_rows_of_every_cell(collection, tmp_path):
+    said = []
+    outcome = run_experiment(told(algorithms=["scratch", "mm-pt", "mm-maml"]), tmp_path / "run", say=said.append)
+    assert outcome.complete
+    records = outcome.records
+    assert set(records.unique("algorithm")) == {"scratch", "mm-pt", "mm-maml"}
+    assert set(records.unique("target")) == {
+        source.name for name, source in collection.made.items() if name in ("hole", "specks")
+    }
+    auroc = records.where(metric="auroc")
+    assert len(auroc) == 3 * 2 * 2 * 3
+    assert not records.twins()
+    assert sum("auroc" in line for line in said) == 12
+
+
+def test_algorithms_and_shots_share_their_episodes(collection, tmp_path, monkeypatch):
+    seen = {}
+    from torchcross.experiment import runner
+
+    plain = runner.evaluate
+
+    def spying(how, episodes, **more):
+        kept = list(episodes)
+        seen[more["algorithm"], more["shots"]] = [
+            (e.plan.index, tuple(e.plan.query), tuple(e.plan.support)) for e in kept
+        ]
+        return plain(how, kept, **more)
+
+    monkeypatch.setattr(runner, "evaluate", spying)
+    run_experiment(told(**{"data.targets": ["hole"]}), tmp_path / "run")
+    for shots in (1, 2):
+        assert seen["scratch", shots] == seen["protonet", shots]
+    for few, many in zip(seen["scratch", 1], seen["scratch", 2], strict=True):
+        assert few[:2] == many[:2]
+        assert set(few[2]) < set(many[2])
+
+
+def test_full_supervision_is_scored_on_the_test_split(collection, tmp_path):
+    outcome = run_experiment(told(algorithms=["supervised"], shots=[0]), tmp_path / "run")
+    assert outcome.complete
+    auroc = outcome.records.where(metric="auroc")
+    assert [(row.shots, row.episode) for row in auroc] == [(0, 0), (0, 0)]
+    assert len(auroc.unique("target")) == 2
+    assert "supervised" in page(tmp_path / "run").read_text(encoding="utf-8")
+
+
+def test_a_run_goes_on_to_the_same_rows(collection, tmp_path):
+    whole = run_experiment(told(), tmp_path / "a" / "run").records
+    outcome = run_experiment(told(), tmp_path / "b" / "run")
+    files = sorted((outcome.folder.path / "rows").glob("*.csv"))
+    for path in files[::2]:
+        path.unlink()
+    for path in (outcome.folder.path / "train").glob("*/*.safetensors"):
+        assert path.stat().st_size
+    collection.opened.clear()
+    again = run_experiment(told(), tmp_path / "b" / "run")
+    assert again.records == whole == outcome.records
+    assert 0 < len(collection.opened) < len(files)
+
+
+def test_what_is_done_is_not_done_again(collection, tmp_path):
+    run_experiment(told(), tmp_path / "run")
+    collection.opened.clear()
+    said = []
+    run_experiment(told(), tmp_path / "run", say=said.append)
+    assert not collection.opened
+    assert not said
+
+
+def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monkeypatch):
+    from torchcross.experiment import runner
+
+    plain = runner.fit
+
+    def watched(*arguments, **more):
+        before = list(collection.opened)
+        result = plain(*arguments, **more)
+        assert collection.opened == before
+        return result
+
+    monkeypatch.setattr(runner, "fit", watched)
+    outcome = run_experiment(told(algorithms=["protonet", "mm-pt"]), tmp_path / "run")
+    assert outcome.complete
+    assert collection.opened
+
+
+def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
+    collection.broken = {"hole"}
+    outcome = run_experiment(told(), tmp_path / "run")
+    assert not outcome.complete
+    assert {failure["target"] for failure in outcome.failures} == {"hole"}
+    assert all("the disk is gone" in failure["reason"] for failure in outcome.failures)
+    assert len(outcome.records.unique("target")) == 1
+    assert "the disk is gone" in page(tmp_path / "run").read_text(encoding="utf-8")
+    collection.broken = set()
+    healed = run_experiment(told(), tmp_path / "run")
+    assert healed.complete
+    assert len(healed.records.unique("target")) == 2
+
+
+def test_an_error_of_torch_does_not_stop_the_rest(collection, tmp_path, monkeypatch):
+    from torchcross.experiment import runner
+
+    plain = runner.fit
+
+    def failing(learner, *arguments, **more):
+        if type(learner).__name__ == "ProtoNet":
+            raise RuntimeError("out of memory")
+        return plain(learner, *arguments, **more)
+
+    monkeypatch.setattr(runner, "fit", failing)
+    outcome = run_experiment(told(algorithms=["protonet", "mm-pt"]), tmp_path / "run")
+    assert {failure["reason"] for failure in outcome.failures} == {"out of memory"}
+    assert outcome.records.unique("algorithm") == ("mm-pt",)
+
+
+def test_rows_of_other_data_are_not_mixed_in(collection, tmp_path, monkeypatch):
+    run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
+    monkeypatch.setattr(collection, "describe", lambda: {"fingerprint": "another"})
+    before = (tmp_path / "run" / "provenance.json").read_bytes()
+    with pytest.raises(InputError, match="rows of other data"):
+        run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
+    assert (tmp_path / "run" / "provenance.json").read_bytes() == before
+
+
+def test_algorithms_stand_in_the_order_of_the_configuration(collection, tmp_path):
+    outcome = run_experiment(told(algorithms=["scratch", "protonet", "ncm"]), tmp_path / "run")
+    assert outcome.records.unique("algorithm") == ("scratch", "protonet", "ncm")
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path, monkeypatch):
+    run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
+    page(tmp_path / "run")
+    before = (tmp_path / "run" / "table.md").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(WriteError, match="No space left"):
+        page(tmp_path / "run")
+    assert (tmp_path / "run" / "table.md").read_bytes() == before
+    assert not list((tmp_path / "run").glob("*.part"))
+
+
+def test_another_experiment_is_refused_in_the_same_folder(collection, tmp_path):
+    run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
+    with pytest.raises(InputError, match=r"evaluation\.steps differ"):
+        run_experiment(told(algorithms=["scratch"], **{"evaluation.steps": 2}), tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        run_experiment(told(), tmp_path / "other")
+
+
+def test_a_second_process_is_refused(collection, tmp_path):
+    with locked(tmp_path / "run"), pytest.raises(InputError, match="another process"):
+        run_experiment(told(), tmp_path / "run")
+
+
+def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection, tmp_path):
+    with pytest.raises(InputError, match="'mml'; there are scratch"):
+        run_experiment(told(algorithms=["mml"]), tmp_path / "run")
+    with pytest.raises(InputError, match=r"give model\.weights"):
+        run_experiment(told(algorithms=["im-pt"]), tmp_path / "run")
+    with pytest.raises(InputError, match="no target 'oct'"):
+        run_experiment(told(**{"data.targets": ["oct"]}), tmp_path / "run")
+
+
+def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
+    run_experiment(told(), tmp_path / "run")
+    written = page(tmp_path / "run")
+    text = written.read_text(encoding="utf-8")
+    assert "data:image/png;base64," in text
+    for name in ("table.md", "table.tex", "table.csv"):
+        assert "protonet" in (tmp_path / "run" / name).read_text(encoding="utf-8")
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["packages"]["torch"]
+    assert RunFolder(tmp_path / "run").experiment["shots"] == [1, 2]
+    with pytest.raises(InputError, match="is no run"):
+        page(tmp_path)

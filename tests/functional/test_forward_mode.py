@@ -1,0 +1,108 @@
+"""Forward-mode rules of the fast operations, the fused pooling, and what `mixed` makes of them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd import gradcheck, gradgradcheck
+
+from tests.functional.test_ops import draw
+from tests.functional.test_precision import Smooth, gap, problem_of
+from torchcross.functional import Network, meta_gradient
+from torchcross.functional._calculus import load_forward_rules
+from torchcross.functional.ops import Window, batch_norm, convolution, plainly_pooled, pooled_batch_norm
+
+WINDOWS = {
+    "apart": Window([2, 2], [2, 2], [0, 0], [1, 1], False),
+    "overlapping": Window([3, 3], [2, 2], [1, 1], [1, 1], False),
+    "dilated": Window([2, 2], [1, 1], [0, 0], [2, 2], True),
+}
+LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _rules():
+    load_forward_rules()
+
+
+def conv(x, weight, bias=None):
+    return convolution(
+        x, weight, bias, stride=[2, 2], padding=[1, 1], dilation=[1, 1], groups=1, plain=F.conv2d, channels_last=True
+    )
+
+
+def norm(x, weight, bias):
+    return batch_norm(x, weight, bias, 1e-5)
+
+
+def check(f, tensors):
+    assert gradcheck(f, tensors, check_forward_ad=True, check_undefined_grad=False)
+    assert gradgradcheck(f, tensors, check_fwd_over_rev=True, check_undefined_grad=False)
+
+
+def chosen(f, tensors, which):
+    """`f` of some of the tensors alone, with a curved end: a constant second derivative would hide errors."""
+
+    def of_some(*some):
+        full = [tensor.detach() for tensor in tensors]
+        for at, value in zip(which, some, strict=True):
+            full[at] = value
+        return f(*full).sin()
+
+    return of_some, [tensors[at] for at in which]
+
+
+@pytest.mark.parametrize("which", [(0, 1, 2), (0,), (1,), (2,), (0, 2), (1, 2)])
+def test_convolution(which):
+    check(*chosen(conv, [draw(2, 2, 4, 4), draw(3, 2, 3, 3, seed=1), draw(3, seed=2)], which))
+
+
+@pytest.mark.parametrize("which", [(0, 1, 2), (0,), (1,), (2,), (0, 2), (1, 2)])
+def test_batch_norm(which):
+    check(*chosen(norm, [draw(3, 2, 2, 3), draw(2, seed=1), draw(2, seed=2)], which))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("window", WINDOWS)
+def test_pooled_batch_norm(window, layout):
+    window, tensors = WINDOWS[window], (draw(3, 2, 5, 5, seed=3), draw(2, seed=1), draw(2, seed=2))
+
+    def fused(x, weight, bias):
+        return pooled_batch_norm(x.contiguous(memory_format=LAYOUTS[layout]), weight, bias, 1e-5, window)
+
+    x, weight, bias = tensors
+    expected = plainly_pooled(F.batch_norm(x, None, None, weight, bias, True), window)
+    torch.testing.assert_close(fused(*tensors), expected)
+    assert (expected == 0).any()
+    check(fused, tensors)
+
+
+@pytest.mark.parametrize("which", [(0,), (1,), (2,), (0, 2), (1, 2)])
+def test_pooled_batch_norm_of_some(which):
+    def fused(x, weight, bias):
+        return pooled_batch_norm(x, weight, bias, 1e-5, WINDOWS["apart"])
+
+    check(*chosen(fused, [draw(3, 2, 4, 4), draw(2, seed=1), draw(2, seed=2)], which))
+
+
+def test_pooling_in_pieces(monkeypatch):
+    tensors = (draw(5, 2, 4, 4), draw(2, seed=1), draw(2, seed=2))
+
+    def slopes():
+        y = pooled_batch_norm(*tensors, 1e-5, WINDOWS["apart"])
+        return torch.autograd.grad(y.square().sum(), tensors)
+
+    whole = slopes()
+    monkeypatch.setattr("torchcross.functional.ops.pooled._FEW", 3)
+    for ours, theirs in zip(slopes(), whole, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("engine", ["recompute", "mixed"])
+def test_lean_engines_under_bfloat16(engine):
+    network = Network(Smooth())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = meta_gradient(*problem_of(network, torch.float32))
+        found = meta_gradient(*problem_of(network, torch.float32), engine=engine)
+    exact = meta_gradient(*problem_of(network, torch.float32))
+    assert all(value.dtype == torch.float32 for value in found.params.values())
+    assert gap(found, exact) < 2 * gap(expected, exact)

@@ -1,0 +1,156 @@
+"""The perceptual hash and the search for near-duplicates: against all pairs, under change, and in crowds."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from medimeta_adapter.audit.near import DISTANCE, REACH, Looks, alike_groups, bits_apart, groups_of, looks
+
+GOLDEN_HASH = "0x13252b3a6d5a6c3b"
+GOLDEN_SKETCH = [-75, -72, 49, -13, -4, 4, 3, -7]
+
+
+def pictures(count, size=64, channels=3, seed=0):
+    draw = np.random.default_rng(seed).integers(0, 256, (count, 7, 7, channels), dtype=np.uint8)
+    large = [np.asarray(Image.fromarray(one.squeeze()).resize((size, size), Image.Resampling.BICUBIC)) for one in draw]
+    return np.stack(large)
+
+
+def jpeg(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=70)
+    return np.asarray(Image.open(file))
+
+
+CHANGES = {
+    "brighter": lambda image: np.clip(image * 0.8 + 30, 0, 255).astype(np.uint8),
+    "noise": lambda image: np.clip(image + np.random.default_rng(1).normal(0, 3, image.shape), 0, 255).astype(np.uint8),
+    "jpeg": jpeg,
+    "resized": lambda image: np.asarray(Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)),
+    "grey": lambda image: np.asarray(Image.fromarray(image).convert("L")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(change):
+    images = pictures(60)
+    found = Looks.joined([looks(images), looks(np.stack([change(image) for image in images]))])
+    pairs = [tuple(group.tolist()) for group in alike_groups(found)]
+    right = {(n, n + 60) for n in range(60)}
+    assert set(pairs) <= right
+    assert len(pairs) >= 57
+
+
+def test_different_images_are_far_apart():
+    hashes = looks(pictures(200)).hashes
+    distances = bits_apart(hashes[:, None], hashes[None, :])[~np.eye(200, dtype=bool)]
+    assert distances.mean() == pytest.approx(32, abs=2)
+
+
+def test_hashes_are_the_same_bits_everywhere():
+    ramp = (np.arange(32)[:, None] * 5 + np.arange(32)[None, :] ** 2 // 4).astype(np.uint8)[None]
+    found = looks(ramp)
+    assert hex(found.hashes[0]) == GOLDEN_HASH
+    assert found.sketches[0, :8].tolist() == GOLDEN_SKETCH
+
+
+def test_a_sketch_correlates_as_the_coarse_images_do():
+    images = pictures(40, channels=1)
+    vectors = looks(images).sketches.astype(np.float64)
+    mine = np.corrcoef(images.reshape(40, -1))
+    theirs = vectors @ vectors.T
+    theirs /= np.sqrt(np.outer(np.diag(theirs), np.diag(theirs)))
+    np.testing.assert_allclose(theirs, mine, atol=0.03)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (2, 5, 3, 3), (1, 8, 8), (2, 200, 40), (1, 16, 16, 1)])
+def test_any_size(shape):
+    found = looks(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    assert found.hashes.shape == (shape[0],)
+    assert found.sketches.shape == (shape[0], 255)
+
+
+def test_bits_apart():
+    words = np.random.default_rng(0).integers(0, 2**64, 500, dtype=np.uint64)
+    assert bits_apart(words[:-1], words[1:]).tolist() == [
+        (one ^ other).bit_count() for one, other in zip(words[:-1].tolist(), words[1:].tolist(), strict=True)
+    ]
+
+
+def by_all_pairs(found):
+    """Connected components over all pairs, the slow and certain way."""
+    count = len(found.hashes)
+    label = list(range(count))
+    vectors = found.sketches.astype(np.float64)
+    for one in range(count):
+        for other in range(one + 1, count):
+            near = (int(found.hashes[one]) ^ int(found.hashes[other])).bit_count() <= DISTANCE
+            a, b = vectors[one], vectors[other]
+            if near and a @ b > 0 and (a @ b) ** 2 >= 0.99**2 * (a @ a) * (b @ b):
+                low, high = sorted((label[one], label[other]))
+                label = [low if entry == high else entry for entry in label]
+    return [group.tolist() for group in groups_of(np.array(label, dtype=np.int64))]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(1, 8))
+def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
+    draw = np.random.default_rng(seed)
+    centres = draw.integers(0, 2**64, kinds, dtype=np.uint64)
+    hashes = centres[draw.integers(0, kinds, 30)]
+    for _ in range(3):
+        hashes = hashes ^ (np.uint64(1) << draw.integers(0, 64, 30, dtype=np.uint64)) * draw.integers(0, 2, 30).astype(
+            np.uint64
+        )
+    sketches = np.repeat(draw.integers(-127, 128, (2, 255)).astype(np.int8), 15, axis=0)
+    found = Looks(hashes, sketches[draw.permutation(30)])
+    # Equal hashes are held against the first of them only: make them distinct, or equal in both.
+    distinct = np.unique(hashes, return_index=True)[1]
+    found = found.at(distinct)
+    assert [group.tolist() for group in alike_groups(found)] == by_all_pairs(found)
+
+
+@pytest.mark.parametrize(("correlation", "groups"), [(0.995, 1), (0.985, 0), (-0.995, 0)])
+def test_equal_hashes_are_not_enough(correlation, groups):
+    draw = np.random.default_rng(0)
+    one, other = draw.normal(size=(2, 255))
+    one, other = one / np.linalg.norm(one), other - (other @ one) / (one @ one) * one
+    mixed = correlation * one + np.sqrt(1 - correlation**2) * other / np.linalg.norm(other)
+    sketches = np.rint(np.stack([one, mixed]) * 400).astype(np.int8)
+    assert len(alike_groups(Looks(np.zeros(2, dtype=np.uint64), sketches))) == groups
+
+
+def test_every_pair_within_the_distance_is_found_wherever_the_bits_are():
+    draw = np.random.default_rng(5)
+    sketch = np.ones((2, 255), dtype=np.int8)
+    for _ in range(300):
+        one = int(draw.integers(0, 2**63))
+        other = one
+        for bit in draw.choice(64, DISTANCE, replace=False).tolist():
+            other ^= 1 << bit
+        (group,) = alike_groups(Looks(np.array([one, other], dtype=np.uint64), sketch))
+        assert group.tolist() == [0, 1]
+        far = other ^ (1 << next(bit for bit in range(64) if not (one ^ other) >> bit & 1))
+        assert alike_groups(Looks(np.array([one, far], dtype=np.uint64), sketch)) == []
+
+
+def test_a_crowd_is_one_group():
+    count = 20 * REACH
+    bits = np.random.default_rng(0).integers(0, 64, (3, count), dtype=np.uint64)
+    hashes = np.bitwise_xor.reduce(np.uint64(1) << bits, axis=0)
+    (group,) = alike_groups(Looks(hashes, np.ones((count, 255), dtype=np.int8)))
+    assert len(group) > 0.9 * count
+
+
+def test_nothing_and_one():
+    assert alike_groups(Looks.joined([])) == []
+    assert alike_groups(looks(pictures(1))) == []
+
+
+def test_groups():
+    found = groups_of(np.array([4, 1, 4, 2, 1, 4]))
+    assert [group.tolist() for group in found] == [[0, 2, 5], [1, 4]]

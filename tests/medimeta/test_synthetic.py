@@ -1,0 +1,345 @@
+"""The synthetic catalogue has the shape of the real one, says that it is synthetic, and is the same every time."""
+
+import csv
+import hashlib
+
+import h5py
+import numpy as np
+import pytest
+
+import torchcross as tx
+from medimeta_adapter import MedIMeta, catalog
+from medimeta_adapter.info import read_info
+from medimeta_adapter.synthetic import SCALES, difficulty, factors, generate
+from medimeta_adapter.synthetic.factors import FACTORS, Derived, Factor, paint
+from medimeta_adapter.synthetic.looks import LOOKS
+from medimeta_adapter.synthetic.motifs import MOTIFS, motif_name, stamp
+from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, sizes
+from medimeta_adapter.synthetic.render import Canvas
+from torchcross.data import EpisodeSampler, LabelSource
+from torchcross.data.words import Stream
+from torchcross.errors import InputError, WriteError
+
+ALL = tuple(catalog.datasets.values())
+FEW_QUERIES = 3
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module", params=ALL, ids=lambda entry: entry.id)
+def written(request, tiny):
+    """A catalogue entry, its folder and its info."""
+    folder = tiny / request.param.id
+    return request.param, folder, read_info(folder / "info.yaml")
+
+
+def labels_of(folder, task):
+    return np.load(folder / "task_labels" / f"{task.name}.npy", allow_pickle=False)
+
+
+def annotations(folder):
+    with (folder / "annotations.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def digest(folder):
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+# -- the shape of the catalogue ----------------------------------------------------------------------------------------
+
+
+def test_the_info_is_the_catalogues(written):
+    entry, _, info = written
+    assert (info.id, info.domain, info.input_size) == (entry.id, entry.domain, (entry.channels, 28, 28))
+    assert (info.domain_overlaps, info.subject_overlaps) == (entry.domain_overlaps, entry.subject_overlaps)
+    found = [(task.name, task.task_target, tuple(task.labels)) for task in info.tasks]
+    assert found == [(task.name, task.task_target, task.label_keys) for task in entry.tasks]
+    assert info.splits_num_samples == sizes(entry, SCALES["tiny"])
+    assert info.total_num_samples >= 60
+
+
+def test_it_says_that_it_is_synthetic(written):
+    entry, folder, info = written
+    assert info.name == f"{entry.name} (synthetic)"
+    assert info.summary.startswith("SYNTHETIC")
+    assert info.extra["synthetic"] is True
+    assert all("synthetic_difficulty" in task.extra for task in info.tasks)
+    assert all(name.startswith("synthetic") for task in info.tasks for name in task.labels.values())
+    assert "show nothing real" in (folder / "LICENSE").read_text(encoding="utf-8")
+    assert all(row["original_filepath"].startswith("synthetic/") for row in annotations(folder))
+
+
+def test_pixels_and_labels_are_there(written):
+    entry, folder, info = written
+    with h5py.File(folder / "images.hdf5") as file:
+        images = file["images"][:]
+    rgb = (3,) if entry.channels == 3 else ()
+    assert images.shape == (info.total_num_samples, 28, 28, *rgb)
+    assert (images.reshape(len(images), -1).std(axis=1) > 4).all()
+    assert len({image.tobytes() for image in images}) == len(images)
+    for task in entry.tasks:
+        labels = labels_of(folder, task)
+        assert labels.shape == (len(images), *((task.num_labels,) if task.kind == "multilabel" else ()))
+        assert set(np.unique(labels)) <= set(task.label_keys)
+
+
+def test_every_split_has_every_label(written):
+    entry, folder, _ = written
+    splits = np.array([row["split"] for row in annotations(folder)])
+    for task in entry.tasks:
+        labels = labels_of(folder, task)
+        answers = labels if labels.ndim == 2 else labels[:, None] == task.label_keys
+        assert (answers.sum(axis=0) >= SCALES["tiny"].per_class).all()
+        for split in ("train", "val", "test"):
+            assert answers[splits == split].any(axis=0).all()
+            assert labels.ndim == 1 or not answers[splits == split].all(axis=0).any()
+
+
+def test_as_many_sources_are_left_as_the_catalogue_says(tiny):
+    meta = MedIMeta(tiny)
+    assert (len(meta), len(meta.tasks), len(meta.domains)) == (19, 54, 10)
+    for entry in ALL:
+        sources, _ = meta.leave_one_domain_out(entry.id, all_tasks=True)
+        names = {source.dataset_id for source in sources}
+        assert (len(names), len(sources)) == (entry.lodo_sources.datasets, entry.lodo_sources.tasks)
+
+
+def test_subjects_keep_to_one_split(written):
+    entry, folder, _ = written
+    rows = annotations(folder)
+    real_one_has_them = "patient" in entry.split_unit or "volume" in entry.split_unit or bool(entry.subject_overlaps)
+    assert ("patient_id" in rows[0]) == real_one_has_them
+    if real_one_has_them:
+        subjects = {row["patient_id"] for row in rows}
+        assert len(subjects) == len({(row["patient_id"], row["split"]) for row in rows}) < len(rows)
+
+
+def test_views_of_the_same_subjects_share_them_and_no_others_do(tiny):
+    subjects = {}
+    for entry in ALL:
+        rows = annotations(tiny / entry.id)
+        subjects[entry.id] = {(row["patient_id"], row["split"]) for row in rows if "patient_id" in row}
+    for entry in ALL:
+        for other in ALL:
+            if subjects[entry.id] and other.id != entry.id:
+                shared = {name for name, _ in subjects[entry.id]} & {name for name, _ in subjects[other.id]}
+                assert bool(shared) == (other.id in entry.subject_overlaps)
+    assert subjects["organs_axial"] == subjects["organs_coronal"] == subjects["organs_sagittal"]
+
+
+@pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.id)
+def test_at_full_scale_the_counts_are_the_published_ones(entry):
+    plan = plan_dataset(entry, scale_of(1.0), seed=0)
+    for found, real in ((plan.splits, entry.samples), (plan.original_splits, entry.original_splits)):
+        names, counts = np.unique(found, return_counts=True)
+        assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {
+            split: getattr(real, split) for split in ("train", "val", "test") if getattr(real, split)
+        }
+
+
+def test_a_scale_between_is_a_share_of_the_real_sizes():
+    crc = sizes(catalog.datasets["crc"], scale_of(0.1))
+    assert (crc.train, crc.val, crc.test) == (8500, 1500, 718)
+    assert sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).val == 45
+    assert sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).test == 50  # not more than there are
+
+
+# -- labels ------------------------------------------------------------------------------------------------------------
+
+
+def test_derived_labels_follow_from_their_parents(tiny):
+    for entry in ALL:
+        for task in entry.tasks:
+            rule = FACTORS[entry.id][task.name]
+            if isinstance(rule, Derived):
+                (parent,) = [other for other in entry.tasks if other.name == rule.parent]
+                above = labels_of(tiny / entry.id, parent)
+                above = above.any(axis=1).astype(int) if above.ndim == 2 else above
+                assert (labels_of(tiny / entry.id, task) == np.array(rule.classes)[above]).all()
+                assert len(rule.classes) == (2 if parent.kind == "multilabel" else parent.num_labels)
+    calc = labels_of(tiny / "mammo_calc", catalog.datasets["mammo_calc"].tasks[1])
+    assert (calc[:, 6] >= calc[:, 7]).all()
+    assert (calc[:, 6] > calc[:, 7]).any()
+
+
+def test_tasks_that_are_not_derived_are_independent():
+    entry = catalog.datasets["skinl_photo"]
+    plan = plan_dataset(entry, scale_of(1.0), seed=0)
+    free = [plan.ranks[task.name] for task in entry.tasks if not isinstance(FACTORS[entry.id][task.name], Derived)]
+    assert len(free) == 8
+    between = np.abs(np.corrcoef(np.stack(free))[np.triu_indices(8, 1)])
+    assert between.max() < 4 / np.sqrt(len(plan.splits))
+
+
+def all_tasks():
+    return [pytest.param(entry, task, id=f"{entry.id}/{task.name}") for entry in ALL for task in entry.tasks]
+
+
+@pytest.mark.parametrize(("entry", "task"), all_tasks())
+def test_every_label_can_be_learned_from_five_shots(entry, task, tiny):
+    target = read_info(tiny / entry.id / "info.yaml").task(task.name).target()
+    for scale, queries in (("tiny", FEW_QUERIES), ("small", 10)):
+        plan = plan_dataset(entry, SCALES[scale], seed=0)
+        source = LabelSource(plan.labels(task), tx.Task(task.name, target, entry.id), groups=plan.subjects)
+        sampler = EpisodeSampler(source, shots=5, queries=queries, seed=0)
+        assert len(sampler[0].support) >= 5
+        train = source.subset(np.flatnonzero(plan.splits == "train"))
+        if scale == "small":
+            assert len(EpisodeSampler(train, shots=5, queries=10, seed=0)[0].query) >= 10
+
+
+@pytest.mark.parametrize(("entry", "task"), all_tasks())
+def test_every_class_of_every_task_shows(entry, task, monkeypatch):
+    """One and the same image, but for the class (the label that applies) of one task."""
+    monkeypatch.setattr(factors, "difficulty", lambda task, seed: 0.0)
+    multilabel = [other.name for other in entry.tasks if other.kind == "multilabel"]
+    free = {other.name: other for other in entry.tasks if isinstance(FACTORS[entry.id][other.name], Factor)}
+    ranks = {name: np.zeros((1, other.num_labels) if name in multilabel else 1, int) for name, other in free.items()}
+    alternatives = (
+        np.eye(task.num_labels, dtype=int)[:, None] if task.name in multilabel else np.arange(task.num_labels)
+    )
+    images = set()
+    for alternative in alternatives:
+        shown = ranks if task.name not in free else ranks | {task.name: np.atleast_1d(alternative)}
+        scene, distractors = paint(entry, shown, seed=0)
+        canvas = Canvas(LOOKS[entry.domain], 28, entry.channels, Stream(0, "test"), distractors)
+        images.add(canvas.draw(scene, 0).tobytes())
+    assert len(images) == (task.num_labels if task.name in free else 1)
+
+
+# -- the same every time -----------------------------------------------------------------------------------------------
+
+
+def test_the_bytes_depend_on_neither_workers_nor_company(tiny, tmp_path):
+    generate(tmp_path, only=["oct", "fundus"], workers=3)
+    for name in ("oct", "fundus"):
+        assert digest(tmp_path / name) == digest(tiny / name)
+
+
+def test_another_seed_gives_other_images(tiny, tmp_path):
+    generate(tmp_path, only=["oct"], seed=1)
+    with h5py.File(tmp_path / "oct" / "images.hdf5") as ours, h5py.File(tiny / "oct" / "images.hdf5") as theirs:
+        assert (ours["images"][:] != theirs["images"][:]).any(axis=(1, 2)).all()
+
+
+def drawn(entry, count=12, size=28, rows=None):
+    plan = plan_dataset(entry, SCALES["tiny"], seed=0)
+    scene, distractors = paint(entry, plan.ranks, seed=0)
+    canvas = Canvas(LOOKS[entry.domain], size, entry.channels, Stream(0, "test"), distractors)
+    start, stop = rows or (0, count)
+    return canvas.draw(scene.rows(start, stop), start)
+
+
+@pytest.mark.parametrize("size", [16, 28, 65])
+def test_an_image_does_not_depend_on_those_drawn_with_it(size):
+    for name in ("skinl_photo", "fundus", "bus"):
+        entry = catalog.datasets[name]
+        assert (drawn(entry, size=size)[5:9] == drawn(entry, size=size, rows=(5, 9))).all()
+
+
+def test_the_pixels_are_the_same_on_every_machine():
+    found = hashlib.sha256()
+    for entry in ALL:
+        found.update(drawn(entry).tobytes())
+    found.update(drawn(catalog.datasets["skinl_derm"], size=65).tobytes())
+    assert found.hexdigest() == GOLDEN
+
+
+GOLDEN = "ed95dd42aee09ad2d7c04081dae39a7250af88c0c90bdd44565489c9a0327f62"
+
+
+def test_an_interrupted_call_goes_on(tiny, tmp_path):
+    def stop(name, done, total):
+        if name == "aml" or done > 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path, only=["oct", "aml"], resume=True, progress=stop)
+    assert not (tmp_path / "aml").exists()
+    told = []
+    generate(tmp_path, only=["oct", "aml"], resume=True, progress=lambda *news: told.append(news))
+    assert told[0] == ("oct", 60, 60)
+    for name in ("oct", "aml"):
+        assert digest(tmp_path / name) == digest(tiny / name)
+    with pytest.raises(WriteError, match="not generated by the same call"):
+        generate(tmp_path, only=["oct"], resume=True, seed=1)
+    with pytest.raises(WriteError):
+        generate(tmp_path, only=["oct"])
+    generate(tmp_path, only=["oct"], seed=1, overwrite=True)
+    assert digest(tmp_path / "oct") != digest(tiny / "oct")
+
+
+def test_tiffs_hold_the_same_pixels(tmp_path):
+    from PIL import Image
+
+    generate(tmp_path, only=["pbc"], tiffs=True, size=32)
+    with h5py.File(tmp_path / "pbc" / "images.hdf5") as file, Image.open(tmp_path / "pbc/images/000007.tiff") as image:
+        assert (np.asarray(image) == file["images"][7]).all()
+
+
+# -- motifs, looks, arguments ------------------------------------------------------------------------------------------
+
+
+def test_motifs_differ_and_stay_inside_their_window():
+    line = (np.arange(72, dtype=np.float32) + 0.5) / 26 - np.float32(72 / 52)
+    v, u = (np.repeat(axis[None], MOTIFS, axis=0) for axis in np.meshgrid(line, line, indexing="ij"))
+    cover = stamp(np.arange(MOTIFS), u, v, np.full(MOTIFS, 26, dtype=np.float32)).reshape(MOTIFS, -1)
+    assert cover.min() >= 0
+    assert cover.max() <= 1
+    assert (cover.mean(axis=1) > 0.05).all()
+    apart = np.abs(cover[:, None] - cover[None]).mean(axis=2)
+    assert apart[~np.eye(MOTIFS, dtype=bool)].min() > 0.015
+    assert len({motif_name(motif) for motif in range(MOTIFS)}) == MOTIFS
+    edge = cover.reshape(MOTIFS, 72, 72)
+    assert edge[:, [0, -1]].max() == 0
+
+
+def test_every_domain_has_a_look_of_its_own():
+    assert set(LOOKS) == set(catalog.domains)
+    means = {}
+    for domain, (first, *_) in catalog.domains.items():
+        images = drawn(catalog.datasets[first], 24).astype(float)
+        grey = images.mean(axis=3) if images.ndim == 4 else images
+        rough = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=2)).mean()
+        means[domain] = np.array([grey.mean(), grey[:, 2:5, 2:5].mean(), *(4 * part for part in rough)])
+    domains = list(means)
+    for at, one in enumerate(domains):
+        for other in domains[at + 1 :]:
+            assert np.abs(means[one] - means[other]).max() > 6, (one, other)
+
+
+def test_difficulties_are_spread():
+    values = [difficulty(task, seed=0) for task in catalog.tasks]
+    assert min(values) < 0.15
+    assert max(values) > 0.85
+    bus = catalog.datasets["bus"]
+    assert difficulty(bus.tasks[0], 3) == difficulty(bus.tasks[1], 3) != difficulty(bus.tasks[0], 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scale": "huge"}, "scale='huge'; choose one of"),
+        ({"scale": 1.5}, "scale=1.5"),
+        ({"scale": float("nan")}, "scale=nan"),
+        ({"scale": 0}, "scale=0"),
+        ({"size": 8}, "size=8"),
+        ({"size": 28.0}, "size=28.0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"workers": 0}, "workers=0"),
+        ({"only": "oct"}, "give a list of dataset ids"),
+        ({"only": []}, "no dataset to generate"),
+        ({"only": ["otc"]}, "no dataset 'otc'"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        generate(tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()

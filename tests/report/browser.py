@@ -1,0 +1,161 @@
+"""The report in a real browser: what only one can tell. Screenshots for a person to look at are left in a folder.
+
+python -m tests.report.browser [folder]        the default is build/report
+
+Exit status: 0 all is well, 1 something is not, 2 there is no browser on PATH.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+
+from tests.report.devtools import NAMES, Page, found_browser, opened
+from tests.report.sample import HOSTILE, curves, example, labels_example, records
+from torchcross.evaluation import Records, read_records
+from torchcross.report import Curve, Failure, write_report
+
+SIZES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
+HEADLINE = "document.querySelector('table.headline')"
+NUMBERS = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).map(r => r.cells[1]?.dataset.value).filter(v => v)"
+NAMES_SHOWN = (
+    f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => r.offsetHeight).map(r => r.cells[0].innerText)"
+)
+PLAIN = HOSTILE.split("\x00")[0]
+
+
+def nothing_is_said(page: Page, rows: Records) -> Iterator[str]:
+    yield from (f"the console has: {line}" for line in page.said)
+    if page.value("'hacked' in window"):
+        yield "a name in the rows ran as a script"
+    foreign = [address[:80] for address in page.asked if not address.startswith(("file:", "data:", "blob:"))]
+    if foreign or sum(address.startswith("file:") for address in page.asked) != 1:
+        yield f"the page asked for more than itself: {page.asked}"
+
+
+def pictures_are_there(page: Page, rows: Records) -> Iterator[str]:
+    page.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    blank = page.value("[...document.images].filter(i => !i.complete || !i.naturalWidth).length")
+    count = page.value("document.images.length")
+    if blank or not count:
+        yield f"{blank} of {count} images are not shown"
+    plots = page.value("[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect().height)")
+    if len(plots) < 20 or min(plots) < 50:
+        yield f"plots have the heights {plots}"
+
+
+def tables_sort(page: Page, rows: Records) -> Iterator[str]:
+    before = page.value(NUMBERS)
+    names = page.value(NAMES_SHOWN)
+    button = f"{HEADLINE}.querySelectorAll('th[data-column=\"1\"] button')[0]"
+    page.value(f"{button}.click()")
+    if (found := page.value(NUMBERS)) != sorted(before, key=float, reverse=True):
+        yield f"a click sorts to {found}"
+    if page.value(f"{HEADLINE}.querySelector('th[data-column=\"1\"]').ariaSort") != "descending":
+        yield "a screen reader is not told the order"
+    if len(page.value(NAMES_SHOWN)) != len(before):
+        yield "a sorted table still shows its domains as rows"
+    page.value(f"{button}.focus()")
+    page.press("Enter", 13)
+    if (found := page.value(NUMBERS)) != sorted(before, key=float):
+        yield f"the Enter key sorts to {found}"
+    page.press(" ", 32)
+    if (page.value(NUMBERS), page.value(NAMES_SHOWN)) != (before, names):
+        yield "the third order is not the one of the beginning"
+
+
+def themes_switch(page: Page, rows: Records) -> Iterator[str]:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    seen = {}
+    for scheme in ("light", "dark"):
+        page.show_as(scheme, 1280, 900)
+        for choice in ("light", "dark", "auto"):
+            page.value(f"document.querySelector('input[value={choice}]').click()")
+            seen[scheme, choice] = page.value(paper)
+    if seen["light", "auto"] == seen["dark", "auto"]:
+        yield "the page does not follow the preferred colour scheme"
+    for choice in ("light", "dark"):
+        if {seen[scheme, choice] for scheme in ("light", "dark")} != {seen[choice, "auto"]}:
+            yield f"the switch to {choice} gives {seen}"
+
+
+def it_fits_a_phone(page: Page, rows: Records) -> Iterator[str]:
+    page.show_as("light", 360, 740)
+    width = page.value("document.documentElement.scrollWidth")
+    if width > 360:
+        yield f"on a screen 360 wide the page is {width} wide"
+
+
+def rows_download(page: Page, rows: Records) -> Iterator[str]:
+    with TemporaryDirectory() as folder:
+        page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=folder)
+        page.value("document.getElementById('rows').click()")
+        saved = Path(folder) / "rows.csv"
+        end = monotonic() + 60
+        while not saved.exists() and monotonic() < end:
+            page.value("0")
+            sleep(0.1)
+        if not saved.exists() or read_records(saved) != rows:
+            yield "the downloaded rows are not those of the report"
+
+
+CHECKS: tuple[Callable[[Page, Records], Iterator[str]], ...] = (
+    pictures_are_there,
+    tables_sort,
+    themes_switch,
+    it_fits_a_phone,
+    rows_download,
+    nothing_is_said,
+)
+
+
+def write_sample(path: Path, hostile: bool) -> Records:
+    """A report with everything in it; `hostile` puts markup and worse wherever a name can stand."""
+    rows = records()
+    name = PLAIN if hostile else "mm-pt"
+    if hostile:
+        columns = rows.columns
+        named = {field: [PLAIN + value for value in columns[field]] for field in ("target", "domain", "algorithm")}
+        rows = Records({**columns, **named})
+    protocol = {"preset": name, "fine-tuning": {name: [1, 2], "steps": 50}}
+    failures = [Failure(f"the loss is not finite: {name}", kind=name, target=name, algorithm=name, shots=5)]
+    examples = [example([name, "square", "star"]), labels_example()]
+    shown = [*curves(), Curve(name, name, [1, 2], [0.1, float("nan")], name)]
+    texts = {"title": f"Leave one domain out: {name}", "protocol": protocol, "provenance": {name: name}}
+    write_report(rows, path, curves=shown, examples=examples, failures=failures, **texts)
+    return rows
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0] if arguments else "build/report")
+    browser = found_browser()
+    if browser is None:
+        print(
+            f"none of {', '.join(NAMES)} is on PATH; install Chromium (Debian: apt install chromium)", file=sys.stderr
+        )
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    problems = []
+    with opened(browser) as page:
+        for kind in ("plain", "hostile"):
+            path = folder / f"{kind}.html"
+            rows = write_sample(path, hostile=kind == "hostile")
+            page.said.clear()
+            page.asked.clear()
+            page.open(path)
+            problems += [f"{kind}: {check.__name__}: {problem}" for check in CHECKS for problem in check(page, rows)]
+            for name, (scheme, width, height) in SIZES.items():
+                page.show_as(scheme, width, height)
+                page.open(path)
+                page.screenshot(folder / f"{kind}-{name}.png", whole=True)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(CHECKS)} checks of two pages, {len(problems)} problems; look at the screenshots in {folder}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""LaTeX, Markdown and CSV: the same numbers, and no name that breaks the table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+
+from tests.report.sample import ALGORITHMS, HOSTILE, records
+from torchcross.errors import InputError
+from torchcross.evaluation import Records, within_target
+from torchcross.report import csv_table, latex_table, markdown_table
+
+UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*([{}$&#_%~^|])")
+
+
+def hostile_records() -> Records:
+    rows = records(2, 1, shots=(1, 5), episodes=4)
+    columns = rows.columns
+    nasty = HOSTILE + "\r\nline | two\n"
+    return Records(
+        {**columns, **{name: [nasty + value for value in columns[name]] for name in ("target", "algorithm")}}
+    )
+
+
+def test_markdown_has_one_line_per_target_with_the_best_in_bold() -> None:
+    rows = records(2, 2, shots=(5,))
+    lines = markdown_table(rows).splitlines()
+    assert lines[0] == "| domain | target: auroc (%) | im-pt | mm-pt | mm-maml |"
+    assert len(lines) == 2 + 4 + 1 + 2
+    for line, target in zip(lines[2:6], rows.unique("target"), strict=True):
+        expected = within_target(rows, target, "auroc", 5)
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[1] == target.partition("/")[2]
+        for cell, algorithm in zip(cells[2:], ALGORITHMS, strict=True):
+            interval = expected.row(algorithm).interval
+            mean, half = f"{100 * interval.mean:.1f}", f"{100 * interval.half:.1f}"
+            is_best, is_tied = algorithm == expected.best, algorithm in expected.ties
+            assert cell == (f"**{mean}**" if is_best else mean) + f" ± {half}" + ("†" if is_tied else "")
+    assert [line.split("|")[1].strip() for line in lines[2:6]] == ["domain0", "", "domain1", ""]
+    assert "†" in lines[-1]
+
+
+def test_latex_marks_the_best_and_its_ties() -> None:
+    rows = records(2, 2)
+    text = latex_table(rows)
+    assert text.count(r"\textbf{") == 4 * 3
+    ties = sum(
+        len(within_target(rows, target, "auroc", k).ties) for target in rows.unique("target") for k in (1, 5, 10)
+    )
+    assert text.count(r"$^{\dagger}$") == ties > 0
+    assert r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10 shots} \\" in text
+    assert {line.count("&") for line in text.splitlines() if line.startswith(r"\quad")} == {9}
+
+
+def test_no_name_breaks_latex() -> None:
+    text = latex_table(hostile_records())
+    assert text.splitlines()[1] == r"\begin{tabular}{lrrrrrr}"
+    assert len(text.splitlines()) == len(latex_table(records(2, 1, shots=(1, 5), episodes=4)).splitlines())
+    rows = [line for line in text.splitlines() if line.startswith(r"\quad")]
+    for row in rows:
+        name = row.removeprefix(r"\quad ").split(" & ")[0]
+        plain = re.sub(r"\\text(backslash|ascii\w+|less|greater|bar|quotedbl)\{\}", "", name)
+        assert UNESCAPED.findall(plain) == []
+        assert plain.count("\\") == len(re.findall(r"\\[{}$&#_%]", plain))
+
+
+def test_no_name_breaks_markdown() -> None:
+    lines = [line for line in markdown_table(hostile_records()).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 2 + 1
+    assert {len(re.findall(r"(?<!\\)\|", re.sub(r"\\\\", "", line))) for line in lines} == {9}
+    assert not re.search(r"(?<!\\)<", lines[0])
+
+
+def test_csv_has_every_digit() -> None:
+    rows = records(2, 1, shots=(1, 5))
+    table = list(csv.DictReader(io.StringIO(csv_table(rows, metric="accuracy"))))
+    assert [row["target"] for row in table] == list(rows.unique("target"))
+    for row in table:
+        for shots, title in ((1, "1 shot"), (5, "5 shots")):
+            expected = within_target(rows, row["target"], "accuracy", shots)
+            for algorithm in ALGORITHMS:
+                interval = expected.row(algorithm).interval
+                cells = [row[f"{algorithm}, {title}: {part}"] for part in ("mean", "low", "high")]
+                assert [float(cell) for cell in cells] == [interval.mean, interval.low, interval.high]
+                assert int(row[f"{algorithm}, {title}: n"]) == interval.n
+                mark = row[f"{algorithm}, {title}: mark"]
+                assert mark == ("best" if algorithm == expected.best else "tie" if algorithm in expected.ties else "")
+
+
+def test_csv_keeps_hostile_names() -> None:
+    rows = hostile_records()
+    table = list(csv.reader(io.StringIO(csv_table(rows), newline="")))
+    assert [row[1] for row in table[1:]] == list(rows.unique("target"))
+
+
+@pytest.mark.parametrize(("write", "sign"), [(latex_table, "---"), (markdown_table, "—")])
+def test_what_has_no_rows_is_a_dash(write: object, sign: str) -> None:
+    rows = records(2, 1, shots=(5,))
+    columns = rows.columns
+    kept = (columns["algorithm"] != "mm-pt") | (columns["domain"] != "domain1")
+    line = [line for line in write(rows[kept]).splitlines() if "task 0" in line][1]  # type: ignore[operator]
+    cells = [cell.strip() for cell in re.split(r"[&|]", line.strip("|\\ "))]
+    assert cells[-2] == sign
+
+
+def test_one_episode_has_no_interval() -> None:
+    text = markdown_table(records(1, 1, shots=(5,), episodes=1))
+    assert "±" not in text.splitlines()[2]
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(InputError, match="choose from"):
+        csv_table(records(1, 1), metric="qwk")

@@ -1,0 +1,143 @@
+"""The log, TensorBoard, and the bar on the terminal."""
+
+import io
+import math
+import sys
+import types
+
+import pytest
+from rich.console import Console
+
+from tests.training.subjects import Scores, batches, multi_task, options, protonet, sampler
+from torchcross.errors import InputError, MissingExtraError, ReadError
+from torchcross.training import FitResult, Point, fit, log, read_log
+from torchcross.training.log import COLUMNS
+from torchcross.training.progress import Bar
+
+
+def run(folder, **given):
+    tensorboard = given.pop("tensorboard", False)
+    return fit(protonet(), sampler(), options(**given), folder=folder, tensorboard=tensorboard)
+
+
+def test_a_log_is_read_back(tmp_path):
+    scores = Scores(0.1, math.nan, 1 / 3)
+    fit(protonet(), sampler(), options(validate_every=2), folder=tmp_path, validate=scores)
+    rows = read_log(tmp_path)
+    assert read_log(tmp_path / "log.csv")[:2] == rows[:2]
+    assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row[4] for row in rows][::2] == [None] * 3
+    assert rows[1][4] == 0.1
+    assert rows[5][4] == 1 / 3
+    assert math.isnan(rows[3][4])
+    assert (tmp_path / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_equal_runs_have_equal_logs(tmp_path):
+    for name in ("left", "right"):
+        run(tmp_path / name)
+    assert (tmp_path / "left" / "log.csv").read_bytes() == (tmp_path / "right" / "log.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no log of training"),
+        ("a,b\n1,2\n", "is no log of training"),
+        (",".join(COLUMNS) + "\n1,0.5,0.1\n", "line 2: '1,0.5,0.1' is no row"),
+        (",".join(COLUMNS) + "\n1,0.5,0.1,2.0,\n2,x,0.1,2.0,\n", "line 3: "),
+    ],
+)
+def test_a_spoilt_log_is_refused_by_line(tmp_path, text, said):
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(ReadError, match=said):
+        read_log(tmp_path)
+    with pytest.raises(ReadError, match="cannot be read"):
+        read_log(tmp_path / "nothing")
+
+
+# -- TensorBoard -----------------------------------------------------------------------------------------------------
+
+
+class FakeWriter:
+    made = []
+
+    def __init__(self, folder, purge_step):
+        self.folder, self.purge_step, self.rows, self.closed = folder, purge_step, [], False
+        self.made.append(self)
+
+    def add_scalar(self, name, value, step):
+        self.rows.append((name, value, step))
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = FakeWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    monkeypatch.setattr(log, "find_spec", lambda name: object())
+    monkeypatch.setattr(FakeWriter, "made", [])
+
+
+@pytest.mark.usefixtures("installed")
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    run(tmp_path, tensorboard=None, steps=3)
+    run(tmp_path, tensorboard=True, steps=4)
+    first, second = FakeWriter.made
+    assert (first.purge_step, second.purge_step) == (1, 4)
+    assert first.closed
+    assert second.closed
+    expected = [(name, row[place], row[0]) for row in read_log(tmp_path) for place, name in enumerate(COLUMNS[1:4], 1)]
+    assert first.rows + second.rows == expected
+    run(tmp_path, steps=4)
+    assert len(FakeWriter.made) == 2
+
+
+def test_tensorboard_where_it_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run(tmp_path, tensorboard=None, steps=1)
+    with pytest.raises(MissingExtraError, match="pip install tensorboard"):
+        run(tmp_path, tensorboard=True, steps=1)
+    with pytest.raises(InputError, match="give fit a folder"):
+        run(None, tensorboard=True, steps=1)
+
+
+# -- the bar ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_bar_shows_speed_loss_score_and_how_far_it_is():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=140)
+    with Bar(True, 4, 1, 3, "episodes", console=screen) as bar:
+        bar.step(2, 0.5, None)
+        bar.step(3, 0.25, math.nan)
+        bar.step(4, 0.125, 0.75)
+    shown = screen.file.getvalue()
+    for words in ("4/4", "episodes/s", "loss 0.125", "score 0.75"):
+        assert words in shown
+
+
+def test_the_bar_goes_to_stderr_and_is_off_where_that_is_no_terminal(capsys):
+    fit(multi_task(), batches(), options(steps=2))
+    assert capsys.readouterr() == ("", "")
+    fit(multi_task(), batches(), options(steps=2), progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "2/2" in err
+    assert "batches/s" in err
+
+
+# -- notebooks -------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_shows_its_curve():
+    points = (Point(5, 0.51234, 0.7), Point(10, 0.25, math.nan))
+    shown = FitResult(10, 5, 0.7, "patience", points, None)._repr_html_()
+    assert "10 steps, stopped by patience; best 0.7 at step 5" in shown
+    assert "<tr><td>5</td><td>0.5123</td><td>0.7</td></tr><tr><td>10</td><td>0.25</td><td>nan</td></tr>" in shown
+    bare = FitResult(2, None, None, "steps", (Point(2, 0.5, None),), None)._repr_html_()
+    assert "not validated" in bare
+    assert "<td>0.5</td><td></td>" in bare

@@ -1,0 +1,61 @@
+"""Where an experiment's sources and targets come from: whatever registers itself to open a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torchcross.data import TaskSource
+from torchcross.errors import InputError
+
+__all__ = ["GROUP", "Collection", "open_collection"]
+
+GROUP = "torchcross.collections"
+"""Entry points: a name, and a function (folder, channels) -> Collection."""
+
+
+class Collection(Protocol):
+    """Datasets of several domains. A target's pixels are read from the source that `target` hands out, never before."""
+
+    def targets(self) -> tuple[str, ...]:
+        """The names of all tasks that can be a target."""
+        ...
+
+    def sources(
+        self, target: str, *, split: Literal["train", "val"], tasks: Literal["primary", "all"]
+    ) -> tuple[TaskSource, ...]:
+        """What may be learned from where `target` is left out; sources without samples in the split are left out."""
+        ...
+
+    def target(self, target: str, *, split: Literal["all", "train", "val", "test"] = "all") -> TaskSource:
+        """The target itself."""
+        ...
+
+    def named(self, given: str) -> str:
+        """The full name of a target from what a person writes; an error tells the nearest one."""
+        ...
+
+    def why(self, target: str) -> Mapping[str, str]:
+        """What every dataset is where `target` is left out, and for what reason."""
+        ...
+
+    def related(self) -> tuple[frozenset[str], ...]:
+        """Targets that share subjects, and so are not independent of each other."""
+        ...
+
+    def describe(self) -> Mapping[str, object]:
+        """What a report says of the data: names, sizes, whether it is synthetic, licences, a fingerprint."""
+        ...
+
+
+def open_collection(kind: str, folder: str | Path, *, channels: int) -> Collection:
+    """The collection in a folder, opened by the package that knows its format."""
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    if kind not in known:
+        raise InputError(
+            f"no package opens data of the format {kind!r}; there are {', '.join(sorted(known)) or 'none'}"
+        )
+    opened: Collection = known[kind].load()(folder, channels=channels)
+    return opened

@@ -1,0 +1,140 @@
+"""From a TOML file, or plain values, to an `Experiment`: typed, validated, nothing unknown passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from torchcross.errors import InputError
+from torchcross.experiment.presets import PRESETS
+from torchcross.experiment.sections import Experiment
+
+__all__ = ["as_plain", "digest", "experiment", "read_experiment"]
+
+
+def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """The experiment of a TOML file; `overrides` by dotted name ("data.targets") win over it.
+
+    A relative data folder or weights file is looked for beside the TOML file.
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    for section, name in (("data", "folder"), ("model", "weights")):
+        part = given.get(section)
+        if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
+            part[name] = str(path.parent / part[name])
+    try:
+        return experiment(given, overrides)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def experiment(given: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """From nested plain values. The preset's values come first, then `given`, then `overrides`."""
+    chosen = (overrides or {}).get("preset", given.get("preset", Experiment.preset))
+    if chosen not in PRESETS:
+        raise InputError(_unknown("preset", str(chosen), list(PRESETS)))
+    merged = _merged(PRESETS[chosen], given)
+    for name, value in (overrides or {}).items():
+        *sections, last = name.split(".")
+        place = merged
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    merged["preset"] = chosen
+    made: Experiment = _built(Experiment, merged, "")
+    return made
+
+
+def as_plain(value: Any) -> Any:
+    """An experiment as values that JSON and TOML know."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(item) for key, item in value.items()}
+    return [as_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def digest(value: Any) -> str:
+    """The same for the same values, on every machine."""
+    return hashlib.sha256(json.dumps(as_plain(value), sort_keys=True).encode()).hexdigest()
+
+
+def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in base.items()}
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _built(kind: type[Any], given: Any, place: str) -> Any:
+    if not isinstance(given, Mapping):
+        raise InputError(f"{place or 'an experiment'} is {given!r}; give a section of names and values")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name in given:
+        if name not in fields:
+            raise InputError(_unknown("setting", f"{place}{name}", [f"{place}{known}" for known in fields]))
+    missing = dataclasses.MISSING
+    for name, field in fields.items():
+        if name not in given and field.default is missing and field.default_factory is missing:
+            raise InputError(f"{place}{name} is missing; give it")
+    hints = get_type_hints(kind)
+    values = {name: _value(hints[name], value, f"{place}{name}") for name, value in given.items()}
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, place: str) -> Any:
+    """`value` as the annotation wants it: exactly, but that a list becomes a tuple and a whole number a float."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _built(kind, value, f"{place}.")
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        if value not in arguments or isinstance(value, bool):
+            raise InputError(f"{place} is {value!r}; give one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, list | tuple):
+            raise InputError(f"{place} is {value!r}; give a list")
+        return tuple(_value(arguments[0], item, f"{place}[{at}]") for at, item in enumerate(value))
+    if origin in (UnionType,):
+        raise TypeError(f"{place}: unions are not settings")
+    if kind in (int, float) and isinstance(value, bool):
+        raise InputError(f"{place} is {value!r}; give a number")
+    if kind is float and isinstance(value, int):
+        return float(value)
+    expected = Mapping if origin is not None else kind
+    if not isinstance(value, expected):
+        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        raise InputError(f"{place} is {value!r}; give {wanted.get(kind, 'a section of names and values')}")
+    _check_range(value, place)
+    return value
+
+
+_MAY_BE_ZERO = ("ways", "shots", "seeds", "seed", "min_images")
+
+
+def _check_range(value: Any, place: str) -> None:
+    name = place.rpartition(".")[2].partition("[")[0]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        good = 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO)
+        if not good:
+            raise InputError(f"{place} is {value!r}; give a number {'from 0' if name in _MAY_BE_ZERO else 'above 0'}")
+
+
+def _unknown(what: str, given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"no {what} is called {given!r}; {guess}there are {', '.join(known)}"

@@ -1,0 +1,18 @@
+"""Reports: records -> tables, plots and one self-contained page. Models are never seen here."""
+
+from __future__ import annotations
+
+from torchcross.report._values import Curve, Example, Failure, Picture
+from torchcross.report.page import write_report
+from torchcross.report.tables import csv_table, latex_table, markdown_table
+
+__all__ = [
+    "Curve",
+    "Example",
+    "Failure",
+    "Picture",
+    "csv_table",
+    "latex_table",
+    "markdown_table",
+    "write_report",
+]

@@ -1,0 +1,60 @@
+"""Tensors as 8-bit pictures, and pictures as addresses that need no file: PNG inside a data URI."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchcross.errors import InputError
+
+__all__ = ["as_pixels", "data_uri"]
+
+Pixels = NDArray[np.uint8]
+
+
+def as_pixels(
+    batches: Sequence[Tensor], mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> list[list[Pixels]]:
+    """Images (N, 1 or 3, height, width), bytes or floats, as 8-bit ones; all batches share one stretch."""
+    for batch in batches:
+        if batch.ndim != 4 or batch.shape[1] not in (1, 3):
+            raise InputError(f"pictures need images of shape (N, 1 or 3, height, width), not {tuple(batch.shape)}")
+    restored = [_restored(batch, mean, std) for batch in batches]
+    low = min((float(batch.min()) for batch in restored if batch.numel()), default=0.0)
+    high = max((float(batch.max()) for batch in restored if batch.numel()), default=1.0)
+    # A hair outside 0..1 is rounding, not another scale.
+    if low < -1e-3 or high > 1 + 1e-3:
+        restored = [(batch - low) / max(high - low, 1e-12) for batch in restored]
+    return [[_eight_bit(image) for image in batch] for batch in restored]
+
+
+def _restored(batch: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
+    batch = batch.detach().cpu()
+    if batch.dtype == torch.uint8:
+        return batch.float() / 255
+    images = torch.nan_to_num(batch.float())
+    factor = torch.tensor(1.0 if std is None else std).reshape(1, -1, 1, 1)
+    offset = torch.tensor(0.0 if mean is None else mean).reshape(1, -1, 1, 1)
+    return images * factor + offset
+
+
+def _eight_bit(image: Tensor) -> Pixels:
+    channels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return channels[:, :, 0] if channels.shape[2] == 1 else channels
+
+
+def data_uri(pixels: Pixels, side: int) -> str:
+    """The picture, its longer side `side` pixels at most, as the address of a PNG."""
+    from PIL import Image  # slow to load, and only pages with pictures need it
+
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    written = BytesIO()
+    picture.save(written, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")

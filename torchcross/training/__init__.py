@@ -1,0 +1,20 @@
+"""The training loop: the sole owner of mutation."""
+
+from torchcross.training.feed import Feed
+from torchcross.training.log import read_log
+from torchcross.training.loop import fit
+from torchcross.training.machine import FabricMachine, Machine, TorchMachine
+from torchcross.training.options import FitOptions
+from torchcross.training.result import FitResult, Point
+
+__all__ = [
+    "FabricMachine",
+    "Feed",
+    "FitOptions",
+    "FitResult",
+    "Machine",
+    "Point",
+    "TorchMachine",
+    "fit",
+    "read_log",
+]

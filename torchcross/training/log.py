@@ -1,0 +1,117 @@
+"""One row of a CSV file for each step, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torchcross.errors import InputError, MissingExtraError, ReadError, WriteError
+
+__all__ = ["COLUMNS", "CsvLog", "TensorBoard", "read_log", "tensorboard_for"]
+
+COLUMNS = ("step", "loss", "lr", "gradient_norm", "score")
+Row = tuple[int, float, float, float, float | None]
+
+
+class CsvLog:
+    """`log.csv`: numbers in full, so that equal runs have equal files; nothing of the clock."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        """Go on after the first `length` bytes, those that the checkpoint knows."""
+        self.path = path
+        try:
+            self._file = path.open("a", encoding="ascii", newline="", buffering=1)
+            found = os.fstat(self._file.fileno()).st_size
+            if found >= length:
+                self._file.truncate(length)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        if found < length:
+            self._file.close()
+            raise ReadError(
+                f"{path} has {found} bytes and the checkpoint knows {length}: it was cut or replaced. Put the whole "
+                "file back, or begin anew in another folder."
+            )
+        if not length:
+            self._write(",".join(COLUMNS))
+
+    def row(self, row: Row) -> None:
+        self._write(",".join("" if value is None else repr(value) for value in row))
+
+    def length(self) -> int:
+        """Bytes that are on the disk for good."""
+        try:
+            os.fsync(self._file.fileno())
+            return os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, line: str) -> None:
+        try:
+            self._file.write(f"{line}\n")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"{path} cannot be written ({error.strerror or error}); make room, and run again: it goes on from the last "
+        "checkpoint."
+    )
+
+
+def read_log(path: str | Path) -> list[Row]:
+    """The rows (step, loss, lr, gradient norm, score or None) of a run's folder, or of its `log.csv`."""
+    path = Path(path)
+    path = path / "log.csv" if path.is_dir() else path
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReadError(f"{path} cannot be read ({error}); give the folder that fit was given.") from error
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise ReadError(f"{path} is no log of training: its first line is not {','.join(COLUMNS)}.")
+    return [_row(path, number, cells) for number, cells in enumerate(lines[1:], 2)]
+
+
+def _row(path: Path, number: int, cells: Sequence[str]) -> Row:
+    try:
+        step, loss, lr, norm, score = cells
+        return int(step), float(loss), float(lr), float(norm), float(score) if score else None
+    except ValueError as error:
+        raise ReadError(f"{path}, line {number}: {','.join(cells)!r} is no row of a log; it is cut off.") from error
+
+
+class TensorBoard:
+    """The same numbers as scalars. Rows after the checkpoint that a run goes on from are marked as void."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def row(self, row: Row) -> None:
+        for name, value in zip(COLUMNS[1:], row[1:], strict=True):
+            if value is not None:
+                self._writer.add_scalar(name, value, row[0])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def tensorboard_for(wanted: bool | None, folder: Path | None, step: int) -> TensorBoard | None:
+    """None: where it is installed and there is a folder."""
+    if wanted and folder is None:
+        raise InputError("TensorBoard writes files; give fit a folder=.")
+    if wanted is False or folder is None or (wanted is None and find_spec("tensorboard") is None):
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtraError("TensorBoard is not installed; run: pip install tensorboard") from error
+    return TensorBoard(SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1))

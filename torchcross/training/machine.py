@@ -1,0 +1,98 @@
+"""Where training runs: device, precision, and which of how many ranks this process is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+
+from torchcross.errors import InputError
+
+__all__ = ["FabricMachine", "Machine", "TorchMachine"]
+
+Precision = Literal["32", "bf16-mixed"]
+
+
+class Machine(ABC):
+    """Everything that the loop needs to know of the machine."""
+
+    device: torch.device
+    precision: Precision
+    rank: int
+    ranks: int
+
+    @abstractmethod
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which a training step computes its loss and gradients."""
+
+    @abstractmethod
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over all ranks, on each of them."""
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        self.sum(torch.zeros(1, device=self.device))
+
+    def describe(self) -> dict[str, Any]:
+        """What of it changes numbers."""
+        return {"precision": self.precision, "ranks": self.ranks}
+
+
+@final
+class TorchMachine(Machine):
+    """PyTorch alone. Ranks are those of `torch.distributed`, where its process group is initialised."""
+
+    def __init__(self, device: torch.device | str = "cpu", precision: Precision = "32") -> None:
+        try:
+            self.device = torch.device(device)
+        except RuntimeError as error:
+            raise InputError(
+                f"{device!r} is no device of PyTorch ({error}); give 'cpu', 'cuda' or 'cuda:1'."
+            ) from error
+        if precision not in ("32", "bf16-mixed"):
+            raise InputError(f"precision must be '32' or 'bf16-mixed', not {precision!r}.")
+        self.precision = precision
+        self._together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.rank = torch.distributed.get_rank() if self._together else 0
+        self.ranks = torch.distributed.get_world_size() if self._together else 1
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def sum(self, values: Tensor) -> Tensor:
+        if self._together:
+            torch.distributed.all_reduce(values)
+        return values
+
+
+@final
+class FabricMachine(Machine):
+    """A launched `lightning.fabric.Fabric`: its device, its precision and its ranks."""
+
+    def __init__(self, fabric: Any) -> None:
+        try:
+            known = {"32-true": "32", "bf16-mixed": "bf16-mixed"}
+            precision = str(fabric.strategy.precision.precision)
+            self.device, self.rank, self.ranks = fabric.device, fabric.global_rank, fabric.world_size
+        except AttributeError as error:
+            raise InputError(f"a {type(fabric).__name__} is no Fabric ({error}); pass a launched Fabric.") from error
+        if precision not in known:
+            raise InputError(
+                f"a Fabric of precision {precision!r} is of no use here: meta-gradients are not scaled. Give it "
+                "'32-true' or 'bf16-mixed'."
+            )
+        self.precision = "32" if precision == "32-true" else "bf16-mixed"
+        self._fabric = fabric
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = self._fabric.autocast()
+        return context
+
+    def sum(self, values: Tensor) -> Tensor:
+        total: Tensor = self._fabric.all_reduce(values, reduce_op="sum")
+        return total
