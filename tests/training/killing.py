@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from tests.training.subjects import SUBJECTS, magnitude, options
-from torchcross import _tensor_files
+from torchcross import _whole_files
 from torchcross.training import fit
 from torchcross.training.checkpoints import Checkpoints
 from torchcross.training.log import CsvLog
@@ -64,9 +64,9 @@ MOMENTS = {
     "in step 4": lambda: before(Stepper, "gradients", 4),
     "in step 6": lambda: before(Stepper, "gradients", 6),
     "in the last step": lambda: before(Stepper, "gradients", 9),
-    "while the first checkpoint is written": lambda: before(_tensor_files.os, "fsync", 1, half_of_the_file),
-    "while the second checkpoint is written": lambda: before(_tensor_files.os, "fsync", 3, half_of_the_file),
-    "while the last but one checkpoint is written": lambda: before(_tensor_files.os, "fsync", 9, half_of_the_file),
+    "while the first checkpoint is written": lambda: before(_whole_files.os, "fsync", 1, half_of_the_file),
+    "while the second checkpoint is written": lambda: before(_whole_files.os, "fsync", 3, half_of_the_file),
+    "while the last but one checkpoint is written": lambda: before(_whole_files.os, "fsync", 9, half_of_the_file),
     "before a checkpoint is renamed": lambda: before(Path, "replace", 3),
     "before an old checkpoint is removed": lambda: before(Path, "unlink", 6),
     "in the middle of a row": lambda: before(CsvLog, "_write", 6, half_of_the_row),
