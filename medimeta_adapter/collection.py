@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, final
 
+from medimeta_adapter._splits import SPLITS
 from medimeta_adapter._tensors import Channels
+from medimeta_adapter.dataset import MedIMetaDataset
 from medimeta_adapter.domains import source_ids, why
 from medimeta_adapter.info import nearest
 from medimeta_adapter.root import MedIMeta
 from medimeta_adapter.source import MedIMetaSource
-from torchcross.errors import InputError
+from torchcross.errors import InputError, TorchcrossError
 
 __all__ = ["MedIMetaCollection"]
-
-_SHOWN = 4
 
 
 @final
@@ -58,7 +58,7 @@ class MedIMetaCollection:
         return why(self.meta.datasets, (self._parts(target)[0],))
 
     def related(self) -> tuple[frozenset[str], ...]:
-        """Targets of datasets that list each other's subjects."""
+        """Targets of one dataset, and of datasets that list each other's subjects."""
         datasets = self.meta.datasets
         groups: list[set[str]] = []
         for name, dataset in datasets.items():
@@ -67,34 +67,55 @@ class MedIMetaCollection:
                 groups.remove(group)
                 joined |= group
             groups.append(joined)
-        full = [frozenset(self.named(name) for name in group) for group in groups if len(group) > 1]
-        return tuple(full)
+        full = [
+            frozenset(f"{name}/{task.name}" for name in group for task in datasets[name].info.tasks) for group in groups
+        ]
+        return tuple(group for group in full if len(group) > 1)
 
     def describe(self) -> Mapping[str, object]:
-        """Names, sizes, licences and a fingerprint of every description and every label."""
-        digest = hashlib.sha256()
-        described: dict[str, Any] = {}
-        for name, dataset in self.meta.datasets.items():
-            info = dataset.info
-            digest.update((dataset.folder / "info.yaml").read_bytes())
-            for task in info.tasks:
-                digest.update(dataset.labels(task.name).tobytes())
-            described[name] = {
-                "name": info.name,
-                "domain": info.domain,
-                "images": info.total_num_samples,
-                "licence": info.license,
-                "synthetic": bool(info.extra.get("synthetic", False)),
-            }
-        synthetic = [name for name, one in described.items() if one["synthetic"]]
-        return {
-            "datasets": described,
-            "synthetic": f"{len(synthetic)} of {len(described)} datasets are made up",
-            "fingerprint of descriptions and labels": digest.hexdigest(),
-        }
+        """Names, sizes, licences, and fingerprints of all that decides which images an episode has.
+
+        Of a dataset whose labels, splits or subjects cannot be read the reason stands under "unreadable".
+        """
+        described = {name: _described(dataset) for name, dataset in self.meta.datasets.items()}
+        synthetic = sum(_synthetic(dataset) for dataset in self.meta.datasets.values())
+        return {"datasets": described, "synthetic": f"{synthetic} of {len(described)} datasets are made up"}
 
     def _parts(self, target: str) -> tuple[str, str]:
+        """The dataset and the task of a target's full name."""
         dataset, slash, task = target.partition("/")
         if not slash or dataset not in self.meta.datasets:
-            raise InputError(f"there is no target {target!r}{nearest(target, list(self.targets())[:_SHOWN])}")
-        return dataset, task
+            raise InputError(f"there is no target {target!r}{nearest(target, list(self.targets()))}")
+        return dataset, self.meta[dataset].info.task(task).name
+
+
+def _synthetic(dataset: MedIMetaDataset) -> bool:
+    return bool(dataset.info.extra.get("synthetic", False))
+
+
+def _described(dataset: MedIMetaDataset) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    try:
+        for part in _decisive(dataset):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    except (TorchcrossError, OSError) as error:
+        return {"unreadable": str(error)}
+    return {
+        "name": dataset.info.name,
+        "domain": dataset.info.domain,
+        "images": dataset.info.total_num_samples,
+        "licence": dataset.info.license,
+        "synthetic": _synthetic(dataset),
+        "fingerprint of description, labels, splits and subjects": digest.hexdigest(),
+    }
+
+
+def _decisive(dataset: MedIMetaDataset) -> Iterator[bytes]:
+    """The description, the labels, the splits and the subjects of a dataset."""
+    yield (dataset.folder / "info.yaml").read_bytes()
+    for task in dataset.info.tasks:
+        yield dataset.labels(task.name).tobytes()
+    for split in SPLITS:
+        yield dataset.split(split).tobytes()
+    subjects = dataset.subjects()
+    yield b"" if subjects is None else "\0".join(subjects.tolist()).encode()

@@ -67,7 +67,7 @@ class Times:
 
 # Freed memory stays with the process, for all contestants alike: on a virtual machine, getting pages back from the host
 # may take longer than the work. Not set where memory is measured.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def times(effort: Effort) -> list[dict[str, Any]]:
-    with mock.patch.dict(os.environ, _KEEP_MEMORY):
+    with mock.patch.dict(os.environ, KEEP_MEMORY):
         return [row for workload in effort.workloads for row in _times_of(*workload)]
 
 
@@ -251,7 +251,7 @@ def adaptation(effort: Effort) -> dict[str, Any]:
     """ResNet-18 at 64 pixels, 25 images of 5 classes, Adam: seconds for an episode."""
     steps, rounds = effort.adaptation
     with (
-        mock.patch.dict(os.environ, _KEEP_MEMORY),
+        mock.patch.dict(os.environ, KEEP_MEMORY),
         Worker(ensure(), FOLDER / "adaptation_published.py", steps) as published,
         Worker(sys.executable, FOLDER / "adaptation_ours.py", steps, path=ROOT) as ours,
     ):

@@ -14,7 +14,7 @@ import gc
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -208,12 +208,35 @@ def flops(layer: nn.Conv2d, x: Tensor) -> int:
 def peak_above(warm_up: Callable[[], object], work: Callable[[], object]) -> int:
     """Bytes that `work` made the process hold at once, above what it held after a warm-up. Linux alone."""
     warm_up()
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    before = _held("RSS")
-    Path("/proc/self/clear_refs").write_text("5")
+    watch = Watch()
+    watch.start()
     work()
-    return _held("HWM") - before
+    return watch.peak()
+
+
+class Watch:
+    """How much more the process holds at once from a moment on: from `start`, or from the call number `first`.
+
+    It hands back what it is called with, so that it can stand where images pass.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self._calls, self._first, self._before = 0, first, 0
+
+    def __call__(self, given: Any) -> Any:
+        self._calls += 1
+        if self._calls == self._first:
+            self.start()
+        return given
+
+    def start(self) -> None:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        self._before = _held("RSS")
+        Path("/proc/self/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        return _held("HWM") - self._before
 
 
 def _held(what: str) -> int:

@@ -175,6 +175,9 @@ def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection
         run_experiment(told(algorithms=["mml"]), tmp_path / "run")
     with pytest.raises(InputError, match=r"give model\.weights"):
         run_experiment(told(algorithms=["im-pt"]), tmp_path / "run")
+    with pytest.raises(InputError, match="no metric of the rows is called 'aurocc'; there are accuracy, auroc, "):
+        run_experiment(told(**{"evaluation.metric": "aurocc"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="no target 'oct'"):
         run_experiment(told(**{"data.targets": ["oct"]}), tmp_path / "run")
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from torchcross.evaluation import Records
+from torchcross.evaluation import Means, Records
 from torchcross.report import write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "col", "input"}
@@ -75,8 +75,8 @@ def read_page(text: str) -> Node:
     return reader.closed()
 
 
-def page_of(folder: Path, rows: Records, **more: Any) -> Node:
-    """The report on these rows, read back."""
+def page_of(folder: Path, rows: Records | Means, **more: Any) -> Node:
+    """The report on these rows, or means, read back."""
     given = {"title": "A study", "protocol": {}, "provenance": {}} | more
     return read_page(write_report(rows, folder / "report.html", **given).read_text(encoding="utf-8"))
 

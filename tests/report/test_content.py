@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tests.report.browser import write_sample
 from tests.report.reading import Node, cells_of, page_of, read_page, rows_of
-from tests.report.sample import ALGORITHMS, records
+from tests.report.sample import ALGORITHMS, curves, example, labels_example, records
 from torchcross.evaluation import Means, Records, across_targets, within_target
 from torchcross.report import Failure
 
@@ -24,8 +25,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Node:
 def test_the_headline_says_what_the_rows_say(full: Node) -> None:
     rows, table = records(), full.all("table", "headline")[0]
     groups = [row.text for row in table.all("tr", "group")]
-    assert groups == [f"domain{number}" for number in range(4)]
+    assert groups == [*(f"domain{number}" for number in range(4)), "nothing was scored"]
     lines = {row.all("th")[0].attributes["data-value"]: row.all("td") for row in rows_of(table)}
+    assert [cell.text for cell in lines.pop("mm-pt")] == ["—"] * 4 + ["failed"] + ["—"] * 4
     assert list(lines) == list(rows.unique("target"))
     for target, cells in lines.items():
         shown = iter(cells)
@@ -51,7 +53,7 @@ def test_means_and_ranks_stand_below_the_headline(full: Node) -> None:
 
 def test_every_other_metric_has_its_table(full: Node) -> None:
     captions = [table.all("caption")[0].text for table in full.all("table", "headline")]
-    assert [caption.split(" by ")[0] for caption in captions] == ["auroc (%)", "accuracy (%)"]
+    assert [caption.split(" by ")[0] for caption in captions] == ["AUROC (%)", "accuracy (%)"]
 
 
 def test_every_column_sorts(full: Node) -> None:
@@ -65,6 +67,19 @@ def test_every_column_sorts(full: Node) -> None:
                 cell = cells_of(row)[int(head.attributes["data-column"])]
                 if head.attributes["data-kind"] == "number":
                     assert cell.attributes["data-value"] == "" or np.isfinite(float(cell.attributes["data-value"]))
+
+
+def test_a_support_is_shown_once_for_all_that_learned_from_it(tmp_path: Path) -> None:
+    one, other = example(), replace(example(), algorithm="im-pt", score=0.5)
+    found = page_of(tmp_path, records(1, 1), examples=[one, other, labels_example()]).by_id("examples")
+    first, second = [fold for fold in found.children if isinstance(fold, Node) and fold.name == "details"]
+    assert [node.text for node in first.all("h3")] == ["mm-pt", "im-pt"]
+    assert [node.text for node in second.all("h3")] == ["mm-maml"]
+    count = len(one.support) + 2 * (len(one.worst) + len(one.query))
+    assert len(first.all("img")) == count
+    moved = replace(other, support=other.support[::-1])
+    apart = page_of(tmp_path, records(1, 1), examples=[one, moved]).by_id("examples")
+    assert len(apart.all("img")) == 2 * len(one.support) + 2 * (len(one.worst) + len(one.query))
 
 
 def test_the_diagram_needs_six_targets(tmp_path: Path) -> None:
@@ -116,6 +131,53 @@ def test_failures_stand_with_their_reason(tmp_path: Path) -> None:
     assert "Nothing failed." in gone.by_id("missing").text
 
 
+def test_failures_of_one_reason_are_one_row(tmp_path: Path) -> None:
+    failures = [Failure("too few", "InfeasibleError", target="t", algorithm=name, seed=0) for name in ALGORITHMS]
+    failures.append(Failure("another", "InfeasibleError", target="t", algorithm="im-pt", seed=1))
+    found = page_of(tmp_path, records(2, 1), failures=failures)
+    rows = [[cell.text for cell in cells_of(row)] for row in rows_of(found.by_id("missing").all("table")[0])]
+    assert rows == [
+        ["t", "im-pt, mm-pt, mm-maml", "all", "0", "InfeasibleError", "too few"],
+        ["t", "im-pt", "all", "1", "InfeasibleError", "another"],
+    ]
+    assert "2 of 3targets" in "".join(
+        pair.text for pair in reversed(found.all("dl", "facts")[0].all("div")[0].children)
+    )
+    (lost,) = [row for row in rows_of(found.all("table", "headline")[0]) if "failed" in row.text]
+    assert [cell.text for cell in lost.all("td")] == ["failed"] * 9
+
+
+def test_a_long_reason_is_folded_under_its_first_line(tmp_path: Path) -> None:
+    failure = Failure("too few:\n  class <a> has 3\nPossible: less", target="t")
+    cell = page_of(tmp_path, records(1, 1), failures=[failure]).by_id("missing").all("table")[0].all("td")[-1]
+    assert cell.all("summary")[0].text == "too few:"
+    assert cell.text == "too few:  class <a> has 3\nPossible: less"
+
+
+def test_a_study_that_failed_as_a_whole_has_its_page(tmp_path: Path) -> None:
+    failure = Failure("the disk is gone", "ReadError", target="t", algorithm="im-pt")
+    found = page_of(tmp_path, records(1, 1)[:0], failures=[failure], curves=curves())
+    assert "Nothing was scored" in found.by_id("results").text
+    assert "the disk is gone" in found.by_id("missing").text
+    assert found.by_id("curves").all("svg")
+    assert not {"across", "download"} & {node.attributes.get("id") for node in found.walk()}
+
+
+def test_what_was_chosen_is_said_before_the_protocol(tmp_path: Path) -> None:
+    choices = {"episodes of a target": "they overlap; `disjoint = true` is better", "training seeds": "one & only"}
+    found = page_of(tmp_path, records(1, 1), choices=choices, warnings=["Synthetic data: all of it."])
+    words = found.by_id("protocol").all("dl", "choices")[0]
+    assert [node.text for node in cells_of(words)] == [
+        *("episodes of a target", "they overlap; disjoint = true is better", "training seeds", "one & only"),
+    ]
+    assert [node.text for node in words.all("code")] == ["disjoint = true"]
+    results = found.by_id("results")
+    assert "Episodes of a target: they overlap" in results.text
+    assert "Where episodes share images" not in results.text
+    assert [node.text for node in results.all("p", "warning")] == ["Note: Synthetic data: all of it."]
+    assert "Where episodes share images" in page_of(tmp_path, records(1, 1)).by_id("results").text
+
+
 def test_undefined_values_are_counted_with_their_reason(full: Node) -> None:
     found = full.by_id("missing")
     assert "Undefined values, left out of every mean: 24" in found.text
@@ -134,7 +196,7 @@ def test_a_metric_that_is_undefined_everywhere_is_shown_as_such(tmp_path: Path) 
 def test_errors_in_grades_are_no_percentages_and_less_is_better(tmp_path: Path) -> None:
     rows = records(1, 1, metrics=("mae",), shots=(5,))
     table = page_of(tmp_path, rows).all("table", "headline")[0]
-    assert table.all("caption")[0].text == "mae by target, 5 shots"
+    assert table.all("caption")[0].text == "mean absolute error by target, 5 shots"
     cells = rows_of(table)[0].all("td")
     values = [float(cell.attributes["data-value"]) for cell in cells]
     assert "best" in cells[values.index(min(values))].classes

@@ -128,6 +128,11 @@ def test_protocol_and_provenance_are_shown_in_full(tmp_path: Path) -> None:
     assert found.by_id("provenance").all("dl")[-1].text == "dirtynotagsnone"
 
 
+def test_lists_of_lists_keep_apart_what_is_apart(tmp_path: Path) -> None:
+    found = page_of(tmp_path, records(1, 1), protocol={"related": [["a", "b"], ["c", "d"]], "weights": ""})
+    assert [node.text for node in found.by_id("protocol").all("dd")[1:]] == ["a, b", "c, d", "none given"]
+
+
 def test_curves_and_examples_are_there_when_given(full: Node, tmp_path: Path) -> None:
     plots = full.by_id("curves").all("svg")
     assert len([plot for plot in plots if "aria-label" in plot.attributes]) == 5

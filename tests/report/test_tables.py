@@ -28,7 +28,7 @@ def hostile_records() -> Records:
 def test_markdown_has_one_line_per_target_with_the_best_in_bold() -> None:
     rows = records(2, 2, shots=(5,))
     lines = markdown_table(rows).splitlines()
-    assert lines[0] == "| domain | target: auroc (%) | im-pt | mm-pt | mm-maml |"
+    assert lines[0] == "| domain | target: AUROC (%) | im-pt | mm-pt | mm-maml |"
     assert len(lines) == 2 + 4 + 1 + 2
     for line, target in zip(lines[2:6], rows.unique("target"), strict=True):
         expected = within_target(rows, target, "auroc", 5)
@@ -52,6 +52,7 @@ def test_latex_marks_the_best_and_its_ties() -> None:
     )
     assert text.count(r"$^{\dagger}$") == ties > 0
     assert r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10 shots} \\" in text
+    assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7} \cmidrule(lr){8-10}" in text
     assert {line.count("&") for line in text.splitlines() if line.startswith(r"\quad")} == {9}
 
 

@@ -31,12 +31,22 @@ def add(commands: Any) -> None:
     _add_run(commands)
     report = commands.add_parser(
         "report",
-        help="the page and tables of a run, again",
-        description="Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is run.",
+        help="the page and tables of a run, again, or of a published table of means",
+        description="Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is run. A "
+        "CSV file is a published table of means: algorithms in the header, a target and its means in each row; a first "
+        'column called "domain" names the domains.',
+        epilog="for example:\n  torchcross report runs/demo\n"
+        "  torchcross report table4.csv --metric auroc --related organs_axial,organs_coronal",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    report.add_argument("folder", type=Path, help="of the run")
+    report.add_argument("source", type=Path, metavar="FOLDER|TABLE.csv", help="of a run, or a table of means")
+    report.add_argument("--out", type=Path, metavar="FOLDER", help="default: the run's; reports/ and the table's name")
     report.add_argument("--title", help="of the page")
+    report.add_argument("--metric", metavar="NAME", help="of a table of means; for mae the smaller value is the better")
+    report.add_argument(
+        "--related", action="append", metavar="A,B", help="targets of a table that share subjects; again for others"
+    )
     report.set_defaults(run=_report)
     compare = commands.add_parser(
         "compare",
@@ -101,8 +111,18 @@ def _run(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from torchcross.experiment import page
+    from torchcross.experiment.pages import means_page
 
-    sys.stdout.write(f"{page(options.folder, title=options.title)}\n")
+    source: Path = options.source
+    if source.is_dir() or (source.suffix.lower() != ".csv" and not source.is_file()):
+        if options.metric is not None or options.related is not None:
+            raise InputError(f"--metric and --related describe a table of means, and {source} is a run's folder")
+        written = page(source, title=options.title, out=options.out)
+    else:
+        related = [_names(text) for text in options.related or ()]
+        out = options.out or Path("reports", source.stem)
+        written = means_page(source, out, title=options.title, metric=options.metric or "", related=related)
+    sys.stdout.write(f"{written}\n")
     return _COMPLETE
 
 
@@ -124,7 +144,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     for flag, name in _LISTS.items():
         text = getattr(options, flag)
         if text is not None:
-            parts = [part.strip() for part in text.split(",") if part.strip()]
+            parts = _names(text)
             found[name] = [_whole(part, f"--{flag}") for part in parts] if flag in _NUMBERS else parts
     for flag, name in _PLAIN.items():
         if getattr(options, flag) is not None:
@@ -135,6 +155,10 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
             raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
         found[name.strip()] = _value(text)
     return found
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _value(text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final, final
@@ -13,34 +13,40 @@ from numpy.typing import NDArray
 
 from torchcross.errors import InputError
 from torchcross.evaluation._html import html_table
+from torchcross.evaluation.common import Common, Scores, common_episodes, scores_of
 from torchcross.evaluation.intervals import (
-    ONE_SEED,
+    ONE_VALUE,
+    RESAMPLES,
     Interval,
     check_level,
     check_method,
-    hierarchical_interval,
     mean_interval,
 )
-from torchcross.evaluation.pairs import Difference, holm, paired_difference, seeded_difference, settled
+from torchcross.evaluation.pairs import Difference, holm, paired_difference, seeded_pairs, settled
 from torchcross.evaluation.records import Records
+from torchcross.evaluation.seeds import ONE_SEED, seeded_interval
 
 __all__ = ["LOWER_IS_BETTER", "Comparison", "Pair", "Row", "lower_is_better", "within_target"]
 
 LOWER_IS_BETTER: Final = frozenset({"mae"})
 """Metrics whose smaller value is the better one."""
 
-_Scores = Mapping[int, Mapping[int, float]]
-"""Training seed -> episode -> value, NaN where undefined."""
+_ONE_NUMBER: Final = "one number per seed: no interval over test images"
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One algorithm: its interval over episodes (and training seeds, where there are several)."""
+    """One algorithm: its interval over episodes (and training seeds, where there are several).
+
+    `interval.undefined` counts its undefined values. Where `compared` is False it scored fewer than half of the
+    episodes that anyone scored: its mean is over those, and stands beside the others' for the record only.
+    """
 
     algorithm: str
     interval: Interval
     seeds: tuple[int, ...]
+    compared: bool = True
 
 
 @final
@@ -59,7 +65,8 @@ class Pair:
 class Comparison:
     """The algorithms on one target. `ties` are those whose paired difference from the `best` is not significant.
 
-    `best` is "" where nothing is defined. `notes` say what was left out and what was not measured.
+    `best` is "" where nothing is defined, or where means do not say who is best: `notes` say why, what was left out and
+    what was not measured. `same_episodes` is False where some were not scored on the episodes of the others.
     """
 
     target: str
@@ -71,6 +78,7 @@ class Comparison:
     ties: tuple[str, ...]
     level: float
     notes: tuple[str, ...]
+    same_episodes: bool = True
 
     def row(self, algorithm: str) -> Row:
         for row in self.rows:
@@ -101,26 +109,40 @@ def within_target(
     method: str = "t",
     level: float = 0.95,
     seed: int = 0,
+    episodes: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Compare the algorithms on one target.
+    """Compare the algorithms on one target, over the episodes that all of them scored.
 
     With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is the paired t test.
-    With several, both are the bootstrap that resamples seeds, then episodes. Pairs are of the same seed and episode.
-    Every pair of algorithms is tested and p corrected by Holm over all of them, so that the ties of the best hold
-    although the best was chosen by the same numbers.
+    With several they are those of `hierarchical_interval` and `seeded_difference`. Pairs are of the same seed and
+    episode. Every pair of algorithms is tested and p corrected by Holm over all of them, so that the ties of the best
+    hold although the best was chosen by the same numbers.
+
+    An episode that one algorithm left undefined counts for none. An algorithm that scored fewer than half of the
+    episodes that anyone scored is not compared. `episodes` says for each algorithm on which episodes it was scored, by
+    any text, such as a digest: those with different texts (or one without) are not paired, and there is no best.
     """
     check_level(level)
     check_method(method)
     chosen = records.where(target=target, metric=metric, shots=shots)
     refuse_twins(chosen, f"metric {metric!r} at {shots} shots of {target!r}")
-    scores = {name: _by_seed(chosen.where(algorithm=name)) for name in chosen.unique("algorithm")}
-    rows = tuple(_row(name, found, method, level, seed) for name, found in scores.items())
-    pairs = _pairs(scores, method, level, seed)
-    best = _best(rows, lower_is_better(metric))
-    ties = tuple(_other(pair, best) for pair in pairs if best in (pair.first, pair.second) and not pair.p <= 1 - level)
-    defined = {row.algorithm for row in rows if row.interval.n}
-    ties = tuple(row.algorithm for row in rows if row.algorithm in ties and row.algorithm in defined)
-    return Comparison(target, metric, shots, rows, pairs, best, ties, level, tuple(_notes(rows, pairs, chosen)))
+    scores = scores_of(chosen)
+    groups = [common_episodes({name: scores[name] for name in names}) for names in _alike(scores, episodes or {})]
+    kept = {name: rows for group in groups for name, rows in group.kept.items()}
+    aside = {name for group in groups for name in group.aside}
+    rows = tuple(_row(name, scores[name], kept[name], name not in aside, method, level, seed) for name in scores)
+    paired = [{name: found for name, found in one.kept.items() if name not in one.aside} for one in groups]
+    pairs = _pairs(paired, method, level, seed)
+    compared = [row for row in rows if row.compared and row.interval.n]
+    best = "" if len(groups) > 1 or groups[0].nothing else _best(compared, lower_is_better(metric))
+    against = _contradicting(pairs, best, lower_is_better(metric))
+    notes = [*_of_groups(groups), *_notes(rows, pairs, chosen)]
+    if against:
+        notes.append(f"{best} has the best mean, and {against} the better one in what both have: no best is marked")
+        best = ""
+    ties = {_other(pair, best) for pair in pairs if best in (pair.first, pair.second) and not pair.p <= 1 - level}
+    tied = tuple(row.algorithm for row in compared if row.algorithm in ties)
+    return Comparison(target, metric, shots, rows, pairs, best, tied, level, tuple(notes), len(groups) == 1)
 
 
 def lower_is_better(metric: str) -> bool:
@@ -142,71 +164,97 @@ def refuse_twins(records: Records, what: str) -> None:
         raise InputError(f"{len(twins)} records of {what} stand twice, the first {twins[0]}; read each table once")
 
 
-def _by_seed(records: Records) -> dict[int, dict[int, float]]:
-    columns = records.columns
-    found: dict[int, dict[int, float]] = {}
-    rows = zip(*(columns[name].tolist() for name in ("seed", "episode", "value")), strict=True)
-    for seed, episode, value in sorted(rows, key=lambda row: row[:2]):
-        found.setdefault(seed, {})[episode] = value
-    return found
+def _alike(scores: Mapping[str, Scores], episodes: Mapping[str, str]) -> list[list[str]]:
+    """The algorithms by the episodes that they were scored on; those of which nothing is known are alike."""
+    groups: dict[str | None, list[str]] = {}
+    for name in scores:
+        groups.setdefault(episodes.get(name), []).append(name)
+    return list(groups.values())
 
 
-def _row(name: str, scores: _Scores, method: str, level: float, seed: int) -> Row:
-    groups, shared = _table(scores)
-    if len(groups) == 1:
-        interval = mean_interval(groups[0], method=method, level=level, seed=seed)
-        interval = replace(interval, note="; ".join(filter(None, (ONE_SEED, interval.note))))
+def _row(name: str, given: Scores, kept: Scores, compared: bool, method: str, level: float, seed: int) -> Row:
+    table = _table(kept)
+    if len(table) > 1:
+        interval = seeded_interval(table, True, level, seed, RESAMPLES)
+        notes = [interval.note]
     else:
-        interval = hierarchical_interval(groups, shared_episodes=shared, level=level, seed=seed)
-    return Row(name, interval, tuple(scores))
+        interval = mean_interval(table[0] if table else [], method=method, level=level, seed=seed)
+        notes = [ONE_SEED, interval.note]
+    values = [value for row in given.values() for value in row.values()]
+    undefined = sum(map(math.isnan, values))
+    if undefined:
+        notes.insert(1, f"{undefined} of {len(values)} values undefined, left out")
+    if interval.n < len(values) - undefined:
+        notes.append(f"over {interval.n} of {len(values)} values, of the episodes that every algorithm scored")
+    if len(values) == len(given):
+        notes = [_ONE_NUMBER, *(note for note in notes if note != ONE_VALUE)]
+    interval = replace(interval, undefined=undefined, note="; ".join(filter(None, notes)))
+    return Row(name, interval, tuple(seed for seed in given if kept.get(seed)) or tuple(given), compared)
 
 
-def _table(scores: _Scores) -> tuple[list[NDArray[np.float64]], bool]:
-    """The values of each training seed in the order of their episodes, and whether these are the same for all."""
-    shared = len({tuple(episodes) for episodes in scores.values()}) == 1
-    return [np.array(list(episodes.values())) for episodes in scores.values()], shared
+def _table(scores: Scores) -> list[NDArray[np.float64]]:
+    """One row for each training seed that has a value, one column for each episode; NaN where there is none."""
+    rows = [row for row in scores.values() if row]
+    episodes = sorted({episode for row in rows for episode in row})
+    return [np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows]
 
 
-def _pairs(scores: Mapping[str, _Scores], method: str, level: float, seed: int) -> tuple[Pair, ...]:
-    names = list(combinations(scores, 2))
-    found = [_difference(scores[first], scores[second], method, level, seed) for first, second in names]
+def _pairs(groups: Sequence[Mapping[str, Scores]], method: str, level: float, seed: int) -> tuple[Pair, ...]:
+    named = [(scores, first, second) for scores in groups for first, second in combinations(scores, 2)]
+    found = [_difference(scores[first], scores[second], method, level, seed) for scores, first, second in named]
     adjusted = holm([difference.p for difference in found]).tolist()
     return tuple(
         Pair(first, second, difference, p)
-        for (first, second), difference, p in zip(names, found, adjusted, strict=True)
+        for (_, first, second), difference, p in zip(named, found, adjusted, strict=True)
     )
 
 
-def _difference(first: _Scores, second: _Scores, method: str, level: float, seed: int) -> Difference:
+def _difference(first: Scores, second: Scores, method: str, level: float, seed: int) -> Difference:
     common = {number: sorted(first[number].keys() & second[number].keys()) for number in first if number in second}
     common = {number: episodes for number, episodes in common.items() if episodes}
+    x = np.array([first[number][episode] for number, episodes in common.items() for episode in episodes])
+    y = np.array([second[number][episode] for number, episodes in common.items() for episode in episodes])
     if len(common) < 2:
-        x = [first[number][episode] for number, episodes in common.items() for episode in episodes]
-        y = [second[number][episode] for number, episodes in common.items() for episode in episodes]
         return paired_difference(x, y, method=method, level=level, seed=seed)
-    x_all, y_all = (
-        {number: {episode: side[number][episode] for episode in episodes} for number, episodes in common.items()}
-        for side in (first, second)
-    )
-    (x_rows, shared), (y_rows, _) = _table(x_all), _table(y_all)
-    x_flat, y_flat = np.concatenate(x_rows), np.concatenate(y_rows)
-    flat = settled(x_flat - y_flat, x_flat, y_flat)
-    rows = np.split(flat, np.cumsum([len(row) for row in x_rows])[:-1])
-    return seeded_difference(rows, shared_episodes=shared, level=level, seed=seed)
+    # Whoever sees the differences of one seed alone cannot tell rounding from spread.
+    settled_ = iter(settled(x - y, x, y).tolist())
+    table = {number: {episode: next(settled_) for episode in episodes} for number, episodes in common.items()}
+    return seeded_pairs(_table(table), True, level)
 
 
-def _best(rows: Iterable[Row], lower: bool) -> str:
-    defined = [row for row in rows if row.interval.n]
+def _contradicting(pairs: Iterable[Pair], best: str, lower: bool) -> str:
+    """Who is better than the best where both were scored: with different training seeds that can be."""
     sign = -1 if lower else 1
-    return max(defined, key=lambda row: sign * row.interval.mean).algorithm if defined else ""
+    for pair in pairs:
+        if best in (pair.first, pair.second):
+            gain = sign * pair.difference.mean * (1 if pair.first == best else -1)
+            if gain < 0:
+                return _other(pair, best)
+    return ""
+
+
+def _best(rows: Sequence[Row], lower: bool) -> str:
+    sign = -1 if lower else 1
+    return max(rows, key=lambda row: sign * row.interval.mean).algorithm if rows else ""
 
 
 def _other(pair: Pair, one: str) -> str:
     return pair.second if pair.first == one else pair.first
 
 
+def _of_groups(groups: Sequence[Common]) -> Iterator[str]:
+    if len(groups) > 1:
+        who = " | ".join(", ".join(group.kept) for group in groups)
+        yield f"not the same episodes ({who}): they are not paired, and no best is marked"
+    for group in groups:
+        for name in group.aside:
+            yield f"{name} is not compared: it scored {group.counts(name) or 'none'} of {group.scored} values"
+        if group.nothing:
+            yield f"{', '.join(group.compared)} have no episode in common: no best is marked"
+
+
 def _notes(rows: tuple[Row, ...], pairs: tuple[Pair, ...], records: Records) -> Iterator[str]:
-    if len({row.seeds for row in rows}) > 1:
+    if len({row.seeds for row in rows if row.compared}) > 1:
         yield "the algorithms were trained with different seeds: pairs are of the seeds in common"
     remarks = [[part for part in row.interval.note.split("; ") if part] for row in rows]
     common = [part for part in remarks[0] if all(part in others for others in remarks)]
@@ -218,10 +266,9 @@ def _notes(rows: tuple[Row, ...], pairs: tuple[Pair, ...], records: Records) -> 
         reasons = ", ".join(silent.unique("reason")[:3])
         if shown:
             yield f"{row.algorithm}: {'; '.join(shown)}" + (f" ({reasons})" if reasons else "")
-    sizes = {row.algorithm: row.interval.n + row.interval.undefined for row in rows}
+    sizes = {row.algorithm: row.interval.n for row in rows}
     for pair in pairs:
-        given = pair.difference.n + pair.difference.interval.undefined
-        if given < max(sizes[pair.first], sizes[pair.second]):
-            yield f"{pair.first} and {pair.second} share {given} episodes, and are compared on these"
+        if pair.difference.n < max(sizes[pair.first], sizes[pair.second]):
+            yield f"{pair.first} and {pair.second} share {pair.difference.n} values, and are compared on these"
         if math.isnan(pair.p):
             yield f"{pair.first} and {pair.second} cannot be tested: {pair.difference.note}"

@@ -43,7 +43,8 @@ def evaluate(
     `shots` is read from the plans unless given. `steps` are an algorithm's inner steps where they differ from training.
 
     An adaptation that diverges leaves NaN with its reason, like predictions that are not finite; any other error is
-    raised. `progress` is called with the number of episodes done, `observe` with each episode and what was predicted.
+    raised. `progress` is called with the number of episodes done (see `ProgressBar`), `observe` with each episode and
+    what was predicted.
     """
     if not callable(adapt):
         raise InputError(

@@ -1,9 +1,9 @@
-"""What a sample of values says of their mean: t, normal and BCa bootstrap intervals, and one over training seeds."""
+"""What a sample of values says of their mean: t, normal and BCa bootstrap intervals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
 from torchcross.evaluation._special import normal_cdf, normal_quantile, t_quantile
-from torchcross.evaluation.resampling import crossed_means, nested_means, resampled_means
+from torchcross.evaluation.resampling import resampled_means
 
-__all__ = ["METHODS", "ONE_SEED", "RESAMPLES", "Interval", "hierarchical_interval", "mean_interval"]
+__all__ = ["METHODS", "RESAMPLES", "Interval", "mean_interval"]
 
 Floats = NDArray[np.float64]
 RESAMPLES: Final = 9999
-ONE_SEED: Final = "training variance was not measured: there is one training seed"
+ONE_VALUE: Final = "one value has no interval"
 _FEWEST_RESAMPLES = 99
 
 
@@ -63,65 +63,10 @@ def mean_interval(
     given = as_values(values, "values")
     defined = np.sort(given[~np.isnan(given)])
     undefined = len(given) - len(defined)
-    if (simple := _without_spread(defined, method, level)) is not None:
+    if (simple := without_spread(defined, method, level)) is not None:
         return noted(replace(simple, undefined=undefined), len(given))
     low, high = METHODS[method](defined, level, seed, check_resamples(resamples))
     return noted(Interval(mean_of(defined), low, high, len(defined), method, level, undefined), len(given))
-
-
-def hierarchical_interval(
-    groups: Sequence[ArrayLike],
-    *,
-    shared_episodes: bool = True,
-    level: float = 0.95,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> Interval:
-    """The mean over training seeds and episodes, by a bootstrap that resamples the seeds, then the episodes.
-
-    `groups` has the values of one training seed each. With `shared_episodes` they are equally long, place i of each
-    being the same episode, and every resampled seed meets the same resampled episodes; otherwise each seed's are drawn
-    anew. One seed gives an interval over its episodes alone, and its note says so.
-    """
-    check_level(level)
-    rows = [as_values(group, "a group of values") for group in groups]
-    if not rows or not all(len(row) for row in rows):
-        raise InputError("hierarchical_interval got no groups, or an empty one; give the values of each training seed")
-    if shared_episodes and len({len(row) for row in rows}) > 1:
-        raise InputError(
-            f"the training seeds have {sorted({len(row) for row in rows})} values, so they cannot be the same "
-            "episodes; give NaN where one is undefined, or shared_episodes=False"
-        )
-    name = "hierarchical bootstrap"
-    given = np.concatenate(rows)
-    defined = given[~np.isnan(given)]
-    undefined = len(given) - len(defined)
-    if (simple := _without_spread(defined, name, level)) is not None:
-        found = simple
-    else:
-        means = seeded_means(rows, shared_episodes, seed, check_resamples(resamples))
-        low, high = percentiles(means, level)
-        found = Interval(mean_of(defined), low, high, len(defined), name, level)
-    return with_seeds(noted(replace(found, undefined=undefined), len(given)), len(rows))
-
-
-def seeded_means(rows: Sequence[Floats], shared: bool, seed: int, resamples: int) -> Floats:
-    """The bootstrap means of `hierarchical_interval`, those that are defined."""
-    means = crossed_means(np.stack(rows), seed, resamples) if shared else nested_means(rows, seed, resamples)
-    return means[~np.isnan(means)]
-
-
-def percentiles(means: Floats, level: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def with_seeds(found: Interval, seeds: int) -> Interval:
-    """The same interval, saying what it does not cover."""
-    if seeds > 3:
-        return found
-    few = f"{seeds} training seeds: a bootstrap of so few understates their variance by a factor of {seeds - 1}/{seeds}"
-    return replace(found, note="; ".join(filter(None, (ONE_SEED if seeds == 1 else few, found.note))))
 
 
 def noted(found: Interval, given: int) -> Interval:
@@ -132,12 +77,12 @@ def noted(found: Interval, given: int) -> Interval:
     return replace(found, note="; ".join(filter(None, (left_out, found.note))))
 
 
-def _without_spread(values: Floats, method: str, level: float) -> Interval | None:
+def without_spread(values: Floats, method: str, level: float) -> Interval | None:
     """The answer where nothing varies: no value, one, or equal ones."""
     if not len(values):
         return Interval(math.nan, math.nan, math.nan, 0, method, level, note="no value is defined")
     if len(values) == 1:
-        return Interval(float(values[0]), math.nan, math.nan, 1, method, level, note="one value has no interval")
+        return Interval(float(values[0]), math.nan, math.nan, 1, method, level, note=ONE_VALUE)
     if values.min() == values.max():
         mean = float(values[0])
         return Interval(mean, mean, mean, len(values), method, level, note=f"all {len(values)} values are equal")

@@ -20,12 +20,17 @@ from torchcross.evaluation.records import Records
 
 __all__ = ["Means", "read_means"]
 
+_AVERAGES = {"mean", "average", "avg", "mean of the targets", "mean rank"}
+
 
 @final
 class Means:
-    """`values[i, j]` is the mean of algorithm j on target i; NaN where there is none. `notes` say what was left out."""
+    """`values[i, j]` is the mean of algorithm j on target i; NaN where there is none.
 
-    __slots__ = ("algorithms", "metric", "notes", "targets", "values")
+    `domains` has one name per target, "" where none was given. `notes` say what was left out.
+    """
+
+    __slots__ = ("algorithms", "domains", "metric", "notes", "targets", "values")
 
     def __init__(
         self,
@@ -33,6 +38,7 @@ class Means:
         algorithms: Sequence[str],
         targets: Sequence[str] | None = None,
         *,
+        domains: Sequence[str] | None = None,
         metric: str = "",
         notes: Sequence[str] = (),
     ) -> None:
@@ -45,12 +51,15 @@ class Means:
         names = [f"target {row + 1}" for row in range(len(table))] if targets is None else list(targets)
         if len(names) != len(table):
             raise InputError(f"a table of {len(table)} rows got {len(names)} targets; name each row")
+        if domains is not None and len(domains) != len(table):
+            raise InputError(f"a table of {len(table)} rows got {len(domains)} domains; give one for each row, or none")
         for kind, given in (("targets", names), ("algorithms", list(algorithms))):
             if twice := sorted({name for name in given if given.count(name) > 1}):
                 raise InputError(f"the {kind} {twice} stand twice in a table of means; name each once")
         self.values: NDArray[np.float64] = frozen(table)
         self.algorithms = tuple(algorithms)
         self.targets = tuple(names)
+        self.domains = ("",) * len(names) if domains is None else tuple(domains)
         self.metric = metric
         self.notes = tuple(notes)
 
@@ -76,7 +85,8 @@ class Means:
                 if len(defined) < len(values):
                     missing = len(values) - len(defined)
                     notes.append(f"{algorithm} on {target}: {missing} of {len(values)} values undefined, left out")
-        return cls(table, algorithms, targets, metric=metric, notes=notes)
+        named = dict(zip(chosen.columns["target"].tolist(), chosen.columns["domain"].tolist(), strict=True))
+        return cls(table, algorithms, targets, domains=[named[name] for name in targets], metric=metric, notes=notes)
 
     def _repr_html_(self) -> str:
         rows = [
@@ -92,28 +102,47 @@ class Means:
 def read_means(path: str | Path, *, metric: str = "") -> Means:
     """Read a published table of means: CSV, a header with the algorithms, then a target and its means in each row.
 
-    An empty cell or `nan` is a mean that was not given.
+    An empty cell or `nan` is a mean that was not given. Where the first column is called "domain", the targets stand in
+    the second one, and an empty domain is that of the row above. A row that averages the others is refused: it is no
+    target.
     """
     path = Path(path)
+    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    first = 2 if header and header[0].lower() == "domain" else 1
+    if any(name.endswith(": mean") for name in header):
+        raise ReadError(
+            f"{path} is a table that a report wrote, with intervals; give the folder of the run, or keep the columns "
+            "of means and name them after the algorithms"
+        )
+    if len(header) <= first:
+        raise ReadError(f"{path} has no column of means; give a header with a name for the targets and the algorithms")
+    domains, targets, table = [""], [], []
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            raise ReadError(f"{path}:{reader.line_num} has {len(row)} cells where the header has {len(header)}")
+        target = row[first - 1].strip()
+        if target.lower().rstrip(".") in _AVERAGES:
+            raise ReadError(
+                f"{path}:{reader.line_num} is called {target!r}: an average of rows is no target; leave it out"
+            )
+        domains.append((row[0].strip() or domains[-1]) if first == 2 else "")
+        targets.append(target)
+        table.append([_cell(path, reader.line_num, cell) for cell in row[first:]])
+    if not table:
+        raise ReadError(f"{path} has no row of means; give a header and one row per target")
+    return Means(table, header[first:], targets, domains=domains[1:], metric=metric)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ReadError(f"{path} cannot be read ({error.strerror or error}); give the path of a file") from error
     except UnicodeDecodeError as error:
         raise ReadError(f"{path} is not UTF-8; convert it") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader, [])
-    targets, table = [], []
-    for row in reader:
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise ReadError(f"{path}:{reader.line_num} has {len(row)} cells where the header has {len(header)}")
-        targets.append(row[0].strip())
-        table.append([_cell(path, reader.line_num, cell) for cell in row[1:]])
-    if not table:
-        raise ReadError(f"{path} has no row of means; give a header and one row per target")
-    return Means(table, [name.strip() for name in header[1:]], targets, metric=metric)
 
 
 def _cell(path: Path, line: int, text: str) -> float:

@@ -17,21 +17,19 @@ from torchcross.evaluation.intervals import (
     Interval,
     as_values,
     check_level,
-    check_resamples,
     mean_interval,
     mean_of,
     noted,
-    percentiles,
-    seeded_means,
     standard_error,
-    with_seeds,
 )
+from torchcross.evaluation.seeds import spread_of, with_seeds
 
 __all__ = ["Difference", "Wilcoxon", "average_ranks", "holm", "paired_difference", "seeded_difference", "wilcoxon"]
 
 Floats = NDArray[np.float64]
 _EXACT_UP_TO = 50
 _ROUNDING: Final = 1e-12
+_SEEDED_TEST: Final = "t over seeds and episodes"
 
 
 @final
@@ -104,36 +102,34 @@ def paired_difference(
     return Difference(noted(found, given), p, test)
 
 
-def seeded_difference(
-    rows: Sequence[ArrayLike],
-    *,
-    shared_episodes: bool = True,
-    level: float = 0.95,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> Difference:
-    """The same over several training seeds, one row of differences each, by the bootstrap of `hierarchical_interval`.
+def seeded_difference(rows: Sequence[ArrayLike], *, shared_episodes: bool = True, level: float = 0.95) -> Difference:
+    """The same over several training seeds, one row of differences each; with `shared_episodes` place i of each row is
+    the same episode.
 
-    p is twice the smaller share of bootstrap means on one side of 0, counting one more on each side.
+    Half the interval, squared, is the sum of those of two t intervals: over the means of the seeds, and over the means
+    of the episodes. p is of the level at which it ends at 0. With few seeds that differ little can be told, however
+    many the episodes: one row has the paired t test, and its note says that training was not measured.
     """
     check_level(level)
     groups = [as_values(row, "a row of differences") for row in rows]
-    values = np.concatenate(groups) if groups else np.empty(0)
-    defined = np.sort(values[~np.isnan(values)])
-    if len(groups) < 2 or len(defined) < 2 or defined[0] == defined[-1]:
-        found = paired_difference(values, np.zeros(len(values)), level=level)
+    given = sum(map(len, groups))
+    found = seeded_pairs(groups, shared_episodes, level)
+    return replace(found, interval=noted(replace(found.interval, undefined=given - found.n), given))
+
+
+def seeded_pairs(rows: Sequence[Floats], shared: bool, level: float) -> Difference:
+    """The same where NaN means that there is no pair, and nothing that is to be counted."""
+    groups = [row[~np.isnan(row)] for row in rows if not np.isnan(row).all()]
+    defined = np.sort(np.concatenate(groups)) if groups else np.empty(0)
+    spread = spread_of([row for row in rows if not np.isnan(row).all()], shared) if len(groups) > 1 else None
+    if spread is None or defined[0] == defined[-1]:
+        found = paired_difference(defined, np.zeros(len(defined)), level=level)
         # Training seeds that all agree are no more evidence than one of them.
-        longest = max(groups, key=lambda group: np.count_nonzero(~np.isnan(group)), default=values)
-        p, test = _t_test(longest[~np.isnan(longest)])
+        p, test = _t_test(max(groups, key=len, default=defined))
         return Difference(with_seeds(found.interval, max(1, len(groups))), p, test)
-    means = seeded_means(groups, shared_episodes, seed, check_resamples(resamples))
-    name = "hierarchical bootstrap"
-    undefined = len(values) - len(defined)
-    low, high = percentiles(means, level)
-    interval = Interval(mean_of(defined), low, high, len(defined), name, level, undefined)
-    below, above = np.count_nonzero(means <= 0), np.count_nonzero(means >= 0)
-    p = min(1.0, 2 * (1 + min(below, above)) / (len(means) + 1))
-    return Difference(with_seeds(noted(interval, len(values)), len(groups)), p, name)
+    mean, half = mean_of(defined), spread.half(level)
+    interval = Interval(mean, mean - half, mean + half, len(defined), _SEEDED_TEST, level)
+    return Difference(with_seeds(interval, len(groups)), spread.p_of(mean), _SEEDED_TEST)
 
 
 def wilcoxon(differences: ArrayLike) -> Wilcoxon:

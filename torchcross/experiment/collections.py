@@ -46,16 +46,31 @@ class Collection(Protocol):
         ...
 
     def describe(self) -> Mapping[str, object]:
-        """What a report says of the data: names, sizes, whether it is synthetic, licences, a fingerprint."""
+        """What a report says of the data: names, sizes, whether it is synthetic, licences, a fingerprint.
+
+        A run that goes on is refused where this differs from what it was. A part that cannot be read now is a mapping
+        with the reason under "unreadable": it differs from nothing. An error that is raised counts for the whole.
+        """
         ...
 
 
 def open_collection(kind: str, folder: str | Path, *, channels: int) -> Collection:
-    """The collection in a folder, opened by the package that knows its format."""
+    """The collection in a folder, opened by the package that knows its format.
+
+    A description that cannot be read is an error here, before any work: it is not known what it overlaps with, so no
+    target could be left out safely. Labels and images that cannot be read are errors of those who ask for them.
+    """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if kind not in known:
         raise InputError(
             f"no package opens data of the format {kind!r}; there are {', '.join(sorted(known)) or 'none'}"
         )
-    opened: Collection = known[kind].load()(folder, channels=channels)
+    try:
+        make = known[kind].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the format {kind!r} is {known[kind].value}, which cannot be loaded: {error}") from error
+    try:
+        opened: Collection = make(folder, channels=channels)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be opened ({error}); give a folder of datasets that can be read") from error
     return opened

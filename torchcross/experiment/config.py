@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,17 +44,20 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
 def experiment(given: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
     """From nested plain values. The preset's values come first, then `given`, then `overrides`."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"an experiment is {given!r}; give a section of names and values")
     chosen = (overrides or {}).get("preset", given.get("preset", Experiment.preset))
-    if chosen not in PRESETS:
+    if not isinstance(chosen, str) or chosen not in PRESETS:
         raise InputError(_unknown("preset", str(chosen), list(PRESETS)))
-    merged = _merged(PRESETS[chosen], given)
+    merged = {**_merged(PRESETS[chosen], given), "preset": chosen}
     for name, value in (overrides or {}).items():
         *sections, last = name.split(".")
         place = merged
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise InputError(f"no setting is called {name!r}: {section!r} is a value and has no parts")
         place[last] = value
-    merged["preset"] = chosen
     made: Experiment = _built(Experiment, merged, "")
     return made
 
@@ -73,16 +77,18 @@ def digest(value: Any) -> str:
 
 
 def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in base.items()}
+    """A copy through and through: what is written into it is written into neither."""
+    merged = {key: _merged(value, {}) if isinstance(value, Mapping) else value for key, value in base.items()}
     for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
+        before = merged.get(key)
+        nested = isinstance(value, Mapping)
+        merged[key] = _merged(before if isinstance(before, Mapping) else {}, value) if nested else value
     return merged
 
 
 def _built(kind: type[Any], given: Any, place: str) -> Any:
     if not isinstance(given, Mapping):
-        raise InputError(f"{place or 'an experiment'} is {given!r}; give a section of names and values")
+        raise InputError(f"{place.rstrip('.') or 'an experiment'} is {given!r}; give a section of names and values")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in given:
         if name not in fields:
@@ -102,7 +108,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return _built(kind, value, f"{place}.")
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
-        if value not in arguments or isinstance(value, bool):
+        if value not in arguments or type(value) not in map(type, arguments):
             raise InputError(f"{place} is {value!r}; give one of {', '.join(map(repr, arguments))}")
         return value
     if origin is tuple:
@@ -114,7 +120,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     if kind in (int, float) and isinstance(value, bool):
         raise InputError(f"{place} is {value!r}; give a number")
     if kind is float and isinstance(value, int):
-        return float(value)
+        value = float(value) if abs(value) < _TOO_LARGE else math.inf
     expected = Mapping if origin is not None else kind
     if not isinstance(value, expected):
         wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -123,6 +129,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     return value
 
 
+_TOO_LARGE = 2**1000
 _MAY_BE_ZERO = ("ways", "shots", "seeds", "seed", "min_images")
 
 

@@ -1,9 +1,11 @@
 """A run's folder: what is done is a file there, whole or not at all; what is not a file is done again.
 
-experiment.json            the resolved experiment, and the protocol in words
+experiment.json            the resolved experiment, and the run's name in its rows
+protocol.json              what was done, in words
 provenance.json            versions, git state, machine, data
 train/<row>-<digest>/      checkpoints, log.csv and weights of one training (see torchcross.training)
 rows/<row>-<digest>.csv    records of one algorithm, training seed, target and number of shots
+examples/<row>-<digest>.npz  an example episode
 failures.json              what could not be done, and why
 report.html                the page
 """
@@ -11,14 +13,15 @@ report.html                the page
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from torchcross._whole_files import write_whole
-from torchcross.errors import InputError
+from torchcross._whole_files import UNFINISHED, write_whole
+from torchcross.errors import InputError, WriteError
 from torchcross.evaluation import Records, read_records
 from torchcross.experiment.config import as_plain, digest
 from torchcross.experiment.sections import Experiment
@@ -26,6 +29,10 @@ from torchcross.experiment.sections import Experiment
 __all__ = ["RunFolder", "write_json"]
 
 _EXPERIMENT = "experiment.json"
+_FAILURES = "failures.json"
+_UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
+_PARTS = ("train", "rows", "examples")
+_TOLD = {"kind", "target", "algorithm", "seed", "reason"}
 
 
 class RunFolder:
@@ -40,9 +47,12 @@ class RunFolder:
 
     @classmethod
     def begin(cls, path: str | Path, told: Experiment) -> RunFolder:
-        """A new run, or one of the same experiment that goes on."""
+        """A new run, or one of the same experiment that goes on; what a killed process was writing is removed.
+
+        Only for the owner of the folder's lock.
+        """
         path = Path(path)
-        mine = {"experiment": as_plain(told), "digest": digest(told)}
+        mine = {"experiment": as_plain(told), "digest": digest(told), "run": path.resolve().name}
         existing = path / _EXPERIMENT
         if existing.is_file():
             found = _read_json(existing)
@@ -52,12 +62,19 @@ class RunFolder:
                     f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ); give another folder"
                 )
         else:
-            if path.exists() and any(entry.name != "lock" for entry in path.iterdir()):
+            if path.exists() and not all(map(_is_ours, path.iterdir())):
                 raise InputError(f"{path} is not empty and holds no run; give a new folder")
             path.mkdir(parents=True, exist_ok=True)
             write_json(existing, mine)
-        for part in ("train", "rows"):
-            (path / part).mkdir(exist_ok=True)
+        try:
+            for unfinished in _unfinished(path):
+                unfinished.unlink(missing_ok=True)
+            for part in _PARTS:
+                (path / part).mkdir(exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"{path} cannot be written to ({error.strerror or error}); make room, or give a folder that can be"
+            ) from error
         return cls(path)
 
     @property
@@ -65,6 +82,12 @@ class RunFolder:
         """The resolved experiment as plain values."""
         found: dict[str, Any] = _read_json(self.path / _EXPERIMENT)["experiment"]
         return found
+
+    @property
+    def name(self) -> str:
+        """What the rows say that they are of: the folder's name when the run began."""
+        found = _read_json(self.path / _EXPERIMENT).get("run")
+        return found if isinstance(found, str) else self.path.resolve().name
 
     def rows_file(self, *key: object) -> Path:
         return self.path / "rows" / f"{_slug(key)}.csv"
@@ -83,8 +106,15 @@ class RunFolder:
         return whole[np.argsort(np.array(places, dtype=np.int64), kind="stable")]
 
     def failures(self) -> list[dict[str, str]]:
-        path = self.path / "failures.json"
-        return list(_read_json(path)["failures"]) if path.is_file() else []
+        """What could not be done when it was last tried."""
+        found = self.plain(_FAILURES).get("failures", [])
+        if not isinstance(found, list) or not all(isinstance(each, dict) and each.keys() >= _TOLD for each in found):
+            raise InputError(f"{self.path / _FAILURES} is not as a run writes it; remove it, and run again")
+        return found
+
+    def write_failures(self, failures: list[dict[str, str]]) -> None:
+        if not (self.path / _FAILURES).is_file() or failures != self.failures():
+            write_json(self.path / _FAILURES, {"failures": failures})
 
     def plain(self, name: str) -> dict[str, Any]:
         """The content of a JSON file of this run; nothing where it is not there yet."""
@@ -95,6 +125,17 @@ class RunFolder:
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all."""
     write_whole(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _is_ours(path: Path) -> bool:
+    """What a run leaves that is killed at its very beginning."""
+    return path.name == "lock" or (path.name.startswith(_EXPERIMENT) and bool(_UNFINISHED.fullmatch(path.name)))
+
+
+def _unfinished(path: Path) -> Iterator[Path]:
+    """What a process was writing when it was killed."""
+    for pattern in ("*", "*/*", "train/*/*"):
+        yield from (found for found in path.glob(f"{pattern}{UNFINISHED}") if _UNFINISHED.fullmatch(found.name))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

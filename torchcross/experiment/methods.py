@@ -28,18 +28,24 @@ from torchcross.algorithms import (
     Ridge,
     Supervised,
 )
-from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TaskSource
+from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, Normalise, TaskSource
+from torchcross.data.mixture import labelled
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
-from torchcross.experiment.sections import Experiment, MetaTraining
+from torchcross.experiment.sections import INPUTS, Experiment, MetaTraining
+from torchcross.experiment.sections import Pretraining as PretrainingSection
 from torchcross.metrics import Score
 from torchcross.training import Feed, FitOptions
 
 __all__ = ["METHODS", "Course", "Method", "adapter", "backbone", "course", "scores_of"]
 
 _AT_ONCE = 256
+_UNJUDGED = "validation: no validation split can be scored, so all steps are done and the last weights kept"
 
-Make = Callable[[nn.Module, MetaTraining], Algorithm]
+Make = Callable[..., Algorithm]
+"""(network, MetaTraining, what is done to its images before it or None) -> what is trained."""
+Adapts = Callable[..., Algorithm]
+"""(network, what is done to its images before it or None) -> what adapts."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Method:
     make: Make | None = None
     pretrains: bool = False
     supervised: bool = False
-    adapts: Callable[[nn.Module], Algorithm] | None = None
+    adapts: Adapts | None = None
     random: bool = False
     wants_weights: bool = False
 
@@ -67,7 +73,9 @@ class Method:
 
 
 def _with_steps(kind: Callable[..., Algorithm], **options: Any) -> Make:
-    return lambda net, meta: kind(net, steps=meta.inner_steps, lr=meta.inner_lr, **options)
+    return lambda net, meta, pixels=None: kind(
+        net, steps=meta.inner_steps, lr=meta.inner_lr, normalise=pixels, **options
+    )
 
 
 METHODS: dict[str, Method] = {
@@ -75,10 +83,14 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("scratch", "random initial values, fine-tuned", random=True),
         Method(
-            "ncm", "the starting network as it is, nearest class means", adapts=lambda net: ProtoNet(net, norm="frozen")
+            "ncm",
+            "the starting network as it is, nearest class means",
+            adapts=lambda net, pixels=None: ProtoNet(net, norm="frozen", normalise=pixels),
         ),
         Method(
-            "probe", "the starting network as it is, a linear head on its features", adapts=lambda net: LinearProbe(net)
+            "probe",
+            "the starting network as it is, a linear head on its features",
+            adapts=lambda net, pixels=None: LinearProbe(net, normalise=pixels),
         ),
         Method("im-pt", "published weights (ImageNet), fine-tuned", wants_weights=True),
         Method("mm-pt", "multi-task pre-training on the sources (Algorithm 1)", pretrains=True),
@@ -91,23 +103,36 @@ METHODS: dict[str, Method] = {
         Method(
             "reptile",
             "Reptile over the sources, its inner Adam at 1e-3",
-            lambda net, meta: Reptile(net, steps=meta.inner_steps),
+            lambda net, meta, pixels=None: Reptile(net, steps=meta.inner_steps, normalise=pixels),
         ),
-        Method("protonet", "prototypical networks over the sources", lambda net, meta: ProtoNet(net)),
+        Method(
+            "protonet",
+            "prototypical networks over the sources",
+            lambda net, meta, pixels=None: ProtoNet(net, normalise=pixels),
+        ),
         Method("supervised", "all labels of the target's own train split (Table 3)", supervised=True),
-        Method("ridge", "ridge regression heads (R2-D2) over the sources", lambda net, meta: Ridge(net)),
+        Method(
+            "ridge",
+            "ridge regression heads (R2-D2) over the sources",
+            lambda net, meta, pixels=None: Ridge(net, normalise=pixels),
+        ),
     )
 }
 
 
 @dataclass(frozen=True)
 class Course:
-    """What `fit` needs to train one row."""
+    """What `fit` needs to train one row.
+
+    validate  the mean AUROC over validation splits; None where they have nothing to judge by: nothing stops training
+              early then, and the last weights are kept
+    left_out  what could not be learned from or judged by, and why
+    """
 
     learner: Algorithm | Pretraining
     data: Any
     options: FitOptions
-    validate: Callable[[Any], float]
+    validate: Callable[[Any], float] | None
     left_out: tuple[str, ...]
 
 
@@ -117,20 +142,28 @@ def backbone(method: Method, told: Experiment, seed: int) -> Any:
     spec = {"name": told.model.backbone, "options": options}
     made = backbones.build(spec, seed=seed)
     if told.model.weights and not method.random:
-        backbones.load_weights(made, told.model.weights)
+        backbones.load_weights(made, told.model.weights, normalisation=told.model.normalisation or None)
     return made
+
+
+def _pixels(net: Any, told: Experiment) -> Normalise | None:
+    """What is done to images in [0, 1] before a network of random beginnings; one with weights does it itself."""
+    if getattr(net, "weights", None) is not None:
+        return None
+    mean, std = INPUTS[told.model.normalisation or ("imagenet" if told.data.channels == 3 else "none")]
+    return Normalise(mean, std) if mean else None
 
 
 def adapter(method: Method, trained: nn.Module, told: Experiment) -> Algorithm:
     """What turns a target's support set into a predictor."""
     if method.adapts is not None:
-        return method.adapts(trained)
+        return method.adapts(trained, _pixels(trained, told))
     own = isinstance(trained, Algorithm) and told.evaluation.adaptation == "own"
     if own and isinstance(trained, Algorithm):
         return trained
     how = told.evaluation
     net: Any = getattr(trained, "backbone", trained)
-    return FineTune(net, steps=how.steps, lr=how.lr, norm=how.norm)
+    return FineTune(net, steps=how.steps, lr=how.lr, norm=how.norm, normalise=_pixels(net, told))
 
 
 def course(
@@ -143,11 +176,15 @@ def course(
     """How a row learns from its sources; only they are seen here."""
     net = backbone(method, told, seed)
     if method.supervised:
-        return _batches(Supervised(net, train[0].task, seed=seed), told, seed, train, val)
+        alone = Supervised(net, train[0].task, seed=seed, normalise=_pixels(net, told))
+        return _batches(alone, told, seed, train, val)
     if method.pretrains:
+        # As many as MixedBatches deals out in one pass: whole batches of labelled samples.
         size = told.pretraining.batch_size
-        counts = [math.ceil(len(source) / size) for source in train] if told.pretraining.scale_losses else None
-        learner = MultiTask(net, [source.task for source in train], batches=counts, seed=seed)
+        batches = [max(len(labelled(source)) // size, 1) for source in train]
+        counts = batches if told.pretraining.scale_losses else None
+        tasks = [source.task for source in train]
+        learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=_pixels(net, told))
         return _batches(learner, told, seed, train, val)
     return _episodic(method, net, told, seed, train, val)
 
@@ -158,22 +195,21 @@ def _batches(
     how = told.pretraining
     batches = MixedBatches(list(train), batch_size=how.batch_size, seed=seed, order="epoch")
     data = _Augmented(batches, Augmentation.published(seed)) if how.augment else batches
+    known = {(source.task.domain, source.task.name) for source in train}
+    judged = [source for source in val if (source.task.domain, source.task.name) in known]
     options = FitOptions(
         steps=how.steps,
         meta_batch=1,
         seed=seed,
         lr=how.lr,
-        validate_every=min(how.validate_every, how.steps),
-        patience=how.patience,
         epoch_steps=batches.batches_per_epoch,
+        **_stopping(how, bool(judged)),
     )
-    known = {(source.task.domain, source.task.name) for source in train}
-    judged = [source for source in val if (source.task.domain, source.task.name) in known]
 
     def validate(trained: Pretraining) -> float:
         return _mean([_auroc_of(trained, source, how.validation_images) for source in judged])
 
-    return Course(learner, data, options, validate, ())
+    return Course(learner, data, options, validate if judged else None, () if judged else (_UNJUDGED,))
 
 
 @final
@@ -222,29 +258,29 @@ def _episodic(
     how = told.meta
     assert method.make is not None
     usable, left_out = _usable(train, how, seed)
-    judged, _ = _usable(val, how, seed)
+    judged, unfit = _usable(val, how, seed)
     if not usable:
         raise InfeasibleError(f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}")
-    sampler = _sampler(usable, how, seed)
-    held = Episodes(_sampler(judged or usable, how, seed + 1))
+    left_out += [f"validation, {reason}" for reason in unfit] + ([] if judged else [_UNJUDGED])
     options = FitOptions(
-        steps=how.steps,
-        meta_batch=how.meta_batch,
-        seed=seed,
-        lr=how.lr,
-        validate_every=min(how.validate_every, how.steps),
-        patience=how.patience,
+        steps=how.steps, meta_batch=how.meta_batch, seed=seed, lr=how.lr, **_stopping(how, bool(judged))
     )
-    learner = method.make(net, how)
+    learner = method.make(net, how, _pixels(net, told))
     # Those that adapt by steps; the others have nothing to count.
     steps = how.validation_inner_steps if hasattr(learner, "recipe") else None
+    held = Episodes(_sampler(judged, how, seed + 1)) if judged else ()
 
     def validate(trained: Algorithm) -> float:
         episodes = (held[number] for number in range(how.validation_episodes))
         rows = evaluate(trained, episodes, run="validation", algorithm=method.name, metrics=("auroc",), steps=steps)
         return _mean([row.value for row in rows])
 
-    return Course(learner, sampler, options, validate, tuple(left_out))
+    return Course(learner, _sampler(usable, how, seed), options, validate if judged else None, tuple(left_out))
+
+
+def _stopping(how: MetaTraining | PretrainingSection, judged: bool) -> dict[str, Any]:
+    """Early stopping, where there is something to judge by."""
+    return {"validate_every": min(how.validate_every, how.steps), "patience": how.patience} if judged else {}
 
 
 def _sampler(sources: Sequence[TaskSource], how: MetaTraining, seed: int) -> EpisodeSampler:

@@ -1,50 +1,74 @@
-"""The page and the tables of a run, from its folder alone."""
+"""The page and the tables of a run, from its folder alone; of several runs; of a published table of means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from torchcross._whole_files import write_whole
 from torchcross.errors import InputError
-from torchcross.evaluation import Records
+from torchcross.evaluation import Means, Records, read_means
+from torchcross.experiment.choices import choices
+from torchcross.experiment.config import experiment
 from torchcross.experiment.examples import read_example
 from torchcross.experiment.folder import RunFolder
-from torchcross.report import Curve, Failure, csv_table, latex_table, markdown_table, write_report
+from torchcross.experiment.methods import METHODS
+from torchcross.report import (
+    Curve,
+    Example,
+    Failure,
+    csv_table,
+    html_table,
+    latex_table,
+    markdown_table,
+    write_report,
+)
 from torchcross.training import read_log
 
-__all__ = ["TABLES", "compared", "page"]
+__all__ = ["TABLES", "compared", "means_page", "outcome_html", "page"]
 
+_QUANTITIES = {
+    False: "validation AUROC of the trained heads",
+    True: "validation AUROC over episodes of the sources",
+}
 TABLES = {"table.md": markdown_table, "table.tex": latex_table, "table.csv": csv_table}
 
 
-def page(folder: str | Path, *, title: str | None = None) -> Path:
-    """Write report.html and the tables of a run, and return the page's path."""
+def page(folder: str | Path, *, title: str | None = None, out: str | Path | None = None) -> Path:
+    """Write report.html and the tables of a run, in its folder or under `out`, and return the page's path."""
     run = RunFolder(folder)
     records, failures = run.records(), run.failures()
     if not len(records) and not failures:
         raise InputError(f"{run.path} has no rows yet; let `torchcross run` do its work first")
-    protocol = run.plain("protocol.json")
-    examples = [read_example(path) for path in sorted((run.path / "examples").glob("*.npz"))]
+    protocol, provenance = run.plain("protocol.json"), run.plain("provenance.json")
+    related = [set(group) for group in protocol.get("related targets", ())]
+    trainings = list(_trainings(run))
+    metric = run.experiment["evaluation"]["metric"] if len(records) else None
+    out = _made(run.path if out is None else Path(out))
     written = write_report(
         records,
-        run.path / "report.html",
+        out / "report.html",
         title=title or f"Cross-domain few-shot learning: {run.path.name}",
-        protocol=protocol,
-        provenance=run.plain("provenance.json"),
-        curves=list(_curves(run)),
-        examples=examples,
+        protocol=_in_order(protocol),
+        provenance={**provenance, "trainings": trainings} if trainings else provenance,
+        curves=list(_curves(run, trainings)),
+        examples=_examples(run),
         failures=list(map(_failure, failures)),
-        metric=run.experiment["evaluation"]["metric"] if len(records) else None,
-        related=protocol.get("related targets", ()),
+        choices=_choices_of(run, records, related, trainings),
+        warnings=_made_up(provenance),
+        metric=metric,
+        related=related,
     )
     if len(records):
-        _write_tables(run.path, records)
+        _write_tables(out, records, metric)
     return written
 
 
-def compared(folders: list[str | Path], out: str | Path) -> Path:
+def compared(folders: Sequence[str | Path], out: str | Path) -> Path:
     """One page over the rows of several runs; the rows of each say which run they are of."""
     if len({RunFolder(folder).path.name for folder in folders}) < len(folders):
         raise InputError(f"two of {[str(folder) for folder in folders]} have one name; rename one folder")
@@ -55,45 +79,193 @@ def compared(folders: list[str | Path], out: str | Path) -> Path:
         columns["algorithm"] = [f"{name} ({run.path.name})" for name in columns["algorithm"].tolist()]
         columns["run"] = ["compared"] * len(columns["value"])
         whole = whole + Records(columns)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    protocols = {run.path.name: run.plain("protocol.json") for run in runs}
+    provenances = {run.path.name: run.plain("provenance.json") for run in runs}
+    metrics = {run.experiment["evaluation"]["metric"] for run in runs}
+    metric = metrics.pop() if len(metrics) == 1 and len(whole) else None
+    groups = {frozenset(group) for one in protocols.values() for group in one.get("related targets", ())}
+    out = _made(Path(out))
     written = write_report(
         whole,
         out / "report.html",
         title="Compared: " + ", ".join(run.path.name for run in runs),
-        protocol={run.path.name: run.plain("protocol.json") for run in runs},
-        provenance={run.path.name: run.plain("provenance.json") for run in runs},
+        protocol={name: _in_order(one) for name, one in protocols.items()},
+        provenance=provenances,
+        failures=[_failure(told, run.path.name) for run in runs for told in run.failures()],
+        choices=_choices_of_all(runs),
+        warnings=list(dict.fromkeys(text for one in provenances.values() for text in _made_up(one))),
+        metric=metric,
+        related=sorted(groups, key=sorted),
     )
-    _write_tables(out, whole)
+    if len(whole):
+        _write_tables(out, whole, metric)
     return written
 
 
-def _failure(told: Mapping[str, str]) -> Failure:
+def means_page(
+    table: str | Path,
+    out: str | Path,
+    *,
+    title: str | None = None,
+    metric: str = "",
+    related: Iterable[Collection[str]] = (),
+) -> Path:
+    """The page and the tables of a published table of means (see `torchcross.evaluation.read_means`)."""
+    table = Path(table)
+    groups = [set(one) for one in related]
+    means = read_means(table, metric=metric)
+    for group in groups:
+        if unknown := sorted(group - set(means.targets)):
+            raise InputError(f"related targets {unknown} are not in {table}; there are {', '.join(means.targets)}")
+    out = _made(Path(out))
+    written = write_report(
+        means,
+        out / "report.html",
+        title=title or f"Means by target: {table.stem}",
+        protocol={"means": "as they stand in the table; how they were made is for whoever published them to say"},
+        provenance={
+            "table": table.name,
+            "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+            "packages": {"torchcross-fewshot": _version("torchcross-fewshot")},
+        },
+        related=groups,
+    )
+    _write_tables(out, means, None)
+    return written
+
+
+def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping[str, str]]) -> str:
+    """What a notebook shows of a run: the headline table, what failed, and where the page is."""
+    metric = folder.experiment["evaluation"]["metric"]
+    parts = [html_table(records, metric=metric) if len(records) else "<p>No rows.</p>"]
+    if failures:
+        listed = (
+            f"<li>{escape(told['algorithm'])} on {escape(told['target'])}, training seed {escape(told['seed'])}: "
+            f"{escape(told['reason'])}</li>"
+            for told in failures
+        )
+        parts.append(f"<p>Failed: {len(failures)}</p><ul>{''.join(listed)}</ul>")
+    report = folder.path / "report.html"
+    where = str(report) if report.is_file() else f"not written yet: torchcross.page({str(folder.path)!r})"
+    return "".join([*parts, f"<p><small>Page: {escape(where)}</small></p>"])
+
+
+def _choices_of(
+    run: RunFolder, records: Records, related: Sequence[set[str]], trainings: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    found = choices(experiment(run.experiment))
+    targets = set(records.unique("target")) | {told["target"] for told in run.failures()}
+    shared = [sorted(group & targets) for group in related if len(group & targets) > 1]
+    if shared:
+        listed = "; ".join(", ".join(group) for group in shared)
+        found["related targets"] = f"{listed} share subjects or images: they are not independent of each other."
+    else:
+        found["related targets"] = "none: as far as the data tell, no two targets share subjects."
+    if left := list(_left_out(trainings)):
+        found["sources that could not be used"] = f"{'; '.join(left)}. The reasons stand under Provenance, trainings."
+    return found
+
+
+def _left_out(trainings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """For each algorithm, of how many sources at most: targets leave different ones."""
+    most: dict[str, tuple[int, int]] = {}
+    unjudged: dict[str, None] = {}
+    for told in trainings:
+        judging = [reason for reason in told["left_out"] if reason.startswith("validation")]
+        learning = len(told["left_out"]) - len(judging)
+        if learning:
+            most[told["algorithm"]] = max(most.get(told["algorithm"], (0, 0)), (learning, len(told["sources"])))
+        if judging:
+            unjudged[told["algorithm"]] = None
+    for name, (count, of) in most.items():
+        yield f"{name} did not learn from {count} of {of}, where it is most"
+    if unjudged:
+        yield f"{', '.join(unjudged)} could not be judged by some validation splits"
+
+
+def _choices_of_all(runs: Sequence[RunFolder]) -> dict[str, str]:
+    """Said once where all runs chose alike, else for each run."""
+    each = {run.path.name: choices(experiment(run.experiment)) for run in runs}
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(key for one in each.values() for key in one):
+        texts = {run: one[name] for run, one in each.items() if name in one}
+        if len(texts) == len(each) and len(set(texts.values())) == 1:
+            found[name] = next(iter(texts.values()))
+        else:
+            found |= {f"{name} ({run})": text for run, text in texts.items()}
+    return found
+
+
+# -- parts of a page ----------------------------------------------------------------------------------------------
+
+
+def _in_order(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides most comes first."""
+    first = [name for name in ("preset", "rows", "interval", "related targets") if name in protocol]
+    return {name: protocol[name] for name in (*first, *(name for name in protocol if name not in first))}
+
+
+def _made_up(provenance: Mapping[str, Any]) -> list[str]:
+    told = provenance.get("data", {}).get("synthetic", "")
+    return [f"Synthetic data: {told}."] if isinstance(told, str) and told and not told.startswith("0 ") else []
+
+
+def _failure(told: Mapping[str, str], run: str = "") -> Failure:
     return Failure(
         reason=told["reason"],
         kind=told["kind"],
         target=told["target"],
-        algorithm=told["algorithm"],
+        algorithm=f"{told['algorithm']} ({run})" if run else told["algorithm"],
         seed=int(told["seed"]),
     )
 
 
-def _write_tables(folder: Path, records: Records) -> None:
-    for name, table in TABLES.items():
-        write_whole(folder / name, table(records))
+def _write_tables(folder: Path, table: Records | Means, metric: str | None) -> None:
+    for name, write in TABLES.items():
+        write_whole(folder / name, write(table, metric=metric))
 
 
-def _curves(run: RunFolder) -> Iterator[Curve]:
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _trainings(run: RunFolder) -> list[dict[str, Any]]:
+    """What is known of each training that ended, in the order of the experiment."""
+    found = []
     for log in sorted((run.path / "train").glob("*/log.csv")):
         told = run.plain(f"train/{log.parent.name}/training.json")
-        if not told:
+        if told:
+            found.append({**told, "folder": log.parent.name})
+    algorithms = list(run.experiment["algorithms"])
+    return sorted(found, key=lambda told: (told["target"], algorithms.index(told["algorithm"]), told["seed"]))
+
+
+def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[Curve]:
+    for told in trainings:
+        log = read_log(run.path / "train" / told["folder"] / "log.csv")
+        scores = {step: score for step, *_, score in log if score is not None}
+        if not scores:
             continue
-        scores = {step: score for step, *_, score in read_log(log) if score is not None}
         yield Curve(
-            label=f"{told['algorithm']}, seed {told['seed']}",
-            quantity="validation auroc, on the sources",
+            label=told["algorithm"],
+            quantity=_QUANTITIES[METHODS[told["algorithm"]].make is not None],
             steps=list(scores),
             values=list(scores.values()),
             group=f"without {told['target']}",
-            best=told["best_step"],
+            best=told["best_step"] if told["best_step"] in scores else None,
         )
+
+
+def _examples(run: RunFolder) -> list[Example]:
+    """By target; the algorithms in the order of the experiment."""
+    found = [read_example(path) for path in sorted((run.path / "examples").glob("*.npz"))]
+    algorithms = list(run.experiment["algorithms"])
+    return sorted(found, key=lambda one: (one.target, algorithms.index(one.algorithm)))

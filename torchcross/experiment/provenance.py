@@ -1,17 +1,24 @@
-"""Where numbers come from: versions, the state of the code, the machine."""
+"""Where numbers come from: versions, the state of the code, the machine, and the data."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["provenance"]
+from torchcross.errors import TorchcrossError
+from torchcross.experiment.collections import Collection
+from torchcross.experiment.config import as_plain
+
+__all__ = ["completed", "contradicts", "described", "provenance", "with_earlier"]
+
+_UNREADABLE = "unreadable"
 
 _PACKAGES = ("torchcross-fewshot", "torch", "numpy", "scikit-learn", "torchmetrics", "h5py", "safetensors", "kornia")
 
@@ -52,3 +59,40 @@ def _git() -> dict[str, Any]:
 def _ask(*arguments: str) -> str:
     command = ["git", "-C", str(Path.cwd()), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance that also names the surroundings that a run has gone through before, each of them once."""
+    earlier = list(before.get("earlier", []))
+    was = {name: value for name, value in before.items() if name not in ("data", "earlier")}
+    current = {name: value for name, value in now.items() if name != "data"}
+    found = [each for each in (*earlier, *([was] if was else [])) if each != current]
+    distinct = [each for place, each in enumerate(found) if each not in found[:place]]
+    return {**now, "earlier": distinct} if distinct else dict(now)
+
+
+def described(collection: Collection) -> dict[str, Any]:
+    """What a collection says of its data, as plain values; what it cannot read stops nobody who does without it."""
+    try:
+        found: dict[str, Any] = as_plain(dict(collection.describe()))
+    except (TorchcrossError, OSError) as error:
+        return {_UNREADABLE: str(error)}
+    return found
+
+
+def contradicts(before: Any, now: Any) -> bool:
+    """Whether two descriptions are of different data. What could not be read contradicts nothing."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return bool(before != now)
+    if _UNREADABLE in before or _UNREADABLE in now:
+        return False
+    return before.keys() != now.keys() or any(contradicts(before[name], now[name]) for name in now)
+
+
+def completed(now: Any, before: Any) -> Any:
+    """The description of now; what cannot be read now is as it was when it could be."""
+    if not isinstance(now, dict) or not isinstance(before, dict) or _UNREADABLE in before:
+        return now
+    if _UNREADABLE in now:
+        return before
+    return {name: completed(value, before.get(name)) for name, value in now.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -10,35 +11,22 @@ from typing import Any, final
 from torchcross.algorithms import Algorithm
 from torchcross.data import Episodes, EpisodeSampler, TaskSource
 from torchcross.episode import Episode
-from torchcross.errors import InputError, TorchcrossError
+from torchcross.errors import DivergenceError, InputError
 from torchcross.evaluation import EpisodeRecord, Records, evaluate
+from torchcross.experiment.attempts import Attempts, Cell, Say, terminable
 from torchcross.experiment.collections import Collection, open_collection
 from torchcross.experiment.config import as_plain, digest
 from torchcross.experiment.examples import write_example
 from torchcross.experiment.folder import RunFolder, write_json
 from torchcross.experiment.methods import METHODS, Method, adapter, backbone, course, scores_of
-from torchcross.experiment.provenance import provenance
+from torchcross.experiment.provenance import completed, contradicts, described, provenance, with_earlier
 from torchcross.experiment.sections import Experiment
 from torchcross.report import Example
-from torchcross.targets import Prediction
+from torchcross.targets import Prediction, Target
 from torchcross.training import fit
 from torchcross.training.lock import locked
 
 __all__ = ["Cell", "Outcome", "run_experiment"]
-
-Say = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training, and the target that it is evaluated on."""
-
-    target: str
-    algorithm: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.algorithm} for {self.target}, training seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -62,12 +50,18 @@ def run_experiment(
     What fails (a dataset that cannot be read, a training that diverges) is told in `failures`, and the rest goes on.
     """
     run = _Run(told, say or _quiet, progress)
-    with locked(Path(out)):
+    with locked(Path(out)), terminable(run.say):
         return run.to_the_end(RunFolder.begin(out, told))
 
 
 def _quiet(_: str) -> None:
     pass
+
+
+def _check_metric(name: str) -> None:
+    known = {metric for kind in Target.__subclasses__() for metric in getattr(kind, "default_metrics", ())}
+    if name not in known:
+        raise InputError(f"no metric of the rows is called {name!r}; there are {', '.join(sorted(known))}")
 
 
 @final
@@ -85,6 +79,7 @@ class _Run:
                 raise InputError(f"no algorithm of a table is called {name!r}; there are {', '.join(METHODS)}")
             if METHODS[name].wants_weights and not told.model.weights:
                 raise InputError(f"{name!r} starts from published weights; give model.weights, or leave {name!r} out")
+        _check_metric(told.evaluation.metric)
         self.collection: Collection = open_collection(told.data.format, told.data.folder, channels=told.data.channels)
         given = told.data.targets
         self.targets = tuple(dict.fromkeys(map(self.collection.named, given))) if given else self.collection.targets()
@@ -92,33 +87,28 @@ class _Run:
 
     def to_the_end(self, folder: RunFolder) -> Outcome:
         self.folder = folder
-        whence = as_plain({**provenance(), "data": dict(self.collection.describe())})
-        before = folder.plain("provenance.json").get("data", whence["data"])
-        if before != whence["data"]:
-            raise InputError(
-                f"{folder.path} holds rows of other data than {self.told.data.folder} has now (its descriptions or "
-                "labels changed); give another folder, so that no table mixes them"
-            )
-        write_json(self.folder.path / "provenance.json", whence)
+        self._remember_whence()
         write_json(self.folder.path / "protocol.json", as_plain(self._protocol()))
-        failures: list[dict[str, str]] = []
-        for cell in self._cells():
-            try:
-                self._do(cell)
-            except (TorchcrossError, RuntimeError, OSError, MemoryError) as error:
-                reason = str(error) or type(error).__name__
-                self.say(f"failed: {cell}: {reason}")
-                failures.append(
-                    {
-                        "kind": type(error).__name__,
-                        "target": cell.target,
-                        "algorithm": cell.algorithm,
-                        "seed": str(cell.seed),
-                        "reason": reason,
-                    }
-                )
-            write_json(self.folder.path / "failures.json", {"failures": failures})
-        return Outcome(self.folder, self.folder.records(), failures)
+        failures = Attempts(folder, list(self._cells()), self.say).at_all(self._do)
+        return Outcome(folder, folder.records(), failures)
+
+    def _remember_whence(self) -> None:
+        """Refuse to mix rows of different data; a run that has all its rows keeps the provenance that it has."""
+        before = self.folder.plain("provenance.json")
+        data = described(self.collection)
+        known = before.get("data", data)
+        if contradicts(known, data):
+            raise InputError(
+                f"{self.folder.path} holds rows of other data than {self.told.data.folder} has now (its descriptions "
+                "or labels changed); give another folder, so that no table mixes them"
+            )
+        now = {"data": completed(data, known)}
+        if before and not any(map(self._left, self._cells())):
+            now = {**before, **now}
+        else:
+            now = with_earlier(as_plain({**provenance(), **now}), before)
+        if now != before:
+            write_json(self.folder.path / "provenance.json", now)
 
     def _cells(self) -> Iterator[Cell]:
         for target in self.targets:
@@ -136,8 +126,12 @@ class _Run:
             "related targets": [sorted(group) for group in self.collection.related()],
         }
 
+    def _left(self, cell: Cell) -> list[int]:
+        """The numbers of shots that have no rows yet."""
+        return [shots for shots in self.told.shots if not self._rows_file(cell, shots).is_file()]
+
     def _do(self, cell: Cell) -> None:
-        left = [shots for shots in self.told.shots if not self._rows_file(cell, shots).is_file()]
+        left = self._left(cell)
         if not left:
             return
         method = METHODS[cell.algorithm]
@@ -164,7 +158,7 @@ class _Run:
         scores = scores_of(self._trained(cell, method), source, len(source))
         rows = [
             EpisodeRecord(
-                run=self.folder.path.name,
+                run=self.folder.name,
                 target=source.name,
                 domain=source.task.domain,
                 algorithm=cell.algorithm,
@@ -193,20 +187,22 @@ class _Run:
             evaluate(
                 how,
                 (episodes[number] for number in range(evaluation.episodes)),
-                run=self.folder.path.name,
+                run=self.folder.name,
                 algorithm=cell.algorithm,
                 shots=shots,
                 seed=cell.seed,
                 observe=observe,
             )
         )
+        if all(math.isnan(row.value) for row in rows):
+            raise DivergenceError(f"none of {evaluation.episodes} episodes has a score; the first: {rows[0].reason}")
         if shots == max(self.told.shots) and cell.seed == self.told.seeds[0] and seen:
             first = next((row.value for row in rows if row.metric == evaluation.metric), float("nan"))
             self._keep_example(cell, seen[0], first)
         # Last: a cell that has its rows has everything.
         table = Records.of(rows)
         table.write(self._rows_file(cell, shots))
-        values = [row.value for row in table if row.metric == evaluation.metric and row.value == row.value]
+        values = [row.value for row in table if row.metric == evaluation.metric and not math.isnan(row.value)]
         mean = sum(values) / len(values) if values else float("nan")
         self.say(f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}: {evaluation.metric} {mean:.3f}")
 
@@ -220,9 +216,8 @@ class _Run:
             metric=self.told.evaluation.metric,
             score=score,
         )
-        folder = self.folder.path / "examples"
-        folder.mkdir(exist_ok=True)
-        write_example(folder / f"{self._rows_file(cell, max(self.told.shots)).stem}.npz", example)
+        name = f"{self._rows_file(cell, max(self.told.shots)).stem}.npz"
+        write_example(self.folder.path / "examples" / name, example)
 
     def _rows_file(self, cell: Cell, shots: int) -> Path:
         return self.folder.rows_file(cell.algorithm, f"seed {cell.seed}", f"{shots} shots", cell.target)
@@ -261,6 +256,8 @@ class _Run:
                 "sources": [source.name for source in train],
                 "left_out": list(made.left_out),
             }
-            write_json(folder / "training.json", told)
+            # A training that several targets share is told with the first of them, also when the run goes on.
+            if not (folder / "training.json").is_file():
+                write_json(folder / "training.json", told)
             self.trained[key] = made.learner
         return self.trained[key]

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.errors import InputError
 
-__all__ = ["Data", "Evaluation", "Experiment", "MetaTraining", "Model", "Pretraining"]
+__all__ = ["INPUTS", "Data", "Evaluation", "Experiment", "MetaTraining", "Model", "Pretraining"]
+
+INPUTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "keras": (KERAS_MEAN, KERAS_STD),
+    "none": ((), ()),
+}
+"""Mean and standard deviation per channel of images in [0, 1], by the name of whose they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +41,16 @@ class Data:
 class Model:
     """The network that everything starts from.
 
-    backbone  a name of `torchcross.backbones`, with its options
-    weights   a file of weights for it; "": random initial values
+    backbone       a name of `torchcross.backbones`, with its options
+    weights        a file of weights for it; "": random initial values
+    normalisation  by whose mean and standard deviation images are normalised: "imagenet", "keras" or "none". "": as the
+                   weights are known to want it; for random values as ImageNet's, and grey images are left as they are
     """
 
     backbone: str = "resnet18"
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
+    normalisation: Literal["", "imagenet", "keras", "none"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,12 @@ class MetaTraining:
         for name in ("ways", "shots"):
             if len(getattr(self, name)) != 2:
                 raise InputError(f"meta.{name}={list(getattr(self, name))}; give two numbers, the fewest and the most")
+        if self.ways[0] < 1 or 0 < self.ways[1] < self.ways[0]:
+            raise InputError(
+                f"meta.ways={list(self.ways)}; give the fewest classes and the most, or 0 for all there are"
+            )
+        if not 1 <= self.shots[0] <= self.shots[1]:
+            raise InputError(f"meta.shots={list(self.shots)}; give the fewest, at least 1, and the most")
 
     @property
     def way_range(self) -> tuple[int, int | None]:
@@ -124,6 +141,11 @@ class Experiment:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
+        if self.data.channels == 1 and INPUTS[self.model.normalisation or "none"][0] and not self.model.weights:
+            raise InputError(
+                f"model.normalisation={self.model.normalisation!r} is for three channels and data.channels is 1; give "
+                "data.channels=3, or leave normalisation out"
+            )
         for name in ("algorithms", "shots", "seeds"):
             given = getattr(self, name)
             if not given:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import torch
@@ -17,12 +18,23 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils import _pytree as pytree
 
-from torchcross.functional._types import Params, blank, zeros
+from torchcross.functional._purity import given_leaf
+from torchcross.functional._types import Params, blank, blanks, zeros
 
 Tree = dict[str, Params]
-Pullback = Callable[[Any], Tree]
+Take = Callable[[str, str, Tensor], None]
+"""(part of a tree, name, derivative): gets each as soon as it is there, and need not copy what it does not keep."""
 
 _DEAD_END = "torch::autograd::Error"
+
+
+class Pullback(Protocol):
+    """Cotangent of the value -> cotangent of the argument.
+
+    With `take`, cotangents go there one by one (none where there is no path) and the tree handed back is empty.
+    """
+
+    def __call__(self, cotangent: Any, take: Take | None = None) -> Tree: ...
 
 
 class Calculus(Protocol):
@@ -45,11 +57,12 @@ class Calculus(Protocol):
         ...
 
     def gradient_along(
-        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, *, value: bool
-    ) -> tuple[Tree, Tree]:
-        """(gradient of f(at, 0), its derivative along `along` and `weights`), forward over reverse.
+        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, take: Take, *, value: bool
+    ) -> Tree:
+        """The gradient of f(at, 0); its derivative along `along` and `weights` goes to `take`. Forward over reverse.
 
-        `along` may have less than `at`; without `value` the gradient itself is let go, and blank.
+        `along` may have less than `at`; without `value` the gradient itself is let go, and blank. `take` may write to
+        the tensor of `along` that has the name it is called with: nothing reads it any more.
         """
         ...
 
@@ -61,7 +74,7 @@ class Autograd:
         self, f: Callable[[Params], tuple[Tensor, Any]], at: Params, *, keep: bool, inspect: bool = False
     ) -> tuple[Params, Tensor, Any]:
         with torch.enable_grad():
-            at = at if keep else {name: value.detach().requires_grad_() for name, value in at.items()}
+            at = at if keep else {name: given_leaf(value.detach()) for name, value in at.items()}
             value, aux = f(at)
             grads = dict(zip(at, _grad([value], list(at.values()), None, keep=keep), strict=True))
         if keep:
@@ -75,42 +88,51 @@ class Autograd:
         self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
     ) -> tuple[Any, Any, Pullback]:
         flat, spec = pytree.tree_flatten(at)
-        leaves = [value.detach().requires_grad_() for value in flat]
+        leaves = [given_leaf(value.detach()) for value in flat]
         with torch.enable_grad():
             value, aux = f(pytree.tree_unflatten(leaves, spec))
         # Edges, not tensors: who drops the value frees its memory.
         edges = [get_gradient_edge(output) if output.requires_grad else None for output in pytree.tree_leaves(value)]
 
-        def pull(cotangent: Any) -> Tree:
+        def pull(cotangent: Any, take: Take | None = None) -> Tree:
             pairs = zip(edges, pytree.tree_leaves(cotangent), strict=True)
             alive = [(edge, back) for edge, back in pairs if edge is not None]
             sources, backs = [edge for edge, _ in alive], [back for _, back in alive]
-            grads = _grad(sources, leaves, backs, keep=False, reuse=reuse)
-            tree: Tree = pytree.tree_unflatten(grads, spec)
+            with _handed_on(leaves, _places(at), take):
+                grads = _grad(sources, leaves, backs, keep=False, reuse=reuse)
+            tree: Tree = pytree.tree_unflatten(grads, spec) if take is None else {}
             return tree
 
         aux = pytree.tree_map_only(Tensor, torch.Tensor.detach, aux)
         return pytree.tree_map(torch.Tensor.detach, value), aux, pull
 
     def gradient_along(
-        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, *, value: bool
-    ) -> tuple[Tree, Tree]:
+        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, take: Take, *, value: bool
+    ) -> Tree:
         load_forward_rules()
         flat, spec = pytree.tree_flatten(at)
-        tangents = [along.get(part, {}).get(name) for part, tree in at.items() for name in tree]
-        grads, slopes = [blank(tensor) for tensor in flat], [blank(tensor) for tensor in flat]
+        places = _places(at)
+        tangents = [along.get(part, {}).get(name) for part, name in places]
+        grads = {part: blanks(tree) for part, tree in at.items()}
+
+        def take_apart(part: str, name: str, grad: Tensor) -> None:
+            primal, tangent = torch.autograd.forward_ad.unpack_dual(grad)  # type: ignore[no-untyped-call]
+            if value:
+                grads[part][name] = primal
+            if tangent is not None:
+                take(part, name, tangent)
+
         with torch.autograd.forward_ad.dual_level():
-            leaves = [_dual(*pair).requires_grad_() for pair in zip(flat, tangents, strict=True)]
+            leaves = [given_leaf(_dual(*pair)) for pair in zip(flat, tangents, strict=True)]
             with torch.enable_grad():
                 output = f(
                     pytree.tree_unflatten(leaves, spec),
                     {name: _dual(torch.zeros_like(weight), weight) for name, weight in weights.items()},
                 )
-            for slot, leaf in enumerate(leaves):
-                leaf.register_hook(_taking(slot, grads if value else None, slopes))  # type: ignore[no-untyped-call]
             if output.requires_grad:
-                torch.autograd.grad(output, leaves, allow_unused=True)
-        return pytree.tree_unflatten(grads, spec), pytree.tree_unflatten(slopes, spec)
+                with _handed_on(leaves, places, take_apart):
+                    torch.autograd.grad(output, leaves, allow_unused=True)
+        return grads
 
 
 def _dual(primal: Tensor, tangent: Tensor | None) -> Tensor:
@@ -120,18 +142,30 @@ def _dual(primal: Tensor, tangent: Tensor | None) -> Tensor:
     return cast(Tensor, torch.autograd.forward_ad.make_dual(primal, tangent.detach()))  # type: ignore[no-untyped-call]
 
 
-def _taking(slot: int, grads: list[Tensor] | None, slopes: list[Tensor]) -> Callable[[Tensor], Tensor]:
-    """A hook that takes a gradient and its slope apart as soon as they are there, and lets go of what is not asked."""
+def _places(tree: Tree) -> list[tuple[str, str]]:
+    """(part, name) of every leaf, in the order of the flattened tree."""
+    return [(part, name) for part, leaves in tree.items() for name in leaves]
 
-    def take(grad: Tensor) -> Tensor:
-        primal, tangent = torch.autograd.forward_ad.unpack_dual(grad)  # type: ignore[no-untyped-call]
-        if tangent is not None:
-            slopes[slot] = tangent
-        if grads is not None:
-            grads[slot] = primal
-        return blank(primal)
 
-    return take
+@contextmanager
+def _handed_on(leaves: list[Tensor], places: list[tuple[str, str]], take: Take | None) -> Iterator[None]:
+    """Meanwhile a gradient that reaches a leaf goes to `take` at once, and zeros without memory stand in for it."""
+
+    def hook_of(part: str, name: str) -> Callable[[Tensor], Tensor]:
+        def hook(grad: Tensor) -> Tensor:
+            assert take is not None
+            take(part, name, grad)
+            return blank(grad)
+
+        return hook
+
+    hooks = [] if take is None else [hook_of(*place) for place in places]
+    handles = [leaf.register_hook(hook) for leaf, hook in zip(leaves, hooks, strict=False)]  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @functools.cache
@@ -195,12 +229,17 @@ class Transforms:
     def pullback(
         self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
     ) -> tuple[Any, Any, Pullback]:
-        value, pull, aux = cast(Any, torch.func.vjp(f, at, has_aux=True))
-        return value, aux, lambda cotangent: pull(cotangent)[0]
+        value, pull_all, aux = cast(Any, torch.func.vjp(f, at, has_aux=True))
+
+        def pull(cotangent: Any, take: Take | None = None) -> Tree:
+            tree: Tree = pull_all(cotangent)[0]
+            return tree if take is None else _emptied(tree, take)
+
+        return value, aux, pull
 
     def gradient_along(
-        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, *, value: bool
-    ) -> tuple[Tree, Tree]:
+        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, take: Take, *, value: bool
+    ) -> Tree:
         load_forward_rules()
 
         def slopes(moving: Tree, weights: Params) -> Tree:
@@ -209,5 +248,12 @@ class Transforms:
             return gradient
 
         primals = {part: {name: at[part][name] for name in tree} for part, tree in along.items()}
-        result = torch.func.jvp(slopes, (primals, zeros(weights)), (along, weights))
-        return cast(tuple[Tree, Tree], result)
+        grads, found = cast("tuple[Tree, Tree]", torch.func.jvp(slopes, (primals, zeros(weights)), (along, weights)))
+        _emptied(found, take)
+        return grads
+
+
+def _emptied(tree: Tree, take: Take) -> Tree:
+    for part, name in _places(tree):
+        take(part, name, tree[part].pop(name))
+    return {}

@@ -89,8 +89,21 @@ def given(tensors: Params) -> Params:
     """The same tensors under eyes that see a write; under a transform as they are."""
     if inside_transform():
         return tensors
-    once = {id(value): value.as_subclass(Given) for value in tensors.values()}
+    once = {id(value): _given(value) for value in tensors.values()}
     return {name: once[id(value)] for name, value in tensors.items()}
+
+
+def _given(value: Tensor) -> Tensor:
+    return value if isinstance(value, Given) else value.as_subclass(Given)
+
+
+def given_leaf(value: Tensor) -> Tensor:
+    """A detached tensor as an autograd leaf that `given` leaves as it is.
+
+    An alias made ahead of a forward is the last node of its backward: all gradients would wait there until the end.
+    """
+    with torch.enable_grad():  # torch takes a write to views made without gradients for a mistake of its user
+        return value.as_subclass(Given).requires_grad_()
 
 
 def versions(tensors: Params) -> dict[str, tuple[Tensor, int]]:
@@ -120,9 +133,20 @@ def untouched(params: Params) -> Iterator[None]:
 
 
 def _sums(params: Params) -> dict[str, Tensor]:
-    """Of each tensor the sum of its bits as whole numbers: exact, in any order, and without memory."""
+    """Of each tensor the sum of its bits as whole numbers: exact, in any order, and with little memory."""
     return {
-        name: value.detach().view(_WIDTHS[value.element_size()]).sum(dtype=torch.int64)
+        name: _sum_of(value.detach().view(_WIDTHS[value.element_size()]))
         for name, value in params.items()
         if value.element_size() in _WIDTHS and value.layout == torch.strided
     }
+
+
+_SUMMED_AT_ONCE = 1 << 17
+
+
+def _sum_of(whole: Tensor) -> Tensor:
+    """Piece by piece: torch makes a copy of 64 bits a number of what it sums."""
+    if whole.numel() <= _SUMMED_AT_ONCE:
+        return whole.sum(dtype=torch.int64)
+    rows = max(1, _SUMMED_AT_ONCE * len(whole) // whole.numel())
+    return torch.stack([piece.sum(dtype=torch.int64) for piece in torch.split(whole, rows)]).sum()

@@ -56,6 +56,30 @@ def blank(like: Tensor) -> Tensor:
     return like.new_zeros(()).expand(like.shape)
 
 
+_ALIGNED = 64
+"""Bytes: what kernels like the first number of a tensor to stand at."""
+
+
+def side_by_side(like: Params) -> Params:
+    """Zeros of these shapes in one piece of memory for each type and device, given back to the system as a whole.
+
+    Long-lived tensors that stand one by one among short-lived ones leave holes that an allocator cannot give back.
+    """
+    if inside_transform():
+        return zeros(like)
+    offsets: dict[str, int] = {}
+    sizes: dict[tuple[torch.dtype, torch.device], int] = {}
+    for name, value in like.items():
+        kind, step = (value.dtype, value.device), max(1, _ALIGNED // value.element_size())
+        offsets[name] = sizes.get(kind, 0)
+        sizes[kind] = offsets[name] + -(-value.numel() // step) * step
+    pieces = {kind: torch.zeros(size, dtype=kind[0], device=kind[1]) for kind, size in sizes.items()}
+    return {
+        name: pieces[value.dtype, value.device][offsets[name] : offsets[name] + value.numel()].view(value.shape)
+        for name, value in like.items()
+    }
+
+
 def floating(tree: Params) -> Params:
     return {name: value for name, value in tree.items() if value.is_floating_point()}
 

@@ -35,19 +35,21 @@ class MemoryEstimate:
 def estimate(
     problem: Problem, meta: Meta, *, engine: str | Engine = "reverse", steps: int | None = None
 ) -> MemoryEstimate:
-    """Predict the peak of one episode's meta-gradient from runs of two and three inner steps.
+    """Predict the peak of one episode's meta-gradient from runs of few inner steps.
 
-    Growth is linear in the steps for every engine. Counted are tensors, not an allocator's slack or a kernel's
-    scratch space.
+    Growth is linear in the steps for every engine (in every so-many of them, where it keeps so few). Counted are
+    tensors, not an allocator's slack or a kernel's scratch space.
     """
     chosen = engine_named(engine)
     wanted = problem.inner.steps if steps is None else steps
     if wanted < 0:
         raise InputError(f"steps must be 0 or more, not {wanted}.")
-    peaks = [_peak(problem, meta, chosen, few) for few in (_FEW, _FEW + 1)]
-    per_step = max(0, peaks[1] - peaks[0])
-    peak = peaks[0] + (wanted - _FEW) * per_step if wanted > _FEW else _peak(problem, meta, chosen, wanted)
-    return MemoryEstimate(peak, per_step, wanted, chosen.name, chosen.order)
+    period = int(getattr(chosen, "every", 1))
+    few = _FEW + max(0, wanted - _FEW) % period
+    peaks = [_peak(problem, meta, chosen, steps) for steps in (few, few + period)]
+    grown = max(0, peaks[1] - peaks[0])
+    peak = peaks[0] + (wanted - few) // period * grown if wanted > _FEW else _peak(problem, meta, chosen, wanted)
+    return MemoryEstimate(peak, grown // period, wanted, chosen.name, chosen.order)
 
 
 def _peak(problem: Problem, meta: Meta, engine: Engine, steps: int) -> int:

@@ -66,6 +66,7 @@ def meta_loss(
         for index, result in gradients(problems, groups, meta, chosen):
             _gather(totals, result, index, shares[index])
             results[index] = _light(result)
+            del result  # or its gradients would live on beside those of the next episode
     done = [result for result in results if result is not None]
     residuals = [result.residual for result in done if result.residual is not None]
     losses = torch.stack([result.loss for result in done])

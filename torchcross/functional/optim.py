@@ -39,6 +39,7 @@ class Optimiser:
     """(init, update), with what the engines need to know of it.
 
     `linear`: the derivative of an update with respect to the gradient does not depend on the gradient.
+    `descent`: the update is p <- p - rate g, of each parameter alone and without a state.
     `move`: the update at one rate for all, in place on parameters and state that the caller owns, for where nothing is
     differentiated; (grads, state, params, rate, step) as in `update`.
     """
@@ -49,6 +50,7 @@ class Optimiser:
     per_step: bool = False
     linear: bool = False
     move: Move | None = None
+    descent: bool = False
 
 
 def sgd(*, per_step: bool = False) -> Optimiser:
@@ -68,7 +70,7 @@ def sgd(*, per_step: bool = False) -> Optimiser:
     def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
         torch._foreach_add_([params[name] for name in grads], list(grads.values()), alpha=-rate)
 
-    return Optimiser("sgd", init, update, per_step, linear=True, move=move)
+    return Optimiser("sgd", init, update, per_step, linear=True, move=move, descent=True)
 
 
 def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = False) -> Optimiser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torchcross.report._values import Curve, Example, Failure, Picture
+from torchcross.report.notebook import html_table
 from torchcross.report.page import write_report
 from torchcross.report.tables import csv_table, latex_table, markdown_table
 
@@ -12,6 +13,7 @@ __all__ = [
     "Failure",
     "Picture",
     "csv_table",
+    "html_table",
     "latex_table",
     "markdown_table",
     "write_report",

@@ -24,6 +24,7 @@ def headline_table(summary: Summary, series: Mapping[str, int], failures: Sequen
         element("caption", caption),
         _heads(summary, series),
         *bodies,
+        *_lost(summary, failures),
         _foot(summary),
         class_="sortable headline",
     )
@@ -74,6 +75,25 @@ def _domain(summary: Summary, domain: str, targets: Sequence[Target], failures: 
             *(_cell(summary, target, column, failures) for column in summary.columns),
         )
         for target in targets
+    ]
+    return [element("tbody", title, *rows)]
+
+
+def _lost(summary: Summary, failures: Sequence[Failure]) -> list[Markup]:
+    """Targets that were to be here and have no row at all."""
+    scored = {target.name for target in summary.targets}
+    names = dict.fromkeys(failure.target for failure in failures if failure.target and failure.target not in scored)
+    if not names:
+        return []
+    width = 1 + len(summary.columns)
+    title = element("tr", element("th", "nothing was scored", colspan=width, scope="rowgroup"), class_="group")
+    rows = [
+        element(
+            "tr",
+            element("th", name, scope="row", data_value=name),
+            *(_cell(summary, Target(name, ""), column, failures) for column in summary.columns),
+        )
+        for name in names
     ]
     return [element("tbody", title, *rows)]
 

@@ -10,7 +10,7 @@ from math import isfinite
 from torchcross.report._markup import Markup, as_text, element, join
 from torchcross.report._svg import marker
 
-__all__ = ["Cell", "Head", "data_link", "head_cell", "keys", "note", "section", "table", "tree", "warning"]
+__all__ = ["Cell", "Head", "data_link", "head_cell", "keys", "note", "prose", "section", "table", "tree", "warning"]
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,17 @@ def section(identifier: str, title: str, *parts: str) -> Markup:
     return element("section", heading, *parts, id=identifier, aria_labelledby=f"{identifier}-title")
 
 
-def note(text: str) -> Markup:
-    return element("p", text, class_="note")
+def note(*parts: str) -> Markup:
+    return element("p", *parts, class_="note")
 
 
 def warning(*parts: str) -> Markup:
     return element("p", element("strong", "Note: "), *parts, class_="warning")
+
+
+def prose(text: str) -> Markup:
+    """Words; what stands between `backticks` is a setting or a name."""
+    return join(element("code", piece) if place % 2 else as_text(piece) for place, piece in enumerate(text.split("`")))
 
 
 def keys(names: Sequence[tuple[str, int]]) -> Markup:
@@ -95,11 +100,13 @@ def tree(value: object) -> Markup:
         return element("dl", *pairs, class_="tree")
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
         items = list(value) if isinstance(value, Sequence) else sorted(value, key=str)
-        if any(isinstance(item, Mapping) for item in items):
+        if any(isinstance(item, Mapping | list | tuple) for item in items):
             return tree(dict(enumerate(items, 1)))
         return join([tree(item) for item in items], ", ") if items else as_text("none")
     if value is None or isinstance(value, bool):
         return as_text({None: "none", True: "yes", False: "no"}[value])
+    if value == "":
+        return as_text("none given")
     return as_text(value)
 
 

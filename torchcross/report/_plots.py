@@ -72,7 +72,7 @@ def learning_curves(title: str, quantity: str, curves: Sequence[tuple[Curve, int
         points = [(float(step), float(value)) for step, value in zip(curve.steps, curve.values, strict=True)]
         drawn.append(line_of([(frame.x(step), frame.y(value)) for step, value in thinned(points)], series))
     names = ", ".join(dict.fromkeys(curve.label for curve, _ in curves))
-    return _captioned(picture(width, height, f"{title}: {quantity} by step, of {names}", *drawn), quantity)
+    return _captioned(picture(width, height, f"{title}: {quantity} by step, of {names}", *drawn), title or quantity)
 
 
 def shots_plot(title: str, metric: str, lines: Sequence[tuple[str, int, Sequence[Level]]]) -> Markup:

@@ -20,6 +20,7 @@ from torchcross.report.tables import shots_title
 
 __all__ = [
     "across_section",
+    "across_table",
     "curves_section",
     "failures_section",
     "shots_section",
@@ -37,13 +38,14 @@ def across_section(summary: Summary, series: Series) -> Markup:
     for shots in summary.shots:
         title = element("h3", shots_title(shots))
         if shots in summary.across:
-            parts.append(join([title, _across(summary.across[shots], summary.metric, series)]))
+            parts.append(join([title, across_table(summary.across[shots], summary.metric, series)]))
         else:
             parts.append(join([title, note("One algorithm: there is nothing to compare, and no diagram.")]))
     return join(parts)
 
 
-def _across(across: Across, metric: str, series: Series) -> Markup:
+def across_table(across: Across, metric: str, series: Series) -> Markup:
+    """Ranks, the diagram or why there is none, and every pair; without a metric numbers stand as they were given."""
     warnings = [warning(f"{text}.") for text in across.warnings]
     test = across.friedman
     said = []
@@ -88,7 +90,8 @@ def _pairs(pairs: Sequence[TargetPair], metric: str) -> Markup:
         cells = [Cell(text if isfinite(value) else "—", value) for value, text in (*numbers, *tests)]
         rows.append([f"{pair.first} − {pair.second}", *cells])
     exact = ", exact" if all(pair.wilcoxon.method == "exact" for pair in pairs) else ""
-    caption = f"Differences of {metric_title(metric)} over targets with their intervals; Wilcoxon's signed ranks{exact}"
+    what = f"Differences of {metric_title(metric)}" if metric else "Differences"
+    caption = f"{what} over targets with their intervals; Wilcoxon's signed ranks{exact}"
     return table(caption, heads, rows)
 
 
@@ -149,40 +152,54 @@ def strips_section(summary: Summary, series: Series) -> Markup:
 
 
 def curves_section(curves: Sequence[Curve], series: Series) -> Markup:
-    """One plot for each group and quantity; a label that is an algorithm has its colour."""
+    """A row of plots for each quantity, one plot for each group; a label that is an algorithm has its colour."""
     labels = dict.fromkeys(curve.label for curve in curves)
     free = iter(range(len(series), len(series) + len(labels)))
     places = {label: series[label] if label in series else next(free) for label in labels}
-    groups: dict[str, dict[str, list[tuple[Curve, int]]]] = {}
+    quantities: dict[str, dict[str, list[tuple[Curve, int]]]] = {}
     for curve in curves:
-        groups.setdefault(curve.group, {}).setdefault(curve.quantity, []).append((curve, places[curve.label]))
-    parts = [keys(list(places.items()))]
-    parts.append(element("p", "A dotted line is the step whose weights were kept.", class_="legend"))
-    for group, panels in groups.items():
-        drawn = [learning_curves(group, quantity, panel) for quantity, panel in panels.items()]
-        parts += [element("h3", group)] if group else []
-        parts.append(element("div", *drawn, class_="many"))
+        quantities.setdefault(curve.quantity, {}).setdefault(curve.group, []).append((curve, places[curve.label]))
+    panels = [panel for groups in quantities.values() for panel in groups.values()]
+    repeated = any(len({curve.label for curve, _ in panel}) < len(panel) for panel in panels)
+    said = "A dotted line is the step whose weights were kept."
+    said += " Lines of one colour are training seeds." if repeated else ""
+    parts = [keys(list(places.items())), element("p", said, class_="legend")]
+    for quantity, groups in quantities.items():
+        drawn = [learning_curves(group, quantity, panel) for group, panel in groups.items()]
+        parts += [element("h3", quantity), element("div", *drawn, class_="many")]
     return join(parts)
 
 
 def failures_section(failures: Sequence[Failure]) -> Markup:
-    heads = [Head("target"), Head("algorithm"), Head("shots", True), Head("seed", True), Head("kind"), Head("reason")]
+    """What failed for one reason in one row, whichever algorithms and seeds it hit."""
+    heads = [Head("target"), Head("algorithms"), Head("shots"), Head("seeds"), Head("kind"), Head("reason")]
+    alike: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in failures:
+        reason = failure.reason if not failure.run else f"{failure.reason} (run {failure.run})"
+        alike.setdefault((failure.target, failure.kind, reason), []).append(failure)
     rows: list[list[Cell | str]] = [
         [
-            failure.target or "all",
-            failure.algorithm or "all",
-            _whole(failure.shots),
-            _whole(failure.seed),
-            failure.kind or "—",
-            failure.reason if not failure.run else f"{failure.reason} (run {failure.run})",
+            target or "all",
+            _listed([failure.algorithm or None for failure in some]),
+            _listed([failure.shots for failure in some]),
+            _listed([failure.seed for failure in some]),
+            kind or "—",
+            _folded(reason),
         ]
-        for failure in failures
+        for (target, kind, reason), some in alike.items()
     ]
     return table(f"What failed: {len(failures)}", heads, rows)
 
 
-def _whole(value: int | None) -> Cell:
-    return Cell("all", nan) if value is None else Cell(str(value), float(value))
+def _folded(reason: str) -> str:
+    """The first line; what explains it can be unfolded."""
+    first, _, rest = reason.partition("\n")
+    return element("details", element("summary", first), rest) if rest else reason
+
+
+def _listed(values: Sequence[object | None]) -> str:
+    """Each once; None means all of them."""
+    return ", ".join(dict.fromkeys("all" if value is None else str(value) for value in values))
 
 
 def undefined_section(records: Records) -> Markup:

@@ -68,10 +68,9 @@ class Summary:
         return tuple((name, tuple(target for target in self.targets if target.domain == name)) for name in names)
 
     @property
-    def method(self) -> str:
+    def methods(self) -> tuple[str, ...]:
         """How the intervals were made."""
-        methods = dict.fromkeys(score.interval.method for score in self.scores.values())
-        return " or ".join(methods)
+        return tuple(dict.fromkeys(score.interval.method for score in self.scores.values()))
 
     def rank_of(self, column: Column) -> float:
         """The algorithm's mean rank over targets at these shots, NaN where it was not ranked."""

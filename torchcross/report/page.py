@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import tempfile
-from base64 import b64encode
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from hashlib import sha256
-from importlib.resources import files
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,23 @@ import numpy as np
 
 from torchcross._whole_files import write_whole
 from torchcross.errors import InputError
-from torchcross.evaluation import Records
-from torchcross.report._examples import example_figure
+from torchcross.evaluation import Means, Records, across_targets
+from torchcross.report._examples import examples_section
 from torchcross.report._headline import headline_table, table_links
-from torchcross.report._html import data_link, note, section, tree, warning
+from torchcross.report._html import data_link, note, prose, tree, warning
 from torchcross.report._markup import Markup, element, join
+from torchcross.report._means import means_links, means_table
 from torchcross.report._numbers import metric_title
 from torchcross.report._sections import (
     across_section,
+    across_table,
     curves_section,
     failures_section,
     shots_section,
     strips_section,
     undefined_section,
 )
+from torchcross.report._shell import Part, page_text, part
 from torchcross.report._summary import Summary, summarise
 from torchcross.report._values import Curve, Example, Failure
 
@@ -38,10 +39,25 @@ _OVERLAP = (
     "Intervals are over episodes. Where episodes share images, as they do unless the protocol says that they are "
     "disjoint, they understate what is not known about the task itself."
 )
+_NO_INTERVALS = (
+    "This is a page of means as they were given, without the scores of single episodes: no mean has an interval here, "
+    "nothing is paired by episode, and what follows speaks of the targets only."
+)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What is shown beside the rows."""
+
+    curves: Sequence[Curve]
+    examples: Sequence[Example]
+    failures: Sequence[Failure]
+    warnings: Sequence[str]
+    choices: Mapping[str, str]
 
 
 def write_report(
-    records: Records,
+    table: Records | Means,
     out: str | Path,
     *,
     title: str,
@@ -50,6 +66,8 @@ def write_report(
     curves: Sequence[Curve] = (),
     examples: Sequence[Example] = (),
     failures: Sequence[Failure] = (),
+    choices: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
     metric: str | None = None,
     level: float = 0.95,
     method: str = "t",
@@ -59,92 +77,153 @@ def write_report(
 
     `metric` leads (by default "auroc", else the first of the rows), the others follow. `related` are sets of targets
     that share subjects: they are not independent, and the page says so. `method` and `level` are those of
-    `within_target`.
+    `within_target`. `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
+    target": "overlap: ..."), the most important first: that one stands under the results too. `warnings` stand above
+    them. With `failures` the table may be empty.
+
+    `Means`, such as a published table, give the table, what may be said across targets, and nothing of episodes;
+    curves, examples and failures belong to rows.
     """
     path = Path(out)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(
             f"a report is an HTML file, and {str(path)!r} is named otherwise; give a name such as report.html"
         )
+    ending = list(_protocol_parts(protocol, provenance, choices or {}))
+    beside = _Beside(curves, examples, failures, warnings, choices or {})
     related = [set(one) for one in related]
-    summary = summarise(records, metric=metric, level=level, method=method, related=related)
-    others = [
-        summarise(records, metric=str(name), level=level, method=method, related=related)
-        for name in records.unique("metric")
-        if name != summary.metric
-    ]
-    series = {str(name): place for place, name in enumerate(records.unique("algorithm"))}
-    parts = [
-        _results(summary, others, series, failures),
-        section("across", "Across targets", across_section(summary, series)),
-        section("shots", "Score against shots", shots_section(summary, series)),
-        section("episodes", "Episodes of each target", strips_section(summary, series)),
-        *([section("curves", "Learning curves", curves_section(curves, series))] if curves else []),
-        *([section("examples", "Example episodes", *_examples(examples, series))] if examples else []),
-        _missing(records, summary, failures),
-        section("protocol", "Protocol", tree(protocol)),
-        section("provenance", "Provenance", tree(provenance)),
-        section("download", "The rows", _download(records)),
-    ]
-    write_whole(path, _page(title, _facts(records, summary), parts, bool(curves), bool(examples)))
+    if isinstance(table, Means):
+        if curves or examples or failures or metric not in (None, table.metric):
+            raise InputError(
+                "a table of Means has no rows: leave curves, examples and failures out, and name the metric in "
+                "Means(..., metric=...)"
+            )
+        facts, parts = _of_means(table, warnings, level, related)
+    elif not len(table) and failures:
+        facts, parts = {"rows": 0, "failures": len(failures)}, _of_nothing(beside)
+    else:
+        summary = summarise(table, metric=metric, level=level, method=method, related=related)
+        others = [
+            summarise(table, metric=str(name), level=level, method=method, related=related)
+            for name in table.unique("metric")
+            if name != summary.metric
+        ]
+        facts, parts = _facts(table, summary, failures), _of_rows(table, summary, others, beside)
+        ending.append(part("download", "Rows", "The rows", _download(table)))
+    write_whole(path, page_text(title, facts, [*parts, *ending]))
     return path
 
 
+def _of_rows(records: Records, summary: Summary, others: Sequence[Summary], beside: _Beside) -> list[Part]:
+    series = {str(name): place for place, name in enumerate(records.unique("algorithm"))}
+    parts = [
+        part("results", "Results", "Results", *_results(summary, others, series, beside)),
+        part("across", "Across targets", "Across targets", across_section(summary, series)),
+        part("shots", "Shots", "Score against shots", shots_section(summary, series)),
+        part("episodes", "Episodes", "Episodes of each target", strips_section(summary, series)),
+    ]
+    if beside.curves:
+        parts.append(part("curves", "Learning curves", "Learning curves", curves_section(beside.curves, series)))
+    if beside.examples:
+        parts.append(part("examples", "Examples", "Example episodes", *examples_section(beside.examples, series)))
+    return [*parts, part("missing", "Missing", "What is missing", *_missing(records, summary, beside.failures))]
+
+
+def _of_means(
+    means: Means, warnings: Sequence[str], level: float, related: Sequence[Collection[str]]
+) -> tuple[Mapping[str, object], list[Part]]:
+    series = {name: place for place, name in enumerate(means.algorithms)}
+    across = across_targets(means, related=related, level=level) if len(series) > 1 else None
+    compared = (
+        note("One algorithm: there is nothing to compare, and no diagram.")
+        if across is None
+        else across_table(across, "", series)
+    )
+    domains = {"domains": len(set(means.domains))} if any(means.domains) else {}
+    facts = {"targets": len(means.targets), **domains, "algorithms": len(means.algorithms)}
+    shown = [note(_NO_INTERVALS), means_table(means, across, series), means_links(means)]
+    return facts, [
+        part("results", "Results", "Results", *map(warning, warnings), *shown),
+        part("across", "Across targets", "Across targets", compared),
+    ]
+
+
+def _of_nothing(beside: _Beside) -> list[Part]:
+    nothing = warning("Nothing was scored: there are no rows, and no table. What failed stands below with its reason.")
+    parts = [part("results", "Results", "Results", *map(warning, beside.warnings), nothing)]
+    if beside.curves:
+        parts.append(part("curves", "Learning curves", "Learning curves", curves_section(beside.curves, {})))
+    return [*parts, part("missing", "Missing", "What is missing", failures_section(beside.failures))]
+
+
 def _results(
-    summary: Summary, others: Sequence[Summary], series: Mapping[str, int], failures: Sequence[Failure]
-) -> Markup:
-    said = [note(f"{text[:1].upper()}{text[1:]}.") for text in summary.common]
-    folded = [
-        element(
+    summary: Summary, others: Sequence[Summary], series: Mapping[str, int], beside: _Beside
+) -> Iterator[Markup]:
+    failures = beside.failures
+    if failures:
+        count = f"{len(failures)} {'part' if len(failures) == 1 else 'parts'} of the study failed: "
+        yield warning(count, element("a", "what is missing", href="#missing"), ".")
+    yield from map(warning, beside.warnings)
+    yield headline_table(summary, series, failures)
+    yield from (note(f"{text[:1].upper()}{text[1:]}.") for text in summary.common)
+    yield _remark(beside.choices)
+    yield table_links(summary)
+    for other in others:
+        yield element(
             "details",
             element("summary", f"The same table of {metric_title(other.metric)}"),
             headline_table(other, series, failures),
             table_links(other),
         )
-        for other in others
-    ]
-    count = f"{len(failures)} {'part' if len(failures) == 1 else 'parts'} of the study failed: "
-    failed = [warning(count, element("a", "what is missing", href="#missing"), ".")] if failures else []
-    return section(
-        "results",
-        "Results",
-        *failed,
-        headline_table(summary, series, failures),
-        *said,
-        note(_OVERLAP),
-        table_links(summary),
-        *folded,
-    )
 
 
-def _missing(records: Records, summary: Summary, failures: Sequence[Failure]) -> Markup:
-    parts = [failures_section(failures) if failures else element("p", "Nothing failed.")]
+def _remark(choices: Mapping[str, str]) -> Markup:
+    """What is most important to know of the numbers."""
+    if not choices:
+        return note(_OVERLAP)
+    name, text = next(iter(choices.items()))
+    link = element("a", "what else can be disputed, and what was chosen", href="#protocol")
+    return note(prose(f"{name[:1].upper()}{name[1:]}: {text} ("), link, ")")
+
+
+def _protocol_parts(
+    protocol: Mapping[str, Any], provenance: Mapping[str, Any], choices: Mapping[str, str]
+) -> Iterator[Part]:
+    disputed = []
+    if choices:
+        pairs = [piece for name, text in choices.items() for piece in (element("dt", name), element("dd", prose(text)))]
+        disputed = [
+            element("h3", "What can be disputed, and what was chosen"),
+            element("dl", *pairs, class_="choices"),
+            element("h3", "In full"),
+        ]
+    yield part("protocol", "Protocol", "Protocol", *disputed, tree(protocol))
+    yield part("provenance", "Provenance", "Provenance", tree(provenance))
+
+
+def _missing(records: Records, summary: Summary, failures: Sequence[Failure]) -> Iterator[Markup]:
+    yield failures_section(failures) if failures else element("p", "Nothing failed.")
     if np.isnan(records.columns["value"]).any():
-        parts.append(undefined_section(records))
+        yield undefined_section(records)
     else:
-        parts.append(element("p", "No value is undefined."))
+        yield element("p", "No value is undefined.")
     if summary.notes:
         listed = element("ul", *(element("li", text) for text in summary.notes))
         title = f"Remarks on the comparisons: {len(summary.notes)}"
-        parts.append(element("details", element("summary", title), listed))
-    return section("missing", "What is missing", *parts)
+        yield element("details", element("summary", title), listed)
 
 
-def _examples(examples: Sequence[Example], series: Mapping[str, int]) -> list[Markup]:
-    return [example_figure(example, series.get(example.algorithm, len(series))) for example in examples]
-
-
-def _facts(records: Records, summary: Summary) -> Markup:
-    counts = {
-        "targets": len(summary.targets),
+def _facts(records: Records, summary: Summary, failures: Sequence[Failure]) -> dict[str, object]:
+    scored = {target.name for target in summary.targets}
+    lost = {failure.target for failure in failures if failure.target} - scored
+    return {
+        "targets": f"{len(scored)} of {len(scored | lost)}" if lost else len(scored),
         "domains": len(summary.domains),
         "algorithms": len(summary.algorithms),
         "shots": ", ".join(map(str, summary.shots)),
         "training seeds": len(records.unique("seed")),
         "rows": f"{len(records):,}",
     }
-    pairs = (element("div", element("dt", name), element("dd", str(count))) for name, count in counts.items())
-    return element("dl", *pairs, class_="facts")
 
 
 def _download(records: Records) -> Markup:
@@ -161,63 +240,3 @@ def _download(records: Records) -> Markup:
 
 def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-
-
-def _page(title: str, facts: Markup, parts: Sequence[Markup], has_curves: bool, has_examples: bool) -> str:
-    style, script = _asset("report.css"), _asset("report.js")
-    # Nothing is fetched and no script runs but this one, whatever a name in the rows holds.
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("link", rel="icon", href="data:,"),
-        element("title", title),
-        element("style", style),
-    )
-    links = {
-        "results": "Results",
-        "across": "Across targets",
-        "shots": "Shots",
-        "episodes": "Episodes",
-        **({"curves": "Learning curves"} if has_curves else {}),
-        **({"examples": "Examples"} if has_examples else {}),
-        "missing": "Missing",
-        "protocol": "Protocol",
-        "provenance": "Provenance",
-        "download": "Rows",
-    }
-    listed = (element("li", element("a", name, href=f"#{place}")) for place, name in links.items())
-    body = element(
-        "body",
-        element("header", element("div", element("h1", title), facts), _themes()),
-        element("nav", element("ul", *listed), aria_label="Sections"),
-        element("main", *parts),
-        element("p", "", id="status", class_="hidden", role="status"),
-        element("script", script),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
-
-
-def _themes() -> Markup:
-    choices = (
-        element(
-            "label",
-            element("input", type="radio", name="theme", value=value, checked=value == "auto"),
-            element("span", name),
-        )
-        for value, name in (("auto", "Auto"), ("light", "Light"), ("dark", "Dark"))
-    )
-    return element("fieldset", element("legend", "Colours", class_="hidden"), *choices, class_="themes")
-
-
-def _asset(name: str) -> Markup:
-    return Markup(files("torchcross.report").joinpath("assets", name).read_text(encoding="utf-8"))
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode("ascii")

@@ -4,81 +4,90 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from math import isfinite
 
-from torchcross.evaluation import Records
+from torchcross.evaluation import Means, Records
+from torchcross.report._escapes import latex_text, markdown_text, one_line
+from torchcross.report._means import csv_of_means, latex_of_means, markdown_of_means
 from torchcross.report._numbers import factor_of, metric_title, score_text
 from torchcross.report._summary import Score, Summary, Target, short_name, summarise
 
 __all__ = ["csv_table", "latex_table", "markdown_table"]
 
-_SPACES = re.compile(r"\s+")
-_LATEX = {
-    **{sign: f"\\{sign}" for sign in "{}$&#_%"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
+_METHODS = {
+    "t": "Student's t over episodes",
+    "normal": "normal, over episodes",
+    "bca": "BCa bootstrap over episodes",
+    "hierarchical bootstrap": "hierarchical bootstrap: training seeds, then episodes",
 }
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 
 
-def latex_table(records: Records, *, metric: str | None = None, level: float = 0.95) -> str:
-    """A `tabular` for the package booktabs: mean ± half the interval, best bold, its statistical ties daggered."""
-    return latex_of(summarise(records, metric=metric, level=level))
+def latex_table(table: Records | Means, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
+    """A `tabular` for the package booktabs: mean ± half the interval, best bold, its statistical ties daggered.
+
+    A table of `Means` has no intervals: `metric`, `level` and `method` say nothing of it, here and below.
+    """
+    if isinstance(table, Means):
+        return latex_of_means(table)
+    return latex_of(summarise(table, metric=metric, level=level, method=method))
 
 
-def markdown_table(records: Records, *, metric: str | None = None, level: float = 0.95) -> str:
+def markdown_table(table: Records | Means, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
     """A table as GitHub reads it: mean ± half the interval, best bold, its statistical ties daggered."""
-    return markdown_of(summarise(records, metric=metric, level=level))
+    if isinstance(table, Means):
+        return markdown_of_means(table)
+    return markdown_of(summarise(table, metric=metric, level=level, method=method))
 
 
-def csv_table(records: Records, *, metric: str | None = None, level: float = 0.95) -> str:
-    """The same layout for programs: five columns (mean, low, high, n, mark) per algorithm and shots, all digits."""
-    return csv_of(summarise(records, metric=metric, level=level))
+def csv_table(table: Records | Means, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
+    """The same layout for programs: five columns (mean, low, high, n, mark) per algorithm and shots, all digits.
+
+    `Means` are written as `read_means` reads them.
+    """
+    if isinstance(table, Means):
+        return csv_of_means(table)
+    return csv_of(summarise(table, metric=metric, level=level, method=method))
 
 
 def latex_of(summary: Summary) -> str:
     width = len(summary.columns)
     shots = [f"\\multicolumn{{{len(summary.algorithms)}}}{{c}}{{{shots_title(level)}}}" for level in summary.shots]
     lines = [
-        f"% {_one_line(legend(summary))}",
+        f"% {one_line(legend(summary))} For the package booktabs.",
         f"\\begin{{tabular}}{{l{'r' * width}}}",
         "\\toprule",
         " & ".join(["", *shots]) + r" \\",
-        " & ".join([_latex(metric_title(summary.metric)), *(_latex(name) for name, _ in summary.columns)]) + r" \\",
+        " ".join(_rules(summary)),
+        " & ".join([latex_text(metric_title(summary.metric)), *(latex_text(name) for name, _ in summary.columns)])
+        + r" \\",
         "\\midrule",
     ]
     for domain, targets in summary.domains:
-        lines.append(f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{_latex(domain)}}}}} \\\\")
+        if domain:
+            lines.append(f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\")
         lines += [_latex_row(summary, target) for target in targets]
     means = [f"{mean:.1f}" if factor_of(summary.metric) > 1 else f"{mean:.3f}" for mean in _shown_means(summary)]
-    lines += ["\\midrule", " & ".join(["mean of the targets", *_dashed(means)]) + r" \\"]
+    lines += ["\\midrule", " & ".join(["mean of the targets", *_dashed(means, "---")]) + r" \\"]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
 def markdown_of(summary: Summary) -> str:
     heads = [
-        _markdown(f"{name}, {shots_title(level)}" if len(summary.shots) > 1 else name)
+        markdown_text(f"{name}, {shots_title(level)}" if len(summary.shots) > 1 else name)
         for name, level in summary.columns
     ]
     lines = [
-        "| " + " | ".join(["domain", _markdown(f"target: {metric_title(summary.metric)}"), *heads]) + " |",
+        "| " + " | ".join(["domain", markdown_text(f"target: {metric_title(summary.metric)}"), *heads]) + " |",
         "| " + " | ".join(["---", "---", *("---:" for _ in heads)]) + " |",
     ]
     for domain, targets in summary.domains:
         for place, target in enumerate(targets):
             cells = [_markdown_cell(summary.scores.get((target.name, *column)), summary) for column in summary.columns]
-            first = _markdown(domain) if place == 0 else ""
-            lines.append("| " + " | ".join([first, _markdown(short_name(target)), *cells]) + " |")
+            first = markdown_text(domain) if place == 0 else ""
+            lines.append("| " + " | ".join([first, markdown_text(short_name(target)), *cells]) + " |")
     means = [score_text(summary.means[column], summary.metric) for column in summary.columns]
     lines.append("| " + " | ".join(["", "mean of the targets", *_dashed(means)]) + " |")
-    return "\n".join([*lines, "", _markdown_text(legend(summary))]) + "\n"
+    return "\n".join([*lines, "", one_line(legend(summary))]) + "\n"
 
 
 def csv_of(summary: Summary) -> str:
@@ -98,8 +107,9 @@ def csv_of(summary: Summary) -> str:
 
 def legend(summary: Summary) -> str:
     """What the signs of the table mean."""
+    method = " or ".join(_METHODS.get(name, name) for name in summary.methods)
     return (
-        f"Mean ± half the width of its {100 * summary.level:g} % interval ({summary.method}). "
+        f"Mean ± half the width of its {100 * summary.level:g} % interval ({method}). "
         "Bold: the best of its row and shots. †: not separated from the best by a paired test over the same episodes, "
         "corrected by Holm's method. "
         "—: no rows. The means of the last row are over the targets that every algorithm was scored on."
@@ -121,13 +131,19 @@ def _shown_means(summary: Summary) -> list[float]:
     return [summary.means[column] * factor_of(summary.metric) for column in summary.columns]
 
 
-def _dashed(means: list[str]) -> list[str]:
-    return ["—" if text in ("undefined", "nan") else text for text in means]
+def _dashed(means: list[str], sign: str = "—") -> list[str]:
+    return [sign if text in ("undefined", "nan") else text for text in means]
+
+
+def _rules(summary: Summary) -> list[str]:
+    """A line under each number of shots."""
+    width = len(summary.algorithms)
+    return [f"\\cmidrule(lr){{{2 + width * place}-{1 + width * (place + 1)}}}" for place in range(len(summary.shots))]
 
 
 def _latex_row(summary: Summary, target: Target) -> str:
     cells = [_latex_cell(summary.scores.get((target.name, *column)), summary) for column in summary.columns]
-    return " & ".join([f"\\quad {_latex(short_name(target))}", *cells]) + r" \\"
+    return " & ".join([f"\\quad {latex_text(short_name(target))}", *cells]) + r" \\"
 
 
 def _latex_cell(score: Score | None, summary: Summary) -> str:
@@ -152,22 +168,3 @@ def _csv_cell(score: Score | None) -> list[str]:
         return [""] * 5
     numbers = [repr(value) if isfinite(value) else "" for value in score.bounds]
     return [*numbers, str(score.interval.n), "best" if score.is_best else "tie" if score.is_tied else ""]
-
-
-def _one_line(text: str) -> str:
-    """No line break of a name may end a row or a comment; nor may what no text file holds."""
-    return _SPACES.sub(
-        " ", "".join(sign if sign.isprintable() or sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-    )
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in _one_line(text))
-
-
-def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", _one_line(text))
-
-
-def _markdown_text(text: str) -> str:
-    return _one_line(text)

@@ -185,8 +185,11 @@ class _Run:
             what = "batches" if isinstance(self.algorithm, Pretraining) else "episodes"
             shown = False if self.machine.rank else progress
             bar = Bar(shown, self.options.steps, self.at.step, self.options.meta_batch, what)
-            with bar:
-                self._train(bar)
+            try:
+                with bar:
+                    self._train(bar)
+            finally:
+                self.trained.forget_gradients()
         result = self._result()
         if self.request.number:
             obey(self.request.number, "training is finished; the same call loads its weights")
@@ -230,6 +233,7 @@ class _Run:
         return score, better
 
     def _score(self, validate: Callable[[Any], float], step: int) -> float:
+        self.trained.forget_gradients()
         with self.trained.averaged():
             score = float(validate(self.algorithm))
         if self.machine.ranks > 1:

@@ -37,11 +37,10 @@ class Trained:
     # -- moving -----------------------------------------------------------------------------------------------------
 
     def move(self, lr: float, buffers: Mapping[str, Tensor], step: int) -> None:
-        """One step along the gradients that the parameters hold, and the buffers' new values."""
+        """One step along the gradients that the parameters hold and keep, and the buffers' new values."""
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        self.forget_gradients()
         with torch.no_grad():
             for name, value in buffers.items():
                 self.buffers[name].copy_(value)

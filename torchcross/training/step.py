@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Stepper:
             reason = None
         except DivergenceError as error:
             # The other ranks wait for this one's part: it takes part with a loss that is none.
+            self._forget()
             loss, buffers, reason = torch.full((), torch.nan), {}, error
         total, asked, buffers = self._together(loss, asked, buffers)
         grads = [value.grad for value in self.params.values() if value.grad is not None]
@@ -71,15 +73,20 @@ class Stepper:
         """This rank's share of the loss and, in the parameters, of the gradient."""
         each, pieces = self.each, self.share // self.each
         start = (step - 1) * self.options.meta_batch + self.machine.rank
-        total, trees = torch.zeros(()), []
+        losses, trees = [], []
         for piece in range(pieces):
             numbers = [start + (piece * each + place) * self.machine.ranks for place in range(each)]
             taken = self._training_step(self._next(items, step), numbers, step)
-            loss = taken.loss * (each / self.options.meta_batch)
+            whole = each == self.options.meta_batch
+            loss = taken.loss if whole else taken.loss * (each / self.options.meta_batch)
+            if not losses:
+                # Those of the step before. Freed any earlier, they are the top of the heap, and the C library hands
+                # all that the step has used back to the system, to have it brought in again page by page.
+                self._forget()
             loss.backward()  # type: ignore[no-untyped-call]
-            total = total.to(loss) + loss.detach()
+            losses.append(loss.detach())
             trees.append(taken.buffers)
-        return total, self._merged(trees)
+        return functools.reduce(torch.add, losses), self._merged(trees)
 
     def _next(self, items: Iterator[Any], step: int) -> list[Any]:
         taken = list(islice(items, self.each))

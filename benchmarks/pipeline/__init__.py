@@ -1,0 +1,1 @@
+"""The main job against the published stack, from files to scores."""

@@ -1,0 +1,51 @@
+"""The bar of an evaluation: episodes per second and time left, on a terminal only."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from rich.console import Console
+
+import torchcross as tx
+from torchcross.data import toys
+from torchcross.evaluation import ProgressBar, evaluate
+
+
+def guess(support, task):
+    return lambda images: torch.zeros(len(images), task.target.num_outputs)
+
+
+def episodes():
+    made = tx.Episodes(tx.EpisodeSampler(toys.binary(60, size=8), shots=1, queries=2, seed=0))
+    return [made[number] for number in range(3)]
+
+
+def test_the_bar_shows_what_speed_and_how_far():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=140)
+    with ProgressBar(3, "oct/[b]disease[/b], guess", wanted=True, console=screen) as bar:
+        rows = list(evaluate(guess, episodes(), run="r", algorithm="guess", progress=bar))
+    shown = screen.file.getvalue()
+    assert len({row.episode for row in rows}) == 3
+    for words in ("oct/[b]disease[/b], guess", "3/3", "episodes/s"):
+        assert words in shown
+
+
+def test_a_long_name_leaves_room_on_a_narrow_terminal():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80)
+    name = "a dataset with a long name/and its task, mm-maml, 5-shot, seed 0"
+    with ProgressBar(100, name, wanted=True, console=screen) as bar:
+        for done in range(1, 101):
+            bar(done)
+    shown = screen.file.getvalue()
+    for words in ("a dataset with a long nam…", "100/100", "episodes/s"):
+        assert words in shown
+    assert shown.count("\n") == 1
+
+
+def test_it_is_quiet_where_stderr_is_no_terminal(capsys):
+    with ProgressBar(3, "oct") as bar:
+        list(evaluate(guess, episodes(), run="r", algorithm="guess", progress=bar))
+    with ProgressBar(3, "oct", wanted=False) as bar:
+        bar(2)
+    assert capsys.readouterr() == ("", "")

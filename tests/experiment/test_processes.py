@@ -1,0 +1,91 @@
+"""Runs as processes of their own: two on one folder, signals from outside, and a disk that takes no more."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.experiment.small import command, prepare
+from torchcross import cli
+
+ROOT = Path(__file__).parents[2]
+LIMITED = """
+import resource, signal, sys
+from torchcross import cli, experiment
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+STEPS = 10_000_000
+ENDLESS = ("--algorithms", "protonet", "--set", f"meta.steps={STEPS}", "--set", f"meta.validate_every={STEPS}")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("processes"))
+
+
+def begun(*arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    given = [sys.executable, "-W", "error", *arguments]
+    return subprocess.Popen(given, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+
+def training(root, out):
+    """A process that is in the middle of a training that would take for ever."""
+    log = next(iter(out.glob("train/*/log.csv")), None)
+    before = log.stat().st_size if log else 0
+    run = begun("-m", "torchcross", *command(root, out, *ENDLESS))
+    while not any(log.stat().st_size > before + 300 for log in out.glob("train/*/log.csv")):
+        assert run.poll() is None, run.communicate()[1].decode()
+        time.sleep(0.05)
+    return run
+
+
+def test_a_second_process_is_refused_and_the_first_can_be_stopped_and_go_on(root, tmp_path, capsys):
+    out = tmp_path / "run"
+    for number, status, word in ((signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")):
+        with training(root, out) as first:
+            check_refused(root, out, first, capsys)
+            first.send_signal(number)
+            _, said = first.communicate()
+        assert first.returncode == status, said.decode()
+        assert b"Traceback" not in said
+        last = said.splitlines()[-1]
+        assert word in last
+        assert b"run the same" in last
+        assert not list(out.rglob("*.part"))
+
+
+def check_refused(root, out, first, capsys):
+    assert cli.main(command(root, out, *ENDLESS)) == 2
+    refused = capsys.readouterr().err
+    assert refused.startswith(f"torchcross: error: {out} ")
+    assert f"another process (number {first.pid})" in refused
+    assert refused.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of that kind")
+def test_a_disk_that_takes_no_more_of_a_file(root, tmp_path):
+    """The limit of the system: trainings and the page are too large for it, rows are not."""
+    given = ("--algorithms", "protonet,ncm", "--quiet")
+    with begun("-c", LIMITED, *command(root, tmp_path / "full" / "run", *given)) as run:
+        _, said = run.communicate()
+    assert run.returncode == 2, said.decode()
+    assert b"Traceback" not in said
+    assert b"report.html cannot be written (File too large)" in said.splitlines()[-1]
+    done = rows(tmp_path / "full" / "run")
+    assert {name.partition("-")[0] for name in done} == {"ncm"}
+    assert b"cannot be written (File too large)" in (tmp_path / "full" / "run" / "failures.json").read_bytes()
+    assert cli.main(command(root, tmp_path / "full" / "run", *given)) == 0
+    assert cli.main(command(root, tmp_path / "whole" / "run", *given)) == 0
+    assert done.items() <= rows(tmp_path / "full" / "run").items()
+    assert rows(tmp_path / "full" / "run") == rows(tmp_path / "whole" / "run")
+
+
+def rows(folder):
+    return {path.name: path.read_bytes() for path in (folder / "rows").iterdir()}

@@ -1,0 +1,183 @@
+"""Settings at their edges: what presets say in full, what may be zero, and that nobody's values are written into."""
+
+import copy
+import math
+
+import pytest
+
+from torchcross.errors import InputError
+from torchcross.experiment import PRESETS, experiment, read_experiment
+from torchcross.experiment.config import as_plain, digest
+from torchcross.experiment.sections import Experiment, MetaTraining
+
+DATA = {"data": {"folder": "there"}}
+
+
+def test_the_published_protocol_in_full():
+    made = as_plain(experiment(DATA))
+    assert made["pretraining"] == {
+        "steps": 20_000,
+        "batch_size": 64,
+        "lr": 1e-3,
+        "augment": True,
+        "scale_losses": True,
+        "validate_every": 500,
+        "validation_images": 500,
+        "patience": 10,
+    }
+    assert made["meta"] == {
+        "steps": 20_000,
+        "meta_batch": 1,
+        "lr": 1e-3,
+        "inner_lr": 0.1,
+        "inner_steps": 4,
+        "validation_inner_steps": 32,
+        "ways": [2, 0],
+        "shots": [1, 10],
+        "queries": 10,
+        "min_images": 40,
+        "validate_every": 500,
+        "validation_episodes": 50,
+        "patience": 5,
+    }
+    assert made["evaluation"] == {
+        "episodes": 100,
+        "queries": 10,
+        "min_images": 50,
+        "disjoint": False,
+        "adaptation": "fine-tune",
+        "steps": 50,
+        "lr": 1e-3,
+        "norm": "running",
+        "metric": "auroc",
+        "seed": 0,
+    }
+    assert (made["shots"], made["data"]["channels"], made["data"]["source_tasks"]) == ([5], 3, "all")
+
+
+def test_other_presets_differ_in_what_they_are_for():
+    whole = experiment(DATA)
+    disjoint = experiment({**DATA, "preset": "disjoint"})
+    assert (disjoint.evaluation.disjoint, disjoint.evaluation.adaptation) == (True, "own")
+    assert (disjoint.pretraining, disjoint.meta) == (whole.pretraining, whole.meta)
+    supervised = experiment({**DATA, "preset": "fully-supervised"})
+    assert (supervised.algorithms, supervised.shots) == (("supervised",), (0,))
+    assert supervised.pretraining == whole.pretraining
+
+
+@pytest.mark.parametrize("section", ["pretraining", "meta", "evaluation"])
+@pytest.mark.parametrize("value", [0, -1, -1.5, 0.0, math.inf, math.nan, 10**400, True, "1", None])
+def test_rates_are_finite_and_above_zero(section, value):
+    with pytest.raises(InputError, match=rf"{section}\.lr is .*; give a number"):
+        experiment({**DATA, section: {"lr": value}})
+
+
+def test_a_whole_number_serves_as_a_rate():
+    rate = experiment({**DATA, "evaluation": {"lr": 1}}).evaluation.lr
+    assert (rate, type(rate)) == (1.0, float)
+    assert digest(experiment({**DATA, "evaluation": {"lr": 1}})) == digest(
+        experiment({**DATA, "evaluation": {"lr": 1.0}})
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"meta": {"ways": [5, 2]}}, "the fewest classes and the most"),
+        ({"meta": {"ways": [0, 0]}}, "the fewest classes and the most"),
+        ({"meta": {"ways": [2, 3, 4]}}, "give two numbers"),
+        ({"meta": {"shots": [5, 1]}}, "the fewest, at least 1, and the most"),
+        ({"meta": {"shots": [0, 5]}}, "the fewest, at least 1, and the most"),
+        ({"seeds": [-1]}, r"seeds\[0\] is -1; give a number from 0"),
+        ({"evaluation": {"steps": 2.0}}, "steps is 2.0; give a whole number"),
+        ({"data": {"folder": "there", "channels": 3.0}}, r"channels is 3\.0; give one of 1, 3"),
+        ({"data": {"folder": "there", "channels": [3]}}, "give one of 1, 3"),
+        ({"data": 3}, "data is 3; give a section"),
+        ({"preset": ["quick"]}, "no preset is called"),
+        ({"preset": None}, "no preset is called 'None'"),
+    ],
+)
+def test_refused_before_anything_runs(given, match):
+    with pytest.raises(InputError, match=match):
+        experiment({**DATA, **given})
+
+
+@pytest.mark.parametrize("given", [3, None, ["data"], "data"])
+def test_what_is_no_mapping_is_refused(given):
+    with pytest.raises(InputError, match=r"an experiment is .*; give a section"):
+        experiment(given)
+
+
+def test_made_by_hand_it_is_checked_too():
+    made = experiment(DATA)
+    with pytest.raises(InputError, match="numbers from 0"):
+        Experiment(data=made.data, seeds=(-1,))
+    with pytest.raises(InputError, match="numbers from 0"):
+        Experiment(data=made.data, shots=(-1,))
+    with pytest.raises(InputError, match="give two numbers"):
+        MetaTraining(ways=(2,))
+
+
+# -- presets, files and flags ------------------------------------------------------------------------------------------
+
+
+def test_a_section_that_is_given_in_part_keeps_the_rest_of_the_preset():
+    made = experiment({**DATA, "preset": "quick", "evaluation": {"steps": 7}, "model": {"options": {"blocks": 3}}})
+    assert (made.evaluation.steps, made.evaluation.episodes, made.evaluation.lr) == (7, 50, 3e-3)
+    assert made.model.backbone == "conv4"
+    assert dict(made.model.options) == {"channels": 32, "blocks": 3}
+
+
+def test_a_flag_chooses_another_preset():
+    made = experiment({**DATA, "preset": "quick"}, {"preset": "disjoint"})
+    assert made.preset == "disjoint"
+    assert (made.evaluation.disjoint, made.evaluation.episodes) == (True, 100)
+    with pytest.raises(InputError, match="no preset is called 'quik'; did you mean 'quick'"):
+        experiment(DATA, {"preset": "quik"})
+
+
+@pytest.mark.parametrize("name", ["preset.name", "shots.first", "data.folder.name", "seeds.0"])
+def test_a_flag_into_a_value_is_refused(name):
+    with pytest.raises(InputError, match="is a value and has no parts"):
+        experiment({**DATA, "shots": [5], "seeds": [0]}, {name: 1})
+
+
+@pytest.mark.parametrize("name", ["", "data.", "evaluation.step", "modell.backbone"])
+def test_a_flag_that_means_nothing_is_refused(name):
+    with pytest.raises(InputError, match="no setting is called"):
+        experiment(DATA, {name: 1})
+
+
+def test_nobodys_values_are_written_into():
+    presets = copy.deepcopy(dict(PRESETS))
+    given = {"preset": "quick", "data": {"folder": "there"}, "model": {"options": {"blocks": 3}}}
+    before = copy.deepcopy(given)
+    made = experiment(given, {"data.folder": "elsewhere", "model.options.channels": 8, "evaluation.steps": 3})
+    experiment({**DATA, "preset": "quick"}, {"model.options.channels": 4})
+    assert given == before
+    assert dict(PRESETS) == presets
+    assert (made.data.folder, dict(made.model.options)) == ("elsewhere", {"channels": 8, "blocks": 3})
+    given["model"]["options"]["channels"] = 99
+    assert made.model.options["channels"] == 8
+
+
+def test_relative_paths_are_beside_the_file_and_flags_are_as_they_stand(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\nfolder = "images"\n[model]\nweights = "w.pth"\n')
+    made = read_experiment(path)
+    assert (made.data.folder, made.model.weights) == (str(tmp_path / "images"), str(tmp_path / "w.pth"))
+    path.write_text('[data]\nfolder = "/images"\n[model]\nweights = ""\n')
+    made = read_experiment(path, {"data.folder": "here"})
+    assert (made.data.folder, made.model.weights) == ("here", "")
+    assert read_experiment(path).data.folder == "/images"
+    path.write_text('data = "images"\n')
+    with pytest.raises(InputError, match=r"mine\.toml: data is 'images'; give a section"):
+        read_experiment(path)
+
+
+def test_the_order_of_settings_is_no_other_experiment():
+    one = experiment({"data": {"folder": "there"}, "model": {"options": {"a": 1, "b": 2}}})
+    other = experiment({"model": {"options": {"b": 2, "a": 1}}, "data": {"folder": "there"}})
+    assert digest(one) == digest(other)
+    assert digest({"a": 1, "b": (2, 3)}) == digest({"b": [2, 3], "a": 1})
+    assert digest([1, 2]) != digest([2, 1])

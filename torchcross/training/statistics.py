@@ -1,0 +1,72 @@
+"""BatchNorm's running statistics after a training that did not move them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+from torchcross.algorithms import Algorithm
+from torchcross.episode import Episode
+from torchcross.errors import InputError
+
+__all__ = ["renew_statistics"]
+
+
+def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
+    """Make the running statistics of `algorithm.backbone` those of these episodes under its present weights.
+
+    Meta-training under the policies `batch` and `support` uses no running statistics and leaves them as they were: of
+    the initial weights. Whoever uses them afterwards (`FineTune`, `LinearProbe`, the policies `running` and `frozen`)
+    needs them renewed first, on episodes of the sources; 40 are enough. They are plain means over the support sets and
+    the query sets, hence the same for the same weights and episodes. Nothing else of the backbone changes.
+    """
+    if not isinstance(algorithm, Algorithm):
+        raise InputError(f"renew_statistics got a {type(algorithm).__name__}; give an algorithm that was meta-trained")
+    backbone = algorithm.backbone
+    layers = [name for name, module in backbone.named_modules() if _running(module)]
+    if not layers:
+        return
+    counted = _Counted(_images(algorithm, episodes))
+    # On a copy: an episode that cannot be read, or dropout, leaves nothing behind.
+    renewed = copy.deepcopy(backbone)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        update_bn(counted, renewed)
+    if not counted.count:
+        raise InputError("renew_statistics got no episodes; give some of the sources, 40 are enough")
+    for name in layers:
+        for mine, new in zip(
+            backbone.get_submodule(name).buffers(recurse=False),
+            renewed.get_submodule(name).buffers(recurse=False),
+            strict=True,
+        ):
+            mine.copy_(new)
+
+
+class _Counted:
+    def __init__(self, images: Iterator[Tensor]) -> None:
+        self.images, self.count = images, 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self.images:
+            self.count += 1
+            yield batch
+
+
+def _running(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) and module.track_running_stats and module.running_mean is not None
+
+
+def _images(algorithm: Algorithm, episodes: Iterable[Episode]) -> Iterator[Tensor]:
+    """As the algorithm hands them to its backbone."""
+    like = next(algorithm.backbone.parameters())
+    pixels: Any = getattr(algorithm, "pixels", None)
+    for episode in episodes:
+        for part in (episode.support, episode.query):
+            images = part.x.to(like.device)
+            yield images if pixels is None else pixels(images, "an episode", like)
