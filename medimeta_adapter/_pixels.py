@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -116,7 +117,25 @@ class MappedPixels(Pixels):
         return self._open_map
 
     def gather(self, indices: Indices) -> tuple[Bytes, Indices]:
-        return self.map, indices
+        stored = self.map
+        self._check_length()
+        return stored, indices
+
+    def _check_length(self) -> None:
+        """A file that was cut off after it was mapped would end the process at the first page that is gone."""
+        try:
+            size = os.stat(self.path).st_size
+        except FileNotFoundError:
+            # What is mapped outlives its name.
+            return
+        except OSError as error:
+            raise ReadError(f"{self.path} was readable before and is not now: {error}") from error
+        needed = self.offset + math.prod(self._stored_shape)
+        if size < needed:
+            raise ReadError(
+                f"{self.path} has {size:,} bytes and had {needed:,} or more when it was opened: it was cut off or "
+                "replaced; put the whole file back, and run again"
+            )
 
 
 class ChunkedPixels(Pixels):

@@ -70,16 +70,16 @@ class Stack:
         return MAML(network(), steps=INNER_STEPS, lr=INNER_LR, head="zero", memory=self.memory)
 
 
-def contestants(inputs: dict[str, np.ndarray[Any, Any]], folder: str, memory: str) -> dict[str, Work]:
-    torch.set_num_threads(2)
+def contestants(inputs: dict[str, np.ndarray[Any, Any]], folder: str, threads: str, memory: str) -> dict[str, Work]:
+    torch.set_num_threads(int(threads))
     return Stack(folder, memory).parts
 
 
 def main(
-    inputs: dict[str, np.ndarray[Any, Any]], folder: str, memory: str, part: str, warm_up: str, count: str
+    inputs: dict[str, np.ndarray[Any, Any]], folder: str, threads: str, memory: str, part: str, warm_up: str, count: str
 ) -> dict[str, Any]:
     """The peak of a part's episodes above what the process held after `warm_up` of them."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(threads))
     watch = Watch(2 * int(warm_up) + 1)
     Stack(folder, memory, watch).parts[part](int(count))
     return {"peak": np.array(watch.peak())}

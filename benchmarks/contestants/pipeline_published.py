@@ -197,14 +197,14 @@ def auroc(task: Task, logits: torch.Tensor) -> float:
     return float(score(get_prob_func(kind)(logits.detach()), task.query[1]))
 
 
-def contestants(inputs: Inputs, folder: str) -> dict[str, Work]:
-    torch.set_num_threads(2)
+def contestants(inputs: Inputs, folder: str, threads: str) -> dict[str, Work]:
+    torch.set_num_threads(int(threads))
     return Stack(inputs, folder).parts
 
 
-def main(inputs: Inputs, folder: str, part: str, warm_up: str, count: str) -> dict[str, Any]:
+def main(inputs: Inputs, folder: str, threads: str, part: str, warm_up: str, count: str) -> dict[str, Any]:
     """The peak of a part's episodes above what the process held after `warm_up` of them."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(threads))
     path = Path(__file__).parents[1] / "functional" / "workloads.py"
     spec = util.spec_from_file_location("workloads", path)
     assert spec is not None

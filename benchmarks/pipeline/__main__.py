@@ -13,13 +13,13 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import torch
 from scipy import stats
 
 from benchmarks.functional.suite import KEEP_MEMORY, MB
@@ -50,43 +50,57 @@ FULL, QUICK = Effort(100, 100, 2, (20, 5)), Effort(4, 3, 1, (4, 3))
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.pipeline", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few episodes: two minutes instead of forty")
+    parser.add_argument("--only", choices=["times", "memory"], help="one of the two")
     parser.add_argument("--trainings", type=int, help="episodes of meta-training")
-    parser.add_argument("--rounds", type=int, help="of everything but the scores, which come from the last one")
+    parser.add_argument("--evaluations", type=int, help="episodes of the target")
+    parser.add_argument("--rounds", type=int, help="of everything; the scores come from the last one")
+    parser.add_argument("--threads", type=int, default=2, help="torch's threads, the same for everybody")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else FULL
-    trainings, rounds = options.trainings or effort.trainings, options.rounds or effort.rounds
-    torch.set_num_threads(2)
+    given = {name: getattr(options, name) for name in ("trainings", "evaluations", "rounds") if getattr(options, name)}
+    effort = replace(effort, **given)
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         make_files(Path(folder))
-        arrays = Job.of(folder).arrays(trainings, effort.evaluations)
-        counts = {part: trainings if part == "meta-training" else effort.evaluations for part in PARTS}
-        measured = times(folder, arrays, counts, rounds)
-        results = {"times": show_times(measured, counts), "scores": show_scores(measured)}
-        results["memory"] = memory(folder, arrays, effort)
+        arrays = Job.of(folder).arrays(
+            max(effort.trainings, effort.memory[0]), max(effort.evaluations, effort.memory[1])
+        )
+        what = (folder, arrays, effort, options.threads)
+        if options.only != "memory":
+            results |= times(*what)
+        if options.only != "times":
+            results["memory"] = memory(*what)
     if options.json:
         save(options.json, results)
 
 
-def times(folder: str, arrays: Arrays, counts: Mapping[str, int], rounds: int) -> dict[str, dict[str, list[Any]]]:
+def times(folder: str, arrays: Arrays, effort: Effort, threads: int) -> dict[str, Any]:
     """Every part of every contestant in turn, the order of contestants reversed from round to round."""
+    counts = {part: effort.trainings if part == "meta-training" else effort.evaluations for part in PARTS}
     found: dict[str, dict[str, list[Any]]] = {}
-    with (
-        mock.patch.dict(os.environ, KEEP_MEMORY),
-        Worker(ensure(), FOLDER / "pipeline_published.py", folder, arrays=arrays) as published,
-        Worker(sys.executable, FOLDER / "pipeline_ours.py", folder, OURS[FAST], path=ROOT) as ours,
-        Worker(sys.executable, FOLDER / "pipeline_ours.py", folder, OURS[LEAN], path=ROOT) as lean,
-    ):
-        workers = {PUBLISHED: published, FAST: ours, LEAN: lean}
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ, KEEP_MEMORY))
+        workers = {
+            PUBLISHED: Worker(ensure(), FOLDER / "pipeline_published.py", folder, threads, arrays=arrays),
+            **{
+                name: Worker(sys.executable, FOLDER / "pipeline_ours.py", folder, threads, mode, path=ROOT)
+                for name, mode in OURS.items()
+            },
+        }
         for name, worker in workers.items():
+            stack.enter_context(worker)
             for part in PARTS:
-                worker.measure(part, 2)
+                worker.measure(part, 1)
             found[name] = {part: [] for part in PARTS}
-        for at in range(rounds):
+        for at in range(effort.rounds):
             for part in PARTS:
-                for name, worker in sorted(workers.items(), reverse=bool(at % 2)):
-                    found[name][part].append(worker.measure(part, counts[part]))
-    return found
+                for name in sorted(workers, reverse=bool(at % 2)):
+                    if (name, part) != (LEAN, "fine-tuning"):
+                        found[name][part].append(workers[name].measure(part, counts[part]))
+    # One way of training is enough to tune: adaptation is the same for both.
+    found[LEAN]["fine-tuning"] = found[FAST]["fine-tuning"]
+    return {"times": show_times(found, counts), "scores": show_scores(found)}
 
 
 def show_times(measured: dict[str, dict[str, list[Any]]], counts: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -135,16 +149,16 @@ def half_width(values: np.ndarray[Any, Any]) -> float:
     return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def memory(folder: str, arrays: Arrays, effort: Effort) -> list[dict[str, Any]]:
+def memory(folder: str, arrays: Arrays, effort: Effort, threads: int) -> list[dict[str, Any]]:
     """Fresh processes: what later episodes of a part made them hold at once, above what they held after two."""
     results, rows = [], []
     for part in ("meta-training", "fine-tuning", "own adaptation"):
         count = effort.memory[part != "meta-training"]
         script = FOLDER / "pipeline_published.py"
-        peaks = {PUBLISHED: call(ensure(), script, folder, part, 2, count, arrays=arrays)["peak"]}
+        peaks = {PUBLISHED: call(ensure(), script, folder, threads, part, 2, count, arrays=arrays)["peak"]}
         for name, mode in OURS.items():
             script = FOLDER / "pipeline_ours.py"
-            peaks[name] = call(sys.executable, script, folder, mode, part, 2, count, path=ROOT)["peak"]
+            peaks[name] = call(sys.executable, script, folder, threads, mode, part, 2, count, path=ROOT)["peak"]
         published = float(peaks[PUBLISHED])
         for name, peak in peaks.items():
             results.append({"part": part, "name": name, "MB": float(peak) / MB, "x published": float(peak) / published})

@@ -26,7 +26,7 @@ def shown(result):
     ("result", "texts"),
     [
         (RECORDS, {"<b>maml</b>", "x < y", "nan", "5 more rows"}),
-        (within_target(RECORDS, "x < y", "auroc", 5), {"<b>maml</b>", "0.600 ± 0.248", "best", "tie"}),
+        (within_target(RECORDS, "x < y", "auroc", 5), {"<b>maml</b>", "0.600 ± 1.271", "best", "tie"}),
         (Means.of(RECORDS, "auroc", 5), {"<b>maml</b>", "x < y", "0.375", ""}),
         (across_targets(ROWS, NAMES), {"IM-PT", "1.167", "Friedman chi2 28.14, p 7.7e-07; CD 0.781"}),
         (across_targets(ROWS[:3], NAMES, targets=["<a>", "b", "c"], related=[["<a>", "b"]]), {"3 targets"}),

@@ -5,7 +5,19 @@ import torch
 
 from tests.functional.reference import Net, data_of, head_of, losses_of
 from tests.functional.test_engines import EXACT
-from torchcross.functional import Inner, Meta, Network, Problem, estimate, meta_gradient, peak_memory, sgd
+from torchcross.functional import (
+    Inner,
+    Meta,
+    Mixed,
+    Network,
+    Problem,
+    Recompute,
+    estimate,
+    meta_gradient,
+    meta_loss,
+    peak_memory,
+    sgd,
+)
 
 FACTOR = 1.1
 
@@ -27,18 +39,52 @@ def test_the_prediction_is_what_is_measured(engine):
     assert (predicted.engine, predicted.steps) == (engine, 8)
 
 
-@pytest.mark.parametrize("engine", ["recompute", "mixed"])
-def test_lean_engines_grow_by_the_parameters_alone(engine):
+@pytest.mark.parametrize("engine", [Recompute, Mixed])
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_lean_engines_grow_by_the_parameters_alone(engine, every):
     problem, meta = large()
     size = sum(value.nbytes for value in [*meta.params.values(), *problem.own.values()])
-    grown = estimate(problem, meta, engine=engine)
-    assert size <= grown.per_step <= 1.1 * size + 1024
+    grown = estimate(problem, meta, engine=engine(every=every))
+    assert size <= grown.per_step * every + every <= 1.1 * size + 1024
     assert estimate(problem, meta, engine="reverse").per_step > 20 * size
 
 
-def test_one_graph_at_a_time():
-    from torchcross.functional import meta_loss
+@pytest.mark.parametrize("engine", [Recompute(every=3), Mixed(every=4)])
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_the_prediction_where_few_steps_are_kept(engine, steps):
+    problem, meta = large(steps)
+    _, measured = peak_memory(lambda: meta_gradient(problem, meta, engine=engine))
+    assert measured / FACTOR <= estimate(problem, meta, engine=engine).peak <= measured * FACTOR
 
+
+@pytest.mark.parametrize(("engine", "sets"), [(Recompute(), 4.4), (Mixed(), 3.7), (Recompute(every=1), 5.4)])
+def test_few_sets_of_parameters_are_alive_at_once(engine, sets):
+    """Wide layers on few samples: beside the parameters all else is small."""
+    width = 100
+    params = {str(at): torch.randn(width, width) / width for at in range(12)}
+
+    def loss(params, buffers, data, step):
+        for weight in params.values():
+            data = torch.tanh(data @ weight)
+        return data.square().mean(), buffers
+
+    problem = Problem(Inner(loss, loss, sgd(), 4), torch.randn(3, width))
+    size = sum(value.nbytes for value in params.values())
+    _, peak = peak_memory(lambda: meta_gradient(problem, Meta(params, 0.1), engine=engine))
+    assert peak < sets * size
+
+
+@pytest.mark.parametrize("engine", ["recompute", "mixed"])
+def test_an_episode_leaves_nothing_to_the_next(engine):
+    problem, meta = large(3)
+    size = sum(value.nbytes for value in meta.params.values())
+    meta = dataclasses.replace(meta, params={n: v.detach().requires_grad_() for n, v in meta.params.items()})
+    _, one = peak_memory(lambda: meta_loss([problem], meta, engine=engine))
+    _, many = peak_memory(lambda: meta_loss([problem] * 4, meta, engine=engine))
+    assert many < one + 0.5 * size
+
+
+def test_one_graph_at_a_time():
     problem, meta = large(3)
     meta = dataclasses.replace(meta, params={n: v.detach().requires_grad_() for n, v in meta.params.items()})
     _, one = peak_memory(lambda: meta_loss([problem], meta))

@@ -120,7 +120,7 @@ def test_no_name_breaks_a_table_or_the_page(tmp_path: Path) -> None:
     assert len(found.all("script")) == 1
     lines = markdown_table(means).splitlines()
     assert {len(re.findall(r"(?<!\\)\|", re.sub(r"\\\\", "", line))) for line in lines[:5]} == {5}
-    assert len(latex_table(means).splitlines()) == 12
+    assert len(latex_table(means).splitlines()) == 13
 
 
 def test_what_belongs_to_rows_is_refused(tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ TRAINING = {
     "best_step": 20,
     "best_score": 0.7,
     "stopped": "steps",
-    "sources": ["a", "b", "c"],
-    "left_out": ["a: too few\nsamples", "validation, b: too few"],
+    "sources": ["b", "c"],
+    "left_out": ["a: too few\nsamples"],
+    "unjudged": ["b: too few"],
 }
 
 
@@ -81,7 +82,7 @@ def test_every_row_of_a_table_has_its_policy() -> None:
         found = told(algorithms=names, **{"evaluation.adaptation": way, "model.weights": "file"})
         (text,) = [text for name, text in found.items() if name.startswith("BatchNorm")]
         assert all(name in text for name in names)
-        assert "`frozen` (ncm, probe): the running statistics of training" in text
+        assert "`frozen` (ncm, probe): running statistics" in text
 
 
 def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:

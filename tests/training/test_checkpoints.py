@@ -30,7 +30,7 @@ from torchcross.algorithms import ProtoNet
 from torchcross.backbones import conv4
 from torchcross.errors import InputError, ReadError, TorchcrossError, WriteError
 from torchcross.training import TorchMachine, fit, read_log
-from torchcross.training.checkpoints import FORMAT
+from torchcross.training.checkpoints import FORMAT, Checkpoints
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,6 +103,18 @@ def test_a_run_may_be_made_longer(folder):
     assert [row[0] for row in read_log(folder)] == list(range(1, 10))
     with pytest.raises(InputError, match="has done 9 steps, and steps=6"):
         run(folder)
+
+
+def test_a_longer_run_writes_its_checkpoints_where_a_whole_one_does(folder, monkeypatch):
+    written, save = [], Checkpoints.save
+
+    def noted(store, tensors, position, identity):
+        written.append(position.step)
+        save(store, tensors, position, identity)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    run(folder, steps=11, checkpoint_every=4)
+    assert written == [8, 11]
 
 
 @pytest.mark.parametrize("cut", [0, 5, 100, 2000, -1])

@@ -96,11 +96,13 @@ def across_targets(
     """Compare algorithms over targets from a table of means: `Means`, or targets x algorithms with the algorithms'
     `names`.
 
-    A target with a mean missing is left out, with a warning. `related` are sets of targets that share subjects.
+    An algorithm that has no mean of more than half of the targets is left out, and then every target with a mean
+    missing, each with a warning. `related` are sets of targets that share subjects.
     `lower_is_better` is read from the table's metric unless given.
     """
     check_level(level)
-    means = _as_means(table, names, targets)
+    given = _as_means(table, names, targets)
+    means = _without_sparse(given)
     k = len(means.algorithms)
     if k < 2:
         raise InputError(f"a comparison needs two algorithms; the table has {list(means.algorithms)}")
@@ -126,7 +128,7 @@ def across_targets(
         pairs=_pairs(values, means.algorithms, level),
         level=level,
         diagram=diagram,
-        warnings=tuple(_warnings(means, used, [set(one) for one in related])),
+        warnings=tuple(_warnings(given, means, used, [set(one) for one in related])),
     )
 
 
@@ -138,6 +140,18 @@ def _as_means(table: Means | ArrayLike, names: Sequence[str] | None, targets: Se
     if names is None:
         raise InputError("a plain table has no names; give across_targets(table, ['one algorithm', 'another'])")
     return Means(table, names, targets)
+
+
+def _without_sparse(means: Means) -> Means:
+    """Without the algorithms that would take more than half of the targets from the others, where two are left."""
+    missing = np.isnan(means.values).sum(axis=0)
+    dense = np.flatnonzero(2 * missing <= len(means.targets))
+    if not 2 <= len(dense) < len(means.algorithms):
+        return means
+    names = [means.algorithms[place] for place in dense.tolist()]
+    return Means(
+        means.values[:, dense], names, means.targets, domains=means.domains, metric=means.metric, notes=means.notes
+    )
 
 
 def _pairs(values: NDArray[np.float64], names: Sequence[str], level: float) -> tuple[TargetPair, ...]:
@@ -153,7 +167,11 @@ def _pairs(values: NDArray[np.float64], names: Sequence[str], level: float) -> t
     )
 
 
-def _warnings(means: Means, used: tuple[str, ...], related: list[set[str]]) -> Iterator[str]:
+def _warnings(given: Means, means: Means, used: tuple[str, ...], related: list[set[str]]) -> Iterator[str]:
+    for name, column in zip(given.algorithms, given.values.T, strict=True):
+        if name not in means.algorithms:
+            known = np.count_nonzero(~np.isnan(column))
+            yield f"{name} is left out: it has a mean of {known} of {len(given.targets)} targets"
     for target, row in zip(means.targets, means.values, strict=True):
         if missing := [name for name, value in zip(means.algorithms, row.tolist(), strict=True) if np.isnan(value)]:
             yield f"{target} is left out: it has no mean of {', '.join(missing)}"

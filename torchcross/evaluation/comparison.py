@@ -26,12 +26,14 @@ from torchcross.evaluation.pairs import Difference, holm, paired_difference, see
 from torchcross.evaluation.records import Records
 from torchcross.evaluation.seeds import ONE_SEED, seeded_interval
 
-__all__ = ["LOWER_IS_BETTER", "Comparison", "Pair", "Row", "lower_is_better", "within_target"]
+__all__ = ["LOWER_IS_BETTER", "ONE_NUMBER", "Comparison", "Pair", "Row", "lower_is_better", "within_target"]
 
 LOWER_IS_BETTER: Final = frozenset({"mae"})
 """Metrics whose smaller value is the better one."""
 
-_ONE_NUMBER: Final = "one number per seed: no interval over test images"
+ONE_NUMBER: Final = "one number per seed: no interval over test images"
+
+_NOTHING: Final = "no algorithm scored an episode"
 
 
 @final
@@ -39,8 +41,8 @@ _ONE_NUMBER: Final = "one number per seed: no interval over test images"
 class Row:
     """One algorithm: its interval over episodes (and training seeds, where there are several).
 
-    `interval.undefined` counts its undefined values. Where `compared` is False it scored fewer than half of the
-    episodes that anyone scored: its mean is over those, and stands beside the others' for the record only.
+    `interval.undefined` counts its undefined values. Where `compared` is False it has too few episodes in common with
+    the others: its mean is over its own, and stands beside theirs for the record only.
     """
 
     algorithm: str
@@ -118,8 +120,8 @@ def within_target(
     episode. Every pair of algorithms is tested and p corrected by Holm over all of them, so that the ties of the best
     hold although the best was chosen by the same numbers.
 
-    An episode that one algorithm left undefined counts for none. An algorithm that scored fewer than half of the
-    episodes that anyone scored is not compared. `episodes` says for each algorithm on which episodes it was scored, by
+    An episode that one algorithm left undefined counts for none, and an algorithm that would take more than half of the
+    episodes from the others is not compared. `episodes` says for each algorithm on which episodes it was scored, by
     any text, such as a digest: those with different texts (or one without) are not paired, and there is no best.
     """
     check_level(level)
@@ -129,19 +131,18 @@ def within_target(
     scores = scores_of(chosen)
     groups = [common_episodes({name: scores[name] for name in names}) for names in _alike(scores, episodes or {})]
     kept = {name: rows for group in groups for name, rows in group.kept.items()}
-    aside = {name for group in groups for name in group.aside}
-    rows = tuple(_row(name, scores[name], kept[name], name not in aside, method, level, seed) for name in scores)
-    paired = [{name: found for name, found in one.kept.items() if name not in one.aside} for one in groups]
+    compared = {name for group in groups for name in group.compared}
+    rows = tuple(_row(name, scores[name], kept[name], name in compared, method, level, seed) for name in scores)
+    paired = [{name: one.kept[name] for name in one.compared} for one in groups]
     pairs = _pairs(paired, method, level, seed)
-    compared = [row for row in rows if row.compared and row.interval.n]
-    best = "" if len(groups) > 1 or groups[0].nothing else _best(compared, lower_is_better(metric))
+    best = _best(rows, lower_is_better(metric)) if len(groups) == 1 else ""
     against = _contradicting(pairs, best, lower_is_better(metric))
     notes = [*_of_groups(groups), *_notes(rows, pairs, chosen)]
     if against:
         notes.append(f"{best} has the best mean, and {against} the better one in what both have: no best is marked")
         best = ""
     ties = {_other(pair, best) for pair in pairs if best in (pair.first, pair.second) and not pair.p <= 1 - level}
-    tied = tuple(row.algorithm for row in compared if row.algorithm in ties)
+    tied = tuple(row.algorithm for row in rows if row.algorithm in ties)
     return Comparison(target, metric, shots, rows, pairs, best, tied, level, tuple(notes), len(groups) == 1)
 
 
@@ -187,7 +188,7 @@ def _row(name: str, given: Scores, kept: Scores, compared: bool, method: str, le
     if interval.n < len(values) - undefined:
         notes.append(f"over {interval.n} of {len(values)} values, of the episodes that every algorithm scored")
     if len(values) == len(given):
-        notes = [_ONE_NUMBER, *(note for note in notes if note != ONE_VALUE)]
+        notes = [ONE_NUMBER, *(note for note in notes if note != ONE_VALUE)]
     interval = replace(interval, undefined=undefined, note="; ".join(filter(None, notes)))
     return Row(name, interval, tuple(seed for seed in given if kept.get(seed)) or tuple(given), compared)
 
@@ -235,7 +236,8 @@ def _contradicting(pairs: Iterable[Pair], best: str, lower: bool) -> str:
 
 def _best(rows: Sequence[Row], lower: bool) -> str:
     sign = -1 if lower else 1
-    return max(rows, key=lambda row: sign * row.interval.mean).algorithm if rows else ""
+    compared = [row for row in rows if row.compared]
+    return max(compared, key=lambda row: sign * row.interval.mean).algorithm if compared else ""
 
 
 def _other(pair: Pair, one: str) -> str:
@@ -248,27 +250,31 @@ def _of_groups(groups: Sequence[Common]) -> Iterator[str]:
         yield f"not the same episodes ({who}): they are not paired, and no best is marked"
     for group in groups:
         for name in group.aside:
-            yield f"{name} is not compared: it scored {group.counts(name) or 'none'} of {group.scored} values"
+            yield f"{name} is not compared: it scored {group.count(name) or 'none'} of {group.scored} values"
         if group.nothing:
-            yield f"{', '.join(group.compared)} have no episode in common: no best is marked"
+            left = [name for name in group.kept if name not in group.aside]
+            yield f"{', '.join(left)} have no episode in common: they are not compared" if group.scored else _NOTHING
 
 
 def _notes(rows: tuple[Row, ...], pairs: tuple[Pair, ...], records: Records) -> Iterator[str]:
     if len({row.seeds for row in rows if row.compared}) > 1:
-        yield "the algorithms were trained with different seeds: pairs are of the seeds in common"
+        yield "the algorithms have scores of different training seeds: pairs are of the seeds in common"
     remarks = [[part for part in row.interval.note.split("; ") if part] for row in rows]
     common = [part for part in remarks[0] if all(part in others for others in remarks)]
     yield from common
+    special: dict[str, list[str]] = {}
     for row, parts in zip(rows, remarks, strict=True):
         shown = [part for part in parts if part not in common]
         mine = records.where(algorithm=row.algorithm)
         silent = mine[np.isnan(mine.columns["value"])]
         reasons = ", ".join(silent.unique("reason")[:3])
         if shown:
-            yield f"{row.algorithm}: {'; '.join(shown)}" + (f" ({reasons})" if reasons else "")
+            text = "; ".join(shown) + (f" ({reasons})" if reasons else "")
+            special.setdefault(text, []).append(row.algorithm)
+    yield from (f"{', '.join(names)}: {text}" for text, names in special.items())
     sizes = {row.algorithm: row.interval.n for row in rows}
     for pair in pairs:
         if pair.difference.n < max(sizes[pair.first], sizes[pair.second]):
             yield f"{pair.first} and {pair.second} share {pair.difference.n} values, and are compared on these"
         if math.isnan(pair.p):
-            yield f"{pair.first} and {pair.second} cannot be tested: {pair.difference.note}"
+            yield f"{pair.first} and {pair.second} cannot be tested: {pair.difference.note.split('; ')[-1]}"

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross._arrays import frozen
 from torchcross.errors import InputError, ReadError
 from torchcross.evaluation._html import html_table
+from torchcross.evaluation.common import common_episodes, scores_of
 from torchcross.evaluation.comparison import refuse_twins
 from torchcross.evaluation.records import Records
 
@@ -65,9 +66,11 @@ class Means:
 
     @classmethod
     def of(cls, records: Records, metric: str, shots: int) -> Means:
-        """The means of one metric at one number of shots, over training seeds and episodes.
+        """The means of one metric at one number of shots, over training seeds and the episodes that every algorithm
+        scored on a target, as `within_target` has them.
 
-        Undefined values are left out of a mean and counted in `notes`; a mean of nothing is NaN.
+        Undefined values are left out and counted in `notes`. A mean of nothing is NaN, and so is that of an algorithm
+        which has too few episodes in common with the others.
         """
         chosen = records.where(metric=metric, shots=shots)
         targets, algorithms = chosen.unique("target"), chosen.unique("algorithm")
@@ -77,14 +80,22 @@ class Means:
         for i, target in enumerate(targets):
             here = chosen.where(target=target)
             refuse_twins(here, f"metric {metric!r} at {shots} shots of {target!r}")
-            for j, algorithm in enumerate(algorithms):
-                values = here.where(algorithm=algorithm).columns["value"]
-                defined = values[~np.isnan(values)]
-                if len(defined):
-                    table[i, j] = math.fsum(defined.tolist()) / len(defined)
-                if len(defined) < len(values):
-                    missing = len(values) - len(defined)
+            scores = scores_of(here)
+            common = common_episodes(scores)
+            for algorithm, rows in scores.items():
+                values = [value for row in rows.values() for value in row.values()]
+                defined = [value for row in common.kept[algorithm].values() for value in row.values()]
+                missing = sum(map(math.isnan, values))
+                if algorithm in common.aside:
+                    notes.append(
+                        f"{algorithm} on {target}: not compared, it scored {len(defined)} of {common.scored} values"
+                    )
+                elif not common.nothing:
+                    table[i, algorithms.index(algorithm)] = math.fsum(defined) / len(defined)
+                if missing and algorithm not in common.aside:
                     notes.append(f"{algorithm} on {target}: {missing} of {len(values)} values undefined, left out")
+            if common.nothing and common.scored:
+                notes.append(f"{target}: the algorithms have no episode in common, and no means to compare")
         named = dict(zip(chosen.columns["target"].tolist(), chosen.columns["domain"].tolist(), strict=True))
         return cls(table, algorithms, targets, domains=[named[name] for name in targets], metric=metric, notes=notes)
 

@@ -1,4 +1,4 @@
-"""What several training seeds say of a mean: how far it may be off, and an interval that resamples seeds, then episodes."""
+"""A mean over several training seeds: how far it may be off, and an interval that resamples seeds, then episodes."""
 
 from __future__ import annotations
 

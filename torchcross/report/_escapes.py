@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["latex_text", "markdown_text", "one_line"]
+__all__ = ["latex_note", "latex_text", "markdown_text", "one_line"]
 
 _SPACES = re.compile(r"\s+")
 _LATEX = {
@@ -15,8 +15,15 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
+    # No font encoding lacks these; \textquotedbl and \textasciigrave are missing in some.
+    '"': "''",
+    "`": r"\`{}",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "—": "---",
+    "\N{EN DASH}": "--",
+    "\N{MINUS SIGN}": "$-$",
 }
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 
@@ -30,6 +37,11 @@ def one_line(text: str) -> str:
 
 def latex_text(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in one_line(text))
+
+
+def latex_note(text: str) -> str:
+    """What is printed under a table."""
+    return f"\\par\\smallskip\\noindent{{\\footnotesize {latex_text(text)}\\par}}"
 
 
 def markdown_text(text: str) -> str:

@@ -10,7 +10,16 @@ from torchcross.report._markup import Markup, as_text, element, join
 from torchcross.report._numbers import metric_title, score_text
 from torchcross.report._summary import Score, Summary, Target, short_name
 from torchcross.report._values import Failure
-from torchcross.report.tables import csv_of, latex_of, legend, markdown_of, mean_text, shots_title
+from torchcross.report.tables import (
+    csv_of,
+    latex_of,
+    legend,
+    markdown_of,
+    mean_text,
+    shots_title,
+    sign_of,
+    undefined_text,
+)
 
 __all__ = ["headline_table", "table_links"]
 
@@ -112,7 +121,8 @@ def _cell(summary: Summary, target: Target, column: tuple[str, int], failures: S
         "td",
         mean,
         *([element("span", f" ± {spread}", class_="unit")] if spread else []),
-        element("span", "†" if score.is_tied else "", class_="tie"),
+        element("span", sign_of(score), class_="tie"),
+        *([element("small", f" {text}", class_="unit")] if (text := undefined_text(score)) else []),
         class_=f"{kind} best" if score.is_best else kind,
         data_value=repr(value) if isfinite(value) else "",
         title=_hint(score, summary.metric),

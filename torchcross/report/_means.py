@@ -10,7 +10,7 @@ from math import isfinite
 import numpy as np
 
 from torchcross.evaluation import Across, Means, across_targets, lower_is_better
-from torchcross.report._escapes import latex_text, markdown_text, one_line
+from torchcross.report._escapes import latex_note, latex_text, markdown_text, one_line
 from torchcross.report._html import Head, data_link, head_cell, key, scrolled
 from torchcross.report._markup import Markup, element, join
 from torchcross.report._numbers import metric_name
@@ -60,7 +60,7 @@ def latex_of_means(means: Means) -> str:
     width = len(means.algorithms)
     title = latex_text(metric_name(means.metric))
     lines = [
-        f"% {one_line(means_legend(means))} For the package booktabs.",
+        "% For the package booktabs.",
         f"\\begin{{tabular}}{{l{'r' * width}}}",
         "\\toprule",
         " & ".join([title, *map(latex_text, means.algorithms)]) + r" \\",
@@ -72,8 +72,19 @@ def latex_of_means(means: Means) -> str:
         for row in rows:
             cells = [_marked(text, best, r"\textbf{", "}") for text, best in _cells(means, row, "---")]
             lines.append(" & ".join([("\\quad " if domain else "") + latex_text(means.targets[row]), *cells]) + r" \\")
-    last = [" & ".join([name, *cells]) + r" \\" for name, cells in _last_rows(means, _across(means))]
-    return "\n".join([*lines, *(["\\midrule", *last] if last else []), "\\bottomrule", "\\end{tabular}"]) + "\n"
+    last = [" & ".join([name, *map(latex_text, cells)]) + r" \\" for name, cells in _last_rows(means, _across(means))]
+    return (
+        "\n".join(
+            [
+                *lines,
+                *(["\\midrule", *last] if last else []),
+                "\\bottomrule",
+                "\\end{tabular}",
+                latex_note(means_legend(means)),
+            ]
+        )
+        + "\n"
+    )
 
 
 def markdown_of_means(means: Means) -> str:
@@ -147,8 +158,10 @@ def _last_rows(means: Means, across: Across | None) -> Iterator[tuple[str, list[
     if across is None or not across.targets:
         return
     digits = max(_digits(means), 1)
-    yield "mean of the targets", [f"{mean:.{digits}f}" for mean in across.means]
-    yield "mean rank", [f"{rank:.2f}" for rank in across.ranks]
+    found = dict(zip(across.algorithms, zip(across.means, across.ranks, strict=True), strict=True))
+    shown = [found.get(name) for name in means.algorithms]
+    yield "mean of the targets", ["—" if one is None else f"{one[0]:.{digits}f}" for one in shown]
+    yield "mean rank", ["—" if one is None else f"{one[1]:.2f}" for one in shown]
 
 
 def _group(means: Means, domain: str, rows: Sequence[int]) -> Iterator[Markup]:

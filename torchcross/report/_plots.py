@@ -131,7 +131,7 @@ def _strip(strip: Strip, x: Scale, y: float) -> Markup:
     cloud = draw(finite, x, above, room, strip.series)
     if not isfinite(level.mean):
         return join([name, words(x.start + 4, y + 4, "no defined value", "tick", "start")])
-    hint = f"{strip.algorithm}, {level.shots} shots: {number(round(level.mean, 4))} over {len(finite)} episodes"
+    hint = f"{strip.algorithm}, {level.shots} shots: {number(round(level.mean, 4))}"
     whisker = rule(x(level.low), below, x(level.high), below, "whisker") if isfinite(level.low) else Markup()
     return join([name, cloud, whisker, marker(x(level.mean), below, strip.series, hint, 4.2)])
 

@@ -145,7 +145,8 @@ def strips_section(summary: Summary, series: Series) -> Markup:
         drawn = strips(target.name, metric_title(summary.metric), rows)
         folds.append(element("details", heading, drawn, open=number == 0))
     said = (
-        "A dot is the score of one episode; the mark under the dots is their mean, the line through it its interval. "
+        "A dot is the score of one episode; the mark under the dots is the mean of the table, over the episodes that "
+        "every algorithm scored, the line through it its interval. "
         f"More than {MOST_DOTS} episodes are drawn as the outline of their histogram."
     )
     return join([element("p", said, class_="legend"), *folds])

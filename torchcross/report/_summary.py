@@ -12,10 +12,13 @@ import numpy as np
 from torchcross.errors import InputError
 from torchcross.evaluation import Across, Interval, Means, Records, across_targets, within_target
 
-__all__ = ["Column", "Score", "Summary", "Target", "chosen_metric", "short_name", "summarise"]
+__all__ = ["Column", "Episodes", "Score", "Summary", "Target", "chosen_metric", "short_name", "summarise"]
 
 Column = tuple[str, int]
 """An algorithm and its number of shots."""
+
+Episodes = Mapping[tuple[str, str, int], str]
+"""(algorithm, target, shots) -> which episodes were scored, by any text that is another for others."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,16 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One cell: the mean with its interval, whether it is the best of its row, and the episodes behind it."""
+    """One cell: the mean with its interval, whether it is the best of its row, and the scores of all its episodes.
+
+    The mean is over the episodes that every algorithm of the row scored; where `is_compared` is False it is over the
+    algorithm's own, too few of which the others share.
+    """
 
     interval: Interval
     is_best: bool
     is_tied: bool
+    is_compared: bool
     values: Sequence[float]
 
     @property
@@ -43,7 +51,8 @@ class Summary:
     """The scores of one metric by (target, algorithm, shots), and for each number of shots what holds across targets.
 
     `across` lacks the shots at which fewer than two algorithms were scored. `notes` say what was left out where;
-    `common` are those that hold everywhere, such as that training variance was not measured.
+    `common` are those that hold everywhere, such as that training variance was not measured. `unpaired` are the targets
+    and shots whose algorithms were not scored on the same episodes.
     """
 
     metric: str
@@ -56,6 +65,13 @@ class Summary:
     across: Mapping[int, Across]
     notes: tuple[str, ...]
     common: tuple[str, ...]
+    unpaired: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """`common` as sentences; an algorithm's name stays as it is."""
+        names = tuple(self.algorithms)
+        return tuple(f"{text if text.startswith(names) else text[:1].upper() + text[1:]}." for text in self.common)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -100,8 +116,10 @@ def summarise(
     level: float = 0.95,
     method: str = "t",
     related: Iterable[Collection[str]] = (),
+    episodes: Episodes | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them."""
+    episodes = {} if episodes is None else episodes
     metric = chosen_metric(records, metric)
     chosen = records.where(metric=metric)
     targets, present = _targets(chosen), set(chosen.unique("algorithm"))
@@ -110,25 +128,31 @@ def summarise(
     shots = tuple(sorted(map(int, chosen.unique("shots"))))
     scores: dict[tuple[str, str, int], Score] = {}
     notes: list[tuple[str, str]] = []
+    unpaired: list[tuple[str, int]] = []
     comparisons = 0
     for target in targets:
         here = chosen.where(target=target.name)
         values = _values(here)
         for k in sorted(here.unique("shots")):
-            found = within_target(here, target.name, metric, k, method=method, level=level)
+            told = {name: episodes[name, target.name, k] for name in algorithms if (name, target.name, k) in episodes}
+            found = within_target(here, target.name, metric, k, method=method, level=level, episodes=told)
             for row in found.rows:
                 is_best, is_tied = row.algorithm == found.best, row.algorithm in found.ties
-                episodes = values[row.algorithm, k]
-                scores[target.name, row.algorithm, k] = Score(row.interval, is_best, is_tied, episodes)
+                scores[target.name, row.algorithm, k] = Score(
+                    row.interval, is_best, is_tied, row.compared, values[row.algorithm, k]
+                )
+            unpaired += [] if found.same_episodes else [(target.name, k)]
             notes += [(f"{target.name} at shots {k}", note) for note in found.notes]
             comparisons += 1
     related = [set(one) for one in related]
-    across = {k: one for k in shots if (one := _across(scores, targets, algorithms, k, metric, level, related))}
+    apart = {k: [target for target, shots_ in unpaired if shots_ == k] for k in shots}
+    tables = {k: table for k in shots if (table := _means(scores, targets, algorithms, k, metric, apart[k]))}
+    across = {k: across_targets(table, related=related, level=level) for k, table in tables.items()}
     means = {(name, k): _mean(scores, targets, across.get(k), name, k) for k in shots for name in algorithms}
     counts = Counter(note for _, note in notes)
     common = tuple(note for note, count in counts.items() if count == comparisons)
     special = tuple(f"{place}: {note}" for place, note in notes if note not in common)
-    return Summary(metric, level, targets, algorithms, shots, scores, means, across, special, common)
+    return Summary(metric, level, targets, algorithms, shots, scores, means, across, special, common, tuple(unpaired))
 
 
 def short_name(target: Target) -> str:
@@ -159,22 +183,30 @@ def _values(records: Records) -> dict[Column, list[float]]:
     return found
 
 
-def _across(
+def _means(
     scores: Mapping[tuple[str, str, int], Score],
     targets: Sequence[Target],
     algorithms: Sequence[str],
     shots: int,
     metric: str,
-    level: float,
-    related: Sequence[Collection[str]],
-) -> Across | None:
+    unpaired: Sequence[str],
+) -> Means | None:
+    """The means that may be compared, the same that the cells show; None of one algorithm."""
     names = [name for name in algorithms if any((target.name, name, shots) in scores for target in targets)]
     rows = [target.name for target in targets if any((target.name, name, shots) in scores for name in names)]
     if len(names) < 2:
         return None
-    cells = ((scores.get((target, name, shots)) for name in names) for target in rows)
-    table = np.array([[nan if score is None else score.interval.mean for score in row] for row in cells])
-    return across_targets(Means(table, names, rows, metric=metric), related=related, level=level)
+    table, notes = np.full((len(rows), len(names)), nan), []
+    for i, target in enumerate(rows):
+        for j, name in enumerate(names):
+            score = scores.get((target, name, shots))
+            if score is not None and score.is_compared:
+                table[i, j] = score.interval.mean
+            elif score is not None and score.interval.n:
+                notes.append(f"{name} on {target} is not compared: it shares too few episodes with the others")
+    if unpaired:
+        notes.append(f"{', '.join(unpaired)}: not the same episodes, so that means differ by their episodes too")
+    return Means(table, names, rows, metric=metric, notes=notes)
 
 
 def _mean(

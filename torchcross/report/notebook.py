@@ -5,15 +5,22 @@ from __future__ import annotations
 from torchcross.evaluation import Records
 from torchcross.report._markup import Markup, as_text, element
 from torchcross.report._numbers import metric_title, score_text
-from torchcross.report._summary import Score, Summary, Target, short_name, summarise
-from torchcross.report.tables import legend, mean_text, shots_title
+from torchcross.report._summary import Episodes, Score, Summary, Target, short_name, summarise
+from torchcross.report.tables import mean_text, printed_legend, shots_title, sign_of, undefined_text
 
 __all__ = ["html_table"]
 
 
-def html_table(records: Records, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
+def html_table(
+    records: Records,
+    *,
+    metric: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+    episodes: Episodes | None = None,
+) -> str:
     """The headline table as a piece of HTML: mean ± half the interval, best bold, its statistical ties daggered."""
-    return _table(summarise(records, metric=metric, level=level, method=method))
+    return _table(summarise(records, metric=metric, level=level, method=method, episodes=episodes))
 
 
 def _table(summary: Summary) -> Markup:
@@ -35,7 +42,7 @@ def _table(summary: Summary) -> Markup:
     shots = ", ".join(shots_title(level) for level in summary.shots)
     caption = element("caption", f"{metric_title(summary.metric)} by target, {shots}")
     shown = element("table", caption, element("thead", head), element("tbody", *rows))
-    return element("div", shown, element("p", element("small", legend(summary))))
+    return element("div", shown, element("p", element("small", printed_legend(summary))))
 
 
 def _row(domain: str, target: str, cells: list[Markup]) -> Markup:
@@ -53,4 +60,5 @@ def _cell(score: Score | None, metric: str) -> Markup:
         return as_text("—")
     mean, spread = mean_text(score, metric)
     best = element("strong", mean) if score.is_best else as_text(mean)
-    return Markup(best + as_text((f" ± {spread}" if spread else "") + ("†" if score.is_tied else "")))
+    beside = f" {text}" if (text := undefined_text(score)) else ""
+    return Markup(best + as_text((f" ± {spread}" if spread else "") + sign_of(score) + beside))

@@ -6,6 +6,7 @@ import gzip
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from torchcross._whole_files import write_whole
 from torchcross.errors import InputError
 from torchcross.evaluation import Means, Records, across_targets
+from torchcross.evaluation.comparison import ONE_NUMBER
 from torchcross.report._examples import examples_section
 from torchcross.report._headline import headline_table, table_links
 from torchcross.report._html import data_link, note, prose, tree, warning
@@ -30,8 +32,9 @@ from torchcross.report._sections import (
     undefined_section,
 )
 from torchcross.report._shell import Part, page_text, part
-from torchcross.report._summary import Summary, summarise
+from torchcross.report._summary import Episodes, Summary, summarise
 from torchcross.report._values import Curve, Example, Failure
+from torchcross.report.tables import shots_title
 
 __all__ = ["write_report"]
 
@@ -72,6 +75,7 @@ def write_report(
     level: float = 0.95,
     method: str = "t",
     related: Iterable[Collection[str]] = (),
+    episodes: Episodes | None = None,
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
 
@@ -79,7 +83,8 @@ def write_report(
     that share subjects: they are not independent, and the page says so. `method` and `level` are those of
     `within_target`. `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
     target": "overlap: ..."), the most important first: that one stands under the results too. `warnings` stand above
-    them. With `failures` the table may be empty.
+    them. With `failures` the table may be empty. `episodes` says which episodes were scored, by any text for each
+    (algorithm, target, shots): where it differs nothing is paired, no best is marked, and the page says so.
 
     `Means`, such as a published table, give the table, what may be said across targets, and nothing of episodes;
     curves, examples and failures belong to rows.
@@ -102,12 +107,9 @@ def write_report(
     elif not len(table) and failures:
         facts, parts = {"rows": 0, "failures": len(failures)}, _of_nothing(beside)
     else:
-        summary = summarise(table, metric=metric, level=level, method=method, related=related)
-        others = [
-            summarise(table, metric=str(name), level=level, method=method, related=related)
-            for name in table.unique("metric")
-            if name != summary.metric
-        ]
+        said = partial(summarise, table, level=level, method=method, related=related, episodes=episodes)
+        summary = said(metric=metric)
+        others = [said(metric=str(name)) for name in table.unique("metric") if name != summary.metric]
         facts, parts = _facts(table, summary, failures), _of_rows(table, summary, others, beside)
         ending.append(part("download", "Rows", "The rows", _download(table)))
     write_whole(path, page_text(title, facts, [*parts, *ending]))
@@ -165,8 +167,11 @@ def _results(
         yield warning(count, element("a", "what is missing", href="#missing"), ".")
     yield from map(warning, beside.warnings)
     yield headline_table(summary, series, failures)
-    yield from (note(f"{text[:1].upper()}{text[1:]}.") for text in summary.common)
-    yield _remark(beside.choices)
+    yield from map(note, summary.remarks)
+    if summary.unpaired:
+        yield warning(_unpaired(summary))
+    if beside.choices or ONE_NUMBER not in summary.common:
+        yield _remark(beside.choices)
     yield table_links(summary)
     for other in others:
         yield element(
@@ -175,6 +180,14 @@ def _results(
             headline_table(other, series, failures),
             table_links(other),
         )
+
+
+def _unpaired(summary: Summary) -> str:
+    places = ", ".join(f"{target} at {shots_title(shots)}" for target, shots in summary.unpaired)
+    return (
+        f"Not the same episodes: {places}. There nothing is paired, nothing is tested, and no best is marked; the "
+        "intervals stand alone."
+    )
 
 
 def _remark(choices: Mapping[str, str]) -> Markup:

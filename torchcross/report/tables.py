@@ -7,10 +7,11 @@ import io
 from math import isfinite
 
 from torchcross.evaluation import Means, Records
-from torchcross.report._escapes import latex_text, markdown_text, one_line
+from torchcross.evaluation.seeds import SEEDED
+from torchcross.report._escapes import latex_note, latex_text, markdown_text, one_line
 from torchcross.report._means import csv_of_means, latex_of_means, markdown_of_means
 from torchcross.report._numbers import factor_of, metric_title, score_text
-from torchcross.report._summary import Score, Summary, Target, short_name, summarise
+from torchcross.report._summary import Episodes, Score, Summary, Target, short_name, summarise
 
 __all__ = ["csv_table", "latex_table", "markdown_table"]
 
@@ -18,42 +19,69 @@ _METHODS = {
     "t": "Student's t over episodes",
     "normal": "normal, over episodes",
     "bca": "BCa bootstrap over episodes",
-    "hierarchical bootstrap": "hierarchical bootstrap: training seeds, then episodes",
+    SEEDED: (
+        "hierarchical bootstrap: training seeds, then episodes; as wide as the t intervals over seeds and over "
+        "episodes, added as squares"
+    ),
 }
 
 
-def latex_table(table: Records | Means, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
+def latex_table(
+    table: Records | Means,
+    *,
+    metric: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+    episodes: Episodes | None = None,
+) -> str:
     """A `tabular` for the package booktabs: mean ± half the interval, best bold, its statistical ties daggered.
 
-    A table of `Means` has no intervals: `metric`, `level` and `method` say nothing of it, here and below.
+    `episodes` says which episodes were scored, by any text for each (algorithm, target, shots): where it differs,
+    nothing is paired and no best is marked. A table of `Means` has no intervals: `metric`, `level`, `method` and
+    `episodes` say nothing of it, here and below.
     """
     if isinstance(table, Means):
         return latex_of_means(table)
-    return latex_of(summarise(table, metric=metric, level=level, method=method))
+    return latex_of(summarise(table, metric=metric, level=level, method=method, episodes=episodes))
 
 
-def markdown_table(table: Records | Means, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
+def markdown_table(
+    table: Records | Means,
+    *,
+    metric: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+    episodes: Episodes | None = None,
+) -> str:
     """A table as GitHub reads it: mean ± half the interval, best bold, its statistical ties daggered."""
     if isinstance(table, Means):
         return markdown_of_means(table)
-    return markdown_of(summarise(table, metric=metric, level=level, method=method))
+    return markdown_of(summarise(table, metric=metric, level=level, method=method, episodes=episodes))
 
 
-def csv_table(table: Records | Means, *, metric: str | None = None, level: float = 0.95, method: str = "t") -> str:
-    """The same layout for programs: five columns (mean, low, high, n, mark) per algorithm and shots, all digits.
+def csv_table(
+    table: Records | Means,
+    *,
+    metric: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+    episodes: Episodes | None = None,
+) -> str:
+    """The same layout for programs, with all digits: six columns (mean, low, high, n, undefined, mark) for each
+    algorithm and shots. The mark is "best", "tie", "not compared" or nothing.
 
     `Means` are written as `read_means` reads them.
     """
     if isinstance(table, Means):
         return csv_of_means(table)
-    return csv_of(summarise(table, metric=metric, level=level, method=method))
+    return csv_of(summarise(table, metric=metric, level=level, method=method, episodes=episodes))
 
 
 def latex_of(summary: Summary) -> str:
     width = len(summary.columns)
     shots = [f"\\multicolumn{{{len(summary.algorithms)}}}{{c}}{{{shots_title(level)}}}" for level in summary.shots]
     lines = [
-        f"% {one_line(legend(summary))} For the package booktabs.",
+        "% For the package booktabs.",
         f"\\begin{{tabular}}{{l{'r' * width}}}",
         "\\toprule",
         " & ".join(["", *shots]) + r" \\",
@@ -68,7 +96,7 @@ def latex_of(summary: Summary) -> str:
         lines += [_latex_row(summary, target) for target in targets]
     means = [f"{mean:.1f}" if factor_of(summary.metric) > 1 else f"{mean:.3f}" for mean in _shown_means(summary)]
     lines += ["\\midrule", " & ".join(["mean of the targets", *_dashed(means, "---")]) + r" \\"]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))]) + "\n"
 
 
 def markdown_of(summary: Summary) -> str:
@@ -87,13 +115,13 @@ def markdown_of(summary: Summary) -> str:
             lines.append("| " + " | ".join([first, markdown_text(short_name(target)), *cells]) + " |")
     means = [score_text(summary.means[column], summary.metric) for column in summary.columns]
     lines.append("| " + " | ".join(["", "mean of the targets", *_dashed(means)]) + " |")
-    return "\n".join([*lines, "", one_line(legend(summary))]) + "\n"
+    return "\n".join([*lines, "", one_line(printed_legend(summary))]) + "\n"
 
 
 def csv_of(summary: Summary) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    parts = ("mean", "low", "high", "n", "mark")
+    parts = ("mean", "low", "high", "n", "undefined", "mark")
     heads = [f"{name}, {shots_title(shots)}: {part}" for name, shots in summary.columns for part in parts]
     writer.writerow(["domain", "target", "metric", *heads])
     for domain, targets in summary.domains:
@@ -108,12 +136,30 @@ def csv_of(summary: Summary) -> str:
 def legend(summary: Summary) -> str:
     """What the signs of the table mean."""
     method = " or ".join(_METHODS.get(name, name) for name in summary.methods)
-    return (
-        f"Mean ± half the width of its {100 * summary.level:g} % interval ({method}). "
-        "Bold: the best of its row and shots. †: not separated from the best by a paired test over the same episodes, "
-        "corrected by Holm's method. "
-        "—: no rows. The means of the last row are over the targets that every algorithm was scored on."
-    )
+    paired = "the same episodes and training seeds" if SEEDED in summary.methods else "the same episodes"
+    scores = summary.scores.values()
+    said = [
+        f"Mean ± half the width of its {100 * summary.level:g} % interval ({method}).",
+        f"Bold: the best of its row and shots. †: not separated from the best by a paired t test over {paired}, "
+        "corrected by Holm's method. —: no rows.",
+    ]
+    if any(score.interval.undefined for score in scores):
+        said.append("(n undefined): so many values of the algorithm are not defined.")
+    if any(score.is_compared and score.interval.n < len(score.values) for score in scores):
+        said.append("Means, the best, ties and ranks are over the episodes that every algorithm of a row scored.")
+    if any(score.interval.n and not score.is_compared for score in scores):
+        said.append(
+            "‡: not compared, since too few episodes are shared with the others; the mean is over the algorithm's own."
+        )
+    if summary.unpaired:
+        said.append("Rows whose algorithms were not scored on the same episodes have no best and no †.")
+    said.append("The means of the last row are over the targets that every algorithm was scored on.")
+    return " ".join(said)
+
+
+def printed_legend(summary: Summary) -> str:
+    """The legend with what holds for the whole table, which the page says beside it."""
+    return " ".join([legend(summary), *summary.remarks])
 
 
 def shots_title(shots: int) -> str:
@@ -125,6 +171,19 @@ def mean_text(score: Score, metric: str) -> tuple[str, str]:
     half = score.interval.half * factor_of(metric)
     spread = "" if not isfinite(half) else f"{half:.1f}" if factor_of(metric) > 1 else f"{half:.3f}"
     return score_text(score.interval.mean, metric), spread
+
+
+def sign_of(score: Score) -> str:
+    """The sign after a cell's numbers."""
+    if score.is_tied:
+        return "†"
+    return "" if score.is_compared or not score.interval.n else "‡"
+
+
+def undefined_text(score: Score) -> str:
+    """How many of a mean's episodes have no score; "" where none, or where there is no mean."""
+    found = score.interval
+    return f"({found.undefined} undefined)" if found.undefined and found.n else ""
 
 
 def _shown_means(summary: Summary) -> list[float]:
@@ -151,8 +210,9 @@ def _latex_cell(score: Score | None, summary: Summary) -> str:
         return "---"
     mean, spread = mean_text(score, summary.metric)
     shown = f"\\textbf{{{mean}}}" if score.is_best else mean
-    mark = r"$^{\dagger}$" if score.is_tied else ""
-    return f"{shown} $\\pm$ {spread}{mark}" if spread else shown + mark
+    mark = {"†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$"}.get(sign_of(score), "")
+    beside = f" {{\\footnotesize {text}}}" if (text := undefined_text(score)) else ""
+    return (f"{shown} $\\pm$ {spread}{mark}" if spread else shown + mark) + beside
 
 
 def _markdown_cell(score: Score | None, summary: Summary) -> str:
@@ -160,11 +220,14 @@ def _markdown_cell(score: Score | None, summary: Summary) -> str:
         return "—"
     mean, spread = mean_text(score, summary.metric)
     shown = f"**{mean}**" if score.is_best else mean
-    return shown + (f" ± {spread}" if spread else "") + ("†" if score.is_tied else "")
+    text = undefined_text(score)
+    return shown + (f" ± {spread}" if spread else "") + sign_of(score) + (f" {text}" if text else "")
 
 
 def _csv_cell(score: Score | None) -> list[str]:
     if score is None:
-        return [""] * 5
+        return [""] * 6
     numbers = [repr(value) if isfinite(value) else "" for value in score.bounds]
-    return [*numbers, str(score.interval.n), "best" if score.is_best else "tie" if score.is_tied else ""]
+    aside = "" if score.is_compared else "not compared"
+    mark = "best" if score.is_best else "tie" if score.is_tied else aside
+    return [*numbers, str(score.interval.n), str(score.interval.undefined), mark]

@@ -51,7 +51,11 @@ class CsvLog:
             raise _unwritable(self.path, error) from error
 
     def close(self) -> None:
-        self._file.close()
+        """A line that found no room is tried once more here, and may find none again."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def _write(self, line: str) -> None:
         try:

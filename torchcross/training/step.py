@@ -73,7 +73,8 @@ class Stepper:
         """This rank's share of the loss and, in the parameters, of the gradient."""
         each, pieces = self.each, self.share // self.each
         start = (step - 1) * self.options.meta_batch + self.machine.rank
-        losses, trees = [], []
+        losses: list[torch.Tensor] = []
+        trees: list[Any] = []
         for piece in range(pieces):
             numbers = [start + (piece * each + place) * self.machine.ranks for place in range(each)]
             taken = self._training_step(self._next(items, step), numbers, step)

@@ -33,8 +33,9 @@ Product = Callable[[Loop, Moment, int, Direction, Params, Take], Params]
 class Recompute:
     """Exact and lean: each step rebuilt, reverse over reverse.
 
-    Kept are the parameters after `every` so-many-th inner step; the steps between are taken twice. With `every=1`
-    there are none: faster, and memory grows by the parameters with each step instead of each second one.
+    Of the parameters on the way those after each second inner step are kept (after so many as `every` says), and the
+    steps between are taken twice. With `every=1` all are kept: a tenth faster, and memory grows by the parameters
+    with each step.
     """
 
     every: int = 2
