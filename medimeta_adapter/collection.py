@@ -10,7 +10,7 @@ from typing import Any, Literal, final
 from medimeta_adapter._splits import SPLITS
 from medimeta_adapter._tensors import Channels
 from medimeta_adapter.dataset import MedIMetaDataset
-from medimeta_adapter.domains import source_ids, why
+from medimeta_adapter.domains import By, source_ids, why
 from medimeta_adapter.info import nearest
 from medimeta_adapter.root import MedIMeta
 from medimeta_adapter.source import MedIMetaSource
@@ -18,18 +18,25 @@ from torchcross.errors import InputError, TorchcrossError
 
 __all__ = ["MedIMetaCollection"]
 
+_FINGERPRINTED = 200
+"""Images of a dataset: a fraction of a second to read, and damage to one in a hundred is most likely seen."""
+
 
 @final
 class MedIMetaCollection:
-    """`MedIMetaCollection("data/MedIMeta", channels=3)`: targets are "oct/disease class" and so on."""
+    """`MedIMetaCollection("data/MedIMeta", channels=3)`: targets are "oct/disease class" and so on.
 
-    def __init__(self, folder: str | Path, *, channels: Channels) -> None:
+    With a target leave its dataset, what overlaps with it, and with `leave_out="domain"` all that is of its domain.
+    """
+
+    def __init__(self, folder: str | Path, *, channels: Channels, leave_out: By = "dataset") -> None:
         self.meta = MedIMeta(folder)
         self.channels = channels
+        self.leave_out: By = leave_out
 
     def targets(self) -> tuple[str, ...]:
         """The primary task of every dataset that leaves a source behind."""
-        return tuple(f"{name}/{self.meta[name].info.primary_task.name}" for name in self.meta.lodo_targets())
+        return tuple(f"{name}/{self.meta[name].info.primary_task.name}" for name in self.meta if self._sources(name))
 
     def named(self, given: str) -> str:
         """`oct` is its primary task, `oct/urgent referral` that one."""
@@ -43,7 +50,7 @@ class MedIMetaCollection:
         """Of the datasets that do not overlap with the target's; the target's own pixels stay closed."""
         return tuple(
             self.meta.source(name, task.name, split=split, channels=self.channels)
-            for name in source_ids(self.meta.datasets, (self._parts(target)[0],))
+            for name in self._sources(self._parts(target)[0])
             for task in self.meta[name].info.tasks[: None if tasks == "all" else 1]
             if getattr(self.meta[name].info.splits_num_samples, split)
         )
@@ -55,7 +62,22 @@ class MedIMetaCollection:
 
     def why(self, target: str) -> Mapping[str, str]:
         """What each dataset is for this target, and for what reason."""
-        return why(self.meta.datasets, (self._parts(target)[0],))
+        return why(self.meta.datasets, (self._parts(target)[0],), self.leave_out)
+
+    def cautions(self, target: str) -> tuple[str, ...]:
+        """The sources that are of the target's domain, since neither lists the other as an overlap."""
+        dataset = self._parts(target)[0]
+        domain = self.meta[dataset].info.domain
+        same = [name for name in self._sources(dataset) if self.meta[name].info.domain == domain]
+        if not same:
+            return ()
+        return (
+            f"{', '.join(same)} {'is' if len(same) == 1 else 'are'} of the domain {domain!r} too, and learned from, "
+            f'since no overlap with {dataset} is listed; data.leave_out = "domain" leaves the whole domain out',
+        )
+
+    def _sources(self, dataset: str) -> tuple[str, ...]:
+        return source_ids(self.meta.datasets, (dataset,), self.leave_out)
 
     def related(self) -> tuple[frozenset[str], ...]:
         """Targets of one dataset, and of datasets that list each other's subjects."""
@@ -73,9 +95,9 @@ class MedIMetaCollection:
         return tuple(group for group in full if len(group) > 1)
 
     def describe(self) -> Mapping[str, object]:
-        """Names, sizes, licences, and fingerprints of all that decides which images an episode has.
+        """Names, sizes, licences, and fingerprints of all that decides which images an episode has, and of images.
 
-        Of a dataset whose labels, splits or subjects cannot be read the reason stands under "unreadable".
+        Where labels, splits, subjects or images cannot be read the reason stands under "unreadable".
         """
         described = {name: _described(dataset) for name, dataset in self.meta.datasets.items()}
         synthetic = sum(_synthetic(dataset) for dataset in self.meta.datasets.values())
@@ -107,7 +129,18 @@ def _described(dataset: MedIMetaDataset) -> dict[str, Any]:
         "licence": dataset.info.license,
         "synthetic": _synthetic(dataset),
         "fingerprint of description, labels, splits and subjects": digest.hexdigest(),
+        "pixels": _pixels(dataset),
     }
+
+
+def _pixels(dataset: MedIMetaDataset) -> dict[str, Any]:
+    """Of some images, evenly spaced: pixels that differ in many images are found, whatever file holds them."""
+    count = min(len(dataset), _FINGERPRINTED)
+    try:
+        images = dataset.images([place * len(dataset) // count for place in range(count)])
+    except (TorchcrossError, OSError) as error:
+        return {"unreadable": str(error)}
+    return {"images": count, "fingerprint": hashlib.sha256(images.numpy().tobytes()).hexdigest()}
 
 
 def _decisive(dataset: MedIMetaDataset) -> Iterator[bytes]:

@@ -129,10 +129,15 @@ class MedIMetaDataset:
 
         Where the column is empty, "nan" or "none", the image is a subject of its own.
         """
-        if not os.path.lexists(self.folder / "annotations.csv"):
+        if not self._is_annotated:
             return None
         found = self._annotations.get(column)
         return None if found is None else subjects_of(found)
+
+    @cached_property
+    def _is_annotated(self) -> bool:
+        """Looked at once: a folder that goes while it is used must not become one without subjects."""
+        return os.path.lexists(self.folder / "annotations.csv")
 
     # -- pixels ---------------------------------------------------------------------------------------------------
 

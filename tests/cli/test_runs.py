@@ -1,12 +1,23 @@
-"""`torchcross report` and `compare`: of runs, and of a published table of means."""
+"""`torchcross run`, `report` and `compare`: of runs, and of a published table of means."""
 
 from __future__ import annotations
+
+import io
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.evaluation.published import NAMES, ROWS
+from tests.experiment.small import prepare
 from tests.report.run_folder import made_run
 from torchcross import cli
+from torchcross.cli._runs import _value
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(capsys, *arguments):
@@ -52,7 +63,7 @@ def test_what_is_no_table_and_no_run_is_told(capsys, published, tmp_path):
     assert "['t77'] are not in" in refused(capsys, "report", published, "--related", "t1,t77", "--out", tmp_path / "o")
     assert not (tmp_path / "o").exists()
     folder = made_run(tmp_path / "run")
-    assert "describe a table of means" in refused(capsys, "report", folder, "--metric", "auroc")
+    assert "describes a table of means" in refused(capsys, "report", folder, "--related", "a,b")
     run(capsys, "report", folder)
     assert "a table that a report wrote" in refused(capsys, "report", folder / "table.csv")
 
@@ -65,6 +76,17 @@ def test_a_run_has_its_page_again_here_or_elsewhere(capsys, tmp_path):
     for name in ("table.md", "table.tex", "table.csv"):
         assert (tmp_path / "other" / name).read_text() == (folder / name).read_text()
         assert "accuracy" in (folder / name).read_text(), "the metric of the experiment leads the tables too"
+
+
+def test_another_metric_may_lead(capsys, tmp_path):
+    folder = made_run(tmp_path / "run", metric="auroc")
+    assert run(capsys, "report", folder, "--metric", "accuracy", "--out", tmp_path / "other")[0] == 0
+    assert "target: accuracy" in (tmp_path / "other" / "table.md").read_text()
+    assert "there are " in refused(capsys, "report", folder, "--metric", "acuracy")
+    both = (folder, made_run(tmp_path / "second", metric="auroc"))
+    assert run(capsys, "compare", *both, "--metric", "accuracy", "--out", tmp_path / "both")[0] == 0
+    assert "accuracy" in (tmp_path / "both" / "table.csv").read_text()
+    assert "there are " in refused(capsys, "compare", *both, "--metric", "acuracy", "--out", tmp_path / "none")
 
 
 def test_a_run_that_failed_as_a_whole_has_its_page(capsys, tmp_path):
@@ -96,3 +118,132 @@ def test_runs_are_compared_with_what_failed_and_what_is_related(capsys, tmp_path
         assert words in page
     assert "training seeds (first)" not in page, "what both chose is said once"
     assert "accuracy" in (tmp_path / "both" / "table.csv").read_text(encoding="utf-8")
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    monkeypatch.chdir(prepare(tmp_path, ("oct", "derm")))
+    return [
+        *("run", "--data", "data", "--preset", "quick", "--algorithms", "scratch", "--targets", "oct", "--shots", "1"),
+        *("--quiet", "--set", "model.options.channels=2", "--set", "evaluation.steps=1"),
+        *("--set", "evaluation.min_images=10", "--set", "evaluation.queries=2"),
+    ]
+
+
+def test_flags_alone_have_a_folder_of_their_own_and_go_on_there(capsys, job, tmp_path):
+    def folder(*more):
+        status, out, err = run(capsys, *job, *more)
+        assert (status, err) == (0, "")
+        return out.splitlines()[-1]
+
+    first = folder("--episodes", "2")
+    assert first.startswith("runs/quick-")
+    assert len(first.split("/")[1]) == len("quick-") + 8
+    assert "AUROC" in (tmp_path / first).with_name("table.md").read_text()
+    assert folder("--episodes", "2", "--set", "evaluation.metric=accuracy") == first, "it shows the same rows"
+    assert "accuracy" in (tmp_path / first).with_name("table.md").read_text()
+    assert folder("--episodes", "3") != first
+
+
+def test_settings_are_listed_and_nothing_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, "run", "--settings")
+    assert (status, err) == (0, "")
+    assert "meta.clip = 0.0\n    the largest norm of the gradient" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--set", "evaluation.steps.foo=2"), "evaluation.steps"),
+        (("--set", "evaluation.metric=auc"), "evaluation.metric='auc'"),
+        (("--set", "meta.shots=[5,1]"), "meta.shots"),
+        (("--set", "model.options.channels=2020-01-01"), "model.options"),
+        (("--device", "cuda:77"), "machine.device='cuda:77'"),
+        (("--weights", "none.pth"), "none.pth"),
+        (("--weights", "data"), "cannot be read"),
+        (("--backbone", "resnet19"), "resnet19"),
+        (("--data", "small.toml"), "small.toml"),
+        (("--data", "none"), "none"),
+        (("--format", "none"), "none"),
+        (("--out", "small.toml/run"), "small.toml"),
+        (("--shots", "1,x"), "--shots got 'x'"),
+    ],
+)
+def test_nothing_shows_a_traceback(capsys, job, tmp_path, more, said):
+    err = refused(capsys, *job, *more)
+    assert err.startswith("torchcross: error: ")
+    assert said in err
+    assert "\n" not in err[:-1]
+    assert not (tmp_path / "runs").exists(), "it was said before anything ran"
+
+
+# -- those who listen -------------------------------------------------------------------------------------------------
+
+
+def in_a_shell(folder, line, **environment):
+    command = f"{shlex.quote(sys.executable)} -m torchcross"
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line.replace('torchcross', command)}"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.mark.parametrize("arguments", ["--version", "run --help", "run --settings"])
+def test_output_that_nobody_reads_is_no_error(tmp_path, arguments):
+    ended = in_a_shell(tmp_path, f"torchcross {arguments} | true")
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_output_that_cannot_be_written_is_told(tmp_path):
+    ended = in_a_shell(tmp_path, "torchcross run --settings > /dev/full")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("torchcross: error: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_terminal_without_a_character_gets_another(tmp_path):
+    folder = made_run(tmp_path / "run")
+    ended = in_a_shell(tmp_path, f"torchcross report {folder} --title ± --out ±", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stdout) == (0, "?/report.html\n")
+
+
+def test_who_stops_listening_does_not_stop_a_run(capsys, job, monkeypatch):
+    class Deaf(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    job.remove("--quiet")
+    monkeypatch.setattr("sys.stderr", Deaf())
+    assert run(capsys, *job, "--episodes", "2")[0] == 0
+
+
+def test_a_run_that_is_terminated_says_how_it_goes_on(capsys, monkeypatch):
+    def ended(code):
+        def run(*_, **__):
+            raise SystemExit(code)
+
+        monkeypatch.setattr("torchcross.experiment.run_experiment", run)
+        with pytest.raises(SystemExit) as raised:
+            cli.main(["run", "--data", "data"])
+        return raised.value.code, capsys.readouterr().err
+
+    assert ended(143) == (143, "torchcross: terminated; run the same command again to go on\n")
+    assert ended(0) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(".9", 0.9), ("1.", 1.0), ("3", 3), ("1e-3", 1e-3), ("f1", "f1"), ("[1, 5]", [1, 5]), ("a.b", "a.b"), ("", "")],
+)
+def test_values_as_people_write_them(text, value):
+    found = _value(text)
+    assert (found, type(found)) == (value, type(value))

@@ -53,6 +53,9 @@ class Toys:
     def why(self, target):
         return {name: "target" if name == target else "source" for name in self.made}
 
+    def cautions(self, target):
+        return ()
+
     def related(self):
         return ()
 
@@ -63,7 +66,7 @@ class Toys:
 @pytest.fixture
 def collection(monkeypatch):
     made = Toys()
-    monkeypatch.setattr("torchcross.experiment.runner.open_collection", lambda kind, folder, *, channels: made)
+    monkeypatch.setattr("torchcross.experiment.runner.open_collection", lambda kind, folder, **how: made)
     return made
 
 

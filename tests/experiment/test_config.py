@@ -40,7 +40,9 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({}, "data is missing"),
+        ({}, "data.folder is missing"),
+        ({"preset": "disjoint"}, "data is missing"),
+        ({"data": {"folder": ""}}, "data.folder is empty"),
         ({"data": {}}, "data.folder is missing"),
         ({**DATA, "shot": [1]}, "no setting is called 'shot'; did you mean 'shots'?"),
         ({**DATA, "evaluation": {"epsiodes": 3}}, "did you mean 'evaluation.episodes'"),

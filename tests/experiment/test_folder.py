@@ -112,6 +112,20 @@ def test_data_that_cannot_be_described_stop_nobody_who_does_without(collection, 
     assert plain(tmp_path, "provenance.json") == {**before, "data": {"fingerprint": "whole again"}}
 
 
+def test_of_what_decides_no_row_the_last_word_counts(collection, tmp_path, monkeypatch):
+    first = run_experiment(scratch(), tmp_path)
+    changed = {"evaluation.metric": "accuracy", "data.folder": "elsewhere"}
+    again = run_experiment(scratch(**changed), tmp_path)
+    assert again.records == first.records
+    experiment = plain(tmp_path, "experiment.json")
+    assert experiment["experiment"]["evaluation"]["metric"] == "accuracy"
+    assert experiment["experiment"]["data"]["folder"] == "elsewhere"
+    monkeypatch.setattr(collection, "describe", lambda: {"fingerprint": "another"})
+    with pytest.raises(InputError, match="rows of other data"):
+        run_experiment(scratch(), tmp_path)
+    assert plain(tmp_path, "experiment.json") == experiment, "who is refused changes nothing"
+
+
 # -- what failed -------------------------------------------------------------------------------------------------------
 
 

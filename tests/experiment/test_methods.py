@@ -15,7 +15,8 @@ from torchcross.backbones import conv4
 from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TensorSource, toys
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.experiment import experiment, methods, page, run_experiment
-from torchcross.experiment.methods import METHODS, adapter, backbone, course, scores_of
+from torchcross.experiment.adaptation import adapter
+from torchcross.experiment.methods import METHODS, backbone, course, scores_of
 from torchcross.targets import Binary
 from torchcross.task import Task
 
@@ -453,8 +454,9 @@ def test_without_validation_nothing_stops_early(name, splits):
     made_of = made(name, published(), (train, []))
     assert made_of.validate is None
     assert (made_of.options.validate_every, made_of.options.patience) == (None, None)
-    assert [line for line in made_of.left_out if "no validation split" in line]
-    assert not made(name, published(), (train, val)).left_out
+    assert [line for line in made_of.unjudged if "no validation split" in line]
+    assert not made_of.left_out
+    assert not made(name, published(), (train, val)).unjudged
 
 
 def test_who_is_left_out_is_told(splits):
@@ -463,10 +465,11 @@ def test_who_is_left_out_is_told(splits):
     made_of = made("mm-maml", published(), (train, val[:1] + val[-1:]))
     assert few.task.domain == "chalk"
     assert [source.name for source in made_of.data.sources] == ["ink/hole", "ink/shape", "chalk/shape"]
-    first, second = made_of.left_out
+    assert made_of.learned == ("ink/hole", "ink/shape", "chalk/shape")
+    (first,) = made_of.left_out
     assert first.startswith("chalk/hole: ")
     assert "min_samples=40" in first
-    assert second == f"validation, {first}"
+    assert made_of.unjudged == (first,)
     assert made_of.validate is not None
 
 
@@ -500,7 +503,8 @@ def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path,
     for path in (tmp_path / "run" / "train").glob("*/training.json"):
         training = json.loads(path.read_text(encoding="utf-8"))
         assert (training["steps"], training["stopped"], training["best_step"]) == (3, "steps", None)
-        assert training["left_out"][-1].startswith("validation: no validation split")
+        assert training["left_out"] == []
+        assert training["unjudged"][-1].startswith("no validation split")
     assert page(tmp_path / "run").is_file()
 
 
@@ -508,7 +512,7 @@ def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path,
 
 
 def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import runner
+    from torchcross.experiment import disjoint, runner
 
     asked, done = [], []
 
@@ -522,14 +526,15 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
         done.append((how, kept, more))
         return iter(())
 
-    monkeypatch.setattr(runner, "EpisodeSampler", Spy)
+    monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
     monkeypatch.setattr(runner, "evaluate", counted)
     told = published(**{"algorithms": ["scratch"], "data.targets": ["shape"], "seeds": [3]})
     run_experiment(told, tmp_path / "run")
-    ((source, given),) = asked
-    assert source is collection.made["shape"], "all splits together"
-    expected = {"shots": 5, "queries": 10, "min_samples": 50, "disjoint": None, "seed": 0}
-    assert given == expected
+    # Before anything is trained, to see whether it has them, and again when they are scored.
+    assert len(asked) == 2
+    for source, given in asked:
+        assert source is collection.made["shape"], "all splits together"
+        assert given == {"shots": 5, "queries": 10, "min_samples": 50, "groups": "respect", "seed": 0}
     ((how, episodes, more),) = done
     assert is_published_fine_tuning(how, how.backbone)
     assert len(episodes) == 100
@@ -539,6 +544,80 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
         assert np.bincount(episode.query.y.numpy()).tolist() == [10] * len(counts)
     assert (more["shots"], more["seed"]) == (5, 3)
     assert more.get("steps") is None, "as many as fine-tuning has"
+
+
+def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_path, monkeypatch):
+    from torchcross.experiment import disjoint
+
+    asked = []
+
+    class Spy(EpisodeSampler):
+        def __init__(self, source, **given):
+            asked.append(given)
+            super().__init__(source, **given)
+
+    monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
+    chosen = {"data.targets": ["hole"], "shots": [1], "evaluation.disjoint": True, "evaluation.seed": 7}
+    assert run_experiment(quick(algorithms=["ncm"], **chosen), tmp_path / "run").complete
+    assert [(given["disjoint"], given["seed"]) for given in asked] == [(3, 7)] * 2
+
+
+@pytest.mark.parametrize("tasks", ["primary", "all"])
+def test_sources_are_the_tasks_that_were_chosen(tasks, collection, tmp_path, monkeypatch):
+    given, asked = collection.sources, []
+
+    def spying(target, *, split, tasks):
+        asked.append((target, split, tasks))
+        return given(target, split=split, tasks=tasks)
+
+    monkeypatch.setattr(collection, "sources", spying)
+    chosen = {"data.targets": ["hole"], "shots": [1], "data.source_tasks": tasks}
+    assert run_experiment(quick(algorithms=["protonet"], **chosen), tmp_path / "run").complete
+    assert set(asked) == {("hole", "train", tasks), ("hole", "val", tasks)}
+
+
+def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_share_one(
+    collection, tmp_path, monkeypatch
+):
+    from torchcross.experiment import runner
+
+    given, seeds, fit = collection.sources, [], runner.fit
+    # Both targets leave the same sources.
+    monkeypatch.setattr(
+        collection, "sources", lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1]
+    )
+
+    def noted(learner, data, options, **more):
+        seeds.append(options.seed)
+        return fit(learner, data, options, **more)
+
+    monkeypatch.setattr(runner, "fit", noted)
+    told = quick(algorithms=["protonet"], seeds=[0, 1], shots=[1], **{"data.targets": ["hole", "specks"]})
+    outcome = run_experiment(told, tmp_path / "run")
+    assert outcome.complete
+    trained = [path.name for path in (tmp_path / "run" / "train").iterdir()]
+    assert len(trained) == 2
+    assert set(seeds) == {0, 1}
+    # The learner at hand is taken again where the next cell has the same; of the others the weights are loaded.
+    weights = [path.read_bytes() for path in (tmp_path / "run" / "train").glob("*/weights.safetensors")]
+    assert len(set(weights)) == 2
+    specks = collection.made["specks"].name
+    scores = [[row.value for row in outcome.records.where(metric="auroc", target=specks, seed=seed)] for seed in (0, 1)]
+    assert len(scores[0]) == len(scores[1]) == 3
+    assert scores[0] != scores[1]
+
+
+def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monkeypatch):
+    from torchcross.experiment import runner
+
+    given, done, fit = collection.sources, [], runner.fit
+    monkeypatch.setattr(
+        collection, "sources", lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1]
+    )
+    monkeypatch.setattr(runner, "fit", lambda *given, **more: (done.append(1), fit(*given, **more))[1])
+    told = quick(algorithms=["protonet"], shots=[1], **{"data.targets": ["hole", "specks"]})
+    assert run_experiment(told, tmp_path / "run").complete
+    assert done == [1]
 
 
 def test_quick_experiments_train_what_they_say(splits):

@@ -138,6 +138,21 @@ def test_rows_of_other_data_are_not_mixed_in(collection, tmp_path, monkeypatch):
 def test_algorithms_stand_in_the_order_of_the_configuration(collection, tmp_path):
     outcome = run_experiment(told(algorithms=["scratch", "protonet", "ncm"]), tmp_path / "run")
     assert outcome.records.unique("algorithm") == ("scratch", "protonet", "ncm")
+    assert "AUROC" in outcome._repr_html_()
+
+
+def test_targets_stand_in_the_order_of_the_configuration(collection, tmp_path):
+    for targets in (["hole", "specks"], ["specks", "hole"]):
+        chosen = {"data.targets": targets, "shots": [1]}
+        outcome = run_experiment(told(algorithms=["ncm", "scratch"], **chosen), tmp_path / targets[0])
+        assert outcome.records.unique("target") == tuple(collection.made[name].name for name in targets)
+
+
+def test_no_dataset_that_can_be_left_out_is_said_at_once(collection, tmp_path, monkeypatch):
+    monkeypatch.setattr(collection, "targets", tuple)
+    with pytest.raises(InputError, match="none leaves a source behind"):
+        run_experiment(told(**{"data.targets": []}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path, monkeypatch):

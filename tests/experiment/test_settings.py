@@ -13,21 +13,37 @@ from torchcross.experiment.sections import Experiment, MetaTraining
 DATA = {"data": {"folder": "there"}}
 
 
+PLAIN_ADAM = {
+    "optimiser": "adam",
+    "weight_decay": 0.0,
+    "momentum": 0.0,
+    "schedule": "constant",
+    "warmup": 0,
+    "lr_end": 0.0,
+    "clip": 0.0,
+    "ema": 0.0,
+    "checkpoint_every": 500,
+}
+
+
 def test_the_published_protocol_in_full():
     made = as_plain(experiment(DATA))
     assert made["pretraining"] == {
         "steps": 20_000,
         "batch_size": 64,
+        "accumulate": 1,
         "lr": 1e-3,
         "augment": True,
         "scale_losses": True,
         "validate_every": 500,
         "validation_images": 500,
         "patience": 10,
+        **PLAIN_ADAM,
     }
     assert made["meta"] == {
         "steps": 20_000,
         "meta_batch": 1,
+        "at_once": 0,
         "lr": 1e-3,
         "inner_lr": 0.1,
         "inner_steps": 4,
@@ -39,26 +55,33 @@ def test_the_published_protocol_in_full():
         "validate_every": 500,
         "validation_episodes": 50,
         "patience": 5,
+        **PLAIN_ADAM,
     }
     assert made["evaluation"] == {
         "episodes": 100,
         "queries": 10,
         "min_images": 50,
         "disjoint": False,
+        "groups": "respect",
         "adaptation": "fine-tune",
         "steps": 50,
         "lr": 1e-3,
+        "inner_steps": 0,
         "norm": "running",
         "metric": "auroc",
+        "interval": "t",
         "seed": 0,
     }
     assert (made["shots"], made["data"]["channels"], made["data"]["source_tasks"]) == ([5], 3, "all")
+    assert made["data"]["leave_out"] == "dataset"
+    assert made["machine"] == {"device": "auto", "precision": "32", "workers": 0}
 
 
 def test_other_presets_differ_in_what_they_are_for():
     whole = experiment(DATA)
     disjoint = experiment({**DATA, "preset": "disjoint"})
     assert (disjoint.evaluation.disjoint, disjoint.evaluation.adaptation) == (True, "own")
+    assert (disjoint.evaluation.norm, disjoint.data.leave_out) == ("support", "domain")
     assert (disjoint.pretraining, disjoint.meta) == (whole.pretraining, whole.meta)
     supervised = experiment({**DATA, "preset": "fully-supervised"})
     assert (supervised.algorithms, supervised.shots) == (("supervised",), (0,))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from medimeta_adapter.collection import MedIMetaCollection
+from medimeta_adapter.dataset import MedIMetaDataset
 from tests.medimeta.make import BINARY, LABELS, MULTI, ORDINAL, edit_info, write_annotations, write_dataset, write_split
 from torchcross.errors import DatasetFileError, InputError, SourceError
 from torchcross.experiment.collections import open_collection
 from torchcross.experiment.config import as_plain
-from torchcross.experiment.provenance import contradicts
+from torchcross.experiment.provenance import contradictions, contradicts
 
+LEAVE_OUT: tuple[Literal["dataset", "domain"], ...] = ("dataset", "domain")
 HOSTILE = ("a b", "c..", "né", "-x", "sémantique: 7", "$HOME", "lock", "con.")
 
 
@@ -161,6 +165,25 @@ def test_what_overlaps_is_no_source(root: Path) -> None:
     assert datasets("d/Field definition") == ["a", "b"]
 
 
+def test_a_domain_may_be_left_out_whole(tmp_path: Path) -> None:
+    for name, domain in (("a", "skin"), ("b", "skin"), ("c", "eye")):
+        edit_info(write_dataset(tmp_path, name), domain=domain)
+    by_dataset, by_domain = (open_collection("medimeta", tmp_path, channels=1, leave_out=by) for by in LEAVE_OUT)
+    target = "a/disease class"
+    assert named(by_dataset.sources(target, split="train", tasks="primary")) == ["b/disease class", "c/disease class"]
+    assert named(by_domain.sources(target, split="train", tasks="primary")) == ["c/disease class"]
+    assert by_domain.why(target)["b"] == "left out: its domain is 'skin' too"
+    (caution,) = by_dataset.cautions(target)
+    assert caution.startswith("b is of the domain 'skin' too, and learned from")
+    assert by_domain.cautions(target) == by_dataset.cautions("c/disease class") == ()
+
+
+def test_a_domain_that_is_all_there_is_has_no_targets(tmp_path: Path) -> None:
+    for name in "ab":
+        edit_info(write_dataset(tmp_path, name), domain="skin")
+    assert [len(MedIMetaCollection(tmp_path, channels=1, leave_out=by).targets()) for by in LEAVE_OUT] == [2, 0]
+
+
 @pytest.mark.parametrize("kind", ["domain_overlaps", "subject_overlaps"])
 def test_an_overlap_that_one_side_lists_binds_both(tmp_path: Path, kind: str) -> None:
     write_dataset(tmp_path, "p", **{kind: ["q"]})
@@ -265,6 +288,7 @@ def test_the_description_is_for_people(root: Path) -> None:
     edit_info(root / "a", synthetic=True, license="CC BY 4.0")
     told = described(root)["a"]
     assert len(told.pop(FINGERPRINT)) == 64
+    assert told.pop("pixels")["images"] == 12
     assert told == {
         "name": "The a images",
         "domain": "domain of a",
@@ -311,11 +335,52 @@ def test_subjects_that_only_run_together_differ(tmp_path: Path) -> None:
     assert collection(tmp_path).describe() != before
 
 
-def test_the_fingerprint_opens_no_pixels(root: Path) -> None:
+def test_images_that_changed_are_other_data(root: Path) -> None:
+    before = as_plain(collection(root).describe())
+    with h5py.File(root / "a" / "images.hdf5", "r+") as file:
+        file["images"][7] ^= 1
+    now = as_plain(collection(root).describe())
+    assert list(contradictions(before, now)) == ["datasets.a.pixels.fingerprint"]
+
+
+@pytest.mark.parametrize("layout", ["compressed", "tiff"])
+def test_the_same_images_in_another_file_are_the_same_data(root: Path, layout: str) -> None:
     before = collection(root).describe()
-    for path in root.glob("*/images.hdf5"):
-        path.unlink()
+    path = root / "a" / "images.hdf5"
+    with h5py.File(path) as file:
+        images = np.asarray(file["images"])
+    path.unlink()
+    if layout == "tiff":
+        path.with_name("images").mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image.squeeze()).save(root / "a" / "images" / f"{number:06d}.tiff")
+    else:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]), compression="gzip")
     assert collection(root).describe() == before
+
+
+def test_no_more_than_some_images_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+    plain = MedIMetaDataset.images
+
+    def images(dataset: MedIMetaDataset, indices: Any, **more: Any) -> Any:
+        asked.append(list(indices))
+        return plain(dataset, indices, **more)
+
+    monkeypatch.setattr(MedIMetaDataset, "images", images)
+    monkeypatch.setattr("medimeta_adapter.collection._FINGERPRINTED", 5)
+    collection(root).describe()
+    assert asked == [[0, 2, 4, 7, 9]] * 4
+
+
+def test_images_that_are_gone_contradict_nothing(root: Path) -> None:
+    before = as_plain(collection(root).describe())
+    (root / "a" / "images.hdf5").unlink()
+    now = as_plain(collection(root).describe())
+    assert "no images" in now["datasets"]["a"]["pixels"]["unreadable"]
+    assert now["datasets"]["a"][FINGERPRINT] == before["datasets"]["a"][FINGERPRINT]
+    assert not contradicts(before, now)
 
 
 def _without_labels(folder: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import NoReturn
 
 from torchcross.cli import _certify, _runs
@@ -18,14 +21,32 @@ _GROUP = "torchcross.commands"
 """Entry points of other packages: a name, and a function of the arguments after it that returns the exit status."""
 
 _OWN = ("certify", "run", "report", "compare")
-_REFUSED, _INTERRUPTED = 2, 130
+_REFUSED, _INTERRUPTED, _UNHEARD, _TERMINATED = 2, 130, 141, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 it holds, 1 it does not, 2 the arguments or what they name cannot be used,
-    130 it was interrupted.
+    130 it was interrupted, 141 nobody reads what it says, 143 (as SystemExit) it was terminated.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _never_fail_to_encode()
+    try:
+        try:
+            return _done(given)
+        finally:
+            # Here and not when the interpreter ends, where nobody could tell of it.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return _UNHEARD
+    except OSError as error:
+        _forget_output()
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"torchcross: error: {where}{error.strerror or error}\n")
+        return _REFUSED
+
+
+def _done(given: list[str]) -> int:
     try:
         return _dispatch(given)
     except TorchcrossError as error:
@@ -34,6 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("torchcross: interrupted; run the same command again to go on\n")
         return _INTERRUPTED
+    except SystemExit as ended:
+        if ended.code == _TERMINATED:
+            sys.stderr.write("torchcross: terminated; run the same command again to go on\n")
+        raise
+
+
+def _never_fail_to_encode() -> None:
+    """A terminal without a character gets another one instead of an error after the work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _forget_output() -> None:
+    """What is still to be written would fail again when the interpreter ends."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), descriptor)
 
 
 def _dispatch(given: list[str]) -> int:

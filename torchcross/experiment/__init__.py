@@ -9,7 +9,7 @@ from torchcross.experiment.methods import METHODS
 from torchcross.experiment.pages import compared, page
 from torchcross.experiment.presets import PRESETS
 from torchcross.experiment.runner import Outcome, run_experiment
-from torchcross.experiment.sections import Data, Evaluation, Experiment, MetaTraining, Model, Pretraining
+from torchcross.experiment.sections import Data, Evaluation, Experiment, Machine, MetaTraining, Model, Pretraining
 
 __all__ = [
     "METHODS",
@@ -18,6 +18,7 @@ __all__ = [
     "Data",
     "Evaluation",
     "Experiment",
+    "Machine",
     "MetaTraining",
     "Model",
     "Outcome",

@@ -13,7 +13,11 @@ from torchcross.errors import InputError
 __all__ = ["GROUP", "Collection", "open_collection"]
 
 GROUP = "torchcross.collections"
-"""Entry points: a name, and a function (folder, channels) -> Collection."""
+"""Entry points: a name, and a function (folder, channels=..., leave_out=...) -> Collection.
+
+`leave_out` is "dataset": what overlaps with a target's dataset leaves its sources; or "domain": and what is of its
+domain.
+"""
 
 
 class Collection(Protocol):
@@ -41,6 +45,10 @@ class Collection(Protocol):
         """What every dataset is where `target` is left out, and for what reason."""
         ...
 
+    def cautions(self, target: str) -> tuple[str, ...]:
+        """What a reader must know of the sources of `target`: that one is of the target's domain, say."""
+        ...
+
     def related(self) -> tuple[frozenset[str], ...]:
         """Targets that share subjects, and so are not independent of each other."""
         ...
@@ -54,7 +62,9 @@ class Collection(Protocol):
         ...
 
 
-def open_collection(kind: str, folder: str | Path, *, channels: int) -> Collection:
+def open_collection(
+    kind: str, folder: str | Path, *, channels: int, leave_out: Literal["dataset", "domain"] = "dataset"
+) -> Collection:
     """The collection in a folder, opened by the package that knows its format.
 
     A description that cannot be read is an error here, before any work: it is not known what it overlaps with, so no
@@ -70,7 +80,7 @@ def open_collection(kind: str, folder: str | Path, *, channels: int) -> Collecti
     except (ImportError, AttributeError) as error:
         raise InputError(f"the format {kind!r} is {known[kind].value}, which cannot be loaded: {error}") from error
     try:
-        opened: Collection = make(folder, channels=channels)
+        opened: Collection = make(folder, channels=channels, leave_out=leave_out)
     except OSError as error:
         raise InputError(f"{folder} cannot be opened ({error}); give a folder of datasets that can be read") from error
     return opened

@@ -14,10 +14,11 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torchcross.errors import InputError
+from torchcross.experiment.machines import device_type
 from torchcross.experiment.presets import PRESETS
-from torchcross.experiment.sections import Experiment
+from torchcross.experiment.sections import Evaluation, Experiment, Model
 
-__all__ = ["as_plain", "digest", "experiment", "read_experiment"]
+__all__ = ["as_plain", "decisive", "digest", "experiment", "identity", "read_experiment"]
 
 
 def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -49,15 +50,7 @@ def experiment(given: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
     chosen = (overrides or {}).get("preset", given.get("preset", Experiment.preset))
     if not isinstance(chosen, str) or chosen not in PRESETS:
         raise InputError(_unknown("preset", str(chosen), list(PRESETS)))
-    merged = {**_merged(PRESETS[chosen], given), "preset": chosen}
-    for name, value in (overrides or {}).items():
-        *sections, last = name.split(".")
-        place = merged
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise InputError(f"no setting is called {name!r}: {section!r} is a value and has no parts")
-        place[last] = value
+    merged = _layered(chosen, given, overrides or {})
     made: Experiment = _built(Experiment, merged, "")
     return made
 
@@ -73,7 +66,91 @@ def as_plain(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """The same for the same values, on every machine."""
-    return hashlib.sha256(json.dumps(as_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(as_plain(value), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def decisive(told: Experiment) -> dict[str, Any]:
+    """What decides the rows of a run, as plain values: not where the data lie, nor how rows are shown or files kept.
+
+    Weights are known by what is in their file, data by their own fingerprint (see `Collection.describe`).
+    """
+    plain: dict[str, Any] = as_plain(told)
+    for place in _UNDECISIVE:
+        section, name = place.split(".")
+        del plain[section][name]
+    if told.model.weights:
+        plain["model"]["weights"] = f"sha256 {_contents(Path(told.model.weights))}"
+    plain["machine"]["device"] = device_type(told.machine)
+    return plain
+
+
+def identity(told: Experiment) -> str:
+    """The same for experiments with the same rows."""
+    return digest(decisive(told))
+
+
+_UNDECISIVE = (
+    "data.folder",
+    "pretraining.checkpoint_every",
+    "meta.checkpoint_every",
+    "evaluation.metric",
+    "evaluation.interval",
+    "machine.workers",
+)
+
+
+def _contents(weights: Path) -> str:
+    """Of the file; a model.json of TF.js has its values in the shards beside it."""
+    shards = sorted(weights.parent.glob("*.bin")) if weights.suffix.lower() == ".json" else []
+    whole = hashlib.sha256()
+    try:
+        for path in (weights, *shards):
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise InputError(f"model.weights={str(weights)!r} cannot be read: {error.strerror}; give a file") from error
+    return whole.hexdigest()
+
+
+# -- layers of values ---------------------------------------------------------------------------------------------
+
+
+def _layered(chosen: str, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's values, then `given`, then `overrides`. What was said for another value goes with that value.
+
+    A backbone takes along the options that were given for another one, a way of adapting the preset's BatchNorm policy.
+    """
+    base, own = {"preset": chosen, **_merged(PRESETS[chosen], {})}, _merged(given, {})
+    whole = _overridden(_merged(base, own), overrides)
+    meant = _merged(PRESETS.get(str(given.get("preset", Experiment.preset)), {}), own)
+    for layer, context, section, name, takes_along, default in (
+        (base, base, "model", "backbone", "options", Model.backbone),
+        (own, meant, "model", "backbone", "options", Model.backbone),
+        (base, base, "evaluation", "adaptation", "norm", Evaluation.adaptation),
+    ):
+        if _found(context, section, name, default) != _found(whole, section, name, default):
+            part = layer.get(section)
+            if isinstance(part, dict):
+                part.pop(takes_along, None)
+    return {**_overridden(_merged(base, own), overrides), "preset": chosen}
+
+
+def _overridden(merged: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """With values by dotted name put in their places."""
+    for name, value in overrides.items():
+        *sections, last = name.split(".")
+        place = merged
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise InputError(f"no setting is called {name!r}: {section!r} is a value and has no parts")
+        place[last] = _merged(value, {}) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _found(layer: Mapping[str, Any], section: str, name: str, default: Any) -> Any:
+    part = layer.get(section)
+    return part.get(name, default) if isinstance(part, Mapping) else default
 
 
 def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +185,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return _built(kind, value, f"{place}.")
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
+        value = str(value) if type(value) is int and str(value) in arguments else value
         if value not in arguments or type(value) not in map(type, arguments):
             raise InputError(f"{place} is {value!r}; give one of {', '.join(map(repr, arguments))}")
         return value
@@ -130,11 +208,15 @@ def _value(kind: Any, value: Any, place: str) -> Any:
 
 
 _TOO_LARGE = 2**1000
-_MAY_BE_ZERO = ("ways", "shots", "seeds", "seed", "min_images")
+_MAY_BE_ZERO = (
+    *("ways", "shots", "seeds", "seed", "min_images", "evaluation.inner_steps", "workers"),
+    *("weight_decay", "momentum", "warmup", "lr_end", "clip", "ema", "at_once"),
+)
 
 
 def _check_range(value: Any, place: str) -> None:
-    name = place.rpartition(".")[2].partition("[")[0]
+    whole = place.partition("[")[0]
+    name = whole if whole in _MAY_BE_ZERO else whole.rpartition(".")[2]
     if isinstance(value, int | float) and not isinstance(value, bool):
         good = 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO)
         if not good:

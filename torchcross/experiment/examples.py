@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ __all__ = ["read_example", "write_example"]
 
 _SIDE = 112
 """Pixels of a picture on the page; larger images are thinned out."""
+_UNREADABLE = (
+    *(InputError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MemoryError),
+    *(RecursionError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 _FIELDS = ("target", "algorithm", "shots", "episode", "metric", "score")
 
 
@@ -36,14 +42,14 @@ def write_example(path: Path, example: Example) -> None:
 
 def read_example(path: Path) -> Example:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             told: dict[str, Any] = json.loads(bytes(file["told"]))
             pixels = file["pixels"]
         pictures = [Picture(image, *words) for image, words in zip(pixels, told["pictures"], strict=True)]
         count = int(told["support"])
         fields = {name: told[name] for name in _FIELDS}
         return Example(**fields, support=tuple(pictures[:count]), query=tuple(pictures[count:]))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} is no example of a run: {error}") from error
 
 

@@ -5,6 +5,7 @@ protocol.json              what was done, in words
 provenance.json            versions, git state, machine, data
 train/<row>-<digest>/      checkpoints, log.csv and weights of one training (see torchcross.training)
 rows/<row>-<digest>.csv    records of one algorithm, training seed, target and number of shots
+episodes/<row>-<digest>.json  which episodes they are of
 examples/<row>-<digest>.npz  an example episode
 failures.json              what could not be done, and why
 report.html                the page
@@ -14,24 +15,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from torchcross._whole_files import UNFINISHED, write_whole
 from torchcross.errors import InputError, WriteError
 from torchcross.evaluation import Records, read_records
-from torchcross.experiment.config import as_plain, digest
+from torchcross.evaluation.records import FIELDS
+from torchcross.experiment.config import as_plain, decisive, digest, identity
 from torchcross.experiment.sections import Experiment
 
-__all__ = ["RunFolder", "write_json"]
+__all__ = ["RunFolder", "differences", "write_json"]
 
 _EXPERIMENT = "experiment.json"
 _FAILURES = "failures.json"
 _UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
-_PARTS = ("train", "rows", "examples")
+_PARTS = ("train", "rows", "episodes", "examples")
+_EPISODES = {"algorithm": str, "target": str, "shots": int, "digest": str, "shared subjects": int}
 _TOLD = {"kind", "target", "algorithm", "seed", "reason"}
 
 
@@ -52,12 +56,17 @@ class RunFolder:
         Only for the owner of the folder's lock.
         """
         path = Path(path)
-        mine = {"experiment": as_plain(told), "digest": digest(told), "run": path.resolve().name}
+        mine = {
+            "experiment": as_plain(told),
+            "decides": decisive(told),
+            "digest": identity(told),
+            "run": path.resolve().name,
+        }
         existing = path / _EXPERIMENT
         if existing.is_file():
             found = _read_json(existing)
             if found.get("digest") != mine["digest"]:
-                changed = sorted(_changes(found.get("experiment", {}), mine["experiment"]))
+                changed = list(differences(found.get("decides", found.get("experiment", {})), mine["decides"]))
                 raise InputError(
                     f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ); give another folder"
                 )
@@ -76,6 +85,13 @@ class RunFolder:
                 f"{path} cannot be written to ({error.strerror or error}); make room, or give a folder that can be"
             ) from error
         return cls(path)
+
+    def update(self, told: Experiment) -> None:
+        """Of what decides no row, such as the metric that leads the page, the last word counts."""
+        before = _read_json(self.path / _EXPERIMENT)
+        now = {**before, "experiment": as_plain(told)}
+        if now != before:
+            write_json(self.path / _EXPERIMENT, now)
 
     @property
     def experiment(self) -> dict[str, Any]:
@@ -97,13 +113,36 @@ class RunFolder:
 
     def records(self) -> Records:
         """All rows that there are, algorithms and targets in the experiment's order."""
-        whole = Records.of([])
-        for file in sorted((self.path / "rows").glob("*.csv")):
-            whole = whole + read_records(file)
-        algorithms = {name: place for place, name in enumerate(self.experiment["algorithms"])}
-        whole = whole.sorted()
-        places = [algorithms.get(name, len(algorithms)) for name in whole.columns["algorithm"].tolist()]
-        return whole[np.argsort(np.array(places, dtype=np.int64), kind="stable")]
+        files = sorted((self.path / "rows").glob("*.csv"))
+        tables = [read_records(file).columns for file in files] or [Records.of([]).columns]
+        whole = Records({name: np.concatenate([table[name] for table in tables]) for name in FIELDS}).sorted()
+        algorithms, targets = self.experiment["algorithms"], self.plain("protocol.json").get("order of targets", [])
+        columns = whole.columns
+        # By the last key first: in numpy's order of sorting.
+        order = np.lexsort((_places(columns["target"], targets), _places(columns["algorithm"], algorithms)))
+        return whole[order]
+
+    def episodes(self) -> dict[tuple[str, str, int], str]:
+        """(algorithm, target, shots) -> a digest of the episodes that were scored, of the rows that tell it."""
+        told = self._scored()
+        return {(each["algorithm"], each["target"], each["shots"]): each["digest"] for each in told}
+
+    def shared_subjects(self) -> dict[str, int]:
+        """Target -> how many subjects stand in both support and query, over all episodes of the most such shots."""
+        found: dict[str, int] = {}
+        for each in self._scored():
+            if each["shared subjects"]:
+                found[each["target"]] = max(found.get(each["target"], 0), each["shared subjects"])
+        return found
+
+    def _scored(self) -> list[dict[str, Any]]:
+        found = []
+        for file in sorted((self.path / "episodes").glob("*.json")):
+            told = _read_json(file)
+            if any(not isinstance(told.get(name), kind) for name, kind in _EPISODES.items()):
+                raise InputError(f"{file} is not as a run writes it; remove it, and nothing is paired with its rows")
+            found.append(told)
+        return found
 
     def failures(self) -> list[dict[str, str]]:
         """What could not be done when it was last tried."""
@@ -148,15 +187,22 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+def _places(names: NDArray[Any], order: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each name in an order; names that it lacks come last, all alike."""
+    places = {name: place for place, name in enumerate(order)}
+    return np.array([places.get(name, len(places)) for name in names.tolist()], dtype=np.int64)
+
+
 def _slug(key: tuple[object, ...]) -> str:
     """A name for a person, and a digest for certainty."""
     words = "-".join("".join(c if c.isalnum() else "_" for c in str(part))[:40] for part in key[:-1])
     return f"{words}-{digest([str(part) for part in key])[:12]}"
 
 
-def _changes(before: Any, now: Any, place: str = "") -> Iterator[str]:
+def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    """The dotted names of what differs between two nested mappings."""
     if isinstance(before, dict) and isinstance(now, dict):
-        for name in before.keys() | now.keys():
-            yield from _changes(before.get(name), now.get(name), f"{place}.{name}" if place else name)
+        for name in sorted(before.keys() | now.keys()):
+            yield from differences(before.get(name), now.get(name), f"{place}.{name}" if place else name)
     elif before != now:
         yield place

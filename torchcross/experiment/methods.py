@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from torch import nn
 
 from torchcross import backbones
 from torchcross.algorithms import (
@@ -17,7 +16,6 @@ from torchcross.algorithms import (
     BOIL,
     MAML,
     Algorithm,
-    FineTune,
     LinearProbe,
     MetaSGD,
     MultiTask,
@@ -28,22 +26,40 @@ from torchcross.algorithms import (
     Ridge,
     Supervised,
 )
-from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, Normalise, TaskSource
+from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
+from torchcross.data import (
+    Augmentation,
+    Episodes,
+    EpisodeSampler,
+    MixedBatches,
+    MixedBatchLoader,
+    Normalise,
+    TaskSource,
+)
+from torchcross.data.batches import BatchPlan
 from torchcross.data.mixture import labelled
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
 from torchcross.experiment.sections import INPUTS, Experiment, MetaTraining
-from torchcross.experiment.sections import Pretraining as PretrainingSection
 from torchcross.metrics import Score
 from torchcross.training import Feed, FitOptions
 
-__all__ = ["METHODS", "Course", "Method", "adapter", "backbone", "course", "scores_of"]
+__all__ = [
+    "METHODS",
+    "Course",
+    "Make",
+    "Method",
+    "backbone",
+    "course",
+    "pixels_of",
+    "scores_of",
+]
 
 _AT_ONCE = 256
-_UNJUDGED = "validation: no validation split can be scored, so all steps are done and the last weights kept"
+_UNJUDGED = "no validation split can be scored, so all steps are done and the last weights kept"
 
 Make = Callable[..., Algorithm]
-"""(network, MetaTraining, what is done to its images before it or None) -> what is trained."""
+"""(network, MetaTraining, what is done to its images before it or None, other options) -> what is trained."""
 Adapts = Callable[..., Algorithm]
 """(network, what is done to its images before it or None) -> what adapts."""
 
@@ -73,8 +89,8 @@ class Method:
 
 
 def _with_steps(kind: Callable[..., Algorithm], **options: Any) -> Make:
-    return lambda net, meta, pixels=None: kind(
-        net, steps=meta.inner_steps, lr=meta.inner_lr, normalise=pixels, **options
+    return lambda net, meta, pixels=None, **more: kind(
+        net, steps=meta.inner_steps, lr=meta.inner_lr, normalise=pixels, **options, **more
     )
 
 
@@ -103,18 +119,18 @@ METHODS: dict[str, Method] = {
         Method(
             "reptile",
             "Reptile over the sources, its inner Adam at 1e-3",
-            lambda net, meta, pixels=None: Reptile(net, steps=meta.inner_steps, normalise=pixels),
+            lambda net, meta, pixels=None, **more: Reptile(net, steps=meta.inner_steps, normalise=pixels, **more),
         ),
         Method(
             "protonet",
             "prototypical networks over the sources",
-            lambda net, meta, pixels=None: ProtoNet(net, normalise=pixels),
+            lambda net, meta, pixels=None, **more: ProtoNet(net, normalise=pixels, **more),
         ),
         Method("supervised", "all labels of the target's own train split (Table 3)", supervised=True),
         Method(
             "ridge",
             "ridge regression heads (R2-D2) over the sources",
-            lambda net, meta, pixels=None: Ridge(net, normalise=pixels),
+            lambda net, meta, pixels=None, **more: Ridge(net, normalise=pixels, **more),
         ),
     )
 }
@@ -126,14 +142,20 @@ class Course:
 
     validate  the mean AUROC over validation splits; None where they have nothing to judge by: nothing stops training
               early then, and the last weights are kept
-    left_out  what could not be learned from or judged by, and why
+    learned   the names of the sources that are learned from
+    left_out  those that cannot be learned from, each with the reason
+    unjudged  what cannot be judged by, and why
+    renewal   episodes to renew running statistics on, where training does not move them
     """
 
     learner: Algorithm | Pretraining
     data: Any
     options: FitOptions
     validate: Callable[[Any], float] | None
-    left_out: tuple[str, ...]
+    learned: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    renewal: EpisodeSampler | None = None
 
 
 def backbone(method: Method, told: Experiment, seed: int) -> Any:
@@ -146,24 +168,12 @@ def backbone(method: Method, told: Experiment, seed: int) -> Any:
     return made
 
 
-def _pixels(net: Any, told: Experiment) -> Normalise | None:
+def pixels_of(net: Any, told: Experiment) -> Normalise | None:
     """What is done to images in [0, 1] before a network of random beginnings; one with weights does it itself."""
     if getattr(net, "weights", None) is not None:
         return None
     mean, std = INPUTS[told.model.normalisation or ("imagenet" if told.data.channels == 3 else "none")]
     return Normalise(mean, std) if mean else None
-
-
-def adapter(method: Method, trained: nn.Module, told: Experiment) -> Algorithm:
-    """What turns a target's support set into a predictor."""
-    if method.adapts is not None:
-        return method.adapts(trained, _pixels(trained, told))
-    own = isinstance(trained, Algorithm) and told.evaluation.adaptation == "own"
-    if own and isinstance(trained, Algorithm):
-        return trained
-    how = told.evaluation
-    net: Any = getattr(trained, "backbone", trained)
-    return FineTune(net, steps=how.steps, lr=how.lr, norm=how.norm, normalise=_pixels(net, told))
 
 
 def course(
@@ -176,7 +186,7 @@ def course(
     """How a row learns from its sources; only they are seen here."""
     net = backbone(method, told, seed)
     if method.supervised:
-        alone = Supervised(net, train[0].task, seed=seed, normalise=_pixels(net, told))
+        alone = Supervised(net, train[0].task, seed=seed, normalise=pixels_of(net, told))
         return _batches(alone, told, seed, train, val)
     if method.pretrains:
         # As many as MixedBatches deals out in one pass: whole batches of labelled samples.
@@ -184,7 +194,7 @@ def course(
         batches = [max(len(labelled(source)) // size, 1) for source in train]
         counts = batches if told.pretraining.scale_losses else None
         tasks = [source.task for source in train]
-        learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=_pixels(net, told))
+        learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=pixels_of(net, told))
         return _batches(learner, told, seed, train, val)
     return _episodic(method, net, told, seed, train, val)
 
@@ -194,35 +204,58 @@ def _batches(
 ) -> Course:
     how = told.pretraining
     batches = MixedBatches(list(train), batch_size=how.batch_size, seed=seed, order="epoch")
-    data = _Augmented(batches, Augmentation.published(seed)) if how.augment else batches
+    workers = told.machine.workers
+    data = _Augmented(batches, Augmentation.published(seed), workers) if how.augment else batches
     known = {(source.task.domain, source.task.name) for source in train}
     judged = [source for source in val if (source.task.domain, source.task.name) in known]
-    options = FitOptions(
-        steps=how.steps,
-        meta_batch=1,
+    options = how.fit_options(
         seed=seed,
-        lr=how.lr,
+        judged=bool(judged),
+        # A feed has its own.
+        workers=0 if how.augment else workers,
         epoch_steps=batches.batches_per_epoch,
-        **_stopping(how, bool(judged)),
     )
 
     def validate(trained: Pretraining) -> float:
         return _mean([_auroc_of(trained, source, how.validation_images) for source in judged])
 
-    return Course(learner, data, options, validate if judged else None, () if judged else (_UNJUDGED,))
+    return Course(
+        learner,
+        data,
+        options,
+        validate if judged else None,
+        learned=tuple(source.name for source in train),
+        unjudged=() if judged else (_UNJUDGED,),
+    )
+
+
+@final
+class _AugmentedBatches:
+    """What a loader asks of batches."""
+
+    def __init__(self, batches: MixedBatches, augmentation: Augmentation) -> None:
+        self._batches = batches
+        self._augmentation = augmentation
+
+    def __getitem__(self, number: int) -> BatchPlan:
+        return self._batches[number]
+
+    def read(self, plan: BatchPlan) -> Any:
+        return self._augmentation(self._batches.read(plan))
 
 
 @final
 class _Augmented(Feed):
     """Batches with every image flipped, rotated and cropped by chance; batch i is the same whenever it is asked for."""
 
-    def __init__(self, batches: MixedBatches, augmentation: Augmentation) -> None:
+    def __init__(self, batches: MixedBatches, augmentation: Augmentation, workers: int = 0) -> None:
         self._batches = batches
         self._augmentation = augmentation
+        self._workers = workers
 
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
-        for number in range(start + rank, stop, ranks):
-            yield self._augmentation(self._batches.read(self._batches[number]))
+        augmented: Any = _AugmentedBatches(self._batches, self._augmentation)
+        yield from MixedBatchLoader(augmented, stop, start=start, rank=rank, ranks=ranks, workers=self._workers)
 
     def fingerprint(self, count: int) -> str:
         digest = hashlib.sha256(repr(self._augmentation).encode())
@@ -243,7 +276,9 @@ def scores_of(
     count = min(len(source), most)
     rows = [place * len(source) // count for place in range(count)]
     predictor, target = trained.predictor(source.task), source.task.target
-    logits = [predictor.logits(source.read(rows[at : at + _AT_ONCE])) for at in range(0, count, _AT_ONCE)]
+    device = next(trained.parameters()).device
+    images = (source.read(rows[at : at + _AT_ONCE]).to(device) for at in range(0, count, _AT_ONCE))
+    logits = [predictor.logits(part) for part in images]
     return target.evaluate(target.predict(torch.cat(logits)), source.targets(rows), metrics=metrics)
 
 
@@ -261,26 +296,29 @@ def _episodic(
     judged, unfit = _usable(val, how, seed)
     if not usable:
         raise InfeasibleError(f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}")
-    left_out += [f"validation, {reason}" for reason in unfit] + ([] if judged else [_UNJUDGED])
-    options = FitOptions(
-        steps=how.steps, meta_batch=how.meta_batch, seed=seed, lr=how.lr, **_stopping(how, bool(judged))
-    )
-    learner = method.make(net, how, _pixels(net, told))
+    options = how.fit_options(seed=seed, judged=bool(judged), workers=told.machine.workers)
+    learner = method.make(net, how, pixels_of(net, told))
     # Those that adapt by steps; the others have nothing to count.
-    steps = how.validation_inner_steps if hasattr(learner, "recipe") else None
+    steps = how.validation_inner_steps if isinstance(learner, InnerLoopAlgorithm) else None
     held = Episodes(_sampler(judged, how, seed + 1)) if judged else ()
 
     def validate(trained: Algorithm) -> float:
-        episodes = (held[number] for number in range(how.validation_episodes))
+        device = next(trained.parameters()).device
+        episodes = (held[number].to(device) for number in range(how.validation_episodes))
         rows = evaluate(trained, episodes, run="validation", algorithm=method.name, metrics=("auroc",), steps=steps)
         return _mean([row.value for row in rows])
 
-    return Course(learner, _sampler(usable, how, seed), options, validate if judged else None, tuple(left_out))
-
-
-def _stopping(how: MetaTraining | PretrainingSection, judged: bool) -> dict[str, Any]:
-    """Early stopping, where there is something to judge by."""
-    return {"validate_every": min(how.validate_every, how.steps), "patience": how.patience} if judged else {}
+    sampler = _sampler(usable, how, seed)
+    return Course(
+        learner,
+        sampler,
+        options,
+        validate if judged else None,
+        learned=tuple(source.name for source in usable),
+        left_out=tuple(left_out),
+        unjudged=(*unfit, *(() if judged else (_UNJUDGED,))),
+        renewal=sampler,
+    )
 
 
 def _sampler(sources: Sequence[TaskSource], how: MetaTraining, seed: int) -> EpisodeSampler:

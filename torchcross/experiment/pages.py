@@ -9,13 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from torchcross._whole_files import write_whole
 from torchcross.errors import InputError
-from torchcross.evaluation import Means, Records, read_means
+from torchcross.evaluation import Records, read_means
 from torchcross.experiment.choices import choices
 from torchcross.experiment.config import experiment
 from torchcross.experiment.examples import read_example
 from torchcross.experiment.folder import RunFolder
+from torchcross.experiment.leading import Leading, cautions, differing, episodes_of, made_up, shared_subjects
 from torchcross.experiment.methods import METHODS
 from torchcross.report import (
     Curve,
@@ -38,8 +41,13 @@ _QUANTITIES = {
 TABLES = {"table.md": markdown_table, "table.tex": latex_table, "table.csv": csv_table}
 
 
-def page(folder: str | Path, *, title: str | None = None, out: str | Path | None = None) -> Path:
-    """Write report.html and the tables of a run, in its folder or under `out`, and return the page's path."""
+def page(
+    folder: str | Path, *, title: str | None = None, out: str | Path | None = None, metric: str | None = None
+) -> Path:
+    """Write report.html and the tables of a run, in its folder or under `out`, and return the page's path.
+
+    `metric` leads the page instead of the experiment's.
+    """
     run = RunFolder(folder)
     records, failures = run.records(), run.failures()
     if not len(records) and not failures:
@@ -47,58 +55,74 @@ def page(folder: str | Path, *, title: str | None = None, out: str | Path | None
     protocol, provenance = run.plain("protocol.json"), run.plain("provenance.json")
     related = [set(group) for group in protocol.get("related targets", ())]
     trainings = list(_trainings(run))
-    metric = run.experiment["evaluation"]["metric"] if len(records) else None
+    leads = Leading.of(records, [run], metric)
+    episodes = episodes_of(run, records)
     out = _made(run.path if out is None else Path(out))
     written = write_report(
         records,
         out / "report.html",
-        title=title or f"Cross-domain few-shot learning: {run.path.name}",
+        title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance={**provenance, "trainings": trainings} if trainings else provenance,
         curves=list(_curves(run, trainings)),
         examples=_examples(run),
         failures=list(map(_failure, failures)),
         choices=_choices_of(run, records, related, trainings),
-        warnings=_made_up(provenance),
-        metric=metric,
+        warnings=[*leads.warnings, *made_up(provenance), *cautions(protocol), *shared_subjects(run)],
+        metric=leads.metric,
+        method=leads.method,
         related=related,
+        episodes=episodes,
     )
     if len(records):
-        _write_tables(out, records, metric)
+        _write_tables(out, records, leads, episodes)
     return written
 
 
-def compared(folders: Sequence[str | Path], out: str | Path) -> Path:
-    """One page over the rows of several runs; the rows of each say which run they are of."""
-    if len({RunFolder(folder).path.name for folder in folders}) < len(folders):
+def compared(folders: Sequence[str | Path], out: str | Path, *, metric: str | None = None) -> Path:
+    """One page over the rows of several runs; the rows of each say which run they are of.
+
+    Algorithms of different runs are paired where they were scored on the same episodes.
+    """
+    runs = {folder.path.resolve().name: folder for folder in map(RunFolder, folders)}
+    if len(runs) < len(folders):
         raise InputError(f"two of {[str(folder) for folder in folders]} have one name; rename one folder")
-    runs = [RunFolder(folder) for folder in folders]
-    whole = Records.of([])
-    for run in runs:
-        columns: dict[str, Any] = {**run.records().columns}
-        columns["algorithm"] = [f"{name} ({run.path.name})" for name in columns["algorithm"].tolist()]
-        columns["run"] = ["compared"] * len(columns["value"])
-        whole = whole + Records(columns)
-    protocols = {run.path.name: run.plain("protocol.json") for run in runs}
-    provenances = {run.path.name: run.plain("provenance.json") for run in runs}
-    metrics = {run.experiment["evaluation"]["metric"] for run in runs}
-    metric = metrics.pop() if len(metrics) == 1 and len(whole) else None
+    tables: list[Records] = []
+    episodes: dict[tuple[str, str, int], str] = {}
+    for name, run in runs.items():
+        records = run.records()
+        columns: dict[str, Any] = {**records.columns}
+        columns["algorithm"] = [f"{algorithm} ({name})" for algorithm in columns["algorithm"].tolist()]
+        columns["run"] = ["compared"] * len(records)
+        tables.append(Records(columns))
+        found = episodes_of(run, records, unknown=f"of {name}, which does not tell")
+        episodes |= {(f"{algorithm} ({name})", target, k): text for (algorithm, target, k), text in found.items()}
+    whole = _joined(tables)
+    protocols = {name: run.plain("protocol.json") for name, run in runs.items()}
+    provenances = {name: run.plain("provenance.json") for name, run in runs.items()}
+    leads = Leading.of(whole, list(runs.values()), metric)
     groups = {frozenset(group) for one in protocols.values() for group in one.get("related targets", ())}
+    own = [
+        f"{name}: {text}" for name, run in runs.items() for text in (*cautions(protocols[name]), *shared_subjects(run))
+    ]
+    synthetic = dict.fromkeys(text for one in provenances.values() for text in made_up(one))
     out = _made(Path(out))
     written = write_report(
         whole,
         out / "report.html",
-        title="Compared: " + ", ".join(run.path.name for run in runs),
+        title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(one) for name, one in protocols.items()},
         provenance=provenances,
-        failures=[_failure(told, run.path.name) for run in runs for told in run.failures()],
+        failures=[_failure(told, name) for name, run in runs.items() for told in run.failures()],
         choices=_choices_of_all(runs),
-        warnings=list(dict.fromkeys(text for one in provenances.values() for text in _made_up(one))),
-        metric=metric,
+        warnings=[*leads.warnings, *differing(runs, provenances), *synthetic, *own],
+        metric=leads.metric,
+        method=leads.method,
         related=sorted(groups, key=sorted),
+        episodes=episodes,
     )
     if len(whole):
-        _write_tables(out, whole, metric)
+        _write_tables(out, whole, leads, episodes)
     return written
 
 
@@ -130,14 +154,18 @@ def means_page(
         },
         related=groups,
     )
-    _write_tables(out, means, None)
+    for name, write in TABLES.items():
+        write_whole(out / name, write(means))
     return written
 
 
 def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping[str, str]]) -> str:
     """What a notebook shows of a run: the headline table, what failed, and where the page is."""
-    metric = folder.experiment["evaluation"]["metric"]
-    parts = [html_table(records, metric=metric) if len(records) else "<p>No rows.</p>"]
+    parts = ["<p>No rows.</p>"]
+    if len(records):
+        leads = Leading.of(records, [folder], None)
+        table = html_table(records, metric=leads.metric, method=leads.method, episodes=episodes_of(folder, records))
+        parts = [table, *(f"<p>{escape(text)}</p>" for text in leads.warnings)]
     if failures:
         listed = (
             f"<li>{escape(told['algorithm'])} on {escape(told['target'])}, training seed {escape(told['seed'])}: "
@@ -150,10 +178,19 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
     return "".join([*parts, f"<p><small>Page: {escape(where)}</small></p>"])
 
 
+def _joined(tables: Sequence[Records]) -> Records:
+    columns = [table.columns for table in tables]
+    return Records({name: np.concatenate([one[name] for one in columns]) for name in columns[0]})
+
+
+# -- choices and warnings ---------------------------------------------------------------------------------------------
+
+
 def _choices_of(
     run: RunFolder, records: Records, related: Sequence[set[str]], trainings: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    found = choices(experiment(run.experiment))
+    protocol = run.plain("protocol.json")
+    found = _chosen(run, protocol)
     targets = set(records.unique("target")) | {told["target"] for told in run.failures()}
     shared = [sorted(group & targets) for group in related if len(group & targets) > 1]
     if shared:
@@ -161,31 +198,43 @@ def _choices_of(
         found["related targets"] = f"{listed} share subjects or images: they are not independent of each other."
     else:
         found["related targets"] = "none: as far as the data tell, no two targets share subjects."
+    supplies = protocol.get("episodes of targets", {})
+    least, asked = run.experiment["evaluation"]["min_images"], run.experiment["evaluation"]["episodes"]
+    if dropped := {name: one["classes left out"] for name, one in supplies.items() if one["classes left out"]}:
+        listed = "; ".join(f"{name}: {', '.join(classes)}" for name, classes in dropped.items())
+        found["classes left out"] = f"{listed}. They have fewer than {least} images."
+    if fewer := {name: one["episodes"] for name, one in supplies.items() if one["episodes"] < asked}:
+        listed = "; ".join(f"{name}: {count}" for name, count in fewer.items())
+        found["fewer episodes"] = f"{listed}. Their images give no more disjoint ones; {asked} were asked for."
     if left := list(_left_out(trainings)):
         found["sources that could not be used"] = f"{'; '.join(left)}. The reasons stand under Provenance, trainings."
+    if silent := protocol.get("settings without effect"):
+        found["settings without effect"] = f"{'; '.join(silent)}."
     return found
+
+
+def _chosen(run: RunFolder, protocol: Mapping[str, Any]) -> dict[str, str]:
+    """In the words of the version that made the run; runs of before have none."""
+    told = protocol.get("choices")
+    return choices(experiment(run.experiment)) if told is None else dict(told)
 
 
 def _left_out(trainings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """For each algorithm, of how many sources at most: targets leave different ones."""
     most: dict[str, tuple[int, int]] = {}
-    unjudged: dict[str, None] = {}
     for told in trainings:
-        judging = [reason for reason in told["left_out"] if reason.startswith("validation")]
-        learning = len(told["left_out"]) - len(judging)
-        if learning:
-            most[told["algorithm"]] = max(most.get(told["algorithm"], (0, 0)), (learning, len(told["sources"])))
-        if judging:
-            unjudged[told["algorithm"]] = None
+        if lost := len(told["left_out"]):
+            of = lost + len(told["sources"])
+            most[told["algorithm"]] = max(most.get(told["algorithm"], (0, 0)), (lost, of))
     for name, (count, of) in most.items():
         yield f"{name} did not learn from {count} of {of}, where it is most"
-    if unjudged:
+    if unjudged := dict.fromkeys(told["algorithm"] for told in trainings if told.get("unjudged")):
         yield f"{', '.join(unjudged)} could not be judged by some validation splits"
 
 
-def _choices_of_all(runs: Sequence[RunFolder]) -> dict[str, str]:
+def _choices_of_all(runs: Mapping[str, RunFolder]) -> dict[str, str]:
     """Said once where all runs chose alike, else for each run."""
-    each = {run.path.name: choices(experiment(run.experiment)) for run in runs}
+    each = {name: _chosen(run, run.plain("protocol.json")) for name, run in runs.items()}
     found: dict[str, str] = {}
     for name in dict.fromkeys(key for one in each.values() for key in one):
         texts = {run: one[name] for run, one in each.items() if name in one}
@@ -202,12 +251,8 @@ def _choices_of_all(runs: Sequence[RunFolder]) -> dict[str, str]:
 def _in_order(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """What decides most comes first."""
     first = [name for name in ("preset", "rows", "interval", "related targets") if name in protocol]
-    return {name: protocol[name] for name in (*first, *(name for name in protocol if name not in first))}
-
-
-def _made_up(provenance: Mapping[str, Any]) -> list[str]:
-    told = provenance.get("data", {}).get("synthetic", "")
-    return [f"Synthetic data: {told}."] if isinstance(told, str) and told and not told.startswith("0 ") else []
+    said_elsewhere = ("choices", "cautions", "order of targets", "settings without effect")
+    return {name: protocol[name] for name in (*first, *protocol) if name not in said_elsewhere}
 
 
 def _failure(told: Mapping[str, str], run: str = "") -> Failure:
@@ -220,9 +265,9 @@ def _failure(told: Mapping[str, str], run: str = "") -> Failure:
     )
 
 
-def _write_tables(folder: Path, table: Records | Means, metric: str | None) -> None:
+def _write_tables(folder: Path, records: Records, leads: Leading, episodes: Mapping[tuple[str, str, int], str]) -> None:
     for name, write in TABLES.items():
-        write_whole(folder / name, write(table, metric=metric))
+        write_whole(folder / name, write(records, metric=leads.metric, method=leads.method, episodes=episodes))
 
 
 def _made(folder: Path) -> Path:

@@ -3,11 +3,13 @@
 `medimeta-table4`: the cross-domain few-shot evaluation of the MedIMeta paper (Woerner et al. 2024, Table 4): every row
 is fine-tuned with a fresh head and 50 steps of Adam at 1e-3, episodes come from all splits and overlap, BatchNorm uses
 running statistics that the support forwards have moved, and images of three channels are normalised as ImageNet's. Two
-things are stricter than published: support and query share no subject where subjects are known, and validation reads
-the sources' validation splits alone. For a ResNet-50 the paper trains at `pretraining.lr = 1e-4`.
+things are stricter than published: support and query share no subject where subjects are known (`evaluation.groups`
+undoes it), and validation reads the sources' validation splits alone. The paper's intervals are those of
+`evaluation.interval = "normal"`. For a ResNet-50 it trains at `pretraining.lr = 1e-4`.
 
 `disjoint`: the same comparison with what the published protocol leaves questionable decided the other way: episodes
-that share no image, and every algorithm adapts in its own way.
+share no image, every algorithm adapts in its own way, BatchNorm reads statistics of the support set alone, so that
+nothing is learned from a query image about another, and every dataset of the target's domain leaves the sources.
 
 `fully-supervised`: what many labels give (Table 3): training on a task's own train split from `model.weights`, stopped
 by its validation split, scored on its test split. Its rows have 0 shots and one "episode", the test split.
@@ -24,6 +26,7 @@ __all__ = ["PRESETS"]
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "medimeta-table4": {
+        "data": {"leave_out": "dataset"},
         "evaluation": {
             "episodes": 100,
             "queries": 10,
@@ -47,7 +50,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         },
         "pretraining": {"batch_size": 64, "lr": 1e-3, "scale_losses": True, "augment": True, "patience": 10},
     },
-    "disjoint": {"evaluation": {"disjoint": True, "adaptation": "own"}},
+    "disjoint": {"evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"}},
     "fully-supervised": {
         "algorithms": ["supervised"],
         "shots": [0],

@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from torchcross.errors import TorchcrossError
+from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.collections import Collection
 from torchcross.experiment.config import as_plain
 
-__all__ = ["completed", "contradicts", "described", "provenance", "with_earlier"]
+__all__ = [
+    "completed",
+    "contradictions",
+    "contradicts",
+    "described",
+    "provenance",
+    "remembered",
+    "with_earlier",
+]
 
 _UNREADABLE = "unreadable"
+_INPUTS = ("data", "weights")
+"""What rows are made of; the rest of a provenance is what they are made with."""
 
+_SHOWN = 6
 _PACKAGES = ("torchcross-fewshot", "torch", "numpy", "scikit-learn", "torchmetrics", "h5py", "safetensors", "kornia")
 
 
@@ -64,11 +75,24 @@ def _ask(*arguments: str) -> str:
 def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance that also names the surroundings that a run has gone through before, each of them once."""
     earlier = list(before.get("earlier", []))
-    was = {name: value for name, value in before.items() if name not in ("data", "earlier")}
-    current = {name: value for name, value in now.items() if name != "data"}
+    was = {name: value for name, value in before.items() if name not in (*_INPUTS, "earlier")}
+    current = {name: value for name, value in now.items() if name not in _INPUTS}
     found = [each for each in (*earlier, *([was] if was else [])) if each != current]
     distinct = [each for place, each in enumerate(found) if each not in found[:place]]
     return {**now, "earlier": distinct} if distinct else dict(now)
+
+
+def remembered(data: Mapping[str, Any], before: Mapping[str, Any], run: str) -> dict[str, Any]:
+    """The description of the data, completed by what was known of them before; other data than before are refused."""
+    known = before.get("data", data)
+    if changed := list(contradictions(known, data)):
+        more = f", and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        raise InputError(
+            f"{run} holds rows of other data than there are now ({', '.join(changed[:_SHOWN])}{more} changed); give "
+            "another folder, so that no table mixes them"
+        )
+    found: dict[str, Any] = completed(data, known)
+    return found
 
 
 def described(collection: Collection) -> dict[str, Any]:
@@ -80,13 +104,23 @@ def described(collection: Collection) -> dict[str, Any]:
     return found
 
 
-def contradicts(before: Any, now: Any) -> bool:
-    """Whether two descriptions are of different data. What could not be read contradicts nothing."""
+def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    """The dotted names of what differs in two descriptions. What could not be read contradicts nothing."""
     if not isinstance(before, dict) or not isinstance(now, dict):
-        return bool(before != now)
-    if _UNREADABLE in before or _UNREADABLE in now:
-        return False
-    return before.keys() != now.keys() or any(contradicts(before[name], now[name]) for name in now)
+        if before != now:
+            yield place
+    elif _UNREADABLE not in before and _UNREADABLE not in now:
+        for name in sorted(before.keys() | now.keys()):
+            here = f"{place}.{name}" if place else name
+            if name in before and name in now:
+                yield from contradictions(before[name], now[name], here)
+            else:
+                yield here
+
+
+def contradicts(before: Any, now: Any) -> bool:
+    """Whether two descriptions are of different data."""
+    return any(True for _ in contradictions(before, now))
 
 
 def completed(now: Any, before: Any) -> Any:

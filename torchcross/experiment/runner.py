@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from torchcross.algorithms import Algorithm
-from torchcross.data import Episodes, EpisodeSampler, TaskSource
+from torchcross.data import Episodes, TaskSource
 from torchcross.episode import Episode
 from torchcross.errors import DivergenceError, InputError
-from torchcross.evaluation import EpisodeRecord, Records, evaluate
+from torchcross.evaluation import EpisodeRecord, ProgressBar, Records, evaluate
+from torchcross.experiment.adaptation import adapter, inner_steps, renew
 from torchcross.experiment.attempts import Attempts, Cell, Say, terminable
+from torchcross.experiment.checks import check, without_effect
+from torchcross.experiment.choices import choices
 from torchcross.experiment.collections import Collection, open_collection
-from torchcross.experiment.config import as_plain, digest
+from torchcross.experiment.config import as_plain, decisive, digest
 from torchcross.experiment.examples import write_example
 from torchcross.experiment.folder import RunFolder, write_json
-from torchcross.experiment.methods import METHODS, Method, adapter, backbone, course, scores_of
-from torchcross.experiment.provenance import completed, contradicts, described, provenance, with_earlier
+from torchcross.experiment.machines import machine_of
+from torchcross.experiment.methods import METHODS, Method, backbone, course, scores_of
+from torchcross.experiment.pages import outcome_html
+from torchcross.experiment.provenance import described, provenance, remembered, with_earlier
 from torchcross.experiment.sections import Experiment
+from torchcross.experiment.supply import Scored, Supply, supply
 from torchcross.report import Example
-from torchcross.targets import Prediction, Target
+from torchcross.targets import Prediction
 from torchcross.training import fit
 from torchcross.training.lock import locked
 
 __all__ = ["Cell", "Outcome", "run_experiment"]
+
+_PROTOCOL = "protocol.json"
+_DOMAIN_TOO = {"dataset": "", "domain": ' or are of one domain, which data.leave_out = "dataset" allows'}
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,9 @@ class Outcome:
     @property
     def complete(self) -> bool:
         return not self.failures
+
+    def _repr_html_(self) -> str:
+        return outcome_html(self.folder, self.records, self.failures)
 
 
 def run_experiment(
@@ -58,12 +71,6 @@ def _quiet(_: str) -> None:
     pass
 
 
-def _check_metric(name: str) -> None:
-    known = {metric for kind in Target.__subclasses__() for metric in getattr(kind, "default_metrics", ())}
-    if name not in known:
-        raise InputError(f"no metric of the rows is called {name!r}; there are {', '.join(sorted(known))}")
-
-
 @final
 class _Run:
     """Everything that can be refused is refused when it is made, before anything is written."""
@@ -74,39 +81,42 @@ class _Run:
         self.told = told
         self.say = say
         self.progress = progress
-        for name in told.algorithms:
-            if name not in METHODS:
-                raise InputError(f"no algorithm of a table is called {name!r}; there are {', '.join(METHODS)}")
-            if METHODS[name].wants_weights and not told.model.weights:
-                raise InputError(f"{name!r} starts from published weights; give model.weights, or leave {name!r} out")
-        _check_metric(told.evaluation.metric)
-        self.collection: Collection = open_collection(told.data.format, told.data.folder, channels=told.data.channels)
-        given = told.data.targets
-        self.targets = tuple(dict.fromkeys(map(self.collection.named, given))) if given else self.collection.targets()
+        check(told)
+        self.machine = machine_of(told.machine)
+        data = told.data
+        self.collection: Collection = open_collection(
+            data.format, data.folder, channels=data.channels, leave_out=data.leave_out
+        )
+        named = tuple(dict.fromkeys(map(self.collection.named, data.targets)))
+        self.targets = named or self.collection.targets()
+        if not self.targets:
+            raise InputError(
+                f"no dataset of {data.folder} can be left out: none leaves a source behind (there is one alone, or all "
+                f"overlap{_DOMAIN_TOO[data.leave_out]}); add datasets, or name data.targets for algorithms that learn "
+                "from no source"
+            )
+        self.supplies: dict[str, dict[str, Any]] = {}
         self.trained: dict[str, Any] = {}
 
     def to_the_end(self, folder: RunFolder) -> Outcome:
         self.folder = folder
-        self._remember_whence()
-        write_json(self.folder.path / "protocol.json", as_plain(self._protocol()))
-        failures = Attempts(folder, list(self._cells()), self.say).at_all(self._do)
+        cells = list(self._cells())
+        is_left = any(map(self._left, cells))
+        self._remember_whence(is_left)
+        folder.update(self.told)
+        if is_left or not folder.plain(_PROTOCOL):
+            self._look_at_targets(cells)
+        failures = Attempts(folder, cells, self.say).at_all(self._do)
         return Outcome(folder, folder.records(), failures)
 
-    def _remember_whence(self) -> None:
+    def _remember_whence(self, is_left: bool) -> None:
         """Refuse to mix rows of different data; a run that has all its rows keeps the provenance that it has."""
         before = self.folder.plain("provenance.json")
-        data = described(self.collection)
-        known = before.get("data", data)
-        if contradicts(known, data):
-            raise InputError(
-                f"{self.folder.path} holds rows of other data than {self.told.data.folder} has now (its descriptions "
-                "or labels changed); give another folder, so that no table mixes them"
-            )
-        now = {"data": completed(data, known)}
-        if before and not any(map(self._left, self._cells())):
-            now = {**before, **now}
-        else:
-            now = with_earlier(as_plain({**provenance(), **now}), before)
+        now: dict[str, Any] = {"data": remembered(described(self.collection), before, str(self.folder.path))}
+        if weights := self.told.model.weights:
+            now["weights"] = {"file": Path(weights).name, "contents": decisive(self.told)["model"]["weights"]}
+        finished = bool(before) and not is_left
+        now = {**before, **now} if finished else with_earlier(as_plain({**provenance(), **now}), before)
         if now != before:
             write_json(self.folder.path / "provenance.json", now)
 
@@ -116,15 +126,42 @@ class _Run:
                 for seed in self.told.seeds:
                     yield Cell(target, algorithm, seed)
 
-    def _protocol(self) -> dict[str, Any]:
-        return {
+    def _look_at_targets(self, cells: list[Cell]) -> None:
+        """What targets can give, by their labels alone; what cannot be told now is told by the cells that need it."""
+        self.supplies = dict(self.folder.plain(_PROTOCOL).get("episodes of targets", {}))
+        for target in dict.fromkeys(cell.target for cell in cells if self._left(cell)):
+            self.supplies.pop(target, None)
+            with suppress(Exception):
+                self._supply(target)
+        self._write_protocol()
+        for text in (*self._cautions(), *without_effect(self.told)):
+            self.say(f"note: {text}")
+
+    def _supply(self, target: str) -> Supply:
+        known = self.supplies.get(target, {}).get("episodes")
+        found = supply(self.collection.target(target), self.told, known)
+        self.supplies[target] = found.describe()
+        return found
+
+    def _write_protocol(self) -> None:
+        told = {
             "preset": self.told.preset,
             "rows": {name: METHODS[name].says for name in self.told.algorithms},
             "targets": {target: dict(self.collection.why(target)) for target in self.targets},
+            "order of targets": [self.supplies.get(target, {}).get("name", target) for target in self.targets],
+            "episodes of targets": self.supplies,
             "experiment": self.told,
             "interval": "over episodes of a target; with several training seeds, seeds are resampled first",
             "related targets": [sorted(group) for group in self.collection.related()],
+            # As pairs: their order says what is most important, and files of a run sort their names.
+            "choices": list(choices(self.told).items()),
+            "cautions": self._cautions(),
+            "settings without effect": without_effect(self.told),
         }
+        write_json(self.folder.path / _PROTOCOL, as_plain(told))
+
+    def _cautions(self) -> list[str]:
+        return [f"{target}: {text}" for target in self.targets for text in self.collection.cautions(target)]
 
     def _left(self, cell: Cell) -> list[int]:
         """The numbers of shots that have no rows yet."""
@@ -138,20 +175,16 @@ class _Run:
         if method.supervised:
             self._score_test_split(cell, method)
             return
+        if cell.target not in self.supplies:
+            # Before the training, which would be for nothing.
+            self._supply(cell.target)
+            self._write_protocol()
         how = adapter(method, self._trained(cell, method), self.told)
-        # The target is opened here and not before: nothing of it can have been seen in training.
-        source = self.collection.target(cell.target)
-        sampler = EpisodeSampler(
-            source,
-            shots=max(self.told.shots),
-            queries=self.told.evaluation.queries,
-            min_samples=self.told.evaluation.min_images or None,
-            seed=self.told.evaluation.seed,
-            disjoint=self.told.evaluation.episodes if self.told.evaluation.disjoint else None,
-        )
-        curve = sampler.curve(self.told.shots)
+        # The target's images are read here and not before: nothing of them can have been seen in training.
+        found = self._supply(cell.target)
+        curve = found.sampler.curve(self.told.shots)
         for shots in left:
-            self._evaluate(cell, how, Episodes(curve.at(shots)), shots)
+            self._evaluate(cell, how, found, Episodes(curve.at(shots)), shots)
 
     def _score_test_split(self, cell: Cell, method: Method) -> None:
         source = self.collection.target(cell.target, split="test")
@@ -171,11 +204,13 @@ class _Run:
             )
             for metric, score in scores.items()
         ]
+        told = {"target": source.name, "algorithm": cell.algorithm, "shots": 0, "seed": cell.seed}
+        self._tell_episodes(cell, 0, {**told, "episodes": 1, "shared subjects": 0, "digest": source.fingerprint()})
         Records.of(rows).write(self._rows_file(cell, 0))
         metric = self.told.evaluation.metric
         self.say(f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric} {scores[metric].value:.3f}")
 
-    def _evaluate(self, cell: Cell, how: Algorithm, episodes: Episodes, shots: int) -> None:
+    def _evaluate(self, cell: Cell, how: Algorithm, found: Supply, episodes: Episodes, shots: int) -> None:
         seen: list[tuple[Episode, Prediction]] = []
 
         def observe(episode: Episode, prediction: Prediction) -> None:
@@ -183,28 +218,38 @@ class _Run:
                 seen.append((episode, prediction))
 
         evaluation = self.told.evaluation
-        rows = list(
-            evaluate(
-                how,
-                (episodes[number] for number in range(evaluation.episodes)),
-                run=self.folder.name,
-                algorithm=cell.algorithm,
-                shots=shots,
-                seed=cell.seed,
-                observe=observe,
+        scored = Scored(*found.sampler.sources)
+        what = f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}"
+        with ProgressBar(found.count, what, wanted=self.progress) as bar:
+            rows = list(
+                evaluate(
+                    how,
+                    (scored.add(episodes[number]).to(self.machine.device) for number in range(found.count)),
+                    run=self.folder.name,
+                    algorithm=cell.algorithm,
+                    shots=shots,
+                    seed=cell.seed,
+                    steps=inner_steps(METHODS[cell.algorithm], how, self.told),
+                    progress=bar,
+                    observe=observe,
+                )
             )
-        )
         if all(math.isnan(row.value) for row in rows):
-            raise DivergenceError(f"none of {evaluation.episodes} episodes has a score; the first: {rows[0].reason}")
+            raise DivergenceError(f"none of {found.count} episodes has a score; the first: {rows[0].reason}")
         if shots == max(self.told.shots) and cell.seed == self.told.seeds[0] and seen:
             first = next((row.value for row in rows if row.metric == evaluation.metric), float("nan"))
             self._keep_example(cell, seen[0], first)
+        told = {"target": rows[0].target, "algorithm": cell.algorithm, "shots": shots, "seed": cell.seed}
+        self._tell_episodes(cell, shots, {**told, **scored.describe()})
         # Last: a cell that has its rows has everything.
         table = Records.of(rows)
         table.write(self._rows_file(cell, shots))
         values = [row.value for row in table if row.metric == evaluation.metric and not math.isnan(row.value)]
         mean = sum(values) / len(values) if values else float("nan")
-        self.say(f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}: {evaluation.metric} {mean:.3f}")
+        self.say(f"{what}: {evaluation.metric} {mean:.3f}")
+
+    def _tell_episodes(self, cell: Cell, shots: int, told: dict[str, Any]) -> None:
+        write_json(self.folder.path / "episodes" / f"{self._rows_file(cell, shots).stem}.json", told)
 
     def _keep_example(self, cell: Cell, seen: tuple[Episode, Prediction], score: float) -> None:
         episode, prediction = seen
@@ -225,39 +270,62 @@ class _Run:
     def _trained(self, cell: Cell, method: Method) -> Any:
         """The learner of a cell; targets that leave the same sources share it."""
         if not method.trains:
-            return backbone(method, self.told, cell.seed)
-        tasks = self.told.data.source_tasks
-        train: tuple[TaskSource, ...]
-        if method.supervised:
-            train = (self.collection.target(cell.target, split="train"),)
-            val: tuple[TaskSource, ...] = (self.collection.target(cell.target, split="val"),)
-        else:
-            train = self.collection.sources(cell.target, split="train", tasks=tasks)
-            val = self.collection.sources(cell.target, split="val", tasks=tasks)
-        if not train:
-            raise InputError(f"no source is left for {cell.target!r}; {dict(self.collection.why(cell.target))}")
+            net: Any = backbone(method, self.told, cell.seed).to(self.machine.device)
+            return net
+        train, val = self._sources(cell, method)
         key = digest([cell.algorithm, cell.seed, [[source.name, source.fingerprint()] for source in train]])
         if key not in self.trained:
             self.trained.clear()
-            made = course(method, self.told, cell.seed, train, val)
-            folder = self.folder.training(cell.algorithm, f"seed {cell.seed}", key)
-            self.say(f"training {cell.algorithm} on {len(train)} sources, seed {cell.seed}")
-            result = fit(
-                made.learner, made.data, made.options, folder=folder, validate=made.validate, progress=self.progress
-            )
-            told = {
-                "algorithm": cell.algorithm,
-                "seed": cell.seed,
-                "target": cell.target,
-                "steps": result.steps,
-                "best_step": result.best_step,
-                "best_score": result.best_score,
-                "stopped": result.stopped,
-                "sources": [source.name for source in train],
-                "left_out": list(made.left_out),
-            }
-            # A training that several targets share is told with the first of them, also when the run goes on.
-            if not (folder / "training.json").is_file():
-                write_json(folder / "training.json", told)
-            self.trained[key] = made.learner
+            self.trained[key] = self._fit(cell, method, key, train, val)
         return self.trained[key]
+
+    def _sources(self, cell: Cell, method: Method) -> tuple[tuple[TaskSource, ...], tuple[TaskSource, ...]]:
+        """What is learned from and what is judged by."""
+        if method.supervised:
+            return (self.collection.target(cell.target, split="train"),), (
+                self.collection.target(cell.target, split="val"),
+            )
+        tasks = self.told.data.source_tasks
+        train = self.collection.sources(cell.target, split="train", tasks=tasks)
+        if not train:
+            raise InputError(f"no source is left for {cell.target!r}; {dict(self.collection.why(cell.target))}")
+        return train, self.collection.sources(cell.target, split="val", tasks=tasks)
+
+    def _fit(
+        self, cell: Cell, method: Method, key: str, train: tuple[TaskSource, ...], val: tuple[TaskSource, ...]
+    ) -> Any:
+        made = course(method, self.told, cell.seed, train, val)
+        folder = self.folder.training(cell.algorithm, f"seed {cell.seed}", key)
+        self.say(f"training {cell.algorithm} on {_counted(made.learned, train)}, seed {cell.seed}")
+        result = fit(
+            made.learner,
+            made.data,
+            made.options,
+            folder=folder,
+            validate=made.validate,
+            machine=self.machine,
+            progress=self.progress,
+        )
+        if made.renewal is not None and isinstance(made.learner, Algorithm):
+            renew(method, made.learner, self.told, made.renewal)
+        told = {
+            "algorithm": cell.algorithm,
+            "seed": cell.seed,
+            "target": cell.target,
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "best_score": result.best_score,
+            "stopped": result.stopped,
+            "sources": list(made.learned),
+            "left_out": list(made.left_out),
+            "unjudged": list(made.unjudged),
+        }
+        # A training that several targets share is told with the first of them, also when the run goes on.
+        if not (folder / "training.json").is_file():
+            write_json(folder / "training.json", told)
+        return made.learner
+
+
+def _counted(learned: tuple[str, ...], train: tuple[TaskSource, ...]) -> str:
+    of = "" if len(learned) == len(train) else f" of {len(train)}"
+    return f"{len(learned)}{of} {'source' if len(train) == 1 else 'sources'}"

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.errors import InputError
+from torchcross.training import FitOptions
 
-__all__ = ["INPUTS", "Data", "Evaluation", "Experiment", "MetaTraining", "Model", "Pretraining"]
+__all__ = ["INPUTS", "Data", "Evaluation", "Experiment", "Fitting", "Machine", "MetaTraining", "Model", "Pretraining"]
 
 INPUTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -23,10 +24,12 @@ INPUTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class Data:
     """Where the datasets are, and which are targets.
 
-    folder        of the datasets
+    folder        that holds the datasets
     format        who opens it: a name of the entry points `torchcross.collections`
     targets       dataset ids, or ids with a task ("oct/urgent referral"); empty: every dataset
     source_tasks  "primary": the first task of every source dataset, "all": every task
+    leave_out     "dataset": a target takes its dataset and what that is listed to overlap with out of the sources, as
+                  published; "domain": and every other dataset of its domain, listed or not
     channels      1 or 3: what every image becomes
     """
 
@@ -34,6 +37,7 @@ class Data:
     format: str = "medimeta"
     targets: tuple[str, ...] = ()
     source_tasks: Literal["primary", "all"] = "all"
+    leave_out: Literal["dataset", "domain"] = "domain"
     channels: Literal[1, 3] = 3
 
 
@@ -41,7 +45,8 @@ class Data:
 class Model:
     """The network that everything starts from.
 
-    backbone       a name of `torchcross.backbones`, with its options
+    backbone       a name of `torchcross.backbones`
+    options        what the backbone's function takes, by name
     weights        a file of weights for it; "": random initial values
     normalisation  by whose mean and standard deviation images are normalised: "imagenet", "keras" or "none". "": as the
                    weights are known to want it; for random values as ImageNet's, and grey images are left as they are
@@ -54,26 +59,115 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining:
-    """Multi-task pre-training (mm-PT): one head per source task, batches of one task at a time."""
+class Fitting:
+    """What pre-training and meta-training have in common: see `torchcross.training.FitOptions`.
+
+    steps             of the optimiser, at most
+    lr                its learning rate
+    optimiser         "adam", "adamw" or "sgd"
+    weight_decay      of the optimiser; "adamw" takes it apart from the gradient
+    momentum          of "sgd" alone
+    schedule          "constant", or "cosine" from lr down to lr_end
+    warmup            steps in which the learning rate rises to lr
+    lr_end            the learning rate at which "cosine" ends
+    clip              the largest norm of the gradient; 0: not clipped
+    ema               decay of a moving average of the weights, which is then what is validated and kept; 0: none
+    validate_every    steps between two validations, by AUROC on the validation splits of the sources
+    patience          stops after so many validations that were no better
+    checkpoint_every  steps between two checkpoints, and so the most that a killed run does again
+    """
 
     steps: int = 20_000
-    batch_size: int = 64
     lr: float = 1e-3
-    augment: bool = True
-    scale_losses: bool = True
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
+    lr_end: float = 0.0
+    clip: float = 0.0
+    ema: float = 0.0
     validate_every: int = 500
-    validation_images: int = 500
-    patience: int = 10
+    patience: int
+    checkpoint_every: int = 500
+
+    def _fit_options(self, **more: Any) -> FitOptions:
+        return FitOptions(
+            steps=self.steps,
+            lr=self.lr,
+            optimiser=self.optimiser,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            lr_end=self.lr_end,
+            clip=self.clip or None,
+            ema=self.ema or None,
+            checkpoint_every=self.checkpoint_every,
+            **more,
+        )
+
+    def _stopping(self, judged: bool) -> dict[str, Any]:
+        """Early stopping, where there is something to judge by."""
+        if not judged:
+            return {}
+        return {"validate_every": min(self.validate_every, self.steps), "patience": self.patience}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaTraining:
-    """Training over episodes of the sources (mm-MAML, ProtoNet and the others)."""
+class Pretraining(Fitting):
+    """Multi-task pre-training (mm-PT): one head per source task, batches of one task at a time. Also `supervised`.
 
-    steps: int = 20_000
+    batch_size         images of one batch
+    accumulate         batches of one optimiser step, read one after the other; their gradients are averaged
+    augment            flips, rotation and crops, as published
+    scale_losses       a task's loss counts (batches of the largest task) / (its own batches) times
+    validation_images  of each source, at most, evenly spaced
+    patience           stops after so many validations that were no better
+    """
+
+    batch_size: int = 64
+    accumulate: int = 1
+    augment: bool = True
+    scale_losses: bool = True
+    validation_images: int = 500
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        _check_fitting("pretraining", self)
+
+    def fit_options(self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None) -> FitOptions:
+        """For `fit`. `judged`: there is something to validate on; `epoch_steps`: batches of one pass over the data."""
+        more: dict[str, Any] = {} if epoch_steps is None else {"epoch_steps": max(epoch_steps // self.accumulate, 1)}
+        return self._fit_options(
+            meta_batch=self.accumulate,
+            at_once=1 if self.accumulate > 1 else None,
+            seed=seed,
+            workers=workers,
+            **more,
+            **self._stopping(judged),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaTraining(Fitting):
+    """Training over episodes of the sources (mm-MAML, ProtoNet and the others).
+
+    meta_batch              episodes of one optimiser step
+    at_once                 how many of them are computed together; fewer take less memory. 0: all
+    inner_lr                learning rate of the steps on a support set
+    inner_steps             steps on a support set
+    validation_inner_steps  steps on a support set of a validation episode
+    ways                    classes of an episode: the fewest and the most, 0: all there are
+    shots                   support images per class: the fewest and the most, drawn anew for every episode
+    queries                 query images per class
+    min_images              classes with fewer are left out (labels: fewer with, or fewer without)
+    validation_episodes     of one validation, over all sources together
+    patience                stops after so many validations that were no better
+    """
+
     meta_batch: int = 1
-    lr: float = 1e-3
+    at_once: int = 0
     inner_lr: float = 0.1
     inner_steps: int = 4
     validation_inner_steps: int = 32
@@ -81,7 +175,6 @@ class MetaTraining:
     shots: tuple[int, ...] = (1, 10)
     queries: int = 10
     min_images: int = 40
-    validate_every: int = 500
     validation_episodes: int = 50
     patience: int = 5
 
@@ -95,6 +188,17 @@ class MetaTraining:
             )
         if not 1 <= self.shots[0] <= self.shots[1]:
             raise InputError(f"meta.shots={list(self.shots)}; give the fewest, at least 1, and the most")
+        _check_fitting("meta", self)
+
+    def fit_options(self, *, seed: int, judged: bool, workers: int = 0) -> FitOptions:
+        """For `fit`. `judged`: there is something to validate on."""
+        return self._fit_options(
+            meta_batch=self.meta_batch,
+            at_once=self.at_once or None,
+            seed=seed,
+            workers=workers,
+            **self._stopping(judged),
+        )
 
     @property
     def way_range(self) -> tuple[int, int | None]:
@@ -105,30 +209,68 @@ class MetaTraining:
 class Evaluation:
     """Episodes of the target, and what is done with their support sets.
 
-    episodes    per target and number of shots, the same ones for every algorithm
-    min_images  classes with fewer are left out (labels: fewer with, or fewer without)
-    disjoint    episodes that share no image, where the data has enough; otherwise they overlap, and intervals
-                understate the uncertainty about the task
-    adaptation  "fine-tune": a fresh head and Adam on everything, as the published table does for every row;
-                "own": as the algorithm itself adapts, where it has a way of its own
-    norm        BatchNorm policy of fine-tuning
+    episodes     per target and number of shots, the same ones for every algorithm
+    queries      query images per class
+    min_images   classes with fewer are left out (labels: fewer with, or fewer without)
+    disjoint     episodes that share no image, as many as the data has and at most `episodes`; otherwise they overlap,
+                 and intervals understate the uncertainty about the task
+    groups       "respect": no subject stands in both support and query, where subjects are known; "ignore": as it
+                 comes, as published
+    adaptation   "fine-tune": a fresh head and Adam on everything, as the published table does for every row;
+                 "own": as the algorithm itself adapts, where it has a way of its own
+    steps        of Adam in fine-tuning
+    lr           learning rate of fine-tuning
+    inner_steps  steps of an algorithm's own adaptation; 0: as many as in validation
+    norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": fine-tuning `running`, own adaptation
+                 as it was trained
+    metric       the one that leads the table; rows hold all of them, and `torchcross report --metric` chooses another
+    interval     kind of interval of a mean over episodes: "t", "normal" (1.96 standard errors, as published) or "bca"
+                 (bootstrap)
+    seed         of the episodes: another one draws others
     """
 
     episodes: int = 100
     queries: int = 10
     min_images: int = 50
     disjoint: bool = False
+    groups: Literal["respect", "ignore"] = "respect"
     adaptation: Literal["fine-tune", "own"] = "fine-tune"
     steps: int = 50
     lr: float = 1e-3
-    norm: Literal["running", "batch", "frozen", "support"] = "running"
+    inner_steps: int = 0
+    norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = "auroc"
+    interval: Literal["t", "normal", "bca"] = "t"
     seed: int = 0
+
+    @property
+    def fine_tuning_norm(self) -> str:
+        return self.norm or "running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where it runs.
+
+    device     where networks train and adapt: "cpu", "cuda", "cuda:1" and so on; "auto": a GPU where there is one
+    precision  of training: "32", or "bf16-mixed"; evaluation is always in 32
+    workers    processes that read ahead while a network trains
+    """
+
+    device: str = "auto"
+    precision: Literal["32", "bf16-mixed"] = "32"
+    workers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Everything that decides the rows of a run. `seeds`: of training, a column in the rows."""
+    """A whole run.
+
+    preset      the protocol whose values stand where nothing else is said
+    algorithms  rows of the table
+    shots       support images per class
+    seeds       seeds of training: a column in the rows, and intervals resample them
+    """
 
     preset: str = "medimeta-table4"
     algorithms: tuple[str, ...] = ("scratch", "mm-pt", "mm-maml", "protonet")
@@ -139,8 +281,16 @@ class Experiment:
     pretraining: Pretraining = field(default_factory=Pretraining)
     meta: MetaTraining = field(default_factory=MetaTraining)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    machine: Machine = field(default_factory=Machine)
+
+    @property
+    def own_steps(self) -> int:
+        """Inner steps of an algorithm that adapts to a target in its own way."""
+        return self.evaluation.inner_steps or self.meta.validation_inner_steps
 
     def __post_init__(self) -> None:
+        if not self.data.folder:
+            raise InputError("data.folder is empty; give the folder that holds the datasets")
         if self.data.channels == 1 and INPUTS[self.model.normalisation or "none"][0] and not self.model.weights:
             raise InputError(
                 f"model.normalisation={self.model.normalisation!r} is for three channels and data.channels is 1; give "
@@ -161,3 +311,17 @@ class Experiment:
             )
         if "supervised" in self.algorithms and len(self.algorithms) > 1:
             raise InputError("'supervised' is scored on a test split, the others on episodes; give it a run of its own")
+        if self.preset == "fully-supervised" and "supervised" not in self.algorithms:
+            raise InputError(
+                f"the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and algorithms="
+                f"{list(self.algorithms)} was given; leave algorithms and shots out, or give --algorithms supervised "
+                "--shots 0"
+            )
+
+
+def _check_fitting(section: str, how: Pretraining | MetaTraining) -> None:
+    """What does not fit together is said when it is told, not when a training begins."""
+    try:
+        how.fit_options(seed=0, judged=True)
+    except InputError as error:
+        raise InputError(f"{section}: {error}") from error

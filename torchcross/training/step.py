@@ -73,7 +73,7 @@ class Stepper:
         """This rank's share of the loss and, in the parameters, of the gradient."""
         each, pieces = self.each, self.share // self.each
         start = (step - 1) * self.options.meta_batch + self.machine.rank
-        losses: list[torch.Tensor] = []
+        losses: list[Tensor] = []
         trees: list[Any] = []
         for piece in range(pieces):
             numbers = [start + (piece * each + place) * self.machine.ranks for place in range(each)]
@@ -101,6 +101,7 @@ class Stepper:
     def _training_step(self, items: Sequence[Any], numbers: Sequence[int], step: int) -> Step:
         # Plans carry the numbers of their episodes.
         indices = None if all(getattr(item, "plan", None) is not None for item in items) else numbers
+        items = [moved(item, self.machine.device) for item in items]
         with self.machine.autocast():
             if isinstance(self.algorithm, Pretraining):
                 return self.algorithm.training_step(items, seed=self.options.seed, indices=indices)
@@ -175,6 +176,12 @@ class Stepper:
     def _forget(self) -> None:
         for value in self.params.values():
             value.grad = None
+
+
+def moved(item: Any, device: torch.device) -> Any:
+    """An episode or a batch where the machine computes; feeds read to the CPU."""
+    move = getattr(item, "to", None)
+    return item if device.type == "cpu" or move is None else move(device, non_blocking=True)
 
 
 def _finite(value: Tensor | None) -> bool:

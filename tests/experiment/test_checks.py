@@ -1,0 +1,174 @@
+"""What is refused before a run begins, and what it says of settings that do nothing."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.experiment.conftest import told
+from torchcross import backbones
+from torchcross.data import toys
+from torchcross.errors import InputError
+from torchcross.experiment import METHODS, experiment
+from torchcross.experiment.checks import check, check_metric, without_effect
+from torchcross.experiment.machines import machine_of
+from torchcross.experiment.methods import backbone
+from torchcross.experiment.sections import Machine
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "conv.pth"
+    torch.save(backbones.conv4(4, in_channels=1).state_dict(), path)
+    return str(path)
+
+
+def test_what_can_run(weights):
+    check(told())
+    check(told(**{"model.weights": weights, "model.normalisation": "none", "algorithms": ["scratch", "im-pt"]}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"evaluation.metric": "auc"}, r"evaluation\.metric='auc': .* there are accuracy, auroc"),
+        ({"algorithms": ["mm-mal"]}, "no algorithm of a table is called 'mm-mal'"),
+        ({"algorithms": ["im-pt"]}, "starts from published weights"),
+        ({"model.backbone": "resnet19"}, r"model\.backbone='resnet19'.*: no backbone is called"),
+        ({"model.options.width": 3}, r"model\.options=.*'width'.* that it does not take"),
+        ({"model.options.channels": "many"}, r"model\.options=\{'channels': 'many'\}"),
+        ({"model.options.in_channels": 3}, r"in_channels=3 and data\.channels=1"),
+        ({"model.options.channels": -1}, r"model\.options=\{'channels': -1\}"),
+        ({"model.weights": "none.pth", "algorithms": ["im-pt"]}, r"model\.weights='none\.pth'"),
+        ({"machine.device": "cuda:77"}, r"machine\.device='cuda:77' is not here; there are cpu"),
+        ({"machine.device": "gpu"}, r"machine\.device='gpu' is no device"),
+    ],
+)
+def test_refused(changes, match):
+    with pytest.raises(InputError, match=match):
+        check(told(**changes))
+
+
+def test_weights_that_do_not_fit_are_refused(weights, tmp_path):
+    known = {"model.normalisation": "none", "algorithms": ["im-pt"]}
+    with pytest.raises(InputError, match=r"data\.channels=3"):
+        check(told(**known, **{"model.weights": weights, "data.channels": 3}))
+    with pytest.raises(InputError, match="what images the weights"):
+        check(told(**{"algorithms": ["im-pt"], "model.weights": weights}))
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(b"PK not really")
+    with pytest.raises(InputError, match=r"damaged\.pth"):
+        check(told(**known, **{"model.weights": str(damaged)}))
+
+
+def test_a_metric_that_no_target_has_is_refused():
+    ordered, plain = toys.ordinal().task.target, toys.binary().task.target
+    check_metric("qwk", {"a": ordered, "b": plain})
+    with pytest.raises(InputError, match="'qwk'; there are accuracy, auroc"):
+        check_metric("qwk", {"b": plain})
+
+
+# -- the machine ------------------------------------------------------------------------------------------------------
+
+
+def test_the_machine_that_is_told():
+    machine = machine_of(Machine(device="cpu", precision="bf16-mixed"))
+    assert (machine.device.type, machine.precision) == ("cpu", "bf16-mixed")
+
+
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert machine_of(Machine()).device.type == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.zeros", lambda *_, device: SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 0)))
+    assert machine_of(Machine()).device.type == "cuda"
+    with pytest.raises(InputError, match=r"'cuda:1' is not here; there are cpu, cuda:0"):
+        machine_of(Machine(device="cuda:1"))
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: False)
+    with pytest.raises(InputError, match=r"machine\.precision='bf16-mixed'"):
+        machine_of(Machine(precision="bf16-mixed"))
+
+
+@pytest.mark.parametrize("name", ["mps", "meta"])
+def test_a_device_that_cannot_be_used_is_told_in_one_line(name):
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it can be used here")
+    with pytest.raises(InputError, match="cannot be used here") as refused:
+        machine_of(Machine(device=name))
+    assert len(str(refused.value)) < 400
+
+
+# -- settings without effect ------------------------------------------------------------------------------------------
+
+
+def lines(preset="medimeta-table4", **changes):
+    return without_effect(experiment({"preset": preset, "data": {"folder": "there"}}, changes))
+
+
+def test_nothing_is_said_where_all_is_read():
+    assert lines(algorithms=["scratch", "mm-pt", "mm-maml"]) == []
+    assert lines(algorithms=["mm-pt"], **{"pretraining.batch_size": 8, "evaluation.lr": 0.5}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"algorithms": ["mm-maml", "protonet"]},
+            ["meta.inner_lr, meta.inner_steps, meta.validation_inner_steps: no effect on protonet"],
+        ),
+        ({"algorithms": ["mm-maml", "reptile"]}, ["meta.inner_lr: no effect on reptile"]),
+        ({"algorithms": ["ridge"]}, []),
+        ({"algorithms": ["ridge"], "meta.inner_lr": 0.5}, ["meta.inner_lr: no effect on any row"]),
+        ({"algorithms": ["scratch"], "meta.queries": 3}, ["meta.queries: no effect on any row"]),
+        ({"algorithms": ["scratch"], "pretraining.clip": 3}, ["pretraining.clip: no effect on any row"]),
+        ({"algorithms": ["scratch"], "data.leave_out": "domain"}, ["data.leave_out: no effect on any row"]),
+        (
+            {"algorithms": ["scratch", "probe"]},
+            ["evaluation.steps, evaluation.lr, evaluation.norm: no effect on probe"],
+        ),
+        (
+            {"algorithms": ["scratch", "mm-maml"], "evaluation.adaptation": "own"},
+            ["evaluation.steps, evaluation.lr: no effect on mm-maml"],
+        ),
+        (
+            {"algorithms": ["mm-maml"], "evaluation.adaptation": "own", "evaluation.steps": 3},
+            ["evaluation.steps: no effect on any row"],
+        ),
+        ({"algorithms": ["mm-maml"], "evaluation.inner_steps": 3}, ["evaluation.inner_steps: no effect on any row"]),
+        (
+            {"algorithms": ["scratch"], "evaluation.adaptation": "own"},
+            ["evaluation.adaptation: no effect on any row"],
+        ),
+        ({"algorithms": ["scratch", "mm-pt"], "model.weights": "w"}, ["model.weights: no effect on scratch"]),
+        (
+            {"algorithms": ["scratch", "mm-pt"], "machine.precision": "bf16-mixed"},
+            ["machine.precision: no effect on scratch"],
+        ),
+    ],
+)
+def test_what_rows_do_not_read(changes, expected):
+    assert lines(**changes) == expected
+
+
+def test_a_test_split_has_no_episodes():
+    assert lines("fully-supervised") == [
+        "evaluation, but for metric and interval: no effect on supervised, which is scored on the test split"
+    ]
+    said = lines("fully-supervised", **{"pretraining.scale_losses": False, "meta.steps": 3, "evaluation.steps": 9})
+    assert said[1:] == ["meta.steps, pretraining.scale_losses: no effect on any row"]
+
+
+def test_the_rows_are_as_they_are_said_to_be():
+    """Which rows take steps and rates of their own is written in `checks` by name: hold it against the algorithms."""
+    from torchcross.experiment.checks import _WITHOUT_INNER_LR, _WITHOUT_STEPS
+
+    how = told(**{"meta.inner_lr": 0.123, "meta.inner_steps": 3})
+    for name, method in METHODS.items():
+        if method.make is None:
+            continue
+        learner = method.make(backbone(method, how, 0), how.meta, None)
+        recipe = getattr(learner, "recipe", None)
+        assert (recipe is None) == (name in _WITHOUT_STEPS), name
+        assert (recipe is None or recipe.lr != 0.123) == (name in _WITHOUT_INNER_LR), name

@@ -1,0 +1,172 @@
+"""Runs side by side: paired where they were scored on the same episodes, and only there; what differs is named."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import save_file
+
+from tests.experiment.conftest import told
+from torchcross.backbones import conv4
+from torchcross.errors import InputError
+from torchcross.experiment import RunFolder, compared, page, run_experiment, runner
+
+pytestmark = pytest.mark.usefixtures("collection")
+UNPAIRED = "Not the same episodes"
+
+
+def ran(folder, **changes):
+    settings = {"algorithms": ["ncm"], "shots": [1], "data.targets": ["hole"], "evaluation.episodes": 6}
+    assert run_experiment(told(**{**settings, **changes}), folder).complete
+    return folder
+
+
+def side_by_side(tmp_path, *folders):
+    return compared(folders, tmp_path / "both").read_text(encoding="utf-8")
+
+
+def test_runs_on_the_same_episodes_are_paired(tmp_path):
+    one, other = ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"])
+    text = side_by_side(tmp_path, one, other)
+    assert "ncm (one)" in text
+    assert "scratch (other)" in text
+    assert UNPAIRED not in text
+    assert "evaluated differently" not in text
+    assert [place[::2] for place in RunFolder(one).episodes()] == [("ncm", 1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"evaluation.seed": 1}, "evaluation.seed"),
+        ({"evaluation.queries": 3}, "evaluation.queries"),
+        ({"shots": [1, 2]}, "shots"),
+    ],
+)
+def test_runs_on_other_episodes_are_not_and_the_reason_is_named(tmp_path, changes, named):
+    text = side_by_side(tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"], **changes))
+    assert UNPAIRED in text
+    assert f"one and other were evaluated differently: {named}." in text
+
+
+def test_what_is_done_with_the_same_episodes_is_named_and_paired(tmp_path):
+    text = side_by_side(tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", **{"evaluation.norm": "frozen"}))
+    assert "one and other were evaluated differently: evaluation.norm." in text
+    assert UNPAIRED not in text
+
+
+def test_rows_that_do_not_tell_their_episodes_are_paired_with_their_own_run_alone(tmp_path):
+    one, other = ran(tmp_path / "one", algorithms=["ncm", "scratch"]), ran(tmp_path / "other")
+    for path in (one / "episodes").iterdir():
+        path.unlink()
+    assert UNPAIRED in side_by_side(tmp_path, one, other)
+    shutil.rmtree(other / "episodes")
+    assert UNPAIRED in side_by_side(tmp_path, one, other)
+    assert UNPAIRED not in page(one).read_text(encoding="utf-8")
+
+
+def test_other_data_are_named(collection, tmp_path, monkeypatch):
+    one = ran(tmp_path / "one")
+    monkeypatch.setattr(collection, "describe", lambda: {"synthetic": "all of it", "datasets": {"hole": "other"}})
+    text = side_by_side(tmp_path, one, ran(tmp_path / "other"))
+    assert "one and other are not of the same data: datasets." in text
+
+
+def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
+    one = ran(tmp_path / "one")
+    shutil.copytree(one, tmp_path / "copy")
+    assert "ncm (copy)" in side_by_side(tmp_path, one, tmp_path / "copy")
+    monkeypatch.chdir(one)
+    assert "ncm (one)" in compared([".", "../copy"], tmp_path / "both").read_text(encoding="utf-8")
+    assert "Cross-domain few-shot learning: one" in page(".").read_text(encoding="utf-8")
+    (tmp_path / "deeper").mkdir()
+    shutil.copytree(one, tmp_path / "deeper" / "one")
+    with pytest.raises(InputError, match="have one name; rename"):
+        compared([one, tmp_path / "deeper" / "one"], tmp_path / "both")
+
+
+def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
+    run = ran(tmp_path / "run")
+    told_of = (run / "experiment.json").read_text(encoding="utf-8")
+    (run / "experiment.json").write_text(told_of.replace('"metric": "auroc"', '"metric": "mae"'), encoding="utf-8")
+    text = page(run).read_text(encoding="utf-8")
+    assert "No row has the metric mae, which was to lead this page; auroc stands in its place." in text
+    assert "auroc" in (run / "table.csv").read_text(encoding="utf-8")
+    outcome = run_experiment(told(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}), tmp_path / "other")
+    assert "AUROC" in outcome._repr_html_()
+    assert "accuracy" in page(run, metric="accuracy").read_text(encoding="utf-8")
+    assert "accuracy" in (run / "table.csv").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="no row has the metric 'mae'; there are "):
+        page(run, metric="mae")
+
+
+def test_how_intervals_are_made_reaches_tables(tmp_path):
+    t, normal = (ran(tmp_path / how, **{"evaluation.interval": how}) for how in ("t", "normal"))
+    page(t)
+    page(normal)
+    assert "Student's t" in (t / "table.md").read_text(encoding="utf-8")
+    assert "normal" in (normal / "table.md").read_text(encoding="utf-8")
+    assert "The runs chose t, normal for evaluation.interval: the first is shown." in side_by_side(tmp_path, t, normal)
+
+
+def test_weights_that_changed_are_another_experiment(tmp_path):
+    path = tmp_path / "mine.safetensors"
+
+    def write(seed):
+        save_file(
+            {name: value.contiguous() for name, value in conv4(4, in_channels=1, seed=seed).state_dict().items()}, path
+        )
+
+    write(1)
+    changes = {"model.weights": str(path), "model.normalisation": "none"}
+    ran(tmp_path / "run", **changes)
+    told_of = json.loads((tmp_path / "run" / "provenance.json").read_text(encoding="utf-8"))["weights"]
+    assert told_of["file"] == "mine.safetensors"
+    ran(tmp_path / "run", **changes)
+    write(2)
+    with pytest.raises(InputError, match=r"another experiment \(model\.weights differ\)"):
+        ran(tmp_path / "run", **changes)
+    write(1)
+    path.rename(tmp_path / "renamed.safetensors")
+    ran(tmp_path / "run", **{**changes, "model.weights": str(tmp_path / "renamed.safetensors")})
+
+
+def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_path):
+    collection.made["specks"] = collection.made["specks"].subset(range(8), name=collection.made["specks"].name)
+    said = []
+    settings = {"shots": [1], "data.targets": ["hole"], "meta.min_images": 20, "meta.queries": 8}
+    assert run_experiment(told(algorithms=["protonet"], **settings), tmp_path, say=said.append).complete
+    assert "training protonet on 2 of 3 sources, seed 0" in said
+    (training,) = (path for path in (tmp_path / "train").glob("*/training.json"))
+    found = json.loads(training.read_text(encoding="utf-8"))
+    assert len(found["sources"]) == 2
+    assert len(found["left_out"]) == 1
+    assert "protonet did not learn from 1 of 3" in page(tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_processes_that_read_ahead_change_nothing(tmp_path, augment):
+    settings = {"algorithms": ["mm-pt"], "pretraining.augment": augment}
+    alone = ran(tmp_path / "a" / "run", **settings)
+    helped = ran(tmp_path / "b" / "run", **settings, **{"machine.workers": 1})
+    assert RunFolder(alone).records() == RunFolder(helped).records()
+
+
+def test_a_page_where_everything_failed(collection, tmp_path):
+    collection.broken = {"hole"}
+    outcome = run_experiment(told(algorithms=["ncm"], **{"data.targets": ["hole"]}), tmp_path / "run")
+    assert not outcome.complete
+    assert "the disk is gone" in page(tmp_path / "run").read_text(encoding="utf-8")
+    assert "the disk is gone" in outcome._repr_html_()
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "run", other)
+    assert "the disk is gone" in side_by_side(tmp_path, tmp_path / "run", other)
+
+
+def test_records_are_read_once_each(tmp_path, monkeypatch):
+    """In time that grows with the rows alone."""
+    run = ran(tmp_path / "run", algorithms=["ncm", "scratch"], shots=[1, 2], **{"data.targets": ["hole", "specks"]})
+    joined, plain = [], runner.Records.__add__
+    monkeypatch.setattr(runner.Records, "__add__", lambda one, other: joined.append(1) or plain(one, other))
+    assert len(RunFolder(run).records()) > 0
+    assert not joined

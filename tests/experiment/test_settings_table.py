@@ -1,0 +1,44 @@
+"""Every setting is explained, and the page of the documentation has them as they are."""
+
+import re
+import tomllib
+
+from tests.experiment.settings_table import PAGE, page_with_tables, rendered
+from torchcross.evaluation.intervals import METHODS
+from torchcross.experiment import Evaluation, experiment
+from torchcross.experiment.settings import settings
+
+
+def test_every_setting_is_explained_and_can_be_set():
+    found = settings()
+    assert len({one.name for one in found}) == len(found) > 50
+    for one in found:
+        assert one.says, f"{one.name} has no line in the docstring of its section"
+        assert one.default or one.name == "data.folder"
+    values = {one.name: tomllib.loads(f"value = {one.default}")["value"] for one in found if one.default}
+    assert experiment({"data": {"folder": "there"}}, values).data.leave_out == "domain"
+
+
+def test_an_entry_of_several_lines_is_whole():
+    said = {one.name: one.says for one in settings()}
+    assert said["evaluation.disjoint"].startswith("episodes that share no image")
+    assert said["evaluation.disjoint"].endswith("about the task")
+    assert said["pretraining.clip"] == said["meta.clip"]
+
+
+def test_the_page_has_the_settings_as_they_are():
+    assert PAGE.read_text(encoding="utf-8") == page_with_tables(), "python -m tests.experiment.settings_table --write"
+    assert '| `norm` | `""`; medimeta-table4: `"running"`; disjoint: `"support"` |' in rendered()
+
+
+def test_the_page_shows_experiments_that_can_be_told():
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        experiment(tomllib.loads(block))
+
+
+def test_intervals_are_those_that_there_are():
+    for name in METHODS:
+        assert Evaluation(interval=name).interval == name
+        assert experiment({"data": {"folder": "there"}}, {"evaluation.interval": name}).evaluation.interval == name
