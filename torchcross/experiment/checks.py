@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from typing import Any
 
 from torchcross.errors import InputError
 from torchcross.experiment.config import as_plain, experiment
