@@ -124,7 +124,7 @@ class MappedPixels(Pixels):
     def _check_length(self) -> None:
         """A file that was cut off after it was mapped would end the process at the first page that is gone."""
         try:
-            size = self.path.stat().st_size
+            size = Path(self.path).stat().st_size
         except FileNotFoundError:
             # What is mapped outlives its name.
             return
