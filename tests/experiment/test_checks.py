@@ -154,7 +154,7 @@ def test_what_rows_do_not_read(changes, expected):
 
 def test_a_test_split_has_no_episodes():
     assert lines("fully-supervised") == [
-        "evaluation, but for metric and interval: no effect on supervised, which is scored on the test split"
+        "evaluation, but for metric: no effect on supervised, which is scored on the test split"
     ]
     said = lines("fully-supervised", **{"pretraining.scale_losses": False, "meta.steps": 3, "evaluation.steps": 9})
     assert said[1:] == ["meta.steps, pretraining.scale_losses: no effect on any row"]
@@ -172,3 +172,10 @@ def test_the_rows_are_as_they_are_said_to_be():
         recipe = getattr(learner, "recipe", None)
         assert (recipe is None) == (name in _WITHOUT_STEPS), name
         assert (recipe is None or recipe.lr != 0.123) == (name in _WITHOUT_INNER_LR), name
+
+
+def test_one_kind_of_interval_over_several_seeds():
+    told = experiment({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}, "seeds": [0, 1]})
+    assert any("evaluation.interval" in text and "no effect on any row" in text for text in without_effect(told))
+    one = experiment({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}})
+    assert not any("evaluation.interval" in text for text in without_effect(one))

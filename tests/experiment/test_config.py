@@ -83,3 +83,15 @@ def test_plain_values_make_the_same_experiment_again():
     assert experiment(as_plain(made)) == made
     assert digest(made) == digest(told())
     assert digest(made) != digest(told(**{"evaluation.steps": 2}))
+
+
+def test_a_section_as_override_keeps_what_it_does_not_name():
+    given = {"preset": "quick", "data": {"folder": "x"}, "evaluation": {"episodes": 7}}
+    plain = experiment(given)
+    told = experiment(given, {"evaluation": {"steps": 3}})
+    assert (told.evaluation.episodes, told.evaluation.steps) == (7, 3)
+    assert told.evaluation.min_images == plain.evaluation.min_images
+    kept = experiment(given, {"model": {"normalisation": "none"}})
+    assert (kept.model.backbone, dict(kept.model.options)) == ("conv4", {"channels": 32})
+    other = experiment(given, {"model.options": {"channels": 8}})
+    assert dict(other.model.options) == {"channels": 8}

@@ -16,7 +16,7 @@ from tests.medimeta.make import BINARY, LABELS, MULTI, ORDINAL, edit_info, write
 from torchcross.errors import DatasetFileError, InputError, SourceError
 from torchcross.experiment.collections import open_collection
 from torchcross.experiment.config import as_plain
-from torchcross.experiment.provenance import contradictions, contradicts
+from torchcross.experiment.provenance import contradictions
 
 LEAVE_OUT: tuple[Literal["dataset", "domain"], ...] = ("dataset", "domain")
 HOSTILE = ("a b", "c..", "né", "-x", "sémantique: 7", "$HOME", "lock", "con.")
@@ -380,7 +380,7 @@ def test_images_that_are_gone_contradict_nothing(root: Path) -> None:
     now = as_plain(collection(root).describe())
     assert "no images" in now["datasets"]["a"]["pixels"]["unreadable"]
     assert now["datasets"]["a"][FINGERPRINT] == before["datasets"]["a"][FINGERPRINT]
-    assert not contradicts(before, now)
+    assert not list(contradictions(before, now))
 
 
 def _without_labels(folder: Path) -> None:
@@ -403,5 +403,5 @@ def test_what_cannot_be_read_is_told_and_contradicts_nothing(root: Path, harm: A
     assert list(described(root)["a"]) == ["unreadable"]
     assert str(root / "a") in described(root)["a"]["unreadable"]
     assert described(root)["b"] == before["datasets"]["b"]  # type: ignore[index]
-    assert not contradicts(as_plain(before), as_plain(now))
+    assert not list(contradictions(as_plain(before), as_plain(now)))
     assert collection(root).sources("a/malignancy", split="train", tasks="all")

@@ -85,7 +85,7 @@ def test_one_that_never_scores_erases_no_rank(page: Node) -> None:
     means, ranks = (row.all("td") for row in page.all("table", "headline")[0].all("tfoot")[0].all("tr"))
     found = [within_target(records(), f"d/target {place}", "auroc", 5).rows for place in range(TARGETS)]
     expected = [np.mean([rows[place].interval.mean for rows in found]) for place in (0, 1)]
-    assert [cell.text for cell in means] == [*(f"{100 * mean:.1f}" for mean in expected), "undefined"]
+    assert [cell.text for cell in means] == [*(f"{100 * mean:.1f}" for mean in expected), "—"]
     assert [cell.text for cell in ranks] == ["1.00", "2.00", "—"]
     across = page.by_id("across")
     assert "rarely is left out: it has a mean of 0 of 7 targets" in across.text

@@ -62,10 +62,10 @@ def _done(given: list[str]) -> int:
 
 
 def _never_fail_to_encode() -> None:
-    """A terminal without a character gets another one instead of an error after the work is done."""
+    """A terminal without a character gets its code instead of an error after the work is done."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _forget_output() -> None:

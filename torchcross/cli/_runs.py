@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace) -> int:
     out = options.out or _folder_of(told, options.config)
     progress = False if options.quiet else None
     outcome = run_experiment(told, out, say=None if options.quiet else _say, progress=progress)
-    for failure in outcome.failures:
+    for failure in outcome.failures if options.quiet else ():
         sys.stderr.write(f"failed: {failure['algorithm']} on {failure['target']}: {failure['reason']}\n")
     written = page(out)
     if len(outcome.records):

@@ -57,8 +57,8 @@ def common_episodes(scores: Mapping[str, Scores]) -> Common:
 
     An episode that an algorithm has no row of, or NaN, is lost to all algorithms in that training seed; to those that
     have no score of the seed, it is lost in all of theirs. A seed without any score tells nothing of single episodes:
-    the others keep it. While that leaves an algorithm fewer than half of what
-    anyone scored, those that scored the smallest share are set aside, unless nobody would be left.
+    the others keep it. While that leaves an algorithm fewer than half of what anyone scored, those that scored the
+    smallest share are set aside, unless nobody would be left.
     """
     defined = {
         name: {seed: row for seed, values in rows.items() if (row := _defined(values))} for name, rows in scores.items()

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import final
 
+import torch
+
 from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.folder import RunFolder
 
@@ -82,7 +84,7 @@ class Attempts:
 def _reason(error: Exception) -> str:
     """In words. An error that is not meant for users also says what it is and where it was raised."""
     reason = str(error) or type(error).__name__
-    if isinstance(error, TorchcrossError | RuntimeError | OSError | MemoryError):
+    if isinstance(error, TorchcrossError | torch.OutOfMemoryError | OSError | MemoryError):
         return reason
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {reason} (in {place.name}, {Path(place.filename).name}:{place.lineno})"

@@ -88,7 +88,7 @@ def without_effect(told: Experiment) -> list[str]:
     rows = [METHODS[name] for name in told.algorithms]
     found: dict[str, list[str]] = {}
     if any(row.supervised for row in rows):
-        found["supervised, which is scored on the test split"] = ["evaluation, but for metric and interval"]
+        found["supervised, which is scored on the test split"] = ["evaluation, but for metric"]
     for setting, deaf in (*_in_training(told, rows), *_in_evaluation(told, rows)):
         everybody = len(deaf) == len(rows)
         if deaf and (setting in chosen or not everybody):
@@ -125,11 +125,16 @@ def _in_training(told: Experiment, rows: list[Method]) -> Deaf:
         yield "model.weights", [row for row in rows if row.random]
     if told.machine.precision != "32":
         yield "machine.precision", [row for row in rows if not row.trains]
+    if told.machine.workers:
+        yield "machine.workers", [row for row in rows if not row.trains]
 
 
 def _in_evaluation(told: Experiment, rows: list[Method]) -> Deaf:
     if any(row.supervised for row in rows):
         return
+    if len(told.seeds) > 1:
+        # Over several training seeds there is one interval, and it has a way of its own.
+        yield "evaluation.interval", rows
     fixed = [row for row in rows if row.adapts is not None]
     own_way = [row for row in rows if row.make is not None and told.evaluation.adaptation == "own"]
     for name in ("steps", "lr"):

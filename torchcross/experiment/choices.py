@@ -30,6 +30,8 @@ _DOMAINS = {
     "domain": "with a target leave its dataset, those that are listed to overlap with it, and all of its domain.",
 }
 
+_SELECTION = "by scores on the validation splits of the sources; the target's episodes were read after training."
+
 
 def choices(told: Experiment) -> dict[str, str]:
     """In words: what can be disputed in a protocol, and what was chosen; the most important first."""
@@ -45,16 +47,16 @@ def choices(told: Experiment) -> dict[str, str]:
             "of the seeds.",
             "training seeds": variance,
         }
+    trains = any(METHODS[name].trains for name in told.algorithms)
     return {
         "episodes of a target": _overlap(told),
         "training seeds": variance,
         "adaptation": _adaptation(told),
         "BatchNorm on the query, where the network has any": _norms(told),
         **({"running statistics that adaptation begins with": text} if (text := _running(told)) else {}),
-        "model selection": "by scores on the validation splits of the sources; the target's episodes were read after "
-        "training.",
+        **({"model selection": _SELECTION} if trains else {}),
         "subjects": _SUBJECTS[told.evaluation.groups],
-        "domains": _DOMAINS[told.data.leave_out],
+        **({"domains": _DOMAINS[told.data.leave_out]} if trains else {}),
     }
 
 
@@ -76,15 +78,17 @@ def _overlap(told: Experiment) -> str:
 def _adaptation(told: Experiment) -> str:
     how = told.evaluation
     tuned = f"a fresh head and {_counted(how.steps, 'step')} of Adam at {how.lr:g} on everything"
+    fixed = [name for name in told.algorithms if METHODS[name].adapts is not None]
+    apart = f" {', '.join(fixed)}: the network as it is, with no adaptation but the head's." if fixed else ""
     if how.adaptation == "own":
         return (
             "each row as it was trained to adapt, where it has a way of its own, with "
             f"{_counted(told.own_steps, 'inner step')} where it takes any; the others by {tuned}. (As published every "
-            "row is fine-tuned.)"
+            f"row is fine-tuned.){apart}"
         )
     return (
-        f"every row by {tuned}, as the published table has it, also those that were trained to adapt in another way; "
-        '`evaluation.adaptation = "own"` lets these.'
+        f"every {'other ' if fixed else ''}row by {tuned}, as the published table has it, also those that were trained "
+        f'to adapt in another way; `evaluation.adaptation = "own"` lets these.{apart}'
     )
 
 

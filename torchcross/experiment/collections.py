@@ -21,7 +21,9 @@ domain.
 
 
 class Collection(Protocol):
-    """Datasets of several domains. A target's pixels are read from the source that `target` hands out, never before."""
+    """Datasets of several domains. A target's pixels are read from the source that `target` hands out
+    (and by `describe`, some, for a fingerprint that no model sees).
+    """
 
     def targets(self) -> tuple[str, ...]:
         """The names of all tasks that can be a target."""

@@ -144,7 +144,12 @@ def _overridden(merged: dict[str, Any], overrides: Mapping[str, Any]) -> dict[st
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise InputError(f"no setting is called {name!r}: {section!r} is a value and has no parts")
-        place[last] = _merged(value, {}) if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping):
+            # A section keeps what is not named; the parts of a value, such as a backbone's options, are one value.
+            before = None if sections else place.get(last)
+            place[last] = _merged(before if isinstance(before, Mapping) else {}, value)
+        else:
+            place[last] = value
     return merged
 
 

@@ -31,7 +31,7 @@ class Leading:
         if asked is not None and asked not in present and present:
             raise InputError(f"no row has the metric {asked!r}; there are {', '.join(present)}")
         metric = told[0]["metric"] if asked is None else asked
-        for name, values in (("metric", [one["metric"] for one in told]), ("interval", _intervals(told))):
+        for name, values in (("metric", [one["metric"] for one in told]), ("interval", _intervals(runs))):
             if len(set(values)) > 1 and not (name == "metric" and asked is not None):
                 warnings.append(
                     f"The runs chose {', '.join(dict.fromkeys(values))} for evaluation.{name}: the first is shown."
@@ -47,8 +47,10 @@ class Leading:
         return cls(metric, method, tuple(warnings))
 
 
-def _intervals(told: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [one.get("interval", "t") for one in told]
+def _intervals(runs: Sequence[RunFolder]) -> list[str]:
+    """Of the runs with one training seed; over several there is but one interval."""
+    told = [run.experiment for run in runs if len(run.experiment["seeds"]) == 1]
+    return [one["evaluation"].get("interval", "t") for one in told]
 
 
 def episodes_of(run: RunFolder, records: Records, unknown: str = "not told") -> dict[tuple[str, str, int], str]:

@@ -52,7 +52,7 @@ def page(
     records, failures = run.records(), run.failures()
     if not len(records) and not failures:
         raise InputError(f"{run.path} has no rows yet; let `torchcross run` do its work first")
-    protocol, provenance = run.plain("protocol.json"), run.plain("provenance.json")
+    protocol, provenance = _protocol_of(run), run.plain("provenance.json")
     related = [set(group) for group in protocol.get("related targets", ())]
     trainings = list(_trainings(run))
     leads = Leading.of(records, [run], metric)
@@ -282,6 +282,12 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _protocol_of(run: RunFolder) -> dict[str, Any]:
+    """With the settings of the last call: those that only show the rows may have changed since the rows were made."""
+    protocol = run.plain("protocol.json")
+    return {**protocol, "experiment": run.experiment} if protocol else {}
+
+
 def _trainings(run: RunFolder) -> list[dict[str, Any]]:
     """What is known of each training that ended, in the order of the experiment."""
     found = []
@@ -299,12 +305,13 @@ def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[
         scores = {step: score for step, *_, score in log if score is not None}
         if not scores:
             continue
+        own = METHODS[told["algorithm"]].supervised
         yield Curve(
             label=told["algorithm"],
             quantity=_QUANTITIES[METHODS[told["algorithm"]].make is not None],
             steps=list(scores),
             values=list(scores.values()),
-            group=f"without {told['target']}",
+            group=f"{told['target']}, its train split" if own else f"without {told['target']}",
             best=told["best_step"] if told["best_step"] in scores else None,
         )
 

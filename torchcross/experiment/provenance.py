@@ -19,7 +19,6 @@ from torchcross.experiment.config import as_plain
 __all__ = [
     "completed",
     "contradictions",
-    "contradicts",
     "described",
     "provenance",
     "remembered",
@@ -116,11 +115,6 @@ def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
                 yield from contradictions(before[name], now[name], here)
             else:
                 yield here
-
-
-def contradicts(before: Any, now: Any) -> bool:
-    """Whether two descriptions are of different data."""
-    return any(True for _ in contradictions(before, now))
 
 
 def completed(now: Any, before: Any) -> Any:

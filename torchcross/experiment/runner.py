@@ -12,11 +12,11 @@ from typing import Any, final
 from torchcross.algorithms import Algorithm
 from torchcross.data import Episodes, TaskSource
 from torchcross.episode import Episode
-from torchcross.errors import DivergenceError, InputError
+from torchcross.errors import DivergenceError, InputError, SourceError, TorchcrossError
 from torchcross.evaluation import EpisodeRecord, ProgressBar, Records, evaluate
 from torchcross.experiment.adaptation import adapter, inner_steps, renew
 from torchcross.experiment.attempts import Attempts, Cell, Say, terminable
-from torchcross.experiment.checks import check, without_effect
+from torchcross.experiment.checks import check, check_metric, without_effect
 from torchcross.experiment.choices import choices
 from torchcross.experiment.collections import Collection, open_collection
 from torchcross.experiment.config import as_plain, decisive, digest
@@ -98,10 +98,21 @@ class _Run:
         self.supplies: dict[str, dict[str, Any]] = {}
         self.trained: dict[str, Any] = {}
 
+    def _check_metric(self) -> None:
+        kinds = {}
+        for target in self.targets:
+            # What cannot be read is told by the cells that need it.
+            with suppress(TorchcrossError, OSError):
+                kinds[target] = self.collection.target(target).task.target
+        if kinds:
+            check_metric(self.told.evaluation.metric, kinds)
+
     def to_the_end(self, folder: RunFolder) -> Outcome:
         self.folder = folder
         cells = list(self._cells())
         is_left = any(map(self._left, cells))
+        if is_left:
+            self._check_metric()
         self._remember_whence(is_left)
         folder.update(self.told)
         if is_left or not folder.plain(_PROTOCOL):
@@ -282,9 +293,11 @@ class _Run:
     def _sources(self, cell: Cell, method: Method) -> tuple[tuple[TaskSource, ...], tuple[TaskSource, ...]]:
         """What is learned from and what is judged by."""
         if method.supervised:
-            return (self.collection.target(cell.target, split="train"),), (
-                self.collection.target(cell.target, split="val"),
-            )
+            judge: tuple[TaskSource, ...] = ()
+            # Without a validation split all steps are done, and the report says so.
+            with suppress(SourceError):
+                judge = (self.collection.target(cell.target, split="val"),)
+            return (self.collection.target(cell.target, split="train"),), judge
         tasks = self.told.data.source_tasks
         train = self.collection.sources(cell.target, split="train", tasks=tasks)
         if not train:

@@ -224,8 +224,8 @@ class Evaluation:
     norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": fine-tuning `running`, own adaptation
                  as it was trained
     metric       the one that leads the table; rows hold all of them, and `torchcross report --metric` chooses another
-    interval     kind of interval of a mean over episodes: "t", "normal" (1.96 standard errors, as published) or "bca"
-                 (bootstrap)
+    interval     kind of interval of a mean over episodes, with one training seed: "t", "normal" (1.96 standard errors,
+                 as published) or "bca" (bootstrap)
     seed         of the episodes: another one draws others
     """
 
@@ -264,7 +264,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole run.
+    """A whole run, as `experiment()` and `read_experiment()` make it: the class alone applies no preset's values.
 
     preset      the protocol whose values stand where nothing else is said
     algorithms  rows of the table

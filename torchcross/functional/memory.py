@@ -46,7 +46,7 @@ def estimate(
         raise InputError(f"steps must be 0 or more, not {wanted}.")
     period = int(getattr(chosen, "every", 1))
     few = _FEW + max(0, wanted - _FEW) % period
-    peaks = [_peak(problem, meta, chosen, steps) for steps in (few, few + period)]
+    peaks = [_peak(problem, meta, chosen, count) for count in (few, few + period)]
     grown = max(0, peaks[1] - peaks[0])
     peak = peaks[0] + (wanted - few) // period * grown if wanted > _FEW else _peak(problem, meta, chosen, wanted)
     return MemoryEstimate(peak, grown // period, wanted, chosen.name, chosen.order)

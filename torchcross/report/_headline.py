@@ -12,6 +12,7 @@ from torchcross.report._summary import Score, Summary, Target, short_name
 from torchcross.report._values import Failure
 from torchcross.report.tables import (
     csv_of,
+    dashed,
     latex_of,
     legend,
     markdown_of,
@@ -150,7 +151,11 @@ def _reason(failures: Sequence[Failure], target: str, algorithm: str, shots: int
 
 
 def _foot(summary: Summary) -> Markup:
-    rows = [_foot_row("mean of the targets", [score_text(summary.means[at], summary.metric) for at in summary.columns])]
+    rows = [
+        _foot_row(
+            "mean of the targets", dashed([score_text(summary.means[at], summary.metric) for at in summary.columns])
+        )
+    ]
     ranks = [summary.rank_of(at) for at in summary.columns]
     if any(isfinite(rank) for rank in ranks):
         rows.append(_foot_row("mean rank", [f"{rank:.2f}" if isfinite(rank) else "—" for rank in ranks]))

@@ -6,7 +6,7 @@ from torchcross.evaluation import Records
 from torchcross.report._markup import Markup, as_text, element
 from torchcross.report._numbers import metric_title, score_text
 from torchcross.report._summary import Episodes, Score, Summary, Target, short_name, summarise
-from torchcross.report.tables import mean_text, printed_legend, shots_title, sign_of, undefined_text
+from torchcross.report.tables import dashed, mean_text, printed_legend, shots_title, sign_of, undefined_text
 
 __all__ = ["html_table"]
 
@@ -35,7 +35,10 @@ def _table(summary: Summary) -> Markup:
         _row(
             "",
             "mean of the targets",
-            [as_text(score_text(summary.means[at], summary.metric)) for at in summary.columns],
+            [
+                as_text(text)
+                for text in dashed([score_text(summary.means[at], summary.metric) for at in summary.columns])
+            ],
         )
     )
     head = element("tr", *(element("th", name, scope="col") for name in ("domain", "target", *heads)))

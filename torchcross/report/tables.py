@@ -7,6 +7,7 @@ import io
 from math import isfinite
 
 from torchcross.evaluation import Means, Records
+from torchcross.evaluation.comparison import ONE_NUMBER
 from torchcross.evaluation.seeds import SEEDED
 from torchcross.report._escapes import latex_note, latex_text, markdown_text, one_line
 from torchcross.report._means import csv_of_means, latex_of_means, markdown_of_means
@@ -95,7 +96,7 @@ def latex_of(summary: Summary) -> str:
             lines.append(f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\")
         lines += [_latex_row(summary, target) for target in targets]
     means = [f"{mean:.1f}" if factor_of(summary.metric) > 1 else f"{mean:.3f}" for mean in _shown_means(summary)]
-    lines += ["\\midrule", " & ".join(["mean of the targets", *_dashed(means, "---")]) + r" \\"]
+    lines += ["\\midrule", " & ".join(["mean of the targets", *dashed(means, "---")]) + r" \\"]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))]) + "\n"
 
 
@@ -114,7 +115,7 @@ def markdown_of(summary: Summary) -> str:
             first = markdown_text(domain) if place == 0 else ""
             lines.append("| " + " | ".join([first, markdown_text(short_name(target)), *cells]) + " |")
     means = [score_text(summary.means[column], summary.metric) for column in summary.columns]
-    lines.append("| " + " | ".join(["", "mean of the targets", *_dashed(means)]) + " |")
+    lines.append("| " + " | ".join(["", "mean of the targets", *dashed(means)]) + " |")
     return "\n".join([*lines, "", one_line(printed_legend(summary))]) + "\n"
 
 
@@ -138,6 +139,9 @@ def legend(summary: Summary) -> str:
     method = " or ".join(_METHODS.get(name, name) for name in summary.methods)
     paired = "the same episodes and training seeds" if SEEDED in summary.methods else "the same episodes"
     scores = summary.scores.values()
+    if ONE_NUMBER in summary.common:
+        # Nothing is spread over episodes, and what training seeds say of it is told beside the table.
+        paired = "the same training seeds"
     said = [
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({method}).",
         f"Bold: the best of its row and shots. †: not separated from the best by a paired t test over {paired}, "
@@ -190,7 +194,8 @@ def _shown_means(summary: Summary) -> list[float]:
     return [summary.means[column] * factor_of(summary.metric) for column in summary.columns]
 
 
-def _dashed(means: list[str], sign: str = "—") -> list[str]:
+def dashed(means: list[str], sign: str = "—") -> list[str]:
+    """Means, with a dash where there is none."""
     return [sign if text in ("undefined", "nan") else text for text in means]
 
 

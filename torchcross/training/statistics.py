@@ -36,6 +36,8 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
     # On a copy: an episode that cannot be read, or dropout, leaves nothing behind.
     renewed = copy.deepcopy(backbone)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        # Dropout before a layer decides what it sees.
+        torch.manual_seed(0)  # noqa: TID251 (within the fork)
         update_bn(counted, renewed)
     if not counted.count:
         raise InputError("renew_statistics got no episodes; give some of the sources, 40 are enough")
