@@ -1,11 +1,12 @@
 """Runs: what is done is kept, what is left is done, what fails is told, and no target is seen in training."""
 
 import json
+import re
 
 import pytest
 
 from tests.experiment.conftest import told
-from torchcross.errors import InputError, WriteError
+from torchcross.errors import InputError, SourceError, WriteError
 from torchcross.experiment import RunFolder, page, run_experiment
 from torchcross.training.lock import locked
 
@@ -210,3 +211,36 @@ def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
     assert RunFolder(tmp_path / "run").experiment["shots"] == [1, 2]
     with pytest.raises(InputError, match="is no run"):
         page(tmp_path)
+
+
+def test_supervised_without_a_validation_split_does_all_its_steps(collection, tmp_path, monkeypatch):
+    plain = collection.target
+
+    def target(name, *, split="all"):
+        if split == "val":
+            raise SourceError(f"the split 'val' of {name!r} is empty")
+        return plain(name, split=split)
+
+    monkeypatch.setattr(collection, "target", target)
+    outcome = run_experiment(told(algorithms=["supervised"], shots=[0]), tmp_path / "run")
+    assert outcome.complete
+    trained = next((tmp_path / "run" / "train").glob("*/training.json"))
+    written = json.loads(trained.read_text())
+    assert written["steps"] == 3
+    assert written["unjudged"]
+
+
+def test_a_metric_that_no_target_has_is_refused_before_the_work(collection, tmp_path):
+    with pytest.raises(InputError, match=r"evaluation\.metric='qwk'"):
+        run_experiment(
+            told(**{"data.targets": ["hole"], "algorithms": ["scratch"], "evaluation.metric": "qwk"}), tmp_path / "run"
+        )
+    assert not list((tmp_path / "run" / "rows").iterdir())
+
+
+def test_the_protocol_of_a_page_has_the_settings_that_show_it(collection, tmp_path):
+    run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
+    run_experiment(told(**{"algorithms": ["scratch"], "evaluation.interval": "normal"}), tmp_path / "run")
+    shown = page(tmp_path / "run").read_text()
+    protocol = shown[shown.index('id="protocol"') :]
+    assert re.search(r"interval\W{0,40}normal", re.sub(r"<[^>]+>", " ", protocol))
