@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         make_files(Path(folder))
-        arrays = Job.of(folder).arrays(
-            max(effort.trainings, effort.memory[0]), max(effort.evaluations, effort.memory[1])
-        )
+        # Reading and sampling take as many of both kinds.
+        most = max(effort.trainings, effort.evaluations, *effort.memory)
+        arrays = Job.of(folder).arrays(most, most)
         what = (folder, arrays, effort, options.threads)
         if options.only != "memory":
             results |= times(*what)
