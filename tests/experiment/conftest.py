@@ -92,3 +92,11 @@ def told(**changes):
         "evaluation": {"episodes": 3, "queries": 2, "min_images": 4, "steps": 1},
     }
     return experiment(plain, changes)
+
+
+@pytest.fixture
+def splits():
+    """(training, validation) of three sources of several kinds."""
+    from tests.experiment.rows import three_sources
+
+    return three_sources()

@@ -1,88 +1,32 @@
-"""The rows of a table: where each begins, how it learns, what it is judged by, and how it meets a target."""
+"""The rows of a table: where each begins, how it meets a target, and how it learns."""
 
-import json
 from collections import Counter
-from itertools import chain
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from tests.experiment.conftest import told as quick
+from tests.experiment.rows import (
+    BY_STEPS,
+    EPISODIC,
+    METHOD,
+    UNTRAINED,
+    is_published_fine_tuning,
+    made,
+    published,
+    same,
+    saved,
+    weights_of,
+)
 from torchcross import algorithms
 from torchcross.backbones import conv4
 from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TensorSource, toys
-from torchcross.errors import InfeasibleError, InputError
-from torchcross.experiment import experiment, methods, page, run_experiment
+from torchcross.errors import InputError
+from torchcross.experiment import methods
 from torchcross.experiment.adaptation import adapter
-from torchcross.experiment.methods import METHODS, backbone, course, scores_of
+from torchcross.experiment.methods import METHODS, backbone
 from torchcross.targets import Binary
 from torchcross.task import Task
-
-UNTRAINED = {"scratch", "ncm", "probe", "im-pt"}
-EPISODIC = {"mm-maml", "fo-maml", "proto-maml", "anil", "boil", "meta-sgd", "reptile", "protonet", "ridge"}
-BY_STEPS = EPISODIC - {"protonet", "ridge"}
-METHOD = pytest.mark.parametrize("name", METHODS)
-
-
-def saved(net, folder):
-    """A weights file that no publisher is known of."""
-    path = folder / "mine.safetensors"
-    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path)
-    return str(path)
-
-
-def published(**changes):
-    """The published protocol, with a small network."""
-    data = {"folder": "nowhere", "channels": 1}
-    model = {"backbone": "conv4", "options": {"channels": 4}}
-    return experiment({"preset": "medimeta-table4", "data": data, "model": model}, changes)
-
-
-class Seen(TensorSource):
-    """Tells which samples were read."""
-
-    def __init__(self, of, rows, name):
-        super().__init__(of.images(np.asarray(rows)), of.targets(rows).numpy(), of.task, name=name)
-        self.read_rows = []
-
-    def read(self, indices):
-        self.read_rows.append(list(indices))
-        return super().read(indices)
-
-
-@pytest.fixture
-def splits():
-    """(training, validation) of three sources of several kinds."""
-    whole = [
-        toys.binary(480, size=16),
-        toys.multiclass(500, size=16),
-        toys.multiclass(460, size=16, domain="chalk"),
-    ]
-    # `shape` comes from two domains; names tell them apart.
-    names = ["ink/hole", "ink/shape", "chalk/shape"]
-    return tuple(
-        [Seen(source, list(range(half, len(source), 2)), name) for source, name in zip(whole, names, strict=True)]
-        for half in (0, 1)
-    )
-
-
-def weights_of(module):
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def same(module, weights):
-    return all(torch.equal(value, weights[name]) for name, value in module.state_dict().items())
-
-
-def made(name, told, splits, seed=0):
-    """The course of a row."""
-    train, val = splits
-    if METHODS[name].supervised:
-        train, val = train[:1], val[:1]
-    return course(METHODS[name], told, seed, train, val)
-
 
 # -- the rows ----------------------------------------------------------------------------------------------------------
 
@@ -181,17 +125,6 @@ def test_three_channels_normalise_no_grey_images():
 
 
 # -- how they meet a target --------------------------------------------------------------------------------------------
-
-
-def is_published_fine_tuning(how, net):
-    recipe = how.recipe
-    return (
-        type(how) is algorithms.FineTune
-        and how.backbone is net
-        and (recipe.steps, recipe.lr, recipe.head, recipe.optimiser) == (50, 1e-3, "kaiming", "adam")
-        and recipe.adapted == "*"
-        and how.protocol()["norm"] == "running"
-    )
 
 
 @pytest.mark.parametrize("name", ["scratch", "im-pt"])
@@ -372,256 +305,3 @@ def test_other_batches_have_another_fingerprint(splits):
     prints.append(methods._Augmented(batches, Augmentation(rotation=20.0, seed=4)).fingerprint(2))
     assert len(set(prints)) == 5
     assert made("mm-pt", published(), splits, seed=4).data.fingerprint(2) == prints[0]
-
-
-# -- what they are judged by -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))
-def test_validation_reads_validation_splits_alone(name, splits):
-    told = published(**{"meta.validation_episodes": 3, "meta.validation_inner_steps": 1})
-    made_of = made(name, told, splits)
-    assert 0 <= made_of.validate(made_of.learner) <= 1
-    train, val = splits
-    assert not any(source.read_rows for source in train)
-    assert any(source.read_rows for source in val)
-
-
-@pytest.mark.parametrize("name", sorted(EPISODIC))
-def test_meta_learners_are_judged_as_published(name, splits, monkeypatch):
-    asked = {}
-
-    def spying(trained, episodes, **more):
-        asked.update(more, episodes=list(episodes))
-        return iter(())
-
-    monkeypatch.setattr(methods, "evaluate", spying)
-    made_of = made(name, published(), splits, seed=4)
-    assert np.isnan(made_of.validate(made_of.learner))
-    assert asked["steps"] == (32 if name in BY_STEPS else None)
-    assert asked["metrics"] == ("auroc",)
-    assert len(asked["episodes"]) == 50
-    again = Episodes(methods._sampler(splits[1], published().meta, 5))
-    assert [episode.plan for episode in asked["episodes"]] == [again[number].plan for number in range(50)]
-
-
-def test_the_mean_is_over_what_is_defined(splits, monkeypatch):
-    scores = iter([0.5, float("nan"), 1.0])
-    monkeypatch.setattr(methods, "_auroc_of", lambda *given: next(scores))
-    made_of = made("mm-pt", published(), splits)
-    assert made_of.validate(made_of.learner) == 0.75
-
-
-def test_pretraining_is_judged_by_auroc_over_so_many_images(splits):
-    val = splits[1]
-    made_of = made("mm-pt", published(**{"pretraining.validation_images": 30}), splits)
-    found = made_of.validate(made_of.learner)
-    expected = []
-    for source in val:
-        rows = source.read_rows[0]
-        assert len(source.read_rows) == 1
-        assert len(rows) == len(set(rows)) == 30
-        assert np.ptp(np.diff(rows)) <= 1, "evenly spaced"
-        assert rows[0] == 0
-        assert len(source) - rows[-1] <= len(source) / 30 + 1
-        target = source.task.target
-        logits = made_of.learner.predictor(source.task).logits(source.read(rows))
-        expected.append(
-            target.evaluate(target.predict(logits), source.targets(rows), metrics=("auroc",))["auroc"].value
-        )
-    assert found == pytest.approx(np.mean(expected))
-
-
-def test_long_sources_are_scored_whole_and_in_pieces(splits, monkeypatch):
-    monkeypatch.setattr(methods, "_AT_ONCE", 100)
-    made_of, (source, *_) = made("supervised", published(), splits), splits[1]
-    found = scores_of(made_of.learner, source, 10_000)
-    assert [len(rows) for rows in source.read_rows] == [100, 100, 40]
-    assert sorted(chain(*source.read_rows)) == list(range(240))
-    assert set(found) == set(source.task.target.default_metrics)
-
-
-def test_sources_of_other_tasks_do_not_judge(splits):
-    train, val = splits
-    made_of = course(METHODS["mm-pt"], published(), 0, train[:1], val)
-    made_of.validate(made_of.learner)
-    assert [bool(source.read_rows) for source in val] == [True, False, False]
-
-
-@pytest.mark.parametrize("name", ["mm-pt", "mm-maml", "supervised"])
-def test_without_validation_nothing_stops_early(name, splits):
-    train, val = splits
-    made_of = made(name, published(), (train, []))
-    assert made_of.validate is None
-    assert (made_of.options.validate_every, made_of.options.patience) == (None, None)
-    assert [line for line in made_of.unjudged if "no validation split" in line]
-    assert not made_of.left_out
-    assert not made(name, published(), (train, val)).unjudged
-
-
-def test_who_is_left_out_is_told(splits):
-    few = toys.binary(60, size=16, domain="chalk")
-    train, val = ([*part, few.subset(range(60), name="chalk/hole")] for part in splits)
-    made_of = made("mm-maml", published(), (train, val[:1] + val[-1:]))
-    assert few.task.domain == "chalk"
-    assert [source.name for source in made_of.data.sources] == ["ink/hole", "ink/shape", "chalk/shape"]
-    assert made_of.learned == ("ink/hole", "ink/shape", "chalk/shape")
-    (first,) = made_of.left_out
-    assert first.startswith("chalk/hole: ")
-    assert "min_samples=40" in first
-    assert made_of.unjudged == (first,)
-    assert made_of.validate is not None
-
-
-def test_without_a_filter_all_classes_serve(splits):
-    sampler = made("mm-maml", published(**{"meta.min_images": 0}), splits).data
-    assert not any(sampler.dropped.values())
-    assert list(sampler.sources) == splits[0]
-
-
-def test_no_source_with_such_episodes_is_an_error(splits):
-    with pytest.raises(InfeasibleError, match="mm-maml: no source has the episodes asked for: ink/hole"):
-        made("mm-maml", published(**{"meta.min_images": 1000}), splits)
-
-
-def test_no_more_steps_between_validations_than_steps(splits):
-    short = {"meta.steps": 7, "pretraining.steps": 3}
-    assert made("mm-maml", published(**short), splits).options.validate_every == 7
-    assert made("mm-pt", published(**short), splits).options.validate_every == 3
-
-
-def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path, monkeypatch):
-    given = collection.sources
-    monkeypatch.setattr(
-        collection,
-        "sources",
-        lambda target, *, split, tasks: given(target, split=split, tasks=tasks) * (split == "train"),
-    )
-    told = quick(algorithms=["mm-pt", "protonet"], **{"data.targets": ["hole"], "shots": [1]})
-    outcome = run_experiment(told, tmp_path / "run")
-    assert outcome.complete
-    for path in (tmp_path / "run" / "train").glob("*/training.json"):
-        training = json.loads(path.read_text(encoding="utf-8"))
-        assert (training["steps"], training["stopped"], training["best_step"]) == (3, "steps", None)
-        assert training["left_out"] == []
-        assert training["unjudged"][-1].startswith("no validation split")
-    assert page(tmp_path / "run").is_file()
-
-
-# -- the target's episodes ---------------------------------------------------------------------------------------------
-
-
-def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import disjoint, runner
-
-    asked, done = [], []
-
-    class Spy(EpisodeSampler):
-        def __init__(self, source, **given):
-            asked.append((source, given))
-            super().__init__(source, **given)
-
-    def counted(how, episodes, **more):
-        kept = list(episodes)
-        done.append((how, kept, more))
-        return iter(())
-
-    monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
-    monkeypatch.setattr(runner, "evaluate", counted)
-    told = published(**{"algorithms": ["scratch"], "data.targets": ["shape"], "seeds": [3]})
-    run_experiment(told, tmp_path / "run")
-    # Before anything is trained, to see whether it has them, and again when they are scored.
-    assert len(asked) == 2
-    for source, given in asked:
-        assert source is collection.made["shape"], "all splits together"
-        assert given == {"shots": 5, "queries": 10, "min_samples": 50, "groups": "respect", "seed": 0}
-    ((how, episodes, more),) = done
-    assert is_published_fine_tuning(how, how.backbone)
-    assert len(episodes) == 100
-    for episode in episodes:
-        counts = np.bincount(episode.support.y.numpy())
-        assert counts.tolist() == [5] * len(counts)
-        assert np.bincount(episode.query.y.numpy()).tolist() == [10] * len(counts)
-    assert (more["shots"], more["seed"]) == (5, 3)
-    assert more.get("steps") is None, "as many as fine-tuning has"
-
-
-def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import disjoint
-
-    asked = []
-
-    class Spy(EpisodeSampler):
-        def __init__(self, source, **given):
-            asked.append(given)
-            super().__init__(source, **given)
-
-    monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
-    chosen = {"data.targets": ["hole"], "shots": [1], "evaluation.disjoint": True, "evaluation.seed": 7}
-    assert run_experiment(quick(algorithms=["ncm"], **chosen), tmp_path / "run").complete
-    assert [(given["disjoint"], given["seed"]) for given in asked] == [(3, 7)] * 2
-
-
-@pytest.mark.parametrize("tasks", ["primary", "all"])
-def test_sources_are_the_tasks_that_were_chosen(tasks, collection, tmp_path, monkeypatch):
-    given, asked = collection.sources, []
-
-    def spying(target, *, split, tasks):
-        asked.append((target, split, tasks))
-        return given(target, split=split, tasks=tasks)
-
-    monkeypatch.setattr(collection, "sources", spying)
-    chosen = {"data.targets": ["hole"], "shots": [1], "data.source_tasks": tasks}
-    assert run_experiment(quick(algorithms=["protonet"], **chosen), tmp_path / "run").complete
-    assert set(asked) == {("hole", "train", tasks), ("hole", "val", tasks)}
-
-
-def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_share_one(
-    collection, tmp_path, monkeypatch
-):
-    from torchcross.experiment import runner
-
-    given, seeds, fit = collection.sources, [], runner.fit
-    # Both targets leave the same sources.
-    monkeypatch.setattr(
-        collection, "sources", lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1]
-    )
-
-    def noted(learner, data, options, **more):
-        seeds.append(options.seed)
-        return fit(learner, data, options, **more)
-
-    monkeypatch.setattr(runner, "fit", noted)
-    told = quick(algorithms=["protonet"], seeds=[0, 1], shots=[1], **{"data.targets": ["hole", "specks"]})
-    outcome = run_experiment(told, tmp_path / "run")
-    assert outcome.complete
-    trained = [path.name for path in (tmp_path / "run" / "train").iterdir()]
-    assert len(trained) == 2
-    assert set(seeds) == {0, 1}
-    # The learner at hand is taken again where the next cell has the same; of the others the weights are loaded.
-    weights = [path.read_bytes() for path in (tmp_path / "run" / "train").glob("*/weights.safetensors")]
-    assert len(set(weights)) == 2
-    specks = collection.made["specks"].name
-    scores = [[row.value for row in outcome.records.where(metric="auroc", target=specks, seed=seed)] for seed in (0, 1)]
-    assert len(scores[0]) == len(scores[1]) == 3
-    assert scores[0] != scores[1]
-
-
-def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import runner
-
-    given, done, fit = collection.sources, [], runner.fit
-    monkeypatch.setattr(
-        collection, "sources", lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1]
-    )
-    monkeypatch.setattr(runner, "fit", lambda *given, **more: (done.append(1), fit(*given, **more))[1])
-    told = quick(algorithms=["protonet"], shots=[1], **{"data.targets": ["hole", "specks"]})
-    assert run_experiment(told, tmp_path / "run").complete
-    assert done == [1]
-
-
-def test_quick_experiments_train_what_they_say(splits):
-    told = quick()
-    options = made("mm-maml", told, splits).options
-    assert (options.steps, options.meta_batch, options.lr, options.validate_every) == (3, 1, 3e-3, 2)
-    assert made("mm-pt", told, splits).options.lr == 3e-3

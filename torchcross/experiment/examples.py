@@ -19,6 +19,7 @@ __all__ = ["read_example", "write_example"]
 
 _SIDE = 112
 """Pixels of a picture on the page; larger images are thinned out."""
+# NotImplementedError: a compression method that zipfile does not know.
 _UNREADABLE = (
     *(InputError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MemoryError),
     *(RecursionError, zipfile.BadZipFile, zlib.error, struct.error),

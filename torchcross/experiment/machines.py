@@ -42,6 +42,7 @@ def _refuse_absent(section: Machine, device: torch.device) -> None:
         raise InputError(f"machine.device={section.device!r} is not here; there are {', '.join(here)}")
     try:
         torch.zeros(1, device=device).sum().item()
+    # What torch raises depends on how it was built: an absent backend is any of these.
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         reason = str(error).partition(". ")[0].partition("\n")[0][:200]
         raise InputError(

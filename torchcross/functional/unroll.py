@@ -217,6 +217,7 @@ def serving(problem: Problem, engine: Engine, *, in_lanes: bool = False) -> Iter
     """Say what to do where torch cannot differentiate a module as an engine needs it."""
     try:
         yield
+    # NotImplementedError is what torch says of a derivative that it does not have.
     except (RuntimeError, NotImplementedError) as error:
         if isinstance(error, TorchcrossError):
             raise
