@@ -13,7 +13,9 @@ from benchmarks.pipeline import __main__ as pipeline
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: seconds instead of minutes"
+    )
     options = parser.parse_args(arguments)
     for benchmark in (sampling, loading, suite, medimeta, training, pipeline):
         benchmark.main(["--quick"] if options.quick else [])

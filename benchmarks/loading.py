@@ -34,11 +34,15 @@ QUICK = Effort(rounds=3, seconds=0.3, images=400, workers=[0, 2])
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.loading", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: seconds instead of minutes"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else FULL
-    results = {kind: loading(effort, kind, channels) for kind, channels in (("grey", 1), ("RGB", 3))}
+    results = {
+        kind: loading(effort, kind, channels) for kind, channels in (("grey", 1), ("RGB", 3))
+    }
     if options.json:
         save(options.json, results)
 
@@ -51,10 +55,14 @@ def loading(effort: Effort, kind: str, channels: int) -> list[dict[str, Any]]:
         # Written here and read at once, so the files are in the page cache for everybody.
         images = generator.integers(0, 256, (effort.images, channels, 224, 224), dtype=np.uint8)
         np.save(file, images, allow_pickle=False)
-        with Worker(sys.executable, SCRIPT, file, *effort.workers, path=ROOT, arrays={"labels": labels}) as worker:
+        with Worker(
+            sys.executable, SCRIPT, file, *effort.workers, path=ROOT, arrays={"labels": labels}
+        ) as worker:
             check_same(worker)
             rates = interleave([worker], rounds=effort.rounds, seconds=effort.seconds)
-    return show(f"episodes of {PER_EPISODE} {kind} images, 224 x 224, uint8 memory map to float", rates)
+    return show(
+        f"episodes of {PER_EPISODE} {kind} images, 224 x 224, uint8 memory map to float", rates
+    )
 
 
 def check_same(worker: Worker) -> None:
@@ -73,7 +81,14 @@ def show(title: str, rates: Sequence[Rate]) -> list[dict[str, Any]]:
         images = [PER_EPISODE * value for value in (rate.median, rate.slowest, rate.fastest)]
         ratios = rate.over(same), rate.over(best)
         rows.append([rate.name, *map(number, (*images, *ratios))])
-        results.append({"name": rate.name, "images/s": images[0], "x same workers": ratios[0], "x best": ratios[1]})
+        results.append(
+            {
+                "name": rate.name,
+                "images/s": images[0],
+                "x same workers": ratios[0],
+                "x best": ratios[1],
+            }
+        )
     header = ["loader", "images/s", "slowest", "fastest", "x item by item", "x item by item's best"]
     table(title, header, rows)
     return results

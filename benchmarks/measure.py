@@ -33,17 +33,25 @@ class Rate:
 
     def over(self, other: Rate) -> float:
         """How many times as fast, as the median over rounds: what slows the machine slows both."""
-        return statistics.median(mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True))
+        return statistics.median(
+            mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True)
+        )
 
 
 def interleave(
-    workers: Iterable[Worker], *, rounds: int, seconds: float, clock: Literal["seconds", "cpu"] = "seconds"
+    workers: Iterable[Worker],
+    *,
+    rounds: int,
+    seconds: float,
+    clock: Literal["seconds", "cpu"] = "seconds",
 ) -> list[Rate]:
     """Every contestant in turn, `rounds` times over, each for about `seconds` a round after a warm-up.
 
     Rates are per second, or per second of the process's own time (`cpu`), which others on the machine distort less.
     """
-    counts = {(worker, name): _count(worker, name, seconds) for worker in workers for name in worker.names}
+    counts = {
+        (worker, name): _count(worker, name, seconds) for worker in workers for name in worker.names
+    }
     rates: dict[str, list[float]] = {name: [] for _, name in counts}
     for _ in range(rounds):
         for (worker, name), count in counts.items():

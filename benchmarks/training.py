@@ -48,8 +48,16 @@ class Effort:
     checkpoints: int
 
 
-FULL = Effort(5, {"MultiTask, Conv4-64, 28 px": 20, "MultiTask, ResNet-18, 64 px": 6, "ProtoNet": 20, "MAML": 4}, 4)
-QUICK = Effort(2, {"MultiTask, Conv4-64, 28 px": 6, "MultiTask, ResNet-18, 64 px": 3, "ProtoNet": 6, "MAML": 2}, 2)
+FULL = Effort(
+    5,
+    {"MultiTask, Conv4-64, 28 px": 20, "MultiTask, ResNet-18, 64 px": 6, "ProtoNet": 20, "MAML": 4},
+    4,
+)
+QUICK = Effort(
+    2,
+    {"MultiTask, Conv4-64, 28 px": 6, "MultiTask, ResNet-18, 64 px": 3, "ProtoNet": 6, "MAML": 2},
+    2,
+)
 
 Learner = tuple[Any, Any]
 """(algorithm, feed)"""
@@ -130,14 +138,21 @@ WORKLOADS: dict[str, Callable[[], Learner]] = {
 
 _ALLOCATORS = {
     "memory goes back to the system, as by default": {},
-    "freed memory is kept": {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)},
+    "freed memory is kept": {
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    },
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.training", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: a minute instead of several")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; idle ones may count as busy")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: a minute instead of several"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch; idle ones may count as busy"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--in-this-process", metavar="TITLE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -145,7 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
         results: Any = breakdown(QUICK if options.quick else FULL, options.in_this_process)
     else:
-        results = {title: _in_a_process(title, options.quick, options.threads) for title in _ALLOCATORS}
+        results = {
+            title: _in_a_process(title, options.quick, options.threads) for title in _ALLOCATORS
+        }
     if options.json:
         save(options.json, results)
 
@@ -153,7 +170,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _in_a_process(title: str, quick: bool, threads: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder, "found.json")
-        command = [sys.executable, "-m", "benchmarks.training", "--in-this-process", title, "--json", str(found)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.training",
+            "--in-this-process",
+            title,
+            "--json",
+            str(found),
+        ]
         command += ["--threads", str(threads), *(["--quick"] if quick else [])]
         subprocess.run(command, cwd=ROOT, env={**os.environ, **_ALLOCATORS[title]}, check=True)
         return json.loads(found.read_text())
@@ -190,14 +215,23 @@ def _steps(learner: Learner, options: FitOptions) -> list[dict[str, float]]:
         mock.patch.object(torch.Tensor, "backward", backward),
         mock.patch.object(torch.optim.Adam, "step", optimise),
     ):
-        fit(algorithm, Watched(items, watch), options, folder=folder, progress=False, tensorboard=False)
+        fit(
+            algorithm,
+            Watched(items, watch),
+            options,
+            folder=folder,
+            progress=False,
+            tensorboard=False,
+        )
     return watch.whole_steps()
 
 
 def _parts(steps: Sequence[dict[str, float]], kept: Sequence[dict[str, float]]) -> dict[str, float]:
     """Milliseconds of a step by part."""
     found = {part: _MS * statistics.median(step[part] for step in steps) for part in WORK}
-    checkpoint = max(0.0, _MS * statistics.median(map(_left, kept)) - _MS * statistics.median(map(_left, steps)))
+    checkpoint = max(
+        0.0, _MS * statistics.median(map(_left, kept)) - _MS * statistics.median(map(_left, steps))
+    )
     found["loop"] = _MS * statistics.median(map(_left, steps)) + checkpoint / _CHECKPOINT_EVERY
     found["a checkpoint"] = checkpoint
     return found
@@ -213,7 +247,13 @@ def _show(title: str, found: dict[str, dict[str, float]]) -> list[dict[str, Any]
         whole = sum(parts[part] for part in (*WORK, "loop"))
         share = 100 * parts["loop"] / whole
         strict = 100 * (parts["loop"] + parts["optimiser"]) / whole
-        rows.append([name, *(number(parts[part]) for part in (*WORK, "loop", "a checkpoint")), f"{share:.2f} %"])
+        rows.append(
+            [
+                name,
+                *(number(parts[part]) for part in (*WORK, "loop", "a checkpoint")),
+                f"{share:.2f} %",
+            ]
+        )
         rows[-1].append(f"{strict:.2f} %")
         results.append({"workload": name, **parts, "loop %": share, "loop and optimiser %": strict})
     header = ["milliseconds of a step", *WORK, "loop", "a checkpoint", "loop", "loop and optimiser"]

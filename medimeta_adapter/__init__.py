@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medimeta_adapter.dataset import MedIMetaDataset
     from medimeta_adapter.domains import Fold, LeaveOut
-    from medimeta_adapter.info import DatasetInfo, SplitCounts, TaskInfo, TaskTarget, info_text, read_info
+    from medimeta_adapter.info import (
+        DatasetInfo,
+        SplitCounts,
+        TaskInfo,
+        TaskTarget,
+        info_text,
+        read_info,
+    )
     from medimeta_adapter.root import MedIMeta, TaskRef
     from medimeta_adapter.source import MedIMetaSource
     from medimeta_adapter.splitting import split_by_subject, split_report

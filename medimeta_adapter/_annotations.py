@@ -51,18 +51,27 @@ def read_annotations(path: Path, count: int) -> Mapping[str, NDArray[Any]]:
         )
     columns = zip(*(rows[row] for row in range(count)), strict=True)
     return FrozenMapping(
-        {name: frozen(np.array(column, dtype=object)) for name, column in zip(header, columns, strict=True)}
+        {
+            name: frozen(np.array(column, dtype=object))
+            for name, column in zip(header, columns, strict=True)
+        }
     )
 
 
 def _check_header(header: list[str], path: Path) -> None:
     if "filepath" not in header:
-        raise DatasetFileError(f"{path}, line 1: no column 'filepath'; there are {str(header[:12])[:300]}")
+        raise DatasetFileError(
+            f"{path}, line 1: no column 'filepath'; there are {str(header[:12])[:300]}"
+        )
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DatasetFileError(f"{path}, line 1: the columns {str(twice)[:200]} stand here twice; name each once")
+        raise DatasetFileError(
+            f"{path}, line 1: the columns {str(twice)[:200]} stand here twice; name each once"
+        )
 
 
-def _place(row: list[str], header: list[str], rows: Mapping[int, list[str]], count: int, where: str) -> int:
+def _place(
+    row: list[str], header: list[str], rows: Mapping[int, list[str]], count: int, where: str
+) -> int:
     """Which image a row is about; `rows` are those there are already."""
     if len(row) != len(header):
         raise DatasetFileError(f"{where}: {len(row)} fields, the header has {len(header)}")
@@ -81,6 +90,9 @@ def subjects_of(column: NDArray[Any]) -> NDArray[Any]:
     """Who a sample comes from. Where the column says nobody, the sample is a subject of its own."""
     known = [text.strip() for text in column.tolist()]
     return np.array(
-        [f"unknown subject of row {row}" if text.lower() in _NOBODY else text for row, text in enumerate(known)],
+        [
+            f"unknown subject of row {row}" if text.lower() in _NOBODY else text
+            for row, text in enumerate(known)
+        ],
         dtype=object,
     )

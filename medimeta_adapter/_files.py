@@ -33,7 +33,9 @@ def regular_size(path: Path, what: str) -> int:
         found = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DatasetFileError(f"{path}: {what} is expected here, and cannot be had: {reason}") from None
+        raise DatasetFileError(
+            f"{path}: {what} is expected here, and cannot be had: {reason}"
+        ) from None
     if not stat.S_ISREG(found.st_mode):
         raise DatasetFileError(f"{path}: {what} is expected here, and this is no regular file")
     return found.st_size
@@ -51,7 +53,9 @@ def read_small(path: Path, largest: int, what: str) -> bytes:
             raise DatasetFileError(f"{path}: {what} cannot be read: {error.strerror}") from None
         if len(content) <= size:
             return content
-        raise DatasetFileError(f"{path}: {what} grows while it is read; try again when it is written")
+        raise DatasetFileError(
+            f"{path}: {what} grows while it is read; try again when it is written"
+        )
     raise DatasetFileError(f"{path}: {size:,} bytes; {what} has at most {largest:,}")
 
 

@@ -19,7 +19,16 @@ _SMALLEST_USER_BLOCK = 512
 _LARGEST_CHUNK = 1 << 29
 # deflate makes at most 1032 bytes of one, and no filter that ships with HDF5 does better on images.
 _STRONGEST_COMPRESSION = 1100
-_BROKEN = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, MemoryError)
+_BROKEN = (
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 class Stored(NamedTuple):
@@ -54,25 +63,35 @@ def _is_signed(path: Path, size: int) -> bool:
                     return True
                 place = 2 * place or _SMALLEST_USER_BLOCK
     except OSError as error:
-        raise DatasetFileError(f"{path}: an HDF5 file that cannot be read: {error.strerror}") from None
+        raise DatasetFileError(
+            f"{path}: an HDF5 file that cannot be read: {error.strerror}"
+        ) from None
     return False
 
 
 def _dataset(opened: Any, path: Path, size: int) -> Stored:
     link = opened.get("images", getlink=True)
     if link is None:
-        raise DatasetFileError(f"{path}: no dataset 'images' in it; there are {str(list(opened)[:8])[:200]}")
+        raise DatasetFileError(
+            f"{path}: no dataset 'images' in it; there are {str(list(opened)[:8])[:200]}"
+        )
     if not isinstance(link, h5py.HardLink):
         raise DatasetFileError(
             f"{path}, images: a link to elsewhere ({type(link).__name__}); store the images themselves"
         )
     dataset = opened["images"]
     if not isinstance(dataset, h5py.Dataset):
-        raise DatasetFileError(f"{path}, images: a {type(dataset).__name__}; expected a dataset of uint8")
+        raise DatasetFileError(
+            f"{path}, images: a {type(dataset).__name__}; expected a dataset of uint8"
+        )
     if dataset.external or dataset.is_virtual:
-        raise DatasetFileError(f"{path}, images: its bytes lie in other files; store the images in this one")
+        raise DatasetFileError(
+            f"{path}, images: its bytes lie in other files; store the images in this one"
+        )
     if dataset.dtype != np.uint8:
-        raise DatasetFileError(f"{path}, images: dtype {str(dataset.dtype)[:60]}; expected uint8, 0 to 255")
+        raise DatasetFileError(
+            f"{path}, images: dtype {str(dataset.dtype)[:60]}; expected uint8, 0 to 255"
+        )
     shape = tuple(int(side) for side in dataset.shape or ())
     claimed = math.prod(shape)
     if not shape or not claimed:
@@ -84,13 +103,17 @@ def _dataset(opened: Any, path: Path, size: int) -> Stored:
     elif layout == h5py.h5d.CHUNKED:
         _check_chunks(dataset, claimed, size, path)
     elif claimed > size:
-        raise DatasetFileError(f"{path}, images: claims {claimed:,} bytes, the file has {size:,}; it is cut off")
+        raise DatasetFileError(
+            f"{path}, images: claims {claimed:,} bytes, the file has {size:,}; it is cut off"
+        )
     return Stored(shape, None if offset is None else int(offset))
 
 
 def _check_contiguous(offset: int | None, claimed: int, size: int, path: Path) -> None:
     if offset is None:
-        raise DatasetFileError(f"{path}, images: announced, and never written; the file holds no pixels")
+        raise DatasetFileError(
+            f"{path}, images: announced, and never written; the file holds no pixels"
+        )
     if offset + claimed > size:
         raise DatasetFileError(
             f"{path}, images: claims {claimed:,} bytes from byte {offset:,} on, the file has {size:,}; it is cut off"
@@ -105,11 +128,17 @@ def _check_chunks(dataset: Any, claimed: int, size: int, path: Path) -> None:
         )
     is_plain = dataset.id.get_create_plist().get_nfilters() == 0
     if claimed > size * _STRONGEST_COMPRESSION or (is_plain and max(claimed, chunk) > size):
-        raise DatasetFileError(f"{path}, images: claims {claimed:,} bytes, more than a file of {size:,} can hold")
-    expected = math.prod(-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True))
+        raise DatasetFileError(
+            f"{path}, images: claims {claimed:,} bytes, more than a file of {size:,} can hold"
+        )
+    expected = math.prod(
+        -(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True)
+    )
     written = dataset.id.get_num_chunks()
     if written != expected:
-        raise DatasetFileError(f"{path}, images: {written} of {expected} chunks were written; the rest is missing")
+        raise DatasetFileError(
+            f"{path}, images: {written} of {expected} chunks were written; the rest is missing"
+        )
     _check_filters(dataset, path)
 
 

@@ -25,7 +25,16 @@ _WHAT = "an array of labels"
 _SHOWN = 5
 # What numpy's reading of a header, an expression in Python's grammar, was seen to raise on noise.
 BROKEN_HEADER = (
-    *(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError, KeyError, EOFError),
+    *(
+        ValueError,
+        TypeError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+        KeyError,
+        EOFError,
+    ),
     TokenError,
 )
 
@@ -42,7 +51,9 @@ def read_labels(path: Path, task: TaskInfo, count: int) -> NDArray[np.int64]:
     except OSError as error:
         raise DatasetFileError(f"{path}: {_WHAT} cannot be read: {error.strerror}") from None
     if len(flat) != math.prod(shape):
-        raise DatasetFileError(f"{path}: the file ends within its {math.prod(shape)} values; it is cut off")
+        raise DatasetFileError(
+            f"{path}: the file ends within its {math.prod(shape)} values; it is cut off"
+        )
     found = flat.reshape(shape, order="F" if fortran else "C")
     values = found[:, 0] if found.ndim == 2 and not task.multilabel else found
     return _checked(values, task, path)
@@ -52,7 +63,9 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
     """Shape, order and dtype; at most `_LONGEST_HEADER` bytes are looked at."""
     start = file.read(12)
     if start[:6] != npy.MAGIC_PREFIX:
-        raise DatasetFileError(f"{path}: not an .npy file (it begins with {start[:6]!r}); write it with numpy.save")
+        raise DatasetFileError(
+            f"{path}: not an .npy file (it begins with {start[:6]!r}); write it with numpy.save"
+        )
     long = start[6:7] != b"\x01"
     length = int.from_bytes(start[8:12] if long else start[8:10], "little")
     if start[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00") or length > _LONGEST_HEADER:
@@ -75,7 +88,9 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
         raise DatasetFileError(f"{path}: a broken .npy header: {told}") from None
 
 
-def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], task: TaskInfo, count: int, path: Path) -> None:
+def _check_header(
+    shape: tuple[int, ...], dtype: np.dtype[Any], task: TaskInfo, count: int, path: Path
+) -> None:
     if dtype.hasobject:
         raise DatasetFileError(
             f"{path}: an array of Python objects (a pickle), which is never loaded; save integers: "
@@ -96,7 +111,9 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], task: TaskInfo, 
 def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], left: int, path: Path) -> None:
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != left:
-        raise DatasetFileError(f"{path}: the header claims {claimed:,} bytes of {dtype}, the file holds {left:,}")
+        raise DatasetFileError(
+            f"{path}: the header claims {claimed:,} bytes of {dtype}, the file holds {left:,}"
+        )
 
 
 def _checked(found: NDArray[Any], task: TaskInfo, path: Path) -> NDArray[np.int64]:
@@ -104,7 +121,10 @@ def _checked(found: NDArray[Any], task: TaskInfo, path: Path) -> NDArray[np.int6
         whole = np.isfinite(found)
         _refuse(~whole, found, "no number; the format has no unknown labels", path)
         _refuse(
-            (np.floor(found) != found) | (np.abs(found.astype(np.float64)) >= 2.0**31), found, "no integer label", path
+            (np.floor(found) != found) | (np.abs(found.astype(np.float64)) >= 2.0**31),
+            found,
+            "no integer label",
+            path,
         )
     elif found.dtype.kind == "u":
         _refuse(found > np.iinfo(np.int32).max, found, "too large a label", path)
@@ -112,7 +132,9 @@ def _checked(found: NDArray[Any], task: TaskInfo, path: Path) -> NDArray[np.int6
     keys = np.array([0, 1] if task.multilabel else sorted(task.labels), dtype=np.int64)
     nearest = keys[np.minimum(np.searchsorted(keys, values), len(keys) - 1)]
     allowed = (
-        "0 or 1" if task.multilabel else f"one of {', '.join(map(str, keys[:12]))}{', ...' if len(keys) > 12 else ''}"
+        "0 or 1"
+        if task.multilabel
+        else f"one of {', '.join(map(str, keys[:12]))}{', ...' if len(keys) > 12 else ''}"
     )
     _refuse(nearest != values, found, f"outside the labels of task {task.name!r}, {allowed}", path)
     return values
@@ -122,6 +144,9 @@ def _refuse(wrong: NDArray[np.bool_], found: NDArray[Any], why: str, path: Path)
     if not wrong.any():
         return
     places = np.argwhere(wrong)
-    shown = ", ".join(f"row {', column '.join(map(str, place))}: {found[tuple(place)]}" for place in places[:_SHOWN])
+    shown = ", ".join(
+        f"row {', column '.join(map(str, place))}: {found[tuple(place)]}"
+        for place in places[:_SHOWN]
+    )
     more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
     raise DatasetFileError(f"{path}: {why}: {shown}{more}")

@@ -69,7 +69,9 @@ class Pixels(ABC):
 
     def __init__(self, count: int, input_size: tuple[int, int, int], layout: Layout) -> None:
         channels, height, width = input_size
-        self.shape: tuple[int, ...] = (count, height, width) if channels == 1 else (count, height, width, channels)
+        self.shape: tuple[int, ...] = (
+            (count, height, width) if channels == 1 else (count, height, width, channels)
+        )
         self.channels = channels
         self.layout = layout
 
@@ -77,7 +79,11 @@ class Pixels(ABC):
         """A copy of the images at `indices` (any order, repeats allowed), (n, H, W) or (n, H, W, C)."""
         stored, places = self.gather(indices)
         planes = self.layout == "NCHW"
-        found: Bytes = np.empty((len(places), *stored.shape[1:]), dtype=np.uint8) if planes or out is None else out
+        found: Bytes = (
+            np.empty((len(places), *stored.shape[1:]), dtype=np.uint8)
+            if planes or out is None
+            else out
+        )
         for at in np.argsort(places, kind="stable"):
             found[at] = stored[places[at]]
         found = np.moveaxis(found, 1, -1) if planes else found
@@ -92,13 +98,17 @@ class Pixels(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is open in this process."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_open")}
+        return {
+            name: value for name, value in self.__dict__.items() if not name.startswith("_open")
+        }
 
 
 class MappedPixels(Pixels):
     """A contiguous array in a file: the operating system's page cache, and no handle at all."""
 
-    def __init__(self, path: Path, stored: Stored, input_size: tuple[int, int, int], layout: Layout) -> None:
+    def __init__(
+        self, path: Path, stored: Stored, input_size: tuple[int, int, int], layout: Layout
+    ) -> None:
         super().__init__(stored.shape[0], input_size, layout)
         assert stored.offset is not None
         self.path, self.offset = str(path), stored.offset
@@ -111,7 +121,9 @@ class MappedPixels(Pixels):
             try:
                 opened = np.memmap(self.path, np.uint8, "r", self.offset, self._stored_shape)
             except (OSError, ValueError) as error:
-                raise ReadError(f"{self.path} was readable before and is not now: {error}") from error
+                raise ReadError(
+                    f"{self.path} was readable before and is not now: {error}"
+                ) from error
             # Without the subclass, every row is cheaper to take.
             self._open_map: Bytes = opened.view(np.ndarray)
         return self._open_map
@@ -141,7 +153,9 @@ class MappedPixels(Pixels):
 class ChunkedPixels(Pixels):
     """Chunked or compressed HDF5: sorted, distinct rows in one read; each process opens the file for itself."""
 
-    def __init__(self, path: Path, stored: Stored, input_size: tuple[int, int, int], layout: Layout) -> None:
+    def __init__(
+        self, path: Path, stored: Stored, input_size: tuple[int, int, int], layout: Layout
+    ) -> None:
         super().__init__(stored.shape[0], input_size, layout)
         self.path, self._stored_shape = str(path), stored.shape
 
@@ -174,7 +188,9 @@ class TiffPixels(Pixels):
 
     modes: ClassVar[dict[int, str]] = {1: "L", 3: "RGB"}
 
-    def __init__(self, folder: Path, boundary: Path | None, count: int, input_size: tuple[int, int, int]) -> None:
+    def __init__(
+        self, folder: Path, boundary: Path | None, count: int, input_size: tuple[int, int, int]
+    ) -> None:
         super().__init__(count, input_size, "NHW" if input_size[0] == 1 else "NHWC")
         self.folder, self.boundary = folder, boundary
         with os.scandir(folder / "images") as entries:
@@ -200,9 +216,20 @@ class TiffPixels(Pixels):
 
         path = inside(self.boundary, self.folder / "images" / _tiff_name(index))
         regular_size(path, "an image")
-        broken = (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, ArithmeticError)
+        broken = (
+            UnidentifiedImageError,
+            OSError,
+            ValueError,
+            SyntaxError,
+            TypeError,
+            KeyError,
+            ArithmeticError,
+        )
         try:
-            with raised_warnings(Image.DecompressionBombWarning), Image.open(path, formats=("TIFF",)) as image:
+            with (
+                raised_warnings(Image.DecompressionBombWarning),
+                Image.open(path, formats=("TIFF",)) as image,
+            ):
                 expected = self.modes[self.channels], (self.shape[2], self.shape[1])
                 if (image.mode, image.size) != expected:
                     raise DatasetFileError(
@@ -213,7 +240,9 @@ class TiffPixels(Pixels):
         except DatasetFileError:
             raise
         except (*broken, Image.DecompressionBombError, Warning) as error:
-            raise DatasetFileError(f"{path}: not a readable TIFF image: {str(error)[:200]}") from None
+            raise DatasetFileError(
+                f"{path}: not a readable TIFF image: {str(error)[:200]}"
+            ) from None
 
 
 def _tiff_name(index: int) -> str:
@@ -222,7 +251,12 @@ def _tiff_name(index: int) -> str:
 
 def _is_row(name: str, count: int) -> bool:
     number = name.removesuffix(".tiff")
-    return number.isdecimal() and number.isascii() and int(number) < count and name == _tiff_name(int(number))
+    return (
+        number.isdecimal()
+        and number.isascii()
+        and int(number) < count
+        and name == _tiff_name(int(number))
+    )
 
 
 def open_pixels(folder: Path, info: DatasetInfo, boundary: Path | None = None) -> Pixels:
@@ -232,7 +266,9 @@ def open_pixels(folder: Path, info: DatasetInfo, boundary: Path | None = None) -
         images = inside(boundary, folder / "images")
         if images.is_dir():
             return TiffPixels(folder, boundary, info.total_num_samples, info.input_size)
-        raise DatasetFileError(f"{folder}: no images; expected images.hdf5, or a folder images/ with 000000.tiff, ...")
+        raise DatasetFileError(
+            f"{folder}: no images; expected images.hdf5, or a folder images/ with 000000.tiff, ..."
+        )
     stored = inspect(inside(boundary, path))
     layout = layout_of(stored.shape, info.input_size)
     channels, height, width = info.input_size

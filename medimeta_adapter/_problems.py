@@ -52,7 +52,10 @@ def refuse_first(what: str, problems: Iterator[Problem]) -> None:
 
 def shown(path: tuple[Any, ...]) -> str:
     """A field path as tasks[2].labels[3]."""
-    text = "".join(f".{part}" if isinstance(part, str) and part.isprintable() else f"[{part!r}]" for part in path)
+    text = "".join(
+        f".{part}" if isinstance(part, str) and part.isprintable() else f"[{part!r}]"
+        for part in path
+    )
     return text.removeprefix(".")[:200] or "the file"
 
 
@@ -78,7 +81,10 @@ def task_problems(name: Any, target: Any, labels: Any) -> Iterator[Problem]:
 
 def _label_problems(labels: Any) -> Iterator[Problem]:
     if not isinstance(labels, Mapping) or not labels:
-        yield ("labels",), "a task needs labels, a mapping from label value to name such as {0: benign, 1: malignant}"
+        yield (
+            ("labels",),
+            "a task needs labels, a mapping from label value to name such as {0: benign, 1: malignant}",
+        )
         return
     for key, label in labels.items():
         if not isinstance(key, int) or isinstance(key, bool) or abs(key) >= 1 << 31:
@@ -89,7 +95,10 @@ def _label_problems(labels: Any) -> Iterator[Problem]:
 
 def count_problems(counts: Any, at: tuple[Any, ...]) -> Iterator[Problem]:
     if not isinstance(counts, Mapping):
-        yield at, f"{counts!r:.60} is no mapping; give train, val and test with a number of samples each"
+        yield (
+            at,
+            f"{counts!r:.60} is no mapping; give train, val and test with a number of samples each",
+        )
         return
     for name, count in counts.items():
         if name not in ("train", "val", "test"):
@@ -110,7 +119,11 @@ def dataset_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             yield (name,), f"{data[name]!r:.60} is no text"
     yield from _list_problems(data)
     size = data["input_size"]
-    if not isinstance(size, list | tuple) or len(size) != 3 or not all(_is_count(n, _LONGEST_SIDE) and n for n in size):
+    if (
+        not isinstance(size, list | tuple)
+        or len(size) != 3
+        or not all(_is_count(n, _LONGEST_SIDE) and n for n in size)
+    ):
         yield ("input_size",), f"{size!r:.60} is no size; give [channels, height, width]"
     elif size[0] not in _CHANNELS:
         yield ("input_size", 0), f"{size[0]} channels; the format has images of 1 channel or of 3"
@@ -125,7 +138,10 @@ def _list_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         names = [getattr(task, "name", None) for task in tasks]
         for place, name in enumerate(names):
             if name is not None and name in names[:place]:
-                yield ("tasks", place, "task_name"), f"a second task named {name!r}; give every task a name of its own"
+                yield (
+                    ("tasks", place, "task_name"),
+                    f"a second task named {name!r}; give every task a name of its own",
+                )
     for key in ("domain_overlaps", "subject_overlaps"):
         if not isinstance(data[key], list | tuple):
             yield (key,), f"{data[key]!r:.60} is no list; give a list of dataset ids"
@@ -134,18 +150,30 @@ def _list_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             if why := name_problem(entry):
                 yield (key, place), why
     original = data["original_data"]
-    if not isinstance(original, list | tuple) or not all(isinstance(entry, Mapping) for entry in original):
+    if not isinstance(original, list | tuple) or not all(
+        isinstance(entry, Mapping) for entry in original
+    ):
         yield ("original_data",), "give a list of mappings (name, url, license, citations, ...)"
 
 
 def _total_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     total, size = data["total_num_samples"], data["input_size"]
     if not _is_count(total) or not total:
-        yield ("total_num_samples",), f"{total!r:.60} is no number of samples; give an integer from 1"
+        yield (
+            ("total_num_samples",),
+            f"{total!r:.60} is no number of samples; give an integer from 1",
+        )
         return
-    if isinstance(size, list | tuple) and all(_is_count(n) for n in size) and total * math.prod(size) >= 1 << 62:
+    if (
+        isinstance(size, list | tuple)
+        and all(_is_count(n) for n in size)
+        and total * math.prod(size) >= 1 << 62
+    ):
         yield ("total_num_samples",), f"{total} images of {size} are more bytes than any file holds"
     for name in ("splits_num_samples", "original_splits_num_samples"):
         counted = getattr(data[name], "total", 0)
         if counted > total:
-            yield (name,), f"the splits have {counted} samples, the dataset {total} (total_num_samples)"
+            yield (
+                (name,),
+                f"the splits have {counted} samples, the dataset {total} (total_num_samples)",
+            )

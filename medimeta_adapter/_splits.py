@@ -22,7 +22,9 @@ def read_split(path: Path, count: int) -> Indices:
     """The rows that a split file names, ascending; `count` is how many images there are."""
     raw = read_small(path, (count + 64) * _LONGEST_LINE, f"a split of at most {count} lines")
     found: dict[int, int] = {}
-    for number, line in enumerate(raw.decode("utf-8", "backslashreplace").removeprefix("\ufeff").split("\n"), start=1):
+    for number, line in enumerate(
+        raw.decode("utf-8", "backslashreplace").removeprefix("\ufeff").split("\n"), start=1
+    ):
         text = line.strip()
         if not text:
             continue
@@ -31,9 +33,13 @@ def read_split(path: Path, count: int) -> Indices:
         if index is None:
             raise DatasetFileError(f"{where} {_complaint(text)}; a line is like images/000123.tiff")
         if index >= count:
-            raise DatasetFileError(f"{where} is beyond the {count} images there are (total_num_samples)")
+            raise DatasetFileError(
+                f"{where} is beyond the {count} images there are (total_num_samples)"
+            )
         if index in found:
-            raise DatasetFileError(f"{where} stands in line {found[index]} already; name every image once")
+            raise DatasetFileError(
+                f"{where} stands in line {found[index]} already; name every image once"
+            )
         found[index] = number
     return np.array(sorted(found), dtype=np.int64)
 
@@ -46,4 +52,8 @@ def image_index(text: str) -> int | None:
 
 def _complaint(text: str) -> str:
     parts = re.split(r"[/\\]", text)
-    return "leaves the folder images/" if ".." in parts or parts[0] in ("", "~") or ":" in parts[0] else "is no image"
+    return (
+        "leaves the folder images/"
+        if ".." in parts or parts[0] in ("", "~") or ":" in parts[0]
+        else "is no image"
+    )

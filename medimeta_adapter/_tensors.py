@@ -26,13 +26,21 @@ _HALF, _BITS = np.uint32(0x8000), np.uint32(16)
 
 def check_reading(channels: Any, pixels: Any, what: str) -> None:
     if channels is not None and (isinstance(channels, bool) or channels not in (1, 3)):
-        raise InputError(f"{what} got channels={channels!r}; it is 1 (grey), 3 (RGB), or None: as stored")
+        raise InputError(
+            f"{what} got channels={channels!r}; it is 1 (grey), 3 (RGB), or None: as stored"
+        )
     if not isinstance(pixels, str) or pixels not in _DTYPES:
-        raise InputError(f"{what} got pixels={pixels!r}; it is 'uint8' (0 to 255) or 'float' (-1 to 1)")
+        raise InputError(
+            f"{what} got pixels={pixels!r}; it is 'uint8' (0 to 255) or 'float' (-1 to 1)"
+        )
 
 
 def read_images(
-    stored: Pixels, indices: Indices, channels: Channels | None, pixels: PixelType, out: Tensor | None = None
+    stored: Pixels,
+    indices: Indices,
+    channels: Channels | None,
+    pixels: PixelType,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Images as (n, C, H, W): bytes, or floats (x/255 - 0.5) / 0.5 as the published reader's.
 

@@ -116,7 +116,8 @@ class _Builder:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!", f"{_PREFIX}map" if is_mapping else f"{_PREFIX}seq"):
             self._refuse(
-                line, f"the tag {event.tag!r} is not allowed; only plain mappings, lists, text and numbers are"
+                line,
+                f"the tag {event.tag!r} is not allowed; only plain mappings, lists, text and numbers are",
             )
         if len(self.stack) >= _DEEPEST:
             self._refuse(line, f"nested deeper than {_DEEPEST} levels")
@@ -138,7 +139,10 @@ class _Builder:
         parent = self.stack[-1]
         parent.size += node.size
         if parent.size > _MOST_NODES:
-            self._refuse(line, f"more than {_MOST_NODES:,} values, counting aliases as often as they are used")
+            self._refuse(
+                line,
+                f"more than {_MOST_NODES:,} values, counting aliases as often as they are used",
+            )
         if isinstance(parent.value, list):
             parent.value.append(node)
         elif parent.keys:
@@ -173,9 +177,14 @@ class _Builder:
             tag = str(_RESOLVER.resolve(ScalarNode, text, event.implicit))  # type: ignore[no-untyped-call]
         kind = tag.removeprefix(_PREFIX)
         if kind not in _PLAIN | _AS_TEXT:
-            self._refuse(line, f"the tag {tag[:80]!r} is not allowed; only plain mappings, lists, text and numbers are")
+            self._refuse(
+                line,
+                f"the tag {tag[:80]!r} is not allowed; only plain mappings, lists, text and numbers are",
+            )
         if _SURROGATES.search(text):
-            self._refuse(line, "half a character (a lone surrogate escape); write the character itself")
+            self._refuse(
+                line, "half a character (a lone surrogate escape); write the character itself"
+            )
         if kind in _AS_TEXT or kind == "str":
             return Node(text, line, text)
         if len(text) > _LONGEST_NUMBER:

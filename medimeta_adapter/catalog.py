@@ -125,7 +125,9 @@ class Table:
         """Aligned columns, numbers to the right."""
         cells = [self.columns, *self._shown()]
         widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
-        right = [all(isinstance(row[at], int) for row in self.rows) for at in range(len(self.columns))]
+        right = [
+            all(isinstance(row[at], int) for row in self.rows) for at in range(len(self.columns))
+        ]
         lines = [
             "  ".join(
                 cell.rjust(width) if number else cell.ljust(width)
@@ -137,10 +139,14 @@ class Table:
 
     def markdown(self) -> str:
         """A table in Markdown."""
-        right = [all(isinstance(row[at], int) for row in self.rows) for at in range(len(self.columns))]
+        right = [
+            all(isinstance(row[at], int) for row in self.rows) for at in range(len(self.columns))
+        ]
         rule = ["---:" if number else "---" for number in right]
         cells = [self.columns, tuple(rule), *self._shown()]
-        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in cells)
+        return "".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in cells
+        )
 
     def csv(self) -> str:
         """Comma-separated values with a header line, every cell filled."""
@@ -170,10 +176,15 @@ def _dataset(entry: Mapping[str, Any]) -> CatalogDataset:
 
     def task(part: Mapping[str, Any]) -> CatalogTask:
         keys = tuple(part.get("label_keys", range(part["n_labels"])))
-        return CatalogTask(entry["id"], entry["domain"], part["name"], _TARGETS[part["target"]], keys)
+        return CatalogTask(
+            entry["id"], entry["domain"], part["name"], _TARGETS[part["target"]], keys
+        )
 
     return CatalogDataset(
-        **{key: entry[key] for key in ("id", "name", "domain", "channels", "split_unit", "license", "info_file")},
+        **{
+            key: entry[key]
+            for key in ("id", "name", "domain", "channels", "split_unit", "license", "info_file")
+        },
         samples=counts("samples"),
         original_splits=counts("original_splits"),
         domain_overlaps=tuple(entry["domain_overlaps"]),
@@ -183,7 +194,9 @@ def _dataset(entry: Mapping[str, Any]) -> CatalogDataset:
     )
 
 
-_CATALOG = yaml.safe_load(files("medimeta_adapter").joinpath("catalog.yaml").read_text(encoding="utf-8"))
+_CATALOG = yaml.safe_load(
+    files("medimeta_adapter").joinpath("catalog.yaml").read_text(encoding="utf-8")
+)
 
 datasets: Mapping[str, CatalogDataset] = MappingProxyType(
     {entry["id"]: _dataset(entry) for entry in _CATALOG["datasets"]}
@@ -221,7 +234,9 @@ def dataset(dataset_id: str) -> CatalogDataset:
     """The dataset with this id."""
     if dataset_id in datasets:
         return datasets[dataset_id]
-    raise InputError(f"the catalogue has no dataset {dataset_id!r}{nearest(dataset_id, list(datasets))}")
+    raise InputError(
+        f"the catalogue has no dataset {dataset_id!r}{nearest(dataset_id, list(datasets))}"
+    )
 
 
 def sources_of(target: str) -> tuple[str, ...]:
@@ -231,17 +246,38 @@ def sources_of(target: str) -> tuple[str, ...]:
     return tuple(found for found in datasets if found not in away)
 
 
-_COLUMNS = ("id", "dataset", "domain", "channels", "train", "val", "test", "task", "target", "labels")
+_COLUMNS = (
+    "id",
+    "dataset",
+    "domain",
+    "channels",
+    "train",
+    "val",
+    "test",
+    "task",
+    "target",
+    "labels",
+)
 _OF_DATASET = 7
 
 
 def table(only: Iterable[str] | None = None) -> Table:
     """Table 2 of the paper: one row per task, with its dataset's domain and sizes."""
-    chosen: Sequence[CatalogDataset] = [*datasets.values()] if only is None else [dataset(name) for name in only]
+    chosen: Sequence[CatalogDataset] = (
+        [*datasets.values()] if only is None else [dataset(name) for name in only]
+    )
     return Table(_COLUMNS, tuple(row for found in chosen for row in _rows(found)), _OF_DATASET)
 
 
 def _rows(found: CatalogDataset) -> list[tuple[str | int, ...]]:
     sizes = found.samples
-    common = (found.id, found.name, found.domain, found.channels, sizes.train, sizes.val, sizes.test)
+    common = (
+        found.id,
+        found.name,
+        found.domain,
+        found.channels,
+        sizes.train,
+        sizes.val,
+        sizes.test,
+    )
     return [(*common, task.name, task.kind, task.num_labels) for task in found.tasks]

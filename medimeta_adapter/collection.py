@@ -29,14 +29,20 @@ class MedIMetaCollection:
     With a target leave its dataset, what overlaps with it, and with `leave_out="domain"` all that is of its domain.
     """
 
-    def __init__(self, folder: str | Path, *, channels: Channels, leave_out: By = "dataset") -> None:
+    def __init__(
+        self, folder: str | Path, *, channels: Channels, leave_out: By = "dataset"
+    ) -> None:
         self.meta = MedIMeta(folder)
         self.channels = channels
         self.leave_out: By = leave_out
 
     def targets(self) -> tuple[str, ...]:
         """The primary task of every dataset that leaves a source behind."""
-        return tuple(f"{name}/{self.meta[name].info.primary_task.name}" for name in self.meta if self._sources(name))
+        return tuple(
+            f"{name}/{self.meta[name].info.primary_task.name}"
+            for name in self.meta
+            if self._sources(name)
+        )
 
     def named(self, given: str) -> str:
         """`oct` is its primary task, `oct/urgent referral` that one."""
@@ -55,7 +61,9 @@ class MedIMetaCollection:
             if getattr(self.meta[name].info.splits_num_samples, split)
         )
 
-    def target(self, target: str, *, split: Literal["all", "train", "val", "test"] = "all") -> MedIMetaSource:
+    def target(
+        self, target: str, *, split: Literal["all", "train", "val", "test"] = "all"
+    ) -> MedIMetaSource:
         """All splits together, as published, or one of them."""
         dataset, task = self._parts(target)
         return self.meta.source(dataset, task, split=split, channels=self.channels)
@@ -84,13 +92,17 @@ class MedIMetaCollection:
         datasets = self.meta.datasets
         groups: list[set[str]] = []
         for name, dataset in datasets.items():
-            joined = {name, *(other for other in dataset.info.subject_overlaps if other in datasets)}
+            joined = {
+                name,
+                *(other for other in dataset.info.subject_overlaps if other in datasets),
+            }
             for group in [group for group in groups if group & joined]:
                 groups.remove(group)
                 joined |= group
             groups.append(joined)
         full = [
-            frozenset(f"{name}/{task.name}" for name in group for task in datasets[name].info.tasks) for group in groups
+            frozenset(f"{name}/{task.name}" for name in group for task in datasets[name].info.tasks)
+            for group in groups
         ]
         return tuple(group for group in full if len(group) > 1)
 
@@ -101,13 +113,18 @@ class MedIMetaCollection:
         """
         described = {name: _described(dataset) for name, dataset in self.meta.datasets.items()}
         synthetic = sum(_synthetic(dataset) for dataset in self.meta.datasets.values())
-        return {"datasets": described, "synthetic": f"{synthetic} of {len(described)} datasets are made up"}
+        return {
+            "datasets": described,
+            "synthetic": f"{synthetic} of {len(described)} datasets are made up",
+        }
 
     def _parts(self, target: str) -> tuple[str, str]:
         """The dataset and the task of a target's full name."""
         dataset, slash, task = target.partition("/")
         if not slash or dataset not in self.meta.datasets:
-            raise InputError(f"there is no target {target!r}{nearest(target, list(self.targets()))}")
+            raise InputError(
+                f"there is no target {target!r}{nearest(target, list(self.targets()))}"
+            )
         return dataset, self.meta[dataset].info.task(task).name
 
 

@@ -37,14 +37,18 @@ class MedIMetaDataset:
     Links that lead out of the folder are refused; with `follow_links=True` they are followed.
     """
 
-    def __init__(self, folder: str | Path, *, follow_links: bool = False, boundary: Path | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, *, follow_links: bool = False, boundary: Path | None = None
+    ) -> None:
         self.folder = Path(folder).absolute()
         real = Path(os.path.realpath(self.folder))
         self._boundary = None if follow_links else (boundary or real)
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._splits: dict[tuple[str, str], Indices] = {}
         if not self.folder.is_dir():
-            raise InputError(f"{self.folder} is no folder; give the folder of a dataset, with its info.yaml")
+            raise InputError(
+                f"{self.folder} is no folder; give the folder of a dataset, with its info.yaml"
+            )
         self.info: DatasetInfo = read_info(self._path("info.yaml"))
 
     @property
@@ -108,11 +112,15 @@ class MedIMetaDataset:
         path = self.folder / kind / f"{name}.txt"
         if not os.path.lexists(path):
             if expected:
-                raise DatasetFileError(f"{path} is missing; info.yaml says {field}.{name}: {expected}")
+                raise DatasetFileError(
+                    f"{path} is missing; info.yaml says {field}.{name}: {expected}"
+                )
             return np.empty(0, dtype=np.int64)
         found = read_split(inside(self._boundary, path), len(self))
         if len(found) != expected:
-            raise DatasetFileError(f"{path} names {len(found)} images; info.yaml says {field}.{name}: {expected}")
+            raise DatasetFileError(
+                f"{path} names {len(found)} images; info.yaml says {field}.{name}: {expected}"
+            )
         return found
 
     @cached_property
@@ -161,7 +169,9 @@ class MedIMetaDataset:
         check_reading(channels, pixels, f"dataset {self.id!r}")
         wanted = checked_rows(indices, len(self))
         if wanted is None:
-            raise InputError(f"dataset {self.id!r} was asked for images {indices!r:.80}; it has 0..{len(self) - 1}")
+            raise InputError(
+                f"dataset {self.id!r} was asked for images {indices!r:.80}; it has 0..{len(self) - 1}"
+            )
         return read_images(self.pixels, wanted, channels, pixels, out)
 
     def source(

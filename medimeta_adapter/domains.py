@@ -124,14 +124,25 @@ def leave_one_domain_out(
     reasons = {name: str(verdict) for name, verdict in found.items()}
     kept = [datasets[name] for name, verdict in found.items() if verdict.role is Role.SOURCE]
     if not kept:
-        raise InputError(f"no source is left for {target!r}: " + "; ".join(f"{k}: {v}" for k, v in reasons.items()))
+        raise InputError(
+            f"no source is left for {target!r}: "
+            + "; ".join(f"{k}: {v}" for k, v in reasons.items())
+        )
     sources = tuple(
-        options.source(dataset, entry.name, split) for dataset in kept for entry in _tasks(dataset, all_tasks)
+        options.source(dataset, entry.name, split)
+        for dataset in kept
+        for entry in _tasks(dataset, all_tasks)
     )
     if by == "domain":
-        aimed = [(datasets[name], entry.name) for name in left_out for entry in _tasks(datasets[name], all_tasks)]
+        aimed = [
+            (datasets[name], entry.name)
+            for name in left_out
+            for entry in _tasks(datasets[name], all_tasks)
+        ]
     else:
-        aimed = [(datasets[target], datasets[target].info.primary_task.name if task is None else task)]
+        aimed = [
+            (datasets[target], datasets[target].info.primary_task.name if task is None else task)
+        ]
     targets = tuple(options.source(dataset, entry, target_split) for dataset, entry in aimed)
     return LeaveOut(sources, targets, FrozenMapping(reasons), by)
 
@@ -143,7 +154,9 @@ def _tasks(dataset: MedIMetaDataset, all_tasks: bool) -> Iterable[Any]:
 def targets_of(datasets: Datasets, target: str, by: By) -> tuple[str, ...]:
     """The ids of the datasets that a target's name stands for."""
     if by not in ("dataset", "domain"):
-        raise InputError(f"by={by!r}; leave out by 'dataset' (an id) or by 'domain' (a domain's name)")
+        raise InputError(
+            f"by={by!r}; leave out by 'dataset' (an id) or by 'domain' (a domain's name)"
+        )
     domains = list(dict.fromkeys(dataset.info.domain for dataset in datasets.values()))
     known = list(datasets) if by == "dataset" else domains
     if target not in known:
@@ -164,7 +177,9 @@ def why(datasets: Datasets, targets: tuple[str, ...], by: By = "dataset") -> dic
     return {name: str(verdict) for name, verdict in verdicts(datasets, targets, by).items()}
 
 
-def verdicts(datasets: Datasets, targets: tuple[str, ...], by: By = "dataset") -> dict[str, Verdict]:
+def verdicts(
+    datasets: Datasets, targets: tuple[str, ...], by: By = "dataset"
+) -> dict[str, Verdict]:
     """What every dataset is for these targets, and why."""
     domains = {datasets[name].info.domain for name in targets}
     found = {}
@@ -178,7 +193,9 @@ def verdicts(datasets: Datasets, targets: tuple[str, ...], by: By = "dataset") -
             found[name] = Verdict(Role.LEFT_OUT, f"its domain is {dataset.info.domain!r} too")
         else:
             others = " or ".join(map(repr, targets))
-            found[name] = Verdict(Role.SOURCE, f"domain {dataset.info.domain!r}, no overlap with {others}")
+            found[name] = Verdict(
+                Role.SOURCE, f"domain {dataset.info.domain!r}, no overlap with {others}"
+            )
     return found
 
 
@@ -214,7 +231,12 @@ def domain_folds(datasets: Datasets, k: int, seed: int) -> tuple[Fold, ...]:
     Blocks of joined domains, the largest first and equals in an order shuffled by `seed` (raw Philox words), go to the
     fold with the fewest domains so far.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or isinstance(k, bool) or not isinstance(k, int):
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, int)
+        or isinstance(k, bool)
+        or not isinstance(k, int)
+    ):
         raise InputError(f"domain_folds got k={k!r} and seed={seed!r}; give two integers")
     warn_of_one_sided(datasets)
     blocks = _blocks(datasets)
@@ -225,7 +247,10 @@ def domain_folds(datasets: Datasets, k: int, seed: int) -> tuple[Fold, ...]:
             + (f" (joined: {joined})" if joined else "")
         )
     folds: list[list[str]] = [[] for _ in range(k)]
-    order = sorted(shuffled(Stream(seed, "domain folds"), 0, len(blocks)).tolist(), key=lambda at: -len(blocks[at]))
+    order = sorted(
+        shuffled(Stream(seed, "domain folds"), 0, len(blocks)).tolist(),
+        key=lambda at: -len(blocks[at]),
+    )
     for at in order:
         min(folds, key=len).extend(blocks[at])
     return tuple(_fold(datasets, frozenset(domains)) for domains in folds)
@@ -233,14 +258,18 @@ def domain_folds(datasets: Datasets, k: int, seed: int) -> tuple[Fold, ...]:
 
 def _fold(datasets: Datasets, held_out: frozenset[str]) -> Fold:
     inside = tuple(name for name, dataset in datasets.items() if dataset.info.domain in held_out)
-    return Fold(tuple(name for name in datasets if name not in inside), inside, tuple(sorted(held_out)))
+    return Fold(
+        tuple(name for name in datasets if name not in inside), inside, tuple(sorted(held_out))
+    )
 
 
 def _blocks(datasets: Datasets) -> list[tuple[str, ...]]:
     """Domains joined by overlaps, each block sorted, blocks in order of their first name."""
     block_of = {dataset.info.domain: {dataset.info.domain} for dataset in datasets.values()}
     for dataset in datasets.values():
-        for other in (name for kind in _KINDS for name in getattr(dataset.info, kind) if name in datasets):
+        for other in (
+            name for kind in _KINDS for name in getattr(dataset.info, kind) if name in datasets
+        ):
             one, two = block_of[dataset.info.domain], block_of[datasets[other].info.domain]
             if one is not two:
                 one |= two

@@ -25,7 +25,15 @@ from medimeta_adapter._yaml import Node, load
 from torchcross.errors import DatasetFileError, InputError
 from torchcross.targets import Target
 
-__all__ = ["DatasetInfo", "SplitCounts", "TaskInfo", "TaskTarget", "info_text", "nearest", "read_info"]
+__all__ = [
+    "DatasetInfo",
+    "SplitCounts",
+    "TaskInfo",
+    "TaskTarget",
+    "info_text",
+    "nearest",
+    "read_info",
+]
 
 _SHOWN = 8
 
@@ -100,8 +108,18 @@ class DatasetInfo:
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
-        refuse_first("dataset", dataset_problems({entry.name: getattr(self, entry.name) for entry in fields(self)}))
-        for name in ("tasks", "input_size", "domain_overlaps", "subject_overlaps", "original_data", "extra"):
+        refuse_first(
+            "dataset",
+            dataset_problems({entry.name: getattr(self, entry.name) for entry in fields(self)}),
+        )
+        for name in (
+            "tasks",
+            "input_size",
+            "domain_overlaps",
+            "subject_overlaps",
+            "original_data",
+            "extra",
+        ):
             object.__setattr__(self, name, freeze(getattr(self, name)))
 
     @property
@@ -114,22 +132,41 @@ class DatasetInfo:
         for task in self.tasks:
             if task.name == name:
                 return task
-        raise InputError(f"dataset {self.id!r} has no task {name!r}{nearest(name, [task.name for task in self.tasks])}")
+        raise InputError(
+            f"dataset {self.id!r} has no task {name!r}{nearest(name, [task.name for task in self.tasks])}"
+        )
 
 
 def nearest(name: object, known: list[str]) -> str:
     """The end of an error about an unknown name: the one that was meant, perhaps, and those there are."""
     close = difflib.get_close_matches(str(name), known, n=1)
-    shown = ", ".join(map(repr, known[:_SHOWN])) + (f", ... ({len(known)})" if len(known) > _SHOWN else "")
+    shown = ", ".join(map(repr, known[:_SHOWN])) + (
+        f", ... ({len(known)})" if len(known) > _SHOWN else ""
+    )
     return (f"; did you mean {close[0]!r}?" if close else ";") + f" there are: {shown or 'none'}"
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
-_REQUIRED = ("id", "name", "domain", "tasks", "input_size", "total_num_samples", "splits_num_samples")
+_REQUIRED = (
+    "id",
+    "name",
+    "domain",
+    "tasks",
+    "input_size",
+    "total_num_samples",
+    "splits_num_samples",
+)
 _TEXTS = ("id", "name", "domain", "summary", "license", "DOI")
 _KNOWN = frozenset(
-    {*_REQUIRED, *_TEXTS, "original_splits_num_samples", "domain_overlaps", "subject_overlaps", "original_data"}
+    {
+        *_REQUIRED,
+        *_TEXTS,
+        "original_splits_num_samples",
+        "domain_overlaps",
+        "subject_overlaps",
+        "original_data",
+    }
 )
 
 
@@ -138,9 +175,13 @@ def read_info(path: str | Path) -> DatasetInfo:
     path = Path(path)
     root = load(path)
     if not isinstance(root.value, dict):
-        raise DatasetFileError(f"{path}, line {root.line}: expected a mapping with id, name, domain, tasks, ...")
+        raise DatasetFileError(
+            f"{path}, line {root.line}: expected a mapping with id, name, domain, tasks, ..."
+        )
     problems: list[Problem] = [
-        ((name,), "is missing") for name in _REQUIRED if name not in root.value or root.value[name].value is None
+        ((name,), "is missing")
+        for name in _REQUIRED
+        if name not in root.value or root.value[name].value is None
     ]
     data = _fields(root)
     if not problems:
@@ -156,15 +197,22 @@ def read_info(path: str | Path) -> DatasetInfo:
 
 
 def _report(path: Path, root: Node, problems: list[Problem]) -> str:
-    lines = [f"line {root.at(place).line}, {shown(place)}: {sentence}" for place, sentence in problems]
+    lines = [
+        f"line {root.at(place).line}, {shown(place)}: {sentence}" for place, sentence in problems
+    ]
     more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return f"{path}, {lines[0]}" if len(lines) == 1 else f"{path}:\n  " + "\n  ".join(lines[:_SHOWN]) + more
+    return (
+        f"{path}, {lines[0]}"
+        if len(lines) == 1
+        else f"{path}:\n  " + "\n  ".join(lines[:_SHOWN]) + more
+    )
 
 
 def _fields(root: Node) -> dict[str, Any]:
     """The document as arguments of DatasetInfo, as yet unchecked."""
     known: dict[str, Any] = {
-        name: [] for name in ("tasks", "input_size", "domain_overlaps", "subject_overlaps", "original_data")
+        name: []
+        for name in ("tasks", "input_size", "domain_overlaps", "subject_overlaps", "original_data")
     }
     known |= dict.fromkeys(_TEXTS, "") | {"total_num_samples": None}
     known |= {name: {} for name in ("splits_num_samples", "original_splits_num_samples")}
@@ -189,18 +237,29 @@ def _tasks(root: Node, problems: list[Problem]) -> Iterator[TaskInfo]:
     listed = root.value["tasks"].value if "tasks" in root.value else None
     for place, node in enumerate(listed if isinstance(listed, list) else ()):
         if not isinstance(node.value, dict):
-            problems.append((("tasks", place), "is no mapping with task_name, task_target and labels"))
+            problems.append(
+                (("tasks", place), "is no mapping with task_name, task_target and labels")
+            )
             continue
         entry: dict[Any, Node] = node.value
         name: Any = _as_text(entry["task_name"]) if "task_name" in entry else None
         target: Any = _as_text(entry["task_target"]) if "task_target" in entry else None
         labels: Any = entry["labels"].value if "labels" in entry else None
-        labels = {key: _as_text(item) for key, item in labels.items()} if isinstance(labels, dict) else labels
-        found = [(("tasks", place, *path), sentence) for path, sentence in task_problems(name, target, labels)]
+        labels = (
+            {key: _as_text(item) for key, item in labels.items()}
+            if isinstance(labels, dict)
+            else labels
+        )
+        found = [
+            (("tasks", place, *path), sentence)
+            for path, sentence in task_problems(name, target, labels)
+        ]
         problems += found
         if not found:
             extra = {
-                key: item.plain() for key, item in entry.items() if key not in ("task_name", "task_target", "labels")
+                key: item.plain()
+                for key, item in entry.items()
+                if key not in ("task_name", "task_target", "labels")
             }
             yield TaskInfo(name, target, labels, extra)
 
@@ -220,7 +279,10 @@ def info_text(info: DatasetInfo) -> str:
         "input_size": list(info.input_size),
         "total_num_samples": info.total_num_samples,
         **{
-            name: {split.name: getattr(getattr(info, name), split.name) for split in fields(SplitCounts)}
+            name: {
+                split.name: getattr(getattr(info, name), split.name)
+                for split in fields(SplitCounts)
+            }
             for name in counts
         },
         "domain_overlaps": list(info.domain_overlaps),
@@ -230,14 +292,24 @@ def info_text(info: DatasetInfo) -> str:
         "original_data": thaw(info.original_data),
     }
     if clash := [key for key in info.extra if key in document]:
-        raise InputError(f"dataset {info.id!r} has the extra keys {clash}, which are fields of their own; rename them")
-    text: str = yaml.safe_dump(document | thaw(info.extra), sort_keys=False, allow_unicode=True, width=110)
+        raise InputError(
+            f"dataset {info.id!r} has the extra keys {clash}, which are fields of their own; rename them"
+        )
+    text: str = yaml.safe_dump(
+        document | thaw(info.extra), sort_keys=False, allow_unicode=True, width=110
+    )
     return text
 
 
 def _task_entry(task: TaskInfo) -> dict[str, Any]:
-    entry: dict[str, Any] = {"task_name": task.name, "task_target": str(task.task_target), "labels": thaw(task.labels)}
+    entry: dict[str, Any] = {
+        "task_name": task.name,
+        "task_target": str(task.task_target),
+        "labels": thaw(task.labels),
+    }
     if clash := [key for key in task.extra if key in entry]:
-        raise InputError(f"task {task.name!r} has the extra keys {clash}, which are fields of their own; rename them")
+        raise InputError(
+            f"task {task.name!r} has the extra keys {clash}, which are fields of their own; rename them"
+        )
     entry.update(thaw(task.extra))
     return entry

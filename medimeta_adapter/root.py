@@ -45,7 +45,9 @@ class MedIMeta:
     the ids wanted. Links that lead out of the folder are refused unless `follow_links=True`.
     """
 
-    def __init__(self, root: str | Path, *, only: Iterable[str] | None = None, follow_links: bool = False) -> None:
+    def __init__(
+        self, root: str | Path, *, only: Iterable[str] | None = None, follow_links: bool = False
+    ) -> None:
         self.root = Path(root).absolute()
         self.datasets: Mapping[str, MedIMetaDataset] = FrozenMapping(
             {dataset.id: dataset for dataset in _found(self.root, only, follow_links)}
@@ -67,7 +69,9 @@ class MedIMeta:
 
     def __getitem__(self, dataset: str) -> MedIMetaDataset:
         if dataset not in self.datasets:
-            raise InputError(f"{self.root} has no dataset {dataset!r}{nearest(dataset, list(self.datasets))}")
+            raise InputError(
+                f"{self.root} has no dataset {dataset!r}{nearest(dataset, list(self.datasets))}"
+            )
         return self.datasets[dataset]
 
     def __contains__(self, dataset: object) -> bool:
@@ -80,9 +84,7 @@ class MedIMeta:
         return len(self.datasets)
 
     def __repr__(self) -> str:
-        return (
-            f"MedIMeta({str(self.root)!r}: {len(self)} datasets, {len(self.tasks)} tasks, {len(self.domains)} domains)"
-        )
+        return f"MedIMeta({str(self.root)!r}: {len(self)} datasets, {len(self.tasks)} tasks, {len(self.domains)} domains)"
 
     # -- sources --------------------------------------------------------------------------------------------------
 
@@ -154,14 +156,20 @@ class MedIMeta:
 def _found(root: Path, only: Iterable[str] | None, follow_links: bool) -> list[MedIMetaDataset]:
     """The datasets of a folder, by id; those not asked for are not opened where folders are named after ids."""
     if not root.is_dir():
-        raise InputError(f"{root} is no folder; give the folder that holds one folder for each dataset")
+        raise InputError(
+            f"{root} is no folder; give the folder that holds one folder for each dataset"
+        )
     if (root / "info.yaml").is_file():
-        raise InputError(f"{root} is a dataset itself; give its parent, or use MedIMetaDataset({str(root)!r})")
+        raise InputError(
+            f"{root} is a dataset itself; give its parent, or use MedIMetaDataset({str(root)!r})"
+        )
     if isinstance(only, str):
         raise InputError(f"only={only!r} is a single text; give a list of dataset ids")
     wanted = None if only is None else list(dict.fromkeys(only))
     if wanted == []:
-        raise InputError(f"only={only!r} names no dataset; give the ids wanted, or leave it out for all in {root}")
+        raise InputError(
+            f"only={only!r} names no dataset; give the ids wanted, or leave it out for all in {root}"
+        )
     names = sorted(entry.name for entry in os.scandir(root) if _may_hold(entry))
     if wanted is not None and set(wanted) <= set(names):
         named = _unique(_opened(root, wanted, follow_links))
@@ -177,12 +185,18 @@ def _found(root: Path, only: Iterable[str] | None, follow_links: bool) -> list[M
 
 def _may_hold(entry: os.DirEntry[str]) -> bool:
     """Unfinished datasets have names that begin with a dot."""
-    return not entry.name.startswith(".") and entry.is_dir() and os.path.lexists(Path(entry.path, "info.yaml"))
+    return (
+        not entry.name.startswith(".")
+        and entry.is_dir()
+        and os.path.lexists(Path(entry.path, "info.yaml"))
+    )
 
 
 def _opened(root: Path, names: Iterable[str], follow_links: bool) -> list[MedIMetaDataset]:
     boundary = Path(os.path.realpath(root))
-    return [MedIMetaDataset(root / name, follow_links=follow_links, boundary=boundary) for name in names]
+    return [
+        MedIMetaDataset(root / name, follow_links=follow_links, boundary=boundary) for name in names
+    ]
 
 
 def _unique(datasets: Iterable[MedIMetaDataset]) -> dict[str, MedIMetaDataset]:

@@ -69,7 +69,9 @@ def grid(
         rows.append(_Row(name, (count,), dataset, picked))
     title = f"{info.name} ({info.id})" if info.name != info.id else info.id
     kind = _kind(chosen)
-    subtitle = f"{info.domain}  ·  task: {chosen.name}  ·  {kind}  ·  {info.total_num_samples:,} images"
+    subtitle = (
+        f"{info.domain}  ·  task: {chosen.name}  ·  {kind}  ·  {info.total_num_samples:,} images"
+    )
     hidden = len(members) - most_classes
     footer = f"and {hidden} more" if hidden > 0 else ""
     return _drawn(title, subtitle, rows, footer, tile, per_class)
@@ -103,7 +105,10 @@ def _members(dataset: MedIMetaDataset, task: TaskInfo) -> list[tuple[str, Indice
     """Each class with the rows that have it."""
     labels = np.asarray(dataset.labels(task.name))
     if labels.ndim == 2:
-        return [(name, np.flatnonzero(labels[:, place] == 1)) for place, name in enumerate(task.labels.values())]
+        return [
+            (name, np.flatnonzero(labels[:, place] == 1))
+            for place, name in enumerate(task.labels.values())
+        ]
     return [(name, np.flatnonzero(labels == value)) for value, name in task.labels.items()]
 
 
@@ -121,13 +126,21 @@ def _overview_row(dataset: MedIMetaDataset, most: int, seed: int, tile: int) -> 
         if len(having)
     ]
     # The first of every class, then the second of every class, until the row is full.
-    turns = [(name, int(rows[turn])) for turn in range(most) for name, rows in orders if turn < len(rows)]
+    turns = [
+        (name, int(rows[turn])) for turn in range(most) for name, rows in orders if turn < len(rows)
+    ]
     shown: dict[int, str] = {}
     for name, row in turns:
         shown.setdefault(row, name)
     chosen = list(shown)[:most]
     details = (f"{info.id}  ·  {info.domain}", task.name, _kind(task))
-    return _Row(info.name, details, dataset, np.array(chosen, dtype=np.int64), tuple(shown[row] for row in chosen))
+    return _Row(
+        info.name,
+        details,
+        dataset,
+        np.array(chosen, dtype=np.int64),
+        tuple(shown[row] for row in chosen),
+    )
 
 
 def _tiles(dataset: MedIMetaDataset, rows: Indices, tile: int) -> Iterator[Image.Image]:
@@ -192,10 +205,14 @@ def _page_width(columns: int, tile: int) -> int:
 
 def _check_page(width: int, height: int) -> None:
     if width * height > _MOST_PIXELS:
-        raise InputError(f"the picture would have {width} x {height} pixels; ask for fewer images or a smaller tile")
+        raise InputError(
+            f"the picture would have {width} x {height} pixels; ask for fewer images or a smaller tile"
+        )
 
 
-def _drawn(title: str, subtitle: str, rows: Sequence[_Row], footer: str, tile: int, columns: int) -> Image.Image:
+def _drawn(
+    title: str, subtitle: str, rows: Sequence[_Row], footer: str, tile: int, columns: int
+) -> Image.Image:
     width = _page_width(columns, tile)
     inner = width - 2 * _MARGIN
     titles = _wrapped(title, _TITLE, inner, 2)
@@ -219,12 +236,16 @@ def _drawn(title: str, subtitle: str, rows: Sequence[_Row], footer: str, tile: i
 
 def _laid_out(row: _Row, tile: int) -> _Row:
     """Captions broken into lines."""
-    return replace(row, captions=tuple("\n".join(_wrapped(text, _SMALL, tile, 2)) for text in row.captions))
+    return replace(
+        row, captions=tuple("\n".join(_wrapped(text, _SMALL, tile, 2)) for text in row.captions)
+    )
 
 
 def _left(row: _Row) -> tuple[list[str], list[str]]:
     heading = _wrapped(row.heading, _LABEL, _TEXT_WIDTH - 2 * _GAP, 4)
-    details = [line for text in row.details for line in _wrapped(text, _SMALL, _TEXT_WIDTH - 2 * _GAP, 2)]
+    details = [
+        line for text in row.details for line in _wrapped(text, _SMALL, _TEXT_WIDTH - 2 * _GAP, 2)
+    ]
     return heading, details
 
 
@@ -252,7 +273,9 @@ def _draw_row(page: Image.Image, pen: ImageDraw.ImageDraw, row: _Row, y: int, ti
         _write(pen, left + place * (tile + _GAP), y + tile + 2, caption.split("\n"), _SMALL, _GREY)
 
 
-def _write(pen: ImageDraw.ImageDraw, x: int, y: int, lines: Sequence[str], size: int, colour: str) -> int:
+def _write(
+    pen: ImageDraw.ImageDraw, x: int, y: int, lines: Sequence[str], size: int, colour: str
+) -> int:
     """Writes lines and returns where the next one goes."""
     font = _font(size)
     for line in lines:

@@ -62,7 +62,9 @@ class MedIMetaSource(TaskSource):
 
     def images(self, indices: Indices, *, out: Tensor | None = None) -> Tensor:
         """Images (n, C, H, W) in one read; `out` is a buffer to fill, which saves the page faults of a fresh one."""
-        return read_images(self.stored, self.rows[self._checked(indices)], self.channels, self.pixels, out)
+        return read_images(
+            self.stored, self.rows[self._checked(indices)], self.channels, self.pixels, out
+        )
 
     def read(self, indices: Sequence[int] | Indices) -> Tensor:
         """`images`, with every failure named."""
@@ -88,5 +90,7 @@ def _groups(dataset: MedIMetaDataset, column: str | None, rows: Indices, name: s
     if subjects is None:
         if column == "auto":
             return None
-        raise SourceError(f"source {name!r}: {dataset.missing_column(column)}; groups=None is without subjects")
+        raise SourceError(
+            f"source {name!r}: {dataset.missing_column(column)}; groups=None is without subjects"
+        )
     return subjects[rows]

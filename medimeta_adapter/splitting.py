@@ -67,7 +67,11 @@ def split_by_subject(
     strata = _raw_strata(labels, len(groups))
     codes = _kept(keep or {}, groups, np.asarray(subjects) if subjects is not None else None)
     rest = np.flatnonzero(codes == _OPEN)
-    free = {split: share for split, share in wanted.items() if share and SPLITS[split] not in (keep or {})}
+    free = {
+        split: share
+        for split, share in wanted.items()
+        if share and SPLITS[split] not in (keep or {})
+    }
     if len(rest):
         if not free:
             raise InputError(
@@ -77,11 +81,15 @@ def split_by_subject(
         codes[rest] = _divided(strata[rest], groups[rest], free, _seed(seed))
     elif free:
         names = [SPLITS[split] for split in free]
-        raise InputError(f"the kept splits take every sample, nothing is left for {names}; give these fraction 0")
+        raise InputError(
+            f"the kept splits take every sample, nothing is left for {names}; give these fraction 0"
+        )
     return np.array(SPLITS)[codes]
 
 
-def split_report(splits: ArrayLike, labels: ArrayLike | None = None, subjects: ArrayLike | None = None) -> SplitReport:
+def split_report(
+    splits: ArrayLike, labels: ArrayLike | None = None, subjects: ArrayLike | None = None
+) -> SplitReport:
     """Count what is where; a subject in two splits is refused by name."""
     names = np.asarray(splits)
     groups = _groups(names, subjects)
@@ -107,7 +115,9 @@ def _refuse_shared(names: NDArray[Any], groups: Indices, subjects: NDArray[Any])
         found = np.unique(names[groups == group])
         if len(found) > 1:
             subject = subjects[groups == group][0].item()
-            raise InputError(f"subject {subject!r} is in the splits {found.tolist()}; divide by subject")
+            raise InputError(
+                f"subject {subject!r} is in the splits {found.tolist()}; divide by subject"
+            )
 
 
 # -- what was asked ----------------------------------------------------------------------------------------------------
@@ -120,8 +130,14 @@ def _fractions(given: Sequence[float] | Mapping[str, float]) -> dict[int, float]
         shares = [given.get(name, 0.0) for name in SPLITS]
     else:
         shares = list(given)
-    if len(shares) != len(SPLITS) or not all(share >= 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(f"fractions={given!r} are no fractions of train, val and test; give three that sum to 1")
+    if (
+        len(shares) != len(SPLITS)
+        or not all(share >= 0 for share in shares)
+        or abs(sum(shares) - 1) > 1e-6
+    ):
+        raise InputError(
+            f"fractions={given!r} are no fractions of train, val and test; give three that sum to 1"
+        )
     return dict(enumerate(map(float, shares)))
 
 
@@ -135,13 +151,17 @@ def _groups(labels: ArrayLike | None, subjects: ArrayLike | None) -> Indices:
     """Subjects as numbers from 0."""
     if subjects is None:
         if labels is None:
-            raise InputError("neither labels nor subjects are given; give one of them, so that samples can be counted")
+            raise InputError(
+                "neither labels nor subjects are given; give one of them, so that samples can be counted"
+            )
         return np.arange(len(np.asarray(labels)), dtype=np.int64)
     values = np.asarray(subjects)
     if values.ndim != 1 or not len(values):
         raise InputError(f"subjects have shape {values.shape}; give one per sample, (N,)")
     items = values.tolist()
-    blank = [place for place, item in enumerate(items) if item is None or item != item or item == ""]
+    blank = [
+        place for place, item in enumerate(items) if item is None or item != item or item == ""
+    ]
     if blank:
         raise InputError(
             f"{len(blank)} samples have no subject, the first is sample {blank[0]}; give each an id of its own if they "
@@ -157,21 +177,29 @@ def _raw_strata(labels: ArrayLike | None, count: int) -> Indices:
         return np.zeros(count, np.int64)
     values = np.asarray(labels)
     if values.ndim not in (1, 2) or len(values) != count:
-        raise InputError(f"labels have shape {values.shape} for {count} samples; give (N,) or (N, L)")
+        raise InputError(
+            f"labels have shape {values.shape} for {count} samples; give (N,) or (N, L)"
+        )
     if not count:
         raise InputError("there are no samples to divide")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError("labels hold NaN; leave samples without a label out, or give them a class of their own")
+        raise InputError(
+            "labels hold NaN; leave samples without a label out, or give them a class of their own"
+        )
     if values.ndim == 2:
         return _label_sets(values)
-    _, numbers = np.unique(values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True)
+    _, numbers = np.unique(
+        values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True
+    )
     return np.asarray(numbers, np.int64)
 
 
 def _label_sets(answers: NDArray[Any]) -> Indices:
     """A stratum per set of labels; a sample with a rare set counts as one of its rarest label."""
     if not np.isin(answers, (0, 1)).all():
-        raise InputError("labels (N, L) hold more than zeros and ones; give one column per yes-or-no label")
+        raise InputError(
+            "labels (N, L) hold more than zeros and ones; give one column per yes-or-no label"
+        )
     answers = answers.astype(np.uint8)
     _, sets = np.unique(answers, axis=0, return_inverse=True)
     sets = np.asarray(sets, np.int64).reshape(-1)
@@ -183,7 +211,9 @@ def _label_sets(answers: NDArray[Any]) -> Indices:
     return np.asarray(numbers, np.int64)
 
 
-def _kept(keep: Mapping[str, ArrayLike], groups: Indices, subjects: NDArray[Any] | None) -> NDArray[np.int64]:
+def _kept(
+    keep: Mapping[str, ArrayLike], groups: Indices, subjects: NDArray[Any] | None
+) -> NDArray[np.int64]:
     """Codes of the samples that are placed already, and of all others of their subjects."""
     of_group = np.full(int(groups.max()) + 1, _OPEN, np.int64)
     for name, given in keep.items():
@@ -191,14 +221,20 @@ def _kept(keep: Mapping[str, ArrayLike], groups: Indices, subjects: NDArray[Any]
             raise InputError(f"keep names {name!r}; the splits are {list(SPLITS)}")
         indices = np.asarray(given)
         if indices.size and (indices.ndim != 1 or indices.dtype.kind not in "iu"):
-            raise InputError(f"keep[{name!r}] is {indices.dtype} of shape {indices.shape}; give indices of samples")
+            raise InputError(
+                f"keep[{name!r}] is {indices.dtype} of shape {indices.shape}; give indices of samples"
+            )
         if indices.size and (indices.min() < 0 or indices.max() >= len(groups)):
             raise InputError(f"keep[{name!r}] has indices outside the samples 0..{len(groups) - 1}")
         inside, code = groups[indices.astype(np.int64)], SPLITS.index(name)
         clash = np.flatnonzero((of_group[inside] != _OPEN) & (of_group[inside] != code))
         if clash.size:
             sample = int(indices[clash[0]])
-            who = f"sample {sample}" if subjects is None else f"subject {subjects[sample].item()!r} (sample {sample})"
+            who = (
+                f"sample {sample}"
+                if subjects is None
+                else f"subject {subjects[sample].item()!r} (sample {sample})"
+            )
             raise InputError(
                 f"{who} is in two kept splits, {SPLITS[of_group[groups[sample]]]!r} and {name!r}; keep only one of "
                 "them, and let the other be divided anew"
@@ -210,7 +246,9 @@ def _kept(keep: Mapping[str, ArrayLike], groups: Indices, subjects: NDArray[Any]
 # -- dividing ----------------------------------------------------------------------------------------------------------
 
 
-def _divided(strata: Indices, groups: Indices, free: Mapping[int, float], seed: int) -> NDArray[np.int64]:
+def _divided(
+    strata: Indices, groups: Indices, free: Mapping[int, float], seed: int
+) -> NDArray[np.int64]:
     """Split codes of samples that may go anywhere."""
     subjects = len(np.unique(groups))
     if subjects < len(free):
@@ -238,7 +276,10 @@ def _fold_count(shares: Sequence[float], subjects: int) -> int:
     def worst(count: int) -> float:
         return max(abs(max(1, round(share * count)) / count - share) for share in shares)
 
-    return min(range(len(shares), min(_MOST_FOLDS, subjects) + 1), key=lambda count: (round(worst(count), 9), count))
+    return min(
+        range(len(shares), min(_MOST_FOLDS, subjects) + 1),
+        key=lambda count: (round(worst(count), 9), count),
+    )
 
 
 def _folds(strata: Indices, groups: Indices, count: int, seed: int) -> Indices:
@@ -276,7 +317,9 @@ def _dealt(folds: Indices, shares: Mapping[int, float]) -> NDArray[np.int64]:
     return split_of[folds]
 
 
-def _by_subjects_alone(groups: Indices, shares: Mapping[int, float], seed: int) -> NDArray[np.int64]:
+def _by_subjects_alone(
+    groups: Indices, shares: Mapping[int, float], seed: int
+) -> NDArray[np.int64]:
     """Without strata, by numbers of subjects: no split stays empty however unequal the subjects are."""
     subjects = len(np.unique(groups))
     first, *others = sorted(shares, key=lambda split: -shares[split])

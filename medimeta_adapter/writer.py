@@ -62,10 +62,16 @@ class DatasetWriter:
         license_text: str | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
-        self.draft = DatasetDraft.of(info_or_draft) if isinstance(info_or_draft, DatasetInfo) else info_or_draft
+        self.draft = (
+            DatasetDraft.of(info_or_draft)
+            if isinstance(info_or_draft, DatasetInfo)
+            else info_or_draft
+        )
         check_name(self.folder, self.draft)
         if total is not None and total < 1:
-            raise InputError(f"total={total}; a dataset has one row or more, None where their number is unknown")
+            raise InputError(
+                f"total={total}; a dataset has one row or more, None where their number is unknown"
+            )
         self._total, self._tiffs, self._resume, self._overwrite = total, tiffs, resume, overwrite
         self._license_text = license_text
         self._rows = Rows(self.draft)
@@ -93,7 +99,9 @@ class DatasetWriter:
         with self._turn:
             self._check_open()
             entries = list(self._journal.entries())
-        return [stamp for entry in entries for stamp in entry.get("stamps") or [None] * entry["rows"]]
+        return [
+            stamp for entry in entries for stamp in entry.get("stamps") or [None] * entry["rows"]
+        ]
 
     def pixels(self, row: int) -> NDArray[np.uint8]:
         """A row that is there, as it was written."""
@@ -159,10 +167,14 @@ class DatasetWriter:
         names = np.asarray(splits).tolist()
         for row, name in enumerate(names):
             if name not in SPLITS:
-                raise InputError(f"row {row}: {name!r:.60} is no split; give 'train', 'val' or 'test'")
+                raise InputError(
+                    f"row {row}: {name!r:.60} is no split; give 'train', 'val' or 'test'"
+                )
         codes = np.array([SPLITS.index(name) for name in names], np.int8)
         if len(codes) != self.count:
-            raise InputError(f"{len(codes)} splits are given for {self.count} rows; give one per row")
+            raise InputError(
+                f"{len(codes)} splits are given for {self.count} rows; give one per row"
+            )
         self._assigned = codes
 
     def _check_open(self) -> None:
@@ -192,16 +204,23 @@ class DatasetWriter:
     def _check_usable(self, count: int) -> None:
         self._check_open()
         if self._broken:
-            raise WriteError(f"an earlier row of {self.folder} could not be written, so none can follow; write again")
+            raise WriteError(
+                f"an earlier row of {self.folder} could not be written, so none can follow; write again"
+            )
         if self._total is not None and self._next + count > self._total:
-            raise WriteError(f"row {self._next + count - 1} is one too many: total={self._total} was announced")
+            raise WriteError(
+                f"row {self._next + count - 1} is one too many: total={self._total} was announced"
+            )
 
     def _drain(self) -> None:
         while (row := self._journal.rows + self._waiting_rows) in self._done:
             count, line = self._done.pop(row)
             self._waiting.append(line)
             self._waiting_rows += count
-        if self._waiting_rows >= _COMMIT_ROWS or self._waiting_rows * self._pixels.row_bytes >= _COMMIT_BYTES:
+        if (
+            self._waiting_rows >= _COMMIT_ROWS
+            or self._waiting_rows * self._pixels.row_bytes >= _COMMIT_BYTES
+        ):
             self._commit()
 
     def _commit(self) -> None:
@@ -243,7 +262,10 @@ class DatasetWriter:
         self._done, self._waiting, self._waiting_rows = {}, [], 0
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         partial, done = self._partial, False
         if partial is None:
@@ -265,12 +287,16 @@ class DatasetWriter:
 
     def _finish(self, partial: PartialFolder) -> None:
         if self._broken:
-            raise WriteError(f"a row of {self.folder} could not be written; nothing stands under the final name")
+            raise WriteError(
+                f"a row of {self.folder} could not be written; nothing stands under the final name"
+            )
         self._commit()
         rows = self._journal.rows
         if not rows or (self._total is not None and rows != self._total):
             expected = "at least one" if self._total is None else f"total={self._total}"
-            raise WriteError(f"{self.folder} has {rows} rows, {expected} was announced; nothing was written")
+            raise WriteError(
+                f"{self.folder} has {rows} rows, {expected} was announced; nothing was written"
+            )
         table = Table.of(self._journal, self.draft)
         if self._assigned is not None:
             table.assign(self._assigned)

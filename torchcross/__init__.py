@@ -84,8 +84,29 @@ _HOME = {
     "write_report": "report",
 }
 _ROOMS = (
-    *("algorithms", "backbones", "cli", "data", "episode", "errors", "evaluation", "experiment", "functional"),
-    *("heads", "interop", "losses", "metrics", "plan", "report", "targets", "task", "testing", "training"),
+    *(
+        "algorithms",
+        "backbones",
+        "cli",
+        "data",
+        "episode",
+        "errors",
+        "evaluation",
+        "experiment",
+        "functional",
+    ),
+    *(
+        "heads",
+        "interop",
+        "losses",
+        "metrics",
+        "plan",
+        "report",
+        "targets",
+        "task",
+        "testing",
+        "training",
+    ),
 )
 
 __version__ = "0.1.0.dev0"

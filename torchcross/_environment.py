@@ -31,7 +31,8 @@ def _may_hold_published(folder: str) -> bool:
     except OSError:  # `sys.path` may name folders that do not exist, and zip files
         return False
     return any(
-        name.endswith(_METADATA_SUFFIXES) and name.lower().startswith((f"{_PUBLISHED}-", f"{_PUBLISHED}."))
+        name.endswith(_METADATA_SUFFIXES)
+        and name.lower().startswith((f"{_PUBLISHED}-", f"{_PUBLISHED}."))
         for name in names
     )
 

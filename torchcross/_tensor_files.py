@@ -43,7 +43,9 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ReadError(f"{path} cannot be read ({error.strerror or error}); give the path of a local file.") from error
+        raise ReadError(
+            f"{path} cannot be read ({error.strerror or error}); give the path of a local file."
+        ) from error
     return parse(path, data)
 
 

@@ -30,7 +30,9 @@ class Batch:
                 "give two tensors, one row per sample"
             )
         if len(self.x) != len(self.y):
-            raise InputError(f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per image")
+            raise InputError(
+                f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per image"
+            )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -40,7 +42,10 @@ class Batch:
         return replace(self, x=change(self.x))
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        return Batch(self.x.to(device, non_blocking=non_blocking), self.y.to(device, non_blocking=non_blocking))
+        return Batch(
+            self.x.to(device, non_blocking=non_blocking),
+            self.y.to(device, non_blocking=non_blocking),
+        )
 
     def pin_memory(self) -> Batch:
         return Batch(self.x.pin_memory(), self.y.pin_memory())

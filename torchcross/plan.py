@@ -35,7 +35,8 @@ class EpisodePlan:
         if not isinstance(other, EpisodePlan):
             return NotImplemented
         return self._scalars() == other._scalars() and all(
-            np.array_equal(mine, theirs) for mine, theirs in zip(self._arrays(), other._arrays(), strict=True)
+            np.array_equal(mine, theirs)
+            for mine, theirs in zip(self._arrays(), other._arrays(), strict=True)
         )
 
     def __hash__(self) -> int:
@@ -62,7 +63,9 @@ class EpisodePlan:
         )
 
 
-def _restored(index: int, source: str, classes: tuple[int, ...], shots: int | None, *arrays: Indices) -> EpisodePlan:
+def _restored(
+    index: int, source: str, classes: tuple[int, ...], shots: int | None, *arrays: Indices
+) -> EpisodePlan:
     """A plan out of its pickle, where arrays forget that they are read-only."""
     return EpisodePlan(index, source, classes, shots, *map(frozen, arrays))
 

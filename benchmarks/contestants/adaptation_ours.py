@@ -103,10 +103,15 @@ def main(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str, Any]:
 
     assert optimiser.move is not None
     timed = dataclasses.replace(optimiser, move=watch.around("optimiser", optimiser.move))
-    problem = Problem(Inner(support, support, timed, int(steps)), workload.data[0], workload.heads()[0])
+    problem = Problem(
+        Inner(support, support, timed, int(steps)), workload.data[0], workload.heads()[0]
+    )
     meta = Meta(workload.params, RATE, workload.buffers)
     adapt(problem, meta, steps=2)
     watch.spent.clear()
-    with mock.patch("torch.autograd.grad", watch.around("backward", torch.autograd.grad)), watch("whole"):
+    with (
+        mock.patch("torch.autograd.grad", watch.around("backward", torch.autograd.grad)),
+        watch("whole"),
+    ):
         adapt(problem, meta)
     return {name: np.array(seconds) for name, seconds in watch.spent.items()}

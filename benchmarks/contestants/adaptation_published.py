@@ -30,7 +30,9 @@ def _load_workloads() -> Any:
     return module
 
 
-def contestants(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str, Callable[[int], list[Any]]]:
+def contestants(
+    inputs: dict[str, np.ndarray[Any, Any]], steps: str
+) -> dict[str, Callable[[int], list[Any]]]:
     torch.set_num_threads(2)
     data: Any = importlib.import_module("torchcross.data")
     lightning: Any = importlib.import_module("torchcross.models.lightning")
@@ -41,7 +43,9 @@ def contestants(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str
     workload = _load_workloads().Workload("W2", 1)
     episode = workload.data[0]
     support = TensorDataset(episode["xs"], episode["ys"])
-    described = data.TaskDescription(data.TaskTarget.MULTICLASS_CLASSIFICATION, {at: str(at) for at in range(5)})
+    described = data.TaskDescription(
+        data.TaskTarget.MULTICLASS_CLASSIFICATION, {at: str(at) for at in range(5)}
+    )
 
     def adapted() -> float:
         model = lightning.SimpleClassifier(
@@ -64,4 +68,8 @@ def contestants(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str
         with torch.no_grad():
             return float(torch.nn.functional.cross_entropy(model(episode["xs"]), episode["ys"]))
 
-    return {"torchcross 0.0.6, Lightning trainer": lambda count: [[adapted() for _ in range(count)][-1:]]}
+    return {
+        "torchcross 0.0.6, Lightning trainer": lambda count: [
+            [adapted() for _ in range(count)][-1:]
+        ]
+    }

@@ -45,7 +45,9 @@ class Labels(FewShotDataset):
         return self.labels
 
 
-def contestants(inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str, queries: str) -> dict[str, Any]:
+def contestants(
+    inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str, queries: str
+) -> dict[str, Any]:
     assert kind == "multiclass", "easyfsl samples multi-class tasks only"
     random.seed(0)
     n, k, q = int(ways), int(shots), int(queries)
@@ -74,7 +76,10 @@ def plans(sampler: TaskSampler, labels: list[int]) -> Callable[[int], Plan]:
 def indices(sampler: TaskSampler, ways: int, shots: int, queries: int) -> Callable[[int], Plan]:
     """Less than a plan: bare indices; the labels are constants that this driver knows from their order."""
     endless = iter(sampler)
-    support_labels, query_labels = np.repeat(np.arange(ways), shots), np.repeat(np.arange(ways), queries)
+    support_labels, query_labels = (
+        np.repeat(np.arange(ways), shots),
+        np.repeat(np.arange(ways), queries),
+    )
 
     def work(count: int) -> Plan:
         for _ in range(count):

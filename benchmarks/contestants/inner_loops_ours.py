@@ -50,7 +50,9 @@ def convolutions(workload: Workload) -> dict[str, Callable[[int], list[Any]]]:
     return found
 
 
-def _convolving(layer: torch.nn.Conv2d, x: torch.Tensor, layout: torch.memory_format) -> Callable[[int], list[Any]]:
+def _convolving(
+    layer: torch.nn.Conv2d, x: torch.Tensor, layout: torch.memory_format
+) -> Callable[[int], list[Any]]:
     inputs, weight = x.to(memory_format=layout), layer.weight.detach().to(memory_format=layout)
 
     def work(count: int) -> list[Any]:
@@ -62,7 +64,9 @@ def _convolving(layer: torch.nn.Conv2d, x: torch.Tensor, layout: torch.memory_fo
     return work
 
 
-def contestants(inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, what: str) -> dict[str, Any]:
+def contestants(
+    inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, what: str
+) -> dict[str, Any]:
     torch.set_num_threads(2)
     workload = Workload(name, int(tasks))
     if what == "convolutions":
@@ -75,7 +79,9 @@ def contestants(inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, 
     return {contestant: work_of(contestant) for contestant in ENGINES}
 
 
-def main(inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, contestant: str) -> dict[str, Any]:
+def main(
+    inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, contestant: str
+) -> dict[str, Any]:
     """The peak of one meta-batch above a warm-up with a few images."""
     torch.set_num_threads(2)
     small = Workload(name, 1, support=5, query=5)

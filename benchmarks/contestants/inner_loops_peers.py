@@ -40,7 +40,10 @@ class Nets:
     def fresh(self) -> list[tuple[nn.Sequential, dict[str, Tensor]]]:
         """(net, data) of each task; gradients are let go."""
         self.backbone.zero_grad(set_to_none=True)
-        return [(self._net(ways), data) for ways, data in zip(self.workload.ways, self.workload.data, strict=True)]
+        return [
+            (self._net(ways), data)
+            for ways, data in zip(self.workload.ways, self.workload.data, strict=True)
+        ]
 
     def _net(self, ways: int) -> nn.Sequential:
         head = nn.Linear(self.workload.width, ways)
@@ -61,7 +64,9 @@ def of_higher(workload: Any, order: int) -> Run:
         total = 0.0
         for net, data in nets.fresh():
             inner = torch.optim.SGD(net.parameters(), lr=workloads.RATE)
-            with higher.innerloop_ctx(net, inner, copy_initial_weights=False, track_higher_grads=order == 2) as (
+            with higher.innerloop_ctx(
+                net, inner, copy_initial_weights=False, track_higher_grads=order == 2
+            ) as (
                 functional,
                 steps,
             ):
@@ -126,7 +131,10 @@ def of_torchcross(workload: Any, order: int) -> Run:
     data: Any = importlib.import_module("torchcross.data")
     models: Any = importlib.import_module("torchcross.models")
     torchopt: Any = importlib.import_module("torchopt")
-    targets = {1: data.TaskTarget.BINARY_CLASSIFICATION, 14: data.TaskTarget.MULTILABEL_CLASSIFICATION}
+    targets = {
+        1: data.TaskTarget.BINARY_CLASSIFICATION,
+        14: data.TaskTarget.MULTILABEL_CLASSIFICATION,
+    }
     model = models.CrossDomainMAML(
         workload.module,
         workload.width,
@@ -171,20 +179,29 @@ LIBRARIES: dict[str, Callable[[Any, int], Run]] = {
 WITH_FIRST_ORDER = ("higher", "learn2learn", "plain loop")
 
 
-def contestants(inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, library: str) -> dict[str, Any]:
+def contestants(
+    inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, library: str
+) -> dict[str, Any]:
     """Each returns its loss: all must have done the same."""
     torch.set_num_threads(2)
     chosen = list(LIBRARIES) if library == "all" else [library]
-    cases = [(each, 2) for each in chosen] + [(each, 1) for each in chosen if each in WITH_FIRST_ORDER]
+    cases = [(each, 2) for each in chosen] + [
+        (each, 1) for each in chosen if each in WITH_FIRST_ORDER
+    ]
 
     def work_of(each: str, order: int) -> Callable[[int], list[Any]]:
         run = LIBRARIES[each](workloads.Workload(name, int(tasks)), order)
         return lambda count: [[run() for _ in range(count)][-1:]]
 
-    return {each if order == 2 else f"{each}, first order": work_of(each, order) for each, order in cases}
+    return {
+        each if order == 2 else f"{each}, first order": work_of(each, order)
+        for each, order in cases
+    }
 
 
-def main(inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, library: str) -> dict[str, Any]:
+def main(
+    inputs: dict[str, np.ndarray[Any, Any]], name: str, tasks: str, library: str
+) -> dict[str, Any]:
     """The peak of one meta-batch above a warm-up with a few images."""
     torch.set_num_threads(2)
     small = workloads.Workload(name, 1, support=5, query=5)

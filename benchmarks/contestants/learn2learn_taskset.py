@@ -24,7 +24,9 @@ class Labels(Dataset[Any]):
         return self.length
 
 
-def contestants(inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str, queries: str) -> dict[str, Any]:
+def contestants(
+    inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str, queries: str
+) -> dict[str, Any]:
     assert kind == "multiclass", "learn2learn samples multi-class tasks only"
     random.seed(0)
     labels = inputs["labels"]
@@ -36,7 +38,9 @@ def contestants(inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str,
     return {
         "learn2learn 0.2.0, NWays + KShots": plans(Taskset(dataset, unfused), n, k, q),
         "learn2learn 0.2.0, FusedNWaysKShots": plans(Taskset(dataset, fused), n, k, q),
-        "learn2learn 0.2.0, FusedNWaysKShots, indices only": indices(Taskset(dataset, fused[:1]), n, k, q),
+        "learn2learn 0.2.0, FusedNWaysKShots, indices only": indices(
+            Taskset(dataset, fused[:1]), n, k, q
+        ),
     }
 
 
@@ -68,7 +72,10 @@ def plans(taskset: Taskset, ways: int, shots: int, queries: int) -> Callable[[in
 
 def indices(taskset: Taskset, ways: int, shots: int, queries: int) -> Callable[[int], Plan]:
     """Less than a plan: bare indices; the labels are constants that this driver knows from their order."""
-    support_labels, query_labels = np.repeat(np.arange(ways), shots), np.repeat(np.arange(ways), queries)
+    support_labels, query_labels = (
+        np.repeat(np.arange(ways), shots),
+        np.repeat(np.arange(ways), queries),
+    )
 
     def work(count: int) -> Plan:
         for _ in range(count):

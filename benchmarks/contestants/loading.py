@@ -17,16 +17,24 @@ from torchcross.targets import MultiClass
 Images = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def contestants(inputs: dict[str, np.ndarray], file: str, *workers: str) -> dict[str, Callable[[int], Any]]:
+def contestants(
+    inputs: dict[str, np.ndarray], file: str, *workers: str
+) -> dict[str, Callable[[int], Any]]:
     images = np.load(file, mmap_mode="r")
     task = tx.Task("benchmark", MultiClass([f"c{c}" for c in range(10)]))
-    sampler = tx.EpisodeSampler(tx.TensorSource(images, inputs["labels"], task), ways=5, shots=5, queries=10, seed=0)
+    sampler = tx.EpisodeSampler(
+        tx.TensorSource(images, inputs["labels"], task), ways=5, shots=5, queries=10, seed=0
+    )
     found: dict[str, Callable[[int], Any]] = {}
     for number in map(int, workers):
-        found[f"item by item, {number} workers"] = reading(lambda n, w=number: item_by_item(images, sampler, n, w))
+        found[f"item by item, {number} workers"] = reading(
+            lambda n, w=number: item_by_item(images, sampler, n, w)
+        )
         found[f"ours, {number} workers"] = reading(lambda n, w=number: ours(sampler, n, w))
         if number:
-            found[f"ours, {number} workers, float afterwards"] = reading(lambda n, w=number: ours_bytes(sampler, n, w))
+            found[f"ours, {number} workers, float afterwards"] = reading(
+                lambda n, w=number: ours_bytes(sampler, n, w)
+            )
     return found
 
 
@@ -61,7 +69,9 @@ class Items(Dataset[Tensor]):
         return as_float(torch.from_numpy(np.array(self.images[index])))
 
 
-def item_by_item(images: np.ndarray, sampler: tx.EpisodeSampler, count: int, workers: int) -> Iterator[Images]:
+def item_by_item(
+    images: np.ndarray, sampler: tx.EpisodeSampler, count: int, workers: int
+) -> Iterator[Images]:
     """The usual way: the plans' indices as a batch sampler, torch's own collation."""
     plans = sampler.batch(range(count))
     indices = [np.concatenate([plan.support, plan.query]).tolist() for plan in plans]
@@ -69,7 +79,10 @@ def item_by_item(images: np.ndarray, sampler: tx.EpisodeSampler, count: int, wor
     for plan, batch in zip(plans, loader, strict=True):
         support, query = batch.split([len(plan.support), len(plan.query)])
         # The plan's arrays are read-only.
-        support_labels, query_labels = torch.tensor(plan.support_labels), torch.tensor(plan.query_labels)
+        support_labels, query_labels = (
+            torch.tensor(plan.support_labels),
+            torch.tensor(plan.query_labels),
+        )
         yield support, support_labels, query, query_labels
 
 

@@ -19,7 +19,9 @@ Plan = tuple[Any, Any, Any, Any]
 BATCH = 256
 
 
-def contestants(inputs: dict[str, np.ndarray], kind: str, *args: str) -> dict[str, Callable[[int], Plan]]:
+def contestants(
+    inputs: dict[str, np.ndarray], kind: str, *args: str
+) -> dict[str, Callable[[int], Plan]]:
     if kind == "sizes":
         return by_size([int(size) for size in args])
     sampler = sampler_over(inputs["labels"], *map(int, args))
@@ -33,8 +35,13 @@ def contestants(inputs: dict[str, np.ndarray], kind: str, *args: str) -> dict[st
 
 def by_size(sizes: list[int]) -> dict[str, Callable[[int], Plan]]:
     samplers = {size: sampler_over(random_labels(size), 5, 5, 10) for size in sizes}
-    single = {f"{size:,}, sampler[i], scattered": one_by_one(sampler, scattered) for size, sampler in samplers.items()}
-    batched = {f"{size:,}, sampler.batch": in_batches(sampler) for size, sampler in samplers.items()}
+    single = {
+        f"{size:,}, sampler[i], scattered": one_by_one(sampler, scattered)
+        for size, sampler in samplers.items()
+    }
+    batched = {
+        f"{size:,}, sampler.batch": in_batches(sampler) for size, sampler in samplers.items()
+    }
     return single | batched
 
 
@@ -58,7 +65,9 @@ def scattered() -> Iterator[int]:
         number = (1103515245 * number + 12345) % 2**31
 
 
-def one_by_one(sampler: tx.EpisodeSampler, order: Callable[[], Iterator[int]]) -> Callable[[int], Plan]:
+def one_by_one(
+    sampler: tx.EpisodeSampler, order: Callable[[], Iterator[int]]
+) -> Callable[[int], Plan]:
     # Every round goes on where the last one ended, so no plan is asked for twice.
     numbers = order()
 
@@ -106,7 +115,12 @@ def measure_setup(_: dict[str, np.ndarray], size: int) -> dict[str, Any]:
     taken(sampler[0])
     seconds = time.perf_counter() - start
     peak, after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, status("VmRSS")
-    return {"seconds": seconds, "labels": labels.nbytes, "peak": peak - before, "kept": after - before}
+    return {
+        "seconds": seconds,
+        "labels": labels.nbytes,
+        "peak": peak - before,
+        "kept": after - before,
+    }
 
 
 def measure_stream(inputs: dict[str, np.ndarray], count: int) -> dict[str, Any]:

@@ -9,7 +9,15 @@ import numpy as np
 import torch
 
 from benchmarks.functional.workloads import Watch
-from benchmarks.pipeline.job import INNER_LR, INNER_STEPS, OUTER_LR, TUNING_LR, TUNING_STEPS, Job, network
+from benchmarks.pipeline.job import (
+    INNER_LR,
+    INNER_STEPS,
+    OUTER_LR,
+    TUNING_LR,
+    TUNING_STEPS,
+    Job,
+    network,
+)
 from torchcross.algorithms import MAML, Algorithm, FineTune
 from torchcross.data import Episodes, EpisodeSampler
 from torchcross.episode import Episode
@@ -53,14 +61,21 @@ class Stack:
         return [[result.steps]]
 
     def fine_tune(self, count: int) -> list[Any]:
-        return self._scores(FineTune(self.learner.backbone, steps=TUNING_STEPS, lr=TUNING_LR), count)
+        return self._scores(
+            FineTune(self.learner.backbone, steps=TUNING_STEPS, lr=TUNING_LR), count
+        )
 
     def adapt(self, count: int) -> list[Any]:
         return self._scores(self.learner, count)
 
     def _scores(self, how: Algorithm, count: int) -> list[Any]:
         episodes = self._episodes(self.job.evaluation, count)
-        return [[row.value for row in evaluate(how, episodes, run="job", algorithm="ours", metrics=("auroc",))]]
+        return [
+            [
+                row.value
+                for row in evaluate(how, episodes, run="job", algorithm="ours", metrics=("auroc",))
+            ]
+        ]
 
     def _episodes(self, sampler: EpisodeSampler, count: int) -> Iterator[Episode]:
         read = Episodes(sampler, transform=self.watch)
@@ -70,13 +85,21 @@ class Stack:
         return MAML(network(), steps=INNER_STEPS, lr=INNER_LR, head="zero", memory=self.memory)
 
 
-def contestants(inputs: dict[str, np.ndarray[Any, Any]], folder: str, threads: str, memory: str) -> dict[str, Work]:
+def contestants(
+    inputs: dict[str, np.ndarray[Any, Any]], folder: str, threads: str, memory: str
+) -> dict[str, Work]:
     torch.set_num_threads(int(threads))
     return Stack(folder, memory).parts
 
 
 def main(
-    inputs: dict[str, np.ndarray[Any, Any]], folder: str, threads: str, memory: str, part: str, warm_up: str, count: str
+    inputs: dict[str, np.ndarray[Any, Any]],
+    folder: str,
+    threads: str,
+    memory: str,
+    part: str,
+    warm_up: str,
+    count: str,
 ) -> dict[str, Any]:
     """The peak of a part's episodes above what the process held after `warm_up` of them."""
     torch.set_num_threads(int(threads))

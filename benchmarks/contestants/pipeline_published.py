@@ -94,7 +94,10 @@ class Stack:
 
     def fine_tune(self, count: int) -> list[Any]:
         return [
-            [self._fine_tuned(copy.deepcopy(self.learner.backbone), task) for (task,) in loader(self.evaluation, count)]
+            [
+                self._fine_tuned(copy.deepcopy(self.learner.backbone), task)
+                for (task,) in loader(self.evaluation, count)
+            ]
         ]
 
     def adapt(self, count: int) -> list[Any]:
@@ -137,7 +140,9 @@ class Stack:
             head_init="zero",
         )
 
-    def _episodes(self, inputs: Inputs, kind: str, shots: Any, lists: Path) -> MultiPickledMedIMetaTaskDataset:
+    def _episodes(
+        self, inputs: Inputs, kind: str, shots: Any, lists: Path
+    ) -> MultiPickledMedIMetaTaskDataset:
         """Its dataset of episodes sampled before, over the episodes that were handed in, in their order."""
         count = len({name.split("/")[1] for name in inputs if name.startswith(f"{kind}/")})
         tasks: dict[tuple[str, str], list[tuple[int, Task]]] = {}
@@ -155,7 +160,9 @@ class Stack:
                     "query_labels",
                 )
             }
-            tasks.setdefault((str(part["dataset"]), str(part["task"])), []).append((number, task_of(part)))
+            tasks.setdefault((str(part["dataset"]), str(part["task"])), []).append(
+                (number, task_of(part))
+            )
         collate = stack if self.watch is None else lambda items: self.watch(stack(items))
         shown = shots if isinstance(shots, int) else f"{shots[0]}-{shots[1]}"
         for (dataset, name), found in tasks.items():
@@ -202,7 +209,9 @@ def contestants(inputs: Inputs, folder: str, threads: str) -> dict[str, Work]:
     return Stack(inputs, folder).parts
 
 
-def main(inputs: Inputs, folder: str, threads: str, part: str, warm_up: str, count: str) -> dict[str, Any]:
+def main(
+    inputs: Inputs, folder: str, threads: str, part: str, warm_up: str, count: str
+) -> dict[str, Any]:
     """The peak of a part's episodes above what the process held after `warm_up` of them."""
     torch.set_num_threads(int(threads))
     path = Path(__file__).parents[1] / "functional" / "workloads.py"

@@ -30,11 +30,17 @@ class Labels(TaskSource):
         return len(self.labels)
 
 
-def contestants(inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str, queries: str) -> dict[str, Any]:
+def contestants(
+    inputs: dict[str, np.ndarray], kind: str, ways: str, shots: str, queries: str
+) -> dict[str, Any]:
     np.random.seed(0)  # noqa: NPY002 (it draws from this global generator)
     random.seed(0)
     labels = inputs["labels"]
-    target = TaskTarget.MULTICLASS_CLASSIFICATION if kind == "multiclass" else TaskTarget.MULTILABEL_CLASSIFICATION
+    target = (
+        TaskTarget.MULTICLASS_CLASSIFICATION
+        if kind == "multiclass"
+        else TaskTarget.MULTILABEL_CLASSIFICATION
+    )
     classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     # A length makes it draw episodes with replacement between them, which spares it a removal per episode.
     dataset = FewShotMetaDataset(
@@ -54,7 +60,9 @@ def episodes(dataset: FewShotMetaDataset, classes: int, ways: int) -> Callable[[
     def work(count: int) -> Plan:
         for _ in range(count):
             # As SubTaskRandomFewShotMetaDataset does between episodes, with a fixed number of ways.
-            dataset.used_classes = random.sample(range(classes), ways) if ways < classes else list(range(classes))
+            dataset.used_classes = (
+                random.sample(range(classes), ways) if ways < classes else list(range(classes))
+            )
             task = next(endless)
         support, support_labels = zip(*task.support, strict=True)
         query, query_labels = zip(*task.query, strict=True)
@@ -68,7 +76,9 @@ def main(inputs: dict[str, np.ndarray], shots: str, count: str) -> dict[str, np.
     np.random.seed(0)  # noqa: NPY002 (it draws from this global generator)
     labels = inputs["labels"]
     classes = {c: str(c) for c in range(labels.shape[1])}
-    positives, negatives = few_shot.get_indices(labels, classes, TaskTarget.MULTILABEL_CLASSIFICATION)
+    positives, negatives = few_shot.get_indices(
+        labels, classes, TaskTarget.MULTILABEL_CLASSIFICATION
+    )
     sizes = [
         len(few_shot.multilabel_few_shot_sample(labels, positives, negatives, int(shots), classes))
         for _ in itertools.repeat(None, int(count))

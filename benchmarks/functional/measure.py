@@ -37,7 +37,9 @@ def main():
     parser.add_argument("--engine", default="reverse")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: less disturbed by others")
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], default="wall", help="cpu: less disturbed by others"
+    )
     options = parser.parse_args()
     clock = time.perf_counter if options.clock == "wall" else time.process_time
     torch.set_num_threads(options.threads)

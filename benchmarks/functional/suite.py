@@ -41,7 +41,13 @@ class Effort:
     adaptation: tuple[int, int]
 
 
-FULL = Effort([("W1", 4, 5), ("W2", 4, 3), ("W1", 16, 3)], [("W1", 16), ("W2", 4)], [5, 10, 20, 40], [1, 16], (50, 3))
+FULL = Effort(
+    [("W1", 4, 5), ("W2", 4, 3), ("W1", 16, 3)],
+    [("W1", 16), ("W2", 4)],
+    [5, 10, 20, 40],
+    [1, 16],
+    (50, 3),
+)
 QUICK = Effort([("W1", 2, 3), ("W2", 1, 2)], [("W1", 2)], [5, 10], [1, 2], (5, 1))
 
 
@@ -59,7 +65,9 @@ class Times:
 
     def over(self, other: Times, clock: str) -> float:
         """The median over rounds of the ratio: what slows the machine slows both."""
-        return statistics.median(mine / theirs for mine, theirs in zip(self.by(clock), other.by(clock), strict=True))
+        return statistics.median(
+            mine / theirs for mine, theirs in zip(self.by(clock), other.by(clock), strict=True)
+        )
 
     def median(self, clock: str) -> float:
         return statistics.median(self.by(clock))
@@ -78,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else FULL
     torch.set_num_threads(2)
-    results = {name: part(effort) for name, part in PARTS.items() if name in (options.only or PARTS)}
+    results = {
+        name: part(effort) for name, part in PARTS.items() if name in (options.only or PARTS)
+    }
     if options.json:
         save(options.json, results)
 
@@ -91,30 +101,47 @@ def times(effort: Effort) -> list[dict[str, Any]]:
 def _times_of(name: str, tasks: int, rounds: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
 
-        def worker(interpreter: str | Path, script: str, what: str, path: str | Path = "") -> Worker:
-            return stack.enter_context(Worker(interpreter, FOLDER / script, name, tasks, what, path=path))
+        def worker(
+            interpreter: str | Path, script: str, what: str, path: str | Path = ""
+        ) -> Worker:
+            return stack.enter_context(
+                Worker(interpreter, FOLDER / script, name, tasks, what, path=path)
+            )
 
         peers = worker(ensure(), "inner_loops_peers.py", "all")
         ours = worker(sys.executable, "inner_loops_ours.py", "engines", ROOT)
         convolutions = worker(sys.executable, "inner_loops_ours.py", "convolutions", ROOT)
         kernel, count, operations = _fastest_convolution(convolutions)
         found, kernels = _interleaved(
-            [peers, ours], rounds, lambda: convolutions.measure(kernel, count), warm_up=tasks < _LONG
+            [peers, ours],
+            rounds,
+            lambda: convolutions.measure(kernel, count),
+            warm_up=tasks < _LONG,
         )
     _check_same(found)
     workload = Workload(name, tasks)
     # Seconds for one convolution unit of the workload, at the best rate seen: a floor takes no median.
     unit = _flops_of_a_unit(workload) / operations / count
-    wall, cpu = (unit * min(getattr(each, clock) for each in kernels) for clock in ("seconds", "cpu"))
+    wall, cpu = (
+        unit * min(getattr(each, clock) for each in kernels) for clock in ("seconds", "cpu")
+    )
     one = Times("unit", (wall,) * rounds, (cpu,) * rounds, 0.0)
-    return _show(name, workload, found, one, f"{kernel}: {_flops_of_a_unit(workload) / wall / 1e9:.0f} GFLOP/s")
+    return _show(
+        name,
+        workload,
+        found,
+        one,
+        f"{kernel}: {_flops_of_a_unit(workload) / wall / 1e9:.0f} GFLOP/s",
+    )
 
 
 def _interleaved(
     workers: Sequence[Worker], rounds: int, kernel: Callable[[], Any], *, warm_up: bool = True
 ) -> tuple[list[Times], list[Any]]:
     """The processes take turns: one that idles for long may lose its memory's place and pay to get it back."""
-    turns = itertools.zip_longest(*([(worker, name) for name in worker.names] for worker in workers))
+    turns = itertools.zip_longest(
+        *([(worker, name) for name in worker.names] for worker in workers)
+    )
     names = [turn for turn in itertools.chain.from_iterable(turns) if turn is not None]
     measured: dict[str, list[Any]] = {name: [] for worker in workers for name in worker.names}
     kernels = []
@@ -155,13 +182,22 @@ def _flops_of_a_unit(workload: Workload) -> float:
     return sum(flops(layer, x) for layer, x in workload.convolutions()) / images
 
 
-def _show(name: str, workload: Workload, found: list[Times], unit: Times, kernel: str) -> list[dict[str, Any]]:
+def _show(
+    name: str, workload: Workload, found: list[Times], unit: Times, kernel: str
+) -> list[dict[str, Any]]:
     rows, results = [], []
     for each in found:
         order = _order(each)
-        rivals = [rival for rival in found if not rival.name.startswith("ours") and _order(rival) == order]
+        rivals = [
+            rival for rival in found if not rival.name.startswith("ours") and _order(rival) == order
+        ]
         own_floor = workload.units(order, zero_head=each.name.startswith("ours"))
-        row: dict[str, Any] = {"workload": name, "tasks": len(workload.data), "name": each.name, "loss": each.loss}
+        row: dict[str, Any] = {
+            "workload": name,
+            "tasks": len(workload.data),
+            "name": each.name,
+            "loss": each.loss,
+        }
         for clock in ("wall", "cpu"):
             best = min(rivals, key=lambda rival: rival.median(clock))
             row[clock] = each.median(clock)
@@ -169,9 +205,26 @@ def _show(name: str, workload: Workload, found: list[Times], unit: Times, kernel
             row[f"x floor, {clock}"] = each.over(unit, clock) / workload.units(order)
             row[f"x own floor, {clock}"] = each.over(unit, clock) / own_floor
         results.append(row)
-        shown = ["wall", "cpu", "x best peer, wall", "x best peer, cpu", "x floor, cpu", "x own floor, cpu", "loss"]
+        shown = [
+            "wall",
+            "cpu",
+            "x best peer, wall",
+            "x best peer, cpu",
+            "x floor, cpu",
+            "x own floor, cpu",
+            "loss",
+        ]
         rows.append([each.name, *(number(row[key]) for key in shown)])
-    header = ["meta-batch", "s", "cpu s", "x best peer", "x best (cpu)", "x floor", "x floor, zero head", "loss"]
+    header = [
+        "meta-batch",
+        "s",
+        "cpu s",
+        "x best peer",
+        "x best (cpu)",
+        "x floor",
+        "x floor, zero head",
+        "loss",
+    ]
     table(f"{name}, {len(workload.data)} tasks; floor at {kernel}", header, rows)
     return results
 
@@ -185,17 +238,30 @@ def memory(effort: Effort) -> list[dict[str, Any]]:
     results = []
     for name, tasks in effort.memory:
         peaks = {
-            library: call(ensure(), FOLDER / "inner_loops_peers.py", name, tasks, library)["peak"] for library in PEERS
+            library: call(ensure(), FOLDER / "inner_loops_peers.py", name, tasks, library)["peak"]
+            for library in PEERS
         }
         for ours in ("ours", *LEAN):
-            peaks[ours] = call(sys.executable, FOLDER / "inner_loops_ours.py", name, tasks, ours, path=ROOT)["peak"]
+            peaks[ours] = call(
+                sys.executable, FOLDER / "inner_loops_ours.py", name, tasks, ours, path=ROOT
+            )["peak"]
         published = float(peaks["torchcross 0.0.6"])
         found: list[dict[str, Any]] = [
-            {"workload": name, "tasks": tasks, "name": each, "MB": float(peak) / MB, "x less": published / float(peak)}
+            {
+                "workload": name,
+                "tasks": tasks,
+                "name": each,
+                "MB": float(peak) / MB,
+                "x less": published / float(peak),
+            }
             for each, peak in peaks.items()
         ]
         rows = [[str(row["name"]), number(row["MB"]), number(row["x less"])] for row in found]
-        table(f"{name}, {tasks} tasks, peak memory", ["meta-batch", "MB above warm-up", "published is x"], rows)
+        table(
+            f"{name}, {tasks} tasks, peak memory",
+            ["meta-batch", "MB above warm-up", "published is x"],
+            rows,
+        )
         results += found
     return results
 
@@ -208,9 +274,29 @@ def growth(effort: Effort) -> list[dict[str, Any]]:
         for engine in ("reverse", "recompute", "mixed"):
             peaks = [_counted(engine, tasks, steps) / MB for steps in effort.growth_steps]
             slope = (peaks[-1] - peaks[-2]) / (effort.growth_steps[-1] - effort.growth_steps[-2])
-            results.append({"tasks": tasks, "engine": engine, "MB": peaks, "MB per step": slope, "parameters MB": size})
-            rows.append([f"{engine}, meta-batch of {tasks}", *map(number, peaks), number(slope), number(slope / size)])
-    header = ["engine", *(f"{steps} steps" for steps in effort.growth_steps), "MB per step", "x parameters"]
+            results.append(
+                {
+                    "tasks": tasks,
+                    "engine": engine,
+                    "MB": peaks,
+                    "MB per step": slope,
+                    "parameters MB": size,
+                }
+            )
+            rows.append(
+                [
+                    f"{engine}, meta-batch of {tasks}",
+                    *map(number, peaks),
+                    number(slope),
+                    number(slope / size),
+                ]
+            )
+    header = [
+        "engine",
+        *(f"{steps} steps" for steps in effort.growth_steps),
+        "MB per step",
+        "x parameters",
+    ]
     table(f"tensors alive at once, MB; the parameters are {size:.3f} MB", header, rows)
     return results
 
@@ -230,9 +316,15 @@ def accuracy(effort: Effort) -> list[dict[str, Any]]:
                 loss, gradient = _flat(name, rate, torch.float32, bf16=bf16)
                 error = float((gradient - exact[1]).norm() / exact[1].norm())
                 cosine = float(torch.nn.functional.cosine_similarity(gradient, exact[1], dim=0))
-                row = {"loss error": abs(loss / exact[0] - 1), "gradient error": error, "cosine": cosine}
+                row = {
+                    "loss error": abs(loss / exact[0] - 1),
+                    "gradient error": error,
+                    "cosine": cosine,
+                }
                 results.append({"workload": name, "rate": rate, "precision": kind, **row})
-                rows.append([f"{name}, rate {rate}, {kind}", *(f"{value:.2g}" for value in row.values())])
+                rows.append(
+                    [f"{name}, rate {rate}, {kind}", *(f"{value:.2g}" for value in row.values())]
+                )
     table("against float64, one task", ["", "loss", "meta-gradient", "cosine"], rows)
     return results
 
@@ -243,7 +335,9 @@ def _flat(name: str, rate: float, dtype: torch.dtype, *, bf16: bool) -> tuple[fl
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         result = meta_loss(problems, type(meta)(meta.params, rate, meta.buffers))
     result.loss.backward()  # type: ignore[no-untyped-call]
-    grads: Params = {name: value.grad for name, value in workload.params.items() if value.grad is not None}
+    grads: Params = {
+        name: value.grad for name, value in workload.params.items() if value.grad is not None
+    }
     return result.loss.item(), torch.cat([grad.double().flatten() for grad in grads.values()])
 
 
@@ -267,14 +361,21 @@ def adaptation(effort: Effort) -> dict[str, Any]:
         }
         for each in found
     ]
-    rows = [[row["name"], *(number(row[key]) for key in ("wall", "cpu", "x published", "x plain"))] for row in results]
+    rows = [
+        [row["name"], *(number(row[key]) for key in ("wall", "cpu", "x published", "x plain"))]
+        for row in results
+    ]
     header = ["adaptation", "s", "cpu s", "x published (cpu)", "x plain loop (cpu)"]
     table(f"adaptation, ResNet-18, 64 pixels, {steps} Adam steps", header, rows)
     inside = call(sys.executable, FOLDER / "adaptation_ours.py", steps, path=ROOT)
     whole = float(inside.pop("whole"))
     shares = {name: float(seconds) / whole for name, seconds in inside.items()}
     shares["overhead"] = 1.0 - sum(shares.values())
-    table("where its time goes", ["part", "share"], [[name, f"{share:.1%}"] for name, share in shares.items()])
+    table(
+        "where its time goes",
+        ["part", "share"],
+        [[name, f"{share:.1%}"] for name, share in shares.items()],
+    )
     return {"episodes": results, "shares": shares}
 
 

@@ -49,7 +49,9 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outside)
         self.downsample: nn.Module | None = None
         if stride != 1 or inside != outside:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -76,7 +78,9 @@ def resnet18() -> tuple[nn.Sequential, int]:
 class Workload:
     """A network, its initial values and a meta-batch of episodes: the same in every process."""
 
-    def __init__(self, name: str, tasks: int | None = None, *, support: int = 25, query: int | None = None) -> None:
+    def __init__(
+        self, name: str, tasks: int | None = None, *, support: int = 25, query: int | None = None
+    ) -> None:
         torch.manual_seed(0)
         self.name = name
         if name == "W1":
@@ -89,7 +93,8 @@ class Workload:
             self.data = [self._data(ways, support, query or 50, 3, 64) for ways in self.ways]
         self.module.train()
         self.params: Params = {
-            name: value.detach().clone().requires_grad_() for name, value in self.module.named_parameters()
+            name: value.detach().clone().requires_grad_()
+            for name, value in self.module.named_parameters()
         }
         self.buffers: Params = {name: value.clone() for name, value in self.module.named_buffers()}
 
@@ -115,9 +120,14 @@ class Workload:
 
     def heads(self, dtype: torch.dtype = torch.float32) -> list[Params]:
         shapes = [{"head.weight": (ways, self.width), "head.bias": (ways,)} for ways in self.ways]
-        return [{name: torch.zeros(shape, dtype=dtype) for name, shape in each.items()} for each in shapes]
+        return [
+            {name: torch.zeros(shape, dtype=dtype) for name, shape in each.items()}
+            for each in shapes
+        ]
 
-    def problems(self, steps: int | None = None, *, dtype: torch.dtype = torch.float32) -> tuple[list[Problem], Meta]:
+    def problems(
+        self, steps: int | None = None, *, dtype: torch.dtype = torch.float32
+    ) -> tuple[list[Problem], Meta]:
         """The meta-batch in the terms of `torchcross.functional`."""
         from torchcross.functional import Inner, Meta, Network, Problem, Split, sgd
 
@@ -128,19 +138,29 @@ class Workload:
             return features, buffers
 
         def top(params: Params, features: Tensor, data: Params) -> Tensor:
-            return self.loss(F.linear(features, params["head.weight"], params["head.bias"]), data["ys"])
+            return self.loss(
+                F.linear(features, params["head.weight"], params["head.bias"]), data["ys"]
+            )
 
-        def query(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
+        def query(
+            params: Params, buffers: Params, data: Params, step: int
+        ) -> tuple[Tensor, Params]:
             features, buffers = network.query(params, buffers, data["xq"], statistics={}, step=step)
             logits = F.linear(features, params["head.weight"], params["head.bias"])
             return self.loss(logits, data["yq"]), buffers
 
         def cast(tree: Params) -> Params:
             # Nothing is copied where nothing changes: gradients are to arrive at `self.params`.
-            return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tree.items()}
+            return {
+                name: value.to(dtype) if value.is_floating_point() else value
+                for name, value in tree.items()
+            }
 
         inner = Inner(Split(body, top), query, sgd(), steps or self.steps, zero_head="head.*")
-        problems = [Problem(inner, cast(data), own) for data, own in zip(self.data, self.heads(dtype), strict=True)]
+        problems = [
+            Problem(inner, cast(data), own)
+            for data, own in zip(self.data, self.heads(dtype), strict=True)
+        ]
         return problems, Meta(cast(self.params), RATE, cast(self.buffers))
 
     def plain(self, order: int = 2) -> float:
@@ -149,12 +169,16 @@ class Workload:
             value.grad = None
         total = 0.0
         for data, head in zip(self.data, self.heads(), strict=True):
-            adapted = {**self.params, **{name: value.requires_grad_() for name, value in head.items()}}
+            adapted = {
+                **self.params,
+                **{name: value.requires_grad_() for name, value in head.items()},
+            }
             for _ in range(self.steps):
                 loss = self.loss(self._logits(adapted, data["xs"]), data["ys"])
                 grads = torch.autograd.grad(loss, list(adapted.values()), create_graph=order == 2)
                 adapted = {
-                    name: value - RATE * grad for (name, value), grad in zip(adapted.items(), grads, strict=True)
+                    name: value - RATE * grad
+                    for (name, value), grad in zip(adapted.items(), grads, strict=True)
                 }
             loss = self.loss(self._logits(adapted, data["xq"]), data["yq"]) / len(self.data)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -242,5 +266,7 @@ class Watch:
 def _held(what: str) -> int:
     found = re.search(rf"Vm{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     if found is None:
-        raise RuntimeError("this system does not say how much memory a process holds; measure memory on Linux.")
+        raise RuntimeError(
+            "this system does not say how much memory a process holds; measure memory on Linux."
+        )
     return int(found[1]) * 1024

@@ -22,9 +22,13 @@ BENCHMARKS: dict[str, Callable[[bool, int], Any]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.medimeta", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: seconds instead of minutes"
+    )
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
-    parser.add_argument("--threads", type=int, default=1, help="torch's threads, the same for everybody")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch's threads, the same for everybody"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args(arguments)
     results = {name: BENCHMARKS[name](options.quick, options.threads) for name in options.only}

@@ -63,15 +63,32 @@ def measure(quick: bool, threads: int) -> list[dict[str, Any]]:
         write(Path(folder) / "large", count)
         size = (Path(folder) / "large" / "images.hdf5").stat().st_size
         runs = [check(folder, name, more, threads) for name, more in SEARCHES.items()]
-    rows = [[run.name, number(run.seconds), f"{count / run.seconds:,.0f}", number(run.megabytes)] for run in runs]
+    rows = [
+        [run.name, number(run.seconds), f"{count / run.seconds:,.0f}", number(run.megabytes)]
+        for run in runs
+    ]
     header = ["check of", "seconds", "images/s", "peak MB"]
     title = f"data check, {count:,} RGB images, {SIDE}x{SIDE} ({size / 1e6:,.0f} MB), threads: {threads}, warm cache"
     table(title, header, rows)
-    return [{"name": run.name, "images": count, "seconds": run.seconds, "megabytes": run.megabytes} for run in runs]
+    return [
+        {"name": run.name, "images": count, "seconds": run.seconds, "megabytes": run.megabytes}
+        for run in runs
+    ]
 
 
 def check(folder: str, name: str, more: Sequence[str], threads: int) -> Run:
-    command = [sys.executable, "-m", "torchcross", "data", "check", folder, "--json", "--workers", str(threads), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "torchcross",
+        "data",
+        "check",
+        folder,
+        "--json",
+        "--workers",
+        str(threads),
+        *more,
+    ]
     start = time.perf_counter()
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
@@ -116,7 +133,9 @@ class Peak:
 def as_planted(name: str, found: dict[str, int]) -> bool:
     if name == "files only":
         return set(found) == {"subjects-unknown", "licence-terms"}
-    equal = found.get("image-constant") == PLANTED and found.get("duplicate-across-splits") == PLANTED
+    equal = (
+        found.get("image-constant") == PLANTED and found.get("duplicate-across-splits") == PLANTED
+    )
     # The planted changes are slight: nearly all of them must be seen, and hardly anything else.
     alike = 0.95 * PLANTED <= found.get("near-duplicate-across-splits", 0) <= 1.05 * PLANTED
     return equal and (alike or name == "equal images")
@@ -125,7 +144,11 @@ def as_planted(name: str, found: dict[str, int]) -> bool:
 def write(folder: Path, count: int) -> None:
     """Soft noise of which the last rows repeat the first: equal, changed a little, and blank ones before them."""
     draw = np.random.default_rng(0)
-    task = TaskInfo("class", TaskTarget.MULTICLASS_CLASSIFICATION, {label: f"c{label}" for label in range(CLASSES)})
+    task = TaskInfo(
+        "class",
+        TaskTarget.MULTICLASS_CLASSIFICATION,
+        {label: f"c{label}" for label in range(CLASSES)},
+    )
     half = SplitCounts(train=count // 2, test=count - count // 2)
     write_info(folder, folder.name, [task], (CHANNELS, SIDE, SIDE), half)
     for part in ("task_labels", "splits", "original_splits"):
@@ -155,7 +178,11 @@ def noise(draw: np.random.Generator, count: int) -> Iterator[np.ndarray]:
     scale = SIDE // COARSE
     for start in range(0, count, BLOCK):
         shape = (min(BLOCK, count - start), COARSE, COARSE, CHANNELS)
-        coarse = draw.integers(16, 240, shape, dtype=np.uint8).repeat(scale, axis=1).repeat(scale, axis=2)
+        coarse = (
+            draw.integers(16, 240, shape, dtype=np.uint8)
+            .repeat(scale, axis=1)
+            .repeat(scale, axis=2)
+        )
         yield coarse + draw.integers(0, 16, coarse.shape, dtype=np.uint8)
 
 

@@ -30,10 +30,14 @@ MEGABYTE = 1 << 20
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.medimeta.converting", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: seconds instead of minutes"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--threads", type=int, default=1, help="that decode")
-    parser.add_argument("--child", nargs=3, metavar=("SOURCE", "COUNT", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child", nargs=3, metavar=("SOURCE", "COUNT", "FOLDER"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args(arguments)
     if options.child:
         source, count, folder = options.child
@@ -46,7 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(quick: bool, threads: int) -> list[dict[str, Any]]:
     """Print the table; return its numbers."""
-    results = [measured(source, count, threads) for source in SOURCES for count in (QUICK if quick else FULL)]
+    results = [
+        measured(source, count, threads)
+        for source in SOURCES
+        for count in (QUICK if quick else FULL)
+    ]
     rows = [
         [
             f"{one['source']}, {one['count']:,}",
@@ -62,16 +70,35 @@ def measure(quick: bool, threads: int) -> list[dict[str, Any]]:
 def measured(source: str, count: int, threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         WRITERS[source](count, Path(folder))
-        command = [sys.executable, "-m", MODULE, "--threads", str(threads), "--child", source, str(count), folder]
+        command = [
+            sys.executable,
+            "-m",
+            MODULE,
+            "--threads",
+            str(threads),
+            "--child",
+            source,
+            str(count),
+            folder,
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"converting {count} images of {source} failed:\n{done.stderr[-2000:]}")
+            raise RuntimeError(
+                f"converting {count} images of {source} failed:\n{done.stderr[-2000:]}"
+            )
     found = json.loads(done.stdout)
-    return {"source": source, "count": count, "MB of images": count * SIDE * SIDE * 3 / MEGABYTE, **found}
+    return {
+        "source": source,
+        "count": count,
+        "MB of images": count * SIDE * SIDE * 3 / MEGABYTE,
+        **found,
+    }
 
 
 def write_array(count: int, folder: Path) -> None:
-    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, SIDE, SIDE, 3))
+    images = np.lib.format.open_memmap(
+        folder / "images.npy", "w+", np.uint8, (count, SIDE, SIDE, 3)
+    )
     ramp = np.arange(SIDE * SIDE * 3, dtype=np.uint32).reshape(SIDE, SIDE, 3)
     for start in range(0, count, 1000):
         numbers = np.arange(start, min(start + 1000, count), dtype=np.uint32)
@@ -85,7 +112,9 @@ def write_files(count: int, folder: Path) -> None:
     for label in range(10):
         (folder / "files" / str(label)).mkdir(parents=True)
     for n in range(count):
-        Image.fromarray(images[n]).save(folder / "files" / str(n % 10) / f"{n}.png", compress_level=1)
+        Image.fromarray(images[n]).save(
+            folder / "files" / str(n % 10) / f"{n}.png", compress_level=1
+        )
     (folder / "images.npy").unlink()
 
 
@@ -95,7 +124,10 @@ def write_medmnist(count: int, folder: Path) -> None:
     parts = {"train": slice(0, count // 10 * 7), "val": slice(count // 10 * 7, count // 10 * 8)}
     held: dict[str, Any] = {}
     for split, rows in (parts | {"test": slice(count // 10 * 8, count)}).items():
-        held |= {f"{split}_images": images[rows], f"{split}_labels": np.arange(rows.start, rows.stop)[:, None] % 10}
+        held |= {
+            f"{split}_images": images[rows],
+            f"{split}_labels": np.arange(rows.start, rows.stop)[:, None] % 10,
+        }
     np.savez_compressed(folder / "images.npz", **held)
 
 
@@ -129,7 +161,9 @@ def convert(source: str, count: int, folder: Path, threads: int) -> dict[str, fl
     elif source == "image folder":
         image_folder(folder / "files", out, about, options=options, progress=memory)
     else:
-        medmnist(folder / "images.npz", out, about, kind="multi-class", options=options, progress=memory)
+        medmnist(
+            folder / "images.npz", out, about, kind="multi-class", options=options, progress=memory
+        )
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "images/s": count / seconds, "MB": memory.most / MEGABYTE}
 
@@ -152,7 +186,11 @@ def own_memory() -> int:
     """Bytes in memory that belong to no file; where that cannot be had, the peak of all of them."""
     status = Path("/proc/self/status")
     if status.is_file():
-        found = {line.split(":")[0]: line.split()[1] for line in status.read_text().splitlines() if "kB" in line}
+        found = {
+            line.split(":")[0]: line.split()[1]
+            for line in status.read_text().splitlines()
+            if "kB" in line
+        }
         return 1024 * int(found["RssAnon"])
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most

@@ -25,12 +25,20 @@ def write_images(root: Path, name: str, count: int, channels: int) -> None:
         for row in range(count):
             stored[row] = generator.integers(0, 256, shape[1:], dtype=np.uint8)
     np.save(folder / "task_labels" / "class.npy", generator.permutation(count) % CLASSES)
-    task = TaskInfo("class", TaskTarget.MULTICLASS_CLASSIFICATION, {label: f"c{label}" for label in range(CLASSES)})
+    task = TaskInfo(
+        "class",
+        TaskTarget.MULTICLASS_CLASSIFICATION,
+        {label: f"c{label}" for label in range(CLASSES)},
+    )
     write_info(folder, name, [task], (channels, SIDE, SIDE), SplitCounts(count))
 
 
 def write_info(
-    folder: Path, name: str, tasks: Sequence[TaskInfo], size: tuple[int, int, int], counts: SplitCounts
+    folder: Path,
+    name: str,
+    tasks: Sequence[TaskInfo],
+    size: tuple[int, int, int],
+    counts: SplitCounts,
 ) -> None:
     """A description about as long as the published ones."""
     citation = {"name": name, "license": "CC BY-SA 4.0", "citations": ["A, B and C, " * 100]}

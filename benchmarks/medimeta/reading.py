@@ -61,7 +61,9 @@ def _one_kind(root: Path, kind: str, effort: Effort, threads: int) -> list[dict[
     with ExitStack() as stack:
         pairs = ((ensure(), "published.py", ""), (sys.executable, "ours.py", ROOT))
         workers = [
-            stack.enter_context(Worker(python, HERE / script, *arguments, path=path, arrays={"episodes": episodes}))
+            stack.enter_context(
+                Worker(python, HERE / script, *arguments, path=path, arrays={"episodes": episodes})
+            )
             for python, script, path in pairs
         ]
         check_same(workers)
@@ -81,14 +83,32 @@ def show(kind: str, rates: Sequence[Rate]) -> list[dict[str, Any]]:
     rows, results = [], []
     for rate in rates:
         workers = rate.name.rpartition(", ")[2] if rate.name.endswith("workers") else ""
-        same = next((base for base in rates if workers and base.name == f"published, {workers}"), plain)
+        same = next(
+            (base for base in rates if workers and base.name == f"published, {workers}"), plain
+        )
         images = [PER_EPISODE * value for value in (rate.median, rate.slowest, rate.fastest)]
         wanted = WANTED.get((kind, rate.name))
         ratios = rate.over(same), rate.over(plain)
-        rows.append([rate.name, *map(number, (*images, *ratios)), "" if wanted is None else number(wanted)])
-        results.append(
-            {"kind": kind, "name": rate.name, "images/s": images[0], "x same workers": ratios[0], "x": ratios[1]}
+        rows.append(
+            [rate.name, *map(number, (*images, *ratios)), "" if wanted is None else number(wanted)]
         )
-    header = ["reader", "images/s", "slowest", "fastest", "x published, as many workers", "x published", "wanted"]
+        results.append(
+            {
+                "kind": kind,
+                "name": rate.name,
+                "images/s": images[0],
+                "x same workers": ratios[0],
+                "x": ratios[1],
+            }
+        )
+    header = [
+        "reader",
+        "images/s",
+        "slowest",
+        "fastest",
+        "x published, as many workers",
+        "x published",
+        "wanted",
+    ]
     table(f"episodes of {PER_EPISODE} {kind} images, 224 x 224, warm page cache", header, rows)
     return results

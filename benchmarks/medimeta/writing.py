@@ -61,9 +61,13 @@ PLAIN = "plain file"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=MODULE, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="less of everything: seconds instead of minutes"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
-    parser.add_argument("--child", nargs=4, metavar=("CASE", "WHO", "COUNT", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child", nargs=4, metavar=("CASE", "WHO", "COUNT", "FOLDER"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args(arguments)
     if options.child:
         case, who, count, folder = options.child
@@ -89,10 +93,13 @@ def compared(case: Case, quick: bool) -> list[dict[str, Any]]:
     results, rows = [], []
     for who, found in rounds.items():
         ratio = statistics.median(
-            one["images/s"] / plain["images/s"] for one, plain in zip(found, rounds[PLAIN], strict=True)
+            one["images/s"] / plain["images/s"]
+            for one, plain in zip(found, rounds[PLAIN], strict=True)
         )
         median = {name: statistics.median(one[name] for one in found) for name in found[0]}
-        results.append({"case": case.name, "writer": who, "count": count, **median, "x plain": ratio})
+        results.append(
+            {"case": case.name, "writer": who, "count": count, **median, "x plain": ratio}
+        )
         rows.append([who, *map(number, (median["images/s"], median["MB/s"], ratio, median["MB"]))])
     header = ["writer", "images/s", "MB/s of pixels", "x plain file", "peak above start, MB"]
     table(f"writing {count:,} images, {case.name}", header, rows)
@@ -136,7 +143,11 @@ def written(case: Case, who: str, count: int, folder: Path) -> dict[str, float]:
     seconds = time.perf_counter() - began
     count = count // case.batch * case.batch
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MEGABYTE
-    return {"images/s": count / seconds, "MB/s": count * images[0].nbytes / MEGABYTE / seconds, "MB": peak}
+    return {
+        "images/s": count / seconds,
+        "MB/s": count * images[0].nbytes / MEGABYTE / seconds,
+        "MB": peak,
+    }
 
 
 if __name__ == "__main__":

@@ -56,7 +56,10 @@ def make_torchvision_importable() -> None:
     except OSError:
         pass
     for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define(
+            f"torchvision::{operator}",
+            "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        )
 
 
 def call(script: dict[str, Any], outputs: Path, inputs: Arrays, args: list[str]) -> None:
@@ -90,7 +93,9 @@ def main(mode: str, script: str, inputs: str, outputs: str, path: str, *args: st
     else:
         make_torchvision_importable()
     names = runpy.run_path(script)
-    {"call": call, "serve": serve}[mode](names, Path(outputs), read_arrays(Path(inputs)), list(args))
+    {"call": call, "serve": serve}[mode](
+        names, Path(outputs), read_arrays(Path(inputs)), list(args)
+    )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,9 @@ def fingerprint() -> str:
 
 def build_peers(environment: Path) -> None:
     """Install every peer into a fresh virtual environment, then import all of them."""
-    print(f"building the peers' environment in {environment}: about a minute, once", file=sys.stderr)
+    print(
+        f"building the peers' environment in {environment}: about a minute, once", file=sys.stderr
+    )
     log = environment.with_name("build.log")
     log.unlink(missing_ok=True)
     venv.create(environment, with_pip=True)
@@ -94,7 +96,16 @@ def build_peers(environment: Path) -> None:
         _logged([str(python), *command], log, cwd)
 
     def install(*what: str) -> None:
-        step("-m", "pip", "install", "--no-input", "--no-build-isolation", "-c", str(CONSTRAINTS), *what)
+        step(
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--no-build-isolation",
+            "-c",
+            str(CONSTRAINTS),
+            *what,
+        )
 
     install(*_TOOLS)
     # First and alone, so that nothing else can choose a torch.
@@ -126,7 +137,9 @@ def _learn2learn_for_this_python(scratch: Path, step: Callable[..., None]) -> Pa
     (source,) = (path for path in scratch.glob("learn2learn-*") if path.is_dir())
     for stale in source.glob("learn2learn/data/*.c"):
         stale.unlink()
-    extensions = [str(path.relative_to(source)) for path in sorted(source.glob("learn2learn/data/*.pyx"))]
+    extensions = [
+        str(path.relative_to(source)) for path in sorted(source.glob("learn2learn/data/*.pyx"))
+    ]
     step("-m", "cython", "-3", *extensions, cwd=source)
     return source
 
@@ -135,7 +148,9 @@ def _logged(command: list[str], log: Path, cwd: Path | None) -> None:
     with log.open("ab") as file:
         file.write(f"$ {' '.join(command)}\n".encode())
         file.flush()
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd)
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd
+        )
     if done.returncode != 0:
         tail = log.read_text(errors="replace")[-4000:]
         raise PeerError(

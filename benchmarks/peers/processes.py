@@ -113,7 +113,10 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -121,7 +124,9 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            message = _failure(self._script, self._process.wait(), self._stderr.read_text(errors="replace"))
+            message = _failure(
+                self._script, self._process.wait(), self._stderr.read_text(errors="replace")
+            )
             self.close()
             raise PeerError(message)
         return line

@@ -49,16 +49,26 @@ FULL, QUICK = Effort(100, 100, 2, (20, 5)), Effort(4, 3, 1, (4, 3))
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.pipeline", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few episodes: two minutes instead of forty")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few episodes: two minutes instead of forty"
+    )
     parser.add_argument("--only", choices=["times", "memory"], help="one of the two")
     parser.add_argument("--trainings", type=int, help="episodes of meta-training")
     parser.add_argument("--evaluations", type=int, help="episodes of the target")
-    parser.add_argument("--rounds", type=int, help="of everything; the scores come from the last one")
-    parser.add_argument("--threads", type=int, default=2, help="torch's threads, the same for everybody")
+    parser.add_argument(
+        "--rounds", type=int, help="of everything; the scores come from the last one"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=2, help="torch's threads, the same for everybody"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else FULL
-    given = {name: getattr(options, name) for name in ("trainings", "evaluations", "rounds") if getattr(options, name)}
+    given = {
+        name: getattr(options, name)
+        for name in ("trainings", "evaluations", "rounds")
+        if getattr(options, name)
+    }
     effort = replace(effort, **given)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -77,14 +87,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def times(folder: str, arrays: Arrays, effort: Effort, threads: int) -> dict[str, Any]:
     """Every part of every contestant in turn, the order of contestants reversed from round to round."""
-    counts = {part: effort.trainings if part == "meta-training" else effort.evaluations for part in PARTS}
+    counts = {
+        part: effort.trainings if part == "meta-training" else effort.evaluations for part in PARTS
+    }
     found: dict[str, dict[str, list[Any]]] = {}
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, KEEP_MEMORY))
         workers = {
-            PUBLISHED: Worker(ensure(), FOLDER / "pipeline_published.py", folder, threads, arrays=arrays),
+            PUBLISHED: Worker(
+                ensure(), FOLDER / "pipeline_published.py", folder, threads, arrays=arrays
+            ),
             **{
-                name: Worker(sys.executable, FOLDER / "pipeline_ours.py", folder, threads, mode, path=ROOT)
+                name: Worker(
+                    sys.executable, FOLDER / "pipeline_ours.py", folder, threads, mode, path=ROOT
+                )
                 for name, mode in OURS.items()
             },
         }
@@ -103,7 +119,9 @@ def times(folder: str, arrays: Arrays, effort: Effort, threads: int) -> dict[str
     return {"times": show_times(found, counts), "scores": show_scores(found)}
 
 
-def show_times(measured: dict[str, dict[str, list[Any]]], counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def show_times(
+    measured: dict[str, dict[str, list[Any]]], counts: Mapping[str, int]
+) -> list[dict[str, Any]]:
     """Seconds, and the median over rounds of the ratio to the published stack; whole jobs without the sampling."""
     jobs = {
         "the job, fine-tuned": ("meta-training", "fine-tuning"),
@@ -114,16 +132,32 @@ def show_times(measured: dict[str, dict[str, list[Any]]], counts: Mapping[str, i
         rows = []
         for label, parts in {**{part: (part,) for part in PARTS}, **jobs}.items():
             spent = {
-                name: [sum(getattr(found[part][at], clock) for part in parts) for at in range(len(found[parts[0]]))]
+                name: [
+                    sum(getattr(found[part][at], clock) for part in parts)
+                    for at in range(len(found[parts[0]]))
+                ]
                 for name, found in measured.items()
             }
             row: dict[str, Any] = {"part": label, "clock": clock}
             for name, each in spent.items():
-                ratios = [mine / theirs for mine, theirs in zip(each, spent[PUBLISHED], strict=True)]
-                row |= {f"{name}, s": statistics.median(each), f"{name}, x": statistics.median(ratios)}
+                ratios = [
+                    mine / theirs for mine, theirs in zip(each, spent[PUBLISHED], strict=True)
+                ]
+                row |= {
+                    f"{name}, s": statistics.median(each),
+                    f"{name}, x": statistics.median(ratios),
+                }
             results.append(row)
-            rows.append([label, *(number(row[f"{name}, {unit}"]) for name in measured for unit in ("s", "x"))])
-        header = [clock, *(f"{name}{unit}" for name in measured for unit in (", s", ", x published"))]
+            rows.append(
+                [
+                    label,
+                    *(number(row[f"{name}, {unit}"]) for name in measured for unit in ("s", "x")),
+                ]
+            )
+        header = [
+            clock,
+            *(f"{name}{unit}" for name in measured for unit in (", s", ", x published")),
+        ]
         done = ", ".join(f"{count} of {part}" for part, count in counts.items())
         table(f"the main job: {done}", header, rows)
     return results
@@ -138,8 +172,18 @@ def show_scores(measured: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any
             mine = np.array(found[part][-1].last[0])
             row = {"part": part, "name": name, "mean": mine.mean(), "half": half_width(mine)}
             row |= {"difference": (mine - theirs).mean(), "its half": half_width(mine - theirs)}
-            results.append({key: value if isinstance(value, str) else float(value) for key, value in row.items()})
-            rows.append([f"{part}, {name}", *(f"{row[key]:.4f}" for key in ("mean", "half", "difference", "its half"))])
+            results.append(
+                {
+                    key: value if isinstance(value, str) else float(value)
+                    for key, value in row.items()
+                }
+            )
+            rows.append(
+                [
+                    f"{part}, {name}",
+                    *(f"{row[key]:.4f}" for key in ("mean", "half", "difference", "its half")),
+                ]
+            )
     table("AUROC", ["", "mean", "+-", "ours - published", "+-"], rows)
     return results
 
@@ -155,14 +199,29 @@ def memory(folder: str, arrays: Arrays, effort: Effort, threads: int) -> list[di
     for part in ("meta-training", "fine-tuning", "own adaptation"):
         count = effort.memory[part != "meta-training"]
         script = FOLDER / "pipeline_published.py"
-        peaks = {PUBLISHED: call(ensure(), script, folder, threads, part, 2, count, arrays=arrays)["peak"]}
+        peaks = {
+            PUBLISHED: call(ensure(), script, folder, threads, part, 2, count, arrays=arrays)[
+                "peak"
+            ]
+        }
         for name, mode in OURS.items():
             script = FOLDER / "pipeline_ours.py"
-            peaks[name] = call(sys.executable, script, folder, threads, mode, part, 2, count, path=ROOT)["peak"]
+            peaks[name] = call(
+                sys.executable, script, folder, threads, mode, part, 2, count, path=ROOT
+            )["peak"]
         published = float(peaks[PUBLISHED])
         for name, peak in peaks.items():
-            results.append({"part": part, "name": name, "MB": float(peak) / MB, "x published": float(peak) / published})
-            rows.append([f"{part}, {name}", number(float(peak) / MB), number(float(peak) / published)])
+            results.append(
+                {
+                    "part": part,
+                    "name": name,
+                    "MB": float(peak) / MB,
+                    "x published": float(peak) / published,
+                }
+            )
+            rows.append(
+                [f"{part}, {name}", number(float(peak) / MB), number(float(peak) / published)]
+            )
     table("peak memory", ["", "MB above two episodes", "x published"], rows)
     return results
 

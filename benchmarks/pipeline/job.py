@@ -47,7 +47,9 @@ class Job:
 
     def arrays(self, trainings: int, evaluations: int) -> Arrays:
         """Episodes and weights for a process that knows nothing of this library."""
-        found: Arrays = {f"weights/{name}": value.numpy() for name, value in network().state_dict().items()}
+        found: Arrays = {
+            f"weights/{name}": value.numpy() for name, value in network().state_dict().items()
+        }
         for kind, sampler, count in (
             ("training", self.training, trainings),
             ("evaluation", self.evaluation, evaluations),

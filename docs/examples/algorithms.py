@@ -20,7 +20,9 @@ TOYS = (toys.multiclass, toys.binary, toys.multilabel, toys.ordinal)
 META_LEARNERS = {
     "MAML (mm-MAML)": lambda net: algorithms.MAML(net, steps=4, lr=0.1, head="zero"),
     "MAML, first order": lambda net: algorithms.MAML(net, steps=4, order=1),
-    "MAML++": lambda net: algorithms.MAML(net, steps=3, rates="per_layer_step", multi_step=5, norm="per_step"),
+    "MAML++": lambda net: algorithms.MAML(
+        net, steps=3, rates="per_layer_step", multi_step=5, norm="per_step"
+    ),
     "ANIL": lambda net: algorithms.ANIL(net),
     "BOIL": lambda net: algorithms.BOIL(net, steps=2),
     "Meta-SGD": lambda net: algorithms.MetaSGD(net, steps=2),
@@ -38,7 +40,9 @@ PRETRAINED = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=3, help="meta-training steps")
     parser.add_argument("--episodes", type=int, default=4, help="test episodes for each task")
     arguments = parser.parse_args()
@@ -57,7 +61,9 @@ def backbone():
 
 def meta_trained(algorithm: algorithms.Algorithm, sources, steps: int) -> algorithms.Algorithm:
     """One loop for all of them: episodes of every target type in each meta-batch."""
-    episodes = [tx.Episodes(tx.EpisodeSampler(source, shots=5, queries=5, seed=0)) for source in sources]
+    episodes = [
+        tx.Episodes(tx.EpisodeSampler(source, shots=5, queries=5, seed=0)) for source in sources
+    ]
     optimiser = torch.optim.Adam(algorithm.parameters(), 1e-3)
     for at in range(steps):
         step = algorithm.training_step([task[at] for task in episodes], epoch=at)
@@ -75,7 +81,9 @@ def pretrained(sources, steps: int) -> torch.nn.Module:
     return subject.backbone
 
 
-def commit(step: algorithms.Step, module: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def commit(
+    step: algorithms.Step, module: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
     """The only place where anything changes."""
     optimiser.zero_grad()
     step.loss.backward()
@@ -93,7 +101,9 @@ def report(name: str, algorithm: algorithms.Algorithm, count: int) -> None:
             episode = episodes[number]
             predictor = algorithm.adapt(episode.support, episode.task, index=number)
             prediction = predictor(episode.query.x).plain
-            scores.append(float(source.task.target.evaluate(prediction, episode.query.y, ["auroc"])["auroc"]))
+            scores.append(
+                float(source.task.target.evaluate(prediction, episode.query.y, ["auroc"])["auroc"])
+            )
         cells.append(f"{sum(scores) / count:>12.3f}")
     print(f"{name:<22}" + "".join(cells))
 

@@ -23,7 +23,9 @@ SHOTS = (1, 5, 10)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--out", type=Path, default=Path("runs/four_targets.png"))
     arguments = parser.parse_args()
@@ -31,7 +33,10 @@ def main() -> None:
     sources = [toys.multiclass(), toys.binary(), toys.multilabel(), toys.ordinal()]
     print("Made-up images, nearest class means over pixels, ", end="")
     print(f"mean over {arguments.episodes} episodes ± 1.96 standard errors.\n")
-    print(f"{'task':<12}{'target':<12}{'classes':>8}  {'metric':<8}" + "".join(f"{f'{k}-shot':>16}" for k in SHOTS))
+    print(
+        f"{'task':<12}{'target':<12}{'classes':>8}  {'metric':<8}"
+        + "".join(f"{f'{k}-shot':>16}" for k in SHOTS)
+    )
     for source in sources:
         report(source, arguments.episodes)
     contact_sheet(sources, arguments.out)
@@ -52,7 +57,11 @@ def report(source: tx.TaskSource, count: int) -> None:
             for metric in metrics:
                 rows[metric, k].append(float(scores[metric]))
     for place, metric in enumerate(metrics):
-        name = f"{source.task.name:<12}{target.kind:<12}{target.num_classes:>8}" if place == 0 else " " * 32
+        name = (
+            f"{source.task.name:<12}{target.kind:<12}{target.num_classes:>8}"
+            if place == 0
+            else " " * 32
+        )
         cells = "".join(f"{interval(rows[metric, k]):>16}" for k in SHOTS)
         print(f"{name}  {metric.replace('balanced_accuracy', 'bal.acc'):<8}{cells}")
 
@@ -83,9 +92,14 @@ def contact_sheet(sources: list[tx.TaskSource], path: Path) -> None:
     """A PNG with one 5-shot episode per source."""
     scale, gap, label = 2, 4, 26
     strips = [
-        strip(tx.Episodes(tx.EpisodeSampler(source, shots=3, queries=5, seed=0))[0], scale, gap) for source in sources
+        strip(tx.Episodes(tx.EpisodeSampler(source, shots=3, queries=5, seed=0))[0], scale, gap)
+        for source in sources
     ]
-    sheet = Image.new("L", (max(s.width for s in strips) + 2 * gap, sum(s.height + label for s in strips) + gap), 255)
+    sheet = Image.new(
+        "L",
+        (max(s.width for s in strips) + 2 * gap, sum(s.height + label for s in strips) + gap),
+        255,
+    )
     top = 0
     for source, drawn in zip(sources, strips, strict=True):
         text = f"{source.task.name} ({source.task.target.kind}): {', '.join(source.task.classes)}"
@@ -99,7 +113,9 @@ def contact_sheet(sources: list[tx.TaskSource], path: Path) -> None:
 def strip(episode: tx.Episode, scale: int, gap: int) -> Image.Image:
     """Support images in rows on the left, query images on the right."""
     blocks = [grid(batch.x, scale, columns=9) for batch in (episode.support, episode.query)]
-    drawn = Image.new("L", (sum(b.width for b in blocks) + 6 * gap, max(b.height for b in blocks)), 255)
+    drawn = Image.new(
+        "L", (sum(b.width for b in blocks) + 6 * gap, max(b.height for b in blocks)), 255
+    )
     drawn.paste(blocks[0], (0, 0))
     drawn.paste(blocks[1], (blocks[0].width + 6 * gap, 0))
     return drawn
@@ -110,7 +126,9 @@ def grid(images: torch.Tensor, scale: int, columns: int) -> Image.Image:
     rows = -(-len(images) // columns)
     block = Image.new("L", (columns * side, rows * side), 255)
     for place, image in enumerate(images):
-        tile = Image.fromarray(image[0].numpy()).resize((side - 2, side - 2), Image.Resampling.NEAREST)
+        tile = Image.fromarray(image[0].numpy()).resize(
+            (side - 2, side - 2), Image.Resampling.NEAREST
+        )
         block.paste(tile, (place % columns * side, place // columns * side))
     return block
 

@@ -7,4 +7,12 @@ from medimeta_adapter.audit.report import AuditReport, DatasetSummary
 from medimeta_adapter.audit.run import check
 from medimeta_adapter.audit.shots import ClassShots, TaskShots
 
-__all__ = ["AuditReport", "ClassShots", "DatasetSummary", "Finding", "Severity", "TaskShots", "check"]
+__all__ = [
+    "AuditReport",
+    "ClassShots",
+    "DatasetSummary",
+    "Finding",
+    "Severity",
+    "TaskShots",
+    "check",
+]

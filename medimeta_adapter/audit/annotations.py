@@ -51,9 +51,18 @@ def _audit_split_column(opened: Opened, column: NDArray[Any] | None, findings: F
     differ = np.flatnonzero(names != told)
     if len(differ):
         message = "rows whose column says another split than the split files"
-        shown = [f"row {row}: {told[row] or 'none'}, in {names[row] or 'none'}" for row in differ[:5].tolist()]
+        shown = [
+            f"row {row}: {told[row] or 'none'}, in {names[row] or 'none'}"
+            for row in differ[:5].tolist()
+        ]
         findings.error(
-            "annotations-split", opened.name, message, file=_FILE, field="split", count=len(differ), examples=shown
+            "annotations-split",
+            opened.name,
+            message,
+            file=_FILE,
+            field="split",
+            count=len(differ),
+            examples=shown,
         )
 
 
@@ -88,5 +97,11 @@ def _audit_unknown(opened: Opened, column: NDArray[Any], findings: Findings) -> 
     if len(unknown):
         message = "images without a subject; each counts as a subject of its own"
         findings.warning(
-            "subject-unknown", opened.name, message, file=_FILE, field=SUBJECTS, count=len(unknown), examples=unknown
+            "subject-unknown",
+            opened.name,
+            message,
+            file=_FILE,
+            field=SUBJECTS,
+            count=len(unknown),
+            examples=unknown,
         )

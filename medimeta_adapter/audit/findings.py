@@ -90,11 +90,15 @@ class Findings:
         examples: Iterable[object] = (),
     ) -> None:
         shown = tuple(str(example) for example, _ in zip(examples, range(SHOWN), strict=False))
-        self._found.append(Finding(severity, code, dataset, message, file, field, int(count), shown))
+        self._found.append(
+            Finding(severity, code, dataset, message, file, field, int(count), shown)
+        )
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.sorted())
 
     def sorted(self) -> tuple[Finding, ...]:
         """The worst first, then by place: the same order for the same folder, always."""
-        return tuple(sorted(self._found, key=lambda finding: (finding.severity.rank, finding._place)))
+        return tuple(
+            sorted(self._found, key=lambda finding: (finding.severity.rank, finding._place))
+        )

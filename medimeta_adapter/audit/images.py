@@ -46,7 +46,9 @@ class _Crowd:
             [entry.opened for entry in scanned],
             np.repeat(np.arange(len(counts)), counts),
             np.concatenate([np.arange(count) for count in counts] or empty),
-            np.concatenate([entry.opened.split_codes() for entry in scanned] or empty).astype(np.int8),
+            np.concatenate([entry.opened.split_codes() for entry in scanned] or empty).astype(
+                np.int8
+            ),
         )
 
     def named(self, places: Indices, *, with_dataset: bool = False) -> str:
@@ -64,7 +66,12 @@ def audit_constant(scanned: Scanned, findings: Findings) -> None:
     if len(rows):
         name = scanned.opened.name
         findings.warning(
-            "image-constant", name, "images of a single colour", file=_FILE, count=len(rows), examples=rows
+            "image-constant",
+            name,
+            "images of a single colour",
+            file=_FILE,
+            count=len(rows),
+            examples=rows,
         )
 
 
@@ -75,7 +82,9 @@ def audit_duplicates(scanned: Sequence[Scanned], findings: Findings) -> None:
     _tell(crowd, [usable[part] for part in _equal(scanned, usable)], "duplicate", findings)
 
 
-def audit_near_duplicates(scanned: Sequence[Scanned], findings: Findings, progress: Progress | None = None) -> None:
+def audit_near_duplicates(
+    scanned: Sequence[Scanned], findings: Findings, progress: Progress | None = None
+) -> None:
     """Images that look alike and are not equal: of equal ones the first stands for all."""
     crowd = _Crowd.of(scanned)
     usable = np.flatnonzero(_usable(scanned))
@@ -116,12 +125,18 @@ def _tell(crowd: _Crowd, groups: Sequence[Indices], kind: str, findings: Finding
             mine = group[owners == owner]
             if len(mine) > 1:
                 splits = np.unique(crowd.split[mine])
-                inside.setdefault((owner, "splits" if (splits >= 0).sum() > 1 else "within"), []).append(mine)
-                if kind == "duplicate" and (tasks := _tasks_that_differ(crowd.datasets[owner], crowd.row[mine])):
+                inside.setdefault(
+                    (owner, "splits" if (splits >= 0).sum() > 1 else "within"), []
+                ).append(mine)
+                if kind == "duplicate" and (
+                    tasks := _tasks_that_differ(crowd.datasets[owner], crowd.row[mine])
+                ):
                     inside.setdefault((owner, f"labels {tasks[0]}"), []).append(mine)
         for place, one in enumerate(present):
             for other in present[place + 1 :]:
-                between.setdefault((one, other), []).append(group[(owners == one) | (owners == other)])
+                between.setdefault((one, other), []).append(
+                    group[(owners == one) | (owners == other)]
+                )
     for (owner, where), found in inside.items():
         _tell_inside(crowd, owner, where, found, kind, findings)
     for (one, other), found in between.items():
@@ -129,7 +144,9 @@ def _tell(crowd: _Crowd, groups: Sequence[Indices], kind: str, findings: Finding
 
 
 def _tasks_that_differ(opened: Opened, rows: Indices) -> list[str]:
-    return [name for name, labels in opened.labels.items() if (labels[rows] != labels[rows[:1]]).any()]
+    return [
+        name for name, labels in opened.labels.items() if (labels[rows] != labels[rows[:1]]).any()
+    ]
 
 
 def _words(kind: str) -> str:
@@ -142,7 +159,11 @@ def _tell_inside(
     crowd: _Crowd, owner: int, where: str, found: Sequence[Indices], kind: str, findings: Findings
 ) -> None:
     name = crowd.datasets[owner].name
-    more = {"file": _FILE, "count": len(found), "examples": [crowd.named(group) for group in found[:SHOWN]]}
+    more = {
+        "file": _FILE,
+        "count": len(found),
+        "examples": [crowd.named(group) for group in found[:SHOWN]],
+    }
     if where == "splits":
         message = f"sets of {_words(kind)} that stand in more than one split"
         findings.warning(f"{kind}-across-splits", name, message, **more)
@@ -155,13 +176,17 @@ def _tell_inside(
         findings.warning(f"{kind}-other-label", name, message, field=task, **more)
 
 
-def _tell_between(crowd: _Crowd, one: int, other: int, found: Sequence[Indices], kind: str, findings: Findings) -> None:
+def _tell_between(
+    crowd: _Crowd, one: int, other: int, found: Sequence[Indices], kind: str, findings: Findings
+) -> None:
     first, second = crowd.datasets[one], crowd.datasets[other]
     examples = [crowd.named(group, with_dataset=True) for group in found[:SHOWN]]
     more = {"file": _FILE, "field": second.name, "count": len(found), "examples": examples}
     shared = f"sets of {_words(kind)} in both {first.name!r} and {second.name!r}"
     if overlapping(first, second):
-        message = f"{shared}, which list each other as overlapping, so neither is a source for the other"
+        message = (
+            f"{shared}, which list each other as overlapping, so neither is a source for the other"
+        )
         findings.note(f"{kind}-across-datasets", first.name, message, **more)
     else:
         message = f"{shared}: with one of them left out, the sources still show its images; list them as overlapping"

@@ -23,10 +23,14 @@ def audit_labels(opened: Opened, findings: Findings) -> None:
     for task in opened.info.tasks:
         place = f"task_labels/{task.name}.npy"
         try:
-            labels = read_labels(inside(opened.boundary, folder / f"{task.name}.npy"), task, opened.count)
+            labels = read_labels(
+                inside(opened.boundary, folder / f"{task.name}.npy"), task, opened.count
+            )
             task.target().encode(labels, place)
         except (DatasetFileError, InputError) as error:
-            findings.error("labels-unreadable", opened.name, str(error), file=place, field=task.name)
+            findings.error(
+                "labels-unreadable", opened.name, str(error), file=place, field=task.name
+            )
             continue
         opened.labels[task.name] = labels
         _audit_task(opened, task, labels, findings)
@@ -47,25 +51,40 @@ def _audit_task(opened: Opened, task: TaskInfo, labels: NDArray[Any], findings: 
     counts = class_counts(task, labels)
     if (empty := names[counts == 0]).size:
         message = "classes without a single sample"
-        findings.warning("class-empty", opened.name, message, count=len(empty), examples=empty, **where)
+        findings.warning(
+            "class-empty", opened.name, message, count=len(empty), examples=empty, **where
+        )
     if labels.ndim == 2:
         if (always := names[counts == len(labels)]).size:
             message = "labels that every sample has"
-            findings.warning("label-always", opened.name, message, count=len(always), examples=always, **where)
+            findings.warning(
+                "label-always", opened.name, message, count=len(always), examples=always, **where
+            )
         _audit_columns(opened, names, labels == 1, where, findings)
     elif (counts > 0).sum() == 1:
         only = names[np.argmax(counts)]
-        findings.warning("task-constant", opened.name, f"every sample is {only!r}; nothing can be learned", **where)
+        findings.warning(
+            "task-constant",
+            opened.name,
+            f"every sample is {only!r}; nothing can be learned",
+            **where,
+        )
 
 
 def _audit_columns(
-    opened: Opened, names: NDArray[Any], has: NDArray[np.bool_], where: dict[str, str], findings: Findings
+    opened: Opened,
+    names: NDArray[Any],
+    has: NDArray[np.bool_],
+    where: dict[str, str],
+    findings: Findings,
 ) -> None:
     """Labels that say the same, and labels that never stand without another."""
     together = has.T.astype(np.float64) @ has
     own = np.diag(together)
     equal, implied = [], []
-    for one, other in zip(*np.nonzero((together == own[:, None]) & (own[:, None] > 0)), strict=True):
+    for one, other in zip(
+        *np.nonzero((together == own[:, None]) & (own[:, None] > 0)), strict=True
+    ):
         if one != other and own[other] < len(has):
             if own[one] == own[other]:
                 equal += [f"{names[one]} = {names[other]}"] if one < other else []
@@ -73,10 +92,14 @@ def _audit_columns(
                 implied.append(f"{names[one]} -> {names[other]}")
     if equal:
         message = "pairs of labels with the same answer for every sample"
-        findings.warning("label-columns-equal", opened.name, message, count=len(equal), examples=equal, **where)
+        findings.warning(
+            "label-columns-equal", opened.name, message, count=len(equal), examples=equal, **where
+        )
     if implied:
         message = "labels that stand only where another stands too; one may be a copy of the other"
-        findings.note("label-implied", opened.name, message, count=len(implied), examples=implied, **where)
+        findings.note(
+            "label-implied", opened.name, message, count=len(implied), examples=implied, **where
+        )
 
 
 def _audit_strays(opened: Opened, findings: Findings) -> None:
@@ -87,4 +110,11 @@ def _audit_strays(opened: Opened, findings: Findings) -> None:
     strays = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
     if strays:
         message = "files that belong to no task of info.yaml"
-        findings.note("labels-stray", opened.name, message, file="task_labels", count=len(strays), examples=strays)
+        findings.note(
+            "labels-stray",
+            opened.name,
+            message,
+            file="task_labels",
+            count=len(strays),
+            examples=strays,
+        )

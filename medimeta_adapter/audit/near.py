@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from torchcross._arrays import Indices
 
-__all__ = ["DISTANCE", "LIKENESS", "REACH", "Looks", "alike_groups", "bits_apart", "groups_of", "looks"]
+__all__ = [
+    "DISTANCE",
+    "LIKENESS",
+    "REACH",
+    "Looks",
+    "alike_groups",
+    "bits_apart",
+    "groups_of",
+    "looks",
+]
 
 DISTANCE = 4
 """Two images are candidates where at most so many of the 64 bits of their hashes differ..."""
@@ -50,7 +59,9 @@ class Looks:
     def joined(cls, parts: list[Looks]) -> Looks:
         if not parts:
             return cls(np.zeros(0, dtype=np.uint64), np.zeros((0, _WAVES**2 - 1), dtype=np.int8))
-        return cls(np.concatenate([p.hashes for p in parts]), np.concatenate([p.sketches for p in parts]))
+        return cls(
+            np.concatenate([p.hashes for p in parts]), np.concatenate([p.sketches for p in parts])
+        )
 
 
 def looks(images: NDArray[np.uint8]) -> Looks:
@@ -100,12 +111,16 @@ def bits_apart(one: Hashes, other: Hashes) -> NDArray[np.uint8]:
     """Hamming distances (numpy 1.26 has no bitwise_count: bits are summed in pairs, nibbles and bytes)."""
     bits = one ^ other
     bits = bits - ((bits >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    bits = (bits & np.uint64(0x3333333333333333)) + (
+        (bits >> np.uint64(2)) & np.uint64(0x3333333333333333)
+    )
     bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     return ((bits * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
 
 
-def alike_groups(found: Looks, progress: Callable[[int, int], object] | None = None) -> list[Indices]:
+def alike_groups(
+    found: Looks, progress: Callable[[int, int], object] | None = None
+) -> list[Indices]:
     """Groups (ascending, of two and more) of images that are linked by looking alike.
 
     Of eight blocks of eight bits at least 8 - DISTANCE are equal in such hashes (Manku et al. 2007, "Detecting

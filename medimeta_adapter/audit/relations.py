@@ -14,7 +14,9 @@ _TERMS = {
     "non-commercial": re.compile(r"\bnc\b|non-?\s?commercial", re.IGNORECASE),
     "share-alike": re.compile(r"\bsa\b|share-?\s?alike", re.IGNORECASE),
     "no derivatives": re.compile(r"\bnd\b|no-?\s?deriv", re.IGNORECASE),
-    "research only": re.compile(r"research\W+(?:use|purposes?)?\s*only|only\s+for\s+research", re.IGNORECASE),
+    "research only": re.compile(
+        r"research\W+(?:use|purposes?)?\s*only|only\s+for\s+research", re.IGNORECASE
+    ),
 }
 
 
@@ -29,12 +31,28 @@ def audit_overlaps(datasets: Sequence[Opened], findings: Findings) -> None:
                 findings.warning("overlap-itself", opened.name, "lists itself", **where)
             if absent := sorted({name for name in listed if name not in present}):
                 message = "names datasets that are not here"
-                findings.note("overlap-absent", opened.name, message, count=len(absent), examples=absent, **where)
-            silent = [name for name in listed if name in present and opened.name not in _listed(present[name], field)]
+                findings.note(
+                    "overlap-absent",
+                    opened.name,
+                    message,
+                    count=len(absent),
+                    examples=absent,
+                    **where,
+                )
+            silent = [
+                name
+                for name in listed
+                if name in present and opened.name not in _listed(present[name], field)
+            ]
             if silent:
                 message = "names datasets that do not name it back; the overlap is taken as binding for both"
                 findings.warning(
-                    "overlap-asymmetric", opened.name, message, count=len(silent), examples=sorted(silent), **where
+                    "overlap-asymmetric",
+                    opened.name,
+                    message,
+                    count=len(silent),
+                    examples=sorted(silent),
+                    **where,
                 )
 
 

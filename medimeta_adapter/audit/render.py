@@ -22,7 +22,9 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE
 
 def as_text(report: AuditReport, width: int = _WIDTH) -> str:
     """The report without colours."""
-    console = Console(file=StringIO(), width=width, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        file=StringIO(), width=width, color_system=None, force_terminal=False, highlight=False
+    )
     with console.capture() as captured:
         console.print(rendered(report))
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
@@ -38,22 +40,44 @@ def rendered(report: AuditReport) -> RenderableType:
 
 
 def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for column in columns:
         number = column in right
-        table.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
+        table.add_column(
+            column, justify="right" if number else "left", no_wrap=number, overflow="fold"
+        )
     return table
 
 
 def _datasets(report: AuditReport) -> Table:
     numbers = ("images", "train", "val", "test", "subjects")
-    table = _table("What is there", "dataset", "domain", "size", *numbers, "licence", right=("size", *numbers))
+    table = _table(
+        "What is there", "dataset", "domain", "size", *numbers, "licence", right=("size", *numbers)
+    )
     for dataset in report.datasets:
         channels, height, width = dataset.size
-        splits = [f"{dataset.splits[name]:,}" if name in dataset.splits else "–" for name in ("train", "val", "test")]
+        splits = [
+            f"{dataset.splits[name]:,}" if name in dataset.splits else "–"
+            for name in ("train", "val", "test")
+        ]
         subjects = "–" if dataset.subjects is None else f"{dataset.subjects:,}"
         size = f"{channels}x{height}x{width}"
-        row = (dataset.id, dataset.domain, size, f"{dataset.samples:,}", *splits, subjects, _licence(dataset))
+        row = (
+            dataset.id,
+            dataset.domain,
+            size,
+            f"{dataset.samples:,}",
+            *splits,
+            subjects,
+            _licence(dataset),
+        )
         table.add_row(*map(escape, row))
     return table
 
@@ -89,7 +113,14 @@ def _task_row(task: TaskShots, shots: int) -> tuple[str, ...]:
     kept = "yes" if task.by_subject else "–"
     most = "none" if task.shots < 0 else f"{task.shots:,}"
     usable = f"{task.usable(shots)} of {len(task.classes)}"
-    return task.task, task.kind, most, usable, f"{scarcest.name} ({scarcest.samples:,}{rarer})", kept
+    return (
+        task.task,
+        task.kind,
+        most,
+        usable,
+        f"{scarcest.name} ({scarcest.samples:,}{rarer})",
+        kept,
+    )
 
 
 def _findings(report: AuditReport) -> RenderableType:
@@ -102,14 +133,24 @@ def _findings(report: AuditReport) -> RenderableType:
 
 
 def _told(finding: Finding) -> list[Text]:
-    place = " / ".join(part for part in (finding.dataset, finding.file, finding.field) if part) or "the root"
+    place = (
+        " / ".join(part for part in (finding.dataset, finding.file, finding.field) if part)
+        or "the root"
+    )
     times = f" [{finding.count:,}]" if finding.count > 1 or finding.examples else ""
     message = finding.message.replace("\n", f"\n{_INDENT}")
     line = Text.assemble(
-        (f"{finding.severity:<7}", _STYLES[finding.severity]), "  ", (place, "bold"), f": {message}{times}"
+        (f"{finding.severity:<7}", _STYLES[finding.severity]),
+        "  ",
+        (place, "bold"),
+        f": {message}{times}",
     )
     more = ", ..." if finding.count > len(finding.examples) > 0 else ""
-    examples = [Text(f"{_INDENT}{', '.join(finding.examples)}{more}", style="dim")] if finding.examples else []
+    examples = (
+        [Text(f"{_INDENT}{', '.join(finding.examples)}{more}", style="dim")]
+        if finding.examples
+        else []
+    )
     return [line, *examples]
 
 

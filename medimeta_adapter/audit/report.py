@@ -35,7 +35,11 @@ class DatasetSummary:
 
     @classmethod
     def of(
-        cls, opened: Opened, subjects: int | None, terms: tuple[str, ...], tasks: Sequence[TaskShots]
+        cls,
+        opened: Opened,
+        subjects: int | None,
+        terms: tuple[str, ...],
+        tasks: Sequence[TaskShots],
     ) -> DatasetSummary:
         info = opened.info
         splits = {name: len(rows) for name, rows in opened.splits.items()}

@@ -15,7 +15,12 @@ from medimeta_adapter._files import inside
 from medimeta_adapter._pixels import TiffPixels, open_pixels
 from medimeta_adapter.audit.annotations import audit_annotations
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.images import Scanned, audit_constant, audit_duplicates, audit_near_duplicates
+from medimeta_adapter.audit.images import (
+    Scanned,
+    audit_constant,
+    audit_duplicates,
+    audit_near_duplicates,
+)
 from medimeta_adapter.audit.labels import audit_labels
 from medimeta_adapter.audit.near import DISTANCE, LIKENESS
 from medimeta_adapter.audit.opened import Opened
@@ -62,10 +67,16 @@ def check(
     those that are merely alike. shots and queries: what classes are held against. progress: told of (what, done, of how
     many). workers: threads; None takes one per core, four at most. follow_links: read what links lead to outside.
     """
-    for name, value in {"shots": shots, "queries": queries, "workers": 1 if workers is None else workers}.items():
+    for name, value in {
+        "shots": shots,
+        "queries": queries,
+        "workers": 1 if workers is None else workers,
+    }.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name}={value!r} is not an integer of at least 1")
-    effort = _Effort(pixels, near_duplicates, shots, queries, progress, workers or default_workers())
+    effort = _Effort(
+        pixels, near_duplicates, shots, queries, progress, workers or default_workers()
+    )
     findings = Findings()
     datasets = list(_opened(Path(folder), follow_links, findings))
     tables, scanned = [], []
@@ -76,8 +87,13 @@ def check(
     audit_shared_subjects(datasets, findings)
     _audit_across(scanned, effort, findings)
     terms = audit_licences(datasets, findings)
-    summaries = [_summary(opened, terms[opened.name], table) for opened, table in zip(datasets, tables, strict=True)]
-    return AuditReport(str(folder), tuple(summaries), findings.sorted(), shots, queries, _looked_at(effort))
+    summaries = [
+        _summary(opened, terms[opened.name], table)
+        for opened, table in zip(datasets, tables, strict=True)
+    ]
+    return AuditReport(
+        str(folder), tuple(summaries), findings.sorted(), shots, queries, _looked_at(effort)
+    )
 
 
 def _summary(opened: Opened, terms: tuple[str, ...], tables: Sequence[TaskShots]) -> DatasetSummary:
@@ -101,7 +117,9 @@ def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
             continue
         if why := unbelievable(folder, info):
             message = f"{why}; nothing more is read"
-            findings.error("count-unbelievable", info.id, message, file=_INFO, field="total_num_samples")
+            findings.error(
+                "count-unbelievable", info.id, message, file=_INFO, field="total_num_samples"
+            )
             continue
         if info.id in found:
             message = f"{found[info.id].folder.name!r} and {folder.name!r} have one id; the second is left out"
@@ -116,13 +134,23 @@ def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
 
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise SourceError(f"{root} is no folder; give a dataset's folder (with {_INFO}), or a folder of such folders")
+        raise SourceError(
+            f"{root} is no folder; give a dataset's folder (with {_INFO}), or a folder of such folders"
+        )
     if (root / _INFO).exists():
         return [root]
-    folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    datasets = [entry for entry in folders if (entry / _INFO).exists() or (entry / _PIXELS).exists()]
+    folders = [
+        entry
+        for entry in sorted(root.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
+    datasets = [
+        entry for entry in folders if (entry / _INFO).exists() or (entry / _PIXELS).exists()
+    ]
     if not datasets:
-        raise SourceError(f"{root} holds no dataset: none of its {len(folders)} folders has an {_INFO}")
+        raise SourceError(
+            f"{root} holds no dataset: none of its {len(folders)} folders has an {_INFO}"
+        )
     return datasets
 
 
@@ -168,7 +196,11 @@ def _audit_pixels(opened: Opened, effort: _Effort, findings: Findings) -> list[S
 
 def _scan(opened: Opened, pixels: Rows, effort: _Effort) -> Scan:
     channels, height, width = opened.info.input_size
-    progress = None if effort.progress is None else partial(_told, effort.progress, opened.name, opened.count)
+    progress = (
+        None
+        if effort.progress is None
+        else partial(_told, effort.progress, opened.name, opened.count)
+    )
     return scan(
         pixels,
         opened.count,
@@ -200,5 +232,7 @@ def _looked_at(effort: _Effort) -> dict[str, str]:
         "files": "info.yaml, splits, labels and annotations of every dataset",
         "equal images": everything if effort.pixels else "not looked for",
         "alike images": alike if effort.pixels and effort.near_duplicates else "not looked for",
-        "TIFF files": f"up to {SAMPLED} per dataset compared with images.hdf5" if effort.pixels else "not looked at",
+        "TIFF files": f"up to {SAMPLED} per dataset compared with images.hdf5"
+        if effort.pixels
+        else "not looked at",
     }

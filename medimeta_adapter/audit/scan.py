@@ -68,11 +68,18 @@ def scan(
     step = max(1, _BLOCK_BYTES // max(1, image_bytes))
     for start, stop, found in _in_order(pixels, count, step, with_looks, workers):
         if isinstance(found, _Block):
-            digests[start:stop], constant[start:stop], read[start:stop] = found.digests, found.constant, True
+            digests[start:stop], constant[start:stop], read[start:stop] = (
+                found.digests,
+                found.constant,
+                True,
+            )
             part = found.looks
         else:
             failures.append(f"rows {start}..{stop - 1}: {found}")
-            part = Looks(np.zeros(stop - start, dtype=np.uint64), np.zeros((stop - start, 255), dtype=np.int8))
+            part = Looks(
+                np.zeros(stop - start, dtype=np.uint64),
+                np.zeros((stop - start, 255), dtype=np.int8),
+            )
         parts += [part] if with_looks else []
         if progress is not None:
             progress(stop)
@@ -95,7 +102,9 @@ def _in_order(
         try:
             for start in range(0, count, step):
                 stop = min(start + step, count)
-                waiting.append((start, stop, pool.submit(_look_at, pixels, start, stop, with_looks)))
+                waiting.append(
+                    (start, stop, pool.submit(_look_at, pixels, start, stop, with_looks))
+                )
                 if len(waiting) >= 2 * workers:
                     first, end, future = waiting.popleft()
                     yield first, end, future.result()
@@ -112,13 +121,17 @@ def _look_at(pixels: Rows, start: int, stop: int, with_looks: bool) -> _Block | 
         images = np.ascontiguousarray(pixels.rows(np.arange(start, stop)))
     except (TorchcrossError, OSError) as error:
         return str(error)
-    return _Block(_digests(images), _constant(images), looks(images) if with_looks else Looks.joined([]))
+    return _Block(
+        _digests(images), _constant(images), looks(images) if with_looks else Looks.joined([])
+    )
 
 
 def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """(n, 2): BLAKE2b of the shape and the bytes."""
     person = "x".join(map(str, images.shape[1:])).encode()[:16]
-    found = b"".join(hashlib.blake2b(image, digest_size=16, person=person).digest() for image in images)
+    found = b"".join(
+        hashlib.blake2b(image, digest_size=16, person=person).digest() for image in images
+    )
     return np.frombuffer(found, dtype="<u8").reshape(len(images), 2).astype(np.uint64)
 
 

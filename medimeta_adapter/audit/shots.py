@@ -68,7 +68,12 @@ class TaskShots:
             "by_subject": self.by_subject,
             "shots": self.shots,
             "classes": [
-                {"name": entry.name, "samples": entry.samples, "rarer": entry.rarer, "shots": entry.shots}
+                {
+                    "name": entry.name,
+                    "samples": entry.samples,
+                    "rarer": entry.rarer,
+                    "shots": entry.shots,
+                }
                 for entry in self.classes
             ],
         }
@@ -81,24 +86,39 @@ def audit_shots(opened: Opened, *, shots: int, queries: int, findings: Findings)
         if task.name in opened.labels:
             table = largest_shots(opened, task, opened.labels[task.name], queries)
             found.append(table)
-            scarce = [f"{entry.name}: {entry.shots}" for entry in table.classes if 0 <= entry.shots < shots]
+            scarce = [
+                f"{entry.name}: {entry.shots}"
+                for entry in table.classes
+                if 0 <= entry.shots < shots
+            ]
             scarce += [f"{entry.name}: none" for entry in table.classes if entry.shots < 0]
             if scarce:
                 message = f"classes that cannot give {shots} shots beside {queries} queries, and what they can give"
-                findings.note("class-scarce", opened.name, message, field=task.name, count=len(scarce), examples=scarce)
+                findings.note(
+                    "class-scarce",
+                    opened.name,
+                    message,
+                    field=task.name,
+                    count=len(scarce),
+                    examples=scarce,
+                )
     return found
 
 
 def largest_shots(opened: Opened, task: TaskInfo, labels: NDArray[Any], queries: int) -> TaskShots:
     target = task.target()
-    source = LabelSource(labels, Task(task.name, target, opened.info.domain), groups=opened.subjects)
+    source = LabelSource(
+        labels, Task(task.name, target, opened.info.domain), groups=opened.subjects
+    )
     supply = _supply(target.strata(source.labels), source.groups)
     counts = class_counts(task, labels).tolist()
     classes = tuple(
         ClassShots(name, count, min(stratum.samples for stratum in strata), _most(strata, queries))
         for name, count, strata in zip(target.classes, counts, supply.classes, strict=True)
     )
-    return TaskShots(opened.name, task.name, target.kind, queries, source.groups is not None, classes)
+    return TaskShots(
+        opened.name, task.name, target.kind, queries, source.groups is not None, classes
+    )
 
 
 @singledispatch

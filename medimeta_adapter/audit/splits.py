@@ -33,7 +33,9 @@ def audit_splits(opened: Opened, findings: Findings) -> None:
         _audit_cover(opened, "original_splits", original, findings)
 
 
-def _audit_folder(opened: Opened, folder: str, counts: SplitCounts, findings: Findings) -> dict[str, Indices]:
+def _audit_folder(
+    opened: Opened, folder: str, counts: SplitCounts, findings: Findings
+) -> dict[str, Indices]:
     found: dict[str, Indices] = {}
     for split in SPLITS:
         expected = getattr(counts, split)
@@ -52,7 +54,9 @@ def _audit_folder(opened: Opened, folder: str, counts: SplitCounts, findings: Fi
             continue
         if len(lines) != expected:
             message = f"{len(lines):,} lines; info.yaml counts {expected:,}"
-            findings.error("split-count", opened.name, message, count=abs(len(lines) - expected), **where)
+            findings.error(
+                "split-count", opened.name, message, count=abs(len(lines) - expected), **where
+            )
         found[split] = _rows(opened, place, lines, findings)
     _audit_shared(opened, folder, found, findings)
     return found
@@ -60,11 +64,15 @@ def _audit_folder(opened: Opened, folder: str, counts: SplitCounts, findings: Fi
 
 def _lines(path: Path, opened: Opened) -> list[str]:
     # Twice the rows and room for a line each: what is longer is no split of this dataset.
-    content = read_small(inside(opened.boundary, path), _LONGEST_LINE * (2 * opened.count + 16), "a split")
+    content = read_small(
+        inside(opened.boundary, path), _LONGEST_LINE * (2 * opened.count + 16), "a split"
+    )
     try:
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise DatasetFileError(f"{path}: byte {error.start} is no UTF-8; a split lists one image path a line") from None
+        raise DatasetFileError(
+            f"{path}: byte {error.start} is no UTF-8; a split lists one image path a line"
+        ) from None
     return [line for line in map(str.strip, lines) if line]
 
 
@@ -78,18 +86,25 @@ def _rows(opened: Opened, place: str, lines: Sequence[str], findings: Findings) 
             bad[kind].append(f"line {number + 1}: {line[:80]!r}")
         rows[number] = row
     messages = {
-        "leaves": ("split-path-leaves-folder", "a path that leaves the dataset's folder; nothing was opened there"),
+        "leaves": (
+            "split-path-leaves-folder",
+            "a path that leaves the dataset's folder; nothing was opened there",
+        ),
         "foreign": ("split-line-foreign", "not of the form images/000123.tiff"),
         "outside": ("split-out-of-range", f"rows outside 0..{opened.count - 1}"),
     }
     for kind, (code, message) in messages.items():
         if bad[kind]:
-            findings.error(code, opened.name, message, file=place, count=len(bad[kind]), examples=bad[kind])
+            findings.error(
+                code, opened.name, message, file=place, count=len(bad[kind]), examples=bad[kind]
+            )
     rows = rows[rows >= 0]
     distinct, times = np.unique(rows, return_counts=True)
     if (twice := distinct[times > 1]).size:
         message = "rows listed more than once"
-        findings.error("split-duplicate", opened.name, message, file=place, count=len(twice), examples=twice)
+        findings.error(
+            "split-duplicate", opened.name, message, file=place, count=len(twice), examples=twice
+        )
     return distinct
 
 
@@ -103,18 +118,27 @@ def _judge(line: str, count: int) -> tuple[str, int]:
     return ("leaves" if leaves else "foreign"), -1
 
 
-def _audit_shared(opened: Opened, folder: str, found: dict[str, Indices], findings: Findings) -> None:
+def _audit_shared(
+    opened: Opened, folder: str, found: dict[str, Indices], findings: Findings
+) -> None:
     names = list(found)
     for place, one in enumerate(names):
         for other in names[place + 1 :]:
             if (shared := np.intersect1d(found[one], found[other])).size:
                 message = f"rows in both {one} and {other}"
                 findings.error(
-                    "split-shared-rows", opened.name, message, file=folder, count=len(shared), examples=shared
+                    "split-shared-rows",
+                    opened.name,
+                    message,
+                    file=folder,
+                    count=len(shared),
+                    examples=shared,
                 )
 
 
-def _audit_cover(opened: Opened, folder: str, found: dict[str, Indices], findings: Findings) -> None:
+def _audit_cover(
+    opened: Opened, folder: str, found: dict[str, Indices], findings: Findings
+) -> None:
     """Rows in no split, and counts in info.yaml that do not add up."""
     counts: SplitCounts = getattr(opened.info, f"{folder}_num_samples")
     if counts.total and counts.total != opened.count:
@@ -127,4 +151,11 @@ def _audit_cover(opened: Opened, folder: str, found: dict[str, Indices], finding
     rest = np.flatnonzero(~covered)
     if len(rest) and (folder == "splits" or found):
         tell = findings.warning if folder == "splits" else findings.note
-        tell("split-rows-unassigned", opened.name, "rows in no split", file=folder, count=len(rest), examples=rest)
+        tell(
+            "split-rows-unassigned",
+            opened.name,
+            "rows in no split",
+            file=folder,
+            count=len(rest),
+            examples=rest,
+        )

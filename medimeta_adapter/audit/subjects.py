@@ -36,17 +36,33 @@ def audit_subjects(opened: Opened, findings: Findings) -> None:
             shared = np.intersect1d(subjects[splits[one]], subjects[splits[other]])
             if not len(shared):
                 continue
-            images = int(np.isin(subjects[np.concatenate([splits[one], splits[other]])], shared).sum())
+            images = int(
+                np.isin(subjects[np.concatenate([splits[one], splits[other]])], shared).sum()
+            )
             message = f"subjects in both {one} and {other}, with {images:,} images there"
             # What others split stays as they split it; nobody is made to use it.
             tell = findings.error if folder == "splits" else findings.note
-            code = "subjects-across-splits" if folder == "splits" else "subjects-across-original-splits"
-            tell(code, opened.name, message, file=folder, field=_COLUMN, count=len(shared), examples=shared)
+            code = (
+                "subjects-across-splits"
+                if folder == "splits"
+                else "subjects-across-original-splits"
+            )
+            tell(
+                code,
+                opened.name,
+                message,
+                file=folder,
+                field=_COLUMN,
+                count=len(shared),
+                examples=shared,
+            )
 
 
 def audit_shared_subjects(datasets: Sequence[Opened], findings: Findings) -> None:
     """Ids in two datasets of which one may be the target while the other is a source."""
-    known = [(opened, np.unique(opened.subjects)) for opened in datasets if opened.subjects is not None]
+    known = [
+        (opened, np.unique(opened.subjects)) for opened in datasets if opened.subjects is not None
+    ]
     for (one, mine), (other, theirs) in combinations(known, 2):
         shared = np.intersect1d(mine, theirs)
         if not len(shared) or overlapping(one, other):
@@ -60,13 +76,27 @@ def audit_shared_subjects(datasets: Sequence[Opened], findings: Findings) -> Non
                 "subject_overlaps; other people: give them ids of their own"
             )
             findings.warning(
-                "subjects-across-datasets", one.name, message, count=len(telling), examples=telling, **where
+                "subjects-across-datasets",
+                one.name,
+                message,
+                count=len(telling),
+                examples=telling,
+                **where,
             )
         else:
             message = f"{both}; all are short numbers, which may well be a coincidence"
-            findings.note("subjects-across-datasets", one.name, message, count=len(shared), examples=shared, **where)
+            findings.note(
+                "subjects-across-datasets",
+                one.name,
+                message,
+                count=len(shared),
+                examples=shared,
+                **where,
+            )
 
 
 def _telling(ids: NDArray[Any]) -> Indices | NDArray[Any]:
     """Ids that two datasets hardly have in common by chance: not just a number of a few digits."""
-    return np.array([item for item in ids.tolist() if not (str(item).isdigit() and len(str(item)) < _SHORT)])
+    return np.array(
+        [item for item in ids.tolist() if not (str(item).isdigit() and len(str(item)) < _SHORT)]
+    )

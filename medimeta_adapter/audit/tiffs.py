@@ -23,7 +23,15 @@ SAMPLED = 32
 """So many TIFF files, evenly spread, are compared with their rows of images.hdf5."""
 
 _BROKEN = (
-    *(UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError, KeyError, ArithmeticError),
+    *(
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        TypeError,
+        KeyError,
+        ArithmeticError,
+    ),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 """What a damaged image was seen to raise in Pillow."""
@@ -44,10 +52,14 @@ def audit_tiffs(opened: Opened, pixels: Rows | None, findings: Findings) -> None
     named = _named_rows(opened)
     if (missing := np.setdiff1d(np.arange(opened.count), list(named))).size:
         message = "rows without a TIFF file, though others have one"
-        findings.warning("tiff-missing", opened.name, message, count=len(missing), examples=missing, **where)
+        findings.warning(
+            "tiff-missing", opened.name, message, count=len(missing), examples=missing, **where
+        )
     if surplus := sorted(row for row in named if row >= opened.count):
         message = f"TIFF files beyond the {opened.count:,} rows"
-        findings.warning("tiff-surplus", opened.name, message, count=len(surplus), examples=surplus, **where)
+        findings.warning(
+            "tiff-surplus", opened.name, message, count=len(surplus), examples=surplus, **where
+        )
     if pixels is None:
         return
     sampled = [row for row in sampled_rows(opened.count).tolist() if row in named]
@@ -55,7 +67,9 @@ def audit_tiffs(opened: Opened, pixels: Rows | None, findings: Findings) -> None
     told = [reason for reason in differ if reason]
     if told:
         message = "TIFF files that do not show what images.hdf5 holds"
-        findings.error("tiff-differs", opened.name, message, count=len(told), examples=told, **where)
+        findings.error(
+            "tiff-differs", opened.name, message, count=len(told), examples=told, **where
+        )
 
 
 def _named_rows(opened: Opened) -> dict[int, str]:
@@ -82,10 +96,14 @@ def _read(opened: Opened, name: str) -> NDArray[np.uint8]:
     channels, height, width = opened.info.input_size
     regular_size(path, "a TIFF file")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow makes of a damaged file is compared, or raises
+        warnings.simplefilter(
+            "ignore"
+        )  # what Pillow makes of a damaged file is compared, or raises
         with Image.open(path, formats=["TIFF"]) as image:
             if image.size != (width, height):
-                raise DatasetFileError(f"{image.size[1]}x{image.size[0]} pixels instead of {height}x{width}")
+                raise DatasetFileError(
+                    f"{image.size[1]}x{image.size[0]} pixels instead of {height}x{width}"
+                )
             found = np.asarray(image)
     if found.dtype != np.uint8:
         raise DatasetFileError(f"values of type {found.dtype} instead of uint8")

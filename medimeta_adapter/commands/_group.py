@@ -14,7 +14,16 @@ from typing import NoReturn
 
 from torchcross.errors import InputError
 
-__all__ = ["BROKEN_PIPE", "INTERRUPTED", "REFUSED", "Command", "Group", "Parser", "run_group", "unknown"]
+__all__ = [
+    "BROKEN_PIPE",
+    "INTERRUPTED",
+    "REFUSED",
+    "Command",
+    "Group",
+    "Parser",
+    "run_group",
+    "unknown",
+]
 
 REFUSED = 2
 INTERRUPTED = 130
@@ -104,7 +113,9 @@ def _example(module: ModuleType) -> str | None:
 def _help(group: Group, program: str) -> str:
     lines = [f"  {name:<12} {command.purpose}" for name, command in group.commands.items()]
     more = f"{program} <command> --help tells more."
-    return "\n".join([f"usage: {program} <command> ...", "", group.description, "", *lines, "", more, ""])
+    return "\n".join(
+        [f"usage: {program} <command> ...", "", group.description, "", *lines, "", more, ""]
+    )
 
 
 def _write_nowhere() -> None:

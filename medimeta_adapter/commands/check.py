@@ -16,15 +16,29 @@ _NEVER = "never"
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("folder", help="a folder of datasets, or one dataset's folder (with info.yaml)")
-    parser.add_argument("--no-pixels", action="store_true", help="do not read the images")
-    parser.add_argument("--no-near-duplicates", action="store_true", help="look for equal images only")
     parser.add_argument(
-        "--shots", type=int, default=5, metavar="K", help="name classes that cannot give K (default: 5)"
+        "folder", help="a folder of datasets, or one dataset's folder (with info.yaml)"
     )
-    parser.add_argument("--queries", type=int, default=10, metavar="Q", help="queries per class (default: 10)")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per core, 4 at most)")
-    parser.add_argument("--follow-links", action="store_true", help="read what links lead to outside the folder")
+    parser.add_argument("--no-pixels", action="store_true", help="do not read the images")
+    parser.add_argument(
+        "--no-near-duplicates", action="store_true", help="look for equal images only"
+    )
+    parser.add_argument(
+        "--shots",
+        type=int,
+        default=5,
+        metavar="K",
+        help="name classes that cannot give K (default: 5)",
+    )
+    parser.add_argument(
+        "--queries", type=int, default=10, metavar="Q", help="queries per class (default: 10)"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="threads (default: one per core, 4 at most)"
+    )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="read what links lead to outside the folder"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--fail-on",

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.commands._convert import about, about_arguments, classes_of, converted, how_arguments, options_of
+from medimeta_adapter.commands._convert import (
+    about,
+    about_arguments,
+    classes_of,
+    converted,
+    how_arguments,
+    options_of,
+)
 from medimeta_adapter.commands._group import Parser
 from torchcross.errors import InputError
 
@@ -30,10 +37,18 @@ def arguments(parser: Parser) -> None:
         metavar=("NAME", "KIND", "FILE.npy"),
         help="kind: binary, multiclass, multilabel or ordinal; once for every task, the primary one first",
     )
-    parser.add_argument("--labels", nargs=2, action="append", metavar=("TASK", "A,B,..."), help="names of its labels")
+    parser.add_argument(
+        "--labels",
+        nargs=2,
+        action="append",
+        metavar=("TASK", "A,B,..."),
+        help="names of its labels",
+    )
     parser.add_argument("--subjects", metavar="FILE.npy", help="who each image is of")
     parser.add_argument(
-        "--given-splits", metavar="FILE.npy", help="train, val or test for each image, as they are to be"
+        "--given-splits",
+        metavar="FILE.npy",
+        help="train, val or test for each image, as they are to be",
     )
     parser.add_argument("--original-splits", metavar="FILE.npy", help="the same, as they were")
     about_arguments(parser)
@@ -63,7 +78,9 @@ def _loaded(file: str, *, mapped: bool = False) -> NDArray[Any]:
     try:
         found = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file} cannot be read as an .npy file without pickles: {error}") from error
+        raise InputError(
+            f"{file} cannot be read as an .npy file without pickles: {error}"
+        ) from error
     if not isinstance(found, np.ndarray):
         raise InputError(f"{file} is an archive of arrays; give an .npy file with one")
     return found

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._convert import about, about_arguments, classes_of, converted, how_arguments, options_of
+from medimeta_adapter.commands._convert import (
+    about,
+    about_arguments,
+    classes_of,
+    converted,
+    how_arguments,
+    options_of,
+)
 from medimeta_adapter.commands._group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
@@ -26,10 +33,22 @@ def arguments(parser: Parser) -> None:
         help="kind: binary, multiclass, multilabel or ordinal; multilabel: columns of 0 and 1 between commas, or one "
         "column of names; once for every task, the primary one first",
     )
-    parser.add_argument("--labels", nargs=2, action="append", metavar=("TASK", "A,B,..."), help="names of its labels")
-    parser.add_argument("--separator", default="|", help="between names in one column of multilabel (default: |)")
-    parser.add_argument("--path", default="path", metavar="COLUMN", help="of image paths (default: path)")
-    parser.add_argument("--root", metavar="FOLDER", help="what paths are relative to (default: the table's folder)")
+    parser.add_argument(
+        "--labels",
+        nargs=2,
+        action="append",
+        metavar=("TASK", "A,B,..."),
+        help="names of its labels",
+    )
+    parser.add_argument(
+        "--separator", default="|", help="between names in one column of multilabel (default: |)"
+    )
+    parser.add_argument(
+        "--path", default="path", metavar="COLUMN", help="of image paths (default: path)"
+    )
+    parser.add_argument(
+        "--root", metavar="FOLDER", help="what paths are relative to (default: the table's folder)"
+    )
     parser.add_argument("--subject", metavar="COLUMN", help="who an image is of")
     parser.add_argument("--split", metavar="COLUMN", help="train, val or test, as they are to be")
     parser.add_argument("--original-split", metavar="COLUMN", help="the same, as they were")
@@ -43,7 +62,13 @@ def run(options: argparse.Namespace) -> int:
 
     names = classes_of(options, [task for task, _, _ in options.task])
     tasks = [
-        CsvTask(task, kind, columns.split(",") if "," in columns else columns, names[task], options.separator)
+        CsvTask(
+            task,
+            kind,
+            columns.split(",") if "," in columns else columns,
+            names[task],
+            options.separator,
+        )
         for task, kind, columns in options.task
     ]
     return converted(

@@ -7,7 +7,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from medimeta_adapter.commands._convert import about, about_arguments, converted, how_arguments, options_of
+from medimeta_adapter.commands._convert import (
+    about,
+    about_arguments,
+    converted,
+    how_arguments,
+    options_of,
+)
 from medimeta_adapter.commands._group import Parser
 from torchcross.errors import InputError, MissingExtraError
 
@@ -71,4 +77,6 @@ def _loaded(options: argparse.Namespace) -> Any:
             return datasets.load_from_disk(options.source)
         return datasets.load_dataset(options.source, options.config, revision=options.revision)
     except (OSError, ValueError, ConnectionError) as error:
-        raise InputError(f"{options.source}: neither a saved dataset nor one that the hub gives: {error}") from error
+        raise InputError(
+            f"{options.source}: neither a saved dataset nor one that the hub gives: {error}"
+        ) from error

@@ -16,20 +16,26 @@ from medimeta_adapter.commands._group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
-EXAMPLE = (
-    'torchcross data convert imagefolder scans --out data/mine --id scans --domain "Chest X-ray" --license "CC BY 4.0"'
-)
+EXAMPLE = 'torchcross data convert imagefolder scans --out data/mine --id scans --domain "Chest X-ray" --license "CC BY 4.0"'
 
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("source", help="the folder")
     parser.add_argument("--task", default="class", metavar="NAME", help="(default: class)")
-    parser.add_argument("--target", choices=["multiclass", "binary", "ordinal"], default="multiclass")
     parser.add_argument(
-        "--labels", metavar="A,B,...", help="folder names in the order of their labels (default: sorted)"
+        "--target", choices=["multiclass", "binary", "ordinal"], default="multiclass"
     )
-    parser.add_argument("--nested", action="store_true", help="folders within a class folder belong to the class")
-    parser.add_argument("--subject", metavar="PATTERN", help="its first group, found in the path, names the subject")
+    parser.add_argument(
+        "--labels",
+        metavar="A,B,...",
+        help="folder names in the order of their labels (default: sorted)",
+    )
+    parser.add_argument(
+        "--nested", action="store_true", help="folders within a class folder belong to the class"
+    )
+    parser.add_argument(
+        "--subject", metavar="PATTERN", help="its first group, found in the path, names the subject"
+    )
     about_arguments(parser)
     how_arguments(parser)
 

@@ -31,8 +31,12 @@ def arguments(parser: Parser) -> None:
         help="as MedMNIST calls the task",
     )
     parser.add_argument("--task", default="class", metavar="NAME", help="(default: class)")
-    parser.add_argument("--labels", metavar="A,B,...", help="names of the labels (default: numbers)")
-    parser.add_argument("--slices", type=int, choices=[0, 1, 2], help="volumes: the middle slice across this axis")
+    parser.add_argument(
+        "--labels", metavar="A,B,...", help="names of the labels (default: numbers)"
+    )
+    parser.add_argument(
+        "--slices", type=int, choices=[0, 1, 2], help="volumes: the middle slice across this axis"
+    )
     about_arguments(parser)
     how_arguments(parser, size="as large as they are")
 

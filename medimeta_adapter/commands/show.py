@@ -22,11 +22,21 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("folder", help="a folder of datasets")
     parser.add_argument("dataset", nargs="?", help="its id (default: all, one row each)")
     parser.add_argument("--task", metavar="NAME", help="of the dataset (default: its first)")
-    parser.add_argument("--out", type=Path, metavar="FILE.png", help="(default: named after the dataset, here)")
-    parser.add_argument("--per-class", type=int, metavar="N", help="images in a row (default: 6; all datasets: 8)")
-    parser.add_argument("--classes", type=int, metavar="N", help="of a dataset: rows at most (default: 24)")
-    parser.add_argument("--tile", type=int, default=112, metavar="PIXELS", help="side of an image (default: 112)")
-    parser.add_argument("--follow-links", action="store_true", help="read what links lead to outside the folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.png", help="(default: named after the dataset, here)"
+    )
+    parser.add_argument(
+        "--per-class", type=int, metavar="N", help="images in a row (default: 6; all datasets: 8)"
+    )
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="of a dataset: rows at most (default: 24)"
+    )
+    parser.add_argument(
+        "--tile", type=int, default=112, metavar="PIXELS", help="side of an image (default: 112)"
+    )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="read what links lead to outside the folder"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of images (default: 0)")
 
 
@@ -73,4 +83,6 @@ def _dataset(options: argparse.Namespace) -> MedIMetaDataset | None:
         return dataset
     if options.dataset is None:
         return None
-    return MedIMeta(options.folder, only=[options.dataset], follow_links=options.follow_links)[options.dataset]
+    return MedIMeta(options.folder, only=[options.dataset], follow_links=options.follow_links)[
+        options.dataset
+    ]

@@ -14,11 +14,21 @@ EXAMPLE = "torchcross data synth --out data/synthetic --scale tiny"
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("--out", required=True, metavar="FOLDER")
-    parser.add_argument("--scale", default="tiny", help="tiny, small, medium, or a share such as 0.1 (default: tiny)")
-    parser.add_argument("--size", type=int, default=28, metavar="PIXELS", help="side of an image (default: 28)")
+    parser.add_argument(
+        "--scale",
+        default="tiny",
+        help="tiny, small, medium, or a share such as 0.1 (default: tiny)",
+    )
+    parser.add_argument(
+        "--size", type=int, default=28, metavar="PIXELS", help="side of an image (default: 28)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--only", nargs="+", metavar="ID", help="some of the datasets (default: all 19)")
-    parser.add_argument("--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5")
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", help="some of the datasets (default: all 19)"
+    )
+    parser.add_argument(
+        "--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5"
+    )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads (default: 1)")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted call")
     parser.add_argument("--overwrite", action="store_true", help="replace datasets that are there")

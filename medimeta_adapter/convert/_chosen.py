@@ -57,6 +57,10 @@ def limited(rows: Rows, options: Options) -> Rows:
     chosen = np.zeros(len(rows), bool)
     for column in columns:
         places = np.flatnonzero(column)
-        spaced = np.linspace(0, len(places) - 1, min(options.limit, len(places))).round().astype(np.int64)
+        spaced = (
+            np.linspace(0, len(places) - 1, min(options.limit, len(places)))
+            .round()
+            .astype(np.int64)
+        )
         chosen[places[spaced]] = True
     return rows.take(np.flatnonzero(chosen))

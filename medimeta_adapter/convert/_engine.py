@@ -32,7 +32,9 @@ def check_target(out: str | Path, about: About, options: Options) -> None:
     check_free((Path(out) / about.id).absolute(), overwrite=options.overwrite)
 
 
-def build(rows: Rows, out: str | Path, about: About, options: Options, progress: Progress | None = None) -> Converted:
+def build(
+    rows: Rows, out: str | Path, about: About, options: Options, progress: Progress | None = None
+) -> Converted:
     """Write the dataset `out/<id>`."""
     check_target(out, about, options)
     given = len(rows)
@@ -41,7 +43,9 @@ def build(rows: Rows, out: str | Path, about: About, options: Options, progress:
     splits = splits_of(rows, options)
     channels = options.channels or rows.channels
     recipe = options.recipe or standard(options.side, channels, options.fit, depth=options.depth)
-    decode = _Decoder(recipe, _shape(recipe, channels, options), strict=options.channels is None and channels == 1)
+    decode = _Decoder(
+        recipe, _shape(recipe, channels, options), strict=options.channels is None and channels == 1
+    )
     folder = Path(out) / about.id
     draft = _draft(rows, about, decode, splits)
     with DatasetWriter(
@@ -84,7 +88,9 @@ class _Decoder:
             )
         image = self.recipe(pixels)
         if image.dtype != np.uint8 or image.shape != self.shape:
-            raise InputError(f"the recipe makes it {image.dtype} {image.shape}; expected uint8 {self.shape}")
+            raise InputError(
+                f"the recipe makes it {image.dtype} {image.shape}; expected uint8 {self.shape}"
+            )
         return image
 
 
@@ -94,11 +100,15 @@ def _shape(recipe: Recipe, channels: int, options: Options) -> tuple[int, ...]:
         return (options.side, options.side) if channels == 1 else (options.side, options.side, 3)
     probe = recipe(np.zeros((8, 8) if channels == 1 else (8, 8, 3), np.uint8))
     if probe.ndim not in (2, 3):
-        raise InputError(f"the recipe makes images of shape {probe.shape}; expected (H, W) or (H, W, 3)")
+        raise InputError(
+            f"the recipe makes images of shape {probe.shape}; expected (H, W) or (H, W, 3)"
+        )
     return probe.shape
 
 
-def _batches(rows: Rows, start: int, decode: _Decoder, threads: int) -> Iterator[tuple[Indices, NDArray[np.uint8]]]:
+def _batches(
+    rows: Rows, start: int, decode: _Decoder, threads: int
+) -> Iterator[tuple[Indices, NDArray[np.uint8]]]:
     """Decoded images in order, a few MB at a time."""
     size = min(_LARGEST_BATCH, max(1, _BATCH_BYTES // int(np.prod(decode.shape))))
     places = np.arange(start, len(rows), dtype=np.int64)
@@ -124,13 +134,17 @@ def _tried(decode: _Decoder, row: Row) -> NDArray[np.uint8] | Exception:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _add(writer: DatasetWriter, rows: Rows, splits: Splits, places: Indices, images: NDArray[np.uint8]) -> None:
+def _add(
+    writer: DatasetWriter, rows: Rows, splits: Splits, places: Indices, images: NDArray[np.uint8]
+) -> None:
     listed = places.tolist()
     writer.add_batch(
         images,
         {name: values[places] for name, values in rows.labels.items()},
         splits=splits.final[places].tolist(),
-        original_splits=None if splits.original is None else [splits.original[place] or None for place in listed],
+        original_splits=None
+        if splits.original is None
+        else [splits.original[place] or None for place in listed],
         original_filepaths=[rows.names[place] for place in listed],
         patient_ids=None if rows.subjects is None else rows.subjects[places].tolist(),
         stamps=None if rows.stamps is None else rows.stamps(places),

@@ -23,7 +23,14 @@ __all__ = ["Member", "npz_members"]
 
 _LONGEST_HEADER = 10_000
 # zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it does not have.
-_DAMAGE = (*BROKEN_HEADER, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_DAMAGE = (
+    *BROKEN_HEADER,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ def npz_members(path: Path) -> dict[str, Member]:
         with zipfile.ZipFile(path) as file:
             announced = {entry.filename: entry for entry in file.infolist()}
             if len(announced) != len(file.infolist()) or len(announced) > 1000:
-                raise DatasetFileError(f"{path} holds arrays of one name, or more than 1000; it is no file of images")
+                raise DatasetFileError(
+                    f"{path} holds arrays of one name, or more than 1000; it is no file of images"
+                )
     except (zipfile.BadZipFile, OSError) as error:
         raise DatasetFileError(f"{path} is no whole .npz file ({error}); fetch it again") from error
     members = {}
@@ -79,9 +88,13 @@ def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
         shape, fortran, dtype = _header(stream)
         start = stream.tell()
     if dtype.hasobject:
-        raise DatasetFileError(f"{path}: {name} holds Python objects, which are never unpickled; save plain numbers")
+        raise DatasetFileError(
+            f"{path}: {name} holds Python objects, which are never unpickled; save plain numbers"
+        )
     if fortran and len(shape) > 1:
-        raise DatasetFileError(f"{path}: {name} is stored by columns; save np.ascontiguousarray(array)")
+        raise DatasetFileError(
+            f"{path}: {name} is stored by columns; save np.ascontiguousarray(array)"
+        )
     size = entry.file_size
     if not shape or min(shape) < 0 or start + dtype.itemsize * math.prod(shape) != size:
         raise DatasetFileError(
@@ -98,7 +111,9 @@ def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
     except DatasetFileError:
         raise
     except _DAMAGE as error:
-        raise DatasetFileError(f"{path}: {name} cannot be read ({str(error)[:120]}); fetch it again") from error
+        raise DatasetFileError(
+            f"{path}: {name} cannot be read ({str(error)[:120]}); fetch it again"
+        ) from error
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

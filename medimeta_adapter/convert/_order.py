@@ -38,12 +38,18 @@ def in_order(rows: Iterator[Row], work: Callable[[Row], Result], threads: int) -
 def unreadable(rows: Rows, place: int, first: Exception, results: Iterator[Any]) -> ReadError:
     """All that cannot be read, so that they can be mended in one go; `results` are those behind `place`."""
     failed = [(place, first)]
-    failed += [(at, found) for at, found in enumerate(results, place + 1) if isinstance(found, Exception)]
+    failed += [
+        (at, found) for at, found in enumerate(results, place + 1) if isinstance(found, Exception)
+    ]
     alike: dict[str, list[str]] = {}
     for at, error in failed:
         alike.setdefault(what_went_wrong(error), []).append(rows.names[at])
     told = "".join(f"\n  {_some(names)}: {wrong}" for wrong, names in list(alike.items())[:_SHOWN])
-    more = f"\n  and {sum(map(len, list(alike.values())[_SHOWN:]))} more" if len(alike) > _SHOWN else ""
+    more = (
+        f"\n  and {sum(map(len, list(alike.values())[_SHOWN:]))} more"
+        if len(alike) > _SHOWN
+        else ""
+    )
     return ReadError(
         f"{len(failed)} of {len(rows)} images of {rows.kind} cannot be read; mend them or leave them out:{told}{more}"
     )

@@ -33,7 +33,9 @@ def _stamp(path: Path) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def check_resumed(writer: DatasetWriter, rows: Rows, decode: Callable[[Row], NDArray[np.uint8]]) -> None:
+def check_resumed(
+    writer: DatasetWriter, rows: Rows, decode: Callable[[Row], NDArray[np.uint8]]
+) -> None:
     """Refuses to go on where a file has changed since, or any of some evenly spaced rows has other pixels now."""
     done = writer.count
     if not done:

@@ -18,7 +18,17 @@ from medimeta_adapter.preprocess._bits import refuse_lost_bits
 from torchcross._arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = ["Decoded", "Encoded", "Failed", "Pixels", "Row", "Rows", "Texts", "is_grey", "readable_later"]
+__all__ = [
+    "Decoded",
+    "Encoded",
+    "Failed",
+    "Pixels",
+    "Row",
+    "Rows",
+    "Texts",
+    "is_grey",
+    "readable_later",
+]
 
 Pixels: TypeAlias = Image.Image | NDArray[Any]
 Texts: TypeAlias = NDArray[np.str_]
@@ -49,7 +59,9 @@ class Encoded:
         with _opened(self.content) as image:
             frames: int = getattr(image, "n_frames", 1)
             if frames > 1 and image.format not in _FIRST_FRAME:
-                raise InputError(f"it holds {frames} pictures; save each that is meant as a file of its own")
+                raise InputError(
+                    f"it holds {frames} pictures; save each that is meant as a file of its own"
+                )
             refuse_lost_bits(image)
             image.load()
             return image
@@ -77,7 +89,9 @@ class Decoded:
 
     def digest(self) -> bytes:
         array = np.asarray(self.image)
-        return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()).digest()
+        return hashlib.sha256(
+            f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+        ).digest()
 
 
 @dataclass(frozen=True)
@@ -123,14 +137,28 @@ class Rows:
     def __post_init__(self) -> None:
         if not len(self):
             raise InputError(f"{self.kind} has no rows; give at least one image")
-        per_row: dict[str, NDArray[Any] | None] = {"labels of " + name: values for name, values in self.labels.items()}
-        per_row |= {"subjects": self.subjects, "splits": self.splits, "original splits": self.original_splits}
+        per_row: dict[str, NDArray[Any] | None] = {
+            "labels of " + name: values for name, values in self.labels.items()
+        }
+        per_row |= {
+            "subjects": self.subjects,
+            "splits": self.splits,
+            "original splits": self.original_splits,
+        }
         for name, values in per_row.items():
             if values is not None and len(values) != len(self):
-                raise InputError(f"{self.kind} has {len(self)} images and {len(values)} {name}; give one per image")
-        for name in (self.kind, *self.names, *(() if self.subjects is None else self.subjects.tolist())):
+                raise InputError(
+                    f"{self.kind} has {len(self)} images and {len(values)} {name}; give one per image"
+                )
+        for name in (
+            self.kind,
+            *self.names,
+            *(() if self.subjects is None else self.subjects.tolist()),
+        ):
             if not _is_unicode(name):
-                raise InputError(f"{name!a} is no Unicode text, which a dataset's tables are; rename it")
+                raise InputError(
+                    f"{name!a} is no Unicode text, which a dataset's tables are; rename it"
+                )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -37,7 +37,9 @@ class Splits:
 def split_names(given: Texts, what: str) -> Texts:
     """train, val and test for the words people use; empty stays empty."""
     known = _KNOWN | {"": ""}
-    wrong = sorted({word for word in np.unique(given).tolist() if word.strip().lower() not in known})
+    wrong = sorted(
+        {word for word in np.unique(given).tolist() if word.strip().lower() not in known}
+    )
     if wrong:
         raise InputError(f"{what}: {wrong[0]!r} is no split; use {', '.join(_KNOWN)}")
     return np.array([known[word.strip().lower()] for word in given.tolist()], dtype="<U5")
@@ -80,14 +82,18 @@ def _completed(rows: Rows, options: Options, kept: dict[str, Indices]) -> Texts:
 
 def _drawn(rows: Rows, options: Options, keep: dict[str, Indices] | None) -> Texts:
     labels = rows.labels[rows.tasks[0].name]
-    drawn = split_by_subject(labels, rows.subjects, fractions=options.fractions, seed=options.seed, keep=keep)
+    drawn = split_by_subject(
+        labels, rows.subjects, fractions=options.fractions, seed=options.seed, keep=keep
+    )
     return np.asarray(drawn, dtype="<U5")
 
 
 def _shared(rows: Rows, splits: Texts) -> int:
     if rows.subjects is None:
         return 0
-    pairs = {pair for pair in zip(rows.subjects.tolist(), splits.tolist(), strict=True) if all(pair)}
+    pairs = {
+        pair for pair in zip(rows.subjects.tolist(), splits.tolist(), strict=True) if all(pair)
+    }
     return sum(count > 1 for count in Counter(subject for subject, _ in pairs).values())
 
 

@@ -43,7 +43,9 @@ class CsvTask:
 
     def __post_init__(self) -> None:
         if not self.separator:
-            raise InputError(f"the separator of {self.name!r} is empty; give what stands between labels, such as '|'")
+            raise InputError(
+                f"the separator of {self.name!r} is empty; give what stands between labels, such as '|'"
+            )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class Table:
 
     def column(self, name: str) -> list[str]:
         if name not in self.columns:
-            raise InputError(f"{self.path} has no column {name!r}{nearest(name, list(self.columns))}")
+            raise InputError(
+                f"{self.path} has no column {name!r}{nearest(name, list(self.columns))}"
+            )
         return self.columns[name]
 
     def line(self, row: int) -> str:
@@ -68,7 +72,9 @@ def read_table(path: Path, delimiter: str) -> Table:
     """A UTF-8 file with a header."""
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or delimiter in '\r\n"':
-        raise InputError(f"delimiter={delimiter!r} stands between no cells; give one character, such as ',' or '\\t'")
+        raise InputError(
+            f"delimiter={delimiter!r} stands between no cells; give one character, such as ',' or '\\t'"
+        )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _parsed(path, csv.reader(file, delimiter=delimiter, strict=True))
@@ -83,10 +89,14 @@ def _parsed(path: Path, reader: _csv.Reader) -> Table:
     try:
         header = next(reader, None)
         if not header or len(set(header)) < len(header):
-            raise InputError(f"{path}: the first line must name every column, each by a name of its own; got {header}")
+            raise InputError(
+                f"{path}: the first line must name every column, each by a name of its own; got {header}"
+            )
         for row in reader:
             if row and len(row) != len(header):
-                raise InputError(f"{path}, line {reader.line_num}: {len(row)} fields; the header has {len(header)}")
+                raise InputError(
+                    f"{path}, line {reader.line_num}: {len(row)} fields; the header has {len(header)}"
+                )
             if row:
                 rows.append(row)
                 lines.append(reader.line_num)
@@ -94,7 +104,9 @@ def _parsed(path: Path, reader: _csv.Reader) -> Table:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise InputError(f"{path} has a header and no rows; give one per image")
-    return Table(path, {name: [row[place] for row in rows] for place, name in enumerate(header)}, lines)
+    return Table(
+        path, {name: [row[place] for row in rows] for place, name in enumerate(header)}, lines
+    )
 
 
 def multilabel(
@@ -109,24 +121,35 @@ def multilabel(
                 f"{len(names)} labels are given for the columns {listed} of {task.name!r}; give one for each"
             )
         columns = [
-            [_yes(table, name, row, cell) for row, cell in enumerate(c)] for name, c in zip(listed, cells, strict=True)
+            [_yes(table, name, row, cell) for row, cell in enumerate(c)]
+            for name, c in zip(listed, cells, strict=True)
         ]
         return np.array(columns, dtype=np.int64).T, names
-    sets = [{part.strip() for part in cell.split(task.separator) if part.strip()} for cell in cells[0]]
+    sets = [
+        {part.strip() for part in cell.split(task.separator) if part.strip()} for cell in cells[0]
+    ]
     if known is None:
         _check_separated(table, task, listed[0], cells[0])
     known = known or dict(enumerate(sorted(set().union(*sets))))
     names_only = list(known.values())
     for row, found in enumerate(sets):
         if wrong := sorted(found.difference(names_only)):
-            raise LabelError(f"{table.line(row)}: {wrong[0]!r} in {listed[0]!r} is none of the labels {names_only}")
-    return np.array([[name in found for name in names_only] for found in sets], dtype=np.int64), known
+            raise LabelError(
+                f"{table.line(row)}: {wrong[0]!r} in {listed[0]!r} is none of the labels {names_only}"
+            )
+    return np.array(
+        [[name in found for name in names_only] for found in sets], dtype=np.int64
+    ), known
 
 
 def _are_flags(cells: list[str], known: Mapping[int, str] | None) -> bool:
     """Whether all that stands in a column is yes and no, and no label is called so."""
     found = {cell.strip().lower() for cell in cells} - {""}
-    return bool(found) and found <= _YES_NO.keys() and not found & {name.lower() for name in (known or {}).values()}
+    return (
+        bool(found)
+        and found <= _YES_NO.keys()
+        and not found & {name.lower() for name in (known or {}).values()}
+    )
 
 
 def _check_separated(table: Table, task: CsvTask, column: str, cells: list[str]) -> None:

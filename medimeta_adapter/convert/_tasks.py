@@ -49,12 +49,18 @@ def label_names(labels: LabelNames) -> dict[int, str] | None:
     if labels is None:
         return None
     if isinstance(labels, str):
-        raise InputError(f"labels={labels!r} is one text; give a list of names, or a mapping from value to name")
+        raise InputError(
+            f"labels={labels!r} is one text; give a list of names, or a mapping from value to name"
+        )
     return dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels))
 
 
 def encoded_task(
-    name: str, target: str, values: Any, labels: LabelNames, where: Callable[[int], str] = "label {}".format
+    name: str,
+    target: str,
+    values: Any,
+    labels: LabelNames,
+    where: Callable[[int], str] = "label {}".format,
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     """The task, and the values as its label values: (N,), or (N, L) zeros and ones for a column per label.
 
@@ -68,8 +74,14 @@ def encoded_task(
     if array.ndim == 2 and array.shape[1] == 1 and not kind.columns:
         array = array[:, 0]
     if array.ndim != 1 + kind.columns:
-        wanted = "(N, L), a column of zeros and ones per label" if kind.columns else "(N,), one label per image"
-        raise LabelError(f"labels of {name!r} have the shape {array.shape}; a {target} task has {wanted}")
+        wanted = (
+            "(N, L), a column of zeros and ones per label"
+            if kind.columns
+            else "(N,), one label per image"
+        )
+        raise LabelError(
+            f"labels of {name!r} have the shape {array.shape}; a {target} task has {wanted}"
+        )
     known = label_names(labels)
     if kind.columns:
         names = known or {column: str(column) for column in range(array.shape[1])}
@@ -84,12 +96,16 @@ def _as_texts(name: str, array: NDArray[Any]) -> NDArray[Any]:
     for place, value in enumerate(listed):
         if value is None or value != value:
             raise LabelError(f"label {place} of {name!r} is {value}; give a label to every image")
-    return np.asarray([as_text(value, f"labels of {name!r}") for value in listed], dtype=str).reshape(array.shape)
+    return np.asarray(
+        [as_text(value, f"labels of {name!r}") for value in listed], dtype=str
+    ).reshape(array.shape)
 
 
 def _whole(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
     if array.dtype.kind not in "biuf":
-        raise LabelError(f"labels of {name!r} have the dtype {array.dtype}; give whole numbers (or names)")
+        raise LabelError(
+            f"labels of {name!r} have the dtype {array.dtype}; give whole numbers (or names)"
+        )
     with np.errstate(invalid="ignore"):
         whole = array.astype(np.int64)
     wrong = np.argwhere(whole != array)
@@ -102,7 +118,11 @@ def _whole(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _from_numbers(
-    name: str, kind: _Kind, values: NDArray[np.int64], known: dict[int, str] | None, where: Callable[[int], str]
+    name: str,
+    kind: _Kind,
+    values: NDArray[np.int64],
+    known: dict[int, str] | None,
+    where: Callable[[int], str],
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     present, codes = np.unique(values, return_inverse=True)
     if known is not None:
@@ -121,7 +141,11 @@ def _from_numbers(
 
 
 def _from_names(
-    name: str, kind: _Kind, values: NDArray[np.str_], known: dict[int, str] | None, where: Callable[[int], str]
+    name: str,
+    kind: _Kind,
+    values: NDArray[np.str_],
+    known: dict[int, str] | None,
+    where: Callable[[int], str],
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     present, codes = np.unique(values, return_inverse=True)
     if known is None and not kind.sortable:

@@ -42,7 +42,9 @@ def as_text(value: Any, what: str) -> str:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise InputError(f"{what} holds {value!r}, which is no UTF-8 text; decode it first") from None
+            raise InputError(
+                f"{what} holds {value!r}, which is no UTF-8 text; decode it first"
+            ) from None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -54,7 +54,11 @@ def arrays(
     options = options or Options()
     check_target(out, about, options)
     shape = getattr(images, "shape", None)
-    if shape is None or len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] not in (1, 3, 4)):
+    if (
+        shape is None
+        or len(shape) not in (3, 4)
+        or (len(shape) == 4 and shape[-1] not in (1, 3, 4))
+    ):
         raise InputError(
             f"images of shape {shape} cannot be converted; give (N, H, W) or (N, H, W, 1, 3 or 4), channels last"
         )

@@ -81,8 +81,14 @@ def csv_images(
 def _check_below(table: Table, root: Path, named: list[str], files: list[str]) -> None:
     inside = os.path.realpath(root)
     for row, (name, file) in enumerate(zip(named, files, strict=True)):
-        if "\0" in name or not name.strip() or not Path(os.path.realpath(root / file)).is_relative_to(inside):
-            raise InputError(f"{table.line(row)}: {name!r} is no path below {root}; only files there are read")
+        if (
+            "\0" in name
+            or not name.strip()
+            or not Path(os.path.realpath(root / file)).is_relative_to(inside)
+        ):
+            raise InputError(
+                f"{table.line(row)}: {name!r} is no path below {root}; only files there are read"
+            )
 
 
 def _encoded(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:

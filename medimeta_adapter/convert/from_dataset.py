@@ -51,7 +51,9 @@ def dataset(
     parts = dict(source) if isinstance(source, Mapping) else {"": source}
     for part in parts.values():
         if not hasattr(part, "__getitem__") or not hasattr(part, "__len__"):
-            raise InputError(f"a {type(part).__name__} has no length or cannot be indexed; give a map-style dataset")
+            raise InputError(
+                f"a {type(part).__name__} has no length or cannot be indexed; give a map-style dataset"
+            )
     offsets = np.cumsum([0, *map(len, parts.values())])
     if values is None:
         values = np.concatenate([_labels(part) for part in parts.values()]) if offsets[-1] else []
@@ -80,7 +82,9 @@ def dataset(
         channels=channels_of(int(offsets[-1]), image),
         names=[f"{name}[{place}]" for name, part in parts.items() for place in range(len(part))],
         subjects=subjects_in(subjects, "subjects"),
-        original_splits=split_names(original, "the datasets' names") if isinstance(source, Mapping) else None,
+        original_splits=split_names(original, "the datasets' names")
+        if isinstance(source, Mapping)
+        else None,
     )
     return build(rows, out, about, options, progress)
 
@@ -94,7 +98,9 @@ def as_pixels(image: Any) -> Pixels:
     if image.ndim == 2:
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
-        raise InputError(f"a tensor of shape {tuple(image.shape)} is no image; expected (1, 3 or 4, H, W)")
+        raise InputError(
+            f"a tensor of shape {tuple(image.shape)} is no image; expected (1, 3 or 4, H, W)"
+        )
     array: NDArray[Any] = image.detach().cpu().permute(1, 2, 0).numpy()
     if array.dtype.kind != "f":
         return array
@@ -134,4 +140,6 @@ def _label(part: Any, place: int) -> NDArray[Any]:
     try:
         return np.asarray(_item(part, place)[1])
     except Exception as error:
-        raise ReadError(f"item {place} of {type(part).__name__} cannot be read for its label: {error}") from error
+        raise ReadError(
+            f"item {place} of {type(part).__name__} cannot be read for its label: {error}"
+        ) from error

@@ -57,7 +57,9 @@ def image_folder(
     files = list(_files(root))
     names = [name for name in files if name.lower().endswith(ENDINGS)]
     if not names:
-        raise InputError(f"{root} holds no images; expected folders of files that end in {', '.join(ENDINGS)}")
+        raise InputError(
+            f"{root} holds no images; expected folders of files that end in {', '.join(ENDINGS)}"
+        )
     first = np.array([name.partition("/")[0] for name in names])
     split_level = {folder.lower() for folder in np.unique(first).tolist()} <= _SPLIT_FOLDERS
     classes = [_class_of(root, name, int(split_level), nested) for name in names]
@@ -85,12 +87,18 @@ def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
     except re.error as error:
         raise InputError(f"subject={pattern!r} is no pattern: {error}") from error
     if compiled.groups < 1:
-        raise InputError(f"subject={pattern!r} has no group; put the part that names the subject in brackets")
+        raise InputError(
+            f"subject={pattern!r} has no group; put the part that names the subject in brackets"
+        )
     matches = [compiled.search(name) for name in names]
     if not any(matches):
-        raise InputError(f"subject={pattern!r} is found in none of {len(names)} paths such as {names[0]!r}")
+        raise InputError(
+            f"subject={pattern!r} is found in none of {len(names)} paths such as {names[0]!r}"
+        )
     found = [(match and match[1]) or "" for match in matches]
-    return np.array([text if is_somebody(text) else name for name, text in zip(names, found, strict=True)])
+    return np.array(
+        [text if is_somebody(text) else name for name, text in zip(names, found, strict=True)]
+    )
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -105,7 +113,9 @@ def _files(folder: Path) -> Iterator[str]:
             path = Path(base, name)
             is_image = name.lower().endswith(ENDINGS)
             if is_image and path.is_symlink() and not path.resolve().is_relative_to(inside):
-                raise InputError(f"{path} is a link out of {folder}; copy the image itself, or leave it out")
+                raise InputError(
+                    f"{path} is a link out of {folder}; copy the image itself, or leave it out"
+                )
             yield below + name
 
 

@@ -45,14 +45,19 @@ def hugging_face(
     """
     options = options or Options()
     check_target(out, about, options)
-    parts = {name: _plain(part) for name, part in (source if isinstance(source, Mapping) else {"": source}).items()}
+    parts = {
+        name: _plain(part)
+        for name, part in (source if isinstance(source, Mapping) else {"": source}).items()
+    }
     if not parts:
         raise InputError("a DatasetDict without a split has no rows; give one with train, say")
     features = next(iter(parts.values())).features
     if any(part.features != features for part in parts.values()):
         raise InputError("the splits have different features; cast them to those of one")
     column = _image_column(features, image)
-    encoded = [_encoded(parts, features, name, kind) for name, kind in _kinds(features, tasks).items()]
+    encoded = [
+        _encoded(parts, features, name, kind) for name, kind in _kinds(features, tasks).items()
+    ]
     offsets = np.cumsum([0, *map(len, parts.values())])
     listed = [_undecoded(part, column) for part in parts.values()]
 
@@ -76,13 +81,19 @@ def hugging_face(
         channels=channels_of(int(offsets[-1]), lambda place: row(place).pixels()),
         names=[f"{name}[{place}]" for name, part in parts.items() for place in range(len(part))],
         subjects=None if subject is None else subjects(_values(parts, features, subject), subject),
-        original_splits=split_names(original, "the splits' names") if isinstance(source, Mapping) else None,
+        original_splits=split_names(original, "the splits' names")
+        if isinstance(source, Mapping)
+        else None,
     )
     return build(rows, out, about, options, progress)
 
 
 def _plain(part: Any) -> Any:
-    if not hasattr(part, "features") or not hasattr(part, "with_format") or not hasattr(part, "__len__"):
+    if (
+        not hasattr(part, "features")
+        or not hasattr(part, "with_format")
+        or not hasattr(part, "__len__")
+    ):
         raise InputError(
             f"a {type(part).__name__} is no datasets.Dataset; give one loaded without streaming, or use dataset()"
         )
@@ -92,7 +103,11 @@ def _plain(part: Any) -> Any:
 def _undecoded(part: Any, column: str) -> Any:
     """With the images as files, which are decoded here: 16-bit colours are noticed, and threads decode."""
     feature = part.features[column]
-    return part if getattr(feature, "mode", None) else part.cast_column(column, type(feature)(decode=False))
+    return (
+        part
+        if getattr(feature, "mode", None)
+        else part.cast_column(column, type(feature)(decode=False))
+    )
 
 
 def _row(value: Any) -> Row:
@@ -111,7 +126,9 @@ def _is(feature: Any, name: str) -> bool:
 def _is_plain(feature: Any) -> bool:
     """Whether a column holds truth values, whole numbers or texts."""
     dtype = str(getattr(feature, "dtype", ""))
-    return _is(feature, "Value") and (dtype in ("bool", "string", "large_string") or dtype.startswith(("int", "uint")))
+    return _is(feature, "Value") and (
+        dtype in ("bool", "string", "large_string") or dtype.startswith(("int", "uint"))
+    )
 
 
 def _inner(feature: Any) -> Any:
@@ -126,20 +143,34 @@ def _image_column(features: Mapping[str, Any], given: str | None) -> str:
     if given is not None and given not in images:
         raise InputError(f"{given!r} is no column with the feature Image{nearest(given, images)}")
     if given is None and len(images) != 1:
-        raise InputError(f"{len(images)} columns have the feature Image: {images}; say which: image='...' (--image)")
+        raise InputError(
+            f"{len(images)} columns have the feature Image: {images}; say which: image='...' (--image)"
+        )
     return given or images[0]
 
 
-def _kinds(features: Mapping[str, Any], given: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
+def _kinds(
+    features: Mapping[str, Any], given: Mapping[str, str] | Sequence[str] | None
+) -> dict[str, str]:
     """The kind of task of each label column."""
-    possible = {name: "multiclass" for name, feature in features.items() if _is(feature, "ClassLabel")}
-    possible |= {name: "multilabel" for name, feature in features.items() if _is(_inner(feature), "ClassLabel")}
+    possible = {
+        name: "multiclass" for name, feature in features.items() if _is(feature, "ClassLabel")
+    }
+    possible |= {
+        name: "multilabel"
+        for name, feature in features.items()
+        if _is(_inner(feature), "ClassLabel")
+    }
     if given is None and possible:
         return possible
     possible |= {name: "multiclass" for name, feature in features.items() if _is_plain(feature)}
     if isinstance(given, str):
         given = [given]
-    wanted = dict(given) if isinstance(given, Mapping) else {name: possible.get(name, "") for name in given or ()}
+    wanted = (
+        dict(given)
+        if isinstance(given, Mapping)
+        else {name: possible.get(name, "") for name in given or ()}
+    )
     if not wanted:
         raise InputError(
             f"no column of {list(features)} has the feature ClassLabel; cast one: ds.class_encode_column(...)"
@@ -151,7 +182,9 @@ def _kinds(features: Mapping[str, Any], given: Mapping[str, str] | Sequence[str]
                 f"{nearest(name, list(possible))}"
             )
         if kind_of(possible[name]).columns != kind_of(kind).columns:
-            raise InputError(f"the column {name!r} is {possible[name]} by its feature, and cannot be {kind!r}")
+            raise InputError(
+                f"the column {name!r} is {possible[name]} by its feature, and cannot be {kind!r}"
+            )
     return wanted
 
 
@@ -165,7 +198,9 @@ def _encoded(
             raise LabelError(f"the column {name!r} has rows without a label; filter them out first")
         if plain:
             return encoded_task(name, kind, np.array(values), None)
-        return encoded_task(name, kind, np.array(values, dtype=np.int64), list(features[name].names))
+        return encoded_task(
+            name, kind, np.array(values, dtype=np.int64), list(features[name].names)
+        )
     names = list(_inner(features[name]).names)
     columns = np.zeros((len(values), len(names)), dtype=np.int64)
     for row, held in enumerate(values):

@@ -53,11 +53,15 @@ def medmnist(
     options = options or Options()
     check_target(out, about, options)
     if kind not in _TARGETS:
-        raise InputError(f"{kind!r} is no kind of task of MedMNIST; there are {', '.join(map(repr, _TARGETS))}")
+        raise InputError(
+            f"{kind!r} is no kind of task of MedMNIST; there are {', '.join(map(repr, _TARGETS))}"
+        )
     path = Path(source)
     images, values = _arrays(path)
     volumes = _volumes(path, images, slices)
-    info, encoded = encoded_task(task, _TARGETS[kind], np.concatenate([member.whole() for member in values]), labels)
+    info, encoded = encoded_task(
+        task, _TARGETS[kind], np.concatenate([member.whole() for member in values]), labels
+    )
     offsets = np.cumsum([0, *map(len, images)])
     rows = Rows(
         kind=path.name,
@@ -66,7 +70,9 @@ def medmnist(
         read=lambda places: _read(images, offsets, places, slices if volumes else None),
         channels=3 if len(images[0].shape) == 4 and not volumes else 1,
         names=[
-            f"{split}[{place}]" for split, member in zip(_SPLITS, images, strict=True) for place in range(len(member))
+            f"{split}[{place}]"
+            for split, member in zip(_SPLITS, images, strict=True)
+            for place in range(len(member))
         ],
         original_splits=np.repeat(np.array(_SPLITS), np.diff(offsets)),
         content=" ".join(f"{member.crc:08x}" for member in images),
@@ -91,7 +97,9 @@ def _arrays(path: Path) -> tuple[list[Member], list[Member]]:
     images, labels = ([found[name] for name in part] for part in (names[:3], names[3:]))
     for these, those in zip(images, labels, strict=True):
         if len(these) != len(those):
-            raise DatasetFileError(f"{path}: {these.name} has {len(these)} images and {those.name} {len(those)} labels")
+            raise DatasetFileError(
+                f"{path}: {these.name} has {len(these)} images and {those.name} {len(those)} labels"
+            )
         if these.shape[1:] != images[0].shape[1:] or these.dtype != np.uint8:
             raise DatasetFileError(
                 f"{path}: {these.name} is {these.dtype} {these.shape}; expected uint8 (N, H, W) or (N, H, W, 3), the "
@@ -105,18 +113,24 @@ def _volumes(path: Path, images: list[Member], slices: int | None) -> bool:
     shape = images[0].shape[1:]
     three_d = len(shape) == 3 and shape[-1] != 3
     if len(shape) not in (2, 3):
-        raise DatasetFileError(f"{path}: images of shape {shape}; expected (H, W), (H, W, 3) or volumes (D, H, W)")
+        raise DatasetFileError(
+            f"{path}: images of shape {shape}; expected (H, W), (H, W, 3) or volumes (D, H, W)"
+        )
     if three_d and slices is None:
         raise InputError(
             f"{path} holds volumes of shape {shape}, and the format has images; say slices=0, 1 or 2 (--slices) to "
             "take the middle slice across that axis"
         )
     if slices is not None and (not three_d or slices not in (0, 1, 2)):
-        raise InputError(f"slices={slices!r}; give 0, 1 or 2 for volumes, nothing for images: {path} has shape {shape}")
+        raise InputError(
+            f"slices={slices!r}; give 0, 1 or 2 for volumes, nothing for images: {path} has shape {shape}"
+        )
     return three_d
 
 
-def _read(images: list[Member], offsets: Indices, places: Indices, slices: Literal[0, 1, 2] | None) -> Iterator[Row]:
+def _read(
+    images: list[Member], offsets: Indices, places: Indices, slices: Literal[0, 1, 2] | None
+) -> Iterator[Row]:
     for member, start in zip(images, offsets[:-1].tolist(), strict=True):
         wanted = places[(places >= start) & (places < start + len(member))] - start
         for image in member.rows(wanted):

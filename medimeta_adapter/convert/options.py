@@ -90,11 +90,15 @@ class Options:
         _one_of("splits", self.splits, ("original", "new"))
         _one_of("duplicates", self.duplicates, ("keep", "drop"))
         if self.size is not None and (not _whole(self.size) or not 1 <= self.size <= _LONGEST_SIDE):
-            raise InputError(f"size={self.size!r} is no side of an image; give a whole number of 1 to {_LONGEST_SIDE}")
+            raise InputError(
+                f"size={self.size!r} is no side of an image; give a whole number of 1 to {_LONGEST_SIDE}"
+            )
         if self.limit is not None and (not _whole(self.limit) or self.limit < 1):
             raise InputError(f"limit={self.limit!r}; give a whole number from 1, or leave it out")
         if self.threads is not None and (not _whole(self.threads) or not 1 <= self.threads <= 256):
-            raise InputError(f"threads={self.threads!r}; give a whole number of 1 to 256, or leave it out")
+            raise InputError(
+                f"threads={self.threads!r}; give a whole number of 1 to 256, or leave it out"
+            )
 
     @property
     def side(self) -> int:

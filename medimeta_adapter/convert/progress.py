@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 
 from medimeta_adapter.convert.options import Progress
@@ -17,7 +24,12 @@ __all__ = ["progress_bar", "progress_bars"]
 @contextmanager
 def progress_bars(console: Console | None = None) -> Iterator[Callable[[str, int, int], None]]:
     """A bar per name, on standard error unless a console is given: `tell(name, done, total)`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, TimeRemainingColumn(), console=console or Console(stderr=True)) as bars:
         known: dict[str, TaskID] = {}
 

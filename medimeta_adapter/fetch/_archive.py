@@ -22,7 +22,15 @@ _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 100_000
 _BLOCK = 1 << 20
 # zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it does not have.
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class Archive(ABC):
@@ -38,7 +46,9 @@ class Archive(ABC):
     def read(self, name: str) -> bytes:
         """The content of one member."""
         if name not in self.sizes:
-            raise FetchError(f"{self.path.name} holds no {name!r}; is it another version of the package?")
+            raise FetchError(
+                f"{self.path.name} holds no {name!r}; is it another version of the package?"
+            )
         try:
             content = self._content(name)
         except _DAMAGE as error:
@@ -46,12 +56,16 @@ class Archive(ABC):
                 f"{name!r} in {self.path.name} cannot be read ({error}); fetch the package again"
             ) from error
         if len(content) != self.sizes[name]:
-            raise FetchError(f"{name!r} in {self.path.name} has {len(content)} bytes and announces {self.sizes[name]}")
+            raise FetchError(
+                f"{name!r} in {self.path.name} has {len(content)} bytes and announces {self.sizes[name]}"
+            )
         return content
 
     def under(self, prefix: str, *, ending: str = "") -> list[str]:
         """The members whose names begin and end so, sorted."""
-        return sorted(name for name in self.sizes if name.startswith(prefix) and name.endswith(ending))
+        return sorted(
+            name for name in self.sizes if name.startswith(prefix) and name.endswith(ending)
+        )
 
 
 class _Zip(Archive):
@@ -64,7 +78,9 @@ class _Zip(Archive):
 
 
 class _Tar(Archive):
-    def __init__(self, path: Path, file: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> None:
+    def __init__(
+        self, path: Path, file: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]
+    ) -> None:
         super().__init__(path, {name: member.size for name, member in members.items()})
         self._file = file
         self._members = dict(members)
@@ -82,12 +98,17 @@ def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archi
             with zipfile.ZipFile(path) as file:
                 yield _Zip(path, file, _zip_sizes(path, file, most_bytes))
         elif path.name.endswith((".tgz", ".tar.gz")):
-            with _unpacked(path, most_bytes) as plain, tarfile.open(fileobj=plain, mode="r:") as tar:
+            with (
+                _unpacked(path, most_bytes) as plain,
+                tarfile.open(fileobj=plain, mode="r:") as tar,
+            ):
                 yield _Tar(path, tar, _tar_members(path, tar, most_bytes))
         else:
             raise FetchError(f"{path.name} is neither a wheel or zip nor a .tar.gz or .tgz")
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise FetchError(f"{path.name} is no whole archive ({error}); fetch the package again") from error
+        raise FetchError(
+            f"{path.name} is no whole archive ({error}); fetch the package again"
+        ) from error
 
 
 @contextmanager
@@ -97,7 +118,9 @@ def _unpacked(path: Path, most_bytes: int) -> Iterator[IO[bytes]]:
         while block := packed.read(_BLOCK):
             plain.write(block)
             if plain.tell() > most_bytes:
-                raise FetchError(f"{path.name} unpacks to more than {most_bytes:,} bytes; it is left alone")
+                raise FetchError(
+                    f"{path.name} unpacks to more than {most_bytes:,} bytes; it is left alone"
+                )
         plain.seek(0)
         yield plain
 
@@ -107,9 +130,13 @@ def _zip_sizes(path: Path, file: zipfile.ZipFile, most_bytes: int) -> dict[str, 
     for member in file.infolist():
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise FetchError(f"{path.name} holds {member.filename!r}, a link or device; it is left alone")
+            raise FetchError(
+                f"{path.name} holds {member.filename!r}, a link or device; it is left alone"
+            )
         if member.flag_bits & 1:
-            raise FetchError(f"{path.name} holds {member.filename!r}, which is encrypted; it is left alone")
+            raise FetchError(
+                f"{path.name} holds {member.filename!r}, which is encrypted; it is left alone"
+            )
         if not member.is_dir():
             seen.admit(member.filename, member.file_size)
     return seen.sizes
@@ -120,7 +147,9 @@ def _tar_members(path: Path, file: tarfile.TarFile, most_bytes: int) -> dict[str
     seen = _Seen(path, most_bytes)
     for member in file:
         if member.issparse() or not (member.isreg() or member.isdir()):
-            raise FetchError(f"{path.name} holds {member.name!r}, a link or device; it is left alone")
+            raise FetchError(
+                f"{path.name} holds {member.name!r}, a link or device; it is left alone"
+            )
         if member.isreg():
             seen.admit(member.name, member.size)
             members[member.name] = member
@@ -138,8 +167,17 @@ class _Seen:
 
     def admit(self, name: str, size: int) -> None:
         parts = name.split("/")
-        if not name or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or ":" in parts[0]:
-            raise FetchError(f"{self._path.name} holds {name!r}, which would leave its folder; it is left alone")
+        if (
+            not name
+            or name.startswith("/")
+            or ".." in parts
+            or "\\" in name
+            or "\0" in name
+            or ":" in parts[0]
+        ):
+            raise FetchError(
+                f"{self._path.name} holds {name!r}, which would leave its folder; it is left alone"
+            )
         if name in self.sizes:
             raise FetchError(f"{self._path.name} holds {name!r} twice; it is left alone")
         self.sizes[name] = size

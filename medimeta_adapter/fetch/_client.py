@@ -31,7 +31,11 @@ class Package:
     megabytes: int
 
     def __str__(self) -> str:
-        return f"{self.name}=={self.version}" if self.client == "pip" else f"{self.name}@{self.version}"
+        return (
+            f"{self.name}=={self.version}"
+            if self.client == "pip"
+            else f"{self.name}@{self.version}"
+        )
 
     def command(self, folder: Path) -> list[str]:
         """What is run. Source distributions are never asked for: to have their name they would be executed."""
@@ -39,7 +43,14 @@ class Package:
             return ["npm", "pack", str(self), "--ignore-scripts", "--pack-destination", str(folder)]
         return [
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
-            *("--ignore-requires-python", "--disable-pip-version-check", "--no-input", "-d", str(folder), str(self)),
+            *(
+                "--ignore-requires-python",
+                "--disable-pip-version-check",
+                "--no-input",
+                "-d",
+                str(folder),
+                str(self),
+            ),
         ]
 
 
@@ -53,7 +64,9 @@ def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
     """The command as it is, without a shell and without input."""
     program = shutil.which(command[0])
     if program is None:
-        raise FetchError(f"{command[0]!r} is not installed here, and {' '.join(command[:2])} is how this is fetched")
+        raise FetchError(
+            f"{command[0]!r} is not installed here, and {' '.join(command[:2])} is how this is fetched"
+        )
     try:
         done = subprocess.run(  # a list of our own words, no shell
             [program, *command[1:]],
@@ -93,12 +106,18 @@ def _downloaded(package: Package, folder: Path, timeout: float, run: Run) -> Pat
     try:
         status, said = run(command, timeout)
     except FetchError as error:
-        raise FetchError(f"{package} cannot be fetched: {error}; install it, give it more time, {by_hand}") from error
+        raise FetchError(
+            f"{package} cannot be fetched: {error}; install it, give it more time, {by_hand}"
+        ) from error
     if status != 0:
-        raise FetchError(f"{package} cannot be fetched; {package.client} said: {_last(said)}; try later, {by_hand}")
+        raise FetchError(
+            f"{package} cannot be fetched; {package.client} said: {_last(said)}; try later, {by_hand}"
+        )
     files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
     if len(files) != 1:
-        raise FetchError(f"{package.client} left {len(files)} files for {package}; expected {package.file}; {by_hand}")
+        raise FetchError(
+            f"{package.client} left {len(files)} files for {package}; expected {package.file}; {by_hand}"
+        )
     return files[0]
 
 

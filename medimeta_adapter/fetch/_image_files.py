@@ -46,7 +46,9 @@ def chest_xray(archive: Archive) -> Rows:
     for name in names:
         ill, well = _PERSON.search(name), _STUDY.search(name)
         if ill is None and well is None:
-            raise FetchError(f"{archive.path.name} holds {name!r}, whose name says neither a person nor a study")
+            raise FetchError(
+                f"{archive.path.name} holds {name!r}, whose name says neither a person nor a study"
+            )
         causes.append({"bacteria": 1, "virus": 2}[ill[2]] if ill else 0)
         subjects.append((ill or well)[1])  # type: ignore[index]  # one of them is there
     cause = np.array(causes)
@@ -55,7 +57,9 @@ def chest_xray(archive: Archive) -> Rows:
         names,
         [
             encoded_task("pneumonia", "binary", cause > 0, ["normal", "pneumonia"]),
-            encoded_task("cause", "multiclass", cause, ["normal", "bacterial pneumonia", "viral pneumonia"]),
+            encoded_task(
+                "cause", "multiclass", cause, ["normal", "bacterial pneumonia", "viral pneumonia"]
+            ),
         ],
         subjects=subjects,
         original_splits=[name.removeprefix(_CHEST).split("/")[0] for name in names],
@@ -66,12 +70,16 @@ def ct_patches(archive: Archive) -> Rows:
     """Binary: is there a marker."""
     names = archive.under(f"{_CT}neg/", ending=".png") + archive.under(f"{_CT}pos/", ending=".png")
     marker = np.array([name.startswith(f"{_CT}pos/") for name in names])
-    return _rows(archive, names, [encoded_task("marker", "binary", marker, ["no marker", "marker"])])
+    return _rows(
+        archive, names, [encoded_task("marker", "binary", marker, ["no marker", "marker"])]
+    )
 
 
 def solar_cells(archive: Archive) -> Rows:
     """Ordinal: probability of a defect; binary: type of silicon."""
-    lines = [line.split() for line in _text(archive, f"{_SOLAR}labels.csv").splitlines() if line.strip()]
+    lines = [
+        line.split() for line in _text(archive, f"{_SOLAR}labels.csv").splitlines() if line.strip()
+    ]
     names, grades, types = [], [], []
     for number, line in enumerate(lines, 1):
         if len(line) != 3 or line[1] not in _GRADES or line[2] not in _SILICON:
@@ -145,7 +153,9 @@ def _rows(
     )
 
 
-def _read(archive: Archive, names: list[str], row: Callable[[bytes], Row], places: Indices) -> Iterator[Row]:
+def _read(
+    archive: Archive, names: list[str], row: Callable[[bytes], Row], places: Indices
+) -> Iterator[Row]:
     return (row(archive.read(names[place])) for place in places.tolist())
 
 

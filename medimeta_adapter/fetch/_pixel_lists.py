@@ -30,7 +30,18 @@ _SIDE = 32
 _BATCH = 10_000
 _BATCHES = (*(f"data_batch_{number}.png" for number in range(1, 6)), "test_batch.png")
 _LABELS = ("train_lables.json", "test_lables.json")
-_PHOTOGRAPHED = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_PHOTOGRAPHED = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 
 
 def digits() -> Rows:
@@ -45,7 +56,9 @@ def digits() -> Rows:
             f"scikit-learn's digits have the sha256 {digest}; expected {_DIGITS_SHA256}: another version changed them"
         )
     images = np.rint(levels * (255 / 16)).astype(np.uint8)
-    return _in_memory("sklearn.datasets.load_digits", images, labels, [str(digit) for digit in range(10)], "digit")
+    return _in_memory(
+        "sklearn.datasets.load_digits", images, labels, [str(digit) for digit in range(10)], "digit"
+    )
 
 
 def sketches(archive: Archive) -> Rows:
@@ -83,12 +96,16 @@ def _photographs(archive: Archive, places: Indices) -> Iterator[Row]:
             continue
         with Image.open(io.BytesIO(archive.read(f"package/{name}"))) as image:
             if image.size != (_SIDE * _SIDE, _BATCH):
-                raise FetchError(f"{name} in {archive.path.name} is {image.size}; expected {(_SIDE * _SIDE, _BATCH)}")
+                raise FetchError(
+                    f"{name} in {archive.path.name} is {image.size}; expected {(_SIDE * _SIDE, _BATCH)}"
+                )
             pixels = np.asarray(image.convert("RGB")).reshape(_BATCH, _SIDE, _SIDE, 3)
         yield from (Decoded(pixels[row]) for row in wanted.tolist())
 
 
-def _in_memory(kind: str, images: NDArray[np.uint8], labels: NDArray[Any], names: list[str], task: str) -> Rows:
+def _in_memory(
+    kind: str, images: NDArray[np.uint8], labels: NDArray[Any], names: list[str], task: str
+) -> Rows:
     info, values = encoded_task(task, "multiclass", labels, names)
     return Rows(
         kind=kind,
@@ -107,7 +124,9 @@ def _sketches_of(archive: Archive, member: str) -> NDArray[np.uint8]:
         lines = [json.loads(line) for line in content.splitlines() if line.strip()]
         values = np.array(lines, dtype=np.float64)
     except (zlib.error, ValueError, TypeError, RecursionError) as error:
-        raise FetchError(f"{member!r} in {archive.path.name} is no list of sketches: {error}") from error
+        raise FetchError(
+            f"{member!r} in {archive.path.name} is no list of sketches: {error}"
+        ) from error
     if not unpack.eof or values.ndim != 2 or values.shape[1] != _SKETCH_SIDE**2:
         raise FetchError(
             f"{member!r} in {archive.path.name} holds {values.shape} numbers, expected 784 a line, or ends early"

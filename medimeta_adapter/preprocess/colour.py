@@ -51,11 +51,15 @@ class DropAlpha(Step):
         if pixels.ndim == 2 or pixels.shape[2] == 3:
             return pixels
         if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-            raise InputError(f"alpha of an image {shown(pixels)} has no known range; give uint8 or uint16")
+            raise InputError(
+                f"alpha of an image {shown(pixels)} has no known range; give uint8 or uint16"
+            )
         most = int(np.iinfo(pixels.dtype).max)
         colour, alpha = pixels[:, :, :-1].astype(np.uint64), pixels[:, :, -1:].astype(np.uint64)
         background = most if self.over == "white" else 0
-        mixed = ((colour * alpha + background * (most - alpha) + most // 2) // most).astype(pixels.dtype)
+        mixed = ((colour * alpha + background * (most - alpha) + most // 2) // most).astype(
+            pixels.dtype
+        )
         return mixed[:, :, 0] if mixed.shape[2] == 1 else mixed
 
     def describe(self) -> str:

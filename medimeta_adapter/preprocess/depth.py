@@ -25,14 +25,20 @@ class ScaleByBits(Step):
     stage: ClassVar[Stage] = Stage.DEPTH
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 8 <= self.bits <= 16:
+        if (
+            isinstance(self.bits, bool)
+            or not isinstance(self.bits, int)
+            or not 8 <= self.bits <= 16
+        ):
             raise InputError(f"bits={self.bits!r} is no depth of an image; give 8 to 16")
 
     def apply(self, pixels: Pixels) -> Pixels:
         if pixels.dtype in (np.uint8, np.bool_):
             return pixels
         if pixels.dtype.kind == "f":
-            raise InputError(f"an image {shown(pixels)} has no bits to scale by; use ScaleByRange(low, high)")
+            raise InputError(
+                f"an image {shown(pixels)} has no bits to scale by; use ScaleByRange(low, high)"
+            )
         most = (1 << self.bits) - 1
         low, high = int(pixels.min()), int(pixels.max())
         if low < 0 or high > most:
@@ -58,8 +64,14 @@ class ScaleByRange(Step):
 
     def __post_init__(self) -> None:
         given = [value for value in (self.low, self.high) if value is not None]
-        if len(given) == 1 or not all(map(math.isfinite, given)) or (given and not given[0] < given[1]):
-            raise InputError(f"{self!r} is no range; give two finite numbers, low below high, or none")
+        if (
+            len(given) == 1
+            or not all(map(math.isfinite, given))
+            or (given and not given[0] < given[1])
+        ):
+            raise InputError(
+                f"{self!r} is no range; give two finite numbers, low below high, or none"
+            )
 
     def apply(self, pixels: Pixels) -> Pixels:
         pixels = without_alpha(pixels, "ScaleByRange")
@@ -68,7 +80,11 @@ class ScaleByRange(Step):
         return mapped(pixels, low, high)
 
     def describe(self) -> str:
-        return "own range to 8 bits" if self.low is None else f"range {self.low:g} to {self.high:g} to 8 bits"
+        return (
+            "own range to 8 bits"
+            if self.low is None
+            else f"range {self.low:g} to {self.high:g} to 8 bits"
+        )
 
 
 @final
@@ -107,7 +123,9 @@ class Window(Step):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.level) and math.isfinite(self.width) and self.width > 0):
-            raise InputError(f"{self!r} is no window; give a finite level and a width above 0, in the image's unit")
+            raise InputError(
+                f"{self!r} is no window; give a finite level and a width above 0, in the image's unit"
+            )
 
     def apply(self, pixels: Pixels) -> Pixels:
         pixels = without_alpha(pixels, "Window")

@@ -89,10 +89,14 @@ class Resize(Step):
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
-        if len(sides) not in (1, 2) or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sides):
+        if len(sides) not in (1, 2) or any(
+            isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sides
+        ):
             raise InputError(f"size={self.size!r} is no size; give pixels, or (height, width)")
         if self.resample not in _FILTERS:
-            raise InputError(f"resample={self.resample!r} is unknown; choose from {sorted(_FILTERS)}")
+            raise InputError(
+                f"resample={self.resample!r} is unknown; choose from {sorted(_FILTERS)}"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,11 +109,16 @@ class Resize(Step):
         if self.resample == "nearest":
             return _nearest(pixels, self.shape)
         if pixels.dtype == np.bool_:
-            raise InputError("a boolean mask has nothing between no and yes; use Resize(size, resample='nearest')")
+            raise InputError(
+                "a boolean mask has nothing between no and yes; use Resize(size, resample='nearest')"
+            )
         if pixels.dtype == np.uint8:
             return self._by_pillow(pixels)
         planes = pixels[:, :, None] if pixels.ndim == 2 else pixels
-        done = np.stack([self._by_pillow(plane.astype(np.float32)) for plane in np.moveaxis(planes, 2, 0)], axis=2)
+        done = np.stack(
+            [self._by_pillow(plane.astype(np.float32)) for plane in np.moveaxis(planes, 2, 0)],
+            axis=2,
+        )
         return _as(done.reshape(*self.shape, *pixels.shape[2:]), pixels.dtype)
 
     def _by_pillow(self, pixels: Pixels) -> Pixels:
@@ -135,7 +144,9 @@ def _as(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     if dtype.kind == "f":
         return np.asarray(values, dtype)
     if dtype.itemsize > 2:
-        raise InputError(f"an image {shown(values)} of {dtype} cannot be resized exactly; scale it to 8 bits first")
+        raise InputError(
+            f"an image {shown(values)} of {dtype} cannot be resized exactly; scale it to 8 bits first"
+        )
     bounds = np.iinfo(dtype.name)
     rounded: Pixels = np.rint(values).clip(bounds.min, bounds.max).astype(dtype)
     return rounded

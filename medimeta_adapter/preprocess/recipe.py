@@ -37,7 +37,9 @@ class Recipe:
         object.__setattr__(self, "steps", tuple(steps))
         for step in self.steps:
             if not isinstance(step, Step):
-                raise InputError(f"{step!r} is no step of a recipe; give steps such as Grey() or Resize(224)")
+                raise InputError(
+                    f"{step!r} is no step of a recipe; give steps such as Grey() or Resize(224)"
+                )
         _check_order(self.steps)
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> NDArray[Any]:
@@ -54,8 +56,15 @@ class Recipe:
 
     def for_masks(self) -> Recipe:
         """The same geometry for a mask that belongs to the image: nearest neighbours, values untouched."""
-        moving = [step for step in self.steps if step.stage in (Stage.ORIENTATION, Stage.SQUARE, Stage.SIZE)]
-        return Recipe(replace(step, resample="nearest") if isinstance(step, Resize) else step for step in moving)
+        moving = [
+            step
+            for step in self.steps
+            if step.stage in (Stage.ORIENTATION, Stage.SQUARE, Stage.SIZE)
+        ]
+        return Recipe(
+            replace(step, resample="nearest") if isinstance(step, Resize) else step
+            for step in moving
+        )
 
 
 def standard(
@@ -75,7 +84,15 @@ def standard(
     if fit not in _FITS:
         raise InputError(f"fit={fit!r} is unknown; choose 'crop' (centre) or 'pad' (zeros)")
     scaling = () if depth is None else (depth,)
-    steps = (Upright(), ExpandPalette(), DropAlpha(over), *scaling, _COLOURS[channels](), _FITS[fit](), Resize(size))
+    steps = (
+        Upright(),
+        ExpandPalette(),
+        DropAlpha(over),
+        *scaling,
+        _COLOURS[channels](),
+        _FITS[fit](),
+        Resize(size),
+    )
     return Recipe(steps)
 
 
@@ -83,13 +100,19 @@ def _check_order(steps: tuple[Step, ...]) -> None:
     fixed = [step for step in steps if step.stage is not _FREE]
     for earlier, later in pairwise(fixed):
         if earlier.stage == later.stage:
-            raise InputError(f"{earlier} and {later} do the same part of the work; keep one of them")
+            raise InputError(
+                f"{earlier} and {later} do the same part of the work; keep one of them"
+            )
         if earlier.stage > later.stage:
-            raise InputError(f"{later} stands behind {earlier} and must stand before it; order: {_ORDER}")
+            raise InputError(
+                f"{later} stands behind {earlier} and must stand before it; order: {_ORDER}"
+            )
     coloured = False
     for step in steps:
         if coloured and step.stage < _FREE:
-            raise InputError(f"{step} stands behind a colour step and must stand before it; order: {_ORDER}")
+            raise InputError(
+                f"{step} stands behind a colour step and must stand before it; order: {_ORDER}"
+            )
         coloured = coloured or step.stage is _FREE
 
 

@@ -22,7 +22,9 @@ def window(volume: ArrayLike, level: float, width: float) -> NDArray[np.uint8]:
     if array.dtype.kind not in "iuf":
         raise InputError(f"a volume of dtype {array.dtype} has no level; give integers or floats")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite; say what they are to become")
+        raise InputError(
+            f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite; say what they are to become"
+        )
     return mapped(array, checked.level - checked.width / 2, checked.level + checked.width / 2)
 
 
@@ -40,12 +42,16 @@ def centred_slices(
     """
     array = np.asarray(volume)
     if array.ndim != 3 or not array.size:
-        raise InputError(f"a volume of shape {array.shape} cannot be cut; give three non-empty axes")
+        raise InputError(
+            f"a volume of shape {array.shape} cannot be cut; give three non-empty axes"
+        )
     if axis not in (0, 1, 2):
         raise InputError(f"axis={axis!r} is none of a volume's; give 0, 1 or 2")
     if count < 1 or step < 1:
         raise InputError(f"count={count} and step={step} give no slices; give 1 or more of both")
-    centre = array.shape[axis] // 2 if around is None else _centre(np.asarray(around), array.shape, axis)
+    centre = (
+        array.shape[axis] // 2 if around is None else _centre(np.asarray(around), array.shape, axis)
+    )
     # An even count has one slice more before the centre than after it, as shape // 2 has.
     places = centre + step * (np.arange(count) - count // 2)
     if places[0] < 0 or places[-1] >= array.shape[axis]:
@@ -63,8 +69,14 @@ def _centre(around: NDArray[Any], shape: tuple[int, ...], axis: int) -> int:
             raise InputError(f"the voxel {around.tolist()} lies outside a volume of shape {shape}")
         return place
     if around.shape != shape:
-        raise InputError(f"around has shape {around.shape}; give a mask of the volume's shape {shape}, or a voxel")
-    marked = np.flatnonzero((around != 0).any(axis=tuple(other for other in range(3) if other != axis)))
+        raise InputError(
+            f"around has shape {around.shape}; give a mask of the volume's shape {shape}, or a voxel"
+        )
+    marked = np.flatnonzero(
+        (around != 0).any(axis=tuple(other for other in range(3) if other != axis))
+    )
     if not marked.size:
-        raise InputError("the mask marks no voxel; leave `around` out to cut the middle of the volume")
+        raise InputError(
+            "the mask marks no voxel; leave `around` out to cut the middle of the volume"
+        )
     return int(marked[0] + marked[-1] + 1) // 2

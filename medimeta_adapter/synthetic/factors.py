@@ -14,7 +14,16 @@ from medimeta_adapter.synthetic.motifs import SHAPES
 from medimeta_adapter.synthetic.scene import ABSENT, Scene
 from torchcross.data.words import Stream
 
-__all__ = ["FACTORS", "IMPLIED", "Derived", "Factor", "Vocabulary", "derived", "difficulty", "paint"]
+__all__ = [
+    "FACTORS",
+    "IMPLIED",
+    "Derived",
+    "Factor",
+    "Vocabulary",
+    "derived",
+    "difficulty",
+    "paint",
+]
 
 Integers = NDArray[np.int64]
 
@@ -105,7 +114,9 @@ def _weave(brush: Brush, ranks: Integers) -> None:
 def _weave_depth(brush: Brush, ranks: Integers) -> None:
     """The grade is how deep the lines are, from none to very."""
     brush.scene.weave[:] = 0
-    brush.scene.weave_strength[:] = brush.scaled_keys()[ranks] * np.float32(_DEEPEST * brush.strength)
+    brush.scene.weave_strength[:] = brush.scaled_keys()[ranks] * np.float32(
+        _DEEPEST * brush.strength
+    )
 
 
 def _veil(brush: Brush, ranks: Integers) -> None:
@@ -131,13 +142,17 @@ def _marks(brush: Brush, answers: Integers) -> None:
     order = np.argsort(1 - answers, axis=1, kind="stable")[:, :most]
     present = np.take_along_axis(answers, order, axis=1) == 1
     for column in range(most):
-        brush.scene.add_marks(np.where(present[:, column], motifs[order[:, column]], ABSENT), brush.strength)
+        brush.scene.add_marks(
+            np.where(present[:, column], motifs[order[:, column]], ABSENT), brush.strength
+        )
 
 
 def _count(brush: Brush, ranks: Integers) -> None:
     """The grade is a number of equal marks: none for the lowest, six for the highest, in proportion to its value."""
     motif = brush.vocabulary.marks(1)[0]
-    numbers = np.floor(brush.scaled_keys() * np.float32(_MOST_OF_A_KIND) + np.float32(0.5)).astype(np.int64)
+    numbers = np.floor(brush.scaled_keys() * np.float32(_MOST_OF_A_KIND) + np.float32(0.5)).astype(
+        np.int64
+    )
     for column in range(_MOST_OF_A_KIND):
         brush.scene.add_marks(np.where(numbers[ranks] > column, motif, ABSENT), brush.strength)
 
@@ -256,7 +271,9 @@ def derived(rule: Derived, labels: Integers) -> Integers:
     return np.asarray(rule.classes, dtype=np.int64)[classes]
 
 
-def paint(dataset: CatalogDataset, ranks: Mapping[str, Integers], seed: int) -> tuple[Scene, Integers]:
+def paint(
+    dataset: CatalogDataset, ranks: Mapping[str, Integers], seed: int
+) -> tuple[Scene, Integers]:
     """What images with these labels show, and the motifs that carry none of them (distractors)."""
     count = len(next(iter(ranks.values())))
     scene, vocabulary = Scene(count), Vocabulary(dataset.id, seed)

@@ -78,7 +78,9 @@ def generate(
             options = {"tiffs": tiffs, "resume": resume, "overwrite": overwrite}
             text = _LICENSE_TEXT.format(id=entry.id)
             total = len(plan.splits)
-            with DatasetWriter(root / entry.id, draft, total=total, license_text=text, **options) as writer:
+            with DatasetWriter(
+                root / entry.id, draft, total=total, license_text=text, **options
+            ) as writer:
                 _fill(writer, plan, size, seed, workers, progress)
         elif progress:
             progress(entry.id, len(plan.splits), len(plan.splits))
@@ -92,7 +94,9 @@ def _chosen(only: Iterable[str] | None) -> list[CatalogDataset]:
         raise InputError(f"got only={only!r}; give a list of dataset ids, such as only=[{only!r}]")
     names = list(dict.fromkeys(only))
     if not names:
-        raise InputError("got only=[] and so no dataset to generate; name some, or leave only= out for all")
+        raise InputError(
+            "got only=[] and so no dataset to generate; name some, or leave only= out for all"
+        )
     return [catalog.dataset(name) for name in names]
 
 
@@ -125,18 +129,33 @@ def _draft(plan: DatasetPlan, scale: str | float, size: int, seed: int) -> Datas
         domain_overlaps=entry.domain_overlaps,
         subject_overlaps=entry.subject_overlaps,
         license=_LICENSE,
-        extra={"synthetic": True, "synthetic_recipe": RECIPE, "synthetic_scale": scale, "synthetic_seed": seed},
+        extra={
+            "synthetic": True,
+            "synthetic_recipe": RECIPE,
+            "synthetic_scale": scale,
+            "synthetic_seed": seed,
+        },
     )
 
 
 def _task(task: CatalogTask, seed: int) -> TaskInfo:
     factor = FACTORS[task.dataset][task.name]
-    extra = {"synthetic_factor": factor.name, "synthetic_difficulty": round(difficulty(task, seed), 4)}
-    return TaskInfo(task.name, task.task_target, {key: f"synthetic {key}" for key in task.label_keys}, extra)
+    extra = {
+        "synthetic_factor": factor.name,
+        "synthetic_difficulty": round(difficulty(task, seed), 4),
+    }
+    return TaskInfo(
+        task.name, task.task_target, {key: f"synthetic {key}" for key in task.label_keys}, extra
+    )
 
 
 def _fill(
-    writer: DatasetWriter, plan: DatasetPlan, size: int, seed: int, workers: int, progress: Progress | None
+    writer: DatasetWriter,
+    plan: DatasetPlan,
+    size: int,
+    seed: int,
+    workers: int,
+    progress: Progress | None,
 ) -> None:
     """Draws in threads, writes in order."""
     total = len(plan.splits)
@@ -147,7 +166,9 @@ def _fill(
             {task.name: plan.labels(task)[rows] for task in plan.entry.tasks},
             splits=plan.splits[rows].tolist(),
             original_splits=plan.original_splits[rows].tolist(),
-            original_filepaths=[f"synthetic/{plan.entry.id}/{row:06d}" for row in range(rows.start, rows.stop)],
+            original_filepaths=[
+                f"synthetic/{plan.entry.id}/{row:06d}" for row in range(rows.start, rows.stop)
+            ],
             patient_ids=None if plan.subjects is None else plan.subjects[rows].tolist(),
         )
         if progress:

@@ -9,7 +9,16 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOOKS", "Look", "background", "coordinates", "field_of_view", "grid_words", "triangle", "units"]
+__all__ = [
+    "LOOKS",
+    "Look",
+    "background",
+    "coordinates",
+    "field_of_view",
+    "grid_words",
+    "triangle",
+    "units",
+]
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
@@ -142,7 +151,9 @@ def _waves(look: Look, y: Floats, x: Floats, phases: Floats) -> Floats:
 
 def _cells(look: Look, y: Floats, x: Floats, phases: Floats) -> Floats:
     cycles = np.float32(look.cells / 2)
-    product = triangle(cycles * y + phases[:, 0, None, None]) * triangle(cycles * x + phases[:, 1, None, None])
+    product = triangle(cycles * y + phases[:, 0, None, None]) * triangle(
+        cycles * x + phases[:, 1, None, None]
+    )
     found: Floats = np.float32(-look.cell_depth) * np.minimum(
         np.maximum(product * np.float32(3) - _ONE, np.float32(0)), _ONE
     )
@@ -166,7 +177,9 @@ def _bilinear(grids: Floats, size: int) -> Floats:
     top, down = _between(grids.shape[1] - 1, size)
     left, across = _between(grids.shape[2] - 1, size)
     tall = grids[:, top] + (grids[:, top + 1] - grids[:, top]) * down[None, :, None]
-    wide: Floats = tall[:, :, left] + (tall[:, :, left + 1] - tall[:, :, left]) * across[None, None, :]
+    wide: Floats = (
+        tall[:, :, left] + (tall[:, :, left + 1] - tall[:, :, left]) * across[None, None, :]
+    )
     return wide
 
 
@@ -215,4 +228,11 @@ def _band(y: Floats, x: Floats) -> Floats:
     return np.float32(0.86) - np.abs(y + np.float32(0.15) * x * x)
 
 
-_FIELDS = {"full": _full, "disc": _disc, "wide disc": _wide_disc, "ellipse": _ellipse, "fan": _fan, "band": _band}
+_FIELDS = {
+    "full": _full,
+    "disc": _disc,
+    "wide disc": _wide_disc,
+    "ellipse": _ellipse,
+    "fan": _fan,
+    "band": _band,
+}

@@ -64,12 +64,16 @@ def _half_disc(u: Floats, v: Floats) -> Floats:
 
 
 def _crescent(u: Floats, v: Floats) -> Floats:
-    outline: Floats = np.maximum(_radius(u, v) - np.float32(0.9), np.float32(0.7) - _radius(u - np.float32(0.5), v))
+    outline: Floats = np.maximum(
+        _radius(u, v) - np.float32(0.9), np.float32(0.7) - _radius(u - np.float32(0.5), v)
+    )
     return outline
 
 
 def _corner(u: Floats, v: Floats) -> Floats:
-    return np.minimum(_box(u + np.float32(0.5), v, 0.25, 0.8), _box(u, v - np.float32(0.55), 0.75, 0.25))
+    return np.minimum(
+        _box(u + np.float32(0.5), v, 0.25, 0.8), _box(u, v - np.float32(0.55), 0.75, 0.25)
+    )
 
 
 def _tee(u: Floats, v: Floats) -> Floats:
@@ -140,7 +144,11 @@ def _striped(distance: Floats, u: Floats, v: Floats) -> Floats:
     return outline
 
 
-FILLS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {"solid": _solid, "hollow": _hollow, "striped": _striped}
+FILLS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
+    "solid": _solid,
+    "hollow": _hollow,
+    "striped": _striped,
+}
 
 MOTIFS = len(SHAPES) * len(FILLS)
 _SHAPES, _FILLS = tuple(SHAPES.values()), tuple(FILLS.values())

@@ -68,10 +68,14 @@ def scale_of(scale: str | float) -> Scale:
     """The scale of that name, or of that share of the real sizes."""
     if isinstance(scale, str):
         if scale not in SCALES:
-            raise InputError(f"got scale={scale!r}; choose one of {list(SCALES)}, or a share of the real sizes, 0 to 1")
+            raise InputError(
+                f"got scale={scale!r}; choose one of {list(SCALES)}, or a share of the real sizes, 0 to 1"
+            )
         return SCALES[scale]
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale <= 1:
-        raise InputError(f"got scale={scale!r}; give one of {list(SCALES)}, or a share above 0 and up to 1")
+        raise InputError(
+            f"got scale={scale!r}; give one of {list(SCALES)}, or a share above 0 and up to 1"
+        )
     return Scale(float(scale), SCALES["tiny"].per_class)
 
 
@@ -90,7 +94,9 @@ def plan_dataset(entry: CatalogDataset, scale: Scale, seed: int) -> DatasetPlan:
     """Labels, splits and subjects: every task that is not derived is drawn on its own, its classes counted out."""
     counts = sizes(entry, scale)
     numbers = [getattr(counts, split) for split in SPLITS]
-    order = np.argsort(Stream(seed, "synthetic", entry.id, "order").sequence(0, counts.total), kind="stable")
+    order = np.argsort(
+        Stream(seed, "synthetic", entry.id, "order").sequence(0, counts.total), kind="stable"
+    )
     ranks: dict[str, Integers] = {}
     for task in _independent(entry):
         parts = [
@@ -105,7 +111,9 @@ def plan_dataset(entry: CatalogDataset, scale: Scale, seed: int) -> DatasetPlan:
     splits = np.repeat(np.array(SPLITS), numbers)[order]
     original = np.repeat(np.array(_origin(entry)), numbers)[order]
     subjects = _subjects(entry, numbers, seed)[order] if entry.id in _SUBJECTS else None
-    return DatasetPlan(entry, splits, original, subjects, {task.name: ranks[task.name] for task in entry.tasks})
+    return DatasetPlan(
+        entry, splits, original, subjects, {task.name: ranks[task.name] for task in entry.tasks}
+    )
 
 
 def _independent(entry: CatalogDataset) -> list[CatalogTask]:
@@ -124,7 +132,9 @@ def _needed(task: CatalogTask, fewest: int) -> int:
     return math.ceil(fewest * task.num_labels * _IMAGES_PER_LABEL.get(task.task_target, 1.0))
 
 
-_IMAGES_PER_LABEL = {TaskTarget.MULTILABEL_CLASSIFICATION: 1 / (_FINDINGS_PER_IMAGE * _WITH_FINDINGS)}
+_IMAGES_PER_LABEL = {
+    TaskTarget.MULTILABEL_CLASSIFICATION: 1 / (_FINDINGS_PER_IMAGE * _WITH_FINDINGS)
+}
 
 
 def _classes(task: CatalogTask, count: int, fewest: int, seed: int, part: int) -> Integers:
@@ -184,7 +194,9 @@ def _origin(entry: CatalogDataset) -> tuple[str, ...]:
             sums[came_from] += getattr(entry.samples, split)
         if SplitCounts(**sums) == entry.original_splits:
             return tuple(origin)
-    raise InputError(f"{entry.id}: no way to join {entry.samples} gives {entry.original_splits}; fix the catalogue")
+    raise InputError(
+        f"{entry.id}: no way to join {entry.samples} gives {entry.original_splits}; fix the catalogue"
+    )
 
 
 def _subjects(entry: CatalogDataset, numbers: list[int], seed: int) -> NDArray[np.str_]:

@@ -33,7 +33,8 @@ _TURN = 20
 _DEGREES = np.arange(360)
 _COS, _SIN = (
     # Rounded to 14 bits, so that the last digit of a mathematical library is no matter.
-    np.array([round(f(math.radians(int(angle))) * 2**14) for angle in _DEGREES], dtype=np.float32) * _F(2.0**-14)
+    np.array([round(f(math.radians(int(angle))) * 2**14) for angle in _DEGREES], dtype=np.float32)
+    * _F(2.0**-14)
     for f in (math.cos, math.sin)
 )
 _WEAVE_DIRECTIONS, _WEAVE_CYCLES = (0, 90, 45, 135), (5.0, 9.0, 3.0)
@@ -66,7 +67,13 @@ class Canvas:
     def draw(self, scene: Scene, start: int) -> NDArray[np.uint8]:
         """Images `start`, `start + 1`, ...: (n, size, size), or (n, size, size, 3)."""
         slots = len(scene.marks) + _MOST_DISTRACTORS
-        lengths = (_GLOBALS, grid_words(self.look), -(-self.size * self.size // 4), 16, slots * _PER_MARK)
+        lengths = (
+            _GLOBALS,
+            grid_words(self.look),
+            -(-self.size * self.size // 4),
+            16,
+            slots * _PER_MARK,
+        )
         numbers = range(start, start + scene.count)
         words = np.stack([self.stream.sequence(number, sum(lengths)) for number in numbers])
         whole, grid, noise, cells, placing = np.split(words, np.cumsum(lengths)[:-1], axis=1)
@@ -75,7 +82,9 @@ class Canvas:
         polarity = np.where(draws[:, 0] < _F(self.look.bright), _F(1), _F(-1))
         contrast = polarity * _F(self.look.contrast) * (_F(0.7) + _F(0.6) * draws[:, 5])
         level = background(self.look, self.size, grid)
-        level += content * contrast[:, None, None] + self._weave(scene, draws) + self._veil(scene, draws)
+        level += (
+            content * contrast[:, None, None] + self._weave(scene, draws) + self._veil(scene, draws)
+        )
         return self._seen(level, draws, noise)
 
     # -- content ------------------------------------------------------------------------------------------------------
@@ -108,7 +117,10 @@ class Canvas:
         canvas = np.zeros((scene.count, wide, wide), dtype=np.float32)
         seats = np.argsort(order[:, : len(places)], axis=1, kind="stable")
         taken = np.zeros(scene.count, dtype=np.int64)
-        columns = [*zip(scene.marks, scene.mark_strengths, strict=True), *self._distractors(scene, draws)]
+        columns = [
+            *zip(scene.marks, scene.mark_strengths, strict=True),
+            *self._distractors(scene, draws),
+        ]
         for slot, (motifs, strength) in enumerate(columns):
             at = np.flatnonzero(motifs != ABSENT)
             if len(at):
@@ -168,11 +180,17 @@ class Canvas:
         kinds = np.where(here, scene.weave, 0)
         tilt = np.floor((draws[:, 8] - _F(0.5)) * _F(24)).astype(np.int64)
         angles = (np.array(_WEAVE_DIRECTIONS)[kinds % 4] + tilt) % 360
-        cycles = np.array(_WEAVE_CYCLES, dtype=np.float32)[kinds // 4] * (_F(0.45) + _F(0.1) * draws[:, 9])
+        cycles = np.array(_WEAVE_CYCLES, dtype=np.float32)[kinds // 4] * (
+            _F(0.45) + _F(0.1) * draws[:, 9]
+        )
         y, x = coordinates(self.size)
         across = _COS[angles][:, None, None] * x + _SIN[angles][:, None, None] * y
         wave = triangle(across * cycles[:, None, None] + draws[:, 6, None, None]) - _F(0.5)
-        depth = np.where(here, scene.weave_strength, _F(0)) * _F(_WEAVE_DEPTH) * (_F(0.7) + _F(0.6) * draws[:, 7])
+        depth = (
+            np.where(here, scene.weave_strength, _F(0))
+            * _F(_WEAVE_DEPTH)
+            * (_F(0.7) + _F(0.6) * draws[:, 7])
+        )
         return wave * depth[:, None, None]
 
     def _veil(self, scene: Scene, draws: Floats) -> Floats:
@@ -192,13 +210,17 @@ class Canvas:
         gain = (_F(0.8) + _F(0.4) * draws[:, 9])[:, None, None]
         lift = ((draws[:, 10] - _F(0.5)) * _F(0.24))[:, None, None]
         level = (level - _F(0.5)) * gain + _F(0.5) + lift
-        pairs = noise.astype("<u8").view(np.uint8)[:, : 2 * self.size * self.size].astype(np.float32)
+        pairs = (
+            noise.astype("<u8").view(np.uint8)[:, : 2 * self.size * self.size].astype(np.float32)
+        )
         grain = ((pairs[:, 0::2] + pairs[:, 1::2]) * _F(1 / 255) - _F(1)).reshape(level.shape)
         level = level + grain * (_F(self.look.grain * 2) + _F(self.look.speckle) * level)
         level = np.minimum(np.maximum(level, _F(0)), _F(1)) * field_of_view(self.look, self.size)
         if self.channels == 1:
             return _bytes(level)
-        stops = np.array([self.look.dark, self.look.middle, self.look.light], dtype=np.float32) * _F(1 / 255)
+        stops = np.array(
+            [self.look.dark, self.look.middle, self.look.light], dtype=np.float32
+        ) * _F(1 / 255)
         balance = _F(0.92) + _F(0.16) * draws[:, [14, 15, 11]]
         return _bytes(_coloured(level, stops) * balance[:, None, None, :])
 
@@ -216,9 +238,14 @@ def _blurred(level: Floats) -> Floats:
     step = max(1, level.shape[1] // 56)
     while step:
         for axis in (1, 2):
-            padded = np.pad(level, [(0, 0), *((step, step) if axis == other else (0, 0) for other in (1, 2))], "edge")
+            padded = np.pad(
+                level,
+                [(0, 0), *((step, step) if axis == other else (0, 0) for other in (1, 2))],
+                "edge",
+            )
             before, after = (
-                np.take(padded, range(shift, shift + level.shape[axis]), axis=axis) for shift in (0, 2 * step)
+                np.take(padded, range(shift, shift + level.shape[axis]), axis=axis)
+                for shift in (0, 2 * step)
             )
             level = level * _F(0.5) + (before + after) * _F(0.25)
         step //= 2
@@ -234,7 +261,7 @@ def _coloured(level: Floats, stops: Floats) -> Floats:
 
 
 def _bytes(level: Floats) -> NDArray[np.uint8]:
-    stored: NDArray[np.uint8] = np.floor(np.minimum(np.maximum(level, _F(0)), _F(1)) * _F(255) + _F(0.5)).astype(
-        np.uint8
-    )
+    stored: NDArray[np.uint8] = np.floor(
+        np.minimum(np.maximum(level, _F(0)), _F(1)) * _F(255) + _F(0.5)
+    ).astype(np.uint8)
     return stored

@@ -71,7 +71,9 @@ class PartialFolder:
     def _empty(self) -> None:
         for entry in self.path.iterdir():
             if entry.name != _LOCK:
-                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                shutil.rmtree(
+                    entry
+                ) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
     def finish(self) -> None:
         """Give the build its final name; readers see the old dataset or the new one."""
@@ -106,7 +108,9 @@ def check_free(final: Path, *, overwrite: bool) -> None:
     """Refuses what `PartialFolder` would refuse, before any work is done; holds nothing."""
     _refuse_existing(final, overwrite=overwrite)
     try:
-        lock = os.open(final.with_name(f".{final.name}.partial") / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(
+            final.with_name(f".{final.name}.partial") / _LOCK, os.O_RDONLY | os.O_CLOEXEC
+        )
     except OSError:
         return
     try:
@@ -119,11 +123,15 @@ def check_free(final: Path, *, overwrite: bool) -> None:
 
 def _refuse_existing(final: Path, *, overwrite: bool) -> None:
     if os.path.lexists(final) and not overwrite:
-        raise WriteError(f"{final} exists; choose another folder, or overwrite=True (--overwrite) to replace it")
+        raise WriteError(
+            f"{final} exists; choose another folder, or overwrite=True (--overwrite) to replace it"
+        )
 
 
 def _busy(final: Path) -> WriteError:
-    return WriteError(f"{final} is being written by another writer; wait for it, or write to another folder")
+    return WriteError(
+        f"{final} is being written by another writer; wait for it, or write to another folder"
+    )
 
 
 def sync_folder(folder: Path) -> None:

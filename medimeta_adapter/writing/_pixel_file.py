@@ -51,7 +51,9 @@ class PixelFile:
     def read(self, row: int, rows: int = 1) -> bytes:
         data = os.pread(self._file, rows * self.row_bytes, self.start + row * self.row_bytes)
         if len(data) != rows * self.row_bytes:
-            raise WriteError(f"{self.path} ends before row {row + rows}; it was changed while it was written")
+            raise WriteError(
+                f"{self.path} ends before row {row + rows}; it was changed while it was written"
+            )
         return data
 
     def sync(self) -> None:
@@ -91,7 +93,10 @@ class PixelFile:
         step = max(1, _BLOCK // self.row_bytes)
         for first in range(0, rows, step):
             count = min(step, rows - first)
-            yield first, np.frombuffer(self.read(first, count), np.uint8).reshape(count, *self.image_shape)
+            yield (
+                first,
+                np.frombuffer(self.read(first, count), np.uint8).reshape(count, *self.image_shape),
+            )
 
     def _ends(self, rows: int) -> list[tuple[int, bytes]]:
         return [(row, self.read(row)) for row in {0, rows - 1}]
@@ -126,7 +131,9 @@ def _make_empty(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
     return start, path.stat().st_size
 
 
-def _check(path: Path, shape: tuple[int, ...], row_bytes: int, rows: list[tuple[int, bytes]]) -> None:
+def _check(
+    path: Path, shape: tuple[int, ...], row_bytes: int, rows: list[tuple[int, bytes]]
+) -> None:
     """What h5py reads is what was written."""
     with h5py.File(path, "r") as file:
         dataset: Any = file[DATASET]
@@ -135,4 +142,6 @@ def _check(path: Path, shape: tuple[int, ...], row_bytes: int, rows: list[tuple[
                 f"{path} came out as {dataset!r}, not as {shape} uint8; report this with your h5py version"
             )
         if any(dataset[row].tobytes() != pixels for row, pixels in rows):
-            raise WriteError(f"{path} does not read back as written; report this with your h5py version")
+            raise WriteError(
+                f"{path} does not read back as written; report this with your h5py version"
+            )

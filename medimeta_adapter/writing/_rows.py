@@ -41,10 +41,18 @@ class Rows:
 
     def __init__(self, draft: DatasetDraft) -> None:
         self._draft = draft
-        self._targets: dict[str, tuple[TaskInfo, Target]] = {task.name: (task, task.target()) for task in draft.tasks}
+        self._targets: dict[str, tuple[TaskInfo, Target]] = {
+            task.name: (task, task.target()) for task in draft.tasks
+        }
         # One label at a time is looked up here first: an array of one costs ten times as much.
-        self._values = {task.name: frozenset(() if task.multilabel else task.labels) for task in draft.tasks}
-        self._taken = RESERVED | {task.name for task in draft.tasks} | {f"tasks/{task.name}" for task in draft.tasks}
+        self._values = {
+            task.name: frozenset(() if task.multilabel else task.labels) for task in draft.tasks
+        }
+        self._taken = (
+            RESERVED
+            | {task.name for task in draft.tasks}
+            | {f"tasks/{task.name}" for task in draft.tasks}
+        )
 
     def images(self, images: Any, first: int, names: Sequence[Any]) -> NDArray[np.uint8]:
         """A batch of images as contiguous pixels."""
@@ -77,36 +85,63 @@ class Rows:
 
     def entry(self, columns: Columns, first: int, count: int) -> dict[str, Any]:
         """What the journal keeps of a batch; refuses what does not fit."""
-        files = [_text(value, "original_filepath", first + n) for n, value in enumerate(columns.original_filepaths)]
-        known: dict[str, Any] = {"labels": self._labels(columns.labels, first, count, files), "files": files}
+        files = [
+            _text(value, "original_filepath", first + n)
+            for n, value in enumerate(columns.original_filepaths)
+        ]
+        known: dict[str, Any] = {
+            "labels": self._labels(columns.labels, first, count, files),
+            "files": files,
+        }
         known["splits"] = [_split(value, first + n) for n, value in enumerate(columns.splits)]
-        known["original_splits"] = [_split(value, first + n) for n, value in enumerate(columns.original_splits)]
-        known["patients"] = [_patient(value, first + n) for n, value in enumerate(columns.patient_ids)]
+        known["original_splits"] = [
+            _split(value, first + n) for n, value in enumerate(columns.original_splits)
+        ]
+        known["patients"] = [
+            _patient(value, first + n) for n, value in enumerate(columns.patient_ids)
+        ]
         known["more"] = self._annotations(columns.annotations, first, count)
         if columns.stamps is not None:
-            known["stamps"] = [_text(value, "stamp", first + n) for n, value in enumerate(columns.stamps)]
+            known["stamps"] = [
+                _text(value, "stamp", first + n) for n, value in enumerate(columns.stamps)
+            ]
         for name, values in known.items():
             if isinstance(values, list) and len(values) != count:
-                raise InputError(f"{name} has {len(values)} entries for {count} images; give one per image")
+                raise InputError(
+                    f"{name} has {len(values)} entries for {count} images; give one per image"
+                )
         return known
 
-    def _labels(self, labels: Mapping[str, Any], first: int, count: int, files: list[str]) -> dict[str, Any]:
+    def _labels(
+        self, labels: Mapping[str, Any], first: int, count: int, files: list[str]
+    ) -> dict[str, Any]:
         if labels.keys() != self._targets.keys():
             for name in labels:
                 if name not in self._targets:
-                    raise LabelError(f"{_row(first, files)}: no task {name!r}{nearest(name, list(self._targets))}")
+                    raise LabelError(
+                        f"{_row(first, files)}: no task {name!r}{nearest(name, list(self._targets))}"
+                    )
             missing = [name for name in self._targets if name not in labels]
-            raise LabelError(f"{_row(first, files)} has no label of {missing}; every row is labelled in every task")
+            raise LabelError(
+                f"{_row(first, files)} has no label of {missing}; every row is labelled in every task"
+            )
         found = {}
         for name, (task, target) in self._targets.items():
             given = labels[name]
-            if count == 1 and isinstance(given, list) and type(given[0]) is int and given[0] in self._values[name]:
+            if (
+                count == 1
+                and isinstance(given, list)
+                and type(given[0]) is int
+                and given[0] in self._values[name]
+            ):
                 found[name] = given
             else:
                 found[name] = _encoded(target, task, given, first, count, files).tolist()
         return found
 
-    def _annotations(self, given: Mapping[str, Sequence[Any]], first: int, count: int) -> dict[str, list[Any]]:
+    def _annotations(
+        self, given: Mapping[str, Sequence[Any]], first: int, count: int
+    ) -> dict[str, list[Any]]:
         found = {}
         for name, values in given.items():
             if not isinstance(name, str) or not name.strip() or name in self._taken:
@@ -116,7 +151,9 @@ class Rows:
                 )
             _text(name, "the name of an annotation", first)
             if len(values) != count:
-                raise InputError(f"annotations {name!r} have {len(values)} entries for {count} images")
+                raise InputError(
+                    f"annotations {name!r} have {len(values)} entries for {count} images"
+                )
             found[name] = [_plain(value, name, first + n) for n, value in enumerate(values)]
         return found
 
@@ -128,7 +165,9 @@ def spread(value: Any, count: int) -> Sequence[Any]:
 
 def encoded(entry: Mapping[str, Any], first: int, count: int) -> bytes:
     """A journal line."""
-    return json.dumps({"row": first, "rows": count, **entry}, separators=(",", ":")).encode() + b"\n"
+    return (
+        json.dumps({"row": first, "rows": count, **entry}, separators=(",", ":")).encode() + b"\n"
+    )
 
 
 def _encoded(
@@ -141,11 +180,19 @@ def _encoded(
             return target.decode(codes)
     except LabelError as error:
         raise _refused(target, task, labels, first, count, files, error) from None
-    raise LabelError(f"task {task.name!r} has {len(codes)} labels for {count} images; give one per image")
+    raise LabelError(
+        f"task {task.name!r} has {len(codes)} labels for {count} images; give one per image"
+    )
 
 
 def _refused(
-    target: Target, task: TaskInfo, labels: Any, first: int, count: int, files: list[str], error: LabelError
+    target: Target,
+    task: TaskInfo,
+    labels: Any,
+    first: int,
+    count: int,
+    files: list[str],
+    error: LabelError,
 ) -> LabelError:
     """The error of a batch as the error of its first wrong row."""
     advice = "the format has no unknown labels, so leave such a sample out, or declare a class for it in the task"
@@ -178,7 +225,9 @@ def _named(names: Sequence[Any], place: int) -> str:
 
 
 def _wrong_image(array: NDArray[Any], shape: tuple[int, ...]) -> str:
-    given = f"the image is {array.dtype} of shape {array.shape[1:]}, the dataset takes uint8 {shape}"
+    given = (
+        f"the image is {array.dtype} of shape {array.shape[1:]}, the dataset takes uint8 {shape}"
+    )
     if array.dtype != np.uint8:
         return f"{given}; scale it to 8 bits with a preprocess.Recipe, which says how"
     if len(shape) == 3 and array.shape[1:] == (shape[2], *shape[:2]):
@@ -189,7 +238,9 @@ def _wrong_image(array: NDArray[Any], shape: tuple[int, ...]) -> str:
 def _split(value: Any, row: int) -> str | None:
     if value is None or value in SPLITS:
         return None if value is None else str(value)
-    raise InputError(f"row {row}: {value!r:.60} is no split; give 'train', 'val', 'test', or None where there is none")
+    raise InputError(
+        f"row {row}: {value!r:.60} is no split; give 'train', 'val', 'test', or None where there is none"
+    )
 
 
 def _text(value: Any, what: str, row: int) -> str:
@@ -198,7 +249,9 @@ def _text(value: Any, what: str, row: int) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InputError(f"row {row}: {what} {value!r:.80} is not Unicode text; rename it") from None
+        raise InputError(
+            f"row {row}: {what} {value!r:.80} is not Unicode text; rename it"
+        ) from None
     return str(value)
 
 
@@ -208,7 +261,9 @@ def _patient(value: Any, row: int) -> str | None:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(int(value))
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"row {row}: patient_id is {value!r:.80}; give a text or an integer, None where unknown")
+        raise InputError(
+            f"row {row}: patient_id is {value!r:.80}; give a text or an integer, None where unknown"
+        )
     return _text(value, "patient_id", row)
 
 

@@ -53,14 +53,18 @@ class Table:
             table.splits[place] = [_CODES[name] for name in entry["splits"]]
             table.original_splits[place] = [_CODES[name] for name in entry["original_splits"]]
             names |= dict.fromkeys(entry["more"])
-            table.has_patients = table.has_patients or any(name is not None for name in entry["patients"])
+            table.has_patients = table.has_patients or any(
+                name is not None for name in entry["patients"]
+            )
         table.annotations = list(names)
         return table
 
     def assign(self, codes: NDArray[np.int8]) -> None:
         """Fill in the splits of the rows that have none."""
         if len(codes) != len(self.splits):
-            raise WriteError(f"assign_splits was given {len(codes)} splits for {len(self.splits)} rows; give all rows")
+            raise WriteError(
+                f"assign_splits was given {len(codes)} splits for {len(self.splits)} rows; give all rows"
+            )
         clash = np.flatnonzero((self.splits != NO_SPLIT) & (self.splits != codes))
         if clash.size:
             row = int(clash[0])
@@ -104,7 +108,13 @@ class Table:
         """The published writer's columns: labels as values, where they come from, the rest by name, labels as words."""
         names = sorted([*self.annotations, *self.labels])
         words = {task.name: _in_words(task) for task in self.draft.tasks}
-        head = ["filepath", "split", *(f"tasks/{name}" for name in self.labels), "original_filepath", "original_split"]
+        head = [
+            "filepath",
+            "split",
+            *(f"tasks/{name}" for name in self.labels),
+            "original_filepath",
+            "original_split",
+        ]
         head += ["patient_id"] if self.has_patients else []
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -113,13 +123,22 @@ class Table:
                 writer.writerows(self._lines(entry, names, words))
 
     def _lines(
-        self, entry: dict[str, Any], names: Sequence[str], in_words: Mapping[str, Callable[[Any], str]]
+        self,
+        entry: dict[str, Any],
+        names: Sequence[str],
+        in_words: Mapping[str, Callable[[Any], str]],
     ) -> Iterator[list[Any]]:
         first = entry["row"]
-        words = {name: list(map(in_words[name], values)) for name, values in entry["labels"].items()}
+        words = {
+            name: list(map(in_words[name], values)) for name, values in entry["labels"].items()
+        }
         for n in range(entry["rows"]):
             row = first + n
-            line = [filepath(row), SPLITS[self.splits[row]], *(values[n] for values in entry["labels"].values())]
+            line = [
+                filepath(row),
+                SPLITS[self.splits[row]],
+                *(values[n] for values in entry["labels"].values()),
+            ]
             line += [entry["files"][n], entry["original_splits"][n]]
             line += [entry["patients"][n]] if self.has_patients else []
             for name in names:
@@ -138,4 +157,6 @@ def _in_words(task: TaskInfo) -> Callable[[Any], str]:
     if not task.multilabel:
         return labels.__getitem__
     names = list(labels.values())
-    return lambda answers: "|".join(name for name, answer in zip(names, answers, strict=True) if answer)
+    return lambda answers: "|".join(
+        name for name, answer in zip(names, answers, strict=True) if answer
+    )

@@ -33,7 +33,14 @@ class DatasetDraft:
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "input_size", "domain_overlaps", "subject_overlaps", "original_data", "extra"):
+        for name in (
+            "tasks",
+            "input_size",
+            "domain_overlaps",
+            "subject_overlaps",
+            "original_data",
+            "extra",
+        ):
             object.__setattr__(self, name, freeze(getattr(self, name)))
         self.info(1, SplitCounts(), SplitCounts())
 
@@ -46,7 +53,10 @@ class DatasetDraft:
         """The info of a dataset with these counts."""
         known: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return DatasetInfo(
-            **known, total_num_samples=total, splits_num_samples=splits, original_splits_num_samples=original_splits
+            **known,
+            total_num_samples=total,
+            splits_num_samples=splits,
+            original_splits_num_samples=original_splits,
         )
 
     @property
@@ -62,9 +72,17 @@ class DatasetDraft:
 
     def as_dict(self) -> dict[str, Any]:
         """The draft as JSON gives it back."""
-        known = {entry.name: thaw(getattr(self, entry.name)) for entry in fields(self) if entry.name != "tasks"}
+        known = {
+            entry.name: thaw(getattr(self, entry.name))
+            for entry in fields(self)
+            if entry.name != "tasks"
+        }
         tasks = [
-            {"name": task.name, "target": str(task.task_target), "labels": list(task.labels.items())}
+            {
+                "name": task.name,
+                "target": str(task.task_target),
+                "labels": list(task.labels.items()),
+            }
             | {"extra": thaw(task.extra)}
             for task in self.tasks
         ]

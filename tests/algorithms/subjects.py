@@ -94,7 +94,12 @@ def episode_of(target, seed=0, support=8, query=6, size=6, name="made-up", index
         query_labels=empty,
         shots=None,
     )
-    return Episode(Batch(images[:support], labels[:support]), Batch(images[support:], labels[support:]), task, plan)
+    return Episode(
+        Batch(images[:support], labels[:support]),
+        Batch(images[support:], labels[support:]),
+        task,
+        plan,
+    )
 
 
 def learned_heads(target):
@@ -136,7 +141,18 @@ ALGORITHMS = {
 }
 NEEDS_PROTO = ("anil-proto", "proto-maml")
 RANDOM_HEAD = ("maml-kaiming", "maml-learned-head", "boil", "fine-tune", "linear-probe")
-ONE_EACH = ("maml", "anil", "boil", "meta-sgd", "proto-maml", "imaml", "reptile", "protonet", "ridge", "fine-tune")
+ONE_EACH = (
+    "maml",
+    "anil",
+    "boil",
+    "meta-sgd",
+    "proto-maml",
+    "imaml",
+    "reptile",
+    "protonet",
+    "ridge",
+    "fine-tune",
+)
 FEW_TARGETS = ("binary", "multiclass", "multilabel", "ordinal", "ordinal-coral")
 # Every algorithm with every target and loss; its variants with every type.
 CELLS = [

@@ -28,7 +28,11 @@ class OwnHead(nn.Module):
 def moved(algorithm):
     before = {name: value.clone() for name, value in algorithm.backbone.named_parameters()}
     end = algorithm.adapt(EPISODE.support, EPISODE.task)
-    return {name for name, value in before.items() if not torch.equal(end._tensors["params"][name], value)}
+    return {
+        name
+        for name, value in before.items()
+        if not torch.equal(end._tensors["params"][name], value)
+    }
 
 
 @pytest.mark.parametrize("make", [ANIL, LinearProbe])
@@ -66,7 +70,9 @@ def test_frozen_parameters_are_left_alone(make):
     net = Net()
     net.conv1.requires_grad_(False)
     algorithm = make(net, steps=2, norm="frozen").double()
-    assert moved(algorithm) == {name for name, _ in net.named_parameters() if not name.startswith("conv1")}
+    assert moved(algorithm) == {
+        name for name, _ in net.named_parameters() if not name.startswith("conv1")
+    }
     assert "conv1.weight" not in algorithm.protocol()["adapted"]
 
 
@@ -79,7 +85,9 @@ def test_a_frozen_backbone_leaves_the_head():
 def test_a_frozen_parameter_that_is_named_in_full_is_adapted():
     net = Net()
     net.conv1.requires_grad_(False)
-    algorithm = MAML(net, steps=2, norm="frozen", adapted=["conv1.weight", "conv2.*", "head.*"]).double()
+    algorithm = MAML(
+        net, steps=2, norm="frozen", adapted=["conv1.weight", "conv2.*", "head.*"]
+    ).double()
     assert moved(algorithm) == {"conv1.weight", "conv2.weight", "conv2.bias"}
 
 

@@ -41,13 +41,22 @@ def test_a_support_without_one_of_its_classes(make):
     subject, episode = make(), episode_of(TARGETS["multiclass"], 3)
     labels = episode.support.y.clone()
     labels[labels == 1] = 2
-    refuses(subject, changed(episode, y=labels), InputError, r"episode 3 of 'toys': the support set has no.*'square'")
+    refuses(
+        subject,
+        changed(episode, y=labels),
+        InputError,
+        r"episode 3 of 'toys': the support set has no.*'square'",
+    )
     with pytest.raises(InputError, match=r"task 'made-up'.*'square'.*restrict"):
         subject.adapt(changed(episode, y=labels).support, episode.task)
     target = MultiLabel(["cyst", "edema"])
     answers = torch.tensor([[1, 0], [0, 0], [1, 0]])
-    bad = Episode(Batch(torch.zeros(3, 1, 6, 6), answers), episode_of(target).query, Task("f", target))
-    refuses(subject, bad, InputError, r"position 1 \('f'\).*'edema' \(every label needs samples with it")
+    bad = Episode(
+        Batch(torch.zeros(3, 1, 6, 6), answers), episode_of(target).query, Task("f", target)
+    )
+    refuses(
+        subject, bad, InputError, r"position 1 \('f'\).*'edema' \(every label needs samples with it"
+    )
 
 
 @each
@@ -56,7 +65,12 @@ def test_labels_outside_the_target(make, part):
     subject, episode = make(), episode_of(TARGETS["multiclass"], 3)
     labels = getattr(episode, part).y.clone()
     labels[2] = 3
-    refuses(subject, changed(episode, y=labels, part=part), LabelError, rf"the {part} set.*at sample 2.*codes 0..2")
+    refuses(
+        subject,
+        changed(episode, y=labels, part=part),
+        LabelError,
+        rf"the {part} set.*at sample 2.*codes 0..2",
+    )
     refuses(subject, changed(episode, y=labels - 5, part=part), LabelError, "-1 for missing")
     refuses(subject, changed(episode, y=labels.float(), part=part), LabelError, "target.encode")
     wide = changed(episode, y=labels[:, None], part=part)
@@ -86,9 +100,16 @@ def test_a_sum_may_overflow_where_no_pixel_does():
 @each
 def test_empty_sets_and_images_of_whole_numbers(make):
     subject, episode = make(), episode_of(TARGETS["binary"], 3)
-    empty = changed(episode, x=torch.zeros(0, 1, 6, 6), y=torch.zeros(0, dtype=torch.int64), part="query")
+    empty = changed(
+        episode, x=torch.zeros(0, 1, 6, 6), y=torch.zeros(0, dtype=torch.int64), part="query"
+    )
     refuses(subject, empty, InputError, "the query set is empty")
-    refuses(subject, changed(episode, x=episode.support.x.long()), InputError, "int64; give uint8 images")
+    refuses(
+        subject,
+        changed(episode, x=episode.support.x.long()),
+        InputError,
+        "int64; give uint8 images",
+    )
     with pytest.raises(InputError, match="at least one episode"):
         subject.meta_loss([])
     with pytest.raises(InputError, match="2 indices were given for 1"):
@@ -97,8 +118,18 @@ def test_empty_sets_and_images_of_whole_numbers(make):
 
 def test_features_that_are_no_features():
     episode = episode_of(TARGETS["binary"], 3)
-    refuses(MAML(nn.Conv2d(1, 2, 3).double()), episode, InputError, r"episode 7 .*Conv2d made \(8, 2, 4, 4\).*Flatten")
-    refuses(MAML(Net(), features=9), episode, InputError, rf"episode 7 .*made {WIDTH} features.*expects 9")
+    refuses(
+        MAML(nn.Conv2d(1, 2, 3).double()),
+        episode,
+        InputError,
+        r"episode 7 .*Conv2d made \(8, 2, 4, 4\).*Flatten",
+    )
+    refuses(
+        MAML(Net(), features=9),
+        episode,
+        InputError,
+        rf"episode 7 .*made {WIDTH} features.*expects 9",
+    )
     flat = nn.Sequential(nn.Flatten(), nn.Linear(36, 5)).double()
     flat.num_features = 6
     refuses(MAML(flat), episode, InputError, "made 5 features .* expects 6")
@@ -107,14 +138,24 @@ def test_features_that_are_no_features():
 def test_a_learned_head_of_another_width_or_another_task():
     target = TARGETS["multiclass"]
     subject = MAML(Net(), steps=1, head=LearnedHeads([Task("other", target)], WIDTH))
-    refuses(subject, episode_of(target), InputError, r"no learned head for the task 'made-up'.*task=/other")
+    refuses(
+        subject,
+        episode_of(target),
+        InputError,
+        r"no learned head for the task 'made-up'.*task=/other",
+    )
     wide = MAML(Net(), steps=1, head=LearnedHeads([Task("made-up", target, "toys")], 9).double())
     refuses(wide, episode_of(target), InputError, "learned heads are for 9 features")
 
 
 def test_an_inner_loop_that_diverges():
     subject = MAML(Net(), steps=6, lr=1e300)
-    refuses(subject, episode_of(TARGETS["binary"], 3), DivergenceError, "episode 7.*the inner loop diverged")
+    refuses(
+        subject,
+        episode_of(TARGETS["binary"], 3),
+        DivergenceError,
+        "episode 7.*the inner loop diverged",
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +198,9 @@ def test_settings_that_cannot_work():
     with pytest.raises(InputError, match="0 or more"):
         annealed.meta_loss([episode_of(TARGETS["binary"])], epoch=-1)
     with pytest.raises(InputError, match="no inner steps"):
-        ProtoNet(Net()).adapt(episode_of(TARGETS["binary"]).support, Task("t", TARGETS["binary"]), steps=3)
+        ProtoNet(Net()).adapt(
+            episode_of(TARGETS["binary"]).support, Task("t", TARGETS["binary"]), steps=3
+        )
     assert Recipe("MAML", 1, 0.1).engine_at(0).name == "reverse"
 
 
@@ -175,7 +218,8 @@ def test_kaiming_heads_belong_to_the_number_of_the_episode():
     target = MultiClass(["a", "b", "c"])
     subject, episode = MAML(Net(), steps=1, head="kaiming"), episode_of(target)
     one, two, three = (
-        subject.adapt(episode.support, episode.task, index=at, seed=seed) for at, seed in ((0, 0), (1, 0), (0, 1))
+        subject.adapt(episode.support, episode.task, index=at, seed=seed)
+        for at, seed in ((0, 0), (1, 0), (0, 1))
     )
     images = episode.query.x
     assert not torch.equal(one.logits(images), two.logits(images))

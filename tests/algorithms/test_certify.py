@@ -7,8 +7,27 @@ import torch
 from torch import nn
 
 import torchcross as tx
-from tests.algorithms.subjects import ALGORITHMS, TARGETS, WIDTH, Net, episode_of, made, same, snapshot
-from torchcross.algorithms import MAML, Algorithm, Certificate, LinearProbe, MultiTask, ProtoNet, Reptile, Step, certify
+from tests.algorithms.subjects import (
+    ALGORITHMS,
+    TARGETS,
+    WIDTH,
+    Net,
+    episode_of,
+    made,
+    same,
+    snapshot,
+)
+from torchcross.algorithms import (
+    MAML,
+    Algorithm,
+    Certificate,
+    LinearProbe,
+    MultiTask,
+    ProtoNet,
+    Reptile,
+    Step,
+    certify,
+)
 from torchcross.errors import InputError
 from torchcross.functional import Row
 from torchcross.task import Task
@@ -63,9 +82,17 @@ class OwnRule(Algorithm):
         self.backbone, self.order, self.wrong = Net(), order, factor != 1.0
 
     def training_step(self, episodes, *, epoch=None, seed=0, indices=None):
-        features = torch.stack([self.backbone.conv1(episode.support.x).tanh().square().mean() for episode in episodes])
+        features = torch.stack(
+            [self.backbone.conv1(episode.support.x).tanh().square().mean() for episode in episodes]
+        )
         loss = features.mean()
-        return Step(TenthTooMuch.apply(loss) if self.wrong else loss, features.detach(), {}, "mine", self.order)
+        return Step(
+            TenthTooMuch.apply(loss) if self.wrong else loss,
+            features.detach(),
+            {},
+            "mine",
+            self.order,
+        )
 
     def adapt(self, support, task, **asked):
         raise AssertionError("a certificate needs training steps alone")
@@ -83,13 +110,17 @@ def test_every_algorithm_holds_what_it_claims(name):
     subject = made(name, "multiclass")
     before = snapshot(subject)
     with generators_left_alone("certify"):
-        certificate = certify(subject, episodes_of("multiclass", "multiclass"), directions=1, epoch=5)
+        certificate = certify(
+            subject, episodes_of("multiclass", "multiclass"), directions=1, epoch=5
+        )
     assert same(before, snapshot(subject))
     assert certificate.holds, str(certificate)
     assert certificate.order == CLAIMS.get(name, 2)
     differences = [row for row in certificate.rows if "differences" in row.name]
     assert certificate.differences_count is (name not in NOT_BY_DIFFERENCES)
-    assert all(row.holds is (True if certificate.differences_count else None) for row in differences)
+    assert all(
+        row.holds is (True if certificate.differences_count else None) for row in differences
+    )
     assert any("closed form" in row.name for row in certificate.rows) is not any(
         part in name for part in ("reptile", "protonet", "ridge")
     )
@@ -99,21 +130,28 @@ def test_made_up_episodes_are_of_every_target_type():
     certificate = tx.certify(MAML(Net(), steps=1), directions=1)
     names = [row.name.partition(":")[0] for row in certificate.rows if "differences" in row.name]
     assert names == sorted(
-        target.kind for target in map(TARGETS.get, ("binary", "multiclass", "multilabel", "ordinal"))
+        target.kind
+        for target in map(TARGETS.get, ("binary", "multiclass", "multilabel", "ordinal"))
     )
     assert certificate.holds
 
 
 @pytest.mark.parametrize("make", [tx.backbones.conv4, tx.backbones.small_vit])
 def test_a_float32_backbone_of_the_library_is_looked_at_in_float64(make):
-    backbone = make(8, in_channels=1) if make is tx.backbones.conv4 else make(image_size=16, width=12, depth=1, heads=2)
+    backbone = (
+        make(8, in_channels=1)
+        if make is tx.backbones.conv4
+        else make(image_size=16, width=12, depth=1, heads=2)
+    )
     certificate = certify(ProtoNet(backbone), directions=1)
     assert certificate.holds, str(certificate)
     assert max(row.error for row in certificate.rows) < 1e-6
     assert next(backbone.parameters()).dtype == torch.float32
 
 
-@pytest.mark.parametrize(("wrong", "row"), [(WrongLoss, "differences"), (WrongStep, "training step")])
+@pytest.mark.parametrize(
+    ("wrong", "row"), [(WrongLoss, "differences"), (WrongStep, "training step")]
+)
 def test_a_wrong_algorithm_is_refused(wrong, row):
     certificate = certify(wrong(Net()), episodes_of("binary", "multiclass"), directions=1)
     assert not certificate.holds
@@ -165,7 +203,9 @@ def test_kinks_are_reported_and_do_not_count_as_proof():
             saw = (self.weight.T / 3e-8).frac().abs() * 3e-8
             return pixels * (1 + saw)
 
-    certificate = certify(ProtoNet(Sawtooth(), features=WIDTH), episodes_of("multiclass"), directions=2)
+    certificate = certify(
+        ProtoNet(Sawtooth(), features=WIDTH), episodes_of("multiclass"), directions=2
+    )
     differences = [row for row in certificate.rows if "differences" in row.name]
     assert all(row.holds is None and "kink" in row.note for row in differences), str(certificate)
     assert certificate.undecided
@@ -189,7 +229,10 @@ def test_made_up_episodes_that_do_not_suit():
 
 
 def test_the_table_is_aligned():
-    rows = (Row("short", "reverse", 2, 1e-10, 1e-6, True), Row("a longer name", "reverse", 2, 0.5, 1e-6, False))
+    rows = (
+        Row("short", "reverse", 2, 1e-10, 1e-6, True),
+        Row("a longer name", "reverse", 2, 0.5, 1e-6, False),
+    )
     lines = str(Certificate("MAML", "'reverse'", 2, "exact", rows)).splitlines()
     assert lines == [
         "MAML, engine 'reverse': exact",
@@ -219,11 +262,17 @@ def _row(name, holds):
 
 @pytest.mark.parametrize(
     ("params", "rates", "undecided"),
-    [((None, None), (True,), "of params"), ((None, True), (None,), "of rates"), ((None, True), (True, None), "")],
+    [
+        ((None, None), (True,), "of params"),
+        ((None, True), (None,), "of rates"),
+        ((None, True), (True, None), ""),
+    ],
 )
 def test_each_kind_of_differences_needs_a_row_that_tells(params, rates, undecided):
     rows = [_row(f"a: finite differences, params {at}", holds) for at, holds in enumerate(params)]
     rows += [_row(f"b: finite differences, rates {at}", holds) for at, holds in enumerate(rates)]
-    certificate = Certificate("MetaSGD", "'reverse'", 2, "exact", (*rows, _row("training step", True)), True)
+    certificate = Certificate(
+        "MetaSGD", "'reverse'", 2, "exact", (*rows, _row("training step", True)), True
+    )
     assert (certificate.undecided, certificate.holds) == (bool(undecided), not undecided)
     assert undecided in str(certificate)

@@ -23,7 +23,11 @@ from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.targets import MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
-from torchcross.testing.surroundings import foreign_generators, generators_left_alone, through_pickle
+from torchcross.testing.surroundings import (
+    foreign_generators,
+    generators_left_alone,
+    through_pickle,
+)
 
 cells = pytest.mark.parametrize(("algorithm", "target"), CELLS)
 EXACT = 1e-9
@@ -138,13 +142,18 @@ PERMUTED = {
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "target"), [cell for cell in CELLS if cell[1] in PERMUTED and cell[0] not in RANDOM_HEAD]
+    ("algorithm", "target"),
+    [cell for cell in CELLS if cell[1] in PERMUTED and cell[0] not in RANDOM_HEAD],
 )
 def test_permuting_classes_permutes_predictions(algorithm, target):
     subject, episode = made(algorithm, target), episode_of(TARGETS[target])
     other = renumbered(episode, PERMUTED[target], ORDER)
-    one, two = (subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other))
-    torch.testing.assert_close(one.probabilities[:, ORDER], two.probabilities, rtol=1e-8, atol=1e-10)
+    one, two = (
+        subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
+    )
+    torch.testing.assert_close(
+        one.probabilities[:, ORDER], two.probabilities, rtol=1e-8, atol=1e-10
+    )
     assert two.classes == tuple(one.classes[at] for at in ORDER)
     assert [sorted(name) for name in one.names] == [sorted(name) for name in two.names]
     losses = [step_of(subject, [each]).losses for each in (episode, other)]
@@ -154,7 +163,13 @@ def test_permuting_classes_permutes_predictions(algorithm, target):
 def reversed_scale(target):
     """The same grades read from the other end."""
     top = target.grades[-1]
-    names = dict(zip((top - grade for grade in reversed(target.grades)), reversed(target.classes), strict=True))
+    names = dict(
+        zip(
+            (top - grade for grade in reversed(target.grades)),
+            reversed(target.classes),
+            strict=True,
+        )
+    )
     return Ordinal(names, loss=target.loss_name)
 
 
@@ -162,21 +177,29 @@ SYMMETRIC = ("ordinal", "ordinal-coral", "ordinal-earth_movers", "ordinal-soft_l
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "target"), [cell for cell in CELLS if cell[1] in SYMMETRIC and cell[0] not in RANDOM_HEAD]
+    ("algorithm", "target"),
+    [cell for cell in CELLS if cell[1] in SYMMETRIC and cell[0] not in RANDOM_HEAD],
 )
 def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
     subject, episode = made(algorithm, target), episode_of(TARGETS[target])
     order = list(reversed(range(episode.task.target.num_classes)))
     other = renumbered(episode, reversed_scale(episode.task.target), order)
-    one, two = (subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other))
+    one, two = (
+        subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
+    )
     torch.testing.assert_close(one.probabilities.flip(1), two.probabilities, rtol=1e-8, atol=1e-10)
     assert one.names == two.names
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe"])
+@pytest.mark.parametrize(
+    "algorithm", ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe"]
+)
 def test_episodes_of_all_targets_in_one_meta_loss(algorithm):
     subject = made(algorithm, "multiclass")
-    episodes = [episode_of(target, seed, name=f"task {seed}") for seed, target in enumerate(TARGETS.values())]
+    episodes = [
+        episode_of(target, seed, name=f"task {seed}")
+        for seed, target in enumerate(TARGETS.values())
+    ]
     episodes.append(episode_of(MultiClass(["a", "b", "c", "d", "e"]), 50, support=10))
     together = step_of(subject, episodes)
     together.loss.backward()
@@ -194,7 +217,9 @@ def test_episodes_of_all_targets_in_one_meta_loss(algorithm):
 def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
     subject, episode = MAML(Net(), steps=1, optimiser=optimiser), episode_of(TARGETS[target])
     predictor = subject.adapt(episode.support, episode.task)
-    head_only = ANIL(subject.backbone, steps=1, optimiser=optimiser).adapt(episode.support, episode.task)
+    head_only = ANIL(subject.backbone, steps=1, optimiser=optimiser).adapt(
+        episode.support, episode.task
+    )
     assert torch.equal(predictor.features(episode.query.x), head_only.features(episode.query.x))
     torch.testing.assert_close(
         predictor.logits(episode.query.x), head_only.logits(episode.query.x), rtol=EXACT, atol=1e-12
@@ -204,7 +229,9 @@ def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
 
 
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
-@pytest.mark.parametrize("algorithm", ["maml", "maml-running", "anil", "meta-sgd", "maml-learned-head", "ridge"])
+@pytest.mark.parametrize(
+    "algorithm", ["maml", "maml-running", "anil", "meta-sgd", "maml-learned-head", "ridge"]
+)
 def test_lanes_change_nothing(algorithm, target):
     episodes = [episode_of(TARGETS[target], seed) for seed in range(4)]
     loop, lanes = made(algorithm, target), made(algorithm, target)
@@ -221,8 +248,15 @@ def test_lanes_change_nothing(algorithm, target):
 def test_targets_that_learn_alike_share_lanes():
     subject = MAML(Net(), steps=1, lanes=8)
     names = [[f"{letter}{seed}" for letter in "abc"] for seed in range(2)]
-    others = [Ordinal(names[0], [0, 1, 5], loss="soft_labels"), Ordinal(names[1], [0, 4, 5], loss="soft_labels")]
-    targets = [MultiClass(names[0]), MultiClass(dict(zip((3, 17, 29), names[1], strict=True))), *others]
+    others = [
+        Ordinal(names[0], [0, 1, 5], loss="soft_labels"),
+        Ordinal(names[1], [0, 4, 5], loss="soft_labels"),
+    ]
+    targets = [
+        MultiClass(names[0]),
+        MultiClass(dict(zip((3, 17, 29), names[1], strict=True))),
+        *others,
+    ]
     step = subject.training_step([episode_of(target, seed) for seed, target in enumerate(targets)])
     assert step.groups == ((0, 1), (2,), (3,))
 
@@ -237,11 +271,16 @@ def test_dropout_masks_belong_to_seed_and_episode(algorithm):
     assert not torch.allclose(losses, subject.training_step(episodes, seed=1).losses)
     assert not torch.allclose(losses, subject.training_step(episodes, indices=[7, 8, 9]).losses)
     subject.lanes = 3
-    torch.testing.assert_close(losses, subject.training_step(episodes).losses, rtol=EXACT, atol=1e-12)
+    torch.testing.assert_close(
+        losses, subject.training_step(episodes).losses, rtol=EXACT, atol=1e-12
+    )
     bare = [Episode(episode.support, episode.query, episode.task) for episode in episodes]
     with pytest.raises(InputError, match="no plan"):
         subject.training_step(bare)
-    assert torch.equal(subject.training_step(bare, indices=[0, 1, 2]).losses, subject.training_step(episodes).losses)
+    assert torch.equal(
+        subject.training_step(bare, indices=[0, 1, 2]).losses,
+        subject.training_step(episodes).losses,
+    )
 
 
 @pytest.mark.parametrize("target", NOT_LINEAR)
@@ -251,7 +290,9 @@ def test_a_prototype_head_is_refused_where_there_is_no_linear_form(target):
         subject.adapt(episode.support, episode.task)
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "maml-low-memory", "anil", "imaml", "protonet", "ridge", "fine-tune"])
+@pytest.mark.parametrize(
+    "algorithm", ["maml", "maml-low-memory", "anil", "imaml", "protonet", "ridge", "fine-tune"]
+)
 def test_bf16_autocast_runs_and_stays_near(algorithm):
     subject = made(algorithm, "multiclass").float()
     episodes = [episode_of(target, seed) for seed, target in enumerate(TARGETS.values())]
@@ -262,7 +303,9 @@ def test_bf16_autocast_runs_and_stays_near(algorithm):
         predictor = subject.adapt(episodes[0].support, episodes[0].task)
         assert torch.isfinite(predictor(episodes[0].query.x).probabilities).all()
     torch.testing.assert_close(step.losses, losses, rtol=0.02, atol=0.02)
-    assert all(torch.isfinite(value.grad).all() for value in subject.parameters() if value.grad is not None)
+    assert all(
+        torch.isfinite(value.grad).all() for value in subject.parameters() if value.grad is not None
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["maml", "meta-sgd", "protonet-cosine"])

@@ -13,7 +13,9 @@ from torchcross.task import Task
 EPISODES = [episode_of(TARGETS["multiclass"], 0), episode_of(TARGETS["binary"], 1, support=12)]
 
 
-@pytest.mark.parametrize("name", ["maml", "maml-low-memory", "maml-first-order", "anil", "meta-sgd", "imaml"])
+@pytest.mark.parametrize(
+    "name", ["maml", "maml-low-memory", "maml-first-order", "anil", "meta-sgd", "imaml"]
+)
 def test_the_estimate_is_the_peak_of_the_largest_episode(name):
     subject = made(name, "multiclass")
     found = tx.estimate(subject, EPISODES, steps=6)
@@ -22,7 +24,9 @@ def test_the_estimate_is_the_peak_of_the_largest_episode(name):
     longer = made(name, "multiclass")
     object.__setattr__(longer.recipe, "steps", 6)
     problems, meta, engine = longer.problems(EPISODES)
-    measured = max(peak_memory(lambda at=at: meta_gradient(at, meta, engine=engine))[1] for at in problems)
+    measured = max(
+        peak_memory(lambda at=at: meta_gradient(at, meta, engine=engine))[1] for at in problems
+    )
     assert found.peak == pytest.approx(measured, rel=0.1)
     own = tx.estimate(subject, EPISODES)
     assert own.steps == subject.recipe.steps
@@ -31,7 +35,9 @@ def test_the_estimate_is_the_peak_of_the_largest_episode(name):
 
 def test_another_engine_may_be_asked_about():
     subject = MAML(Net(), steps=10)
-    lean, fast = (tx.estimate(subject, EPISODES, engine=engine) for engine in ("recompute", "reverse"))
+    lean, fast = (
+        tx.estimate(subject, EPISODES, engine=engine) for engine in ("recompute", "reverse")
+    )
     assert (lean.engine, fast.engine) == ("recompute", "reverse")
     size = sum(value.numel() * value.element_size() for value in subject.parameters())
     assert lean.per_step < 2 * size < fast.per_step

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from tests.algorithms.subjects import NOT_LINEAR, TARGETS, Net, episode_of, learned_heads, made, relative
+from tests.algorithms.subjects import (
+    NOT_LINEAR,
+    TARGETS,
+    Net,
+    episode_of,
+    learned_heads,
+    made,
+    relative,
+)
 from torchcross.algorithms import ANIL, BOIL, IMAML, MAML, MetaSGD, ProtoMAML, Reptile
 from torchcross.functional import FirstOrder, certify_problem, estimate
 from torchcross.heads import kaiming_head, seeded
@@ -50,7 +58,10 @@ def means_head(target):
     def head(net, params, episode):
         x, y = features_of(net, params, episode.support.x), episode.support.y
         if target.label_shape:
-            pairs = [[x[y[:, label] == answer].mean(0) for answer in (1, 0)] for label in range(y.shape[1])]
+            pairs = [
+                [x[y[:, label] == answer].mean(0) for answer in (1, 0)]
+                for label in range(y.shape[1])
+            ]
             weight = torch.stack([2 * (yes - no) for yes, no in pairs])
             bias = torch.stack([no @ no - yes @ yes for yes, no in pairs])
         else:
@@ -64,32 +75,54 @@ def means_head(target):
 
 
 def plain_loss(
-    net, episode, *, steps, head, rate=lambda name, k: 0.1, adapted=lambda name: True, order=2, momentum=0.0
+    net,
+    episode,
+    *,
+    steps,
+    head,
+    rate=lambda name, k: 0.1,
+    adapted=lambda name: True,
+    order=2,
+    momentum=0.0,
 ):
     """The query loss after `steps` updates, differentiable in the net's parameters."""
     target, params = episode.task.target, dict(net.named_parameters())
     params |= head(net, params, episode) if callable(head) else head
     # Views: a head that was made of the parameters is a parameter of its own to the inner gradient.
-    params = {name: value if value.requires_grad else value.clone().requires_grad_() for name, value in params.items()}
+    params = {
+        name: value if value.requires_grad else value.clone().requires_grad_()
+        for name, value in params.items()
+    }
     params = {name: value.view_as(value) for name, value in params.items()}
     velocity = dict.fromkeys(params, 0.0)
     for k in range(steps):
-        loss = target.loss(logits_of(target, features_of(net, params, episode.support.x), params), episode.support.y)
+        loss = target.loss(
+            logits_of(target, features_of(net, params, episode.support.x), params),
+            episode.support.y,
+        )
         moving = [name for name in params if adapted(name)]
         at = [params[name] for name in moving]
         grads = torch.autograd.grad(loss, at, create_graph=order == 2, retain_graph=True)
         for name, grad in zip(moving, grads, strict=True):
             velocity[name] = grad + momentum * velocity[name]
             params[name] = params[name] - rate(name, k) * velocity[name]
-    return target.loss(logits_of(target, features_of(net, params, episode.query.x), params), episode.query.y)
+    return target.loss(
+        logits_of(target, features_of(net, params, episode.query.x), params), episode.query.y
+    )
 
 
 def check(algorithm, episode, reference, learned=(), tolerance=EXACT):
-    targets = [*algorithm.backbone.named_parameters(), *((f"learned {at}", value) for at, value in enumerate(learned))]
+    targets = [
+        *algorithm.backbone.named_parameters(),
+        *((f"learned {at}", value) for at, value in enumerate(learned)),
+    ]
     for _, value in targets:
         value.grad = None
     reference.backward()
-    expected = [torch.zeros_like(value) if value.grad is None else value.grad.clone() for _, value in targets]
+    expected = [
+        torch.zeros_like(value) if value.grad is None else value.grad.clone()
+        for _, value in targets
+    ]
     algorithm.zero_grad(set_to_none=True)
     algorithm.meta_loss([episode]).backward()
     largest = max(float(grad.abs().max()) for grad in expected)
@@ -108,7 +141,9 @@ def head(name):
 
 
 all_targets = pytest.mark.parametrize("target", TARGETS)
-linear_targets = pytest.mark.parametrize("target", [name for name in TARGETS if name not in NOT_LINEAR])
+linear_targets = pytest.mark.parametrize(
+    "target", [name for name in TARGETS if name not in NOT_LINEAR]
+)
 
 
 @all_targets
@@ -116,7 +151,11 @@ linear_targets = pytest.mark.parametrize("target", [name for name in TARGETS if 
 def test_maml(engine, target):
     episode = episode_of(TARGETS[target])
     algorithm = MAML(Net(), steps=3, engine=engine)
-    check(algorithm, episode, plain_loss(algorithm.backbone, episode, steps=3, head=zeros_head(TARGETS[target])))
+    check(
+        algorithm,
+        episode,
+        plain_loss(algorithm.backbone, episode, steps=3, head=zeros_head(TARGETS[target])),
+    )
 
 
 @all_targets
@@ -124,21 +163,31 @@ def test_low_memory_is_exact(target):
     episode = episode_of(TARGETS[target])
     algorithm = MAML(Net(), steps=2, memory="low", head="kaiming")
     assert algorithm.training_step([episode]).engine == "recompute"
-    check(algorithm, episode, plain_loss(algorithm.backbone, episode, steps=2, head=random_head(TARGETS[target])))
+    check(
+        algorithm,
+        episode,
+        plain_loss(algorithm.backbone, episode, steps=2, head=random_head(TARGETS[target])),
+    )
 
 
 @all_targets
 def test_first_order_is_the_detached_loop(target):
     episode = episode_of(TARGETS[target])
     algorithm = MAML(Net(), steps=3, order=1, head="kaiming")
-    reference = plain_loss(algorithm.backbone, episode, steps=3, head=random_head(TARGETS[target]), order=1)
+    reference = plain_loss(
+        algorithm.backbone, episode, steps=3, head=random_head(TARGETS[target]), order=1
+    )
     check(algorithm, episode, reference)
 
 
 def test_first_order_until_an_epoch():
     episode = episode_of(TARGETS["multiclass"])
     algorithm = MAML(Net(), steps=2, first_order_epochs=3)
-    assert [algorithm.training_step([episode], epoch=epoch).order for epoch in (0, 2, 3)] == [1, 1, 2]
+    assert [algorithm.training_step([episode], epoch=epoch).order for epoch in (0, 2, 3)] == [
+        1,
+        1,
+        2,
+    ]
 
 
 @all_targets
@@ -146,10 +195,14 @@ def test_anil_and_boil(target):
     episode = episode_of(TARGETS[target])
     algorithm = ANIL(Net(), steps=3)
     assert algorithm.cached
-    reference = plain_loss(algorithm.backbone, episode, steps=3, head=zeros_head(TARGETS[target]), adapted=head)
+    reference = plain_loss(
+        algorithm.backbone, episode, steps=3, head=zeros_head(TARGETS[target]), adapted=head
+    )
     check(algorithm, episode, reference)
     algorithm = BOIL(Net(), steps=2)
-    reference = plain_loss(algorithm.backbone, episode, steps=2, head=random_head(TARGETS[target]), adapted=body)
+    reference = plain_loss(
+        algorithm.backbone, episode, steps=2, head=random_head(TARGETS[target]), adapted=body
+    )
     check(algorithm, episode, reference)
 
 
@@ -159,7 +212,11 @@ def test_prototype_heads(target):
     algorithm = ProtoMAML(Net(), steps=2, lr=0.1)
     check(algorithm, episode, plain_loss(algorithm.backbone, episode, steps=2, head=start))
     algorithm = ANIL(Net(), steps=2, head="proto")
-    check(algorithm, episode, plain_loss(algorithm.backbone, episode, steps=2, head=start, adapted=head))
+    check(
+        algorithm,
+        episode,
+        plain_loss(algorithm.backbone, episode, steps=2, head=start, adapted=head),
+    )
 
 
 @all_targets
@@ -180,12 +237,20 @@ def test_learned_rates_and_momentum(target):
             rate.mul_(0.5 + 0.1 * at)
     rates = algorithm.rates.table()
     reference = plain_loss(
-        algorithm.backbone, episode, steps=2, head=zeros_head(TARGETS[target]), rate=lambda name, k: rates[name]
+        algorithm.backbone,
+        episode,
+        steps=2,
+        head=zeros_head(TARGETS[target]),
+        rate=lambda name, k: rates[name],
     )
     check(algorithm, episode, reference, learned=algorithm.rates.parameters())
     algorithm = MAML(Net(), steps=3, optimiser="momentum")
     zero = zeros_head(TARGETS[target])
-    check(algorithm, episode, plain_loss(algorithm.backbone, episode, steps=3, head=zero, momentum=0.9))
+    check(
+        algorithm,
+        episode,
+        plain_loss(algorithm.backbone, episode, steps=3, head=zero, momentum=0.9),
+    )
 
 
 @all_targets
@@ -199,7 +264,11 @@ def test_rates_per_layer_and_step(target):
     rates = algorithm.rates.table()
     assert rates["conv1.weight"] is rates["conv1.bias"]
     reference = plain_loss(
-        algorithm.backbone, episode, steps=3, head=zeros_head(TARGETS[target]), rate=lambda name, k: rates[name][k]
+        algorithm.backbone,
+        episode,
+        steps=3,
+        head=zeros_head(TARGETS[target]),
+        rate=lambda name, k: rates[name][k],
     )
     check(algorithm, episode, reference, learned=algorithm.rates.parameters())
 
@@ -214,7 +283,10 @@ def test_multi_step_loss(target):
         grads = [value.grad.clone() for value in algorithm.backbone.parameters()]
         algorithm.zero_grad()
         parts = [
-            weight * plain_loss(algorithm.backbone, episode, steps=at + 1, head=zeros_head(TARGETS[target]))
+            weight
+            * plain_loss(
+                algorithm.backbone, episode, steps=at + 1, head=zeros_head(TARGETS[target])
+            )
             for at, weight in enumerate(weights)
         ]
         sum(parts).backward()
@@ -241,7 +313,9 @@ def distances(target, episode, net, cosine=None):
     x, y = features_of(net, dict(net.named_parameters()), episode.support.x), episode.support.y
     q = features_of(net, dict(net.named_parameters()), episode.query.x)
     if target.label_shape:
-        columns = [x[y[:, label] == answer].mean(0) for answer in (0, 1) for label in range(y.shape[1])]
+        columns = [
+            x[y[:, label] == answer].mean(0) for answer in (0, 1) for label in range(y.shape[1])
+        ]
     else:
         columns = [x[y == code].mean(0) for code in range(target.num_classes)]
     if cosine is None:
@@ -253,11 +327,18 @@ def distances(target, episode, net, cosine=None):
 def test_protonet(target):
     episode, kind = episode_of(TARGETS[target]), TARGETS[target]
     algorithm = made("protonet", target)
-    reference = kind.loss(kind.prototype_logits(distances(kind, episode, algorithm.backbone)), episode.query.y)
+    reference = kind.loss(
+        kind.prototype_logits(distances(kind, episode, algorithm.backbone)), episode.query.y
+    )
     check(algorithm, episode, reference)
     algorithm = made("protonet-cosine", target)
     scores = distances(kind, episode, algorithm.backbone, algorithm.log_scale.exp())
-    check(algorithm, episode, kind.loss(kind.prototype_logits(scores), episode.query.y), [algorithm.log_scale])
+    check(
+        algorithm,
+        episode,
+        kind.loss(kind.prototype_logits(scores), episode.query.y),
+        [algorithm.log_scale],
+    )
 
 
 @all_targets
@@ -269,7 +350,10 @@ def test_ridge(target):
         algorithm.log_scale.add_(0.3)
         algorithm.log_strength.sub_(0.7)
     params = dict(algorithm.backbone.named_parameters())
-    x, q = (features_of(algorithm.backbone, params, batch.x) for batch in (episode.support, episode.query))
+    x, q = (
+        features_of(algorithm.backbone, params, batch.x)
+        for batch in (episode.support, episode.query)
+    )
     codes = kind.regression_targets(episode.support.y).double()
     penalty = algorithm.log_strength.exp() * torch.eye(4, dtype=torch.float64)
     outputs = algorithm.log_scale.exp() * q @ torch.linalg.inv(x.T @ x + penalty) @ x.T @ codes
@@ -285,7 +369,10 @@ def test_imaml_at_the_solution(target):
     algorithm.meta_loss([episode]).backward()
     net = copy.deepcopy(algorithm.backbone)
     tensors = algorithm.adapt(episode.support, episode.task)._tensors
-    end = {name: value.requires_grad_() for name, value in {**tensors["params"], **tensors["head"]}.items()}
+    end = {
+        name: value.requires_grad_()
+        for name, value in {**tensors["params"], **tensors["head"]}.items()
+    }
 
     def loss_at(batch):
         return kind.loss(logits_of(kind, features_of(net, end, batch.x), end), batch.y)
@@ -299,12 +386,18 @@ def test_imaml_at_the_solution(target):
     size = sum(value.numel() for value in end.values())
     hessian = torch.stack(
         [
-            torch.cat([part.flatten() for part in torch.autograd.grad(entry, list(end.values()), retain_graph=True)])
+            torch.cat(
+                [
+                    part.flatten()
+                    for part in torch.autograd.grad(entry, list(end.values()), retain_graph=True)
+                ]
+            )
             for entry in torch.cat([grad.flatten() for grad in inner])
         ]
     )
     solution = torch.linalg.solve(
-        torch.eye(size, dtype=torch.float64) + hessian / strength, torch.cat([part.flatten() for part in outer])
+        torch.eye(size, dtype=torch.float64) + hessian / strength,
+        torch.cat([part.flatten() for part in outer]),
     )
     found = torch.cat([value.grad.flatten() for value in algorithm.backbone.parameters()])
     assert relative(found, solution[: len(found)]) < 1e-5
@@ -318,7 +411,9 @@ def test_reptile_hands_back_the_way(target):
     ways = []
     for episode in episodes:
         params = dict(algorithm.backbone.named_parameters())
-        params |= kaiming_head(TARGETS[target], 4, generator=seeded(0, "head", episode.plan.index), dtype=torch.float64)
+        params |= kaiming_head(
+            TARGETS[target], 4, generator=seeded(0, "head", episode.plan.index), dtype=torch.float64
+        )
         images = torch.cat([episode.support.x, episode.query.x])
         labels = torch.cat([episode.support.y, episode.query.y])
         for _ in range(3):
@@ -337,20 +432,30 @@ def test_an_engine_of_ones_own():
     episode = episode_of(TARGETS["binary"])
     algorithm = MAML(Net(), steps=2, engine=FirstOrder(), head="kaiming")
     assert algorithm.protocol()["engine"] == "first_order"
-    reference = plain_loss(algorithm.backbone, episode, steps=2, head=random_head(TARGETS["binary"]), order=1)
+    reference = plain_loss(
+        algorithm.backbone, episode, steps=2, head=random_head(TARGETS["binary"]), order=1
+    )
     check(algorithm, episode, reference)
 
 
 def test_memory_is_estimated_from_an_algorithms_problem():
     subject = MAML(Net(), steps=4)
     (problem,), meta, engine = subject.problems([episode_of(TARGETS["binary"])])
-    assert estimate(problem, meta, engine=engine).peak > estimate(problem, meta, engine="recompute").peak
+    assert (
+        estimate(problem, meta, engine=engine).peak
+        > estimate(problem, meta, engine="recompute").peak
+    )
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "anil", "meta-sgd", "maml-running", "maml++", "protonet", "ridge"])
+@pytest.mark.parametrize(
+    "algorithm", ["maml", "anil", "meta-sgd", "maml-running", "maml++", "protonet", "ridge"]
+)
 def test_finite_differences_certify_it(algorithm):
     """Also from float32: certification widens an algorithm's problems itself."""
-    subject, episode = made(algorithm, "ordinal-coral").float(), episode_of(TARGETS["ordinal-coral"])
+    subject, episode = (
+        made(algorithm, "ordinal-coral").float(),
+        episode_of(TARGETS["ordinal-coral"]),
+    )
     (problem,), meta, engine = subject.problems([episode], epoch=9)
     rows = certify_problem(problem, meta, engine=engine, directions=1)
     assert [row.holds for row in rows] == [True] * len(rows), rows

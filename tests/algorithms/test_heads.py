@@ -32,7 +32,9 @@ every_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def features_and_labels(target, seed=0):
     episode = episode_of(target, seed)
     generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(len(episode.support) + 5, WIDTH, generator=generator, dtype=torch.float64)
+    features = torch.randn(
+        len(episode.support) + 5, WIDTH, generator=generator, dtype=torch.float64
+    )
     return features[:-5], episode.support.y, features[-5:]
 
 
@@ -75,7 +77,9 @@ def test_a_prototype_head_measures_distances(name):
     torch.testing.assert_close(constant, constant[:, :1].expand_as(constant), rtol=1e-9, atol=1e-9)
     left, right = target.predict(found), target.predict(expected)
     torch.testing.assert_close(left.probabilities, right.probabilities, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(head_logits("euclidean", target, query, {"head.prototypes": means}), expected)
+    torch.testing.assert_close(
+        head_logits("euclidean", target, query, {"head.prototypes": means}), expected
+    )
 
 
 def test_two_grades_have_a_linear_form_with_coral_and_corn():
@@ -92,7 +96,9 @@ def test_two_grades_have_a_linear_form_with_coral_and_corn():
 def test_no_linear_form_is_an_error_that_says_what_to_do(name):
     target = TARGETS[name]
     support, labels, _ = features_and_labels(target)
-    with pytest.raises(InputError, match=r"no prototype head.*not linear.*'cross_entropy'.*ProtoNet"):
+    with pytest.raises(
+        InputError, match=r"no prototype head.*not linear.*'cross_entropy'.*ProtoNet"
+    ):
         proto_head(target, support, target.prototype_strata(labels))
 
 
@@ -110,14 +116,23 @@ def test_ridge_solves_its_equations_and_leaves_unknown_labels_out(target, sample
     for column in range(codes.shape[1]):
         rows = known[:, min(column, known.shape[1] - 1)] > 0
         x, y = support[rows], codes[rows, column].double()
-        torch.testing.assert_close(x.T @ (x @ weight[:, column] - y), -0.5 * weight[:, column], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            x.T @ (x @ weight[:, column] - y), -0.5 * weight[:, column], rtol=1e-9, atol=1e-12
+        )
 
 
 def test_cosines_do_not_see_lengths():
-    target, (support, labels, query) = MultiClass(["a", "b", "c"]), features_and_labels(MultiClass(["a", "b", "c"]))
+    target, (support, labels, query) = (
+        MultiClass(["a", "b", "c"]),
+        features_and_labels(MultiClass(["a", "b", "c"])),
+    )
     means = prototypes(support, target.prototype_strata(labels))
-    one = head_logits("cosine", target, query, {"head.prototypes": means, "head.scale": torch.tensor(5.0)})
-    two = head_logits("cosine", target, query * 7, {"head.prototypes": means * 3, "head.scale": torch.tensor(5.0)})
+    one = head_logits(
+        "cosine", target, query, {"head.prototypes": means, "head.scale": torch.tensor(5.0)}
+    )
+    two = head_logits(
+        "cosine", target, query * 7, {"head.prototypes": means * 3, "head.scale": torch.tensor(5.0)}
+    )
     torch.testing.assert_close(one, two)
     assert one.abs().max() <= 5
     with pytest.raises(InputError, match="linear, euclidean, cosine, ridge"):
@@ -129,7 +144,9 @@ def test_learned_heads_by_task_and_by_layout():
     tasks = [Task("a.b", MultiClass(["x", "y", "z"]), "here"), Task("items", Binary(), "there")]
     heads = LearnedHeads(tasks, WIDTH, seed=1)
     assert len(list(heads.parameters())) == 4
-    assert torch.equal(heads.of(tasks[0])[WEIGHT], LearnedHeads(tasks[:1], WIDTH, seed=1).of(tasks[0])[WEIGHT])
+    assert torch.equal(
+        heads.of(tasks[0])[WEIGHT], LearnedHeads(tasks[:1], WIDTH, seed=1).of(tasks[0])[WEIGHT]
+    )
     assert heads.of(tasks[0])[WEIGHT] is heads.of(tasks[0])[WEIGHT]
     with pytest.raises(InputError, match=r"no learned head for the task 'a.b' of the domain ''"):
         heads.of(Task("a.b", tasks[0].target))
@@ -149,7 +166,9 @@ def test_learned_heads_by_task_and_by_layout():
 def test_learning_keys_see_what_a_loss_sees():
     assert learning_key(MultiClass({3: "a", 7: "b"})) == learning_key(MultiClass(["x", "y"]))
     assert learning_key(MultiClass(["a", "b"])) != learning_key(MultiClass(["a", "b", "c"]))
-    assert learning_key(MultiClass(["a", "b"])) != learning_key(MultiClass(["a", "b"], smoothing=0.1))
+    assert learning_key(MultiClass(["a", "b"])) != learning_key(
+        MultiClass(["a", "b"], smoothing=0.1)
+    )
     assert learning_key(Binary()) != learning_key(MultiLabel(["a"]))
     near, far = Ordinal(["a", "b", "c"], [0, 1, 2]), Ordinal(["a", "b", "c"], [0, 1, 9])
     assert learning_key(near) == learning_key(far)

@@ -18,10 +18,14 @@ def test_images_with_other_channels(make):
     match = r"episode 0 of 'toys': the backbone Net cannot take images of the shape \(3, 6, 6\).*1 channels"
     with pytest.raises(InputError, match=match):
         make(Net()).meta_loss([coloured])
-    with pytest.raises(InputError, match=r"task 'made-up': the backbone Net cannot take images of the shape"):
+    with pytest.raises(
+        InputError, match=r"task 'made-up': the backbone Net cannot take images of the shape"
+    ):
         make(Net()).adapt(coloured.support, EPISODE.task)
     predictor = make(Net()).adapt(EPISODE.support, EPISODE.task)
-    with pytest.raises(InputError, match=r"predictor of 'made-up'.*cannot take images of the shape \(3, 6, 6\)"):
+    with pytest.raises(
+        InputError, match=r"predictor of 'made-up'.*cannot take images of the shape \(3, 6, 6\)"
+    ):
         predictor(coloured.support.x)
 
 

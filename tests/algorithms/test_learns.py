@@ -25,15 +25,23 @@ def glyphs(classes, seed):
     along = torch.linspace(0, 1, 12)[:, None]
     points = (ends[:, :, :1] * (1 - along) + ends[:, :, 1:] * along).flatten(1, 2)
     jitter = (
-        points[:, None] + 4 * uniform(classes, PER_CLASS, 1, 2) - 2 + 0.8 * uniform(classes, PER_CLASS, 36, 2) - 0.4
+        points[:, None]
+        + 4 * uniform(classes, PER_CLASS, 1, 2)
+        - 2
+        + 0.8 * uniform(classes, PER_CLASS, 36, 2)
+        - 0.4
     )
     ticks = torch.arange(SIZE) + 0.5
     x, y = torch.meshgrid(ticks, ticks, indexing="xy")
     apart = (x - jitter[..., 0, None, None]) ** 2 + (y - jitter[..., 1, None, None]) ** 2
-    images = torch.exp(-apart / 1.2).amax(2) + 0.25 * torch.randn((classes, PER_CLASS, SIZE, SIZE), generator=generator)
+    images = torch.exp(-apart / 1.2).amax(2) + 0.25 * torch.randn(
+        (classes, PER_CLASS, SIZE, SIZE), generator=generator
+    )
     labels = torch.arange(classes).repeat_interleave(PER_CLASS)
     names = [f"glyph {seed}.{at}" for at in range(classes)]
-    return TensorSource(images.reshape(-1, 1, SIZE, SIZE), labels.numpy(), Task(f"glyphs {seed}", MultiClass(names)))
+    return TensorSource(
+        images.reshape(-1, 1, SIZE, SIZE), labels.numpy(), Task(f"glyphs {seed}", MultiClass(names))
+    )
 
 
 TRAINING, TEST = glyphs(40, 1), glyphs(20, 2)
@@ -62,7 +70,9 @@ def trained(algorithm, rate=3e-3):
     episodes = episodes_of(TRAINING, seed=0)
     optimiser = torch.optim.Adam(algorithm.parameters(), rate)
     for at in range(ITERATIONS):
-        step = algorithm.training_step([episodes[META_BATCH * at + place] for place in range(META_BATCH)])
+        step = algorithm.training_step(
+            [episodes[META_BATCH * at + place] for place in range(META_BATCH)]
+        )
         optimiser.zero_grad()
         step.loss.backward()
         optimiser.step()
@@ -87,7 +97,9 @@ def pretrained_backbone():
     return pretrained()
 
 
-@pytest.mark.parametrize("make", [lambda net: MAML(net, steps=STEPS, lr=LR), ProtoNet], ids=["maml", "protonet"])
+@pytest.mark.parametrize(
+    "make", [lambda net: MAML(net, steps=STEPS, lr=LR), ProtoNet], ids=["maml", "protonet"]
+)
 def test_meta_learning_beats_the_untrained_start_and_plain_pretraining(make, pretrained_backbone):
     learned = accuracy(trained(make(backbone())))
     untrained, plain = accuracy(make(backbone())), accuracy(make(pretrained_backbone))

@@ -30,7 +30,10 @@ APART = {
 def episodes_of(targets):
     """Of the same size, whatever the number of classes."""
     episodes = [episode_of(target, seed) for seed, target in enumerate(targets)]
-    parts = {part: min(len(getattr(episode, part).x) for episode in episodes) for part in ("support", "query")}
+    parts = {
+        part: min(len(getattr(episode, part).x) for episode in episodes)
+        for part in ("support", "query")
+    }
     return [cut(episode, parts) for episode in episodes]
 
 
@@ -54,7 +57,9 @@ def gradients(make, targets, lanes):
 
 MAKERS = {
     "zero": lambda **more: MAML(Net(), steps=2, **more),
-    "kaiming-adam": lambda **more: MAML(Net(), steps=2, lr=0.01, head="kaiming", optimiser="adam", **more),
+    "kaiming-adam": lambda **more: MAML(
+        Net(), steps=2, lr=0.01, head="kaiming", optimiser="adam", **more
+    ),
     "boil": lambda **more: BOIL(Net(), steps=2, head="kaiming", **more),
     "anil": lambda **more: ANIL(Net(), steps=2, head="kaiming", **more),
     "running": lambda **more: MAML(Net(), steps=2, norm="running", **more),

@@ -40,12 +40,18 @@ def saved(tmp_path):
 
 def test_tensors_come_back_to_the_bit(tmp_path):
     path = tmp_path / "t.safetensors"
-    _tensor_files.write(path, EVERY_DTYPE | {"view": torch.arange(9.0).reshape(3, 3).T}, {"note": "é"})
+    _tensor_files.write(
+        path, EVERY_DTYPE | {"view": torch.arange(9.0).reshape(3, 3).T}, {"note": "é"}
+    )
     tensors, metadata = _tensor_files.read(path)
     assert metadata == {"note": "é"}
     for name, value in EVERY_DTYPE.items():
         assert (tensors[name].dtype, tensors[name].shape) == (value.dtype, value.shape)
-        assert tensors[name].view(torch.uint8).tolist() == value.view(torch.uint8).tolist() if value.ndim else True
+        assert (
+            tensors[name].view(torch.uint8).tolist() == value.view(torch.uint8).tolist()
+            if value.ndim
+            else True
+        )
     assert torch.equal(tensors["view"], torch.arange(9.0).reshape(3, 3).T)
     tensors["a"].add_(1)
     with pytest.raises(InputError, match="complex128"):
@@ -71,7 +77,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(WriteError, match=r"t\.safetensors cannot be written \(No space left on device\)"):
+    with pytest.raises(
+        WriteError, match=r"t\.safetensors cannot be written \(No space left on device\)"
+    ):
         _tensor_files.write(path, {"a": torch.ones(9)}, {})
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
     with pytest.raises(WriteError, match="give a path in a folder that is there"):
@@ -179,7 +187,9 @@ def test_a_backbone_that_does_not_fit(saved):
         load_predictor(saved, backbone=nn.Sequential(nn.Linear(2, 2)))
     wide = Net()
     wide.conv1 = nn.Conv2d(1, 5, 3)
-    with pytest.raises(InputError, match=r"'conv1.weight' has the shape \(3, 1, 3, 3\).*expects \(5, 1, 3, 3\)"):
+    with pytest.raises(
+        InputError, match=r"'conv1.weight' has the shape \(3, 1, 3, 3\).*expects \(5, 1, 3, 3\)"
+    ):
         load_predictor(saved, backbone=wide)
     fewer = Net()
     del fewer.norm2
@@ -195,23 +205,37 @@ def test_the_file_says_what_it_is(saved):
     assert record["norm"] == record["protocol"]["norm"] == "batch"
 
 
-@pytest.mark.parametrize("source", [toys.multiclass(60), toys.ordinal(60), toys.multilabel(60), toys.binary(60)])
+@pytest.mark.parametrize(
+    "source", [toys.multiclass(60), toys.ordinal(60), toys.multilabel(60), toys.binary(60)]
+)
 def test_a_backbone_of_the_library_is_in_the_file(source, tmp_path):
     episode = Episodes(EpisodeSampler(source, shots=2, queries=2, seed=0))[3]
     backbone = backbones.conv4(4, in_channels=3, grey="expand", seed=2)
-    predictor = FineTune(backbone, steps=2, normalise=Normalise((0.5,), (0.25,))).adapt(episode.support, episode.task)
+    predictor = FineTune(backbone, steps=2, normalise=Normalise((0.5,), (0.25,))).adapt(
+        episode.support, episode.task
+    )
     predictor.save(tmp_path / "p.safetensors")
     loaded = load_predictor(tmp_path / "p.safetensors")
     assert torch.equal(predictor.logits(episode.query.x), loaded.logits(episode.query.x))
     assert loaded.task == episode.task
     assert loaded.protocol["pixels"] == {"mean": [0.5], "std": [0.25], "left_alone": False}
-    assert predictor.to("cpu").logits(episode.query.x).shape == (len(episode.query), episode.task.target.num_outputs)
+    assert predictor.to("cpu").logits(episode.query.x).shape == (
+        len(episode.query),
+        episode.task.target.num_outputs,
+    )
     single = loaded(episode.query.x[:1])
-    assert torch.allclose(single.probabilities, predictor(episode.query.x).probabilities[:1], atol=1e-5)
+    assert torch.allclose(
+        single.probabilities, predictor(episode.query.x).probabilities[:1], atol=1e-5
+    )
 
 
 def test_grades_missing_values_and_losses_survive(tmp_path):
-    target = Ordinal({0: "none", 1: "some", 7: "much"}, loss="soft_labels", tau=2.0, missing=(-9, float("nan"), "?"))
+    target = Ordinal(
+        {0: "none", 1: "some", 7: "much"},
+        loss="soft_labels",
+        tau=2.0,
+        missing=(-9, float("nan"), "?"),
+    )
     weighted = MultiClass({3: "a", 5: "b"}, class_weights=[1.0, 3.0], smoothing=0.1)
     for task in (Task("scale", target, "skin"), Task("kind", weighted)):
         episode = episode_of(task.target)
@@ -226,12 +250,18 @@ def test_grades_missing_values_and_losses_survive(tmp_path):
 def test_names_and_metrics():
     for name, target in TARGETS.items():
         episode = episode_of(target)
-        prediction = LinearProbe(Net(), steps=30, lr=0.1).adapt(episode.support, episode.task)(episode.query.x)
+        prediction = LinearProbe(Net(), steps=30, lr=0.1).adapt(episode.support, episode.task)(
+            episode.query.x
+        )
         assert prediction.classes == target.classes
         assert len(prediction.names) == len(episode.query)
-        found = [part for row in prediction.names for part in ([row] if isinstance(row, str) else row)]
+        found = [
+            part for row in prediction.names for part in ([row] if isinstance(row, str) else row)
+        ]
         assert set(found) <= set(target.classes), name
-        assert set(target.evaluate(prediction.plain, episode.query.y)) == set(target.default_metrics)
+        assert set(target.evaluate(prediction.plain, episode.query.y)) == set(
+            target.default_metrics
+        )
 
 
 def test_pixels():
@@ -239,19 +269,25 @@ def test_pixels():
     bytes_, floats = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8), torch.full((2, 3, 4, 4), 0.2)
     plain, normed = Pixels(), Pixels((0.1, 0.2, 0.3), (1.0, 2.0, 0.5))
     torch.testing.assert_close(plain(bytes_, "x", like), floats.double(), rtol=1e-7, atol=0)
-    expected = torch.tensor([0.1, 0.0, -0.2], dtype=torch.float64).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    expected = (
+        torch.tensor([0.1, 0.0, -0.2], dtype=torch.float64).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    )
     torch.testing.assert_close(normed(bytes_, "x", like), expected)
     assert Pixels(left_alone=True)(bytes_, "x", like) is bytes_
     for bad in (((0.1,), ()), ((0.1,), (0.0,)), ((float("nan"),), (1.0,))):
         with pytest.raises(InputError, match="one finite mean and one positive std"):
             Pixels(*bad)
-    with pytest.raises(InputError, match=r"the batch has the shape \(2, 1, 4, 4\) and the normalisation 3 channels"):
+    with pytest.raises(
+        InputError, match=r"the batch has the shape \(2, 1, 4, 4\) and the normalisation 3 channels"
+    ):
         normed(bytes_[:, :1], "the batch", like)
 
 
 def test_normalising_twice_is_refused():
     record = backbones.WeightRecord(name="w", source="s", sha256="0" * 64, mean=(0.5,), std=(0.5,))
-    spec = backbones.BackboneSpec("conv4", {"in_channels": 1, "channels": 4}, record, normalises=True)
+    spec = backbones.BackboneSpec(
+        "conv4", {"in_channels": 1, "channels": 4}, record, normalises=True
+    )
     inside = backbones.build(spec)
     with pytest.raises(InputError, match="normalises its images itself"):
         MAML(inside, normalise=Normalise((0.5,), (0.5,)))
@@ -259,7 +295,9 @@ def test_normalising_twice_is_refused():
     assert episode.support.x.dtype == torch.uint8
     one = ProtoNet(inside).adapt(episode.support, episode.task).logits(episode.query.x)
     outside = backbones.build({"name": "conv4", "options": {"in_channels": 1, "channels": 4}})
-    two = ProtoNet(outside, normalise=Normalise((0.5,), (0.5,))).adapt(episode.support, episode.task)
+    two = ProtoNet(outside, normalise=Normalise((0.5,), (0.5,))).adapt(
+        episode.support, episode.task
+    )
     torch.testing.assert_close(one, two.logits(episode.query.x), rtol=1e-4, atol=1e-4)
 
 

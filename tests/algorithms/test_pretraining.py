@@ -55,7 +55,9 @@ def test_losses_are_scaled_by_numbers_of_batches():
     for place, factor in ((0, 1), (1, 2), (2, 5)):
         batch = batch_of(TASKS[place])
         torch.testing.assert_close(scaled.loss([batch]), factor * plain.loss([batch]))
-        assert torch.equal(scaled.training_step([batch]).losses, plain.training_step([batch]).losses)
+        assert torch.equal(
+            scaled.training_step([batch]).losses, plain.training_step([batch]).losses
+        )
     assert "largest" in scaled.protocol()["loss_scaled"]
     with pytest.raises(InputError, match="one number of 1 or more for each"):
         multi(batches=[1])
@@ -66,7 +68,9 @@ def test_predictors_use_running_statistics(tmp_path):
     for task in TASKS:
         episode, predictor = episode_of(task.target), subject.predictor(task)
         head, net = subject.heads.of(task), copy.deepcopy(subject.backbone).eval()
-        expected = task.target.head.logits(net(episode.query.x), head["head.weight"], head["head.bias"])
+        expected = task.target.head.logits(
+            net(episode.query.x), head["head.weight"], head["head.bias"]
+        )
         torch.testing.assert_close(predictor.logits(episode.query.x), expected.detach())
         predictor.save(tmp_path / "p.safetensors")
         loaded = load_predictor(tmp_path / "p.safetensors", Net(1))
@@ -95,7 +99,9 @@ def test_dropout_belongs_to_the_number_of_the_batch():
     batch = batch_of(task)
     assert torch.equal(subject.loss([batch], indices=[3]), subject.loss([batch], indices=[3]))
     assert not torch.equal(subject.loss([batch], indices=[3]), subject.loss([batch], indices=[4]))
-    assert not torch.equal(subject.loss([batch], indices=[3]), subject.loss([batch], indices=[3], seed=1))
+    assert not torch.equal(
+        subject.loss([batch], indices=[3]), subject.loss([batch], indices=[3], seed=1)
+    )
     with pytest.raises(InputError, match="no plan"):
         subject.loss([batch])
     with pytest.raises(InputError, match="2 indices"):
@@ -118,7 +124,9 @@ def test_supervised_training_learns_and_its_backbone_can_be_adapted():
         losses.append(step.loss.item())
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     assert int(subject.backbone.norm1.num_batches_tracked) == 40
-    predictor = FineTune(subject.backbone, steps=2).adapt(batches.read(batches[0]).batch, source.task)
+    predictor = FineTune(subject.backbone, steps=2).adapt(
+        batches.read(batches[0]).batch, source.task
+    )
     assert predictor.protocol["algorithm"] == "FineTune"
     assert subject.protocol()["algorithm"] == "Supervised"
 
@@ -129,7 +137,9 @@ def test_plain_functional_call_agrees():
     batch = batch_of(task)
     subject = Supervised(net, task, features=WIDTH).double()
     buffers = {name: value.clone() for name, value in net.named_buffers()}
-    features = functional_call(net.train(), {**dict(net.named_parameters()), **buffers}, (batch.batch.x,))
+    features = functional_call(
+        net.train(), {**dict(net.named_parameters()), **buffers}, (batch.batch.x,)
+    )
     head = subject.heads.of(task)
     expected = F.binary_cross_entropy_with_logits(
         (features @ head["head.weight"].T + head["head.bias"])[:, 0], batch.batch.y.double()

@@ -15,7 +15,9 @@ def test_residuals_are_those_of_the_episodes(lanes):
     imaml = IMAML(Net(), steps=3, lr=0.05, iterations=2, lanes=lanes)
     step = imaml.training_step(EPISODES)
     problems, meta, engine = imaml.problems(EPISODES)
-    alone = torch.stack([meta_gradient(problem, meta, engine=engine).residual for problem in problems])
+    alone = torch.stack(
+        [meta_gradient(problem, meta, engine=engine).residual for problem in problems]
+    )
     torch.testing.assert_close(step.residuals, alone, rtol=1e-6, atol=0)
     assert not step.residuals.requires_grad
     more = IMAML(Net(), steps=3, lr=0.05, iterations=20, lanes=lanes).training_step(EPISODES)

@@ -24,7 +24,9 @@ def grads_of(algorithm, episode):
 def test_rows_share_out_the_gradient_of_shared_weights():
     episode, rows = episode_of(TARGETS["multiclass"]), stepwise()
     names = rows.affine.names
-    shared = MAML(Net(), steps=STEPS, norm="per_step", adapted=lambda name: name not in names).double()
+    shared = MAML(
+        Net(), steps=STEPS, norm="per_step", adapted=lambda name: name not in names
+    ).double()
     apart, together = grads_of(rows, episode), grads_of(shared, episode)
     for name, grad in together.items():
         plain = name.removeprefix("backbone.")
@@ -49,7 +51,9 @@ def test_rows_are_not_moved_by_the_inner_loop_and_are_used_at_their_step():
     for name, rows in algorithm.affine.values().items():
         assert torch.equal(after._tensors["params"][name], rows)
     first = algorithm.adapt(episode.support, episode.task, steps=1).logits(episode.query.x)
-    assert torch.equal(first, stepwise().adapt(episode.support, episode.task, steps=1).logits(episode.query.x))
+    assert torch.equal(
+        first, stepwise().adapt(episode.support, episode.task, steps=1).logits(episode.query.x)
+    )
 
 
 def test_saved_and_loaded(tmp_path):

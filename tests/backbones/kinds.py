@@ -33,7 +33,9 @@ SMALL: dict[str, Callable[[], Backbone]] = {
     "bottlenecks_keras": partial(bottlenecks, "resnet50_keras", stride_first=True),
     "mobilenet_v2": partial(backbones.mobilenet_v2, width=0.1),
     "small_vit": partial(backbones.small_vit, image_size=SIDE, width=24, depth=2, heads=3),
-    "small_vit_mean": partial(backbones.small_vit, image_size=SIDE, width=24, depth=1, heads=2, pooling="mean"),
+    "small_vit_mean": partial(
+        backbones.small_vit, image_size=SIDE, width=24, depth=1, heads=2, pooling="mean"
+    ),
 }
 
 

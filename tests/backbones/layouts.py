@@ -66,7 +66,9 @@ def vit_b_16() -> Layout:
         "mlp.3.bias": (768,),
     }
     for at in range(12):
-        layout.update({f"encoder.layers.encoder_layer_{at}.{name}": shape for name, shape in shapes.items()})
+        layout.update(
+            {f"encoder.layers.encoder_layer_{at}.{name}": shape for name, shape in shapes.items()}
+        )
     last = {"encoder.ln.weight": (768,), "encoder.ln.bias": (768,)}
     return {**layout, **last, "heads.head.weight": (1000, 768), "heads.head.bias": (1000,)}
 

@@ -37,7 +37,9 @@ LAYOUTS = {
 def test_names_shapes_and_order_are_torchvisions(name):
     ours = {entry: tuple(value.shape) for entry, value in on_meta(name).state_dict().items()}
     theirs = {
-        entry: shape for entry, shape in LAYOUTS[name].items() if not entry.startswith(("fc.", "classifier.", "heads."))
+        entry: shape
+        for entry, shape in LAYOUTS[name].items()
+        if not entry.startswith(("fc.", "classifier.", "heads."))
     }
     assert ours == theirs
     assert [entry for entry in ours if "downsample" not in entry] == [
@@ -166,10 +168,16 @@ def test_images_that_do_not_fit_are_refused(call, message):
         (lambda: backbones.resnet18(grey="average"), "grey='average'.*'expand'"),
         (lambda: backbones.resnet50_keras(norm_eps=0.0), "norm_eps=0.0"),
         (lambda: backbones.mobilenet_v2(width=math.nan), "width=nan"),
-        (lambda: backbones.small_vit(image_size=60), "image_size=60 is not a multiple of patch_size=8"),
+        (
+            lambda: backbones.small_vit(image_size=60),
+            "image_size=60 is not a multiple of patch_size=8",
+        ),
         (lambda: backbones.small_vit(width=64, heads=3), "width=64 is not a multiple of heads=3"),
         (lambda: backbones.small_vit(pooling="max"), "pooling='max'"),
-        (lambda: backbones.small_vit(image_size=32, depth=1)(images(side=40)), "image_size=32 and got 40 x 40"),
+        (
+            lambda: backbones.small_vit(image_size=32, depth=1)(images(side=40)),
+            "image_size=32 and got 40 x 40",
+        ),
         (
             lambda: backbones.conv4(8, pooling="flatten", image_size=32)(images(side=40)),
             "image_size=32 and got 40 x 40",

@@ -24,7 +24,8 @@ def smooth(module):
 def direction_of(params, seed):
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: torch.randn(value.shape, generator=generator, dtype=value.dtype) * 0.02 for name, value in params.items()
+        name: torch.randn(value.shape, generator=generator, dtype=value.dtype) * 0.02
+        for name, value in params.items()
     }
 
 
@@ -55,7 +56,8 @@ def test_second_derivatives_are_those_of_finite_differences(kind):
     exact = dot(dict(zip(leaves, twice, strict=True)), second).item()
     step = 1e-5
     ends = [
-        slope({name: chosen[name] + sign * step * second[name] for name in chosen}, False)[1].item() for sign in (1, -1)
+        slope({name: chosen[name] + sign * step * second[name] for name in chosen}, False)[1].item()
+        for sign in (1, -1)
     ]
     assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(exact, rel=1e-4)
     assert abs(exact) > 1e-9

@@ -16,12 +16,18 @@ RECORD = WeightRecord(
 )  # fmt: skip
 
 OPTIONS = [
-    ("conv4", {"channels": 8, "in_channels": 1, "norm": "group", "pooling": "flatten", "image_size": 28}),
+    (
+        "conv4",
+        {"channels": 8, "in_channels": 1, "norm": "group", "pooling": "flatten", "image_size": 28},
+    ),
     ("resnet18", {"grey": "expand", "stem": "small"}),
     ("resnet34", {"in_channels": 1}),
     ("resnet50_keras", {"norm_eps": 1.001e-5}),
     ("mobilenet_v2", {"width": 0.25, "in_channels": 4}),
-    ("small_vit", {"image_size": 32, "width": 24, "depth": 1, "heads": 2, "mlp_width": 10, "pooling": "mean"}),
+    (
+        "small_vit",
+        {"image_size": 32, "width": 24, "depth": 1, "heads": 2, "mlp_width": 10, "pooling": "mean"},
+    ),
 ]
 
 
@@ -49,7 +55,9 @@ def test_the_record_and_the_normalisation_come_back(inside):
     for x in (images(), images(channels=1)):
         assert torch.equal(again(x), backbone(x))
         colour = x.expand(-1, 3, -1, -1)
-        torch.testing.assert_close(backbone(x), plain(RECORD.normalise(colour) if inside else colour))
+        torch.testing.assert_close(
+            backbone(x), plain(RECORD.normalise(colour) if inside else colour)
+        )
     assert backbone.state_dict().keys() == plain.state_dict().keys()
 
 

@@ -28,7 +28,9 @@ class Harm:
 def test_code_in_a_file_is_never_run(tmp_path, zipped):
     mark = tmp_path / "harm"
     path = tmp_path / "mine.pth"
-    torch.save({**conv4(1).state_dict(), "x": Harm(mark)}, path, _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {**conv4(1).state_dict(), "x": Harm(mark)}, path, _use_new_zipfile_serialization=zipped
+    )
     refused(conv4(), path, "code in a file is never run")
     assert not mark.exists()
 
@@ -75,7 +77,10 @@ def test_values_of_the_wrong_kind(tmp_path, value, message):
 def test_a_packed_archive_is_refused(tmp_path):
     plain = saved(tmp_path / "plain.pth", conv4(1).state_dict())
     path = tmp_path / "mine.pth"
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+    with (
+        zipfile.ZipFile(plain) as source,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
         for member in source.namelist():
             target.writestr(member, source.read(member))
     refused(conv4(), path, "packed members")

@@ -59,7 +59,10 @@ def keras_features(arrays, bgr):
         return F.conv2d(x, kernel, tensors[f"{layer}/bias"], stride, padding)
 
     def norm(x, layer):
-        parts = (tensors[f"{layer}/{part}"] for part in ("moving_mean", "moving_variance", "gamma", "beta"))
+        parts = (
+            tensors[f"{layer}/{part}"]
+            for part in ("moving_mean", "moving_variance", "gamma", "beta")
+        )
         return F.batch_norm(x, *parts, eps=1e-3)
 
     x = norm(conv(F.pad(bgr, (3, 3, 3, 3)), "conv1", 2), "bn_conv1").relu()
@@ -84,7 +87,10 @@ def write(folder, arrays=None, shards=2, change=None):
     paths = [f"group1-shard{at + 1}of{shards}.bin" for at in range(shards)]
     for at, name in enumerate(paths):
         (folder / name).write_bytes(data[at * size : (at + 1) * size])
-    weights = [{"name": name, "shape": list(value.shape), "dtype": "float32"} for name, value in arrays.items()]
+    weights = [
+        {"name": name, "shape": list(value.shape), "dtype": "float32"}
+        for name, value in arrays.items()
+    ]
     norm = {"class_name": "BatchNormalization", "config": {"name": "bn_conv1", "epsilon": 0.001}}
     model = {
         "format": "layers-model",
@@ -104,7 +110,9 @@ def test_the_converted_network_is_the_original(tmp_path):
     rgb = images(2, side=64)
     bgr = 255 * rgb.flip(1) - torch.tensor(MEANS).view(3, 1, 1)
     wanted = keras_features(ARRAYS, bgr)
-    torch.testing.assert_close(backbone(rgb), wanted, rtol=1e-3, atol=1e-3 * wanted.abs().mean().item())
+    torch.testing.assert_close(
+        backbone(rgb), wanted, rtol=1e-3, atol=1e-3 * wanted.abs().mean().item()
+    )
     assert record.dropped == ("fc1000.kernel", "fc1000.bias")
     assert any("BGR to RGB" in note for note in record.notes)
 
@@ -144,7 +152,10 @@ def epsilon(model):
         (path_named("none.bin"), "No such file"),
         (epsilon, r"resnet50_keras\(norm_eps=1.001e-05\)"),
         (lambda model: model.pop("weightsManifest"), "weightsManifest"),
-        (lambda model: model.update(weightsManifest=[{"paths": [1], "weights": []}]), "weightsManifest"),
+        (
+            lambda model: model.update(weightsManifest=[{"paths": [1], "weights": []}]),
+            "weightsManifest",
+        ),
     ],
 )
 def test_a_wrong_model_is_refused(tmp_path, change, message):
@@ -153,14 +164,22 @@ def test_a_wrong_model_is_refused(tmp_path, change, message):
 
 def test_a_model_that_is_no_json(tmp_path):
     path = tmp_path / "model.json"
-    for text, message in (("{", "no whole JSON"), ("[1]", "weightsManifest"), ("[" * 100_000, "no whole JSON")):
+    for text, message in (
+        ("{", "no whole JSON"),
+        ("[1]", "weightsManifest"),
+        ("[" * 100_000, "no whole JSON"),
+    ):
         path.write_text(text)
         refused(keras_backbone(), path, message)
 
 
 def test_it_fits_no_other_backbone(tmp_path):
     refused(backbones.conv4(8), write(tmp_path), r"resnet50_keras\(\) alone")
-    refused(bottlenecks("resnet50", stride_first=False), tmp_path / "model.json", r"resnet50_keras\(\) alone")
+    refused(
+        bottlenecks("resnet50", stride_first=False),
+        tmp_path / "model.json",
+        r"resnet50_keras\(\) alone",
+    )
     refused(keras_backbone(), tmp_path / "model.json", "has none", entry="model")
 
 

@@ -18,7 +18,9 @@ class Entries:
         return F.conv2d(x, self.of[f"{name}.weight"], **options)
 
     def norm(self, x, name):
-        parts = (self.of[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        parts = (
+            self.of[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
         return F.batch_norm(x, *parts, eps=1e-5)
 
 

@@ -45,7 +45,12 @@ def test_what_was_saved_is_loaded_to_the_bit(tmp_path, suffix):
     assert same(values(target), values(source))
     assert target.weights is record
     assert record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (record.name, record.source, record.licence, record.input_size) == ("mine", path.name, "MIT", (84, 84))
+    assert (record.name, record.source, record.licence, record.input_size) == (
+        "mine",
+        path.name,
+        "MIT",
+        (84, 84),
+    )
     assert (record.mean, record.std, record.dropped, record.notes) == (None, None, (), ())
 
 
@@ -59,9 +64,13 @@ def test_torchvisions_resnet_layout_loads_apart_from_its_classifier(tmp_path, ol
     )
     backbone = backbones.resnet18()
     backbone.bn1.num_batches_tracked.fill_(7)
-    record = load_weights(backbone, saved(tmp_path / "resnet18.pth", entries), normalisation="imagenet")
+    record = load_weights(
+        backbone, saved(tmp_path / "resnet18.pth", entries), normalisation="imagenet"
+    )
     assert record.dropped == ("fc.weight", "fc.bias")
-    assert torch.equal(backbone.layer3[0].downsample[0].weight, entries["layer3.0.downsample.0.weight"])
+    assert torch.equal(
+        backbone.layer3[0].downsample[0].weight, entries["layer3.0.downsample.0.weight"]
+    )
     assert torch.equal(backbone.layer4[1].bn2.running_var, entries["layer4.1.bn2.running_var"])
     assert backbone.bn1.num_batches_tracked.item() == (0 if old else 5)
     assert any("20 counts of batches" in note for note in record.notes) is old
@@ -76,7 +85,9 @@ def test_the_normalisation_is_applied_inside_or_left_to_the_loader(tmp_path):
     assert (inside.normalises, outside.normalises) == (True, False)
     assert inside.weights == outside.weights
     x = images()
-    normalised = (x - torch.tensor(record.mean).view(3, 1, 1)) / torch.tensor(record.std).view(3, 1, 1)
+    normalised = (x - torch.tensor(record.mean).view(3, 1, 1)) / torch.tensor(record.std).view(
+        3, 1, 1
+    )
     torch.testing.assert_close(inside(x), plain(normalised))
     assert torch.equal(outside(x), plain(x))
     load_weights(inside, path, normalisation=((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)))
@@ -136,35 +147,57 @@ def test_long_lists_are_counted_and_cut(tmp_path):
 
 def test_other_channels_and_stems_are_named(tmp_path):
     path = saved(tmp_path / "mine.pth", conv4(1).state_dict())
-    refused(conv4(in_channels=1), path, r"'layers.0.conv.weight' is \(8, 3, 3, 3\), not \(8, 1, 3, 3\).*in_channels")
+    refused(
+        conv4(in_channels=1),
+        path,
+        r"'layers.0.conv.weight' is \(8, 3, 3, 3\), not \(8, 1, 3, 3\).*in_channels",
+    )
     refused(backbones.conv4(4), path, "misshapen.*channels")
 
 
 def test_extra_entries_are_left_out_by_name_alone(tmp_path):
-    entries = {**conv4(1).state_dict(), "head.weight": torch.zeros(2, 8), "head.bias": torch.zeros(2)}
+    entries = {
+        **conv4(1).state_dict(),
+        "head.weight": torch.zeros(2, 8),
+        "head.bias": torch.zeros(2),
+    }
     path = saved(tmp_path / "mine.pth", entries)
     refused(conv4(), path, r"2 extra \('head.weight', 'head.bias'\).*drop=\['head\.\*'\]")
     refused(conv4(), path, r"drop='heads\.\*' matches no entry", drop=["heads.*"])
     refused(conv4(), path, "one text", drop="head.*")
-    refused(conv4(), path, r"1 missing \('layers.0.conv.weight'\)", drop=["head.*", "layers.0.conv.weight"])
-    assert load_weights(conv4(), path, normalisation="none", drop=["head.*"]).dropped == ("head.weight", "head.bias")
+    refused(
+        conv4(),
+        path,
+        r"1 missing \('layers.0.conv.weight'\)",
+        drop=["head.*", "layers.0.conv.weight"],
+    )
+    assert load_weights(conv4(), path, normalisation="none", drop=["head.*"]).dropped == (
+        "head.weight",
+        "head.bias",
+    )
 
 
 def test_prefixes(tmp_path):
     entries = conv4(1).state_dict()
-    parallel = saved(tmp_path / "parallel.pth", {f"module.{name}": value for name, value in entries.items()})
+    parallel = saved(
+        tmp_path / "parallel.pth", {f"module.{name}": value for name, value in entries.items()}
+    )
     target = conv4()
     record = load_weights(target, parallel, normalisation="none")
     assert same(values(target), dict(entries))
     assert "'module.' of DataParallel" in record.notes[0]
-    within = {f"module.net.{name}": value for name, value in entries.items()} | {"module.head.bias": torch.zeros(1)}
+    within = {f"module.net.{name}": value for name, value in entries.items()} | {
+        "module.head.bias": torch.zeros(1)
+    }
     path = saved(tmp_path / "within.pth", within)
     target = conv4()
     record = load_weights(target, path, normalisation="none", prefix="net.", drop=["head.*"])
     assert same(values(target), dict(entries))
     assert [("module." in record.notes[0]), ("net." in record.notes[1])] == [True, True]
     refused(conv4(), path, "no name of 'within.pth' begins so", prefix="body.")
-    twice = saved(tmp_path / "twice.pth", {**entries, **{f"net.{name}": one for name, one in entries.items()}})
+    twice = saved(
+        tmp_path / "twice.pth", {**entries, **{f"net.{name}": one for name, one in entries.items()}}
+    )
     refused(conv4(), twice, "with and without", prefix="net.")
 
 
@@ -175,7 +208,9 @@ def test_one_name_with_the_parallel_prefix_is_a_difference(tmp_path):
 
 
 def test_a_part_of_a_checkpoint_is_named(tmp_path):
-    path = saved(tmp_path / "mine.pth", {"epoch": 3, "state_dict": conv4(1).state_dict(), "optimizer": {}})
+    path = saved(
+        tmp_path / "mine.pth", {"epoch": 3, "state_dict": conv4(1).state_dict(), "optimizer": {}}
+    )
     refused(conv4(), path, "entry='state_dict' .or 'optimizer'")
     refused(conv4(), path, r"at \['state_dict', 'optimizer'\]", entry="model")
     target = conv4()
@@ -194,7 +229,9 @@ def test_number_formats_are_converted_and_noted(tmp_path):
 
 def test_a_module_of_ones_own_is_filled_under_its_own_names(tmp_path):
     def net(seed):
-        body = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.utils.skip_init(torch.nn.Linear, 12, 5))
+        body = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.utils.skip_init(torch.nn.Linear, 12, 5)
+        )
         for value in body.parameters():
             torch.nn.init.normal_(value, generator=torch.Generator().manual_seed(seed))
         return body

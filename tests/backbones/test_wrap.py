@@ -47,7 +47,9 @@ def test_a_wrapped_module_shares_its_tensors_and_its_features(net):
     wrapped = as_backbone(net.eval(), grey="expand")
     assert torch.equal(wrapped(images()), net(images()))
     assert torch.equal(wrapped(images(channels=1)), net(images(channels=1).expand(-1, 3, -1, -1)))
-    assert {id(value) for value in wrapped.parameters()} == {id(value) for value in net.parameters()}
+    assert {id(value) for value in wrapped.parameters()} == {
+        id(value) for value in net.parameters()
+    }
 
 
 def test_a_backbone_is_handed_back():
@@ -106,7 +108,9 @@ def test_features_that_depend_on_the_size_of_the_images():
         (nn.Conv2d, {"image_size": 0}, "image_size=0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # torch says so of every lazy layer
+@pytest.mark.filterwarnings(
+    "ignore:Lazy modules are a new feature"
+)  # torch says so of every lazy layer
 def test_what_is_no_backbone_is_refused(module, options, message):
     with torch.random.fork_rng(devices=[]), pytest.raises(InputError, match=message):
         as_backbone(module(3, 4, 3), **options)
@@ -135,7 +139,11 @@ def libraries(monkeypatch):
             net.fc = nn.Sequential(nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 10))
         return net
 
-    timm, torchvision, models = ModuleType("timm"), ModuleType("torchvision"), ModuleType("torchvision.models")
+    timm, torchvision, models = (
+        ModuleType("timm"),
+        ModuleType("torchvision"),
+        ModuleType("torchvision.models"),
+    )
     timm.create_model = create_model
     torchvision.models, models.get_model = models, get_model
     for module in (timm, torchvision, models):
@@ -145,7 +153,9 @@ def libraries(monkeypatch):
 
 def test_timm(libraries):
     state = torch.random.get_rng_state()
-    first, second, other = (from_timm("net", in_channels=1, width=5, seed=seed) for seed in (1, 1, 2))
+    first, second, other = (
+        from_timm("net", in_channels=1, width=5, seed=seed) for seed in (1, 1, 2)
+    )
     assert torch.equal(state, torch.random.get_rng_state())
     assert same(values(first), values(second))
     assert not same(values(first), values(other))
@@ -178,7 +188,9 @@ def test_torchvision_models_without_a_known_classifier_are_refused(libraries):
         from_torchvision("other")
 
 
-@pytest.mark.parametrize("option", [{"pretrained": True}, {"checkpoint_path": "x"}, {"pretrained_cfg": {}}])
+@pytest.mark.parametrize(
+    "option", [{"pretrained": True}, {"checkpoint_path": "x"}, {"pretrained_cfg": {}}]
+)
 def test_weights_are_not_fetched(libraries, option):
     with pytest.raises(InputError, match=r"load_weights\(backbone, path\)"):
         from_timm("net", **option)

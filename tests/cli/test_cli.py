@@ -40,7 +40,9 @@ def refused(capsys, *arguments):
 
 
 def test_certify_prints_the_table_and_says_whether_it_holds(capsys):
-    status, out, err = run(capsys, "certify", "--module", f"{HERE}:net", "--steps", "2", "--directions", "1")
+    status, out, err = run(
+        capsys, "certify", "--module", f"{HERE}:net", "--steps", "2", "--directions", "1"
+    )
     assert (status, err) == (0, "")
     assert out.startswith("MAML, engine 'reverse': exact second-order meta-gradient\n")
     assert out.endswith("verdict: holds\n")
@@ -64,15 +66,21 @@ def test_the_exit_status_says_that_it_does_not_hold(capsys):
     ],
 )
 def test_algorithms_and_engines_by_name(capsys, arguments, said):
-    status, out, _ = run(capsys, "certify", "--module", f"{HERE}:net", "--directions", "1", *arguments)
+    status, out, _ = run(
+        capsys, "certify", "--module", f"{HERE}:net", "--directions", "1", *arguments
+    )
     assert status == 0
     assert said.replace("claims", "is claimed") in out
 
 
 def test_a_module_that_is_an_algorithm(capsys):
     assert run(capsys, "certify", "--module", f"{HERE}:protonet", "--directions", "1")[0] == 0
-    assert "ProtoNet" not in refused(capsys, "certify", "--module", f"{HERE}:protonet", "--steps", "3")
-    said = refused(capsys, "certify", "--module", f"{HERE}:protonet", "--steps", "3", "--algorithm", "maml")
+    assert "ProtoNet" not in refused(
+        capsys, "certify", "--module", f"{HERE}:protonet", "--steps", "3"
+    )
+    said = refused(
+        capsys, "certify", "--module", f"{HERE}:protonet", "--steps", "3", "--algorithm", "maml"
+    )
     assert "makes an algorithm already; leave out --algorithm, --steps" in said
 
 
@@ -85,13 +93,28 @@ def test_a_backbone_by_name(capsys):
     ("arguments", "said"),
     [
         (("crtify",), "no command is called 'crtify'; did you mean 'certify'?"),
-        (("certify", "--algorithm", "mamml"), "no algorithm is called 'mamml'; did you mean 'maml'?"),
+        (
+            ("certify", "--algorithm", "mamml"),
+            "no algorithm is called 'mamml'; did you mean 'maml'?",
+        ),
         (("certify", "--algorithm", "zzz"), "no algorithm is called 'zzz'; there are anil, boil, "),
-        (("certify", "--engine", "revers"), "no engine is called 'revers'; did you mean 'reverse'?"),
-        (("certify", "--backbone", "resnet81"), "no backbone is called 'resnet81'; did you mean 'resnet18'?"),
+        (
+            ("certify", "--engine", "revers"),
+            "no engine is called 'revers'; did you mean 'reverse'?",
+        ),
+        (
+            ("certify", "--backbone", "resnet81"),
+            "no backbone is called 'resnet81'; did you mean 'resnet18'?",
+        ),
         (("certify", "--backbone", "build"), "no backbone is called 'build'"),
-        (("certify", "--algorithm", "ridge", "--steps", "2"), "Ridge takes no --steps; leave it out"),
-        (("certify", "--algorithm", "anil", "--engine", "mixed"), "ANIL takes no --engine; leave it out"),
+        (
+            ("certify", "--algorithm", "ridge", "--steps", "2"),
+            "Ridge takes no --steps; leave it out",
+        ),
+        (
+            ("certify", "--algorithm", "anil", "--engine", "mixed"),
+            "ANIL takes no --engine; leave it out",
+        ),
         (("certify", "--stps", "2"), "unrecognized arguments: --stps 2"),
         (("certify", "--step", "2"), "unrecognized arguments: --step 2"),
         (("certify", "--steps", "two"), "invalid int value: 'two'"),
@@ -100,7 +123,10 @@ def test_a_backbone_by_name(capsys):
         (("certify", "--module", "no_such_package:net"), "'no_such_package' cannot be imported"),
         (("certify", "--module", f"{HERE}:nett"), "did you mean 'net'?"),
         (("certify", "--module", f"{HERE}:number"), "made a int; it must make a torch.nn.Module"),
-        (("certify", "--module", f"{HERE}:net", "--backbone", "conv4"), "not allowed with argument"),
+        (
+            ("certify", "--module", f"{HERE}:net", "--backbone", "conv4"),
+            "not allowed with argument",
+        ),
     ],
 )
 def test_what_is_not_known_is_answered_with_the_nearest(capsys, arguments, said):
@@ -144,7 +170,9 @@ def data_command(arguments):
 def test_commands_of_other_packages(capsys):
     assert run(capsys, "data", "list", "--long") == (7, "data got ['list', '--long']\n", "")
     assert "no command is called 'dato'; did you mean 'data'?" in refused(capsys, "dato")
-    assert "'broken' is tests.cli.test_cli:not_there, which cannot be loaded" in refused(capsys, "broken")
+    assert "'broken' is tests.cli.test_cli:not_there, which cannot be loaded" in refused(
+        capsys, "broken"
+    )
     assert run(capsys, "certify", "--module", f"{HERE}:protonet", "--directions", "1")[0] == 0
     with pytest.raises(SystemExit):
         cli.main(["--help"])
@@ -160,14 +188,14 @@ def python(*arguments):
 def test_python_m_torchcross_and_the_console_script_are_the_same():
     ran = python("-m", "torchcross", "--version")
     assert (ran.returncode, ran.stdout) == (0, f"torchcross {tx.__version__}\n")
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "scripts"
+    ]
     assert scripts == {"torchcross": "torchcross.cli:main"}
     assert python("-m", "torchcross", "crtify").returncode == 2
 
 
 def test_the_command_line_itself_imports_no_torch():
-    program = (
-        "import sys, torchcross.cli as cli; status = cli.main(['crtify']); sys.exit('torch' in sys.modules or status)"
-    )
+    program = "import sys, torchcross.cli as cli; status = cli.main(['crtify']); sys.exit('torch' in sys.modules or status)"
     ran = python("-c", program)
     assert ran.returncode == 2, ran.stderr

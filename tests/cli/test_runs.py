@@ -35,7 +35,10 @@ def refused(capsys, *arguments):
 @pytest.fixture
 def published(tmp_path):
     path = tmp_path / "table 4.csv"
-    lines = [",".join(["target", *NAMES]), *(f"t{i}," + ",".join(map(str, row)) for i, row in enumerate(ROWS))]
+    lines = [
+        ",".join(["target", *NAMES]),
+        *(f"t{i}," + ",".join(map(str, row)) for i, row in enumerate(ROWS)),
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -43,24 +46,47 @@ def published(tmp_path):
 def test_a_published_table_has_its_page_and_tables(capsys, published, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = run(
-        capsys, "report", published, "--metric", "auroc", "--related", "t1, t2", "--related", "t3,t4"
+        capsys,
+        "report",
+        published,
+        "--metric",
+        "auroc",
+        "--related",
+        "t1, t2",
+        "--related",
+        "t3,t4",
     )
     assert (status, err) == (0, "")
     assert out == "reports/table 4/report.html\n"
     folder = tmp_path / "reports" / "table 4"
-    assert sorted(entry.name for entry in folder.iterdir()) == ["report.html", "table.csv", "table.md", "table.tex"]
+    assert sorted(entry.name for entry in folder.iterdir()) == [
+        "report.html",
+        "table.csv",
+        "table.md",
+        "table.tex",
+    ]
     page = (folder / "report.html").read_text(encoding="utf-8")
-    for words in ("28.14", "t1, t2 share subjects", "t3, t4 share subjects", "no mean has an interval", "table 4.csv"):
+    for words in (
+        "28.14",
+        "t1, t2 share subjects",
+        "t3, t4 share subjects",
+        "no mean has an interval",
+        "table 4.csv",
+    ):
         assert words in page
     assert "target: AUROC" in (folder / "table.md").read_text(encoding="utf-8")
     assert run(capsys, "report", folder / "table.csv", "--out", tmp_path / "again")[0] == 0
-    assert (tmp_path / "again" / "table.tex").read_text() == (folder / "table.tex").read_text().replace("AUROC", "")
+    assert (tmp_path / "again" / "table.tex").read_text() == (
+        folder / "table.tex"
+    ).read_text().replace("AUROC", "")
 
 
 def test_what_is_no_table_and_no_run_is_told(capsys, published, tmp_path):
     assert "is no run" in refused(capsys, "report", tmp_path / "none")
     assert "cannot be read" in refused(capsys, "report", tmp_path / "none.csv")
-    assert "['t77'] are not in" in refused(capsys, "report", published, "--related", "t1,t77", "--out", tmp_path / "o")
+    assert "['t77'] are not in" in refused(
+        capsys, "report", published, "--related", "t1,t77", "--out", tmp_path / "o"
+    )
     assert not (tmp_path / "o").exists()
     folder = made_run(tmp_path / "run")
     assert "describes a table of means" in refused(capsys, "report", folder, "--related", "a,b")
@@ -75,18 +101,24 @@ def test_a_run_has_its_page_again_here_or_elsewhere(capsys, tmp_path):
     assert "<h1>Mine</h1>" in (tmp_path / "other" / "report.html").read_text(encoding="utf-8")
     for name in ("table.md", "table.tex", "table.csv"):
         assert (tmp_path / "other" / name).read_text() == (folder / name).read_text()
-        assert "accuracy" in (folder / name).read_text(), "the metric of the experiment leads the tables too"
+        assert "accuracy" in (folder / name).read_text(), (
+            "the metric of the experiment leads the tables too"
+        )
 
 
 def test_another_metric_may_lead(capsys, tmp_path):
     folder = made_run(tmp_path / "run", metric="auroc")
-    assert run(capsys, "report", folder, "--metric", "accuracy", "--out", tmp_path / "other")[0] == 0
+    assert (
+        run(capsys, "report", folder, "--metric", "accuracy", "--out", tmp_path / "other")[0] == 0
+    )
     assert "target: accuracy" in (tmp_path / "other" / "table.md").read_text()
     assert "there are " in refused(capsys, "report", folder, "--metric", "acuracy")
     both = (folder, made_run(tmp_path / "second", metric="auroc"))
     assert run(capsys, "compare", *both, "--metric", "accuracy", "--out", tmp_path / "both")[0] == 0
     assert "accuracy" in (tmp_path / "both" / "table.csv").read_text()
-    assert "there are " in refused(capsys, "compare", *both, "--metric", "acuracy", "--out", tmp_path / "none")
+    assert "there are " in refused(
+        capsys, "compare", *both, "--metric", "acuracy", "--out", tmp_path / "none"
+    )
 
 
 def test_a_run_that_failed_as_a_whole_has_its_page(capsys, tmp_path):
@@ -105,15 +137,32 @@ def test_a_run_that_failed_as_a_whole_has_its_page(capsys, tmp_path):
 
 
 def test_runs_are_compared_with_what_failed_and_what_is_related(capsys, tmp_path):
-    failure = {"kind": "ReadError", "target": "x/t", "algorithm": "scratch", "seed": "0", "reason": "the disk is gone"}
+    failure = {
+        "kind": "ReadError",
+        "target": "x/t",
+        "algorithm": "scratch",
+        "seed": "0",
+        "reason": "the disk is gone",
+    }
     first = made_run(tmp_path / "first", metric="accuracy")
-    second = made_run(tmp_path / "second", metric="accuracy", failures=[failure], **{"evaluation.disjoint": True})
+    second = made_run(
+        tmp_path / "second", metric="accuracy", failures=[failure], **{"evaluation.disjoint": True}
+    )
     status, out, _ = run(capsys, "compare", first, second, "--out", tmp_path / "both")
     assert (status, out) == (0, f"{tmp_path / 'both' / 'report.html'}\n")
     page = (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
     for words in (
-        *("accuracy (%) by target", "derm/t, oct/t share subjects", "the disk is gone", "scratch (second)"),
-        *("episodes of a target (first)", "episodes of a target (second)", "2 of 2 datasets are made up"),
+        *(
+            "accuracy (%) by target",
+            "derm/t, oct/t share subjects",
+            "the disk is gone",
+            "scratch (second)",
+        ),
+        *(
+            "episodes of a target (first)",
+            "episodes of a target (second)",
+            "2 of 2 datasets are made up",
+        ),
     ):
         assert words in page
     assert "training seeds (first)" not in page, "what both chose is said once"
@@ -127,7 +176,19 @@ def test_runs_are_compared_with_what_failed_and_what_is_related(capsys, tmp_path
 def job(tmp_path, monkeypatch):
     monkeypatch.chdir(prepare(tmp_path, ("oct", "derm")))
     return [
-        *("run", "--data", "data", "--preset", "quick", "--algorithms", "scratch", "--targets", "oct", "--shots", "1"),
+        *(
+            "run",
+            "--data",
+            "data",
+            "--preset",
+            "quick",
+            "--algorithms",
+            "scratch",
+            "--targets",
+            "oct",
+            "--shots",
+            "1",
+        ),
         *("--quiet", "--set", "model.options.channels=2", "--set", "evaluation.steps=1"),
         *("--set", "evaluation.min_images=10", "--set", "evaluation.queries=2"),
     ]
@@ -143,7 +204,9 @@ def test_flags_alone_have_a_folder_of_their_own_and_go_on_there(capsys, job, tmp
     assert first.startswith("runs/quick-")
     assert len(first.split("/")[1]) == len("quick-") + 8
     assert "AUROC" in (tmp_path / first).with_name("table.md").read_text()
-    assert folder("--episodes", "2", "--set", "evaluation.metric=accuracy") == first, "it shows the same rows"
+    assert folder("--episodes", "2", "--set", "evaluation.metric=accuracy") == first, (
+        "it shows the same rows"
+    )
     assert "accuracy" in (tmp_path / first).with_name("table.md").read_text()
     assert folder("--episodes", "3") != first
 
@@ -212,7 +275,9 @@ def test_output_that_cannot_be_written_is_told(tmp_path):
 
 def test_a_terminal_without_a_character_gets_its_code(tmp_path):
     folder = made_run(tmp_path / "run")
-    ended = in_a_shell(tmp_path, f"torchcross report {folder} --title ± --out ±", PYTHONIOENCODING="ascii")
+    ended = in_a_shell(
+        tmp_path, f"torchcross report {folder} --title ± --out ±", PYTHONIOENCODING="ascii"
+    )
     assert (ended.returncode, ended.stdout) == (0, "\\xb1/report.html\n")
 
 
@@ -242,7 +307,16 @@ def test_a_run_that_is_terminated_says_how_it_goes_on(capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [(".9", 0.9), ("1.", 1.0), ("3", 3), ("1e-3", 1e-3), ("f1", "f1"), ("[1, 5]", [1, 5]), ("a.b", "a.b"), ("", "")],
+    [
+        (".9", 0.9),
+        ("1.", 1.0),
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("f1", "f1"),
+        ("[1, 5]", [1, 5]),
+        ("a.b", "a.b"),
+        ("", ""),
+    ],
 )
 def test_values_as_people_write_them(text, value):
     found = _value(text)

@@ -50,7 +50,10 @@ def _batches(**asked: Any) -> Callable[[Any], list[Any]]:
 
         batches = MixedBatches(source(), **asked)
         plans = [batches[number] for number in (0, 1, 2, 500, 10_000)]
-        return [{"index": plan.index, "source": plan.source, "samples": plan.samples.tolist()} for plan in plans]
+        return [
+            {"index": plan.index, "source": plan.source, "samples": plan.samples.tolist()}
+            for plan in plans
+        ]
 
     return draw
 
@@ -58,7 +61,12 @@ def _batches(**asked: Any) -> Callable[[Any], list[Any]]:
 def _plain(plan: Any) -> dict[str, Any]:
     names = ("support", "support_labels", "query", "query_labels")
     arrays = {name: getattr(plan, name).tolist() for name in names}
-    return {"index": plan.index, "source": plan.source, "classes": list(plan.classes), "shots": plan.shots} | arrays
+    return {
+        "index": plan.index,
+        "source": plan.source,
+        "classes": list(plan.classes),
+        "shots": plan.shots,
+    } | arrays
 
 
 # -- sources without any randomness -------------------------------------------------------------------------------
@@ -85,7 +93,9 @@ def ordinal() -> Any:
     from torchcross.task import Task
 
     grades = np.array([0, 1, 4, 6])
-    return LabelSource(grades[_scattered(300, 4)], Task("stage", Ordinal(list("abcd"), grades=grades.tolist())))
+    return LabelSource(
+        grades[_scattered(300, 4)], Task("stage", Ordinal(list("abcd"), grades=grades.tolist()))
+    )
 
 
 def binary_with_subjects() -> Any:
@@ -93,7 +103,9 @@ def binary_with_subjects() -> Any:
     from torchcross.targets import Binary
     from torchcross.task import Task
 
-    return LabelSource(_scattered(200, 2), Task("sick", Binary(), domain="scans"), groups=np.arange(200) // 7)
+    return LabelSource(
+        _scattered(200, 2), Task("sick", Binary(), domain="scans"), groups=np.arange(200) // 7
+    )
 
 
 def multilabel() -> Any:
@@ -101,9 +113,13 @@ def multilabel() -> Any:
     from torchcross.targets import MultiLabel
     from torchcross.task import Task
 
-    answers = np.stack([_scattered(500, 9) == 1, np.arange(500) % 5 == 2, np.arange(500) % 3 < 2], axis=1).astype(int)
+    answers = np.stack(
+        [_scattered(500, 9) == 1, np.arange(500) % 5 == 2, np.arange(500) % 3 < 2], axis=1
+    ).astype(int)
     answers[::50, 1] = -1
-    return LabelSource(answers, Task("signs", MultiLabel(list("xyz"), missing=-1)), groups=np.arange(500) // 3)
+    return LabelSource(
+        answers, Task("signs", MultiLabel(list("xyz"), missing=-1)), groups=np.arange(500) // 3
+    )
 
 
 def several() -> list[Any]:
@@ -118,14 +134,22 @@ def _variable() -> Any:
 
 CASES: dict[str, Callable[[], list[Any]]] = {
     "multiclass": lambda: _episodes(ways=3, shots=2, queries=3, seed=1)(multiclass),
-    "drawn_ways_and_shots": lambda: _episodes(ways=(2, None), shots=(1, 4), queries=2, seed=2)(multiclass),
-    "filtered": lambda: _episodes(ways=(2, None), shots=9, queries=30, min_samples="enough")(multiclass),
+    "drawn_ways_and_shots": lambda: _episodes(ways=(2, None), shots=(1, 4), queries=2, seed=2)(
+        multiclass
+    ),
+    "filtered": lambda: _episodes(ways=(2, None), shots=9, queries=30, min_samples="enough")(
+        multiclass
+    ),
     "ordinal": lambda: _episodes(ways=(2, 3), shots=2, queries=3)(ordinal),
     "binary_with_subjects": lambda: _episodes(shots=3, queries=5)(binary_with_subjects),
     "multilabel": lambda: _episodes(ways=(2, None), shots=2, queries=3)(multilabel),
-    "multilabel_union": lambda: _episodes(shots=(1, 2), queries=2, minimal=False, query="natural")(multilabel),
+    "multilabel_union": lambda: _episodes(shots=(1, 2), queries=2, minimal=False, query="natural")(
+        multilabel
+    ),
     "natural": lambda: _episodes(ways=3, shots=2, queries=3, query="natural")(multiclass),
-    "natural_with_subjects": lambda: _episodes(shots=2, queries=5, query="natural")(binary_with_subjects),
+    "natural_with_subjects": lambda: _episodes(shots=2, queries=5, query="natural")(
+        binary_with_subjects
+    ),
     "meta_dataset": lambda: _episodes(ways=(2, None), shots=_variable(), queries=4)(multiclass),
     "disjoint": lambda: _episodes(ways=(2, 4), shots=2, queries=3, disjoint=5)(multiclass),
     "disjoint_multilabel": lambda: _episodes(ways=2, shots=1, queries=2, disjoint=4)(multilabel),

@@ -15,18 +15,30 @@ def multiclass_source(counts=(30, 30, 30, 30), name="toy", **kwargs):
 
 
 def multilabel_source(samples=90, labels=3, **kwargs):
-    answers = np.array([[number >> place & 1 for place in range(labels)] for number in range(samples)])
-    return LabelSource(answers, tx.Task("toy", MultiLabel([f"label {c}" for c in range(labels)])), **kwargs)
+    answers = np.array(
+        [[number >> place & 1 for place in range(labels)] for number in range(samples)]
+    )
+    return LabelSource(
+        answers, tx.Task("toy", MultiLabel([f"label {c}" for c in range(labels)])), **kwargs
+    )
 
 
 SAMPLERS = {
     "fixed": lambda: tx.EpisodeSampler(multiclass_source(), ways=3, shots=2, queries=4),
-    "drawn": lambda: tx.EpisodeSampler(multiclass_source(), ways=(2, None), shots=(1, 5), queries=4, seed=8),
+    "drawn": lambda: tx.EpisodeSampler(
+        multiclass_source(), ways=(2, None), shots=(1, 5), queries=4, seed=8
+    ),
     "variable": lambda: tx.EpisodeSampler(multiclass_source(), shots=MetaDatasetShots(), queries=4),
-    "natural": lambda: tx.EpisodeSampler(multiclass_source(), ways=2, shots=2, queries=4, query="natural"),
-    "subjects": lambda: tx.EpisodeSampler(multiclass_source(groups=np.arange(120) // 3), shots=2, queries=4),
+    "natural": lambda: tx.EpisodeSampler(
+        multiclass_source(), ways=2, shots=2, queries=4, query="natural"
+    ),
+    "subjects": lambda: tx.EpisodeSampler(
+        multiclass_source(groups=np.arange(120) // 3), shots=2, queries=4
+    ),
     "labels": lambda: tx.EpisodeSampler(multilabel_source(), shots=2, queries=3),
-    "disjoint": lambda: tx.EpisodeSampler(multiclass_source(), ways=3, shots=2, queries=4, disjoint=6),
+    "disjoint": lambda: tx.EpisodeSampler(
+        multiclass_source(), ways=3, shots=2, queries=4, disjoint=6
+    ),
     "mixture": lambda: tx.EpisodeSampler(
         [multiclass_source(), multilabel_source(name="other")], shots=2, queries=3, weights=[1, 2.5]
     ),

@@ -16,8 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.data.warps import CROPPED, DTYPES, EVERYTHING, NOTHING, crop_places, matrices, noise, turned
-from torchcross.data import EpisodeLoader, Episodes, EpisodeSampler, LabelledBatch, MixedBatches, TensorSource
+from tests.data.warps import (
+    CROPPED,
+    DTYPES,
+    EVERYTHING,
+    NOTHING,
+    crop_places,
+    matrices,
+    noise,
+    turned,
+)
+from torchcross.data import (
+    EpisodeLoader,
+    Episodes,
+    EpisodeSampler,
+    LabelledBatch,
+    MixedBatches,
+    TensorSource,
+)
 from torchcross.data.augment import Augmentation
 from torchcross.episode import Episode
 from torchcross.errors import InputError, MissingExtraError
@@ -36,7 +52,9 @@ GOLDEN = [
 @pytest.fixture(scope="module")
 def episodes() -> Episodes:
     labels = np.arange(120) % 3
-    source = TensorSource(noise(120, 3, 12, 12).numpy(), labels, Task("shape", MultiClass(["disc", "square", "star"])))
+    source = TensorSource(
+        noise(120, 3, 12, 12).numpy(), labels, Task("shape", MultiClass(["disc", "square", "star"]))
+    )
     return Episodes(EpisodeSampler(source, shots=4, queries=5, seed=0))
 
 
@@ -97,7 +115,9 @@ def test_another_number_can_be_given(episodes: Episodes, batch: LabelledBatch) -
     episode = episodes[17]
     assert torch.equal(EVERYTHING(episode, index=17).support.x, EVERYTHING(episode).support.x)
     assert not torch.equal(EVERYTHING(episode, index=18).support.x, EVERYTHING(episode).support.x)
-    assert torch.equal(EVERYTHING(replace(episode, plan=None), index=17).support.x, EVERYTHING(episode).support.x)
+    assert torch.equal(
+        EVERYTHING(replace(episode, plan=None), index=17).support.x, EVERYTHING(episode).support.x
+    )
     assert not torch.equal(EVERYTHING(batch, index=6).batch.x, EVERYTHING(batch).batch.x)
 
 
@@ -105,7 +125,10 @@ def test_neither_order_nor_workers_matter(episodes: Episodes) -> None:
     expected = [EVERYTHING(episodes[index]).support.x for index in (3, 0, 2, 1)]
     loader = EpisodeLoader(episodes.sampler, 4, workers=1, context="spawn")
     loaded = [EVERYTHING(episode).support.x for episode in loader]
-    assert all(torch.equal(loaded[index], images) for index, images in zip((3, 0, 2, 1), expected, strict=True))
+    assert all(
+        torch.equal(loaded[index], images)
+        for index, images in zip((3, 0, 2, 1), expected, strict=True)
+    )
 
 
 # What is drawn
@@ -153,7 +176,9 @@ def test_precision_settings_do_not_matter() -> None:
 
 def test_golden_draws() -> None:
     """Whoever repeats an experiment next year gets the same images."""
-    np.testing.assert_allclose(matrices(EVERYTHING, 4, index=17, side=28), GOLDEN, rtol=0, atol=2e-8)
+    np.testing.assert_allclose(
+        matrices(EVERYTHING, 4, index=17, side=28), GOLDEN, rtol=0, atol=2e-8
+    )
 
 
 def test_decisions_are_drawn_as_often_as_asked_and_independently() -> None:
@@ -161,7 +186,10 @@ def test_decisions_are_drawn_as_often_as_asked_and_independently() -> None:
     augment, count = replace(flips, rotation=(5, 10), crop=0.5, padding="border"), 4000
     found = matrices(augment, count, side=16)[:, :, :2]
     cropped = np.abs(np.linalg.det(found)) < 0.5
-    cos, sin = found[:, 0, 0], found[:, 1, 0]  # of a turn by 5 to 10 degrees, which flips make negative
+    cos, sin = (
+        found[:, 0, 0],
+        found[:, 1, 0],
+    )  # of a turn by 5 to 10 degrees, which flips make negative
     horizontal, rotated = cos < 0, np.abs(sin) > 1e-6
     vertical = (np.linalg.det(found) < 0) != horizontal
     cells = np.bincount(horizontal + 2 * vertical + 4 * rotated + 8 * cropped, minlength=16)
@@ -280,7 +308,10 @@ def test_without_kornia(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "kornia"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "kornia", None)
-    for rare in (replace(NOTHING, rotation_probability=1e-9), replace(NOTHING, crop_probability=1e-9)):
+    for rare in (
+        replace(NOTHING, rotation_probability=1e-9),
+        replace(NOTHING, crop_probability=1e-9),
+    ):
         with pytest.raises(MissingExtraError, match=r"torchcross-fewshot\[augment\]"):
             rare.apply(images, index=0)
     assert torch.equal(replace(NOTHING, horizontal_flip=1).apply(images, index=0), images.flip(-1))
@@ -290,7 +321,9 @@ def test_it_is_a_value() -> None:
     augment = Augmentation(seed=4, rotation=(0, 5), padding="border")
     assert pickle.loads(pickle.dumps(augment)) == augment
     assert len({augment, replace(augment), replace(augment, seed=5)}) == 2
-    assert Augmentation(seed=np.int64(4), crop=np.float32(0.5)).apply(noise(2, 1, 4, 4), index=0).shape == (2, 1, 4, 4)  # type: ignore[arg-type]
+    assert Augmentation(seed=np.int64(4), crop=np.float32(0.5)).apply(
+        noise(2, 1, 4, 4), index=0
+    ).shape == (2, 1, 4, 4)  # type: ignore[arg-type]
 
 
 def test_empty_batches_stay_empty() -> None:

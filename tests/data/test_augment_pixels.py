@@ -12,7 +12,17 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from tests.data.warps import CROPPED, DTYPES, EVERYTHING, NOTHING, SHAPES, crop_places, noise, ramps, turned
+from tests.data.warps import (
+    CROPPED,
+    DTYPES,
+    EVERYTHING,
+    NOTHING,
+    SHAPES,
+    crop_places,
+    noise,
+    ramps,
+    turned,
+)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -39,16 +49,23 @@ def test_flips_are_exact(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     horizontal, vertical = replace(NOTHING, horizontal_flip=1), replace(NOTHING, vertical_flip=1)
     assert torch.equal(horizontal.apply(images, index=0), images.flip(-1))
     assert torch.equal(vertical.apply(images, index=0), images.flip(-2))
-    assert torch.equal(replace(horizontal, vertical_flip=1).apply(images, index=0), images.flip(-1, -2))
+    assert torch.equal(
+        replace(horizontal, vertical_flip=1).apply(images, index=0), images.flip(-1, -2)
+    )
 
 
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("side", [1, 2, 8, 13])
-def test_quarter_turns_are_counter_clockwise(side: int, dtype: torch.dtype, interpolation: str, padding: str) -> None:
+def test_quarter_turns_are_counter_clockwise(
+    side: int, dtype: torch.dtype, interpolation: str, padding: str
+) -> None:
     images = noise(2, 3, side, side, dtype=dtype)
-    precision = {"rtol": 0, "atol": 0 if dtype == torch.uint8 or interpolation == "nearest" else 1e-5}
+    precision = {
+        "rtol": 0,
+        "atol": 0 if dtype == torch.uint8 or interpolation == "nearest" else 1e-5,
+    }
     for turns in (-2, -1, 1, 2, 3):
         augment = turned(90 * turns, interpolation=interpolation, padding=padding)
         result = augment.apply(images, index=0)
@@ -75,7 +92,9 @@ def test_rotation_is_pillows(shape: tuple[int, int], degrees: float) -> None:
     """Direction, centre, interpolation and what is black: as torchvision rotates a Pillow image."""
     image = noise(1, *shape).float()
     result = turned(degrees).apply(image, index=0)[0]
-    expected = np.array(Image.fromarray(image[0].numpy()).rotate(degrees, Image.Resampling.BILINEAR))
+    expected = np.array(
+        Image.fromarray(image[0].numpy()).rotate(degrees, Image.Resampling.BILINEAR)
+    )
     assert (expected == 0).sum() > 10
     torch.testing.assert_close(result, torch.from_numpy(expected), rtol=0, atol=0.02)
 
@@ -93,13 +112,17 @@ def test_a_crop_is_resized_with_half_pixel_centres(dtype: torch.dtype) -> None:
         rows, columns = (torch.arange(first - 1, first + 10).clamp(0, 11) for first in (top, left))
         expected = bilinear(image[:, rows][:, :, columns].double(), 9 / 12)
         assert (cropped - expected).abs().max() < (0.5001 if dtype == torch.uint8 else 1e-5)
-        resized = interpolate(image[None, :, top : top + 9, left : left + 9].double(), (12, 12), mode="bilinear")[0]
+        resized = interpolate(
+            image[None, :, top : top + 9, left : left + 9].double(), (12, 12), mode="bilinear"
+        )[0]
         torch.testing.assert_close(expected[:, 1:-1, 1:-1], resized[:, 1:-1, 1:-1])
 
 
 def test_a_crop_has_at_least_one_pixel() -> None:
     image = torch.arange(64, dtype=torch.uint8).reshape(1, 8, 8)
-    corner = replace(CROPPED, crop=1e-3, interpolation="nearest").apply(image.expand(1000, 8, 8), index=0)
+    corner = replace(CROPPED, crop=1e-3, interpolation="nearest").apply(
+        image.expand(1000, 8, 8), index=0
+    )
     assert (corner == corner[:, :1, :1]).all()
     assert len(corner.unique()) == 64
     line = torch.arange(16.0).reshape(1, 1, 16)
@@ -129,19 +152,31 @@ def test_flip_then_rotate_then_crop(shape: tuple[int, int], horizontal_flip: int
     augment = turned(20, horizontal_flip=horizontal_flip, crop_probability=1, crop=0.5)
     result = augment.apply(ramps(4, height, width), index=2)
     x, y = replace(CROPPED, crop=0.5).apply(ramps(4, height, width), index=2).unbind(1)
-    lefts, tops = ((corner + 0.25).round().int().tolist() for corner in (x[:, 5, 1] - 0.5, y[:, 1, 5] - 0.5))
+    lefts, tops = (
+        (corner + 0.25).round().int().tolist() for corner in (x[:, 5, 1] - 0.5, y[:, 1, 5] - 0.5)
+    )
     light = torch.ones(1, height, width)
-    flipped = torch.cat([ramps(1, height, width)[0].flip([-1] if horizontal_flip else []).float(), light])
-    rotated = [Image.fromarray(channel.numpy()).rotate(20, Image.Resampling.BILINEAR) for channel in flipped]
+    flipped = torch.cat(
+        [ramps(1, height, width)[0].flip([-1] if horizontal_flip else []).float(), light]
+    )
+    rotated = [
+        Image.fromarray(channel.numpy()).rotate(20, Image.Resampling.BILINEAR)
+        for channel in flipped
+    ]
     compared = 0
     for image, left, top in zip(result, lefts, tops, strict=True):
         box = (left, top, left + width // 2, top + height // 2)
-        steps = [np.array(turn.crop(box).resize((width, height), Image.Resampling.BILINEAR)) for turn in rotated]
+        steps = [
+            np.array(turn.crop(box).resize((width, height), Image.Resampling.BILINEAR))
+            for turn in rotated
+        ]
         x, y, lit = torch.from_numpy(np.stack(steps)).double()
         clear = (lit == 1) & (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
         clear[[0, -1]] = clear[:, [0, -1]] = False
         compared += int(clear.sum())
-        torch.testing.assert_close(image[:, clear], torch.stack([x, y])[:, clear], rtol=0, atol=1e-4)
+        torch.testing.assert_close(
+            image[:, clear], torch.stack([x, y])[:, clear], rtol=0, atol=1e-4
+        )
     assert compared > 1000
 
 
@@ -154,10 +189,13 @@ def test_padding() -> None:
         assert turned(45, padding=padding).apply(images, index=0).unique().tolist() == [200]
     # By 45 degrees, the upper left corner is read above the middle of the upper edge.
     border, reflection = (
-        turned(45, padding=padding).apply(ramps(1, 21, 21), index=0)[0, :, 0, 0] for padding in ("border", "reflection")
+        turned(45, padding=padding).apply(ramps(1, 21, 21), index=0)[0, :, 0, 0]
+        for padding in ("border", "reflection")
     )
     torch.testing.assert_close(border, torch.tensor([10.0, 0.0], dtype=torch.float64))
-    torch.testing.assert_close(reflection, torch.tensor([10.0, 10 * math.sqrt(2) - 10], dtype=torch.float64))
+    torch.testing.assert_close(
+        reflection, torch.tensor([10.0, 10 * math.sqrt(2) - 10], dtype=torch.float64)
+    )
 
 
 def test_nearest_invents_no_values() -> None:
@@ -174,7 +212,9 @@ def test_uint8_is_the_rounded_float() -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         result = EVERYTHING.apply(images.to(dtype), index=0)
         assert result.dtype == dtype
-        torch.testing.assert_close(result.double(), floating, rtol=0, atol=1 if dtype == torch.bfloat16 else 0.1)
+        torch.testing.assert_close(
+            result.double(), floating, rtol=0, atol=1 if dtype == torch.bfloat16 else 0.1
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -192,7 +232,9 @@ def test_grey_and_colour_are_warped_alike(shape: tuple[int, ...]) -> None:
 def test_memory_layouts_do_not_matter() -> None:
     images = noise(8, 3, 10, 10)
     expected = EVERYTHING.apply(images, index=0)
-    assert torch.equal(EVERYTHING.apply(images.to(memory_format=torch.channels_last), index=0), expected)
+    assert torch.equal(
+        EVERYTHING.apply(images.to(memory_format=torch.channels_last), index=0), expected
+    )
     turned_over = images.transpose(-1, -2).contiguous().transpose(-1, -2)
     assert torch.equal(EVERYTHING.apply(turned_over, index=0), expected)
     one = images[:1].expand(8, 3, 10, 10)
@@ -201,7 +243,9 @@ def test_memory_layouts_do_not_matter() -> None:
 
 def test_gradients_flow() -> None:
     images = noise(6, 2, 5, 4, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: replace(EVERYTHING, rotation=40.0).apply(x, index=0), (images,))
+    assert torch.autograd.gradcheck(
+        lambda x: replace(EVERYTHING, rotation=40.0).apply(x, index=0), (images,)
+    )
     replace(NOTHING, horizontal_flip=1).apply(images, index=0)[..., 0].sum().backward()
     assert images.grad is not None
     assert images.grad[..., -1].eq(1).all()

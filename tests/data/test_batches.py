@@ -37,7 +37,8 @@ def three():
 
 
 @pytest.mark.parametrize(
-    ("weights", "expected"), [("size", (21, 40, 63)), ("uniform", (1, 1, 1)), ([3, 0.5, 1], (6, 1, 2))]
+    ("weights", "expected"),
+    [("size", (21, 40, 63)), ("uniform", (1, 1, 1)), ([3, 0.5, 1], (6, 1, 2))],
 )
 def test_sources_come_in_proportion(weights, expected):
     batches = MixedBatches(three(), batch_size=4, weights=weights)
@@ -97,7 +98,10 @@ def test_no_sample_is_seen_again_before_its_pass_is_over(batch_size, order, seed
 @pytest.mark.parametrize("order", ORDERS)
 def test_passes_have_orders_of_their_own_and_leave_out_different_samples(order):
     batches = MixedBatches(source("a", 10), batch_size=3, order=order)
-    passes = [np.concatenate([batches[3 * turn + b].samples for b in range(3)]).tolist() for turn in range(300)]
+    passes = [
+        np.concatenate([batches[3 * turn + b].samples for b in range(3)]).tolist()
+        for turn in range(300)
+    ]
     left_out = [next(iter(set(range(10)) - set(one_pass))) for one_pass in passes]
     assert len({tuple(one_pass) for one_pass in passes}) >= 298
     assert chi_square(np.bincount(left_out, minlength=10)) > UNLIKELY
@@ -184,8 +188,13 @@ def test_a_spawned_process_draws_the_same():
 
 def test_seeds_and_batch_sizes_give_batches_of_their_own():
     base = MixedBatches(three(), batch_size=4)
-    assert [MixedBatches(three(), batch_size=4, seed=1)[b] for b in range(5)] != [base[b] for b in range(5)]
-    assert MixedBatches(source("a", 9), batch_size=4)[0] != MixedBatches(source("b", 9), batch_size=4)[0]
+    assert [MixedBatches(three(), batch_size=4, seed=1)[b] for b in range(5)] != [
+        base[b] for b in range(5)
+    ]
+    assert (
+        MixedBatches(source("a", 9), batch_size=4)[0]
+        != MixedBatches(source("b", 9), batch_size=4)[0]
+    )
 
 
 def test_numbers_may_be_numpys():
@@ -243,7 +252,10 @@ def test_batches_know_their_sources():
         ({"seed": -1}, "seed=-1"),
         ({"order": "random"}, "order='random'"),
         ({"weights": [1, 2]}, "one weight for each of 3 sources"),
-        ({"order": "epoch", "weights": "uniform"}, "weights='uniform' has no use with order='epoch'"),
+        (
+            {"order": "epoch", "weights": "uniform"},
+            "weights='uniform' has no use with order='epoch'",
+        ),
         ({"order": "epoch", "weights": np.ones(3)}, "has no use with order='epoch'"),
     ],
 )

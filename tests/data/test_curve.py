@@ -87,7 +87,9 @@ def test_the_most_shots_are_the_sampler_with_these_shots():
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_level_goes_wherever_a_sampler_goes(nested, tmp_path):
-    curve = tx.EpisodeSampler(toys.multiclass(300, size=8), ways=3, queries=6, seed=5).curve([1, 7], nested=nested)
+    curve = tx.EpisodeSampler(toys.multiclass(300, size=8), ways=3, queries=6, seed=5).curve(
+        [1, 7], nested=nested
+    )
     level = curve.at(1)
     expected = [curve[index][1] for index in range(4)]
     assert list(level.batch(range(4))) == expected
@@ -95,7 +97,11 @@ def test_a_level_goes_wherever_a_sampler_goes(nested, tmp_path):
     tx.save_plans(tmp_path / "one-shot.npz", level, range(4))
     plans = tx.load_plans(tmp_path / "one-shot.npz", level.sources)
     assert list(plans) == expected
-    assert (plans.header["curve"], plans.header["shots"], plans.header["nested"]) == ([1, 7], 1, nested)
+    assert (plans.header["curve"], plans.header["shots"], plans.header["nested"]) == (
+        [1, 7],
+        1,
+        nested,
+    )
     with pytest.raises(InputError, match=r"no 5 shots; it has \[1, 7\]"):
         curve.at(5)
 
@@ -104,7 +110,12 @@ def test_with_shots_changes_nothing_else():
     sampler = tx.EpisodeSampler(multiclass(), ways=3, shots=2, queries=6, seed=5, min_samples=9)
     assert sampler.with_shots(2).batch(range(5)) == sampler.batch(range(5))
     other = sampler.with_shots((1, 3))
-    assert (other.request.ways, other.request.queries, other.seed, other.request.min_samples) == (3, 6, 5, 9)
+    assert (other.request.ways, other.request.queries, other.seed, other.request.min_samples) == (
+        3,
+        6,
+        5,
+        9,
+    )
 
 
 @pytest.mark.parametrize("make", [multiclass, multilabel])
@@ -122,13 +133,18 @@ def test_not_nested_are_independent(make):
 @pytest.mark.parametrize("make", [multiclass, multilabel])
 def test_a_curve_is_pure(make, nested):
     sampler = tx.EpisodeSampler(make(), queries=6)
-    curve, expected = sampler.curve([1, 3], nested=nested), [sampler.curve([1, 3], nested=nested)[n] for n in range(6)]
+    curve, expected = (
+        sampler.curve([1, 3], nested=nested),
+        [sampler.curve([1, 3], nested=nested)[n] for n in range(6)],
+    )
     assert [curve[n] for n in (5, 0, 3)] == [expected[n] for n in (5, 0, 3)]
     assert list(curve.stream(1, 5)) == expected[1:5]
     copied = pickle.loads(pickle.dumps(curve))
     assert [copied[n] for n in range(6)] == expected
     for plans in (curve[0], copied[0]):
-        assert not any(plan.support.flags.writeable or plan.query.flags.writeable for plan in plans.values())
+        assert not any(
+            plan.support.flags.writeable or plan.query.flags.writeable for plan in plans.values()
+        )
 
 
 def test_shots_in_between_do_not_change_the_others_of_one_class_each():
@@ -161,7 +177,8 @@ def named(source, name):
 
 
 @pytest.mark.parametrize(
-    ("shots", "message"), [([], "at least one"), ([0], "shots=0"), ([1, 2.5], "shots=2.5"), ([True], "shots=True")]
+    ("shots", "message"),
+    [([], "at least one"), ([0], "shots=0"), ([1, 2.5], "shots=2.5"), ([True], "shots=True")],
 )
 def test_shots_of_a_curve_are_numbers(shots, message):
     with pytest.raises(InputError, match=message):
@@ -180,4 +197,7 @@ def test_a_curve_that_cannot_be_had_is_refused_at_once():
 def test_a_curve_does_not_care_how_many_shots_its_sampler_draws():
     for shots in (2, (1, 3), MetaDatasetShots()):
         sampler = tx.EpisodeSampler(multiclass(), ways=3, shots=shots, queries=6)
-        assert sampler.curve([1, 5])[3] == tx.EpisodeSampler(multiclass(), ways=3, queries=6).curve([1, 5])[3]
+        assert (
+            sampler.curve([1, 5])[3]
+            == tx.EpisodeSampler(multiclass(), ways=3, queries=6).curve([1, 5])[3]
+        )

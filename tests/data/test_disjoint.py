@@ -47,7 +47,12 @@ def most_episodes(counts, ways, each):
 # -- how many -----------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(3, 30), min_size=2, max_size=6), st.integers(1, 2), st.integers(1, 2), st.data())
+@given(
+    st.lists(st.integers(3, 30), min_size=2, max_size=6),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.data(),
+)
 def test_there_are_as_many_as_counting_allows_and_no_more(counts, shots, queries, data):
     ways = data.draw(st.integers(2, len(counts)))
     each = shots + queries
@@ -90,7 +95,9 @@ def test_every_kind_of_disjoint_episodes_keeps_its_word(data, count):
 
 @given(st.integers(1, 60), st.data())
 def test_a_mixture_speaks_of_all_its_episodes(count, data):
-    items = [source_of([data.draw(st.integers(3, 40)) for _ in range(3)], name=name) for name in "ab"]
+    items = [
+        source_of([data.draw(st.integers(3, 40)) for _ in range(3)], name=name) for name in "ab"
+    ]
     weights = data.draw(st.sampled_from(["uniform", "size", [1, 0], [1, 5]]))
     asked = {"ways": 2, "shots": 1, "queries": 2, "weights": weights}
     found = laid_out(items, count, **asked)
@@ -101,7 +108,9 @@ def test_a_mixture_speaks_of_all_its_episodes(count, data):
         found = tx.EpisodeSampler(items, disjoint=found, **asked)
     check_sampler(found, len(found), disjoint=True)
     drawn = tx.EpisodeSampler(items, **asked)
-    assert [plan.source for plan in found] == [plan.source for plan in drawn.batch(range(len(found)))]
+    assert [plan.source for plan in found] == [
+        plan.source for plan in drawn.batch(range(len(found)))
+    ]
 
 
 def test_a_tight_layout_uses_every_sample():
@@ -113,12 +122,16 @@ def test_a_tight_layout_uses_every_sample():
 def test_ways_shrink_only_where_they_must():
     roomy = tx.EpisodeSampler(source_of([60] * 4), ways=(2, None), shots=1, queries=1, disjoint=15)
     assert {plan.ways for plan in roomy} == {2, 3, 4}
-    tight = tx.EpisodeSampler(source_of([6, 8, 3, 12]), ways=(2, None), shots=1, queries=1, disjoint=7)
+    tight = tx.EpisodeSampler(
+        source_of([6, 8, 3, 12]), ways=(2, None), shots=1, queries=1, disjoint=7
+    )
     assert {plan.ways for plan in tight} == {2}
 
 
 def test_variable_shots_leave_something_for_the_episodes_to_come():
-    sampler = tx.EpisodeSampler(source_of([60] * 3), shots=MetaDatasetShots(), queries=5, disjoint=20)
+    sampler = tx.EpisodeSampler(
+        source_of([60] * 3), shots=MetaDatasetShots(), queries=5, disjoint=20
+    )
     check_sampler(sampler, disjoint=True)
     few = tx.EpisodeSampler(source_of([60] * 3), shots=MetaDatasetShots(), queries=5, disjoint=2)
     assert max(len(plan.support) for plan in few) > 20
@@ -128,7 +141,9 @@ def test_variable_shots_leave_something_for_the_episodes_to_come():
 
 
 def make(count=12, seed=0, **asked):
-    return tx.EpisodeSampler(source_of([60, 50, 40]), ways=2, shots=2, queries=3, seed=seed, disjoint=count, **asked)
+    return tx.EpisodeSampler(
+        source_of([60, 50, 40]), ways=2, shots=2, queries=3, seed=seed, disjoint=count, **asked
+    )
 
 
 def test_a_layout_is_pure_in_seed_count_and_index():
@@ -171,7 +186,9 @@ def test_no_place_in_the_layout_is_better_served_than_another():
     asked = {"ways": (2, None), "shots": 1, "queries": 1, "disjoint": 4}
     wide = np.zeros(4, dtype=int)
     for seed in range(400):
-        wide += [plan.ways == 3 for plan in tx.EpisodeSampler(source_of([9, 8, 4]), seed=seed, **asked)]
+        wide += [
+            plan.ways == 3 for plan in tx.EpisodeSampler(source_of([9, 8, 4]), seed=seed, **asked)
+        ]
     assert wide.sum() > 100
     assert chi_square(wide) > UNLIKELY
 
@@ -214,7 +231,9 @@ def test_labels_run_out_and_are_refused():
     answers = np.array([[1, 0]] * 12 + [[0, 1]] * 40)
     source = LabelSource(answers, tx.Task("toy", MultiLabel(["rare", "common"])))
     check_sampler(tx.EpisodeSampler(source, shots=1, queries=2, disjoint=4), disjoint=True)
-    with pytest.raises(InfeasibleError, match=r"the rarest class 'rare' has 12. Possible: disjoint=4"):
+    with pytest.raises(
+        InfeasibleError, match=r"the rarest class 'rare' has 12. Possible: disjoint=4"
+    ):
         tx.EpisodeSampler(source, shots=1, queries=2, disjoint=5)
 
 

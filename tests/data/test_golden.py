@@ -27,7 +27,12 @@ def test_cases_show_what_they_are_for():
     shots = {plan["shots"] for plan in CASES["drawn_ways_and_shots"]()}
     assert len(ways) > 1
     assert len(shots) > 1
-    assert {plan["source"] for plan in CASES["mixture"]()} == {"toy", "stage", "scans/sick", "signs"}
+    assert {plan["source"] for plan in CASES["mixture"]()} == {
+        "toy",
+        "stage",
+        "scans/sick",
+        "signs",
+    }
     assert len({plan["source"] for plan in CASES["mixed_batches"]()}) > 2
     assert all(len(plan["classes"]) < 5 for plan in CASES["filtered"]())
     assert {plan["shots"] for plan in CASES["meta_dataset"]()} == {None}

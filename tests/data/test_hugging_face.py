@@ -22,7 +22,11 @@ def pixels(number: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def hugging():
     features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"]), "who": datasets.Value("string")}
+        {
+            "image": datasets.Image(),
+            "label": datasets.ClassLabel(names=["cat", "dog"]),
+            "who": datasets.Value("string"),
+        }
     )
     rows = {
         "image": [Image.fromarray(pixels(number)) for number in range(8)],
@@ -44,12 +48,16 @@ def test_a_hugging_face_dataset_brings_classes_and_subjects(hugging) -> None:
 
 
 def test_a_hugging_face_dataset_with_a_task_of_ones_own_and_numpy_format(hugging) -> None:
-    source = tx.HuggingFaceSource(hugging.with_format("torch"), tx.Task("dog?", Binary(["cat", "dog"])))
+    source = tx.HuggingFaceSource(
+        hugging.with_format("torch"), tx.Task("dog?", Binary(["cat", "dog"]))
+    )
     assert source.read([3])[0, 0, 0, 0] == 3
 
 
 def test_hugging_face_datasets_that_do_not_fit(hugging) -> None:
-    with pytest.raises(SourceError, match=r"no column 'picture'; it has \['image', 'label', 'who'\]"):
+    with pytest.raises(
+        SourceError, match=r"no column 'picture'; it has \['image', 'label', 'who'\]"
+    ):
         tx.HuggingFaceSource(hugging, image="picture")
     with pytest.raises(SourceError, match="has no class names"):
         tx.HuggingFaceSource(hugging, label="who")
@@ -91,7 +99,9 @@ def test_lists_of_class_numbers_are_the_labels_of_a_multi_label_task(listed) -> 
     assert source.labels.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
     turned = tx.HuggingFaceSource(listed, tx.Task("m", MultiLabel(["c", "a", "b"])))
     assert turned.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
-    with pytest.raises(SourceError, match=r"lists classes named \['a', 'b', 'c'\], the task has \['x', 'y'\]"):
+    with pytest.raises(
+        SourceError, match=r"lists classes named \['a', 'b', 'c'\], the task has \['x', 'y'\]"
+    ):
         tx.HuggingFaceSource(listed, tx.Task("m", MultiLabel(["x", "y"])))
 
 
@@ -106,12 +116,16 @@ def test_rows_of_zeros_and_ones_are_taken_as_they_are(hugging) -> None:
 
 def test_a_list_of_labels_that_is_missing_is_named(listed) -> None:
     dataset = listed.add_item({"image": None, "label": None})
-    with pytest.raises(LabelError, match=r"holds None for sample 3; expected a list of class numbers in 0\.\.2"):
+    with pytest.raises(
+        LabelError, match=r"holds None for sample 3; expected a list of class numbers in 0\.\.2"
+    ):
         tx.HuggingFaceSource(dataset)
 
 
 def test_columns_of_other_things_than_images(hugging) -> None:
-    with pytest.raises(SourceError, match=r"decode=False.*cast_column\('image', datasets\.Image\(\)\)"):
+    with pytest.raises(
+        SourceError, match=r"decode=False.*cast_column\('image', datasets\.Image\(\)\)"
+    ):
         tx.HuggingFaceSource(hugging.cast_column("image", datasets.Image(decode=False)))
     rows = {"image": [pixels(number).tolist() for number in range(3)], "label": [0, 1, 0]}
     for dtype in ("uint8", "float32"):

@@ -68,12 +68,16 @@ def test_sixteen_bits_through_datasets() -> None:
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_thirty_two_bits_are_refused_with_their_file(dtype, tmp_path) -> None:
-    with pytest.raises(ReadError, match=r"sample 0, file .*a\.tiff: its pixels are 32-bit \([IF]\)"):
+    with pytest.raises(
+        ReadError, match=r"sample 0, file .*a\.tiff: its pixels are 32-bit \([IF]\)"
+    ):
         from_folder(tmp_path, Image.fromarray(VALUES.astype(dtype)), "tiff")
 
 
 def test_palettes_are_expanded() -> None:
-    colours = torch.tensor([[[10, 40], [70, 10]], [[20, 50], [80, 20]], [[30, 60], [90, 30]]], dtype=torch.uint8)
+    colours = torch.tensor(
+        [[[10, 40], [70, 10]], [[20, 50], [80, 20]], [[30, 60], [90, 30]]], dtype=torch.uint8
+    )
     grey = Image.fromarray(RAMP).convert("P")
     for read in (from_dataset, from_hugging_face):
         assert torch.equal(read(coloured_palette()), colours)
@@ -86,7 +90,11 @@ def test_palettes_are_expanded() -> None:
 def test_bits_are_black_and_white(tmp_path) -> None:
     bits = Image.fromarray(RAMP > 100)
     expected = (RAMP > 100) * np.uint8(255)
-    for found in (from_dataset(bits), from_hugging_face(bits), from_folder(tmp_path, bits, mode="L")):
+    for found in (
+        from_dataset(bits),
+        from_hugging_face(bits),
+        from_folder(tmp_path, bits, mode="L"),
+    ):
         assert found.dtype == torch.uint8
         assert np.array_equal(found[0], expected)
 
@@ -109,7 +117,9 @@ def test_what_is_transparent_is_white(mode, tmp_path) -> None:
 
 
 def test_a_transparent_value_of_sixteen_bits_is_white(tmp_path) -> None:
-    found = from_folder(tmp_path, Image.fromarray(VALUES), mode="L", save={"transparency": int(VALUES[1, 1])})
+    found = from_folder(
+        tmp_path, Image.fromarray(VALUES), mode="L", save={"transparency": int(VALUES[1, 1])}
+    )
     assert found[0, 1, 1] == 255
 
 
@@ -121,7 +131,9 @@ def test_other_colour_spaces_become_the_mode_asked_for(tmp_path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_turned_upright(orientation, tmp_path) -> None:
-    image = Image.fromarray(np.stack([np.arange(6, dtype=np.uint8).reshape(2, 3) * 40] * 3, axis=-1))
+    image = Image.fromarray(
+        np.stack([np.arange(6, dtype=np.uint8).reshape(2, 3) * 40] * 3, axis=-1)
+    )
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.asarray(image)[..., 0]

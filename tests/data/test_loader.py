@@ -10,7 +10,14 @@ import pytest
 import torch
 
 import torchcross as tx
-from torchcross.data import EpisodeLoader, Episodes, MixedBatches, MixedBatchLoader, TensorSource, toys
+from torchcross.data import (
+    EpisodeLoader,
+    Episodes,
+    MixedBatches,
+    MixedBatchLoader,
+    TensorSource,
+    toys,
+)
 from torchcross.errors import InputError, ReadError
 from torchcross.targets import MultiClass, MultiLabel
 
@@ -29,7 +36,9 @@ class Counted(TensorSource):
     def images(self, indices):
         self.reads += 1
         if self.bad in indices:
-            raise ReadError(f"source {self.name!r} could not read sample {self.bad}, file {self.bad}.png: gone")
+            raise ReadError(
+                f"source {self.name!r} could not read sample {self.bad}, file {self.bad}.png: gone"
+            )
         return super().images(indices)
 
 
@@ -45,7 +54,11 @@ def numbers(episode: tx.Episode) -> tuple[list[int], list[int]]:
 def same(one: tx.Episode, other: tx.Episode) -> bool:
     pairs = [(one.support.x, other.support.x), (one.support.y, other.support.y)]
     pairs += [(one.query.x, other.query.x), (one.query.y, other.query.y)]
-    return one.task == other.task and one.plan == other.plan and all(torch.equal(a, b) for a, b in pairs)
+    return (
+        one.task == other.task
+        and one.plan == other.plan
+        and all(torch.equal(a, b) for a, b in pairs)
+    )
 
 
 def test_an_episode_is_its_plan_with_pixels_in_one_read() -> None:
@@ -56,7 +69,10 @@ def test_an_episode_is_its_plan_with_pixels_in_one_read() -> None:
     assert episode.plan == episodes.sampler[17]
     assert numbers(episode) == (episode.plan.support.tolist(), episode.plan.query.tolist())
     assert episode.support.y.dtype == torch.int64
-    for batch, samples in ((episode.support, episode.plan.support), (episode.query, episode.plan.query)):
+    for batch, samples in (
+        (episode.support, episode.plan.support),
+        (episode.query, episode.plan.query),
+    ):
         names = [episode.task.classes[code] for code in batch.y.tolist()]
         assert names == [source.task.classes[code] for code in LABELS[samples]]
 
@@ -149,7 +165,9 @@ def test_loading_neither_reads_nor_moves_global_random_state() -> None:
 
 
 def test_a_failed_read_in_a_worker_names_episode_sample_and_file() -> None:
-    with pytest.raises(ReadError, match=r"episode \d+: source 'numbers' could not read sample 7, file 7\.png"):
+    with pytest.raises(
+        ReadError, match=r"episode \d+: source 'numbers' could not read sample 7, file 7\.png"
+    ):
         list(EpisodeLoader(sampler(Counted(bad=7)), 40, workers=1))
 
 
@@ -181,7 +199,9 @@ def test_a_finite_sampler_says_where_to_stop() -> None:
 
 @pytest.mark.parametrize("make", [lambda source: EpisodeLoader(source, 5), Episodes])
 def test_a_source_is_no_sampler(make) -> None:
-    with pytest.raises(InputError, match=r"not from a Counted; for a source, write EpisodeSampler\(source\)"):
+    with pytest.raises(
+        InputError, match=r"not from a Counted; for a source, write EpisodeSampler\(source\)"
+    ):
         make(Counted())
 
 
@@ -198,8 +218,14 @@ def test_mixed_batches_come_the_same_from_workers_and_ranks() -> None:
     for workers in (0, 2):
         found = list(MixedBatchLoader(batches, 9, workers=workers))
         assert [item.plan for item in found] == [item.plan for item in plain]
-        assert all(torch.equal(one.batch.x, other.batch.x) for one, other in zip(found, plain, strict=True))
-    shares = [item.plan.index for rank in range(2) for item in MixedBatchLoader(batches, 9, rank=rank, ranks=2)]
+        assert all(
+            torch.equal(one.batch.x, other.batch.x) for one, other in zip(found, plain, strict=True)
+        )
+    shares = [
+        item.plan.index
+        for rank in range(2)
+        for item in MixedBatchLoader(batches, 9, rank=rank, ranks=2)
+    ]
     assert sorted(shares) == list(range(9))
     for item in plain:
         assert item.batch.y.tolist() == LABELS[item.plan.samples].tolist()

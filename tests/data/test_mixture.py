@@ -76,7 +76,9 @@ def test_the_source_of_an_episode_depends_on_its_number_alone(start, count):
 @pytest.mark.parametrize("purpose", ["mixture", "batches"])
 def test_choices_for_different_purposes_are_different(purpose):
     other = SourceChoice(SOURCES, "uniform", 0, "another purpose")
-    assert SourceChoice(SOURCES, "uniform", 0, purpose).sources(range(64)) != other.sources(range(64))
+    assert SourceChoice(SOURCES, "uniform", 0, purpose).sources(range(64)) != other.sources(
+        range(64)
+    )
     assert SourceChoice(SOURCES, "uniform", 1, purpose).sources(range(64)) != SourceChoice(
         SOURCES, "uniform", 0, purpose
     ).sources(range(64))
@@ -92,11 +94,15 @@ def test_an_episode_of_a_mixture_is_the_same_episode_of_its_source_alone():
 def test_a_mixture_may_hold_every_kind_of_target_and_keeps_every_contract():
     binary = LabelSource(np.arange(40) % 2, tx.Task("binary", Binary()))
     ordinal = LabelSource(
-        np.arange(90) % 3, tx.Task("ordinal", Ordinal(["low", "mid", "high"])), groups=np.arange(90) // 2
+        np.arange(90) % 3,
+        tx.Task("ordinal", Ordinal(["low", "mid", "high"])),
+        groups=np.arange(90) // 2,
     )
     answers = np.array([[n & 1, n >> 1 & 1] for n in range(60)])
     labelled = LabelSource(answers, tx.Task("labels", MultiLabel(["x", "y"])))
-    sampler = tx.EpisodeSampler([binary, ordinal, labelled, *SOURCES], ways=(2, None), shots=(1, 3), queries=4)
+    sampler = tx.EpisodeSampler(
+        [binary, ordinal, labelled, *SOURCES], ways=(2, None), shots=(1, 3), queries=4
+    )
     check_sampler(sampler, 40)
     assert len({plan.source for plan in sampler.batch(range(40))}) == 6
 
@@ -106,5 +112,8 @@ def test_workers_ranks_and_resuming_change_nothing():
     expected = list(sampler.batch(range(40)))
     for ranks in (1, 2, 3):
         shares = [list(sampler.batch(range(rank, 40, ranks))) for rank in range(ranks)]
-        assert sorted((plan for share in shares for plan in share), key=lambda plan: plan.index) == expected
+        assert (
+            sorted((plan for share in shares for plan in share), key=lambda plan: plan.index)
+            == expected
+        )
     assert list(sampler.stream(17, 40)) == expected[17:]

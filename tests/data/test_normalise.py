@@ -36,7 +36,9 @@ def test_the_result_is_new_and_float32(dtype: torch.dtype) -> None:
     assert (result.dtype, result.shape) == (torch.float32, images.shape)
     assert result.data_ptr() != images.data_ptr()
     unit = images.float() / (255 if dtype == torch.uint8 else 1)
-    for channel, (mean, std) in enumerate(zip([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], strict=True)):
+    for channel, (mean, std) in enumerate(
+        zip([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], strict=True)
+    ):
         torch.testing.assert_close(result[:, channel], (unit[:, channel] - mean) / std)
 
 
@@ -55,7 +57,9 @@ def test_gradients_flow() -> None:
 
 def test_it_works_in_worker_processes() -> None:
     task = Task("shape", MultiClass(["disc", "square", "star"]))
-    sampler = EpisodeSampler(TensorSource(noise(60, 3, 8, 8), np.arange(60) % 3, task), shots=2, queries=3)
+    sampler = EpisodeSampler(
+        TensorSource(noise(60, 3, 8, 8), np.arange(60) % 3, task), shots=2, queries=3
+    )
     loader = EpisodeLoader(sampler, 2, workers=1, context="spawn", transform=IMAGENET)
     for index, episode in enumerate(loader):
         plain = Episodes(sampler)[index]

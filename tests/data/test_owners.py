@@ -29,7 +29,10 @@ def test_ledgers_and_piles_hold_what_subjects_own(samples, classes, subjects, se
     allowed = shuffled(words, 3, owners.count) % 2 == 0
     free = np.ones(samples, dtype=bool) if used is None else ~used
     for c, counted in enumerate(owners.owned(range(classes), used).T):
-        assert counted.tolist() == np.bincount(groups[(codes == c) & free], minlength=owners.count).tolist()
+        assert (
+            counted.tolist()
+            == np.bincount(groups[(codes == c) & free], minlength=owners.count).tolist()
+        )
     pile = owners.pile(range(classes), allowed, used)
     expected = np.flatnonzero((codes >= 0) & allowed[groups] & free)
     assert pile.size == len(expected)
@@ -60,7 +63,10 @@ def test_number_of_words_taken_does_not_follow_the_number_of_samples(monkeypatch
 
     monkeypatch.setattr(Words, "bulk", counted)
     for target_type in (MultiClass, MultiLabel):
-        for subjects in (lambda place: place % 12, lambda place: np.where(place < 200, place % 7, 7)):
+        for subjects in (
+            lambda place: place % 12,
+            lambda place: np.where(place < 200, place % 7, 7),
+        ):
             for query in ("balanced", "natural"):
                 source = sources(target_type, subjects)
                 sampler = tx.EpisodeSampler(source, shots=5, queries=10, query=query)

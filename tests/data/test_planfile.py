@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 import torchcross as tx
 from torchcross.data import LabelSource, toys
-from torchcross.errors import InputError, PlanFileError, SubjectLeakWarning, TorchcrossError, WriteError
+from torchcross.errors import (
+    InputError,
+    PlanFileError,
+    SubjectLeakWarning,
+    TorchcrossError,
+    WriteError,
+)
 from torchcross.targets import Binary, MultiClass
 
 
@@ -24,7 +30,9 @@ def samplers() -> dict[str, tx.EpisodeSampler]:
         "binary": tx.EpisodeSampler(toys.binary(), shots=2, queries=3),
         "ordinal": tx.EpisodeSampler(toys.ordinal(), ways=3, shots=2, queries=3, query="natural"),
         "multilabel": tx.EpisodeSampler(toys.multilabel(), ways=(1, 3), shots=2, queries=3),
-        "metadataset": tx.EpisodeSampler(toys.multiclass(), shots=tx.MetaDatasetShots(max_support=30), queries=3),
+        "metadataset": tx.EpisodeSampler(
+            toys.multiclass(), shots=tx.MetaDatasetShots(max_support=30), queries=3
+        ),
         "mixture": tx.EpisodeSampler([toys.binary(), toys.multilabel()], shots=2, queries=3),
         "disjoint": tx.EpisodeSampler(toys.ordinal(), shots=2, queries=3, disjoint=7),
     }
@@ -94,7 +102,9 @@ def test_other_labels_are_refused_and_both_are_named(saved) -> None:
     other = toys.multiclass(seed=1)
     with pytest.raises(PlanFileError, match="made for other labels of 'ink/shape'"):
         tx.load_plans(saved, other)
-    with pytest.raises(PlanFileError, match=r"over the source 'ink/shape'; the sources given are \['ink/hole'\]"):
+    with pytest.raises(
+        PlanFileError, match=r"over the source 'ink/shape'; the sources given are \['ink/hole'\]"
+    ):
         tx.load_plans(saved, toys.binary())
 
 
@@ -110,7 +120,11 @@ def rewrite(path, **changes) -> None:
     for name, change in changes.items():
         if callable(change):
             buffer = io.BytesIO()
-            np.save(buffer, change(np.load(io.BytesIO(members[f"{name}.npy"]), allow_pickle=False)), allow_pickle=True)
+            np.save(
+                buffer,
+                change(np.load(io.BytesIO(members[f"{name}.npy"]), allow_pickle=False)),
+                allow_pickle=True,
+            )
             members[f"{name}.npy"] = buffer.getvalue()
         else:
             members[f"{name}.npy"] = change
@@ -121,7 +135,9 @@ def rewrite(path, **changes) -> None:
 
 def header(**changes):
     def change(text):
-        return np.frombuffer(json.dumps(json.loads(text.tobytes()) | changes).encode(), dtype=np.uint8)
+        return np.frombuffer(
+            json.dumps(json.loads(text.tobytes()) | changes).encode(), dtype=np.uint8
+        )
 
     return change
 
@@ -144,7 +160,10 @@ def at(position, value):
         ({"header": header(sources=[])}, "damaged header"),
         ({"header": header(plans=9)}, "do not hold 9 plans"),
         ({"header": lambda text: text[:10]}, "no readable header"),
-        ({"header": lambda text: np.frombuffer(b"[" * 100_000, dtype=np.uint8)}, "no readable header"),
+        (
+            {"header": lambda text: np.frombuffer(b"[" * 100_000, dtype=np.uint8)},
+            "no readable header",
+        ),
         ({"support": at(0, 10**6)}, "not a set of samples"),
         ({"support": at(0, -1)}, "not a set of samples"),
         ({"support": lambda a: a[:-1]}, "support ends too early"),
@@ -259,7 +278,9 @@ def test_samples_outside_the_classes_of_a_plan_are_refused(tmp_path) -> None:
 
 
 def test_large_numbers_of_plans_are_one_small_file(tmp_path) -> None:
-    source = LabelSource(np.arange(1000) % 10, tx.Task("ten", MultiClass([str(n) for n in range(10)])))
+    source = LabelSource(
+        np.arange(1000) % 10, tx.Task("ten", MultiClass([str(n) for n in range(10)]))
+    )
     sampler = tx.EpisodeSampler(source, ways=5, shots=1, queries=2)
     tx.save_plans(tmp_path / "plans.npz", sampler, range(1000))
     assert (tmp_path / "plans.npz").stat().st_size < 1000 * (15 * 16 + 5 * 8 + 6 * 8) + 10_000

@@ -26,14 +26,24 @@ def test_a_sampler_without_an_end_has_no_length():
 
 def test_seeds_and_requests_and_names_give_episodes_of_their_own():
     base = {"ways": 3, "shots": 2, "queries": 4}
-    changes = [{}, {"seed": 1}, {"shots": 3}, {"queries": 5}, {"ways": (3, 3)}, {"min_samples": 3}, {"minimal": False}]
+    changes = [
+        {},
+        {"seed": 1},
+        {"shots": 3},
+        {"queries": 5},
+        {"ways": (3, 3)},
+        {"min_samples": 3},
+        {"minimal": False},
+    ]
     drawn = [tx.EpisodeSampler(multiclass_source(), **base | change)[0] for change in changes]
     drawn.append(tx.EpisodeSampler(multiclass_source(name="other"), **base)[0])
     assert len({tuple(plan.support[:6].tolist()) for plan in drawn}) == len(drawn)
 
 
 def test_numbers_may_be_numpys():
-    plain = tx.EpisodeSampler(multiclass_source(), ways=(2, 3), shots=2, queries=4, seed=5, min_samples=7)
+    plain = tx.EpisodeSampler(
+        multiclass_source(), ways=(2, 3), shots=2, queries=4, seed=5, min_samples=7
+    )
     theirs = tx.EpisodeSampler(
         multiclass_source(),
         ways=(np.int64(2), np.int32(3)),
@@ -60,7 +70,9 @@ def test_pairs_may_be_lists():
 def test_any_seed_up_to_the_largest_draws_and_stays(seed):
     sampler = tx.EpisodeSampler(multiclass_source(), shots=2, queries=4, seed=seed)
     assert sampler.seed == int(seed)
-    assert sampler[0] == tx.EpisodeSampler(multiclass_source(), shots=2, queries=4, seed=int(seed))[0]
+    assert (
+        sampler[0] == tx.EpisodeSampler(multiclass_source(), shots=2, queries=4, seed=int(seed))[0]
+    )
     with pytest.raises(AttributeError):
         sampler.seed = 99
 
@@ -73,7 +85,10 @@ def test_any_seed_up_to_the_largest_draws_and_stays(seed):
     [
         ({"ways": 0}, "ways=0"),
         ({"ways": 2.0}, "ways=2.0"),
-        ({"ways": "all"}, r"ways='all' is not an integer of at least 1, a pair \(fewest, most or None\), or None"),
+        (
+            {"ways": "all"},
+            r"ways='all' is not an integer of at least 1, a pair \(fewest, most or None\), or None",
+        ),
         ({"ways": [2, 3, 4]}, r"ways=\[2, 3, 4\] is not a pair"),
         (
             {"shots": "few"},
@@ -94,13 +109,19 @@ def test_any_seed_up_to_the_largest_draws_and_stays(seed):
         ({"seed": "a"}, "seed='a'"),
         ({"seed": True}, "seed=True"),
         ({"seed": 2**128 + 1}, r"not an integer from 0 to 2\*\*128"),
-        ({"seed": 10**5000}, r"seed=<an integer of 16610 bits> is not an integer from 0 to 2\*\*128"),
+        (
+            {"seed": 10**5000},
+            r"seed=<an integer of 16610 bits> is not an integer from 0 to 2\*\*128",
+        ),
         ({"ways": -(10**5000)}, "ways=<an integer of 16610 bits>"),
         ({"query": "any"}, "query='any' is not one of 'balanced', 'natural'"),
         ({"groups": "drop"}, "groups='drop'"),
         ({"minimal": 1}, "minimal=1"),
         ({"min_samples": 0}, "min_samples=0"),
-        ({"min_samples": "Enough"}, "min_samples='Enough' is not an integer of at least 1, 'enough' .*, or None"),
+        (
+            {"min_samples": "Enough"},
+            "min_samples='Enough' is not an integer of at least 1, 'enough' .*, or None",
+        ),
         ({"disjoint": 0}, "disjoint=0"),
         ({"weights": "most"}, "weights='most'"),
         ({"weights": None}, "weights=None"),
@@ -152,9 +173,13 @@ def test_ignoring_subjects_is_said_once_and_can_be_counted():
 
 
 def test_a_sampler_and_a_plan_can_be_looked_at():
-    assert repr(SAMPLERS["fixed"]()) == "EpisodeSampler(['toy'], ways=3, shots=2, queries=4, seed=0)"
+    assert (
+        repr(SAMPLERS["fixed"]()) == "EpisodeSampler(['toy'], ways=3, shots=2, queries=4, seed=0)"
+    )
     assert repr(SAMPLERS["disjoint"]()).endswith("seed=0, disjoint=6)")
-    assert repr(SAMPLERS["fixed"]()[2]) == "EpisodePlan(2 of 'toy': 3-way 2-shot, 6 support, 12 query)"
+    assert (
+        repr(SAMPLERS["fixed"]()[2]) == "EpisodePlan(2 of 'toy': 3-way 2-shot, 6 support, 12 query)"
+    )
     assert "mixed shots" in repr(SAMPLERS["variable"]()[0])
     assert repr(SAMPLERS["fixed"]().batch(range(2))) == "PlanBatch(2 plans)"
 

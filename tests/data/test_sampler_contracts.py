@@ -29,7 +29,11 @@ FEW = st.integers(1, 4)
 def hostile_subjects(draw, each):
     """Some of each class, and subjects that care for no class (`sources` sets some apart for each)."""
     source = draw(sources(each=each, groups=False, max_extra=20))
-    owners = draw(st.lists(st.integers(0, draw(st.integers(1, 9))), min_size=len(source), max_size=len(source)))
+    owners = draw(
+        st.lists(
+            st.integers(0, draw(st.integers(1, 9))), min_size=len(source), max_size=len(source)
+        )
+    )
     bare = type(source.task.target)(list(source.task.classes), missing=-1)
     return NumberedSource(tx.Task("codes", bare), source.labels, groups=owners)
 
@@ -70,7 +74,9 @@ def test_samplers_with_subjects_keep_every_contract_or_say_that_subjects_are_in_
 @given(st.data())
 def test_queries_of_several_labels_are_minimal_too(data):
     source = data.draw(sources(["multilabel"], each=6, groups=False))
-    sampler = data.draw(samplers(source, minimal=True, query="balanced", shots=2, queries=2, min_samples=None))
+    sampler = data.draw(
+        samplers(source, minimal=True, query="balanced", shots=2, queries=2, min_samples=None)
+    )
     plan = draw_or_skip(sampler, 0)
     for place in range(len(plan.query)):
         rest = np.delete(plan.query_labels, place, axis=0)
@@ -125,7 +131,13 @@ def test_grades_keep_their_order_and_their_values_in_episodes(data):
 @pytest.mark.parametrize("shots", [1, (1, 6), (2, 2)])
 def test_every_number_of_ways_and_shots_asked_for_is_drawn(ways, shots):
     sampler = tx.EpisodeSampler(multiclass_source([20] * 6), ways=ways, shots=shots, queries=3)
-    low, high = (6, 6) if ways is None else (ways, ways) if isinstance(ways, int) else (max(ways[0], 2), ways[1] or 6)
+    low, high = (
+        (6, 6)
+        if ways is None
+        else (ways, ways)
+        if isinstance(ways, int)
+        else (max(ways[0], 2), ways[1] or 6)
+    )
     plans = sampler.batch(range(300))
     assert {plan.ways for plan in plans} == set(range(low, min(high, 6) + 1))
     fewest, most = (shots, shots) if isinstance(shots, int) else shots
@@ -138,7 +150,11 @@ def test_every_number_of_ways_and_shots_asked_for_is_drawn(ways, shots):
     [
         (Binary(), np.arange(40) % 2, {2}),
         (Ordinal(["a", "b", "c"], grades=[0, 1, 6]), np.array([0, 1, 6] * 20), {2, 3}),
-        (MultiLabel(["a", "b", "c"]), np.array([[n & 1, n >> 1 & 1, n >> 2 & 1] for n in range(80)]), {1, 2, 3}),
+        (
+            MultiLabel(["a", "b", "c"]),
+            np.array([[n & 1, n >> 1 & 1, n >> 2 & 1] for n in range(80)]),
+            {1, 2, 3},
+        ),
     ],
 )
 def test_what_ways_may_be_depends_on_the_target(target, labels, ways):
@@ -196,7 +212,12 @@ def test_a_filter_leaves_out_a_class_that_one_subject_owns():
 @given(st.data())
 def test_natural_queries_keep_every_contract(data):
     source = data.draw(sources(each=5, missing=None))
-    asked = {"shots": 1, "queries": 2, "query": "natural", "ways": (2, None) if data.draw(st.booleans()) else None}
+    asked = {
+        "shots": 1,
+        "queries": 2,
+        "query": "natural",
+        "ways": (2, None) if data.draw(st.booleans()) else None,
+    }
     assume(source.task.target.num_classes > 1)
     sampler = data.draw(samplers(source, **asked, min_samples=None, groups="respect"))
     reason = reason_to_give_up(sampler, 5)
@@ -205,7 +226,8 @@ def test_natural_queries_keep_every_contract(data):
 
 def test_a_natural_query_of_several_labels_may_hold_any_sample_with_an_answer():
     source = LabelSource(
-        np.array([[1, 0]] * 5 + [[0, 1]] * 5 + [[-1, 0]] * 40), tx.Task("toy", MultiLabel(["a", "b"], missing=-1))
+        np.array([[1, 0]] * 5 + [[0, 1]] * 5 + [[-1, 0]] * 40),
+        tx.Task("toy", MultiLabel(["a", "b"], missing=-1)),
     )
     plan = tx.EpisodeSampler(source, shots=1, queries=15, query="natural")[0]
     assert len(plan.query) == 30
@@ -233,7 +255,9 @@ def test_variable_shots_keep_every_contract(data, max_support, max_per_class, qu
 
 
 def test_variable_shots_are_imbalanced_and_follow_the_sizes():
-    sampler = tx.EpisodeSampler(multiclass_source([40, 80, 160, 320]), shots=MetaDatasetShots(), queries=10)
+    sampler = tx.EpisodeSampler(
+        multiclass_source([40, 80, 160, 320]), shots=MetaDatasetShots(), queries=10
+    )
     shots = np.stack([np.bincount(plan.support_labels) for plan in sampler.batch(range(400))])
     assert (np.diff(shots.mean(axis=0)) > 0).all()
     assert len({tuple(row) for row in shots.tolist()}) > 300
@@ -260,7 +284,11 @@ def test_every_kind_of_sampler_is_a_pure_value(kind):
     assert list(islice(sampler, count)) == expected
     assert list(sampler.stream(2, count)) == expected[2:]
     assert list(sampler.batch(range(1, count, 3))) == expected[1::3]
-    assert list(sampler.batch(index for index in (3, 3, 0))) == [expected[3], expected[3], expected[0]]
+    assert list(sampler.batch(index for index in (3, 3, 0))) == [
+        expected[3],
+        expected[3],
+        expected[0],
+    ]
     assert list(deepcopy(sampler).batch(range(count))) == expected
     assert sampler[np.int32(4)] == expected[4]
 
@@ -291,7 +319,10 @@ def test_plans_keep_their_value_and_stay_read_only_in_a_pickle(kind):
         assert copied == plans
         assert hash(copied) == hash(plans)
         for plan in copied:
-            assert not any(getattr(plan, name).flags.writeable for name in ("support", "query", "support_labels"))
+            assert not any(
+                getattr(plan, name).flags.writeable
+                for name in ("support", "query", "support_labels")
+            )
 
 
 def test_sources_stay_read_only_in_a_pickle():
@@ -320,7 +351,8 @@ def test_who_goes_up_to_the_last_episode_and_no_further_gets_it():
 
 
 @pytest.mark.parametrize(
-    ("index", "error"), [(-1, IndexError), (1.0, TypeError), ("1", TypeError), (True, TypeError), (2**63, IndexError)]
+    ("index", "error"),
+    [(-1, IndexError), (1.0, TypeError), ("1", TypeError), (True, TypeError), (2**63, IndexError)],
 )
 @pytest.mark.parametrize("kind", ["fixed", "mixture", "disjoint"])
 def test_an_index_is_an_episode_number(kind, index, error):

@@ -40,8 +40,14 @@ def asked_for(draw, source):
     variable = st.builds(MetaDatasetShots) if source.labels.ndim == 1 else st.nothing()
     query = draw(st.sampled_from(["balanced", "natural"]))
     return {
-        "ways": draw(st.none() | st.integers(1, classes) | st.tuples(st.integers(1, classes), st.none())),
-        "shots": draw(st.just(shots) | st.just((1, shots)) | (variable if query == "balanced" else st.nothing())),
+        "ways": draw(
+            st.none() | st.integers(1, classes) | st.tuples(st.integers(1, classes), st.none())
+        ),
+        "shots": draw(
+            st.just(shots)
+            | st.just((1, shots))
+            | (variable if query == "balanced" else st.nothing())
+        ),
         "queries": queries,
         "query": query,
         "min_samples": draw(st.sampled_from([None, "enough", shots, shots + queries])),
@@ -50,7 +56,9 @@ def asked_for(draw, source):
 
 WAYS_OUT = {
     r"at most (\d+) queries with (\d+) shots": lambda asked, m: {"queries": int(m[1])},
-    r"at most (\d+) shots with (\d+) queries": lambda asked, m: {"shots": upper(asked["shots"], int(m[1]))},
+    r"at most (\d+) shots with (\d+) queries": lambda asked, m: {
+        "shots": upper(asked["shots"], int(m[1]))
+    },
     r"at most (\d+) queries with shots=1": lambda asked, m: {"queries": int(m[1]), "shots": 1},
     r"min_samples='enough', which leaves out (.+) and keeps (\d+) of \d+ classes": lambda asked, m: {
         "min_samples": "enough"
@@ -60,7 +68,9 @@ WAYS_OUT = {
     },
     r"ways=(\d+)": lambda asked, m: {"ways": int(m[1])},
     r"ways from (\d+) to (\d+)": lambda asked, m: {"ways": (int(m[1]), int(m[2]))},
-    r"groups='ignore', which lets a subject stand on both sides": lambda asked, m: {"groups": "ignore"},
+    r"groups='ignore', which lets a subject stand on both sides": lambda asked, m: {
+        "groups": "ignore"
+    },
 }
 
 
@@ -80,7 +90,11 @@ def ways_out(message, asked):
             text, changes["ways"] = found[1], (int(found[2]), None)
         if found := re.fullmatch(r"(.+), with groups='ignore'", text):
             text, changes["groups"] = found[1], "ignore"
-        matches = [(change, found) for form, change in WAYS_OUT.items() if (found := re.fullmatch(form, text))]
+        matches = [
+            (change, found)
+            for form, change in WAYS_OUT.items()
+            if (found := re.fullmatch(form, text))
+        ]
         assert len(matches) == 1, f"not understood: {text!r}"
         change, found = matches[0]
         yield text, asked | changes | change(asked, found)
@@ -95,12 +109,16 @@ def test_what_an_error_says_is_possible_can_be_had(data, each):
     assert message.startswith(f"source {source.name!r} cannot give ")
     for text, possible in ways_out(message, asked):
         sampler = make(source, **possible)
-        certain = source.labels.ndim == 1 and (source.groups is None or possible.get("groups") == "ignore")
+        certain = source.labels.ndim == 1 and (
+            source.groups is None or possible.get("groups") == "ignore"
+        )
         if certain:
             check_sampler(sampler, 3)
         if text.startswith("at most"):
             name = "queries" if "queries with" in text else "shots"
-            assert refusal(source, **possible | {name: one_more(possible[name])}), f"{text} is not the most"
+            assert refusal(source, **possible | {name: one_more(possible[name])}), (
+                f"{text} is not the most"
+            )
 
 
 def one_more(number):
@@ -133,7 +151,9 @@ def test_exclusive_classes_without_subjects_are_refused_exactly_when_they_must_b
     low, high = bounds(asked["ways"], len(kept))
     fine = 2 <= low <= high <= len(kept) and (kept >= need).all()
     if fine and asked["query"] == "natural":
-        fine = all(kept[:ways].sum() >= ways * (shots + asked["queries"]) for ways in range(low, high + 1))
+        fine = all(
+            kept[:ways].sum() >= ways * (shots + asked["queries"]) for ways in range(low, high + 1)
+        )
     message = refusal(source, **asked)
     assert (message is None) == fine, message
     if fine:
@@ -246,7 +266,10 @@ def test_subjects_that_cannot_be_divided_are_found_by_counting():
         "class 'disc' has 21 samples, from 3 subjects that own 7, 7, 7; they cannot be divided into 8 support + 8 "
         "query without a subject on both sides"
     ) in message
-    assert "at most 7 queries with 8 shots; or at most 7 shots with 8 queries; or groups='ignore'" in message
+    assert (
+        "at most 7 queries with 8 shots; or at most 7 shots with 8 queries; or groups='ignore'"
+        in message
+    )
     check_sampler(make(source_of([21, 21], groups), shots=8, queries=7))
 
 
@@ -274,13 +297,17 @@ def test_a_label_that_nobody_or_everybody_has_is_refused():
     message = refusal(LabelSource(answers, task))
     assert "class 'none' has 0 samples with it, 15 are needed" in message
     assert "class 'all' has 0 samples without it, 15 are needed" in message
-    assert "min_samples='enough', which leaves out 'none', 'all' and keeps 1 of 3 classes" in message
+    assert (
+        "min_samples='enough', which leaves out 'none', 'all' and keeps 1 of 3 classes" in message
+    )
 
 
 def test_a_natural_query_of_labels_needs_samples_besides_the_support():
     answers = np.array([[n % 2] for n in range(20)])
     source = LabelSource(answers, tx.Task("label", MultiLabel(["x"])))
-    assert "there are 20 samples, 21 are needed (10 support + 11 query)" in refusal(source, queries=11, query="natural")
+    assert "there are 20 samples, 21 are needed (10 support + 11 query)" in refusal(
+        source, queries=11, query="natural"
+    )
     check_sampler(make(source, queries=10, query="natural"))
 
 
@@ -305,7 +332,10 @@ def test_labels_that_overlap_too_much_give_up_in_the_episode_and_say_so():
     answers = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], *[[0, 0, 0]] * 10])
     source = LabelSource(answers, tx.Task("label", MultiLabel(["x", "y", "z"])))
     sampler = tx.EpisodeSampler(source, shots=1, queries=1)
-    with pytest.raises(InfeasibleError, match=r"source 'label' could not give episode 5 .*labels overlap.*Possible: "):
+    with pytest.raises(
+        InfeasibleError,
+        match=r"source 'label' could not give episode 5 .*labels overlap.*Possible: ",
+    ):
         sampler[5]
     check_sampler(tx.EpisodeSampler(source, ways=2, shots=1, queries=1))
 

@@ -38,7 +38,9 @@ def without_most(samples=200, known=50):
 
 @pytest.mark.parametrize("groups", [None, np.arange(200) % 20])
 def test_a_sample_without_any_answer_stands_in_no_query(groups):
-    sampler = tx.EpisodeSampler(source_of(without_most(), groups), ways=2, shots=2, queries=5, query="natural")
+    sampler = tx.EpisodeSampler(
+        source_of(without_most(), groups), ways=2, shots=2, queries=5, query="natural"
+    )
     check_sampler(sampler, 20)
     for plan in sampler.batch(range(20)):
         assert plan.query.max() < 50
@@ -53,7 +55,9 @@ def test_queries_hold_answers_however_few_there_are(data):
     groups = data.draw(st.sampled_from([None, np.arange(samples) % 5, np.arange(samples)]))
     ways = data.draw(st.integers(1, labels))
     try:
-        sampler = tx.EpisodeSampler(source_of(answers, groups), ways=ways, shots=1, queries=3, query="natural")
+        sampler = tx.EpisodeSampler(
+            source_of(answers, groups), ways=ways, shots=1, queries=3, query="natural"
+        )
         plans = [sampler[number] for number in range(4)]
     except InfeasibleError:
         return
@@ -65,8 +69,12 @@ def test_scattered_answers_are_drawn_equally_often():
     answers = np.full((3000, 2), -1)
     answers[:40, 0] = np.arange(40) % 2
     answers[20:60, 1] = np.arange(40) // 2 % 2
-    plans = tx.EpisodeSampler(source_of(answers), shots=1, queries=5, query="natural", minimal=False).batch(range(600))
-    times = np.bincount(np.concatenate([np.append(plan.query, plan.support) for plan in plans]), minlength=3000)
+    plans = tx.EpisodeSampler(
+        source_of(answers), shots=1, queries=5, query="natural", minimal=False
+    ).batch(range(600))
+    times = np.bincount(
+        np.concatenate([np.append(plan.query, plan.support) for plan in plans]), minlength=3000
+    )
     queried = np.bincount(np.concatenate([plan.query for plan in plans]), minlength=60)
     assert times[60:].sum() == 0
     assert queried.min() > queried.mean() * 0.6
@@ -80,7 +88,9 @@ def test_samples_without_an_answer_are_not_counted_on():
     tx.EpisodeSampler(source_of(without_most(known=54)), **asked)
     answers = answers_with_gaps(200, 3, 0)
     answers[50:, :2] = -1
-    with pytest.raises(InfeasibleError, match="there are 50 samples with a known answer to one of 2 labels, 54 are"):
+    with pytest.raises(
+        InfeasibleError, match="there are 50 samples with a known answer to one of 2 labels, 54 are"
+    ):
         tx.EpisodeSampler(source_of(answers), **asked)
 
 
@@ -88,7 +98,9 @@ class Careless:
     """Puts a sample that nothing is known of into every query."""
 
     def __init__(self):
-        self.honest = tx.EpisodeSampler(source_of(without_most()), ways=2, shots=2, queries=5, query="natural")
+        self.honest = tx.EpisodeSampler(
+            source_of(without_most()), ways=2, shots=2, queries=5, query="natural"
+        )
         self.request = self.honest.request
 
     def source(self, name):
@@ -97,17 +109,24 @@ class Careless:
     def __getitem__(self, index):
         plan, labels = self.honest[index], self.honest[index].query_labels.copy()
         labels[0] = -1
-        return replace(plan, query=frozen(np.append(150, plan.query[1:])), query_labels=frozen(labels))
+        return replace(
+            plan, query=frozen(np.append(150, plan.query[1:])), query_labels=frozen(labels)
+        )
 
 
 def test_the_check_finds_a_query_without_answers():
-    with pytest.raises(AssertionError, match=r"without a known answer to any label of the episode: \[150\]"):
+    with pytest.raises(
+        AssertionError, match=r"without a known answer to any label of the episode: \[150\]"
+    ):
         check_sampler(Careless(), 1)
 
 
 def test_size_means_labelled_samples_everywhere():
     """One source has many samples and hardly a label."""
-    sources = [source_of(without_most(4000, 100), name="sparse"), source_of(answers_with_gaps(300, 3, 0), name="full")]
+    sources = [
+        source_of(without_most(4000, 100), name="sparse"),
+        source_of(answers_with_gaps(300, 3, 0), name="full"),
+    ]
     sampler = tx.EpisodeSampler(sources, weights="size", shots=1, queries=2)
     by_hand = tx.EpisodeSampler(sources, weights=[100, 300], shots=1, queries=2)
     assert sampler.batch(range(40)) == by_hand.batch(range(40))
@@ -118,7 +137,8 @@ def test_size_means_labelled_samples_everywhere():
 def test_one_label_is_one_way_and_the_bound_that_fails_is_named():
     one = source_of(answers_with_gaps(100, 1, 0))
     with pytest.raises(
-        InfeasibleError, match=r"ways=\(2, None\).* the lower end asks for at least 2 ways, .* has 1 that"
+        InfeasibleError,
+        match=r"ways=\(2, None\).* the lower end asks for at least 2 ways, .* has 1 that",
     ):
         tx.EpisodeSampler(one, ways=(2, None), shots=1, queries=2)
     check_sampler(tx.EpisodeSampler(one, ways=(1, None), shots=1, queries=2), 3)

@@ -94,7 +94,9 @@ def test_small_sources_are_divided_exactly_where_they_can_be(data):
         labels = shuffled(words, 0, samples) ** 2 % 17 % classes
     else:
         shares = data.draw(st.lists(st.integers(0, samples), min_size=classes, max_size=classes))
-        labels = np.stack([shuffled(words, c, samples) < share for c, share in enumerate(shares)], axis=1)
+        labels = np.stack(
+            [shuffled(words, c, samples) < share for c, share in enumerate(shares)], axis=1
+        )
     owners = shuffled(words, 9, samples) ** 2 % 19 % data.draw(st.integers(2, 6))
     if target_type is MultiClass and data.draw(st.booleans()):
         owners = 2 * labels + owners % 2
@@ -120,7 +122,10 @@ def can_be_had(source, shots, queries, query):
     wanted = (0, 1) if source.labels.ndim == 2 else (1,)
     for division in itertools.product([False, True], repeat=int(source.groups.max()) + 1):
         side = np.array(division)[source.groups]
-        have = [min((answers[part] == answer).sum(axis=0).min() for answer in wanted) for part in (side, ~side)]
+        have = [
+            min((answers[part] == answer).sum(axis=0).min() for answer in wanted)
+            for part in (side, ~side)
+        ]
         if query == "natural":
             have[1] = (~side).sum() // answers.shape[1]
         if have[0] >= shots and have[1] >= queries:
@@ -136,7 +141,9 @@ def test_every_subject_may_stand_on_either_side(query):
     )
     plans = sampler.batch(range(200))
     for side in ("support", "query"):
-        times = np.bincount(np.concatenate([np.unique(groups[getattr(plan, side)]) for plan in plans]), minlength=10)
+        times = np.bincount(
+            np.concatenate([np.unique(groups[getattr(plan, side)]) for plan in plans]), minlength=10
+        )
         assert times.min() > times.mean() / 2
 
 
@@ -151,4 +158,6 @@ def test_what_cannot_be_divided_is_refused_without_a_long_search():
     labels = np.arange(400_000) % 2
     groups = np.where(np.arange(400_000) < 12, np.arange(400_000) % 6 // 2, 3)
     with pytest.raises(InfeasibleError, match="from 4 subjects that own 199994, 2, 2, 2"):
-        tx.EpisodeSampler(LabelSource(labels, task_of(MultiClass, 2), groups=groups), shots=8, queries=10)
+        tx.EpisodeSampler(
+            LabelSource(labels, task_of(MultiClass, 2), groups=groups), shots=8, queries=10
+        )

@@ -76,7 +76,9 @@ def test_every_pair_across_support_and_query_is_as_likely_as_any_other():
     assert chi_square(list(pairs.values())) > UNLIKELY
 
 
-@pytest.mark.parametrize("drawing", [{"shots": 1}, {"shots": 1, "query": "natural"}, {"shots": MetaDatasetShots()}])
+@pytest.mark.parametrize(
+    "drawing", [{"shots": 1}, {"shots": 1, "query": "natural"}, {"shots": MetaDatasetShots()}]
+)
 def test_every_set_of_classes_is_as_likely_as_any_other(drawing):
     found = Counter(plan.classes for plan in plans_of(ways=2, queries=1, **drawing))
     assert set(found) == set(itertools.combinations(range(4), 2))
@@ -85,7 +87,10 @@ def test_every_set_of_classes_is_as_likely_as_any_other(drawing):
 
 @pytest.mark.parametrize("drawing", [{}, {"query": "natural"}])
 def test_ways_and_shots_are_drawn_uniformly_and_apart(drawing):
-    found = Counter((plan.ways, plan.shots) for plan in plans_of(ways=(2, None), shots=(1, 3), queries=2, **drawing))
+    found = Counter(
+        (plan.ways, plan.shots)
+        for plan in plans_of(ways=(2, None), shots=(1, 3), queries=2, **drawing)
+    )
     assert set(found) == set(itertools.product((2, 3, 4), (1, 2, 3)))
     assert chi_square(list(found.values())) > UNLIKELY
 
@@ -96,14 +101,19 @@ def test_neighbouring_episodes_and_neighbouring_seeds_are_independent():
     classes = [plan.classes for plan in sampler.batch(range(EPISODES))]
     following = Counter(itertools.pairwise(classes))
     assert chi_square(list(following.values())) > UNLIKELY
-    seeds = [tx.EpisodeSampler(source(), ways=2, shots=1, queries=1, seed=seed)[0].classes for seed in range(1500)]
+    seeds = [
+        tx.EpisodeSampler(source(), ways=2, shots=1, queries=1, seed=seed)[0].classes
+        for seed in range(1500)
+    ]
     assert chi_square(list(Counter(itertools.pairwise(seeds)).values())) > UNLIKELY
 
 
 def test_labels_of_equal_standing_are_drawn_alike():
     """Four samples with each answer pattern; by symmetry, patterns' samples come equally often."""
     answers = np.array([[n >> 1 & 1, n & 1] for n in range(32)])
-    sampler = tx.EpisodeSampler(NumberedSource(tx.Task("toy", MultiLabel(["x", "y"])), answers), shots=1, queries=1)
+    sampler = tx.EpisodeSampler(
+        NumberedSource(tx.Task("toy", MultiLabel(["x", "y"])), answers), shots=1, queries=1
+    )
     plans = sampler.batch(range(EPISODES))
     patterns = answers @ [2, 1]
     for side in ("support", "query"):
@@ -125,7 +135,9 @@ def test_labels_are_chosen_uniformly():
 def test_variable_shots_draw_their_sizes_from_the_whole_range():
     """beta is uniform: the support's size of one large class over its largest is uniform, up to rounding."""
     big = LabelSource(np.arange(4000) % 2, tx.Task("toy", MultiClass(["a", "b"])))
-    sampler = tx.EpisodeSampler(big, shots=MetaDatasetShots(max_support=500, max_per_class=100), queries=10)
+    sampler = tx.EpisodeSampler(
+        big, shots=MetaDatasetShots(max_support=500, max_per_class=100), queries=10
+    )
     sizes = np.array([len(plan.support) for plan in sampler.batch(range(2000))])
     tenths = np.bincount(np.minimum((sizes - 1) // 20, 9), minlength=10)
     assert chi_square(tenths) > UNLIKELY

@@ -39,7 +39,9 @@ def test_every_kind_of_array_gives_the_same_images(kind: str, tmp_path) -> None:
     if kind == "memmap":
         images.tofile(tmp_path / "images.bin")
         images = np.memmap(tmp_path / "images.bin", dtype=np.uint8, mode="r", shape=images.shape)
-    source = TensorSource(torch.from_numpy(np.array(images)) if kind == "tensor" else images, LABELS, SHAPES)
+    source = TensorSource(
+        torch.from_numpy(np.array(images)) if kind == "tensor" else images, LABELS, SHAPES
+    )
     found = source.read([5, 1])
     assert found.dtype == torch.uint8
     assert found[:, 0, 0, 0].tolist() == [5, 1]
@@ -60,7 +62,9 @@ def test_a_memory_map_travels_as_its_place_not_as_its_content(tmp_path) -> None:
         assert torch.equal(pickle.loads(pickled).read([4, 1]), source.read([4, 1]))
         assert torch.equal(source.read([4]), torch.from_numpy(images[[4]]))
     part = TensorSource(maps[0][:, :, 50:], LABELS, SHAPES)
-    assert torch.equal(pickle.loads(pickle.dumps(part)).read([3]), torch.from_numpy(images[[3], :, 50:]))
+    assert torch.equal(
+        pickle.loads(pickle.dumps(part)).read([3]), torch.from_numpy(images[[3], :, 50:])
+    )
 
 
 def test_channels_last_arrays_are_handed_out_channels_first() -> None:
@@ -83,23 +87,49 @@ def test_reading_does_not_alias_the_array() -> None:
     [
         (lambda: TensorSource(numbered(5), LABELS, SHAPES), SourceError, "5 images and 6 labels"),
         (lambda: TensorSource(numbered(), LABELS, "shape"), SourceError, "give a Task"),
-        (lambda: TensorSource(numbered().tolist(), LABELS, SHAPES), SourceError, "images of type list"),
+        (
+            lambda: TensorSource(numbered().tolist(), LABELS, SHAPES),
+            SourceError,
+            "images of type list",
+        ),
         (lambda: TensorSource(numbered(0), LABELS[:0], SHAPES), SourceError, "no samples"),
-        (lambda: TensorSource(numbered(), LABELS + 1, SHAPES), LabelError, "'toys/shape' hold 2 value"),
-        (lambda: TensorSource(numbered(), LABELS[:, None] + np.zeros(2), SHAPES), LabelError, r"shape \(6, 2\)"),
+        (
+            lambda: TensorSource(numbered(), LABELS + 1, SHAPES),
+            LabelError,
+            "'toys/shape' hold 2 value",
+        ),
+        (
+            lambda: TensorSource(numbered(), LABELS[:, None] + np.zeros(2), SHAPES),
+            LabelError,
+            r"shape \(6, 2\)",
+        ),
         (
             lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2]),
             SourceError,
             r"6 samples and groups of shape \(2,\)",
         ),
-        (lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2, np.nan, 4, 5, 6]), SourceError, "index 2"),
         (
-            lambda: TensorSource(numbered(), LABELS, SHAPES, groups=["a", None, "b", "a", "b", "b"]),
+            lambda: TensorSource(numbered(), LABELS, SHAPES, groups=[1, 2, np.nan, 4, 5, 6]),
+            SourceError,
+            "index 2",
+        ),
+        (
+            lambda: TensorSource(
+                numbered(), LABELS, SHAPES, groups=["a", None, "b", "a", "b", "b"]
+            ),
             SourceError,
             "index 1",
         ),
-        (lambda: TensorSource(numbered(), LABELS, SHAPES, channels="middle"), SourceError, "channels is 'first'"),
-        (lambda: TensorSource(torch.zeros(6, 3), LABELS, SHAPES, channels="last"), SourceError, r"\(6, 3\)"),
+        (
+            lambda: TensorSource(numbered(), LABELS, SHAPES, channels="middle"),
+            SourceError,
+            "channels is 'first'",
+        ),
+        (
+            lambda: TensorSource(torch.zeros(6, 3), LABELS, SHAPES, channels="last"),
+            SourceError,
+            r"\(6, 3\)",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_when_the_source_is_made(make, error, says) -> None:
@@ -205,14 +235,20 @@ def test_labels_alone_cannot_be_read() -> None:
 def every_kind_of_source(tmp_path) -> list[TaskSource]:
     for number, name in enumerate(["disc", "square", "star"] * 2):
         (tmp_path / "shape" / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((2, 2), number, np.uint8)).save(tmp_path / "shape" / name / f"{number}.png")
+        Image.fromarray(np.full((2, 2), number, np.uint8)).save(
+            tmp_path / "shape" / name / f"{number}.png"
+        )
     np.save(tmp_path / "images.npy", numbered().numpy())
     rows = {"image": [Image.new("L", (2, 2))] * 6, "label": LABELS.tolist(), "who": LABELS.tolist()}
-    hugging = datasets.Dataset.from_dict(rows).cast_column("label", datasets.ClassLabel(names=["a", "b", "c"]))
+    hugging = datasets.Dataset.from_dict(rows).cast_column(
+        "label", datasets.ClassLabel(names=["a", "b", "c"])
+    )
     whole = TensorSource(numbered(), LABELS, SHAPES, groups=LABELS)
     return [
         whole,
-        TensorSource(np.load(tmp_path / "images.npy", mmap_mode="r"), LABELS, SHAPES, groups=LABELS),
+        TensorSource(
+            np.load(tmp_path / "images.npy", mmap_mode="r"), LABELS, SHAPES, groups=LABELS
+        ),
         whole.subset([3, 1]),
         LabelSource(LABELS, SHAPES, groups=LABELS),
         DatasetSource(list(numbered()), SHAPES, labels=LABELS, groups=LABELS),
@@ -235,7 +271,10 @@ def test_sources_are_picklable_and_their_arrays_read_only(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", 3])
 def test_a_source_has_a_name_or_none_is_given(name) -> None:
-    for make in (LabelSource(LABELS, SHAPES).subset, lambda _, name: LabelSource(LABELS, SHAPES, name=name)):
+    for make in (
+        LabelSource(LABELS, SHAPES).subset,
+        lambda _, name: LabelSource(LABELS, SHAPES, name=name),
+    ):
         with pytest.raises(SourceError, match="give a non-empty string"):
             make([0], name=name)
 
@@ -245,7 +284,10 @@ def test_a_source_has_a_name_or_none_is_given(name) -> None:
     [
         ([1, 1.0, "1", True, b"1", np.float32(1)], [0] * 6),
         (np.array([1, 1.0, 2, 2.5, "x", 10**30], dtype=object), [0, 0, 2, 3, 4, 1]),
-        (np.array(["b", "a", "b", "c", "a", "b"], dtype=np.dtypes.StringDType()), [1, 0, 1, 2, 0, 1]),
+        (
+            np.array(["b", "a", "b", "c", "a", "b"], dtype=np.dtypes.StringDType()),
+            [1, 0, 1, 2, 0, 1],
+        ),
     ],
 )
 def test_one_subject_is_one_subject_however_it_is_written(groups, codes) -> None:
@@ -321,9 +363,13 @@ def test_the_first_sample_that_fails_is_named_however_many_are_read() -> None:
 def test_samples_that_fail_only_together_are_said_to() -> None:
     class Shy(TaskSource):
         def images(self, indices):
-            return torch.zeros(len(indices), 1)[: 1 if len(indices) == 1 else 99 // (len(indices) - 2)]
+            return torch.zeros(len(indices), 1)[
+                : 1 if len(indices) == 1 else 99 // (len(indices) - 2)
+            ]
 
-    with pytest.raises(ReadError, match=r"samples \[4, 1\] together, though each of them alone: ZeroDivisionError"):
+    with pytest.raises(
+        ReadError, match=r"samples \[4, 1\] together, though each of them alone: ZeroDivisionError"
+    ):
         Shy(SHAPES, LABELS).read([4, 1])
 
 

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from tests.data.chance import UNLIKELY, chi_square
 from torchcross.data._shuffle import Deck, any_order, choose
-from torchcross.data.words import Stream, _philox, below, below_array, distinct, distinct_rows, shuffled
+from torchcross.data.words import (
+    Stream,
+    _philox,
+    below,
+    below_array,
+    distinct,
+    distinct_rows,
+    shuffled,
+)
 
 ONES = 2**64 - 1
 words64 = st.integers(0, ONES)
@@ -100,7 +108,11 @@ def test_words_of_different_kinds_have_nothing_in_common(index, attempt):
 def test_words_come_one_by_one_or_in_bulk_and_never_twice():
     stream = Stream(1, "a")
     words = stream.words(5, 2)
-    found = [words.take() for _ in range(3)] + words.bulk(7).tolist() + [words.take() for _ in range(300)]
+    found = (
+        [words.take() for _ in range(3)]
+        + words.bulk(7).tolist()
+        + [words.take() for _ in range(300)]
+    )
     assert len(set(found)) == len(found)
     again = stream.words(5, 2)
     assert [again.take() for _ in range(3)] == found[:3]
@@ -109,7 +121,18 @@ def test_words_come_one_by_one_or_in_bulk_and_never_twice():
 
 
 def test_names_and_seeds_tell_streams_apart():
-    names = [(0,), (1,), (0, "a"), (0, "b"), (0, "a", "b"), (0, "ab"), (0, ["a", "b"]), (0, 1), (0, "1"), (0, None)]
+    names = [
+        (0,),
+        (1,),
+        (0, "a"),
+        (0, "b"),
+        (0, "a", "b"),
+        (0, "ab"),
+        (0, ["a", "b"]),
+        (0, 1),
+        (0, "1"),
+        (0, None),
+    ]
     streams = [Stream(*name) for name in names]
     assert len({stream.window(0, 1).item() for stream in streams}) == len(names)
     assert len(set(streams)) == len(names)
@@ -119,7 +142,10 @@ def test_names_and_seeds_tell_streams_apart():
 
 
 def test_a_stream_is_the_same_for_ever():
-    assert Stream(0, "plan", "Grüße", 5).window(0, 2).tolist() == [0xCF6DCD51B93742FD, 0x747D0876A994A4AA]
+    assert Stream(0, "plan", "Grüße", 5).window(0, 2).tolist() == [
+        0xCF6DCD51B93742FD,
+        0x747D0876A994A4AA,
+    ]
 
 
 def draw_many(seed):
@@ -174,7 +200,9 @@ def test_below_splits_the_words_evenly(bound):
     for value in {0, bound // 2, bound - 1}:
         first, last = -(-(value << 64) // bound), -(-((value + 1) << 64) // bound) - 1
         assert below(first, bound) == below(last, bound) == value
-        both = below_array(np.array([first, last], dtype=np.uint64), np.array([bound, bound], dtype=np.uint64))
+        both = below_array(
+            np.array([first, last], dtype=np.uint64), np.array([bound, bound], dtype=np.uint64)
+        )
         assert both.tolist() == [value, value]
         assert last - first + 1 in (2**64 // bound, 2**64 // bound + 1)
 
@@ -201,7 +229,10 @@ def test_distinct_rows_are_distinct_row_by_row(rows, count, seed, data):
     populations = data.draw(st.lists(st.integers(max(count, 1), 60), min_size=rows, max_size=rows))
     words = Stream(seed, "rows").window(0, rows * count).reshape(rows, count)
     found = distinct_rows(words, np.array(populations))
-    expected = [distinct(row.tolist(), population) for row, population in zip(words, populations, strict=True)]
+    expected = [
+        distinct(row.tolist(), population)
+        for row, population in zip(words, populations, strict=True)
+    ]
     assert found.tolist() == expected
 
 
@@ -226,10 +257,16 @@ def draws_of(count, population, draws=24_000):
 
     return {
         "distinct": Counter(tuple(distinct(row.tolist(), population)) for row in words),
-        "distinct_rows": Counter(map(tuple, distinct_rows(words, np.full(draws, population)).tolist())),
+        "distinct_rows": Counter(
+            map(tuple, distinct_rows(words, np.full(draws, population)).tolist())
+        ),
         "deck": Counter(deck(number) for number in range(draws // 4)),
-        "any_order": Counter(tuple(any_order(stream.words(n), population)[:count]) for n in range(draws // 4)),
-        "shuffled": Counter(tuple(shuffled(stream, n, population)[:count].tolist()) for n in range(draws // 4)),
+        "any_order": Counter(
+            tuple(any_order(stream.words(n), population)[:count]) for n in range(draws // 4)
+        ),
+        "shuffled": Counter(
+            tuple(shuffled(stream, n, population)[:count].tolist()) for n in range(draws // 4)
+        ),
     }
 
 

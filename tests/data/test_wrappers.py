@@ -110,7 +110,9 @@ def test_images_of_different_sizes_are_named() -> None:
             return Image.fromarray(pixels(index, (4 + index, 4, 3))), 0
 
     source = tx.DatasetSource(Uneven(), PETS, labels=[0, 1] * 4)
-    with pytest.raises(ReadError, match=r"sample 1 is uint8 \(3, 5, 4\), sample 3 is uint8 \(3, 7, 4\)"):
+    with pytest.raises(
+        ReadError, match=r"sample 1 is uint8 \(3, 5, 4\), sample 3 is uint8 \(3, 7, 4\)"
+    ):
         source.read([1, 3])
 
 
@@ -120,7 +122,11 @@ def test_images_of_different_sizes_are_named() -> None:
         (iter([1, 2]), None, "no length or cannot be indexed"),
         (Pictures(), [0, 1], "8 items and 2 labels"),
         ([1, 2, 3], None, "item 0 of the dataset is of type int"),
-        ([{"image": pixels(1), "label": 0}], [0], r"a dict with the keys \['image', 'label'\].*HuggingFaceSource"),
+        (
+            [{"image": pixels(1), "label": 0}],
+            [0],
+            r"a dict with the keys \['image', 'label'\].*HuggingFaceSource",
+        ),
         ([()], [0], "item 0 of the dataset is empty"),
         (["a.png"], [0], r"an image is a str; expected a tensor \(C, H, W\)"),
         ([("a.png", 0)], None, r"an image is a str; expected a tensor"),
@@ -167,7 +173,9 @@ def test_a_subset_of_a_dataset_names_the_item_that_fails() -> None:
 
 def test_labels_of_different_lengths_are_named_when_they_are_collected() -> None:
     items = [(torch.zeros(1, 2, 2), label) for label in ([0, 1], [1, 0], [1], [0, 0])]
-    with pytest.raises(LabelError, match=r"item 2 of the dataset has the label \[1\], item 0 has \[0, 1\]"):
+    with pytest.raises(
+        LabelError, match=r"item 2 of the dataset has the label \[1\], item 0 has \[0, 1\]"
+    ):
         tx.DatasetSource(items, tx.Task("m", MultiLabel(["a", "b"])))
 
 
@@ -184,7 +192,9 @@ def folder(tmp_path):
         name = "cat" if number % 2 == 0 else "dog"
         place = tmp_path / "pets" / name / ("more" if number > 3 else "")
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels(number * 10)).save(place / f"{number}.{'png' if number < 3 else 'bmp'}")
+        Image.fromarray(pixels(number * 10)).save(
+            place / f"{number}.{'png' if number < 3 else 'bmp'}"
+        )
     (tmp_path / "pets" / "cat" / "notes.txt").write_text("not an image")
     (tmp_path / "pets" / ".cache").mkdir()
     (tmp_path / "pets" / "cat" / "._0.png").write_bytes(b"macOS was here")

@@ -11,9 +11,13 @@ from torch import Tensor
 
 from torchcross.data.augment import Augmentation
 
-NOTHING = Augmentation(horizontal_flip=0, vertical_flip=0, rotation_probability=0, crop_probability=0)
+NOTHING = Augmentation(
+    horizontal_flip=0, vertical_flip=0, rotation_probability=0, crop_probability=0
+)
 CROPPED = replace(NOTHING, crop_probability=1)
-EVERYTHING = Augmentation(horizontal_flip=0.5, vertical_flip=0.5, rotation_probability=0.5, crop_probability=0.5)
+EVERYTHING = Augmentation(
+    horizontal_flip=0.5, vertical_flip=0.5, rotation_probability=0.5, crop_probability=0.5
+)
 DTYPES = [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SHAPES = [(6, 3, 12, 12), (6, 1, 9, 14), (6, 15, 8), (6, 3, 1, 7), (6, 2, 1, 1)]
 
@@ -24,7 +28,9 @@ def turned(*angles: float, **options: object) -> Augmentation:
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.uint8) -> Tensor:
-    pixels = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    pixels = torch.randint(
+        0, 256, shape, generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
     return pixels if dtype == torch.uint8 else (pixels / 255).to(dtype)
 
 
@@ -34,7 +40,9 @@ def ramps(count: int, height: int, width: int) -> Tensor:
     return torch.stack([x, y]).double().expand(count, 2, height, width).contiguous()
 
 
-def matrices(augment: Augmentation, count: int, *, index: int = 0, side: int = 9) -> NDArray[np.float64]:
+def matrices(
+    augment: Augmentation, count: int, *, index: int = 0, side: int = 9
+) -> NDArray[np.float64]:
     """What happened to each image, read off a ramp: (count, 2, 3) matrices about the centre of the image."""
     warped = augment.apply(ramps(count, side, side), index=index).numpy()
     middle = side // 2

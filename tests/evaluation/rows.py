@@ -27,7 +27,9 @@ def record(**fields):
     return EpisodeRecord(**given)
 
 
-def table(scores: Mapping[str, Sequence[float] | Mapping[int, Sequence[float]]], **fields) -> Records:
+def table(
+    scores: Mapping[str, Sequence[float] | Mapping[int, Sequence[float]]], **fields
+) -> Records:
     """Return records of {algorithm: values by episode} or {algorithm: {seed: values by episode}}."""
     rows = []
     for algorithm, values in scores.items():

@@ -87,7 +87,12 @@ def test_errors_rank_the_other_way():
 
 def test_all_equal_everywhere():
     found = across_targets([[0.5, 0.5, 0.5]] * 8, ["a", "b", "c"])
-    assert (found.friedman.chi2, found.friedman.p, found.friedman.F, found.friedman.F_p) == (0, 1, 0, 1)
+    assert (found.friedman.chi2, found.friedman.p, found.friedman.F, found.friedman.F_p) == (
+        0,
+        1,
+        0,
+        1,
+    )
     assert found.groups == (("a", "b", "c"),)
     assert [pair.p for pair in found.pairs] == [1, 1, 1]
     assert [pair.difference.p for pair in found.pairs] == [1, 1, 1]
@@ -120,14 +125,21 @@ def test_fewer_than_six_targets_is_said():
 
 def test_related_targets_are_not_independent():
     names = [f"organ {view}" for view in "ACS"] + [str(row) for row in range(15)]
-    found = across_targets(ROWS, NAMES, targets=names, related=[{"organ A", "organ C", "organ S"}, {"0", "elsewhere"}])
+    found = across_targets(
+        ROWS, NAMES, targets=names, related=[{"organ A", "organ C", "organ S"}, {"0", "elsewhere"}]
+    )
     (warning,) = found.warnings
-    assert warning == "organ A, organ C, organ S share subjects: they are not independent, and p values are too small"
+    assert (
+        warning
+        == "organ A, organ C, organ S share subjects: they are not independent, and p values are too small"
+    )
 
 
 def test_a_pair_of_views_is_enough_to_warn():
     found = across_targets(ROWS[:6], NAMES, targets=list("abcdef"), related=[("b", "e"), ["a"]])
-    assert found.warnings == ("b, e share subjects: they are not independent, and p values are too small",)
+    assert found.warnings == (
+        "b, e share subjects: they are not independent, and p values are too small",
+    )
 
 
 def test_what_rounding_sets_apart_is_no_difference():
@@ -171,7 +183,9 @@ def test_what_no_comparison_can_be_made_of():
 
 
 def test_means_of_records():
-    records = table({"maml": [0.5, nan, 0.7], "ridge": [0.2, 0.4, 0.6]}) + table({"maml": [nan]}, target="chalk/shape")
+    records = table({"maml": [0.5, nan, 0.7], "ridge": [0.2, 0.4, 0.6]}) + table(
+        {"maml": [nan]}, target="chalk/shape"
+    )
     found = Means.of(records, "auroc", 5)
     assert found.targets == ("ink/shape", "chalk/shape")
     assert found.algorithms == ("maml", "ridge")
@@ -190,7 +204,10 @@ def test_means_of_records():
 
 def test_a_published_table_is_read(tmp_path):
     path = tmp_path / "published.csv"
-    lines = [",".join(["target", *NAMES]), *(f"t{i}," + ",".join(map(str, row)) for i, row in enumerate(ROWS))]
+    lines = [
+        ",".join(["target", *NAMES]),
+        *(f"t{i}," + ",".join(map(str, row)) for i, row in enumerate(ROWS)),
+    ]
     path.write_text("\n".join([*lines, "derm,70.1,,nan"]) + "\n", encoding="utf-8")
     found = across_targets(read_means(path, metric="auroc"))
     assert found.friedman.chi2 == pytest.approx(28.141, abs=5e-4)
@@ -199,7 +216,9 @@ def test_a_published_table_is_read(tmp_path):
 
 def test_a_column_of_domains_is_read_and_an_empty_one_is_that_above(tmp_path):
     path = tmp_path / "published.csv"
-    path.write_text("Domain,dataset,a,b\nx-ray,cxr,1,2\n,rsna,3,4\n,,,\noct,oct,5,6\n", encoding="utf-8")
+    path.write_text(
+        "Domain,dataset,a,b\nx-ray,cxr,1,2\n,rsna,3,4\n,,,\noct,oct,5,6\n", encoding="utf-8"
+    )
     found = read_means(path)
     assert (found.domains, found.targets) == (("x-ray", "x-ray", "oct"), ("cxr", "rsna", "oct"))
     assert found.values.tolist() == [[1, 2], [3, 4], [5, 6]]

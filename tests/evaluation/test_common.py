@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from tests.evaluation.rows import table
-from torchcross.evaluation import Means, Records, across_targets, mean_interval, paired_difference, within_target
+from torchcross.evaluation import (
+    Means,
+    Records,
+    across_targets,
+    mean_interval,
+    paired_difference,
+    within_target,
+)
 from torchcross.evaluation.common import common_episodes
 
 RNG = np.random.RandomState(0)
@@ -30,15 +37,25 @@ def test_who_diverges_where_it_is_hard_is_not_the_best():
     assert (found.best, found.ties) == ("steady", ())
     easy = mean_interval(STEADY[~HARD])
     steady, diverges = found.rows
-    assert (steady.interval.mean, steady.interval.low, steady.interval.n) == (easy.mean, easy.low, 20)
+    assert (steady.interval.mean, steady.interval.low, steady.interval.n) == (
+        easy.mean,
+        easy.low,
+        20,
+    )
     assert (steady.interval.undefined, diverges.interval.undefined) == (0, 20)
     assert found.pairs[0].difference == paired_difference(STEADY[~HARD], DIVERGES[~HARD])
-    assert found.pairs[0].difference.mean == pytest.approx(steady.interval.mean - diverges.interval.mean)
-    assert "steady: over 20 of 40 values, of the episodes that every algorithm scored" in found.notes
+    assert found.pairs[0].difference.mean == pytest.approx(
+        steady.interval.mean - diverges.interval.mean
+    )
+    assert (
+        "steady: over 20 of 40 values, of the episodes that every algorithm scored" in found.notes
+    )
     assert "diverges: 20 of 40 values undefined, left out (one class only)" in found.notes
 
 
-@pytest.mark.parametrize(("name", "gone", "count"), [("never", NEVER, "none"), ("rarely", RARELY, "3")])
+@pytest.mark.parametrize(
+    ("name", "gone", "count"), [("never", NEVER, "none"), ("rarely", RARELY, "3")]
+)
 def test_who_scored_next_to_nothing_takes_nothing_from_the_others(name, gone, count):
     others = {"steady": STEADY, "better": STEADY + 0.02 + RNG.normal(0, 0.001, 40)}
     found, alone = compare({**others, name: gone}), compare(others)
@@ -57,7 +74,9 @@ def test_half_is_enough_to_be_compared():
 
 def test_two_that_spoil_each_other_do_not_spoil_the_rest():
     first, second = np.where(HARD, nan, STEADY), np.where(HARD, STEADY, nan)
-    found = compare({"a": STEADY, "b": STEADY + 0.01 * RNG.random_sample(40), "first": first, "second": second})
+    found = compare(
+        {"a": STEADY, "b": STEADY + 0.01 * RNG.random_sample(40), "first": first, "second": second}
+    )
     assert [row.compared for row in found.rows] == [True, True, False, False]
     assert found.row("a").interval.n == 40
     nothing = compare({"first": first, "second": second})
@@ -70,7 +89,9 @@ def test_seeds_lose_episodes_each_for_itself():
     late = STEADY.copy()
     late[:4] = nan
     scores = {"a": {0: STEADY, 1: STEADY + 0.01}, "b": {0: STEADY + 0.02, 1: late}}
-    kept = common_episodes({name: {s: dict(enumerate(v)) for s, v in rows.items()} for name, rows in scores.items()})
+    kept = common_episodes(
+        {name: {s: dict(enumerate(v)) for s, v in rows.items()} for name, rows in scores.items()}
+    )
     assert [len(kept.kept["a"][seed]) for seed in (0, 1)] == [40, 36]
     # A training that failed as a whole is no matter of single episodes.
     failed = compare({"a": scores["a"], "b": {0: STEADY + 0.02, 1: NEVER}})
@@ -88,7 +109,10 @@ def test_no_best_where_the_mean_and_the_pairs_disagree():
     found = compare({"a": {0: STEADY, 1: STEADY + 0.3}, "b": {0: STEADY + 0.1}})
     assert found.row("a").interval.mean > found.row("b").interval.mean
     assert (found.best, found.ties) == ("", ())
-    assert "a has the best mean, and b the better one in what both have: no best is marked" in found.notes
+    assert (
+        "a has the best mean, and b the better one in what both have: no best is marked"
+        in found.notes
+    )
 
 
 def test_other_episodes_are_not_paired():
@@ -98,7 +122,10 @@ def test_other_episodes_are_not_paired():
     assert (found.best, found.ties) == ("", ())
     assert [(pair.first, pair.second) for pair in found.pairs] == [("a", "b")]
     assert found.row("a").interval.n == 40, "the gaps of others' episodes are not its own"
-    assert found.notes[0] == "not the same episodes (a, b | c): they are not paired, and no best is marked"
+    assert (
+        found.notes[0]
+        == "not the same episodes (a, b | c): they are not paired, and no best is marked"
+    )
     assert compare(scores, episodes=dict.fromkeys("abc", "x")) == compare(scores)
     assert not compare(scores, episodes={"a": "x"}).same_episodes
 
@@ -111,7 +138,9 @@ def test_means_and_ranks_are_of_the_same_numbers():
     means = Means.of(records, "auroc", 5)
     for row, target in zip(means.values, means.targets, strict=True):
         found = within_target(records, target, "auroc", 5)
-        assert row[[0, 2]].tolist() == [found.row(name).interval.mean for name in ("diverges", "steady")]
+        assert row[[0, 2]].tolist() == [
+            found.row(name).interval.mean for name in ("diverges", "steady")
+        ]
         assert np.isnan(row[1])
     across = across_targets(means)
     assert across.algorithms == ("diverges", "steady")

@@ -35,17 +35,24 @@ def compare(scores, metric="auroc", **more):
 
 def test_the_best_its_ties_and_their_tests():
     found = compare(SCORES)
-    best, other = ("maml", "anil") if np.mean(SCORES["maml"]) > np.mean(SCORES["anil"]) else ("anil", "maml")
+    best, other = (
+        ("maml", "anil") if np.mean(SCORES["maml"]) > np.mean(SCORES["anil"]) else ("anil", "maml")
+    )
     assert found.best == best
     assert found.ties == (other,)
     assert [row.algorithm for row in found.rows] == list(SCORES)
     interval = mean_interval(SCORES["maml"])
-    assert (found.row("maml").interval.low, found.row("maml").interval.high) == (interval.low, interval.high)
+    assert (found.row("maml").interval.low, found.row("maml").interval.high) == (
+        interval.low,
+        interval.high,
+    )
     assert found.row("maml").seeds == (0,)
     pair = found.pairs[0]
     assert (pair.first, pair.second) == ("ridge", "maml")
     assert pair.difference == paired_difference(SCORES["ridge"], SCORES["maml"])
-    assert [pair.p for pair in found.pairs] == holm([pair.difference.p for pair in found.pairs]).tolist()
+    assert [pair.p for pair in found.pairs] == holm(
+        [pair.difference.p for pair in found.pairs]
+    ).tolist()
     assert found.notes == (ONE_SEED,)
     assert f"{best}: 0." in str(found)
 
@@ -64,7 +71,9 @@ def test_holm_decides_what_ties():
     assert among.ties == ("b", "c")
 
 
-@pytest.mark.parametrize("scores", [SCORES, {name: {0: row, 1: row**2} for name, row in SCORES.items()}])
+@pytest.mark.parametrize(
+    "scores", [SCORES, {name: {0: row, 1: row**2} for name, row in SCORES.items()}]
+)
 def test_the_pairing_is_by_seed_and_episode(scores):
     records = table(scores)
     shuffled = records[np.random.RandomState(0).permutation(len(records))]
@@ -73,7 +82,9 @@ def test_the_pairing_is_by_seed_and_episode(scores):
     assert {frozenset((pair.first, pair.second)): pair.p for pair in found.pairs} == {
         frozenset((pair.first, pair.second)): pair.p for pair in expected.pairs
     }
-    assert {row.algorithm: row.interval for row in found.rows} == {row.algorithm: row.interval for row in expected.rows}
+    assert {row.algorithm: row.interval for row in found.rows} == {
+        row.algorithm: row.interval for row in expected.rows
+    }
     assert (found.best, set(found.ties)) == (expected.best, set(expected.ties))
 
 
@@ -122,7 +133,9 @@ def test_only_shared_episodes_are_paired():
 
 
 def test_several_training_seeds():
-    rows = {name: {seed: SCORES[name] + 0.02 * seed for seed in range(5)} for name in ("ridge", "maml")}
+    rows = {
+        name: {seed: SCORES[name] + 0.02 * seed for seed in range(5)} for name in ("ridge", "maml")
+    }
     found = compare(rows)
     assert found.row("ridge").interval == hierarchical_interval(list(rows["ridge"].values()))
     assert found.row("ridge").seeds == (0, 1, 2, 3, 4)

@@ -59,7 +59,10 @@ def test_records_are_what_the_target_says_of_the_predictor(kind):
         scores = episode.task.target.evaluate(predictor(episode.query.x).plain, episode.query.y)
         for metric, score in scores.items():
             (row,) = records.where(episode=episode.plan.index, metric=metric)
-            assert (row.value, row.reason) == (pytest.approx(score.value, nan_ok=True), score.reason)
+            assert (row.value, row.reason) == (
+                pytest.approx(score.value, nan_ok=True),
+                score.reason,
+            )
 
 
 def test_a_random_head_belongs_to_seed_and_episode():
@@ -101,7 +104,10 @@ def test_any_function_will_do():
     def named(support, task):
         return ProtoNet(conv()).adapt(support, task)
 
-    assert list(evaluate(predictions, episodes, run="r", algorithm="guess", metrics="accuracy")) == logits
+    assert (
+        list(evaluate(predictions, episodes, run="r", algorithm="guess", metrics="accuracy"))
+        == logits
+    )
     assert len(list(evaluate(named, episodes, run="r", algorithm="p", metrics="accuracy"))) == 3
     with pytest.raises(InputError, match="returned list"):
         list(evaluate(lambda support, task: lambda images: [1], episodes, run="r", algorithm="x"))
@@ -123,9 +129,13 @@ def test_a_diverging_adaptation_is_a_row_and_no_end():
             raise DivergenceError("the loss left the finite numbers at inner step 2")
         return guess(support, task)
 
-    rows = list(evaluate(sometimes, episodes, run="r", algorithm="x", metrics=["accuracy", "auroc"]))
+    rows = list(
+        evaluate(sometimes, episodes, run="r", algorithm="x", metrics=["accuracy", "auroc"])
+    )
     assert len(rows) == 6
-    assert [row.reason for row in rows[2:4]] == ["diverged: the loss left the finite numbers at inner step 2"] * 2
+    assert [row.reason for row in rows[2:4]] == [
+        "diverged: the loss left the finite numbers at inner step 2"
+    ] * 2
     assert not math.isnan(rows[4].value)
 
     def faulty(support, task):
@@ -161,7 +171,14 @@ def test_records_come_as_episodes_do():
             taken.append(1)
             yield episodes_of("binary", 1)[0]
 
-    assert len(list(islice(evaluate(guess, endless(), run="r", algorithm="g", metrics=["accuracy"]), 3))) == 3
+    assert (
+        len(
+            list(
+                islice(evaluate(guess, endless(), run="r", algorithm="g", metrics=["accuracy"]), 3)
+            )
+        )
+        == 3
+    )
     assert len(taken) == 3
 
 
@@ -173,7 +190,9 @@ def test_progress_and_observers():
         run="r",
         algorithm="guess",
         progress=counts.append,
-        observe=lambda episode, prediction: seen.append((episode.plan.index, len(prediction.probabilities))),
+        observe=lambda episode, prediction: seen.append(
+            (episode.plan.index, len(prediction.probabilities))
+        ),
     )
     assert counts == []
     list(rows)

@@ -46,8 +46,16 @@ def test_what_is_written_is_read(tmp_path_factory, kind, listed):
     assert made.write(path) == path
     again = read_records(path)
     assert again == made
-    bits = [struct.pack("<d", value) for value in made.columns["value"].tolist() if not math.isnan(value)]
-    assert [struct.pack("<d", value) for value in again.columns["value"].tolist() if not math.isnan(value)] == bits
+    bits = [
+        struct.pack("<d", value)
+        for value in made.columns["value"].tolist()
+        if not math.isnan(value)
+    ]
+    assert [
+        struct.pack("<d", value)
+        for value in again.columns["value"].tolist()
+        if not math.isnan(value)
+    ] == bits
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,7 +148,10 @@ def test_text_that_is_no_text(tmp_path):
 
 
 def columns(**change):
-    return {**{name: column.tolist() for name, column in table({"maml": [0.5]}).columns.items()}, **change}
+    return {
+        **{name: column.tolist() for name, column in table({"maml": [0.5]}).columns.items()},
+        **change,
+    }
 
 
 @pytest.mark.parametrize(

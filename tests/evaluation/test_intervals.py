@@ -41,7 +41,12 @@ def test_bca_is_scipys_on_the_same_bootstrap_samples(values, level):
     means = resampled_means(np.sort(values), 5, 2000)
     earlier = SimpleNamespace(bootstrap_distribution=means)
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=0, bootstrap_result=earlier, method="BCa", confidence_level=level
+        (values,),
+        np.mean,
+        n_resamples=0,
+        bootstrap_result=earlier,
+        method="BCa",
+        confidence_level=level,
     ).confidence_interval
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=1e-10)
     assert found.low < found.mean < found.high
@@ -60,9 +65,14 @@ def test_bca_of_few_levels_counts_ties_by_half():
 
 
 @settings(max_examples=25)
-@given(values=st.lists(st.floats(-1, 1) | st.just(nan), max_size=12), method=st.sampled_from(["t", "normal", "bca"]))
+@given(
+    values=st.lists(st.floats(-1, 1) | st.just(nan), max_size=12),
+    method=st.sampled_from(["t", "normal", "bca"]),
+)
 def test_no_order_changes_a_bit(values, method):
-    assert repr(mean_interval(values, method=method)) == repr(mean_interval(values[::-1], method=method))
+    assert repr(mean_interval(values, method=method)) == repr(
+        mean_interval(values[::-1], method=method)
+    )
 
 
 def test_seeds_give_samples_and_repeat():
@@ -94,7 +104,10 @@ def test_undefined_values_are_counted_and_never_zero():
     found = mean_interval([0.5, nan, 0.7, nan])
     assert found.mean == pytest.approx(0.6)
     assert (found.n, found.undefined, found.note) == (2, 2, "2 of 4 values undefined, left out")
-    assert (found.low, found.high) == (mean_interval([0.5, 0.7]).low, mean_interval([0.5, 0.7]).high)
+    assert (found.low, found.high) == (
+        mean_interval([0.5, 0.7]).low,
+        mean_interval([0.5, 0.7]).high,
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,5 +200,7 @@ def test_groups_that_do_not_fit():
 @pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.344), (4, 2.569), (5, 2.728)])
 def test_nemenyis_quantiles(k, q):
     assert nemenyi_q(k, 0.95) == pytest.approx(q, abs=5e-4)
-    assert nemenyi_q(k, 0.95) == pytest.approx(stats.studentized_range.ppf(0.95, k, np.inf) / math.sqrt(2), rel=1e-9)
+    assert nemenyi_q(k, 0.95) == pytest.approx(
+        stats.studentized_range.ppf(0.95, k, np.inf) / math.sqrt(2), rel=1e-9
+    )
     assert nemenyi_q(k, 0.9) < nemenyi_q(k, 0.95) < nemenyi_q(k, 0.99)

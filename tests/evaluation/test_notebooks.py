@@ -11,9 +11,9 @@ from tests.evaluation.published import NAMES, ROWS
 from tests.evaluation.rows import table
 from torchcross.evaluation import Means, across_targets, within_target
 
-RECORDS = table({"<b>maml</b>": [0.5, math.nan, 0.25], "a & b": [0.5, 0.6, 0.7]}, target="x < y") + table(
-    {"c": [0.5] * 9}
-)
+RECORDS = table(
+    {"<b>maml</b>": [0.5, math.nan, 0.25], "a & b": [0.5, 0.6, 0.7]}, target="x < y"
+) + table({"c": [0.5] * 9})
 
 
 def shown(result):
@@ -26,10 +26,19 @@ def shown(result):
     ("result", "texts"),
     [
         (RECORDS, {"<b>maml</b>", "x < y", "nan", "5 more rows"}),
-        (within_target(RECORDS, "x < y", "auroc", 5), {"<b>maml</b>", "0.600 ± 1.271", "best", "tie"}),
+        (
+            within_target(RECORDS, "x < y", "auroc", 5),
+            {"<b>maml</b>", "0.600 ± 1.271", "best", "tie"},
+        ),
         (Means.of(RECORDS, "auroc", 5), {"<b>maml</b>", "x < y", "0.375", ""}),
-        (across_targets(ROWS, NAMES), {"IM-PT", "1.167", "Friedman chi2 28.14, p 7.7e-07; CD 0.781"}),
-        (across_targets(ROWS[:3], NAMES, targets=["<a>", "b", "c"], related=[["<a>", "b"]]), {"3 targets"}),
+        (
+            across_targets(ROWS, NAMES),
+            {"IM-PT", "1.167", "Friedman chi2 28.14, p 7.7e-07; CD 0.781"},
+        ),
+        (
+            across_targets(ROWS[:3], NAMES, targets=["<a>", "b", "c"], related=[["<a>", "b"]]),
+            {"3 targets"},
+        ),
     ],
     ids=["records", "comparison", "means", "across", "few"],
 )

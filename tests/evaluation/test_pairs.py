@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from torchcross.errors import InputError
-from torchcross.evaluation import holm, mean_interval, paired_difference, seeded_difference, wilcoxon
+from torchcross.evaluation import (
+    holm,
+    mean_interval,
+    paired_difference,
+    seeded_difference,
+    wilcoxon,
+)
 from torchcross.evaluation.pairs import average_ranks, settled
 
 RNG = np.random.RandomState(1)
@@ -40,7 +46,11 @@ def test_a_tiny_p_is_not_rounded_to_nothing():
 
 def test_pairs_with_a_gap_are_left_out():
     found = paired_difference([0.5, nan, 0.7, 0.6], [0.4, 0.1, nan, 0.3])
-    assert (found.n, found.interval.undefined, found.note) == (2, 2, "2 of 4 values undefined, left out")
+    assert (found.n, found.interval.undefined, found.note) == (
+        2,
+        2,
+        "2 of 4 values undefined, left out",
+    )
     assert found.p == pytest.approx(stats.ttest_rel([0.5, 0.6], [0.4, 0.3]).pvalue)
 
 
@@ -116,9 +126,14 @@ def test_the_exact_test_is_scipys(n):
     assert found.p == pytest.approx(theirs.pvalue, rel=1e-12)
 
 
-@pytest.mark.parametrize("values", [RNG.normal(0.3, 1, 80), RNG.randint(-4, 9, 80).astype(float)], ids=["free", "tied"])
+@pytest.mark.parametrize(
+    "values", [RNG.normal(0.3, 1, 80), RNG.randint(-4, 9, 80).astype(float)], ids=["free", "tied"]
+)
 def test_the_normal_approximation_is_scipys(values):
-    found, theirs = wilcoxon(values), stats.wilcoxon(values, method="asymptotic", zero_method="wilcox")
+    found, theirs = (
+        wilcoxon(values),
+        stats.wilcoxon(values, method="asymptotic", zero_method="wilcox"),
+    )
     assert (found.W, found.method) == (theirs.statistic, "normal")
     assert found.p == pytest.approx(theirs.pvalue, rel=1e-12)
     assert found.zeros == np.count_nonzero(values == 0)
@@ -133,7 +148,9 @@ def test_the_exact_test_counts_all_signs_ties_or_not(values):
         assert (found.p, found.n) == (1.0, 0)
         return
     ranks = stats.rankdata(np.abs(kept))
-    sums = [float(ranks[np.array(signs)].sum()) for signs in product([True, False], repeat=len(kept))]
+    sums = [
+        float(ranks[np.array(signs)].sum()) for signs in product([True, False], repeat=len(kept))
+    ]
     smaller = min(ranks[kept > 0].sum(), ranks[kept < 0].sum())
     assert smaller == found.W
     assert found.p == min(1.0, 2 * np.mean([total <= smaller for total in sums]))
@@ -143,7 +160,12 @@ def test_what_p_would_be_without_ties():
     tied = wilcoxon([-1.0, 1.0, 1.0, 2.0, 3.0])
     free = wilcoxon([-2.0, 1.0, 3.0, 4.0, 5.0])
     assert tied.W == free.W == 2
-    assert tied.untied == free.untied == free.p == stats.wilcoxon([-2, 1, 3, 4, 5], method="exact").pvalue
+    assert (
+        tied.untied
+        == free.untied
+        == free.p
+        == stats.wilcoxon([-2, 1, 3, 4, 5], method="exact").pvalue
+    )
     # Of 32 signs the sum of ranks 2, 2, 2, 4, 5 is at most 2 in four, that of 1, 2, 3, 4, 5 in three.
     assert (tied.p, free.p) == (0.25, 0.1875)
     many = RNG.randint(1, 5, 60) * np.sign(RNG.normal(0.4, 1, 60))

@@ -30,7 +30,15 @@ from torchcross.evaluation import Records
     ],
 )
 def test_a_row_that_cannot_be(field, value, said):
-    given = {"run": "r", "target": "t", "domain": "", "algorithm": "a", "shots": 5, "seed": 0, "episode": 0}
+    given = {
+        "run": "r",
+        "target": "t",
+        "domain": "",
+        "algorithm": "a",
+        "shots": 5,
+        "seed": 0,
+        "episode": 0,
+    }
     given |= {"metric": "auroc", "value": 0.5, field: value}
     with pytest.raises(InputError, match=said):
         type(record())(**given)
@@ -120,7 +128,9 @@ def test_columns_are_checked(change, said):
 
 
 def test_columns_of_others_are_copied():
-    columns = {name: column.tolist() for name, column in table({"maml": [0.5, 0.25]}).columns.items()}
+    columns = {
+        name: column.tolist() for name, column in table({"maml": [0.5, 0.25]}).columns.items()
+    }
     columns["value"] = np.array([0.5, 0.25])
     made = Records(columns)
     columns["value"][0] = 9

@@ -10,7 +10,12 @@ from scipy import stats
 
 from tests.evaluation.rows import table
 from torchcross.errors import InputError
-from torchcross.evaluation import hierarchical_interval, paired_difference, seeded_difference, within_target
+from torchcross.evaluation import (
+    hierarchical_interval,
+    paired_difference,
+    seeded_difference,
+    within_target,
+)
 from torchcross.evaluation.seeds import spread_of
 
 TABLES = 250
@@ -37,7 +42,9 @@ def test_intervals_cover_and_tests_keep_their_size(seeds, between):
         found = hierarchical_interval(list(scores), resamples=199)
         covered += found.low <= 0.7 <= found.high
         # Of two algorithms; how hard an episode is, is in both and drops out.
-        differences = 1.4 * between * rng.normal(size=(seeds, 1)) + 0.03 * rng.normal(size=(seeds, 30))
+        differences = 1.4 * between * rng.normal(size=(seeds, 1)) + 0.03 * rng.normal(
+            size=(seeds, 30)
+        )
         rejected += seeded_difference(list(differences)).p <= 0.05
     assert covered / TABLES >= 0.92
     assert rejected / TABLES <= 0.08
@@ -50,7 +57,10 @@ def test_two_algorithms_of_equal_worth_are_rarely_told_apart(seeds):
     for _ in range(100):
         episodes = rng.normal(0.7, 0.05, 30)
         scores = {
-            name: {seed: episodes + rng.normal(0, 0.03) + rng.normal(0, 0.01, 30) for seed in range(seeds)}
+            name: {
+                seed: episodes + rng.normal(0, 0.03) + rng.normal(0, 0.01, 30)
+                for seed in range(seeds)
+            }
             for name in "ab"
         }
         found += within_target(table(scores), "ink/shape", "auroc", 5).pairs[0].p <= 0.05
@@ -66,7 +76,9 @@ def test_a_difference_that_all_seeds_have_is_found():
 
 
 def test_one_number_per_seed_is_a_t_test_over_seeds():
-    assert seeded_difference([[0.02], [0.03]]).p == pytest.approx(stats.ttest_1samp([0.02, 0.03], 0).pvalue)
+    assert seeded_difference([[0.02], [0.03]]).p == pytest.approx(
+        stats.ttest_1samp([0.02, 0.03], 0).pvalue
+    )
     three = seeded_difference([[0.02], [0.03], [0.01]])
     low, high = stats.t(2, 0.02, 0.01 / math.sqrt(3)).interval(0.95)
     assert (three.low, three.high) == pytest.approx((low, high))
@@ -78,7 +90,9 @@ def test_one_number_per_seed_is_a_t_test_over_seeds():
 def test_each_part_alone_is_its_t_test():
     episodes = np.random.RandomState(2).normal(0.01, 0.05, 30)
     # Training that changes nothing leaves the episodes, and one seed knows as much.
-    assert seeded_difference([episodes, episodes]).p == pytest.approx(paired_difference(episodes, 0 * episodes).p)
+    assert seeded_difference([episodes, episodes]).p == pytest.approx(
+        paired_difference(episodes, 0 * episodes).p
+    )
     shifts = np.array([0.01, 0.05, 0.02])
     flat = seeded_difference([[shift] * 30 for shift in shifts])
     assert flat.p == pytest.approx(stats.ttest_1samp(shifts, 0).pvalue)
@@ -88,7 +102,10 @@ def test_squares_of_both_halves_add_up():
     rng = np.random.RandomState(3)
     rows = rng.normal(size=(4, 1)) + rng.normal(size=(1, 20)) + rng.normal(size=(4, 20))
     spread = spread_of(list(rows), True)
-    halves = [stats.t(len(means) - 1).ppf(0.95) * stats.sem(means) for means in (rows.mean(axis=1), rows.mean(axis=0))]
+    halves = [
+        stats.t(len(means) - 1).ppf(0.95) * stats.sem(means)
+        for means in (rows.mean(axis=1), rows.mean(axis=0))
+    ]
     assert spread.half(0.9) == pytest.approx(math.hypot(*halves))
     found = hierarchical_interval(list(rows), level=0.9)
     assert found.high - found.low == pytest.approx(2 * spread.half(0.9))

@@ -7,7 +7,12 @@ from torchcross.data import toys
 from torchcross.errors import InputError, ReadError
 from torchcross.experiment import experiment
 
-MAKERS = {"shape": toys.multiclass, "hole": toys.binary, "shapes": toys.multilabel, "specks": toys.ordinal}
+MAKERS = {
+    "shape": toys.multiclass,
+    "hole": toys.binary,
+    "shapes": toys.multilabel,
+    "specks": toys.ordinal,
+}
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -48,7 +53,9 @@ class Toys:
             raise ReadError(f"{target} cannot be read: the disk is gone")
         whole = self.made[target]
         place = {"train": 0, "val": 1, "test": 2}.get(split)
-        return whole if place is None else whole.subset(range(place, len(whole), 3), name=whole.name)
+        return (
+            whole if place is None else whole.subset(range(place, len(whole), 3), name=whole.name)
+        )
 
     def why(self, target):
         return {name: "target" if name == target else "source" for name in self.made}
@@ -66,7 +73,9 @@ class Toys:
 @pytest.fixture
 def collection(monkeypatch):
     made = Toys()
-    monkeypatch.setattr("torchcross.experiment.runner.open_collection", lambda kind, folder, **how: made)
+    monkeypatch.setattr(
+        "torchcross.experiment.runner.open_collection", lambda kind, folder, **how: made
+    )
     return made
 
 

@@ -100,10 +100,19 @@ MOMENTS = {
 }
 INTERRUPTIONS = {
     "Ctrl-C in a training step": (130, lambda: before(Stepper, "gradients", 5, signal.SIGINT)),
-    "Ctrl-C in an evaluation": (130, lambda: before(runner.EpisodeRecord, "__post_init__", 60, signal.SIGINT)),
+    "Ctrl-C in an evaluation": (
+        130,
+        lambda: before(runner.EpisodeRecord, "__post_init__", 60, signal.SIGINT),
+    ),
     "SIGTERM in a training step": (143, lambda: before(Stepper, "gradients", 5, signal.SIGTERM)),
-    "SIGTERM in an evaluation": (143, lambda: before(runner.EpisodeRecord, "__post_init__", 60, signal.SIGTERM)),
-    "SIGTERM while rows are written": (143, lambda: before(runner.Records, "write", 3, signal.SIGTERM)),
+    "SIGTERM in an evaluation": (
+        143,
+        lambda: before(runner.EpisodeRecord, "__post_init__", 60, signal.SIGTERM),
+    ),
+    "SIGTERM while rows are written": (
+        143,
+        lambda: before(runner.Records, "write", 3, signal.SIGTERM),
+    ),
 }
 TWICE = (
     ("while the experiment is written", "before anything has its name"),

@@ -11,7 +11,17 @@ from torchcross.experiment import experiment
 from torchcross.experiment.methods import METHODS, course
 
 UNTRAINED = {"scratch", "ncm", "probe", "im-pt"}
-EPISODIC = {"mm-maml", "fo-maml", "proto-maml", "anil", "boil", "meta-sgd", "reptile", "protonet", "ridge"}
+EPISODIC = {
+    "mm-maml",
+    "fo-maml",
+    "proto-maml",
+    "anil",
+    "boil",
+    "meta-sgd",
+    "reptile",
+    "protonet",
+    "ridge",
+}
 BY_STEPS = EPISODIC - {"protonet", "ridge"}
 METHOD = pytest.mark.parametrize("name", METHODS)
 
@@ -52,7 +62,10 @@ def three_sources():
     # `shape` comes from two domains; names tell them apart.
     names = ["ink/hole", "ink/shape", "chalk/shape"]
     return tuple(
-        [Seen(source, list(range(half, len(source), 2)), name) for source, name in zip(whole, names, strict=True)]
+        [
+            Seen(source, list(range(half, len(source), 2)), name)
+            for source, name in zip(whole, names, strict=True)
+        ]
         for half in (0, 1)
     )
 
@@ -78,7 +91,8 @@ def is_published_fine_tuning(how, net):
     return (
         type(how) is algorithms.FineTune
         and how.backbone is net
-        and (recipe.steps, recipe.lr, recipe.head, recipe.optimiser) == (50, 1e-3, "kaiming", "adam")
+        and (recipe.steps, recipe.lr, recipe.head, recipe.optimiser)
+        == (50, 1e-3, "kaiming", "adam")
         and recipe.adapted == "*"
         and how.protocol()["norm"] == "running"
     )

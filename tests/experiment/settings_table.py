@@ -19,7 +19,10 @@ BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 
 
 def rendered() -> str:
-    presets = {name: as_plain(experiment({"preset": name, "data": {"folder": "there"}})) for name in PRESETS}
+    presets = {
+        name: as_plain(experiment({"preset": name, "data": {"folder": "there"}}))
+        for name in PRESETS
+    }
     sections: dict[str, list[Setting]] = {}
     for one in settings():
         sections.setdefault(one.name.rpartition(".")[0], []).append(one)
@@ -45,7 +48,9 @@ def _defaults(one: Setting, presets: dict[str, Any]) -> str:
             value = value[part]
         if one.name != "preset" and json.dumps(value) != one.default:
             others.setdefault(json.dumps(value), []).append(name)
-    return "; ".join([f"`{one.default}`", *(f"{', '.join(names)}: `{value}`" for value, names in others.items())])
+    return "; ".join(
+        [f"`{one.default}`", *(f"{', '.join(names)}: `{value}`" for value, names in others.items())]
+    )
 
 
 def page_with_tables() -> str:

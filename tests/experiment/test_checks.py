@@ -25,7 +25,15 @@ def weights(tmp_path):
 
 def test_what_can_run(weights):
     check(told())
-    check(told(**{"model.weights": weights, "model.normalisation": "none", "algorithms": ["scratch", "im-pt"]}))
+    check(
+        told(
+            **{
+                "model.weights": weights,
+                "model.normalisation": "none",
+                "algorithms": ["scratch", "im-pt"],
+            }
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,10 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
     assert machine_of(Machine()).device.type == "cpu"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    monkeypatch.setattr("torch.zeros", lambda *_, device: SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 0)))
+    monkeypatch.setattr(
+        "torch.zeros",
+        lambda *_, device: SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 0)),
+    )
     assert machine_of(Machine()).device.type == "cuda"
     with pytest.raises(InputError, match=r"'cuda:1' is not here; there are cpu, cuda:0"):
         machine_of(Machine(device="cuda:1"))
@@ -120,8 +131,14 @@ def test_nothing_is_said_where_all_is_read():
         ({"algorithms": ["ridge"]}, []),
         ({"algorithms": ["ridge"], "meta.inner_lr": 0.5}, ["meta.inner_lr: no effect on any row"]),
         ({"algorithms": ["scratch"], "meta.queries": 3}, ["meta.queries: no effect on any row"]),
-        ({"algorithms": ["scratch"], "pretraining.clip": 3}, ["pretraining.clip: no effect on any row"]),
-        ({"algorithms": ["scratch"], "data.leave_out": "domain"}, ["data.leave_out: no effect on any row"]),
+        (
+            {"algorithms": ["scratch"], "pretraining.clip": 3},
+            ["pretraining.clip: no effect on any row"],
+        ),
+        (
+            {"algorithms": ["scratch"], "data.leave_out": "domain"},
+            ["data.leave_out: no effect on any row"],
+        ),
         (
             {"algorithms": ["scratch", "probe"]},
             ["evaluation.steps, evaluation.lr, evaluation.norm: no effect on probe"],
@@ -134,12 +151,18 @@ def test_nothing_is_said_where_all_is_read():
             {"algorithms": ["mm-maml"], "evaluation.adaptation": "own", "evaluation.steps": 3},
             ["evaluation.steps: no effect on any row"],
         ),
-        ({"algorithms": ["mm-maml"], "evaluation.inner_steps": 3}, ["evaluation.inner_steps: no effect on any row"]),
+        (
+            {"algorithms": ["mm-maml"], "evaluation.inner_steps": 3},
+            ["evaluation.inner_steps: no effect on any row"],
+        ),
         (
             {"algorithms": ["scratch"], "evaluation.adaptation": "own"},
             ["evaluation.adaptation: no effect on any row"],
         ),
-        ({"algorithms": ["scratch", "mm-pt"], "model.weights": "w"}, ["model.weights: no effect on scratch"]),
+        (
+            {"algorithms": ["scratch", "mm-pt"], "model.weights": "w"},
+            ["model.weights: no effect on scratch"],
+        ),
         (
             {"algorithms": ["scratch", "mm-pt"], "machine.precision": "bf16-mixed"},
             ["machine.precision: no effect on scratch"],
@@ -154,7 +177,10 @@ def test_a_test_split_has_no_episodes():
     assert lines("fully-supervised") == [
         "evaluation, but for metric: no effect on supervised, which is scored on the test split"
     ]
-    said = lines("fully-supervised", **{"pretraining.scale_losses": False, "meta.steps": 3, "evaluation.steps": 9})
+    said = lines(
+        "fully-supervised",
+        **{"pretraining.scale_losses": False, "meta.steps": 3, "evaluation.steps": 9},
+    )
     assert said[1:] == ["meta.steps, pretraining.scale_losses: no effect on any row"]
 
 
@@ -174,6 +200,9 @@ def test_the_rows_are_as_they_are_said_to_be():
 
 def test_one_kind_of_interval_over_several_seeds():
     told = experiment({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}, "seeds": [0, 1]})
-    assert any("evaluation.interval" in text and "no effect on any row" in text for text in without_effect(told))
+    assert any(
+        "evaluation.interval" in text and "no effect on any row" in text
+        for text in without_effect(told)
+    )
     one = experiment({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}})
     assert not any("evaluation.interval" in text for text in without_effect(one))

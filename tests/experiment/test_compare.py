@@ -16,7 +16,12 @@ UNPAIRED = "Not the same episodes"
 
 
 def ran(folder, **changes):
-    settings = {"algorithms": ["ncm"], "shots": [1], "data.targets": ["hole"], "evaluation.episodes": 6}
+    settings = {
+        "algorithms": ["ncm"],
+        "shots": [1],
+        "data.targets": ["hole"],
+        "evaluation.episodes": 6,
+    }
     assert run_experiment(told(**{**settings, **changes}), folder).complete
     return folder
 
@@ -44,13 +49,17 @@ def test_runs_on_the_same_episodes_are_paired(tmp_path):
     ],
 )
 def test_runs_on_other_episodes_are_not_and_the_reason_is_named(tmp_path, changes, named):
-    text = side_by_side(tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"], **changes))
+    text = side_by_side(
+        tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"], **changes)
+    )
     assert UNPAIRED in text
     assert f"one and other were evaluated differently: {named}." in text
 
 
 def test_what_is_done_with_the_same_episodes_is_named_and_paired(tmp_path):
-    text = side_by_side(tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", **{"evaluation.norm": "frozen"}))
+    text = side_by_side(
+        tmp_path, ran(tmp_path / "one"), ran(tmp_path / "other", **{"evaluation.norm": "frozen"})
+    )
     assert "one and other were evaluated differently: evaluation.norm." in text
     assert UNPAIRED not in text
 
@@ -67,7 +76,9 @@ def test_rows_that_do_not_tell_their_episodes_are_paired_with_their_own_run_alon
 
 def test_other_data_are_named(collection, tmp_path, monkeypatch):
     one = ran(tmp_path / "one")
-    monkeypatch.setattr(collection, "describe", lambda: {"synthetic": "all of it", "datasets": {"hole": "other"}})
+    monkeypatch.setattr(
+        collection, "describe", lambda: {"synthetic": "all of it", "datasets": {"hole": "other"}}
+    )
     text = side_by_side(tmp_path, one, ran(tmp_path / "other"))
     assert "one and other are not of the same data: datasets." in text
 
@@ -88,11 +99,17 @@ def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
 def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
     run = ran(tmp_path / "run")
     told_of = (run / "experiment.json").read_text(encoding="utf-8")
-    (run / "experiment.json").write_text(told_of.replace('"metric": "auroc"', '"metric": "mae"'), encoding="utf-8")
+    (run / "experiment.json").write_text(
+        told_of.replace('"metric": "auroc"', '"metric": "mae"'), encoding="utf-8"
+    )
     text = page(run).read_text(encoding="utf-8")
-    assert "No row has the metric mae, which was to lead this page; auroc stands in its place." in text
+    assert (
+        "No row has the metric mae, which was to lead this page; auroc stands in its place." in text
+    )
     assert "auroc" in (run / "table.csv").read_text(encoding="utf-8")
-    outcome = run_experiment(told(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}), tmp_path / "other")
+    outcome = run_experiment(
+        told(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}), tmp_path / "other"
+    )
     assert "AUROC" in outcome._repr_html_()
     assert "accuracy" in page(run, metric="accuracy").read_text(encoding="utf-8")
     assert "accuracy" in (run / "table.csv").read_text(encoding="utf-8")
@@ -106,7 +123,9 @@ def test_how_intervals_are_made_reaches_tables(tmp_path):
     page(normal)
     assert "Student's t" in (t / "table.md").read_text(encoding="utf-8")
     assert "normal" in (normal / "table.md").read_text(encoding="utf-8")
-    assert "The runs chose t, normal for evaluation.interval: the first is shown." in side_by_side(tmp_path, t, normal)
+    assert "The runs chose t, normal for evaluation.interval: the first is shown." in side_by_side(
+        tmp_path, t, normal
+    )
 
 
 def test_weights_that_changed_are_another_experiment(tmp_path):
@@ -114,13 +133,19 @@ def test_weights_that_changed_are_another_experiment(tmp_path):
 
     def write(seed):
         save_file(
-            {name: value.contiguous() for name, value in conv4(4, in_channels=1, seed=seed).state_dict().items()}, path
+            {
+                name: value.contiguous()
+                for name, value in conv4(4, in_channels=1, seed=seed).state_dict().items()
+            },
+            path,
         )
 
     write(1)
     changes = {"model.weights": str(path), "model.normalisation": "none"}
     ran(tmp_path / "run", **changes)
-    told_of = json.loads((tmp_path / "run" / "provenance.json").read_text(encoding="utf-8"))["weights"]
+    told_of = json.loads((tmp_path / "run" / "provenance.json").read_text(encoding="utf-8"))[
+        "weights"
+    ]
     assert told_of["file"] == "mine.safetensors"
     ran(tmp_path / "run", **changes)
     write(2)
@@ -132,10 +157,14 @@ def test_weights_that_changed_are_another_experiment(tmp_path):
 
 
 def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_path):
-    collection.made["specks"] = collection.made["specks"].subset(range(8), name=collection.made["specks"].name)
+    collection.made["specks"] = collection.made["specks"].subset(
+        range(8), name=collection.made["specks"].name
+    )
     said = []
     settings = {"shots": [1], "data.targets": ["hole"], "meta.min_images": 20, "meta.queries": 8}
-    assert run_experiment(told(algorithms=["protonet"], **settings), tmp_path, say=said.append).complete
+    assert run_experiment(
+        told(algorithms=["protonet"], **settings), tmp_path, say=said.append
+    ).complete
     assert "training protonet on 2 of 3 sources, seed 0" in said
     (training,) = (path for path in (tmp_path / "train").glob("*/training.json"))
     found = json.loads(training.read_text(encoding="utf-8"))
@@ -154,7 +183,9 @@ def test_processes_that_read_ahead_change_nothing(tmp_path, augment):
 
 def test_a_page_where_everything_failed(collection, tmp_path):
     collection.broken = {"hole"}
-    outcome = run_experiment(told(algorithms=["ncm"], **{"data.targets": ["hole"]}), tmp_path / "run")
+    outcome = run_experiment(
+        told(algorithms=["ncm"], **{"data.targets": ["hole"]}), tmp_path / "run"
+    )
     assert not outcome.complete
     assert "the disk is gone" in page(tmp_path / "run").read_text(encoding="utf-8")
     assert "the disk is gone" in outcome._repr_html_()
@@ -165,8 +196,15 @@ def test_a_page_where_everything_failed(collection, tmp_path):
 
 def test_records_are_read_once_each(tmp_path, monkeypatch):
     """In time that grows with the rows alone."""
-    run = ran(tmp_path / "run", algorithms=["ncm", "scratch"], shots=[1, 2], **{"data.targets": ["hole", "specks"]})
+    run = ran(
+        tmp_path / "run",
+        algorithms=["ncm", "scratch"],
+        shots=[1, 2],
+        **{"data.targets": ["hole", "specks"]},
+    )
     joined, plain = [], runner.Records.__add__
-    monkeypatch.setattr(runner.Records, "__add__", lambda one, other: joined.append(1) or plain(one, other))
+    monkeypatch.setattr(
+        runner.Records, "__add__", lambda one, other: joined.append(1) or plain(one, other)
+    )
     assert len(RunFolder(run).records()) > 0
     assert not joined

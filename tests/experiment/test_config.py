@@ -18,7 +18,11 @@ def test_the_default_is_the_published_protocol():
     how = made.evaluation
     assert (how.episodes, how.queries, how.min_images, how.steps, how.lr) == (100, 10, 50, 50, 1e-3)
     assert (how.adaptation, how.norm, how.disjoint) == ("fine-tune", "running", False)
-    assert (made.meta.inner_lr, made.meta.inner_steps, made.meta.validation_inner_steps) == (0.1, 4, 32)
+    assert (made.meta.inner_lr, made.meta.inner_steps, made.meta.validation_inner_steps) == (
+        0.1,
+        4,
+        32,
+    )
     assert made.meta.way_range == (2, None)
     assert made.pretraining.batch_size == 64
 
@@ -30,7 +34,9 @@ def test_presets_hold_no_setting_that_does_not_exist(preset):
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('preset = "quick"\nshots = [2]\n[data]\nfolder = "images"\n[evaluation]\nepisodes = 7\nsteps = 9\n')
+    path.write_text(
+        'preset = "quick"\nshots = [2]\n[data]\nfolder = "images"\n[evaluation]\nepisodes = 7\nsteps = 9\n'
+    )
     made = read_experiment(path, {"evaluation.steps": 11, "shots": [3]})
     assert made.data.folder == str(tmp_path / "images")
     assert (made.evaluation.episodes, made.evaluation.steps, made.shots) == (7, 11, (3,))
@@ -47,7 +53,10 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
         ({**DATA, "shot": [1]}, "no setting is called 'shot'; did you mean 'shots'?"),
         ({**DATA, "evaluation": {"epsiodes": 3}}, "did you mean 'evaluation.episodes'"),
         ({**DATA, "preset": "medimeta-table"}, "did you mean 'medimeta-table4'"),
-        ({**DATA, "evaluation": {"episodes": "3"}}, "evaluation.episodes is '3'; give a whole number"),
+        (
+            {**DATA, "evaluation": {"episodes": "3"}},
+            "evaluation.episodes is '3'; give a whole number",
+        ),
         ({**DATA, "evaluation": {"episodes": 0}}, "above 0"),
         ({**DATA, "evaluation": {"lr": float("nan")}}, "evaluation.lr is nan"),
         ({**DATA, "evaluation": {"disjoint": 1}}, "give true or false"),

@@ -7,7 +7,12 @@ from torchcross.data import EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
 from torchcross.experiment.disjoint import evaluation_sampler
 
-DISJOINT = {"evaluation.disjoint": True, "evaluation.min_images": 0, "shots": [1, 2], "evaluation.queries": 3}
+DISJOINT = {
+    "evaluation.disjoint": True,
+    "evaluation.min_images": 0,
+    "shots": [1, 2],
+    "evaluation.queries": 3,
+}
 
 
 def test_as_many_as_were_asked_for_where_there_are():

@@ -27,14 +27,27 @@ def example(**more):
         score=0.75,
         support=tuple(picture(number, **more) for number in range(3)),
         query=tuple(
-            picture(number, predicted=f"class {number % 2}", confidence=0.5, belief=0.25, **more) for number in (3, 4)
+            picture(number, predicted=f"class {number % 2}", confidence=0.5, belief=0.25, **more)
+            for number in (3, 4)
         ),
     )
 
 
 def plain(one):
-    parts = [(p.pixels.tolist(), p.truth, p.predicted, p.confidence, p.belief) for p in (*one.support, *one.query)]
-    return (one.target, one.algorithm, one.shots, one.episode, one.metric, one.score, len(one.support), parts)
+    parts = [
+        (p.pixels.tolist(), p.truth, p.predicted, p.confidence, p.belief)
+        for p in (*one.support, *one.query)
+    ]
+    return (
+        one.target,
+        one.algorithm,
+        one.shots,
+        one.episode,
+        one.metric,
+        one.score,
+        len(one.support),
+        parts,
+    )
 
 
 @pytest.mark.parametrize("channels", [0, 3])
@@ -59,7 +72,9 @@ def test_large_images_are_thinned_out(side, kept, tmp_path):
     write_example(tmp_path / "one.npz", made)
     found = read_example(tmp_path / "one.npz")
     step = -(-side // 112)
-    for before, after in zip((*made.support, *made.query), (*found.support, *found.query), strict=True):
+    for before, after in zip(
+        (*made.support, *made.query), (*found.support, *found.query), strict=True
+    ):
         assert after.pixels.shape == (kept, kept)
         np.testing.assert_array_equal(after.pixels, before.pixels[::step, ::step])
 
@@ -98,7 +113,9 @@ def rewritten(path, change):
     with np.load(path) as file:
         told, pixels = json.loads(bytes(file["told"])), file["pixels"]
     told, pixels = change(told, pixels)
-    text = np.frombuffer(told if isinstance(told, bytes) else json.dumps(told).encode(), dtype=np.uint8)
+    text = np.frombuffer(
+        told if isinstance(told, bytes) else json.dumps(told).encode(), dtype=np.uint8
+    )
     np.savez_compressed(path, told=text, pixels=pixels)
 
 
@@ -111,10 +128,16 @@ def rewritten(path, change):
         lambda told, pixels: (b"[" * 100_000, pixels),
         lambda told, pixels: ({**told, "pictures": 3}, pixels),
         lambda told, pixels: ({**told, "pictures": told["pictures"][:-1]}, pixels),
-        lambda told, pixels: ({**told, "pictures": [[*words, 1, 2] for words in told["pictures"]]}, pixels),
+        lambda told, pixels: (
+            {**told, "pictures": [[*words, 1, 2] for words in told["pictures"]]},
+            pixels,
+        ),
         lambda told, pixels: ({**told, "support": "three"}, pixels),
         lambda told, pixels: ({**told, "support": None}, pixels),
-        lambda told, pixels: ({key: value for key, value in told.items() if key != "score"}, pixels),
+        lambda told, pixels: (
+            {key: value for key, value in told.items() if key != "score"},
+            pixels,
+        ),
         lambda told, pixels: (told, pixels.astype(np.float32)),
         lambda told, pixels: (told, pixels[:, 0]),
         lambda told, pixels: (told, np.uint8(3)),

@@ -86,7 +86,9 @@ def goes_on(root, clean, run, algorithms="protonet,ncm"):
     assert "failed" not in err
     assert {name: (folder / name).stat().st_ino for name in before} == before
     wanted = tuple(name.replace("-", "_") for name in algorithms.split(","))
-    assert rows(root) == {name: content for name, content in rows(clean).items() if name.startswith(wanted)}
+    assert rows(root) == {
+        name: content for name, content in rows(clean).items() if name.startswith(wanted)
+    }
     assert not list((root / "run").rglob("*.part"))
 
 
@@ -169,9 +171,18 @@ def test_images_that_go_while_the_run_is_on(root, clean, run, monkeypatch):
 def test_chunks_that_rot_while_they_are_trained_on(root, clean, run, monkeypatch):
     """Compressed images are read by HDF5 itself, chunk after chunk."""
     compress(root / "data" / "derm" / "images.hdf5")
-    monkeypatch.setattr(runner, "course", after(runner.course, lambda: rot(root / "data" / "derm" / "images.hdf5")))
+    monkeypatch.setattr(
+        runner, "course", after(runner.course, lambda: rot(root / "data" / "derm" / "images.hdf5"))
+    )
     status, err = run()
-    check(root, clean, [("protonet", target) for target in TARGETS], status, err, "images cannot be read")
+    check(
+        root,
+        clean,
+        [("protonet", target) for target in TARGETS],
+        status,
+        err,
+        "images cannot be read",
+    )
     monkeypatch.undo()
     mend(root, clean, "derm")
     goes_on(root, clean, run)
@@ -182,7 +193,9 @@ def compress(path):
         images = np.asarray(file["images"])
     path.unlink()
     with h5py.File(path, "w") as file:
-        file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]), compression="gzip")
+        file.create_dataset(
+            "images", data=images, chunks=(1, *images.shape[1:]), compression="gzip"
+        )
 
 
 def after(plain, deed):
@@ -197,7 +210,10 @@ def after(plain, deed):
 def rot(path):
     """Zeros in the place of the compressed images."""
     with h5py.File(path) as file:
-        chunks = [file["images"].id.get_chunk_info(number) for number in range(file["images"].id.get_num_chunks())]
+        chunks = [
+            file["images"].id.get_chunk_info(number)
+            for number in range(file["images"].id.get_num_chunks())
+        ]
     with path.open("r+b") as file:
         for chunk in chunks:
             file.seek(chunk.byte_offset)
@@ -210,7 +226,9 @@ def test_labels_that_changed_are_not_mixed_in_once_they_can_be_read(root, clean,
     labels = next((root / "data" / "oct" / "task_labels").glob("disease class.npy"))
     kept = labels.read_bytes()
     labels.write_bytes(b"nonsense")
-    next(path for path in (root / "run" / "rows").iterdir() if b"bus/" in path.read_bytes()).unlink()
+    next(
+        path for path in (root / "run" / "rows").iterdir() if b"bus/" in path.read_bytes()
+    ).unlink()
     assert run(algorithms="ncm")[0] == 0
     assert rows(root).items() <= rows(clean).items()
     changed = np.load(clean / "data" / "oct" / "task_labels" / "disease class.npy")[::-1]
@@ -254,8 +272,17 @@ def test_a_training_that_diverges(root, clean, run):
 
 
 def test_fine_tuning_that_always_diverges_is_a_failure_and_no_empty_row(root, clean, run):
-    status, err = run("--set", "evaluation.lr=1e38", "--set", "evaluation.steps=3", algorithms="scratch,ncm")
-    check(root, clean, [("scratch", target) for target in TARGETS], status, err, "none of 2 episodes has a score")
+    status, err = run(
+        "--set", "evaluation.lr=1e38", "--set", "evaluation.steps=3", algorithms="scratch,ncm"
+    )
+    check(
+        root,
+        clean,
+        [("scratch", target) for target in TARGETS],
+        status,
+        err,
+        "none of 2 episodes has a score",
+    )
 
 
 def test_images_that_are_not_finite(root, clean, run, monkeypatch):
@@ -415,9 +442,13 @@ def test_failures_of_before_stand_until_they_are_tried_again(root, clean, run, m
 def test_images_cut_off_while_they_are_trained_on(root, clean, run, monkeypatch):
     """A page of a map that is gone would end the process, if nobody looked."""
     path = root / "data" / "derm" / "images.hdf5"
-    monkeypatch.setattr(Stepper, "gradients", after(Stepper.gradients, lambda: os.truncate(path, 4096)))
+    monkeypatch.setattr(
+        Stepper, "gradients", after(Stepper.gradients, lambda: os.truncate(path, 4096))
+    )
     status, err = run()
-    check(root, clean, [("protonet", target) for target in TARGETS], status, err, "derm/images.hdf5")
+    check(
+        root, clean, [("protonet", target) for target in TARGETS], status, err, "derm/images.hdf5"
+    )
     monkeypatch.undo()
     mend(root, clean, "derm")
     goes_on(root, clean, run)

@@ -82,7 +82,11 @@ def test_surroundings_are_named_once():
         ({"a": [1, 2]}, {"a": [2, 1]}, True),
         ({"d": {"x": {"digest": "1"}}}, {"d": {"x": {"unreadable": "gone"}}}, False),
         ({"d": {"x": {"unreadable": "gone"}}}, {"d": {"x": {"digest": "1"}}}, False),
-        ({"d": {"x": {"unreadable": "a"}, "y": 1}}, {"d": {"x": {"unreadable": "b"}, "y": 2}}, True),
+        (
+            {"d": {"x": {"unreadable": "a"}, "y": 1}},
+            {"d": {"x": {"unreadable": "b"}, "y": 2}},
+            True,
+        ),
         ({"unreadable": "all of it"}, {"a": 1}, False),
     ],
 )
@@ -91,7 +95,11 @@ def test_what_cannot_be_read_contradicts_nothing(before, now, different):
 
 
 def test_what_was_known_is_kept_while_it_cannot_be_read():
-    gone, whole, both = {"unreadable": "gone"}, {"digest": "1"}, {"x": {"digest": "1"}, "y": {"digest": "2"}}
+    gone, whole, both = (
+        {"unreadable": "gone"},
+        {"digest": "1"},
+        {"x": {"digest": "1"}, "y": {"digest": "2"}},
+    )
     assert completed(gone, whole) == whole
     assert completed(whole, gone) == whole
     assert completed(gone, {"unreadable": "before"}) == gone
@@ -99,7 +107,9 @@ def test_what_was_known_is_kept_while_it_cannot_be_read():
     assert completed({"x": gone, "y": {"digest": "2"}}, {}) == {"x": gone, "y": {"digest": "2"}}
 
 
-def test_data_that_cannot_be_described_stop_nobody_who_does_without(collection, tmp_path, monkeypatch):
+def test_data_that_cannot_be_described_stop_nobody_who_does_without(
+    collection, tmp_path, monkeypatch
+):
     def unreadable():
         raise ReadError("labels of one of them are damaged")
 
@@ -129,7 +139,9 @@ def test_of_what_decides_no_row_the_last_word_counts(collection, tmp_path, monke
 # -- what failed -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", ['{"failures": 3}', '{"failures": [{"reason": "one"}]}', "[]", "{"])
+@pytest.mark.parametrize(
+    "content", ['{"failures": 3}', '{"failures": [{"reason": "one"}]}', "[]", "{"]
+)
 def test_failures_that_were_changed_by_hand_are_refused(collection, tmp_path, content):
     run_experiment(scratch(), tmp_path)
     (tmp_path / "failures.json").write_text(content)
@@ -140,7 +152,9 @@ def test_failures_that_were_changed_by_hand_are_refused(collection, tmp_path, co
 @pytest.mark.usefixtures("collection")
 def test_targets_that_share_a_training_are_told_by_the_first(tmp_path, monkeypatch):
     """Also when the run goes on behind it."""
-    same = runner.open_collection("", "", channels=1).sources("hole", split="train", tasks="all")[:1]
+    same = runner.open_collection("", "", channels=1).sources("hole", split="train", tasks="all")[
+        :1
+    ]
     kind = type(runner.open_collection("", "", channels=1))
     monkeypatch.setattr(kind, "sources", lambda self, target, *, split, tasks: same)
     run_experiment(told(algorithms=["protonet"], shots=[1]), tmp_path)
@@ -177,7 +191,9 @@ def test_what_a_run_leaves_that_is_killed_at_once_is_no_other_folder(tmp_path, n
     assert run_experiment(scratch(), tmp_path).complete
 
 
-@pytest.mark.parametrize("name", ["experiment.json.part", "experiment.json.old", "other.json.12.part", "x"])
+@pytest.mark.parametrize(
+    "name", ["experiment.json.part", "experiment.json.old", "other.json.12.part", "x"]
+)
 @pytest.mark.usefixtures("collection")
 def test_files_of_others_are_refused(tmp_path, name):
     (tmp_path / name).write_text("")

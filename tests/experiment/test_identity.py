@@ -47,7 +47,9 @@ def test_what_decides_rows(name, value, monkeypatch):
 
 
 def test_which_of_several_gpus_decides_nothing(monkeypatch):
-    assert identity(told(**{"machine.device": "cuda:1"})) == identity(told(**{"machine.device": "cuda"}))
+    assert identity(told(**{"machine.device": "cuda:1"})) == identity(
+        told(**{"machine.device": "cuda"})
+    )
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert identity(told()) == identity(told(**{"machine.device": "cuda"}))
 

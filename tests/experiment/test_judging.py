@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from tests.experiment.conftest import told as quick
-from tests.experiment.rows import BY_STEPS, EPISODIC, UNTRAINED, is_published_fine_tuning, made, published
+from tests.experiment.rows import (
+    BY_STEPS,
+    EPISODIC,
+    UNTRAINED,
+    is_published_fine_tuning,
+    made,
+    published,
+)
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
 from torchcross.experiment import methods, page, run_experiment
@@ -41,7 +48,9 @@ def test_meta_learners_are_judged_as_published(name, splits, monkeypatch):
     assert asked["metrics"] == ("auroc",)
     assert len(asked["episodes"]) == 50
     again = Episodes(methods._sampler(splits[1], published().meta, 5))
-    assert [episode.plan for episode in asked["episodes"]] == [again[number].plan for number in range(50)]
+    assert [episode.plan for episode in asked["episodes"]] == [
+        again[number].plan for number in range(50)
+    ]
 
 
 def test_the_mean_is_over_what_is_defined(splits, monkeypatch):
@@ -66,7 +75,9 @@ def test_pretraining_is_judged_by_auroc_over_so_many_images(splits):
         target = source.task.target
         logits = made_of.learner.predictor(source.task).logits(source.read(rows))
         expected.append(
-            target.evaluate(target.predict(logits), source.targets(rows), metrics=("auroc",))["auroc"].value
+            target.evaluate(target.predict(logits), source.targets(rows), metrics=("auroc",))[
+                "auroc"
+            ].value
         )
     assert found == pytest.approx(np.mean(expected))
 
@@ -103,7 +114,11 @@ def test_who_is_left_out_is_told(splits):
     train, val = ([*part, few.subset(range(60), name="chalk/hole")] for part in splits)
     made_of = made("mm-maml", published(), (train, val[:1] + val[-1:]))
     assert few.task.domain == "chalk"
-    assert [source.name for source in made_of.data.sources] == ["ink/hole", "ink/shape", "chalk/shape"]
+    assert [source.name for source in made_of.data.sources] == [
+        "ink/hole",
+        "ink/shape",
+        "chalk/shape",
+    ]
     assert made_of.learned == ("ink/hole", "ink/shape", "chalk/shape")
     (first,) = made_of.left_out
     assert first.startswith("chalk/hole: ")
@@ -119,7 +134,9 @@ def test_without_a_filter_all_classes_serve(splits):
 
 
 def test_no_source_with_such_episodes_is_an_error(splits):
-    with pytest.raises(InfeasibleError, match="mm-maml: no source has the episodes asked for: ink/hole"):
+    with pytest.raises(
+        InfeasibleError, match="mm-maml: no source has the episodes asked for: ink/hole"
+    ):
         made("mm-maml", published(**{"meta.min_images": 1000}), splits)
 
 
@@ -134,7 +151,9 @@ def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path,
     monkeypatch.setattr(
         collection,
         "sources",
-        lambda target, *, split, tasks: given(target, split=split, tasks=tasks) * (split == "train"),
+        lambda target, *, split, tasks: (
+            given(target, split=split, tasks=tasks) * (split == "train")
+        ),
     )
     told = quick(algorithms=["mm-pt", "protonet"], **{"data.targets": ["hole"], "shots": [1]})
     outcome = run_experiment(told, tmp_path / "run")
@@ -173,7 +192,13 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
     assert len(asked) == 2
     for source, given in asked:
         assert source is collection.made["shape"], "all splits together"
-        assert given == {"shots": 5, "queries": 10, "min_samples": 50, "groups": "respect", "seed": 0}
+        assert given == {
+            "shots": 5,
+            "queries": 10,
+            "min_samples": 50,
+            "groups": "respect",
+            "seed": 0,
+        }
     ((how, episodes, more),) = done
     assert is_published_fine_tuning(how, how.backbone)
     assert len(episodes) == 100
@@ -196,7 +221,12 @@ def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_p
             super().__init__(source, **given)
 
     monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
-    chosen = {"data.targets": ["hole"], "shots": [1], "evaluation.disjoint": True, "evaluation.seed": 7}
+    chosen = {
+        "data.targets": ["hole"],
+        "shots": [1],
+        "evaluation.disjoint": True,
+        "evaluation.seed": 7,
+    }
     assert run_experiment(quick(algorithms=["ncm"], **chosen), tmp_path / "run").complete
     assert [(given["disjoint"], given["seed"]) for given in asked] == [(3, 7)] * 2
 
@@ -223,7 +253,9 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
     given, seeds, fit = collection.sources, [], runner.fit
     # Both targets leave the same sources.
     monkeypatch.setattr(
-        collection, "sources", lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1]
+        collection,
+        "sources",
+        lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1],
     )
 
     def noted(learner, data, options, **more):
@@ -231,17 +263,24 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
         return fit(learner, data, options, **more)
 
     monkeypatch.setattr(runner, "fit", noted)
-    told = quick(algorithms=["protonet"], seeds=[0, 1], shots=[1], **{"data.targets": ["hole", "specks"]})
+    told = quick(
+        algorithms=["protonet"], seeds=[0, 1], shots=[1], **{"data.targets": ["hole", "specks"]}
+    )
     outcome = run_experiment(told, tmp_path / "run")
     assert outcome.complete
     trained = [path.name for path in (tmp_path / "run" / "train").iterdir()]
     assert len(trained) == 2
     assert set(seeds) == {0, 1}
     # The learner at hand is taken again where the next cell has the same; of the others the weights are loaded.
-    weights = [path.read_bytes() for path in (tmp_path / "run" / "train").glob("*/weights.safetensors")]
+    weights = [
+        path.read_bytes() for path in (tmp_path / "run" / "train").glob("*/weights.safetensors")
+    ]
     assert len(set(weights)) == 2
     specks = collection.made["specks"].name
-    scores = [[row.value for row in outcome.records.where(metric="auroc", target=specks, seed=seed)] for seed in (0, 1)]
+    scores = [
+        [row.value for row in outcome.records.where(metric="auroc", target=specks, seed=seed)]
+        for seed in (0, 1)
+    ]
     assert len(scores[0]) == len(scores[1]) == 3
     assert scores[0] != scores[1]
 
@@ -251,9 +290,13 @@ def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monk
 
     given, done, fit = collection.sources, [], runner.fit
     monkeypatch.setattr(
-        collection, "sources", lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1]
+        collection,
+        "sources",
+        lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1],
     )
-    monkeypatch.setattr(runner, "fit", lambda *given, **more: (done.append(1), fit(*given, **more))[1])
+    monkeypatch.setattr(
+        runner, "fit", lambda *given, **more: (done.append(1), fit(*given, **more))[1]
+    )
     told = quick(algorithms=["protonet"], shots=[1], **{"data.targets": ["hole", "specks"]})
     assert run_experiment(told, tmp_path / "run").complete
     assert done == [1]
@@ -262,5 +305,10 @@ def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monk
 def test_quick_experiments_train_what_they_say(splits):
     told = quick()
     options = made("mm-maml", told, splits).options
-    assert (options.steps, options.meta_batch, options.lr, options.validate_every) == (3, 1, 3e-3, 2)
+    assert (options.steps, options.meta_batch, options.lr, options.validate_every) == (
+        3,
+        1,
+        3e-3,
+        2,
+    )
     assert made("mm-pt", told, splits).options.lr == 3e-3

@@ -19,7 +19,9 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-W", "error", "-m", "tests.experiment.killing", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     return json.loads((folder / "found.json").read_text(encoding="utf-8"))
 
@@ -31,7 +33,14 @@ def test_the_whole_run_left_what_it_should(found):
     assert sum(name.startswith("rows/") for name in names) == 2 * 4 * 2
     assert sum(name.startswith("examples/") for name in names) == 2 * 4
     assert sum(name.endswith("weights.safetensors") for name in names) == 2 * 3
-    assert {"report.html", "table.md", "table.csv", "table.tex", "failures.json", "provenance.json"} <= set(names)
+    assert {
+        "report.html",
+        "table.md",
+        "table.csv",
+        "table.tex",
+        "failures.json",
+        "provenance.json",
+    } <= set(names)
 
 
 @pytest.mark.parametrize("moments", [*((each,) for each in MOMENTS), *TWICE], ids=", ".join)
@@ -41,7 +50,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(found, moments):
     assert again["files"] == found["whole"]["files"]
 
 
-@pytest.mark.parametrize("moment", [name for name in MOMENTS if "written" in name or "its name" in name])
+@pytest.mark.parametrize(
+    "moment", [name for name in MOMENTS if "written" in name or "its name" in name]
+)
 def test_the_moments_in_the_middle_of_a_file_are_that(found, moment):
     assert len(found[moment]["left"]) == 1
 

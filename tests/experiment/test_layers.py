@@ -16,7 +16,10 @@ PUBLISHED = {"data": {"folder": "there"}}
         ({**QUICK, "model": {"backbone": "resnet18"}}, {}),
         ({**QUICK, "model": {"options": {"channels": 4}}}, {"model.backbone": "resnet18"}),
         ({**QUICK, "model": {"options": {"channels": 4}}}, {"preset": "fully-supervised"}),
-        ({**PUBLISHED, "model": {"backbone": "conv4", "options": {"channels": 4}}}, {"model.backbone": "resnet18"}),
+        (
+            {**PUBLISHED, "model": {"backbone": "conv4", "options": {"channels": 4}}},
+            {"model.backbone": "resnet18"},
+        ),
     ],
 )
 def test_options_go_with_their_backbone(given, flags):
@@ -32,7 +35,11 @@ def test_options_go_with_their_backbone(given, flags):
         (QUICK, {"model.options.blocks": 3}, {"channels": 32, "blocks": 3}),
         (QUICK, {"model.backbone": "resnet18", "model.options.stem": "small"}, {"stem": "small"}),
         ({**QUICK, "model": {"options": {"channels": 4}}}, {"seeds": [1]}, {"channels": 4}),
-        ({**QUICK, "model": {"backbone": "resnet18", "options": {"stem": "small"}}}, {}, {"stem": "small"}),
+        (
+            {**QUICK, "model": {"backbone": "resnet18", "options": {"stem": "small"}}},
+            {},
+            {"stem": "small"},
+        ),
         (
             {**QUICK, "model": {"backbone": "conv4", "options": {"channels": 4}}},
             {"preset": "fully-supervised"},
@@ -52,9 +59,14 @@ def test_a_policy_of_batchnorm_goes_with_the_presets_way_of_adapting():
     assert norm(PUBLISHED, {"evaluation.adaptation": "own"}) == ""
     assert norm({**PUBLISHED, "evaluation": {"adaptation": "own"}}) == ""
     assert norm({**PUBLISHED, "evaluation": {"adaptation": "own", "norm": "frozen"}}) == "frozen"
-    assert norm({**PUBLISHED, "evaluation": {"norm": "frozen"}}, {"evaluation.adaptation": "own"}) == "frozen"
+    assert (
+        norm({**PUBLISHED, "evaluation": {"norm": "frozen"}}, {"evaluation.adaptation": "own"})
+        == "frozen"
+    )
     assert norm({**PUBLISHED, "preset": "disjoint"}) == "support"
-    tuned = experiment({**PUBLISHED, "preset": "disjoint"}, {"evaluation.adaptation": "fine-tune"}).evaluation
+    tuned = experiment(
+        {**PUBLISHED, "preset": "disjoint"}, {"evaluation.adaptation": "fine-tune"}
+    ).evaluation
     assert (tuned.norm, tuned.fine_tuning_norm) == ("", "running")
 
 
@@ -66,7 +78,9 @@ def test_many_labels_are_not_scored_on_episodes_by_mistake():
     assert experiment(given, flags).algorithms == ("supervised",)
 
 
-@pytest.mark.parametrize("name", ["evaluation.steps.foo", "meta.ways.foo", "data.targets.foo", "evaluation.norm.foo"])
+@pytest.mark.parametrize(
+    "name", ["evaluation.steps.foo", "meta.ways.foo", "data.targets.foo", "evaluation.norm.foo"]
+)
 @pytest.mark.parametrize("preset", ["disjoint", "medimeta-table4", "quick"])
 def test_a_value_has_no_parts(name, preset):
     with pytest.raises(InputError, match=r"evaluation|meta|data"):
@@ -102,12 +116,38 @@ def test_what_fit_is_told():
         },
     )
     meta = told.meta.fit_options(seed=3, judged=True, workers=2).as_dict()
-    expected = {"meta_batch": 4, "at_once": 2, "clip": 10.0, "ema": 0.9, "schedule": "cosine", "lr_end": 1e-5}
-    expected |= {"warmup": 5, "checkpoint_every": 7, "seed": 3, "workers": 2, "validate_every": 500, "patience": 5}
+    expected = {
+        "meta_batch": 4,
+        "at_once": 2,
+        "clip": 10.0,
+        "ema": 0.9,
+        "schedule": "cosine",
+        "lr_end": 1e-5,
+    }
+    expected |= {
+        "warmup": 5,
+        "checkpoint_every": 7,
+        "seed": 3,
+        "workers": 2,
+        "validate_every": 500,
+        "patience": 5,
+    }
     assert meta == meta | expected
     batches = told.pretraining.fit_options(seed=0, judged=False, epoch_steps=9).as_dict()
-    expected = {"meta_batch": 2, "at_once": 1, "epoch_steps": 4, "optimiser": "sgd", "momentum": 0.9}
-    expected |= {"weight_decay": 1e-4, "validate_every": None, "patience": None, "clip": None, "ema": None}
+    expected = {
+        "meta_batch": 2,
+        "at_once": 1,
+        "epoch_steps": 4,
+        "optimiser": "sgd",
+        "momentum": 0.9,
+    }
+    expected |= {
+        "weight_decay": 1e-4,
+        "validate_every": None,
+        "patience": None,
+        "clip": None,
+        "ema": None,
+    }
     assert batches == batches | expected
     assert told.pretraining.fit_options(seed=0, judged=True).validate_every == 30
 

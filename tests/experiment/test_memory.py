@@ -32,7 +32,12 @@ def alive(monkeypatch):
 
 
 def run(folder, episodes, **more):
-    settings = {"algorithms": ["ncm"], "shots": [1], "data.targets": ["hole"], "evaluation.episodes": episodes}
+    settings = {
+        "algorithms": ["ncm"],
+        "shots": [1],
+        "data.targets": ["hole"],
+        "evaluation.episodes": episodes,
+    }
     outcome = run_experiment(told(**settings, **more), folder)
     assert outcome.complete
     return outcome.records

@@ -39,7 +39,10 @@ def test_every_row_is_of_one_kind():
     assert [name for name, method in METHODS.items() if method.pretrains] == ["mm-pt"]
     assert [name for name, method in METHODS.items() if method.supervised] == ["supervised"]
     assert [name for name, method in METHODS.items() if method.wants_weights] == ["im-pt"]
-    assert [name for name, method in METHODS.items() if method.adapts is not None] == ["ncm", "probe"]
+    assert [name for name, method in METHODS.items() if method.adapts is not None] == [
+        "ncm",
+        "probe",
+    ]
 
 
 # -- where they begin --------------------------------------------------------------------------------------------------
@@ -48,7 +51,9 @@ def test_every_row_is_of_one_kind():
 @METHOD
 def test_a_row_starts_from_the_weights_unless_it_is_scratch(name, tmp_path):
     published_weights = conv4(4, in_channels=1, seed=77)
-    told = published(**{"model.weights": saved(published_weights, tmp_path), "model.normalisation": "none"})
+    told = published(
+        **{"model.weights": saved(published_weights, tmp_path), "model.normalisation": "none"}
+    )
     net = backbone(METHODS[name], told, seed=5)
     expected = conv4(4, in_channels=1, seed=5) if name == "scratch" else published_weights
     assert same(net, weights_of(expected))
@@ -58,7 +63,9 @@ def test_a_row_starts_from_the_weights_unless_it_is_scratch(name, tmp_path):
 def test_without_weights_a_row_starts_from_its_seed(name):
     told = published()
     for seed in (0, 3):
-        assert same(backbone(METHODS[name], told, seed), weights_of(conv4(4, in_channels=1, seed=seed)))
+        assert same(
+            backbone(METHODS[name], told, seed), weights_of(conv4(4, in_channels=1, seed=seed))
+        )
     assert not same(backbone(METHODS[name], told, 0), weights_of(conv4(4, in_channels=1, seed=3)))
 
 
@@ -87,7 +94,10 @@ def test_without_weights_images_are_normalised_as_published(name):
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     colour = [
         [toys.binary(240, size=16).subset(range(half, 240, 2), name="hole") for half in (0, 1)],
-        [toys.multiclass(400, size=16).subset(range(half, 400, 2), name="shape") for half in (0, 1)],
+        [
+            toys.multiclass(400, size=16).subset(range(half, 400, 2), name="shape")
+            for half in (0, 1)
+        ],
     ]
     for channels, given, expected in ((3, "", imagenet), (3, "none", ((), ())), (1, "", ((), ()))):
         told = published(**{"data.channels": channels, "model.normalisation": given})
@@ -105,7 +115,9 @@ def test_with_weights_images_are_as_those_want_them(name, tmp_path):
     weights = saved(conv4(4, in_channels=3), tmp_path)
     with pytest.raises(InputError, match="say normalisation="):
         backbone(METHODS["im-pt"], published(**{"data.channels": 3, "model.weights": weights}), 0)
-    told = published(**{"data.channels": 3, "model.weights": weights, "model.normalisation": "keras"})
+    told = published(
+        **{"data.channels": 3, "model.weights": weights, "model.normalisation": "keras"}
+    )
     net = backbone(METHODS[name], told, 0)
     how = adapter(METHODS[name], net, told)
     keras = (123.68 / 255, 116.779 / 255, 103.939 / 255)
@@ -172,7 +184,9 @@ def test_a_query_image_is_judged_alone(norm, alone, splits):
     """`running` is evaluation mode: what else is in the query does not matter."""
     told = published(**{"evaluation.norm": norm, "evaluation.steps": 2})
     episode = Episodes(EpisodeSampler(splits[0][1], shots=2, queries=3))[0]
-    predictor = adapter(METHODS["scratch"], conv4(4, in_channels=1), told).adapt(episode.support, episode.task)
+    predictor = adapter(METHODS["scratch"], conv4(4, in_channels=1), told).adapt(
+        episode.support, episode.task
+    )
     together, one = predictor.logits(episode.query.x)[:1], predictor.logits(episode.query.x[:1])
     assert torch.allclose(together, one, atol=1e-5) is alone
 
@@ -193,7 +207,9 @@ def test_meta_learners_are_the_published_ones(splits):
         learner = made(name, published(), splits).learner
         recipe = learner.recipe
         assert type(learner) is kind, name
-        assert (recipe.steps, recipe.lr, recipe.optimiser, recipe.head) == (4, 0.1, "sgd", head), name
+        assert (recipe.steps, recipe.lr, recipe.optimiser, recipe.head) == (4, 0.1, "sgd", head), (
+            name
+        )
         assert learner.protocol()["order"] == order, name
     reptile = made("reptile", published(), splits).learner
     assert type(reptile) is algorithms.Reptile
@@ -213,7 +229,12 @@ def test_inner_loops_are_what_the_experiment_says(splits):
 @pytest.mark.parametrize("name", sorted(EPISODIC))
 def test_meta_training_is_the_published_course(name, splits):
     options = made(name, published(), splits, seed=4).options
-    assert (options.optimiser, options.lr, options.schedule, options.weight_decay) == ("adam", 1e-3, "constant", 0)
+    assert (options.optimiser, options.lr, options.schedule, options.weight_decay) == (
+        "adam",
+        1e-3,
+        "constant",
+        0,
+    )
     assert (options.meta_batch, options.patience, options.seed) == (1, 5, 4)
     assert (options.steps, options.validate_every) == (20_000, 500)
     assert (options.clip, options.ema, options.warmup, options.min_delta) == (None, None, 0, 0)
@@ -223,7 +244,12 @@ def test_meta_training_is_the_published_course(name, splits):
 def test_meta_training_takes_the_published_episodes(name, splits):
     sampler = made(name, published(), splits, seed=4).data
     request = sampler.request
-    assert (request.ways, request.shots, request.queries, request.min_samples) == ((2, None), (1, 10), 10, 40)
+    assert (request.ways, request.shots, request.queries, request.min_samples) == (
+        (2, None),
+        (1, 10),
+        10,
+        40,
+    )
     assert (request.query, request.groups, sampler.seed) == ("balanced", "respect", 4)
     assert list(sampler.sources) == splits[0]
 
@@ -232,11 +258,18 @@ def test_meta_training_takes_the_published_episodes(name, splits):
 def test_pretraining_is_the_published_course(name, splits):
     made_of = made(name, published(), splits, seed=4)
     options = made_of.options
-    assert (options.optimiser, options.lr, options.schedule, options.weight_decay) == ("adam", 1e-3, "constant", 0)
+    assert (options.optimiser, options.lr, options.schedule, options.weight_decay) == (
+        "adam",
+        1e-3,
+        "constant",
+        0,
+    )
     assert (options.meta_batch, options.patience, options.seed) == (1, 10, 4)
     assert (options.steps, options.validate_every) == (20_000, 500)
     sources = splits[0] if name == "mm-pt" else splits[0][:1]
-    assert options.epoch_steps == MixedBatches(sources, batch_size=64, order="epoch").batches_per_epoch
+    assert (
+        options.epoch_steps == MixedBatches(sources, batch_size=64, order="epoch").batches_per_epoch
+    )
     item = next(made_of.data.read(0, 1))
     assert len(item.batch.x) == 64
     assert item.batch.x.shape[1:] == (1, 16, 16)
@@ -256,7 +289,9 @@ def test_pretraining_has_a_head_for_every_source(splits):
 
 @pytest.mark.parametrize("name", ["mm-pt", "supervised"])
 def test_heads_begin_from_the_seed(name, splits):
-    heads = [weights_of(made(name, published(), splits, seed=seed).learner.heads) for seed in (0, 1, 1)]
+    heads = [
+        weights_of(made(name, published(), splits, seed=seed).learner.heads) for seed in (0, 1, 1)
+    ]
     assert all(torch.equal(heads[1][key], heads[2][key]) for key in heads[1])
     assert not all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
 
@@ -284,7 +319,9 @@ def test_pretraining_batches_are_the_published_ones(splits):
     batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")
     changed = Augmentation.published(4)
     taken = list(data.read(0, batches.batches_per_epoch))
-    assert [item.plan for item in taken] == [batches[number] for number in range(batches.batches_per_epoch)]
+    assert [item.plan for item in taken] == [
+        batches[number] for number in range(batches.batches_per_epoch)
+    ]
     assert torch.equal(taken[3].batch.x, changed(batches.read(batches[3])).batch.x)
     assert not torch.equal(taken[3].batch.x, batches.read(batches[3]).batch.x)
     (again,) = data.read(1, 5, rank=2, ranks=4)
@@ -298,7 +335,9 @@ def test_other_batches_have_another_fingerprint(splits):
     prints = [
         made("mm-pt", published(), splits, seed=4).data.fingerprint(2),
         made("mm-pt", published(), splits, seed=5).data.fingerprint(2),
-        made("mm-pt", published(**{"pretraining.batch_size": 32}), splits, seed=4).data.fingerprint(2),
+        made("mm-pt", published(**{"pretraining.batch_size": 32}), splits, seed=4).data.fingerprint(
+            2
+        ),
         made("mm-pt", published(), splits, seed=4).data.fingerprint(3),
     ]
     batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")

@@ -21,7 +21,14 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 sys.exit(cli.main(sys.argv[1:]))
 """
 STEPS = 10_000_000
-ENDLESS = ("--algorithms", "protonet", "--set", f"meta.steps={STEPS}", "--set", f"meta.validate_every={STEPS}")
+ENDLESS = (
+    "--algorithms",
+    "protonet",
+    "--set",
+    f"meta.steps={STEPS}",
+    "--set",
+    f"meta.validate_every={STEPS}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,9 @@ def root(tmp_path_factory):
 def begun(*arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     given = [sys.executable, "-W", "error", *arguments]
-    return subprocess.Popen(given, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        given, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
 
 
 def training(root, out):
@@ -48,7 +57,10 @@ def training(root, out):
 
 def test_a_second_process_is_refused_and_the_first_can_be_stopped_and_go_on(root, tmp_path, capsys):
     out = tmp_path / "run"
-    for number, status, word in ((signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")):
+    for number, status, word in (
+        (signal.SIGINT, 130, b"interrupted"),
+        (signal.SIGTERM, 143, b"terminated"),
+    ):
         with training(root, out) as first:
             check_refused(root, out, first, capsys)
             first.send_signal(number)
@@ -80,7 +92,10 @@ def test_a_disk_that_takes_no_more_of_a_file(root, tmp_path):
     assert b"report.html cannot be written (File too large)" in said.splitlines()[-1]
     done = rows(tmp_path / "full" / "run")
     assert {name.partition("-")[0] for name in done} == {"ncm"}
-    assert b"cannot be written (File too large)" in (tmp_path / "full" / "run" / "failures.json").read_bytes()
+    assert (
+        b"cannot be written (File too large)"
+        in (tmp_path / "full" / "run" / "failures.json").read_bytes()
+    )
     assert cli.main(command(root, tmp_path / "full" / "run", *given)) == 0
     assert cli.main(command(root, tmp_path / "whole" / "run", *given)) == 0
     assert done.items() <= rows(tmp_path / "full" / "run").items()

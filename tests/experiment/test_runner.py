@@ -13,7 +13,9 @@ from torchcross.training.lock import locked
 
 def test_rows_of_every_cell(collection, tmp_path):
     said = []
-    outcome = run_experiment(told(algorithms=["scratch", "mm-pt", "mm-maml"]), tmp_path / "run", say=said.append)
+    outcome = run_experiment(
+        told(algorithms=["scratch", "mm-pt", "mm-maml"]), tmp_path / "run", say=said.append
+    )
     assert outcome.complete
     records = outcome.records
     assert set(records.unique("algorithm")) == {"scratch", "mm-pt", "mm-maml"}
@@ -124,7 +126,10 @@ def test_an_error_of_torch_does_not_stop_the_rest(collection, tmp_path, monkeypa
     monkeypatch.setattr(runner, "fit", failing)
     outcome = run_experiment(told(algorithms=["protonet", "mm-pt"]), tmp_path / "run")
     reasons = {failure["reason"] for failure in outcome.failures}
-    assert all(reason.startswith("RuntimeError: out of memory (in failing, test_runner.py") for reason in reasons)
+    assert all(
+        reason.startswith("RuntimeError: out of memory (in failing, test_runner.py")
+        for reason in reasons
+    )
     assert outcome.records.unique("algorithm") == ("mm-pt",)
 
 
@@ -146,8 +151,12 @@ def test_algorithms_stand_in_the_order_of_the_configuration(collection, tmp_path
 def test_targets_stand_in_the_order_of_the_configuration(collection, tmp_path):
     for targets in (["hole", "specks"], ["specks", "hole"]):
         chosen = {"data.targets": targets, "shots": [1]}
-        outcome = run_experiment(told(algorithms=["ncm", "scratch"], **chosen), tmp_path / targets[0])
-        assert outcome.records.unique("target") == tuple(collection.made[name].name for name in targets)
+        outcome = run_experiment(
+            told(algorithms=["ncm", "scratch"], **chosen), tmp_path / targets[0]
+        )
+        assert outcome.records.unique("target") == tuple(
+            collection.made[name].name for name in targets
+        )
 
 
 def test_no_dataset_that_can_be_left_out_is_said_at_once(collection, tmp_path, monkeypatch):
@@ -192,7 +201,9 @@ def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection
         run_experiment(told(algorithms=["mml"]), tmp_path / "run")
     with pytest.raises(InputError, match=r"give model\.weights"):
         run_experiment(told(algorithms=["im-pt"]), tmp_path / "run")
-    with pytest.raises(InputError, match="no metric of the rows is called 'aurocc'; there are accuracy, auroc, "):
+    with pytest.raises(
+        InputError, match="no metric of the rows is called 'aurocc'; there are accuracy, auroc, "
+    ):
         run_experiment(told(**{"evaluation.metric": "aurocc"}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="no target 'oct'"):
@@ -213,7 +224,9 @@ def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
         page(tmp_path)
 
 
-def test_supervised_without_a_validation_split_does_all_its_steps(collection, tmp_path, monkeypatch):
+def test_supervised_without_a_validation_split_does_all_its_steps(
+    collection, tmp_path, monkeypatch
+):
     plain = collection.target
 
     def target(name, *, split="all"):
@@ -233,14 +246,19 @@ def test_supervised_without_a_validation_split_does_all_its_steps(collection, tm
 def test_a_metric_that_no_target_has_is_refused_before_the_work(collection, tmp_path):
     with pytest.raises(InputError, match=r"evaluation\.metric='qwk'"):
         run_experiment(
-            told(**{"data.targets": ["hole"], "algorithms": ["scratch"], "evaluation.metric": "qwk"}), tmp_path / "run"
+            told(
+                **{"data.targets": ["hole"], "algorithms": ["scratch"], "evaluation.metric": "qwk"}
+            ),
+            tmp_path / "run",
         )
     assert not list((tmp_path / "run" / "rows").iterdir())
 
 
 def test_the_protocol_of_a_page_has_the_settings_that_show_it(collection, tmp_path):
     run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
-    run_experiment(told(**{"algorithms": ["scratch"], "evaluation.interval": "normal"}), tmp_path / "run")
+    run_experiment(
+        told(**{"algorithms": ["scratch"], "evaluation.interval": "normal"}), tmp_path / "run"
+    )
     shown = page(tmp_path / "run").read_text()
     protocol = shown[shown.index('id="protocol"') :]
     assert re.search(r"interval\W{0,40}normal", re.sub(r"<[^>]+>", " ", protocol))

@@ -32,9 +32,13 @@ class Guard:
         self.times = 0
         self.rows = {}
         for name in READERS:
-            monkeypatch.setattr(MedIMetaDataset, name, self.refusing(getattr(MedIMetaDataset, name)))
+            monkeypatch.setattr(
+                MedIMetaDataset, name, self.refusing(getattr(MedIMetaDataset, name))
+            )
         pixels = MedIMetaDataset.__dict__["pixels"]
-        monkeypatch.setattr(MedIMetaDataset, "pixels", property(self.refusing(lambda dataset: pixels.func(dataset))))
+        monkeypatch.setattr(
+            MedIMetaDataset, "pixels", property(self.refusing(lambda dataset: pixels.func(dataset)))
+        )
         monkeypatch.setattr(MedIMetaSource, "images", self.watching(MedIMetaSource.images))
         monkeypatch.setattr(runner, "fit", self.opening(runner.fit))
 
@@ -116,7 +120,11 @@ def check_splits(root, rows):
     used = set()
     for name, found in rows.items():
         dataset = MedIMetaDataset(root / "data" / name)
-        used |= {split for split in ("train", "val", "test") if found & set(dataset.split(split).tolist())}
+        used |= {
+            split
+            for split in ("train", "val", "test")
+            if found & set(dataset.split(split).tolist())
+        }
     assert used == {"train", "val"}
 
 
@@ -160,5 +168,8 @@ def test_the_guard_sees_a_leak(root, monkeypatch, leak):
 
     monkeypatch.setattr(runner, "course", leaking)
     outcome = run(root, algorithms=["protonet"])
-    assert {failure["kind"] for failure in outcome.failures} <= {"TargetReadError", "FileNotFoundError"}
+    assert {failure["kind"] for failure in outcome.failures} <= {
+        "TargetReadError",
+        "FileNotFoundError",
+    }
     assert len(outcome.failures) == 1

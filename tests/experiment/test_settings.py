@@ -72,7 +72,11 @@ def test_the_published_protocol_in_full():
         "interval": "t",
         "seed": 0,
     }
-    assert (made["shots"], made["data"]["channels"], made["data"]["source_tasks"]) == ([5], 3, "all")
+    assert (made["shots"], made["data"]["channels"], made["data"]["source_tasks"]) == (
+        [5],
+        3,
+        "all",
+    )
     assert made["data"]["leave_out"] == "dataset"
     assert made["machine"] == {"device": "auto", "precision": "32", "workers": 0}
 
@@ -145,7 +149,9 @@ def test_made_by_hand_it_is_checked_too():
 
 
 def test_a_section_that_is_given_in_part_keeps_the_rest_of_the_preset():
-    made = experiment({**DATA, "preset": "quick", "evaluation": {"steps": 7}, "model": {"options": {"blocks": 3}}})
+    made = experiment(
+        {**DATA, "preset": "quick", "evaluation": {"steps": 7}, "model": {"options": {"blocks": 3}}}
+    )
     assert (made.evaluation.steps, made.evaluation.episodes, made.evaluation.lr) == (7, 50, 3e-3)
     assert made.model.backbone == "conv4"
     assert dict(made.model.options) == {"channels": 32, "blocks": 3}
@@ -175,11 +181,16 @@ def test_nobodys_values_are_written_into():
     presets = copy.deepcopy(dict(PRESETS))
     given = {"preset": "quick", "data": {"folder": "there"}, "model": {"options": {"blocks": 3}}}
     before = copy.deepcopy(given)
-    made = experiment(given, {"data.folder": "elsewhere", "model.options.channels": 8, "evaluation.steps": 3})
+    made = experiment(
+        given, {"data.folder": "elsewhere", "model.options.channels": 8, "evaluation.steps": 3}
+    )
     experiment({**DATA, "preset": "quick"}, {"model.options.channels": 4})
     assert given == before
     assert dict(PRESETS) == presets
-    assert (made.data.folder, dict(made.model.options)) == ("elsewhere", {"channels": 8, "blocks": 3})
+    assert (made.data.folder, dict(made.model.options)) == (
+        "elsewhere",
+        {"channels": 8, "blocks": 3},
+    )
     given["model"]["options"]["channels"] = 99
     assert made.model.options["channels"] == 8
 
@@ -188,7 +199,10 @@ def test_relative_paths_are_beside_the_file_and_flags_are_as_they_stand(tmp_path
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nfolder = "images"\n[model]\nweights = "w.pth"\n')
     made = read_experiment(path)
-    assert (made.data.folder, made.model.weights) == (str(tmp_path / "images"), str(tmp_path / "w.pth"))
+    assert (made.data.folder, made.model.weights) == (
+        str(tmp_path / "images"),
+        str(tmp_path / "w.pth"),
+    )
     path.write_text('[data]\nfolder = "/images"\n[model]\nweights = ""\n')
     made = read_experiment(path, {"data.folder": "here"})
     assert (made.data.folder, made.model.weights) == ("here", "")

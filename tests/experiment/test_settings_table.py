@@ -15,7 +15,9 @@ def test_every_setting_is_explained_and_can_be_set():
     for one in found:
         assert one.says, f"{one.name} has no line in the docstring of its section"
         assert one.default or one.name == "data.folder"
-    values = {one.name: tomllib.loads(f"value = {one.default}")["value"] for one in found if one.default}
+    values = {
+        one.name: tomllib.loads(f"value = {one.default}")["value"] for one in found if one.default
+    }
     assert experiment({"data": {"folder": "there"}}, values).data.leave_out == "domain"
 
 
@@ -27,7 +29,9 @@ def test_an_entry_of_several_lines_is_whole():
 
 
 def test_the_page_has_the_settings_as_they_are():
-    assert PAGE.read_text(encoding="utf-8") == page_with_tables(), "python -m tests.experiment.settings_table --write"
+    assert PAGE.read_text(encoding="utf-8") == page_with_tables(), (
+        "python -m tests.experiment.settings_table --write"
+    )
     assert '| `norm` | `""`; medimeta-table4: `"running"`; disjoint: `"support"` |' in rendered()
 
 
@@ -41,4 +45,9 @@ def test_the_page_shows_experiments_that_can_be_told():
 def test_intervals_are_those_that_there_are():
     for name in METHODS:
         assert Evaluation(interval=name).interval == name
-        assert experiment({"data": {"folder": "there"}}, {"evaluation.interval": name}).evaluation.interval == name
+        assert (
+            experiment(
+                {"data": {"folder": "there"}}, {"evaluation.interval": name}
+            ).evaluation.interval
+            == name
+        )

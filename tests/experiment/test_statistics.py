@@ -26,7 +26,9 @@ def met(monkeypatch):
         how = plain(method, trained, told)
         buffers = dict(how.backbone.named_buffers())
         found[method.name] = [
-            torch.cat([value.flatten() for name, value in buffers.items() if name.endswith(end)]).clone()
+            torch.cat(
+                [value.flatten() for name, value in buffers.items() if name.endswith(end)]
+            ).clone()
             for end in ("running_mean", "running_var")
         ]
         return how
@@ -36,7 +38,9 @@ def met(monkeypatch):
 
 
 def run(folder, algorithms, **changes):
-    outcome = run_experiment(told(algorithms=algorithms, shots=[1], **{"data.targets": ["hole"], **changes}), folder)
+    outcome = run_experiment(
+        told(algorithms=algorithms, shots=[1], **{"data.targets": ["hole"], **changes}), folder
+    )
     assert outcome.complete, outcome.failures
     return outcome.records
 
@@ -67,7 +71,11 @@ def test_no_meta_trained_row_meets_a_target_with_statistics_of_nothing(met, tmp_
     ],
 )
 def test_they_are_renewed_for_those_who_read_them(met, tmp_path, norm, adaptation, is_renewed):
-    run(tmp_path, ["mm-maml", "protonet"], **{"evaluation.norm": norm, "evaluation.adaptation": adaptation})
+    run(
+        tmp_path,
+        ["mm-maml", "protonet"],
+        **{"evaluation.norm": norm, "evaluation.adaptation": adaptation},
+    )
     for name in ("mm-maml", "protonet"):
         assert (met[name][0] != 0).all() == is_renewed
 
@@ -87,7 +95,9 @@ def test_the_episodes_are_the_first_of_training(tmp_path, monkeypatch):
     asked = []
 
     def noted(algorithm, episodes):
-        asked.append([(one.plan.source, one.plan.index, tuple(one.plan.support)) for one in episodes])
+        asked.append(
+            [(one.plan.source, one.plan.index, tuple(one.plan.support)) for one in episodes]
+        )
 
     monkeypatch.setattr(adaptation, "renew_statistics", noted)
     data = []
@@ -101,21 +111,27 @@ def test_the_episodes_are_the_first_of_training(tmp_path, monkeypatch):
     ((*_, last),) = asked
     assert len(asked[0]) == 40
     assert last[1] == 39
-    assert asked[0] == [(plan.source, plan.index, tuple(plan.support)) for plan in data[0].batch(range(40))]
+    assert asked[0] == [
+        (plan.source, plan.index, tuple(plan.support)) for plan in data[0].batch(range(40))
+    ]
 
 
 def test_few_steps_of_fine_tuning_go_further_from_them():
     """What it is for: a network under statistics of nothing must first learn the scale of its own features."""
     sources = [make(300, size=16) for make in (toys.multiclass, toys.binary, toys.ordinal)]
     sampler = EpisodeSampler(sources, ways=(2, None), shots=(1, 5), queries=5, seed=0)
-    episodes = Episodes(EpisodeSampler(toys.multiclass(300, size=16, domain="ink", seed=5), shots=5, queries=10))
+    episodes = Episodes(
+        EpisodeSampler(toys.multiclass(300, size=16, domain="ink", seed=5), shots=5, queries=10)
+    )
     trained = MAML(conv4(16, in_channels=1), steps=2, lr=0.1)
     fit(trained, sampler, FitOptions(steps=60, meta_batch=1, lr=3e-3))
     row = told(**{"evaluation.steps": 20, "evaluation.lr": 1e-3})
 
     def scores():
         how = adaptation.adapter(METHODS["mm-maml"], trained, row)
-        found = evaluate(how, (episodes[n] for n in range(8)), run="x", algorithm="mm-maml", metrics=("auroc",))
+        found = evaluate(
+            how, (episodes[n] for n in range(8)), run="x", algorithm="mm-maml", metrics=("auroc",)
+        )
         return np.array([record.value for record in found])
 
     without = scores()

@@ -21,14 +21,18 @@ def plain(folder, name):
 def rare(source, count):
     """The same, with so many samples of the first class."""
     rows = np.flatnonzero(source.labels != 0).tolist()
-    return source.subset(sorted([*np.flatnonzero(source.labels == 0)[:count].tolist(), *rows]), name=source.name)
+    return source.subset(
+        sorted([*np.flatnonzero(source.labels == 0)[:count].tolist(), *rows]), name=source.name
+    )
 
 
 def one_target(**changes):
     return told(**{"algorithms": ["protonet"], "shots": [1], "data.targets": ["shape"], **changes})
 
 
-def test_a_target_that_cannot_give_the_episodes_is_known_before_its_training(collection, tmp_path, monkeypatch):
+def test_a_target_that_cannot_give_the_episodes_is_known_before_its_training(
+    collection, tmp_path, monkeypatch
+):
     def fit(*given, **more):
         raise AssertionError("trained for nothing")
 
@@ -60,7 +64,9 @@ def test_classes_left_out_are_told(collection, tmp_path):
     told_of = plain(tmp_path, "protocol.json")["episodes of targets"]["shape"]
     assert told_of["classes left out"] == [lost]
     assert lost not in told_of["classes"]
-    assert f"shape: {lost}. They have fewer than 4 images." in page(tmp_path).read_text(encoding="utf-8")
+    assert f"shape: {lost}. They have fewer than 4 images." in page(tmp_path).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_disjoint_episodes_are_as_many_as_there_are(collection, tmp_path, monkeypatch):
@@ -100,7 +106,9 @@ def test_an_old_run_keeps_its_words(tmp_path, monkeypatch):
     run_experiment(one_target(algorithms=["ncm"]), tmp_path)
     before = plain(tmp_path, "protocol.json")["choices"]
     monkeypatch.setattr(runner, "choices", lambda told: {"episodes of a target": "other words"})
-    monkeypatch.setattr("torchcross.experiment.pages.choices", lambda told: {"episodes of a target": "other words"})
+    monkeypatch.setattr(
+        "torchcross.experiment.pages.choices", lambda told: {"episodes of a target": "other words"}
+    )
     run_experiment(one_target(algorithms=["ncm"]), tmp_path)
     assert plain(tmp_path, "protocol.json")["choices"] == before
     assert before[0][0] == "episodes of a target", "the most important first"
@@ -118,18 +126,27 @@ def test_a_source_of_the_targets_domain_is_told_first(collection, tmp_path, monk
 def test_subjects_on_both_sides_are_counted(collection, tmp_path):
     of = collection.made["hole"]
     rows = np.arange(len(of))
-    grouped = TensorSource(of.images(rows), of.targets(rows).numpy(), of.task, groups=rows % 3, name=of.name)
+    grouped = TensorSource(
+        of.images(rows), of.targets(rows).numpy(), of.task, groups=rows % 3, name=of.name
+    )
     collection.made["hole"] = grouped
     changes = {"data.targets": ["hole"], "algorithms": ["ncm"], "evaluation.groups": "ignore"}
     assert run_experiment(one_target(**changes), tmp_path).complete
-    (told_of,) = (plain(tmp_path, f"episodes/{path.name}") for path in (tmp_path / "episodes").iterdir())
+    (told_of,) = (
+        plain(tmp_path, f"episodes/{path.name}") for path in (tmp_path / "episodes").iterdir()
+    )
     assert told_of["shared subjects"] > 0
     assert "Subjects stand in both support and query" in page(tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("changes", "same"),
-    [({}, True), ({"evaluation.steps": 7}, True), ({"evaluation.seed": 1}, False), ({"evaluation.queries": 3}, False)],
+    [
+        ({}, True),
+        ({"evaluation.steps": 7}, True),
+        ({"evaluation.seed": 1}, False),
+        ({"evaluation.queries": 3}, False),
+    ],
 )
 def test_a_digest_is_of_the_episodes_alone(changes, same):
     source = toys.binary(200, size=8)

@@ -36,7 +36,12 @@ def data_of(seed, ways=3, support=6, query=5, size=6):
     generator = torch.Generator().manual_seed(1000 + seed)
     images = torch.randn(support + query, 1, size, size, generator=generator, dtype=torch.float64)
     labels = torch.arange(support + query) % ways
-    return {"xs": images[:support], "ys": labels[:support], "xq": images[support:], "yq": labels[support:]}
+    return {
+        "xs": images[:support],
+        "ys": labels[:support],
+        "xq": images[support:],
+        "yq": labels[support:],
+    }
 
 
 def head_of(ways=3, seed=5, zero=False):
@@ -56,7 +61,9 @@ def losses_of(network):
 
     def query(params, buffers, data, step):
         statistics, buffers = network.statistics(params, buffers, data["xs"], step=step)
-        features, buffers = network.query(params, buffers, data["xq"], statistics=statistics, step=step)
+        features, buffers = network.query(
+            params, buffers, data["xq"], statistics=statistics, step=step
+        )
         logits = F.linear(features, params["head.weight"], params["head.bias"])
         return F.cross_entropy(logits, data["yq"]), buffers
 
@@ -72,7 +79,9 @@ def _normalise(x, mean, variance, params, layer):
 def features_by_hand(params, x, statistics_for):
     """`statistics_for(layer, x)` -> (mean, variance) that normalise x."""
     for conv, layer, stride, padding in (("conv1", "norm1", 1, 1), ("conv2", "norm2", 2, 0)):
-        x = F.conv2d(x, params[f"{conv}.weight"], params[f"{conv}.bias"], stride=stride, padding=padding)
+        x = F.conv2d(
+            x, params[f"{conv}.weight"], params[f"{conv}.bias"], stride=stride, padding=padding
+        )
         x = torch.tanh(_normalise(x, *statistics_for(layer, x), params, layer))
     return x.mean((2, 3))
 
@@ -87,7 +96,10 @@ class Statistics:
 
     def __init__(self, policy, buffers):
         self.policy = policy
-        self.running = {layer: (buffers[f"{layer}.running_mean"], buffers[f"{layer}.running_var"]) for layer in LAYERS}
+        self.running = {
+            layer: (buffers[f"{layer}.running_mean"], buffers[f"{layer}.running_var"])
+            for layer in LAYERS
+        }
 
     def moved(self, layer, x, step):
         mean, variance = own_statistics(layer, x)
@@ -137,12 +149,16 @@ def update_by_hand(kind, grads, state, params, rates, step):
             m, v = state.get(name, (0.0, 0.0))
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
             after[name] = (m, v)
-            direction = (m / (1 - 0.9 ** (step + 1))) / (torch.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8)
+            direction = (m / (1 - 0.9 ** (step + 1))) / (
+                torch.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8
+            )
         moved[name] = params[name] - rates(name, step) * direction
     return moved, after
 
 
-def plain_loop(params, rates, buffers, data, *, kind, policy, steps, adapted, weights=None, detach=False):
+def plain_loop(
+    params, rates, buffers, data, *, kind, policy, steps, adapted, weights=None, detach=False
+):
     """Loss and its gradients (params, rates) by autograd through the loop, `create_graph=True` all the way.
 
     `rates` is a dictionary of leaves; `rates["*"]` serves all; tensors of `steps` leading entries are per step.
@@ -152,7 +168,11 @@ def plain_loop(params, rates, buffers, data, *, kind, policy, steps, adapted, we
 
     def rate(name, step):
         value = rates.get(name, rates.get("*"))
-        return value[step] if value.dim() and value.shape != params.get(name, value[:0]).shape else value
+        return (
+            value[step]
+            if value.dim() and value.shape != params.get(name, value[:0]).shape
+            else value
+        )
 
     statistics, state = Statistics(policy, buffers), {}
     weights = weights or [0.0] * (steps - 1) + [1.0]
@@ -162,14 +182,17 @@ def plain_loop(params, rates, buffers, data, *, kind, policy, steps, adapted, we
         return F.linear(features, current["head.weight"], current["head.bias"])
 
     for step in range(steps):
-        features = features_by_hand(current, data["xs"], lambda a, x, s=step: statistics.support(a, x, s))
+        features = features_by_hand(
+            current, data["xs"], lambda a, x, s=step: statistics.support(a, x, s)
+        )
         loss = F.cross_entropy(logits(features), data["ys"])
         names = [name for name in current if name in adapted]
         grads = torch.autograd.grad(loss, [current[n] for n in names], create_graph=True)
         grads = [g.detach() if detach else g for g in grads]
         if detach:
             statistics.running = {
-                layer: tuple(value.detach() for value in pair) for layer, pair in statistics.running.items()
+                layer: tuple(value.detach() for value in pair)
+                for layer, pair in statistics.running.items()
             }
         chosen = dict(zip(names, grads, strict=True))
         moved, state = update_by_hand(kind, chosen, state, current, rate, step)

@@ -78,6 +78,8 @@ def test_kinks_are_reported():
     problem, _ = episode()
     inner = Inner(*losses_of(network), sgd(), 0)
     point = {"weight": torch.full((4, 1), 2e-7)}
-    rows = certify_problem(Problem(inner, problem.data, head_of()), Meta(point, 0.1, buffers), directions=1)
+    rows = certify_problem(
+        Problem(inner, problem.data, head_of()), Meta(point, 0.1, buffers), directions=1
+    )
     assert all("kink" in row.note for row in rows), rows
     assert params["weight"].shape == (4, 1)

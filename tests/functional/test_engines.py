@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from tests.functional.reference import Net, assert_close, data_of, head_of, losses_of, plain_loop
-from torchcross.functional import Inner, Meta, Network, Problem, adam, meta_gradient, momentum, select, sgd
+from torchcross.functional import (
+    Inner,
+    Meta,
+    Network,
+    Problem,
+    adam,
+    meta_gradient,
+    momentum,
+    select,
+    sgd,
+)
 
 EXACT = ("reverse", "recompute", "mixed")
 OPTIMISERS = {
@@ -17,14 +27,18 @@ POLICIES = ("frozen", "batch", "support", "running", "per_step")
 STEPS = 3
 
 
-def episode(policy="batch", kind="sgd", adapted="*", weights=None, per_step=False, steps=STEPS, rates=None):
+def episode(
+    policy="batch", kind="sgd", adapted="*", weights=None, per_step=False, steps=STEPS, rates=None
+):
     network = Network(Net(), norm=policy)
     params, buffers = network.state(steps)
     support, query = losses_of(network)
     optimiser = OPTIMISERS[kind](per_step=per_step)
     inner = Inner(support, query, optimiser, steps, adapted=adapted, query_weights=weights)
     rate = 0.05 if kind == "adam" else 0.3
-    meta = Meta(params, torch.tensor(rate, dtype=torch.float64) if rates is None else rates, buffers)
+    meta = Meta(
+        params, torch.tensor(rate, dtype=torch.float64) if rates is None else rates, buffers
+    )
     return Problem(inner, data_of(0), head_of()), meta
 
 
@@ -95,13 +109,21 @@ def rates_like(params, form):
 @pytest.mark.parametrize("form", ["per_parameter", "per_layer", "per_layer_per_step"])
 def test_learned_rates(engine, kind, form):
     params = {**Net().state_dict(keep_vars=True), **head_of()}
-    names = {name: value for name, value in params.items() if "running" not in name and "num_" not in name}
+    names = {
+        name: value
+        for name, value in params.items()
+        if "running" not in name and "num_" not in name
+    }
     rates = rates_like(names, form)
     problem, meta = episode(kind=kind, per_step=form.endswith("per_step"), rates=rates)
     if form.endswith("per_step"):
         # A bias of `steps` entries: the reference tells the two meanings apart by shape alone.
         problem, meta = episode(kind=kind, per_step=True, rates=rates, adapted=("*.weight",))
-        rates = {name: rate for name, rate in rates.items() if name.endswith("weight") and "norm1" not in name}
+        rates = {
+            name: rate
+            for name, rate in rates.items()
+            if name.endswith("weight") and "norm1" not in name
+        }
         meta = Meta(meta.params, rates, meta.buffers)
         problem, _ = episode(kind=kind, per_step=True, rates=rates, adapted=tuple(rates))
     assert_same(problem, meta, engine, expected(problem, meta, kind))
@@ -115,7 +137,9 @@ def not_conv_bias(name):
 @pytest.mark.parametrize("kind", OPTIMISERS)
 def test_first_order_is_the_detached_loop(kind, policy):
     # The gradient of a convolution's bias before BatchNorm is rounding noise, which Adam blows up to its rate.
-    problem, meta = episode(kind=kind, policy=policy, weights=(0.3, 0.3, 0.4), adapted=not_conv_bias)
+    problem, meta = episode(
+        kind=kind, policy=policy, weights=(0.3, 0.3, 0.4), adapted=not_conv_bias
+    )
     reference = expected(problem, meta, kind, policy, detach=True)
     assert_same(problem, meta, "first_order", reference)
     exact = expected(problem, meta, kind, policy)
@@ -128,7 +152,13 @@ def test_zero_head_shortcut_is_exact(engine, kind):
     problem, meta = episode(kind=kind)
     own = head_of(zero=True)
     full = meta_gradient(Problem(problem.inner, problem.data, own), meta, engine=engine)
-    stated = Inner(problem.inner.support, problem.inner.query, problem.inner.optimiser, STEPS, zero_head="head.*")
+    stated = Inner(
+        problem.inner.support,
+        problem.inner.query,
+        problem.inner.optimiser,
+        STEPS,
+        zero_head="head.*",
+    )
     short = meta_gradient(Problem(stated, problem.data, own), meta, engine=engine)
     torch.testing.assert_close(short.loss, full.loss, rtol=1e-12, atol=0)
     assert_close(short.params, full.params, 1e-9)
@@ -138,7 +168,10 @@ def test_zero_head_shortcut_is_exact(engine, kind):
 
 def test_first_backbone_gradient_of_a_zero_head_is_exactly_zero():
     problem, meta = episode()
-    params = {name: value.detach().requires_grad_() for name, value in {**meta.params, **head_of(zero=True)}.items()}
+    params = {
+        name: value.detach().requires_grad_()
+        for name, value in {**meta.params, **head_of(zero=True)}.items()
+    }
     loss, _ = problem.inner.support(params, meta.buffers, problem.data, 0)
     loss.backward()
     assert all(not params[name].grad.any() for name in meta.params)
@@ -158,7 +191,10 @@ def test_second_order_adam_is_finite_at_zero_gradients(engine):
 def test_no_steps_is_the_plain_gradient(engine):
     problem, meta = episode(steps=0)
     result = meta_gradient(problem, meta, engine=engine)
-    params = {name: value.detach().requires_grad_() for name, value in {**meta.params, **problem.own}.items()}
+    params = {
+        name: value.detach().requires_grad_()
+        for name, value in {**meta.params, **problem.own}.items()
+    }
     loss, _ = problem.inner.query(params, meta.buffers, problem.data, 0)
     grads = torch.autograd.grad(loss, list(params.values()))
     assert_close({**result.params, **result.own}, dict(zip(params, grads, strict=True)))
@@ -191,7 +227,9 @@ def test_a_differentiable_initialisation(engine):
         detach=engine == "first_order",
     )
     names = list(head)
-    through = torch.autograd.grad([head[n] for n in names], list(params.values()), [grads[n] for n in names])
+    through = torch.autograd.grad(
+        [head[n] for n in names], list(params.values()), [grads[n] for n in names]
+    )
     whole = {name: grads[name] + part for name, part in zip(params, through, strict=True)}
     torch.testing.assert_close(result.loss, loss, rtol=1e-9, atol=0)
     assert_close(result.params, whole)

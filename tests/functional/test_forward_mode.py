@@ -9,7 +9,13 @@ from tests.functional.test_ops import draw
 from tests.functional.test_precision import Smooth, gap, problem_of
 from torchcross.functional import Network, meta_gradient
 from torchcross.functional._calculus import load_forward_rules
-from torchcross.functional.ops import Window, batch_norm, convolution, plainly_pooled, pooled_batch_norm
+from torchcross.functional.ops import (
+    Window,
+    batch_norm,
+    convolution,
+    plainly_pooled,
+    pooled_batch_norm,
+)
 
 WINDOWS = {
     "apart": Window([2, 2], [2, 2], [0, 0], [1, 1], False),
@@ -26,7 +32,15 @@ def _rules():
 
 def conv(x, weight, bias=None):
     return convolution(
-        x, weight, bias, stride=[2, 2], padding=[1, 1], dilation=[1, 1], groups=1, plain=F.conv2d, channels_last=True
+        x,
+        weight,
+        bias,
+        stride=[2, 2],
+        padding=[1, 1],
+        dilation=[1, 1],
+        groups=1,
+        plain=F.conv2d,
+        channels_last=True,
     )
 
 
@@ -67,7 +81,9 @@ def test_pooled_batch_norm(window, layout):
     window, tensors = WINDOWS[window], (draw(3, 2, 5, 5, seed=3), draw(2, seed=1), draw(2, seed=2))
 
     def fused(x, weight, bias):
-        return pooled_batch_norm(x.contiguous(memory_format=LAYOUTS[layout]), weight, bias, 1e-5, window)
+        return pooled_batch_norm(
+            x.contiguous(memory_format=LAYOUTS[layout]), weight, bias, 1e-5, window
+        )
 
     x, weight, bias = tensors
     expected = plainly_pooled(F.batch_norm(x, None, None, weight, bias, True), window)

@@ -29,7 +29,8 @@ def test_implicit_is_the_dense_solve(adapted):
         loss, _ = problem.inner.support({**here, **leaves}, meta.buffers, problem.data, 0)
         grads = torch.autograd.grad(loss, list(leaves.values()))
         here |= {
-            name: leaves[name].detach() - meta.rates * (g + strength * (leaves[name].detach() - anchor[name]))
+            name: leaves[name].detach()
+            - meta.rates * (g + strength * (leaves[name].detach() - anchor[name]))
             for (name, g) in zip(adapted_names, grads, strict=True)
         }
     fixed_names = [name for name in everything if name not in adapted_names]
@@ -40,13 +41,17 @@ def test_implicit_is_the_dense_solve(adapted):
     slope = flat(dict(enumerate(torch.autograd.grad(support, inputs, create_graph=True))))
     everything_in = [leaves[name] for name in [*adapted_names, *fixed_names]]
     rows = [
-        torch.autograd.grad(entry, everything_in, retain_graph=True, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(
+            entry, everything_in, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
         for entry in slope
     ]
     matrix = torch.stack([flat(dict(enumerate(row))) for row in rows])
     size = len(slope)
     dq = flat(dict(enumerate(torch.autograd.grad(query, everything_in))))
-    x = torch.linalg.solve(torch.eye(size, dtype=torch.float64) + matrix[:, :size] / strength, dq[:size])
+    x = torch.linalg.solve(
+        torch.eye(size, dtype=torch.float64) + matrix[:, :size] / strength, dq[:size]
+    )
     rest = dq[size:] - matrix[:, size:].T @ x / strength
     grads = {**result.params, **result.own}
     assert_close(
@@ -68,13 +73,20 @@ def test_implicit_refuses_what_it_cannot_see():
 def test_conjugate_gradients_report_their_residual():
     problem, meta = episode(steps=2)
     rough = meta_gradient(problem, meta, engine=Implicit(strength=1.0, iterations=1))
-    fine = meta_gradient(problem, meta, engine=Implicit(strength=1.0, iterations=50, tolerance=1e-12))
+    fine = meta_gradient(
+        problem, meta, engine=Implicit(strength=1.0, iterations=50, tolerance=1e-12)
+    )
     assert float(fine.residual) < 1e-6 < float(rough.residual)
 
 
 def test_a_point_that_is_solved_already():
     """A zero query gradient: conjugate gradients start at the solution, and nothing is divided by zero."""
-    inner = Inner(lambda p, b, d, s: (p["x"].square().sum(), b), lambda p, b, d, s: (0.0 * p["x"].sum(), b), sgd(), 1)
+    inner = Inner(
+        lambda p, b, d, s: (p["x"].square().sum(), b),
+        lambda p, b, d, s: (0.0 * p["x"].sum(), b),
+        sgd(),
+        1,
+    )
     meta = Meta({"x": torch.ones(3, dtype=torch.float64)})
     result = meta_gradient(Problem(inner, {}), meta, engine="implicit")
     assert not result.params["x"].any()

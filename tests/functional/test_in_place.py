@@ -53,9 +53,15 @@ def test_rates_as_tensors_take_the_other_way_to_the_same_end(optimiser):
         torch.testing.assert_close(value, tensor.params[name], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("shape", "last"), [((5, 3), False), ((4, 3, 2, 3), False), ((4, 3, 2, 3), True)])
+@pytest.mark.parametrize(
+    ("shape", "last"), [((5, 3), False), ((4, 3, 2, 3), False), ((4, 3, 2, 3), True)]
+)
 def test_tracked_batch_norm_twice(shape, last):
-    x, weight, bias = draw(*shape).requires_grad_(), draw(3, seed=1).requires_grad_(), draw(3, seed=2).requires_grad_()
+    x, weight, bias = (
+        draw(*shape).requires_grad_(),
+        draw(3, seed=1).requires_grad_(),
+        draw(3, seed=2).requires_grad_(),
+    )
     if last:
         x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
 

@@ -10,7 +10,16 @@ from torch import nn
 from tests.functional.reference import assert_close, head_of
 from tests.functional.test_engines import POLICIES, episode, expected
 from torchcross.errors import InputError
-from torchcross.functional import Inner, Meta, Mixed, Network, Problem, Recompute, meta_gradient, sgd
+from torchcross.functional import (
+    Inner,
+    Meta,
+    Mixed,
+    Network,
+    Problem,
+    Recompute,
+    meta_gradient,
+    sgd,
+)
 from torchcross.functional._types import side_by_side
 
 LEAN = (Recompute, Mixed)
@@ -51,7 +60,9 @@ def test_zero_heads(engine, every, kind):
     problem = dataclasses.replace(problem, own=head_of(zero=True))
     meta = Meta(meta.params, 0.05 if kind == "adam" else RATE, meta.buffers)
     exact = meta_gradient(problem, meta)
-    stated = dataclasses.replace(problem, inner=dataclasses.replace(problem.inner, zero_head="head.*"))
+    stated = dataclasses.replace(
+        problem, inner=dataclasses.replace(problem.inner, zero_head="head.*")
+    )
     found = meta_gradient(stated, meta, engine=engine(every=every))
     assert_close(found.params, exact.params, 1e-9)
 
@@ -64,22 +75,33 @@ class Used(nn.Module):
         generator = torch.Generator().manual_seed(0)
         shapes = {"twice": (4, 4), "beside": (4,), "unused": (3,)}
         for name, shape in shapes.items():
-            setattr(self, name, nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64)))
+            setattr(
+                self,
+                name,
+                nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64)),
+            )
 
     def forward(self, x):
         hidden = torch.tanh(x @ self.twice) * self.beside
-        return torch.tanh(hidden @ self.twice.t()) * self.beside.detach() + self.beside.sum() * hidden
+        return (
+            torch.tanh(hidden @ self.twice.t()) * self.beside.detach() + self.beside.sum() * hidden
+        )
 
 
 def used(rate):
     network = Network(Used())
     params, buffers = network.state()
     generator = torch.Generator().manual_seed(1)
-    data = {"x": torch.randn(6, 4, generator=generator, dtype=torch.float64), "y": torch.arange(6) % 4}
+    data = {
+        "x": torch.randn(6, 4, generator=generator, dtype=torch.float64),
+        "y": torch.arange(6) % 4,
+    }
 
     def loss(params, buffers, data, step):
         output, buffers = network.support(params, buffers, data["x"], step=step)
-        return F.cross_entropy(output, data["y"]) + (params["twice"] * params["twice"].t()).sum() / 50, buffers
+        return F.cross_entropy(output, data["y"]) + (
+            params["twice"] * params["twice"].t()
+        ).sum() / 50, buffers
 
     return Problem(Inner(loss, loss, sgd(), 4), data), Meta(params, rate, buffers)
 
@@ -132,9 +154,16 @@ def test_a_direction_is_read_until_the_pass_is_over(engine, turned):
         left, right = (params["b"], params["a"]) if turned else (params["a"], params["b"])
         return (left * right * data).sum(), buffers
 
-    at = {name: torch.arange(1.0, 4.0, dtype=torch.float64) * sign for name, sign in (("a", 1), ("b", -2))}
-    problem = Problem(Inner(loss, loss, sgd(), 3), torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64))
-    exact, found = (meta_gradient(problem, Meta(at, 0.1), engine=one) for one in ("reverse", engine()))
+    at = {
+        name: torch.arange(1.0, 4.0, dtype=torch.float64) * sign
+        for name, sign in (("a", 1), ("b", -2))
+    }
+    problem = Problem(
+        Inner(loss, loss, sgd(), 3), torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    )
+    exact, found = (
+        meta_gradient(problem, Meta(at, 0.1), engine=one) for one in ("reverse", engine())
+    )
     assert_close(found.params, exact.params)
 
 
@@ -161,6 +190,11 @@ def test_side_by_side():
         assert not value.any()
         value.fill_(at + 1)
     assert [value.unique().tolist() for value in room.values()] == [[1], [2], [], [4], [5]]
-    pieces = {value.untyped_storage().data_ptr() for name, value in room.items() if name != "double"}
+    pieces = {
+        value.untyped_storage().data_ptr() for name, value in room.items() if name != "double"
+    }
     assert len(pieces) == 1
-    assert all(value.data_ptr() % 64 == room["weight"].data_ptr() % 64 for value in (room["scalar"], room["bias"]))
+    assert all(
+        value.data_ptr() % 64 == room["weight"].data_ptr() % 64
+        for value in (room["scalar"], room["bias"])
+    )

@@ -21,10 +21,14 @@ def sinusoid(seed, shots=10):
 
 def network_of(seed):
     generator = torch.Generator().manual_seed(seed)
-    module = nn.Sequential(nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1))
+    module = nn.Sequential(
+        nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1)
+    )
     with torch.no_grad():
         for layer in (module[0], module[2], module[4]):
-            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) / layer.in_features**0.5)
+            layer.weight.copy_(
+                torch.randn(layer.weight.shape, generator=generator) / layer.in_features**0.5
+            )
             layer.bias.copy_(torch.randn(layer.bias.shape, generator=generator))
     return Network(module)
 
@@ -62,6 +66,8 @@ def test_sinusoids_are_learned():
         plain_step.zero_grad()
         sum(inner.query(plain, {}, problem.data, 0)[0] for problem in problems).div(8).backward()
         plain_step.step()
-    learned, untrained, pretrained = (query_error(inner, tree, 0.02) for tree in (params, start, plain))
+    learned, untrained, pretrained = (
+        query_error(inner, tree, 0.02) for tree in (params, start, plain)
+    )
     assert learned < 0.5 * untrained
     assert learned < 0.7 * pretrained

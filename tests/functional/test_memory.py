@@ -25,7 +25,10 @@ FACTOR = 1.1
 def large(steps=8):
     network = Network(Net(channels=16).float())
     params, buffers = network.state()
-    data = {name: value.float() if value.is_floating_point() else value for name, value in data_of(0, size=24).items()}
+    data = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in data_of(0, size=24).items()
+    }
     own = {name: value.float() for name, value in head_of().items()}
     return Problem(Inner(*losses_of(network), sgd(), steps), data, own), Meta(params, 0.1, buffers)
 
@@ -57,7 +60,9 @@ def test_the_prediction_where_few_steps_are_kept(engine, steps):
     assert measured / FACTOR <= estimate(problem, meta, engine=engine).peak <= measured * FACTOR
 
 
-@pytest.mark.parametrize(("engine", "sets"), [(Recompute(), 4.4), (Mixed(), 3.7), (Recompute(every=1), 5.4)])
+@pytest.mark.parametrize(
+    ("engine", "sets"), [(Recompute(), 4.4), (Mixed(), 3.7), (Recompute(every=1), 5.4)]
+)
 def test_few_sets_of_parameters_are_alive_at_once(engine, sets):
     """Wide layers on few samples: beside the parameters all else is small."""
     width = 100
@@ -78,7 +83,9 @@ def test_few_sets_of_parameters_are_alive_at_once(engine, sets):
 def test_an_episode_leaves_nothing_to_the_next(engine):
     problem, meta = large(3)
     size = sum(value.nbytes for value in meta.params.values())
-    meta = dataclasses.replace(meta, params={n: v.detach().requires_grad_() for n, v in meta.params.items()})
+    meta = dataclasses.replace(
+        meta, params={n: v.detach().requires_grad_() for n, v in meta.params.items()}
+    )
     _, one = peak_memory(lambda: meta_loss([problem], meta, engine=engine))
     _, many = peak_memory(lambda: meta_loss([problem] * 4, meta, engine=engine))
     assert many < one + 0.5 * size
@@ -86,7 +93,9 @@ def test_an_episode_leaves_nothing_to_the_next(engine):
 
 def test_one_graph_at_a_time():
     problem, meta = large(3)
-    meta = dataclasses.replace(meta, params={n: v.detach().requires_grad_() for n, v in meta.params.items()})
+    meta = dataclasses.replace(
+        meta, params={n: v.detach().requires_grad_() for n, v in meta.params.items()}
+    )
     _, one = peak_memory(lambda: meta_loss([problem], meta))
     _, many = peak_memory(lambda: meta_loss([problem] * 6, meta))
     assert many < 1.1 * one

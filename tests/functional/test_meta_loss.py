@@ -7,7 +7,17 @@ from torch import nn
 from tests.functional.reference import Net, assert_close, data_of, head_of
 from tests.functional.test_engines import EXACT, episode
 from torchcross.errors import InputError, TorchcrossError
-from torchcross.functional import Inner, Meta, Network, Problem, adam, adapt, meta_gradient, meta_loss, sgd
+from torchcross.functional import (
+    Inner,
+    Meta,
+    Network,
+    Problem,
+    adam,
+    adapt,
+    meta_gradient,
+    meta_loss,
+    sgd,
+)
 
 
 def leaf(value):
@@ -17,7 +27,8 @@ def leaf(value):
 def batch(count=3, **options):
     first, meta = episode(**options)
     problems = [
-        Problem(first.inner, data_of(seed), head_of(seed=seed), name=f"episode {seed}") for seed in range(count)
+        Problem(first.inner, data_of(seed), head_of(seed=seed), name=f"episode {seed}")
+        for seed in range(count)
     ]
     params = {name: leaf(value) for name, value in meta.params.items()}
     return problems, Meta(params, leaf(meta.rates), meta.buffers)
@@ -80,7 +91,9 @@ def test_lanes_with_dropout_masks():
         data["drop"] = network.masks(params, buffers, data["xs"], **draw, part=0, rows=2)
         data["drop_query"] = network.masks(params, buffers, data["xq"], **draw, part=1)
         problems.append(Problem(inner, data, head_of()))
-    meta = Meta({name: leaf(value) for name, value in params.items()}, leaf(torch.tensor(0.3)), buffers)
+    meta = Meta(
+        {name: leaf(value) for name, value in params.items()}, leaf(torch.tensor(0.3)), buffers
+    )
     _, expected = grads_of(problems, meta, lanes="loop")
     result, grads = grads_of(problems, meta, lanes=4)
     assert result.groups == ((0, 1, 2),)
@@ -89,7 +102,9 @@ def test_lanes_with_dropout_masks():
 
 def with_masks(network):
     def support(params, buffers, data, step):
-        features, buffers = network.support(params, buffers, data["xs"], step=step, masks=data["drop"])
+        features, buffers = network.support(
+            params, buffers, data["xs"], step=step, masks=data["drop"]
+        )
         logits = features @ params["head.weight"].T + params["head.bias"]
         return nn.functional.cross_entropy(logits, data["ys"]), buffers
 
@@ -123,7 +138,10 @@ def test_hand_back_is_scaled_once_and_only_once():
     _, expected = grads_of(problems, meta)
     result = meta_loss(problems, meta)
     (3 * result.loss).backward(retain_graph=True)
-    assert_close({name: value.grad for name, value in meta.params.items()}, {n: 3 * expected[n] for n in meta.params})
+    assert_close(
+        {name: value.grad for name, value in meta.params.items()},
+        {n: 3 * expected[n] for n in meta.params},
+    )
     with pytest.raises(TorchcrossError, match="no further derivative"):
         torch.autograd.grad(meta_loss(problems, meta).loss, meta.rates, create_graph=True)
     with pytest.raises(TorchcrossError, match="second backward"):
@@ -140,7 +158,9 @@ def test_weights_frozen_parameters_and_learned_heads():
     result.loss.backward()
     assert meta.params["conv1.weight"].grad is None
     alone = meta_gradient(problems[1], meta)
-    assert_close({n: v.grad for n, v in heads[1].items()}, {n: 0.5 * v for n, v in alone.own.items()})
+    assert_close(
+        {n: v.grad for n, v in heads[1].items()}, {n: 0.5 * v for n, v in alone.own.items()}
+    )
 
 
 def test_without_gradients_only_the_value_is_computed():
@@ -153,8 +173,14 @@ def test_without_gradients_only_the_value_is_computed():
 
 def test_nothing_given_is_changed():
     problems, meta = batch(policy="running")
-    module_state = [value.detach().clone() for value in [*meta.params.values(), *meta.buffers.values()]]
-    data_state = [value.clone() for problem in problems for value in [*problem.data.values(), *problem.own.values()]]
+    module_state = [
+        value.detach().clone() for value in [*meta.params.values(), *meta.buffers.values()]
+    ]
+    data_state = [
+        value.clone()
+        for problem in problems
+        for value in [*problem.data.values(), *problem.own.values()]
+    ]
     state = torch.get_rng_state()
     for engine in [*EXACT, "first_order", "implicit"]:
         for lanes in ("loop", 3):
@@ -162,7 +188,9 @@ def test_nothing_given_is_changed():
     adapt(problems[0], meta)
     after = [*meta.params.values(), *meta.buffers.values()]
     assert all(torch.equal(left, right) for left, right in zip(module_state, after, strict=True))
-    after = [value for problem in problems for value in [*problem.data.values(), *problem.own.values()]]
+    after = [
+        value for problem in problems for value in [*problem.data.values(), *problem.own.values()]
+    ]
     assert all(torch.equal(left, right) for left, right in zip(data_state, after, strict=True))
     assert torch.equal(state, torch.get_rng_state())
     assert all(value.grad is None for value in meta.params.values())
@@ -175,7 +203,9 @@ def test_adapting_twice_gives_the_same_bits_and_ends_where_the_gradient_does():
     loss, _ = problems[0].inner.query(first.params, first.buffers, problems[0].data, 3)
     torch.testing.assert_close(loss, meta_gradient(problems[0], meta).loss)
     assert len(adapt(problems[0], meta, steps=7).trace) == 7
-    assert not any(value.requires_grad for value in first.params.values() if value.grad_fn is not None)
+    assert not any(
+        value.requires_grad for value in first.params.values() if value.grad_fn is not None
+    )
 
 
 @pytest.mark.parametrize("lanes", ["loop", 2])
@@ -184,12 +214,19 @@ def test_divergence_names_the_episode_and_the_step(lanes):
     data = dict(problems[1].data)
     data["xs"] = data["xs"] * float("nan")
     bad = [problems[0], dataclasses.replace(problems[1], data=data)]
-    with pytest.raises(TorchcrossError, match=r"episode 1.*support loss before inner step 1 of 3 is nan"):
+    with pytest.raises(
+        TorchcrossError, match=r"episode 1.*support loss before inner step 1 of 3 is nan"
+    ):
         meta_loss(bad, meta, lanes=lanes)
 
 
 def test_divergence_of_the_rate():
-    inner = Inner(lambda p, b, d, s: (p["x"].pow(4).sum(), b), lambda p, b, d, s: (p["x"].square().sum(), b), sgd(), 9)
+    inner = Inner(
+        lambda p, b, d, s: (p["x"].pow(4).sum(), b),
+        lambda p, b, d, s: (p["x"].square().sum(), b),
+        sgd(),
+        9,
+    )
     meta = Meta({"x": torch.ones(2)}, 100.0)
     with pytest.raises(TorchcrossError, match=r"before inner step \d of 9 is (nan|inf)"):
         meta_gradient(Problem(inner, {}), meta)
@@ -221,7 +258,9 @@ def test_modules_that_an_engine_cannot_serve():
     inner = Inner(once, problems[0].inner.query, sgd(), 2)
     problem = Problem(inner, problems[0].data, problems[0].own)
     for engine in ("reverse", "recompute"):
-        with pytest.raises(InputError, match=f"'{engine}' cannot serve.*without a second derivative"):
+        with pytest.raises(
+            InputError, match=f"'{engine}' cannot serve.*without a second derivative"
+        ):
             meta_gradient(problem, meta, engine=engine)
     assert torch.isfinite(meta_gradient(problem, meta, engine="first_order").loss)
 

@@ -13,7 +13,16 @@ from torch.utils.checkpoint import checkpoint
 
 from tests.functional.reference import data_of, head_of, losses_of
 from torchcross.errors import InputError
-from torchcross.functional import Inner, Meta, Network, Problem, adapt, meta_gradient, meta_loss, sgd
+from torchcross.functional import (
+    Inner,
+    Meta,
+    Network,
+    Problem,
+    adapt,
+    meta_gradient,
+    meta_loss,
+    sgd,
+)
 
 ENGINES = ["reverse", "recompute", "mixed"]
 
@@ -43,18 +52,32 @@ def by_hand(module, steps=3, seed=0):
         return F.cross_entropy(F.linear(features, params["head.weight"], params["head.bias"]), y)
 
     params = {**shared, **head}
-    params = {name: value if value.requires_grad else value.requires_grad_() for name, value in params.items()}
+    params = {
+        name: value if value.requires_grad else value.requires_grad_()
+        for name, value in params.items()
+    }
     for _ in range(steps):
-        grads = torch.autograd.grad(loss(params, data["xs"], data["ys"]), list(params.values()), create_graph=True)
-        params = {name: value - 0.3 * grad for (name, value), grad in zip(params.items(), grads, strict=True)}
+        grads = torch.autograd.grad(
+            loss(params, data["xs"], data["ys"]), list(params.values()), create_graph=True
+        )
+        params = {
+            name: value - 0.3 * grad
+            for (name, value), grad in zip(params.items(), grads, strict=True)
+        }
     return dict(
-        zip(shared, torch.autograd.grad(loss(params, data["xq"], data["yq"]), list(shared.values())), strict=True)
+        zip(
+            shared,
+            torch.autograd.grad(loss(params, data["xq"], data["yq"]), list(shared.values())),
+            strict=True,
+        )
     )
 
 
 def assert_close(found, expected):
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-11, msg=lambda text, at=name: f"{at}: {text}")
+        torch.testing.assert_close(
+            found[name], value, rtol=1e-9, atol=1e-11, msg=lambda text, at=name: f"{at}: {text}"
+        )
 
 
 class Shared(nn.Module):
@@ -83,11 +106,15 @@ class Tapped(nn.Module):
         late = x
         for layer in self.body:
             late = layer(late)
-        return torch.cat([early.mean((2, 3)), self.body[-1](early).mean((2, 3)) + late.mean((2, 3))], 1)
+        return torch.cat(
+            [early.mean((2, 3)), self.body[-1](early).mean((2, 3)) + late.mean((2, 3))], 1
+        )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("build", [Shared, lambda: Tapped(normed=True), lambda: Tapped(normed=False)])
+@pytest.mark.parametrize(
+    "build", [Shared, lambda: Tapped(normed=True), lambda: Tapped(normed=False)]
+)
 def test_sequences_are_read_as_they_were_written(build, engine):
     module = seeded(build)
     assert_close(meta_gradient(*problem_of(module), engine=engine).params, by_hand(module))
@@ -95,7 +122,9 @@ def test_sequences_are_read_as_they_were_written(build, engine):
 
 def test_a_hooked_layer_sees_what_it_saw():
     seen = []
-    sequence = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2)).double()
+    sequence = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2)
+    ).double()
     sequence[0].register_forward_hook(lambda module, args, output: seen.append(output.shape))
     sequence[2].register_forward_hook(lambda module, args, output: seen.append(output.shape))
     network = Network(sequence)
@@ -109,9 +138,9 @@ class Checkpointed(nn.Module):
         self.inner, self.outer = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 4, 2)
 
     def forward(self, x):
-        return checkpoint(lambda y: torch.tanh(self.outer(torch.tanh(self.inner(y)))), x, use_reentrant=False).mean(
-            (2, 3)
-        )
+        return checkpoint(
+            lambda y: torch.tanh(self.outer(torch.tanh(self.inner(y)))), x, use_reentrant=False
+        ).mean((2, 3))
 
 
 class Listed(nn.Module):
@@ -224,10 +253,16 @@ class Skipped(nn.Module):
 
 
 def test_dropout_that_cannot_be_applied_is_refused():
-    with pytest.raises(InputError, match=r"'layer\.self_attn' is a MultiheadAttention with dropout=0\.1"):
+    with pytest.raises(
+        InputError, match=r"'layer\.self_attn' is a MultiheadAttention with dropout=0\.1"
+    ):
         Network(Encoder(0.1, attention=0.1))
     with pytest.raises(InputError, match=r"'cells' is a GRU with dropout=0\.5"):
-        Network(Recurrent(lambda *sizes, **options: nn.GRU(*sizes, num_layers=2, dropout=0.5, **options)))
+        Network(
+            Recurrent(
+                lambda *sizes, **options: nn.GRU(*sizes, num_layers=2, dropout=0.5, **options)
+            )
+        )
     for rate in (0.0, 0.3):
         network = Network(Skipped(rate))
         state = network.state()
@@ -255,7 +290,9 @@ def test_weight_norm_is_torchs_with_a_right_second_derivative(dims):
     network = Network(module)
     params, buffers = network.state()
     x = data_of(0)["xs"][:2]
-    torch.testing.assert_close(network.support(params, buffers, x)[0], module(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        network.support(params, buffers, x)[0], module(x), rtol=1e-12, atol=1e-12
+    )
 
     def output(*values):
         return network.support(dict(zip(params, values, strict=True)), buffers, x)[0]
@@ -278,12 +315,16 @@ class Clamped(nn.Module):
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-@pytest.mark.parametrize("call", [meta_gradient, adapt, lambda problem, meta: meta_loss([problem], meta)])
+@pytest.mark.parametrize(
+    "call", [meta_gradient, adapt, lambda problem, meta: meta_loss([problem], meta)]
+)
 @pytest.mark.parametrize("adapted", ["*", "head.*"])
 def test_a_late_write_to_a_parameter_is_found(hidden, call, adapted):
     module = seeded(lambda: Clamped(hidden))
     problem, meta = problem_of(module)
-    problem = Problem(Inner(*losses_of(Network(module)), sgd(), 2, adapted), problem.data, problem.own)
+    problem = Problem(
+        Inner(*losses_of(Network(module)), sgd(), 2, adapted), problem.data, problem.own
+    )
     call(problem, meta)
     with torch.no_grad():
         module.scale.fill_(5.0)
@@ -326,7 +367,9 @@ def test_masks_need_no_statistics(norm):
     network = Network(seeded(Tiny), norm=norm)
     params, buffers = network.state(steps=2)
     if norm == "per_step":
-        params = {name: value.expand(3, -1) if "norm" in name else value for name, value in params.items()}
+        params = {
+            name: value.expand(3, -1) if "norm" in name else value for name, value in params.items()
+        }
     masks = network.masks(params, buffers, data_of(0)["xq"][:1], seed=0, episode=0, part=1)
     assert {key: tuple(mask.shape) for key, mask in masks.items()} == {"drop#0": (1, 1, 4, 1, 1)}
 
@@ -354,7 +397,9 @@ def test_generators_are_put_back_and_their_use_refused(draw, whose):
 
     network = Network(Noisy(draw))
     before = states()
-    with pytest.raises(InputError, match=rf"draws from the global random generator in its forward \({whose}\)"):
+    with pytest.raises(
+        InputError, match=rf"draws from the global random generator in its forward \({whose}\)"
+    ):
         network.support(*network.state(), torch.ones(2, 3))
     after = states()
     assert np.array_equal(before[0][0], after[0][0])

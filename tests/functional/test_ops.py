@@ -59,7 +59,9 @@ def test_convolution_with_some_gradients_only(which):
         for at, value in zip(which, chosen, strict=True):
             full[at] = value
         ones = [1, 1]
-        return convolution(*full, stride=ones, padding=ones, dilation=ones, groups=1, plain=F.conv2d).sin()
+        return convolution(
+            *full, stride=ones, padding=ones, dilation=ones, groups=1, plain=F.conv2d
+        ).sin()
 
     assert gradgradcheck(f, [tensors[at] for at in which])
 
@@ -73,7 +75,9 @@ def test_batch_norm_twice(shape, affine):
     def f(x, *parts):
         return batch_norm(x, *(parts or (None, None)), 1e-5)
 
-    torch.testing.assert_close(f(x, *parts), F.batch_norm(x, None, None, *(parts or (None, None)), True))
+    torch.testing.assert_close(
+        f(x, *parts), F.batch_norm(x, None, None, *(parts or (None, None)), True)
+    )
     assert gradcheck(f, (x, *parts))
     assert gradgradcheck(f, (x, *parts))
 
@@ -93,7 +97,11 @@ def test_batch_norm_with_some_gradients_only(which):
 
 
 def test_stored_statistics():
-    x, mean, variance = draw(3, 2, 2, 2), draw(2, seed=1), draw(2, seed=2).detach().exp().requires_grad_()
+    x, mean, variance = (
+        draw(3, 2, 2, 2),
+        draw(2, seed=1),
+        draw(2, seed=2).detach().exp().requires_grad_(),
+    )
     weight, bias = draw(2, seed=3), draw(2, seed=4)
     expected = F.batch_norm(x, mean.detach(), variance.detach(), weight, bias, False)
     torch.testing.assert_close(normalise(x, mean, variance, weight, bias, 1e-5), expected)

@@ -22,7 +22,9 @@ class Smooth(nn.Module):
         with torch.no_grad():
             for value in self.parameters():
                 if value.dim() > 1:
-                    value.copy_(torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5)
+                    value.copy_(
+                        torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5
+                    )
 
     def forward(self, x):
         return self.layers(x).mean((2, 3))
@@ -32,14 +34,21 @@ def problem_of(network, dtype, steps=2):
     params, buffers = network.state(steps)
 
     def cast(tree):
-        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tree.items()}
+        return {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in tree.items()
+        }
 
     inner = Inner(*losses_of(network), sgd(), steps)
-    return Problem(inner, cast(data_of(0, size=12)), cast(head_of())), Meta(cast(params), 0.05, cast(buffers))
+    return Problem(inner, cast(data_of(0, size=12)), cast(head_of())), Meta(
+        cast(params), 0.05, cast(buffers)
+    )
 
 
 def flat(result):
-    return torch.cat([value.double().flatten() for value in {**result.params, **result.own}.values()])
+    return torch.cat(
+        [value.double().flatten() for value in {**result.params, **result.own}.values()]
+    )
 
 
 def gap(left, right):
@@ -66,7 +75,9 @@ def test_bfloat16_autocast_is_near():
 
 class Pooled(nn.Sequential):
     def __init__(self, block):
-        super().__init__(block, nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(100, 4))
+        super().__init__(
+            block, nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(100, 4)
+        )
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for value in self.parameters():

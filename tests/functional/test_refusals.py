@@ -10,7 +10,17 @@ from torch.utils.checkpoint import checkpoint
 from tests.functional.reference import data_of, head_of, losses_of
 from tests.functional.test_meta_loss import batch, leaf
 from torchcross.errors import InputError
-from torchcross.functional import Implicit, Inner, Meta, Network, Problem, adapt, meta_loss, momentum, sgd
+from torchcross.functional import (
+    Implicit,
+    Inner,
+    Meta,
+    Network,
+    Problem,
+    adapt,
+    meta_loss,
+    momentum,
+    sgd,
+)
 
 EXACT_IN_REVERSE = ("reverse", "recompute", "implicit")
 
@@ -67,7 +77,8 @@ def episodes(module, *, steps=3, norm="batch", count=2):
     inner = Inner(*losses_of(network), sgd(), steps)
     params, buffers = network.state(steps)
     problems = [
-        Problem(inner, data_of(seed), head_of(seed=seed), name=f"episode {seed} of 'toys'") for seed in range(count)
+        Problem(inner, data_of(seed), head_of(seed=seed), name=f"episode {seed} of 'toys'")
+        for seed in range(count)
     ]
     return problems, Meta({name: leaf(value) for name, value in params.items()}, 0.1, buffers)
 
@@ -76,7 +87,9 @@ def episodes(module, *, steps=3, norm="batch", count=2):
 @pytest.mark.parametrize("engine", EXACT_IN_REVERSE)
 def test_once_differentiable_functions(engine, lanes):
     problems, meta = episodes(Features(Sine.apply))
-    with pytest.raises(InputError, match=r"episode 0 of 'toys'.*without a second derivative.*once_differentiable"):
+    with pytest.raises(
+        InputError, match=r"episode 0 of 'toys'.*without a second derivative.*once_differentiable"
+    ):
         meta_loss(problems, meta, engine=engine, lanes=lanes)
     assert torch.isfinite(meta_loss(problems, meta, engine="first_order", lanes=lanes).loss)
 
@@ -91,7 +104,9 @@ def test_once_differentiable_functions_that_the_inner_loop_does_not_see(engine):
     inner = dataclasses.replace(plain[0].inner, adapted="head.*")
     same = [dataclasses.replace(problem, inner=inner) for problem in plain]
     for lanes in ("loop", 2):
-        found = torch.autograd.grad(meta_loss(own, meta, engine=engine, lanes=lanes).loss, list(meta.params.values()))
+        found = torch.autograd.grad(
+            meta_loss(own, meta, engine=engine, lanes=lanes).loss, list(meta.params.values())
+        )
         expected = torch.autograd.grad(
             meta_loss(same, meta, engine=engine, lanes=lanes).loss, list(meta.params.values())
         )
@@ -103,7 +118,10 @@ def test_once_differentiable_functions_that_the_inner_loop_does_not_see(engine):
 def test_nothing_is_adapted(optimiser):
     problems, meta = batch(1)
     inner = dataclasses.replace(problems[0].inner, adapted=lambda name: False, optimiser=optimiser)
-    problem, meta = dataclasses.replace(problems[0], inner=inner), dataclasses.replace(meta, rates=0.1)
+    problem, meta = (
+        dataclasses.replace(problems[0], inner=inner),
+        dataclasses.replace(meta, rates=0.1),
+    )
     end = adapt(problem, meta)
     assert all(torch.equal(end.params[name], value) for name, value in meta.params.items())
     assert len(end.trace) == inner.steps
@@ -135,15 +153,30 @@ def _rechecked(x):
 @pytest.mark.parametrize(
     ("module", "options", "reason", "remedy"),
     [
-        (lambda: Features(Sine.apply), {"engine": "mixed"}, "without a forward-mode derivative", OTHER),
+        (
+            lambda: Features(Sine.apply),
+            {"engine": "mixed"},
+            "without a forward-mode derivative",
+            OTHER,
+        ),
         (
             lambda: Features(nn.InstanceNorm2d(4, track_running_stats=True)),
             {"engine": "mixed"},
             "without a forward-mode derivative",
             OTHER,
         ),
-        (lambda: Features(Average(in_place=True)), {"lanes": 2}, "in place to a tensor that all lanes share", OTHER),
-        (lambda: Features(_rechecked), {"lanes": 2}, "runs again in its own backward", "Turn checkpointing off"),
+        (
+            lambda: Features(Average(in_place=True)),
+            {"lanes": 2},
+            "in place to a tensor that all lanes share",
+            OTHER,
+        ),
+        (
+            lambda: Features(_rechecked),
+            {"lanes": 2},
+            "runs again in its own backward",
+            "Turn checkpointing off",
+        ),
     ],
 )
 def test_what_torch_cannot_do_is_said_by_episode_and_with_a_remedy(module, options, reason, remedy):
@@ -154,8 +187,12 @@ def test_what_torch_cannot_do_is_said_by_episode_and_with_a_remedy(module, optio
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_scripted_modules_are_refused():
-    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    with pytest.raises(InputError, match=r"episode 0 of 'toys'.*scripted.*the module that it was made of"):
+    scripted = torch.jit.script(
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    )
+    with pytest.raises(
+        InputError, match=r"episode 0 of 'toys'.*scripted.*the module that it was made of"
+    ):
         meta_loss(*episodes(scripted))
 
 

@@ -23,7 +23,9 @@ class Counting:
 
 
 def top(params, features, data):
-    return F.cross_entropy(F.linear(features, params["head.weight"], params["head.bias"]), data["ys"])
+    return F.cross_entropy(
+        F.linear(features, params["head.weight"], params["head.bias"]), data["ys"]
+    )
 
 
 def episode(kind="sgd", policy="batch", steps=STEPS, weights=None):
@@ -31,7 +33,14 @@ def episode(kind="sgd", policy="batch", steps=STEPS, weights=None):
     params, buffers = network.state(steps)
     body = Counting(network)
     _, query = losses_of(network)
-    inner = Inner(Split(body, top), query, OPTIMISERS[kind](), steps, zero_head="head.*", query_weights=weights)
+    inner = Inner(
+        Split(body, top),
+        query,
+        OPTIMISERS[kind](),
+        steps,
+        zero_head="head.*",
+        query_weights=weights,
+    )
     zero = {name: torch.zeros_like(value) for name, value in head_of().items()}
     rate = torch.tensor(0.05 if kind == "adam" else 0.3, dtype=torch.float64)
     return Problem(inner, data_of(0), zero), Meta(params, rate, buffers), body

@@ -12,7 +12,9 @@ from torchcross.functional import Network, call, merge_buffers, partition, selec
 
 def snapshot(module):
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {name: value.detach().clone() for name, value in tensors.items()}, [m.training for m in module.modules()]
+    return {name: value.detach().clone() for name, value in tensors.items()}, [
+        m.training for m in module.modules()
+    ]
 
 
 @pytest.mark.parametrize("policy", ["frozen", "batch", "support", "running", "per_step"])
@@ -125,7 +127,9 @@ def test_a_copied_network_is_a_network_of_the_copy():
     params, buffers = network.state()
     x = data_of(0)["xs"]
     doubled = {name: 2 * value for name, value in params.items()}
-    assert torch.equal(other.support(doubled, buffers, x)[0], network.support(doubled, buffers, x)[0])
+    assert torch.equal(
+        other.support(doubled, buffers, x)[0], network.support(doubled, buffers, x)[0]
+    )
 
 
 class Counter(nn.Module):
@@ -173,7 +177,9 @@ class Draws(nn.Module):
         return self.weight * x + torch.rand(3)
 
 
-@pytest.mark.parametrize(("kind", "message"), [(Writes, "writes to its parameter 'weight'"), (Draws, "global random")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [(Writes, "writes to its parameter 'weight'"), (Draws, "global random")]
+)
 def test_impure_modules_are_refused_and_unharmed(kind, message):
     module = kind()
     params, buffers = Network(module).state()
@@ -193,13 +199,23 @@ class OwnNorm(nn.BatchNorm2d):
     ("build", "policy", "message"),
     [
         (lambda: nn.Sequential(OwnNorm(2)), "batch", "layer '0' is a OwnNorm"),
-        (lambda: nn.BatchNorm2d(2, track_running_stats=False), "frozen", "needs running statistics"),
-        (lambda: nn.Conv2d(1, 1, 1), "transductive", "no BatchNorm policy is called 'transductive'"),
+        (
+            lambda: nn.BatchNorm2d(2, track_running_stats=False),
+            "frozen",
+            "needs running statistics",
+        ),
+        (
+            lambda: nn.Conv2d(1, 1, 1),
+            "transductive",
+            "no BatchNorm policy is called 'transductive'",
+        ),
         (lambda: nn.LazyLinear(2), "batch", "lazy parameters"),
         (lambda: nn.Sequential(nn.AlphaDropout(0.5)), "batch", "masks cannot be given"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # torch says so of every lazy layer
+@pytest.mark.filterwarnings(
+    "ignore:Lazy modules are a new feature"
+)  # torch says so of every lazy layer
 def test_modules_that_cannot_be_served(build, policy, message):
     with pytest.raises(InputError, match=message):
         Network(build(), norm=policy)

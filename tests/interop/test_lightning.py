@@ -34,11 +34,16 @@ def by_hand(algorithm, batches):
 @pytest.mark.usefixtures("lightning")
 def test_training_is_that_of_a_loop_by_hand():
     batches = [EPISODES, EPISODES[:1]]
-    module = lightning_module(MAML(Net(), steps=2, norm="running"), lambda parameters: torch.optim.SGD(parameters, 0.1))
+    module = lightning_module(
+        MAML(Net(), steps=2, norm="running"), lambda parameters: torch.optim.SGD(parameters, 0.1)
+    )
     assert isinstance(module, fakes.LightningModule)
     fakes.Trainer().fit(module, batches, [EPISODES])
     expected = by_hand(MAML(Net(), steps=2, norm="running"), batches)
-    assert all(torch.equal(value, module.algorithm.state_dict()[name]) for name, value in expected.state_dict().items())
+    assert all(
+        torch.equal(value, module.algorithm.state_dict()[name])
+        for name, value in expected.state_dict().items()
+    )
     assert any("running_mean" in name for name in expected.state_dict())
     names = [(name, options["batch_size"]) for name, _, options in module.logged]
     assert names == [("train_loss", 2), ("train_loss", 1), ("val_loss", 2)]

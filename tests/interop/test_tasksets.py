@@ -12,7 +12,9 @@ from torchcross.task import Task
 
 
 def toy_episodes(shots=2, queries=2):
-    return tx.Episodes(tx.EpisodeSampler(toys.multiclass(120, size=8), shots=shots, queries=queries, seed=0))
+    return tx.Episodes(
+        tx.EpisodeSampler(toys.multiclass(120, size=8), shots=shots, queries=queries, seed=0)
+    )
 
 
 @pytest.mark.parametrize("queries", [2, 3])
@@ -36,7 +38,9 @@ def test_sample_goes_round_in_order():
 
 
 def test_too_few_queries_cannot_be_woven():
-    with pytest.raises(InputError, match=r"10 support and 5 query samples.*as many queries as shots"):
+    with pytest.raises(
+        InputError, match=r"10 support and 5 query samples.*as many queries as shots"
+    ):
         EpisodeTaskset(toy_episodes(queries=1), count=1)[0]
     with pytest.raises(InputError, match="count=0"):
         EpisodeTaskset(toy_episodes(), count=0)
@@ -51,7 +55,9 @@ def test_tasksets_become_episodes():
     assert episode.support.x.flatten().tolist() == [100, 102, 104, 106, 108, 110]
     assert episode.query.x.flatten().tolist() == [101, 103, 105, 107, 109, 111]
     assert episode.support.y.tolist() == episode.query.y.tolist() == [0, 0, 1, 1, 2, 2]
-    named = TasksetEpisodes(Taskset(), shots=2, task=Task("shape", MultiClass(["disc", "square", "star"])))
+    named = TasksetEpisodes(
+        Taskset(), shots=2, task=Task("shape", MultiClass(["disc", "square", "star"]))
+    )
     assert named[0].task.classes == ("disc", "square", "star")
 
 
@@ -66,7 +72,10 @@ def test_there_and_back():
     ("found", "match"),
     [
         ((torch.zeros(4, 1), torch.tensor([5, 5, 9, 9])), r"labels \[5, 9\].*RemapLabels"),
-        ((torch.zeros(4, 1), torch.tensor([0, 1, 0, 1])), r"\[2, 0\] samples.*KShots\(dataset, 2\)"),
+        (
+            (torch.zeros(4, 1), torch.tensor([0, 1, 0, 1])),
+            r"\[2, 0\] samples.*KShots\(dataset, 2\)",
+        ),
         ((torch.zeros(4, 1), torch.tensor([0, 0, 0, 0])), "RemapLabels"),
         ((torch.zeros(4, 1), torch.zeros(3)), r"hands out \(data, labels\)"),
         (Batch(torch.zeros(4, 1), torch.zeros(4).long()), "task 0 is a Batch"),

@@ -58,14 +58,20 @@ def slow_focal(z: np.ndarray, y: np.ndarray, gamma: float, alpha: float | None) 
     smoothing=st.sampled_from([0.0, 0.1, 0.9]),
     weighted=st.booleans(),
 )
-def test_cross_entropy_is_torchs(seed: int, rows: int, classes: int, smoothing: float, weighted: bool) -> None:
+def test_cross_entropy_is_torchs(
+    seed: int, rows: int, classes: int, smoothing: float, weighted: bool
+) -> None:
     z, y = draw(seed, rows, classes), draw_labels(seed, -1, classes, (rows,))
     y[0] = 0
     weights = torch.linspace(0.5, 2.0, classes, dtype=torch.float64) if weighted else None
     expected = F.cross_entropy(z, y, weight=weights, ignore_index=-1, label_smoothing=smoothing)
     listed = weights.tolist() if weights is not None else None
-    torch.testing.assert_close(losses.cross_entropy(z, y, class_weights=listed, smoothing=smoothing), expected)
-    torch.testing.assert_close(losses.cross_entropy(z, y, class_weights=weights, smoothing=smoothing), expected)
+    torch.testing.assert_close(
+        losses.cross_entropy(z, y, class_weights=listed, smoothing=smoothing), expected
+    )
+    torch.testing.assert_close(
+        losses.cross_entropy(z, y, class_weights=weights, smoothing=smoothing), expected
+    )
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -86,7 +92,9 @@ def test_a_class_of_weight_zero_is_left_out() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 12), smoothing=st.sampled_from([0.0, 0.2]))
-def test_binary_cross_entropy_is_the_slow_loop_and_two_columns(seed: int, rows: int, smoothing: float) -> None:
+def test_binary_cross_entropy_is_the_slow_loop_and_two_columns(
+    seed: int, rows: int, smoothing: float
+) -> None:
     z, y = draw(seed, rows, 1), draw_labels(seed, -1, 2, (rows,))
     y[0] = 1
     weights = [0.7, 2.5]
@@ -94,7 +102,9 @@ def test_binary_cross_entropy_is_the_slow_loop_and_two_columns(seed: int, rows: 
     slow = slow_binary(z.numpy(), y.numpy()[:, None], np.array([weights]), smoothing)
     assert value.item() == pytest.approx(slow, rel=1e-9)
     columns = torch.cat([torch.zeros_like(z), z], dim=1)
-    torch.testing.assert_close(value, losses.cross_entropy(columns, y, class_weights=weights, smoothing=smoothing))
+    torch.testing.assert_close(
+        value, losses.cross_entropy(columns, y, class_weights=weights, smoothing=smoothing)
+    )
 
 
 def test_binary_cross_entropy_is_torchs() -> None:
@@ -110,18 +120,25 @@ def test_binary_cross_entropy_is_torchs() -> None:
     width=st.integers(1, 4),
     smoothing=st.sampled_from([0.0, 0.2]),
 )
-def test_multilabel_cross_entropy_is_the_slow_loop(seed: int, rows: int, width: int, smoothing: float) -> None:
+def test_multilabel_cross_entropy_is_the_slow_loop(
+    seed: int, rows: int, width: int, smoothing: float
+) -> None:
     z, y = draw(seed, rows, width), draw_labels(seed, -1, 2, (rows, width))
     y[0, 0] = 0
     weights = np.linspace(0.5, 2.0, 2 * width).reshape(width, 2)
-    value = losses.multilabel_binary_cross_entropy(z, y, class_weights=weights.tolist(), smoothing=smoothing)
-    assert value.item() == pytest.approx(slow_binary(z.numpy(), y.numpy(), weights, smoothing), rel=1e-9)
+    value = losses.multilabel_binary_cross_entropy(
+        z, y, class_weights=weights.tolist(), smoothing=smoothing
+    )
+    assert value.item() == pytest.approx(
+        slow_binary(z.numpy(), y.numpy(), weights, smoothing), rel=1e-9
+    )
 
 
 def test_multilabel_cross_entropy_is_torchs() -> None:
     z, y = draw(4, 9, 5), draw_labels(4, 0, 2, (9, 5))
     torch.testing.assert_close(
-        losses.multilabel_binary_cross_entropy(z, y), F.binary_cross_entropy_with_logits(z, y.double())
+        losses.multilabel_binary_cross_entropy(z, y),
+        F.binary_cross_entropy_with_logits(z, y.double()),
     )
 
 
@@ -136,7 +153,9 @@ def test_focal_is_the_slow_loop(seed: int, rows: int, gamma: float, alpha: float
     z, y = draw(seed, rows, 3), draw_labels(seed, -1, 2, (rows, 3))
     y[0] = 1
     slow = slow_focal(z.numpy(), y.numpy(), gamma, alpha)
-    assert losses.multilabel_focal(z, y, gamma=gamma, alpha=alpha).item() == pytest.approx(slow, rel=1e-9)
+    assert losses.multilabel_focal(z, y, gamma=gamma, alpha=alpha).item() == pytest.approx(
+        slow, rel=1e-9
+    )
     first = slow_focal(z.numpy()[:, :1], y.numpy()[:, :1], gamma, alpha)
     value = losses.binary_focal(z[:, :1], y[:, 0], gamma=gamma, alpha=alpha)
     assert value.item() == pytest.approx(first, rel=1e-9)
@@ -149,4 +168,6 @@ def test_focal_by_hand() -> None:
     assert losses.binary_focal(z, y).item() == pytest.approx(expected)
     expected = (0.75 * 0.0625 * math.log(4 / 3) + 0.25 * 0.25 * math.log(2)) / 2
     assert losses.binary_focal(z, y, alpha=0.75).item() == pytest.approx(expected)
-    torch.testing.assert_close(losses.binary_focal(z, y, gamma=0.0), losses.binary_cross_entropy(z, y))
+    torch.testing.assert_close(
+        losses.binary_focal(z, y, gamma=0.0), losses.binary_cross_entropy(z, y)
+    )

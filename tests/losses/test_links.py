@@ -35,7 +35,9 @@ def logits(columns: int, size: float) -> st.SearchStrategy[Tensor]:
 @every_link
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), ranks=st.integers(2, 8), size=st.sampled_from([3.0, 100.0, 1e4]))
-def test_probabilities_are_probabilities(name: str, data: st.DataObject, ranks: int, size: float) -> None:
+def test_probabilities_are_probabilities(
+    name: str, data: st.DataObject, ranks: int, size: float
+) -> None:
     link, columns = LINKS[name]
     z = data.draw(logits(columns(ranks), size))
     p = link(z)
@@ -71,7 +73,9 @@ def test_links_by_hand() -> None:
     torch.testing.assert_close(losses.coral_probabilities(z.flip(1)), coral)
     corn = torch.tensor([[0.25, 0.375, 0.375]], dtype=torch.float64)
     torch.testing.assert_close(losses.corn_probabilities(z), corn)
-    cumulative = losses.cumulative_link_probabilities(torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64))
+    cumulative = losses.cumulative_link_probabilities(
+        torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64)
+    )
     expected = torch.tensor([[0.5, 2 / 3 - 0.5, 1 / 3]], dtype=torch.float64)  # s(ln 2) = 2/3
     torch.testing.assert_close(cumulative, expected)
 
@@ -94,7 +98,9 @@ def test_links_and_losses_speak_of_the_same_probabilities(data: st.DataObject, r
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), ranks=st.integers(2, 7), size=st.sampled_from([3.0, 1e4]))
-def test_decisions_are_the_medians_of_the_distributions(data: st.DataObject, ranks: int, size: float) -> None:
+def test_decisions_are_the_medians_of_the_distributions(
+    data: st.DataObject, ranks: int, size: float
+) -> None:
     z = data.draw(logits(ranks - 1, size)).double()
     pairs = [
         (losses.coral_decision(z), losses.coral_probabilities(z)),
@@ -129,7 +135,9 @@ def test_two_ranks_are_one_sigmoid(name: str) -> None:
 @every_link
 def test_links_differentiate_and_vectorise(name: str) -> None:
     link, columns = LINKS[name]
-    z = torch.randn(5, 4, columns(4), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    z = torch.randn(
+        5, 4, columns(4), generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     z[0, 0] = 1e3 * z[0, 0].sign()
     torch.testing.assert_close(vmap(link)(z), torch.stack([link(rows) for rows in z]))
 

@@ -14,7 +14,9 @@ from torch.func import grad, hessian, jvp, vmap
 from torchcross import losses
 
 # The first forward-mode derivative in a process compiles torch's own decompositions with torch.jit.script.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script. is deprecated:DeprecationWarning"
+)
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,21 @@ class Case:
 PAIRS = [[0.5, 2.0], [1.0, 1.0], [3.0, 0.1]]
 CASES = {
     "cross_entropy": Case(losses.cross_entropy, 4, 4),
-    "cross_entropy, weighted": Case(partial(losses.cross_entropy, class_weights=[1.0, 2.0, 0.5], smoothing=0.1), 3, 3),
+    "cross_entropy, weighted": Case(
+        partial(losses.cross_entropy, class_weights=[1.0, 2.0, 0.5], smoothing=0.1), 3, 3
+    ),
     "binary": Case(losses.binary_cross_entropy, 1, 2),
-    "binary, weighted": Case(partial(losses.binary_cross_entropy, class_weights=[1.0, 4.0], smoothing=0.1), 1, 2),
+    "binary, weighted": Case(
+        partial(losses.binary_cross_entropy, class_weights=[1.0, 4.0], smoothing=0.1), 1, 2
+    ),
     "binary focal": Case(losses.binary_focal, 1, 2),
     "binary focal, alpha": Case(partial(losses.binary_focal, gamma=0.5, alpha=0.3), 1, 2),
     "multi-label": Case(losses.multilabel_binary_cross_entropy, 3, 2, multi=True),
     "multi-label, weighted": Case(
-        partial(losses.multilabel_binary_cross_entropy, class_weights=PAIRS, smoothing=0.1), 3, 2, multi=True
+        partial(losses.multilabel_binary_cross_entropy, class_weights=PAIRS, smoothing=0.1),
+        3,
+        2,
+        multi=True,
     ),
     "multi-label focal": Case(partial(losses.multilabel_focal, alpha=0.7), 3, 2, multi=True),
     "coral": Case(losses.coral, 3, 4),
@@ -79,7 +88,9 @@ def test_vmap_of_grad_is_the_loop(case: Case) -> None:
     one_by_one = torch.stack([grad(case.loss)(a, b) for a, b in pairs])
     torch.testing.assert_close(together, one_by_one)
     curvatures = vmap(hessian(case.loss))(z, y)
-    torch.testing.assert_close(curvatures, torch.stack([hessian(case.loss)(a, b) for a, b in pairs]))
+    torch.testing.assert_close(
+        curvatures, torch.stack([hessian(case.loss)(a, b) for a, b in pairs])
+    )
 
 
 @every_loss
@@ -189,5 +200,7 @@ def test_softplus_is_exact_in_float64() -> None:
     for row, size in zip(z, (25.0, 38.0, 45.0), strict=True):
         right = losses.binary_cross_entropy(row.unsqueeze(0), y[:1]).item()
         wrong = losses.binary_cross_entropy(-row.unsqueeze(0), y[:1]).item()
-        assert right == pytest.approx(torch.tensor(-size, dtype=torch.float64).exp().item(), rel=1e-10)
+        assert right == pytest.approx(
+            torch.tensor(-size, dtype=torch.float64).exp().item(), rel=1e-10
+        )
         assert wrong == pytest.approx(size + right, rel=1e-15)

@@ -60,7 +60,9 @@ def slow_cumulative(row: np.ndarray) -> list[float]:
 
 
 def slow_cumulative_link(z: np.ndarray, y: np.ndarray) -> float:
-    terms = [-math.log(slow_cumulative(row)[rank]) for row, rank in zip(z, y, strict=True) if rank != -1]
+    terms = [
+        -math.log(slow_cumulative(row)[rank]) for row, rank in zip(z, y, strict=True) if rank != -1
+    ]
     return sum(terms) / len(terms)
 
 
@@ -101,7 +103,9 @@ def test_ordinal_losses_are_the_slow_loops(seed: int, rows: int, ranks: int) -> 
     a, b = z.numpy(), y.numpy()
     assert losses.coral(z[:, 1:], y).item() == pytest.approx(slow_coral(a[:, 1:], b), rel=1e-9)
     assert losses.corn(z[:, 1:], y).item() == pytest.approx(slow_corn(a[:, 1:], b), rel=1e-9)
-    assert losses.cumulative_link(z, y).item() == pytest.approx(slow_cumulative_link(a, b), rel=1e-6)
+    assert losses.cumulative_link(z, y).item() == pytest.approx(
+        slow_cumulative_link(a, b), rel=1e-6
+    )
     emd = losses.earth_movers(z, y, gaps=gaps).item()
     assert emd == pytest.approx(slow_earth_movers(a, b, grades), rel=1e-9, abs=1e-12)
     soft = losses.soft_labels(z, y, grades=grades, tau=1.5).item()
@@ -134,8 +138,12 @@ def test_cumulative_link_by_hand() -> None:
 
 def test_earth_movers_by_hand() -> None:
     z = torch.tensor([[0.0, math.log(2.0), 0.0]], dtype=torch.float64)  # p = 1/4, 1/2, 1/4
-    assert losses.earth_movers(z, torch.tensor([0]), gaps=[1.0, 3.0]).item() == pytest.approx(0.75**2 + 3 * 0.25**2)
-    assert losses.earth_movers(z, torch.tensor([2]), gaps=[1.0, 3.0]).item() == pytest.approx(0.25**2 + 3 * 0.75**2)
+    assert losses.earth_movers(z, torch.tensor([0]), gaps=[1.0, 3.0]).item() == pytest.approx(
+        0.75**2 + 3 * 0.25**2
+    )
+    assert losses.earth_movers(z, torch.tensor([2]), gaps=[1.0, 3.0]).item() == pytest.approx(
+        0.25**2 + 3 * 0.75**2
+    )
 
 
 def test_soft_labels_approach_cross_entropy_as_tau_falls() -> None:

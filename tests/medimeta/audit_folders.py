@@ -11,13 +11,29 @@ from PIL import Image
 from medimeta_adapter.audit import check
 
 SPLITS = ("train", "val", "test")
-TARGETS = ("BINARY_CLASSIFICATION", "MULTICLASS_CLASSIFICATION", "MULTILABEL_CLASSIFICATION", "ORDINAL_REGRESSION")
+TARGETS = (
+    "BINARY_CLASSIFICATION",
+    "MULTICLASS_CLASSIFICATION",
+    "MULTILABEL_CLASSIFICATION",
+    "ORDINAL_REGRESSION",
+)
 
 
 class Folder:
     """One dataset, clean: `count` images that differ from each other, four tasks, subjects of three images each."""
 
-    def __init__(self, root, name="eyes", *, count=90, size=16, channels=1, seed=0, domain="Fundus", subjects=True):
+    def __init__(
+        self,
+        root,
+        name="eyes",
+        *,
+        count=90,
+        size=16,
+        channels=1,
+        seed=0,
+        domain="Fundus",
+        subjects=True,
+    ):
         self.path, self.count, self.name = Path(root) / name, count, name
         draw = np.random.default_rng((seed, *name.encode()))
         shape = (count, size, size) if channels == 1 else (count, size, size, channels)
@@ -26,13 +42,21 @@ class Folder:
         self.labels = {
             "sick": rows // 3 % 2,
             "what it is": rows // 3 % 3,
-            "signs": np.stack([rows // 3 % 2 == 0, rows // 6 % 2 == 0, rows // 9 % 2 == 0], axis=1).astype(np.int64),
+            "signs": np.stack(
+                [rows // 3 % 2 == 0, rows // 6 % 2 == 0, rows // 9 % 2 == 0], axis=1
+            ).astype(np.int64),
             "grade": np.array([1, 4, 8])[rows // 9 % 3],
         }
         self.patients = [f"{name}-person-{row // 3:04d}" for row in rows] if subjects else None
         ends = [0, count * 2 // 3 // 3 * 3, count * 5 // 6 // 3 * 3, count]
-        self.splits = {split: rows[ends[at] : ends[at + 1]].tolist() for at, split in enumerate(SPLITS)}
-        names = [{0: "no", 1: "yes"}, {0: "drusen", 1: "CNV: wet", 2: "none"}, {0: "a", 1: "b", 2: "c"}]
+        self.splits = {
+            split: rows[ends[at] : ends[at + 1]].tolist() for at, split in enumerate(SPLITS)
+        }
+        names = [
+            {0: "no", 1: "yes"},
+            {0: "drusen", 1: "CNV: wet", 2: "none"},
+            {0: "a", 1: "b", 2: "c"},
+        ]
         names.append({1: "mild", 4: "some", 8: "much"})
         self.info = {
             "id": name,
@@ -58,7 +82,9 @@ class Folder:
         """All files."""
         for folder in ("task_labels", "splits"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
-        (self.path / "info.yaml").write_text(yaml.safe_dump(self.info, sort_keys=False), encoding="utf-8")
+        (self.path / "info.yaml").write_text(
+            yaml.safe_dump(self.info, sort_keys=False), encoding="utf-8"
+        )
         with h5py.File(self.path / "images.hdf5", "w") as file:
             file.create_dataset("images", data=self.images, chunks=chunks)
         for task, values in self.labels.items():

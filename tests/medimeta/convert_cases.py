@@ -40,7 +40,9 @@ class Written:
 
     def __init__(self, folder: Any) -> None:
         self.folder = Path(folder)
-        self.info: dict[str, Any] = yaml.safe_load((self.folder / "info.yaml").read_text(encoding="utf-8"))
+        self.info: dict[str, Any] = yaml.safe_load(
+            (self.folder / "info.yaml").read_text(encoding="utf-8")
+        )
         with h5py.File(self.folder / "images.hdf5") as file:
             self.images: NDArray[np.uint8] = file["images"][:]
 
@@ -51,7 +53,9 @@ class Written:
         return next(entry["labels"] for entry in self.info["tasks"] if entry["task_name"] == task)
 
     def target(self, task: str) -> str:
-        return next(entry["task_target"] for entry in self.info["tasks"] if entry["task_name"] == task)
+        return next(
+            entry["task_target"] for entry in self.info["tasks"] if entry["task_name"] == task
+        )
 
     def split(self, name: str, kind: str = "splits") -> list[int]:
         path = self.folder / kind / f"{name}.txt"
@@ -87,16 +91,28 @@ def _png16(colours: int, alpha: int) -> bytes:
     head = struct.pack(">IIBBBBB", 4, 4, 16, kind, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held)) for name, held in chunks
+        struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held))
+        for name, held in chunks
     )
 
 
 def _tiff16(colours: int) -> bytes:
     pixels = np.full((4, 4, colours), 300, "<u2").tobytes()
     start = 8 + 2 + 12 * 9 + 4
-    told = [(256, 4), (257, 4), (258, start), (259, 1), (262, 2), (273, start + 2 * colours), (277, colours)]
+    told = [
+        (256, 4),
+        (257, 4),
+        (258, start),
+        (259, 1),
+        (262, 2),
+        (273, start + 2 * colours),
+        (277, colours),
+    ]
     told += [(278, 4), (279, len(pixels))]
-    entries = b"".join(struct.pack("<HHII", tag, 4 - (tag == 258), colours if tag == 258 else 1, n) for tag, n in told)
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4 - (tag == 258), colours if tag == 258 else 1, n)
+        for tag, n in told
+    )
     bits = struct.pack(f"<{colours}H", *[16] * colours)
     return b"II*\0" + struct.pack("<IH", 8, 9) + entries + b"\0" * 4 + bits + pixels
 

@@ -62,8 +62,14 @@ class Shop:
     def __call__(self, command: Sequence[str], timeout: float) -> tuple[int, str]:
         self.asked.append(list(command))
         assert timeout > 0
-        folder = Path(command[command.index("--pack-destination" if "pack" in command else "-d") + 1])
-        name = next(word for word in command if "==" in word or "@" in word).replace("==", "@").split("@")[0]
+        folder = Path(
+            command[command.index("--pack-destination" if "pack" in command else "-d") + 1]
+        )
+        name = (
+            next(word for word in command if "==" in word or "@" in word)
+            .replace("==", "@")
+            .split("@")[0]
+        )
         for file in self.files:
             if file.name.startswith(name):
                 (folder / file.name).write_bytes(file.read_bytes())

@@ -15,7 +15,11 @@ from PIL import Image
 Array = np.ndarray
 LAYOUTS = {1: ("NHW", "NHWC", "N1HW"), 3: ("NHWC", "NCHW")}
 SPLITS = ("train", "val", "test")
-BINARY = {"task_name": "malignancy", "task_target": "BINARY_CLASSIFICATION", "labels": {0: "benign", 1: "malignant"}}
+BINARY = {
+    "task_name": "malignancy",
+    "task_target": "BINARY_CLASSIFICATION",
+    "labels": {0: "benign", 1: "malignant"},
+}
 MULTI = {
     "task_name": "disease class",
     "task_target": "MULTICLASS_CLASSIFICATION",
@@ -43,7 +47,10 @@ def labels_of(task: Mapping[str, Any], count: int) -> Array:
     """Every label occurs, in turn."""
     keys = list(task["labels"])
     if task["task_target"] == "MULTILABEL_CLASSIFICATION":
-        return np.array([[(row >> column) & 1 for column in range(len(keys))] for row in range(count)], dtype=np.int64)
+        return np.array(
+            [[(row >> column) & 1 for column in range(len(keys))] for row in range(count)],
+            dtype=np.int64,
+        )
     return np.array([keys[row % len(keys)] for row in range(count)], dtype=np.int64)
 
 
@@ -149,4 +156,6 @@ def write_annotations(folder: Path, columns: Mapping[str, Sequence[object]]) -> 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["filepath", *columns])
         for row in range(count):
-            writer.writerow([f"images/{row:06d}.tiff", *(values[row] for values in columns.values())])
+            writer.writerow(
+                [f"images/{row:06d}.tiff", *(values[row] for values in columns.values())]
+            )

@@ -18,9 +18,20 @@ def test_a_clean_folder_has_no_findings(tmp_path, folder):
     report = check(tmp_path)
     assert report.findings == ()
     assert report.holds(Severity.NOTE)
-    assert report.counts == {"datasets": 1, "tasks": 4, "images": 90, "errors": 0, "warnings": 0, "notes": 0}
+    assert report.counts == {
+        "datasets": 1,
+        "tasks": 4,
+        "images": 90,
+        "errors": 0,
+        "warnings": 0,
+        "notes": 0,
+    }
     (dataset,) = report.datasets
-    assert (dataset.id, dataset.subjects, dataset.splits) == ("eyes", 30, {"train": 60, "val": 15, "test": 15})
+    assert (dataset.id, dataset.subjects, dataset.splits) == (
+        "eyes",
+        30,
+        {"train": 60, "val": 15, "test": 15},
+    )
 
 
 def test_one_datasets_folder_is_checked_alone(tmp_path, folder):
@@ -37,7 +48,9 @@ def test_what_is_no_folder_of_datasets_is_refused(tmp_path):
         check(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("options", [{"shots": 0}, {"queries": True}, {"workers": -1}, {"queries": "10"}])
+@pytest.mark.parametrize(
+    "options", [{"shots": 0}, {"queries": True}, {"workers": -1}, {"queries": "10"}]
+)
 def test_wrong_options_are_refused(tmp_path, folder, options):
     folder.write()
     with pytest.raises(InputError, match="is not an integer of at least 1"):
@@ -47,7 +60,9 @@ def test_wrong_options_are_refused(tmp_path, folder, options):
 # -- datasets ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["id: [", "- a\n- b\n", "", "a: &a [*a]\n", "id: eyes\n", "id: ../eyes\nname: x\n"])
+@pytest.mark.parametrize(
+    "text", ["id: [", "- a\n- b\n", "", "a: &a [*a]\n", "id: eyes\n", "id: ../eyes\nname: x\n"]
+)
 def test_a_dataset_that_does_not_open_is_told_and_the_others_go_on(tmp_path, folder, text):
     folder.write()
     bad = Folder(tmp_path, "bad").write()
@@ -127,7 +142,10 @@ def test_rows_listed_twice(tmp_path, folder):
     rewrite(folder, "train", lambda lines: [*lines[:-1], lines[0]])
     found = {finding.code: finding for finding in split_findings(tmp_path)}
     assert set(found) == {"split-duplicate", "split-rows-unassigned"}
-    assert (found["split-duplicate"].file, found["split-duplicate"].examples) == ("splits/train.txt", ("0",))
+    assert (found["split-duplicate"].file, found["split-duplicate"].examples) == (
+        "splits/train.txt",
+        ("0",),
+    )
     assert found["split-rows-unassigned"].examples == ("59",)
     assert found["split-rows-unassigned"].severity is Severity.WARNING
 
@@ -137,19 +155,27 @@ def test_rows_in_two_splits(tmp_path, folder):
     rewrite(folder, "val", lambda lines: ["images/000000.tiff", *lines[1:]])
     found = {finding.code: finding for finding in split_findings(tmp_path)}
     assert set(found) == {"split-shared-rows", "split-rows-unassigned"}
-    assert (found["split-shared-rows"].message, found["split-shared-rows"].count) == ("rows in both train and val", 1)
+    assert (found["split-shared-rows"].message, found["split-shared-rows"].count) == (
+        "rows in both train and val",
+        1,
+    )
 
 
 def test_rows_that_do_not_exist(tmp_path, folder):
     folder.write()
-    rewrite(folder, "test", lambda lines: [*lines, "images/000090.tiff", "images/99999999999999999999.tiff"])
+    rewrite(
+        folder,
+        "test",
+        lambda lines: [*lines, "images/000090.tiff", "images/99999999999999999999.tiff"],
+    )
     found = {finding.code: finding for finding in split_findings(tmp_path)}
     assert set(found) == {"split-out-of-range", "split-line-foreign", "split-count"}
     assert found["split-out-of-range"].examples == ("line 16: 'images/000090.tiff'",)
 
 
 @pytest.mark.parametrize(
-    "line", ["../../secret", "images/../../../secret", "/absolute/000001.tiff", "C:\\x.tiff", "..\\..\\x"]
+    "line",
+    ["../../secret", "images/../../../secret", "/absolute/000001.tiff", "C:\\x.tiff", "..\\..\\x"],
 )
 def test_paths_that_leave_the_folder(tmp_path, folder, line):
     folder.write()
@@ -157,7 +183,9 @@ def test_paths_that_leave_the_folder(tmp_path, folder, line):
     assert codes(split_findings(tmp_path)) == ["split-path-leaves-folder", "split-rows-unassigned"]
 
 
-@pytest.mark.parametrize("line", ["000001.tiff", "images/1.png", "images/-1.tiff", "a\0b", "images/٣.tiff"])
+@pytest.mark.parametrize(
+    "line", ["000001.tiff", "images/1.png", "images/-1.tiff", "a\0b", "images/٣.tiff"]
+)
 def test_lines_that_are_no_image(tmp_path, folder, line):
     folder.write()
     rewrite(folder, "test", lambda lines: [*lines[1:], line])
@@ -176,7 +204,10 @@ def test_a_count_that_info_contradicts(tmp_path, folder):
     folder.info["splits_num_samples"] = {"train": 61, "val": 14, "test": 15}
     folder.write()
     found = [finding for finding in split_findings(tmp_path) if finding.code == "split-count"]
-    assert [finding.field for finding in found] == ["splits_num_samples.train", "splits_num_samples.val"]
+    assert [finding.field for finding in found] == [
+        "splits_num_samples.train",
+        "splits_num_samples.val",
+    ]
     assert found[0].message == "60 lines; info.yaml counts 61"
 
 
@@ -204,7 +235,9 @@ def test_original_splits_are_held_to_the_same_and_their_subjects_noted(tmp_path,
     folder.write()
     (folder.path / "original_splits").mkdir()
     for name, rows in {"train": range(61), "test": range(61, 90)}.items():
-        (folder.path / "original_splits" / f"{name}.txt").write_text("".join(f"images/{r:06d}.tiff\n" for r in rows))
+        (folder.path / "original_splits" / f"{name}.txt").write_text(
+            "".join(f"images/{r:06d}.tiff\n" for r in rows)
+        )
     report = audit(tmp_path)
     assert kinds(report) == ["split-count", "split-count", "subjects-across-original-splits"]
     assert told(report, "subjects-across-original-splits").severity is Severity.NOTE

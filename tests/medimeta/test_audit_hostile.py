@@ -54,12 +54,18 @@ def test_any_damage_ends_in_a_report(clean, tmp_path_factory, found):
     report = check(root)
     assert isinstance(report, AuditReport)
     assert "lids" in [dataset.id for dataset in report.datasets]
-    assert not [finding for finding in report.findings if finding.dataset == "lids" and finding.severity == "error"]
+    assert not [
+        finding
+        for finding in report.findings
+        if finding.dataset == "lids" and finding.severity == "error"
+    ]
     assert report.to_json() == check(root).to_json()
     shutil.rmtree(root)
 
 
-@pytest.mark.parametrize("name", ["splits", "task_labels", "images", "annotations.csv", "info.yaml", "images.hdf5"])
+@pytest.mark.parametrize(
+    "name", ["splits", "task_labels", "images", "annotations.csv", "info.yaml", "images.hdf5"]
+)
 @pytest.mark.parametrize("instead", ["folder", "file", "loop"])
 def test_a_folder_where_a_file_should_be_and_the_reverse(clean, tmp_path, name, instead):
     shutil.copytree(clean, tmp_path / "root")

@@ -44,7 +44,9 @@ def test_equal_images_across_splits_and_with_other_labels(tmp_path, folder):
     folder.write()
     report = check(tmp_path)
     assert told(report, "duplicate-across-splits").examples == ("3 (train) = 60 (val) = 89 (test)",)
-    differ = [finding.field for finding in report.findings if finding.code == "duplicate-other-label"]
+    differ = [
+        finding.field for finding in report.findings if finding.code == "duplicate-other-label"
+    ]
     assert differ == ["grade"] or set(differ) <= set(folder.labels)
     assert set(kinds(report)) == {"duplicate-across-splits", "duplicate-other-label"}
     assert all(finding.severity is Severity.WARNING for finding in report.findings)
@@ -56,7 +58,9 @@ def test_equal_images_with_equal_labels(tmp_path, folder):
     assert kinds(check(tmp_path)) == ["duplicate-within-split"]
 
 
-@pytest.mark.parametrize(("listed", "severity"), [([], Severity.WARNING), (["eyes"], Severity.NOTE)])
+@pytest.mark.parametrize(
+    ("listed", "severity"), [([], Severity.WARNING), (["eyes"], Severity.NOTE)]
+)
 def test_equal_images_in_two_datasets(tmp_path, folder, listed, severity):
     other = Folder(tmp_path, "lids")
     other.images[4] = folder.images[70]
@@ -66,7 +70,11 @@ def test_equal_images_in_two_datasets(tmp_path, folder, listed, severity):
     report = check(tmp_path)
     assert kinds(report) == ["duplicate-across-datasets"]
     found = told(report, "duplicate-across-datasets")
-    assert (found.severity, found.field, found.examples) == (severity, "lids", ("eyes: 70 (val) = lids: 4 (train)",))
+    assert (found.severity, found.field, found.examples) == (
+        severity,
+        "lids",
+        ("eyes: 70 (val) = lids: 4 (train)",),
+    )
 
 
 def soft(draw, size=32):
@@ -80,7 +88,9 @@ def test_images_that_are_merely_alike(tmp_path):
     folder.images[:] = [soft(draw) for _ in range(90)]
     brighter = np.clip(folder.images[10] * 0.9 + 20, 0, 255).astype(np.uint8)
     folder.images[11] = brighter
-    folder.images[88] = np.clip(folder.images[40] + draw.normal(0, 2, (32, 32)), 0, 255).astype(np.uint8)
+    folder.images[88] = np.clip(folder.images[40] + draw.normal(0, 2, (32, 32)), 0, 255).astype(
+        np.uint8
+    )
     folder.write()
     report = check(tmp_path)
     assert kinds(report) == ["near-duplicate-across-splits", "near-duplicate-within-split"]

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medimeta_adapter.audit.near import DISTANCE, REACH, Looks, alike_groups, bits_apart, groups_of, looks
+from medimeta_adapter.audit.near import (
+    DISTANCE,
+    REACH,
+    Looks,
+    alike_groups,
+    bits_apart,
+    groups_of,
+    looks,
+)
 
 GOLDEN_HASH = "0x13252b3a6d5a6c3b"
 GOLDEN_SKETCH = [-75, -72, 49, -13, -4, 4, 3, -7]
@@ -16,7 +24,10 @@ GOLDEN_SKETCH = [-75, -72, 49, -13, -4, 4, 3, -7]
 
 def pictures(count, size=64, channels=3, seed=0):
     draw = np.random.default_rng(seed).integers(0, 256, (count, 7, 7, channels), dtype=np.uint8)
-    large = [np.asarray(Image.fromarray(one.squeeze()).resize((size, size), Image.Resampling.BICUBIC)) for one in draw]
+    large = [
+        np.asarray(Image.fromarray(one.squeeze()).resize((size, size), Image.Resampling.BICUBIC))
+        for one in draw
+    ]
     return np.stack(large)
 
 
@@ -28,9 +39,13 @@ def jpeg(image):
 
 CHANGES = {
     "brighter": lambda image: np.clip(image * 0.8 + 30, 0, 255).astype(np.uint8),
-    "noise": lambda image: np.clip(image + np.random.default_rng(1).normal(0, 3, image.shape), 0, 255).astype(np.uint8),
+    "noise": lambda image: np.clip(
+        image + np.random.default_rng(1).normal(0, 3, image.shape), 0, 255
+    ).astype(np.uint8),
     "jpeg": jpeg,
-    "resized": lambda image: np.asarray(Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)),
+    "resized": lambda image: np.asarray(
+        Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)
+    ),
     "grey": lambda image: np.asarray(Image.fromarray(image).convert("L")),
 }
 
@@ -67,7 +82,9 @@ def test_a_sketch_correlates_as_the_coarse_images_do():
     np.testing.assert_allclose(theirs, mine, atol=0.03)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (2, 5, 3, 3), (1, 8, 8), (2, 200, 40), (1, 16, 16, 1)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (2, 3, 5), (2, 5, 3, 3), (1, 8, 8), (2, 200, 40), (1, 16, 16, 1)]
+)
 def test_any_size(shape):
     found = looks(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     assert found.hashes.shape == (shape[0],)
@@ -77,7 +94,8 @@ def test_any_size(shape):
 def test_bits_apart():
     words = np.random.default_rng(0).integers(0, 2**64, 500, dtype=np.uint64)
     assert bits_apart(words[:-1], words[1:]).tolist() == [
-        (one ^ other).bit_count() for one, other in zip(words[:-1].tolist(), words[1:].tolist(), strict=True)
+        (one ^ other).bit_count()
+        for one, other in zip(words[:-1].tolist(), words[1:].tolist(), strict=True)
     ]
 
 
@@ -103,9 +121,9 @@ def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
     centres = draw.integers(0, 2**64, kinds, dtype=np.uint64)
     hashes = centres[draw.integers(0, kinds, 30)]
     for _ in range(3):
-        hashes = hashes ^ (np.uint64(1) << draw.integers(0, 64, 30, dtype=np.uint64)) * draw.integers(0, 2, 30).astype(
-            np.uint64
-        )
+        hashes = hashes ^ (
+            np.uint64(1) << draw.integers(0, 64, 30, dtype=np.uint64)
+        ) * draw.integers(0, 2, 30).astype(np.uint64)
     sketches = np.repeat(draw.integers(-127, 128, (2, 255)).astype(np.int8), 15, axis=0)
     found = Looks(hashes, sketches[draw.permutation(30)])
     # Equal hashes are held against the first of them only: make them distinct, or equal in both.

@@ -32,16 +32,48 @@ def report(spoilt):
 
 def test_json_has_a_version_and_every_part(report, spoilt):
     found = json.loads(report.to_json())
-    assert (found["schema"], found["schema_version"], found["root"]) == ("medimeta-audit", 1, str(spoilt))
+    assert (found["schema"], found["schema_version"], found["root"]) == (
+        "medimeta-audit",
+        1,
+        str(spoilt),
+    )
     assert found["counts"] == report.counts
     assert set(found) == {
-        *("schema", "schema_version", "root", "counts", "shots", "queries", "looked_at", "findings", "datasets")
+        *(
+            "schema",
+            "schema_version",
+            "root",
+            "counts",
+            "shots",
+            "queries",
+            "looked_at",
+            "findings",
+            "datasets",
+        )
     }
     first = found["findings"][0]
-    assert set(first) == {"severity", "code", "dataset", "file", "field", "message", "count", "examples"}
-    assert (first["severity"], first["code"], first["field"]) == ("error", "subjects-across-splits", "patient_id")
+    assert set(first) == {
+        "severity",
+        "code",
+        "dataset",
+        "file",
+        "field",
+        "message",
+        "count",
+        "examples",
+    }
+    assert (first["severity"], first["code"], first["field"]) == (
+        "error",
+        "subjects-across-splits",
+        "patient_id",
+    )
     eyes = found["datasets"][0]
-    assert (eyes["id"], eyes["samples"], eyes["input_size"], eyes["subjects"]) == ("eyes", 90, [3, 16, 16], 30)
+    assert (eyes["id"], eyes["samples"], eyes["input_size"], eyes["subjects"]) == (
+        "eyes",
+        90,
+        [3, 16, 16],
+        30,
+    )
     assert eyes["license_terms"] == ["non-commercial", "share-alike"]
     assert [task["task"] for task in eyes["tasks"]] == ["sick", "what it is", "signs", "grade"]
     assert eyes["tasks"][2]["classes"][2] == {"name": "c", "samples": 0, "rarer": 0, "shots": -1}
@@ -55,17 +87,26 @@ def test_the_worst_comes_first(report):
     ranks = [finding.severity.rank for finding in report.findings]
     assert ranks == sorted(ranks)
     assert set(ranks) == {0, 1, 2}
-    assert (len(report.errors), len(report.warnings), len(report.notes)) == tuple(map(ranks.count, range(3)))
+    assert (len(report.errors), len(report.warnings), len(report.notes)) == tuple(
+        map(ranks.count, range(3))
+    )
 
 
 @pytest.mark.parametrize(
     ("found", "fails"),
-    [("error", ["error", "warning", "note"]), ("warning", ["warning", "note"]), ("note", ["note"]), (None, [])],
+    [
+        ("error", ["error", "warning", "note"]),
+        ("warning", ["warning", "note"]),
+        ("note", ["note"]),
+        (None, []),
+    ],
 )
 def test_what_holds(found, fails):
     findings = () if found is None else (Finding(Severity(found), "code", "eyes", "message"),)
     report = AuditReport("root", (), findings, 5, 10, {})
-    assert [level for level in ("error", "warning", "note") if not report.holds(Severity(level))] == fails
+    assert [
+        level for level in ("error", "warning", "note") if not report.holds(Severity(level))
+    ] == fails
 
 
 def test_the_text_says_it_all(report):
@@ -81,10 +122,20 @@ def test_the_text_says_it_all(report):
 
 
 def test_lines_of_a_message_are_indented():
-    found = Finding(Severity.ERROR, "code", "eyes", "info.yaml:\n  line 1: one\n  line 2: two", examples=("a", "b"))
+    found = Finding(
+        Severity.ERROR,
+        "code",
+        "eyes",
+        "info.yaml:\n  line 1: one\n  line 2: two",
+        examples=("a", "b"),
+    )
     lines = str(AuditReport("root", (), (found,), 5, 10, {})).splitlines()
     start = next(place for place, line in enumerate(lines) if line.startswith("error"))
-    assert lines[start + 1 : start + 4] == [" " * 11 + "line 1: one", " " * 11 + "line 2: two [1]", " " * 9 + "a, b"]
+    assert lines[start + 1 : start + 4] == [
+        " " * 11 + "line 1: one",
+        " " * 11 + "line 2: two [1]",
+        " " * 9 + "a, b",
+    ]
 
 
 def test_narrow_text_stays_whole(report):

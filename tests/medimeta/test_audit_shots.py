@@ -16,9 +16,21 @@ DRAW = np.random.default_rng(0)
 N = 60
 CASES = {
     "binary": ("BINARY_CLASSIFICATION", {0: "no", 1: "yes"}, DRAW.integers(0, 2, N)),
-    "multiclass": ("MULTICLASS_CLASSIFICATION", {0: "a", 1: "b", 2: "c"}, DRAW.choice(3, N, p=[0.6, 0.3, 0.1])),
-    "multilabel": ("MULTILABEL_CLASSIFICATION", {0: "a", 1: "b", 2: "c"}, (DRAW.random((N, 3)) < [0.5, 0.2, 0.9]) * 1),
-    "ordinal": ("ORDINAL_REGRESSION", {1: "mild", 4: "some", 8: "much"}, np.array([1, 4, 8])[DRAW.choice(3, N)]),
+    "multiclass": (
+        "MULTICLASS_CLASSIFICATION",
+        {0: "a", 1: "b", 2: "c"},
+        DRAW.choice(3, N, p=[0.6, 0.3, 0.1]),
+    ),
+    "multilabel": (
+        "MULTILABEL_CLASSIFICATION",
+        {0: "a", 1: "b", 2: "c"},
+        (DRAW.random((N, 3)) < [0.5, 0.2, 0.9]) * 1,
+    ),
+    "ordinal": (
+        "ORDINAL_REGRESSION",
+        {1: "mild", 4: "some", 8: "much"},
+        np.array([1, 4, 8])[DRAW.choice(3, N)],
+    ),
 }
 SUBJECTS = {
     "none": None,
@@ -41,7 +53,9 @@ def table(tmp_path, kind, subjects, queries):
 def accepted(source, name, shots, queries):
     """Whether the sampler keeps the class when it drops what cannot serve."""
     try:
-        sampler = EpisodeSampler(source, ways=(1, None), shots=shots, queries=queries, min_samples="enough")
+        sampler = EpisodeSampler(
+            source, ways=(1, None), shots=shots, queries=queries, min_samples="enough"
+        )
     except InfeasibleError as error:
         # Too few classes are left; those that it names as left out are the others.
         return "leaves out" in str(error) and f"{name!r}" not in str(error)

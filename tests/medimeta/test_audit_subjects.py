@@ -44,7 +44,9 @@ def test_a_row_in_no_split_may_be_called_so(tmp_path, folder, nothing):
     folder.info["splits_num_samples"]["test"] -= 1
     folder.write()
     path = folder.path / "annotations.csv"
-    path.write_text(path.read_text().replace("images/000089.tiff,,", f"images/000089.tiff,{nothing},"))
+    path.write_text(
+        path.read_text().replace("images/000089.tiff,,", f"images/000089.tiff,{nothing},")
+    )
     assert kinds(audit(tmp_path)) == ["split-rows-unassigned", "split-sum"]
 
 
@@ -109,7 +111,12 @@ def test_subjects_of_target_and_sources(tmp_path):
     first.write(), second.write()
     report = audit(tmp_path)
     found = told(report, "subjects-across-datasets")
-    assert (found.severity, found.dataset, found.field, found.count) == (Severity.WARNING, "eyes", "lids", 2)
+    assert (found.severity, found.dataset, found.field, found.count) == (
+        Severity.WARNING,
+        "eyes",
+        "lids",
+        2,
+    )
     assert found.examples == ("eyes-person-0000", "eyes-person-0001")
 
 

@@ -44,7 +44,9 @@ def test_grades_keep_their_gaps():
     assert keys["Artifact"] == (0, 1, 4, 6, 8, 10)
     assert keys["Clarity"] == keys["Field definition"] == (1, 4, 6, 8, 10)
     assert keys["DR level"] == (0, 1, 2, 3, 4)
-    gapped = [task.name for task in catalog.tasks if task.label_keys != tuple(range(task.num_labels))]
+    gapped = [
+        task.name for task in catalog.tasks if task.label_keys != tuple(range(task.num_labels))
+    ]
     assert gapped == ["Artifact", "Clarity", "Field definition"]
 
 

@@ -12,7 +12,16 @@ from PIL import Image
 
 from medimeta_adapter.collection import MedIMetaCollection
 from medimeta_adapter.dataset import MedIMetaDataset
-from tests.medimeta.make import BINARY, LABELS, MULTI, ORDINAL, edit_info, write_annotations, write_dataset, write_split
+from tests.medimeta.make import (
+    BINARY,
+    LABELS,
+    MULTI,
+    ORDINAL,
+    edit_info,
+    write_annotations,
+    write_dataset,
+    write_split,
+)
 from torchcross.errors import DatasetFileError, InputError, SourceError
 from torchcross.experiment.collections import open_collection
 from torchcross.experiment.config import as_plain
@@ -34,7 +43,13 @@ def named(sources: Any) -> list[str]:
 def root(tmp_path: Path) -> Path:
     """`a` and `b` share a domain, `c` and `d` subjects, and `b` has no validation split."""
     write_dataset(tmp_path, "a", tasks=[MULTI, BINARY], domain_overlaps=["b"])
-    write_dataset(tmp_path, "b", tasks=[BINARY], domain_overlaps=["a"], splits={"train": range(10), "test": [10, 11]})
+    write_dataset(
+        tmp_path,
+        "b",
+        tasks=[BINARY],
+        domain_overlaps=["a"],
+        splits={"train": range(10), "test": [10, 11]},
+    )
     write_dataset(tmp_path, "c", tasks=[LABELS, MULTI, ORDINAL], channels=3, subject_overlaps=["d"])
     write_dataset(tmp_path, "d", tasks=[ORDINAL], subject_overlaps=["c"])
     return tmp_path
@@ -125,7 +140,10 @@ def test_names_that_look_like_something_else(tmp_path: Path) -> None:
 
 def test_a_target_is_all_splits_or_one(root: Path) -> None:
     made = collection(root)
-    rows = {split: made.target("c/disease class", split=split).rows.tolist() for split in ("train", "val", "test")}
+    rows = {
+        split: made.target("c/disease class", split=split).rows.tolist()
+        for split in ("train", "val", "test")
+    }
     assert rows == {"train": list(range(10)), "val": [10], "test": [11]}
     assert made.target("c/disease class").rows.tolist() == list(range(12))
     with pytest.raises(SourceError, match="the split 'val' of 'b' is empty"):
@@ -157,7 +175,9 @@ def test_what_overlaps_is_no_source(root: Path) -> None:
     made = collection(root)
 
     def datasets(target: str) -> list[str]:
-        return [source.dataset_id for source in made.sources(target, split="train", tasks="primary")]
+        return [
+            source.dataset_id for source in made.sources(target, split="train", tasks="primary")
+        ]
 
     assert datasets("a/disease class") == ["c", "d"]
     assert datasets("b/malignancy") == ["c", "d"]
@@ -168,9 +188,14 @@ def test_what_overlaps_is_no_source(root: Path) -> None:
 def test_a_domain_may_be_left_out_whole(tmp_path: Path) -> None:
     for name, domain in (("a", "skin"), ("b", "skin"), ("c", "eye")):
         edit_info(write_dataset(tmp_path, name), domain=domain)
-    by_dataset, by_domain = (open_collection("medimeta", tmp_path, channels=1, leave_out=by) for by in LEAVE_OUT)
+    by_dataset, by_domain = (
+        open_collection("medimeta", tmp_path, channels=1, leave_out=by) for by in LEAVE_OUT
+    )
     target = "a/disease class"
-    assert named(by_dataset.sources(target, split="train", tasks="primary")) == ["b/disease class", "c/disease class"]
+    assert named(by_dataset.sources(target, split="train", tasks="primary")) == [
+        "b/disease class",
+        "c/disease class",
+    ]
     assert named(by_domain.sources(target, split="train", tasks="primary")) == ["c/disease class"]
     assert by_domain.why(target)["b"] == "left out: its domain is 'skin' too"
     (caution,) = by_dataset.cautions(target)
@@ -181,7 +206,9 @@ def test_a_domain_may_be_left_out_whole(tmp_path: Path) -> None:
 def test_a_domain_that_is_all_there_is_has_no_targets(tmp_path: Path) -> None:
     for name in "ab":
         edit_info(write_dataset(tmp_path, name), domain="skin")
-    assert [len(MedIMetaCollection(tmp_path, channels=1, leave_out=by).targets()) for by in LEAVE_OUT] == [2, 0]
+    assert [
+        len(MedIMetaCollection(tmp_path, channels=1, leave_out=by).targets()) for by in LEAVE_OUT
+    ] == [2, 0]
 
 
 @pytest.mark.parametrize("kind", ["domain_overlaps", "subject_overlaps"])
@@ -191,13 +218,18 @@ def test_an_overlap_that_one_side_lists_binds_both(tmp_path: Path, kind: str) ->
         write_dataset(tmp_path, name)
     made = collection(tmp_path)
     for target in ("p", "q"):
-        assert named(made.sources(made.named(target), split="train", tasks="primary")) == ["r/disease class"]
+        assert named(made.sources(made.named(target), split="train", tasks="primary")) == [
+            "r/disease class"
+        ]
 
 
 def test_one_task_of_each_dataset_or_all(root: Path) -> None:
     made = collection(root)
     target = "a/disease class"
-    assert named(made.sources(target, split="train", tasks="primary")) == ["c/disease labels", "d/Field definition"]
+    assert named(made.sources(target, split="train", tasks="primary")) == [
+        "c/disease labels",
+        "d/Field definition",
+    ]
     assert named(made.sources(target, split="train", tasks="all")) == [
         "c/disease labels",
         "c/disease class",
@@ -248,8 +280,12 @@ def test_tasks_on_the_same_subjects_are_related(root: Path) -> None:
     found = collection(root).related()
     assert set(found) == {
         frozenset({"a/disease class", "a/malignancy"}),
-        frozenset({"c/disease labels", "c/disease class", "c/Field definition", "d/Field definition"}),
-    }, "two tasks of `a` are of the same images; `b` has one task and shares none; domains make nobody related"
+        frozenset(
+            {"c/disease labels", "c/disease class", "c/Field definition", "d/Field definition"}
+        ),
+    }, (
+        "two tasks of `a` are of the same images; `b` has one task and shares none; domains make nobody related"
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,7 +300,9 @@ def test_tasks_on_the_same_subjects_are_related(root: Path) -> None:
 def test_relations_pass_on_whoever_lists_whom(tmp_path: Path, lists: dict[str, list[str]]) -> None:
     for name in "klmn":
         write_dataset(tmp_path, name, tasks=[BINARY], subject_overlaps=lists.get(name, []))
-    assert collection(tmp_path).related() == (frozenset({"k/malignancy", "l/malignancy", "m/malignancy"}),)
+    assert collection(tmp_path).related() == (
+        frozenset({"k/malignancy", "l/malignancy", "m/malignancy"}),
+    )
 
 
 def test_datasets_that_share_with_one_that_is_missing_are_not_joined_by_it(tmp_path: Path) -> None:
@@ -356,7 +394,9 @@ def test_the_same_images_in_another_file_are_the_same_data(root: Path, layout: s
             Image.fromarray(image.squeeze()).save(root / "a" / "images" / f"{number:06d}.tiff")
     else:
         with h5py.File(path, "w") as file:
-            file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]), compression="gzip")
+            file.create_dataset(
+                "images", data=images, chunks=(1, *images.shape[1:]), compression="gzip"
+            )
     assert collection(root).describe() == before
 
 

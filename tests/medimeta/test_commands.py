@@ -20,7 +20,9 @@ from torchcross.errors import WriteError
 # -- finding the command -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("group", "names"), [("data", ["check", "convert"]), ("weights", ["list", "fetch"])])
+@pytest.mark.parametrize(
+    ("group", "names"), [("data", ["check", "convert"]), ("weights", ["list", "fetch"])]
+)
 def test_help_lists_the_commands(capsys, group, names):
     status, out, err = run(capsys, group, "--help")
     assert (status, err) == (0, "")
@@ -30,7 +32,10 @@ def test_help_lists_the_commands(capsys, group, names):
 
 EVERY = [
     *(("data", name) for name in ("info", "check", "show", "synth", "fetch", "catalog")),
-    *(("data", "convert", name) for name in ("imagefolder", "arrays", "csv", "medmnist", "huggingface")),
+    *(
+        ("data", "convert", name)
+        for name in ("imagefolder", "arrays", "csv", "medmnist", "huggingface")
+    ),
     *(("weights", name) for name in ("list", "fetch")),
 ]
 
@@ -40,7 +45,9 @@ def test_every_command_explains_itself_and_refuses_what_it_does_not_know(capsys,
     status, out, err = run(capsys, *command, "--help")
     assert (status, err) == (0, "")
     assert out.startswith(f"usage: torchcross {' '.join(command)}")
-    assert f"see torchcross {' '.join(command)} --help" in refused(capsys, *command, "--nothing-like-it", "1")
+    assert f"see torchcross {' '.join(command)} --help" in refused(
+        capsys, *command, "--nothing-like-it", "1"
+    )
 
 
 def test_the_lists_of_commands_are_whole():
@@ -48,13 +55,16 @@ def test_the_lists_of_commands_are_whole():
     from medimeta_adapter.commands.convert import GROUP
 
     listed = {("data", name) for name in _DATA.commands} - {("data", "convert")}
-    listed |= {("data", "convert", name) for name in GROUP.commands} | {("weights", name) for name in _WEIGHTS.commands}
+    listed |= {("data", "convert", name) for name in GROUP.commands} | {
+        ("weights", name) for name in _WEIGHTS.commands
+    }
     assert listed == set(EVERY)
 
 
 def test_unknown_names_get_a_guess(capsys):
     assert (
-        refused(capsys, "data", "chekc") == "no command of torchcross data is called 'chekc'; did you mean 'check'?\n"
+        refused(capsys, "data", "chekc")
+        == "no command of torchcross data is called 'chekc'; did you mean 'check'?\n"
     )
     assert "there are imagefolder, arrays, csv" in refused(capsys, "data", "convert", "zzz")
     assert "did you mean 'fetch'?" in refused(capsys, "weights", "fetsch")
@@ -85,7 +95,9 @@ def test_check_fails_on_errors_and_on_what_is_asked(capsys, data):
 
 
 def test_check_as_json(capsys, data):
-    status, out, err = run(capsys, "data", "check", data, "--json", "--shots", "40", "--workers", "2")
+    status, out, err = run(
+        capsys, "data", "check", data, "--json", "--shots", "40", "--workers", "2"
+    )
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert found["schema_version"] == 1
@@ -95,8 +107,19 @@ def test_check_as_json(capsys, data):
 def test_options_of_check_reach_it(capsys, data, monkeypatch):
     given = {}
     real = audit.check
-    monkeypatch.setattr(audit, "check", lambda folder, **options: given.update(options) or real(folder, **options))
-    options = ["--no-near-duplicates", "--shots", "3", "--queries", "7", "--workers", "1", "--follow-links"]
+    monkeypatch.setattr(
+        audit, "check", lambda folder, **options: given.update(options) or real(folder, **options)
+    )
+    options = [
+        "--no-near-duplicates",
+        "--shots",
+        "3",
+        "--queries",
+        "7",
+        "--workers",
+        "1",
+        "--follow-links",
+    ]
     assert run(capsys, "data", "check", data / "eyes", *options)[0] == 0
     assert given == {
         "pixels": True,
@@ -144,8 +167,12 @@ def test_info_of_one_datasets_folder(capsys, data):
     status, out, err = run(capsys, "data", "info", data / "eyes")
     assert (status, err) == (0, "")
     assert out.endswith("1 dataset, 4 tasks, 1 domain, 90 images\n")
-    assert [entry["id"] for entry in json.loads(run(capsys, "data", "info", data / "eyes", "--json")[1])] == ["eyes"]
-    assert "is a dataset itself; give its parent" in refused(capsys, "data", "info", data / "eyes", "--lodo", "eyes")
+    assert [
+        entry["id"] for entry in json.loads(run(capsys, "data", "info", data / "eyes", "--json")[1])
+    ] == ["eyes"]
+    assert "is a dataset itself; give its parent" in refused(
+        capsys, "data", "info", data / "eyes", "--lodo", "eyes"
+    )
 
 
 def test_info_leaves_one_out(capsys, data):
@@ -158,9 +185,13 @@ def test_info_leaves_one_out(capsys, data):
     assert "ears     " in out
     assert err.startswith("torchcross: warning: ")
     assert "ears" in err
-    found = json.loads(run(capsys, "data", "info", data, "--lodo", "lids", "--task", "grade", "--json")[1])
+    found = json.loads(
+        run(capsys, "data", "info", data, "--lodo", "lids", "--task", "grade", "--json")[1]
+    )
     assert (found["targets"], found["sources"]) == (["lids/grade"], ["ears/sick", "eyes/sick"])
-    found = json.loads(run(capsys, "data", "info", data, "--lodo", "Fundus", "--by", "domain", "--json")[1])
+    found = json.loads(
+        run(capsys, "data", "info", data, "--lodo", "Fundus", "--by", "domain", "--json")[1]
+    )
     assert found["targets"] == ["eyes/sick"]
 
 
@@ -179,22 +210,37 @@ def test_catalog(capsys):
 
 def test_show(capsys, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, out, err = run(capsys, "data", "show", data, "eyes", "--task", "grade", "--per-class", "3", "--tile", "40")
+    status, out, err = run(
+        capsys, "data", "show", data, "eyes", "--task", "grade", "--per-class", "3", "--tile", "40"
+    )
     assert (status, err) == (0, "")
     with Image.open("eyes.png") as image:
         assert out == f"eyes.png: {image.width} x {image.height} pixels\n"
     assert run(capsys, "data", "show", data, "--out", "all.png")[0] == 0
     assert run(capsys, "data", "show", data / "lids", "--seed", "3", "--classes", "1")[0] == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.png", "data", "eyes.png", "lids.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "all.png",
+        "data",
+        "eyes.png",
+        "lids.png",
+    ]
 
 
 def test_show_refuses(capsys, data, tmp_path):
     assert "name one before it" in refused(capsys, "data", "show", data, "--task", "grade")
-    assert refused(capsys, "data", "show", data, "--classes", "3").startswith("--classes 3 belongs to a dataset")
+    assert refused(capsys, "data", "show", data, "--classes", "3").startswith(
+        "--classes 3 belongs to a dataset"
+    )
     assert "is no PNG" in refused(capsys, "data", "show", data, "--out", "x.jpg")
-    assert "there is no folder" in refused(capsys, "data", "show", data, "--out", tmp_path / "none" / "x.png")
-    assert "did you mean 'eyes'" in refused(capsys, "data", "show", data, "eyess", "--out", tmp_path / "x.png")
-    assert "itself, not a folder of 'lids'" in refused(capsys, "data", "show", data / "eyes", "lids")
+    assert "there is no folder" in refused(
+        capsys, "data", "show", data, "--out", tmp_path / "none" / "x.png"
+    )
+    assert "did you mean 'eyes'" in refused(
+        capsys, "data", "show", data, "eyess", "--out", tmp_path / "x.png"
+    )
+    assert "itself, not a folder of 'lids'" in refused(
+        capsys, "data", "show", data / "eyes", "lids"
+    )
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
@@ -211,7 +257,13 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 def test_as_a_process(data):
-    done = subprocess.run([*PROGRAM, "data", "check", str(data)], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [*PROGRAM, "data", "check", str(data)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "What it allows" in done.stdout
 
@@ -221,7 +273,9 @@ def test_a_reader_that_goes_away_is_no_error(data):
     reading, writing = os.pipe()
     os.close(reading)
     command = [*PROGRAM, "data", "info", str(data)]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (_group.BROKEN_PIPE, "")
 

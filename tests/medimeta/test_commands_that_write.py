@@ -24,7 +24,9 @@ def pictures(folder, count=12, size=10):
 
 
 def converted(capsys, tmp_path, kind, *arguments):
-    status, out, err = run(capsys, "data", "convert", kind, *arguments, "--out", tmp_path / "out", *ABOUT)
+    status, out, err = run(
+        capsys, "data", "convert", kind, *arguments, "--out", tmp_path / "out", *ABOUT
+    )
     assert (status, err) == (0, "")
     assert str(tmp_path / "out" / "mine") in out
     info = read_info(tmp_path / "out" / "mine" / "info.yaml")
@@ -55,7 +57,10 @@ def test_convert_a_folder(capsys, tmp_path):
 
 def test_convert_arrays(capsys, tmp_path):
     draw = np.random.default_rng(0)
-    names = {"images": draw.integers(0, 4096, (20, 10, 10)).astype(np.uint16), "grade": np.arange(20) % 2 * 4}
+    names = {
+        "images": draw.integers(0, 4096, (20, 10, 10)).astype(np.uint16),
+        "grade": np.arange(20) % 2 * 4,
+    }
     names |= {
         "signs": draw.integers(0, 2, (20, 3)),
         "who": np.arange(20) // 2,
@@ -64,7 +69,15 @@ def test_convert_arrays(capsys, tmp_path):
     names["split"] = np.repeat(["train", "val", "test", "train"], 5)
     for name, values in names.items():
         np.save(tmp_path / f"{name}.npy", values)
-    tasks = ["--task", "grade", "ordinal", tmp_path / "grade.npy", "--labels", "grade", "0=no,4=some"]
+    tasks = [
+        "--task",
+        "grade",
+        "ordinal",
+        tmp_path / "grade.npy",
+        "--labels",
+        "grade",
+        "0=no,4=some",
+    ]
     tasks += ["--task", "signs", "multilabel", tmp_path / "signs.npy", "--bits", "12"]
     more = ["--given-splits", tmp_path / "split.npy"]
     info = converted(capsys, tmp_path, "arrays", tmp_path / "images.npy", *tasks, *more)
@@ -76,9 +89,24 @@ def test_convert_arrays(capsys, tmp_path):
 def test_convert_a_table(capsys, tmp_path):
     folder = pictures(tmp_path / "in")
     files = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
-    lines = ["file;kind;a;b;who", *(f"{p};{p.parts[0]};{n % 2};1;w{n // 2}" for n, p in enumerate(files))]
+    lines = [
+        "file;kind;a;b;who",
+        *(f"{p};{p.parts[0]};{n % 2};1;w{n // 2}" for n, p in enumerate(files)),
+    ]
     (folder / "table.csv").write_text("\n".join(lines))
-    tasks = ["--task", "kind", "multiclass", "kind", "--task", "signs", "multilabel", "a,b", "--labels", "signs", "A,B"]
+    tasks = [
+        "--task",
+        "kind",
+        "multiclass",
+        "kind",
+        "--task",
+        "signs",
+        "multilabel",
+        "a,b",
+        "--labels",
+        "signs",
+        "A,B",
+    ]
     more = ["--path", "file", "--subject", "who", "--delimiter", ";", "--overwrite"]
     info = converted(capsys, tmp_path, "csv", folder / "table.csv", *tasks, *more)
     assert [dict(task.labels) for task in info.tasks] == [{0: "disc", 1: "star"}, {0: "A", 1: "B"}]
@@ -104,7 +132,9 @@ def test_convert_a_hugging_face_dataset(capsys, tmp_path, monkeypatch):
     images = [Image.fromarray(np.full((8, 8), 20 * n, dtype=np.uint8)) for n in range(10)]
     features = {"image": datasets.Image(), "kind": datasets.ClassLabel(names=["no", "yes"])}
     made = {"image": images, "kind": [n % 2 for n in range(10)]}
-    datasets.Dataset.from_dict(made, features=datasets.Features(features)).save_to_disk(tmp_path / "saved")
+    datasets.Dataset.from_dict(made, features=datasets.Features(features)).save_to_disk(
+        tmp_path / "saved"
+    )
     capsys.readouterr()
     info = converted(capsys, tmp_path, "huggingface", tmp_path / "saved", "--task", "kind=binary")
     assert info.tasks[0].task_target.value == "BINARY_CLASSIFICATION"
@@ -115,13 +145,23 @@ def test_convert_refuses(capsys, tmp_path):
     np.save(tmp_path / "pickle.npy", np.array([{}]), allow_pickle=True)
     np.savez(tmp_path / "several.npz", a=np.zeros(3))
     task = ["--task", "t", "binary", tmp_path / "pickle.npy"]
-    assert "without pickles" in refused(capsys, "data", "convert", "arrays", tmp_path / "pickle.npy", *task, *where)
+    assert "without pickles" in refused(
+        capsys, "data", "convert", "arrays", tmp_path / "pickle.npy", *task, *where
+    )
     task[-1] = tmp_path / "several.npz"
-    assert "archive" in refused(capsys, "data", "convert", "arrays", tmp_path / "pickle.npy", *task, *where)
+    assert "archive" in refused(
+        capsys, "data", "convert", "arrays", tmp_path / "pickle.npy", *task, *where
+    )
     task += ["--labels", "other", "a,b"]
-    assert "'other' belongs to no --task" in refused(capsys, "data", "convert", "csv", "x.csv", *task, *where)
-    assert "whole numbers" in refused(capsys, "data", "convert", "imagefolder", ".", "--labels", "a=b", *where)
-    assert "--domain" in refused(capsys, "data", "convert", "imagefolder", ".", "--out", "x", "--id", "x")
+    assert "'other' belongs to no --task" in refused(
+        capsys, "data", "convert", "csv", "x.csv", *task, *where
+    )
+    assert "whole numbers" in refused(
+        capsys, "data", "convert", "imagefolder", ".", "--labels", "a=b", *where
+    )
+    assert "--domain" in refused(
+        capsys, "data", "convert", "imagefolder", ".", "--out", "x", "--id", "x"
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -131,7 +171,9 @@ def test_synth(capsys, tmp_path):
     assert (status, err) == (0, "")
     assert "synthetic" in out
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["bus", "oct"]
-    assert "did you mean 'oct'" in refused(capsys, "data", "synth", "--out", tmp_path / "s", "--only", "octt")
+    assert "did you mean 'oct'" in refused(
+        capsys, "data", "synth", "--out", tmp_path / "s", "--only", "octt"
+    )
 
 
 def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
@@ -142,17 +184,30 @@ def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
         return fetch.FetchReport(
             (
                 fetch.Outcome("open_digits", "present", tmp_path / "open_digits", "BSD-3-Clause"),
-                fetch.Outcome("open_sketches", "failed", tmp_path / "open_sketches", "CC BY 4.0", reason="no network"),
+                fetch.Outcome(
+                    "open_sketches",
+                    "failed",
+                    tmp_path / "open_sketches",
+                    "CC BY 4.0",
+                    reason="no network",
+                ),
             )
         )
 
     monkeypatch.setattr(fetch, "open_data", open_data)
-    status, out, err = run(capsys, "data", "fetch", "--out", tmp_path, "--only", "open_digits", "--limit", "7")
+    status, out, err = run(
+        capsys, "data", "fetch", "--out", tmp_path, "--only", "open_digits", "--limit", "7"
+    )
     assert status == 1
     assert out.startswith("open_digits: ")
     assert "licence: BSD-3-Clause" in out
     assert err == "open_sketches: no network\n"
-    assert (given["only"], given["limit"], given["size"], given["out"]) == (["open_digits"], 7, 64, str(tmp_path))
+    assert (given["only"], given["limit"], given["size"], given["out"]) == (
+        ["open_digits"],
+        7,
+        64,
+        str(tmp_path),
+    )
     assert "--out" in refused(capsys, "data", "fetch")
     assert "open_digits" in run(capsys, "data", "fetch", "--list")[1]
 
@@ -164,4 +219,6 @@ def test_weights(capsys, tmp_path, monkeypatch):
     assert status == 0
     assert out.startswith(f"{tmp_path / 'mobilenet_v2' / 'file.pth'} (for mobilenet_v2; licence: ")
     monkeypatch.undo()
-    assert "did you mean 'mobilenet_v2'" in refused(capsys, "weights", "fetch", "mobilenet", "--out", tmp_path)
+    assert "did you mean 'mobilenet_v2'" in refused(
+        capsys, "weights", "fetch", "mobilenet", "--out", tmp_path
+    )

@@ -65,10 +65,16 @@ def test_grades_keep_their_gaps(tmp_path: Path) -> None:
 
 
 def test_a_column_of_labels(tmp_path: Path) -> None:
-    assert convert(tmp_path, ArrayTask("ill", "binary", np.arange(COUNT)[:, None] % 2)).labels("ill")[:2] == [0, 1]
+    assert convert(tmp_path, ArrayTask("ill", "binary", np.arange(COUNT)[:, None] % 2)).labels(
+        "ill"
+    )[:2] == [0, 1]
 
 
-@given(st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2).filter(lambda names: len(set(names)) > 1))
+@given(
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2).filter(
+        lambda names: len(set(names)) > 1
+    )
+)
 def test_names_come_back(names: list[str]) -> None:
     task, values = encoded_task("kind", "multiclass", names, None)
     assert [task.labels[value] for value in values.tolist()] == names
@@ -91,9 +97,14 @@ def test_shapes_of_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
 
 
 def test_a_memory_map(tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", np.broadcast_to(np.arange(COUNT, dtype=np.uint8)[:, None, None], (COUNT, 8, 8)))
+    np.save(
+        tmp_path / "images.npy",
+        np.broadcast_to(np.arange(COUNT, dtype=np.uint8)[:, None, None], (COUNT, 8, 8)),
+    )
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
-    written = convert(tmp_path / "out", ArrayTask("ill", "binary", np.arange(COUNT) % 2), images=images)
+    written = convert(
+        tmp_path / "out", ArrayTask("ill", "binary", np.arange(COUNT) % 2), images=images
+    )
     assert written.numbers() == list(range(COUNT))
 
 
@@ -103,7 +114,10 @@ def test_a_memory_map(tmp_path: Path) -> None:
         (ArrayTask("t", "regression", np.zeros(COUNT)), "'regression' is no kind of task"),
         (ArrayTask("t", "binary", np.full(COUNT, 0.5)), "label 0 of 't' is 0.5"),
         (ArrayTask("t", "binary", np.full(COUNT, np.nan)), "label 0 of 't' is nan"),
-        (ArrayTask("t", "binary", np.arange(COUNT) % 2, {0: "no"}), "label 1 of 't' is 1; the labels are 0"),
+        (
+            ArrayTask("t", "binary", np.arange(COUNT) % 2, {0: "no"}),
+            "label 1 of 't' is 1; the labels are 0",
+        ),
         (ArrayTask("t", "multiclass", ["a", "b"] * 15, ["a", "c"]), "label 1 of 't' is 'b'"),
         (ArrayTask("t", "multilabel", np.zeros(COUNT)), r"has \(N, L\)"),
         (ArrayTask("t", "multiclass", np.zeros((COUNT, 2))), "one label per image"),
@@ -135,22 +149,35 @@ def test_subjects_as_the_reader_has_them(tmp_path: Path) -> None:
 
 def test_texts_as_bytes(tmp_path: Path) -> None:
     task = ArrayTask("t", "binary", np.array(["nö".encode(), b"yes"] * 15))
-    written = convert(tmp_path, task, subjects=np.array([b"a", b"b", b"c"] * 10), original_splits=[b"train"] * COUNT)
+    written = convert(
+        tmp_path,
+        task,
+        subjects=np.array([b"a", b"b", b"c"] * 10),
+        original_splits=[b"train"] * COUNT,
+    )
     assert written.names("t") == {0: "nö", 1: "yes"}
     assert set(written.column("patient_id")) == {"a", "b", "c"}
     with pytest.raises(InputError, match="no UTF-8 text"):
         convert(tmp_path / "bad", task, subjects=[b"\xff"] * COUNT)
     with pytest.raises(LabelError, match="label 1 of 't' is None"):
-        convert(tmp_path / "none", ArrayTask("t", "binary", np.array(["a", None] * 15, dtype=object)))
+        convert(
+            tmp_path / "none", ArrayTask("t", "binary", np.array(["a", None] * 15, dtype=object))
+        )
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'p\\udcff' is no Unicode text"):
-        convert(tmp_path, ArrayTask("t", "binary", np.arange(COUNT) % 2), subjects=["p\udcff"] * COUNT)
+        convert(
+            tmp_path, ArrayTask("t", "binary", np.arange(COUNT) % 2), subjects=["p\udcff"] * COUNT
+        )
 
 
 def test_no_tasks_and_no_rows(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one task"):
         convert(tmp_path)
     with pytest.raises(InputError, match="no rows"):
-        convert(tmp_path, ArrayTask("t", "binary", np.zeros(0), ["a", "b"]), images=np.zeros((0, 8, 8), np.uint8))
+        convert(
+            tmp_path,
+            ArrayTask("t", "binary", np.zeros(0), ["a", "b"]),
+            images=np.zeros((0, 8, 8), np.uint8),
+        )

@@ -26,7 +26,9 @@ def table(folder: Path, extra: str = "", cells: Any = lambda n: "", count: int =
 
 def convert(path: Path, *tasks: CsvTask, **more: Any) -> Written:
     options = replace(SMALL, overwrite=more.pop("overwrite", False))
-    return Written(csv_images(path, path.parent / "out", ABOUT, tasks or [KIND], options=options, **more))
+    return Written(
+        csv_images(path, path.parent / "out", ABOUT, tasks or [KIND], options=options, **more)
+    )
 
 
 def test_names_in_a_column(tmp_path: Path) -> None:
@@ -60,7 +62,9 @@ def test_several_tasks_of_all_kinds(tmp_path: Path) -> None:
 
 def test_subjects_and_splits(tmp_path: Path) -> None:
     path = table(
-        tmp_path, ",patient,fold", lambda n: f",p{n // 2},{('train', 'train', 'train', 'val', 'test')[n // 4]}"
+        tmp_path,
+        ",patient,fold",
+        lambda n: f",p{n // 2},{('train', 'train', 'train', 'val', 'test')[n // 4]}",
     )
     written = convert(path, subject="patient", split="fold")
     assert written.column("patient_id")[:4] == ["p0", "p0", "p1", "p1"]
@@ -77,7 +81,10 @@ def test_original_splits_are_recorded_and_completed(tmp_path: Path) -> None:
 
 def test_names_that_are_numbers(tmp_path: Path) -> None:
     path = table(tmp_path, ",level", lambda n: f",{('2', '10')[n % 2]}")
-    assert convert(path, CsvTask("level", "ordinal", "level", ["2", "10"])).labels("level")[:2] == [0, 1]
+    assert convert(path, CsvTask("level", "ordinal", "level", ["2", "10"])).labels("level")[:2] == [
+        0,
+        1,
+    ]
 
 
 def test_numbers_are_their_own_grades(tmp_path: Path) -> None:
@@ -100,7 +107,9 @@ def test_one_column_of_zeros_and_ones_is_one_label(tmp_path: Path) -> None:
 def test_floats_of_a_column_with_gaps_are_whole_numbers(tmp_path: Path) -> None:
     path = table(tmp_path, ",level", lambda n: f",{n % 12}.0")
     assert convert(path, CsvTask("level", "multiclass", "level")).names("level")[10] == "10"
-    named = convert(path, CsvTask("level", "multiclass", "level", [f"l{n}" for n in range(12)]), overwrite=True)
+    named = convert(
+        path, CsvTask("level", "multiclass", "level", [f"l{n}" for n in range(12)]), overwrite=True
+    )
     assert named.labels("level")[:12] == list(range(12))
 
 
@@ -123,7 +132,11 @@ def test_delimiters_and_separators(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_subject_or_a_label(tmp_path: Path) -> None:
-    path = table(tmp_path, ",patient,level", lambda n: f",{('', 'NaN', 'p')[n % 3]},{'nan' if n == 3 else n % 2}")
+    path = table(
+        tmp_path,
+        ",patient,level",
+        lambda n: f",{('', 'NaN', 'p')[n % 3]},{'nan' if n == 3 else n % 2}",
+    )
     assert len(set(convert(path, subject="patient").column("patient_id"))) == 14 + 1
     with pytest.raises(LabelError, match=r"line 5: no label in 'level', but 'nan'"):
         convert(path, CsvTask("level", "multiclass", "level"), overwrite=True)
@@ -132,10 +145,16 @@ def test_rows_without_a_subject_or_a_label(tmp_path: Path) -> None:
 
 
 def test_splits_that_are_given_are_final(tmp_path: Path) -> None:
-    path = table(tmp_path, ",fold,part", lambda n: f",{'test' if n < 6 else 'train'},{'' if n == 2 else 'train'}")
+    path = table(
+        tmp_path,
+        ",fold,part",
+        lambda n: f",{'test' if n < 6 else 'train'},{'' if n == 2 else 'train'}",
+    )
     written = convert(path, split="fold")
     assert split_counts(written.splits()) == {"train": 14, "val": 0, "test": 6}
-    with pytest.raises(InputError, match=r"1 rows of table table.csv have no split, the first 'images/2.png'"):
+    with pytest.raises(
+        InputError, match=r"1 rows of table table.csv have no split, the first 'images/2.png'"
+    ):
         convert(path, split="part", overwrite=True)
 
 
@@ -146,7 +165,8 @@ def test_a_byte_order_mark_and_another_delimiter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.png", "images/../../secret.png", "/etc/passwd", "..\\secret.png", "a\0b", " "]
+    "name",
+    ["../secret.png", "images/../../secret.png", "/etc/passwd", "..\\secret.png", "a\0b", " "],
 )
 def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: str) -> None:
     save(picture(1), tmp_path / "secret.png")
@@ -177,8 +197,14 @@ def test_another_root(tmp_path: Path) -> None:
         (CsvTask("t", "multiclass", "kinds"), "no column 'kinds'; did you mean 'kind'"),
         (CsvTask("t", "multiclass", ["kind", "path"]), "has one column"),
         (CsvTask("t", "multiclass", "kind", ["disc", "moon"]), "'star'"),
-        (CsvTask("t", "multilabel", ["kind", "path"]), "line 2: 'disc' in 'kind' is neither 1 nor 0"),
-        (CsvTask("t", "multilabel", "kind", ["disc"]), "line 3: 'star' in 'kind' is none of the labels"),
+        (
+            CsvTask("t", "multilabel", ["kind", "path"]),
+            "line 2: 'disc' in 'kind' is neither 1 nor 0",
+        ),
+        (
+            CsvTask("t", "multilabel", "kind", ["disc"]),
+            "line 3: 'star' in 'kind' is none of the labels",
+        ),
         (CsvTask("t", "multiclass", "blank"), "line 2: no label in 'blank'"),
     ],
 )

@@ -63,7 +63,10 @@ def test_all_kinds_of_images(tmp_path: Path, image: Any) -> None:
 
 def test_colours_come_channels_last(tmp_path: Path) -> None:
     written = Written(
-        convert(tmp_path, Shapes(image=lambda n: torch.tensor([n, 50, 60]).byte()[:, None, None].expand(3, 9, 9)))
+        convert(
+            tmp_path,
+            Shapes(image=lambda n: torch.tensor([n, 50, 60]).byte()[:, None, None].expand(3, 9, 9)),
+        )
     )
     assert written.images[5, 0, 0].tolist() == [5, 50, 60]
 
@@ -145,7 +148,10 @@ def test_hugging_face_features(tmp_path: Path) -> None:
 
 def test_hugging_face_kinds_and_subjects(tmp_path: Path) -> None:
     written = take(tmp_path, held(20), tasks={"grade": "ordinal", "shape": "binary"}, subject="who")
-    assert [written.target(task) for task in ("grade", "shape")] == ["ORDINAL_REGRESSION", "BINARY_CLASSIFICATION"]
+    assert [written.target(task) for task in ("grade", "shape")] == [
+        "ORDINAL_REGRESSION",
+        "BINARY_CLASSIFICATION",
+    ]
     assert written.column("patient_id")[:3] == ["p0", "p0", "p1"]
 
 
@@ -157,15 +163,24 @@ def test_hugging_face_columns_of_numbers_and_texts(tmp_path: Path) -> None:
 
 
 def test_a_hugging_face_row_without_an_image(tmp_path: Path) -> None:
-    source = held(6).map(lambda row, n: {"photo": None if n == 2 else row["photo"]}, with_indices=True)
+    source = held(6).map(
+        lambda row, n: {"photo": None if n == 2 else row["photo"]}, with_indices=True
+    )
     with pytest.raises(ReadError, match=r"\[2\]: InputError: there is no image; leave the row out"):
         take(tmp_path, source, tasks=["shape"])
 
 
 def test_hugging_face_files_are_decoded_here(tmp_path: Path) -> None:
     rows = held(6).cast_column("photo", datasets.Image(decode=False))
-    photos = [{"bytes": DEEP["rgb"], "path": None} if n == 4 else row["photo"] for n, row in enumerate(rows)]
-    source = rows.remove_columns("photo").add_column("photo", photos).cast_column("photo", datasets.Image())
+    photos = [
+        {"bytes": DEEP["rgb"], "path": None} if n == 4 else row["photo"]
+        for n, row in enumerate(rows)
+    ]
+    source = (
+        rows.remove_columns("photo")
+        .add_column("photo", photos)
+        .cast_column("photo", datasets.Image())
+    )
     with pytest.raises(ReadError, match=r"\[4\]: InputError: it has more than 8 bits per channel"):
         take(tmp_path, source, tasks=["shape"])
     asked = held(6).cast_column("photo", datasets.Image(mode="RGB"))
@@ -173,7 +188,9 @@ def test_hugging_face_files_are_decoded_here(tmp_path: Path) -> None:
 
 
 def test_hugging_face_splits(tmp_path: Path) -> None:
-    source = datasets.DatasetDict({"train": held(20), "validation": held(4, 20), "test": held(6, 24)})
+    source = datasets.DatasetDict(
+        {"train": held(20), "validation": held(4, 20), "test": held(6, 24)}
+    )
     written = take(tmp_path, source, tasks=["shape"])
     assert split_counts(written.splits()) == {"train": 20, "val": 4, "test": 6}
     assert written.numbers() == list(range(30))
@@ -200,7 +217,9 @@ def test_wrong_columns(tmp_path: Path, more: dict[str, Any], said: str) -> None:
 
 
 def test_unlabelled_rows_and_other_objects(tmp_path: Path) -> None:
-    source = held(6).map(lambda row, n: {"shape": None if n == 2 else row["shape"]}, with_indices=True)
+    source = held(6).map(
+        lambda row, n: {"shape": None if n == 2 else row["shape"]}, with_indices=True
+    )
     with pytest.raises(LabelError, match="'shape' has rows without a label"):
         take(tmp_path, source, tasks=["shape"])
     with pytest.raises(InputError, match="use dataset\\(\\)"):

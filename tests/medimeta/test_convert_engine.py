@@ -49,9 +49,13 @@ class Watched:
         return self._images[place]
 
 
-def convert(tmp_path: Path, images: Any = NUMBERED, tasks: Any = TASKS, **changes: Any) -> Converted:
+def convert(
+    tmp_path: Path, images: Any = NUMBERED, tasks: Any = TASKS, **changes: Any
+) -> Converted:
     more = {
-        name: changes.pop(name) for name in ("subjects", "splits", "original_splits", "progress") if name in changes
+        name: changes.pop(name)
+        for name in ("subjects", "splits", "original_splits", "progress")
+        if name in changes
     }
     if "draw" in changes:
         changes["splits"] = changes.pop("draw")
@@ -83,7 +87,9 @@ def test_progress_ends_at_all(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_conversion_goes_on_without_reading_again(tmp_path: Path) -> None:
-    big = np.broadcast_to(np.arange(3000, dtype=np.uint16)[:, None, None], (3000, 8, 8)).astype(np.uint8)
+    big = np.broadcast_to(np.arange(3000, dtype=np.uint16)[:, None, None], (3000, 8, 8)).astype(
+        np.uint8
+    )
     tasks = [ArrayTask("parity", "binary", np.arange(3000) % 2)]
     with pytest.raises(KeyboardInterrupt):
         convert(tmp_path, Watched(big, stop=2500), tasks)
@@ -97,7 +103,9 @@ def test_an_interrupted_conversion_goes_on_without_reading_again(tmp_path: Path)
 def test_another_conversion_does_not_go_on_with_it(tmp_path: Path) -> None:
     big = np.zeros((2100, 8, 8), np.uint8)
     with pytest.raises(KeyboardInterrupt):
-        convert(tmp_path, Watched(big, stop=2050), [ArrayTask("parity", "binary", np.arange(2100) % 2)])
+        convert(
+            tmp_path, Watched(big, stop=2050), [ArrayTask("parity", "binary", np.arange(2100) % 2)]
+        )
     other = [ArrayTask("parity", "binary", np.arange(2100) % 3 == 0)]
     with pytest.raises(WriteError, match="resume=False"):
         convert(tmp_path, big, other)
@@ -109,7 +117,9 @@ def test_other_pixels_do_not_go_on_with_it(tmp_path: Path) -> None:
     old, new = np.full((3000, 8, 8), 10, np.uint8), np.full((3000, 8, 8), 200, np.uint8)
     with pytest.raises(KeyboardInterrupt):
         convert(tmp_path, Watched(old, stop=2500), tasks)
-    with pytest.raises(WriteError, match=r"images\[0\] of arrays has changed.*other pixels now.*--restart"):
+    with pytest.raises(
+        WriteError, match=r"images\[0\] of arrays has changed.*other pixels now.*--restart"
+    ):
         convert(tmp_path, new, tasks)
     broken = np.full((3000, 8, 8), 10, np.uint16)
     with pytest.raises(WriteError, match=r"images\[0\] of arrays has changed.*more than 8 bits"):
@@ -166,7 +176,12 @@ def test_duplicates_are_dropped_and_contradictions_too(tmp_path: Path) -> None:
     kept = convert(tmp_path / "kept", images)
     assert (kept.written, kept.duplicates, kept.contradictory) == (COUNT, 0, 0)
     dropped = convert(tmp_path / "dropped", images, duplicates="drop")
-    assert (dropped.given, dropped.written, dropped.duplicates, dropped.contradictory) == (COUNT, COUNT - 3, 1, 2)
+    assert (dropped.given, dropped.written, dropped.duplicates, dropped.contradictory) == (
+        COUNT,
+        COUNT - 3,
+        1,
+        2,
+    )
     assert Written(dropped).numbers() == [n for n in range(COUNT) if n not in (6, 10, 21)]
     assert "1 duplicates left out, 2 with contradictory labels left out" in str(dropped)
 
@@ -177,13 +192,21 @@ def test_one_image_under_two_labels_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_two_images_under_two_labels_each_leave_nothing(tmp_path: Path) -> None:
-    images = np.where(np.arange(4) < 2, 3, 9).astype(np.uint8)[:, None, None] + np.zeros((4, 8, 8), np.uint8)
-    with pytest.raises(InputError, match=r"each of the 2 pictures in arrays stands there under several labels"):
-        convert(tmp_path, images, [ArrayTask("parity", "binary", np.arange(4) % 2)], duplicates="drop")
+    images = np.where(np.arange(4) < 2, 3, 9).astype(np.uint8)[:, None, None] + np.zeros(
+        (4, 8, 8), np.uint8
+    )
+    with pytest.raises(
+        InputError, match=r"each of the 2 pictures in arrays stands there under several labels"
+    ):
+        convert(
+            tmp_path, images, [ArrayTask("parity", "binary", np.arange(4) % 2)], duplicates="drop"
+        )
 
 
 def test_images_with_the_same_trouble_are_told_together(tmp_path: Path) -> None:
-    images = [np.zeros((8, 8), np.uint16) if n % 2 else np.zeros((8, 8), np.uint8) for n in range(COUNT)]
+    images = [
+        np.zeros((8, 8), np.uint16) if n % 2 else np.zeros((8, 8), np.uint8) for n in range(COUNT)
+    ]
     with pytest.raises(ReadError, match="20 of 40") as caught:
         dataset([(image, n % 2) for n, image in enumerate(images)], tmp_path, ABOUT, options=SMALL)
     assert str(caught.value).count("more than 8 bits") == 1
@@ -214,7 +237,11 @@ def test_splits_as_they_are_to_be(tmp_path: Path) -> None:
 
 def test_given_splits_are_final(tmp_path: Path) -> None:
     splits = ["train"] * 30 + ["test"] * 10
-    written = Written(convert(tmp_path, splits=np.array(splits, dtype="S"), subjects=[f"s{n % 20}" for n in range(40)]))
+    written = Written(
+        convert(
+            tmp_path, splits=np.array(splits, dtype="S"), subjects=[f"s{n % 20}" for n in range(40)]
+        )
+    )
     assert written.splits() == splits
     with pytest.raises(InputError, match=r"--splits new.*leave one"):
         convert(tmp_path / "new", splits=splits, draw="new")
@@ -230,7 +257,9 @@ def test_subjects_that_the_source_splits_are_counted(tmp_path: Path) -> None:
 
 def test_a_split_for_some_rows_only(tmp_path: Path) -> None:
     splits = ["train"] * 20 + ["val"] * 10 + ["test"] * 9 + [""]
-    with pytest.raises(InputError, match=r"1 rows of arrays have no split, the first 'images\[39\]'"):
+    with pytest.raises(
+        InputError, match=r"1 rows of arrays have no split, the first 'images\[39\]'"
+    ):
         convert(tmp_path, splits=splits)
     for missing in ("train", "test"):
         given = [missing] * 39 + [""]
@@ -243,7 +272,9 @@ def test_a_split_for_some_rows_only(tmp_path: Path) -> None:
 
 
 def test_the_seed_draws_the_splits(tmp_path: Path) -> None:
-    drawn = [Written(convert(tmp_path / str(n), seed=seed)).splits() for n, seed in enumerate((0, 0, 1))]
+    drawn = [
+        Written(convert(tmp_path / str(n), seed=seed)).splits() for n, seed in enumerate((0, 0, 1))
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -264,7 +295,9 @@ def test_more_than_eight_bits_are_scaled_by_name(tmp_path: Path) -> None:
     images = np.full((COUNT, 8, 8), 4095, np.uint16)
     with pytest.raises(ReadError, match="40 of 40"):
         convert(tmp_path / "plain", images)
-    assert set(Written(convert(tmp_path / "scaled", images, depth=ScaleByBits(12))).numbers()) == {255}
+    assert set(Written(convert(tmp_path / "scaled", images, depth=ScaleByBits(12))).numbers()) == {
+        255
+    }
 
 
 @pytest.mark.parametrize(
@@ -290,6 +323,15 @@ def test_a_split_that_is_missing_is_drawn_by_subject(tmp_path: Path) -> None:
     splits = ["test" if n < 4 else "train" for n in range(COUNT)]
     converted = convert(tmp_path, original_splits=splits, subjects=subjects)
     written = Written(converted)
-    assert written.split("test") == [0, 1, 2, 3, 20, 21, 22, 23]  # the other images of these four come along
+    assert written.split("test") == [
+        0,
+        1,
+        2,
+        3,
+        20,
+        21,
+        22,
+        23,
+    ]  # the other images of these four come along
     assert converted.shared_subjects == 0
     assert 0 < len(written.split("val")) <= 8

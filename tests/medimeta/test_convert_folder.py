@@ -66,7 +66,9 @@ def test_new_splits_pool_the_original_ones(tmp_path: Path) -> None:
 def test_subjects_stay_together(tmp_path: Path) -> None:
     for n in range(60):
         save(picture(n), tmp_path / "in" / ("disc", "star")[n % 2] / f"p{n // 4}_{n}.png")
-    written = Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, subject=r"/(p\d+)_", options=SMALL))
+    written = Written(
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, subject=r"/(p\d+)_", options=SMALL)
+    )
     where: dict[str, set[str]] = {}
     for subject, split in zip(written.column("patient_id"), written.splits(), strict=True):
         where.setdefault(subject, set()).add(split)
@@ -77,11 +79,15 @@ def test_subjects_stay_together(tmp_path: Path) -> None:
 def test_images_without_a_subject_are_their_own(tmp_path: Path) -> None:
     flat(tmp_path / "in")
     save(picture(7), tmp_path / "in" / "disc" / "p1.png")
-    written = Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, subject=r"(p1)\.", options=SMALL))
+    written = Written(
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, subject=r"(p1)\.", options=SMALL)
+    )
     assert len(set(written.column("patient_id"))) == 21
 
 
-@pytest.mark.parametrize(("pattern", "said"), [("(", "no pattern"), ("p1", "no group"), (r"(q\d)", "none of 20 paths")])
+@pytest.mark.parametrize(
+    ("pattern", "said"), [("(", "no pattern"), ("p1", "no group"), (r"(q\d)", "none of 20 paths")]
+)
 def test_wrong_subject_patterns(tmp_path: Path, pattern: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         image_folder(flat(tmp_path / "in"), tmp_path / "out", ABOUT, subject=pattern, options=SMALL)
@@ -90,7 +96,13 @@ def test_wrong_subject_patterns(tmp_path: Path, pattern: str, said: str) -> None
 def test_class_names_in_an_order_of_ones_own(tmp_path: Path) -> None:
     source = flat(tmp_path / "in")
     converted = image_folder(
-        source, tmp_path / "out", ABOUT, task="grade", target="ordinal", labels={1: "star", 4: "disc"}, options=SMALL
+        source,
+        tmp_path / "out",
+        ABOUT,
+        task="grade",
+        target="ordinal",
+        labels={1: "star", 4: "disc"},
+        options=SMALL,
     )
     written = Written(converted)
     assert written.target("grade") == "ORDINAL_REGRESSION"
@@ -106,7 +118,9 @@ def test_nested_folders_are_asked_for(tmp_path: Path) -> None:
     save(picture(50), tmp_path / "in" / "disc" / "more" / "x.png")
     with pytest.raises(InputError, match="nested=True"):
         image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
-    written = Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, nested=True, options=SMALL))
+    written = Written(
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, nested=True, options=SMALL)
+    )
     assert written.labels("class")[written.numbers().index(50)] == 0
 
 
@@ -141,7 +155,10 @@ def test_all_unreadable_images_are_named_and_mending_them_is_enough(tmp_path: Pa
     assert not (tmp_path / "out" / "shapes").exists()
     save(picture(3), bad[0])
     save(picture(109), bad[1])
-    assert Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)).numbers()[3] == 3
+    assert (
+        Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)).numbers()[3]
+        == 3
+    )
 
 
 @pytest.fixture
@@ -160,11 +177,16 @@ def test_mending_an_image_is_enough_and_changing_a_written_one_is_not(tmp_path: 
     bad.write_bytes(kept)
     time, content = good.stat().st_mtime_ns, good.read_bytes()
     save(picture(222), good)
-    with pytest.raises(WriteError, match=r"disc/02\.png of image folder in has changed.*file is another.*put back"):
+    with pytest.raises(
+        WriteError, match=r"disc/02\.png of image folder in has changed.*file is another.*put back"
+    ):
         image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
     good.write_bytes(content)
     os.utime(good, ns=(time, time))
-    assert Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)).numbers()[2] == 2
+    assert (
+        Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)).numbers()[2]
+        == 2
+    )
 
 
 @pytest.mark.parametrize("name", list(DEEP))
@@ -172,21 +194,32 @@ def test_colours_of_sixteen_bits_are_refused(tmp_path: Path, name: str) -> None:
     flat(tmp_path / "in")
     (tmp_path / "in" / "disc" / "deep.png").write_bytes(DEEP[name])
     for depth in (None, ScaleByBits(12)):
-        with pytest.raises(ReadError, match=r"disc/deep\.png: InputError: it has more than 8 bits per channel"):
-            image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=replace(SMALL, depth=depth))
+        with pytest.raises(
+            ReadError, match=r"disc/deep\.png: InputError: it has more than 8 bits per channel"
+        ):
+            image_folder(
+                tmp_path / "in", tmp_path / "out", ABOUT, options=replace(SMALL, depth=depth)
+            )
 
 
 def test_a_name_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
     flat(tmp_path / "in")
-    save(picture(1), tmp_path / "in" / "disc" / "x.png").rename(tmp_path / "in" / "disc" / "x\udcff.png")
+    save(picture(1), tmp_path / "in" / "disc" / "x.png").rename(
+        tmp_path / "in" / "disc" / "x\udcff.png"
+    )
     with pytest.raises(InputError, match=r"'disc/x\\udcff\.png' is no Unicode text"):
         image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
 
 
 def test_subjects_that_name_nobody(tmp_path: Path) -> None:
     for n in range(20):
-        save(picture(n), tmp_path / "in" / ("disc", "star")[n % 2] / f"{'NA' if n < 5 else 'p'}-{n}.png")
-    written = Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, subject=r"/(\w+)-", options=SMALL))
+        save(
+            picture(n),
+            tmp_path / "in" / ("disc", "star")[n % 2] / f"{'NA' if n < 5 else 'p'}-{n}.png",
+        )
+    written = Written(
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, subject=r"/(\w+)-", options=SMALL)
+    )
     assert len(set(written.column("patient_id"))) == 5 + 1
 
 
@@ -211,7 +244,10 @@ def test_colours(tmp_path: Path) -> None:
     assert found.images[-1, 0, 0].tolist() == [77, 178, 38]
     grey = About(id="grey", domain="Drawings")
     options = replace(SMALL, channels=1)
-    assert Written(image_folder(tmp_path / "in", tmp_path / "out", grey, options=options)).images.ndim == 3
+    assert (
+        Written(image_folder(tmp_path / "in", tmp_path / "out", grey, options=options)).images.ndim
+        == 3
+    )
 
 
 def test_a_colour_image_among_grey_ones_that_were_not_looked_at(tmp_path: Path) -> None:
@@ -225,4 +261,6 @@ def test_palettes_and_bits(tmp_path: Path) -> None:
     save(picture(200).convert("1", dither=Image.Dither.NONE), tmp_path / "in" / "a" / "0.png")
     save(picture(90), tmp_path / "in" / "b" / "0.png")
     options = replace(SMALL, fractions=(1, 0, 0))
-    assert Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=options)).numbers() == [255, 90]
+    assert Written(
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=options)
+    ).numbers() == [255, 90]

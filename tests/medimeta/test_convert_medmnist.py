@@ -21,7 +21,9 @@ MULTI = {"kind": "multi-class"}
 
 
 def npz(
-    path: Path, shape: tuple[int, ...] = (28, 28), labels: Any = lambda count: np.arange(count)[:, None] % 2
+    path: Path,
+    shape: tuple[int, ...] = (28, 28),
+    labels: Any = lambda count: np.arange(count)[:, None] % 2,
 ) -> Path:
     held: dict[str, Any] = {}
     first = 0
@@ -35,7 +37,11 @@ def npz(
 
 
 def convert(path: Path, *, options: Options | None = None, **more: Any) -> Written:
-    return Written(medmnist(path, path.parent / "out", ABOUT, options=options, **({"kind": "binary-class"} | more)))
+    return Written(
+        medmnist(
+            path, path.parent / "out", ABOUT, options=options, **({"kind": "binary-class"} | more)
+        )
+    )
 
 
 @pytest.mark.parametrize("size", [28, 64, 128, 224])
@@ -82,7 +88,9 @@ def test_label_names(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz")
     named = convert(path, labels=["well", "ill"], options=SMALL)
     assert named.names("class") == {0: "well", 1: "ill"}
-    other = Written(medmnist(path, tmp_path, About(id="b", domain="X"), kind="binary-class", options=SMALL))
+    other = Written(
+        medmnist(path, tmp_path, About(id="b", domain="X"), kind="binary-class", options=SMALL)
+    )
     assert other.names("class") == {0: "0", 1: "1"}
     with pytest.raises(LabelError, match="is 1; the labels are 0"):
         convert(path, labels=["well"], task="other", options=replace(SMALL, overwrite=True))
@@ -98,7 +106,10 @@ def test_volumes_are_refused_or_sliced(tmp_path: Path) -> None:
 def test_the_slice_is_the_middle_one(tmp_path: Path) -> None:
     held = {f"{split}_labels": np.arange(count)[:, None] % 2 for split, count in COUNTS.items()}
     depth = np.arange(28, dtype=np.uint8)[:, None, None]
-    held |= {f"{split}_images": np.broadcast_to(depth, (count, 28, 28, 28)) for split, count in COUNTS.items()}
+    held |= {
+        f"{split}_images": np.broadcast_to(depth, (count, 28, 28, 28))
+        for split, count in COUNTS.items()
+    }
     np.savez(tmp_path / "a.npz", **held)
     assert set(convert(tmp_path / "a.npz", slices=0).numbers()) == {14}
 
@@ -154,15 +165,31 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("train_images.npy", npy(np.array([{"a": 1}], dtype=object), allow_pickle=True), "never unpickled"),
+        (
+            "train_images.npy",
+            npy(np.array([{"a": 1}], dtype=object), allow_pickle=True),
+            "never unpickled",
+        ),
         ("train_images.npy", claim("(10000000, 28, 28)"), "holds 0 bytes"),
         ("train_images.npy", claim("(-1, 28, 28)"), "holds 0 bytes"),
         ("train_images.npy", b"nonsense", "cannot be read"),
         *[("train_images.npy", claimed(text), "cannot be read") for text in BROKEN],
         ("train_images.npy", npy(np.zeros((12, 28, 28), np.float32)), "expected uint8"),
-        ("train_images.npy", npy(np.zeros((12, 28, 29), np.uint8)), "the same in train, val and test"),
-        ("train_images.npy", npy(np.asfortranarray(np.zeros((12, 28, 28), np.uint8))), "by columns"),
-        ("train_labels.npy", npy(np.zeros((11, 1), np.uint8)), "12 images and train_labels.npy 11 labels"),
+        (
+            "train_images.npy",
+            npy(np.zeros((12, 28, 29), np.uint8)),
+            "the same in train, val and test",
+        ),
+        (
+            "train_images.npy",
+            npy(np.asfortranarray(np.zeros((12, 28, 28), np.uint8))),
+            "by columns",
+        ),
+        (
+            "train_labels.npy",
+            npy(np.zeros((11, 1), np.uint8)),
+            "12 images and train_labels.npy 11 labels",
+        ),
     ],
 )
 def test_hostile_and_foreign_members(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -177,7 +204,9 @@ def test_a_split_that_is_empty_is_drawn(tmp_path: Path, monkeypatch: pytest.Monk
     assert written.split("val")
 
 
-def test_another_file_of_the_same_name_does_not_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_of_the_same_name_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt

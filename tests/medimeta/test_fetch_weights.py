@@ -27,12 +27,15 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     registry, files = {}, []
     for name, wanted in WEIGHTS.items():
         members = {
-            f"{wanted.folder}/{member}": held for member, held in zip(wanted.members, contents[name], strict=True)
+            f"{wanted.folder}/{member}": held
+            for member, held in zip(wanted.members, contents[name], strict=True)
         }
         make = tarball if wanted.package.client == "npm" else wheel
         path = make(tmp_path / wanted.package.file, members | {wanted.licence_member: b"MIT text"})
         files.append(path)
-        package = replace(wanted.package, name=wanted.package.file.split("-")[0], sha256=digest(path))
+        package = replace(
+            wanted.package, name=wanted.package.file.split("-")[0], sha256=digest(path)
+        )
         sha256 = hashlib.sha256(b"".join(contents[name])).hexdigest()
         registry[name] = replace(wanted, package=package, sha256=sha256)
     monkeypatch.setattr(_weights, "WEIGHTS", registry)
@@ -45,7 +48,9 @@ def test_a_file_that_load_weights_takes(tmp_path: Path, shop: Shop) -> None:
     backbone = backbones.mobilenet_v2(width=0.1, seed=0)
     assert record.mean is not None
     assert record.std is not None
-    loaded = backbones.load_weights(backbone, path, normalisation=(record.mean, record.std), sha256=record.sha256)
+    loaded = backbones.load_weights(
+        backbone, path, normalisation=(record.mean, record.std), sha256=record.sha256
+    )
     assert loaded.sha256 == record.sha256
     assert record.mean == backbones.record.IMAGENET_MEAN
     assert "MIT text" in (path.parent / "LICENSE").read_text()
@@ -70,7 +75,9 @@ def test_what_is_there_is_checked_and_left_alone(tmp_path: Path, shop: Shop) -> 
     assert len(shop.asked) == 1
 
 
-def test_other_contents_leave_nothing(tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_contents_leave_nothing(
+    tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed = {name: replace(wanted, sha256="0" * 64) for name, wanted in _weights.WEIGHTS.items()}
     monkeypatch.setattr(_weights, "WEIGHTS", changed)
     with pytest.raises(FetchError, match=r"expected 0{64}"):

@@ -48,7 +48,17 @@ SPLIT_PIECES = [
     b"\x85",
     b"\xe2\x80\xa8",
 ]
-CSV_PIECES = [b'"', b",", b"\n", b"\r", b"\x00", b"filepath", b"images/000001.tiff", b"\xff", b"\xef\xbb\xbf"]
+CSV_PIECES = [
+    b'"',
+    b",",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"filepath",
+    b"images/000001.tiff",
+    b"\xff",
+    b"\xef\xbb\xbf",
+]
 
 
 def changed(valid: bytes, pieces: list[bytes]) -> st.SearchStrategy[bytes]:
@@ -132,7 +142,9 @@ def test_any_annotations(folder: Path, content: bytes) -> None:
 def test_any_hdf5_header(folder: Path, data: st.DataObject) -> None:
     valid = _hdf5(folder)
     edits = st.lists(
-        st.tuples(st.integers(8, len(valid)), st.integers(0, 9), st.binary(max_size=9)), min_size=1, max_size=3
+        st.tuples(st.integers(8, len(valid)), st.integers(0, 9), st.binary(max_size=9)),
+        min_size=1,
+        max_size=3,
     )
     survives(inspect, folder / "b.hdf5", _edited(valid, data.draw(edits)))
 

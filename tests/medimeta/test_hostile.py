@@ -92,8 +92,12 @@ READERS: dict[str, Callable[[MedIMetaDataset], Any]] = {
 @pytest.mark.parametrize("tiffs", [False, True], ids=["hdf5", "tiff"])
 @pytest.mark.parametrize("claimed", CLAIMS)
 @pytest.mark.parametrize("reader", READERS)
-def test_a_number_of_samples_that_no_file_can_hold(tmp_path: Path, reader: str, claimed: int, tiffs: bool) -> None:
-    folder = write_dataset(tmp_path, patients=range(12), total_num_samples=claimed, hdf5=not tiffs, tiffs=tiffs)
+def test_a_number_of_samples_that_no_file_can_hold(
+    tmp_path: Path, reader: str, claimed: int, tiffs: bool
+) -> None:
+    folder = write_dataset(
+        tmp_path, patients=range(12), total_num_samples=claimed, hdf5=not tiffs, tiffs=tiffs
+    )
     dataset = MedIMetaDataset(folder)
     assert len(dataset) == claimed, "info.yaml alone opens, and says what it says"
     with at_most(4), pytest.raises(DatasetFileError, match="total_num_samples") as caught:
@@ -111,7 +115,9 @@ def test_what_is_claimed_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetFileError, match="the largest label file has 0 bytes"):
         MedIMetaDataset(folder).split()
     edit_info(folder, total_num_samples=1 << 20)
-    assert len(MedIMetaDataset(folder).split()) == 1 << 20, "so many are believed without a look at the labels"
+    assert len(MedIMetaDataset(folder).split()) == 1 << 20, (
+        "so many are believed without a look at the labels"
+    )
 
 
 def test_more_samples_than_that_are_believed_where_labels_bear_them_out(tmp_path: Path) -> None:
@@ -125,20 +131,28 @@ def test_more_samples_than_that_are_believed_where_labels_bear_them_out(tmp_path
 def test_readers_take_memory_by_the_file_and_not_by_the_claim(tmp_path: Path, claimed: int) -> None:
     folder = write_dataset(tmp_path, patients=range(12))
     with at_most(4):
-        np.testing.assert_array_equal(read_split(folder / "splits" / "train.txt", claimed), np.arange(10))
-        with pytest.raises(DatasetFileError, match=f"no row for {claimed - 12} of the .* is images/000012.tiff"):
+        np.testing.assert_array_equal(
+            read_split(folder / "splits" / "train.txt", claimed), np.arange(10)
+        )
+        with pytest.raises(
+            DatasetFileError, match=f"no row for {claimed - 12} of the .* is images/000012.tiff"
+        ):
             read_annotations(folder / "annotations.csv", claimed)
 
 
 def test_a_harmless_alias_is_followed(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path)
-    text = (folder / "info.yaml").read_text().replace("domain_overlaps: []", "domain_overlaps: &x [a]")
+    text = (
+        (folder / "info.yaml").read_text().replace("domain_overlaps: []", "domain_overlaps: &x [a]")
+    )
     described(folder, text.replace("subject_overlaps: []", "subject_overlaps: *x"))
     info = MedIMetaDataset(folder).info
     assert info.domain_overlaps == info.subject_overlaps == ("a",)
 
 
-@pytest.mark.parametrize("name", ["images.hdf5", "info.yaml", "task_labels", "splits", "annotations.csv", "images"])
+@pytest.mark.parametrize(
+    "name", ["images.hdf5", "info.yaml", "task_labels", "splits", "annotations.csv", "images"]
+)
 def test_links_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     patients = [str(row) for row in range(12)]
@@ -162,7 +176,9 @@ def test_a_dataset_that_is_a_link_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetFileError, match="leads out of"):
         MedIMeta(tmp_path / "root")
     assert list(MedIMeta(tmp_path / "root", follow_links=True)) == ["toy"]
-    assert len(MedIMetaDataset(tmp_path / "root" / "toy")) == 12, "named by the user, it is the folder"
+    assert len(MedIMetaDataset(tmp_path / "root" / "toy")) == 12, (
+        "named by the user, it is the folder"
+    )
 
 
 def test_a_single_tiff_that_is_a_link_out(tmp_path: Path) -> None:
@@ -209,7 +225,9 @@ def test_threads_that_read_tiffs_leave_the_filters_alone(tmp_path: Path) -> None
     assert warnings.filters == before
 
 
-@pytest.mark.parametrize("name", ["info.yaml", "images.hdf5", "splits/train.txt", "task_labels/malignancy.npy"])
+@pytest.mark.parametrize(
+    "name", ["info.yaml", "images.hdf5", "splits/train.txt", "task_labels/malignancy.npy"]
+)
 def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     folder = write_dataset(tmp_path)
     (folder / name).unlink()
@@ -222,7 +240,13 @@ def test_names_never_become_paths(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path)
     for field in ("id", "task_name"):
         for name in ("../toy", "a/b", "a\\b", "..", ".", "nul\0", "", " ", "x" * 300):
-            tasks = [{"task_name": name, "task_target": "BINARY_CLASSIFICATION", "labels": {0: "a", 1: "b"}}]
+            tasks = [
+                {
+                    "task_name": name,
+                    "task_target": "BINARY_CLASSIFICATION",
+                    "labels": {0: "a", 1: "b"},
+                }
+            ]
             edit_info(folder, **({"id": name} if field == "id" else {"tasks": tasks}))
             with pytest.raises(DatasetFileError, match=field):
                 MedIMeta(tmp_path)

@@ -75,7 +75,11 @@ def write(folder: Path, text: str) -> Path:
 
 def test_everything_is_typed_and_kept(tmp_path: Path) -> None:
     info = read_info(write(tmp_path, TEXT))
-    assert (info.id, info.domain, info.summary) == ("dr_regular", "Retinal fundus", "Fundus images, graded")
+    assert (info.id, info.domain, info.summary) == (
+        "dr_regular",
+        "Retinal fundus",
+        "Fundus images, graded",
+    )
     assert info.input_size == (3, 224, 224)
     assert info.total_num_samples == 86524
     assert info.splits_num_samples == SplitCounts(80000, 0, 6524)
@@ -90,15 +94,25 @@ def test_everything_is_typed_and_kept(tmp_path: Path) -> None:
     }
     assert info.original_data[0]["citations"] == {"data": "x", "publication": "y"}
     assert info.original_data[1]["citations"] == ("z",)
-    assert [task.name for task in info.tasks] == ["DR level", "Artifact", "disease labels", "sex", "class"]
+    assert [task.name for task in info.tasks] == [
+        "DR level",
+        "Artifact",
+        "disease labels",
+        "sex",
+        "class",
+    ]
     assert info.primary_task is info.tasks[0]
     assert info.task("Artifact").extra == {"unit": "score"}
 
 
 def test_targets_are_the_librarys(tmp_path: Path) -> None:
     info = read_info(write(tmp_path, TEXT))
-    assert info.task("Artifact").target() == Ordinal({0: "none", 1: "a", 4: "b", 6: "c", 8: "d", 10: "e"})
-    assert info.task("disease labels").target() == MultiLabel(["no", "12", "N"]), "names are what was written"
+    assert info.task("Artifact").target() == Ordinal(
+        {0: "none", 1: "a", 4: "b", 6: "c", 8: "d", 10: "e"}
+    )
+    assert info.task("disease labels").target() == MultiLabel(["no", "12", "N"]), (
+        "names are what was written"
+    )
     assert info.task("sex").target() == Binary(["M", "F"])
     assert info.task("class").target() == MultiClass(["a", "b", "c"])
     assert [task.multilabel for task in info.tasks] == [False, False, True, False, False]
@@ -128,9 +142,12 @@ def test_nobody_changes_it(tmp_path: Path) -> None:
     assert hash(info) == hash(read_info(tmp_path / "info.yaml"))
 
 
-words = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
+words = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(
+    str.strip
+)
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-99, 99) | words, lambda inner: st.lists(inner, max_size=3)
+    st.none() | st.booleans() | st.integers(-99, 99) | words,
+    lambda inner: st.lists(inner, max_size=3),
 )
 names = words.filter(lambda name: not set(name) & set("/\\") and name not in (".", ".."))
 tasks = st.builds(
@@ -153,7 +170,13 @@ tasks = st.builds(
     st.dictionaries(words.map("x{}".format), plain, max_size=2),
 )
 def test_any_description_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, tasks: Any, name: str, word: str, overlaps: Any, data: Any, extra: Any
+    tmp_path_factory: pytest.TempPathFactory,
+    tasks: Any,
+    name: str,
+    word: str,
+    overlaps: Any,
+    data: Any,
+    extra: Any,
 ) -> None:
     info = DatasetInfo(
         *(name, word, word, tuple(tasks), (1, 8, 9), 7, SplitCounts(3, 1, 2), SplitCounts(), word),
@@ -220,11 +243,17 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str
     found = re.match(re.escape(str(path)) + r"(?:, |:\n  )line (\d+)[,:]", str(caught.value))
     assert found is not None
     first = TEXT[: TEXT.index(old)].count("\n") + 1
-    assert int(found[1]) in (1, *range(first - 2, first + new.count("\n") + 4)), "1: a field that is missing altogether"
+    assert int(found[1]) in (1, *range(first - 2, first + new.count("\n") + 4)), (
+        "1: a field that is missing altogether"
+    )
 
 
 def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
-    text = TEXT.replace("[3,224,224]", "[2,224,224]").replace("{0: M, 1: F}", "{}").replace("  val: 0", "  val: -1")
+    text = (
+        TEXT.replace("[3,224,224]", "[2,224,224]")
+        .replace("{0: M, 1: F}", "{}")
+        .replace("  val: 0", "  val: -1")
+    )
     with pytest.raises(DatasetFileError) as caught:
         read_info(write(tmp_path, text))
     for field in ("input_size[0]", "tasks[3].labels", "splits_num_samples.val"):

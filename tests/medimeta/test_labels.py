@@ -27,7 +27,8 @@ def saved(folder: Path, array: Any, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    "dtype", ["int64", "int32", "int8", "uint8", "uint64", "float32", "float64", "float16", ">i4", "bool"]
+    "dtype",
+    ["int64", "int32", "int8", "uint8", "uint64", "float32", "float64", "float16", ">i4", "bool"],
 )
 def test_integers_of_any_make(tmp_path: Path, dtype: str) -> None:
     found = read_labels(saved(tmp_path, np.array([0, 1, 1, 0]).astype(dtype)), BINARY, 4)
@@ -60,7 +61,11 @@ def test_shapes_that_mean_the_same(tmp_path: Path) -> None:
         ([0.0, 1e300, 1.0], BINARY, "no integer label: row 1"),
         (np.array([0, 2**63 + 1, 1], dtype=np.uint64), BINARY, "too large a label: row 1"),
         ([9] * 8, BINARY, "shape"),
-        ([0, 1], BINARY, r"shape \(2,\); the task 'malignancy' .* of 3 samples .* labels of shape \(3,\)"),
+        (
+            [0, 1],
+            BINARY,
+            r"shape \(2,\); the task 'malignancy' .* of 3 samples .* labels of shape \(3,\)",
+        ),
         ([[0, 1, 1]] * 3, LABELS, r"shape \(3, 3\); .*shape \(3, 2\)"),
         ([0, 1, 1], LABELS, r"labels of shape \(3, 2\)"),
         ([[0, 1]] * 3, BINARY, r"labels of shape \(3,\)"),
@@ -70,7 +75,9 @@ def test_shapes_that_mean_the_same(tmp_path: Path) -> None:
         (np.zeros(3, dtype="M8[s]"), BINARY, "dtype"),
     ],
 )
-def test_what_is_no_label_is_named(tmp_path: Path, array: Any, task: TaskInfo, message: str) -> None:
+def test_what_is_no_label_is_named(
+    tmp_path: Path, array: Any, task: TaskInfo, message: str
+) -> None:
     path = saved(tmp_path, array)
     with pytest.raises(DatasetFileError, match=message) as caught:
         read_labels(path, task, 3)
@@ -78,7 +85,9 @@ def test_what_is_no_label_is_named(tmp_path: Path, array: Any, task: TaskInfo, m
 
 
 def test_many_wrong_rows_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(DatasetFileError, match="row 0: 7, row 1: 7, row 2: 7, row 3: 7, row 4: 7 and 95 more"):
+    with pytest.raises(
+        DatasetFileError, match="row 0: 7, row 1: 7, row 2: 7, row 3: 7, row 4: 7 and 95 more"
+    ):
         read_labels(saved(tmp_path, [7] * 100), BINARY, 100)
 
 

@@ -37,7 +37,9 @@ def expected(images: np.ndarray) -> np.ndarray:
 
 def published(images: np.ndarray) -> torch.Tensor:
     """To [0, 1], minus the mean .5, by the deviation .5, step by step."""
-    return torch.from_numpy(np.ascontiguousarray(expected(images))).float().div(255).sub(0.5).div(0.5)
+    return (
+        torch.from_numpy(np.ascontiguousarray(expected(images))).float().div(255).sub(0.5).div(0.5)
+    )
 
 
 @pytest.mark.parametrize("storage", STORAGE)
@@ -45,7 +47,9 @@ def published(images: np.ndarray) -> torch.Tensor:
 def test_every_layout_reads_alike(tmp_path: Path, channels: int, layout: str, storage: str) -> None:
     options, kind = STORAGE[storage]
     images = pixels(12, channels)
-    folder = write_dataset(tmp_path, channels=channels, layout=layout, images=images, hdf5_options=options)
+    folder = write_dataset(
+        tmp_path, channels=channels, layout=layout, images=images, hdf5_options=options
+    )
     dataset = MedIMetaDataset(folder)
     assert isinstance(dataset.pixels, kind)
     np.testing.assert_array_equal(dataset.pixels.rows(WANTED), images[WANTED])
@@ -67,7 +71,8 @@ def test_a_folder_of_tiffs_reads_alike(tmp_path: Path, channels: int) -> None:
     np.testing.assert_array_equal(dataset.images(WANTED).numpy(), expected(images[WANTED]))
     (folder / "images" / "000003.tiff").unlink()
     with pytest.raises(
-        DatasetFileError, match=r"1 of 12 images are missing .total_num_samples., the first is 000003\.tiff"
+        DatasetFileError,
+        match=r"1 of 12 images are missing .total_num_samples., the first is 000003\.tiff",
     ):
         _ = MedIMetaDataset(folder).pixels
 
@@ -85,7 +90,9 @@ def test_a_buffer_gets_what_a_fresh_tensor_gets(
     assert torch.equal(buffer, fresh)
     assert fresh.shape[1] == asked
     fresh += 1
-    assert torch.equal(dataset.images(WANTED, channels=asked, pixels=pixel_type), buffer), "the file is not written to"
+    assert torch.equal(dataset.images(WANTED, channels=asked, pixels=pixel_type), buffer), (
+        "the file is not written to"
+    )
 
 
 def test_channels_by_name(tmp_path: Path) -> None:
@@ -95,7 +102,9 @@ def test_channels_by_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.images(range(12), channels=1).numpy()[:, 0], luma)
     grey = pixels(12, 1)
     dataset = MedIMetaDataset(write_dataset(tmp_path, "grey", images=grey))
-    np.testing.assert_array_equal(dataset.images(range(12), channels=3).numpy(), np.repeat(grey[:, None], 3, 1))
+    np.testing.assert_array_equal(
+        dataset.images(range(12), channels=3).numpy(), np.repeat(grey[:, None], 3, 1)
+    )
     for wrong in (2, "rgb", True):
         with pytest.raises(InputError, match="channels="):
             dataset.images([0], channels=wrong)  # type: ignore[arg-type]
@@ -105,13 +114,32 @@ def test_channels_by_name(tmp_path: Path) -> None:
 
 def test_wrong_indices_and_buffers_are_refused(tmp_path: Path) -> None:
     dataset = MedIMetaDataset(write_dataset(tmp_path))
-    for wrong in ([12], [-1], [0.5], [[1]], [True], [2**70], ["1"], [[1], [2, 3]], 5, None, "1", np.array(3), 1.5):
+    for wrong in (
+        [12],
+        [-1],
+        [0.5],
+        [[1]],
+        [True],
+        [2**70],
+        ["1"],
+        [[1], [2, 3]],
+        5,
+        None,
+        "1",
+        np.array(3),
+        1.5,
+    ):
         with pytest.raises(InputError, match=r"it has 0\.\.11"):
             dataset.images(wrong)  # type: ignore[arg-type]
     for few in ([], (), np.array([]), torch.tensor([], dtype=torch.int64)):
         assert dataset.images(few).shape == (0, 1, 6, 5)
     same = dataset.images([3, 1])
-    for given_as in (iter((3, 1)), torch.tensor([3, 1]), np.array([3, 1], dtype=np.uint8), range(3, 0, -2)):
+    for given_as in (
+        iter((3, 1)),
+        torch.tensor([3, 1]),
+        np.array([3, 1], dtype=np.uint8),
+        range(3, 0, -2),
+    ):
         assert torch.equal(dataset.images(given_as), same)
     with pytest.raises(InputError, match="out= is"):
         dataset.images([0], out=torch.zeros(1, 1, 6, 5))
@@ -122,11 +150,17 @@ def test_wrong_indices_and_buffers_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 11), max_size=30), st.sampled_from(sorted(STORAGE)))
-def test_any_order_with_repeats(tmp_path_factory: pytest.TempPathFactory, wanted: list[int], storage: str) -> None:
+def test_any_order_with_repeats(
+    tmp_path_factory: pytest.TempPathFactory, wanted: list[int], storage: str
+) -> None:
     images = pixels(12, 3)
     folder = tmp_path_factory.mktemp("any")
-    dataset = MedIMetaDataset(write_dataset(folder, channels=3, images=images, hdf5_options=STORAGE[storage][0]))
-    np.testing.assert_array_equal(dataset.images(wanted).numpy(), expected(images[np.array(wanted, dtype=int)]))
+    dataset = MedIMetaDataset(
+        write_dataset(folder, channels=3, images=images, hdf5_options=STORAGE[storage][0])
+    )
+    np.testing.assert_array_equal(
+        dataset.images(wanted).numpy(), expected(images[np.array(wanted, dtype=int)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +181,9 @@ def test_any_order_with_repeats(tmp_path_factory: pytest.TempPathFactory, wanted
         ((9,), (1, 6, 5), None),
     ],
 )
-def test_layouts_are_told_by_shape(shape: tuple[int, ...], size: tuple[int, int, int], layout: str | None) -> None:
+def test_layouts_are_told_by_shape(
+    shape: tuple[int, ...], size: tuple[int, int, int], layout: str | None
+) -> None:
     assert layout_of(shape, size) == layout
 
 
@@ -157,7 +193,9 @@ def test_pixels_travel_without_a_handle(tmp_path: Path, storage: str) -> None:
     before = dataset.images(WANTED)
     sent = pickle.dumps(dataset.pixels)
     assert len(sent) < 1000
-    np.testing.assert_array_equal(pickle.loads(sent).rows(WANTED), before.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_array_equal(
+        pickle.loads(sent).rows(WANTED), before.permute(0, 2, 3, 1).numpy()
+    )
 
 
 # -- files that lie ----------------------------------------------------------------------------------------------------
@@ -234,7 +272,9 @@ def test_a_wrong_dtype_is_named(tmp_path: Path, dtype: str) -> None:
     refused(folder, "images: dtype .*expected uint8")
 
 
-@pytest.mark.parametrize("shape", [(12, 5, 6), (11, 6, 5), (13, 6, 5), (12, 6, 5, 3), (12, 30), (360,)])
+@pytest.mark.parametrize(
+    "shape", [(12, 5, 6), (11, 6, 5), (13, 6, 5), (12, 6, 5, 3), (12, 30), (360,)]
+)
 def test_a_wrong_shape_is_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
     folder = write_dataset(tmp_path)
     write_hdf5(folder / "images.hdf5", np.zeros(shape, dtype=np.uint8))
@@ -254,7 +294,9 @@ def test_nothing_outside_the_file_is_read(tmp_path: Path) -> None:
         file.create_virtual_dataset("images", layout)
 
     def external(file: Any) -> None:
-        file.create_dataset("images", (12, 6, 5), np.uint8, external=[(str(tmp_path / "raw"), 0, 360)])
+        file.create_dataset(
+            "images", (12, 6, 5), np.uint8, external=[(str(tmp_path / "raw"), 0, 360)]
+        )
 
     def link(file: Any) -> None:
         file["images"] = h5py.ExternalLink(secret, "images")
@@ -327,16 +369,22 @@ def test_a_header_that_claims_more_than_the_file_has(tmp_path: Path) -> None:
     path.write_bytes(raw.replace(sides, more).replace(size, larger))
     # Newer HDF5 libraries see this themselves.
     refused(folder, "images: claims 36,000 bytes|a damaged HDF5 file")
-    with pytest.raises(DatasetFileError, match="claims 36,000 bytes from byte 2,048 on, the file has 2,408"):
+    with pytest.raises(
+        DatasetFileError, match="claims 36,000 bytes from byte 2,048 on, the file has 2,408"
+    ):
         _check_contiguous(2048, 36000, 2408, path)
     _check_contiguous(2048, 360, 2408, path)
 
 
-def test_another_process_opens_the_file_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_opens_the_file_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = MedIMetaDataset(write_dataset(tmp_path, hdf5_options=STORAGE["gzip"][0]))
     found = []
     opener = h5py.File
-    monkeypatch.setattr(h5py, "File", lambda *arguments: found.append(arguments) or opener(*arguments))
+    monkeypatch.setattr(
+        h5py, "File", lambda *arguments: found.append(arguments) or opener(*arguments)
+    )
     pixels_of = dataset.pixels
     before = len(found)
     for process in (1, 1, 2, 2):

@@ -36,8 +36,23 @@ from tests.medimeta.convert_cases import DEEP
 from torchcross.errors import InputError
 
 STEPS: list[Step] = [
-    *(Upright(), ExpandPalette(), DropAlpha("white"), Grey(), RGB(), CentreCropSquare(), PadSquare()),
-    *(Resize(8), Resize((4, 6), "nearest"), ScaleByBits(12), ScaleByRange(0, 1), ScaleByRange(), ScaleByPercentile()),
+    *(
+        Upright(),
+        ExpandPalette(),
+        DropAlpha("white"),
+        Grey(),
+        RGB(),
+        CentreCropSquare(),
+        PadSquare(),
+    ),
+    *(
+        Resize(8),
+        Resize((4, 6), "nearest"),
+        ScaleByBits(12),
+        ScaleByRange(0, 1),
+        ScaleByRange(),
+        ScaleByPercentile(),
+    ),
     Window(40, 400),
 ]
 
@@ -76,7 +91,9 @@ def test_pad_refuses_what_would_be_margin_alone() -> None:
 @pytest.mark.parametrize("kind", ["u2", "i2", "f4"])
 def test_the_byte_order_does_not_matter(order: str, kind: str) -> None:
     image = (np.arange(16).reshape(4, 4) * 200).astype(f"{order}{kind}")
-    np.testing.assert_array_equal(ScaleByRange(0, 3000)(image), ScaleByRange(0, 3000)(image.astype(np.int32)))
+    np.testing.assert_array_equal(
+        ScaleByRange(0, 3000)(image), ScaleByRange(0, 3000)(image.astype(np.int32))
+    )
 
 
 def test_bicubic_is_pillows() -> None:
@@ -96,7 +113,9 @@ def test_resizing_keeps_a_plain_picture_and_its_depth(value: int, dtype: type[np
 
 def test_nearest_invents_no_value() -> None:
     mask = np.array([[0, 7], [200, 3]], np.uint8)
-    np.testing.assert_array_equal(Resize(4, "nearest")(mask), np.repeat(np.repeat(mask, 2, 0), 2, 1))
+    np.testing.assert_array_equal(
+        Resize(4, "nearest")(mask), np.repeat(np.repeat(mask, 2, 0), 2, 1)
+    )
     assert Resize(2, "nearest")(np.eye(4, dtype=bool)).dtype == np.bool_
     with pytest.raises(InputError, match="nearest"):
         Resize(2)(np.eye(4, dtype=bool))
@@ -106,7 +125,9 @@ def test_nearest_invents_no_value() -> None:
 def test_nearest_is_pillows(height: int, width: int, new_height: int, new_width: int) -> None:
     mask = numbered(height, width)
     expected = Image.fromarray(mask).resize((new_width, new_height), Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(Resize((new_height, new_width), "nearest")(mask), np.asarray(expected))
+    np.testing.assert_array_equal(
+        Resize((new_height, new_width), "nearest")(mask), np.asarray(expected)
+    )
 
 
 def test_grey_is_luma() -> None:
@@ -128,7 +149,9 @@ def test_palettes_become_the_colours_they_show() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putdata([1, 0])
-    np.testing.assert_array_equal(np.asarray(ExpandPalette()(image)), [[[40, 50, 60], [10, 20, 30]]])
+    np.testing.assert_array_equal(
+        np.asarray(ExpandPalette()(image)), [[[40, 50, 60], [10, 20, 30]]]
+    )
     image.info["transparency"] = 0
     recipe = Recipe([ExpandPalette(), DropAlpha("white")])
     np.testing.assert_array_equal(recipe(image), [[[40, 50, 60], [255, 255, 255]]])
@@ -139,7 +162,9 @@ def test_palettes_become_the_colours_they_show() -> None:
 def test_a_colour_declared_transparent_counts_as_alpha() -> None:
     image = Image.fromarray(np.array([[5, 9]], np.uint8))
     image.info["transparency"] = 9
-    np.testing.assert_array_equal(standard(2, 1, "crop", over="white").steps[2](np.asarray(image)), [[5, 9]])
+    np.testing.assert_array_equal(
+        standard(2, 1, "crop", over="white").steps[2](np.asarray(image)), [[5, 9]]
+    )
     np.testing.assert_array_equal(Recipe([DropAlpha("white")])(image), [[5, 255]])
 
 
@@ -147,12 +172,18 @@ def test_a_colour_declared_transparent_counts_as_alpha() -> None:
 def test_exif_is_followed(orientation: int) -> None:
     shown = Image.fromarray(np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-    stored = shown.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else shown.copy()
+    stored = (
+        shown.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else shown.copy()
+    )
     stored.getexif()[0x0112] = orientation
     np.testing.assert_array_equal(np.asarray(Upright()(stored)), np.asarray(shown))
 
 
-@given(st.integers(8, 16).flatmap(lambda bits: st.tuples(st.just(bits), st.integers(0, (1 << bits) - 1))))
+@given(
+    st.integers(8, 16).flatmap(
+        lambda bits: st.tuples(st.just(bits), st.integers(0, (1 << bits) - 1))
+    )
+)
 def test_bits_to_eight(case: tuple[int, int]) -> None:
     bits, value = case
     scaled = ScaleByBits(bits)(np.array([[value]], np.uint16))
@@ -164,7 +195,9 @@ def test_scalings_by_name() -> None:
     deep = np.array([[0, 1000, 4095]], np.uint16)
     np.testing.assert_array_equal(ScaleByBits(12)(deep), [[0, 62, 255]])
     np.testing.assert_array_equal(ScaleByRange()(deep + np.uint16(7)), [[0, 62, 255]])
-    np.testing.assert_array_equal(ScaleByRange(0.0, 2.0)(np.array([[-1.0, 1.0, 3.0]])), [[0, 128, 255]])
+    np.testing.assert_array_equal(
+        ScaleByRange(0.0, 2.0)(np.array([[-1.0, 1.0, 3.0]])), [[0, 128, 255]]
+    )
     spread = np.concatenate([np.arange(100), [60000]])[None].astype(np.uint16)
     scaled = ScaleByPercentile(1, 99)(spread)
     assert scaled[0, 0] == 0
@@ -184,8 +217,12 @@ def test_a_window_on_hounsfield_units() -> None:
 def test_slices_across_three_axes() -> None:
     volume = np.arange(4 * 5 * 6).reshape(4, 5, 6)
     for axis in (0, 1, 2):
-        np.testing.assert_array_equal(centred_slices(volume, axis)[0], volume.take(volume.shape[axis] // 2, axis))
-    np.testing.assert_array_equal(centred_slices(volume, 1, count=3, step=2), volume.take([0, 2, 4], 1).swapaxes(0, 1))
+        np.testing.assert_array_equal(
+            centred_slices(volume, axis)[0], volume.take(volume.shape[axis] // 2, axis)
+        )
+    np.testing.assert_array_equal(
+        centred_slices(volume, 1, count=3, step=2), volume.take([0, 2, 4], 1).swapaxes(0, 1)
+    )
     mask = np.zeros(volume.shape)
     mask[1:3, 4, 0] = 1
     np.testing.assert_array_equal(centred_slices(volume, 0, around=mask)[0], volume[2])
@@ -278,7 +315,9 @@ def test_orders_that_make_no_sense(steps: Any, match: str) -> None:
 
 
 def test_colour_may_stand_behind_size() -> None:
-    assert Recipe([CentreCropSquare(), Resize(4), Grey(), RGB()])(np.zeros((5, 6, 3), np.uint8)).shape == (4, 4, 3)
+    assert Recipe([CentreCropSquare(), Resize(4), Grey(), RGB()])(
+        np.zeros((5, 6, 3), np.uint8)
+    ).shape == (4, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +341,18 @@ def test_what_is_no_picture(image: Any, match: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        *(lambda: Resize(0), lambda: Resize((1, 2, 3)), lambda: Resize(True), lambda: Resize(4, "cubic")),
-        *(lambda: DropAlpha("grey"), lambda: ScaleByBits(17), lambda: ScaleByRange(1), lambda: ScaleByRange(2, 1)),
+        *(
+            lambda: Resize(0),
+            lambda: Resize((1, 2, 3)),
+            lambda: Resize(True),
+            lambda: Resize(4, "cubic"),
+        ),
+        *(
+            lambda: DropAlpha("grey"),
+            lambda: ScaleByBits(17),
+            lambda: ScaleByRange(1),
+            lambda: ScaleByRange(2, 1),
+        ),
         *(lambda: ScaleByPercentile(99, 1), lambda: Window(0, -1), lambda: Window(float("nan"), 1)),
         *(lambda: standard(channels=2), lambda: standard(fit="squash")),
     ],

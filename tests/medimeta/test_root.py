@@ -57,7 +57,9 @@ def test_a_subset_by_id(tmp_path: Path) -> None:
     assert list(MedIMeta(tmp_path, only=["c", "a"])) == ["a", "c"]
     assert list(MedIMeta(tmp_path, only=["a", "a"])) == ["a"]
     assert list(MedIMeta(tmp_path, only=iter(["c", "b", "c"]))) == ["b", "c"]
-    with pytest.raises(InputError, match=r"only=\[\] names no dataset; give the ids wanted, or leave it out"):
+    with pytest.raises(
+        InputError, match=r"only=\[\] names no dataset; give the ids wanted, or leave it out"
+    ):
         MedIMeta(tmp_path, only=[])
     with pytest.raises(InputError, match="no dataset 'd'"):
         MedIMeta(tmp_path, only=["d"])
@@ -94,5 +96,7 @@ def test_relative_paths_keep_their_meaning(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_package_is_imported_lightly() -> None:
     code = "import sys, medimeta_adapter; assert not {'torch', 'h5py', 'numpy'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,9 @@ def dataset(request, root):
     if request.param == 1:
         folder.images[:] = (np.arange(90, dtype=np.uint8) * 2)[:, None, None]
     else:
-        folder.images[:] = np.stack([np.arange(90) * 2, np.arange(90), np.full(90, 9)], axis=1)[:, None, None, :]
+        folder.images[:] = np.stack([np.arange(90) * 2, np.arange(90), np.full(90, 9)], axis=1)[
+            :, None, None, :
+        ]
     return MedIMetaDataset(folder.write().path)
 
 
@@ -34,8 +36,14 @@ def drawn(picture, columns):
     pixels = np.asarray(picture)
     lines, y = [], 0
     while y + TILE <= pixels.shape[0]:
-        tiles = [pixels[y : y + TILE, LEFT + at * (TILE + GAP) :][:, :TILE] for at in range(columns)]
-        flat = [tile for tile in tiles if tile.size and (tile == tile[0, 0]).all() and tile[0, 0].tolist() != [255] * 3]
+        tiles = [
+            pixels[y : y + TILE, LEFT + at * (TILE + GAP) :][:, :TILE] for at in range(columns)
+        ]
+        flat = [
+            tile
+            for tile in tiles
+            if tile.size and (tile == tile[0, 0]).all() and tile[0, 0].tolist() != [255] * 3
+        ]
         if flat:
             lines.append([int(tile[0, 0, 0]) // 2 for tile in flat])
             y += TILE
@@ -95,7 +103,8 @@ def test_more_classes_than_are_shown(dataset):
 
 
 @pytest.mark.parametrize(
-    "name", ["x" * 190, "many words " * 20, "\u4e2d\u6587 \u0639\u0631\u0628\u064a", "a\tb", "[b]<i>&amp;"]
+    "name",
+    ["x" * 190, "many words " * 20, "\u4e2d\u6587 \u0639\u0631\u0628\u064a", "a\tb", "[b]<i>&amp;"],
 )
 def test_names_of_any_kind(root, name):
     folder = Folder(root, f"named{len(name)}{ord(name[1])}", size=8)
@@ -118,7 +127,9 @@ def test_images_of_any_shape_are_shown_whole(root, size):
     picture = np.asarray(grid(dataset, per_class=1, tile=TILE).convert("L"))
     dark = (picture[:, LEFT : LEFT + TILE] > 40) & (picture[:, LEFT : LEFT + TILE] < 61)
     scale = TILE / max(size)
-    assert dark.sum() == pytest.approx(2 * max(1, round(size[0] * scale)) * max(1, round(size[1] * scale)), rel=0.1)
+    assert dark.sum() == pytest.approx(
+        2 * max(1, round(size[0] * scale)) * max(1, round(size[1] * scale)), rel=0.1
+    )
 
 
 def test_an_overview_has_a_row_per_dataset_with_several_classes(dataset, root):
@@ -155,23 +166,31 @@ def test_what_cannot_be_shown(dataset):
 
 
 @pytest.mark.parametrize(("per_class", "tile"), [(10**9, 512), (400, 512), (10**8, 1)])
-def test_a_page_that_is_too_large_is_refused_before_any_image_is_read(dataset, monkeypatch, per_class, tile):
+def test_a_page_that_is_too_large_is_refused_before_any_image_is_read(
+    dataset, monkeypatch, per_class, tile
+):
     def read(*_, **__):
         pytest.fail("it was read")
 
     monkeypatch.setattr(MedIMetaDataset, "images", read)
     if per_class > 400:  # one row alone is too much: labels are not needed to see that
         monkeypatch.setattr(MedIMetaDataset, "labels", read)
-    with pytest.raises(InputError, match=r"the picture would have \d+ x \d+ pixels; ask for fewer images"):
+    with pytest.raises(
+        InputError, match=r"the picture would have \d+ x \d+ pixels; ask for fewer images"
+    ):
         grid(dataset, per_class=per_class, tile=tile)
-    with pytest.raises(InputError, match=r"the picture would have \d+ x \d+ pixels; ask for fewer images"):
+    with pytest.raises(
+        InputError, match=r"the picture would have \d+ x \d+ pixels; ask for fewer images"
+    ):
         overview([dataset] * 2, per_dataset=per_class, tile=tile)
 
 
 def test_images_are_read_one_at_a_time(dataset, monkeypatch):
     counts = []
     images = MedIMetaDataset.images
-    monkeypatch.setattr(MedIMetaDataset, "images", lambda *a, **k: counts.append(len(a[1])) or images(*a, **k))
+    monkeypatch.setattr(
+        MedIMetaDataset, "images", lambda *a, **k: counts.append(len(a[1])) or images(*a, **k)
+    )
     grid(dataset, "sick", per_class=5, tile=TILE)
     assert counts == [1] * 10
 

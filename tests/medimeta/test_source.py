@@ -35,7 +35,9 @@ def test_a_task_with_its_domain(tmp_path: Path) -> None:
     assert meta.source("oct").task.name == "oct/disease class", "the first task is the primary one"
     graded = meta.source("oct", "Field definition")
     np.testing.assert_array_equal(graded.labels, np.arange(12) % 3)
-    np.testing.assert_array_equal(graded.task.target.decode(graded.labels), np.array([1, 4, 10])[np.arange(12) % 3])
+    np.testing.assert_array_equal(
+        graded.task.target.decode(graded.labels), np.array([1, 4, 10])[np.arange(12) % 3]
+    )
     assert meta.source("oct", "disease labels").labels.shape == (12, 3)
     with pytest.raises(InputError, match="did you mean 'disease class'"):
         meta.source("oct", "Disease Class")
@@ -53,15 +55,22 @@ def test_rows_of_a_split(tmp_path: Path) -> None:
     assert source.images(np.array([3, 0]), out=buffer) is buffer
     np.testing.assert_array_equal(buffer.numpy(), images[[9, 2]].transpose(0, 3, 1, 2))
     assert len(meta.source("toy", split="train", original_splits=True)) == 12
-    with pytest.raises(SourceError, match=r"'test' of 'toy' is empty; info\.yaml counts SplitCounts\(train=3, val=1"):
+    with pytest.raises(
+        SourceError,
+        match=r"'test' of 'toy' is empty; info\.yaml counts SplitCounts\(train=3, val=1",
+    ):
         meta.source("toy", split="test")
 
 
-@pytest.mark.parametrize("wrong", [[-1], [10], [10**6], [0.0], [True], [[0]], "0", 3, [None]], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [[-1], [10], [10**6], [0.0], [True], [[0]], "0", 3, [None]], ids=str
+)
 def test_wrong_indices_are_refused(tmp_path: Path, wrong: Any) -> None:
     source = MedIMetaDataset(write_dataset(tmp_path)).source(split="train")
     for read in (source.images, source.read, lambda given: source.images(np.array(given))):
-        with pytest.raises(ReadError, match=r"source 'toy/disease class' was asked for .*it has samples 0\.\.9"):
+        with pytest.raises(
+            ReadError, match=r"source 'toy/disease class' was asked for .*it has samples 0\.\.9"
+        ):
             read(wrong)
     assert source.read([]).shape == (0, 1, 6, 5)
     assert torch.equal(source.images([9, 0]), source.read(np.array([9, 0], dtype=np.uint8)))  # type: ignore[arg-type]
@@ -97,7 +106,9 @@ def test_subjects_are_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize("storage", STORAGE)
 def test_the_contract_of_a_source(tmp_path: Path, storage: str) -> None:
     dataset = MedIMetaDataset(
-        write_dataset(tmp_path, channels=3, patients=[f"p{n}" for n in range(12)], **STORAGE[storage])
+        write_dataset(
+            tmp_path, channels=3, patients=[f"p{n}" for n in range(12)], **STORAGE[storage]
+        )
     )
     check_source(dataset.source(split="train"))
     check_source(dataset.source("malignancy", pixels="float", channels=1))
@@ -124,7 +135,9 @@ def episodes(source: Any, workers: int, context: str | None = None) -> list[torc
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.parametrize("storage", STORAGE)
 def test_any_number_of_workers_reads_the_same(tmp_path: Path, storage: str, context: str) -> None:
-    source = MedIMetaDataset(write_dataset(tmp_path, count=40, **STORAGE[storage])).source(pixels="float")
+    source = MedIMetaDataset(write_dataset(tmp_path, count=40, **STORAGE[storage])).source(
+        pixels="float"
+    )
     alone = episodes(source, 0)
     for together in (episodes(source, 2, context), episodes(source, 0)):
         assert all(torch.equal(one, two) for one, two in zip(alone, together, strict=True))

@@ -81,12 +81,16 @@ def test_splits_of_a_dataset(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_empty_split_only_where_info_says_so(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path)
     (folder / "splits" / "val.txt").unlink()
-    with pytest.raises(DatasetFileError, match=r"val\.txt is missing; info\.yaml says splits_num_samples\.val: 1"):
+    with pytest.raises(
+        DatasetFileError, match=r"val\.txt is missing; info\.yaml says splits_num_samples\.val: 1"
+    ):
         MedIMetaDataset(folder).split("val")
     edit_info(folder, splits_num_samples={"train": 10, "val": 0, "test": 1})
     assert len(MedIMetaDataset(folder).split("val")) == 0
     write_split(folder / "splits", "val", [10])
-    with pytest.raises(DatasetFileError, match=r"names 1 images; info\.yaml says splits_num_samples\.val: 0"):
+    with pytest.raises(
+        DatasetFileError, match=r"names 1 images; info\.yaml says splits_num_samples\.val: 0"
+    ):
         MedIMetaDataset(folder).split("val")
 
 
@@ -127,9 +131,18 @@ def test_subjects(tmp_path: Path) -> None:
         ("file,a\n", "line 1: no column 'filepath'"),
         ("filepath,a,a\n", "line 1: the columns .'a'. stand here twice"),
         ("filepath,a\nimages/000000.tiff\n", "line 2: 1 fields, the header has 2"),
-        ("filepath,a\nimages/000000.tiff,1\nimages/000002.tiff,1\n", "line 3, filepath: .* none of the 2 images"),
-        ("filepath,a\nimages/000000.tiff,1\n../x.tiff,1\n", "line 3, filepath: .* none of the 2 images"),
-        ("filepath,a\nimages/000000.tiff,1\nimages/000000.tiff,1\n", "line 3, filepath: a second row"),
+        (
+            "filepath,a\nimages/000000.tiff,1\nimages/000002.tiff,1\n",
+            "line 3, filepath: .* none of the 2 images",
+        ),
+        (
+            "filepath,a\nimages/000000.tiff,1\n../x.tiff,1\n",
+            "line 3, filepath: .* none of the 2 images",
+        ),
+        (
+            "filepath,a\nimages/000000.tiff,1\nimages/000000.tiff,1\n",
+            "line 3, filepath: a second row",
+        ),
         ("filepath,a\nimages/000000.tiff,1\n", r"no row for 1 of the 2 images .*000001\.tiff"),
         ('filepath,a\nimages/000000.tiff,"1\n', "not valid CSV"),
         ("filepath,a\nimages/000000.tiff," + "x" * 200_000, "not valid CSV"),

@@ -13,7 +13,13 @@ from medimeta_adapter.splitting import split_by_subject, split_report
 from torchcross.errors import InputError
 
 SPLITS = ("train", "val", "test")
-FRACTIONS = [(0.7, 0.1, 0.2), (0.85, 0.15, 0.0), (0.5, 0.25, 0.25), (1.0, 0.0, 0.0), (0.6, 0.2, 0.2)]
+FRACTIONS = [
+    (0.7, 0.1, 0.2),
+    (0.85, 0.15, 0.0),
+    (0.5, 0.25, 0.25),
+    (1.0, 0.0, 0.0),
+    (0.6, 0.2, 0.2),
+]
 
 
 @st.composite
@@ -44,8 +50,12 @@ def test_no_subject_stands_in_two_splits(case: tuple[Any, Any, tuple[float, ...]
     assert len(splits) == len(subjects)
     homes = [set(splits[subjects == subject].tolist()) for subject in np.unique(subjects)]
     assert all(len(home) == 1 for home in homes)
-    assert {name for name, share in zip(SPLITS, fractions, strict=True) if share} == set(splits.tolist())
-    np.testing.assert_array_equal(splits, split_by_subject(labels, subjects, fractions=fractions, seed=seed))
+    assert {name for name, share in zip(SPLITS, fractions, strict=True) if share} == set(
+        splits.tolist()
+    )
+    np.testing.assert_array_equal(
+        splits, split_by_subject(labels, subjects, fractions=fractions, seed=seed)
+    )
     report = split_report(splits, labels, subjects)
     assert sum(report.samples.values()) == len(splits)
     assert sum(report.subjects.values()) == len(homes)
@@ -105,7 +115,10 @@ def test_one_giant_subject_leaves_no_split_empty() -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"subjects": ["a", "a", "b", "b", "b", "a"]}, r"2 subject\(s\) cannot be divided into the 3 splits"),
+        (
+            {"subjects": ["a", "a", "b", "b", "b", "a"]},
+            r"2 subject\(s\) cannot be divided into the 3 splits",
+        ),
         ({"subjects": ["a", None, "b", "c", "d", "e"]}, "no subject, the first is sample 1"),
         ({"subjects": [1.0, float("nan"), 2.0, 3.0, 4.0, 5.0]}, "no subject"),
         ({"subjects": [[1]] * 6}, "one per sample"),
@@ -125,7 +138,12 @@ def test_one_giant_subject_leaves_no_split_empty() -> None:
     ],
 )
 def test_requests_that_cannot_be_met(change: dict[str, Any], match: str) -> None:
-    given: dict[str, Any] = {"labels": [0, 1, 0, 1, 0, 1], "subjects": list("abcdef"), "seed": 0, **change}
+    given: dict[str, Any] = {
+        "labels": [0, 1, 0, 1, 0, 1],
+        "subjects": list("abcdef"),
+        "seed": 0,
+        **change,
+    }
     with pytest.raises(InputError, match=match):
         split_by_subject(given.pop("labels"), given.pop("subjects"), **given)
 

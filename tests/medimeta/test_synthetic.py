@@ -57,8 +57,15 @@ def digest(folder):
 
 def test_the_info_is_the_catalogues(written):
     entry, _, info = written
-    assert (info.id, info.domain, info.input_size) == (entry.id, entry.domain, (entry.channels, 28, 28))
-    assert (info.domain_overlaps, info.subject_overlaps) == (entry.domain_overlaps, entry.subject_overlaps)
+    assert (info.id, info.domain, info.input_size) == (
+        entry.id,
+        entry.domain,
+        (entry.channels, 28, 28),
+    )
+    assert (info.domain_overlaps, info.subject_overlaps) == (
+        entry.domain_overlaps,
+        entry.subject_overlaps,
+    )
     found = [(task.name, task.task_target, tuple(task.labels)) for task in info.tasks]
     assert found == [(task.name, task.task_target, task.label_keys) for task in entry.tasks]
     assert info.splits_num_samples == sizes(entry, SCALES["tiny"])
@@ -86,7 +93,10 @@ def test_pixels_and_labels_are_there(written):
     assert len({image.tobytes() for image in images}) == len(images)
     for task in entry.tasks:
         labels = labels_of(folder, task)
-        assert labels.shape == (len(images), *((task.num_labels,) if task.kind == "multilabel" else ()))
+        assert labels.shape == (
+            len(images),
+            *((task.num_labels,) if task.kind == "multilabel" else ()),
+        )
         assert set(np.unique(labels)) <= set(task.label_keys)
 
 
@@ -114,7 +124,11 @@ def test_as_many_sources_are_left_as_the_catalogue_says(tiny):
 def test_subjects_keep_to_one_split(written):
     entry, folder, _ = written
     rows = annotations(folder)
-    real_one_has_them = "patient" in entry.split_unit or "volume" in entry.split_unit or bool(entry.subject_overlaps)
+    real_one_has_them = (
+        "patient" in entry.split_unit
+        or "volume" in entry.split_unit
+        or bool(entry.subject_overlaps)
+    )
     assert ("patient_id" in rows[0]) == real_one_has_them
     if real_one_has_them:
         subjects = {row["patient_id"] for row in rows}
@@ -125,11 +139,15 @@ def test_views_of_the_same_subjects_share_them_and_no_others_do(tiny):
     subjects = {}
     for entry in ALL:
         rows = annotations(tiny / entry.id)
-        subjects[entry.id] = {(row["patient_id"], row["split"]) for row in rows if "patient_id" in row}
+        subjects[entry.id] = {
+            (row["patient_id"], row["split"]) for row in rows if "patient_id" in row
+        }
     for entry in ALL:
         for other in ALL:
             if subjects[entry.id] and other.id != entry.id:
-                shared = {name for name, _ in subjects[entry.id]} & {name for name, _ in subjects[other.id]}
+                shared = {name for name, _ in subjects[entry.id]} & {
+                    name for name, _ in subjects[other.id]
+                }
                 assert bool(shared) == (other.id in entry.subject_overlaps)
     assert subjects["organs_axial"] == subjects["organs_coronal"] == subjects["organs_sagittal"]
 
@@ -137,10 +155,15 @@ def test_views_of_the_same_subjects_share_them_and_no_others_do(tiny):
 @pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.id)
 def test_at_full_scale_the_counts_are_the_published_ones(entry):
     plan = plan_dataset(entry, scale_of(1.0), seed=0)
-    for found, real in ((plan.splits, entry.samples), (plan.original_splits, entry.original_splits)):
+    for found, real in (
+        (plan.splits, entry.samples),
+        (plan.original_splits, entry.original_splits),
+    ):
         names, counts = np.unique(found, return_counts=True)
         assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {
-            split: getattr(real, split) for split in ("train", "val", "test") if getattr(real, split)
+            split: getattr(real, split)
+            for split in ("train", "val", "test")
+            if getattr(real, split)
         }
 
 
@@ -163,7 +186,9 @@ def test_derived_labels_follow_from_their_parents(tiny):
                 above = labels_of(tiny / entry.id, parent)
                 above = above.any(axis=1).astype(int) if above.ndim == 2 else above
                 assert (labels_of(tiny / entry.id, task) == np.array(rule.classes)[above]).all()
-                assert len(rule.classes) == (2 if parent.kind == "multilabel" else parent.num_labels)
+                assert len(rule.classes) == (
+                    2 if parent.kind == "multilabel" else parent.num_labels
+                )
     calc = labels_of(tiny / "mammo_calc", catalog.datasets["mammo_calc"].tasks[1])
     assert (calc[:, 6] >= calc[:, 7]).all()
     assert (calc[:, 6] > calc[:, 7]).any()
@@ -172,14 +197,22 @@ def test_derived_labels_follow_from_their_parents(tiny):
 def test_tasks_that_are_not_derived_are_independent():
     entry = catalog.datasets["skinl_photo"]
     plan = plan_dataset(entry, scale_of(1.0), seed=0)
-    free = [plan.ranks[task.name] for task in entry.tasks if not isinstance(FACTORS[entry.id][task.name], Derived)]
+    free = [
+        plan.ranks[task.name]
+        for task in entry.tasks
+        if not isinstance(FACTORS[entry.id][task.name], Derived)
+    ]
     assert len(free) == 8
     between = np.abs(np.corrcoef(np.stack(free))[np.triu_indices(8, 1)])
     assert between.max() < 4 / np.sqrt(len(plan.splits))
 
 
 def all_tasks():
-    return [pytest.param(entry, task, id=f"{entry.id}/{task.name}") for entry in ALL for task in entry.tasks]
+    return [
+        pytest.param(entry, task, id=f"{entry.id}/{task.name}")
+        for entry in ALL
+        for task in entry.tasks
+    ]
 
 
 @pytest.mark.parametrize(("entry", "task"), all_tasks())
@@ -187,7 +220,9 @@ def test_every_label_can_be_learned_from_five_shots(entry, task, tiny):
     target = read_info(tiny / entry.id / "info.yaml").task(task.name).target()
     for scale, queries in (("tiny", FEW_QUERIES), ("small", 10)):
         plan = plan_dataset(entry, SCALES[scale], seed=0)
-        source = LabelSource(plan.labels(task), tx.Task(task.name, target, entry.id), groups=plan.subjects)
+        source = LabelSource(
+            plan.labels(task), tx.Task(task.name, target, entry.id), groups=plan.subjects
+        )
         sampler = EpisodeSampler(source, shots=5, queries=queries, seed=0)
         assert len(sampler[0].support) >= 5
         train = source.subset(np.flatnonzero(plan.splits == "train"))
@@ -200,10 +235,19 @@ def test_every_class_of_every_task_shows(entry, task, monkeypatch):
     """One and the same image, but for the class (the label that applies) of one task."""
     monkeypatch.setattr(factors, "difficulty", lambda task, seed: 0.0)
     multilabel = [other.name for other in entry.tasks if other.kind == "multilabel"]
-    free = {other.name: other for other in entry.tasks if isinstance(FACTORS[entry.id][other.name], Factor)}
-    ranks = {name: np.zeros((1, other.num_labels) if name in multilabel else 1, int) for name, other in free.items()}
+    free = {
+        other.name: other
+        for other in entry.tasks
+        if isinstance(FACTORS[entry.id][other.name], Factor)
+    }
+    ranks = {
+        name: np.zeros((1, other.num_labels) if name in multilabel else 1, int)
+        for name, other in free.items()
+    }
     alternatives = (
-        np.eye(task.num_labels, dtype=int)[:, None] if task.name in multilabel else np.arange(task.num_labels)
+        np.eye(task.num_labels, dtype=int)[:, None]
+        if task.name in multilabel
+        else np.arange(task.num_labels)
     )
     images = set()
     for alternative in alternatives:
@@ -225,7 +269,10 @@ def test_the_bytes_depend_on_neither_workers_nor_company(tiny, tmp_path):
 
 def test_another_seed_gives_other_images(tiny, tmp_path):
     generate(tmp_path, only=["oct"], seed=1)
-    with h5py.File(tmp_path / "oct" / "images.hdf5") as ours, h5py.File(tiny / "oct" / "images.hdf5") as theirs:
+    with (
+        h5py.File(tmp_path / "oct" / "images.hdf5") as ours,
+        h5py.File(tiny / "oct" / "images.hdf5") as theirs,
+    ):
         assert (ours["images"][:] != theirs["images"][:]).any(axis=(1, 2)).all()
 
 
@@ -280,7 +327,10 @@ def test_tiffs_hold_the_same_pixels(tmp_path):
     from PIL import Image
 
     generate(tmp_path, only=["pbc"], tiffs=True, size=32)
-    with h5py.File(tmp_path / "pbc" / "images.hdf5") as file, Image.open(tmp_path / "pbc/images/000007.tiff") as image:
+    with (
+        h5py.File(tmp_path / "pbc" / "images.hdf5") as file,
+        Image.open(tmp_path / "pbc/images/000007.tiff") as image,
+    ):
         assert (np.asarray(image) == file["images"][7]).all()
 
 
@@ -289,8 +339,12 @@ def test_tiffs_hold_the_same_pixels(tmp_path):
 
 def test_motifs_differ_and_stay_inside_their_window():
     line = (np.arange(72, dtype=np.float32) + 0.5) / 26 - np.float32(72 / 52)
-    v, u = (np.repeat(axis[None], MOTIFS, axis=0) for axis in np.meshgrid(line, line, indexing="ij"))
-    cover = stamp(np.arange(MOTIFS), u, v, np.full(MOTIFS, 26, dtype=np.float32)).reshape(MOTIFS, -1)
+    v, u = (
+        np.repeat(axis[None], MOTIFS, axis=0) for axis in np.meshgrid(line, line, indexing="ij")
+    )
+    cover = stamp(np.arange(MOTIFS), u, v, np.full(MOTIFS, 26, dtype=np.float32)).reshape(
+        MOTIFS, -1
+    )
     assert cover.min() >= 0
     assert cover.max() <= 1
     assert (cover.mean(axis=1) > 0.05).all()
@@ -308,7 +362,9 @@ def test_every_domain_has_a_look_of_its_own():
         images = drawn(catalog.datasets[first], 24).astype(float)
         grey = images.mean(axis=3) if images.ndim == 4 else images
         rough = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=2)).mean()
-        means[domain] = np.array([grey.mean(), grey[:, 2:5, 2:5].mean(), *(4 * part for part in rough)])
+        means[domain] = np.array(
+            [grey.mean(), grey[:, 2:5, 2:5].mean(), *(4 * part for part in rough)]
+        )
     domains = list(means)
     for at, one in enumerate(domains):
         for other in domains[at + 1 :]:

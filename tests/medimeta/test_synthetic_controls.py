@@ -25,12 +25,17 @@ class Pixels(torch.nn.Module):
 
 def in_memory(source):
     images = source.images(np.arange(len(source)))
-    return TensorSource(images, source.task.target.decode(source.labels), source.task, groups=source.groups)
+    return TensorSource(
+        images, source.task.target.decode(source.labels), source.task, groups=source.groups
+    )
 
 
 def primary_tasks(folder, names):
     meta = MedIMeta(folder)
-    return {name: in_memory(meta.source(name, split="all", channels=1, pixels="float")) for name in names}
+    return {
+        name: in_memory(meta.source(name, split="all", channels=1, pixels="float"))
+        for name in names
+    }
 
 
 def untrained():
@@ -59,7 +64,9 @@ def scores(backbone, source, count=EPISODES):
     for number in range(count):
         episode = episodes[number]
         prediction = algorithm.adapt(episode.support, episode.task)(episode.query.x).plain
-        found.append(episode.task.target.evaluate(prediction, episode.query.y, ["auroc"])["auroc"].value)
+        found.append(
+            episode.task.target.evaluate(prediction, episode.query.y, ["auroc"])["auroc"].value
+        )
     return np.array(found, dtype=float)
 
 
@@ -99,7 +106,10 @@ def backbone(folder):
 def few_shot(backbone, targets):
     """AUROCs of features that were trained, of features that were not, and of the pixels themselves."""
     rivals = {"trained": backbone, "untrained": untrained(), "pixels": Pixels()}
-    return {rival: {name: scores(net, source) for name, source in targets.items()} for rival, net in rivals.items()}
+    return {
+        rival: {name: scores(net, source) for name, source in targets.items()}
+        for rival, net in rivals.items()
+    }
 
 
 @pytest.mark.parametrize("other", ["pixels", "untrained"])

@@ -48,7 +48,9 @@ def test_what_is_written_is_what_was_given(tmp_path: Path, channels: int, rows: 
             np.testing.assert_array_equal(np.asarray(tiff), images[row], strict=True)
     for task in TASKS:
         saved = np.load(folder / f"task_labels/{task.name}.npy", allow_pickle=False)
-        np.testing.assert_array_equal(saved, np.array([labels(row)[task.name] for row in range(rows)]), strict=True)
+        np.testing.assert_array_equal(
+            saved, np.array([labels(row)[task.name] for row in range(rows)]), strict=True
+        )
     info = read_info(folder / "info.yaml")
     assert (info.total_num_samples, info.tasks) == (rows, tuple(TASKS))
     assert info.splits_num_samples.test == len(range(0, rows, 4))
@@ -74,7 +76,14 @@ def test_annotations_are_laid_out_as_published(tmp_path: Path) -> None:
     with (tmp_path / "toy/annotations.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == [
-        *("filepath", "split", "tasks/kind of thing", "tasks/malignant", "tasks/findings", "tasks/Clarity"),
+        *(
+            "filepath",
+            "split",
+            "tasks/kind of thing",
+            "tasks/malignant",
+            "tasks/findings",
+            "tasks/Clarity",
+        ),
         *("original_filepath", "original_split", "patient_id"),
         *("Clarity", "age", "findings", "kind of thing", "malignant", "note"),
     ]
@@ -89,7 +98,9 @@ def test_annotations_are_laid_out_as_published(tmp_path: Path) -> None:
 
 
 def test_without_patients_and_tiffs_there_are_none(tmp_path: Path) -> None:
-    with DatasetWriter(tmp_path / "toy", draft(license=""), tiffs=False, license_text="Mine.\n") as writer:
+    with DatasetWriter(
+        tmp_path / "toy", draft(license=""), tiffs=False, license_text="Mine.\n"
+    ) as writer:
         writer.add(image(0), labels(0), split="val")
     head = (tmp_path / "toy/annotations.csv").read_text().splitlines()[0]
     assert "patient_id" not in head
@@ -102,7 +113,9 @@ def test_batches_write_the_same_bytes_as_single_rows(tmp_path: Path, channels: i
     with DatasetWriter(tmp_path / "one/toy", draft(channels)) as writer:
         fill(writer, 30, channels)
     with DatasetWriter(tmp_path / "many/toy", draft(channels)) as writer:
-        assert writer.add_batch(np.empty((0, *image(0, channels).shape), np.uint8), {}, splits=None) == range(0)
+        assert writer.add_batch(
+            np.empty((0, *image(0, channels).shape), np.uint8), {}, splits=None
+        ) == range(0)
         for rows in (range(7), range(7, 8), range(8, 30)):
             extra = [told(row) for row in rows]
             added = writer.add_batch(
@@ -112,7 +125,9 @@ def test_batches_write_the_same_bytes_as_single_rows(tmp_path: Path, channels: i
                 original_splits=[one["original_split"] for one in extra],
                 original_filepaths=[one["original_filepath"] for one in extra],
                 patient_ids=[one["patient_id"] for one in extra],
-                annotations={name: [one["annotations"][name] for one in extra] for name in ("age", "note")},
+                annotations={
+                    name: [one["annotations"][name] for one in extra] for name in ("age", "note")
+                },
             )
             assert added == rows
     assert tree(tmp_path / "one/toy") == tree(tmp_path / "many/toy")
@@ -120,9 +135,17 @@ def test_batches_write_the_same_bytes_as_single_rows(tmp_path: Path, channels: i
 
 def test_labels_may_be_names_and_any_kind_of_number(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "toy", draft()) as writer:
-        given = {"kind of thing": "square", "malignant": True, "findings": np.array([1.0, 0, 1]), "Clarity": "fair"}
+        given = {
+            "kind of thing": "square",
+            "malignant": True,
+            "findings": np.array([1.0, 0, 1]),
+            "Clarity": "fair",
+        }
         writer.add(Image.fromarray(image(0)), given, split="train", patient_id=7)
-    found = {task.name: np.load(tmp_path / f"toy/task_labels/{task.name}.npy")[0].tolist() for task in TASKS}
+    found = {
+        task.name: np.load(tmp_path / f"toy/task_labels/{task.name}.npy")[0].tolist()
+        for task in TASKS
+    }
     assert found == {"kind of thing": 2, "malignant": 1, "findings": [1, 0, 1], "Clarity": 4}
 
 
@@ -144,12 +167,20 @@ def test_a_header_that_does_not_fit_costs_a_copy_and_nothing_else(
 
 
 BAD_ROWS: list[tuple[dict[str, Any], type[TorchcrossError], str]] = [
-    ({"image": image(0).astype(np.float32)}, InputError, r"row 3 \('x.png'\): the image is float32 .*Recipe"),
+    (
+        {"image": image(0).astype(np.float32)},
+        InputError,
+        r"row 3 \('x.png'\): the image is float32 .*Recipe",
+    ),
     ({"image": image(0)[:4]}, InputError, r"shape \(4, 9\), the dataset takes uint8 \(8, 9\)"),
     ({"image": image(0, 3)}, InputError, r"takes uint8 \(8, 9\)"),
     ({"image": Image.new("RGB", SIDES)}, InputError, "mode RGB, the dataset takes L"),
     ({"image": None}, InputError, "object"),
-    ({"malignant": 2}, LabelError, r"row 3 \('x.png'\), task 'malignant': the label is 2; expected one of 0 \(no\)"),
+    (
+        {"malignant": 2},
+        LabelError,
+        r"row 3 \('x.png'\), task 'malignant': the label is 2; expected one of 0 \(no\)",
+    ),
     ({"malignant": -1}, LabelError, "no unknown labels"),
     ({"malignant": float("nan")}, LabelError, "row 3.*task 'malignant'.*nan"),
     ({"malignant": None}, LabelError, "row 3.*task 'malignant'"),
@@ -183,12 +214,18 @@ def six_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("change", "kind", "match"), BAD_ROWS, ids=lambda value: str(value)[:40])
 def test_a_refused_row_changes_nothing(
-    tmp_path: Path, six_rows: dict[str, bytes], change: dict[str, Any], kind: type[TorchcrossError], match: str
+    tmp_path: Path,
+    six_rows: dict[str, bytes],
+    change: dict[str, Any],
+    kind: type[TorchcrossError],
+    match: str,
 ) -> None:
     with DatasetWriter(tmp_path / "toy", draft()) as writer:
         fill(writer, 3)
         given = {"image": image(3), **told(3), "original_filepath": "x.png", **change}
-        answers = labels(3) | {name: given.pop(name) for name in ("kind of things", *labels(0)) if name in given}
+        answers = labels(3) | {
+            name: given.pop(name) for name in ("kind of things", *labels(0)) if name in given
+        }
         answers = {name: label for name, label in answers.items() if label is not ...}
         with pytest.raises(kind, match=match):
             writer.add(given.pop("image"), answers, **given)
@@ -202,8 +239,12 @@ def test_a_batch_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
         images, answers = np.stack([image(row) for row in range(5)]), np.array([0, 1, 1, 3, 1])
         names = [f"{row}.png" for row in range(5)]
         writer.add_batch(images[:2], {"malignant": answers[:2]}, splits="train")
-        with pytest.raises(LabelError, match=r"row 5 \('3.png'\), task 'malignant': the label is 3"):
-            writer.add_batch(images, {"malignant": answers}, splits="train", original_filepaths=names)
+        with pytest.raises(
+            LabelError, match=r"row 5 \('3.png'\), task 'malignant': the label is 3"
+        ):
+            writer.add_batch(
+                images, {"malignant": answers}, splits="train", original_filepaths=names
+            )
         for wrong in (
             {"labels": {"malignant": answers[:3]}},
             {"splits": ["train"] * 4},
@@ -212,7 +253,12 @@ def test_a_batch_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
             {"images": images[:, None]},
             {"images": [*images[:4], images[0, :3]]},
         ):
-            given: dict[str, Any] = {"images": images, "labels": {"malignant": answers % 2}, "splits": "val", **wrong}
+            given: dict[str, Any] = {
+                "images": images,
+                "labels": {"malignant": answers % 2},
+                "splits": "val",
+                **wrong,
+            }
             with pytest.raises(InputError):
                 writer.add_batch(given.pop("images"), given.pop("labels"), **given)
         assert writer.count == 2
@@ -228,13 +274,18 @@ def test_an_exception_leaves_nothing_behind(tmp_path: Path, end: BaseException) 
         writer.add(image(0), labels(0), split="train")
 
 
-def test_an_existing_folder_is_refused_before_any_work_and_replaced_on_request(tmp_path: Path) -> None:
+def test_an_existing_folder_is_refused_before_any_work_and_replaced_on_request(
+    tmp_path: Path,
+) -> None:
     with DatasetWriter(tmp_path / "toy", draft()) as writer:
         fill(writer, 3)
     before = tree(tmp_path / "toy")
     with pytest.raises(WriteError, match=r"exists; choose another folder, or overwrite=True"):
         DatasetWriter(tmp_path / "toy", draft()).__enter__()
-    with pytest.raises(RuntimeError), DatasetWriter(tmp_path / "toy", draft(), overwrite=True) as writer:  # noqa: PT012
+    with (
+        pytest.raises(RuntimeError),
+        DatasetWriter(tmp_path / "toy", draft(), overwrite=True) as writer,
+    ):  # noqa: PT012
         fill(writer, 2)
         raise RuntimeError
     assert tree(tmp_path / "toy") == before
@@ -258,7 +309,11 @@ def test_splits_may_come_last(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "toy", draft()) as writer:
         for row in range(4):
             writer.add(image(row), labels(row), split="test" if row == 2 else None)
-        for wrong in (["train"] * 3, ["train", "dev", "test", "val"], ["dev", "train", "test", "val"]):
+        for wrong in (
+            ["train"] * 3,
+            ["train", "dev", "test", "val"],
+            ["dev", "train", "test", "val"],
+        ):
             with pytest.raises(InputError, match="split"):
                 writer.assign_splits(wrong)
         writer.assign_splits(np.array(["train", "train", "test", "val"]))
@@ -271,14 +326,22 @@ def test_splits_may_come_last(tmp_path: Path) -> None:
     [
         ({}, 0, None, "0 rows, at least one"),
         ({"total": 3}, 2, None, "2 rows, total=3"),
-        ({}, 2, ["train", "train"], "row 0 was added to 'test', and assign_splits puts it into 'train'"),
+        (
+            {},
+            2,
+            ["train", "train"],
+            "row 0 was added to 'test', and assign_splits puts it into 'train'",
+        ),
         ({}, -1, None, "1 rows have no split, the first is row 0"),
     ],
 )
 def test_a_dataset_that_is_not_whole_is_not_written(
     tmp_path: Path, options: dict[str, Any], rows: int, splits: Any, match: str
 ) -> None:
-    with pytest.raises(WriteError, match=match), DatasetWriter(tmp_path / "toy", draft(), **options) as writer:  # noqa: PT012
+    with (
+        pytest.raises(WriteError, match=match),
+        DatasetWriter(tmp_path / "toy", draft(), **options) as writer,
+    ):  # noqa: PT012
         fill(writer, max(rows, 0))
         if rows < 0:
             writer.add(image(0), labels(0))
@@ -317,12 +380,17 @@ def test_many_threads_add_at_once(tmp_path: Path) -> None:
         assert kinds[row] == number % 3
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     told_of = r"toy cannot be written: the disk is full"
-    with pytest.raises(WriteError, match="could not be written"), DatasetWriter(tmp_path / "toy", draft()) as writer:  # noqa: PT012
+    with (
+        pytest.raises(WriteError, match="could not be written"),
+        DatasetWriter(tmp_path / "toy", draft()) as writer,
+    ):  # noqa: PT012
         fill(writer, 2)
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", full)
@@ -331,16 +399,23 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(WriteError, match="none can follow"):
             writer.add(image(3), labels(3), **told(3))
     assert not list(tmp_path.iterdir())
-    with pytest.raises(WriteError, match=told_of), DatasetWriter(tmp_path / "toy", draft()) as writer:  # noqa: PT012
+    with (
+        pytest.raises(WriteError, match=told_of),
+        DatasetWriter(tmp_path / "toy", draft()) as writer,
+    ):  # noqa: PT012
         fill(writer, 2)
         monkeypatch.setattr(np, "save", full)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dataset_that_cannot_fit_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_that_cannot_fit_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 10**6))
-    DatasetWriter(tmp_path / "toy", draft(), total=5000).__enter__().__exit__(ValueError, None, None)
+    DatasetWriter(tmp_path / "toy", draft(), total=5000).__enter__().__exit__(
+        ValueError, None, None
+    )
     with pytest.raises(WriteError, match=r"1,000,000 bytes free and the dataset takes 1,440,000"):
         DatasetWriter(tmp_path / "toy", draft(), total=10_000).__enter__()
 

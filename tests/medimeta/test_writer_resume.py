@@ -46,13 +46,20 @@ with module.DatasetWriter(Path(folder), draft(), resume=resume == "yes") as made
 
 PLACES = [
     *("0", "9", "10", "44", "_journal.Journal.append", "_pixel_file.PixelFile._put_in_front"),
-    *("_pixel_file._check", "_table.Table.write_splits", "module.write_tiffs", "_partial.PartialFolder.finish"),
+    *(
+        "_pixel_file._check",
+        "_table.Table.write_splits",
+        "module.write_tiffs",
+        "_partial.PartialFolder.finish",
+    ),
 ]
 
 
 def killed(folder: Path, place: str, *, resume: bool = True) -> None:
     command = [sys.executable, "-c", CHILD, str(folder), place, "yes" if resume else "no"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -72,7 +79,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path: Path, whole: dict[str, bytes], place: str) -> None:
+def test_a_killed_build_goes_on_to_the_same_bytes(
+    tmp_path: Path, whole: dict[str, bytes], place: str
+) -> None:
     killed(tmp_path / "toy", place)
     assert not (tmp_path / "toy").exists()
     with DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer:
@@ -85,8 +94,12 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path: Path, whole: dict[st
     assert [entry.name for entry in tmp_path.iterdir()] == ["toy"]
 
 
-@pytest.mark.parametrize(("place", "resume"), [("25", True), ("_partial.PartialFolder.finish", False)])
-def test_a_killed_build_starts_again_cleanly(tmp_path: Path, whole: dict[str, bytes], place: str, resume: bool) -> None:
+@pytest.mark.parametrize(
+    ("place", "resume"), [("25", True), ("_partial.PartialFolder.finish", False)]
+)
+def test_a_killed_build_starts_again_cleanly(
+    tmp_path: Path, whole: dict[str, bytes], place: str, resume: bool
+) -> None:
     killed(tmp_path / "toy", place, resume=resume)
     with DatasetWriter(tmp_path / "toy", draft()) as writer:
         assert writer.count == 0
@@ -181,7 +194,10 @@ def test_one_without_rows_is_begun_anew(tmp_path: Path) -> None:
 def test_stamps_and_pixels_are_told_after_a_resume(tmp_path: Path) -> None:
     interrupted(tmp_path / "toy", 1)
     batch = {name: [values[name] for values in map(labels, (1, 2))] for name in labels(0)}
-    with pytest.raises(KeyboardInterrupt), DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer:  # noqa: PT012
+    with (
+        pytest.raises(KeyboardInterrupt),
+        DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer,
+    ):  # noqa: PT012
         with pytest.raises(InputError, match="stamps has 1 entries for 2 images"):
             writer.add_batch(np.stack([image(1), image(2)]), batch, splits="train", stamps=["a"])
         writer.add_batch(np.stack([image(1), image(2)]), batch, splits="train", stamps=["a", "b"])

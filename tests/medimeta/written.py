@@ -11,7 +11,9 @@ from medimeta_adapter.info import TaskInfo
 from medimeta_adapter.writer import DatasetDraft, DatasetWriter
 
 TASKS = [
-    TaskInfo("kind of thing", "MULTICLASS_CLASSIFICATION", {0: "disc", 1: "star: big", 2: "square"}),
+    TaskInfo(
+        "kind of thing", "MULTICLASS_CLASSIFICATION", {0: "disc", 1: "star: big", 2: "square"}
+    ),
     TaskInfo("malignant", "BINARY_CLASSIFICATION", {0: "no", 1: "yes"}),
     TaskInfo("findings", "MULTILABEL_CLASSIFICATION", {0: "dot", 1: "line", 2: "ring"}),
     TaskInfo("Clarity", "ORDINAL_REGRESSION", {1: "poor", 4: "fair", 10: "good"}),
@@ -31,7 +33,12 @@ def image(row: int, channels: int = 1) -> np.ndarray[Any, Any]:
 
 def labels(row: int) -> dict[str, Any]:
     findings = [row % 2, 0, int(row % 5 == 0)]
-    return {"kind of thing": row % 3, "malignant": row % 2, "findings": findings, "Clarity": (1, 4, 10)[row % 3]}
+    return {
+        "kind of thing": row % 3,
+        "malignant": row % 2,
+        "findings": findings,
+        "Clarity": (1, 4, 10)[row % 3],
+    }
 
 
 def told(row: int) -> dict[str, Any]:
@@ -51,4 +58,8 @@ def fill(writer: DatasetWriter, rows: int, channels: int = 1) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

@@ -26,14 +26,18 @@ def draw(seed: int, rows: int, width: int, rare: bool) -> tuple[torch.Tensor, to
     return (8 * p).round() / 8, labels
 
 
-def by_label(p: torch.Tensor, labels: torch.Tensor, value: Callable[[np.ndarray, np.ndarray], float | None]) -> Values:
+def by_label(
+    p: torch.Tensor, labels: torch.Tensor, value: Callable[[np.ndarray, np.ndarray], float | None]
+) -> Values:
     columns = zip(p.numpy().T, labels.numpy().T, strict=True)
     return [value(truth[truth >= 0], column[truth >= 0]) for column, truth in columns]
 
 
 def agrees(score: Score, values: Values) -> None:
     defined = [value for value in values if value is not None]
-    assert score.over == tuple(name for name, v in zip(NAMES, values, strict=False) if v is not None)
+    assert score.over == tuple(
+        name for name, v in zip(NAMES, values, strict=False) if v is not None
+    )
     assert score.defined == bool(defined)
     if not defined:
         return
@@ -48,20 +52,28 @@ def both_kinds(truth: np.ndarray) -> bool:
 
 
 @settings(max_examples=80, deadline=None)
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 15), width=st.integers(1, 4), rare=st.booleans())
-def test_every_metric_agrees_with_scikit_learn(seed: int, rows: int, width: int, rare: bool) -> None:
+@given(
+    seed=st.integers(0, 10**6), rows=st.integers(1, 15), width=st.integers(1, 4), rare=st.booleans()
+)
+def test_every_metric_agrees_with_scikit_learn(
+    seed: int, rows: int, width: int, rare: bool
+) -> None:
     p, labels = draw(seed, rows, width, rare)
     decisions = (p > 0.5).long()
     names = NAMES[:width]
     areas = by_label(p, labels, lambda y, s: sk.roc_auc_score(y, s) if both_kinds(y) else None)
     agrees(metrics.multilabel_auroc(p, labels, names), areas)
-    precisions = by_label(p, labels, lambda y, s: sk.average_precision_score(y, s) if y.any() else None)
+    precisions = by_label(
+        p, labels, lambda y, s: sk.average_precision_score(y, s) if y.any() else None
+    )
     agrees(metrics.multilabel_average_precision(p, labels, names), precisions)
     f1 = by_label(decisions, labels, lambda y, d: sk.f1_score(y, d) if y.any() else None)
     agrees(metrics.multilabel_f1(decisions, labels, names), f1)
     right = by_label(decisions, labels, lambda y, d: sk.accuracy_score(y, d) if len(y) else None)
     agrees(metrics.multilabel_accuracy(decisions, labels, names), right)
-    balanced = by_label(decisions, labels, lambda y, d: sk.balanced_accuracy_score(y, d) if both_kinds(y) else None)
+    balanced = by_label(
+        decisions, labels, lambda y, d: sk.balanced_accuracy_score(y, d) if both_kinds(y) else None
+    )
     agrees(metrics.multilabel_balanced_accuracy(decisions, labels, names), balanced)
     complete = (labels >= 0).all(dim=1)
     match = metrics.exact_match(decisions, labels)
@@ -82,7 +94,9 @@ def test_bools_are_decisions() -> None:
 def test_missing_labels() -> None:
     labels = torch.tensor([[1, -1], [0, 1], [-1, -1], [1, 0]])
     decisions = torch.tensor([[1, 0], [0, 1], [0, 0], [0, 0]])
-    assert metrics.multilabel_accuracy(decisions, labels, NAMES[:2]).value == pytest.approx((2 / 3 + 1) / 2)
+    assert metrics.multilabel_accuracy(decisions, labels, NAMES[:2]).value == pytest.approx(
+        (2 / 3 + 1) / 2
+    )
     match = metrics.exact_match(decisions, labels)
     assert str(match) == "0.5 (over the 2 of 4 items without a missing label)"
     none = metrics.exact_match(decisions[:1], labels[:1])
@@ -96,12 +110,16 @@ def test_labels_that_cannot_be_scored_are_named() -> None:
     area = metrics.multilabel_auroc(p, labels, NAMES[:3])
     assert area == Score(1.0, "mean of 1 of 3 labels; undefined for 'mass', 'nodule'", ("edema",))
     precision = metrics.multilabel_average_precision(p, labels, NAMES[:3])
-    assert precision == Score(1.0, "mean of 2 of 3 labels; undefined for 'mass'", ("edema", "nodule"))
+    assert precision == Score(
+        1.0, "mean of 2 of 3 labels; undefined for 'mass'", ("edema", "nodule")
+    )
     f1 = metrics.multilabel_f1(decisions, labels, NAMES[:3])
     assert f1 == Score(1.0, "mean of 2 of 3 labels; undefined for 'mass'", ("edema", "nodule"))
     assert metrics.multilabel_accuracy(decisions, labels, NAMES[:3]).value == 1.0
     balanced = metrics.multilabel_balanced_accuracy(decisions, labels, NAMES[:3])
-    assert balanced == Score(1.0, "mean of 1 of 3 labels; undefined for 'mass', 'nodule'", ("edema",))
+    assert balanced == Score(
+        1.0, "mean of 1 of 3 labels; undefined for 'mass', 'nodule'", ("edema",)
+    )
 
 
 def test_no_label_can_be_scored() -> None:
@@ -113,7 +131,10 @@ def test_no_label_can_be_scored() -> None:
     precision = metrics.multilabel_average_precision(p, labels, names)
     assert str(precision) == "nan (no label has a positive in the query)"
     for decided in (p > 0.5, p < 0.5):
-        assert str(metrics.multilabel_f1(decided, labels, names)) == "nan (no label has a positive in the query)"
+        assert (
+            str(metrics.multilabel_f1(decided, labels, names))
+            == "nan (no label has a positive in the query)"
+        )
 
 
 @pytest.mark.parametrize("metric", [metrics.multilabel_auroc, metrics.multilabel_average_precision])
@@ -122,7 +143,10 @@ def test_scores_rank_where_probabilities_tie(metric: Callable[..., Score]) -> No
     scores = torch.tensor([[20.0], [25.0], [float("nan")]])
     assert metric(p, labels, NAMES[:1], scores=scores).value == 1.0
     assert metric(p, labels, NAMES[:1]).value == 0.5
-    assert str(metric(p, labels.abs(), NAMES[:1], scores=scores)) == "nan (1 of 3 scores are not finite)"
+    assert (
+        str(metric(p, labels.abs(), NAMES[:1], scores=scores))
+        == "nan (1 of 3 scores are not finite)"
+    )
 
 
 METRICS: dict[str, Callable[[torch.Tensor, torch.Tensor], Score]] = {
@@ -153,6 +177,8 @@ def test_non_finite_probabilities(name: str) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
-def test_permuting_labels_changes_nothing(metric: Callable[[torch.Tensor, torch.Tensor], Score]) -> None:
+def test_permuting_labels_changes_nothing(
+    metric: Callable[[torch.Tensor, torch.Tensor], Score],
+) -> None:
     p, labels = draw(5, 12, 2, rare=False)
     assert metric(p.flip(1), labels.flip(1)).value == metric(p, labels).value

@@ -33,7 +33,9 @@ def test_random_cases_agree_with_scikit_learn(seed: int, rows: int, ranks: int) 
         expected = sk.cohen_kappa_score(truth, decided, labels=range(ranks), weights="quadratic")
         assert kappa.value == pytest.approx(expected, abs=1e-12)
     if error.defined:
-        expected = sk.mean_absolute_error([GRADES[rank] for rank in truth], [GRADES[rank] for rank in decided])
+        expected = sk.mean_absolute_error(
+            [GRADES[rank] for rank in truth], [GRADES[rank] for rank in decided]
+        )
         assert error.value == pytest.approx(expected, abs=1e-12)
 
 
@@ -51,7 +53,9 @@ def test_a_constant_predictor_scores_exactly_zero(seed: int, rows: int, ranks: i
 
 def test_kappa_by_hand() -> None:
     # O has one item two ranks off: sum(w O) = 4; rows 2, 1, 1 and columns 1, 1, 2: sum(w E) = 1/4 sum(w r c).
-    score = metrics.quadratic_weighted_kappa(torch.tensor([0, 2, 1, 2]), torch.tensor([0, 0, 1, 2]), 3)
+    score = metrics.quadratic_weighted_kappa(
+        torch.tensor([0, 2, 1, 2]), torch.tensor([0, 0, 1, 2]), 3
+    )
     by_chance = (2 * 1 * 1 + 2 * 2 * 4 + 1 * 1 * 1 + 1 * 2 * 1 + 1 * 1 * 4 + 1 * 1 * 1) / 4
     assert score.value == pytest.approx(1 - 4 / by_chance)
 
@@ -67,12 +71,15 @@ def test_degenerate_kappa() -> None:
     ones = torch.ones(4, dtype=torch.int64)
     score = metrics.quadratic_weighted_kappa(ones, ones, 3)
     assert str(score) == "nan (all decisions and all labels of the query are rank 1)"
-    score = metrics.quadratic_weighted_kappa(torch.tensor([1, 2, 0, 0]), torch.tensor([2, 2, -1, 2]), 3)
+    score = metrics.quadratic_weighted_kappa(
+        torch.tensor([1, 2, 0, 0]), torch.tensor([2, 2, -1, 2]), 3
+    )
     assert str(score) == "0.0 (all labels of the query are rank 2, so kappa is 0 by its formula)"
 
 
 @pytest.mark.parametrize(
-    ("rows", "shown"), [(0, "nan (the query is empty)"), (2, "nan (all 2 labels of the query are missing)")]
+    ("rows", "shown"),
+    [(0, "nan (the query is empty)"), (2, "nan (all 2 labels of the query are missing)")],
 )
 def test_nothing_to_score(rows: int, shown: str) -> None:
     decisions, labels = torch.zeros(rows, dtype=torch.int64), torch.full((rows,), -1)

@@ -19,7 +19,10 @@ from torchcross.metrics.score import average, undefined
         (Score(1.0), "1.0"),
         (Score(-0.0001), "0.0"),
         (Score(12.3456), "12.346"),
-        (undefined("only one class in the query: 'disc'"), "nan (only one class in the query: 'disc')"),
+        (
+            undefined("only one class in the query: 'disc'"),
+            "nan (only one class in the query: 'disc')",
+        ),
         (
             average([0.9, None, 0.84], ["disc", "star", "square"], "classes", "none"),
             "0.87 (mean of 2 of 3 classes; undefined for 'star')",

@@ -20,10 +20,14 @@ NAMES = ["disc", "square", "star", "ring", "moon"]
 PAIR = ["benign", "malignant"]
 
 
-def draw(seed: int, rows: int, classes: int, coarse: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def draw(
+    seed: int, rows: int, classes: int, coarse: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Probabilities (with many ties if coarse), decisions and labels, some of them missing."""
     generator = torch.Generator().manual_seed(seed)
-    p = torch.softmax(2 * torch.randn(rows, classes, generator=generator, dtype=torch.float64), dim=1)
+    p = torch.softmax(
+        2 * torch.randn(rows, classes, generator=generator, dtype=torch.float64), dim=1
+    )
     if coarse:
         p = (4 * p).round() / 4
     labels = torch.randint(-1, classes, (rows,), generator=generator)
@@ -42,7 +46,9 @@ few = settings(max_examples=80, deadline=None)
 def agrees(score: Score, values: list[float | None], names: list[str]) -> None:
     """The score is the mean of the values that are not None and names the others."""
     defined = [value for value in values if value is not None]
-    assert score.over == tuple(name for name, v in zip(names, values, strict=False) if v is not None)
+    assert score.over == tuple(
+        name for name, v in zip(names, values, strict=False) if v is not None
+    )
     assert score.defined == bool(defined)
     if defined:
         assert score.value == pytest.approx(np.mean(defined), abs=1e-6)
@@ -79,12 +85,18 @@ def test_decisions(seed: int, rows: int, classes: int, coarse: bool) -> None:
         assert not metrics.f1(decisions, labels, names).defined
         return
     assert metrics.accuracy(decisions, labels).value == sk.accuracy_score(truth, decided)
-    recalls = sk.recall_score(truth, decided, labels=range(classes), average=None, zero_division=np.nan)
+    recalls = sk.recall_score(
+        truth, decided, labels=range(classes), average=None, zero_division=np.nan
+    )
     listed = [None if np.isnan(recall) else float(recall) for recall in recalls]
     agrees(metrics.balanced_accuracy(decisions, labels, names), listed, NAMES)
     present = sorted(set(truth.tolist()))
     scores = dict(
-        zip(present, sk.f1_score(truth, decided, labels=present, average=None, zero_division=0.0), strict=True)
+        zip(
+            present,
+            sk.f1_score(truth, decided, labels=present, average=None, zero_division=0.0),
+            strict=True,
+        )
     )
     agrees(metrics.f1(decisions, labels, names), [scores.get(c) for c in range(classes)], NAMES)
 
@@ -115,11 +127,15 @@ def test_perfect_predictions_on_two_of_three_classes() -> None:
     p = torch.tensor([[0.8, 0.1, 0.1], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.2, 0.7, 0.1]])
     for metric in (metrics.auroc, metrics.average_precision):
         score = metric(p, labels, NAMES[:3])
-        assert score == Score(1.0, "mean of 2 of 3 classes; undefined for 'star'", ("disc", "square"))
+        assert score == Score(
+            1.0, "mean of 2 of 3 classes; undefined for 'star'", ("disc", "square")
+        )
     decisions = p.argmax(dim=1)
     for metric in (metrics.balanced_accuracy, metrics.f1):
         score = metric(decisions, labels, NAMES[:3])
-        assert score == Score(1.0, "mean of 2 of 3 classes; undefined for 'star'", ("disc", "square"))
+        assert score == Score(
+            1.0, "mean of 2 of 3 classes; undefined for 'star'", ("disc", "square")
+        )
 
 
 @pytest.mark.parametrize("decided", [[0, 2, 1], [0, 1, 1]])
@@ -148,13 +164,17 @@ def test_only_one_class() -> None:
 
 NOTHING: dict[str, Callable[[int, torch.Tensor], Score]] = {
     "accuracy": lambda n, y: metrics.accuracy(torch.zeros(n, dtype=torch.int64), y),
-    "balanced_accuracy": lambda n, y: metrics.balanced_accuracy(torch.zeros(n, dtype=torch.int64), y, PAIR),
+    "balanced_accuracy": lambda n, y: metrics.balanced_accuracy(
+        torch.zeros(n, dtype=torch.int64), y, PAIR
+    ),
     "f1": lambda n, y: metrics.f1(torch.zeros(n, dtype=torch.int64), y, PAIR),
     "binary_f1": lambda n, y: metrics.binary_f1(torch.zeros(n, dtype=torch.int64), y, PAIR),
     "auroc": lambda n, y: metrics.auroc(torch.zeros(n, 2), y, PAIR),
     "average_precision": lambda n, y: metrics.average_precision(torch.zeros(n, 2), y, PAIR),
     "binary_auroc": lambda n, y: metrics.binary_auroc(torch.zeros(n), y, PAIR),
-    "binary_average_precision": lambda n, y: metrics.binary_average_precision(torch.zeros(n), y, PAIR),
+    "binary_average_precision": lambda n, y: metrics.binary_average_precision(
+        torch.zeros(n), y, PAIR
+    ),
 }
 
 
@@ -177,7 +197,9 @@ def test_non_finite_probabilities(metric: Callable[..., Score]) -> None:
 @pytest.mark.parametrize("metric", [metrics.binary_auroc, metrics.binary_average_precision])
 def test_non_finite_scores(metric: Callable[..., Score]) -> None:
     scores = torch.tensor([0.5, float("nan"), 0.7])
-    assert str(metric(scores, torch.tensor([0, 1, 1]), PAIR)) == "nan (1 of 3 scores are not finite)"
+    assert (
+        str(metric(scores, torch.tensor([0, 1, 1]), PAIR)) == "nan (1 of 3 scores are not finite)"
+    )
     assert metric(scores, torch.tensor([0, -1, 1]), PAIR).value == 1.0
 
 

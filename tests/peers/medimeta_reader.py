@@ -20,7 +20,14 @@ def main(inputs: Arrays, root: str, requests: str) -> dict[str, Any]:
         found[f"images {number}"] = np.stack([image.numpy() for image, _ in items])
         found[f"labels {number}"] = np.stack([label.numpy() for _, label in items])
         found[f"described {number}"] = json.dumps(
-            [source.task_target.name, list(source.classes.items()), source.domain_identifier, list(source.input_size)]
+            [
+                source.task_target.name,
+                list(source.classes.items()),
+                source.domain_identifier,
+                list(source.input_size),
+            ]
         )
-    infos = {dataset: MedIMeta.get_info_dict(root, dataset) for dataset in json.loads(found["available"])}
+    infos = {
+        dataset: MedIMeta.get_info_dict(root, dataset) for dataset in json.loads(found["available"])
+    }
     return found | {"infos": json.dumps(infos)}

@@ -36,14 +36,19 @@ class Case(NamedTuple):
         return f"{'normed' if self.normed else 'bare'}-{self.steps}-order{self.order}-{self.head}"
 
 
-CASES = [Case(*parts) for parts in itertools.product((True, False), (1, 3, 5), (1, 2), ("given", "zero"))]
+CASES = [
+    Case(*parts) for parts in itertools.product((True, False), (1, 3, 5), (1, 2), ("given", "zero"))
+]
 
 
 def backbone(*, normed: bool) -> nn.Sequential:
     """Convolution, BatchNorm, ReLU and pooling, twice."""
     layers: list[nn.Module] = []
     for inside, outside in ((IMAGES[0], 4), (4, WIDTH // 4)):
-        layers += [nn.Conv2d(inside, outside, 3, padding=1), *([nn.BatchNorm2d(outside)] if normed else [])]
+        layers += [
+            nn.Conv2d(inside, outside, 3, padding=1),
+            *([nn.BatchNorm2d(outside)] if normed else []),
+        ]
         layers += [nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*layers, nn.Flatten()).double()
 
@@ -53,7 +58,10 @@ def with_head(case: Case, inputs: Arrays) -> nn.Sequential:
     net = nn.Sequential(backbone(normed=case.normed), nn.Linear(WIDTH, WAYS).double())
     given = {name: torch.as_tensor(inputs[name]) for name, _ in net.named_parameters()}
     if case.head == "zero":
-        given = {name: torch.zeros_like(value) if name.startswith("1.") else value for name, value in given.items()}
+        given = {
+            name: torch.zeros_like(value) if name.startswith("1.") else value
+            for name, value in given.items()
+        }
     net.load_state_dict(given, strict=False)
     return net.train()
 

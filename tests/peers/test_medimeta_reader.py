@@ -46,15 +46,23 @@ def published(root: Path, in_peers: Callable[..., Arrays]) -> Arrays:
     return in_peers(SCRIPT, root, json.dumps(CASES))
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: "-".join(map(str, CASES[number])))
+@pytest.mark.parametrize(
+    "number", range(len(CASES)), ids=lambda number: "-".join(map(str, CASES[number]))
+)
 def test_the_same_images_and_labels(root: Path, published: Arrays, number: int) -> None:
     dataset, task, split, original, _ = CASES[number]
     meta = MedIMeta(root)
-    source = meta.source(dataset, task, split=original or split, original_splits=original is not None, pixels="float")
-    np.testing.assert_array_equal(source.read(range(len(source))).numpy(), published[f"images {number}"], strict=True)
+    source = meta.source(
+        dataset, task, split=original or split, original_splits=original is not None, pixels="float"
+    )
+    np.testing.assert_array_equal(
+        source.read(range(len(source))).numpy(), published[f"images {number}"], strict=True
+    )
     labels = published[f"labels {number}"]
     raw = meta[dataset].labels(task)[source.rows]
-    np.testing.assert_array_equal(raw, labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels)
+    np.testing.assert_array_equal(
+        raw, labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    )
     target, classes, domain, size = json.loads(str(published[f"described {number}"]))
     entry = meta[dataset].info.task(task)
     assert (entry.task_target, list(map(list, entry.labels.items()))) == (target, classes)
@@ -68,7 +76,9 @@ def test_the_same_tasks_are_there(root: Path, published: Arrays) -> None:
     assert json.loads(str(published["available"])) == ours
 
 
-def test_a_description_of_ours_is_read_there(tmp_path: Path, in_peers: Callable[..., Arrays]) -> None:
+def test_a_description_of_ours_is_read_there(
+    tmp_path: Path, in_peers: Callable[..., Arrays]
+) -> None:
     folder = write_dataset(tmp_path, tasks=[ORDINAL, LABELS])
     edit_info(folder, extra_key={"a": [1, 2]})
     before: dict[str, Any] = json.loads(str(in_peers(SCRIPT, tmp_path, "[]")["infos"]))
@@ -88,5 +98,9 @@ def test_a_description_of_ours_is_read_there(tmp_path: Path, in_peers: Callable[
     read = json.loads(str(in_peers(SCRIPT, tmp_path, "[]")["infos"]))["toy"]
     assert (read["name"], read["domain"]) == ("yes: no", "~")
     assert read["tasks"] == [
-        {"task_name": "off", "task_target": "BINARY_CLASSIFICATION", "labels": {"0": "no", "1": "1e3: – é"}}
+        {
+            "task_name": "off",
+            "task_target": "BINARY_CLASSIFICATION",
+            "labels": {"0": "no", "1": "1e3: – é"},
+        }
     ]

@@ -20,7 +20,12 @@ CASES = [
     (name, task.name, split, original, hdf5)
     for name in ("grey", "colour")
     for task in TASKS
-    for split, original, hdf5 in ((None, None, True), (None, None, False), ("test", None, True), (None, "train", True))
+    for split, original, hdf5 in (
+        (None, None, True),
+        (None, None, False),
+        ("test", None, True),
+        (None, "train", True),
+    )
 ]
 CHANNELS = {"grey": 1, "colour": 3}
 
@@ -34,7 +39,9 @@ def published(tmp_path_factory: pytest.TempPathFactory, in_peers: Callable[..., 
     return in_peers(SCRIPT, root, json.dumps(CASES))
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: "-".join(map(str, CASES[number])))
+@pytest.mark.parametrize(
+    "number", range(len(CASES)), ids=lambda number: "-".join(map(str, CASES[number]))
+)
 def test_the_published_package_reads_what_was_given(published: Arrays, number: int) -> None:
     dataset, task, split, original, _ = CASES[number]
     kept = [row for row in range(ROWS) if split in (None, told(row)["split"])]
@@ -50,9 +57,14 @@ def test_the_published_package_reads_what_was_given(published: Arrays, number: i
     assert found.dtype == np.int64
     target, classes, domain, size = json.loads(str(published[f"described {number}"]))
     info = next(entry for entry in TASKS if entry.name == task)
-    assert (target, classes) == (str(info.task_target), [list(item) for item in info.labels.items()])
+    assert (target, classes) == (
+        str(info.task_target),
+        [list(item) for item in info.labels.items()],
+    )
     assert (domain, size) == ("Toys", [CHANNELS[dataset], 8, 9])
 
 
 def test_the_published_package_finds_every_task(published: Arrays) -> None:
-    assert json.loads(str(published["available"])) == {name: [task.name for task in TASKS] for name in CHANNELS}
+    assert json.loads(str(published["available"])) == {
+        name: [task.name for task in TASKS] for name in CHANNELS
+    }

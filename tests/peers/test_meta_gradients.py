@@ -16,7 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.peers.child import Arrays
-from tests.peers.meta_gradients import CASES, IMAGES, PEERS, RATE, WAYS, WIDTH, Case, Params, backbone
+from tests.peers.meta_gradients import (
+    CASES,
+    IMAGES,
+    PEERS,
+    RATE,
+    WAYS,
+    WIDTH,
+    Case,
+    Params,
+    backbone,
+)
 from torchcross import Batch, Episode, Task
 from torchcross.algorithms import MAML
 from torchcross.algorithms.recipe import Memory
@@ -29,7 +39,9 @@ ENGINES = {1: ["first_order"], 2: ["reverse", "recompute", "mixed"]}
 IN_FUNCTIONAL = [(case, engine) for case in CASES for engine in ENGINES[case.order]]
 # First order is one engine already: it has no lean form.
 MEMORIES: dict[int, list[Memory]] = {1: ["fast"], 2: ["fast", "low"]}
-OF_MAML = [(case, memory) for case in CASES if case.head == "zero" for memory in MEMORIES[case.order]]
+OF_MAML = [
+    (case, memory) for case in CASES if case.head == "zero" for memory in MEMORIES[case.order]
+]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +63,9 @@ def inputs() -> Params:
     data = {"xs": drawn(SUPPORT, *IMAGES), "xq": drawn(QUERY, *IMAGES)}
     data |= {"ys": torch.arange(SUPPORT) % WAYS, "yq": torch.arange(QUERY) % WAYS}
     shapes = {
-        f"0.{name}": value for normed in (True, False) for name, value in backbone(normed=normed).named_parameters()
+        f"0.{name}": value
+        for normed in (True, False)
+        for name, value in backbone(normed=normed).named_parameters()
     }
     values = {name: drawn(*value.shape) * 0.4 + (value.ndim == 1) for name, value in shapes.items()}
     return {**data, **values, "1.weight": drawn(WAYS, WIDTH) * 0.5, "1.bias": drawn(WAYS) * 0.1}
@@ -66,19 +80,30 @@ def assert_equal(theirs: Arrays, case: Case, loss: Tensor, grads: dict[str, Any]
     """To 1e-9 of the whole gradient's norm: single true gradients are zero (a bias before BatchNorm)."""
     for peer in PEERS:
         start = f"{peer}/{case}/"
-        expected = {name.removeprefix(start): value for name, value in theirs.items() if name.startswith(start)}
-        np.testing.assert_allclose(loss.detach().numpy(), expected.pop("loss"), rtol=1e-9, err_msg=peer)
+        expected = {
+            name.removeprefix(start): value
+            for name, value in theirs.items()
+            if name.startswith(start)
+        }
+        np.testing.assert_allclose(
+            loss.detach().numpy(), expected.pop("loss"), rtol=1e-9, err_msg=peer
+        )
         expected = {name: value for name, value in expected.items() if name in grads}
         assert len(expected) == len(grads) > 0
         scale = np.sqrt(sum(np.square(value).sum() for value in expected.values()))
         assert scale > 1e-3
-        gaps = {name: np.linalg.norm(grads[name].numpy() - value) / scale for name, value in expected.items()}
+        gaps = {
+            name: np.linalg.norm(grads[name].numpy() - value) / scale
+            for name, value in expected.items()
+        }
         assert max(gaps.values()) < 1e-9, (peer, gaps)
 
 
 def body_of(case: Case, inputs: Params) -> torch.nn.Sequential:
     body = backbone(normed=case.normed)
-    body.load_state_dict({name: inputs[f"0.{name}"] for name, _ in body.named_parameters()}, strict=False)
+    body.load_state_dict(
+        {name: inputs[f"0.{name}"] for name, _ in body.named_parameters()}, strict=False
+    )
     return body
 
 
@@ -86,7 +111,9 @@ def problem_of(case: Case, inputs: Params) -> tuple[Problem, Meta]:
     network = Network(body_of(case, inputs))
 
     def loss_of(params: Params, features: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(F.linear(features, params["head.weight"], params["head.bias"]), labels)
+        return F.cross_entropy(
+            F.linear(features, params["head.weight"], params["head.bias"]), labels
+        )
 
     def support(params: Params, buffers: Params, data: Params, step: int) -> tuple[Tensor, Params]:
         features, buffers = network.support(params, buffers, data["xs"], step=step)
@@ -101,7 +128,9 @@ def problem_of(case: Case, inputs: Params) -> tuple[Problem, Meta]:
     given = {f"head.{name}": inputs[f"1.{name}"] for name in ("weight", "bias")}
     own = {name: torch.zeros_like(value) if zero else value for name, value in given.items()}
     params, buffers = network.state()
-    return Problem(inner, {name: inputs[name] for name in ("xs", "ys", "xq", "yq")}, own), Meta(params, RATE, buffers)
+    return Problem(inner, {name: inputs[name] for name in ("xs", "ys", "xq", "yq")}, own), Meta(
+        params, RATE, buffers
+    )
 
 
 @pytest.mark.parametrize(("case", "engine"), IN_FUNCTIONAL, ids=str)
@@ -109,7 +138,9 @@ def test_engines_equal_the_peers(case: Case, engine: str, inputs: Params, theirs
     problem, meta = problem_of(case, inputs)
     found = meta_gradient(problem, meta, engine=engine)
     heads = {name.replace("head", "1"): grad for name, grad in found.own.items()}
-    assert_equal(theirs, case, found.loss, {f"0.{name}": grad for name, grad in found.params.items()} | heads)
+    assert_equal(
+        theirs, case, found.loss, {f"0.{name}": grad for name, grad in found.params.items()} | heads
+    )
 
 
 def test_a_meta_batch_in_lanes_equals_the_peers(inputs: Params, theirs: Arrays) -> None:
@@ -118,15 +149,21 @@ def test_a_meta_batch_in_lanes_equals_the_peers(inputs: Params, theirs: Arrays) 
     found = meta_loss([problem, problem], meta, lanes=2)
     assert found.groups == ((0, 1),)
     found.loss.backward()  # type: ignore[no-untyped-call]
-    assert_equal(theirs, case, found.loss, {f"0.{name}": value.grad for name, value in meta.params.items()})
+    assert_equal(
+        theirs, case, found.loss, {f"0.{name}": value.grad for name, value in meta.params.items()}
+    )
 
 
 @pytest.mark.parametrize(("case", "memory"), OF_MAML, ids=str)
-def test_maml_with_a_zero_head_equals_the_peers(case: Case, memory: Memory, inputs: Params, theirs: Arrays) -> None:
+def test_maml_with_a_zero_head_equals_the_peers(
+    case: Case, memory: Memory, inputs: Params, theirs: Arrays
+) -> None:
     body = body_of(case, inputs)
     support, query = (Batch(inputs[f"x{part}"], inputs[f"y{part}"]) for part in "sq")
     episode = Episode(support, query, Task("small", MultiClass(["a", "b", "c"])))
     maml = MAML(body, steps=case.steps, lr=RATE, head="zero", order=case.order, memory=memory)
     loss = maml.meta_loss([episode])
     loss.backward()  # type: ignore[no-untyped-call]
-    assert_equal(theirs, case, loss, {f"0.{name}": value.grad for name, value in body.named_parameters()})
+    assert_equal(
+        theirs, case, loss, {f"0.{name}": value.grad for name, value in body.named_parameters()}
+    )

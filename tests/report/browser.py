@@ -23,9 +23,7 @@ from torchcross.report import Curve, Failure, write_report
 SIZES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
 HEADLINE = "document.querySelector('table.headline')"
 NUMBERS = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).map(r => r.cells[1]?.dataset.value).filter(v => v)"
-NAMES_SHOWN = (
-    f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => r.offsetHeight).map(r => r.cells[0].innerText)"
-)
+NAMES_SHOWN = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => r.offsetHeight).map(r => r.cells[0].innerText)"
 ROWS_SHOWN = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => !r.classList.contains('group')).length"
 PLAIN = HOSTILE.split("\x00")[0]
 
@@ -34,7 +32,11 @@ def nothing_is_said(page: Page, rows: Records) -> Iterator[str]:
     yield from (f"the console has: {line}" for line in page.said)
     if page.value("'hacked' in window"):
         yield "a name in the rows ran as a script"
-    foreign = [address[:80] for address in page.asked if not address.startswith(("file:", "data:", "blob:"))]
+    foreign = [
+        address[:80]
+        for address in page.asked
+        if not address.startswith(("file:", "data:", "blob:"))
+    ]
     if foreign or sum(address.startswith("file:") for address in page.asked) != 1:
         yield f"the page asked for more than itself: {page.asked}"
 
@@ -45,7 +47,9 @@ def pictures_are_there(page: Page, rows: Records) -> Iterator[str]:
     count = page.value("document.images.length")
     if blank or not count:
         yield f"{blank} of {count} images are not shown"
-    plots = page.value("[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect().height)")
+    plots = page.value(
+        "[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect().height)"
+    )
     if len(plots) < 20 or min(plots) < 50:
         yield f"plots have the heights {plots}"
 
@@ -121,15 +125,26 @@ def write_sample(path: Path, hostile: bool) -> Records:
     name = PLAIN if hostile else "mm-pt"
     if hostile:
         columns = rows.columns
-        named = {field: [PLAIN + value for value in columns[field]] for field in ("target", "domain", "algorithm")}
+        named = {
+            field: [PLAIN + value for value in columns[field]]
+            for field in ("target", "domain", "algorithm")
+        }
         rows = Records({**columns, **named})
     protocol = {"preset": name, "fine-tuning": {name: [1, 2], "steps": 50}}
-    failures = [Failure(f"the loss is not finite: {name}", kind=name, target=name, algorithm=name, shots=5)]
+    failures = [
+        Failure(f"the loss is not finite: {name}", kind=name, target=name, algorithm=name, shots=5)
+    ]
     examples = [example([name, "square", "star"]), labels_example()]
     shown = [*curves(), Curve(name, name, [1, 2], [0.1, float("nan")], name)]
-    datasets = {"a dataset": {"domain": "a domain with a long name", "licence": "CC-BY-4.0", "images": 1234}}
+    datasets = {
+        "a dataset": {"domain": "a domain with a long name", "licence": "CC-BY-4.0", "images": 1234}
+    }
     provenance = {name: name, "data": {"datasets": datasets}}
-    texts = {"title": f"Leave one domain out: {name}", "protocol": protocol, "provenance": provenance}
+    texts = {
+        "title": f"Leave one domain out: {name}",
+        "protocol": protocol,
+        "provenance": provenance,
+    }
     write_report(rows, path, curves=shown, examples=examples, failures=failures, **texts)
     return rows
 
@@ -137,12 +152,16 @@ def write_sample(path: Path, hostile: bool) -> Records:
 def write_means(path: Path) -> Records:
     """A published table, by domain; it has no rows."""
     domains = [f"domain {place // 3}" for place in range(len(ROWS))]
-    means = Means(ROWS, NAMES_OF_ROWS, [f"target {place}" for place in range(len(ROWS))], domains=domains)
+    means = Means(
+        ROWS, NAMES_OF_ROWS, [f"target {place}" for place in range(len(ROWS))], domains=domains
+    )
     write_report(means, path, title="A published table", protocol={}, provenance={})
     return Records.of([])
 
 
-PAGES: dict[str, tuple[Callable[[Path], Records], tuple[Callable[[Page, Records], Iterator[str]], ...]]] = {
+PAGES: dict[
+    str, tuple[Callable[[Path], Records], tuple[Callable[[Page, Records], Iterator[str]], ...]]
+] = {
     "plain": (lambda path: write_sample(path, hostile=False), CHECKS),
     "hostile": (lambda path: write_sample(path, hostile=True), CHECKS),
     "means": (write_means, (tables_sort, themes_switch, it_fits_a_phone, nothing_is_said)),
@@ -154,7 +173,8 @@ def main(arguments: list[str]) -> int:
     browser = found_browser()
     if browser is None:
         print(
-            f"none of {', '.join(NAMES)} is on PATH; install Chromium (Debian: apt install chromium)", file=sys.stderr
+            f"none of {', '.join(NAMES)} is on PATH; install Chromium (Debian: apt install chromium)",
+            file=sys.stderr,
         )
         return 2
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,14 +186,20 @@ def main(arguments: list[str]) -> int:
             page.said.clear()
             page.asked.clear()
             page.open(path)
-            problems += [f"{kind}: {check.__name__}: {problem}" for check in checks for problem in check(page, rows)]
+            problems += [
+                f"{kind}: {check.__name__}: {problem}"
+                for check in checks
+                for problem in check(page, rows)
+            ]
             for name, (scheme, width, height) in SIZES.items():
                 page.show_as(scheme, width, height)
                 page.open(path)
                 page.screenshot(folder / f"{kind}-{name}.png", whole=True)
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"{len(CHECKS)} checks of {len(PAGES)} pages, {len(problems)} problems; look at the screenshots in {folder}")
+    print(
+        f"{len(CHECKS)} checks of {len(PAGES)} pages, {len(problems)} problems; look at the screenshots in {folder}"
+    )
     return 1 if problems else 0
 
 

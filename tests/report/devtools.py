@@ -36,7 +36,9 @@ class Page:
         self.said: list[str] = []
         self.asked: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -61,7 +63,9 @@ class Page:
 
     def value(self, script: str) -> Any:
         """What the expression evaluates to, promises awaited."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        found = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in found:
             raise RuntimeError(f"{script}: {found['exceptionDetails']}")
         return found["result"].get("value")
@@ -70,7 +74,9 @@ class Page:
         text = {"text": "\r"} if key == "Enter" else {"text": " "} if key == " " else {}
         for kind in ("keyDown", "keyUp"):
             more = text if kind == "keyDown" else {}
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more)
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more
+            )
 
     def show_as(self, scheme: str, width: int, height: int, *, scale: float = 1.0) -> None:
         """A screen of this size that prefers this colour scheme."""
@@ -81,7 +87,10 @@ class Page:
             deviceScaleFactor=scale,
             mobile=width < 600,
         )
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
@@ -122,7 +131,13 @@ def opened(browser: str) -> Iterator[Page]:
     # A user namespace is what the sandbox stands on, and root has none to give in most containers.
     alone = ["--no-sandbox"] if os.geteuid() == 0 else []
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        options = ["--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--disable-gpu", *alone]
+        options = [
+            "--headless",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+            "--disable-gpu",
+            *alone,
+        ]
         options += ["--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars"]
         wired = f'exec "$0" "$@" 3<&{to_read[0]} 4>&{to_write[1]}'
         process = subprocess.Popen(

@@ -36,7 +36,9 @@ class Node:
 
     def all(self, name: str, kind: str = "") -> list[Node]:
         """Every element below of this name, and of this class where one is given."""
-        return [node for node in self.walk() if node.name == name and (not kind or kind in node.classes)]
+        return [
+            node for node in self.walk() if node.name == name and (not kind or kind in node.classes)
+        ]
 
     def by_id(self, identifier: str) -> Node:
         return next(node for node in self.walk() if node.attributes.get("id") == identifier)
@@ -49,8 +51,12 @@ class _Reader(HTMLParser):
         self._open = [self.root]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len({name for name, _ in attrs}) == len(attrs), f"<{tag}> has an attribute twice: {attrs}"
-        assert all(value is not None for _, value in attrs), f"<{tag}> has an attribute without a value: {attrs}"
+        assert len({name for name, _ in attrs}) == len(attrs), (
+            f"<{tag}> has an attribute twice: {attrs}"
+        )
+        assert all(value is not None for _, value in attrs), (
+            f"<{tag}> has an attribute without a value: {attrs}"
+        )
         node = Node(tag, {name: value or "" for name, value in attrs})
         self._open[-1].children.append(node)
         if tag not in VOID:
@@ -78,12 +84,16 @@ def read_page(text: str) -> Node:
 def page_of(folder: Path, rows: Records | Means, **more: Any) -> Node:
     """The report on these rows, or means, read back."""
     given = {"title": "A study", "protocol": {}, "provenance": {}} | more
-    return read_page(write_report(rows, folder / "report.html", **given).read_text(encoding="utf-8"))
+    return read_page(
+        write_report(rows, folder / "report.html", **given).read_text(encoding="utf-8")
+    )
 
 
 def rows_of(table: Node) -> list[Node]:
     """The rows of a table's bodies, without those that name a group."""
-    return [row for body in table.all("tbody") for row in body.all("tr") if "group" not in row.classes]
+    return [
+        row for body in table.all("tbody") for row in body.all("tr") if "group" not in row.classes
+    ]
 
 
 def cells_of(row: Node) -> list[Node]:

@@ -7,7 +7,9 @@ from torchcross.experiment import RunFolder, experiment
 from torchcross.experiment.folder import write_json
 
 
-def made_run(path, *, algorithms=("scratch", "mm-maml"), metric="auroc", failures=(), rows=True, **settings):
+def made_run(
+    path, *, algorithms=("scratch", "mm-maml"), metric="auroc", failures=(), rows=True, **settings
+):
     """Return its path; the rows are of two targets."""
     told = experiment(
         {"algorithms": list(algorithms), "data": {"folder": "data", "targets": ["oct", "derm"]}},
@@ -17,14 +19,25 @@ def made_run(path, *, algorithms=("scratch", "mm-maml"), metric="auroc", failure
     for place, algorithm in enumerate(algorithms if rows else ()):
         made = [
             EpisodeRecord(
-                path.name, f"{target}/t", target, algorithm, 5, 0, episode, name, 0.5 + 0.1 * place + 0.01 * episode
+                path.name,
+                f"{target}/t",
+                target,
+                algorithm,
+                5,
+                0,
+                episode,
+                name,
+                0.5 + 0.1 * place + 0.01 * episode,
             )
             for target in ("oct", "derm")
             for episode in range(4)
             for name in ("auroc", "accuracy")
         ]
         Records.of(made).write(folder.rows_file(algorithm))
-    write_json(path / "protocol.json", {"preset": "quick", "related targets": [["derm/t", "oct/t"], ["a/b", "c/d"]]})
+    write_json(
+        path / "protocol.json",
+        {"preset": "quick", "related targets": [["derm/t", "oct/t"], ["a/b", "c/d"]]},
+    )
     write_json(path / "provenance.json", {"data": {"synthetic": "2 of 2 datasets are made up"}})
     write_json(path / "failures.json", {"failures": list(failures)})
     return path

@@ -44,12 +44,17 @@ def records(
                     for seed in seeds:
                         noise = draw.normal(0, 0.03, (len(metrics), episodes))
                         base = 0.6 + ease + 0.07 * np.log2(k) - gain + luck[level]
-                        for metric, values in zip(metrics, np.clip(base + noise, 0, 1), strict=True):
+                        for metric, values in zip(
+                            metrics, np.clip(base + noise, 0, 1), strict=True
+                        ):
                             missing = undefined and task == 1 and k == shots[0]
                             values = np.where((np.arange(episodes) == 3) & missing, np.nan, values)
                             columns["value"] += values.tolist()
                             columns["episode"] += range(episodes)
-                            reasons = ["class 'rare' has no query sample" if np.isnan(v) else "" for v in values]
+                            reasons = [
+                                "class 'rare' has no query sample" if np.isnan(v) else ""
+                                for v in values
+                            ]
                             columns["reason"] += reasons
                             row = (
                                 "run-1",
@@ -74,7 +79,9 @@ def curves() -> list[Curve]:
     for domain in range(2):
         for place, algorithm in enumerate(ALGORITHMS[1:]):
             steps = list(range(0, 1000, 20))
-            loss = [1.2 * np.exp(-step / (200 + 100 * place)) + 0.02 * np.sin(step) for step in steps]
+            loss = [
+                1.2 * np.exp(-step / (200 + 100 * place)) + 0.02 * np.sin(step) for step in steps
+            ]
             score = [0.5 + 0.3 * (1 - np.exp(-step / 300)) - 0.02 * place for step in steps]
             group = f"without domain{domain}"
             found.append(Curve(algorithm, "training loss", steps, loss, group))
@@ -92,7 +99,12 @@ def example(names: Sequence[str] = ("disc", "square", "star"), side: int = 28) -
     probabilities[torch.arange(len(truth)), decided] = torch.linspace(0.5, 0.8, len(truth))
     probabilities = probabilities / probabilities.sum(1, keepdim=True)
     return Example.of(
-        episode, Prediction(probabilities, decided), target="toys/shape", algorithm="mm-pt", metric="auroc", score=0.83
+        episode,
+        Prediction(probabilities, decided),
+        target="toys/shape",
+        algorithm="mm-pt",
+        metric="auroc",
+        score=0.83,
     )
 
 
@@ -102,8 +114,12 @@ def labels_example() -> Example:
     images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([[1, 0], [0, 0], [1, -1]])
     episode = Episode(Batch(images, labels), Batch(images, labels), task)
-    prediction = Prediction(torch.tensor([[0.9, 0.2], [0.3, 0.7], [0.8, 0.9]]), torch.tensor([[1, 0], [0, 1], [1, 1]]))
-    return Example.of(episode, prediction, target="toys/findings", algorithm="mm-maml", metric="auroc", score=0.5)
+    prediction = Prediction(
+        torch.tensor([[0.9, 0.2], [0.3, 0.7], [0.8, 0.9]]), torch.tensor([[1, 0], [0, 1], [1, 1]])
+    )
+    return Example.of(
+        episode, prediction, target="toys/findings", algorithm="mm-maml", metric="auroc", score=0.5
+    )
 
 
 def _batch(each: int, side: int) -> Batch:
@@ -121,4 +137,6 @@ def _plan(support: int, query: int) -> EpisodePlan:
     def places(each: int) -> np.ndarray:
         return np.arange(3 * each)
 
-    return EpisodePlan(7, "toys", (0, 1, 2), support, places(support), codes(support), places(query), codes(query))
+    return EpisodePlan(
+        7, "toys", (0, 1, 2), support, places(support), codes(support), places(query), codes(query)
+    )

@@ -36,7 +36,9 @@ def test_the_headline_says_what_the_rows_say(full: Node) -> None:
             for algorithm in ALGORITHMS:
                 cell, interval = next(shown), expected.row(algorithm).interval
                 assert float(cell.attributes["data-value"]) == interval.mean
-                assert cell.text.startswith(f"{100 * interval.mean:.1f} ± {100 * interval.half:.1f}")
+                assert cell.text.startswith(
+                    f"{100 * interval.mean:.1f} ± {100 * interval.half:.1f}"
+                )
                 assert ("best" in cell.classes) == (algorithm == expected.best)
                 assert ("†" in cell.text) == (algorithm in expected.ties)
 
@@ -44,7 +46,8 @@ def test_the_headline_says_what_the_rows_say(full: Node) -> None:
 def test_means_and_ranks_stand_below_the_headline(full: Node) -> None:
     rows = records()
     means, ranks = (
-        [cell.text for cell in row.all("td")] for row in full.all("table", "headline")[0].all("tfoot")[0].all("tr")
+        [cell.text for cell in row.all("td")]
+        for row in full.all("table", "headline")[0].all("tfoot")[0].all("tr")
     )
     found = [across_targets(Means.of(rows, "auroc", shots)) for shots in (1, 5, 10)]
     assert means == [f"{100 * mean:.1f}" for one in found for mean in one.means]
@@ -66,13 +69,19 @@ def test_every_column_sorts(full: Node) -> None:
             for head in heads:
                 cell = cells_of(row)[int(head.attributes["data-column"])]
                 if head.attributes["data-kind"] == "number":
-                    assert cell.attributes["data-value"] == "" or np.isfinite(float(cell.attributes["data-value"]))
+                    assert cell.attributes["data-value"] == "" or np.isfinite(
+                        float(cell.attributes["data-value"])
+                    )
 
 
 def test_a_support_is_shown_once_for_all_that_learned_from_it(tmp_path: Path) -> None:
     one, other = example(), replace(example(), algorithm="im-pt", score=0.5)
-    found = page_of(tmp_path, records(1, 1), examples=[one, other, labels_example()]).by_id("examples")
-    first, second = [fold for fold in found.children if isinstance(fold, Node) and fold.name == "details"]
+    found = page_of(tmp_path, records(1, 1), examples=[one, other, labels_example()]).by_id(
+        "examples"
+    )
+    first, second = [
+        fold for fold in found.children if isinstance(fold, Node) and fold.name == "details"
+    ]
     assert [node.text for node in first.all("h3")] == ["mm-pt", "im-pt"]
     assert [node.text for node in second.all("h3")] == ["mm-maml"]
     count = len(one.support) + 2 * (len(one.worst) + len(one.query))
@@ -116,8 +125,18 @@ def test_one_training_seed_is_said_and_several_are_used(tmp_path: Path) -> None:
 def test_failures_stand_with_their_reason(tmp_path: Path) -> None:
     rows = records(2, 1)
     columns = rows.columns
-    lost = (columns["algorithm"] == "mm-pt") & (columns["target"] == "domain1/task 0") & (columns["shots"] == 5)
-    failure = Failure("episode 12 diverged", "DivergenceError", target="domain1/task 0", algorithm="mm-pt", shots=5)
+    lost = (
+        (columns["algorithm"] == "mm-pt")
+        & (columns["target"] == "domain1/task 0")
+        & (columns["shots"] == 5)
+    )
+    failure = Failure(
+        "episode 12 diverged",
+        "DivergenceError",
+        target="domain1/task 0",
+        algorithm="mm-pt",
+        shots=5,
+    )
     found = page_of(tmp_path, rows[~lost], failures=[failure])
     (cell,) = found.all("table", "headline")[0].all("abbr")
     assert (cell.text, cell.attributes["title"]) == ("failed", "episode 12 diverged")
@@ -132,10 +151,16 @@ def test_failures_stand_with_their_reason(tmp_path: Path) -> None:
 
 
 def test_failures_of_one_reason_are_one_row(tmp_path: Path) -> None:
-    failures = [Failure("too few", "InfeasibleError", target="t", algorithm=name, seed=0) for name in ALGORITHMS]
+    failures = [
+        Failure("too few", "InfeasibleError", target="t", algorithm=name, seed=0)
+        for name in ALGORITHMS
+    ]
     failures.append(Failure("another", "InfeasibleError", target="t", algorithm="im-pt", seed=1))
     found = page_of(tmp_path, records(2, 1), failures=failures)
-    rows = [[cell.text for cell in cells_of(row)] for row in rows_of(found.by_id("missing").all("table")[0])]
+    rows = [
+        [cell.text for cell in cells_of(row)]
+        for row in rows_of(found.by_id("missing").all("table")[0])
+    ]
     assert rows == [
         ["t", "im-pt, mm-pt, mm-maml", "all", "0", "InfeasibleError", "too few"],
         ["t", "im-pt", "all", "1", "InfeasibleError", "another"],
@@ -149,7 +174,12 @@ def test_failures_of_one_reason_are_one_row(tmp_path: Path) -> None:
 
 def test_a_long_reason_is_folded_under_its_first_line(tmp_path: Path) -> None:
     failure = Failure("too few:\n  class <a> has 3\nPossible: less", target="t")
-    cell = page_of(tmp_path, records(1, 1), failures=[failure]).by_id("missing").all("table")[0].all("td")[-1]
+    cell = (
+        page_of(tmp_path, records(1, 1), failures=[failure])
+        .by_id("missing")
+        .all("table")[0]
+        .all("td")[-1]
+    )
     assert cell.all("summary")[0].text == "too few:"
     assert cell.text == "too few:  class <a> has 3\nPossible: less"
 
@@ -164,17 +194,29 @@ def test_a_study_that_failed_as_a_whole_has_its_page(tmp_path: Path) -> None:
 
 
 def test_what_was_chosen_is_said_before_the_protocol(tmp_path: Path) -> None:
-    choices = {"episodes of a target": "they overlap; `disjoint = true` is better", "training seeds": "one & only"}
-    found = page_of(tmp_path, records(1, 1), choices=choices, warnings=["Synthetic data: all of it."])
+    choices = {
+        "episodes of a target": "they overlap; `disjoint = true` is better",
+        "training seeds": "one & only",
+    }
+    found = page_of(
+        tmp_path, records(1, 1), choices=choices, warnings=["Synthetic data: all of it."]
+    )
     words = found.by_id("protocol").all("dl", "choices")[0]
     assert [node.text for node in cells_of(words)] == [
-        *("episodes of a target", "they overlap; disjoint = true is better", "training seeds", "one & only"),
+        *(
+            "episodes of a target",
+            "they overlap; disjoint = true is better",
+            "training seeds",
+            "one & only",
+        ),
     ]
     assert [node.text for node in words.all("code")] == ["disjoint = true"]
     results = found.by_id("results")
     assert "Episodes of a target: they overlap" in results.text
     assert "Where episodes share images" not in results.text
-    assert [node.text for node in results.all("p", "warning")] == ["Note: Synthetic data: all of it."]
+    assert [node.text for node in results.all("p", "warning")] == [
+        "Note: Synthetic data: all of it."
+    ]
     assert "Where episodes share images" in page_of(tmp_path, records(1, 1)).by_id("results").text
 
 
@@ -187,9 +229,13 @@ def test_undefined_values_are_counted_with_their_reason(full: Node) -> None:
 def test_a_metric_that_is_undefined_everywhere_is_shown_as_such(tmp_path: Path) -> None:
     rows = records(2, 1, episodes=3)
     size = len(rows)
-    nothing = Records({**rows.columns, "value": [float("nan")] * size, "reason": ["one class"] * size})
+    nothing = Records(
+        {**rows.columns, "value": [float("nan")] * size, "reason": ["one class"] * size}
+    )
     found = page_of(tmp_path, nothing)
-    assert {cell.text for row in rows_of(found.all("table", "headline")[0]) for cell in row.all("td")} == {"undefined"}
+    assert {
+        cell.text for row in rows_of(found.all("table", "headline")[0]) for cell in row.all("td")
+    } == {"undefined"}
     assert found.all("td", "best") == []
 
 
@@ -204,8 +250,12 @@ def test_errors_in_grades_are_no_percentages_and_less_is_better(tmp_path: Path) 
 
 
 def test_many_episodes_are_drawn_as_an_outline(tmp_path: Path) -> None:
-    shown = page_of(tmp_path, records(1, 1, ["a", "b"], (5,), 250, metrics=("auroc",))).by_id("episodes")
+    shown = page_of(tmp_path, records(1, 1, ["a", "b"], (5,), 250, metrics=("auroc",))).by_id(
+        "episodes"
+    )
     assert (len(shown.all("path", "dots")), len(shown.all("path", "cloud"))) == (2, 0)
     assert shown.all("path", "dots")[0].attributes["d"].count("M") == 250
-    shown = page_of(tmp_path, records(1, 1, ["a", "b"], (5,), 251, metrics=("auroc",))).by_id("episodes")
+    shown = page_of(tmp_path, records(1, 1, ["a", "b"], (5,), 251, metrics=("auroc",))).by_id(
+        "episodes"
+    )
     assert (len(shown.all("path", "dots")), len(shown.all("path", "cloud"))) == (0, 2)

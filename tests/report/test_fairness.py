@@ -26,10 +26,22 @@ SCORES = {
 }
 
 
-def records(scores: Mapping[str, Sequence[float]] = SCORES, targets: int = TARGETS, seeds: int = 1) -> Records:
+def records(
+    scores: Mapping[str, Sequence[float]] = SCORES, targets: int = TARGETS, seeds: int = 1
+) -> Records:
     return Records.of(
         EpisodeRecord(
-            *("run", f"d/target {place}", "d", algorithm, 5, seed, episode, "auroc", value + 0.001 * (place + seed)),
+            *(
+                "run",
+                f"d/target {place}",
+                "d",
+                algorithm,
+                5,
+                seed,
+                episode,
+                "auroc",
+                value + 0.001 * (place + seed),
+            ),
             "" if value == value else "the loss is not finite",
         )
         for place in range(targets)
@@ -46,10 +58,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Node:
 
 def test_every_format_shows_who_is_best_on_common_episodes_and_what_is_undefined() -> None:
     steady, diverges, rarely = within_target(records(), "d/target 0", "auroc", 5).rows
-    texts = [f"{100 * row.interval.mean:.1f} ± {100 * row.interval.half:.1f}" for row in (steady, diverges, rarely)]
+    texts = [
+        f"{100 * row.interval.mean:.1f} ± {100 * row.interval.half:.1f}"
+        for row in (steady, diverges, rarely)
+    ]
     bold = [f"{100 * steady.interval.mean:.1f}", f" ± {100 * steady.interval.half:.1f}"]
-    cells = [cell.strip() for cell in markdown_table(records()).splitlines()[2].strip("|").split("|")][2:]
-    assert cells == [f"**{bold[0]}**{bold[1]}", f"{texts[1]} (20 undefined)", f"{texts[2]}‡ (37 undefined)"]
+    cells = [
+        cell.strip() for cell in markdown_table(records()).splitlines()[2].strip("|").split("|")
+    ][2:]
+    assert cells == [
+        f"**{bold[0]}**{bold[1]}",
+        f"{texts[1]} (20 undefined)",
+        f"{texts[2]}‡ (37 undefined)",
+    ]
     html = html_table(records())
     assert f"<td><strong>{bold[0]}</strong>{bold[1]}</td><td>{texts[1]} (20 undefined)</td>" in html
     assert f"<td>{texts[2]}‡ (37 undefined)</td>" in html
@@ -60,7 +81,10 @@ def test_every_format_shows_who_is_best_on_common_episodes_and_what_is_undefined
         rf"{shown[2]}$^{{\ddagger}}$ {{\footnotesize (37 undefined)}} \\",
     ]
     row = next(csv.DictReader(io.StringIO(csv_table(records()))))
-    parts = {name: [row[f"{name}, 5 shots: {part}"] for part in ("n", "undefined", "mark")] for name in SCORES}
+    parts = {
+        name: [row[f"{name}, 5 shots: {part}"] for part in ("n", "undefined", "mark")]
+        for name in SCORES
+    }
     assert parts == {
         "steady": ["20", "0", "best"],
         "diverges": ["20", "20", ""],
@@ -73,7 +97,10 @@ def test_the_page_shows_it_too(page: Node) -> None:
         steady, diverges, rarely = row.all("td")
         assert "best" in steady.classes
         assert steady.all("small") == []
-        assert [cell.all("small")[0].text for cell in (diverges, rarely)] == [" (20 undefined)", " (37 undefined)"]
+        assert [cell.all("small")[0].text for cell in (diverges, rarely)] == [
+            " (20 undefined)",
+            " (37 undefined)",
+        ]
         assert rarely.all("span", "tie")[0].text == "‡"
         assert "over 20 of 40 values" in steady.attributes["title"]
     legend = page.by_id("results").all("p", "legend")[0].text
@@ -82,8 +109,12 @@ def test_the_page_shows_it_too(page: Node) -> None:
 
 
 def test_one_that_never_scores_erases_no_rank(page: Node) -> None:
-    means, ranks = (row.all("td") for row in page.all("table", "headline")[0].all("tfoot")[0].all("tr"))
-    found = [within_target(records(), f"d/target {place}", "auroc", 5).rows for place in range(TARGETS)]
+    means, ranks = (
+        row.all("td") for row in page.all("table", "headline")[0].all("tfoot")[0].all("tr")
+    )
+    found = [
+        within_target(records(), f"d/target {place}", "auroc", 5).rows for place in range(TARGETS)
+    ]
     expected = [np.mean([rows[place].interval.mean for rows in found]) for place in (0, 1)]
     assert [cell.text for cell in means] == [*(f"{100 * mean:.1f}" for mean in expected), "—"]
     assert [cell.text for cell in ranks] == ["1.00", "2.00", "—"]
@@ -114,8 +145,13 @@ def test_other_episodes_are_told_and_not_paired(tmp_path: Path) -> None:
     assert "d/target 1: not the same episodes" in found.by_id("across").text
     assert "not the same episodes (a, b | c)" in found.by_id("missing").text
     for write in (markdown_table, latex_table, html_table):
-        assert "Rows whose algorithms were not scored on the same episodes" in write(rows, episodes=episodes)
-    marks = [line["c, 5 shots: mark"] for line in csv.DictReader(io.StringIO(csv_table(rows, episodes=episodes)))]
+        assert "Rows whose algorithms were not scored on the same episodes" in write(
+            rows, episodes=episodes
+        )
+    marks = [
+        line["c, 5 shots: mark"]
+        for line in csv.DictReader(io.StringIO(csv_table(rows, episodes=episodes)))
+    ]
     assert marks == ["best", "", *["best"] * 5]
 
 

@@ -30,11 +30,16 @@ def test_the_golden_numbers_of_the_published_table_are_on_the_page(page: Node) -
     assert "without correction for ties 27.75" in text
     assert "Iman–Davenport F 60.87" in text
     assert "critical difference of mean ranks is 0.78" in text
-    rows = [[cell.text for cell in cells_of(row)] for row in rows_of(page.by_id("across").all("table")[0])]
+    rows = [
+        [cell.text for cell in cells_of(row)]
+        for row in rows_of(page.by_id("across").all("table")[0])
+    ]
     for row, (first, second, mean, half, w) in zip(rows, DIFFERENCES, strict=True):
         low, high = (f"{mean + sign * half:+.2f}" for sign in (-1, 1))
         assert row[0] == f"{first} − {second}"
-        assert [float(cell) for cell in row[1:4]] == pytest.approx([mean, float(low), float(high)], abs=0.011)
+        assert [float(cell) for cell in row[1:4]] == pytest.approx(
+            [mean, float(low), float(high)], abs=0.011
+        )
         assert row[4] == str(w)
     assert rows[0][5] == "4.2e-04"
 
@@ -54,15 +59,21 @@ def test_the_table_stands_by_domain_with_the_best_in_bold_and_no_ties(page: Node
     for target, values in zip(TARGETS, ROWS, strict=True):
         assert [cell.text for cell in lines[target]] == [f"{value:.1f}" for value in values]
         assert [float(cell.attributes["data-value"]) for cell in lines[target]] == list(values)
-        assert ["best" in cell.classes for cell in lines[target]] == [value == max(values) for value in values]
-    means, ranks = ([cell.text for cell in row.all("td")] for row in table.all("tfoot")[0].all("tr"))
+        assert ["best" in cell.classes for cell in lines[target]] == [
+            value == max(values) for value in values
+        ]
+    means, ranks = (
+        [cell.text for cell in row.all("td")] for row in table.all("tfoot")[0].all("tr")
+    )
     assert means == [f"{sum(column) / 18:.1f}" for column in zip(*ROWS, strict=True)]
     assert ranks == [f"{rank:.2f}" for rank in MEAN_RANKS]
     results = page.by_id("results").text
     assert "no mean has an interval here" in results
     assert "±" not in results
     assert "†" not in results
-    assert not {"episodes", "shots", "missing", "download"} & {node.attributes.get("id") for node in page.walk()}
+    assert not {"episodes", "shots", "missing", "download"} & {
+        node.attributes.get("id") for node in page.walk()
+    }
 
 
 def test_below_six_targets_there_is_no_diagram(tmp_path: Path) -> None:
@@ -109,7 +120,11 @@ def test_tables_of_means_have_the_layout_of_the_paper(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text(csv_table(PUBLISHED), encoding="utf-8")
     back = read_means(path)
-    assert (back.targets, back.algorithms, back.domains) == (PUBLISHED.targets, PUBLISHED.algorithms, PUBLISHED.domains)
+    assert (back.targets, back.algorithms, back.domains) == (
+        PUBLISHED.targets,
+        PUBLISHED.algorithms,
+        PUBLISHED.domains,
+    )
     assert (back.values == PUBLISHED.values).all()
 
 

@@ -19,7 +19,9 @@ from torchcross.errors import InputError, WriteError
 from torchcross.evaluation import Records, read_records
 from torchcross.report import Curve, write_report
 
-REPLACED = str.maketrans(dict.fromkeys("\x00\N{RIGHT-TO-LEFT OVERRIDE}", "\N{REPLACEMENT CHARACTER}"))
+REPLACED = str.maketrans(
+    dict.fromkeys("\x00\N{RIGHT-TO-LEFT OVERRIDE}", "\N{REPLACEMENT CHARACTER}")
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,9 @@ def test_the_page_needs_nothing_beside_it(page: Node) -> None:
 
 
 def test_the_policy_allows_the_one_script_and_the_one_style(page: Node) -> None:
-    policy = next(node.attributes["content"] for node in page.all("meta") if "http-equiv" in node.attributes)
+    policy = next(
+        node.attributes["content"] for node in page.all("meta") if "http-equiv" in node.attributes
+    )
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy
     for name in ("script", "style"):
@@ -67,7 +71,12 @@ def test_the_policy_allows_the_one_script_and_the_one_style(page: Node) -> None:
 def test_it_can_be_read_without_eyes(page: Node) -> None:
     assert page.all("html")[0].attributes["lang"] == "en"
     assert all(node.attributes["alt"].strip() for node in page.all("img"))
-    assert {node.attributes.get("scope") for node in page.all("th")} <= {"col", "row", "colgroup", "rowgroup"}
+    assert {node.attributes.get("scope") for node in page.all("th")} <= {
+        "col",
+        "row",
+        "colgroup",
+        "rowgroup",
+    }
     assert all(table.all("caption") for table in page.all("table"))
     for drawing in page.all("svg"):
         if drawing.attributes.get("aria-hidden") != "true":
@@ -75,7 +84,9 @@ def test_it_can_be_read_without_eyes(page: Node) -> None:
             assert len(drawing.attributes["aria-label"]) > 10
     identifiers = [node.attributes["id"] for node in page.walk() if "id" in node.attributes]
     assert len(identifiers) == len(set(identifiers))
-    links = [node.attributes["href"] for node in page.all("a") if node.attributes["href"].startswith("#")]
+    links = [
+        node.attributes["href"] for node in page.all("a") if node.attributes["href"].startswith("#")
+    ]
     assert {link[1:] for link in links} <= set(identifiers)
     named = [node.attributes["aria-labelledby"] for node in page.all("section")]
     assert set(named) <= set(identifiers)
@@ -121,16 +132,44 @@ def test_the_rows_come_back_to_the_bit(full: Node, tmp_path: Path) -> None:
 
 
 def test_protocol_and_provenance_are_shown_in_full(tmp_path: Path) -> None:
-    protocol = {"shots": [1, 5], "stages": [{"name": "pre-training"}, {"name": "adaptation"}], "warm": None}
-    found = page_of(tmp_path, records(1, 1), protocol=protocol, provenance={"git": {"dirty": False, "tags": []}})
-    pairs = [node.text for node in found.by_id("protocol").walk() if node.name in ("dt", "dd") and not node.all("dl")]
-    assert pairs == ["shots", "1, 5", "stages", "1", "name", "pre-training", "2", "name", "adaptation", "warm", "none"]
+    protocol = {
+        "shots": [1, 5],
+        "stages": [{"name": "pre-training"}, {"name": "adaptation"}],
+        "warm": None,
+    }
+    found = page_of(
+        tmp_path, records(1, 1), protocol=protocol, provenance={"git": {"dirty": False, "tags": []}}
+    )
+    pairs = [
+        node.text
+        for node in found.by_id("protocol").walk()
+        if node.name in ("dt", "dd") and not node.all("dl")
+    ]
+    assert pairs == [
+        "shots",
+        "1, 5",
+        "stages",
+        "1",
+        "name",
+        "pre-training",
+        "2",
+        "name",
+        "adaptation",
+        "warm",
+        "none",
+    ]
     assert found.by_id("provenance").all("dl")[-1].text == "dirtynotagsnone"
 
 
 def test_lists_of_lists_keep_apart_what_is_apart(tmp_path: Path) -> None:
-    found = page_of(tmp_path, records(1, 1), protocol={"related": [["a", "b"], ["c", "d"]], "weights": ""})
-    assert [node.text for node in found.by_id("protocol").all("dd")[1:]] == ["a, b", "c, d", "none given"]
+    found = page_of(
+        tmp_path, records(1, 1), protocol={"related": [["a", "b"], ["c", "d"]], "weights": ""}
+    )
+    assert [node.text for node in found.by_id("protocol").all("dd")[1:]] == [
+        "a, b",
+        "c, d",
+        "none given",
+    ]
 
 
 def test_curves_and_examples_are_there_when_given(full: Node, tmp_path: Path) -> None:
@@ -144,7 +183,9 @@ def test_curves_and_examples_are_there_when_given(full: Node, tmp_path: Path) ->
 def test_equal_input_gives_equal_pages(tmp_path: Path) -> None:
     rows, shown = records(2, 1), {"curves": curves(), "examples": [example()]}
     one, other = (
-        write_report(rows, tmp_path / name, title="t", protocol={"a": 1}, provenance={}, **shown).read_bytes()
+        write_report(
+            rows, tmp_path / name, title="t", protocol={"a": 1}, provenance={}, **shown
+        ).read_bytes()
         for name in ("one.html", "other.html")
     )
     assert one == other
@@ -164,7 +205,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
-def test_a_report_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_report_that_fails_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     rows, path = records(1, 1, episodes=2), tmp_path / "report.html"
     path.write_text("the one before")
 
@@ -186,6 +229,9 @@ def test_a_target_in_two_domains_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_of_curves_keep_the_colours_of_their_algorithms(tmp_path: Path) -> None:
-    shown = [Curve("mm-pt", "loss", [1, 2], [1.0, 0.5]), Curve("teacher", "loss", [1, 2], [0.9, 0.4])]
+    shown = [
+        Curve("mm-pt", "loss", [1, 2], [1.0, 0.5]),
+        Curve("teacher", "loss", [1, 2], [0.9, 0.4]),
+    ]
     found = page_of(tmp_path, records(1, 1), curves=shown).by_id("curves")
     assert [line.classes for line in found.all("path", "line")] == [["line", "s1"], ["line", "s3"]]

@@ -116,7 +116,9 @@ def test_a_strip_has_a_dot_per_defined_episode_and_its_mean() -> None:
     ]
     figure = strips("oct", "auroc (%)", rows)
     (dots,) = drawn(figure, "path", "dots")
-    places = [tuple(map(float, dot.removesuffix("h0").split())) for dot in dots.attrib["d"][1:].split("M")]
+    places = [
+        tuple(map(float, dot.removesuffix("h0").split())) for dot in dots.attrib["d"][1:].split("M")
+    ]
     assert len(places) == 4
     assert len(set(places)) == 4
     (mark,), (whisker,) = drawn(figure, "circle", "mark"), drawn(figure, "line", "whisker")
@@ -134,12 +136,17 @@ def test_the_diagram_places_ranks_and_joins_what_is_not_separated() -> None:
     figure = rank_diagram(names, ranks, [("IM-PT", "mm-PT")], 0.781, (0, 1, 2))
     marks = [
         float(drawn(figure, "circle", "mark")[0].attrib["cx"]),
-        *(float(node.attrib["points"].split(",")[0]) + 4 for node in drawn(figure, "polygon", "mark")[:1]),
+        *(
+            float(node.attrib["points"].split(",")[0]) + 4
+            for node in drawn(figure, "polygon", "mark")[:1]
+        ),
     ]
     unit = (marks[1] - marks[0]) / (1.917 - 1.167)
     (bar,) = drawn(figure, "line", "group")
     assert float(bar.attrib["x1"]) == pytest.approx(marks[0] - 3, abs=0.1)
     assert float(bar.attrib["x2"]) == pytest.approx(marks[1] + 3, abs=0.1)
     ruler = next(node for node in drawn(figure, "line", "ruler") if node.attrib["y1"] == "26")
-    assert float(ruler.attrib["x2"]) - float(ruler.attrib["x1"]) == pytest.approx(0.781 * unit, rel=0.01)
+    assert float(ruler.attrib["x2"]) - float(ruler.attrib["x1"]) == pytest.approx(
+        0.781 * unit, rel=0.01
+    )
     assert "IM-PT 1.17; mm-PT 1.92; mm-MAML 2.92. Critical difference 0.78" in figure

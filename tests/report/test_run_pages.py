@@ -47,7 +47,9 @@ def test_overlapping_and_disjoint_episodes_are_told_apart() -> None:
 
 def test_one_training_seed_is_no_measure_of_training() -> None:
     assert "training variance was not measured" in told()["training seeds"]
-    assert told(seeds=[0, 1, 5])["training seeds"].startswith("3 (0, 1, 5): intervals resample the seeds")
+    assert told(seeds=[0, 1, 5])["training seeds"].startswith(
+        "3 (0, 1, 5): intervals resample the seeds"
+    )
 
 
 def test_transductive_rows_are_named() -> None:
@@ -57,7 +59,10 @@ def test_transductive_rows_are_named() -> None:
     assert "transductive" not in tuned
     own = told(**{"evaluation.adaptation": "own"})[name]
     assert "`running` (scratch)" in own
-    assert "`batch` (mm-maml, protonet): statistics of the query set itself. This is transductive" in own
+    assert (
+        "`batch` (mm-maml, protonet): statistics of the query set itself. This is transductive"
+        in own
+    )
     assert own.endswith("Rows that are transductive and rows that are not stand in one table.")
     batch = told(**{"evaluation.norm": "batch"})[name]
     assert "transductive" in batch
@@ -65,8 +70,12 @@ def test_transductive_rows_are_named() -> None:
 
 
 def test_who_adapts_in_which_way_is_told() -> None:
-    assert told()["adaptation"].startswith("every row by a fresh head and 50 steps of Adam at 0.001")
-    assert told(**{"evaluation.adaptation": "own"})["adaptation"].startswith("each row as it was trained to adapt")
+    assert told()["adaptation"].startswith(
+        "every row by a fresh head and 50 steps of Adam at 0.001"
+    )
+    assert told(**{"evaluation.adaptation": "own"})["adaptation"].startswith(
+        "each row as it was trained to adapt"
+    )
 
 
 def test_full_supervision_has_no_episodes_to_speak_of() -> None:
@@ -95,7 +104,12 @@ def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:
     found = read(page(folder))
     words = found.by_id("protocol").all("dl", "choices")[0].text
     for part in (
-        *("they overlap", "training variance was not measured", "transductive", "derm/t, oct/t share subjects"),
+        *(
+            "they overlap",
+            "training variance was not measured",
+            "transductive",
+            "derm/t, oct/t share subjects",
+        ),
         "mm-maml did not learn from 1 of 3",
     ):
         assert part in words
@@ -104,7 +118,9 @@ def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:
     assert "2 of 2 datasets are made up" in found.by_id("results").text
     assert "Training variance was not measured" in found.by_id("results").text
     assert "share subjects" in found.by_id("across").text
-    assert not [node for node in found.walk() if node.attributes.get("id") == "curves"], "nothing was validated"
+    assert not [node for node in found.walk() if node.attributes.get("id") == "curves"], (
+        "nothing was validated"
+    )
 
 
 def test_learning_curves_have_the_colours_of_their_algorithms(tmp_path: Path) -> None:
@@ -113,19 +129,32 @@ def test_learning_curves_have_the_colours_of_their_algorithms(tmp_path: Path) ->
         for seed in (0, 1):
             place = folder / "train" / f"{algorithm}-{seed}"
             place.mkdir()
-            write_json(place / "training.json", {**TRAINING, "algorithm": algorithm, "seed": seed, "left_out": []})
-            (place / "log.csv").write_text("step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,0.6\n20,0.4,0.1,1.0,0.7\n")
+            write_json(
+                place / "training.json",
+                {**TRAINING, "algorithm": algorithm, "seed": seed, "left_out": []},
+            )
+            (place / "log.csv").write_text(
+                "step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,0.6\n20,0.4,0.1,1.0,0.7\n"
+            )
     found = read(page(folder)).by_id("curves")
     assert [node.text for node in found.all("h3")] == [
         *("validation AUROC of the trained heads", "validation AUROC over episodes of the sources"),
     ]
-    assert [line.classes for line in found.all("path", "line")] == [["line", "s0"]] * 2 + [["line", "s1"]] * 2
+    assert [line.classes for line in found.all("path", "line")] == [["line", "s0"]] * 2 + [
+        ["line", "s1"]
+    ] * 2
     assert "Lines of one colour are training seeds." in found.text
 
 
 @pytest.mark.parametrize("written", [True, False])
 def test_what_a_notebook_shows_of_a_run(tmp_path: Path, written: bool) -> None:
-    failure = {"kind": "ReadError", "target": "<x>/t", "algorithm": "scratch", "seed": "0", "reason": "a < b"}
+    failure = {
+        "kind": "ReadError",
+        "target": "<x>/t",
+        "algorithm": "scratch",
+        "seed": "0",
+        "reason": "a < b",
+    }
     folder = RunFolder(made_run(tmp_path / "run", failures=[failure]))
     if written:
         page(folder.path)

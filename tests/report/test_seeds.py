@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from tests.report.reading import page_of
-from torchcross.evaluation import Interval, Records, hierarchical_interval, mean_interval, within_target
+from torchcross.evaluation import (
+    Interval,
+    Records,
+    hierarchical_interval,
+    mean_interval,
+    within_target,
+)
 from torchcross.report import csv_table, html_table, latex_table, markdown_table
 
 SEEDS = {"lucky": [0.55, 0.60, 0.80, 0.85], "steady": [0.70, 0.70, 0.70, 0.70]}
@@ -21,12 +27,33 @@ def rows() -> Records:
     narrow.
     """
     columns: dict[str, list[object]] = {
-        name: [] for name in ("run", "target", "domain", "algorithm", "shots", "seed", "episode", "metric", "value")
+        name: []
+        for name in (
+            "run",
+            "target",
+            "domain",
+            "algorithm",
+            "shots",
+            "seed",
+            "episode",
+            "metric",
+            "value",
+        )
     }
     for algorithm, levels in SEEDS.items():
         for seed, level in enumerate(levels):
             for episode in range(100):
-                row = ("run", "t", "d", algorithm, 5, seed, episode, "auroc", level + 0.001 * (episode % 10 - 4.5))
+                row = (
+                    "run",
+                    "t",
+                    "d",
+                    algorithm,
+                    5,
+                    seed,
+                    episode,
+                    "auroc",
+                    level + 0.001 * (episode % 10 - 4.5),
+                )
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
     return Records({**columns, "reason": [""] * 800})
@@ -56,9 +83,13 @@ def test_the_page_has_it_in_its_table_and_in_its_strips(expected: Interval, tmp_
     page = page_of(tmp_path, rows())
     cell = page.all("table", "headline")[0].all("td")[0]
     assert f"± {100 * expected.half:.1f}" in cell.text
-    assert cell.attributes["title"].startswith(f"{100 * expected.low:.1f} to {100 * expected.high:.1f}, 400 values")
+    assert cell.attributes["title"].startswith(
+        f"{100 * expected.low:.1f} to {100 * expected.high:.1f}, 400 values"
+    )
     lucky, steady = page.by_id("episodes").all("line", "whisker")
-    wide, narrow = (float(line.attributes["x2"]) - float(line.attributes["x1"]) for line in (lucky, steady))
+    wide, narrow = (
+        float(line.attributes["x2"]) - float(line.attributes["x1"]) for line in (lucky, steady)
+    )
     assert wide > 8 * narrow
 
 

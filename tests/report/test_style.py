@@ -22,7 +22,9 @@ THEMES = {"light": colours(":root"), "dark": colours(':root[data-theme="dark"]')
 
 def luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -48,7 +50,9 @@ def test_text_can_be_read(theme: str) -> None:
 @pytest.mark.parametrize("theme", THEMES)
 def test_marks_can_be_seen(theme: str) -> None:
     found = THEMES[theme]
-    assert {name for name in found if re.fullmatch(r"s\d", name)} == {f"s{number}" for number in range(8)}
+    assert {name for name in found if re.fullmatch(r"s\d", name)} == {
+        f"s{number}" for number in range(8)
+    }
     low = {number: contrast(found[f"s{number}"], found["paper"]) for number in range(8)}
     assert {number: value for number, value in low.items() if value < 3} == {}
 

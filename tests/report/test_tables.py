@@ -21,7 +21,12 @@ def hostile_records() -> Records:
     columns = rows.columns
     nasty = HOSTILE + "\r\nline | two\n"
     return Records(
-        {**columns, **{name: [nasty + value for value in columns[name]] for name in ("target", "algorithm")}}
+        {
+            **columns,
+            **{
+                name: [nasty + value for value in columns[name]] for name in ("target", "algorithm")
+            },
+        }
     )
 
 
@@ -39,7 +44,13 @@ def test_markdown_has_one_line_per_target_with_the_best_in_bold() -> None:
             mean, half = f"{100 * interval.mean:.1f}", f"{100 * interval.half:.1f}"
             is_best, is_tied = algorithm == expected.best, algorithm in expected.ties
             gone = f" ({interval.undefined} undefined)" if interval.undefined else ""
-            assert cell == (f"**{mean}**" if is_best else mean) + f" ± {half}" + ("†" if is_tied else "") + gone
+            assert (
+                cell
+                == (f"**{mean}**" if is_best else mean)
+                + f" ± {half}"
+                + ("†" if is_tied else "")
+                + gone
+            )
     assert [line.split("|")[1].strip() for line in lines[2:6]] == ["domain0", "", "domain1", ""]
     assert "†" in lines[-1]
 
@@ -49,10 +60,15 @@ def test_latex_marks_the_best_and_its_ties() -> None:
     text = latex_table(rows)
     assert text.count(r"\textbf{") == 4 * 3
     ties = sum(
-        len(within_target(rows, target, "auroc", k).ties) for target in rows.unique("target") for k in (1, 5, 10)
+        len(within_target(rows, target, "auroc", k).ties)
+        for target in rows.unique("target")
+        for k in (1, 5, 10)
     )
     assert text.count(r"$^{\dagger}$") == ties > 0
-    assert r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10 shots} \\" in text
+    assert (
+        r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10 shots} \\"
+        in text
+    )
     assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7} \cmidrule(lr){8-10}" in text
     assert {line.count("&") for line in text.splitlines() if line.startswith(r"\quad")} == {9}
 
@@ -60,7 +76,9 @@ def test_latex_marks_the_best_and_its_ties() -> None:
 def test_no_name_breaks_latex() -> None:
     text = latex_table(hostile_records())
     assert text.splitlines()[1] == r"\begin{tabular}{lrrrrrr}"
-    assert len(text.splitlines()) == len(latex_table(records(2, 1, shots=(1, 5), episodes=4)).splitlines())
+    assert len(text.splitlines()) == len(
+        latex_table(records(2, 1, shots=(1, 5), episodes=4)).splitlines()
+    )
     rows = [line for line in text.splitlines() if line.startswith(r"\quad")]
     for row in rows:
         name = row.removeprefix(r"\quad ").split(" & ")[0]
@@ -70,7 +88,9 @@ def test_no_name_breaks_latex() -> None:
 
 
 def test_no_name_breaks_markdown() -> None:
-    lines = [line for line in markdown_table(hostile_records()).splitlines() if line.startswith("|")]
+    lines = [
+        line for line in markdown_table(hostile_records()).splitlines() if line.startswith("|")
+    ]
     assert len(lines) == 2 + 2 + 1
     assert {len(re.findall(r"(?<!\\)\|", re.sub(r"\\\\", "", line))) for line in lines} == {9}
     assert not re.search(r"(?<!\\)<", lines[0])
@@ -86,10 +106,20 @@ def test_csv_has_every_digit() -> None:
             for algorithm in ALGORITHMS:
                 interval = expected.row(algorithm).interval
                 cells = [row[f"{algorithm}, {title}: {part}"] for part in ("mean", "low", "high")]
-                assert [float(cell) for cell in cells] == [interval.mean, interval.low, interval.high]
+                assert [float(cell) for cell in cells] == [
+                    interval.mean,
+                    interval.low,
+                    interval.high,
+                ]
                 assert int(row[f"{algorithm}, {title}: n"]) == interval.n
                 mark = row[f"{algorithm}, {title}: mark"]
-                assert mark == ("best" if algorithm == expected.best else "tie" if algorithm in expected.ties else "")
+                assert mark == (
+                    "best"
+                    if algorithm == expected.best
+                    else "tie"
+                    if algorithm in expected.ties
+                    else ""
+                )
 
 
 def test_csv_keeps_hostile_names() -> None:

@@ -28,7 +28,9 @@ from torchcross.task import Task
         ({"steps": [1, 2], "values": [0.5, 0.6], "best": 3}, "none of its steps"),
     ],
 )
-def test_a_curve_that_cannot_be_drawn_is_refused(arguments: dict[str, object], message: str) -> None:
+def test_a_curve_that_cannot_be_drawn_is_refused(
+    arguments: dict[str, object], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         Curve("maml", "loss", **arguments)  # type: ignore[arg-type]
 
@@ -38,7 +40,9 @@ def test_a_failure_has_a_reason() -> None:
         Failure("  ")
 
 
-@pytest.mark.parametrize("pixels", [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), np.zeros(4, np.uint8)])
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), np.zeros(4, np.uint8)]
+)
 def test_a_picture_is_made_of_bytes(pixels: np.ndarray) -> None:
     with pytest.raises(InputError, match="8-bit"):
         Picture(pixels, "disc")
@@ -46,7 +50,14 @@ def test_a_picture_is_made_of_bytes(pixels: np.ndarray) -> None:
 
 def test_an_example_names_truth_and_answer() -> None:
     found = example()
-    assert [picture.truth for picture in found.support] == ["disc", "disc", "square", "square", "star", "star"]
+    assert [picture.truth for picture in found.support] == [
+        "disc",
+        "disc",
+        "square",
+        "square",
+        "star",
+        "star",
+    ]
     assert [picture.predicted for picture in found.query[:4]] == ["disc", "square", "disc", "disc"]
     assert (found.shots, found.episode) == (2, 7)
     assert [picture.is_mistake for picture in found.query].count(True) == 3
@@ -76,10 +87,14 @@ def test_several_answers_are_listed_without_what_nobody_knows() -> None:
 def test_an_unknown_truth_is_no_mistake() -> None:
     images = torch.zeros(2, 1, 4, 4)
     episode = Episode(
-        Batch(images, torch.tensor([0, 1])), Batch(images, torch.tensor([-1, 1])), Task("sick", Binary(["no", "yes"]))
+        Batch(images, torch.tensor([0, 1])),
+        Batch(images, torch.tensor([-1, 1])),
+        Task("sick", Binary(["no", "yes"])),
     )
     prediction = Prediction(torch.tensor([[0.2, 0.8], [0.6, 0.4]]), torch.tensor([1, 0]))
-    found = Example.of(episode, prediction, target="a/sick", algorithm="x", metric="auroc", score=1.0)
+    found = Example.of(
+        episode, prediction, target="a/sick", algorithm="x", metric="auroc", score=1.0
+    )
     assert [picture.truth for picture in found.query] == ["unknown", "yes"]
     assert [picture.predicted for picture in found.worst] == ["no"]
 
@@ -122,5 +137,9 @@ def test_an_address_holds_the_picture() -> None:
     assert address.startswith(start)
     held = Image.open(io.BytesIO(base64.b64decode(address.removeprefix(start))))
     assert np.array_equal(np.asarray(held), pixels)
-    large = Image.open(io.BytesIO(base64.b64decode(data_uri(np.zeros((50, 200), np.uint8), 100).removeprefix(start))))
+    large = Image.open(
+        io.BytesIO(
+            base64.b64decode(data_uri(np.zeros((50, 200), np.uint8), 100).removeprefix(start))
+        )
+    )
     assert large.size == (100, 25)

@@ -12,7 +12,16 @@ TARGET_TYPES = {"Binary", "MultiClass", "MultiLabel", "Ordinal"}
 TARGET_KINDS = {"binary", "multiclass", "multilabel", "ordinal"}
 DRAWS = {
     *("rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal", "poisson"),
-    *("uniform_", "normal_", "random_", "bernoulli_", "exponential_", "log_normal_", "geometric_", "cauchy_"),
+    *(
+        "uniform_",
+        "normal_",
+        "random_",
+        "bernoulli_",
+        "exponential_",
+        "log_normal_",
+        "geometric_",
+        "cauchy_",
+    ),
     *(
         "xavier_uniform_",
         "xavier_normal_",
@@ -92,4 +101,7 @@ def _target_type_asked(node: ast.AST) -> Iterator[Finding]:
         name = part.id if isinstance(part, ast.Name) else getattr(part, "attr", None)
         kind = part.value if isinstance(part, ast.Constant) else None
         if name in TARGET_TYPES or (isinstance(kind, str) and kind in TARGET_KINDS):
-            yield getattr(part, "lineno", 1), f"asks for the target type {name or kind!r} outside targets/"
+            yield (
+                getattr(part, "lineno", 1),
+                f"asks for the target type {name or kind!r} outside targets/",
+            )

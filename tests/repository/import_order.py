@@ -32,8 +32,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.backbones": ("functional", "_tensor_files", "errors"),
     "torchcross.heads": ("functional", *_EPISODES),
     "torchcross.algorithms": ("heads", "functional", "backbones", "_tensor_files", *_EPISODES),
-    "torchcross.evaluation": tuple(room for room in _STUDIES if room not in ("training", "evaluation")),
-    "torchcross.training": ("_tensor_files", "_missing", *(room for room in _STUDIES if room != "training")),
+    "torchcross.evaluation": tuple(
+        room for room in _STUDIES if room not in ("training", "evaluation")
+    ),
+    "torchcross.training": (
+        "_tensor_files",
+        "_missing",
+        *(room for room in _STUDIES if room != "training"),
+    ),
     # Reports see records, never models.
     "torchcross.report": ("evaluation", "metrics", *_EPISODES),
     "torchcross.transfer": ("report", *_STUDIES),
@@ -77,9 +83,13 @@ def wrong_arrows(root: Path) -> list[str]:
     sentences = []
     for arrow in sorted(arrows(root), key=lambda found: found.place):
         if arrow.importer not in ALLOWED:
-            sentences.append(f"{arrow.place}: the room '{arrow.importer}' has no row in ALLOWED; place it")
+            sentences.append(
+                f"{arrow.place}: the room '{arrow.importer}' has no row in ALLOWED; place it"
+            )
         elif arrow.imported not in _permitted(arrow.importer):
-            sentences.append(f"{arrow.place}: '{arrow.importer}' must not import '{arrow.imported}'")
+            sentences.append(
+                f"{arrow.place}: '{arrow.importer}' must not import '{arrow.imported}'"
+            )
     return sentences
 
 
@@ -98,7 +108,9 @@ def arrows(root: Path) -> Iterator[Arrow]:
             for name in _imported_modules(node, package, known):
                 importer, imported = _room(module), _room(name)
                 if name.partition(".")[0] in PACKAGES and importer != imported:
-                    yield Arrow(importer, imported, f"{path.relative_to(root).as_posix()}:{node.lineno}")
+                    yield Arrow(
+                        importer, imported, f"{path.relative_to(root).as_posix()}:{node.lineno}"
+                    )
 
 
 def _permitted(importer: str) -> set[str]:
@@ -126,7 +138,9 @@ def _imported_modules(node: ast.AST, package: str, known: set[str]) -> list[str]
             base = _absolute(module, level, package)
             # `from torchcross import data` imports the room, `from torchcross import Task` the root.
             return [_submodule_or(base, alias.name, known) for alias in names]
-        case ast.Call(func=func, args=[ast.Constant(value=str(name)), *_]) if _is_dynamic_import(func):
+        case ast.Call(func=func, args=[ast.Constant(value=str(name)), *_]) if _is_dynamic_import(
+            func
+        ):
             return [name]
     return []
 

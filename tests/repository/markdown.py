@@ -76,7 +76,9 @@ def _closing(lines: list[str], opened: int, mark: str) -> int:
 
 def _prose(markdown: str) -> str:
     lines = markdown.splitlines()
-    inside = {number for opened, closed, _ in _blocks(lines) for number in range(opened, closed + 1)}
+    inside = {
+        number for opened, closed, _ in _blocks(lines) for number in range(opened, closed + 1)
+    }
     return "\n".join(line for number, line in enumerate(lines) if number not in inside)
 
 
@@ -89,7 +91,9 @@ def _resolves(path: Path, target: str) -> bool:
     linked = (path.parent / unquote(name)) if name else path
     if name.startswith("/") or not linked.exists():
         return False
-    return not anchor or (linked.suffix == ".md" and anchor in _anchors(linked.read_text(encoding="utf-8")))
+    return not anchor or (
+        linked.suffix == ".md" and anchor in _anchors(linked.read_text(encoding="utf-8"))
+    )
 
 
 def _anchors(markdown: str) -> set[str]:

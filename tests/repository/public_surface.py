@@ -20,20 +20,28 @@ ROOT = Path(__file__).parents[2]
 def public_modules() -> list[ModuleType]:
     """Return the package and its rooms; what lies deeper or starts with an underscore is private."""
     package = importlib.import_module("torchcross")
-    rooms = [room.name for room in pkgutil.iter_modules(package.__path__) if not room.name.startswith("_")]
+    rooms = [
+        room.name
+        for room in pkgutil.iter_modules(package.__path__)
+        if not room.name.startswith("_")
+    ]
     return [package, *(importlib.import_module(f"torchcross.{room}") for room in sorted(rooms))]
 
 
 def public_names() -> list[str]:
     """Return the surface as dotted names, sorted."""
-    return sorted(f"{module.__name__}.{name}" for module in public_modules() for name in module.__all__)
+    return sorted(
+        f"{module.__name__}.{name}" for module in public_modules() for name in module.__all__
+    )
 
 
 def undeclared_names(module: ModuleType) -> set[str]:
     """Return the names that `module` defines or re-exports, and shows, without an underscore or `__all__`."""
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     names = {name for statement in tree.body for name in _bound_names(statement, module.__name__)}
-    return {name for name in names & set(dir(module)) if not name.startswith("_")} - set(module.__all__)
+    return {name for name in names & set(dir(module)) if not name.startswith("_")} - set(
+        module.__all__
+    )
 
 
 def _bound_names(statement: ast.stmt, module: str) -> list[str]:
@@ -41,7 +49,12 @@ def _bound_names(statement: ast.stmt, module: str) -> list[str]:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
         case ast.Assign(targets=targets):
-            return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+            return [
+                node.id
+                for target in targets
+                for node in ast.walk(target)
+                if isinstance(node, ast.Name)
+            ]
         case ast.AnnAssign(target=ast.Name(id=name)):
             return [name]
         case ast.ImportFrom(module=source, level=level, names=aliases):

@@ -65,13 +65,19 @@ def test_the_readme_has_a_snippet() -> None:
 @pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
 def test_what_is_not_run_has_a_reason(path: Path) -> None:
     for fence in fences(path.read_text(encoding="utf-8")):
-        assert fence.language not in ALIASES, f"line {fence.line}: call it ```python, so that it is run"
-        assert fence.not_run is None or len(fence.not_run) > 10, f"line {fence.line}: why is it not run?"
+        assert fence.language not in ALIASES, (
+            f"line {fence.line}: call it ```python, so that it is run"
+        )
+        assert fence.not_run is None or len(fence.not_run) > 10, (
+            f"line {fence.line}: why is it not run?"
+        )
 
 
 @pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
 def test_commands_exist(path: Path) -> None:
-    shell = "".join(fence.text for fence in fences(path.read_text(encoding="utf-8")) if fence.language in SHELLS)
+    shell = "".join(
+        fence.text for fence in fences(path.read_text(encoding="utf-8")) if fence.language in SHELLS
+    )
     assert unknown_in(shell) == []
 
 
@@ -100,7 +106,9 @@ def test_examples_run(path: Path, tmp_path: Path) -> None:
 def unknown_in(shell: str) -> list[str]:
     """Return the make targets, extras and files that the commands name and the repository does not have."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     targets = re.findall(r"\bmake\s+([a-z][\w-]*)", shell)
     named = re.findall(r"(?:\.|torchcross-fewshot)\[([\w,-]+)\]", shell)
     files = re.findall(r"(?<![\w/.-])((?:docs|tests|benchmarks|torchcross)/[\w/.-]+)", shell)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CALL = "from torchcross._environment import refuse_published_torchcross as f; f(); print('accepted')"
+CALL = (
+    "from torchcross._environment import refuse_published_torchcross as f; f(); print('accepted')"
+)
 
 
 def run_python(program: str, *path: Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +32,9 @@ def lay_down(site: Path, *dist_infos: str) -> None:
         name, version = stem.split("-", 1)
         folder = site / f"{stem}.dist-info"
         folder.mkdir(parents=True)
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
 
 
 @pytest.mark.parametrize("stem", ["torchcross-0.0.9", "torchcross-1.2.0"])
@@ -40,7 +44,10 @@ def test_published_distribution_is_refused(tmp_path: Path, stem: str) -> None:
     assert "EnvironmentClashError" in ran.stderr
     assert f"'torchcross' {stem.split('-')[1]}" in ran.stderr
     assert "package folder 'torchcross/'" in ran.stderr
-    assert "pip uninstall torchcross torchcross-fewshot\n    pip install torchcross-fewshot" in ran.stderr
+    assert (
+        "pip uninstall torchcross torchcross-fewshot\n    pip install torchcross-fewshot"
+        in ran.stderr
+    )
 
 
 def test_importing_the_package_is_refused_too(tmp_path: Path) -> None:
@@ -67,7 +74,9 @@ def test_other_distributions_are_not(tmp_path: Path, stems: tuple[str, ...]) -> 
 def test_our_own_metadata_in_its_oldest_spelling_is_not(tmp_path: Path) -> None:
     folder = tmp_path / "torchcross-fewshot-0.1.0.egg-info"
     folder.mkdir()
-    (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: torchcross-fewshot\nVersion: 0.1.0\n")
+    (folder / "PKG-INFO").write_text(
+        "Metadata-Version: 2.1\nName: torchcross-fewshot\nVersion: 0.1.0\n"
+    )
     ran = call_beside(tmp_path)
     assert (ran.returncode, ran.stdout.strip()) == (0, "accepted"), ran.stderr
 

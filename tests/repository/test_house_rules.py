@@ -9,7 +9,11 @@ import pytest
 from tests.repository.house_rules import FILE_LINES, FUNCTION_LINES, findings
 
 ROOT = Path(__file__).parents[2]
-FILES = [path for package in ("torchcross", "medimeta_adapter") for path in sorted((ROOT / package).rglob("*.py"))]
+FILES = [
+    path
+    for package in ("torchcross", "medimeta_adapter")
+    for path in sorted((ROOT / package).rglob("*.py"))
+]
 
 
 def test_the_files_are_found() -> None:

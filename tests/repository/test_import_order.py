@@ -27,7 +27,10 @@ def test_the_reader_sees_the_arrows_that_are_there() -> None:
 
 def test_the_table_has_no_cycle() -> None:
     placed: set[str] = set()
-    waiting = {room: {f"torchcross.{name}".rstrip(".") for name in below} for room, below in ALLOWED.items()}
+    waiting = {
+        room: {f"torchcross.{name}".rstrip(".") for name in below}
+        for room, below in ALLOWED.items()
+    }
     # The root names everything and the command line uses it, which is the one loop; neither is below a room.
     waiting["torchcross"] -= {"torchcross.cli"}
     while ready := [room for room, below in waiting.items() if below <= placed]:
@@ -49,7 +52,11 @@ def tree(root: Path, files: dict[str, str]) -> Path:
     ("file", "text", "imported"),
     [
         ("torchcross/errors.py", "import torchcross.task\n", "torchcross.task"),
-        ("torchcross/losses/ordinal.py", "from torchcross.targets import Ordinal\n", "torchcross.targets"),
+        (
+            "torchcross/losses/ordinal.py",
+            "from torchcross.targets import Ordinal\n",
+            "torchcross.targets",
+        ),
         ("torchcross/losses/ordinal.py", "from torchcross import targets\n", "torchcross.targets"),
         ("torchcross/losses/ordinal.py", "from torchcross import Ordinal\n", "torchcross"),
         ("torchcross/losses/ordinal.py", "from ..targets import Ordinal\n", "torchcross.targets"),
@@ -73,8 +80,16 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         ("torchcross/data/plan.py", "import torchcross\n", "torchcross"),
         ("torchcross/data/plan.py", "from medimeta_adapter import reader\n", "medimeta_adapter"),
         ("torchcross/interop/lightning.py", "from torchcross.cli import main\n", "torchcross.cli"),
-        ("torchcross/report/table.py", "from torchcross.algorithms import MAML\n", "torchcross.algorithms"),
-        ("medimeta_adapter/reader.py", "from torchcross.algorithms import MAML\n", "torchcross.algorithms"),
+        (
+            "torchcross/report/table.py",
+            "from torchcross.algorithms import MAML\n",
+            "torchcross.algorithms",
+        ),
+        (
+            "medimeta_adapter/reader.py",
+            "from torchcross.algorithms import MAML\n",
+            "torchcross.algorithms",
+        ),
     ],
 )
 def test_a_wrong_arrow_is_caught(tmp_path: Path, file: str, text: str, imported: str) -> None:
@@ -87,7 +102,10 @@ def test_a_wrong_arrow_is_caught(tmp_path: Path, file: str, text: str, imported:
     ("file", "text"),
     [
         ("torchcross/data/plan.py", "from torchcross.task import Task\nfrom . import sampler\n"),
-        ("torchcross/data/sampler.py", "from .plan import Plan\nfrom torchcross.data.plan import Plan\n"),
+        (
+            "torchcross/data/sampler.py",
+            "from .plan import Plan\nfrom torchcross.data.plan import Plan\n",
+        ),
         ("torchcross/task.py", "import torch\nfrom torch import nn\n"),
         ("torchcross/__init__.py", "from torchcross.algorithms import MAML\nfrom . import data\n"),
         ("medimeta_adapter/reader.py", "from torchcross import data\nfrom .info import Info\n"),

@@ -15,7 +15,13 @@ HEAVY = {
     *("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning"),
     *("PIL", "torchvision", "kornia", "datasets", "hypothesis", "pytest", "beartype"),
 }
-LIGHT = ["torchcross", "torchcross.targets", "torchcross.data", "torchcross.metrics", "torchcross.losses"]
+LIGHT = [
+    "torchcross",
+    "torchcross.targets",
+    "torchcross.data",
+    "torchcross.metrics",
+    "torchcross.losses",
+]
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -46,7 +46,9 @@ def test_dir_shows_the_names_and_the_rooms_only() -> None:
         "extra = sorted(shown - rooms - set(torchcross.__all__))\n"
         "sys.exit(f'dir() shows {extra}' if extra else 0)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
 
 

@@ -22,7 +22,12 @@ from torchcross import losses, metrics
 ROOT = Path(__file__).parents[2]
 CHECKED = (
     *("torchcross.losses", "torchcross.metrics", "torchcross.targets"),
-    *("torchcross.episode", "torchcross.data.augment", "torchcross.heads", "torchcross.functional.ops"),
+    *(
+        "torchcross.episode",
+        "torchcross.data.augment",
+        "torchcross.heads",
+        "torchcross.functional.ops",
+    ),
 )
 LEGAL = (
     "tests/losses/test_classification_losses.py",
@@ -60,17 +65,35 @@ LONG = (
 FEWEST = 700
 
 
-def run_checked(packages: tuple[str, ...], *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_checked(
+    packages: tuple[str, ...], *arguments: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
     """Run pytest in `folder` with the shapes of `packages` checked."""
     instrumented = ",".join([*packages, "tests.repository.shape_checks.checked"])
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.repository.shape_checks"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "PYTEST_ADDOPTS": ""}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "tests.repository.shape_checks",
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
+        "PYTEST_ADDOPTS": "",
+    }
     command += [f"--jaxtyping-packages={instrumented}", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_legal_inputs_and_their_outputs_have_the_shapes_of_the_signatures() -> None:
-    ran = run_checked(CHECKED, *LEGAL, *(f"--deselect={test}" for test in ILLEGAL + LONG), folder=ROOT)
+    ran = run_checked(
+        CHECKED, *LEGAL, *(f"--deselect={test}" for test in ILLEGAL + LONG), folder=ROOT
+    )
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr
     (passed,) = re.findall(r"^(\d+) passed", ran.stdout, re.MULTILINE)
     assert int(passed) >= FEWEST
@@ -151,7 +174,9 @@ def says_no_shape(hint: object) -> bool:
     return hint is Tensor or (not has_shape(hint) and any(map(says_no_shape, get_args(hint))))
 
 
-@pytest.mark.parametrize("name", [f"{room.__name__}.{name}" for room in (losses, metrics) for name in room.__all__])
+@pytest.mark.parametrize(
+    "name", [f"{room.__name__}.{name}" for room in (losses, metrics) for name in room.__all__]
+)
 def test_every_public_function_says_its_shapes(name: str) -> None:
     room, _, function = name.rpartition(".")
     value = getattr(import_module(room), function)

@@ -19,7 +19,9 @@ CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypoth
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 # Put together here, so that this file does not hold what it looks for.
-MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:" + "|".join(["root", "tmp", "home", "work", "Users"]) + r")(?![\w-])")
+MACHINE_PATH = re.compile(
+    r"(?<![\w./-])/(?:" + "|".join(["root", "tmp", "home", "work", "Users"]) + r")(?![\w-])"
+)
 FILE_ADDRESS = "file:" + "//"
 
 
@@ -54,7 +56,12 @@ def test_a_path_of_a_machine_is_caught(start: str) -> None:
 
 def test_the_texts_are_read() -> None:
     names = {name for name, _ in texts()}
-    assert {"pyproject.toml", ".ci/run", "torchcross/errors.py", "tests/repository/test_text.py"} <= names
+    assert {
+        "pyproject.toml",
+        ".ci/run",
+        "torchcross/errors.py",
+        "tests/repository/test_text.py",
+    } <= names
     assert not any(name.startswith((".venv/", ".git/")) for name in names)
 
 
@@ -85,5 +92,7 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
         name = canonicalize_name(requirement.name)
         if name != PROJECT["name"]:
             assert name in pins, f"constraints.txt does not pin {name}"
-            assert requirement.specifier.contains(pins[name], prereleases=True), f"{requirement} against {pins[name]}"
+            assert requirement.specifier.contains(pins[name], prereleases=True), (
+                f"{requirement} against {pins[name]}"
+            )
     assert all("+" not in version for version in pins.values()), "a local tag fits one machine only"

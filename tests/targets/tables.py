@@ -52,7 +52,9 @@ def random_labels(target: Target, count: int, seed: int = 0, *, missing: bool = 
 
 
 def random_logits(target: Target, count: int, seed: int = 0, scale: float = 2.0) -> Tensor:
-    return scale * torch.randn(count, target.num_outputs, generator=draws(seed), dtype=torch.float64)
+    return scale * torch.randn(
+        count, target.num_outputs, generator=draws(seed), dtype=torch.float64
+    )
 
 
 def random_scores(count: int, columns: int, seed: int = 0, scale: float = 2.0) -> Tensor:

@@ -70,7 +70,10 @@ def test_a_mapping_gives_every_class_its_label_value():
         (["a", " "], "got ' ' as a class name"),
         (["a", None], "got None as a class name"),
         ({"a": 0, "b": 1}, "a mapping from label value to name, e.g. {0: 'a', 4: 'b'}"),
-        ({"0": "a", "1": "b"}, "got '0' as the label value of a class; give distinct (64-bit) integers"),
+        (
+            {"0": "a", "1": "b"},
+            "got '0' as the label value of a class; give distinct (64-bit) integers",
+        ),
         ({0.5: "a", 1: "b"}, "got 0.5 as the label value"),
         ({True: "a", 2: "b"}, "got True as the label value"),
         ({float("nan"): "a", 2: "b"}, "got nan as the label value"),
@@ -110,8 +113,14 @@ def test_ordinal_grades_come_as_keys_or_as_a_list():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((["a", "b"], [4, 1]), "got the grades [4, 1]; list grades (and their names) in ascending order"),
-        (({4: "a", 1: "b"},), "got the grades [4, 1]; list grades (and their names) in ascending order"),
+        (
+            (["a", "b"], [4, 1]),
+            "got the grades [4, 1]; list grades (and their names) in ascending order",
+        ),
+        (
+            ({4: "a", 1: "b"},),
+            "got the grades [4, 1]; list grades (and their names) in ascending order",
+        ),
         ((["a", "b"], [1]), "got 1 grades for 2 class names; give one grade per name"),
         ((["a", "b"], 3), "got 3 for its label values; pass one integer per class"),
         ((["a", "b"], [1, 1]), "give every class a value of its own"),
@@ -127,7 +136,9 @@ def test_grades_that_are_no_scale_are_refused(arguments, message):
 def test_the_keys_of_a_multi_label_mapping_are_columns():
     assert MultiLabel({0: "x", 1: "y"}) == MultiLabel(["x", "y"])
     for classes in ({1: "x", 0: "y"}, {0: "x", 2: "y"}):
-        with refused("the keys of a mapping are the columns of the label array, 0..1 in this order"):
+        with refused(
+            "the keys of a mapping are the columns of the label array, 0..1 in this order"
+        ):
             MultiLabel(classes)
     with refused("MultiLabel got 0 class name(s), []; give at least 1"):
         MultiLabel([])
@@ -187,10 +198,19 @@ def test_a_class_may_be_called_nan_but_not_beside_declared_nan():
             lambda: MultiClass(["a", "b"], loss="focal"),
             "MultiClass has no loss 'focal'; choose one of ['cross_entropy']",
         ),
-        (lambda: Binary(loss=["focal"]), "Binary has no loss ['focal']; choose one of ['cross_entropy', 'focal']"),
-        (lambda: Ordinal(["a", "b"], loss=torch.nn.functional.mse_loss), "Ordinal has no loss <function"),
+        (
+            lambda: Binary(loss=["focal"]),
+            "Binary has no loss ['focal']; choose one of ['cross_entropy', 'focal']",
+        ),
+        (
+            lambda: Ordinal(["a", "b"], loss=torch.nn.functional.mse_loss),
+            "Ordinal has no loss <function",
+        ),
         (lambda: Binary(mising=-1), "Binary got the unknown options ['mising']"),
-        (lambda: Binary(mising=-1), "its loss 'cross_entropy' takes ['class_weights', 'smoothing']"),
+        (
+            lambda: Binary(mising=-1),
+            "its loss 'cross_entropy' takes ['class_weights', 'smoothing']",
+        ),
         (lambda: Ordinal(["a", "b"], loss="coral", tau=1), "its loss 'coral' takes no options"),
         (lambda: Binary(class_weights=[1.0]), "class_weights has shape (1,), expected (2,)"),
         (lambda: Binary(class_weights=[1.0, -1.0]), "class_weights is (1.0, -1.0)"),
@@ -208,9 +228,15 @@ def test_a_class_may_be_called_nan_but_not_beside_declared_nan():
         (lambda: Ordinal(["a", "b"], class_weights=torch.ones(3)), "expected (2,)"),
         (lambda: Binary(smoothing=1.0), "expected 0 <= smoothing < 1"),
         (lambda: Binary(smoothing=float("nan")), "expected 0 <= smoothing < 1"),
-        (lambda: Binary(smoothing="some"), "Binary cannot use the loss 'cross_entropy' with {'smoothing': 'some'}"),
+        (
+            lambda: Binary(smoothing="some"),
+            "Binary cannot use the loss 'cross_entropy' with {'smoothing': 'some'}",
+        ),
         (lambda: Binary(loss="focal", gamma=-1.0), "expected a finite gamma >= 0"),
-        (lambda: MultiLabel(["x"], loss="focal", alpha=2.0), "expected the weight of the positive class in [0, 1]"),
+        (
+            lambda: MultiLabel(["x"], loss="focal", alpha=2.0),
+            "expected the weight of the positive class in [0, 1]",
+        ),
         (lambda: Ordinal(["a", "b"], loss="soft_labels", tau=0.0), "expected a finite tau > 0"),
         (lambda: Binary().with_loss("focal", gamma=-1.0), "expected a finite gamma >= 0"),
         (lambda: Binary().with_loss("coral"), "Binary has no loss 'coral'"),
@@ -222,7 +248,12 @@ def test_a_loss_that_cannot_run_is_refused_when_the_target_is_made(make, message
 
 
 def test_options_are_kept_as_plain_numbers():
-    given = [[1.0, 2.0], (1.0, 2.0), np.array([1.0, 2.0]), torch.tensor([1.0, 2.0], requires_grad=True)]
+    given = [
+        [1.0, 2.0],
+        (1.0, 2.0),
+        np.array([1.0, 2.0]),
+        torch.tensor([1.0, 2.0], requires_grad=True),
+    ]
     targets = {Binary(class_weights=weights) for weights in given}
     assert len(targets) == 1
     assert dict(targets.pop().loss_options) == {"class_weights": (1.0, 2.0)}
@@ -248,20 +279,28 @@ def test_making_a_target_moves_no_global_generator():
 
 
 def test_restricting_keeps_names_order_and_grades():
-    ordinal = Ordinal({0: "none", 1: "some", 4: "much", 6: "most"}, missing=-9, loss="soft_labels", tau=2.0)
+    ordinal = Ordinal(
+        {0: "none", 1: "some", 4: "much", 6: "most"}, missing=-9, loss="soft_labels", tau=2.0
+    )
     kept = ordinal.restrict(["most", 0, "much"])
-    assert kept == Ordinal({0: "none", 4: "much", 6: "most"}, missing=-9, loss="soft_labels", tau=2.0)
+    assert kept == Ordinal(
+        {0: "none", 4: "much", 6: "most"}, missing=-9, loss="soft_labels", tau=2.0
+    )
     assert MultiClass({9: "a", 3: "b", 5: "c"}).restrict([2, 0]) == MultiClass({9: "a", 5: "c"})
     assert MultiLabel(["x", "y", "z"]).restrict({"z"}) == MultiLabel(["z"])
     assert ordinal.restrict(range(4)) is ordinal
     assert (
-        ordinal.restrict(torch.tensor([0, 2])) == ordinal.restrict(np.array([2, 0])) == ordinal.restrict(iter([0, 2]))
+        ordinal.restrict(torch.tensor([0, 2]))
+        == ordinal.restrict(np.array([2, 0]))
+        == ordinal.restrict(iter([0, 2]))
     )
 
 
 def test_restricting_cuts_class_weights():
     single = MultiClass(["a", "b", "c"], class_weights=[1.0, 2.0, 3.0], smoothing=0.1)
-    assert single.restrict([0, 2]) == MultiClass({0: "a", 2: "c"}, class_weights=[1.0, 3.0], smoothing=0.1)
+    assert single.restrict([0, 2]) == MultiClass(
+        {0: "a", 2: "c"}, class_weights=[1.0, 3.0], smoothing=0.1
+    )
     multi = MultiLabel(["x", "y", "z"], class_weights=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     assert multi.restrict(["y"]) == MultiLabel(["y"], class_weights=[[3.0, 4.0]])
     unweighted = MultiClass(["a", "b", "c"], class_weights=None)
@@ -271,17 +310,29 @@ def test_restricting_cuts_class_weights():
 @pytest.mark.parametrize(
     ("target", "classes", "message"),
     [
-        (MultiClass(["a", "b", "c"]), ["a"], "cannot be restricted to 1 of its classes; keep 2 to 3"),
+        (
+            MultiClass(["a", "b", "c"]),
+            ["a"],
+            "cannot be restricted to 1 of its classes; keep 2 to 3",
+        ),
         (MultiClass(["a", "b", "c"]), [], "cannot be restricted to 0 of its classes"),
         (Ordinal(["a", "b", "c"]), "b", "cannot be restricted to 1 of its classes; keep 2 to 3"),
         (Binary(), [1], "keep 2 to 2"),
         (MultiLabel(["x", "y"]), [], "keep 1 to 2"),
-        (MultiClass(["a", "b", "c"]), ["a", "d"], "'d' is not a class of MultiClass(['a', 'b', 'c'])"),
+        (
+            MultiClass(["a", "b", "c"]),
+            ["a", "d"],
+            "'d' is not a class of MultiClass(['a', 'b', 'c'])",
+        ),
         (MultiClass(["a", "b", "c"]), [0, 3], "3 is not a class"),
         (MultiClass(["a", "b", "c"]), [0, -1], "-1 is not a class"),
         (MultiClass(["a", "b", "c"]), [0.0, 1.0], "0.0 is not a class"),
         (MultiClass(["a", "b", "c"]), [True, False], "True is not a class"),
-        (MultiClass(["a", "b", "c"]), ["a", 0], "['a', 0] name a class of MultiClass(['a', 'b', 'c']) twice"),
+        (
+            MultiClass(["a", "b", "c"]),
+            ["a", 0],
+            "['a', 0] name a class of MultiClass(['a', 'b', 'c']) twice",
+        ),
         (MultiClass({5: "a", 7: "b", 9: "c"}), [5, 7], "give names or positions 0..2"),
     ],
 )

@@ -22,7 +22,19 @@ PAIR_OR_UNKNOWN = MultiLabel(["x", "y"], missing=[float("nan"), -1, "?"])
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", ">i4", ">u8"]
 FLOATS = ["float16", "float32", "float64", ">f4", "longdouble"]
-TORCH = ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "bfloat16", "float16"]
+TORCH = [
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bfloat16",
+    "float16",
+]
 
 
 def refused(*messages: str):
@@ -66,7 +78,10 @@ def test_tensors_that_are_part_of_a_graph_or_not_contiguous():
         (np.array(["a", "c"]), [0, 2]),
         (np.array([b"a", b"c"]), [0, 2]),
         (np.array(["a", "c"], dtype=np.dtypes.StringDType()), [0, 2]),
-        (np.array(["a", 1, 2.0, np.int8(0), np.str_("b"), Decimal(2)], dtype=object), [0, 1, 2, 0, 1, 2]),
+        (
+            np.array(["a", 1, 2.0, np.int8(0), np.str_("b"), Decimal(2)], dtype=object),
+            [0, 1, 2, 0, 1, 2],
+        ),
         ([torch.tensor(0), torch.tensor(2)], [0, 2]),
         (np.arange(6)[::2] // 2, [0, 1, 2]),
         (np.ma.array([0, 1], mask=[False, False]), [0, 1]),
@@ -85,7 +100,9 @@ def test_every_container(labels, codes):
 def test_names_may_hold_any_text():
     target = MultiClass(["größer: 2 - 3", "0", "nan"])
     assert target.encode(["nan", "größer: 2 - 3", "0", 0]).tolist() == [2, 0, 1, 0]
-    assert target.encode(np.array([name.encode() for name in target.classes], dtype=object)).tolist() == [0, 1, 2]
+    assert target.encode(
+        np.array([name.encode() for name in target.classes], dtype=object)
+    ).tolist() == [0, 1, 2]
 
 
 def test_label_values_need_not_be_positions():
@@ -111,15 +128,22 @@ def test_no_value_is_rounded_or_wrapped_into_a_class():
 
 @pytest.mark.parametrize("classes", [2, 127, 128, 129, 40_000])
 def test_codes_are_as_small_as_they_can_be(classes):
-    codes = MultiClass([str(number) for number in range(classes)], missing=-1).encode([classes - 1, -1])
+    codes = MultiClass([str(number) for number in range(classes)], missing=-1).encode(
+        [classes - 1, -1]
+    )
     assert codes.tolist() == [classes - 1, -1]
-    assert codes.dtype == (np.int8 if classes <= 128 else np.int16 if classes <= 2**15 else np.int32)
+    assert codes.dtype == (
+        np.int8 if classes <= 128 else np.int16 if classes <= 2**15 else np.int32
+    )
 
 
 @pytest.mark.parametrize(
     "labels",
     [
-        np.array(["a", None, "?", float("nan"), "NaN", np.float32("nan"), Decimal("nan"), -1, 2], dtype=object),
+        np.array(
+            ["a", None, "?", float("nan"), "NaN", np.float32("nan"), Decimal("nan"), -1, 2],
+            dtype=object,
+        ),
         ["a", None, "?", float("nan"), "nan", pd.NA, pd.NaT, np.int8(-1), 2.0],
     ],
 )
@@ -152,11 +176,14 @@ def test_unknown_entries_of_a_multi_label_array():
         pd.DataFrame({"x": ["?", "?", "?"], "y": [None, None, 1]}).assign(x=[0, 1, -1]),
     ):
         assert PAIR_OR_UNKNOWN.encode(labels).tolist() == expected
-    assert MultiLabel(["x"], missing=255).encode(np.array([[1], [255]], dtype=np.uint8)).tolist() == [[1], [-1]]
+    assert MultiLabel(["x"], missing=255).encode(
+        np.array([[1], [255]], dtype=np.uint8)
+    ).tolist() == [[1], [-1]]
 
 
 @pytest.mark.parametrize(
-    "labels", [[], np.zeros(0, dtype=int), torch.zeros(0), np.zeros((0, 1)), np.zeros(0, dtype=object)]
+    "labels",
+    [[], np.zeros(0, dtype=int), torch.zeros(0), np.zeros((0, 1)), np.zeros(0, dtype=object)],
 )
 def test_no_samples_are_no_codes(labels):
     codes = ABC.encode(labels)
@@ -176,7 +203,9 @@ def test_the_array_given_stays_as_it_is_and_apart():
     assert tensor.tolist() == [[0, 1]]
 
 
-@pytest.mark.parametrize("target", [MultiClass(["a", "b", "c"], missing=-1), Ordinal(["a", "b", "c"], [0, 3, 4])])
+@pytest.mark.parametrize(
+    "target", [MultiClass(["a", "b", "c"], missing=-1), Ordinal(["a", "b", "c"], [0, 3, 4])]
+)
 @pytest.mark.parametrize("dtype", [np.int64, np.float64])
 def test_memory_is_of_the_order_of_the_labels(target: Target, dtype):
     labels = np.asarray(target.values, dtype=dtype)[np.arange(3_000_000) % 3]
@@ -206,8 +235,16 @@ def test_decoding_gives_the_raw_values_back():
 @pytest.mark.parametrize(
     ("target", "codes", "message"),
     [
-        (GRADED, [0, -1, -1], "2 code(s) are missing (-1) and have no label value; drop them first"),
-        (GRADED, [0, 7], "codes lie in 0..7; Ordinal({-2: 'low', 0: 'mid', 7: 'high'}) has the codes 0..2"),
+        (
+            GRADED,
+            [0, -1, -1],
+            "2 code(s) are missing (-1) and have no label value; drop them first",
+        ),
+        (
+            GRADED,
+            [0, 7],
+            "codes lie in 0..7; Ordinal({-2: 'low', 0: 'mid', 7: 'high'}) has the codes 0..2",
+        ),
         (GRADED, [-2], "codes lie in -2..-2"),
         (GRADED, [0.0], "codes are float64 of shape (1,)"),
         (GRADED, [[0]], "codes are int64 of shape (1, 1)"),

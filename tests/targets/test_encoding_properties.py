@@ -19,7 +19,11 @@ UNKNOWNS = ("?", "unknown", -7, 99, float("nan"))
 @st.composite
 def single_label_targets(draw) -> Target:
     values = draw(VALUES)
-    missing = [value for value in draw(st.lists(st.sampled_from(UNKNOWNS), unique_by=repr)) if value not in values]
+    missing = [
+        value
+        for value in draw(st.lists(st.sampled_from(UNKNOWNS), unique_by=repr))
+        if value not in values
+    ]
     if draw(st.booleans()):
         return Ordinal({value: f"class {value}" for value in sorted(values)}, missing=missing)
     return MultiClass({value: f"class {value}" for value in values}, missing=missing)
@@ -37,7 +41,9 @@ def raw_labels(target: Target, codes: list[int], names: list[bool]) -> list[Any]
     """Raw values or names, and the declared unknowns in turn."""
     unknown = [float("nan") if value == "nan" else value for value in target.missing]
     return [
-        unknown[place % len(unknown)] if code == MISSING else (target.classes if name else target.values)[code]
+        unknown[place % len(unknown)]
+        if code == MISSING
+        else (target.classes if name else target.values)[code]
         for place, (code, name) in enumerate(zip(codes, names, strict=True))
     ]
 
@@ -61,7 +67,9 @@ def containers(raw: list[Any]) -> list[Any]:
 def test_codes_are_positions_whatever_the_container(case, data):
     target, codes = case
     names = data.draw(
-        st.sampled_from([[False] * len(codes), [True] * len(codes), [i % 2 > 0 for i in range(len(codes))]])
+        st.sampled_from(
+            [[False] * len(codes), [True] * len(codes), [i % 2 > 0 for i in range(len(codes))]]
+        )
     )
     for labels in containers(raw_labels(target, codes, names)):
         assert target.encode(labels).tolist() == codes
@@ -92,7 +100,9 @@ def test_relabelling_agrees_with_the_restricted_target(case, data):
 @given(single_label_targets(), st.data())
 def test_restricting_keeps_names_values_and_order(target, data):
     kept = data.draw(st.lists(st.integers(0, target.num_classes - 1), min_size=2, unique=True))
-    small = target.restrict([target.classes[position] if position % 2 else position for position in kept])
+    small = target.restrict(
+        [target.classes[position] if position % 2 else position for position in kept]
+    )
     assert small.classes == tuple(target.classes[position] for position in sorted(kept))
     assert small.values == tuple(target.values[position] for position in sorted(kept))
     assert (small.missing, type(small)) == (target.missing, type(target))
@@ -104,9 +114,15 @@ def test_restricting_keeps_names_values_and_order(target, data):
 def test_multi_label_answers(data):
     columns = data.draw(st.integers(1, 4))
     codes = data.draw(
-        st.lists(st.lists(st.sampled_from([0, 1, -1]), min_size=columns, max_size=columns), min_size=1, max_size=8)
+        st.lists(
+            st.lists(st.sampled_from([0, 1, -1]), min_size=columns, max_size=columns),
+            min_size=1,
+            max_size=8,
+        )
     )
-    target = MultiLabel([f"label {column}" for column in range(columns)], missing=[-1, float("nan"), "?"])
+    target = MultiLabel(
+        [f"label {column}" for column in range(columns)], missing=[-1, float("nan"), "?"]
+    )
     answers = np.array(codes)
     table = np.where(answers < 0, None, answers)
     for labels in (answers, torch.tensor(codes), np.where(answers < 0, np.nan, answers), table):

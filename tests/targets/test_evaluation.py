@@ -33,7 +33,11 @@ def test_every_metric_runs_by_name(target: Target):
     assert list(scores) == list(target.metrics)
     assert all(score.defined and not score.reason for score in scores.values())
     for name, score in scores.items():
-        assert target.evaluate(prediction, labels, [name]) == {name: score} == target.evaluate(prediction, labels, name)
+        assert (
+            target.evaluate(prediction, labels, [name])
+            == {name: score}
+            == target.evaluate(prediction, labels, name)
+        )
 
 
 @every_target
@@ -51,11 +55,15 @@ def test_missing_labels_are_left_out(target: Target):
 @every_target
 def test_a_query_without_labels_has_no_scores(target: Target):
     prediction = target.predict(random_logits(target, 3))
-    scores = target.evaluate(prediction, torch.full((3, *target.label_shape), MISSING), list(target.metrics))
+    scores = target.evaluate(
+        prediction, torch.full((3, *target.label_shape), MISSING), list(target.metrics)
+    )
     for score in scores.values():
         assert math.isnan(float(score))
         assert score.reason == "all 3 labels of the query are missing"
-    empty = target.evaluate(target.predict(random_logits(target, 0)), torch.zeros(0, *target.label_shape).long())
+    empty = target.evaluate(
+        target.predict(random_logits(target, 0)), torch.zeros(0, *target.label_shape).long()
+    )
     assert {score.reason for score in empty.values()} == {"the query is empty"}
 
 
@@ -71,7 +79,9 @@ def test_a_prediction_that_is_not_finite_has_no_scores(target: Target, bad: floa
         assert math.isnan(float(score))
         assert score.reason == "the predictions of 2 of 20 samples are not finite"
     labels[3], labels[7] = MISSING, MISSING
-    assert all(score.defined for score in target.evaluate(broken, labels, list(target.metrics)).values())
+    assert all(
+        score.defined for score in target.evaluate(broken, labels, list(target.metrics)).values()
+    )
 
 
 # Logits that saturate, and which class ranks the positive samples first: with probabilities alone all would tie.
@@ -82,12 +92,24 @@ SATURATED = {
     "multi-class, two": ([[0.0, 20.0], [0.0, 25.0], [0.0, 30.0], [0.0, 18.0]], [0, 1, 1, 0]),
     "coral, two": ([[20.0], [25.0], [30.0], [18.0]], [0, 1, 1, 0]),
     "corn, two": ([[120.0], [125.0], [130.0], [118.0]], [0, 1, 1, 0]),
-    "cumulative link, two": ([[0.0, -20.0], [0.0, -25.0], [0.0, -30.0], [0.0, -18.0]], [0, 1, 1, 0]),
-    "multi-class": ([[0.0, 20.0, 1.0, 2.0], [0.0, 60.0, 1.0, 2.0], [9.0, 70.0, 1.0, 2.0]], [0, 1, 1]),
-    "ordinal": ([[200.0, 0.0, 1.0, 2.0], [0.0, 260.0, 1.0, 2.0], [9.0, 270.0, 1.0, 2.0]], [0, 1, 1]),
+    "cumulative link, two": (
+        [[0.0, -20.0], [0.0, -25.0], [0.0, -30.0], [0.0, -18.0]],
+        [0, 1, 1, 0],
+    ),
+    "multi-class": (
+        [[0.0, 20.0, 1.0, 2.0], [0.0, 60.0, 1.0, 2.0], [9.0, 70.0, 1.0, 2.0]],
+        [0, 1, 1],
+    ),
+    "ordinal": (
+        [[200.0, 0.0, 1.0, 2.0], [0.0, 260.0, 1.0, 2.0], [9.0, 270.0, 1.0, 2.0]],
+        [0, 1, 1],
+    ),
     "coral": ([[60.0, 50.0, 40.0], [80.0, 70.0, 65.0], [90.0, 85.0, 70.0]], [0, 3, 3]),
     "corn": ([[60.0, 50.0, 40.0], [80.0, 70.0, 65.0], [90.0, 85.0, 70.0]], [0, 3, 3]),
-    "cumulative link": ([[60.0, 0.0, 0.0, 0.0], [80.0, 0.0, 0.0, 0.0], [70.0, 0.0, 0.0, 0.0]], [0, 3, 3]),
+    "cumulative link": (
+        [[60.0, 0.0, 0.0, 0.0], [80.0, 0.0, 0.0, 0.0], [70.0, 0.0, 0.0, 0.0]],
+        [0, 3, 3],
+    ),
 }
 
 
@@ -96,7 +118,10 @@ def test_saturated_probabilities_do_not_hide_the_ranking(name: str):
     target, (logits, labels) = TARGETS[name], SATURATED[name]
     prediction = target.predict(torch.tensor(logits))
     scores = target.evaluate(prediction, torch.tensor(labels), ["auroc", "average_precision"])
-    assert {metric: float(score) for metric, score in scores.items()} == {"auroc": 1.0, "average_precision": 1.0}
+    assert {metric: float(score) for metric, score in scores.items()} == {
+        "auroc": 1.0,
+        "average_precision": 1.0,
+    }
 
 
 @every_target
@@ -112,11 +137,19 @@ def test_scores_are_the_log_odds_of_the_probabilities(target: Target, scale: flo
 
 
 def test_log_odds_are_exact_far_beyond_what_probabilities_can_say():
-    scores = MultiClass(["a", "b", "c"]).predict(torch.tensor([[500.0, 0.0, 0.0], [0.0, 0.0, 2e4]])).scores
+    scores = (
+        MultiClass(["a", "b", "c"])
+        .predict(torch.tensor([[500.0, 0.0, 0.0], [0.0, 0.0, 2e4]]))
+        .scores
+    )
     assert scores is not None
     two = math.log(2)
-    assert torch.allclose(scores[0], torch.tensor([500 - two, -500.0, -500.0], dtype=torch.float64), rtol=1e-15)
-    assert torch.allclose(scores[1], torch.tensor([-2e4, -2e4, 2e4 - two], dtype=torch.float64), rtol=1e-15)
+    assert torch.allclose(
+        scores[0], torch.tensor([500 - two, -500.0, -500.0], dtype=torch.float64), rtol=1e-15
+    )
+    assert torch.allclose(
+        scores[1], torch.tensor([-2e4, -2e4, 2e4 - two], dtype=torch.float64), rtol=1e-15
+    )
 
 
 def test_a_probability_of_zero_ranks_last_and_is_no_broken_prediction():
@@ -125,7 +158,10 @@ def test_a_probability_of_zero_ranks_last_and_is_no_broken_prediction():
     assert prediction.probabilities[0, 1] == 0.0
     assert float(target.evaluate(prediction, torch.tensor([0, 1]), "auroc")["auroc"]) == 1.0
     masked = MultiClass(["a", "b"]).predict(torch.tensor([[0.0, -torch.inf], [0.0, -5.0]]))
-    assert float(MultiClass(["a", "b"]).evaluate(masked, torch.tensor([0, 1]), "auroc")["auroc"]) == 1.0
+    assert (
+        float(MultiClass(["a", "b"]).evaluate(masked, torch.tensor([0, 1]), "auroc")["auroc"])
+        == 1.0
+    )
 
 
 @every_target
@@ -135,12 +171,18 @@ def test_a_prediction_made_by_hand_is_ranked_by_its_probabilities(target: Target
     by_hand = target.evaluate(Prediction(made.probabilities, made.decisions), labels, names)
     assert by_hand == target.evaluate(made, labels, names)
     assert made.scores is not None
-    turned = target.evaluate(Prediction(made.probabilities, made.decisions, -made.scores), labels, "auroc")["auroc"]
+    turned = target.evaluate(
+        Prediction(made.probabilities, made.decisions, -made.scores), labels, "auroc"
+    )["auroc"]
     assert float(turned) == pytest.approx(1 - float(by_hand["auroc"]))
     broken = Prediction(
-        made.probabilities, made.decisions, made.scores.clone().index_fill_(0, torch.tensor(3), torch.nan)
+        made.probabilities,
+        made.decisions,
+        made.scores.clone().index_fill_(0, torch.tensor(3), torch.nan),
     )
-    reasons = {score.reason for score in target.evaluate(broken, labels, list(target.metrics)).values()}
+    reasons = {
+        score.reason for score in target.evaluate(broken, labels, list(target.metrics)).values()
+    }
     assert reasons == {"the predictions of 1 of 40 samples are not finite"}
 
 
@@ -158,13 +200,17 @@ def test_f1_is_over_the_classes_that_the_labels_name():
         score = target.evaluate(Prediction(torch.eye(3), decided), labels, "f1")["f1"]
         assert float(score) == reference.f1_score(labels, decided, labels=[0, 1], average="macro")
         assert score.over == ("a", "b")
-    score = Binary().evaluate(Binary().predict(torch.tensor([[1.0], [-1.0]])), torch.tensor([0, 0]), "f1")["f1"]
+    score = Binary().evaluate(
+        Binary().predict(torch.tensor([[1.0], [-1.0]])), torch.tensor([0, 0]), "f1"
+    )["f1"]
     assert str(score) == "nan (only one class in the query: 'negative')"
 
 
 def test_kappa_of_one_grade_says_what_its_zero_means():
     target = Ordinal(["a", "b", "c"])
-    score = target.evaluate(Prediction(torch.eye(3), torch.tensor([0, 1, 2])), torch.tensor([1, 1, 1]), "qwk")["qwk"]
+    score = target.evaluate(
+        Prediction(torch.eye(3), torch.tensor([0, 1, 2])), torch.tensor([1, 1, 1]), "qwk"
+    )["qwk"]
     assert str(score) == "0.0 (all labels of the query are rank 1, so kappa is 0 by its formula)"
 
 
@@ -208,7 +254,12 @@ def test_errors_in_grades_are_counted_in_grades():
     assert float(scores["qwk"]) == 0.0
     short = target.restrict(["none", "much"])
     assert (
-        float(short.evaluate(Prediction(torch.eye(2), torch.tensor([0, 0])), torch.tensor([0, 1]), "mae")["mae"]) == 5.0
+        float(
+            short.evaluate(
+                Prediction(torch.eye(2), torch.tensor([0, 0])), torch.tensor([0, 1]), "mae"
+            )["mae"]
+        )
+        == 5.0
     )
 
 
@@ -216,18 +267,27 @@ def test_agreement_with_scikit_learn_for_several_classes():
     target = Ordinal(["a", "b", "c", "d"], [0, 1, 4, 6])
     labels = random_labels(target, 200)
     prediction = target.predict(random_logits(target, 200))
-    p, decided, truth = prediction.probabilities.numpy(), prediction.decisions.numpy(), labels.numpy()
+    p, decided, truth = (
+        prediction.probabilities.numpy(),
+        prediction.decisions.numpy(),
+        labels.numpy(),
+    )
     grades = np.array(target.grades)
     expected = {
         "auroc": reference.roc_auc_score(truth, p, multi_class="ovr", average="macro"),
-        "average_precision": reference.average_precision_score(np.eye(4)[truth], p, average="macro"),
+        "average_precision": reference.average_precision_score(
+            np.eye(4)[truth], p, average="macro"
+        ),
         "accuracy": reference.accuracy_score(truth, decided),
         "balanced_accuracy": reference.balanced_accuracy_score(truth, decided),
         "f1": reference.f1_score(truth, decided, average="macro"),
         "qwk": reference.cohen_kappa_score(truth, decided, weights="quadratic"),
         "mae": reference.mean_absolute_error(grades[truth], grades[decided]),
     }
-    found = {name: float(score) for name, score in target.evaluate(prediction, labels, list(expected)).items()}
+    found = {
+        name: float(score)
+        for name, score in target.evaluate(prediction, labels, list(expected)).items()
+    }
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -235,15 +295,25 @@ def test_agreement_with_scikit_learn_for_several_labels_and_for_two_classes():
     target = MultiLabel(["x", "y", "z"])
     labels = random_labels(target, 200)
     prediction = target.predict(random_logits(target, 200))
-    p, decided, truth = prediction.probabilities.numpy(), prediction.decisions.numpy(), labels.numpy()
-    found = {name: float(score) for name, score in target.evaluate(prediction, labels, list(target.metrics)).items()}
+    p, decided, truth = (
+        prediction.probabilities.numpy(),
+        prediction.decisions.numpy(),
+        labels.numpy(),
+    )
+    found = {
+        name: float(score)
+        for name, score in target.evaluate(prediction, labels, list(target.metrics)).items()
+    }
     assert found == pytest.approx(
         {
             "auroc": reference.roc_auc_score(truth, p, average="macro"),
             "average_precision": reference.average_precision_score(truth, p, average="macro"),
             "accuracy": (truth == decided).mean(),
             "balanced_accuracy": np.mean(
-                [reference.balanced_accuracy_score(*pair) for pair in zip(truth.T, decided.T, strict=True)]
+                [
+                    reference.balanced_accuracy_score(*pair)
+                    for pair in zip(truth.T, decided.T, strict=True)
+                ]
             ),
             "f1": reference.f1_score(truth, decided, average="macro"),
             "exact_match": reference.accuracy_score(truth, decided),
@@ -257,7 +327,9 @@ def test_agreement_with_scikit_learn_for_several_labels_and_for_two_classes():
     assert found == pytest.approx(
         {
             "auroc": reference.roc_auc_score(truth, prediction.probabilities[:, 1]),
-            "average_precision": reference.average_precision_score(truth, prediction.probabilities[:, 1]),
+            "average_precision": reference.average_precision_score(
+                truth, prediction.probabilities[:, 1]
+            ),
             "accuracy": reference.accuracy_score(truth, prediction.decisions),
             "balanced_accuracy": reference.balanced_accuracy_score(truth, prediction.decisions),
             "f1": reference.f1_score(truth, prediction.decisions),
@@ -270,7 +342,9 @@ def test_unknown_metrics_and_shapes_are_refused():
     target = MultiClass(["a", "b", "c"])
     prediction = target.predict(torch.zeros(4, 3))
     labels = torch.zeros(4, dtype=torch.int64)
-    with pytest.raises(InputError, match=r"MultiClass has no metric \['qwk'\]; choose from \['accuracy', 'auroc'"):
+    with pytest.raises(
+        InputError, match=r"MultiClass has no metric \['qwk'\]; choose from \['accuracy', 'auroc'"
+    ):
         target.evaluate(prediction, labels, ["auroc", "qwk"])
     with pytest.raises(InputError, match=r"has no metric \['aurok'\]"):
         target.evaluate(prediction, labels, "aurok")
@@ -282,12 +356,23 @@ def test_unknown_metrics_and_shapes_are_refused():
         (Prediction(prediction.probabilities, prediction.decisions[:, None]), labels),
         (Prediction(prediction.probabilities[:3], prediction.decisions), labels),
     ):
-        with pytest.raises(InputError, match=r"is evaluated on \(N, 3\) probabilities, and decisions and labels"):
+        with pytest.raises(
+            InputError, match=r"is evaluated on \(N, 3\) probabilities, and decisions and labels"
+        ):
             target.evaluate(wrong_prediction, wrong_labels)
-    with pytest.raises(InputError, match=r"3 at index 0; .* raw labels are encoded first: target\.encode"):
+    with pytest.raises(
+        InputError, match=r"3 at index 0; .* raw labels are encoded first: target\.encode"
+    ):
         target.evaluate(prediction, labels + 3)
-    with pytest.raises(InputError, match=r"scores have the shape \(4, 2\) beside probabilities of \(4, 3\)"):
-        target.evaluate(Prediction(prediction.probabilities, prediction.decisions, torch.zeros(4, 2).double()), labels)
-    with pytest.raises(InputError, match="labels are float64, expected integers; encode them first"):
+    with pytest.raises(
+        InputError, match=r"scores have the shape \(4, 2\) beside probabilities of \(4, 3\)"
+    ):
+        target.evaluate(
+            Prediction(prediction.probabilities, prediction.decisions, torch.zeros(4, 2).double()),
+            labels,
+        )
+    with pytest.raises(
+        InputError, match="labels are float64, expected integers; encode them first"
+    ):
         target.evaluate(prediction, np.zeros(4))
     assert target.evaluate(prediction, labels, []) == {}

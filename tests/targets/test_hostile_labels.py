@@ -37,7 +37,9 @@ def refused(*messages: str):
     ],
 )
 def test_undeclared_nan_is_refused_with_advice(target, labels, where):
-    advice = f"if that means unknown, declare it: {type(target).__name__}(..., missing=float('nan'))"
+    advice = (
+        f"if that means unknown, declare it: {type(target).__name__}(..., missing=float('nan'))"
+    )
     with refused(f"labels hold {where}", advice):
         target.encode(labels)
 
@@ -51,13 +53,33 @@ def test_undeclared_nan_is_refused_with_advice(target, labels, where):
         (ABC, [10**30], "outside the classes: 1000000000"),
         (ABC, np.array([2**64 - 1], dtype=np.uint64), "outside the classes: 18446744073709551615"),
         (ABC, [1e300], "outside the classes: 1e+300"),
-        (ABC, np.array(["a", [1]], dtype=object), "outside the classes: [1] (the first at index 1)"),
-        (ABC, np.array(["a", 0.5], dtype=object), "outside the classes: 0.5 (the first at index 1)"),
-        (ABC, ["a", Decimal("sNaN")], "outside the classes: Decimal('sNaN') (the first at index 1)"),
-        (ABC_OR_UNKNOWN, [float("nan"), 7.0], "1 value(s) outside the classes: 7.0 (the first at index 1)"),
+        (
+            ABC,
+            np.array(["a", [1]], dtype=object),
+            "outside the classes: [1] (the first at index 1)",
+        ),
+        (
+            ABC,
+            np.array(["a", 0.5], dtype=object),
+            "outside the classes: 0.5 (the first at index 1)",
+        ),
+        (
+            ABC,
+            ["a", Decimal("sNaN")],
+            "outside the classes: Decimal('sNaN') (the first at index 1)",
+        ),
+        (
+            ABC_OR_UNKNOWN,
+            [float("nan"), 7.0],
+            "1 value(s) outside the classes: 7.0 (the first at index 1)",
+        ),
         (GRADED, [0, 1, 2], "2 value(s) outside the classes: 1, 2 (the first at index 1)"),
         (GRADED, [True], "1 value(s) outside the classes: True (the first at index 0)"),
-        (PAIR, [[0, 1], [2, 1]], "1 value(s) outside the classes: 2 (the first at row 1, column 0 (x))"),
+        (
+            PAIR,
+            [[0, 1], [2, 1]],
+            "1 value(s) outside the classes: 2 (the first at row 1, column 0 (x))",
+        ),
         (PAIR, [["0", "1"]], "2 value(s) outside the classes: '0', '1'"),
         (PAIR, [["x", "y"]], "2 value(s) outside the classes: 'x', 'y'"),
     ],
@@ -72,7 +94,9 @@ def test_the_message_shows_what_is_expected():
         GRADED.encode([1])
     with refused("expected 0 (a), 1 (b), 2 (c), as values or names; declared missing: -1, ?, nan"):
         ABC_OR_UNKNOWN.encode([9])
-    with refused("labels of 'scans' hold", "0 (c0), 1 (c1), 2 (c2), 3 (c3), ..., 98 (c98), 99 (c99)"):
+    with refused(
+        "labels of 'scans' hold", "0 (c0), 1 (c1), 2 (c2), 3 (c3), ..., 98 (c98), 99 (c99)"
+    ):
         MultiClass([f"c{number}" for number in range(100)]).encode([100], "labels of 'scans'")
     with refused("outside the classes: 3, 4, 5, 6, 7, ... (the first"):
         ABC.encode(range(100))
@@ -90,7 +114,11 @@ def test_floats_that_are_not_integral_are_refused(dtype, value):
 @pytest.mark.parametrize(
     ("labels", "shape", "advice"),
     [
-        (np.eye(3), "(3, 3)", "for one-hot rows pass labels.argmax(1), for several labels per sample use MultiLabel"),
+        (
+            np.eye(3),
+            "(3, 3)",
+            "for one-hot rows pass labels.argmax(1), for several labels per sample use MultiLabel",
+        ),
         (np.zeros((2, 2, 2)), "(2, 2, 2)", "shape (N,) or (N, 1)"),
         (np.zeros((0, 3)), "(0, 3)", "shape (N,) or (N, 1)"),
         (torch.tensor(1), "()", "got a single Tensor, put labels into a list or an array"),
@@ -119,8 +147,16 @@ def test_one_hot_rows_of_grades_are_not_argmaxed():
             [0, 1],
             "labels have shape (2,); MultiLabel with 2 labels takes zeros and ones of shape (N, 2); one class",
         ),
-        (PAIR, [[0, 1, 1]], "labels have shape (1, 3); MultiLabel with 2 labels takes zeros and ones of shape (N, 2)"),
-        (PAIR, [], "labels have shape (0,); MultiLabel with 2 labels takes zeros and ones of shape (N, 2)"),
+        (
+            PAIR,
+            [[0, 1, 1]],
+            "labels have shape (1, 3); MultiLabel with 2 labels takes zeros and ones of shape (N, 2)",
+        ),
+        (
+            PAIR,
+            [],
+            "labels have shape (0,); MultiLabel with 2 labels takes zeros and ones of shape (N, 2)",
+        ),
         (PAIR, np.zeros((2, 2, 2)), "labels have shape (2, 2, 2)"),
         (MultiLabel(["x"]), [0, 1], "fits as labels.reshape(-1, 1)"),
     ],
@@ -144,7 +180,9 @@ def test_a_wrong_shape_of_several_labels_is_refused_with_advice(target, labels, 
 )
 def test_dtypes_that_are_no_labels_are_refused(labels):
     for target, array in ((ABC, labels), (MultiLabel(["x"]), labels.reshape(-1, 1))):
-        with refused("labels have dtype", "expected booleans, integers, floats with integral values"):
+        with refused(
+            "labels have dtype", "expected booleans, integers, floats with integral values"
+        ):
             target.encode(array)
 
 
@@ -160,10 +198,15 @@ def test_dtypes_that_are_no_labels_are_refused(labels):
     ids=["ragged", "sparse", "meta", "conjugate", "list of parameters"],
 )
 def test_what_is_no_array_is_refused(labels):
-    with refused("labels cannot be read as an array (", "give a numpy array, a dense tensor or a list of rows"):
+    with refused(
+        "labels cannot be read as an array (",
+        "give a numpy array, a dense tensor or a list of rows",
+    ):
         ABC.encode(labels)
 
 
 def test_masked_arrays_keep_their_mask():
-    with refused("labels hold 1 masked entries; fill them with a value that the target declares missing"):
+    with refused(
+        "labels hold 1 masked entries; fill them with a value that the target declares missing"
+    ):
         ABC_OR_UNKNOWN.encode(np.ma.array([0, 1, 2], mask=[False, True, False]))

@@ -45,8 +45,14 @@ def test_a_head_makes_the_logits_of_its_layout(target: Target):
 
 def test_layouts_share_what_their_models_share():
     features, bias = torch.randn(3, 2, generator=draws(1)), torch.tensor([0.5, -1.0, 2.0])
-    linear, shared, thresholds = (HeadLayout(kind, 3) for kind in ("linear", "shared", "thresholds"))
-    assert [(head.weight_rows, head.biases) for head in (linear, shared, thresholds)] == [(3, 3), (1, 3), (1, 2)]
+    linear, shared, thresholds = (
+        HeadLayout(kind, 3) for kind in ("linear", "shared", "thresholds")
+    )
+    assert [(head.weight_rows, head.biases) for head in (linear, shared, thresholds)] == [
+        (3, 3),
+        (1, 3),
+        (1, 2),
+    ]
     weight = torch.randn(3, 2, generator=draws(2))
     assert torch.equal(linear.logits(features, weight, bias), features @ weight.T + bias)
     scores = features @ weight[0]
@@ -80,8 +86,14 @@ def test_outputs_per_loss(name, kind, outputs):
 @every_target
 def test_a_head_from_zero_learns_what_can_be_told_apart(target: Target):
     codes = torch.arange(target.num_classes if target.label_shape == () else 2)
-    labels = codes.repeat(3) if target.label_shape == () else torch.stack([codes.repeat(3)] * target.num_classes, 1)
-    features = torch.stack([labels.reshape(len(labels), -1)[:, 0].float() ** power for power in range(4)], dim=1)
+    labels = (
+        codes.repeat(3)
+        if target.label_shape == ()
+        else torch.stack([codes.repeat(3)] * target.num_classes, 1)
+    )
+    features = torch.stack(
+        [labels.reshape(len(labels), -1)[:, 0].float() ** power for power in range(4)], dim=1
+    )
     features = features + 0.01 * torch.randn(features.shape, generator=draws(4))
     features = features / features.std(dim=0).clamp(min=1.0)
     head = target.head
@@ -117,7 +129,9 @@ def test_probabilities_are_probabilities(target: Target, dtype, scale):
     assert ((p >= 0) & (p <= 1)).all()
     if target.label_shape == ():
         assert torch.allclose(
-            p.double().sum(dim=1), torch.ones(50, dtype=torch.float64), atol=8 * torch.finfo(p.dtype).eps
+            p.double().sum(dim=1),
+            torch.ones(50, dtype=torch.float64),
+            atol=8 * torch.finfo(p.dtype).eps,
         )
     assert prediction.decisions.dtype == torch.int64
     assert prediction.decisions.shape == (50, *target.label_shape)
@@ -145,7 +159,9 @@ def test_prediction_refuses_what_its_head_did_not_make(target: Target):
         torch.zeros(2, 1, target.num_outputs),
         torch.zeros(2, target.num_outputs, dtype=torch.int64),
     ):
-        with pytest.raises(InputError, match=rf"predicts from floats of shape \(N, {target.num_outputs}\)"):
+        with pytest.raises(
+            InputError, match=rf"predicts from floats of shape \(N, {target.num_outputs}\)"
+        ):
             target.predict(logits)
 
 
@@ -210,13 +226,16 @@ def test_losses_want_codes_of_the_right_shape(target: Target):
 
 
 @every_target
-@pytest.mark.parametrize(("wrong", "advice"), [(9, "raw labels are encoded first"), (-2, "is -1"), (-100, "is -1")])
+@pytest.mark.parametrize(
+    ("wrong", "advice"), [(9, "raw labels are encoded first"), (-2, "is -1"), (-100, "is -1")]
+)
 def test_labels_outside_the_classes_are_refused(target: Target, wrong: int, advice: str):
     logits, labels = random_logits(target, 4), random_labels(target, 4)
     labels.reshape(4, -1)[2, -1] = wrong
     where = "index 2" if target.label_shape == () else f"row 2, column {target.num_classes - 1}"
     with pytest.raises(
-        LabelError, match=rf"1 value\(s\) outside the classes, the first {wrong} at {where}; .*{advice}"
+        LabelError,
+        match=rf"1 value\(s\) outside the classes, the first {wrong} at {where}; .*{advice}",
     ):
         target.loss(logits, labels)
     with pytest.raises(LabelError, match="outside the classes"):
@@ -233,16 +252,27 @@ def test_objectives_can_be_pickled(target: Target):
 def test_options_reach_their_loss():
     logits, labels = torch.tensor([[0.3], [-1.0], [2.0]]), torch.tensor([0, 1, 1])
     z = logits[:, 0]
-    own = torch.where(labels == 1, torch.nn.functional.softplus(-z), torch.nn.functional.softplus(z))
+    own = torch.where(
+        labels == 1, torch.nn.functional.softplus(-z), torch.nn.functional.softplus(z)
+    )
     weights = torch.tensor([1.0, 4.0, 4.0])
-    assert torch.allclose(Binary(class_weights=[1.0, 4.0]).loss(logits, labels), (own * weights).sum() / weights.sum())
+    assert torch.allclose(
+        Binary(class_weights=[1.0, 4.0]).loss(logits, labels), (own * weights).sum() / weights.sum()
+    )
     assert Binary(smoothing=0.2).loss(logits, labels) != Binary().loss(logits, labels)
     focal = (1 - torch.exp(-own)) ** 3 * own * torch.tensor([0.7, 0.3, 0.3])
-    assert torch.allclose(Binary(loss="focal", gamma=3.0, alpha=0.3).loss(logits, labels), focal.mean())
+    assert torch.allclose(
+        Binary(loss="focal", gamma=3.0, alpha=0.3).loss(logits, labels), focal.mean()
+    )
     ranks = torch.tensor([0, 2, 1])
-    near, far = (Ordinal(["a", "b", "c"], grades, loss="earth_movers") for grades in ([0, 1, 2], [0, 1, 9]))
+    near, far = (
+        Ordinal(["a", "b", "c"], grades, loss="earth_movers") for grades in ([0, 1, 2], [0, 1, 9])
+    )
     assert near.loss(torch.eye(3), ranks) < far.loss(torch.eye(3), ranks)
-    soft = [Ordinal(["a", "b", "c"], loss="soft_labels", tau=tau).loss(torch.eye(3), ranks) for tau in (0.01, 1.0)]
+    soft = [
+        Ordinal(["a", "b", "c"], loss="soft_labels", tau=tau).loss(torch.eye(3), ranks)
+        for tau in (0.01, 1.0)
+    ]
     assert torch.allclose(soft[0], Ordinal(["a", "b", "c"]).loss(torch.eye(3), ranks))
     assert soft[0] != soft[1]
 
@@ -256,7 +286,9 @@ def test_a_restricted_scale_keeps_the_gaps_of_its_grades(loss: str):
     assert whole.restrict([0, 1, 2]).loss(logits, labels) != kept.loss(logits, labels)
 
 
-@pytest.mark.parametrize("name", ["multi-class, weighted", "ordinal, weighted", "multi-label, weighted"])
+@pytest.mark.parametrize(
+    "name", ["multi-class, weighted", "ordinal, weighted", "multi-label, weighted"]
+)
 def test_a_restricted_target_weighs_its_own_classes(name):
     target = TARGETS[name]
     kept = (0, 2)
@@ -266,4 +298,8 @@ def test_a_restricted_target_weighs_its_own_classes(name):
     assert small == by_hand
     logits, labels = random_logits(small, 9), random_labels(small, 9)
     unweighted = small.with_loss(small.loss_name, smoothing=0.1)
-    assert small.loss(logits, labels) == by_hand.loss(logits, labels) != unweighted.loss(logits, labels)
+    assert (
+        small.loss(logits, labels)
+        == by_hand.loss(logits, labels)
+        != unweighted.loss(logits, labels)
+    )

@@ -39,13 +39,18 @@ def reversed_scale(target: Ordinal) -> Ordinal:
 def trained_logits(target: Ordinal, features: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
     """Logits of the queries after a few steps of gradient descent from a zero head."""
     head = target.head
-    parameters = [torch.zeros(head.weight_rows, features.shape[1]).double(), torch.zeros(head.biases).double()]
+    parameters = [
+        torch.zeros(head.weight_rows, features.shape[1]).double(),
+        torch.zeros(head.biases).double(),
+    ]
     for _ in range(10):
         for parameter in parameters:
             parameter.requires_grad_()
         loss = target.loss(head.logits(features, *parameters), labels)
         slopes = torch.autograd.grad(loss, parameters)
-        parameters = [(value - 0.5 * slope).detach() for value, slope in zip(parameters, slopes, strict=True)]
+        parameters = [
+            (value - 0.5 * slope).detach() for value, slope in zip(parameters, slopes, strict=True)
+        ]
     return head.logits(queries, *parameters)
 
 
@@ -54,10 +59,14 @@ def trained_logits(target: Ordinal, features: Tensor, labels: Tensor, queries: T
     [*SYMMETRIC.values(), ("cross_entropy", {"class_weights": WEIGHTS, "smoothing": 0.1})],
     ids=[*SYMMETRIC, "weighted"],
 )
-def test_a_head_trained_on_the_reversed_scale_predicts_the_reverse(loss: str, options: dict[str, object]):
+def test_a_head_trained_on_the_reversed_scale_predicts_the_reverse(
+    loss: str, options: dict[str, object]
+):
     target = Ordinal(NAMES, GRADES, loss=loss, **options)
     mirror = reversed_scale(target)
-    support, queries = (torch.randn(count, 6, generator=draws(count)).double() for count in (40, 100))
+    support, queries = (
+        torch.randn(count, 6, generator=draws(count)).double() for count in (40, 100)
+    )
     labels = torch.randint(0, 5, (40,), generator=draws(1))
     found = target.predict(trained_logits(target, support, labels, queries))
     turned = mirror.predict(trained_logits(mirror, support, 4 - labels, queries))
@@ -83,7 +92,9 @@ def test_regression_reads_the_reversed_scale_in_reverse(loss, options):
     target = Ordinal(NAMES, GRADES, loss=loss, **options)
     mirror = reversed_scale(target)
     labels = torch.arange(5)
-    assert torch.equal(mirror.regression_targets(4 - labels), -target.regression_targets(labels).flip(1))
+    assert torch.equal(
+        mirror.regression_targets(4 - labels), -target.regression_targets(labels).flip(1)
+    )
     outputs = random_scores(30, 4)
     found = target.predict(target.regression_logits(outputs))
     turned = mirror.predict(mirror.regression_logits(-outputs.flip(1)))

@@ -24,7 +24,9 @@ MEDIANS = {"coral", "corn"}
 def test_scores_mean_their_softmax_under_every_loss(target: Target, scale, dtype):
     scores = random_scores(60, target.num_classes, scale=scale).to(dtype)
     prediction = target.predict(target.objective.from_scores(scores))
-    assert torch.allclose(prediction.probabilities, scores.softmax(dim=1), atol=32 * torch.finfo(dtype).eps)
+    assert torch.allclose(
+        prediction.probabilities, scores.softmax(dim=1), atol=32 * torch.finfo(dtype).eps
+    )
     expected = scores.softmax(dim=1)
     decided = prediction.decisions
     if target.loss_name in MEDIANS:
@@ -37,7 +39,9 @@ def test_scores_mean_their_softmax_under_every_loss(target: Target, scale, dtype
         assert torch.equal(decided[clear], expected.argmax(dim=1)[clear])
 
 
-@pytest.mark.parametrize("target", [target for target in SINGLE.values() if target.loss_name != "coral"], ids=repr)
+@pytest.mark.parametrize(
+    "target", [target for target in SINGLE.values() if target.loss_name != "coral"], ids=repr
+)
 @given(data=st.data())
 def test_rare_ranks_keep_their_probability(target: Target, data):
     """Also far below the rounding of the others, except under CORAL, where it is a difference of two logits."""
@@ -62,7 +66,9 @@ def test_scores_become_logits_under_function_transforms(target: Target):
     assert torch.allclose(vmap(grad(loss))(scores, labels), each)
     first = scores[0].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda scores: loss(scores, labels[0]), first, fast_mode=True)
-    assert torch.autograd.gradgradcheck(lambda scores: loss(scores, labels[0]), first, fast_mode=True)
+    assert torch.autograd.gradgradcheck(
+        lambda scores: loss(scores, labels[0]), first, fast_mode=True
+    )
 
 
 @every_target
@@ -81,17 +87,24 @@ def test_prototypes_are_means_over_their_strata(target: Target):
     assert strata.shape == (30, target.num_prototypes)
     assert strata.is_floating_point()
     if target.label_shape == ():
-        assert torch.equal(strata, torch.stack([labels == c for c in range(target.num_classes)], dim=1).float())
+        assert torch.equal(
+            strata, torch.stack([labels == c for c in range(target.num_classes)], dim=1).float()
+        )
     else:
         absent, present = strata.chunk(2, dim=1)
         assert torch.equal(absent, (labels == 0).float())
         assert torch.equal(present, (labels == 1).float())
-    assert torch.equal(vmap(target.prototype_strata)(labels.reshape(5, 6, *target.label_shape)).flatten(0, 1), strata)
+    assert torch.equal(
+        vmap(target.prototype_strata)(labels.reshape(5, 6, *target.label_shape)).flatten(0, 1),
+        strata,
+    )
 
 
 @every_target
 def test_nearer_prototypes_are_likelier(target: Target):
-    labels = torch.arange(target.num_classes) if target.label_shape == () else torch.tensor([[0], [1]])
+    labels = (
+        torch.arange(target.num_classes) if target.label_shape == () else torch.tensor([[0], [1]])
+    )
     labels = (
         labels.repeat(3, *(target.num_classes if target.label_shape else 1,))
         if target.label_shape
@@ -100,7 +113,9 @@ def test_nearer_prototypes_are_likelier(target: Target):
     features = labels.reshape(len(labels), -1)[:, :1].double() * 10
     strata = target.prototype_strata(labels).double()
     prototypes = (strata.T @ features) / strata.sum(dim=0)[:, None]
-    prediction = target.predict(target.prototype_logits(-((features[:, None] - prototypes) ** 2).sum(dim=2)))
+    prediction = target.predict(
+        target.prototype_logits(-((features[:, None] - prototypes) ** 2).sum(dim=2))
+    )
     assert torch.equal(prediction.decisions, labels)
 
 
@@ -118,7 +133,9 @@ def test_regression_on_its_targets_gives_the_labels_back(target: Target):
     labels = random_labels(target, 30)
     outputs = target.regression_targets(labels)
     assert torch.equal(target.predict(target.regression_logits(outputs)).decisions, labels)
-    assert torch.equal(target.predict(target.regression_logits(outputs.double() * 5)).decisions, labels)
+    assert torch.equal(
+        target.predict(target.regression_logits(outputs.double() * 5)).decisions, labels
+    )
     unknown = torch.full((2, *target.label_shape), MISSING)
     assert (target.regression_targets(unknown) == 0).all()
     batched = vmap(target.regression_targets)(labels.reshape(5, 6, *target.label_shape))

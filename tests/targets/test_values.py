@@ -112,13 +112,19 @@ def test_there_is_no_plain_target():
         (Binary(), "Binary(['negative', 'positive'])"),
         (MultiClass(["a", "b"]), "MultiClass(['a', 'b'])"),
         (MultiClass({3: "a", 1: "b"}), "MultiClass({3: 'a', 1: 'b'})"),
-        (MultiLabel(["x", "y"], missing=[-1, float("nan")]), "MultiLabel(['x', 'y'], missing=[-1, 'nan'])"),
+        (
+            MultiLabel(["x", "y"], missing=[-1, float("nan")]),
+            "MultiLabel(['x', 'y'], missing=[-1, 'nan'])",
+        ),
         (Ordinal(["a", "b"], [0, 4], loss="coral"), "Ordinal({0: 'a', 4: 'b'}, loss='coral')"),
         (
             Ordinal(["a", "b"], loss="soft_labels", tau=2.0, missing="?"),
             "Ordinal(['a', 'b'], missing=['?'], loss='soft_labels', tau=2.0)",
         ),
-        (Binary(class_weights=[1.0, 2.0]), "Binary(['negative', 'positive'], class_weights=(1.0, 2.0))"),
+        (
+            Binary(class_weights=[1.0, 2.0]),
+            "Binary(['negative', 'positive'], class_weights=(1.0, 2.0))",
+        ),
     ],
 )
 def test_what_is_shown_makes_the_target_again(target: Target, shown: str):
@@ -127,7 +133,9 @@ def test_what_is_shown_makes_the_target_again(target: Target, shown: str):
 
 
 def test_many_classes_are_shown_in_short():
-    target = Ordinal({number * number: f"class {number}" for number in range(1000)}, class_weights=np.ones(1000))
+    target = Ordinal(
+        {number * number: f"class {number}" for number in range(1000)}, class_weights=np.ones(1000)
+    )
     assert len(repr(target)) < 250
     assert "..." in repr(target)
 
@@ -157,7 +165,9 @@ def test_tasks_are_values():
 
 def test_restricting_a_task_restricts_its_target():
     task = Task("grade", Ordinal({0: "none", 1: "some", 4: "much"}), domain="scans")
-    assert task.restrict(["much", "none"]) == Task("grade", Ordinal({0: "none", 4: "much"}), domain="scans")
+    assert task.restrict(["much", "none"]) == Task(
+        "grade", Ordinal({0: "none", 4: "much"}), domain="scans"
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +175,10 @@ def test_restricting_a_task_restricts_its_target():
     [
         (("", Binary()), "Task got the name ''"),
         ((3, Binary()), "Task got the name 3"),
-        (("shape", ["a", "b"]), r"Task 'shape' got the target \['a', 'b'\]; give a target such as MultiClass"),
+        (
+            ("shape", ["a", "b"]),
+            r"Task 'shape' got the target \['a', 'b'\]; give a target such as MultiClass",
+        ),
         (("shape", Binary), "Task 'shape' got the target <class"),
         (("shape", Binary(), None), "Task 'shape' got the domain None"),
     ],
@@ -198,8 +211,16 @@ def test_batches_are_images_with_labels():
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (torch.zeros(3, 2), torch.zeros(2), "a Batch got 3 images and 2 labels; give one label per image"),
-        (np.zeros((2, 2)), torch.zeros(2), "got images of type ndarray .* give two tensors, one row per sample"),
+        (
+            torch.zeros(3, 2),
+            torch.zeros(2),
+            "a Batch got 3 images and 2 labels; give one label per image",
+        ),
+        (
+            np.zeros((2, 2)),
+            torch.zeros(2),
+            "got images of type ndarray .* give two tensors, one row per sample",
+        ),
         (torch.zeros(2, 2), [0, 1], "and labels of type list"),
         (torch.tensor(1.0), torch.zeros(1), "give two tensors, one row per sample"),
     ],
@@ -239,7 +260,9 @@ def test_episodes_move_and_pickle_whole():
         "query=Batch(x=float32[6, 1, 2, 2], y=int64[6]))"
     )
     moved = made.to("meta")
-    assert {part.device.type for side in (moved.support, moved.query) for part in (side.x, side.y)} == {"meta"}
+    assert {
+        part.device.type for side in (moved.support, moved.query) for part in (side.x, side.y)
+    } == {"meta"}
     back = pickle.loads(pickle.dumps(made))
     assert back.task == made.task
     assert torch.equal(back.query.x, made.query.x)

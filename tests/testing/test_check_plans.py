@@ -249,7 +249,10 @@ def two_more_shots(plan, source):
     [
         (not_minimal, r"support is not minimal: \[.*\] can each be left out"),
         (not_covered, r"support has 1 samples with(out)? '[xyz]', 2 with and 2 without are needed"),
-        (query_not_covered, r"query has 0 samples without '[xyz]', 3 with and 3 without are needed"),
+        (
+            query_not_covered,
+            r"query has 0 samples without '[xyz]', 3 with and 3 without are needed",
+        ),
         (one_flipped_answer, r"support labels sample \d+ as \["),
         (two_more_shots, "the plan has 4 shots, asked was 2"),
     ],

@@ -26,7 +26,8 @@ def test_a_sampler_of_their_own_passes_in_three_lines():
 def test_a_sampler_of_their_own_passes_over_generated_sources(source):
     labels = source.labels
     enough = all(
-        min((labels == c)[::2].sum(), (labels == c)[1::2].sum()) >= 2 for c in range(source.task.target.num_classes)
+        min((labels == c)[::2].sum(), (labels == c)[1::2].sum()) >= 2
+        for c in range(source.task.target.num_classes)
     )
     halves = NumberedSource(source.task, source.task.target.decode(labels[labels >= 0]))
     if enough:
@@ -38,8 +39,12 @@ class EvenOdd(TheirSampler):
 
     def draw(self, index, generator):
         labels, each = self._source.labels, self.shots + self.queries
-        classes = np.sort(generator.choice(self._source.task.target.num_classes, self.ways, replace=False))
-        drawn = np.stack([generator.permutation(np.flatnonzero(labels == c))[:each] for c in classes])
+        classes = np.sort(
+            generator.choice(self._source.task.target.num_classes, self.ways, replace=False)
+        )
+        drawn = np.stack(
+            [generator.permutation(np.flatnonzero(labels == c))[:each] for c in classes]
+        )
         return plan_of(
             index,
             self._source.name,
@@ -57,8 +62,14 @@ class PlainPlan:
 
     def __init__(self, plan):
         self.source, self.classes = plan.source, list(plan.classes)
-        self.support, self.support_labels = plan.support.tolist(), tuple(plan.support_labels.tolist())
-        self.query, self.query_labels = plan.query.tolist(), torch.tensor(plan.query_labels.tolist())
+        self.support, self.support_labels = (
+            plan.support.tolist(),
+            tuple(plan.support_labels.tolist()),
+        )
+        self.query, self.query_labels = (
+            plan.query.tolist(),
+            torch.tensor(plan.query_labels.tolist()),
+        )
 
 
 class PlainPlans(TheirSampler):
@@ -223,9 +234,15 @@ def test_a_sampler_that_is_not_pure_is_caught(broken):
 
 def test_a_sampler_that_cannot_be_made_again_is_caught():
     source = toy_source()
-    check_sampler(TheirSampler(source, **ASKED), remake=lambda: TheirSampler(source, **ASKED), **ASKED)
+    check_sampler(
+        TheirSampler(source, **ASKED), remake=lambda: TheirSampler(source, **ASKED), **ASKED
+    )
     with pytest.raises(AssertionError, match="by a sampler made anew"):
-        check_sampler(TheirSampler(source, **ASKED), remake=lambda: TheirSampler(source, **ASKED, seed=1), **ASKED)
+        check_sampler(
+            TheirSampler(source, **ASKED),
+            remake=lambda: TheirSampler(source, **ASKED, seed=1),
+            **ASKED,
+        )
 
 
 class Finite(TheirSampler):
@@ -240,7 +257,9 @@ class Finite(TheirSampler):
 
 def test_a_finite_sampler_is_checked_to_its_end():
     check_sampler(Finite(toy_source(), **ASKED), **ASKED)
-    with pytest.raises(AssertionError, match=r"episode \d+ of source 'toy': sample \d+ stood in episode \d+"):
+    with pytest.raises(
+        AssertionError, match=r"episode \d+ of source 'toy': sample \d+ stood in episode \d+"
+    ):
         check_sampler(Finite(toy_source(), **ASKED), disjoint=True, **ASKED)
     with pytest.raises(AssertionError, match="finite"):
         check_sampler(TheirSampler(toy_source(), **ASKED), disjoint=True, **ASKED)
@@ -260,8 +279,14 @@ def test_a_finite_sampler_is_checked_to_its_end():
         ({"ways": (4, None)}, "the plan has 3 ways, asked were 4 to 5"),
         ({"ways": None}, "the plan has 3 ways, asked were 5"),
         ({"query": "natural", "queries": 5}, "query holds 12 samples, asked were 15"),
-        ({"shots": tx.MetaDatasetShots(max_support=5)}, "support holds 6 samples, asked were at most 5"),
-        ({"shots": tx.MetaDatasetShots(), "queries": 3}, "queries per class are .* one number of at most 3"),
+        (
+            {"shots": tx.MetaDatasetShots(max_support=5)},
+            "support holds 6 samples, asked were at most 5",
+        ),
+        (
+            {"shots": tx.MetaDatasetShots(), "queries": 3},
+            "queries per class are .* one number of at most 3",
+        ),
         ({"min_samples": 41}, "should be left out"),
     ],
 )
@@ -281,7 +306,8 @@ def test_groups_ignored_on_purpose_are_not_checked():
 
 def test_nothing_known_of_what_was_asked_is_an_input_error():
     with pytest.raises(
-        InputError, match=r"TheirSampler was asked for: it has no `request`.*give ways=, shots=, queries="
+        InputError,
+        match=r"TheirSampler was asked for: it has no `request`.*give ways=, shots=, queries=",
     ):
         check_sampler(TheirSampler(toy_source(), **ASKED))
     with pytest.raises(InputError, match="give queries="):

@@ -37,7 +37,9 @@ def test_a_plain_source_passes():
 def test_the_wrapped_and_the_subset_pass(source, data):
     images = source.images(np.arange(len(source)))
     check_source(tx.TensorSource(images, source.labels, tx.Task("codes", bare(source.task.target))))
-    check_source(tx.TensorSource(images.numpy(), source.labels, tx.Task("codes", bare(source.task.target))))
+    check_source(
+        tx.TensorSource(images.numpy(), source.labels, tx.Task("codes", bare(source.task.target)))
+    )
     kept = data.draw(st.lists(st.integers(0, len(source) - 1), min_size=1, unique=True))
     check_source(source.subset(kept))
 
@@ -50,8 +52,12 @@ def bare(target):
 def test_every_sample_of_a_small_source_can_be_checked():
     source = NumberedSource(TASK, LABELS)
     asked = []
-    source.images = lambda indices, read=source.images: asked.extend(indices.tolist()) or read(indices)
-    with pytest.raises(AssertionError, match="cannot be pickled"):  # a lambda; the reads before it count
+    source.images = lambda indices, read=source.images: (
+        asked.extend(indices.tolist()) or read(indices)
+    )
+    with pytest.raises(
+        AssertionError, match="cannot be pickled"
+    ):  # a lambda; the reads before it count
         check_source(source, len(source))
     assert set(asked) == set(range(10))
 
@@ -66,9 +72,9 @@ class Sorted(NumberedSource):
 
 class NoRepeats(NumberedSource):
     def images(self, indices):
-        return super().images(np.unique(indices)[np.argsort(np.argsort(indices))] if len(indices) < 2 else indices)[
-            : len(set(indices.tolist()))
-        ]
+        return super().images(
+            np.unique(indices)[np.argsort(np.argsort(indices))] if len(indices) < 2 else indices
+        )[: len(set(indices.tolist()))]
 
 
 class OffByOne(NumberedSource):
@@ -131,7 +137,11 @@ class HandsOutItsOwn(NumberedSource):
 
     def images(self, indices):
         runs = (np.diff(indices) == 1).all()
-        return self.kept[indices[0] : indices[-1] + 1] if runs else self.kept[torch.tensor(indices.tolist())]
+        return (
+            self.kept[indices[0] : indices[-1] + 1]
+            if runs
+            else self.kept[torch.tensor(indices.tolist())]
+        )
 
 
 class ChangesIndices(NumberedSource):
@@ -268,7 +278,10 @@ def test_broken_labels_are_caught(labels, message):
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(frozen([[0, 2]]), r"labels hold the code 2 at \(0, 1\)"), (frozen([0, 1]), r"labels have shape \(2,\)")],
+    [
+        (frozen([[0, 2]]), r"labels hold the code 2 at \(0, 1\)"),
+        (frozen([0, 1]), r"labels have shape \(2,\)"),
+    ],
 )
 def test_broken_multilabel_labels_are_caught(labels, message):
     source = Plain()

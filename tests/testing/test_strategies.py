@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from torchcross.data import EpisodeSampler
 from torchcross.errors import MissingExtraError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
-from torchcross.testing import check_sampler, check_source, label_arrays, requests, samplers, sources, targets
+from torchcross.testing import (
+    check_sampler,
+    check_source,
+    label_arrays,
+    requests,
+    samplers,
+    sources,
+    targets,
+)
 
 KINDS = ("binary", "multiclass", "multilabel", "ordinal")
 SEEK = settings(max_examples=2000, database=None, derandomize=True, phases=[Phase.generate])
@@ -21,7 +29,12 @@ SEEK = settings(max_examples=2000, database=None, derandomize=True, phases=[Phas
 
 @pytest.mark.parametrize(
     ("kind", "target_type"),
-    [("binary", Binary), ("multiclass", MultiClass), ("multilabel", MultiLabel), ("ordinal", Ordinal)],
+    [
+        ("binary", Binary),
+        ("multiclass", MultiClass),
+        ("multilabel", MultiLabel),
+        ("ordinal", Ordinal),
+    ],
 )
 @given(data=st.data())
 def test_targets_are_of_the_kinds_asked_for(kind, target_type, data):
@@ -61,8 +74,13 @@ def test_missing_labels_are_there_when_asked_for(data):
     [
         pytest.param(lambda s: len(s) == 1, id="a single sample"),
         pytest.param(lambda s: min(s.counts().values()) == 0, id="a class without samples"),
-        pytest.param(lambda s: min(s.counts().values()) == 1 and max(s.counts().values()) > 10, id="a rare class"),
-        pytest.param(lambda s: (s.labels < 0).any() and s.labels.ndim == 2, id="a partly missing row"),
+        pytest.param(
+            lambda s: min(s.counts().values()) == 1 and max(s.counts().values()) > 10,
+            id="a rare class",
+        ),
+        pytest.param(
+            lambda s: (s.labels < 0).any() and s.labels.ndim == 2, id="a partly missing row"
+        ),
         pytest.param(lambda s: (s.labels < 0).all(), id="nothing but missing labels"),
         pytest.param(lambda s: s.groups is not None and s.groups.max() == 0, id="one subject"),
         pytest.param(lambda s: s.groups is not None and s.groups.max() > 10, id="many subjects"),
@@ -94,7 +112,9 @@ def test_requests_without_subjects_and_exclusive_classes_are_always_possible(dat
 def test_what_each_promises_can_be_had_from_any_source_of_exclusive_classes(data, shots, queries):
     source = data.draw(sources(["binary", "multiclass", "ordinal"], each=shots + queries))
     query = data.draw(st.sampled_from(["balanced", "natural"]))
-    check_sampler(EpisodeSampler(source, ways=(2, None), shots=shots, queries=queries, query=query), 3)
+    check_sampler(
+        EpisodeSampler(source, ways=(2, None), shots=shots, queries=queries, query=query), 3
+    )
 
 
 @given(st.data(), st.integers(1, 3))
@@ -154,7 +174,9 @@ def test_a_strategy_without_hypothesis_names_the_extra():
     )
     ran = run(program)
     assert ran.returncode == 1
-    assert ran.stderr.splitlines()[-1].startswith(f"torchcross.errors.{MissingExtraError.__name__}: "), ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith(
+        f"torchcross.errors.{MissingExtraError.__name__}: "
+    ), ran.stderr
 
 
 def test_hypothesis_is_imported_only_for_a_strategy():

@@ -38,11 +38,19 @@ class TheirSampler:
 
     def draw(self, index, generator):
         labels, groups = self._source.labels, self._source.groups
-        classes = np.sort(generator.choice(self._source.task.target.num_classes, self.ways, replace=False))
+        classes = np.sort(
+            generator.choice(self._source.task.target.num_classes, self.ways, replace=False)
+        )
         owners = np.arange(len(labels)) if groups is None else groups
         to_query = generator.permutation(owners.max() + 1)[owners] % 2 == 0
-        support = [generator.permutation(np.flatnonzero((labels == c) & ~to_query))[: self.shots] for c in classes]
-        query = [generator.permutation(np.flatnonzero((labels == c) & to_query))[: self.queries] for c in classes]
+        support = [
+            generator.permutation(np.flatnonzero((labels == c) & ~to_query))[: self.shots]
+            for c in classes
+        ]
+        query = [
+            generator.permutation(np.flatnonzero((labels == c) & to_query))[: self.queries]
+            for c in classes
+        ]
         arrays = [
             np.concatenate(support),
             np.repeat(np.arange(self.ways), self.shots),

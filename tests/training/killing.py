@@ -64,16 +64,26 @@ MOMENTS = {
     "in step 4": lambda: before(Stepper, "gradients", 4),
     "in step 6": lambda: before(Stepper, "gradients", 6),
     "in the last step": lambda: before(Stepper, "gradients", 9),
-    "while the first checkpoint is written": lambda: before(_whole_files.os, "fsync", 1, half_of_the_file),
-    "while the second checkpoint is written": lambda: before(_whole_files.os, "fsync", 3, half_of_the_file),
-    "while the last but one checkpoint is written": lambda: before(_whole_files.os, "fsync", 9, half_of_the_file),
+    "while the first checkpoint is written": lambda: before(
+        _whole_files.os, "fsync", 1, half_of_the_file
+    ),
+    "while the second checkpoint is written": lambda: before(
+        _whole_files.os, "fsync", 3, half_of_the_file
+    ),
+    "while the last but one checkpoint is written": lambda: before(
+        _whole_files.os, "fsync", 9, half_of_the_file
+    ),
     "before a checkpoint is renamed": lambda: before(Path, "replace", 3),
     "before an old checkpoint is removed": lambda: before(Path, "unlink", 6),
     "in the middle of a row": lambda: before(CsvLog, "_write", 6, half_of_the_row),
     "before a checkpoint": lambda: before(Checkpoints, "save", 3),
     "before the weights are written": lambda: before(Path, "replace", 8),
 }
-FEW = ("in step 6", "while the last but one checkpoint is written", "before the weights are written")
+FEW = (
+    "in step 6",
+    "while the last but one checkpoint is written",
+    "before the weights are written",
+)
 
 
 def train(subject, folder):
@@ -91,7 +101,11 @@ def forked(run):
 
 
 def files(folder):
-    return {path.name: path.read_bytes().hex() for path in sorted(folder.iterdir()) if path.name != "lock"}
+    return {
+        path.name: path.read_bytes().hex()
+        for path in sorted(folder.iterdir())
+        if path.name != "lock"
+    }
 
 
 def killed_and_run_again(subject, moment, folder):

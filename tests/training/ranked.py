@@ -21,7 +21,9 @@ RANKS = 2
 
 
 def listed(algorithm):
-    return {name: value.double().flatten().tolist() for name, value in algorithm.state_dict().items()}
+    return {
+        name: value.double().flatten().tolist() for name, value in algorithm.state_dict().items()
+    }
 
 
 def trained(subject, folder, validate=None, **given):
@@ -32,12 +34,20 @@ def trained(subject, folder, validate=None, **given):
             for value in algorithm.parameters():
                 value.zero_()
     result = fit(algorithm, data(), options(**given), folder=folder, validate=validate)
-    return {"weights": listed(algorithm), "steps": result.steps, "best": result.best_step, "stopped": result.stopped}
+    return {
+        "weights": listed(algorithm),
+        "steps": result.steps,
+        "best": result.best_step,
+        "stopped": result.stopped,
+    }
 
 
 def plain(folder):
     """Every subject, the second rank having other weights at first."""
-    return {subject: trained(subject, None, meta_batch=4, steps=3, optimiser="sgd") for subject in SUBJECTS}
+    return {
+        subject: trained(subject, None, meta_batch=4, steps=3, optimiser="sgd")
+        for subject in SUBJECTS
+    }
 
 
 def resumed(folder):
@@ -46,8 +56,19 @@ def resumed(folder):
     parts = folder / "parts"
     short = trained("multi-task", parts, magnitude, **chosen, steps=3)
     longer = trained("multi-task", parts, magnitude, **chosen, steps=6)
-    whole = trained("multi-task", folder / "whole", lambda algorithm: rank_dependent(algorithm), **chosen, steps=6)
-    return {"short": short, "longer": longer, "whole": whole, "files": sorted(path.name for path in parts.iterdir())}
+    whole = trained(
+        "multi-task",
+        folder / "whole",
+        lambda algorithm: rank_dependent(algorithm),
+        **chosen,
+        steps=6,
+    )
+    return {
+        "short": short,
+        "longer": longer,
+        "whole": whole,
+        "files": sorted(path.name for path in parts.iterdir()),
+    }
 
 
 def rank_dependent(algorithm):
@@ -100,7 +121,9 @@ def one_rank(rank, root):
     store = distributed.FileStore(str(root / "store"), RANKS)
     # Where one rank fails, the other is not to wait for ever.
     patience = timedelta(seconds=100)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=RANKS, timeout=patience)
+    distributed.init_process_group(
+        "gloo", store=store, rank=rank, world_size=RANKS, timeout=patience
+    )
     found = {}
     for name, case in CASES.items():
         (root / name).mkdir(exist_ok=True)

@@ -36,7 +36,11 @@ def batches(seed=0):
     return MixedBatches(sources(), batch_size=8, seed=seed)
 
 
-SUBJECTS = {"protonet": (protonet, sampler), "maml": (maml, sampler), "multi-task": (multi_task, batches)}
+SUBJECTS = {
+    "protonet": (protonet, sampler),
+    "maml": (maml, sampler),
+    "multi-task": (multi_task, batches),
+}
 
 
 def options(**given):
@@ -48,7 +52,9 @@ def bits(algorithm):
 
 
 def equal(left, right):
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+    return left.keys() == right.keys() and all(
+        torch.equal(left[name], right[name]) for name in left
+    )
 
 
 def distance(left, right):

@@ -38,7 +38,9 @@ ROOT = Path(__file__).parents[2]
 def run(folder, algorithm=None, data=None, machine=None, **given):
     algorithm = protonet() if algorithm is None else algorithm
     chosen = options(**{"checkpoint_every": 2, **given})
-    return algorithm, fit(algorithm, sampler() if data is None else data, chosen, folder=folder, machine=machine)
+    return algorithm, fit(
+        algorithm, sampler() if data is None else data, chosen, folder=folder, machine=machine
+    )
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,9 @@ def test_a_torn_checkpoint_is_refused_by_name(folder, cut):
     path = last(folder)
     path.write_bytes(path.read_bytes()[:cut])
     before = {name: name.read_bytes() for name in folder.iterdir() if name.name != "lock"}
-    with pytest.raises(ReadError, match=r"checkpoint-00000006\.safetensors .*go on from checkpoint-00000004") as caught:
+    with pytest.raises(
+        ReadError, match=r"checkpoint-00000006\.safetensors .*go on from checkpoint-00000004"
+    ) as caught:
         run(folder)
     assert str(path) in str(caught.value)
     assert {name: name.read_bytes() for name in folder.iterdir() if name.name != "lock"} == before
@@ -134,7 +138,9 @@ def test_a_torn_checkpoint_is_refused_by_name(folder, cut):
 
 def test_a_foreign_file_is_refused_by_name(folder):
     save_file({"weight": torch.zeros(2)}, last(folder))
-    with pytest.raises(ReadError, match=r"checkpoint-00000006\.safetensors is a safetensors file and no checkpoint"):
+    with pytest.raises(
+        ReadError, match=r"checkpoint-00000006\.safetensors is a safetensors file and no checkpoint"
+    ):
         run(folder)
 
 
@@ -162,7 +168,10 @@ def tensor(name, value):
     [
         (drop("position"), "a record that cannot be used"),
         (drop("identity"), "a record that cannot be used"),
-        (lambda record, tensors: record.update(version=2), "format version 2; this library reads version 1"),
+        (
+            lambda record, tensors: record.update(version=2),
+            "format version 2; this library reads version 1",
+        ),
         (position(step=4), "holds step 4: it was renamed"),
         (position(step="6"), "a record that cannot be used"),
         (position(step=True), "a record that cannot be used"),
@@ -177,7 +186,10 @@ def tensor(name, value):
         (tensor("model:", torch.zeros(3, 1)), r"of shape \(3, 1\) and this run has"),
         (tensor("optimiser:", None), "lacks tensors of the optimiser"),
         (tensor("exp_avg", torch.zeros(3, 1)), r"of shape \(3, 1\) and this run has"),
-        (lambda record, tensors: tensors.update(extra=torch.zeros(1)), "'extra', which this run has no place for"),
+        (
+            lambda record, tensors: tensors.update(extra=torch.zeros(1)),
+            "'extra', which this run has no place for",
+        ),
         (
             lambda record, tensors: tensors.update({"optimiser:nobody:step": torch.zeros(())}),
             "'optimiser:nobody:step', which this run has no place for",
@@ -293,9 +305,13 @@ def test_two_processes_on_one_folder(tmp_path):
     folder = tmp_path / "run"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", HOLD, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as other:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match=rf"trained in by another process \(number {other.pid}\)"):
+        with pytest.raises(
+            InputError, match=rf"trained in by another process \(number {other.pid}\)"
+        ):
             run(folder)
         other.kill()
         other.wait()

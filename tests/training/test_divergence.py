@@ -84,7 +84,9 @@ def raised(step):
         (raised, r"episode 5 of '.*': the support loss after step 3 is inf"),
     ],
 )
-def test_the_episode_and_the_step_are_named_and_nothing_moved(spoil, said, at_once, monkeypatch, tmp_path):
+def test_the_episode_and_the_step_are_named_and_nothing_moved(
+    spoil, said, at_once, monkeypatch, tmp_path
+):
     snapshot = Snapshot(monkeypatch)
     algorithm = poisoned(protonet(), spoil, snapshot)
     chosen = options(at_once=at_once, ema=0.5, clip=1.0)
@@ -114,7 +116,9 @@ def test_buffers_stay_and_batches_are_named(monkeypatch):
 
     plain = multi_task()
     algorithm = Poisoned(plain.backbone, plain.tasks, features=None, seed=0, normalise=None)
-    with pytest.raises(DivergenceError, match=r"step 2 was not done .*: batch 3 of '.*' has the loss inf\. Param"):
+    with pytest.raises(
+        DivergenceError, match=r"step 2 was not done .*: batch 3 of '.*' has the loss inf\. Param"
+    ):
         fit(algorithm, batches(), options())
     assert snapshot.unchanged()
     assert any(name.endswith("running_mean") for name in snapshot.before)
@@ -132,9 +136,19 @@ def test_the_state_before_a_diverging_step_is_that_of_a_shorter_run(monkeypatch)
 def test_a_run_that_diverges_does_so_again_when_it_goes_on(monkeypatch, tmp_path):
     chosen = options(checkpoint_every=1)
     with pytest.raises(DivergenceError) as first:
-        fit(poisoned(protonet(), infinite_loss, Snapshot(monkeypatch)), sampler(), chosen, folder=tmp_path)
+        fit(
+            poisoned(protonet(), infinite_loss, Snapshot(monkeypatch)),
+            sampler(),
+            chosen,
+            folder=tmp_path,
+        )
     with pytest.raises(DivergenceError) as second:
-        fit(poisoned(protonet(), infinite_loss, Snapshot(monkeypatch)), sampler(), chosen, folder=tmp_path)
+        fit(
+            poisoned(protonet(), infinite_loss, Snapshot(monkeypatch)),
+            sampler(),
+            chosen,
+            folder=tmp_path,
+        )
     assert str(first.value) == str(second.value)
 
 
@@ -142,7 +156,13 @@ def test_a_validation_that_fails_leaves_the_average_out(tmp_path):
     """The parameters of the run come back where `validate` raises."""
     algorithm = protonet()
     with pytest.raises(InputError, match="validate gave"):
-        fit(algorithm, sampler(), options(ema=0.5, validate_every=2), validate=Scores(float("inf")), folder=tmp_path)
+        fit(
+            algorithm,
+            sampler(),
+            options(ema=0.5, validate_every=2),
+            validate=Scores(float("inf")),
+            folder=tmp_path,
+        )
     plain = protonet()
     fit(plain, sampler(), options(steps=2))
     assert equal(bits(algorithm), bits(plain))

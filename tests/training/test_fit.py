@@ -29,7 +29,16 @@ from torchcross.training import FitOptions, fit, read_log
 from torchcross.training.schedule import rate
 
 
-def fitted(subject="protonet", data=None, *, algorithm=None, folder=None, validate=None, transform=None, **given):
+def fitted(
+    subject="protonet",
+    data=None,
+    *,
+    algorithm=None,
+    folder=None,
+    validate=None,
+    transform=None,
+    **given,
+):
     make, feed = SUBJECTS[subject]
     algorithm = make() if algorithm is None else algorithm
     result = fit(
@@ -47,11 +56,17 @@ def by_hand(subject, steps, meta_batch, make_optimiser):
     """The plain loop that everybody writes."""
     make, feed = SUBJECTS[subject]
     algorithm, data = make(), feed()
-    read = Episodes(data).__getitem__ if subject != "multi-task" else lambda index: data.read(data[index])
+    read = (
+        Episodes(data).__getitem__
+        if subject != "multi-task"
+        else lambda index: data.read(data[index])
+    )
     optimiser = make_optimiser(algorithm.parameters())
     losses = []
     for step in range(steps):
-        taken = algorithm.training_step([read(step * meta_batch + place) for place in range(meta_batch)])
+        taken = algorithm.training_step(
+            [read(step * meta_batch + place) for place in range(meta_batch)]
+        )
         optimiser.zero_grad()
         taken.loss.backward()
         optimiser.step()
@@ -64,11 +79,18 @@ def by_hand(subject, steps, meta_batch, make_optimiser):
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_it_is_the_plain_loop(subject, tmp_path):
-    plain, losses = by_hand(subject, 4, 2, lambda params: torch.optim.Adam(params, 0.01, fused=True))
+    plain, losses = by_hand(
+        subject, 4, 2, lambda params: torch.optim.Adam(params, 0.01, fused=True)
+    )
     algorithm, result = fitted(subject, steps=4, folder=tmp_path)
     assert equal(bits(algorithm), bits(plain))
     assert [row[1] for row in read_log(tmp_path)] == losses
-    assert (result.steps, result.stopped, result.best_step, result.best_score) == (4, "steps", None, None)
+    assert (result.steps, result.stopped, result.best_step, result.best_score) == (
+        4,
+        "steps",
+        None,
+        None,
+    )
     assert [point.loss for point in result.history] == losses
 
 
@@ -100,7 +122,11 @@ def test_accumulation_equals_the_bigger_meta_batch(subject):
 
 def test_buffers_are_committed():
     before, (after, _) = multi_task(), fitted("multi-task")
-    changed = [name for name, value in after.named_buffers() if not torch.equal(value, before.get_buffer(name))]
+    changed = [
+        name
+        for name, value in after.named_buffers()
+        if not torch.equal(value, before.get_buffer(name))
+    ]
     assert any(name.endswith("running_mean") for name in changed)
 
 
@@ -127,7 +153,9 @@ def test_a_transform_is_applied():
     changed, _ = fitted(transform=darker, steps=1)
     assert seen
     assert not equal(bits(changed), bits(fitted(steps=1)[0]))
-    assert equal(bits(changed), bits(fitted(data=Episodes(sampler(), transform=darker), steps=1)[0]))
+    assert equal(
+        bits(changed), bits(fitted(data=Episodes(sampler(), transform=darker), steps=1)[0])
+    )
 
 
 def test_no_global_generator_moves_and_no_mode_changes():
@@ -156,7 +184,9 @@ def told(monkeypatch, kind):
 def test_algorithms_are_told_epoch_seed_and_numbers(monkeypatch):
     seen = told(monkeypatch, type(maml()))
     fitted("maml", seed=7, epoch_steps=2, at_once=1, steps=3)
-    assert seen == [{"epoch": step // 2, "seed": 7, "indices": None} for step in range(3) for _ in range(2)]
+    assert seen == [
+        {"epoch": step // 2, "seed": 7, "indices": None} for step in range(3) for _ in range(2)
+    ]
     seen.clear()
     fitted("maml", data=Few(Episodes(sampler()), 12), at_once=1, steps=3)
     assert [given["indices"] for given in seen] == [[0], [1], [2], [3], [4], [5]]
@@ -192,7 +222,9 @@ def test_the_schedule_is_warm_up_and_torchs_cosine(steps, warmup, end):
     for step in range(1, warmup + 1):
         assert math.isclose(rate(chosen, step), 0.1 * step / warmup)
     for step in range(steps):
-        assert math.isclose(rate(chosen, warmup + 1 + step), cosine.get_last_lr()[0], rel_tol=1e-9, abs_tol=1e-12)
+        assert math.isclose(
+            rate(chosen, warmup + 1 + step), cosine.get_last_lr()[0], rel_tol=1e-9, abs_tol=1e-12
+        )
         optimiser.step()
         cosine.step()
 
@@ -212,7 +244,11 @@ def test_clipping_shortens_long_gradients_only(tmp_path):
     def moved(**given):
         algorithm, _ = fitted(steps=1, optimiser="sgd", lr=1.0, **given)
         start = bits(protonet())
-        return math.sqrt(sum(float(((value - start[name]) ** 2).sum()) for name, value in bits(algorithm).items()))
+        return math.sqrt(
+            sum(
+                float(((value - start[name]) ** 2).sum()) for name, value in bits(algorithm).items()
+            )
+        )
 
     norm = moved(folder=tmp_path)
     assert read_log(tmp_path)[0][3] == pytest.approx(norm, rel=1e-4)
@@ -255,11 +291,18 @@ def test_the_best_weights_are_what_is_left(kept, tmp_path):
 def test_patience_stops(tmp_path):
     scores = Scores(0.5, 0.4, 0.6, 0.6, 0.1)
     algorithm, result = fitted(
-        validate=scores, validate_every=2, patience=2, steps=100, folder=tmp_path, checkpoint_every=100
+        validate=scores,
+        validate_every=2,
+        patience=2,
+        steps=100,
+        folder=tmp_path,
+        checkpoint_every=100,
     )
     assert (result.steps, result.stopped, result.best_step) == (10, "patience", 6)
     assert equal(bits(algorithm), scores.seen[2])
-    again, same = fitted(validate=Scores(), validate_every=2, patience=2, steps=100, folder=tmp_path)
+    again, same = fitted(
+        validate=Scores(), validate_every=2, patience=2, steps=100, folder=tmp_path
+    )
     assert same == result
     assert equal(bits(again), bits(algorithm))
 

@@ -5,7 +5,18 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tests.training.subjects import SUBJECTS, Few, Told, batches, bits, equal, multi_task, options, protonet, sampler
+from tests.training.subjects import (
+    SUBJECTS,
+    Few,
+    Told,
+    batches,
+    bits,
+    equal,
+    multi_task,
+    options,
+    protonet,
+    sampler,
+)
 from torchcross.data import Episodes
 from torchcross.errors import DivergenceError, InputError
 from torchcross.training import fit
@@ -38,7 +49,10 @@ def test_heads_of_other_tasks_stay_when_theirs_is_not_in_the_batch():
     plans = batches()
     fit(algorithm, plans, options(steps=12, meta_batch=1, validate_every=1), validate=validate)
     names = {source.name: number for number, source in enumerate(plans.sources)}
-    moved = [{key for key in before if not torch.equal(before[key], after[key])} for before, after in pairwise(seen)]
+    moved = [
+        {key for key in before if not torch.equal(before[key], after[key])}
+        for before, after in pairwise(seen)
+    ]
     drawn = [names[plans[step].source] for step in range(1, 12)]
     of_task = {
         number: set.union(*(keys for keys, one in zip(moved, drawn, strict=True) if one == number))
@@ -68,7 +82,9 @@ def test_none_is_left_where_training_ends_early():
         fit(algorithm, Few(Episodes(sampler()), 5), options())
     assert not gradients(algorithm)
     algorithm = protonet()
-    result = fit(algorithm, sampler(), options(validate_every=1, patience=2), validate=lambda trained: 0.5)
+    result = fit(
+        algorithm, sampler(), options(validate_every=1, patience=2), validate=lambda trained: 0.5
+    )
     assert result.stopped == "patience"
     assert not gradients(algorithm)
 
@@ -83,7 +99,9 @@ def test_a_step_that_diverges_before_its_backward_pass_leaves_none():
         return step
 
     algorithm = Told(protonet(), spoil)
-    with pytest.raises(DivergenceError, match=r"step 2 was not done \(loss nan, norm of the gradient 0\)"):
+    with pytest.raises(
+        DivergenceError, match=r"step 2 was not done \(loss nan, norm of the gradient 0\)"
+    ):
         fit(algorithm, sampler(), options())
     assert found[1], "those of the step before are there, and must not be taken for this one's"
     assert not gradients(algorithm)

@@ -11,15 +11,26 @@ import pytest
 from tests.training.killing import FEW, MOMENTS, SUBJECTS
 
 ROOT = Path(__file__).parents[2]
-CELLS = [(subject, moment) for subject in SUBJECTS for moment in (FEW if subject == "maml" else MOMENTS)]
+CELLS = [
+    (subject, moment) for subject in SUBJECTS for moment in (FEW if subject == "maml" else MOMENTS)
+]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What all the runs left behind, from one process."""
-    command = [sys.executable, "-W", "error", "-m", "tests.training.killing", str(tmp_path_factory.mktemp("killed"))]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "tests.training.killing",
+        str(tmp_path_factory.mktemp("killed")),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 

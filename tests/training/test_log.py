@@ -36,7 +36,9 @@ def test_a_log_is_read_back(tmp_path):
 def test_equal_runs_have_equal_logs(tmp_path):
     for name in ("left", "right"):
         run(tmp_path / name)
-    assert (tmp_path / "left" / "log.csv").read_bytes() == (tmp_path / "right" / "log.csv").read_bytes()
+    assert (tmp_path / "left" / "log.csv").read_bytes() == (
+        tmp_path / "right" / "log.csv"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,11 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
     assert (first.purge_step, second.purge_step) == (1, 4)
     assert first.closed
     assert second.closed
-    expected = [(name, row[place], row[0]) for row in read_log(tmp_path) for place, name in enumerate(COLUMNS[1:4], 1)]
+    expected = [
+        (name, row[place], row[0])
+        for row in read_log(tmp_path)
+        for place, name in enumerate(COLUMNS[1:4], 1)
+    ]
     assert first.rows + second.rows == expected
     run(tmp_path, steps=4)
     assert len(FakeWriter.made) == 2
@@ -137,7 +143,10 @@ def test_a_result_shows_its_curve():
     points = (Point(5, 0.51234, 0.7), Point(10, 0.25, math.nan))
     shown = FitResult(10, 5, 0.7, "patience", points, None)._repr_html_()
     assert "10 steps, stopped by patience; best 0.7 at step 5" in shown
-    assert "<tr><td>5</td><td>0.5123</td><td>0.7</td></tr><tr><td>10</td><td>0.25</td><td>nan</td></tr>" in shown
+    assert (
+        "<tr><td>5</td><td>0.5123</td><td>0.7</td></tr><tr><td>10</td><td>0.25</td><td>nan</td></tr>"
+        in shown
+    )
     bare = FitResult(2, None, None, "steps", (Point(2, 0.5, None),), None)._repr_html_()
     assert "not validated" in bare
     assert "<td>0.5</td><td></td>" in bare

@@ -83,9 +83,18 @@ def test_bfloat16_is_near_and_not_the_same(subject):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    command = [sys.executable, "-W", "error", "-m", "tests.training.ranked", str(tmp_path_factory.mktemp("ranked"))]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "tests.training.ranked",
+        str(tmp_path_factory.mktemp("ranked")),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 

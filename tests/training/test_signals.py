@@ -32,7 +32,9 @@ def never():
     return Told(protonet(), lambda _self, _call, step, _items: step)
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
 def test_it_stops_after_the_step_and_goes_on(number, error, tmp_path):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(error) as caught:
@@ -86,7 +88,9 @@ def test_without_a_folder_signals_are_left_alone():
 
 def test_in_another_thread_signals_are_left_alone(tmp_path):
     done = []
-    thread = threading.Thread(target=lambda: done.append(fit(never(), sampler(), options(), folder=tmp_path)))
+    thread = threading.Thread(
+        target=lambda: done.append(fit(never(), sampler(), options(), folder=tmp_path))
+    )
     thread.start()
     thread.join()
     assert done[0].steps == 6
@@ -123,7 +127,9 @@ def test_ctrl_c_reaches_the_workers_too_and_they_go_on(tmp_path):
     """A terminal sends it to the whole group of processes."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", CTRL_C, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True) as run:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True
+    ) as run:
         log = tmp_path / "log.csv"
         while run.poll() is None and not (log.exists() and log.stat().st_size > 300):
             time.sleep(0.05)

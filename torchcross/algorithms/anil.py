@@ -38,6 +38,15 @@ class ANIL(InnerLoopAlgorithm):
         features: int | None = None,
     ) -> None:
         recipe = Recipe(
-            "ANIL", steps, lr, head=head, optimiser=optimiser, adapted=HEAD_NAMES, order=order, memory=memory
+            "ANIL",
+            steps,
+            lr,
+            head=head,
+            optimiser=optimiser,
+            adapted=HEAD_NAMES,
+            order=order,
+            memory=memory,
         )
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

@@ -115,7 +115,9 @@ class Pretraining(nn.Module, ABC):
     ) -> Step:
         """The mean loss over the batches, and the buffers' new values. `indices` number the batches for dropout."""
 
-    def loss(self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None) -> Tensor:
+    def loss(
+        self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None
+    ) -> Tensor:
         """The scalar of `training_step`."""
         return self.training_step(batches, seed=seed, indices=indices).loss
 

@@ -37,6 +37,15 @@ class BOIL(InnerLoopAlgorithm):
         features: int | None = None,
     ) -> None:
         recipe = Recipe(
-            "BOIL", steps, lr, head=head, optimiser=optimiser, adapted=body_alone, order=order, memory=memory
+            "BOIL",
+            steps,
+            lr,
+            head=head,
+            optimiser=optimiser,
+            adapted=body_alone,
+            order=order,
+            memory=memory,
         )
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

@@ -19,16 +19,21 @@ _SAMPLES = 6
 
 def built_in_episodes(algorithm: Any) -> list[Episode]:
     """Of the algorithm's own tasks, where it has some; otherwise of one task of each target type."""
-    like = next((value for value in algorithm.parameters() if value.is_floating_point()), torch.zeros(()))
+    like = next(
+        (value for value in algorithm.parameters() if value.is_floating_point()), torch.zeros(())
+    )
     shape = image_shape(algorithm.backbone)
     return [
-        _episode(task, shape, like, seed) for seed, task in enumerate(getattr(algorithm, "tasks", None) or _tasks())
+        _episode(task, shape, like, seed)
+        for seed, task in enumerate(getattr(algorithm, "tasks", None) or _tasks())
     ]
 
 
 def image_shape(backbone: nn.Module) -> tuple[int, int, int]:
     """(channels, height, width): as the backbone says, or as its first convolution does."""
-    first = next((layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d)), 1)
+    first = next(
+        (layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d)), 1
+    )
     side = getattr(backbone, "image_size", None) or _SIDE
     return int(getattr(backbone, "in_channels", first)), int(side), int(side)
 

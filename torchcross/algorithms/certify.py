@@ -16,7 +16,16 @@ from torchcross.algorithms.built_in import built_in_episodes
 from torchcross.algorithms.episodic import Episodic
 from torchcross.episode import Episode
 from torchcross.errors import InputError
-from torchcross.functional import Engine, Implicit, Meta, Problem, Row, certify_engine, certify_problem, meta_gradient
+from torchcross.functional import (
+    Engine,
+    Implicit,
+    Meta,
+    Problem,
+    Row,
+    certify_engine,
+    certify_problem,
+    meta_gradient,
+)
 from torchcross.functional.certify import certify_gradient
 
 __all__ = ["Certificate", "certify"]
@@ -98,13 +107,17 @@ def certify(
     `directions` random ones are tried for each episode. Nothing of `algorithm` changes: a copy in float64 is looked at.
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
-        raise InputError(f"certify got {type(algorithm).__name__}; give an algorithm, such as MAML(backbone).")
+        raise InputError(
+            f"certify got {type(algorithm).__name__}; give an algorithm, such as MAML(backbone)."
+        )
     if directions < 1:
         raise InputError(f"certify got directions={directions}; give 1 or more.")
     twin = _double(algorithm)
     given = list(episodes) if episodes is not None else built_in_episodes(twin)
     if not given:
-        raise InputError("certify got no episodes; give at least one, or leave episodes out for made-up ones.")
+        raise InputError(
+            "certify got no episodes; give at least one, or leave episodes out for made-up ones."
+        )
     options: dict[str, Any] = {"directions": directions, "tolerance": tolerance, "seed": seed}
     if not any(value.requires_grad for value in twin.parameters()):
         claim = "nothing is trained: no parameter requires a gradient"
@@ -135,7 +148,9 @@ def _double(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
 # -- algorithms that say what their problems are -----------------------------------------------------------------------
 
 
-def _of_episodes(algorithm: Episodic, episodes: list[Episode], epoch: int | None, options: Any) -> Certificate:
+def _of_episodes(
+    algorithm: Episodic, episodes: list[Episode], epoch: int | None, options: Any
+) -> Certificate:
     asked: dict[str, Any] = {"epoch": epoch, "seed": options["seed"], "indices": _numbers(episodes)}
     problems, meta, engine = algorithm.problems(episodes, **asked)
     step = algorithm.training_step(episodes, **asked)
@@ -150,7 +165,9 @@ def _of_episodes(algorithm: Episodic, episodes: list[Episode], epoch: int | None
         rows += _against_differences(problem, label, meta, engine, options)
     rows.append(_step_row(step, problems, meta, engine))
     exact = engine.order == 2 and not isinstance(engine, Implicit)
-    return Certificate(name, repr(engine.name), engine.order, _claim(engine, looped), tuple(rows), exact)
+    return Certificate(
+        name, repr(engine.name), engine.order, _claim(engine, looped), tuple(rows), exact
+    )
 
 
 def _claim(engine: Engine, looped: bool) -> str:
@@ -163,14 +180,21 @@ def _claim(engine: Engine, looped: bool) -> str:
     return "exact second-order meta-gradient"
 
 
-def _against_differences(problem: Problem, label: str, meta: Meta, engine: Engine, options: Any) -> list[Row]:
+def _against_differences(
+    problem: Problem, label: str, meta: Meta, engine: Engine, options: Any
+) -> list[Row]:
     """Rows of an episode; directions in which a kink hides the answer are drawn anew, a few times."""
     found: list[Row] = []
     for at in range(options["directions"]):
         for attempt in range(_TRIES):
             seed = options["seed"] + options["directions"] * attempt + at
             rows = certify_problem(
-                problem, meta, engine=engine, directions=1, seed=seed, tolerance=options["tolerance"]
+                problem,
+                meta,
+                engine=engine,
+                directions=1,
+                seed=seed,
+                tolerance=options["tolerance"],
             )
             if not any(map(_hidden, rows)):
                 break
@@ -185,15 +209,28 @@ def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -
     for problem in problems:
         result = meta_gradient(problem, meta, engine=engine)
         rates = meta.rates if isinstance(meta.rates, dict) else {"*": meta.rates}
-        for tensors, grads in ((meta.params, result.params), (rates, result.rates), (problem.own, result.own)):
+        for tensors, grads in (
+            (meta.params, result.params),
+            (rates, result.rates),
+            (problem.own, result.own),
+        ):
             for name, grad in grads.items():
                 tensor = tensors[name]
                 if isinstance(tensor, Tensor) and tensor.requires_grad:
                     live[id(tensor)] = tensor
-                    total[id(tensor)] = total.get(id(tensor), torch.zeros_like(grad)) + grad / len(problems)
+                    total[id(tensor)] = total.get(id(tensor), torch.zeros_like(grad)) + grad / len(
+                        problems
+                    )
     handed = torch.autograd.grad(step.loss, list(live.values()), allow_unused=True)
     error = _relative(handed, list(total.values()))
-    return Row("training step: mean of the episodes", engine.name, engine.order, error, _SAME, error <= _SAME)
+    return Row(
+        "training step: mean of the episodes",
+        engine.name,
+        engine.order,
+        error,
+        _SAME,
+        error <= _SAME,
+    )
 
 
 # -- algorithms that only say what their training step is --------------------------------------------------------------
@@ -211,23 +248,36 @@ def _of_steps(
                 batch = TaskBatch(episode.support, episode.task)
                 return algorithm.training_step([batch], seed=options["seed"], indices=[position])
             numbers = _numbers([episode])
-            return algorithm.training_step([episode], epoch=epoch, seed=options["seed"], indices=numbers)
+            return algorithm.training_step(
+                [episode], epoch=epoch, seed=options["seed"], indices=numbers
+            )
 
         step = take()
         exact = isinstance(algorithm, Pretraining) or step.order == 2
         found = torch.autograd.grad(step.loss, list(parameters.values()), allow_unused=True)
         # What this step does not see (the heads of other tasks) is left out.
         grads = {key: grad for key, grad in zip(parameters, found, strict=True) if grad is not None}
-        kind = Row(f"{episode.task.name}: step", step.engine, step.order, 0.0, options["tolerance"], None)
+        kind = Row(
+            f"{episode.task.name}: step", step.engine, step.order, 0.0, options["tolerance"], None
+        )
         rows += _step_differences(take, parameters, grads, kind, exact, options)
-    claim = "exact gradient of its training step" if exact else "first order, so differences are not claimed"
+    claim = (
+        "exact gradient of its training step"
+        if exact
+        else "first order, so differences are not claimed"
+    )
     if isinstance(algorithm, Pretraining):
         claim = "plain gradient of a supervised loss, exact; nothing is adapted"
     return Certificate(name, repr(step.engine), step.order, claim, tuple(rows), exact)
 
 
 def _step_differences(
-    take: Callable[[], Step], parameters: Mapping[str, Tensor], grads: Tree, kind: Row, exact: bool, options: Any
+    take: Callable[[], Step],
+    parameters: Mapping[str, Tensor],
+    grads: Tree,
+    kind: Row,
+    exact: bool,
+    options: Any,
 ) -> list[Row]:
     at = {key: parameters[key].detach().clone() for key in grads}
 
@@ -243,9 +293,13 @@ def _step_differences(
     found = []
     for index in range(options["directions"]):
         for attempt in range(_TRIES):
-            generator = torch.Generator().manual_seed(options["seed"] + options["directions"] * attempt + index)
+            generator = torch.Generator().manual_seed(
+                options["seed"] + options["directions"] * attempt + index
+            )
             row = dataclasses.replace(kind, name=f"{kind.name}, finite differences")
-            (row,) = certify_gradient(loss, at, grads, row, exact=exact, directions=1, generator=generator)
+            (row,) = certify_gradient(
+                loss, at, grads, row, exact=exact, directions=1, generator=generator
+            )
             if not _hidden(row):
                 break
         found.append(_told(row, f"{row.name[:-2]} {index + 1}"))
@@ -259,7 +313,9 @@ def _numbers(episodes: list[Episode]) -> list[int] | None:
     """Numbers for random heads and dropout, where an episode has no plan that numbers it."""
     if all(episode.plan is not None for episode in episodes):
         return None
-    return [at if episode.plan is None else episode.plan.index for at, episode in enumerate(episodes)]
+    return [
+        at if episode.plan is None else episode.plan.index for at, episode in enumerate(episodes)
+    ]
 
 
 def _hidden(row: Row) -> bool:
@@ -290,7 +346,8 @@ def _verdict(row: Row) -> str:
 
 def _relative(handed: Sequence[Tensor | None], expected: Sequence[Tensor]) -> float:
     pairs = [
-        (torch.zeros_like(right) if left is None else left, right) for left, right in zip(handed, expected, strict=True)
+        (torch.zeros_like(right) if left is None else left, right)
+        for left, right in zip(handed, expected, strict=True)
     ]
     apart = torch.stack([(left - right).square().sum() for left, right in pairs]).sum().sqrt()
     length = torch.stack([right.square().sum() for _, right in pairs]).sum().sqrt()

@@ -77,7 +77,10 @@ class ClosedForm(Episodic, ABC):
         if key not in self._inners:
             self._inners[key] = self._inner(task)
         return Problem(
-            self._inners[key], {**data, **self._extra(data, task), **self._masks(data, place)}, {}, place.name
+            self._inners[key],
+            {**data, **self._extra(data, task), **self._masks(data, place)},
+            {},
+            place.name,
         )
 
     def _masks(self, data: Tree, place: Place) -> dict[str, Any]:
@@ -86,7 +89,9 @@ class ClosedForm(Episodic, ABC):
         (params, buffers), number = self._state(), place.numbered("dropout")
         parts = {"ms": ("xs", 0), "mq": ("xq", 1)}
         return {
-            key: self.network.masks(params, buffers, data[images], seed=place.seed, episode=number, part=part)
+            key: self.network.masks(
+                params, buffers, data[images], seed=place.seed, episode=number, part=part
+            )
             for key, (images, part) in parts.items()
         }
 
@@ -96,7 +101,9 @@ class ClosedForm(Episodic, ABC):
         def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
             head, _ = _head_of(network, fit, params, buffers, data)
             statistics, _ = network.statistics(params, buffers, data["xs"])
-            features, _ = network.query(params, buffers, data["xq"], statistics=statistics, masks=data.get("mq"))
+            features, _ = network.query(
+                params, buffers, data["xq"], statistics=statistics, masks=data.get("mq")
+            )
             return target.loss(head_logits(form, target, features, head), data["yq"]), buffers
 
         # Without steps the support loss is never asked for.
@@ -113,14 +120,18 @@ class ClosedForm(Episodic, ABC):
         params, buffers = self._state()
         with torch.no_grad():
             head, _ = _head_of(self.network, self._fit(), {**params, **self._own()}, buffers, data)
-        return self._predictor(task, data, params, buffers, head, form=self.form, step=0, protocol=self.protocol())
+        return self._predictor(
+            task, data, params, buffers, head, form=self.form, step=0, protocol=self.protocol()
+        )
 
 
 def _none(name: str) -> bool:
     return False
 
 
-def _head_of(network: Network, fit: Fit, params: Tree, buffers: Tree, data: Any) -> tuple[Tree, Tree]:
+def _head_of(
+    network: Network, fit: Fit, params: Tree, buffers: Tree, data: Any
+) -> tuple[Tree, Tree]:
     features, buffers = network.support(params, buffers, data["xs"], masks=data.get("ms"))
     own = {name: value for name, value in params.items() if name.startswith(_OWN)}
     return fit(features, own, data), buffers

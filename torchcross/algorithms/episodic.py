@@ -18,7 +18,15 @@ from torchcross.algorithms.step_affine import NormWeights, rows_of
 from torchcross.algorithms.storage import spec_of
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
-from torchcross.functional import Engine, Inner, MetaLoss, Network, Problem, merge_buffers, meta_loss
+from torchcross.functional import (
+    Engine,
+    Inner,
+    MetaLoss,
+    Network,
+    Problem,
+    merge_buffers,
+    meta_loss,
+)
 from torchcross.functional.lanes import Lanes, lane_width
 from torchcross.functional.problem import Meta
 from torchcross.heads import learning_key
@@ -55,7 +63,9 @@ class Rows(nn.Module):
     def __init__(self, network: Network, steps: int) -> None:
         super().__init__()
         whole, rows = dict(network.module.named_buffers()), network.state(steps)[1]
-        self.slots = {name: name.replace(".", "/") for name, value in rows.items() if value is not whole[name]}
+        self.slots = {
+            name: name.replace(".", "/") for name, value in rows.items() if value is not whole[name]
+        }
         for name, slot in self.slots.items():
             self.register_buffer(slot, rows[name])
 
@@ -82,10 +92,14 @@ class Episodic(Algorithm, ABC):
         self.network = Network(backbone, norm=norm)
         self.lanes: Lanes = lanes
         self.pixels = Pixels.before(backbone, normalise)
-        self.features: int | None = getattr(backbone, "num_features", None) if features is None else features
+        self.features: int | None = (
+            getattr(backbone, "num_features", None) if features is None else features
+        )
         self.rows = Rows(self.network, steps) if self.network.policy.rows else None
         self.affine = rows_of(norm_weights, self.network, steps=steps)
-        self._drops = any(isinstance(layer, _DROPOUT) and layer.p > 0 for layer in backbone.modules())
+        self._drops = any(
+            isinstance(layer, _DROPOUT) and layer.p > 0 for layer in backbone.modules()
+        )
         self._widths: dict[tuple[int, ...], int] = {}
         self._inners: dict[Any, Inner] = {}
 
@@ -141,7 +155,12 @@ class Episodic(Algorithm, ABC):
         """The episodes in the terms of `torchcross.functional`: what `certify_problem` and `estimate` ask for."""
         at, places = self._epoch(epoch), self._places(episodes, seed, indices)
         problems = [
-            self._problem(self._data(episode.support, episode.query, episode.task, place), episode.task, place, at)
+            self._problem(
+                self._data(episode.support, episode.query, episode.task, place),
+                episode.task,
+                place,
+                at,
+            )
             for episode, place in zip(episodes, places, strict=True)
         ]
         return problems, self._shared(), self._engine(at)
@@ -158,11 +177,17 @@ class Episodic(Algorithm, ABC):
             residuals=result.residuals,
         )
 
-    def _places(self, episodes: Sequence[Episode], seed: int, indices: Sequence[int] | None) -> list[Place]:
+    def _places(
+        self, episodes: Sequence[Episode], seed: int, indices: Sequence[int] | None
+    ) -> list[Place]:
         if not episodes:
-            raise InputError("a training step needs at least one episode; the sequence given is empty.")
+            raise InputError(
+                "a training step needs at least one episode; the sequence given is empty."
+            )
         if indices is not None and len(indices) != len(episodes):
-            raise InputError(f"{len(indices)} indices were given for {len(episodes)} episodes; give one for each.")
+            raise InputError(
+                f"{len(indices)} indices were given for {len(episodes)} episodes; give one for each."
+            )
         numbers: Sequence[int | None] = (
             [None if episode.plan is None else episode.plan.index for episode in episodes]
             if indices is None
@@ -184,7 +209,9 @@ class Episodic(Algorithm, ABC):
 
     def _like(self) -> Tensor:
         """A tensor whose dtype and device images are brought to."""
-        return next((value for value in self.parameters() if value.is_floating_point()), torch.zeros(()))
+        return next(
+            (value for value in self.parameters() if value.is_floating_point()), torch.zeros(())
+        )
 
     @torch.no_grad()
     def _check_width(self, images: Tensor, name: str) -> int:
@@ -193,7 +220,11 @@ class Episodic(Algorithm, ABC):
         if shape not in self._widths:
             output = self._tried(images, name)
             if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-                found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+                found = (
+                    tuple(output.shape)
+                    if isinstance(output, Tensor)
+                    else f"a {type(output).__name__}"
+                )
                 raise InputError(
                     f"{name}: the backbone {type(self.backbone).__name__} made {found} of {tuple(images.shape)} "
                     "images; a head "
@@ -237,7 +268,16 @@ class Episodic(Algorithm, ABC):
         return (learning_key(task.target), *more)
 
     def _predictor(
-        self, task: Task, data: Tree, params: Tree, buffers: Tree, head: Tree, *, form: str, step: int, protocol: Any
+        self,
+        task: Task,
+        data: Tree,
+        params: Tree,
+        buffers: Tree,
+        head: Tree,
+        *,
+        form: str,
+        step: int,
+        protocol: Any,
     ) -> Predictor:
         own = dict(self.backbone.named_parameters())
         body = {name: params[name] for name in own}
@@ -277,6 +317,8 @@ def detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:
     """Tensors that share no storage with those that training moves."""
     storages = {value.untyped_storage().data_ptr() for value in shared}
     return {
-        name: value.detach().clone() if value.untyped_storage().data_ptr() in storages else value.detach()
+        name: value.detach().clone()
+        if value.untyped_storage().data_ptr() in storages
+        else value.detach()
         for name, value in tree.items()
     }

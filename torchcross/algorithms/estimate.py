@@ -40,7 +40,9 @@ def estimate(
     `per_step` is 0.
     """
     if not isinstance(algorithm, Algorithm):
-        raise InputError(f"estimate got {type(algorithm).__name__}; give an algorithm over episodes, such as MAML.")
+        raise InputError(
+            f"estimate got {type(algorithm).__name__}; give an algorithm over episodes, such as MAML."
+        )
     asked: dict[str, Any] = {"epoch": epoch, "seed": seed, "indices": indices}
     if isinstance(algorithm, Episodic):
         problems, meta, own = algorithm.problems(episodes, **asked)
@@ -49,7 +51,9 @@ def estimate(
         if any(problem.inner.steps for problem in problems) and rule == Valuing().name:
             chosen = own if engine is None else engine
             meta = _with_rows(algorithm, meta, problems[0].inner.optimiser.per_step)
-            found = [estimate_problem(problem, meta, engine=chosen, steps=steps) for problem in problems]
+            found = [
+                estimate_problem(problem, meta, engine=chosen, steps=steps) for problem in problems
+            ]
             return max(found, key=lambda one: one.peak)
     if steps is not None or engine is not None:
         raise InputError(
@@ -60,7 +64,9 @@ def estimate(
     return MemoryEstimate(peak, 0, 0, step.engine, step.order)
 
 
-def _whole(algorithm: Algorithm, episodes: Sequence[Episode], asked: dict[str, Any]) -> tuple[Step, Any]:
+def _whole(
+    algorithm: Algorithm, episodes: Sequence[Episode], asked: dict[str, Any]
+) -> tuple[Step, Any]:
     step = algorithm.training_step(episodes, **asked)
     learned = [value for value in algorithm.parameters() if value.requires_grad]
     return step, torch.autograd.grad(step.loss, learned, allow_unused=True)
@@ -74,10 +80,15 @@ def _first(asked: dict[str, Any]) -> dict[str, Any]:
 def _with_rows(algorithm: Episodic, meta: Meta, per_step: bool) -> Meta:
     """Rates and statistics of each step, for at least as many steps as an estimate runs."""
     stepwise = set() if algorithm.rows is None else set(algorithm.rows.slots)
-    buffers = {name: _longer(value) if name in stepwise else value for name, value in meta.buffers.items()}
+    buffers = {
+        name: _longer(value) if name in stepwise else value for name, value in meta.buffers.items()
+    }
     rates = meta.rates
     if per_step and isinstance(rates, Mapping):
-        rates = {name: _longer(rate) if isinstance(rate, Tensor) else rate for name, rate in rates.items()}
+        rates = {
+            name: _longer(rate) if isinstance(rate, Tensor) else rate
+            for name, rate in rates.items()
+        }
     return dataclasses.replace(meta, rates=rates, buffers=buffers)
 
 

@@ -38,5 +38,9 @@ class FineTune(InnerLoopAlgorithm):
         normalise: MeanAndStd | None = None,
         features: int | None = None,
     ) -> None:
-        recipe = Recipe("FineTune", steps, lr, head=head, optimiser=optimiser, adapted=adapted, order=1)
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        recipe = Recipe(
+            "FineTune", steps, lr, head=head, optimiser=optimiser, adapted=adapted, order=1
+        )
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

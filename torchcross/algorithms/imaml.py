@@ -49,4 +49,6 @@ class IMAML(InnerLoopAlgorithm):
             engine=Implicit(strength, iterations),
             proximal=strength,
         )
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

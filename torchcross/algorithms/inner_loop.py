@@ -21,10 +21,29 @@ from torchcross.algorithms.recipe import HEAD_NAMES, Recipe
 from torchcross.algorithms.step_affine import NormWeights
 from torchcross.episode import Batch
 from torchcross.errors import InputError
-from torchcross.functional import Adapted, Engine, Inner, Meta, Network, Problem, Split, adapt, select
+from torchcross.functional import (
+    Adapted,
+    Engine,
+    Inner,
+    Meta,
+    Network,
+    Problem,
+    Split,
+    adapt,
+    select,
+)
 from torchcross.functional.lanes import Lanes
 from torchcross.functional.state import Choice
-from torchcross.heads import BIAS, WEIGHT, LearnedHeads, head_logits, kaiming_head, proto_head, seeded, zero_head
+from torchcross.heads import (
+    BIAS,
+    WEIGHT,
+    LearnedHeads,
+    head_logits,
+    kaiming_head,
+    proto_head,
+    seeded,
+    zero_head,
+)
 from torchcross.targets import Target
 from torchcross.task import Task
 
@@ -72,7 +91,9 @@ class InnerLoopAlgorithm(Episodic, ABC):
                 "classifier, or wrap it in a module."
             )
         left = frozenset() if self.affine is None else self.affine.names
-        self.adapted = select([*names, WEIGHT, BIAS], recipe.adapted) - left - _frozen(names, recipe.adapted)
+        self.adapted = (
+            select([*names, WEIGHT, BIAS], recipe.adapted) - left - _frozen(names, recipe.adapted)
+        )
         self._moves_body = any(name in names for name in self.adapted)
         self._moves_head = {WEIGHT, BIAS} <= self.adapted
         if recipe.head == "zero" and not self._moves_head:
@@ -108,7 +129,12 @@ class InnerLoopAlgorithm(Episodic, ABC):
         return self._with_steps(data, task, place, self.recipe.steps, weights)
 
     def _with_steps(
-        self, data: Tree, task: Task, place: Place, steps: int, weights: tuple[float, ...] | None = None
+        self,
+        data: Tree,
+        task: Task,
+        place: Place,
+        steps: int,
+        weights: tuple[float, ...] | None = None,
     ) -> Problem:
         if self._drops:
             data = {**data, **self._masks(data, place, steps)}
@@ -123,14 +149,22 @@ class InnerLoopAlgorithm(Episodic, ABC):
         return padded_alike(problems, targets, self._padded_inner)
 
     def _padded_inner(self, target: Target, outputs: int, inner: Inner) -> Inner:
-        key = (target.objective.loss, target.loss_options, outputs, inner.steps, inner.query_weights)
+        key = (
+            target.objective.loss,
+            target.loss_options,
+            outputs,
+            inner.steps,
+            inner.query_weights,
+        )
         if key not in self._inners:
             loss_of = padded_loss(target, outputs)
 
             def from_data(params: Tree, features: Tensor, data: Any, labels: str) -> Tensor:
                 return loss_of(params, features, data[labels], data[PRESENT])
 
-            support, query = _losses(self.network, from_data, cached=self.cached, steady=self._steady)
+            support, query = _losses(
+                self.network, from_data, cached=self.cached, steady=self._steady
+            )
             self._inners[key] = dataclasses.replace(inner, support=support, query=query)
         return self._inners[key]
 
@@ -167,18 +201,28 @@ class InnerLoopAlgorithm(Episodic, ABC):
         if self.recipe.head == "zero":
             return zero_head(task.target, width, dtype=like.dtype, device=like.device)
         generator = seeded(place.seed, "head", place.numbered("a Kaiming head"))
-        return kaiming_head(task.target, width, generator=generator, dtype=like.dtype, device=like.device)
+        return kaiming_head(
+            task.target, width, generator=generator, dtype=like.dtype, device=like.device
+        )
 
     def _masks(self, data: Tree, place: Place, steps: int) -> dict[str, Any]:
         params, buffers = self._state()
         number = place.numbered("dropout")
         masks: dict[str, Any] = {
             "ms": self.network.masks(
-                params, buffers, data["xs"], seed=place.seed, episode=number, part=_SUPPORT, rows=max(steps, 1)
+                params,
+                buffers,
+                data["xs"],
+                seed=place.seed,
+                episode=number,
+                part=_SUPPORT,
+                rows=max(steps, 1),
             )
         }
         if "xq" in data:
-            masks["mq"] = self.network.masks(params, buffers, data["xq"], seed=place.seed, episode=number, part=_QUERY)
+            masks["mq"] = self.network.masks(
+                params, buffers, data["xq"], seed=place.seed, episode=number, part=_QUERY
+            )
         return masks
 
     # -- adaptation -------------------------------------------------------------------------------------------------
@@ -191,11 +235,17 @@ class InnerLoopAlgorithm(Episodic, ABC):
         end, taken = self._adapted(data, task, place, steps)
         head = {name: end.params[name] for name in (WEIGHT, BIAS)}
         told = {**self.protocol(), "steps": taken, "seed": seed, "index": index}
-        return self._predictor(task, data, end.params, end.buffers, head, form="linear", step=taken, protocol=told)
+        return self._predictor(
+            task, data, end.params, end.buffers, head, form="linear", step=taken, protocol=told
+        )
 
-    def _adapted(self, data: Tree, task: Task, place: Place, steps: int | None) -> tuple[Adapted, int]:
+    def _adapted(
+        self, data: Tree, task: Task, place: Place, steps: int | None
+    ) -> tuple[Adapted, int]:
         if torch.is_inference_mode_enabled():
-            raise InputError("adaptation takes gradients, which torch.inference_mode() forbids; use torch.no_grad().")
+            raise InputError(
+                "adaptation takes gradients, which torch.inference_mode() forbids; use torch.no_grad()."
+            )
         steps = self.recipe.steps if steps is None else steps
         problem, meta = self._with_steps(data, task, place, steps), self._shared()
         if self.recipe.proximal is not None:
@@ -209,16 +259,25 @@ class InnerLoopAlgorithm(Episodic, ABC):
             else ("head" if not self._moves_body else sorted(self.adapted))
         )
         features = "cached" if self.cached else "at each step"
-        return {**self.recipe.describe(), "adapted": adapted, "features": features, **self._common_protocol()}
+        return {
+            **self.recipe.describe(),
+            "adapted": adapted,
+            "features": features,
+            **self._common_protocol(),
+        }
 
 
 def _frozen(params: Mapping[str, Tensor], choice: Choice) -> frozenset[str]:
     """What its owner has frozen, save where `choice` gives the full name."""
-    named: set[str] = set() if callable(choice) else {choice} if isinstance(choice, str) else set(choice)
+    named: set[str] = (
+        set() if callable(choice) else {choice} if isinstance(choice, str) else set(choice)
+    )
     return frozenset(name for name, value in params.items() if not value.requires_grad) - named
 
 
-def _learned_rates(recipe: Recipe, body: dict[str, Tensor], owner: InnerLoopAlgorithm) -> LearnedRates | None:
+def _learned_rates(
+    recipe: Recipe, body: dict[str, Tensor], owner: InnerLoopAlgorithm
+) -> LearnedRates | None:
     if recipe.rates == "fixed":
         return None
     own = tuple(name for name in (WEIGHT, BIAS) if name in owner.adapted)
@@ -233,7 +292,9 @@ def _losses(network: Network, loss_of: Top, *, cached: bool, steady: bool) -> tu
     """`steady`: the same parameters make the same features at every step."""
 
     def support(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
-        features, buffers = network.support(params, buffers, data["xs"], step=step, masks=data.get("ms"))
+        features, buffers = network.support(
+            params, buffers, data["xs"], step=step, masks=data.get("ms")
+        )
         return loss_of(params, features, data, "ys"), buffers
 
     def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
@@ -267,7 +328,9 @@ def _cached_features(network: Network) -> Callable[[Tree, Tree, Any], Tree]:
         found = {_CACHED["support"]: network.support(params, buffers, data["xs"])[0]}
         if "xq" in data:
             statistics, _ = network.statistics(params, buffers, data["xs"])
-            found[_CACHED["query"]] = network.query(params, buffers, data["xq"], statistics=statistics)[0]
+            found[_CACHED["query"]] = network.query(
+                params, buffers, data["xq"], statistics=statistics
+            )[0]
         return found
 
     return init
@@ -294,16 +357,26 @@ def _all_of(parts: list[Callable[[Tree, Tree, Any], Tree]]) -> Callable[[Tree, T
 
 def _proximal(problem: Problem, meta: Meta, adapted: frozenset[str], strength: float) -> Problem:
     """The same problem with strength/2 |theta - phi|^2 added to its support loss."""
-    anchor = {name: value.detach() for name, value in {**meta.params, **problem.own}.items() if name in adapted}
+    anchor = {
+        name: value.detach()
+        for name, value in {**meta.params, **problem.own}.items()
+        if name in adapted
+    }
     plain, init = problem.inner.support, problem.inner.init
     if init is not None:
         with torch.no_grad():
-            start = init({name: value.detach() for name, value in meta.params.items()}, meta.buffers, problem.data)
+            start = init(
+                {name: value.detach() for name, value in meta.params.items()},
+                meta.buffers,
+                problem.data,
+            )
         anchor |= {name: value for name, value in start.items() if name in adapted}
 
     def support(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
         loss, fresh = plain(params, buffers, data, step)
-        apart = torch.stack([(params[name] - value).square().sum() for name, value in anchor.items()]).sum()
+        apart = torch.stack(
+            [(params[name] - value).square().sum() for name, value in anchor.items()]
+        ).sum()
         return loss + 0.5 * strength * apart, fresh
 
     return dataclasses.replace(problem, inner=dataclasses.replace(problem.inner, support=support))

@@ -20,7 +20,9 @@ def episode_name(episode: Episode, position: int) -> str:
     return f"episode {episode.plan.index} of {episode.plan.source!r}"
 
 
-def taken(batch: Batch, task: Task, name: str, part: str, pixels: Pixels, like: Tensor) -> tuple[Tensor, Tensor]:
+def taken(
+    batch: Batch, task: Task, name: str, part: str, pixels: Pixels, like: Tensor
+) -> tuple[Tensor, Tensor]:
     """(images as the backbone gets them, labels), checked."""
     what = f"{name}: the {part} set"
     if not len(batch):
@@ -37,7 +39,11 @@ def taken(batch: Batch, task: Task, name: str, part: str, pixels: Pixels, like: 
 
 def _check_labels(labels: Tensor, task: Task, what: str) -> None:
     target, highest = task.target, len(task.target.values) - 1
-    if labels.is_floating_point() or labels.dtype == torch.bool or labels.shape[1:] != target.label_shape:
+    if (
+        labels.is_floating_point()
+        or labels.dtype == torch.bool
+        or labels.shape[1:] != target.label_shape
+    ):
         shape = ", ".join(["N", *map(str, target.label_shape)])
         raise LabelError(
             f"{what} has labels {labels.dtype} of shape {tuple(labels.shape)}; {target!r} expects integer codes "
@@ -75,7 +81,11 @@ def whole_strata(labels: Tensor, task: Task, name: str) -> Tensor:
         return strata
     empty = [at for at, count in enumerate(counts) if not count]
     classes = dict.fromkeys(target.classes[at % target.num_classes] for at in empty)
-    answers = "" if not target.label_shape else " (every label needs samples with it and samples without it)"
+    answers = (
+        ""
+        if not target.label_shape
+        else " (every label needs samples with it and samples without it)"
+    )
     raise InputError(
         f"{name}: the support set has no sample that stands for {', '.join(map(repr, classes))}{answers}; sample at "
         "least one "

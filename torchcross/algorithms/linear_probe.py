@@ -34,5 +34,9 @@ class LinearProbe(InnerLoopAlgorithm):
         normalise: MeanAndStd | None = None,
         features: int | None = None,
     ) -> None:
-        recipe = Recipe("LinearProbe", steps, lr, head=head, optimiser=optimiser, adapted=HEAD_NAMES, order=1)
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        recipe = Recipe(
+            "LinearProbe", steps, lr, head=head, optimiser=optimiser, adapted=HEAD_NAMES, order=1
+        )
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

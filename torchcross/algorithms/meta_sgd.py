@@ -35,5 +35,9 @@ class MetaSGD(InnerLoopAlgorithm):
         normalise: MeanAndStd | None = None,
         features: int | None = None,
     ) -> None:
-        recipe = Recipe("MetaSGD", steps, lr, head=head, rates="per_parameter", order=order, memory=memory)
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        recipe = Recipe(
+            "MetaSGD", steps, lr, head=head, rates="per_parameter", order=order, memory=memory
+        )
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

@@ -41,7 +41,8 @@ class MultiTask(HeadPerTask):
             )
         counts = [1] * len(self.tasks) if batches is None else list(batches)
         self._factors = {
-            (task.domain, task.name): max(counts) / own for task, own in zip(self.tasks, counts, strict=True)
+            (task.domain, task.name): max(counts) / own
+            for task, own in zip(self.tasks, counts, strict=True)
         }
         self.scaled = batches is not None
 
@@ -51,4 +52,9 @@ class MultiTask(HeadPerTask):
     def protocol(self) -> dict[str, Any]:
         tasks = [f"{task.domain}/{task.name}" for task in self.tasks]
         scaled = "by largest / own number of batches" if self.scaled else "no"
-        return {"algorithm": "MultiTask", "tasks": tasks, "loss_scaled": scaled, **self._common_protocol()}
+        return {
+            "algorithm": "MultiTask",
+            "tasks": tasks,
+            "loss_scaled": scaled,
+            **self._common_protocol(),
+        }

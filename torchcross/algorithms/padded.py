@@ -25,7 +25,9 @@ Tree = dict[str, Tensor]
 
 
 def padded_alike(
-    problems: Sequence[Problem], targets: Sequence[Target], inner_of: Callable[[Target, int, Inner], Inner]
+    problems: Sequence[Problem],
+    targets: Sequence[Target],
+    inner_of: Callable[[Target, int, Inner], Inner],
 ) -> list[Problem]:
     """The same problems; those that differ in their number of outputs alone get one inner loop, and so can share lanes.
 
@@ -59,9 +61,16 @@ def _padded(problem: Problem, target: Target, outputs: int, inner: Inner) -> Pro
     more, padding = outputs - target.num_outputs, target.padding
     assert padding is not None
     data = {name: value for name, value in problem.data.items() if name not in _PER_TARGET}
-    data |= {name: padding.labels(problem.data[name], outputs) for name in _LABELS if name in problem.data}
+    data |= {
+        name: padding.labels(problem.data[name], outputs)
+        for name in _LABELS
+        if name in problem.data
+    }
     data[PRESENT] = torch.arange(outputs, device=problem.own[BIAS].device) < target.num_outputs
-    own = {WEIGHT: F.pad(problem.own[WEIGHT], (0, 0, 0, more)), BIAS: F.pad(problem.own[BIAS], (0, more))}
+    own = {
+        WEIGHT: F.pad(problem.own[WEIGHT], (0, 0, 0, more)),
+        BIAS: F.pad(problem.own[BIAS], (0, more)),
+    }
     return dataclasses.replace(problem, inner=inner, data=data, own=own)
 
 

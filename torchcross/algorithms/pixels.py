@@ -66,7 +66,9 @@ class Pixels:
     def __call__(self, images: Tensor, what: str, like: Tensor) -> Tensor:
         """The images as the backbone gets them, in the dtype and on the device of `like`."""
         if images.device != like.device:
-            raise InputError(f"{what} is on {images.device} and the model on {like.device}; move it with .to(...).")
+            raise InputError(
+                f"{what} is on {images.device} and the model on {like.device}; move it with .to(...)."
+            )
         if self.left_alone and images.dtype == torch.uint8:
             return images
         if images.dtype == torch.uint8:
@@ -74,7 +76,9 @@ class Pixels:
         elif images.is_floating_point():
             scaled = images.to(like.dtype)
         else:
-            raise InputError(f"{what} is {images.dtype}; give uint8 images (0..255) or floating ones.")
+            raise InputError(
+                f"{what} is {images.dtype}; give uint8 images (0..255) or floating ones."
+            )
         if not self.mean:
             return scaled
         if images.ndim < 3 or images.shape[1] != len(self.mean):

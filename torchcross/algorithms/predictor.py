@@ -40,7 +40,8 @@ class NamedPrediction:
         if self.decisions.ndim == 1:
             return [self.classes[code] for code in self.decisions.tolist()]
         return [
-            [name for name, there in zip(self.classes, row, strict=True) if there] for row in self.decisions.tolist()
+            [name for name, there in zip(self.classes, row, strict=True) if there]
+            for row in self.decisions.tolist()
         ]
 
     @property
@@ -95,7 +96,11 @@ class Predictor:
         ready = self._pixels(images, "the batch of images", like)
         with taking(self._network.module, ready, f"the predictor of {self.task.name!r}"):
             features, _ = self._network.query(
-                params, self._tensors["buffers"], ready, statistics=self._tensors["statistics"], step=self._step
+                params,
+                self._tensors["buffers"],
+                ready,
+                statistics=self._tensors["statistics"],
+                step=self._step,
             )
         result: Tensor = features
         return result
@@ -114,11 +119,16 @@ class Predictor:
     def __call__(self, images: Tensor) -> NamedPrediction:
         with torch.no_grad():
             prediction = self.target.predict(self.logits(images))
-        return NamedPrediction(prediction.probabilities, prediction.decisions, self.classes, prediction.scores)
+        return NamedPrediction(
+            prediction.probabilities, prediction.decisions, self.classes, prediction.scores
+        )
 
     def to(self, device: torch.device | str) -> Predictor:
         """The same predictor elsewhere."""
-        moved = {part: {name: value.to(device) for name, value in tree.items()} for part, tree in self._tensors.items()}
+        moved = {
+            part: {name: value.to(device) for name, value in tree.items()}
+            for part, tree in self._tensors.items()
+        }
         return Predictor(
             self._network,
             self.task,
@@ -149,7 +159,9 @@ class Predictor:
 
     def __repr__(self) -> str:
         algorithm = self.protocol.get("algorithm", "?")
-        return f"Predictor({self.task.name!r}, classes={list(self.classes)}, algorithm={algorithm!r})"
+        return (
+            f"Predictor({self.task.name!r}, classes={list(self.classes)}, algorithm={algorithm!r})"
+        )
 
 
 def load_predictor(path: str | Path, backbone: nn.Module | None = None) -> Predictor:

@@ -52,16 +52,21 @@ class HeadPerTask(Pretraining, ABC):
         self.network = Network(backbone, norm=norm)
         self.pixels = Pixels.before(backbone, normalise)
         self._drops = any(
-            isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0 for layer in backbone.modules()
+            isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
+            for layer in backbone.modules()
         )
 
     def training_step(
         self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None
     ) -> Step:
         if not batches:
-            raise InputError("a training step needs at least one batch; the sequence given is empty.")
+            raise InputError(
+                "a training step needs at least one batch; the sequence given is empty."
+            )
         if indices is not None and len(indices) != len(batches):
-            raise InputError(f"{len(indices)} indices were given for {len(batches)} batches; give one for each.")
+            raise InputError(
+                f"{len(indices)} indices were given for {len(batches)} batches; give one for each."
+            )
         losses, values, buffers = [], [], []
         for place, item in enumerate(batches):
             loss, fresh = self._loss(item, seed, None if indices is None else indices[place])
@@ -69,7 +74,11 @@ class HeadPerTask(Pretraining, ABC):
             values.append(loss.detach())
             buffers.append(fresh)
         before = self.network.state()[1]
-        merged = {name: value for name, value in merge_buffers(buffers).items() if value is not before[name]}
+        merged = {
+            name: value
+            for name, value in merge_buffers(buffers).items()
+            if value is not before[name]
+        }
         return Step(
             loss=torch.stack(losses).mean(),
             losses=torch.stack(values),
@@ -92,9 +101,13 @@ class HeadPerTask(Pretraining, ABC):
                 "size it was "
                 "built for, or the right features=."
             )
-        return task.target.loss(head_logits("linear", task.target, features, self.heads.of(task)), y), fresh
+        return task.target.loss(
+            head_logits("linear", task.target, features, self.heads.of(task)), y
+        ), fresh
 
-    def _masks(self, item: Labelled, params: Tree, buffers: Tree, x: Tensor, seed: int, index: int | None) -> Any:
+    def _masks(
+        self, item: Labelled, params: Tree, buffers: Tree, x: Tensor, seed: int, index: int | None
+    ) -> Any:
         if not self._drops:
             return None
         number = getattr(getattr(item, "plan", None), "index", None) if index is None else index
@@ -128,11 +141,19 @@ class HeadPerTask(Pretraining, ABC):
     def predictor(self, task: Task) -> Predictor:
         own = self._own(task)
         params, buffers = self.network.state()
-        tensors = {"params": params, "buffers": buffers, "statistics": {}, "head": self.heads.of(own)}
+        tensors = {
+            "params": params,
+            "buffers": buffers,
+            "statistics": {},
+            "head": self.heads.of(own),
+        }
         return Predictor(
             self.network,
             own,
-            {part: {name: value.detach().clone() for name, value in tree.items()} for part, tree in tensors.items()},
+            {
+                part: {name: value.detach().clone() for name, value in tree.items()}
+                for part, tree in tensors.items()
+            },
             form="linear",
             step=0,
             pixels=self.pixels,
@@ -141,4 +162,8 @@ class HeadPerTask(Pretraining, ABC):
         )
 
     def _common_protocol(self) -> dict[str, Any]:
-        return {"norm": self.network.policy.name, "dropout": self._drops, "pixels": self.pixels.describe()}
+        return {
+            "norm": self.network.policy.name,
+            "dropout": self._drops,
+            "pixels": self.pixels.describe(),
+        }

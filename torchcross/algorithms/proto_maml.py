@@ -32,5 +32,9 @@ class ProtoMAML(InnerLoopAlgorithm):
         normalise: MeanAndStd | None = None,
         features: int | None = None,
     ) -> None:
-        recipe = Recipe("ProtoMAML", steps, lr, head="proto", optimiser=optimiser, order=order, memory=memory)
-        super().__init__(backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        recipe = Recipe(
+            "ProtoMAML", steps, lr, head="proto", optimiser=optimiser, order=order, memory=memory
+        )
+        super().__init__(
+            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
+        )

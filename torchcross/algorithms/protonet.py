@@ -49,7 +49,9 @@ class ProtoNet(ClosedForm):
             raise InputError(f"ProtoNet got scale={scale}; give a positive number.")
         self.form = metric
         like = self._like()
-        self.log_scale = nn.Parameter(like.new_tensor(math.log(scale))) if metric == "cosine" else None
+        self.log_scale = (
+            nn.Parameter(like.new_tensor(math.log(scale))) if metric == "cosine" else None
+        )
 
     def _fit(self) -> Fit:
         return _fit
@@ -62,7 +64,13 @@ class ProtoNet(ClosedForm):
 
     def protocol(self) -> dict[str, Any]:
         scale = {} if self.log_scale is None else {"scale": math.exp(self.log_scale.item())}
-        return {"algorithm": "ProtoNet", "metric": self.form, **scale, "steps": 0, **self._common_protocol()}
+        return {
+            "algorithm": "ProtoNet",
+            "metric": self.form,
+            **scale,
+            "steps": 0,
+            **self._common_protocol(),
+        }
 
 
 def _fit(features: Tensor, own: Tree, data: Tree) -> Tree:

@@ -28,11 +28,19 @@ class LearnedRates(nn.Module):
     """A rate for every adapted tensor, all starting at `lr`. Nothing keeps them positive, as in the papers."""
 
     def __init__(
-        self, kind: RateKind, lr: float, params: Mapping[str, Tensor], own: tuple[str, ...], *, steps: int
+        self,
+        kind: RateKind,
+        lr: float,
+        params: Mapping[str, Tensor],
+        own: tuple[str, ...],
+        *,
+        steps: int,
     ) -> None:
         super().__init__()
         if kind not in ("per_parameter", "per_layer_step"):
-            raise InputError(f"rates={kind!r} is none of 'fixed', 'per_parameter', 'per_layer_step'.")
+            raise InputError(
+                f"rates={kind!r} is none of 'fixed', 'per_parameter', 'per_layer_step'."
+            )
         self.kind = kind
         self._names = {name: _slot(name, kind, own=name in own) for name in (*params, *own)}
         self.rates = nn.ParameterDict()
@@ -40,8 +48,16 @@ class LearnedRates(nn.Module):
         for name, slot in self._names.items():
             if slot in self.rates:
                 continue
-            shape = (steps,) if kind == "per_layer_step" else params[name].shape if name in params else ()
-            self.rates[slot] = nn.Parameter(torch.full(shape, lr, dtype=like.dtype, device=like.device))
+            shape = (
+                (steps,)
+                if kind == "per_layer_step"
+                else params[name].shape
+                if name in params
+                else ()
+            )
+            self.rates[slot] = nn.Parameter(
+                torch.full(shape, lr, dtype=like.dtype, device=like.device)
+            )
 
     def table(self) -> dict[str, Tensor]:
         """Rates by the names of the parameters they are for."""

@@ -99,15 +99,23 @@ class Recipe:
             "optimiser": self.optimiser,
             "order": engine.order,
             "engine": engine.name,
-            "head": f"learned by {self.head.by}" if isinstance(self.head, LearnedHeads) else self.head,
+            "head": f"learned by {self.head.by}"
+            if isinstance(self.head, LearnedHeads)
+            else self.head,
             "first_order_epochs": self.first_order_epochs,
             "multi_step": self.multi_step,
         }
         if isinstance(engine, Implicit):
-            told |= {"strength": engine.strength, "iterations": engine.iterations, "tolerance": engine.tolerance}
+            told |= {
+                "strength": engine.strength,
+                "iterations": engine.iterations,
+                "tolerance": engine.tolerance,
+            }
         return told
 
 
 def _one_of(name: str, what: str, given: Any, known: Any) -> None:
     if given not in known:
-        raise InputError(f"{name} got {what}={given!r}; choose one of {', '.join(map(str, known))}.")
+        raise InputError(
+            f"{name} got {what}={given!r}; choose one of {', '.join(map(str, known))}."
+        )

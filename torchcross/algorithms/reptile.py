@@ -40,7 +40,9 @@ class Reptile(InnerLoopAlgorithm):
         features: int | None = None,
     ) -> None:
         recipe = Recipe("Reptile", steps, lr, head=head, optimiser=optimiser, order=1)
-        super().__init__(backbone, recipe, norm=norm, lanes="loop", normalise=normalise, features=features)
+        super().__init__(
+            backbone, recipe, norm=norm, lanes="loop", normalise=normalise, features=features
+        )
 
     def training_step(
         self,
@@ -54,7 +56,8 @@ class Reptile(InnerLoopAlgorithm):
         ways, losses, traces, buffers = [], [], [], []
         for episode, place in zip(episodes, self._places(episodes, seed, indices), strict=True):
             whole = Batch(
-                torch.cat([episode.support.x, episode.query.x]), torch.cat([episode.support.y, episode.query.y])
+                torch.cat([episode.support.x, episode.query.x]),
+                torch.cat([episode.support.y, episode.query.y]),
             )
             data = self._data(whole, None, episode.task, place)
             end, _ = self._adapted(data, episode.task, place, None)
@@ -66,7 +69,9 @@ class Reptile(InnerLoopAlgorithm):
         value = torch.stack(losses)
         surrogate = torch.stack(ways).sum()
         loss = value.mean() + (surrogate - surrogate.detach())
-        return Step(loss, value, self._renamed(merge_buffers(buffers)), "reptile", 1, traces=tuple(traces))
+        return Step(
+            loss, value, self._renamed(merge_buffers(buffers)), "reptile", 1, traces=tuple(traces)
+        )
 
     def _learned_head(self, episode: Episode) -> dict[str, Tensor]:
         return {} if self.heads is None else self.heads.of(episode.task)
@@ -74,5 +79,9 @@ class Reptile(InnerLoopAlgorithm):
 
 def _way(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> Tensor:
     """A number whose gradient is share * (phi - theta)."""
-    parts = [(value * (value - end[name]).detach()).sum() for name, value in start.items() if value.requires_grad]
+    parts = [
+        (value * (value - end[name]).detach()).sum()
+        for name, value in start.items()
+        if value.requires_grad
+    ]
     return share * torch.stack(parts).sum()

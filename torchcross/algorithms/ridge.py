@@ -44,7 +44,9 @@ class Ridge(ClosedForm):
     ) -> None:
         super().__init__(backbone, norm=norm, lanes=lanes, normalise=normalise, features=features)
         if not (0 < strength < math.inf and 0 < scale < math.inf):
-            raise InputError(f"Ridge got strength={strength} and scale={scale}; give positive numbers.")
+            raise InputError(
+                f"Ridge got strength={strength} and scale={scale}; give positive numbers."
+            )
         like = self._like()
         self.log_strength = nn.Parameter(like.new_tensor(math.log(strength)))
         self.log_scale = nn.Parameter(like.new_tensor(math.log(scale)))
@@ -60,7 +62,10 @@ class Ridge(ClosedForm):
         return {"codes": codes, "known": known}
 
     def protocol(self) -> dict[str, Any]:
-        learned = {"strength": math.exp(self.log_strength.item()), "scale": math.exp(self.log_scale.item())}
+        learned = {
+            "strength": math.exp(self.log_strength.item()),
+            "scale": math.exp(self.log_scale.item()),
+        }
         return {"algorithm": "Ridge", **learned, "steps": 0, **self._common_protocol()}
 
 

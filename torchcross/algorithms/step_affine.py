@@ -31,8 +31,13 @@ class StepAffine(nn.Module):
         own = dict(network.module.named_parameters())
         self._slots = {name: name.replace(".", "/") for name in network.affine_names if name in own}
         if not self._slots:
-            raise InputError("norm_weights='per_step' needs BatchNorm layers with weights, and the backbone has none.")
-        rows = {slot: own[name].detach().expand(steps + 1, -1).clone() for name, slot in self._slots.items()}
+            raise InputError(
+                "norm_weights='per_step' needs BatchNorm layers with weights, and the backbone has none."
+            )
+        rows = {
+            slot: own[name].detach().expand(steps + 1, -1).clone()
+            for name, slot in self._slots.items()
+        }
         self.rows = nn.ParameterDict({slot: nn.Parameter(value) for slot, value in rows.items()})
 
     @property

@@ -50,7 +50,9 @@ Tensors = dict[str, dict[str, Tensor]]
 
 
 def write(path: Path, tensors: Tensors, record: dict[str, Any]) -> None:
-    flat = {f"{part}:{name}": value for part, tree in tensors.items() for name, value in tree.items()}
+    flat = {
+        f"{part}:{name}": value for part, tree in tensors.items() for name, value in tree.items()
+    }
     text = json.dumps({"version": VERSION, **record}, sort_keys=True)
     _tensor_files.write(path, flat, {FORMAT: text})
 
@@ -58,14 +60,20 @@ def write(path: Path, tensors: Tensors, record: dict[str, Any]) -> None:
 def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     flat, metadata = _tensor_files.read(path)
     if FORMAT not in metadata:
-        raise ReadError(f"{path} is a safetensors file and holds no predictor; give a file that predictor.save wrote.")
+        raise ReadError(
+            f"{path} is a safetensors file and holds no predictor; give a file that predictor.save wrote."
+        )
     try:
         record = json.loads(metadata[FORMAT])
     except (ValueError, RecursionError) as error:
-        raise ReadError(f"{path} holds a predictor whose record is no JSON ({error}); save it again.") from error
+        raise ReadError(
+            f"{path} holds a predictor whose record is no JSON ({error}); save it again."
+        ) from error
     if not isinstance(record, dict) or record.get("version") != VERSION:
         version = record.get("version") if isinstance(record, dict) else None
-        raise ReadError(f"{path} is a predictor of format version {version!r}; this library reads version {VERSION}.")
+        raise ReadError(
+            f"{path} is a predictor of format version {version!r}; this library reads version {VERSION}."
+        )
     for name, kind in _RECORD.items():
         if name not in record or not isinstance(record[name], kind):
             raise _unusable(path, name)
@@ -74,7 +82,9 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     if record["norm"] not in POLICIES:
         raise _unusable(path, "norm")
     if record["form"] not in FORMS:
-        raise ReadError(f"{path} has a head of the unknown form {record['form']!r}; it may be from a later version.")
+        raise ReadError(
+            f"{path} has a head of the unknown form {record['form']!r}; it may be from a later version."
+        )
     tensors: Tensors = {part: {} for part in PARTS}
     for key, value in flat.items():
         part, colon, name = key.partition(":")
@@ -85,7 +95,9 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _unusable(path: Path, name: str) -> ReadError:
-    return ReadError(f"{path} holds a predictor whose record has no usable {name!r}; save it again.")
+    return ReadError(
+        f"{path} holds a predictor whose record has no usable {name!r}; save it again."
+    )
 
 
 def pixels_from(path: Path, record: dict[str, Any]) -> Pixels:
@@ -116,14 +128,21 @@ def task_from(record: dict[str, Any]) -> Task:
     try:
         classes, values = record["classes"], record["values"]
         # A label value for each class, where there is one; otherwise classes are known by their place.
-        described = dict(zip(values, classes, strict=True)) if len(values) == len(classes) else classes
+        described = (
+            dict(zip(values, classes, strict=True)) if len(values) == len(classes) else classes
+        )
         kind = _TARGETS[record["kind"]]
         target: Target = kind(
-            described, missing=tuple(record["missing"]), loss=record["loss"], **record["loss_options"]
+            described,
+            missing=tuple(record["missing"]),
+            loss=record["loss"],
+            **record["loss_options"],
         )
         return Task(record["name"], target, record["domain"])
     except (KeyError, TypeError, InputError) as error:
-        raise ReadError(f"the predictor's task cannot be read: {error!r}; save it again.") from error
+        raise ReadError(
+            f"the predictor's task cannot be read: {error!r}; save it again."
+        ) from error
 
 
 def spec_of(backbone: nn.Module) -> dict[str, Any] | None:
@@ -152,15 +171,23 @@ def check_head(path: Path, form: str, target: Target, tensors: Tensors) -> None:
     expected = _head_shapes(form, target)
     for name in [*sorted(expected.keys() - head.keys()), *sorted(head.keys() - expected.keys())]:
         told = f"lacks {name!r}" if name in expected else f"has {name!r} too"
-        raise ReadError(f"{path} holds a head of the form {form!r} that {told}; save the predictor again.")
+        raise ReadError(
+            f"{path} holds a head of the form {form!r} that {told}; save the predictor again."
+        )
     kinds = {value.dtype for value in tensors["params"].values() if value.is_floating_point()}
     for name, shape in expected.items():
         found = tuple(head[name].shape)
-        if len(found) != len(shape) or any(size not in (None, at) for size, at in zip(shape, found, strict=True)):
+        if len(found) != len(shape) or any(
+            size not in (None, at) for size, at in zip(shape, found, strict=True)
+        ):
             wanted = tuple("any" if size is None else size for size in shape)
-            raise ReadError(f"{path}: {name!r} has the shape {found} and its task needs {wanted}; save it again.")
+            raise ReadError(
+                f"{path}: {name!r} has the shape {found} and its task needs {wanted}; save it again."
+            )
         if not head[name].is_floating_point() or (kinds and head[name].dtype not in kinds):
-            raise ReadError(f"{path}: {name!r} is {head[name].dtype} and its backbone is not; save it again.")
+            raise ReadError(
+                f"{path}: {name!r} is {head[name].dtype} and its backbone is not; save it again."
+            )
 
 
 def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]:
@@ -209,19 +236,27 @@ def check_fit(path: Path, module: nn.Module, tensors: Tensors, *, rows: bool, st
                     "the kind of backbone it was made with."
                 )
             if found != expected and rows and step >= found[0]:
-                raise ReadError(f"{path} is of step {step}, and {name!r} has {found[0]} rows; save it again.")
+                raise ReadError(
+                    f"{path} is of step {step}, and {name!r} has {found[0]} rows; save it again."
+                )
             if read[name].is_floating_point() != value.is_floating_point():
-                raise ReadError(f"{path}: {name!r} is {read[name].dtype} and not like {value.dtype}; save it again.")
+                raise ReadError(
+                    f"{path}: {name!r} is {read[name].dtype} and not like {value.dtype}; save it again."
+                )
 
 
 def _check_numbers(path: Path, tensors: Tensors) -> None:
     for part in ("params", "statistics", "head"):
         for name, value in tensors[part].items():
             if value.is_floating_point() and not torch.isfinite(value).all():
-                raise ReadError(f"{path}: {name!r} holds NaN or infinite numbers; adapt and save it again.")
+                raise ReadError(
+                    f"{path}: {name!r} holds NaN or infinite numbers; adapt and save it again."
+                )
 
 
-def _check_statistics(path: Path, buffers: dict[str, Tensor], statistics: dict[str, Tensor]) -> None:
+def _check_statistics(
+    path: Path, buffers: dict[str, Tensor], statistics: dict[str, Tensor]
+) -> None:
     """A mean and a variance for each call of a layer (`layer#call.mean`), one number for each of its channels."""
     for name, value in statistics.items():
         call, _, kind = name.rpartition(".")
@@ -230,5 +265,11 @@ def _check_statistics(path: Path, buffers: dict[str, Tensor], statistics: dict[s
         like = buffers.get(f"{layer}.running_mean" if layer else "running_mean")
         if other not in statistics:
             raise ReadError(f"{path} has the statistics {name!r} without {other!r}; save it again.")
-        if value.dim() != 1 or not value.is_floating_point() or (like is not None and value.shape != like.shape):
-            raise ReadError(f"{path}: the statistics {name!r} have the shape {tuple(value.shape)}; save it again.")
+        if (
+            value.dim() != 1
+            or not value.is_floating_point()
+            or (like is not None and value.shape != like.shape)
+        ):
+            raise ReadError(
+                f"{path}: the statistics {name!r} have the shape {tuple(value.shape)}; save it again."
+            )

@@ -33,4 +33,8 @@ class Supervised(HeadPerTask):
 
     def protocol(self) -> dict[str, Any]:
         task = self.tasks[0]
-        return {"algorithm": "Supervised", "task": f"{task.domain}/{task.name}", **self._common_protocol()}
+        return {
+            "algorithm": "Supervised",
+            "task": f"{task.domain}/{task.name}",
+            **self._common_protocol(),
+        }

@@ -20,7 +20,9 @@ def positive_float(name: str, value: object) -> float:
 
 
 def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in allowed):
+    if not any(
+        value is choice or (type(value) is type(choice) and value == choice) for choice in allowed
+    ):
         raise InputError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
 
 

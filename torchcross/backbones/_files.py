@@ -50,7 +50,9 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(f"the weight file {path} cannot be read ({reason}); give the path of a local file") from error
+        raise InputError(
+            f"the weight file {path} cannot be read ({reason}); give the path of a local file"
+        ) from error
     if not data:
         raise InputError(f"the weight file {path} is empty; fetch it again")
     return data
@@ -68,7 +70,9 @@ def _torch_entries(path: Path, data: bytes) -> Mapping[str, Any]:
             "load it where it was made and save its state_dict() alone"
         ) from error
     if not isinstance(found, Mapping):
-        raise InputError(f"{path.name!r} holds a {type(found).__name__}, not a state dict of names and tensors")
+        raise InputError(
+            f"{path.name!r} holds a {type(found).__name__}, not a state dict of names and tensors"
+        )
     return found
 
 
@@ -79,10 +83,14 @@ def _refuse_packed(path: Path, data: bytes) -> None:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         # zipfile says NotImplementedError of compression methods that it does not know.
-        raise InputError(f"{path.name!r} is damaged or cut off ({error}); fetch it again") from error
+        raise InputError(
+            f"{path.name!r} is damaged or cut off ({error}); fetch it again"
+        ) from error
     packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
     if packed or sum(member.file_size for member in members) > len(data):
-        raise InputError(f"{path.name!r} has packed members, which torch never writes; it is refused")
+        raise InputError(
+            f"{path.name!r} has packed members, which torch never writes; it is refused"
+        )
 
 
 def _safe_entries(path: Path, data: bytes) -> Mapping[str, Any]:
@@ -96,7 +104,9 @@ def _entry(path: Path, found: Mapping[str, Any], entry: str) -> Mapping[str, Any
     inner = found.get(entry)
     if not isinstance(inner, Mapping):
         names = [name for name, value in found.items() if isinstance(value, Mapping)]
-        raise InputError(f"{path.name!r} has no state dict at entry={entry!r}; it has some at {names or 'no name'}")
+        raise InputError(
+            f"{path.name!r} has no state dict at entry={entry!r}; it has some at {names or 'no name'}"
+        )
     return inner
 
 
@@ -107,7 +117,11 @@ def _tensors_of(path: Path, found: Mapping[str, Any]) -> dict[str, Tensor]:
             f"{path.name!r} is a checkpoint with several parts; name the one with the weights: entry={inner[0]!r}"
             + (f" (or {', '.join(map(repr, inner[1:5]))})" if inner[1:] else "")
         )
-    wrong = [name for name, value in found.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
+    wrong = [
+        name
+        for name, value in found.items()
+        if not isinstance(name, str) or not isinstance(value, Tensor)
+    ]
     if wrong:
         kind = type(found[wrong[0]]).__name__
         raise InputError(

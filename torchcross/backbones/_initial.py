@@ -24,7 +24,9 @@ def generator_of(seed: Seed) -> torch.Generator:
             )
         return seed
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < _LIMIT:
-        raise InputError(f"seed={seed!r} is neither an integer from 0 to 2**63 - 1 nor a torch.Generator")
+        raise InputError(
+            f"seed={seed!r} is neither an integer from 0 to 2**63 - 1 nor a torch.Generator"
+        )
     return torch.Generator().manual_seed(seed)
 
 
@@ -42,7 +44,9 @@ def initialise_convolutional(module: nn.Module, generator: torch.Generator) -> N
     """As torchvision's ResNets: convolutions normal by the fan out (He et al. 2015), norms ones and zeros."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            nn.init.kaiming_normal_(
+                layer.weight, mode="fan_out", nonlinearity="relu", generator=generator
+            )
             if layer.bias is not None:
                 layer.bias.zero_()
         elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
@@ -54,6 +58,10 @@ def initialise_norm(layer: nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm) -> None
     layer.weight.fill_(1.0)
     layer.bias.zero_()
     if isinstance(layer, nn.BatchNorm2d):
-        for buffer, value in ((layer.running_mean, 0), (layer.running_var, 1), (layer.num_batches_tracked, 0)):
+        for buffer, value in (
+            (layer.running_mean, 0),
+            (layer.running_var, 1),
+            (layer.num_batches_tracked, 0),
+        ):
             if isinstance(buffer, Tensor):
                 buffer.fill_(value)

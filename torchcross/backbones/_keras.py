@@ -24,7 +24,12 @@ from torchcross.errors import InputError
 
 _BRANCH = re.compile(r"(res|bn)([2-5])([a-z])_branch(1|2a|2b|2c)")
 _PART = {"2a": "1", "2b": "2", "2c": "3"}
-_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 _FLOAT = np.dtype("<f4")
 _NOTES = (
     "Keras's layout and names turned into torchvision's",
@@ -55,7 +60,9 @@ def _model(path: Path, raw: bytes) -> Mapping[str, Any]:
     try:
         model = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name!r} is no whole JSON file ({error}); fetch it again") from error
+        raise InputError(
+            f"{path.name!r} is no whole JSON file ({error}); fetch it again"
+        ) from error
     groups = model.get("weightsManifest") if isinstance(model, dict) else None
     if not isinstance(groups, list) or not groups or not all(map(_is_group, groups)):
         raise InputError(
@@ -101,17 +108,25 @@ def _layers(topology: Any) -> Iterator[dict[str, Any]]:
 def _shards(path: Path, group: Mapping[str, Any]) -> Iterator[bytes]:
     for name in group["paths"]:
         if PurePosixPath(name).name != name or "\\" in name or name in (".", ".."):
-            raise InputError(f"{path.name!r} names the shard {name!r}; shards must stand beside it, under plain names")
+            raise InputError(
+                f"{path.name!r} names the shard {name!r}; shards must stand beside it, under plain names"
+            )
         yield read_bytes(path.with_name(name))
 
 
-def _split(path: Path, group: Mapping[str, Any], data: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _split(
+    path: Path, group: Mapping[str, Any], data: bytes
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     at = 0
     for one in group["weights"]:
         name, shape = one["name"], one.get("shape")
         if one.get("dtype") != "float32" or "quantization" in one:
-            raise InputError(f"the entry {name!r} of {path.name!r} is not plain float32; convert without quantisation")
-        if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+            raise InputError(
+                f"the entry {name!r} of {path.name!r} is not plain float32; convert without quantisation"
+            )
+        if not isinstance(shape, list) or not all(
+            type(side) is int and side >= 0 for side in shape
+        ):
             raise InputError(f"the entry {name!r} of {path.name!r} has the shape {shape!r}")
         end = at + _FLOAT.itemsize * math.prod(shape)
         if end > len(data):
@@ -119,10 +134,15 @@ def _split(path: Path, group: Mapping[str, Any], data: bytes) -> Iterator[tuple[
                 f"the shards of {path.name!r} end within {name!r}: {end} bytes are due up to there and {len(data)} are "
                 "there; fetch them again"
             )
-        yield name, np.frombuffer(data, _FLOAT, math.prod(shape), at).reshape(shape).astype(np.float32)
+        yield (
+            name,
+            np.frombuffer(data, _FLOAT, math.prod(shape), at).reshape(shape).astype(np.float32),
+        )
         at = end
     if at != len(data):
-        raise InputError(f"the shards of {path.name!r} have {len(data) - at} bytes too many; fetch them again")
+        raise InputError(
+            f"the shards of {path.name!r} have {len(data) - at} bytes too many; fetch them again"
+        )
 
 
 def _renamed(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -136,7 +156,9 @@ def _renamed(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str,
             entries[name.replace("/", ".")] = value
         elif part == "kernel" and value.dim() == 4:
             kernel = value.permute(3, 2, 0, 1)
-            entries[f"{place}.weight"] = (kernel.flip(1) if place == "conv1" else kernel).contiguous()
+            entries[f"{place}.weight"] = (
+                kernel.flip(1) if place == "conv1" else kernel
+            ).contiguous()
         elif part == "bias":
             biases[_norm_behind(place)] = value
         else:
@@ -144,7 +166,9 @@ def _renamed(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str,
     for norm, bias in biases.items():
         mean = entries.get(f"{norm}.running_mean")
         if mean is None or mean.shape != bias.shape:
-            raise InputError(f"{path.name!r} has a convolution's bias for {norm!r} and no running mean that fits it")
+            raise InputError(
+                f"{path.name!r} has a convolution's bias for {norm!r} and no running mean that fits it"
+            )
         entries[f"{norm}.running_mean"] = mean - bias
     return entries
 

@@ -27,13 +27,21 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit(backbone: Backbone, entries: Entries, patterns: tuple[str, ...], *, given: bool, prefix: str) -> Fitted:
+def fit(
+    backbone: Backbone, entries: Entries, patterns: tuple[str, ...], *, given: bool, prefix: str
+) -> Fitted:
     """Find each entry's place; `given`: the patterns are the user's, and each must match an entry."""
-    places = {name: one for name, one in backbone.loadable.state_dict().items() if isinstance(one, Tensor)}
+    places = {
+        name: one for name, one in backbone.loadable.state_dict().items() if isinstance(one, Tensor)
+    }
     _refuse_meta(places)
     found, notes = _bare_names(entries, places, prefix)
-    dropped = tuple(name for name in found if any(fnmatchcase(name, pattern) for pattern in patterns))
-    idle = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in found)]
+    dropped = tuple(
+        name for name in found if any(fnmatchcase(name, pattern) for pattern in patterns)
+    )
+    idle = [
+        pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in found)
+    ]
     if given and idle:
         raise InputError(
             f"drop={idle[0]!r} matches no entry of {entries.path.name!r}; its names are {_few(list(found))}"
@@ -41,7 +49,10 @@ def fit(backbone: Backbone, entries: Entries, patterns: tuple[str, ...], *, give
     kept = {name: value for name, value in found.items() if name not in dropped}
     kept, counted = _with_counts(kept, places)
     _refuse_differences(entries.path.name, backbone, kept, places)
-    pairs = tuple((place, _value(entries.path.name, name, kept[name], place)) for name, place in places.items())
+    pairs = tuple(
+        (place, _value(entries.path.name, name, kept[name], place))
+        for name, place in places.items()
+    )
     cast = sum(kept[name].dtype != place.dtype for name, place in places.items())
     if cast:
         notes = (*notes, f"{cast} entries converted to the backbone's number format")
@@ -56,7 +67,9 @@ def write(fitted: Fitted) -> None:
 
 def _refuse_meta(places: Mapping[str, Tensor]) -> None:
     if any(place.is_meta for place in places.values()):
-        raise InputError("the backbone is on the meta device, where there is nothing to fill; move it with to_empty()")
+        raise InputError(
+            "the backbone is on the meta device, where there is nothing to fill; move it with to_empty()"
+        )
 
 
 def _bare_names(
@@ -66,7 +79,11 @@ def _bare_names(
     found: dict[str, Tensor] = entries.tensors
     notes: tuple[str, ...] = ()
     parallel = bool(found) and all(name.startswith(_PARALLEL) for name in found)
-    if parallel and not any(name.startswith(_PARALLEL) for name in places) and not prefix.startswith(_PARALLEL):
+    if (
+        parallel
+        and not any(name.startswith(_PARALLEL) for name in places)
+        and not prefix.startswith(_PARALLEL)
+    ):
         found = {name.removeprefix(_PARALLEL): value for name, value in found.items()}
         notes = (f"the prefix {_PARALLEL!r} of DataParallel taken off all names",)
     if not prefix:
@@ -82,13 +99,17 @@ def _bare_names(
     return bare, (*notes, f"the prefix {prefix!r} taken off {len(hits)} names")
 
 
-def _with_counts(kept: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _with_counts(
+    kept: Mapping[str, Tensor], places: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Files from before torch 0.4.1 have no counts of batches; they matter to cumulative averages alone."""
     counts = [name for name in places if name.rpartition(".")[2] == _COUNT and name not in kept]
     absent = [name for name in counts if f"{name.removesuffix(_COUNT)}running_mean" in kept]
     filled = {name: torch.zeros_like(places[name], device="cpu") for name in absent}
     notes = (
-        (f"{len(absent)} counts of batches (num_batches_tracked) are not in the file and set to 0",) if absent else ()
+        (f"{len(absent)} counts of batches (num_batches_tracked) are not in the file and set to 0",)
+        if absent
+        else ()
     )
     return {**kept, **filled}, notes
 
@@ -102,11 +123,16 @@ def _refuse_differences(
     wrong = [name for name in common if kept[name].shape != places[name].shape]
     if not (missing or extra or wrong):
         return
-    shapes = [f"{name!r} is {tuple(kept[name].shape)}, not {tuple(places[name].shape)}" for name in wrong[:_SHOWN]]
+    shapes = [
+        f"{name!r} is {tuple(kept[name].shape)}, not {tuple(places[name].shape)}"
+        for name in wrong[:_SHOWN]
+    ]
     parts = [
         f"{len(missing)} missing ({_few(missing)})" if missing else "",
         f"{len(extra)} extra ({_few(extra)})" if extra else "",
-        f"{len(wrong)} misshapen ({', '.join(shapes)}{', ...' if len(wrong) > _SHOWN else ''})" if wrong else "",
+        f"{len(wrong)} misshapen ({', '.join(shapes)}{', ...' if len(wrong) > _SHOWN else ''})"
+        if wrong
+        else "",
     ]
     differences = "; ".join(filter(None, parts))
     advice = _advice(missing, extra, [(kept[name], places[name]) for name in wrong], bool(common))
@@ -116,16 +142,20 @@ def _refuse_differences(
     )
 
 
-def _advice(missing: list[str], extra: list[str], wrong: list[tuple[Tensor, Tensor]], any_common: bool) -> str:
+def _advice(
+    missing: list[str], extra: list[str], wrong: list[tuple[Tensor, Tensor]], any_common: bool
+) -> str:
     if missing and extra and not any_common:
         start = extra[0].partition(".")[0]
-        return (
-            f"No name is the same: name what comes before them in the file, prefix='{start}.' say, or build its network"
-        )
+        return f"No name is the same: name what comes before them in the file, prefix='{start}.' say, or build its network"
     if missing:
         return "The file is of another network, or not whole: build the backbone that it was saved from"
     if any(
-        len(a.shape) == 4 and len(b.shape) == 4 and a.shape[1] != b.shape[1] and a.shape[1] in (1, 3) for a, b in wrong
+        len(a.shape) == 4
+        and len(b.shape) == 4
+        and a.shape[1] != b.shape[1]
+        and a.shape[1] in (1, 3)
+        for a, b in wrong
     ):
         return "The first layer has other channels: build the backbone with the file's in_channels (and grey='expand')"
     if wrong:
@@ -142,7 +172,9 @@ def _value(file: str, name: str, value: Tensor, place: Tensor) -> Tensor:
         )
     converted = value.to(dtype=place.dtype, device=place.device)
     if kinds[0] and not bool(torch.isfinite(converted).all()):
-        raise InputError(f"{file!r}: the entry {name!r} has values that are not finite; nothing was changed")
+        raise InputError(
+            f"{file!r}: the entry {name!r} has values that are not finite; nothing was changed"
+        )
     return converted
 
 

@@ -39,13 +39,28 @@ class BackboneSpec:
     def as_dict(self) -> dict[str, Any]:
         """Plain values alone, as JSON has them."""
         weights = None if self.weights is None else self.weights.as_dict()
-        options = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items()}
-        return {"name": self.name, "options": options, "weights": weights, "normalises": self.normalises}
+        options = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.options.items()
+        }
+        return {
+            "name": self.name,
+            "options": options,
+            "weights": weights,
+            "normalises": self.normalises,
+        }
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        if not isinstance(given, Mapping) or not {"name"} <= set(given) <= {"name", "options", "weights", "normalises"}:
-            raise InputError(f"a description of a backbone has name, options, weights and normalises; got {given!r}")
+        if not isinstance(given, Mapping) or not {"name"} <= set(given) <= {
+            "name",
+            "options",
+            "weights",
+            "normalises",
+        }:
+            raise InputError(
+                f"a description of a backbone has name, options, weights and normalises; got {given!r}"
+            )
         weights, options = given.get("weights"), given.get("options", {})
         if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
             raise InputError(f"the options of a backbone are names and values; got {options!r}")
@@ -78,7 +93,9 @@ class Backbone(nn.Module, ABC):
         self.in_channels = positive_int("in_channels", in_channels)
         one_of("grey", grey, (None, "expand"))
         if grey is not None and in_channels == 1:
-            raise InputError("grey='expand' is for colour backbones; this one has in_channels=1, so leave grey out")
+            raise InputError(
+                "grey='expand' is for colour backbones; this one has in_channels=1, so leave grey out"
+            )
         self.grey = grey
         self.weights: WeightRecord | None = None
         self._described: tuple[str, dict[str, Any]] | None = None
@@ -115,7 +132,9 @@ class Backbone(nn.Module, ABC):
 
     def _prepared(self, images: Tensor) -> Tensor:
         if images.dim() != 4:
-            raise InputError(f"{self._named()} takes images (N, C, H, W); got the shape {tuple(images.shape)}")
+            raise InputError(
+                f"{self._named()} takes images (N, C, H, W); got the shape {tuple(images.shape)}"
+            )
         channels = images.shape[1]
         if channels == 1 and self.in_channels > 1 and self.grey == "expand":
             images = images.expand(-1, self.in_channels, -1, -1)

@@ -36,7 +36,9 @@ def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone
     """
     given = spec if isinstance(spec, BackboneSpec) else BackboneSpec.from_dict(spec)
     if not isinstance(given.name, str) or given.name not in _CONSTRUCTORS:
-        raise InputError(f"no backbone is called {given.name!r}; there are {', '.join(_CONSTRUCTORS)}")
+        raise InputError(
+            f"no backbone is called {given.name!r}; there are {', '.join(_CONSTRUCTORS)}"
+        )
     construct = _CONSTRUCTORS[given.name]
     known = inspect.signature(construct).parameters
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())

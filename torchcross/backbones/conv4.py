@@ -36,21 +36,38 @@ def conv4(
     `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps them and needs the side of the images as
     `image_size` (84 gives the 1600 features of Snell et al. 2017).
     """
-    options = {"in_channels": in_channels, "norm": norm, "pooling": pooling, "image_size": image_size, "grey": grey}
+    options = {
+        "in_channels": in_channels,
+        "norm": norm,
+        "pooling": pooling,
+        "image_size": image_size,
+        "grey": grey,
+    }
     return assemble("conv4", Conv4, seed, channels=channels, **options)
 
 
 @final
 class Conv4(Backbone):
     def __init__(
-        self, *, channels: int, in_channels: int, norm: Norm, pooling: Pooling, image_size: int | None, grey: Grey
+        self,
+        *,
+        channels: int,
+        in_channels: int,
+        norm: Norm,
+        pooling: Pooling,
+        image_size: int | None,
+        grey: Grey,
     ) -> None:
         positive_int("channels", channels)
         one_of("norm", norm, ("batch", "group", "none"))
         one_of("pooling", pooling, ("mean", "max", "flatten"))
         if norm == "group" and channels % _GROUPS:
-            raise InputError(f"norm='group' has {_GROUPS} groups, which do not divide channels={channels}")
-        super().__init__(channels * _places(pooling, image_size), in_channels=in_channels, grey=grey)
+            raise InputError(
+                f"norm='group' has {_GROUPS} groups, which do not divide channels={channels}"
+            )
+        super().__init__(
+            channels * _places(pooling, image_size), in_channels=in_channels, grey=grey
+        )
         self.pooling = pooling
         self.image_size = image_size
         widths = [in_channels, *[channels] * _BLOCKS]
@@ -99,7 +116,9 @@ def _norm(norm: Norm, channels: int) -> nn.Module:
 def _places(pooling: Pooling, image_size: int | None) -> int:
     if pooling != "flatten":
         if image_size is not None:
-            raise InputError(f"image_size={image_size} is for pooling='flatten'; pooling={pooling!r} takes any size")
+            raise InputError(
+                f"image_size={image_size} is for pooling='flatten'; pooling={pooling!r} takes any size"
+            )
         return 1
     if image_size is None or positive_int("image_size", image_size) < _SHRINKS:
         raise InputError(

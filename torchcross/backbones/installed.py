@@ -19,11 +19,24 @@ from torchcross.errors import InputError, MissingExtraError
 
 # The usual names of what stands last, in the order in which they are looked for.
 _LAST = ("fc", "classifier", "heads", "head")
-_FETCHING = ("pretrained", "weights", "weights_backbone", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")
+_FETCHING = (
+    "pretrained",
+    "weights",
+    "weights_backbone",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+)
 
 
 def from_timm(
-    name: str, *, in_channels: int = 3, grey: Grey = None, image_size: int = 224, seed: Seed = 0, **options: Any
+    name: str,
+    *,
+    in_channels: int = 3,
+    grey: Grey = None,
+    image_size: int = 224,
+    seed: Seed = 0,
+    **options: Any,
 ) -> Backbone:
     """`timm.create_model(name, num_classes=0, **options)`, whose output is timm's own pooled features."""
     _refuse_fetching(name, options)
@@ -31,8 +44,16 @@ def from_timm(
     with _drawing_from(seed):
         model = create(name, pretrained=False, num_classes=0, in_chans=in_channels, **options)
     patterns = ("fc.*", "classifier.*", "head.*")
-    backbone = as_backbone(model, in_channels=in_channels, grey=grey, image_size=image_size, classifier=patterns)
-    given = {"name": name, "in_channels": in_channels, "grey": grey, "image_size": image_size, **options}
+    backbone = as_backbone(
+        model, in_channels=in_channels, grey=grey, image_size=image_size, classifier=patterns
+    )
+    given = {
+        "name": name,
+        "in_channels": in_channels,
+        "grey": grey,
+        "image_size": image_size,
+        **options,
+    }
     describe(backbone, "from_timm", given)
     return backbone
 
@@ -47,7 +68,11 @@ def from_torchvision(
         model = get_model(name, weights=None, **options)
     last = _without_last_linear(name, model)
     backbone = as_backbone(model, grey=grey, image_size=image_size, classifier=(f"{last}.*",))
-    describe(backbone, "from_torchvision", {"name": name, "grey": grey, "image_size": image_size, **options})
+    describe(
+        backbone,
+        "from_torchvision",
+        {"name": name, "grey": grey, "image_size": image_size, **options},
+    )
     return backbone
 
 

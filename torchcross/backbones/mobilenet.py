@@ -23,9 +23,13 @@ _STAGES = (
 )
 
 
-def mobilenet_v2(*, width: float = 1.0, in_channels: int = 3, grey: Grey = None, seed: Seed = 0) -> MobileNetV2:
+def mobilenet_v2(
+    *, width: float = 1.0, in_channels: int = 3, grey: Grey = None, seed: Seed = 0
+) -> MobileNetV2:
     """MobileNetV2, 1280 features; `width` multiplies the channels (and the features where it is above 1)."""
-    return assemble("mobilenet_v2", MobileNetV2, seed, width=width, in_channels=in_channels, grey=grey)
+    return assemble(
+        "mobilenet_v2", MobileNetV2, seed, width=width, in_channels=in_channels, grey=grey
+    )
 
 
 @final
@@ -74,8 +78,12 @@ class _Inverted(nn.Module):
         return x + y if self.adds else y
 
 
-def _unit(inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+def _unit(
+    inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    conv = nn.Conv2d(
+        inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+    )
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU6())
 
 

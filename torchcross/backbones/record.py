@@ -80,11 +80,16 @@ class WeightRecord:
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
         """The record that `as_dict` gave, also after a trip through JSON."""
         known = {one.name for one in fields(cls)}
-        if not isinstance(given, Mapping) or not {"name", "source", "sha256"} <= set(given) <= known:
+        if (
+            not isinstance(given, Mapping)
+            or not {"name", "source", "sha256"} <= set(given) <= known
+        ):
             raise InputError(
                 f"a weight record has {sorted(known)}, of which name, source and sha256 must be: {given!r}"
             )
-        values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
+        values: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
+        }
         try:
             return cls(**values)
         except (TypeError, ValueError) as error:

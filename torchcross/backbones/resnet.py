@@ -17,19 +17,31 @@ Stem: TypeAlias = Literal["imagenet", "small"]
 _WIDTHS = (64, 128, 256, 512)
 
 
-def resnet18(*, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0) -> ResNet:
+def resnet18(
+    *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
+) -> ResNet:
     """ResNet-18, 512 features. `stem="small"`, for images of some 32 pixels: 3x3, stride 1, no pooling."""
-    return _plain("resnet18", _BasicBlock, (2, 2, 2, 2), seed, in_channels=in_channels, grey=grey, stem=stem)
+    return _plain(
+        "resnet18", _BasicBlock, (2, 2, 2, 2), seed, in_channels=in_channels, grey=grey, stem=stem
+    )
 
 
-def resnet34(*, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0) -> ResNet:
+def resnet34(
+    *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
+) -> ResNet:
     """ResNet-34, 512 features; for `stem` see `resnet18`."""
-    return _plain("resnet34", _BasicBlock, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem)
+    return _plain(
+        "resnet34", _BasicBlock, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem
+    )
 
 
-def resnet50(*, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0) -> ResNet:
+def resnet50(
+    *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
+) -> ResNet:
     """ResNet-50, 2048 features, with the stride in the 3x3 convolution as in torchvision; for `stem` see `resnet18`."""
-    return _plain("resnet50", _Bottleneck, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem)
+    return _plain(
+        "resnet50", _Bottleneck, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem
+    )
 
 
 def resnet50_keras(
@@ -88,7 +100,8 @@ class ResNet(Backbone):
             outputs = width * block.expansion
             first = make(inputs, stride=1 if at == 0 else 2)
             self.add_module(
-                f"layer{at + 1}", nn.Sequential(first, *(make(outputs, stride=1) for _ in range(depth - 1)))
+                f"layer{at + 1}",
+                nn.Sequential(first, *(make(outputs, stride=1) for _ in range(depth - 1))),
             )
             inputs = outputs
 
@@ -107,7 +120,9 @@ class ResNet(Backbone):
 class _BasicBlock(nn.Module):
     expansion = 1
 
-    def __init__(self, inputs: int, *, width: int, stride: int, norm: _Norm, stride_first: bool) -> None:
+    def __init__(
+        self, inputs: int, *, width: int, stride: int, norm: _Norm, stride_first: bool
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, width, 3, stride=stride, padding=1, bias=False)
         self.bn1 = norm(width)
@@ -126,7 +141,9 @@ class _BasicBlock(nn.Module):
 class _Bottleneck(nn.Module):
     expansion = 4
 
-    def __init__(self, inputs: int, *, width: int, stride: int, norm: _Norm, stride_first: bool) -> None:
+    def __init__(
+        self, inputs: int, *, width: int, stride: int, norm: _Norm, stride_first: bool
+    ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_first else (1, stride)
         self.conv1 = nn.Conv2d(inputs, width, 1, stride=first, bias=False)

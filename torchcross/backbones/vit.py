@@ -36,7 +36,13 @@ def small_vit(
     `mlp_width` is four times `width` where it is not given. `pooling`: the features are those of the class `"token"`,
     or the `"mean"` over the patches. With torchvision's sizes (224, 16, 768, 12, 12) its vit_b_16 files load.
     """
-    options = {"image_size": image_size, "patch_size": patch_size, "width": width, "depth": depth, "heads": heads}
+    options = {
+        "image_size": image_size,
+        "patch_size": patch_size,
+        "width": width,
+        "depth": depth,
+        "heads": heads,
+    }
     return assemble(
         "small_vit",
         ViT,
@@ -66,7 +72,13 @@ class ViT(Backbone):
         in_channels: int,
         grey: Grey,
     ) -> None:
-        sizes = {"image_size": image_size, "patch_size": patch_size, "width": width, "depth": depth, "heads": heads}
+        sizes = {
+            "image_size": image_size,
+            "patch_size": patch_size,
+            "width": width,
+            "depth": depth,
+            "heads": heads,
+        }
         for name, value in sizes.items():
             positive_int(name, value)
         if mlp_width is not None:
@@ -80,7 +92,9 @@ class ViT(Backbone):
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.conv_proj = nn.Conv2d(in_channels, width, patch_size, stride=patch_size)
         tokens = (image_size // patch_size) ** 2 + 1
-        self.encoder = _Encoder(tokens, width, depth, heads, 4 * width if mlp_width is None else mlp_width)
+        self.encoder = _Encoder(
+            tokens, width, depth, heads, 4 * width if mlp_width is None else mlp_width
+        )
 
     def _features(self, images: Tensor) -> Tensor:
         if images.shape[2:] != (self.image_size, self.image_size):
@@ -141,7 +155,11 @@ class _Layer(nn.Module):
         self.ln_2 = nn.LayerNorm(width, eps=_EPS)
         # torchvision has dropout at 2 and 4; the places keep the names.
         self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_width), nn.GELU(), nn.Identity(), nn.Linear(mlp_width, width), nn.Identity()
+            nn.Linear(width, mlp_width),
+            nn.GELU(),
+            nn.Identity(),
+            nn.Linear(mlp_width, width),
+            nn.Identity(),
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -164,7 +182,9 @@ class _Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         samples, count, width = tokens.shape
         mixed = nn.functional.linear(tokens, self.in_proj_weight, self.in_proj_bias)
-        split = mixed.view(samples, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        split = mixed.view(samples, count, 3, self.heads, width // self.heads).permute(
+            2, 0, 3, 1, 4
+        )
         queries, keys, values = split.unbind(0)
         scores = (queries / math.sqrt(width // self.heads)) @ keys.transpose(-2, -1)
         attended = scores.softmax(-1) @ values

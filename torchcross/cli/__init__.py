@@ -99,7 +99,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    others = [f"  {name:<12} from {point.value.partition(':')[0]}" for name, point in sorted(_others().items())]
+    others = [
+        f"  {name:<12} from {point.value.partition(':')[0]}"
+        for name, point in sorted(_others().items())
+    ]
     parser = _Parser(
         prog="torchcross",
         description="Cross-domain few-shot learning.",
@@ -130,7 +133,9 @@ def _of_another_package(command: str, rest: list[str]) -> int:
     try:
         run = point.load()
     except (ImportError, AttributeError) as error:
-        raise InputError(f"the command {command!r} is {point.value}, which cannot be loaded: {error}") from error
+        raise InputError(
+            f"the command {command!r} is {point.value}, which cannot be loaded: {error}"
+        ) from error
     status: int = run(rest)
     return status
 

@@ -29,17 +29,27 @@ def add(commands: Any) -> None:
         "episodes of every target type. Exit status 0 if and only if all that is claimed holds.",
         allow_abbrev=False,
     )
-    parser.add_argument("--algorithm", metavar="NAME", help="of torchcross.algorithms (default: maml)")
+    parser.add_argument(
+        "--algorithm", metavar="NAME", help="of torchcross.algorithms (default: maml)"
+    )
     parser.add_argument("--engine", metavar="NAME", help="of torchcross.functional.ENGINES")
-    parser.add_argument("--steps", type=int, metavar="N", help="inner steps (default: the algorithm's own)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="inner steps (default: the algorithm's own)"
+    )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--backbone", metavar="NAME", help="of torchcross.backbones (default: a conv4 of 8 channels)")
+    which.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="of torchcross.backbones (default: a conv4 of 8 channels)",
+    )
     which.add_argument(
         "--module",
         metavar="PACKAGE:CALLABLE",
         help="makes the backbone, or the algorithm, when called without arguments",
     )
-    parser.add_argument("--directions", type=int, default=2, metavar="N", help="for each episode (default: 2)")
+    parser.add_argument(
+        "--directions", type=int, default=2, metavar="N", help="for each episode (default: 2)"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -54,12 +64,20 @@ def _run(options: argparse.Namespace) -> int:
 def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
     from torchcross.algorithms import Algorithm, Pretraining
 
-    settings = {name: getattr(options, name) for name in ("engine", "steps") if getattr(options, name) is not None}
+    settings = {
+        name: getattr(options, name)
+        for name in ("engine", "steps")
+        if getattr(options, name) is not None
+    }
     made = _made_by(options.module) if options.module is not None else _backbone(options.backbone)
     if isinstance(made, Algorithm | Pretraining):
-        named = [f"--{name}" for name in ("algorithm", *settings) if getattr(options, name) is not None]
+        named = [
+            f"--{name}" for name in ("algorithm", *settings) if getattr(options, name) is not None
+        ]
         if named:
-            raise InputError(f"--module {options.module} makes an algorithm already; leave out {', '.join(named)}")
+            raise InputError(
+                f"--module {options.module} makes an algorithm already; leave out {', '.join(named)}"
+            )
         return made
     constructors = _algorithms()
     chosen = options.algorithm or "maml"
@@ -81,7 +99,9 @@ def _algorithms() -> dict[str, type[Algorithm]]:
     return {
         _plain(kind.__name__): kind
         for kind in found
-        if inspect.isclass(kind) and issubclass(kind, algorithms.Algorithm) and not inspect.isabstract(kind)
+        if inspect.isclass(kind)
+        and issubclass(kind, algorithms.Algorithm)
+        and not inspect.isabstract(kind)
     }
 
 
@@ -106,7 +126,9 @@ def _backbone(name: str | None) -> nn.Module:
         one: make
         for one in backbones.__all__
         if inspect.isfunction(make := getattr(backbones, one))
-        and all(part.default is not part.empty for part in inspect.signature(make).parameters.values())
+        and all(
+            part.default is not part.empty for part in inspect.signature(make).parameters.values()
+        )
     }
     if name not in known:
         raise InputError(unknown("backbone", name, known))
@@ -123,10 +145,14 @@ def _made_by(place: str) -> nn.Module:
     try:
         make = getattr(import_module(module), name)
     except ImportError as error:
-        raise InputError(f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?") from error
+        raise InputError(
+            f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?"
+        ) from error
     except AttributeError as error:
         raise InputError(unknown(f"name in {module}", name, dir(import_module(module)))) from error
     made = make() if callable(make) else make
     if not isinstance(made, nn.Module):
-        raise InputError(f"--module: {place} made a {type(made).__name__}; it must make a torch.nn.Module")
+        raise InputError(
+            f"--module: {place} made a {type(made).__name__}; it must make a torch.nn.Module"
+        )
     return made

@@ -47,8 +47,15 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    report.add_argument("source", type=Path, metavar="FOLDER|TABLE.csv", help="of a run, or a table of means")
-    report.add_argument("--out", type=Path, metavar="FOLDER", help="default: the run's; reports/ and the table's name")
+    report.add_argument(
+        "source", type=Path, metavar="FOLDER|TABLE.csv", help="of a run, or a table of means"
+    )
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="default: the run's; reports/ and the table's name",
+    )
     report.add_argument("--title", help="of the page")
     report.add_argument(
         "--metric",
@@ -57,7 +64,10 @@ def add(commands: Any) -> None:
         "For mae the smaller value is the better",
     )
     report.add_argument(
-        "--related", action="append", metavar="A,B", help="targets of a table that share subjects; again for others"
+        "--related",
+        action="append",
+        metavar="A,B",
+        help="targets of a table that share subjects; again for others",
     )
     report.set_defaults(run=_report)
     compare = commands.add_parser(
@@ -67,8 +77,12 @@ def add(commands: Any) -> None:
         allow_abbrev=False,
     )
     compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of the runs")
-    compare.add_argument("--out", type=Path, default=Path("compared"), help="for the page (default: compared)")
-    compare.add_argument("--metric", metavar="NAME", help="that leads the tables (default: that of all runs)")
+    compare.add_argument(
+        "--out", type=Path, default=Path("compared"), help="for the page (default: compared)"
+    )
+    compare.add_argument(
+        "--metric", metavar="NAME", help="that leads the tables (default: that of all runs)"
+    )
     compare.set_defaults(run=_compare)
 
 
@@ -90,23 +104,35 @@ def _add_run(commands: Any) -> None:
         help="the run's folder (default: runs/ and the name of the TOML file, else of the preset and a few digits that "
         "are the same for the same experiment)",
     )
-    run.add_argument("--settings", action="store_true", help="list every setting with its default, and run nothing")
+    run.add_argument(
+        "--settings",
+        action="store_true",
+        help="list every setting with its default, and run nothing",
+    )
     run.add_argument("--preset", metavar="NAME", help="of the protocol (default: medimeta-table4)")
     run.add_argument("--data", metavar="FOLDER", help="with the datasets")
     run.add_argument("--format", metavar="NAME", help="of the datasets (default: medimeta)")
-    run.add_argument("--targets", metavar="A,B", help="what is left out and scored (default: every dataset)")
+    run.add_argument(
+        "--targets", metavar="A,B", help="what is left out and scored (default: every dataset)"
+    )
     run.add_argument("--algorithms", metavar="A,B", help="rows of the table")
     run.add_argument("--shots", metavar="K,L", help="per class")
     run.add_argument("--seeds", metavar="I,J", help="of training")
     run.add_argument("--episodes", type=int, metavar="N", help="per target and number of shots")
     run.add_argument("--backbone", metavar="NAME", help="of torchcross.backbones")
     run.add_argument("--weights", metavar="FILE", help="for the backbone")
-    run.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    run.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU where there is one)"
+    )
     run.add_argument("--channels", type=int, choices=[1, 3])
     run.add_argument("--source-tasks", choices=["primary", "all"])
     run.add_argument("--adaptation", choices=["fine-tune", "own"])
     run.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, such as meta.steps=500"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting, such as meta.steps=500",
     )
     run.add_argument("--quiet", action="store_true", help="say nothing until the end")
     run.set_defaults(run=_run)
@@ -118,12 +144,16 @@ def _run(options: argparse.Namespace) -> int:
     if options.settings:
         return _list_settings()
     flags = _overrides(options)
-    told = experiment({}, flags) if options.config is None else read_experiment(options.config, flags)
+    told = (
+        experiment({}, flags) if options.config is None else read_experiment(options.config, flags)
+    )
     out = options.out or _folder_of(told, options.config)
     progress = False if options.quiet else None
     outcome = run_experiment(told, out, say=None if options.quiet else _say, progress=progress)
     for failure in outcome.failures if options.quiet else ():
-        sys.stderr.write(f"failed: {failure['algorithm']} on {failure['target']}: {failure['reason']}\n")
+        sys.stderr.write(
+            f"failed: {failure['algorithm']} on {failure['target']}: {failure['reason']}\n"
+        )
     written = page(out)
     if len(outcome.records):
         sys.stdout.write((out / "table.md").read_text(encoding="utf-8") + "\n")
@@ -153,12 +183,16 @@ def _report(options: argparse.Namespace) -> int:
     source: Path = options.source
     if source.is_dir() or (source.suffix.lower() != ".csv" and not source.is_file()):
         if options.related is not None:
-            raise InputError(f"--related describes a table of means, and {source} is a run's folder")
+            raise InputError(
+                f"--related describes a table of means, and {source} is a run's folder"
+            )
         written = page(source, title=options.title, out=options.out, metric=options.metric)
     else:
         related = [_names(text) for text in options.related or ()]
         out = options.out or Path("reports", source.stem)
-        written = means_page(source, out, title=options.title, metric=options.metric or "", related=related)
+        written = means_page(
+            source, out, title=options.title, metric=options.metric or "", related=related
+        )
     sys.stdout.write(f"{written}\n")
     return _COMPLETE
 
@@ -184,7 +218,9 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         text = getattr(options, flag)
         if text is not None:
             parts = _names(text)
-            found[name] = [_whole(part, f"--{flag}") for part in parts] if flag in _NUMBERS else parts
+            found[name] = (
+                [_whole(part, f"--{flag}") for part in parts] if flag in _NUMBERS else parts
+            )
     for flag, name in _PLAIN.items():
         if getattr(options, flag) is not None:
             found[name] = getattr(options, flag)
@@ -215,4 +251,6 @@ def _whole(text: str, flag: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InputError(f"{flag} got {text!r}; give whole numbers with commas between them") from None
+        raise InputError(
+            f"{flag} got {text!r}; give whole numbers with commas between them"
+        ) from None

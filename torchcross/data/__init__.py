@@ -10,7 +10,13 @@ from torchcross.data.loader import EpisodeLoader, Episodes, MixedBatchLoader, Pl
 from torchcross.data.planfile import PlanFile, load_plans, save_plans
 from torchcross.data.request import MetaDatasetShots, Request
 from torchcross.data.sampler import EpisodeSampler
-from torchcross.data.source import LabelSource, SourceDataset, SubsetSource, TaskSource, TensorSource
+from torchcross.data.source import (
+    LabelSource,
+    SourceDataset,
+    SubsetSource,
+    TaskSource,
+    TensorSource,
+)
 from torchcross.data.wrappers import DatasetSource, ImageFolderSource
 from torchcross.plan import EpisodePlan, PlanBatch
 

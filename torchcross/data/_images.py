@@ -17,7 +17,16 @@ from torchcross.errors import ReadError, SourceError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Mode", "Size", "check_readable", "checked_mode", "checked_size", "image_tensor", "rows_at", "stack_images"]
+__all__ = [
+    "Mode",
+    "Size",
+    "check_readable",
+    "checked_mode",
+    "checked_size",
+    "image_tensor",
+    "rows_at",
+    "stack_images",
+]
 
 Mode = Literal["RGB", "L"]
 Size = tuple[int, int]
@@ -42,8 +51,14 @@ def checked_size(size: Any, what: str) -> Size | None:
     pair = (size, size) if _is_length(size) else size
     if pair is None:
         return None
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_length(length) for length in pair):
-        raise SourceError(f"{what} got size={size!r}; give (height, width) as two positive integers, or one for both")
+    if (
+        not isinstance(pair, tuple | list)
+        or len(pair) != 2
+        or not all(_is_length(length) for length in pair)
+    ):
+        raise SourceError(
+            f"{what} got size={size!r}; give (height, width) as two positive integers, or one for both"
+        )
     return int(pair[0]), int(pair[1])
 
 
@@ -62,8 +77,16 @@ def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None)
         return image
     if isinstance(image, Image.Image):
         return _from_pixels(np.array(_picture(image, mode, size)))
-    if not isinstance(image, np.ndarray) or image.dtype.kind not in "biuf" or image.ndim not in (2, 3):
-        found = f"array {image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype.kind not in "biuf"
+        or image.ndim not in (2, 3)
+    ):
+        found = (
+            f"array {image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
         raise SourceError(
             f"an image is a {found}; expected a tensor (C, H, W), a PIL image, an array (H, W) or a uint8 array "
             "(H, W, C)"
@@ -86,7 +109,9 @@ def _picture(image: Image, mode: Mode | None, size: Size | None) -> Image:
     """Upright, without a palette, of the mode and size asked for."""
     from PIL import Image, ImageOps
 
-    wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS)
+    wide = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS
+    )
     if image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if mode is not None:
@@ -153,11 +178,17 @@ def check_readable(images: Any, name: str) -> None:
     shape, dtype = tuple(images.shape), images.dtype
     if isinstance(images, Tensor) and (images.layout != torch.strided or images.is_meta):
         kind = "on the meta device" if images.is_meta else f"of layout {images.layout}"
-        raise SourceError(f"source {name!r} got a tensor {kind}; give a dense one with values (images.to_dense())")
+        raise SourceError(
+            f"source {name!r} got a tensor {kind}; give a dense one with values (images.to_dense())"
+        )
     if isinstance(images, np.ma.MaskedArray):
-        raise SourceError(f"source {name!r} got a masked array, whose mask no tensor holds; give images.filled(value)")
+        raise SourceError(
+            f"source {name!r} got a masked array, whose mask no tensor holds; give images.filled(value)"
+        )
     if isinstance(dtype, np.dtype) and dtype.kind not in "biufc":
-        raise SourceError(f"source {name!r} got images of dtype {dtype}; give numbers, e.g. uint8 or float32")
+        raise SourceError(
+            f"source {name!r} got images of dtype {dtype}; give numbers, e.g. uint8 or float32"
+        )
     if 2 * math.prod(shape[1:]) * getattr(dtype, "itemsize", 1) > _LARGEST_TRIAL:
         return
     try:

@@ -17,7 +17,15 @@ from torchcross.data.source import TaskSource
 from torchcross.errors import PlanFileError
 from torchcross.plan import EpisodePlan
 
-__all__ = ["COLUMNS", "FORMAT", "VERSION", "checked_plans", "matching_source", "read_arrays", "read_header"]
+__all__ = [
+    "COLUMNS",
+    "FORMAT",
+    "VERSION",
+    "checked_plans",
+    "matching_source",
+    "read_arrays",
+    "read_header",
+]
 
 FORMAT, VERSION = "torchcross-plans", 1
 COLUMNS = (
@@ -40,9 +48,18 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: _read_member(archive, name) for name in ("header", *COLUMNS)}
     except FileNotFoundError:
         raise PlanFileError(f"there is no file {path}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+    ) as error:
         # zipfile says NotImplementedError of compression methods that it does not know.
-        raise PlanFileError(f"{path} is not a whole file of plans ({error}); save it again with save_plans") from error
+        raise PlanFileError(
+            f"{path} is not a whole file of plans ({error}); save it again with save_plans"
+        ) from error
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
@@ -56,7 +73,11 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         shape, fortran, dtype = npy_format.read_array_header_1_0(file)
         wanted = np.dtype(np.uint8) if name == "header" else np.dtype("<i8")
         raw = file.read()
-        if dtype != wanted or fortran or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw):
+        if (
+            dtype != wanted
+            or fortran
+            or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw)
+        ):
             raise ValueError(
                 f"the member {name!r} claims {dtype} {shape} and holds {len(raw)} bytes, expected {wanted}"
             )
@@ -88,7 +109,9 @@ def read_header(path: Path, text: NDArray[Any]) -> dict[str, Any]:
 
 def matching_source(path: Path, entry: dict[str, Any], given: dict[str, TaskSource]) -> TaskSource:
     if entry["name"] not in given:
-        raise PlanFileError(f"{path} has plans over the source {entry['name']!r}; the sources given are {list(given)}")
+        raise PlanFileError(
+            f"{path} has plans over the source {entry['name']!r}; the sources given are {list(given)}"
+        )
     source = given[entry["name"]]
     if source.fingerprint() != entry["fingerprint"]:
         raise PlanFileError(
@@ -101,24 +124,37 @@ def matching_source(path: Path, entry: dict[str, Any], given: dict[str, TaskSour
 
 
 def checked_plans(
-    path: Path, arrays: dict[str, NDArray[Any]], sources: Sequence[TaskSource], header: dict[str, Any]
+    path: Path,
+    arrays: dict[str, NDArray[Any]],
+    sources: Sequence[TaskSource],
+    header: dict[str, Any],
 ) -> list[EpisodePlan]:
     """Plans rebuilt from their samples, and every statement of the file checked against the labels."""
     count = header.get("plans")
     sizes = arrays["sizes"]
-    if sizes.shape != (count, 3) or any(arrays[name].shape != (count,) for name in ("index", "source", "shots")):
-        raise PlanFileError(f"{path} is damaged: its columns do not hold {count} plans; save it again with save_plans")
+    if sizes.shape != (count, 3) or any(
+        arrays[name].shape != (count,) for name in ("index", "source", "shots")
+    ):
+        raise PlanFileError(
+            f"{path} is damaged: its columns do not hold {count} plans; save it again with save_plans"
+        )
     plans, reader = [], _Columns(arrays)
     for row in range(len(sizes)):
         try:
             plans.append(_one_plan(arrays, row, sources, reader))
         except (ValueError, IndexError) as error:
-            raise PlanFileError(f"{path} is damaged in plan {row}: {error}; save it again with save_plans") from error
+            raise PlanFileError(
+                f"{path} is damaged in plan {row}: {error}; save it again with save_plans"
+            ) from error
     if not reader.exhausted:
-        raise PlanFileError(f"{path} is damaged: it holds more samples than its plans; save it again with save_plans")
+        raise PlanFileError(
+            f"{path} is damaged: it holds more samples than its plans; save it again with save_plans"
+        )
     numbers = [plan.index for plan in plans]
     if min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise PlanFileError(f"{path} is damaged: episodes are not numbered 0, 1, 2, ... once each; save it again")
+        raise PlanFileError(
+            f"{path} is damaged: episodes are not numbered 0, 1, 2, ... once each; save it again"
+        )
     return plans
 
 
@@ -157,18 +193,29 @@ def _one_plan(
         raise ValueError("support and query share samples")
     shots = int(arrays["shots"][row])
     if not _has_shots(support_labels, ways, max(shots, 1), exactly=shots >= 0):
-        raise ValueError(f"the support does not have {shots} shots" if shots >= 0 else "a class has no support")
+        raise ValueError(
+            f"the support does not have {shots} shots" if shots >= 0 else "a class has no support"
+        )
     number = int(arrays["index"][row])
     shown = None if shots < 0 else shots
-    return EpisodePlan(number, source.name, classes, shown, support, support_labels, query, query_labels)
+    return EpisodePlan(
+        number, source.name, classes, shown, support, support_labels, query, query_labels
+    )
 
 
 def _classes(stored: Indices, source: TaskSource) -> tuple[int, ...]:
     target, classes = source.task.target, tuple(stored.tolist())
     ascending = list(classes) == sorted(set(classes))
     fewest, most = target.ways
-    if not ascending or not fewest <= len(classes) <= most or classes[0] < 0 or classes[-1] >= target.num_classes:
-        raise ValueError(f"classes {classes} are not {fewest} to {most} ascending positions in {source.name!r}")
+    if (
+        not ascending
+        or not fewest <= len(classes) <= most
+        or classes[0] < 0
+        or classes[-1] >= target.num_classes
+    ):
+        raise ValueError(
+            f"classes {classes} are not {fewest} to {most} ascending positions in {source.name!r}"
+        )
     return classes
 
 
@@ -177,7 +224,12 @@ def _side(
 ) -> tuple[Indices, Indices]:
     """Samples of the support or query and their labels in the episode."""
     samples = columns.take(side, size)
-    if size == 0 or len(np.unique(samples)) < size or samples.min() < 0 or samples.max() >= len(source):
+    if (
+        size == 0
+        or len(np.unique(samples)) < size
+        or samples.min() < 0
+        or samples.max() >= len(source)
+    ):
         raise ValueError(f"{side} is not a set of samples of {source.name!r}")
     expected = source.task.target.relabel(source.labels[samples], classes)
     stored = columns.take(f"{side}_labels", expected.size).reshape(expected.shape)

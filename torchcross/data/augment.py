@@ -57,11 +57,18 @@ class Augmentation:
     padding: Literal["zeros", "border", "reflection"] = "zeros"
 
     def __post_init__(self) -> None:
-        for name in ("horizontal_flip", "vertical_flip", "rotation_probability", "crop_probability"):
+        for name in (
+            "horizontal_flip",
+            "vertical_flip",
+            "rotation_probability",
+            "crop_probability",
+        ):
             _within(name, getattr(self, name), 0.0, 1.0)
         _check_rotation(self.rotation)
         if _within("crop", self.crop, 0.0, 1.0) == 0.0:
-            raise InputError("crop=0 leaves nothing of an image; give the crop's side as a fraction, e.g. 200 / 224")
+            raise InputError(
+                "crop=0 leaves nothing of an image; give the crop's side as a fraction, e.g. 200 / 224"
+            )
         positive("seed", self.seed, least=0)
         one_of("interpolation", self.interpolation, ("bilinear", "nearest"))
         one_of("padding", self.padding, ("zeros", "border", "reflection"))
@@ -74,10 +81,14 @@ class Augmentation:
         return cls(seed=seed)
 
     @overload
-    def __call__(self, item: Episode, *, query: bool = False, index: int | None = None) -> Episode: ...
+    def __call__(
+        self, item: Episode, *, query: bool = False, index: int | None = None
+    ) -> Episode: ...
     @overload
     def __call__(self, item: LabelledBatch, *, index: int | None = None) -> LabelledBatch: ...
-    def __call__(self, item: object, *, query: bool = False, index: int | None = None) -> Episode | LabelledBatch:
+    def __call__(
+        self, item: object, *, query: bool = False, index: int | None = None
+    ) -> Episode | LabelledBatch:
         """The same episode or batch with other images: of an episode the support, and the query where asked.
 
         `index` stands in for the number in the item's plan, e.g. a step counter where episodes come back.
@@ -100,10 +111,15 @@ class Augmentation:
         """New images for the `part` of episode or batch number `index`, each drawn for its position."""
         _check_images("Augmentation", images)
         number = positive("index", index, least=0)
-        words = Stream(int(self.seed), "augmentation", part).sequence(number, len(images) * _WORDS_PER_IMAGE)
+        words = Stream(int(self.seed), "augmentation", part).sequence(
+            number, len(images) * _WORDS_PER_IMAGE
+        )
         words = words.reshape(len(images), _WORDS_PER_IMAGE)
         changed = images.clone()
-        for word, probability, side in ((_HORIZONTAL, self.horizontal_flip, -1), (_VERTICAL, self.vertical_flip, -2)):
+        for word, probability, side in (
+            (_HORIZONTAL, self.horizontal_flip, -1),
+            (_VERTICAL, self.vertical_flip, -2),
+        ):
             rows = _rows(_units(words[:, word]) < probability, images.device)
             changed[rows] = changed[rows].flip(side)
         warp = self._warp()
@@ -121,14 +137,18 @@ class Augmentation:
                 raise InputError(f"{episode!r} has no plan, so no number to draw for; give index=")
             index = episode.plan.index
         number = index
-        support = episode.support.map(lambda images: self.apply(images, index=number, part="support"))
+        support = episode.support.map(
+            lambda images: self.apply(images, index=number, part="support")
+        )
         if not query:
             return replace(episode, support=support)
         other = episode.query.map(lambda images: self.apply(images, index=number, part="query"))
         return replace(episode, support=support, query=other)
 
     def _angles(self) -> tuple[float, float]:
-        return self.rotation if isinstance(self.rotation, tuple) else (-self.rotation, self.rotation)
+        return (
+            self.rotation if isinstance(self.rotation, tuple) else (-self.rotation, self.rotation)
+        )
 
     def _warp(self) -> _Warp | None:
         """The warp where images may need one, whether or not these do: an error must not wait for its draw."""
@@ -157,7 +177,11 @@ class Augmentation:
         # Rounded, so that right angles are exact and the last bit of a machine's cosine does not matter.
         cos, sin = np.cos(np.radians(angle)).round(15), np.sin(np.radians(angle)).round(15)
         x_from_centre, y_from_centre = x_start - x_centre, y_start - y_centre
-        x_row = [cos * x_scale, -sin * y_scale, cos * x_from_centre - sin * y_from_centre + x_centre]
+        x_row = [
+            cos * x_scale,
+            -sin * y_scale,
+            cos * x_from_centre - sin * y_from_centre + x_centre,
+        ]
         y_row = [sin * x_scale, cos * y_scale, sin * x_from_centre + cos * y_from_centre + y_centre]
         matrices = np.stack([np.stack(x_row, axis=1), np.stack(y_row, axis=1)], axis=1)
         return matrices, (angle != 0) | (x_scale != 1) | (y_scale != 1)
@@ -172,14 +196,20 @@ class Augmentation:
         terms = torch.from_numpy(matrices).to(images.device, kind)[..., None, None]
         x = torch.arange(width, device=images.device, dtype=kind)
         y = torch.arange(height, device=images.device, dtype=kind)[:, None]
-        x_map, y_map = (terms[:, axis, 0] * x + (terms[:, axis, 1] * y + terms[:, axis, 2]) for axis in (0, 1))
+        x_map, y_map = (
+            terms[:, axis, 0] * x + (terms[:, axis, 1] * y + terms[:, axis, 2]) for axis in (0, 1)
+        )
         # Zeros as Pillow fills them: a pixel is black or an image's, not a blend, so a crop at the edge keeps its edge.
         blacks = self.padding == "zeros"
         pixels = images.to(kind).reshape(len(images), -1, height, width)
         mode = "border" if blacks else self.padding
-        result = warp(pixels, x_map, y_map, mode=self.interpolation, padding_mode=mode, align_corners=True)
+        result = warp(
+            pixels, x_map, y_map, mode=self.interpolation, padding_mode=mode, align_corners=True
+        )
         if blacks:
-            inside = (x_map == x_map.clamp(-0.5, width - 0.5)) & (y_map == y_map.clamp(-0.5, height - 0.5))
+            inside = (x_map == x_map.clamp(-0.5, width - 0.5)) & (
+                y_map == y_map.clamp(-0.5, height - 0.5)
+            )
             result = result.where(inside[:, None], 0)
         if not images.is_floating_point():
             result = result.round_().clamp_(0, 255)
@@ -263,7 +293,9 @@ def _check_rotation(rotation: object) -> None:
         return
     if len(rotation) != 2:
         raise InputError(f"rotation={rotation!r} is not a pair (lowest, highest) of degrees")
-    low, high = (_within(f"rotation[{end}]", angle, -360.0, 360.0) for end, angle in enumerate(rotation))
+    low, high = (
+        _within(f"rotation[{end}]", angle, -360.0, 360.0) for end, angle in enumerate(rotation)
+    )
     if low > high:
         raise InputError(f"rotation={rotation!r}: the highest is below the lowest")
 

@@ -37,7 +37,9 @@ class BatchPlan:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BatchPlan):
             return NotImplemented
-        return (self.index, self.source) == (other.index, other.source) and np.array_equal(self.samples, other.samples)
+        return (self.index, self.source) == (other.index, other.source) and np.array_equal(
+            self.samples, other.samples
+        )
 
     def __hash__(self) -> int:
         return hash((self.index, self.source, self.samples.tobytes()))
@@ -99,7 +101,9 @@ class MixedBatches:
             )
         self.order = order
         self._usable = {source.name: labelled(source) for source in self.sources}
-        self._per_pass = {name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()}
+        self._per_pass = {
+            name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()
+        }
         self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
         self._shuffle = Stream(self.seed, "passes", self.batch_size)
         self._counts_before = {0: np.zeros(len(self._choice.names), dtype=np.int64)}
@@ -116,7 +120,9 @@ class MixedBatches:
 
     def __getitem__(self, index: int) -> BatchPlan:
         number = positive("index", index, least=0)
-        name, earlier = self._in_epoch(number) if self.order == "epoch" else self._independent(number)
+        name, earlier = (
+            self._in_epoch(number) if self.order == "epoch" else self._independent(number)
+        )
         turn, place = divmod(earlier, self._per_pass[name])
         order = _pass_order(self._shuffle, name, turn, len(self._usable[name]))
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
@@ -125,14 +131,18 @@ class MixedBatches:
     def read(self, plan: BatchPlan) -> LabelledBatch:
         """The tensors of a plan, in one read."""
         source = self.source(plan.source)
-        return LabelledBatch(Batch(source.read(plan.samples), source.targets(plan.samples)), source.task, plan)
+        return LabelledBatch(
+            Batch(source.read(plan.samples), source.targets(plan.samples)), source.task, plan
+        )
 
     def source(self, name: str) -> TaskSource:
         """The source a plan names."""
         for source in self.sources:
             if source.name == name:
                 return source
-        raise InputError(f"these batches have no source {name!r}; they have {[source.name for source in self.sources]}")
+        raise InputError(
+            f"these batches have no source {name!r}; they have {[source.name for source in self.sources]}"
+        )
 
     def _independent(self, number: int) -> tuple[str, int]:
         """The source of a batch, and how many it had before. Counts of full blocks are kept: they never change, so
@@ -142,7 +152,9 @@ class MixedBatches:
         before = self._counts_before
         for known in range(len(before) - 1, block):
             drawn = self._choice.positions(known * _COUNT_BLOCK, _COUNT_BLOCK)
-            before[known + 1] = before[known] + np.bincount(drawn, minlength=len(self._choice.names))
+            before[known + 1] = before[known] + np.bincount(
+                drawn, minlength=len(self._choice.names)
+            )
         positions = self._choice.positions(block * _COUNT_BLOCK, inside + 1)
         mine = positions[-1]
         return self._choice.names[mine], int(before[block][mine] + (positions[:-1] == mine).sum())

@@ -58,7 +58,10 @@ class CoverDrawer:
         self.index = ClassIndex.of_cover(strata)
         self.owners = None if self.groups is None else Owners(self.index, self.groups)
         self.eligible: Eligible = eligible_classes(
-            request, cover_supply(self.index, self.groups, self.answers), source.task.target, source.name
+            request,
+            cover_supply(self.index, self.groups, self.answers),
+            source.task.target,
+            source.name,
         )
 
     def fast(self) -> None:
@@ -96,14 +99,18 @@ class CoverDrawer:
         """The strata of samples without each label, then of samples with it."""
         return np.array([*classes, *(self._labels + c for c in classes)])
 
-    def _balanced(self, words: Words, reach: _Reach, classes: Sequence[int], each: int) -> Indices | None:
+    def _balanced(
+        self, words: Words, reach: _Reach, classes: Sequence[int], each: int
+    ) -> Indices | None:
         """Samples within reach that cover every answer of every label `each` times."""
         strata = self._strata(classes)
         counts = self.index.counts[strata]
         if counts.min() < each:
             return None
         width = each + min(len(reach.taken), _SPARE)
-        places = distinct_rows(words.bulk(len(strata) * width).reshape(len(strata), width), np.maximum(counts, width))
+        places = distinct_rows(
+            words.bulk(len(strata) * width).reshape(len(strata), width), np.maximum(counts, width)
+        )
         inside = places < counts[:, None]
         drawn = self.index.order[np.where(inside, places, 0) + self.index.starts[strata][:, None]]
         usable = inside & ~self._blocked(drawn, reach)
@@ -117,7 +124,9 @@ class CoverDrawer:
         if not self.request.minimal:
             return candidates
         order = np.argsort(words.bulk(len(candidates)), kind="stable")
-        return candidates[minimal_cover(self.answers[candidates][:, np.array(classes)], each, order.tolist())]
+        return candidates[
+            minimal_cover(self.answers[candidates][:, np.array(classes)], each, order.tolist())
+        ]
 
     def _blocked(self, samples: NDArray[Any], reach: _Reach) -> NDArray[np.bool_]:
         owner, taken = self.groups, reach.taken
@@ -129,7 +138,9 @@ class CoverDrawer:
                 blocked |= reach.barred[owner[samples]]
         return blocked if reach.used is None else blocked | reach.used[samples]
 
-    def _natural(self, words: Words, reach: _Reach, classes: Sequence[int], wanted: int) -> Indices | None:
+    def _natural(
+        self, words: Words, reach: _Reach, classes: Sequence[int], wanted: int
+    ) -> Indices | None:
         """Any samples within reach with a known answer to one of the labels: a few more than wanted are looked at, or
         else all of them.
         """
@@ -141,7 +152,9 @@ class CoverDrawer:
         found = free if len(free) == wanted else self._draw_known(words, reach, classes, wanted)
         return None if found is None else np.sort(found).astype(np.int64)
 
-    def _draw_known(self, words: Words, reach: _Reach, classes: Sequence[int], wanted: int) -> NDArray[Any] | None:
+    def _draw_known(
+        self, words: Words, reach: _Reach, classes: Sequence[int], wanted: int
+    ) -> NDArray[Any] | None:
         """`wanted` samples within reach with a known answer. A sample with several stands in several strata, and counts
         where its first one is; the strata together are few times as large as what counts in them.
         """
@@ -171,14 +184,18 @@ class CoverDrawer:
         allowed[self.owners.groups[reach.taken]] = False
         return self.owners.pile(strata, allowed, reach.used)
 
-    def _draw_free(self, words: Words, reach: _Reach, stratum: int, wanted: int) -> NDArray[Any] | None:
+    def _draw_free(
+        self, words: Words, reach: _Reach, stratum: int, wanted: int
+    ) -> NDArray[Any] | None:
         """`wanted` samples of a stratum within reach; None where there are too few."""
         if self.owners is not None:
             drawn = self._pile(reach, [stratum]).draw(words, wanted)
             return None if drawn is None else drawn[0]
         members = self.index.members(stratum)
         free = members[~self._blocked(members, reach)]
-        return free[distinct(words.bulk(wanted).tolist(), len(free))] if len(free) >= wanted else None
+        return (
+            free[distinct(words.bulk(wanted).tolist(), len(free))] if len(free) >= wanted else None
+        )
 
     def fewer_shots(self, plan: EpisodePlan, shots: int, words: Words) -> EpisodePlan:
         """The same episode with a part of its support that covers every label `shots` times."""
@@ -220,7 +237,9 @@ def minimal_cover(answers: Answers, least: int, order: Sequence[int]) -> list[in
     votes = np.concatenate([answers == 0, answers == 1], axis=1).astype("<u4")
     slack = votes.sum(axis=0, dtype=np.int64) - least
     if (slack < 0).any():
-        raise InfeasibleError(f"{len(answers)} candidates do not hold {least} samples with and without every label")
+        raise InfeasibleError(
+            f"{len(answers)} candidates do not hold {least} samples with and without every label"
+        )
     guards = int.from_bytes(np.full(votes.shape[1], _GUARD, dtype="<u4").tobytes(), "little")
     state = int.from_bytes((slack + _GUARD).astype("<u4").tobytes(), "little")
     raw, width = votes.tobytes(), 4 * votes.shape[1]

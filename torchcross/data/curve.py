@@ -24,7 +24,9 @@ class ShotCurve:
     and all share the query. For multi-label the parts are minimal again. Not nested: independent supports and queries.
     """
 
-    def __init__(self, sampler: EpisodeSampler, shots: Sequence[int], *, nested: bool = True) -> None:
+    def __init__(
+        self, sampler: EpisodeSampler, shots: Sequence[int], *, nested: bool = True
+    ) -> None:
         counts = sorted({positive("shots", count) for count in shots})
         if not counts:
             raise InputError("a shot curve needs at least one number of shots")
@@ -32,7 +34,9 @@ class ShotCurve:
         self.nested = nested
         wanted = counts[-1:] if nested else counts
         self._samplers = {count: sampler.with_shots(count) for count in wanted}
-        self._stream = Stream(sampler.seed, "fewer shots", *(source.name for source in sampler.sources))
+        self._stream = Stream(
+            sampler.seed, "fewer shots", *(source.name for source in sampler.sources)
+        )
 
     def at(self, shots: int) -> CurveLevel:
         """The plans with so many shots alone, for whatever takes a sampler: loaders, plan files."""

@@ -37,7 +37,9 @@ class _Shortage:
     reason: str
 
 
-def lay_out_disjoint(planners: Sequence[SourcePlanner], choice: SourceChoice, count: int, seed: int) -> PlanBatch:
+def lay_out_disjoint(
+    planners: Sequence[SourcePlanner], choice: SourceChoice, count: int, seed: int
+) -> PlanBatch:
     """`count` plans without a common sample, or an InfeasibleError that says how many there can be.
 
     Which source an episode comes from is drawn as without disjointness; then every source lays out its own episodes.
@@ -46,28 +48,39 @@ def lay_out_disjoint(planners: Sequence[SourcePlanner], choice: SourceChoice, co
     if isinstance(found, PlanBatch):
         return found
     possible = _fewer(planners, choice, found, count, seed)
-    asked = f"{count} were asked for" if len(planners) == 1 else f"{found.wanted} of {count} fall to it"
+    asked = (
+        f"{count} were asked for" if len(planners) == 1 else f"{found.wanted} of {count} fall to it"
+    )
     raise InfeasibleError(
         f"source {found.source!r} gives {found.given} disjoint episodes and then no more, {asked}: {found.reason}. "
         f"Possible: {f'disjoint={possible}' if possible else 'none'}, or fewer shots, queries or ways"
     )
 
 
-def _lay_out(planners: Sequence[SourcePlanner], choice: SourceChoice, count: int, seed: int) -> PlanBatch | _Shortage:
+def _lay_out(
+    planners: Sequence[SourcePlanner], choice: SourceChoice, count: int, seed: int
+) -> PlanBatch | _Shortage:
     stream = Stream(seed, "disjoint", count, *(planner.source.name for planner in planners))
     positions = choice.positions(0, count)
     plans: dict[int, EpisodePlan] = {}
     for planner in planners:
-        numbers = [int(n) for n in np.flatnonzero(positions == choice.position(planner.source.name))]
+        numbers = [
+            int(n) for n in np.flatnonzero(positions == choice.position(planner.source.name))
+        ]
         if numbers:
             laid_out = _Layout(planner, len(numbers), stream.words(0, len(plans))).plans(numbers)
             if isinstance(laid_out, _Shortage):
                 return laid_out
-            plans |= {number: replace(plan, index=number) for number, plan in zip(numbers, laid_out, strict=True)}
+            plans |= {
+                number: replace(plan, index=number)
+                for number, plan in zip(numbers, laid_out, strict=True)
+            }
     return PlanBatch([plans[number] for number in range(count)])
 
 
-def _fewer(planners: Sequence[SourcePlanner], choice: SourceChoice, found: _Shortage, count: int, seed: int) -> int:
+def _fewer(
+    planners: Sequence[SourcePlanner], choice: SourceChoice, found: _Shortage, count: int, seed: int
+) -> int:
     """A smaller number of episodes that was laid out and did fit; every number is a layout of its own."""
     outcome: PlanBatch | _Shortage = found
     step = 0
@@ -95,7 +108,9 @@ class _Layout:
         """One plan per number. Scarce classes are used up late in the layout, so the order is shuffled in the end."""
         fewest = self.planner.eligible.ways[0]
         if not _suffices(self._capacity(), self.count, fewest):
-            return self._shortage(numbers, _most_episodes(self._capacity(), self.count, fewest), self._scarcity())
+            return self._shortage(
+                numbers, _most_episodes(self._capacity(), self.count, fewest), self._scarcity()
+            )
         found: list[EpisodePlan] = []
         for number in numbers:
             left = self.count - len(found)
@@ -142,7 +157,11 @@ class _Layout:
         else:
             order = any_order(self.words, len(capacity))
             fullest = sorted(order, key=lambda place: -int(capacity[place]))
-            fits = (w for w in range(ways, low, -1) if _leaves_enough(capacity, fullest[:w], left - 1, low))
+            fits = (
+                w
+                for w in range(ways, low, -1)
+                if _leaves_enough(capacity, fullest[:w], left - 1, low)
+            )
             chosen = fullest[: next(fits, low)]
         return tuple(sorted(self._classes[place] for place in chosen))
 

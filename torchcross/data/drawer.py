@@ -82,7 +82,9 @@ class SourcePlanner:
             return self._fast.plans(numbers)
         return [self.plan(number) for number in numbers]
 
-    def attempts(self, number: int, used: Used = None, classes: tuple[int, ...] | None = None) -> EpisodePlan:
+    def attempts(
+        self, number: int, used: Used = None, classes: tuple[int, ...] | None = None
+    ) -> EpisodePlan:
         """The first attempt that succeeds; attempts are numbered, so the outcome is the same everywhere."""
         for attempt in range(ATTEMPTS):
             plan = self.drawer.attempt(number, attempt, used, classes)
@@ -98,11 +100,14 @@ class SourcePlanner:
             if respected
             else "labels overlap so much that the support uses up what the query needs:"
         )
-        counts = ", ".join(f"{label!r}: {count}" for label, count in list(self.source.counts().items())[:10])
+        counts = ", ".join(
+            f"{label!r}: {count}" for label, count in list(self.source.counts().items())[:10]
+        )
         if self.source.groups is not None:
             counts += f"; from {len(np.unique(self.source.groups))} subjects"
         return (
             f"source {name!r} could not give episode {number} ({request.shot_range[1]} shots, {request.queries} "
             f"queries) in {ATTEMPTS} attempts: {reason} the samples ({counts}) cannot be divided that way, or hardly "
-            "ever. Possible: fewer shots, fewer queries or fewer ways" + (", or groups='ignore'" if respected else "")
+            "ever. Possible: fewer shots, fewer queries or fewer ways"
+            + (", or groups='ignore'" if respected else "")
         )

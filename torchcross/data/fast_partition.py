@@ -43,7 +43,9 @@ class FastPartitionDrawer:
     each class's shuffle, so that fewer shots change nothing else.
     """
 
-    def __init__(self, request: Request, name: str, stream: Stream, index: ClassIndex, eligible: Eligible) -> None:
+    def __init__(
+        self, request: Request, name: str, stream: Stream, index: ClassIndex, eligible: Eligible
+    ) -> None:
         self.name, self.stream, self.eligible = name, stream, eligible
         self.queries = request.queries
         self.shot_range = request.shot_range
@@ -86,7 +88,9 @@ class FastPartitionDrawer:
             classes = _chosen(words[2 : 2 + ways].tolist(), classes)
         first = 2 + self._most
         rows = words[first : first + ways * self._per_class].reshape(ways, self._per_class)
-        return self._assemble(number, classes, shots, self._samples(rows, classes)[:, : self.queries + shots])
+        return self._assemble(
+            number, classes, shots, self._samples(rows, classes)[:, : self.queries + shots]
+        )
 
     def _samples(self, words: NDArray[np.uint64], classes: tuple[int, ...]) -> Indices:
         """The first samples of each class's shuffle. Classes share no sample, so one look finds every repeat."""
@@ -95,12 +99,16 @@ class FastPartitionDrawer:
         places += self._firsts.take(chosen, axis=0)
         if len(set(places.ravel().tolist())) < places.size:
             counts = self._counts[chosen].tolist()
-            picks = np.array([distinct(row, count) for row, count in zip(words.tolist(), counts, strict=True)])
+            picks = np.array(
+                [distinct(row, count) for row, count in zip(words.tolist(), counts, strict=True)]
+            )
             places = picks + self._starts[chosen, None]
         samples: Indices = self._order[places].astype(np.int64)
         return samples
 
-    def _assemble(self, number: int, classes: tuple[int, ...], shots: int, samples: NDArray[np.int64]) -> EpisodePlan:
+    def _assemble(
+        self, number: int, classes: tuple[int, ...], shots: int, samples: NDArray[np.int64]
+    ) -> EpisodePlan:
         ways, queries = len(classes), self.queries
         support = frozen(samples[:, queries:].reshape(-1))
         query = frozen(samples[:, :queries].reshape(-1))
@@ -118,10 +126,14 @@ class FastPartitionDrawer:
     def plans(self, numbers: range) -> list[EpisodePlan]:
         """Consecutive episodes, drawn together: the same plans as one by one."""
         count, first = len(numbers), 2 + self._most
-        words = self.stream.window(numbers.start * self._blocks, 4 * self._blocks * count).reshape(count, -1)
+        words = self.stream.window(numbers.start * self._blocks, 4 * self._blocks * count).reshape(
+            count, -1
+        )
         ways, shots = self._shapes(words)
         chosen = self._choose(words[:, 2:first], ways)
-        rows = words[:, first : first + self._most * self._per_class].reshape(count * self._most, self._per_class)
+        rows = words[:, first : first + self._most * self._per_class].reshape(
+            count * self._most, self._per_class
+        )
         samples = self._draw(rows, chosen.reshape(-1)).reshape(count, self._most, self._per_class)
         return self._split(numbers.start, chosen, ways, shots, samples)
 

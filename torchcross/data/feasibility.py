@@ -81,7 +81,10 @@ def eligible_classes(request: Request, supply: Supply, target: Target, source: s
     if isinstance(found, Eligible):
         return found
     ways_out = list(_ways_out(request, supply, target))
-    possible = "; or ".join(ways_out) or "nothing of this kind; the source has too few samples, or too few subjects"
+    possible = (
+        "; or ".join(ways_out)
+        or "nothing of this kind; the source has too few samples, or too few subjects"
+    )
     header = f"source {source!r} cannot give {_asked(request)}:"
     raise InfeasibleError("\n".join([header, *found.lines, f"Possible: {possible}"]))
 
@@ -104,16 +107,22 @@ def _judge(request: Request, supply: Supply, target: Target) -> Eligible | _Refu
         return _Refusal(_too_few_classes(request, supply, target, kept))
     if request.query == "natural" and (line := _natural_shortage(request, supply, kept, ways)):
         return _Refusal((line,))
-    return Eligible(tuple(kept), ways, tuple(c for c in range(len(supply.classes)) if c not in set(kept)))
+    return Eligible(
+        tuple(kept), ways, tuple(c for c in range(len(supply.classes)) if c not in set(kept))
+    )
 
 
 # -- what is there and what is needed -----------------------------------------------------------------------------
 
 
-def _shortages(supply: Supply, target: Target, blamed: Sequence[int], support: int, query: int) -> Iterator[str]:
+def _shortages(
+    supply: Supply, target: Target, blamed: Sequence[int], support: int, query: int
+) -> Iterator[str]:
     split = f"{support} support + {query} query" if query else f"{support} support"
     for c in blamed[:_SHOWN]:
-        stratum = next(stratum for stratum in supply.classes[c] if not stratum.serves(support, query))
+        stratum = next(
+            stratum for stratum in supply.classes[c] if not stratum.serves(support, query)
+        )
         have = f"  class {target.classes[c]!r} has {stratum.samples} {stratum.unit}"
         if stratum.samples < support + query:
             yield f"{have}, {support + query} are needed ({split})"
@@ -131,14 +140,21 @@ def _from(stratum: Stratum) -> str:
     return f"from {len(owned)} subjects that own {shown}"
 
 
-def _too_few_classes(request: Request, supply: Supply, target: Target, kept: Sequence[int]) -> tuple[str, ...]:
+def _too_few_classes(
+    request: Request, supply: Supply, target: Target, kept: Sequence[int]
+) -> tuple[str, ...]:
     asked = "all classes (ways=None)" if request.ways is None else f"ways={request.ways!r}"
     lines = [f"  {asked} cannot be had: {_failed_bound(request.ways, target, len(kept))}"]
     if len(kept) < target.num_classes:
         rarest = [min(strata, key=lambda stratum: stratum.samples) for strata in supply.classes]
-        counts = ", ".join(f"{target.classes[c]!r}: {rarest[c].samples}" for c in range(target.num_classes)[:_SHOWN])
+        counts = ", ".join(
+            f"{target.classes[c]!r}: {rarest[c].samples}"
+            for c in range(target.num_classes)[:_SHOWN]
+        )
         more = ", ..." if target.num_classes > _SHOWN else ""
-        lines.append(f"  min_samples={request.min_samples!r} leaves out the others; there are {counts}{more}")
+        lines.append(
+            f"  min_samples={request.min_samples!r} leaves out the others; there are {counts}{more}"
+        )
     return tuple(lines)
 
 
@@ -152,7 +168,9 @@ def _failed_bound(ways: Ways, target: Target, usable: int) -> str:
     return f"a {target.kind} episode has at least {target.ways[0]}, and {usable} can be used"
 
 
-def _natural_shortage(request: Request, supply: Supply, kept: Sequence[int], ways: tuple[int, int]) -> str | None:
+def _natural_shortage(
+    request: Request, supply: Supply, kept: Sequence[int], ways: tuple[int, int]
+) -> str | None:
     """A natural query draws from what the support leaves; the smallest classes are the worst case."""
     shots, everything = request.shot_range[1], supply.everything
     known = {c: sum(stratum.samples for stratum in supply.classes[c]) for c in kept}
@@ -166,7 +184,11 @@ def _natural_shortage(request: Request, supply: Supply, kept: Sequence[int], way
         if have < support + query:
             where = f"the {count} smallest classes together have {have} samples"
             if not supply.exclusive:
-                scope = "" if have == everything.samples else f" with a known answer to one of {count} labels"
+                scope = (
+                    ""
+                    if have == everything.samples
+                    else f" with a known answer to one of {count} labels"
+                )
                 where = f"there are {have} samples{scope}"
             return f"  {where}, {support + query} are needed ({support} support + {query} query)"
     if not everything.serves(support, query):
@@ -197,7 +219,9 @@ def _ways_out(request: Request, supply: Supply, target: Target) -> Iterator[str]
 
 
 def _without_subjects(supply: Supply) -> Supply:
-    classes = [tuple(replace(stratum, subjects=None) for stratum in strata) for strata in supply.classes]
+    classes = [
+        tuple(replace(stratum, subjects=None) for stratum in strata) for strata in supply.classes
+    ]
     return replace(supply, classes=classes, everything=replace(supply.everything, subjects=None))
 
 
@@ -210,7 +234,9 @@ def _smaller(request: Request, supply: Supply, target: Target) -> Iterator[str]:
     at_most = _most(queries - 1, lambda fewer: replace(request, queries=fewer), supply, target)
     if at_most:
         yield f"at most {at_most} queries with {shots} shots"
-    fewer_shots = _most(shots - 1, lambda fewer: replace(request, shots=(min(low, fewer), fewer)), supply, target)
+    fewer_shots = _most(
+        shots - 1, lambda fewer: replace(request, shots=(min(low, fewer), fewer)), supply, target
+    )
     if fewer_shots:
         yield f"at most {fewer_shots} shots with {queries} queries"
     if not at_most and not fewer_shots and shots > 1:
@@ -232,7 +258,10 @@ def _most(upper: int, asked: Callable[[int], Request], supply: Supply, target: T
 
 def _fewer_classes(request: Request, supply: Supply, target: Target) -> Iterator[str]:
     """A filter that leaves out what is too small: for the request, or for a balanced query."""
-    thresholds: tuple[int | Literal["enough"], ...] = ("enough", request.shot_range[1] + request.queries)
+    thresholds: tuple[int | Literal["enough"], ...] = (
+        "enough",
+        request.shot_range[1] + request.queries,
+    )
     for least in thresholds:
         found = _judge(replace(request, min_samples=least), supply, target)
         if isinstance(found, Eligible):

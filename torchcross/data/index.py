@@ -38,7 +38,9 @@ class ClassIndex:
         with a known answer.
         """
         columns = [
-            np.flatnonzero(strata.answers[:, c] == answer) for answer in (0, 1) for c in range(strata.num_classes)
+            np.flatnonzero(strata.answers[:, c] == answer)
+            for answer in (0, 1)
+            for c in range(strata.num_classes)
         ]
         columns.append(np.flatnonzero((strata.answers >= 0).any(axis=1)))
         counts = np.array([len(column) for column in columns], dtype=np.int64)
@@ -67,10 +69,14 @@ def partition_supply(index: ClassIndex, groups: Indices | None) -> Supply:
     owned = None if groups is None else _owned(groups[index.order])
     everything = Stratum("samples", len(index.order), owned)
     classes = [(stratum(c),) for c in range(len(index.counts))]
-    return Supply(classes, everything, lambda chosen: int(index.counts[list(chosen)].sum()), exclusive=True)
+    return Supply(
+        classes, everything, lambda chosen: int(index.counts[list(chosen)].sum()), exclusive=True
+    )
 
 
-def cover_supply(index: ClassIndex, groups: Indices | None, answers: NDArray[np.signedinteger[Any]]) -> Supply:
+def cover_supply(
+    index: ClassIndex, groups: Indices | None, answers: NDArray[np.signedinteger[Any]]
+) -> Supply:
     labels = (len(index.counts) - 1) // 2
 
     def stratum(place: int, unit: str) -> Stratum:
@@ -80,10 +86,17 @@ def cover_supply(index: ClassIndex, groups: Indices | None, answers: NDArray[np.
         """Samples with an answer to one of these labels; counted only where a single label does not have them all."""
         most = max(int(index.counts[[c, labels + c]].sum()) for c in chosen)
         everyone = int(index.counts[-1])
-        return everyone if most == everyone else int((answers[:, list(chosen)] >= 0).any(axis=1).sum())
+        return (
+            everyone if most == everyone else int((answers[:, list(chosen)] >= 0).any(axis=1).sum())
+        )
 
-    classes = [(stratum(labels + c, "samples with it"), stratum(c, "samples without it")) for c in range(labels)]
-    return Supply(classes, stratum(2 * labels, "samples with a known label"), known, exclusive=False)
+    classes = [
+        (stratum(labels + c, "samples with it"), stratum(c, "samples without it"))
+        for c in range(labels)
+    ]
+    return Supply(
+        classes, stratum(2 * labels, "samples with a known label"), known, exclusive=False
+    )
 
 
 def _owned(owners: Indices) -> Indices:

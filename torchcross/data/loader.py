@@ -37,7 +37,9 @@ class Episodes(Dataset[Episode]):
     `count` gives a length, for those who iterate it as an ordinary Dataset.
     """
 
-    def __init__(self, sampler: PlanSource, count: int | None = None, *, transform: Transform | None = None) -> None:
+    def __init__(
+        self, sampler: PlanSource, count: int | None = None, *, transform: Transform | None = None
+    ) -> None:
         if not all(hasattr(sampler, name) for name in ("__getitem__", "batch", "source")):
             raise InputError(
                 f"episodes come from a sampler, not from a {type(sampler).__name__}; for a source, write "
@@ -54,7 +56,10 @@ class Episodes(Dataset[Episode]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
         span = range(indices[0], indices[-1] + 1) if len(indices) else range(0)
-        return [self.read(plan) for plan in self.sampler.batch(span if list(span) == list(indices) else indices)]
+        return [
+            self.read(plan)
+            for plan in self.sampler.batch(span if list(span) == list(indices) else indices)
+        ]
 
     def read(self, plan: EpisodePlan) -> Episode:
         """The episode of any plan over these sources, e.g. one of a shot curve."""
@@ -102,7 +107,9 @@ class EpisodeLoader:
     ) -> None:
         self.episodes = Episodes(sampler, transform=transform)
         self.indices = _share(start, _end(sampler, stop), rank, ranks)
-        self._loader = _chunk_loader(self.episodes, self.indices, chunk, workers, pin_memory, context)
+        self._loader = _chunk_loader(
+            self.episodes, self.indices, chunk, workers, pin_memory, context
+        )
 
     def __iter__(self) -> Iterator[Episode]:
         for chunk in self._loader:
@@ -129,7 +136,9 @@ class MixedBatchLoader:
         context: str | None = None,
     ) -> None:
         self.indices = _share(start, stop, rank, ranks)
-        self._loader = _chunk_loader(_BatchDataset(batches, transform), self.indices, 1, workers, pin_memory, context)
+        self._loader = _chunk_loader(
+            _BatchDataset(batches, transform), self.indices, 1, workers, pin_memory, context
+        )
 
     def __iter__(self) -> Iterator[LabelledBatch]:
         for chunk in self._loader:
@@ -156,7 +165,9 @@ def _end(sampler: PlanSource, stop: int | None) -> int:
         length = len(sampler)  # type: ignore[arg-type]  # Sized where finite
     except TypeError:
         if stop is None:
-            raise InputError("this sampler never ends; say where to stop: EpisodeLoader(sampler, 1000)") from None
+            raise InputError(
+                "this sampler never ends; say where to stop: EpisodeLoader(sampler, 1000)"
+            ) from None
         return stop
     if stop is not None and stop > length:
         raise InputError(f"stop={stop} is beyond the {length} episodes there are")
@@ -175,7 +186,12 @@ def _share(start: int, stop: int, rank: int, ranks: int) -> range:
 
 
 def _chunk_loader(
-    dataset: Dataset[Any], indices: range, chunk: int, workers: int, pin_memory: bool, context: str | None
+    dataset: Dataset[Any],
+    indices: range,
+    chunk: int,
+    workers: int,
+    pin_memory: bool,
+    context: str | None,
 ) -> DataLoader[Any]:
     """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global one."""
     positive("chunk", chunk)
@@ -199,7 +215,10 @@ class _Chunks(Sampler[list[int]]):
         self.chunk = chunk
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (list(self.indices[first : first + self.chunk]) for first in range(0, len(self.indices), self.chunk))
+        return (
+            list(self.indices[first : first + self.chunk])
+            for first in range(0, len(self.indices), self.chunk)
+        )
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.chunk)

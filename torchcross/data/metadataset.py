@@ -25,7 +25,9 @@ def _weights() -> tuple[int, ...]:
     return tuple(found)
 
 
-def sizes(words: Words, counts: list[int], spec: MetaDatasetShots, queries: int) -> tuple[list[int], int]:
+def sizes(
+    words: Words, counts: list[int], spec: MetaDatasetShots, queries: int
+) -> tuple[list[int], int]:
     """Shots of every class and queries per class, for chosen classes of these sizes."""
     query = min(queries, min(counts) // 2)
     beta = words.below(1 << 32) + 1
@@ -33,7 +35,10 @@ def sizes(words: Words, counts: list[int], spec: MetaDatasetShots, queries: int)
     total = max(min(spec.max_support, wanted), len(counts))
     weights = [_weights()[words.below(_STEPS)] * count for count in counts]
     spare, whole = total - len(counts), sum(weights)
-    shots = [min(weight * spare // whole + 1, count - query) for weight, count in zip(weights, counts, strict=True)]
+    shots = [
+        min(weight * spare // whole + 1, count - query)
+        for weight, count in zip(weights, counts, strict=True)
+    ]
     return shots, query
 
 

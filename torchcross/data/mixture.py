@@ -26,11 +26,19 @@ class SourceChoice:
     weights="size": in proportion to |D_t|, the samples of a source with at least one known label.
     """
 
-    def __init__(self, sources: Sequence[TaskSource], weights: Weights, seed: int, purpose: str) -> None:
-        shares = {source.name: share for source, share in zip(sources, _shares(sources, weights), strict=True) if share}
+    def __init__(
+        self, sources: Sequence[TaskSource], weights: Weights, seed: int, purpose: str
+    ) -> None:
+        shares = {
+            source.name: share
+            for source, share in zip(sources, _shares(sources, weights), strict=True)
+            if share
+        }
         self.names = list(shares)
         reached = list(accumulate(shares.values()))
-        self._ends = np.array([int(end / reached[-1] * 2**64) for end in reached[:-1]], dtype=np.uint64)
+        self._ends = np.array(
+            [int(end / reached[-1] * 2**64) for end in reached[:-1]], dtype=np.uint64
+        )
         self._stream = Stream(seed, purpose, *self.names, *map(str, shares.values()))
 
     def positions(self, start: int, count: int) -> NDArray[np.int64]:
@@ -47,7 +55,10 @@ class SourceChoice:
         return self.names[int(self.positions(index, 1)[0])]
 
     def sources(self, indices: range) -> list[str]:
-        return [self.names[position] for position in self.positions(indices.start, len(indices)).tolist()]
+        return [
+            self.names[position]
+            for position in self.positions(indices.start, len(indices)).tolist()
+        ]
 
 
 def labelled(source: TaskSource) -> Indices:
@@ -55,15 +66,22 @@ def labelled(source: TaskSource) -> Indices:
     known = source.labels >= 0
     found = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
     if len(found) == 0:
-        raise SourceError(f"source {source.name!r} has no labelled sample; nothing can be learned from it")
+        raise SourceError(
+            f"source {source.name!r} has no labelled sample; nothing can be learned from it"
+        )
     return frozen(found)
 
 
 def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
     if isinstance(weights, str):
         if weights not in ("uniform", "size"):
-            raise InputError(f"weights={weights!r} is not 'uniform', 'size' or one weight per source")
-        return [Fraction(len(labelled(source))) if weights == "size" else Fraction(1) for source in sources]
+            raise InputError(
+                f"weights={weights!r} is not 'uniform', 'size' or one weight per source"
+            )
+        return [
+            Fraction(len(labelled(source))) if weights == "size" else Fraction(1)
+            for source in sources
+        ]
     given = list(weights) if isinstance(weights, Iterable) else []
     if len(given) != len(sources):
         raise InputError(

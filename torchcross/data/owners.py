@@ -40,7 +40,9 @@ class Owners:
         self._place = np.empty_like(self._by_subject)
         self._place[self._by_subject] = np.arange(len(groups))
         self._members = index.members
-        self._ledgers = [self._ledger(index.members(stratum)) for stratum in range(len(index.counts))]
+        self._ledgers = [
+            self._ledger(index.members(stratum)) for stratum in range(len(index.counts))
+        ]
 
     def _ledger(self, members: NDArray[Any]) -> Ledger:
         samples = self._by_subject[np.sort(self._place[members])]
@@ -71,7 +73,9 @@ class Owners:
 class Pile:
     """Samples of several lists, numbered through without being listed."""
 
-    def __init__(self, parts: Sequence[NDArray[Any]], which: Indices, firsts: Indices, counts: Indices) -> None:
+    def __init__(
+        self, parts: Sequence[NDArray[Any]], which: Indices, firsts: Indices, counts: Indices
+    ) -> None:
         """Block b is `counts[b]` samples of `parts[which[b]]`, from place `firsts[b]` on."""
         self._parts, self._which = parts, which
         self._ends = counts.cumsum()

@@ -37,7 +37,9 @@ class PartitionDrawer:
 
     exclusive = True
 
-    def __init__(self, request: Request, source: TaskSource, strata: Partition, stream: Stream) -> None:
+    def __init__(
+        self, request: Request, source: TaskSource, strata: Partition, stream: Stream
+    ) -> None:
         self.request = request
         self.name = source.name
         self.stream = stream
@@ -50,12 +52,16 @@ class PartitionDrawer:
 
     def fast(self) -> FastPartitionDrawer | None:
         """The fast way, where every episode has one shape and nothing can fail."""
-        one_shape = self.request.query == "balanced" and not isinstance(self.request.shots, MetaDatasetShots)
+        one_shape = self.request.query == "balanced" and not isinstance(
+            self.request.shots, MetaDatasetShots
+        )
         if not one_shape or self.groups is not None:
             return None
         return FastPartitionDrawer(self.request, self.name, self.stream, self.index, self.eligible)
 
-    def attempt(self, number: int, attempt: int, used: Used = None, classes: Classes = None) -> EpisodePlan | None:
+    def attempt(
+        self, number: int, attempt: int, used: Used = None, classes: Classes = None
+    ) -> EpisodePlan | None:
         """Episode `number` without the `used` samples, or None where this attempt's choices lead nowhere."""
         words = self.stream.words(number, attempt)
         if classes is None:
@@ -102,7 +108,11 @@ class PartitionDrawer:
             if drawn is None and self.owners is not None:
                 ledger = self.owners.ledger(classes[position], used)
                 chance = _divided(words, ledger, need, queries, sides)
-                drawn = _from_piles(words, ledger, self.owners.count, need, queries, chance) if chance else None
+                drawn = (
+                    _from_piles(words, ledger, self.owners.count, need, queries, chance)
+                    if chance
+                    else None
+                )
             if drawn is None:
                 return None
             support[position], query[position] = drawn
@@ -148,7 +158,9 @@ class PartitionDrawer:
             if len(drawn) < need:
                 return None
             support.append(drawn)
-        query = self._left_over(words, used, classes, [sample for samples in support for sample in samples], wanted)
+        query = self._left_over(
+            words, used, classes, [sample for samples in support for sample in samples], wanted
+        )
         return None if query is None else (support, query)
 
     def _left_over(
@@ -176,7 +188,11 @@ class PartitionDrawer:
                 found += 1
         if found == wanted:
             return query
-        return None if self.owners is None else _of_others(words, self.owners, used, classes, subjects, wanted)
+        return (
+            None
+            if self.owners is None
+            else _of_others(words, self.owners, used, classes, subjects, wanted)
+        )
 
     def _plan(
         self,
@@ -214,7 +230,9 @@ def _divided(words: Words, ledger: Ledger, need: int, queries: int, sides: Sides
     division = divide([sizes[subject] for subject in order], need, queries)
     if division is None:
         return {}
-    return sides | {subject: not in_support for subject, in_support in zip(order, division, strict=True)}
+    return sides | {
+        subject: not in_support for subject, in_support in zip(order, division, strict=True)
+    }
 
 
 def _from_piles(
@@ -229,7 +247,12 @@ def _from_piles(
 
 
 def _apart(
-    words: Words, owners: Owners, used: Used, classes: Sequence[int], shots: Sequence[int], wanted: int
+    words: Words,
+    owners: Owners,
+    used: Used,
+    classes: Sequence[int],
+    shots: Sequence[int],
+    wanted: int,
 ) -> tuple[list[list[int]], list[list[int]]] | None:
     """Support and query where few subjects are set apart for the support first."""
     in_support = split(words, owners.owned(classes, used), max(shots))
@@ -246,7 +269,12 @@ def _apart(
 
 
 def _of_others(
-    words: Words, owners: Owners, used: Used, classes: Sequence[int], subjects: set[int], wanted: int
+    words: Words,
+    owners: Owners,
+    used: Used,
+    classes: Sequence[int],
+    subjects: set[int],
+    wanted: int,
 ) -> list[list[int]] | None:
     """Samples of these classes that none of these subjects own."""
     others = np.ones(owners.count, dtype=bool)

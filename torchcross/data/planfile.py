@@ -22,7 +22,15 @@ from typing import Any, Protocol, overload
 import numpy as np
 
 from torchcross._whole_files import open_whole
-from torchcross.data._planread import COLUMNS, FORMAT, VERSION, checked_plans, matching_source, read_arrays, read_header
+from torchcross.data._planread import (
+    COLUMNS,
+    FORMAT,
+    VERSION,
+    checked_plans,
+    matching_source,
+    read_arrays,
+    read_header,
+)
 from torchcross.data.leaks import shared_subjects
 from torchcross.data.sampler import as_sources
 from torchcross.data.source import TaskSource
@@ -49,7 +57,9 @@ class PlanFile(Sequence[EpisodePlan]):
     Addressed by row: `plans[0]` is the first that was saved, and `plans[0].index` the number of its episode.
     """
 
-    def __init__(self, plans: PlanBatch, sources: Sequence[TaskSource], header: dict[str, Any]) -> None:
+    def __init__(
+        self, plans: PlanBatch, sources: Sequence[TaskSource], header: dict[str, Any]
+    ) -> None:
         self.plans = plans
         self.sources = tuple(sources)
         self.header = header
@@ -70,7 +80,9 @@ class PlanFile(Sequence[EpisodePlan]):
     def source(self, name: str) -> TaskSource:
         found = [source for source in self.sources if source.name == name]
         if not found:
-            raise InputError(f"these plans have no source {name!r}; they have {[item.name for item in self.sources]}")
+            raise InputError(
+                f"these plans have no source {name!r}; they have {[item.name for item in self.sources]}"
+            )
         return found[0]
 
     def shared_subjects(self, plan: EpisodePlan) -> int:
@@ -144,7 +156,9 @@ def load_plans(path: str | Path, sources: TaskSource | Iterable[TaskSource]) -> 
 def _npz_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
-        raise InputError(f"plans are saved as .npz; got {path.name!r}, give a name that ends in .npz")
+        raise InputError(
+            f"plans are saved as .npz; got {path.name!r}, give a name that ends in .npz"
+        )
     return path
 
 

@@ -59,7 +59,9 @@ class Request:
             raise InputError(f"minimal={self.minimal!r} is not True or False")
         _settle(self, min_samples=_normal_min_samples(self.min_samples))
         if isinstance(self.shots, MetaDatasetShots) and self.query != "balanced":
-            raise InputError("MetaDatasetShots defines its own query per class; use query='balanced' with it")
+            raise InputError(
+                "MetaDatasetShots defines its own query per class; use query='balanced' with it"
+            )
 
     @property
     def shot_range(self) -> tuple[int, int]:
@@ -72,9 +74,19 @@ class Request:
         """Plain values that name this request: part of every stream's name, and of a plan file."""
         shots = self.shots
         named = (
-            ["meta-dataset", shots.max_support, shots.max_per_class] if isinstance(shots, MetaDatasetShots) else shots
+            ["meta-dataset", shots.max_support, shots.max_per_class]
+            if isinstance(shots, MetaDatasetShots)
+            else shots
         )
-        return [self.ways, named, self.queries, self.query, self.groups, self.minimal, self.min_samples]
+        return [
+            self.ways,
+            named,
+            self.queries,
+            self.query,
+            self.groups,
+            self.minimal,
+            self.min_samples,
+        ]
 
 
 def positive(name: str, value: object, least: int = 1) -> int:
@@ -87,7 +99,9 @@ def positive(name: str, value: object, least: int = 1) -> int:
 def checked_seed(value: object) -> int:
     """`value` as a seed."""
     if not _is_integer(value) or not 0 <= value <= LARGEST_SEED:
-        raise InputError(f"seed={_shown(value)} is not an integer from 0 to 2**128; give one in that range")
+        raise InputError(
+            f"seed={_shown(value)} is not an integer from 0 to 2**128; give one in that range"
+        )
     return int(value)
 
 
@@ -145,7 +159,9 @@ def _normal_min_samples(least: object) -> int | Literal["enough"] | None:
         return None
     if isinstance(least, str) and least == "enough":
         return "enough"
-    return _one_number("min_samples", least, "'enough' for what the request needs, or None for no filter")
+    return _one_number(
+        "min_samples", least, "'enough' for what the request needs, or None for no filter"
+    )
 
 
 def _one_number(name: str, value: object, otherwise: str) -> int:

@@ -64,12 +64,17 @@ class EpisodeSampler:
         self._seed = checked_seed(seed)
         self.sources = as_sources(source)
         self._weights: Weights = weights
-        self._planners = {item.name: SourcePlanner(self.request, item, self.seed) for item in self.sources}
+        self._planners = {
+            item.name: SourcePlanner(self.request, item, self.seed) for item in self.sources
+        }
         self._choice = SourceChoice(self.sources, weights, self.seed, "mixture")
         self._layout = None
         if disjoint is not None:
             self._layout = lay_out_disjoint(
-                list(self._planners.values()), self._choice, positive("disjoint", disjoint), self.seed
+                list(self._planners.values()),
+                self._choice,
+                positive("disjoint", disjoint),
+                self.seed,
             )
         self._warn_of_shared_subjects()
 
@@ -101,14 +106,21 @@ class EpisodeSampler:
 
     def batch(self, indices: Iterable[int]) -> PlanBatch:
         """Several plans at once: the same values as one by one, several times as fast over a range."""
-        if not isinstance(indices, range) or indices.step != 1 or self._layout is not None or len(indices) == 0:
+        if (
+            not isinstance(indices, range)
+            or indices.step != 1
+            or self._layout is not None
+            or len(indices) == 0
+        ):
             return PlanBatch([self[index] for index in indices])
         for end in (indices[0], indices[-1]):
             self._checked(end)
         if len(self.sources) == 1:
             return PlanBatch(self._planners[self.sources[0].name].plans(indices))
         names = self._choice.sources(indices)
-        return PlanBatch([self._planners[name].plan(index) for name, index in zip(names, indices, strict=True)])
+        return PlanBatch(
+            [self._planners[name].plan(index) for name, index in zip(names, indices, strict=True)]
+        )
 
     def stream(self, start: int = 0, stop: int | None = None) -> Iterator[EpisodePlan]:
         """Plans from `start` on (up to `stop`), drawn in batches and not kept."""
@@ -125,7 +137,9 @@ class EpisodeSampler:
 
     def __len__(self) -> int:
         if self._layout is None:
-            raise TypeError("a sampler with replacement between episodes has no length; say how many episodes you want")
+            raise TypeError(
+                "a sampler with replacement between episodes has no length; say how many episodes you want"
+            )
         return len(self._layout)
 
     def _checked(self, index: int | np.integer[Any]) -> int:
@@ -188,7 +202,9 @@ class EpisodeSampler:
 
     def __repr__(self) -> str:
         request = self.request
-        names = ", ".join(repr(source.name) for source in self.sources[:3]) + (", ..." if len(self.sources) > 3 else "")
+        names = ", ".join(repr(source.name) for source in self.sources[:3]) + (
+            ", ..." if len(self.sources) > 3 else ""
+        )
         length = "" if self._layout is None else f", disjoint={len(self)}"
         return (
             f"EpisodeSampler([{names}], ways={request.ways}, shots={request.shots}, queries={request.queries}, "
@@ -198,10 +214,18 @@ class EpisodeSampler:
 
 def as_sources(source: TaskSource | Iterable[TaskSource]) -> tuple[TaskSource, ...]:
     """One source or several, with distinct names."""
-    sources = (source,) if isinstance(source, TaskSource) else tuple(source) if isinstance(source, Iterable) else ()
+    sources = (
+        (source,)
+        if isinstance(source, TaskSource)
+        else tuple(source)
+        if isinstance(source, Iterable)
+        else ()
+    )
     if not sources or not all(isinstance(item, TaskSource) for item in sources):
         raise InputError(f"expected a TaskSource or a non-empty list of them, not {source!r}")
     names = [item.name for item in sources]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"several sources are named {repeated}; give each a name of its own (name=...)")
+        raise InputError(
+            f"several sources are named {repeated}; give each a name of its own (name=...)"
+        )
     return sources

@@ -35,12 +35,18 @@ class TaskSource(ABC):
     comes from (integers or strings). Both are validated and encoded here, once.
     """
 
-    def __init__(self, task: Task, labels: Any, *, groups: Any = None, name: str | None = None) -> None:
+    def __init__(
+        self, task: Task, labels: Any, *, groups: Any = None, name: str | None = None
+    ) -> None:
         if not isinstance(task, Task):
-            raise SourceError(f"{type(self).__name__} got {task!r} for its task; give a Task(name, target, domain=...)")
+            raise SourceError(
+                f"{type(self).__name__} got {task!r} for its task; give a Task(name, target, domain=...)"
+            )
         self.task = task
         if name is not None and (not isinstance(name, str) or not name.strip()):
-            raise SourceError(f"{type(self).__name__} got name={name!r}; give a non-empty string, or leave it out")
+            raise SourceError(
+                f"{type(self).__name__} got name={name!r}; give a non-empty string, or leave it out"
+            )
         self.name: str = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
         self.labels: Codes = frozen(self._encoded(labels))
         if len(self.labels) == 0:
@@ -84,7 +90,11 @@ class TaskSource(ABC):
                 f"{type(error).__name__}: {error}"
             ) from error
         if not isinstance(images, Tensor) or len(images) != len(wanted):
-            found = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+            found = (
+                f"shape {tuple(images.shape)}"
+                if isinstance(images, Tensor)
+                else f"a {type(images).__name__}"
+            )
             raise ReadError(
                 f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a tensor, one image each"
             )
@@ -117,7 +127,9 @@ class TaskSource(ABC):
     def counts(self) -> dict[str, int]:
         """Samples per class name (per label: samples that have it)."""
         if self.labels.ndim == 1:
-            found = np.bincount(self.labels[self.labels >= 0], minlength=self.task.target.num_classes)
+            found = np.bincount(
+                self.labels[self.labels >= 0], minlength=self.task.target.num_classes
+            )
         else:
             found = (self.labels == 1).sum(axis=0)
         return dict(zip(self.task.target.classes, found.tolist(), strict=True))
@@ -128,7 +140,9 @@ class TaskSource(ABC):
         head = [target.kind, target.classes, target.values, self.labels.shape]
         digest = hashlib.sha256(json.dumps(head).encode())
         for start in range(0, len(self.labels), _HASH_ROWS):
-            digest.update(np.ascontiguousarray(self.labels[start : start + _HASH_ROWS], dtype="<i4").tobytes())
+            digest.update(
+                np.ascontiguousarray(self.labels[start : start + _HASH_ROWS], dtype="<i4").tobytes()
+            )
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -139,11 +153,15 @@ class TaskSource(ABC):
 class LabelSource(TaskSource):
     """Labels without images, for planning on a machine that does not hold the pixels."""
 
-    def __init__(self, labels: Any, task: Task, *, groups: Any = None, name: str | None = None) -> None:
+    def __init__(
+        self, labels: Any, task: Task, *, groups: Any = None, name: str | None = None
+    ) -> None:
         super().__init__(task, labels, groups=groups, name=name)
 
     def images(self, indices: Indices) -> Tensor:
-        raise ReadError(f"source {self.name!r} holds labels only; use a source with images to read episodes")
+        raise ReadError(
+            f"source {self.name!r} holds labels only; use a source with images to read episodes"
+        )
 
 
 class TensorSource(TaskSource):
@@ -193,7 +211,9 @@ class TensorSource(TaskSource):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["_images"]
-        super().__setstate__(state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {}))
+        super().__setstate__(
+            state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {})
+        )
 
     def images(self, indices: Indices) -> Tensor:
         found = rows_at(self._images, indices)
@@ -222,7 +242,9 @@ class _MappedFile:
 class SubsetSource(TaskSource):
     """Some samples of another source, e.g. its training split."""
 
-    def __init__(self, source: TaskSource, indices: Sequence[int] | Indices, *, name: str | None = None) -> None:
+    def __init__(
+        self, source: TaskSource, indices: Sequence[int] | Indices, *, name: str | None = None
+    ) -> None:
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len(chosen) == 0:
             raise SourceError(
@@ -253,7 +275,9 @@ class SubsetSource(TaskSource):
 class SourceDataset(Dataset[tuple[Any, Tensor]]):
     """A task source as an ordinary torch Dataset. Batches are read in one go where the DataLoader allows it."""
 
-    def __init__(self, source: TaskSource, transform: Callable[[Tensor], Any] | None = None) -> None:
+    def __init__(
+        self, source: TaskSource, transform: Callable[[Tensor], Any] | None = None
+    ) -> None:
         self.source = source
         self.transform = transform
 
@@ -265,7 +289,9 @@ class SourceDataset(Dataset[tuple[Any, Tensor]]):
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Any, Tensor]]:
         images, labels = self.source.read(indices), self.source.targets(indices)
-        changed = list(images) if self.transform is None else [self.transform(image) for image in images]
+        changed = (
+            list(images) if self.transform is None else [self.transform(image) for image in images]
+        )
         return list(zip(changed, labels, strict=True))
 
 
@@ -277,11 +303,15 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
             f"source {name!r} has {length} samples and groups of shape {array.shape}; give one subject per sample"
         )
     if array.dtype.kind not in "biufOUST":
-        raise SourceError(f"source {name!r} got groups of dtype {array.dtype}; give integers or strings")
+        raise SourceError(
+            f"source {name!r} got groups of dtype {array.dtype}; give integers or strings"
+        )
     if array.dtype.kind in "OUST":
         texts = [_subject(item) for item in array.tolist()]
         unknown = np.array([text is None for text in texts])
-        code_of: dict[str | None, int] = {text: code for code, text in enumerate(sorted(filter(None, set(texts))))}
+        code_of: dict[str | None, int] = {
+            text: code for code, text in enumerate(sorted(filter(None, set(texts))))
+        }
         codes = np.array([code_of.get(text, -1) for text in texts], dtype=np.int64)
     else:
         unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(length, dtype=bool)
@@ -300,7 +330,9 @@ def _subject(item: Any) -> str | None:
         return None
     if isinstance(item, bytes):
         item = item.decode(errors="backslashreplace")
-    elif isinstance(item, bool | np.bool_) or (isinstance(item, float | np.floating) and item.is_integer()):
+    elif isinstance(item, bool | np.bool_) or (
+        isinstance(item, float | np.floating) and item.is_integer()
+    ):
         item = int(item)
     text = str(item)
     return None if text.strip().lower() in ("", "nan") else text

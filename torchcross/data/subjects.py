@@ -58,7 +58,9 @@ def can_divide(sizes: Indices, first: int, second: int) -> bool:
     total, largest = int(sizes.sum()), int(sizes.max(initial=0))
     if total < first + second or total - largest < min(first, second):
         return False
-    return total >= first + second + largest - 1 or divide(sizes.tolist(), first, second) is not None
+    return (
+        total >= first + second + largest - 1 or divide(sizes.tolist(), first, second) is not None
+    )
 
 
 def split(words: Words, owned: Indices, need: int) -> NDArray[np.bool_] | None:

@@ -26,7 +26,9 @@ _CELLS = ((0.28, 0.28), (0.28, 0.72), (0.72, 0.28), (0.72, 0.72), (0.5, 0.5))
 _SUBJECT_SIZE = 4
 
 
-def multiclass(samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0) -> TensorSource:
+def multiclass(
+    samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0
+) -> TensorSource:
     """Which of five shapes stands in the middle. Four consecutive images come from each subject."""
     canvas, draws = _Canvas(samples, domain, size), _draws(seed, domain, "shape", samples)
     labels = _uniform_classes(draws[:, 0], len(SHAPES))
@@ -38,17 +40,23 @@ def multiclass(samples: int = 600, *, domain: str = "ink", size: int = 28, seed:
     return TensorSource(canvas.finish(seed, "shape"), labels, task, groups=subjects)
 
 
-def binary(samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0) -> TensorSource:
+def binary(
+    samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0
+) -> TensorSource:
     """Whether the disc has a hole, which one image in four has."""
     canvas, draws = _Canvas(samples, domain, size), _draws(seed, domain, "hole", samples)
     labels = draws[:, 0] < 0.25
     centres = 0.5 + 0.16 * (draws[:, 1:3] - 0.5)
     canvas.paint(_disc, centres, 0.26 + 0.08 * draws[:, 3], ~labels)
     canvas.paint(_ring, centres, 0.26 + 0.08 * draws[:, 3], labels)
-    return TensorSource(canvas.finish(seed, "hole"), labels, Task("hole", Binary(["solid", "hole"]), domain))
+    return TensorSource(
+        canvas.finish(seed, "hole"), labels, Task("hole", Binary(["solid", "hole"]), domain)
+    )
 
 
-def ordinal(samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0) -> TensorSource:
+def ordinal(
+    samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0
+) -> TensorSource:
     """How many specks there are: the grades 0, 1, 2, 4 and 8, with real gaps between them."""
     canvas, draws = _Canvas(samples, domain, size), _draws(seed, domain, "specks", samples)
     ranks = _uniform_classes(draws[:, 0], len(GRADES))
@@ -56,17 +64,23 @@ def ordinal(samples: int = 600, *, domain: str = "ink", size: int = 28, seed: in
     for speck in range(max(GRADES)):
         places = 0.12 + 0.76 * draws[:, 2 + 2 * speck : 4 + 2 * speck]
         canvas.paint(_disc, places, np.full(samples, 0.07), grades > speck)
-    return TensorSource(canvas.finish(seed, "specks"), grades, Task("specks", Ordinal(GRADES), domain))
+    return TensorSource(
+        canvas.finish(seed, "specks"), grades, Task("specks", Ordinal(GRADES), domain)
+    )
 
 
-def multilabel(samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0) -> TensorSource:
+def multilabel(
+    samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0
+) -> TensorSource:
     """Which of five shapes are there, each in its corner, from common (one image in two) to rare (one in eight)."""
     canvas, draws = _Canvas(samples, domain, size), _draws(seed, domain, "shapes", samples)
     labels = draws[:, : len(SHAPES)] < np.geomspace(0.5, 0.125, len(SHAPES))
     for code, (shape, cell) in enumerate(zip(SHAPES, _CELLS, strict=True)):
         centres = np.array(cell) + 0.08 * (draws[:, 5 + 2 * code : 7 + 2 * code] - 0.5)
         canvas.paint(_FIGURES[shape], centres, np.full(samples, 0.17), labels[:, code])
-    return TensorSource(canvas.finish(seed, "shapes"), labels, Task("shapes", MultiLabel(SHAPES), domain))
+    return TensorSource(
+        canvas.finish(seed, "shapes"), labels, Task("shapes", MultiLabel(SHAPES), domain)
+    )
 
 
 def _draws(seed: int, domain: str, task: str, samples: int) -> Floats:
@@ -95,7 +109,11 @@ class _Canvas:
         self._x, self._y = np.meshgrid(ticks, ticks)
 
     def paint(
-        self, figure: Callable[[Floats, Floats], Floats], centres: Floats, radii: Floats, where: NDArray[np.bool_]
+        self,
+        figure: Callable[[Floats, Floats], Floats],
+        centres: Floats,
+        radii: Floats,
+        where: NDArray[np.bool_],
     ) -> None:
         """Draws a figure of unit radius, given by its signed distance, with a soft edge of one pixel."""
         chosen = np.flatnonzero(where)
@@ -129,7 +147,10 @@ def _square(x: Floats, y: Floats) -> Floats:
 
 
 def _cross(x: Floats, y: Floats) -> Floats:
-    wide, tall = np.maximum(np.abs(x) - 1, np.abs(y) - 0.28), np.maximum(np.abs(y) - 1, np.abs(x) - 0.28)
+    wide, tall = (
+        np.maximum(np.abs(x) - 1, np.abs(y) - 0.28),
+        np.maximum(np.abs(y) - 1, np.abs(x) - 0.28),
+    )
     distance: Floats = np.minimum(wide, tall)
     return distance
 

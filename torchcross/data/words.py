@@ -86,7 +86,9 @@ class Words:
         return (self.take() * bound) >> 64
 
 
-def _philox(key: tuple[int, int], counter: tuple[int, int, int, int], count: int) -> NDArray[np.uint64]:
+def _philox(
+    key: tuple[int, int], counter: tuple[int, int, int, int], count: int
+) -> NDArray[np.uint64]:
     """Raw words from a generator that this thread keeps; the whole state is set before every use."""
     generator = getattr(_PRIVATE, "generator", None)
     if generator is None:

@@ -22,7 +22,9 @@ __all__ = ["DatasetSource", "ImageFolderSource"]
 
 logger = logging.getLogger("torchcross")
 
-IMAGE_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_ENDINGS = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 
 
 class DatasetSource(TaskSource):
@@ -35,7 +37,13 @@ class DatasetSource(TaskSource):
     """
 
     def __init__(
-        self, dataset: Any, task: Task, *, labels: Any = None, groups: Any = None, name: str | None = None
+        self,
+        dataset: Any,
+        task: Task,
+        *,
+        labels: Any = None,
+        groups: Any = None,
+        name: str | None = None,
     ) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise SourceError(
@@ -43,7 +51,9 @@ class DatasetSource(TaskSource):
                 "map-style dataset (an iterable one can be collected into a list first)"
             )
         is_given = labels is not None
-        super().__init__(task, labels if is_given else _collect_labels(dataset), groups=groups, name=name)
+        super().__init__(
+            task, labels if is_given else _collect_labels(dataset), groups=groups, name=name
+        )
         if len(dataset) != len(self):
             raise SourceError(
                 f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one label per item"
@@ -55,7 +65,9 @@ class DatasetSource(TaskSource):
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
         items = _items(self.dataset, places, self.name)
-        images = [image_tensor(_image_of(item, place)) for item, place in zip(items, places, strict=True)]
+        images = [
+            image_tensor(_image_of(item, place)) for item, place in zip(items, places, strict=True)
+        ]
         return stack_images(images, places, self.name)
 
 
@@ -71,7 +83,9 @@ def _item(dataset: Any, place: int, reader: str = "DatasetSource") -> Any:
     try:
         return dataset[place]
     except Exception as error:
-        raise ReadError(f"{reader} could not read item {place}: {type(error).__name__}: {error}") from error
+        raise ReadError(
+            f"{reader} could not read item {place}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _image_of(item: Any, place: int) -> Any:
@@ -83,13 +97,17 @@ def _image_of(item: Any, place: int) -> Any:
         )
     if isinstance(item, tuple | list):
         if not item:
-            raise SourceError(f"item {place} of the dataset is empty; expected (image, label) or an image")
+            raise SourceError(
+                f"item {place} of the dataset is empty; expected (image, label) or an image"
+            )
         return item[0]
     return item
 
 
 def _collect_labels(dataset: Any) -> list[Any]:
-    logger.warning("reading all %d items once to collect their labels; pass labels= to skip this", len(dataset))
+    logger.warning(
+        "reading all %d items once to collect their labels; pass labels= to skip this", len(dataset)
+    )
     labels: list[Any] = []
     for place in range(len(dataset)):
         item = _item(dataset, place)
@@ -143,7 +161,9 @@ class ImageFolderSource(TaskSource):
         folders = _class_folders(self.root)
         if task is None:
             task = Task(self.root.resolve().name, MultiClass([folder.name for folder in folders]))
-        if strangers := [folder.name for folder in folders if folder.name not in task.target.classes]:
+        if strangers := [
+            folder.name for folder in folders if folder.name not in task.target.classes
+        ]:
             raise SourceError(
                 f"{self.root} has folders {strangers[:5]} that are no classes of the task {task.name!r}; "
                 f"its classes are {list(task.target.classes)}"
@@ -158,7 +178,9 @@ class ImageFolderSource(TaskSource):
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
-        return stack_images([self._open(self.paths[place], place) for place in places], places, self.name)
+        return stack_images(
+            [self._open(self.paths[place], place) for place in places], places, self.name
+        )
 
     def _open(self, path: Path, place: int) -> Tensor:
         from PIL import Image
@@ -167,13 +189,19 @@ class ImageFolderSource(TaskSource):
             with Image.open(path) as image:
                 return image_tensor(image, self.mode, self.size)
         except Exception as error:
-            raise ReadError(f"source {self.name!r} could not read sample {place}, file {path}: {error}") from error
+            raise ReadError(
+                f"source {self.name!r} could not read sample {place}, file {path}: {error}"
+            ) from error
 
 
 def _class_folders(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise SourceError(f"{root} is not a folder; expected a folder with one sub-folder of images per class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        raise SourceError(
+            f"{root} is not a folder; expected a folder with one sub-folder of images per class"
+        )
+    folders = sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     if not folders:
         raise SourceError(f"{root} has no sub-folders; expected one sub-folder of images per class")
     return folders
@@ -185,5 +213,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 def _visible_files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if path.is_file() and not any(
+            part.startswith(".") for part in path.relative_to(folder).parts
+        ):
             yield path

@@ -8,7 +8,14 @@ from torchcross.evaluation.evaluate import evaluate
 from torchcross.evaluation.files import read_records
 from torchcross.evaluation.intervals import Interval, mean_interval
 from torchcross.evaluation.means import Means, read_means
-from torchcross.evaluation.pairs import Difference, Wilcoxon, holm, paired_difference, seeded_difference, wilcoxon
+from torchcross.evaluation.pairs import (
+    Difference,
+    Wilcoxon,
+    holm,
+    paired_difference,
+    seeded_difference,
+    wilcoxon,
+)
 from torchcross.evaluation.progress import ProgressBar
 from torchcross.evaluation.ranks import Friedman, critical_difference, friedman
 from torchcross.evaluation.records import EpisodeRecord, Records

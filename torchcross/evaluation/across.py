@@ -15,8 +15,21 @@ from torchcross.evaluation._html import html_table
 from torchcross.evaluation.comparison import lower_is_better as metric_is_lower
 from torchcross.evaluation.intervals import check_level
 from torchcross.evaluation.means import Means
-from torchcross.evaluation.pairs import Difference, Wilcoxon, holm, paired_difference, settled, wilcoxon
-from torchcross.evaluation.ranks import Friedman, critical_difference, friedman, groups_within, ranks_of
+from torchcross.evaluation.pairs import (
+    Difference,
+    Wilcoxon,
+    holm,
+    paired_difference,
+    settled,
+    wilcoxon,
+)
+from torchcross.evaluation.ranks import (
+    Friedman,
+    critical_difference,
+    friedman,
+    groups_within,
+    ranks_of,
+)
 
 __all__ = ["FEWEST_TARGETS", "Across", "TargetPair", "across_targets"]
 
@@ -64,7 +77,9 @@ class Across:
         for pair in self.pairs:
             if (pair.first, pair.second) == (first, second):
                 return pair
-        raise InputError(f"there is no pair ({first!r}, {second!r}); see pairs, each in the order of the table")
+        raise InputError(
+            f"there is no pair ({first!r}, {second!r}); see pairs, each in the order of the table"
+        )
 
     def __str__(self) -> str:
         order = sorted(range(len(self.algorithms)), key=self.ranks.__getitem__)
@@ -79,9 +94,16 @@ class Across:
             f"{pair.first} - {pair.second}: {pair.difference.interval}, Wilcoxon W {pair.wilcoxon.W:g}, p {pair.p:.2g}"
             for pair in self.pairs
         ]
-        friedman_line = f"Friedman chi2 {self.friedman.chi2:.2f}, p {self.friedman.p:.2g}; CD {self.cd:.3f}"
+        friedman_line = (
+            f"Friedman chi2 {self.friedman.chi2:.2f}, p {self.friedman.p:.2g}; CD {self.cd:.3f}"
+        )
         caption = f"{len(self.targets)} targets"
-        return html_table(caption, ("algorithm", "mean rank", "mean"), rows, [friedman_line, *tests, *self.warnings])
+        return html_table(
+            caption,
+            ("algorithm", "mean rank", "mean"),
+            rows,
+            [friedman_line, *tests, *self.warnings],
+        )
 
 
 def across_targets(
@@ -105,7 +127,9 @@ def across_targets(
     means = _without_sparse(given)
     k = len(means.algorithms)
     if k < 2:
-        raise InputError(f"a comparison needs two algorithms; the table has {list(means.algorithms)}")
+        raise InputError(
+            f"a comparison needs two algorithms; the table has {list(means.algorithms)}"
+        )
     complete = np.array([not np.isnan(row).any() for row in means.values])
     values = means.values[complete]
     used = tuple(name for name, kept in zip(means.targets, complete.tolist(), strict=True) if kept)
@@ -132,13 +156,19 @@ def across_targets(
     )
 
 
-def _as_means(table: Means | ArrayLike, names: Sequence[str] | None, targets: Sequence[str] | None) -> Means:
+def _as_means(
+    table: Means | ArrayLike, names: Sequence[str] | None, targets: Sequence[str] | None
+) -> Means:
     if isinstance(table, Means):
         if names is not None or targets is not None:
-            raise InputError("a table of Means has its own names and targets; leave these arguments out")
+            raise InputError(
+                "a table of Means has its own names and targets; leave these arguments out"
+            )
         return table
     if names is None:
-        raise InputError("a plain table has no names; give across_targets(table, ['one algorithm', 'another'])")
+        raise InputError(
+            "a plain table has no names; give across_targets(table, ['one algorithm', 'another'])"
+        )
     return Means(table, names, targets)
 
 
@@ -150,11 +180,18 @@ def _without_sparse(means: Means) -> Means:
         return means
     names = [means.algorithms[place] for place in dense.tolist()]
     return Means(
-        means.values[:, dense], names, means.targets, domains=means.domains, metric=means.metric, notes=means.notes
+        means.values[:, dense],
+        names,
+        means.targets,
+        domains=means.domains,
+        metric=means.metric,
+        notes=means.notes,
     )
 
 
-def _pairs(values: NDArray[np.float64], names: Sequence[str], level: float) -> tuple[TargetPair, ...]:
+def _pairs(
+    values: NDArray[np.float64], names: Sequence[str], level: float
+) -> tuple[TargetPair, ...]:
     places = list(combinations(range(len(names)), 2))
     columns = [(values[:, i], values[:, j]) for i, j in places]
     differences = [paired_difference(x, y, level=level) for x, y in columns]
@@ -163,17 +200,25 @@ def _pairs(values: NDArray[np.float64], names: Sequence[str], level: float) -> t
     named = [(names[i], names[j]) for i, j in places]
     return tuple(
         TargetPair(first, second, difference, test, p)
-        for (first, second), difference, test, p in zip(named, differences, tests, adjusted, strict=True)
+        for (first, second), difference, test, p in zip(
+            named, differences, tests, adjusted, strict=True
+        )
     )
 
 
-def _warnings(given: Means, means: Means, used: tuple[str, ...], related: list[set[str]]) -> Iterator[str]:
+def _warnings(
+    given: Means, means: Means, used: tuple[str, ...], related: list[set[str]]
+) -> Iterator[str]:
     for name, column in zip(given.algorithms, given.values.T, strict=True):
         if name not in means.algorithms:
             known = np.count_nonzero(~np.isnan(column))
             yield f"{name} is left out: it has a mean of {known} of {len(given.targets)} targets"
     for target, row in zip(means.targets, means.values, strict=True):
-        if missing := [name for name, value in zip(means.algorithms, row.tolist(), strict=True) if np.isnan(value)]:
+        if missing := [
+            name
+            for name, value in zip(means.algorithms, row.tolist(), strict=True)
+            if np.isnan(value)
+        ]:
             yield f"{target} is left out: it has no mean of {', '.join(missing)}"
     if len(used) < FEWEST_TARGETS:
         smallest = f"{2.0 ** (1 - len(used)):.4g}" if used else "none"

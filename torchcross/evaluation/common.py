@@ -45,8 +45,12 @@ class Common:
 def scores_of(records: Records) -> dict[str, Scores]:
     """The values of each algorithm by training seed and episode, in their order."""
     columns = records.columns
-    found: dict[str, dict[int, dict[int, float]]] = {name: {} for name in records.unique("algorithm")}
-    rows = zip(*(columns[name].tolist() for name in ("seed", "episode", "algorithm", "value")), strict=True)
+    found: dict[str, dict[int, dict[int, float]]] = {
+        name: {} for name in records.unique("algorithm")
+    }
+    rows = zip(
+        *(columns[name].tolist() for name in ("seed", "episode", "algorithm", "value")), strict=True
+    )
     for seed, episode, algorithm, value in sorted(rows, key=lambda row: row[:2]):
         found[algorithm].setdefault(seed, {})[episode] = value
     return dict(found)
@@ -61,7 +65,8 @@ def common_episodes(scores: Mapping[str, Scores]) -> Common:
     smallest share are set aside, unless nobody would be left.
     """
     defined = {
-        name: {seed: row for seed, values in rows.items() if (row := _defined(values))} for name, rows in scores.items()
+        name: {seed: row for seed, values in rows.items() if (row := _defined(values))}
+        for name, rows in scores.items()
     }
     seeds = {seed for rows in defined.values() for seed in rows}
     scored = {seed: _union(rows.get(seed, ()) for rows in defined.values()) for seed in seeds}
@@ -75,16 +80,27 @@ def common_episodes(scores: Mapping[str, Scores]) -> Common:
         kept = _in_common(left, scored)
     nothing = not all(any(rows.values()) for rows in kept.values())
     aside = tuple(name for name in defined if name not in left)
-    return Common({**defined, **({} if nothing else kept)}, aside, sum(map(len, scored.values())), nothing)
+    return Common(
+        {**defined, **({} if nothing else kept)}, aside, sum(map(len, scored.values())), nothing
+    )
 
 
 def _in_common(left: Mapping[str, Scores], scored: Mapping[int, set[int]]) -> dict[str, Scores]:
-    gaps = {name: {seed: scored[seed] - row.keys() for seed, row in rows.items()} for name, rows in left.items()}
+    gaps = {
+        name: {seed: scored[seed] - row.keys() for seed, row in rows.items()}
+        for name, rows in left.items()
+    }
     anywhere = {name: _union(found.values()) for name, found in gaps.items()}
     kept: dict[str, Scores] = {}
     for name, rows in left.items():
-        lost = {seed: _union(theirs.get(seed, anywhere[other]) for other, theirs in gaps.items()) for seed in rows}
-        kept[name] = {seed: {e: value for e, value in row.items() if e not in lost[seed]} for seed, row in rows.items()}
+        lost = {
+            seed: _union(theirs.get(seed, anywhere[other]) for other, theirs in gaps.items())
+            for seed in rows
+        }
+        kept[name] = {
+            seed: {e: value for e, value in row.items() if e not in lost[seed]}
+            for seed, row in rows.items()
+        }
     return kept
 
 

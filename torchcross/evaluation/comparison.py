@@ -26,7 +26,15 @@ from torchcross.evaluation.pairs import Difference, holm, paired_difference, see
 from torchcross.evaluation.records import Records
 from torchcross.evaluation.seeds import ONE_SEED, seeded_interval
 
-__all__ = ["LOWER_IS_BETTER", "ONE_NUMBER", "Comparison", "Pair", "Row", "lower_is_better", "within_target"]
+__all__ = [
+    "LOWER_IS_BETTER",
+    "ONE_NUMBER",
+    "Comparison",
+    "Pair",
+    "Row",
+    "lower_is_better",
+    "within_target",
+]
 
 LOWER_IS_BETTER: Final = frozenset({"mae"})
 """Metrics whose smaller value is the better one."""
@@ -86,20 +94,32 @@ class Comparison:
         for row in self.rows:
             if row.algorithm == algorithm:
                 return row
-        raise InputError(f"{algorithm!r} is not compared here; choose from {[row.algorithm for row in self.rows]}")
+        raise InputError(
+            f"{algorithm!r} is not compared here; choose from {[row.algorithm for row in self.rows]}"
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.target}, {self.metric}, {self.shots} shots"]
         for row in self.rows:
-            mark = "best" if row.algorithm == self.best else "tie" if row.algorithm in self.ties else ""
+            mark = (
+                "best"
+                if row.algorithm == self.best
+                else "tie"
+                if row.algorithm in self.ties
+                else ""
+            )
             lines.append(f"  {row.algorithm}: {row.interval} {mark}".rstrip())
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         marks = {self.best: "best", **dict.fromkeys(self.ties, "tie")}
-        rows = [(row.algorithm, str(row.interval), marks.get(row.algorithm, "")) for row in self.rows]
+        rows = [
+            (row.algorithm, str(row.interval), marks.get(row.algorithm, "")) for row in self.rows
+        ]
         caption = f"{self.target}, {self.metric}, {self.shots} shots"
-        return html_table(caption, ("algorithm", f"mean, {self.level:.0%} interval", ""), rows, self.notes)
+        return html_table(
+            caption, ("algorithm", f"mean, {self.level:.0%} interval", ""), rows, self.notes
+        )
 
 
 def within_target(
@@ -129,21 +149,35 @@ def within_target(
     chosen = records.where(target=target, metric=metric, shots=shots)
     refuse_twins(chosen, f"metric {metric!r} at {shots} shots of {target!r}")
     scores = scores_of(chosen)
-    groups = [common_episodes({name: scores[name] for name in names}) for names in _alike(scores, episodes or {})]
+    groups = [
+        common_episodes({name: scores[name] for name in names})
+        for names in _alike(scores, episodes or {})
+    ]
     kept = {name: rows for group in groups for name, rows in group.kept.items()}
     compared = {name for group in groups for name in group.compared}
-    rows = tuple(_row(name, scores[name], kept[name], name in compared, method, level, seed) for name in scores)
+    rows = tuple(
+        _row(name, scores[name], kept[name], name in compared, method, level, seed)
+        for name in scores
+    )
     paired = [{name: one.kept[name] for name in one.compared} for one in groups]
     pairs = _pairs(paired, method, level, seed)
     best = _best(rows, lower_is_better(metric)) if len(groups) == 1 else ""
     against = _contradicting(pairs, best, lower_is_better(metric))
     notes = [*_of_groups(groups), *_notes(rows, pairs, chosen)]
     if against:
-        notes.append(f"{best} has the best mean, and {against} the better one in what both have: no best is marked")
+        notes.append(
+            f"{best} has the best mean, and {against} the better one in what both have: no best is marked"
+        )
         best = ""
-    ties = {_other(pair, best) for pair in pairs if best in (pair.first, pair.second) and not pair.p <= 1 - level}
+    ties = {
+        _other(pair, best)
+        for pair in pairs
+        if best in (pair.first, pair.second) and not pair.p <= 1 - level
+    }
     tied = tuple(row.algorithm for row in rows if row.algorithm in ties)
-    return Comparison(target, metric, shots, rows, pairs, best, tied, level, tuple(notes), len(groups) == 1)
+    return Comparison(
+        target, metric, shots, rows, pairs, best, tied, level, tuple(notes), len(groups) == 1
+    )
 
 
 def lower_is_better(metric: str) -> bool:
@@ -154,7 +188,9 @@ def lower_is_better(metric: str) -> bool:
 def refuse_twins(records: Records, what: str) -> None:
     """An average over rows that stand twice, or over several runs of one algorithm, would be of something else."""
     if not len(records):
-        raise InputError(f"there are no records of {what}; see records.unique('target'), 'metric' and 'shots'")
+        raise InputError(
+            f"there are no records of {what}; see records.unique('target'), 'metric' and 'shots'"
+        )
     for name in records.unique("algorithm"):
         if len(runs := records.where(algorithm=name).unique("run")) > 1:
             raise InputError(
@@ -162,7 +198,9 @@ def refuse_twins(records: Records, what: str) -> None:
                 "or name the algorithms apart"
             )
     if twins := records.twins():
-        raise InputError(f"{len(twins)} records of {what} stand twice, the first {twins[0]}; read each table once")
+        raise InputError(
+            f"{len(twins)} records of {what} stand twice, the first {twins[0]}; read each table once"
+        )
 
 
 def _alike(scores: Mapping[str, Scores], episodes: Mapping[str, str]) -> list[list[str]]:
@@ -173,7 +211,9 @@ def _alike(scores: Mapping[str, Scores], episodes: Mapping[str, str]) -> list[li
     return list(groups.values())
 
 
-def _row(name: str, given: Scores, kept: Scores, compared: bool, method: str, level: float, seed: int) -> Row:
+def _row(
+    name: str, given: Scores, kept: Scores, compared: bool, method: str, level: float, seed: int
+) -> Row:
     table = _table(kept)
     if len(table) > 1:
         interval = seeded_interval(table, True, level, seed, RESAMPLES)
@@ -186,11 +226,15 @@ def _row(name: str, given: Scores, kept: Scores, compared: bool, method: str, le
     if undefined:
         notes.insert(1, f"{undefined} of {len(values)} values undefined, left out")
     if interval.n < len(values) - undefined:
-        notes.append(f"over {interval.n} of {len(values)} values, of the episodes that every algorithm scored")
+        notes.append(
+            f"over {interval.n} of {len(values)} values, of the episodes that every algorithm scored"
+        )
     if len(values) == len(given):
         notes = [ONE_NUMBER, *(note for note in notes if note != ONE_VALUE)]
     interval = replace(interval, undefined=undefined, note="; ".join(filter(None, notes)))
-    return Row(name, interval, tuple(seed for seed in given if kept.get(seed)) or tuple(given), compared)
+    return Row(
+        name, interval, tuple(seed for seed in given if kept.get(seed)) or tuple(given), compared
+    )
 
 
 def _table(scores: Scores) -> list[NDArray[np.float64]]:
@@ -200,9 +244,16 @@ def _table(scores: Scores) -> list[NDArray[np.float64]]:
     return [np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows]
 
 
-def _pairs(groups: Sequence[Mapping[str, Scores]], method: str, level: float, seed: int) -> tuple[Pair, ...]:
-    named = [(scores, first, second) for scores in groups for first, second in combinations(scores, 2)]
-    found = [_difference(scores[first], scores[second], method, level, seed) for scores, first, second in named]
+def _pairs(
+    groups: Sequence[Mapping[str, Scores]], method: str, level: float, seed: int
+) -> tuple[Pair, ...]:
+    named = [
+        (scores, first, second) for scores in groups for first, second in combinations(scores, 2)
+    ]
+    found = [
+        _difference(scores[first], scores[second], method, level, seed)
+        for scores, first, second in named
+    ]
     adjusted = holm([difference.p for difference in found]).tolist()
     return tuple(
         Pair(first, second, difference, p)
@@ -211,15 +262,26 @@ def _pairs(groups: Sequence[Mapping[str, Scores]], method: str, level: float, se
 
 
 def _difference(first: Scores, second: Scores, method: str, level: float, seed: int) -> Difference:
-    common = {number: sorted(first[number].keys() & second[number].keys()) for number in first if number in second}
+    common = {
+        number: sorted(first[number].keys() & second[number].keys())
+        for number in first
+        if number in second
+    }
     common = {number: episodes for number, episodes in common.items() if episodes}
-    x = np.array([first[number][episode] for number, episodes in common.items() for episode in episodes])
-    y = np.array([second[number][episode] for number, episodes in common.items() for episode in episodes])
+    x = np.array(
+        [first[number][episode] for number, episodes in common.items() for episode in episodes]
+    )
+    y = np.array(
+        [second[number][episode] for number, episodes in common.items() for episode in episodes]
+    )
     if len(common) < 2:
         return paired_difference(x, y, method=method, level=level, seed=seed)
     # Whoever sees the differences of one seed alone cannot tell rounding from spread.
     settled_ = iter(settled(x - y, x, y).tolist())
-    table = {number: {episode: next(settled_) for episode in episodes} for number, episodes in common.items()}
+    table = {
+        number: {episode: next(settled_) for episode in episodes}
+        for number, episodes in common.items()
+    }
     return seeded_pairs(_table(table), True, level)
 
 
@@ -253,7 +315,11 @@ def _of_groups(groups: Sequence[Common]) -> Iterator[str]:
             yield f"{name} is not compared: it scored {group.count(name) or 'none'} of {group.scored} values"
         if group.nothing:
             left = [name for name in group.kept if name not in group.aside]
-            yield f"{', '.join(left)} have no episode in common: they are not compared" if group.scored else _NOTHING
+            yield (
+                f"{', '.join(left)} have no episode in common: they are not compared"
+                if group.scored
+                else _NOTHING
+            )
 
 
 def _notes(rows: tuple[Row, ...], pairs: tuple[Pair, ...], records: Records) -> Iterator[str]:

@@ -52,7 +52,9 @@ def evaluate(
             "predictor"
         )
     if steps is not None and not isinstance(adapt, Algorithm):
-        raise InputError(f"steps={steps} says nothing to a function; give an algorithm, or the steps to the function")
+        raise InputError(
+            f"steps={steps} says nothing to a function; give an algorithm, or the steps to the function"
+        )
     if isinstance(metrics, str):
         metrics = (metrics,)
     # What is wrong with the names is said here, and not when the first record is taken.
@@ -62,7 +64,9 @@ def evaluate(
         for done, episode in enumerate(episodes, start=1):
             plan = _plan(episode, shots)
             filed_under = _shots(plan, shots)
-            found = _scores(adapt, episode, plan.index, seed=seed, steps=steps, metrics=metrics, observe=observe)
+            found = _scores(
+                adapt, episode, plan.index, seed=seed, steps=steps, metrics=metrics, observe=observe
+            )
             for metric, score in found.items():
                 yield EpisodeRecord(
                     run=run,
@@ -120,7 +124,9 @@ def _scores(
     task = episode.task
     try:
         if isinstance(adapt, Algorithm):
-            predictor: Callable[[Tensor], Any] = adapt.adapt(episode.support, task, steps=steps, seed=seed, index=index)
+            predictor: Callable[[Tensor], Any] = adapt.adapt(
+                episode.support, task, steps=steps, seed=seed, index=index
+            )
         else:
             predictor = adapt(episode.support, task)
         prediction = _prediction(predictor(episode.query.x), task)

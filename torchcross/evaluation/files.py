@@ -33,14 +33,18 @@ def read_records(path: str | Path) -> Records:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ReadError(f"{path} cannot be read ({error.strerror or error}); give the path of a file") from error
+        raise ReadError(
+            f"{path} cannot be read ({error.strerror or error}); give the path of a file"
+        ) from error
     records: Records = read(path, content)
     return records
 
 
 def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     if path.suffix.lower() not in table:
-        raise InputError(f"{path} is no kind of table that is known; give a name that ends in {' or '.join(table)}")
+        raise InputError(
+            f"{path} is no kind of table that is known; give a name that ends in {' or '.join(table)}"
+        )
     return table[path.suffix.lower()]
 
 
@@ -52,7 +56,9 @@ def _csv_bytes(records: Records) -> bytes:
     columns = records.columns
     # Left to itself the writer does not quote a lone carriage return, and the reader takes it for the end of a row.
     returns = any("\r" in value for name in TEXTS for value in records.unique(name))
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    )
     writer.writerow(FIELDS)
     # `tolist` gives Python floats, whose repr reads back to the same bits.
     writer.writerows(zip(*(columns[name].tolist() for name in FIELDS), strict=True))
@@ -64,7 +70,9 @@ def _read_csv(path: Path, content: bytes) -> Records:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ReadError(f"{path}:{line} is not UTF-8; write the file again, or convert it") from error
+        raise ReadError(
+            f"{path}:{line} is not UTF-8; write the file again, or convert it"
+        ) from error
     return Records.of(_csv_rows(path, text))
 
 
@@ -81,7 +89,9 @@ def _csv_rows(path: Path, text: str) -> Iterator[EpisodeRecord]:
             yield _parsed([row[place] for place in order])
             line = reader.line_num
     except (csv.Error, InputError) as error:
-        raise ReadError(f"{path}:{line + 1}: {error}. The file is damaged or was changed by hand; mend it") from error
+        raise ReadError(
+            f"{path}:{line + 1}: {error}. The file is damaged or was changed by hand; mend it"
+        ) from error
 
 
 def _order(path: Path, header: Iterable[str]) -> list[int]:
@@ -121,9 +131,14 @@ def _parquet_bytes(records: Records) -> bytes:
     arrow, parquet = _pyarrow()
     kinds = {**dict.fromkeys(TEXTS, arrow.string()), **dict.fromkeys(INTEGERS, arrow.int64())}
     columns = records.columns
-    schema = arrow.schema([arrow.field(name, kinds.get(name, arrow.float64()), nullable=False) for name in FIELDS])
+    schema = arrow.schema(
+        [arrow.field(name, kinds.get(name, arrow.float64()), nullable=False) for name in FIELDS]
+    )
     # Without `from_pandas` NaN stays a number and does not turn into "no value".
-    arrays = [arrow.array(columns[name], type=schema.field(name).type, from_pandas=False) for name in FIELDS]
+    arrays = [
+        arrow.array(columns[name], type=schema.field(name).type, from_pandas=False)
+        for name in FIELDS
+    ]
     sink = arrow.BufferOutputStream()
     parquet.write_table(arrow.Table.from_arrays(arrays, schema=schema), sink)
     content: bytes = sink.getvalue().to_pybytes()
@@ -135,7 +150,9 @@ def _read_parquet(path: Path, content: bytes) -> Records:
     try:
         table = parquet.read_table(arrow.BufferReader(content))
     except (arrow.ArrowException, OSError, ValueError) as error:
-        raise ReadError(f"{path} is no Parquet file that can be read ({_first_line(error)}); write it again") from error
+        raise ReadError(
+            f"{path} is no Parquet file that can be read ({_first_line(error)}); write it again"
+        ) from error
     _order(path, table.column_names)
     for name in FIELDS:
         _check_kind(path, name, table.column(name), arrow)
@@ -148,12 +165,16 @@ def _read_parquet(path: Path, content: bytes) -> Records:
 def _check_kind(path: Path, name: str, column: Any, arrow: Any) -> None:
     kinds = arrow.types
     texts = (kinds.is_string, kinds.is_large_string, kinds.is_dictionary)
-    wanted = texts if name in TEXTS else (kinds.is_integer,) if name in INTEGERS else (kinds.is_float64,)
+    wanted = (
+        texts if name in TEXTS else (kinds.is_integer,) if name in INTEGERS else (kinds.is_float64,)
+    )
     if not any(check(column.type) for check in wanted):
         expected = "text" if name in TEXTS else "whole numbers" if name in INTEGERS else "float64"
         raise ReadError(f"{path}: the column {name} is {column.type}; it must hold {expected}")
     if column.null_count:
-        raise ReadError(f"{path}: the column {name} has {column.null_count} empty cells; every row needs every field")
+        raise ReadError(
+            f"{path}: the column {name} has {column.null_count} empty cells; every row needs every field"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -51,7 +51,12 @@ class Interval:
 
 
 def mean_interval(
-    values: ArrayLike, *, method: str = "t", level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
+    values: ArrayLike,
+    *,
+    method: str = "t",
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """The mean and its interval: mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal"), or "bca" (Efron 1987).
 
@@ -66,7 +71,9 @@ def mean_interval(
     if (simple := without_spread(defined, method, level)) is not None:
         return noted(replace(simple, undefined=undefined), len(given))
     low, high = METHODS[method](defined, level, seed, check_resamples(resamples))
-    return noted(Interval(mean_of(defined), low, high, len(defined), method, level, undefined), len(given))
+    return noted(
+        Interval(mean_of(defined), low, high, len(defined), method, level, undefined), len(given)
+    )
 
 
 def noted(found: Interval, given: int) -> Interval:
@@ -85,7 +92,9 @@ def without_spread(values: Floats, method: str, level: float) -> Interval | None
         return Interval(float(values[0]), math.nan, math.nan, 1, method, level, note=ONE_VALUE)
     if values.min() == values.max():
         mean = float(values[0])
-        return Interval(mean, mean, mean, len(values), method, level, note=f"all {len(values)} values are equal")
+        return Interval(
+            mean, mean, mean, len(values), method, level, note=f"all {len(values)} values are equal"
+        )
     return None
 
 
@@ -111,7 +120,9 @@ def _bca(values: Floats, level: float, seed: int, resamples: int) -> tuple[float
     means = resampled_means(values, seed, resamples)
     centre = mean_of(values)
     rounding = 1e-13 * float(np.abs(values).max())
-    below = np.count_nonzero(means < centre - rounding) + np.count_nonzero(means <= centre + rounding)
+    below = np.count_nonzero(means < centre - rounding) + np.count_nonzero(
+        means <= centre + rounding
+    )
     bias = float(normal_quantile(below / (2 * len(means))))
     deviations = values - centre
     acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
@@ -146,9 +157,15 @@ def as_values(values: Any, what: str) -> Floats:
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{what} are no numbers ({error}); give a row of numbers, NaN where undefined") from error
+        raise InputError(
+            f"{what} are no numbers ({error}); give a row of numbers, NaN where undefined"
+        ) from error
     if array.ndim != 1 or np.isinf(array).any():
-        found = f"shape {array.shape}" if array.ndim != 1 else f"{int(np.isinf(array).sum())} infinite numbers"
+        found = (
+            f"shape {array.shape}"
+            if array.ndim != 1
+            else f"{int(np.isinf(array).sum())} infinite numbers"
+        )
         raise InputError(f"{what} have {found}; give a row of finite numbers, NaN where undefined")
     return array
 
@@ -165,5 +182,7 @@ def check_method(method: str) -> None:
 
 def check_resamples(resamples: int) -> int:
     if resamples < _FEWEST_RESAMPLES:
-        raise InputError(f"{resamples} bootstrap samples say too little; give {_FEWEST_RESAMPLES} or more")
+        raise InputError(
+            f"{resamples} bootstrap samples say too little; give {_FEWEST_RESAMPLES} or more"
+        )
     return resamples

@@ -44,19 +44,32 @@ class Means:
         notes: Sequence[str] = (),
     ) -> None:
         table = np.array(values, dtype=np.float64)
-        if table.ndim != 2 or not len(table) or table.shape[1] != len(algorithms) or np.isinf(table).any():
+        if (
+            table.ndim != 2
+            or not len(table)
+            or table.shape[1] != len(algorithms)
+            or np.isinf(table).any()
+        ):
             raise InputError(
                 f"a table of means has shape {table.shape} and {len(algorithms)} algorithms; give one row per target "
                 "and one column per algorithm, of finite numbers or NaN"
             )
-        names = [f"target {row + 1}" for row in range(len(table))] if targets is None else list(targets)
+        names = (
+            [f"target {row + 1}" for row in range(len(table))] if targets is None else list(targets)
+        )
         if len(names) != len(table):
-            raise InputError(f"a table of {len(table)} rows got {len(names)} targets; name each row")
+            raise InputError(
+                f"a table of {len(table)} rows got {len(names)} targets; name each row"
+            )
         if domains is not None and len(domains) != len(table):
-            raise InputError(f"a table of {len(table)} rows got {len(domains)} domains; give one for each row, or none")
+            raise InputError(
+                f"a table of {len(table)} rows got {len(domains)} domains; give one for each row, or none"
+            )
         for kind, given in (("targets", names), ("algorithms", list(algorithms))):
             if twice := sorted({name for name in given if given.count(name) > 1}):
-                raise InputError(f"the {kind} {twice} stand twice in a table of means; name each once")
+                raise InputError(
+                    f"the {kind} {twice} stand twice in a table of means; name each once"
+                )
         self.values: NDArray[np.float64] = frozen(table)
         self.algorithms = tuple(algorithms)
         self.targets = tuple(names)
@@ -76,7 +89,9 @@ class Means:
         targets, algorithms = chosen.unique("target"), chosen.unique("algorithm")
         table, notes = np.full((len(targets), len(algorithms)), math.nan), []
         if not len(chosen):
-            raise InputError(f"there are no records of {metric!r} at {shots} shots; see records.unique('shots')")
+            raise InputError(
+                f"there are no records of {metric!r} at {shots} shots; see records.unique('shots')"
+            )
         for i, target in enumerate(targets):
             here = chosen.where(target=target)
             refuse_twins(here, f"metric {metric!r} at {shots} shots of {target!r}")
@@ -84,7 +99,9 @@ class Means:
             common = common_episodes(scores)
             for algorithm, rows in scores.items():
                 values = [value for row in rows.values() for value in row.values()]
-                defined = [value for row in common.kept[algorithm].values() for value in row.values()]
+                defined = [
+                    value for row in common.kept[algorithm].values() for value in row.values()
+                ]
                 missing = sum(map(math.isnan, values))
                 if algorithm in common.aside:
                     notes.append(
@@ -93,11 +110,24 @@ class Means:
                 elif not common.nothing:
                     table[i, algorithms.index(algorithm)] = math.fsum(defined) / len(defined)
                 if missing and algorithm not in common.aside:
-                    notes.append(f"{algorithm} on {target}: {missing} of {len(values)} values undefined, left out")
+                    notes.append(
+                        f"{algorithm} on {target}: {missing} of {len(values)} values undefined, left out"
+                    )
             if common.nothing and common.scored:
-                notes.append(f"{target}: the algorithms have no episode in common, and no means to compare")
-        named = dict(zip(chosen.columns["target"].tolist(), chosen.columns["domain"].tolist(), strict=True))
-        return cls(table, algorithms, targets, domains=[named[name] for name in targets], metric=metric, notes=notes)
+                notes.append(
+                    f"{target}: the algorithms have no episode in common, and no means to compare"
+                )
+        named = dict(
+            zip(chosen.columns["target"].tolist(), chosen.columns["domain"].tolist(), strict=True)
+        )
+        return cls(
+            table,
+            algorithms,
+            targets,
+            domains=[named[name] for name in targets],
+            metric=metric,
+            notes=notes,
+        )
 
     def _repr_html_(self) -> str:
         rows = [
@@ -107,7 +137,9 @@ class Means:
         return html_table(self.metric, ("target", *self.algorithms), rows, self.notes)
 
     def __repr__(self) -> str:
-        return f"Means({len(self.targets)} targets x {list(self.algorithms)}, metric={self.metric!r})"
+        return (
+            f"Means({len(self.targets)} targets x {list(self.algorithms)}, metric={self.metric!r})"
+        )
 
 
 def read_means(path: str | Path, *, metric: str = "") -> Means:
@@ -127,13 +159,17 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
             "of means and name them after the algorithms"
         )
     if len(header) <= first:
-        raise ReadError(f"{path} has no column of means; give a header with a name for the targets and the algorithms")
+        raise ReadError(
+            f"{path} has no column of means; give a header with a name for the targets and the algorithms"
+        )
     domains, targets, table = [""], [], []
     for row in reader:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(header):
-            raise ReadError(f"{path}:{reader.line_num} has {len(row)} cells where the header has {len(header)}")
+            raise ReadError(
+                f"{path}:{reader.line_num} has {len(row)} cells where the header has {len(header)}"
+            )
         target = row[first - 1].strip()
         if target.lower().rstrip(".") in _AVERAGES:
             raise ReadError(
@@ -151,7 +187,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ReadError(f"{path} cannot be read ({error.strerror or error}); give the path of a file") from error
+        raise ReadError(
+            f"{path} cannot be read ({error.strerror or error}); give the path of a file"
+        ) from error
     except UnicodeDecodeError as error:
         raise ReadError(f"{path} is not UTF-8; convert it") from error
 
@@ -162,5 +200,7 @@ def _cell(path: Path, line: int, text: str) -> float:
     except ValueError:
         value = math.inf
     if math.isinf(value):
-        raise ReadError(f"{path}:{line} holds {text!r} where a mean is expected; give a number, or nothing")
+        raise ReadError(
+            f"{path}:{line} holds {text!r} where a mean is expected; give a number, or nothing"
+        )
     return value

@@ -24,7 +24,15 @@ from torchcross.evaluation.intervals import (
 )
 from torchcross.evaluation.seeds import spread_of, with_seeds
 
-__all__ = ["Difference", "Wilcoxon", "average_ranks", "holm", "paired_difference", "seeded_difference", "wilcoxon"]
+__all__ = [
+    "Difference",
+    "Wilcoxon",
+    "average_ranks",
+    "holm",
+    "paired_difference",
+    "seeded_difference",
+    "wilcoxon",
+]
 
 Floats = NDArray[np.float64]
 _EXACT_UP_TO = 50
@@ -84,7 +92,13 @@ class Wilcoxon:
 
 
 def paired_difference(
-    x: ArrayLike, y: ArrayLike, *, method: str = "t", level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    method: str = "t",
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Difference:
     """The mean of x - y over pairs: d ± t s_d / sqrt(n), or another interval of `mean_interval`, and the paired t test.
 
@@ -102,7 +116,9 @@ def paired_difference(
     return Difference(noted(found, given), p, test)
 
 
-def seeded_difference(rows: Sequence[ArrayLike], *, shared_episodes: bool = True, level: float = 0.95) -> Difference:
+def seeded_difference(
+    rows: Sequence[ArrayLike], *, shared_episodes: bool = True, level: float = 0.95
+) -> Difference:
     """The same over several training seeds, one row of differences each; with `shared_episodes` place i of each row is
     the same episode.
 
@@ -121,7 +137,11 @@ def seeded_pairs(rows: Sequence[Floats], shared: bool, level: float) -> Differen
     """The same where NaN means that there is no pair, and nothing that is to be counted."""
     groups = [row[~np.isnan(row)] for row in rows if not np.isnan(row).all()]
     defined = np.sort(np.concatenate(groups)) if groups else np.empty(0)
-    spread = spread_of([row for row in rows if not np.isnan(row).all()], shared) if len(groups) > 1 else None
+    spread = (
+        spread_of([row for row in rows if not np.isnan(row).all()], shared)
+        if len(groups) > 1
+        else None
+    )
     if spread is None or defined[0] == defined[-1]:
         found = paired_difference(defined, np.zeros(len(defined)), level=level)
         # Training seeds that all agree are no more evidence than one of them.
@@ -151,7 +171,9 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
     exact = len(kept) <= _EXACT_UP_TO
     p_of = _exact_p if exact else _normal_p
     plain = np.arange(1.0, len(kept) + 1)
-    return Wilcoxon(W, p_of(ranks, W), len(kept), zeros, "exact" if exact else "normal", p_of(plain, W))
+    return Wilcoxon(
+        W, p_of(ranks, W), len(kept), zeros, "exact" if exact else "normal", p_of(plain, W)
+    )
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -161,7 +183,9 @@ def holm(p: ArrayLike) -> Floats:
     """
     values = as_values(p, "p values")
     if ((values < 0) | (values > 1)).any():
-        raise InputError(f"p values lie in [0, 1]; holm got {values[(values < 0) | (values > 1)][0]}")
+        raise InputError(
+            f"p values lie in [0, 1]; holm got {values[(values < 0) | (values > 1)][0]}"
+        )
     adjusted = np.full(len(values), np.nan)
     order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
     factors = len(values) - np.arange(len(order))
@@ -194,7 +218,9 @@ def _differences(x: ArrayLike, y: ArrayLike) -> tuple[Floats, int]:
 def settled(differences: Floats, first: Floats, second: Floats) -> Floats:
     """Differences that rounding alone sets apart from 0, or all from one another, are 0, or one number."""
     sizes = np.concatenate([first, second])
-    rounding = 4 * np.finfo(np.float64).eps * float(np.abs(sizes[~np.isnan(sizes)]).max(initial=0.0))
+    rounding = (
+        4 * np.finfo(np.float64).eps * float(np.abs(sizes[~np.isnan(sizes)]).max(initial=0.0))
+    )
     differences = np.where(np.abs(differences) <= rounding, 0.0, differences)
     defined = differences[~np.isnan(differences)]
     if len(defined) and defined.max() - defined.min() <= rounding:

@@ -25,7 +25,12 @@ class ProgressBar:
     """
 
     def __init__(
-        self, episodes: int, what: str = "", *, wanted: bool | None = None, console: Console | None = None
+        self,
+        episodes: int,
+        what: str = "",
+        *,
+        wanted: bool | None = None,
+        console: Console | None = None,
     ) -> None:
         shown = sys.stderr.isatty() if wanted is None else wanted
         self._progress = _progress(console) if shown else None
@@ -44,7 +49,10 @@ class ProgressBar:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._progress is not None:
             self._progress.stop()

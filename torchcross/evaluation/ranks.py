@@ -33,7 +33,9 @@ class Friedman:
 def ranks_of(values: Floats, *, lower_is_better: bool) -> Floats:
     """The ranks within each row, 1 for the best, ties sharing the mean of theirs."""
     signed = values if lower_is_better else -values
-    return np.stack([average_ranks(row) for row in signed]) if len(values) else np.empty(values.shape)
+    return (
+        np.stack([average_ranks(row) for row in signed]) if len(values) else np.empty(values.shape)
+    )
 
 
 def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
@@ -72,7 +74,9 @@ def groups_within(mean_ranks: Floats, distance: float) -> tuple[tuple[int, ...],
     order = np.argsort(mean_ranks, kind="stable").tolist()
     found: list[tuple[int, ...]] = []
     for start, first in enumerate(order):
-        group = tuple(one for one in order[start:] if mean_ranks[one] - mean_ranks[first] < distance)
+        group = tuple(
+            one for one in order[start:] if mean_ranks[one] - mean_ranks[first] < distance
+        )
         if len(group) > 1 and not (found and set(group) <= set(found[-1])):
             found.append(group)
     return tuple(found)

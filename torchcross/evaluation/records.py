@@ -58,7 +58,9 @@ class EpisodeRecord:
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
         object.__setattr__(self, "value", _number(self.value))
         if math.isnan(self.value) and not self.reason:
-            raise InputError("an EpisodeRecord's value is NaN without a reason; say why the metric is undefined")
+            raise InputError(
+                "an EpisodeRecord's value is NaN without a reason; say why the metric is undefined"
+            )
 
     def __eq__(self, other: object) -> bool:
         return _row(self) == _row(other) if isinstance(other, EpisodeRecord) else NotImplemented
@@ -84,12 +86,16 @@ class Records:
     def __init__(self, columns: Mapping[str, Any]) -> None:
         """From columns of equal length, one for each field; `Records.of` takes rows."""
         if missing := [name for name in FIELDS if name not in columns]:
-            raise InputError(f"Records got no column {missing}; give one for each of {list(FIELDS)}")
+            raise InputError(
+                f"Records got no column {missing}; give one for each of {list(FIELDS)}"
+            )
         if unknown := [name for name in columns if name not in FIELDS]:
             raise InputError(f"Records got the unknown columns {unknown}; a row has {list(FIELDS)}")
         made = {name: _column(name, columns[name]) for name in FIELDS}
         if len(lengths := {len(column) for column in made.values()}) > 1:
-            raise InputError(f"Records got columns of {sorted(lengths)} rows; give columns of one length")
+            raise InputError(
+                f"Records got columns of {sorted(lengths)} rows; give columns of one length"
+            )
         _check_reasons(made)
         self._columns = made
 
@@ -100,7 +106,9 @@ class Records:
         if strangers := [row for row in listed if not isinstance(row, EpisodeRecord)]:
             raise InputError(f"Records.of got a {type(strangers[0]).__name__}; give EpisodeRecords")
         columns = list(zip(*map(_ALL_FIELDS, listed), strict=True)) or [()] * len(FIELDS)
-        return cls._trusted({name: _array(name, column) for name, column in zip(FIELDS, columns, strict=True)})
+        return cls._trusted(
+            {name: _array(name, column) for name, column in zip(FIELDS, columns, strict=True)}
+        )
 
     @classmethod
     def _trusted(cls, columns: Mapping[str, NDArray[Any]]) -> Records:
@@ -127,7 +135,9 @@ class Records:
     def __getitem__(self, item: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Records: ...
     def __getitem__(self, item: int | slice | NDArray[Any]) -> EpisodeRecord | Records:
         if isinstance(item, int):
-            return EpisodeRecord(*(self._columns[name][item : item + 1 or None].tolist()[0] for name in FIELDS))
+            return EpisodeRecord(
+                *(self._columns[name][item : item + 1 or None].tolist()[0] for name in FIELDS)
+            )
         return self._trusted({name: column[item] for name, column in self._columns.items()})
 
     def where(self, **wanted: Any) -> Records:
@@ -158,7 +168,10 @@ class Records:
         keys = [self._columns[name].tolist() for name in (*KEY, "domain", "reason")]
         # NaN has no order of its own.
         values = [(math.isnan(value), value) for value in self._columns["value"].tolist()]
-        rows = [(*key, value if not value[0] else (True, 0.0)) for *key, value in zip(*keys, values, strict=True)]
+        rows = [
+            (*key, value if not value[0] else (True, 0.0))
+            for *key, value in zip(*keys, values, strict=True)
+        ]
         return self[np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64)]
 
     def twins(self) -> tuple[tuple[Any, ...], ...]:
@@ -179,13 +192,16 @@ class Records:
             return NotImplemented
         theirs = other._columns
         return len(self) == len(other) and all(
-            np.array_equal(column, theirs[name], equal_nan=name == "value") for name, column in self._columns.items()
+            np.array_equal(column, theirs[name], equal_nan=name == "value")
+            for name, column in self._columns.items()
         )
 
     __hash__ = None  # type: ignore[assignment]  # tables are compared, not looked up
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{len(self.unique(name))} {name}s" for name in ("target", "algorithm", "metric"))
+        counts = ", ".join(
+            f"{len(self.unique(name))} {name}s" for name in ("target", "algorithm", "metric")
+        )
         return f"Records({len(self)} rows: {counts})"
 
     def _repr_html_(self) -> str:
@@ -223,13 +239,21 @@ def _encodable(value: str) -> bool:
 def _whole(name: str, value: object) -> int:
     integral = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not integral or not 0 <= int(value) <= _MOST:  # type: ignore[call-overload]  # `integral` says that it is one
-        raise InputError(f"a record's {name} is {value!r}; give a whole number, at least 0 and below 2**63")
+        raise InputError(
+            f"a record's {name} is {value!r}; give a whole number, at least 0 and below 2**63"
+        )
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 
 def _number(value: object) -> float:
-    if not isinstance(value, float | int | np.floating | np.integer) or isinstance(value, bool) or math.isinf(value):
-        raise InputError(f"a record's value is {value!r}; give a finite number, or NaN with its reason")
+    if (
+        not isinstance(value, float | int | np.floating | np.integer)
+        or isinstance(value, bool)
+        or math.isinf(value)
+    ):
+        raise InputError(
+            f"a record's value is {value!r}; give a finite number, or NaN with its reason"
+        )
     return math.nan if math.isnan(value) else float(value)
 
 
@@ -256,7 +280,11 @@ def _column(name: str, values: Any) -> NDArray[Any]:
         # Equal texts become one object: a column of 100,000 rows has few different ones.
         same = {value: value for value in given}
         return frozen(_array(name, [same[value] for value in given]))
-    made = [_whole(name, value) for value in given] if name in INTEGERS else [_number(value) for value in given]
+    made = (
+        [_whole(name, value) for value in given]
+        if name in INTEGERS
+        else [_number(value) for value in given]
+    )
     return frozen(_array(name, made))
 
 

@@ -20,7 +20,9 @@ _CELLS = 2**20
 
 def resampled_means(values: Floats, seed: int, resamples: int) -> Floats:
     """The means of `resamples` samples with replacement."""
-    parts = [counts @ values for counts in _blocks(seed, "values", len(values), len(values), resamples)]
+    parts = [
+        counts @ values for counts in _blocks(seed, "values", len(values), len(values), resamples)
+    ]
     return np.concatenate(parts) / len(values)
 
 
@@ -43,7 +45,9 @@ def crossed_means(matrix: Floats, seed: int, resamples: int) -> Floats:
         if defined.all():
             parts.append(sums / matrix.size)
         else:
-            parts.append(_ratio(sums, ((by_column @ defined.T.astype(np.float64)) * by_row).sum(axis=1)))
+            parts.append(
+                _ratio(sums, ((by_column @ defined.T.astype(np.float64)) * by_row).sum(axis=1))
+            )
     return np.concatenate(parts)
 
 
@@ -61,7 +65,9 @@ def nested_means(groups: Sequence[Floats], seed: int, resamples: int) -> Floats:
         rows = min(height, resamples - start)
         sums, counts = np.zeros(rows), np.zeros(rows)
         for slot in range(len(groups)):
-            words = stream.named(slot).sequence(block, rows * (longest + 1)).reshape(rows, longest + 1)
+            words = (
+                stream.named(slot).sequence(block, rows * (longest + 1)).reshape(rows, longest + 1)
+            )
             chosen = below_array(words[:, 0], _bound(len(groups)))
             places = below_array(words[:, 1:], lengths[chosen, None].astype(np.uint64))
             found = padded[chosen[:, None], places]
@@ -93,4 +99,6 @@ def _counts(seed: int, name: str, n: int, rows: int, block: int) -> Floats:
     """Cached, because the cells of a table have equally many episodes."""
     words = Stream(seed, "bootstrap", name, n).sequence(block, rows * n)
     places = below_array(words, _bound(n)).reshape(rows, n) + np.arange(rows)[:, None] * n
-    return frozen(np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64))
+    return frozen(
+        np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+    )

@@ -24,7 +24,15 @@ from torchcross.evaluation.intervals import (
 )
 from torchcross.evaluation.resampling import crossed_means, nested_means
 
-__all__ = ["ONE_SEED", "SEEDED", "Spread", "hierarchical_interval", "seeded_interval", "spread_of", "with_seeds"]
+__all__ = [
+    "ONE_SEED",
+    "SEEDED",
+    "Spread",
+    "hierarchical_interval",
+    "seeded_interval",
+    "spread_of",
+    "with_seeds",
+]
 
 Floats = NDArray[np.float64]
 ONE_SEED: Final = "training variance was not measured: there is one training seed"
@@ -55,17 +63,25 @@ class Spread:
     def p_of(self, mean: float) -> float:
         """The two-sided p of no difference: 1 - the level at which the interval about `mean` ends at 0."""
         if not self.by_episode or not self.by_seed:
-            squares, degrees = (self.by_seed, self.seeds) if self.by_seed else (self.by_episode, self.episodes)
+            squares, degrees = (
+                (self.by_seed, self.seeds) if self.by_seed else (self.by_episode, self.episodes)
+            )
             return t_two_sided(degrees, mean / math.sqrt(squares))
         low, high = _SMALLEST_LOG_P, 0.0
         while high - low > 1e-13 * max(1.0, -high):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._half(math.exp(middle) / 2) > abs(mean) else (low, middle)
+            low, high = (
+                (middle, high) if self._half(math.exp(middle) / 2) > abs(mean) else (low, middle)
+            )
         return math.exp(high)
 
     def _half(self, tail: float) -> float:
         parts = ((self.by_seed, self.seeds), (self.by_episode, self.episodes))
-        return math.sqrt(math.fsum(square * t_quantile(degrees, tail) ** 2 for square, degrees in parts if square))
+        return math.sqrt(
+            math.fsum(
+                square * t_quantile(degrees, tail) ** 2 for square, degrees in parts if square
+            )
+        )
 
 
 def spread_of(rows: Sequence[Floats], shared: bool) -> Spread | None:
@@ -80,7 +96,9 @@ def spread_of(rows: Sequence[Floats], shared: bool) -> Spread | None:
     by_episode, episodes = _squared_error(list(np.stack(rows).T)) if shared else (0.0, 0)
     if not by_seed and not by_episode:
         # Means that agree, by seed and by episode, of values that do not: nothing but the values can tell.
-        by_episode, episodes = _squared_error([cell for row in rows for cell in np.split(row, len(row))])
+        by_episode, episodes = _squared_error(
+            [cell for row in rows for cell in np.split(row, len(row))]
+        )
     return Spread(by_seed, seeds, by_episode, episodes)
 
 
@@ -119,7 +137,9 @@ def hierarchical_interval(
     check_resamples(resamples)
     rows = [as_values(group, "a group of values") for group in groups]
     if not rows or not all(len(row) for row in rows):
-        raise InputError("hierarchical_interval got no groups, or an empty one; give the values of each training seed")
+        raise InputError(
+            "hierarchical_interval got no groups, or an empty one; give the values of each training seed"
+        )
     if shared_episodes and len({len(row) for row in rows}) > 1:
         raise InputError(
             f"the training seeds have {sorted({len(row) for row in rows})} values, so they cannot be the same "
@@ -130,7 +150,9 @@ def hierarchical_interval(
     return noted(replace(found, undefined=len(given) - found.n), len(given))
 
 
-def seeded_interval(rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int) -> Interval:
+def seeded_interval(
+    rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int
+) -> Interval:
     """The same where NaN means that there is no value, and nothing that is to be counted."""
     values = np.sort(np.concatenate(rows))
     values = values[~np.isnan(values)]
@@ -141,8 +163,14 @@ def seeded_interval(rows: Sequence[Floats], shared: bool, level: float, seed: in
     return with_seeds(found, max(1, len(rows)))
 
 
-def _bounds(rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int) -> tuple[float, float]:
-    means = crossed_means(np.stack(rows), seed, resamples) if shared else nested_means(rows, seed, resamples)
+def _bounds(
+    rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int
+) -> tuple[float, float]:
+    means = (
+        crossed_means(np.stack(rows), seed, resamples)
+        if shared
+        else nested_means(rows, seed, resamples)
+    )
     low, high = np.quantile(means[~np.isnan(means)], [(1 - level) / 2, (1 + level) / 2])
     spread = spread_of(rows, shared)
     if spread is None:
@@ -164,7 +192,5 @@ def with_seeds(found: Interval, seeds: int) -> Interval:
         said = ONE_SEED
     else:
         quantile = t_quantile(seeds - 1, (1 + found.level) / 2)
-        said = (
-            f"{seeds} training seeds are few, and intervals wide: Student's t for what they differ by is {quantile:.1f}"
-        )
+        said = f"{seeds} training seeds are few, and intervals wide: Student's t for what they differ by is {quantile:.1f}"
     return replace(found, note="; ".join(filter(None, (said, found.note))))

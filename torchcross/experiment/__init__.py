@@ -9,7 +9,15 @@ from torchcross.experiment.methods import METHODS
 from torchcross.experiment.pages import compared, page
 from torchcross.experiment.presets import PRESETS
 from torchcross.experiment.runner import Outcome, run_experiment
-from torchcross.experiment.sections import Data, Evaluation, Experiment, Machine, MetaTraining, Model, Pretraining
+from torchcross.experiment.sections import (
+    Data,
+    Evaluation,
+    Experiment,
+    Machine,
+    MetaTraining,
+    Model,
+    Pretraining,
+)
 
 __all__ = [
     "METHODS",

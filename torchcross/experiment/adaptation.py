@@ -27,7 +27,9 @@ def adapter(method: Method, trained: nn.Module, told: Experiment) -> Algorithm:
     if method.make is not None and isinstance(trained, Algorithm) and how.adaptation == "own":
         return _own(method.make, trained, told)
     net: Any = getattr(trained, "backbone", trained)
-    return FineTune(net, steps=how.steps, lr=how.lr, norm=how.fine_tuning_norm, normalise=pixels_of(net, told))
+    return FineTune(
+        net, steps=how.steps, lr=how.lr, norm=how.fine_tuning_norm, normalise=pixels_of(net, told)
+    )
 
 
 def _own(make: Make, trained: Algorithm, told: Experiment) -> Algorithm:
@@ -45,7 +47,11 @@ def _own(make: Make, trained: Algorithm, told: Experiment) -> Algorithm:
 
 def inner_steps(method: Method, how: Algorithm, told: Experiment) -> int | None:
     """How many inner steps a row that adapts in its own way takes on a target; None where the row itself says it."""
-    own = told.evaluation.adaptation == "own" and method.make is not None and isinstance(how, InnerLoopAlgorithm)
+    own = (
+        told.evaluation.adaptation == "own"
+        and method.make is not None
+        and isinstance(how, InnerLoopAlgorithm)
+    )
     return told.own_steps if own else None
 
 

@@ -46,7 +46,10 @@ class Attempts:
         self.folder = folder
         self.cells = cells
         self.say = say
-        self._failed = {Cell(each["target"], each["algorithm"], int(each["seed"])): each for each in folder.failures()}
+        self._failed = {
+            Cell(each["target"], each["algorithm"], int(each["seed"])): each
+            for each in folder.failures()
+        }
 
     def at_all(self, do: Callable[[Cell], None]) -> list[dict[str, str]]:
         """Do every cell, and return what failed."""
@@ -76,7 +79,10 @@ class Attempts:
         try:
             self.folder.write_failures(failures)
         except WriteError as error:
-            untold = [f"; it was to say: {one['algorithm']} on {one['target']}: {one['reason']}" for one in failures]
+            untold = [
+                f"; it was to say: {one['algorithm']} on {one['target']}: {one['reason']}"
+                for one in failures
+            ]
             raise WriteError(f"{error}{''.join(untold[:1])}") from error
         return failures
 

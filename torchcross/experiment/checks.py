@@ -20,9 +20,13 @@ def check(told: Experiment) -> None:
     """Refuse what cannot run: unknown rows and metrics, a backbone or weights that do not fit, an absent device."""
     for name in told.algorithms:
         if name not in METHODS:
-            raise InputError(f"no algorithm of a table is called {name!r}; there are {', '.join(METHODS)}")
+            raise InputError(
+                f"no algorithm of a table is called {name!r}; there are {', '.join(METHODS)}"
+            )
         if METHODS[name].wants_weights and not told.model.weights:
-            raise InputError(f"{name!r} starts from published weights; give model.weights, or leave {name!r} out")
+            raise InputError(
+                f"{name!r} starts from published weights; give model.weights, or leave {name!r} out"
+            )
     known = {metric for kind in _kinds(Target) for metric in getattr(kind, "default_metrics", ())}
     _refuse_unknown(told.evaluation.metric, known)
     machine_of(told.machine)
@@ -37,7 +41,9 @@ def _kinds(kind: Any) -> Iterator[Any]:
 
 def check_metric(name: str, targets: Mapping[str, Target]) -> None:
     """Refuse a metric that no row will have. `targets` are the targets' types by their names."""
-    _refuse_unknown(name, {metric for target in targets.values() for metric in target.default_metrics})
+    _refuse_unknown(
+        name, {metric for target in targets.values() for metric in target.default_metrics}
+    )
 
 
 def _refuse_unknown(name: str, known: Iterable[str]) -> None:
@@ -102,7 +108,11 @@ def _chosen(told: Experiment) -> Iterator[str]:
     usual = as_plain(experiment({"preset": told.preset, "data": {"folder": told.data.folder}}))
     for section, values in as_plain(told).items():
         if isinstance(values, dict):
-            yield from (f"{section}.{name}" for name, value in values.items() if value != usual[section][name])
+            yield from (
+                f"{section}.{name}"
+                for name, value in values.items()
+                if value != usual[section][name]
+            )
 
 
 def _in_training(told: Experiment, rows: list[Method]) -> Deaf:
@@ -118,7 +128,10 @@ def _in_training(told: Experiment, rows: list[Method]) -> Deaf:
     supervised = [row for row in rows if row.supervised]
     for field in fields(told.pretraining):
         unread = not any(row.pretrains or row.supervised for row in rows)
-        yield f"pretraining.{field.name}", (rows if unread else supervised if field.name == "scale_losses" else [])
+        yield (
+            f"pretraining.{field.name}",
+            (rows if unread else supervised if field.name == "scale_losses" else []),
+        )
     for name in ("source_tasks", "leave_out"):
         yield f"data.{name}", [] if any(row.trains and not row.supervised for row in rows) else rows
     if told.model.weights:
@@ -142,6 +155,9 @@ def _in_evaluation(told: Experiment, rows: list[Method]) -> Deaf:
     if told.evaluation.norm:
         yield "evaluation.norm", fixed
     if told.evaluation.inner_steps:
-        yield "evaluation.inner_steps", [row for row in rows if row not in own_way or row.name in _WITHOUT_STEPS]
+        yield (
+            "evaluation.inner_steps",
+            [row for row in rows if row not in own_way or row.name in _WITHOUT_STEPS],
+        )
     if told.evaluation.adaptation == "own" and not own_way:
         yield "evaluation.adaptation", rows

@@ -53,7 +53,11 @@ def choices(told: Experiment) -> dict[str, str]:
         "training seeds": variance,
         "adaptation": _adaptation(told),
         "BatchNorm on the query, where the network has any": _norms(told),
-        **({"running statistics that adaptation begins with": text} if (text := _running(told)) else {}),
+        **(
+            {"running statistics that adaptation begins with": text}
+            if (text := _running(told))
+            else {}
+        ),
         **({"model selection": _SELECTION} if trains else {}),
         "subjects": _SUBJECTS[told.evaluation.groups],
         **({"domains": _DOMAINS[told.data.leave_out]} if trains else {}),
@@ -79,7 +83,11 @@ def _adaptation(told: Experiment) -> str:
     how = told.evaluation
     tuned = f"a fresh head and {_counted(how.steps, 'step')} of Adam at {how.lr:g} on everything"
     fixed = [name for name in told.algorithms if METHODS[name].adapts is not None]
-    apart = f" {', '.join(fixed)}: the network as it is, with no adaptation but the head's." if fixed else ""
+    apart = (
+        f" {', '.join(fixed)}: the network as it is, with no adaptation but the head's."
+        if fixed
+        else ""
+    )
     if how.adaptation == "own":
         return (
             "each row as it was trained to adapt, where it has a way of its own, with "
@@ -101,8 +109,14 @@ def _norms(told: Experiment) -> str:
     rows: dict[str, list[str]] = {}
     for name in told.algorithms:
         rows.setdefault(_stand_in(name, told).network.policy.name, []).append(name)
-    said = "; ".join(f"`{norm}` ({', '.join(names)}): {_NORMS.get(norm, norm)}" for norm, names in rows.items())
-    mixed = " Rows that are transductive and rows that are not stand in one table." if len({*rows} & {"batch"}) else ""
+    said = "; ".join(
+        f"`{norm}` ({', '.join(names)}): {_NORMS.get(norm, norm)}" for norm, names in rows.items()
+    )
+    mixed = (
+        " Rows that are transductive and rows that are not stand in one table."
+        if len({*rows} & {"batch"})
+        else ""
+    )
     return f"{said}.{mixed if len(rows) > 1 else ''}"
 
 

@@ -35,7 +35,9 @@ class Collection(Protocol):
         """What may be learned from where `target` is left out; sources without samples in the split are left out."""
         ...
 
-    def target(self, target: str, *, split: Literal["all", "train", "val", "test"] = "all") -> TaskSource:
+    def target(
+        self, target: str, *, split: Literal["all", "train", "val", "test"] = "all"
+    ) -> TaskSource:
         """The target itself."""
         ...
 
@@ -65,7 +67,11 @@ class Collection(Protocol):
 
 
 def open_collection(
-    kind: str, folder: str | Path, *, channels: int, leave_out: Literal["dataset", "domain"] = "dataset"
+    kind: str,
+    folder: str | Path,
+    *,
+    channels: int,
+    leave_out: Literal["dataset", "domain"] = "dataset",
 ) -> Collection:
     """The collection in a folder, opened by the package that knows its format.
 
@@ -80,9 +86,13 @@ def open_collection(
     try:
         make = known[kind].load()
     except (ImportError, AttributeError) as error:
-        raise InputError(f"the format {kind!r} is {known[kind].value}, which cannot be loaded: {error}") from error
+        raise InputError(
+            f"the format {kind!r} is {known[kind].value}, which cannot be loaded: {error}"
+        ) from error
     try:
         opened: Collection = make(folder, channels=channels, leave_out=leave_out)
     except OSError as error:
-        raise InputError(f"{folder} cannot be opened ({error}); give a folder of datasets that can be read") from error
+        raise InputError(
+            f"{folder} cannot be opened ({error}); give a folder of datasets that can be read"
+        ) from error
     return opened

@@ -58,7 +58,9 @@ def experiment(given: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
 def as_plain(value: Any) -> Any:
     """An experiment as values that JSON and TOML know."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, Mapping):
         return {str(key): as_plain(item) for key, item in value.items()}
     return [as_plain(item) for item in value] if isinstance(value, tuple | list) else value
@@ -66,7 +68,9 @@ def as_plain(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """The same for the same values, on every machine."""
-    return hashlib.sha256(json.dumps(as_plain(value), sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(as_plain(value), sort_keys=True, default=str).encode()
+    ).hexdigest()
 
 
 def decisive(told: Experiment) -> dict[str, Any]:
@@ -108,7 +112,9 @@ def _contents(weights: Path) -> str:
             with path.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
-        raise InputError(f"model.weights={str(weights)!r} cannot be read: {error.strerror}; give a file") from error
+        raise InputError(
+            f"model.weights={str(weights)!r} cannot be read: {error.strerror}; give a file"
+        ) from error
     return whole.hexdigest()
 
 
@@ -143,7 +149,9 @@ def _overridden(merged: dict[str, Any], overrides: Mapping[str, Any]) -> dict[st
         for section in sections:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
-                raise InputError(f"no setting is called {name!r}: {section!r} is a value and has no parts")
+                raise InputError(
+                    f"no setting is called {name!r}: {section!r} is a value and has no parts"
+                )
         if isinstance(value, Mapping):
             # A section keeps what is not named; the parts of a value, such as a backbone's options, are one value.
             before = None if sections else place.get(last)
@@ -160,21 +168,30 @@ def _found(layer: Mapping[str, Any], section: str, name: str, default: Any) -> A
 
 def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """A copy through and through: what is written into it is written into neither."""
-    merged = {key: _merged(value, {}) if isinstance(value, Mapping) else value for key, value in base.items()}
+    merged = {
+        key: _merged(value, {}) if isinstance(value, Mapping) else value
+        for key, value in base.items()
+    }
     for key, value in more.items():
         before = merged.get(key)
         nested = isinstance(value, Mapping)
-        merged[key] = _merged(before if isinstance(before, Mapping) else {}, value) if nested else value
+        merged[key] = (
+            _merged(before if isinstance(before, Mapping) else {}, value) if nested else value
+        )
     return merged
 
 
 def _built(kind: type[Any], given: Any, place: str) -> Any:
     if not isinstance(given, Mapping):
-        raise InputError(f"{place.rstrip('.') or 'an experiment'} is {given!r}; give a section of names and values")
+        raise InputError(
+            f"{place.rstrip('.') or 'an experiment'} is {given!r}; give a section of names and values"
+        )
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in given:
         if name not in fields:
-            raise InputError(_unknown("setting", f"{place}{name}", [f"{place}{known}" for known in fields]))
+            raise InputError(
+                _unknown("setting", f"{place}{name}", [f"{place}{known}" for known in fields])
+            )
     missing = dataclasses.MISSING
     for name, field in fields.items():
         if name not in given and field.default is missing and field.default_factory is missing:
@@ -207,7 +224,9 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     expected = Mapping if origin is not None else kind
     if not isinstance(value, expected):
         wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-        raise InputError(f"{place} is {value!r}; give {wanted.get(kind, 'a section of names and values')}")
+        raise InputError(
+            f"{place} is {value!r}; give {wanted.get(kind, 'a section of names and values')}"
+        )
     _check_range(value, place)
     return value
 
@@ -225,7 +244,9 @@ def _check_range(value: Any, place: str) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         good = 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO)
         if not good:
-            raise InputError(f"{place} is {value!r}; give a number {'from 0' if name in _MAY_BE_ZERO else 'above 0'}")
+            raise InputError(
+                f"{place} is {value!r}; give a number {'from 0' if name in _MAY_BE_ZERO else 'above 0'}"
+            )
 
 
 def _unknown(what: str, given: str, known: list[str]) -> str:

@@ -21,7 +21,17 @@ _SIDE = 112
 """Pixels of a picture on the page; larger images are thinned out."""
 # NotImplementedError: a compression method that zipfile does not know.
 _UNREADABLE = (
-    *(InputError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, MemoryError),
+    *(
+        InputError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        MemoryError,
+    ),
     *(RecursionError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 _FIELDS = ("target", "algorithm", "shots", "episode", "metric", "score")
@@ -46,7 +56,9 @@ def read_example(path: Path) -> Example:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             told: dict[str, Any] = json.loads(bytes(file["told"]))
             pixels = file["pixels"]
-        pictures = [Picture(image, *words) for image, words in zip(pixels, told["pictures"], strict=True)]
+        pictures = [
+            Picture(image, *words) for image, words in zip(pixels, told["pictures"], strict=True)
+        ]
         count = int(told["support"])
         fields = {name: told[name] for name in _FIELDS}
         return Example(**fields, support=tuple(pictures[:count]), query=tuple(pictures[count:]))

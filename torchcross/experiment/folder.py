@@ -66,7 +66,9 @@ class RunFolder:
         if existing.is_file():
             found = _read_json(existing)
             if found.get("digest") != mine["digest"]:
-                changed = list(differences(found.get("decides", found.get("experiment", {})), mine["decides"]))
+                changed = list(
+                    differences(found.get("decides", found.get("experiment", {})), mine["decides"])
+                )
                 raise InputError(
                     f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ); give another folder"
                 )
@@ -115,11 +117,18 @@ class RunFolder:
         """All rows that there are, algorithms and targets in the experiment's order."""
         files = sorted((self.path / "rows").glob("*.csv"))
         tables = [read_records(file).columns for file in files] or [Records.of([]).columns]
-        whole = Records({name: np.concatenate([table[name] for table in tables]) for name in FIELDS}).sorted()
-        algorithms, targets = self.experiment["algorithms"], self.plain("protocol.json").get("order of targets", [])
+        whole = Records(
+            {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
+        ).sorted()
+        algorithms, targets = (
+            self.experiment["algorithms"],
+            self.plain("protocol.json").get("order of targets", []),
+        )
         columns = whole.columns
         # By the last key first: in numpy's order of sorting.
-        order = np.lexsort((_places(columns["target"], targets), _places(columns["algorithm"], algorithms)))
+        order = np.lexsort(
+            (_places(columns["target"], targets), _places(columns["algorithm"], algorithms))
+        )
         return whole[order]
 
     def episodes(self) -> dict[tuple[str, str, int], str]:
@@ -140,15 +149,21 @@ class RunFolder:
         for file in sorted((self.path / "episodes").glob("*.json")):
             told = _read_json(file)
             if any(not isinstance(told.get(name), kind) for name, kind in _EPISODES.items()):
-                raise InputError(f"{file} is not as a run writes it; remove it, and nothing is paired with its rows")
+                raise InputError(
+                    f"{file} is not as a run writes it; remove it, and nothing is paired with its rows"
+                )
             found.append(told)
         return found
 
     def failures(self) -> list[dict[str, str]]:
         """What could not be done when it was last tried."""
         found = self.plain(_FAILURES).get("failures", [])
-        if not isinstance(found, list) or not all(isinstance(each, dict) and each.keys() >= _TOLD for each in found):
-            raise InputError(f"{self.path / _FAILURES} is not as a run writes it; remove it, and run again")
+        if not isinstance(found, list) or not all(
+            isinstance(each, dict) and each.keys() >= _TOLD for each in found
+        ):
+            raise InputError(
+                f"{self.path / _FAILURES} is not as a run writes it; remove it, and run again"
+            )
         return found
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
@@ -168,20 +183,28 @@ def write_json(path: Path, value: Any) -> None:
 
 def _is_ours(path: Path) -> bool:
     """What a run leaves that is killed at its very beginning."""
-    return path.name == "lock" or (path.name.startswith(_EXPERIMENT) and bool(_UNFINISHED.fullmatch(path.name)))
+    return path.name == "lock" or (
+        path.name.startswith(_EXPERIMENT) and bool(_UNFINISHED.fullmatch(path.name))
+    )
 
 
 def _unfinished(path: Path) -> Iterator[Path]:
     """What a process was writing when it was killed."""
     for pattern in ("*", "*/*", "train/*/*"):
-        yield from (found for found in path.glob(f"{pattern}{UNFINISHED}") if _UNFINISHED.fullmatch(found.name))
+        yield from (
+            found
+            for found in path.glob(f"{pattern}{UNFINISHED}")
+            if _UNFINISHED.fullmatch(found.name)
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error}); it is not as a run writes it") from error
+        raise InputError(
+            f"{path} cannot be read ({error}); it is not as a run writes it"
+        ) from error
     if not isinstance(found, dict):
         raise InputError(f"{path} is not as a run writes it; expected a mapping")
     return found
@@ -195,7 +218,9 @@ def _places(names: NDArray[Any], order: Sequence[str]) -> NDArray[np.int64]:
 
 def _slug(key: tuple[object, ...]) -> str:
     """A name for a person, and a digest for certainty."""
-    words = "-".join("".join(c if c.isalnum() else "_" for c in str(part))[:40] for part in key[:-1])
+    words = "-".join(
+        "".join(c if c.isalnum() else "_" for c in str(part))[:40] for part in key[:-1]
+    )
     return f"{words}-{digest([str(part) for part in key])[:12]}"
 
 
@@ -203,6 +228,8 @@ def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
     """The dotted names of what differs between two nested mappings."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
-            yield from differences(before.get(name), now.get(name), f"{place}.{name}" if place else name)
+            yield from differences(
+                before.get(name), now.get(name), f"{place}.{name}" if place else name
+            )
     elif before != now:
         yield place

@@ -31,7 +31,10 @@ class Leading:
         if asked is not None and asked not in present and present:
             raise InputError(f"no row has the metric {asked!r}; there are {', '.join(present)}")
         metric = told[0]["metric"] if asked is None else asked
-        for name, values in (("metric", [one["metric"] for one in told]), ("interval", _intervals(runs))):
+        for name, values in (
+            ("metric", [one["metric"] for one in told]),
+            ("interval", _intervals(runs)),
+        ):
             if len(set(values)) > 1 and not (name == "metric" and asked is not None):
                 warnings.append(
                     f"The runs chose {', '.join(dict.fromkeys(values))} for evaluation.{name}: the first is shown."
@@ -53,21 +56,29 @@ def _intervals(runs: Sequence[RunFolder]) -> list[str]:
     return [one["evaluation"].get("interval", "t") for one in told]
 
 
-def episodes_of(run: RunFolder, records: Records, unknown: str = "not told") -> dict[tuple[str, str, int], str]:
+def episodes_of(
+    run: RunFolder, records: Records, unknown: str = "not told"
+) -> dict[tuple[str, str, int], str]:
     """Which episodes the rows of a run are of; of rows that do not tell, that it is not known."""
     known = run.episodes()
     columns = records.columns
-    places = dict.fromkeys(zip(*(columns[name].tolist() for name in ("algorithm", "target", "shots")), strict=True))
+    places = dict.fromkeys(
+        zip(*(columns[name].tolist() for name in ("algorithm", "target", "shots")), strict=True)
+    )
     return {place: known.get(place, unknown) for place in places}
 
 
-def differing(runs: Mapping[str, RunFolder], provenances: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def differing(
+    runs: Mapping[str, RunFolder], provenances: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
     """What is not alike in runs that stand in one table, by name."""
     first, *others = runs
     for other in others:
         one, two = (_of_evaluation(runs[name].experiment) for name in (first, other))
         settings = list(differences(one, two))
-        data = list(contradictions(provenances[first].get("data", {}), provenances[other].get("data", {})))
+        data = list(
+            contradictions(provenances[first].get("data", {}), provenances[other].get("data", {}))
+        )
         if settings:
             yield f"{first} and {other} were evaluated differently: {', '.join(settings)}."
         if data:
@@ -76,13 +87,25 @@ def differing(runs: Mapping[str, RunFolder], provenances: Mapping[str, Mapping[s
 
 def _of_evaluation(told: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the episodes and what is done with them; the most shots do, since fewer are parts of them."""
-    evaluation = {name: value for name, value in told["evaluation"].items() if name not in ("metric", "interval")}
-    return {"evaluation": evaluation, "data": {"channels": told["data"]["channels"]}, "shots": max(told["shots"])}
+    evaluation = {
+        name: value
+        for name, value in told["evaluation"].items()
+        if name not in ("metric", "interval")
+    }
+    return {
+        "evaluation": evaluation,
+        "data": {"channels": told["data"]["channels"]},
+        "shots": max(told["shots"]),
+    }
 
 
 def made_up(provenance: Mapping[str, Any]) -> list[str]:
     told = provenance.get("data", {}).get("synthetic", "")
-    return [f"Synthetic data: {told}."] if isinstance(told, str) and told and not told.startswith("0 ") else []
+    return (
+        [f"Synthetic data: {told}."]
+        if isinstance(told, str) and told and not told.startswith("0 ")
+        else []
+    )
 
 
 def cautions(protocol: Mapping[str, Any]) -> list[str]:

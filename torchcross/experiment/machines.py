@@ -20,7 +20,11 @@ def machine_of(section: Machine) -> TorchMachine:
             f"machine.device={section.device!r} is no device; give 'auto', 'cpu', 'cuda' or 'cuda:1'"
         ) from error
     _refuse_absent(section, machine.device)
-    if machine.precision == "bf16-mixed" and machine.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if (
+        machine.precision == "bf16-mixed"
+        and machine.device.type == "cuda"
+        and not torch.cuda.is_bf16_supported()
+    ):
         raise InputError("machine.precision='bf16-mixed', which this GPU does not know; give '32'")
     return machine
 
@@ -39,7 +43,9 @@ def _named(section: Machine) -> str:
 def _refuse_absent(section: Machine, device: torch.device) -> None:
     here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"machine.device={section.device!r} is not here; there are {', '.join(here)}")
+        raise InputError(
+            f"machine.device={section.device!r} is not here; there are {', '.join(here)}"
+        )
     try:
         torch.zeros(1, device=device).sum().item()
     # What torch raises depends on how it was built: an absent backend is any of these.

@@ -110,7 +110,11 @@ METHODS: dict[str, Method] = {
         ),
         Method("im-pt", "published weights (ImageNet), fine-tuned", wants_weights=True),
         Method("mm-pt", "multi-task pre-training on the sources (Algorithm 1)", pretrains=True),
-        Method("mm-maml", "MAML over a mixture of the sources, zero heads (Algorithm 2)", _with_steps(MAML)),
+        Method(
+            "mm-maml",
+            "MAML over a mixture of the sources, zero heads (Algorithm 2)",
+            _with_steps(MAML),
+        ),
         Method("fo-maml", "mm-maml of first order", _with_steps(MAML, order=1)),
         Method("proto-maml", "MAML from prototype heads", _with_steps(ProtoMAML)),
         Method("anil", "MAML that adapts the head alone", _with_steps(ANIL)),
@@ -119,14 +123,18 @@ METHODS: dict[str, Method] = {
         Method(
             "reptile",
             "Reptile over the sources, its inner Adam at 1e-3",
-            lambda net, meta, pixels=None, **more: Reptile(net, steps=meta.inner_steps, normalise=pixels, **more),
+            lambda net, meta, pixels=None, **more: Reptile(
+                net, steps=meta.inner_steps, normalise=pixels, **more
+            ),
         ),
         Method(
             "protonet",
             "prototypical networks over the sources",
             lambda net, meta, pixels=None, **more: ProtoNet(net, normalise=pixels, **more),
         ),
-        Method("supervised", "all labels of the target's own train split (Table 3)", supervised=True),
+        Method(
+            "supervised", "all labels of the target's own train split (Table 3)", supervised=True
+        ),
         Method(
             "ridge",
             "ridge regression heads (R2-D2) over the sources",
@@ -164,7 +172,9 @@ def backbone(method: Method, told: Experiment, seed: int) -> Any:
     spec = {"name": told.model.backbone, "options": options}
     made = backbones.build(spec, seed=seed)
     if told.model.weights and not method.random:
-        backbones.load_weights(made, told.model.weights, normalisation=told.model.normalisation or None)
+        backbones.load_weights(
+            made, told.model.weights, normalisation=told.model.normalisation or None
+        )
     return made
 
 
@@ -172,7 +182,9 @@ def pixels_of(net: Any, told: Experiment) -> Normalise | None:
     """What is done to images in [0, 1] before a network of random beginnings; one with weights does it itself."""
     if getattr(net, "weights", None) is not None:
         return None
-    mean, std = INPUTS[told.model.normalisation or ("imagenet" if told.data.channels == 3 else "none")]
+    mean, std = INPUTS[
+        told.model.normalisation or ("imagenet" if told.data.channels == 3 else "none")
+    ]
     return Normalise(mean, std) if mean else None
 
 
@@ -200,7 +212,11 @@ def course(
 
 
 def _batches(
-    learner: Pretraining, told: Experiment, seed: int, train: Sequence[TaskSource], val: Sequence[TaskSource]
+    learner: Pretraining,
+    told: Experiment,
+    seed: int,
+    train: Sequence[TaskSource],
+    val: Sequence[TaskSource],
 ) -> Course:
     how = told.pretraining
     batches = MixedBatches(list(train), batch_size=how.batch_size, seed=seed, order="epoch")
@@ -255,7 +271,9 @@ class _Augmented(Feed):
 
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
         augmented: Any = _AugmentedBatches(self._batches, self._augmentation)
-        yield from MixedBatchLoader(augmented, stop, start=start, rank=rank, ranks=ranks, workers=self._workers)
+        yield from MixedBatchLoader(
+            augmented, stop, start=start, rank=rank, ranks=ranks, workers=self._workers
+        )
 
     def fingerprint(self, count: int) -> str:
         digest = hashlib.sha256(repr(self._augmentation).encode())
@@ -295,7 +313,9 @@ def _episodic(
     usable, left_out = _usable(train, how, seed)
     judged, unfit = _usable(val, how, seed)
     if not usable:
-        raise InfeasibleError(f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}")
+        raise InfeasibleError(
+            f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}"
+        )
     options = how.fit_options(seed=seed, judged=bool(judged), workers=told.machine.workers)
     learner = method.make(net, how, pixels_of(net, told))
     # Those that adapt by steps; the others have nothing to count.
@@ -305,7 +325,14 @@ def _episodic(
     def validate(trained: Algorithm) -> float:
         device = next(trained.parameters()).device
         episodes = (held[number].to(device) for number in range(how.validation_episodes))
-        rows = evaluate(trained, episodes, run="validation", algorithm=method.name, metrics=("auroc",), steps=steps)
+        rows = evaluate(
+            trained,
+            episodes,
+            run="validation",
+            algorithm=method.name,
+            metrics=("auroc",),
+            steps=steps,
+        )
         return _mean([row.value for row in rows])
 
     sampler = _sampler(usable, how, seed)
@@ -332,7 +359,9 @@ def _sampler(sources: Sequence[TaskSource], how: MetaTraining, seed: int) -> Epi
     )
 
 
-def _usable(sources: Sequence[TaskSource], how: MetaTraining, seed: int) -> tuple[list[TaskSource], list[str]]:
+def _usable(
+    sources: Sequence[TaskSource], how: MetaTraining, seed: int
+) -> tuple[list[TaskSource], list[str]]:
     """The sources that have such episodes, and why the others have not."""
     usable, left_out = [], []
     for source in sources:

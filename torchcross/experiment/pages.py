@@ -18,7 +18,14 @@ from torchcross.experiment.choices import choices
 from torchcross.experiment.config import experiment
 from torchcross.experiment.examples import read_example
 from torchcross.experiment.folder import RunFolder
-from torchcross.experiment.leading import Leading, cautions, differing, episodes_of, made_up, shared_subjects
+from torchcross.experiment.leading import (
+    Leading,
+    cautions,
+    differing,
+    episodes_of,
+    made_up,
+    shared_subjects,
+)
 from torchcross.experiment.methods import METHODS
 from torchcross.report import (
     Curve,
@@ -42,7 +49,11 @@ TABLES = {"table.md": markdown_table, "table.tex": latex_table, "table.csv": csv
 
 
 def page(
-    folder: str | Path, *, title: str | None = None, out: str | Path | None = None, metric: str | None = None
+    folder: str | Path,
+    *,
+    title: str | None = None,
+    out: str | Path | None = None,
+    metric: str | None = None,
 ) -> Path:
     """Write report.html and the tables of a run, in its folder or under `out`, and return the page's path.
 
@@ -68,7 +79,12 @@ def page(
         examples=_examples(run),
         failures=list(map(_failure, failures)),
         choices=_choices_of(run, records, related, trainings),
-        warnings=[*leads.warnings, *made_up(provenance), *cautions(protocol), *shared_subjects(run)],
+        warnings=[
+            *leads.warnings,
+            *made_up(provenance),
+            *cautions(protocol),
+            *shared_subjects(run),
+        ],
         metric=leads.metric,
         method=leads.method,
         related=related,
@@ -86,24 +102,35 @@ def compared(folders: Sequence[str | Path], out: str | Path, *, metric: str | No
     """
     runs = {folder.path.resolve().name: folder for folder in map(RunFolder, folders)}
     if len(runs) < len(folders):
-        raise InputError(f"two of {[str(folder) for folder in folders]} have one name; rename one folder")
+        raise InputError(
+            f"two of {[str(folder) for folder in folders]} have one name; rename one folder"
+        )
     tables: list[Records] = []
     episodes: dict[tuple[str, str, int], str] = {}
     for name, run in runs.items():
         records = run.records()
         columns: dict[str, Any] = {**records.columns}
-        columns["algorithm"] = [f"{algorithm} ({name})" for algorithm in columns["algorithm"].tolist()]
+        columns["algorithm"] = [
+            f"{algorithm} ({name})" for algorithm in columns["algorithm"].tolist()
+        ]
         columns["run"] = ["compared"] * len(records)
         tables.append(Records(columns))
         found = episodes_of(run, records, unknown=f"of {name}, which does not tell")
-        episodes |= {(f"{algorithm} ({name})", target, k): text for (algorithm, target, k), text in found.items()}
+        episodes |= {
+            (f"{algorithm} ({name})", target, k): text
+            for (algorithm, target, k), text in found.items()
+        }
     whole = _joined(tables)
     protocols = {name: run.plain("protocol.json") for name, run in runs.items()}
     provenances = {name: run.plain("provenance.json") for name, run in runs.items()}
     leads = Leading.of(whole, list(runs.values()), metric)
-    groups = {frozenset(group) for one in protocols.values() for group in one.get("related targets", ())}
+    groups = {
+        frozenset(group) for one in protocols.values() for group in one.get("related targets", ())
+    }
     own = [
-        f"{name}: {text}" for name, run in runs.items() for text in (*cautions(protocols[name]), *shared_subjects(run))
+        f"{name}: {text}"
+        for name, run in runs.items()
+        for text in (*cautions(protocols[name]), *shared_subjects(run))
     ]
     synthetic = dict.fromkeys(text for one in provenances.values() for text in made_up(one))
     out = _made(Path(out))
@@ -140,13 +167,17 @@ def means_page(
     means = read_means(table, metric=metric)
     for group in groups:
         if unknown := sorted(group - set(means.targets)):
-            raise InputError(f"related targets {unknown} are not in {table}; there are {', '.join(means.targets)}")
+            raise InputError(
+                f"related targets {unknown} are not in {table}; there are {', '.join(means.targets)}"
+            )
     out = _made(Path(out))
     written = write_report(
         means,
         out / "report.html",
         title=title or f"Means by target: {table.stem}",
-        protocol={"means": "as they stand in the table; how they were made is for whoever published them to say"},
+        protocol={
+            "means": "as they stand in the table; how they were made is for whoever published them to say"
+        },
         provenance={
             "table": table.name,
             "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
@@ -164,7 +195,9 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
     parts = ["<p>No rows.</p>"]
     if len(records):
         leads = Leading.of(records, [folder], None)
-        table = html_table(records, metric=leads.metric, method=leads.method, episodes=episodes_of(folder, records))
+        table = html_table(
+            records, metric=leads.metric, method=leads.method, episodes=episodes_of(folder, records)
+        )
         parts = [table, *(f"<p>{escape(text)}</p>" for text in leads.warnings)]
     if failures:
         listed = (
@@ -174,7 +207,11 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
         )
         parts.append(f"<p>Failed: {len(failures)}</p><ul>{''.join(listed)}</ul>")
     report = folder.path / "report.html"
-    where = str(report) if report.is_file() else f"not written yet: torchcross.page({str(folder.path)!r})"
+    where = (
+        str(report)
+        if report.is_file()
+        else f"not written yet: torchcross.page({str(folder.path)!r})"
+    )
     return "".join([*parts, f"<p><small>Page: {escape(where)}</small></p>"])
 
 
@@ -187,7 +224,10 @@ def _joined(tables: Sequence[Records]) -> Records:
 
 
 def _choices_of(
-    run: RunFolder, records: Records, related: Sequence[set[str]], trainings: Sequence[Mapping[str, Any]]
+    run: RunFolder,
+    records: Records,
+    related: Sequence[set[str]],
+    trainings: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
     protocol = run.plain("protocol.json")
     found = _chosen(run, protocol)
@@ -195,19 +235,32 @@ def _choices_of(
     shared = [sorted(group & targets) for group in related if len(group & targets) > 1]
     if shared:
         listed = "; ".join(", ".join(group) for group in shared)
-        found["related targets"] = f"{listed} share subjects or images: they are not independent of each other."
+        found["related targets"] = (
+            f"{listed} share subjects or images: they are not independent of each other."
+        )
     else:
         found["related targets"] = "none: as far as the data tell, no two targets share subjects."
     supplies = protocol.get("episodes of targets", {})
-    least, asked = run.experiment["evaluation"]["min_images"], run.experiment["evaluation"]["episodes"]
-    if dropped := {name: one["classes left out"] for name, one in supplies.items() if one["classes left out"]}:
+    least, asked = (
+        run.experiment["evaluation"]["min_images"],
+        run.experiment["evaluation"]["episodes"],
+    )
+    if dropped := {
+        name: one["classes left out"] for name, one in supplies.items() if one["classes left out"]
+    }:
         listed = "; ".join(f"{name}: {', '.join(classes)}" for name, classes in dropped.items())
         found["classes left out"] = f"{listed}. They have fewer than {least} images."
-    if fewer := {name: one["episodes"] for name, one in supplies.items() if one["episodes"] < asked}:
+    if fewer := {
+        name: one["episodes"] for name, one in supplies.items() if one["episodes"] < asked
+    }:
         listed = "; ".join(f"{name}: {count}" for name, count in fewer.items())
-        found["fewer episodes"] = f"{listed}. Their images give no more disjoint ones; {asked} were asked for."
+        found["fewer episodes"] = (
+            f"{listed}. Their images give no more disjoint ones; {asked} were asked for."
+        )
     if left := list(_left_out(trainings)):
-        found["sources that could not be used"] = f"{'; '.join(left)}. The reasons stand under Provenance, trainings."
+        found["sources that could not be used"] = (
+            f"{'; '.join(left)}. The reasons stand under Provenance, trainings."
+        )
     if silent := protocol.get("settings without effect"):
         found["settings without effect"] = f"{'; '.join(silent)}."
     return found
@@ -265,9 +318,14 @@ def _failure(told: Mapping[str, str], run: str = "") -> Failure:
     )
 
 
-def _write_tables(folder: Path, records: Records, leads: Leading, episodes: Mapping[tuple[str, str, int], str]) -> None:
+def _write_tables(
+    folder: Path, records: Records, leads: Leading, episodes: Mapping[tuple[str, str, int], str]
+) -> None:
     for name, write in TABLES.items():
-        write_whole(folder / name, write(records, metric=leads.metric, method=leads.method, episodes=episodes))
+        write_whole(
+            folder / name,
+            write(records, metric=leads.metric, method=leads.method, episodes=episodes),
+        )
 
 
 def _made(folder: Path) -> Path:
@@ -296,7 +354,9 @@ def _trainings(run: RunFolder) -> list[dict[str, Any]]:
         if told:
             found.append({**told, "folder": log.parent.name})
     algorithms = list(run.experiment["algorithms"])
-    return sorted(found, key=lambda told: (told["target"], algorithms.index(told["algorithm"]), told["seed"]))
+    return sorted(
+        found, key=lambda told: (told["target"], algorithms.index(told["algorithm"]), told["seed"])
+    )
 
 
 def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[Curve]:

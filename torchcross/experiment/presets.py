@@ -48,7 +48,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "meta_batch": 1,
             "patience": 5,
         },
-        "pretraining": {"batch_size": 64, "lr": 1e-3, "scale_losses": True, "augment": True, "patience": 10},
+        "pretraining": {
+            "batch_size": 64,
+            "lr": 1e-3,
+            "scale_losses": True,
+            "augment": True,
+            "patience": 10,
+        },
     },
     "disjoint": {"evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"}},
     "fully-supervised": {

@@ -30,7 +30,16 @@ _INPUTS = ("data", "weights")
 """What rows are made of; the rest of a provenance is what they are made with."""
 
 _SHOWN = 6
-_PACKAGES = ("torchcross-fewshot", "torch", "numpy", "scikit-learn", "torchmetrics", "h5py", "safetensors", "kornia")
+_PACKAGES = (
+    "torchcross-fewshot",
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "torchmetrics",
+    "h5py",
+    "safetensors",
+    "kornia",
+)
 
 
 def provenance() -> dict[str, Any]:
@@ -68,7 +77,9 @@ def _git() -> dict[str, Any]:
 
 def _ask(*arguments: str) -> str:
     command = ["git", "-C", str(Path.cwd()), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=20
+    ).stdout.strip()
 
 
 def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,10 @@ from torchcross.training.lock import locked
 __all__ = ["Cell", "Outcome", "run_experiment"]
 
 _PROTOCOL = "protocol.json"
-_DOMAIN_TOO = {"dataset": "", "domain": ' or are of one domain, which data.leave_out = "dataset" allows'}
+_DOMAIN_TOO = {
+    "dataset": "",
+    "domain": ' or are of one domain, which data.leave_out = "dataset" allows',
+}
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,20 @@ class _Run:
     def _remember_whence(self, is_left: bool) -> None:
         """Refuse to mix rows of different data; a run that has all its rows keeps the provenance that it has."""
         before = self.folder.plain("provenance.json")
-        now: dict[str, Any] = {"data": remembered(described(self.collection), before, str(self.folder.path))}
+        now: dict[str, Any] = {
+            "data": remembered(described(self.collection), before, str(self.folder.path))
+        }
         if weights := self.told.model.weights:
-            now["weights"] = {"file": Path(weights).name, "contents": decisive(self.told)["model"]["weights"]}
+            now["weights"] = {
+                "file": Path(weights).name,
+                "contents": decisive(self.told)["model"]["weights"],
+            }
         finished = bool(before) and not is_left
-        now = {**before, **now} if finished else with_earlier(as_plain({**provenance(), **now}), before)
+        now = (
+            {**before, **now}
+            if finished
+            else with_earlier(as_plain({**provenance(), **now}), before)
+        )
         if now != before:
             write_json(self.folder.path / "provenance.json", now)
 
@@ -159,7 +171,9 @@ class _Run:
             "preset": self.told.preset,
             "rows": {name: METHODS[name].says for name in self.told.algorithms},
             "targets": {target: dict(self.collection.why(target)) for target in self.targets},
-            "order of targets": [self.supplies.get(target, {}).get("name", target) for target in self.targets],
+            "order of targets": [
+                self.supplies.get(target, {}).get("name", target) for target in self.targets
+            ],
             "episodes of targets": self.supplies,
             "experiment": self.told,
             "interval": "over episodes of a target; with several training seeds, seeds are resampled first",
@@ -172,7 +186,11 @@ class _Run:
         write_json(self.folder.path / _PROTOCOL, as_plain(told))
 
     def _cautions(self) -> list[str]:
-        return [f"{target}: {text}" for target in self.targets for text in self.collection.cautions(target)]
+        return [
+            f"{target}: {text}"
+            for target in self.targets
+            for text in self.collection.cautions(target)
+        ]
 
     def _left(self, cell: Cell) -> list[int]:
         """The numbers of shots that have no rows yet."""
@@ -216,12 +234,18 @@ class _Run:
             for metric, score in scores.items()
         ]
         told = {"target": source.name, "algorithm": cell.algorithm, "shots": 0, "seed": cell.seed}
-        self._tell_episodes(cell, 0, {**told, "episodes": 1, "shared subjects": 0, "digest": source.fingerprint()})
+        self._tell_episodes(
+            cell, 0, {**told, "episodes": 1, "shared subjects": 0, "digest": source.fingerprint()}
+        )
         Records.of(rows).write(self._rows_file(cell, 0))
         metric = self.told.evaluation.metric
-        self.say(f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric} {scores[metric].value:.3f}")
+        self.say(
+            f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric} {scores[metric].value:.3f}"
+        )
 
-    def _evaluate(self, cell: Cell, how: Algorithm, found: Supply, episodes: Episodes, shots: int) -> None:
+    def _evaluate(
+        self, cell: Cell, how: Algorithm, found: Supply, episodes: Episodes, shots: int
+    ) -> None:
         seen: list[tuple[Episode, Prediction]] = []
 
         def observe(episode: Episode, prediction: Prediction) -> None:
@@ -235,7 +259,10 @@ class _Run:
             rows = list(
                 evaluate(
                     how,
-                    (scored.add(episodes[number]).to(self.machine.device) for number in range(found.count)),
+                    (
+                        scored.add(episodes[number]).to(self.machine.device)
+                        for number in range(found.count)
+                    ),
                     run=self.folder.name,
                     algorithm=cell.algorithm,
                     shots=shots,
@@ -246,21 +273,36 @@ class _Run:
                 )
             )
         if all(math.isnan(row.value) for row in rows):
-            raise DivergenceError(f"none of {found.count} episodes has a score; the first: {rows[0].reason}")
+            raise DivergenceError(
+                f"none of {found.count} episodes has a score; the first: {rows[0].reason}"
+            )
         if shots == max(self.told.shots) and cell.seed == self.told.seeds[0] and seen:
-            first = next((row.value for row in rows if row.metric == evaluation.metric), float("nan"))
+            first = next(
+                (row.value for row in rows if row.metric == evaluation.metric), float("nan")
+            )
             self._keep_example(cell, seen[0], first)
-        told = {"target": rows[0].target, "algorithm": cell.algorithm, "shots": shots, "seed": cell.seed}
+        told = {
+            "target": rows[0].target,
+            "algorithm": cell.algorithm,
+            "shots": shots,
+            "seed": cell.seed,
+        }
         self._tell_episodes(cell, shots, {**told, **scored.describe()})
         # Last: a cell that has its rows has everything.
         table = Records.of(rows)
         table.write(self._rows_file(cell, shots))
-        values = [row.value for row in table if row.metric == evaluation.metric and not math.isnan(row.value)]
+        values = [
+            row.value
+            for row in table
+            if row.metric == evaluation.metric and not math.isnan(row.value)
+        ]
         mean = sum(values) / len(values) if values else float("nan")
         self.say(f"{what}: {evaluation.metric} {mean:.3f}")
 
     def _tell_episodes(self, cell: Cell, shots: int, told: dict[str, Any]) -> None:
-        write_json(self.folder.path / "episodes" / f"{self._rows_file(cell, shots).stem}.json", told)
+        write_json(
+            self.folder.path / "episodes" / f"{self._rows_file(cell, shots).stem}.json", told
+        )
 
     def _keep_example(self, cell: Cell, seen: tuple[Episode, Prediction], score: float) -> None:
         episode, prediction = seen
@@ -276,7 +318,9 @@ class _Run:
         write_example(self.folder.path / "examples" / name, example)
 
     def _rows_file(self, cell: Cell, shots: int) -> Path:
-        return self.folder.rows_file(cell.algorithm, f"seed {cell.seed}", f"{shots} shots", cell.target)
+        return self.folder.rows_file(
+            cell.algorithm, f"seed {cell.seed}", f"{shots} shots", cell.target
+        )
 
     def _trained(self, cell: Cell, method: Method) -> Any:
         """The learner of a cell; targets that leave the same sources share it."""
@@ -284,13 +328,17 @@ class _Run:
             net: Any = backbone(method, self.told, cell.seed).to(self.machine.device)
             return net
         train, val = self._sources(cell, method)
-        key = digest([cell.algorithm, cell.seed, [[source.name, source.fingerprint()] for source in train]])
+        key = digest(
+            [cell.algorithm, cell.seed, [[source.name, source.fingerprint()] for source in train]]
+        )
         if key not in self.trained:
             self.trained.clear()
             self.trained[key] = self._fit(cell, method, key, train, val)
         return self.trained[key]
 
-    def _sources(self, cell: Cell, method: Method) -> tuple[tuple[TaskSource, ...], tuple[TaskSource, ...]]:
+    def _sources(
+        self, cell: Cell, method: Method
+    ) -> tuple[tuple[TaskSource, ...], tuple[TaskSource, ...]]:
         """What is learned from and what is judged by."""
         if method.supervised:
             judge: tuple[TaskSource, ...] = ()
@@ -301,11 +349,18 @@ class _Run:
         tasks = self.told.data.source_tasks
         train = self.collection.sources(cell.target, split="train", tasks=tasks)
         if not train:
-            raise InputError(f"no source is left for {cell.target!r}; {dict(self.collection.why(cell.target))}")
+            raise InputError(
+                f"no source is left for {cell.target!r}; {dict(self.collection.why(cell.target))}"
+            )
         return train, self.collection.sources(cell.target, split="val", tasks=tasks)
 
     def _fit(
-        self, cell: Cell, method: Method, key: str, train: tuple[TaskSource, ...], val: tuple[TaskSource, ...]
+        self,
+        cell: Cell,
+        method: Method,
+        key: str,
+        train: tuple[TaskSource, ...],
+        val: tuple[TaskSource, ...],
     ) -> Any:
         made = course(method, self.told, cell.seed, train, val)
         folder = self.folder.training(cell.algorithm, f"seed {cell.seed}", key)

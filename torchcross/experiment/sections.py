@@ -10,7 +10,17 @@ from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN,
 from torchcross.errors import InputError
 from torchcross.training import FitOptions
 
-__all__ = ["INPUTS", "Data", "Evaluation", "Experiment", "Fitting", "Machine", "MetaTraining", "Model", "Pretraining"]
+__all__ = [
+    "INPUTS",
+    "Data",
+    "Evaluation",
+    "Experiment",
+    "Fitting",
+    "Machine",
+    "MetaTraining",
+    "Model",
+    "Pretraining",
+]
 
 INPUTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -136,9 +146,13 @@ class Pretraining(Fitting):
     def __post_init__(self) -> None:
         _check_fitting("pretraining", self)
 
-    def fit_options(self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None) -> FitOptions:
+    def fit_options(
+        self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None
+    ) -> FitOptions:
         """For `fit`. `judged`: there is something to validate on; `epoch_steps`: batches of one pass over the data."""
-        more: dict[str, Any] = {} if epoch_steps is None else {"epoch_steps": max(epoch_steps // self.accumulate, 1)}
+        more: dict[str, Any] = (
+            {} if epoch_steps is None else {"epoch_steps": max(epoch_steps // self.accumulate, 1)}
+        )
         return self._fit_options(
             meta_batch=self.accumulate,
             at_once=1 if self.accumulate > 1 else None,
@@ -181,13 +195,17 @@ class MetaTraining(Fitting):
     def __post_init__(self) -> None:
         for name in ("ways", "shots"):
             if len(getattr(self, name)) != 2:
-                raise InputError(f"meta.{name}={list(getattr(self, name))}; give two numbers, the fewest and the most")
+                raise InputError(
+                    f"meta.{name}={list(getattr(self, name))}; give two numbers, the fewest and the most"
+                )
         if self.ways[0] < 1 or 0 < self.ways[1] < self.ways[0]:
             raise InputError(
                 f"meta.ways={list(self.ways)}; give the fewest classes and the most, or 0 for all there are"
             )
         if not 1 <= self.shots[0] <= self.shots[1]:
-            raise InputError(f"meta.shots={list(self.shots)}; give the fewest, at least 1, and the most")
+            raise InputError(
+                f"meta.shots={list(self.shots)}; give the fewest, at least 1, and the most"
+            )
         _check_fitting("meta", self)
 
     def fit_options(self, *, seed: int, judged: bool, workers: int = 0) -> FitOptions:
@@ -291,7 +309,11 @@ class Experiment:
     def __post_init__(self) -> None:
         if not self.data.folder:
             raise InputError("data.folder is empty; give the folder that holds the datasets")
-        if self.data.channels == 1 and INPUTS[self.model.normalisation or "none"][0] and not self.model.weights:
+        if (
+            self.data.channels == 1
+            and INPUTS[self.model.normalisation or "none"][0]
+            and not self.model.weights
+        ):
             raise InputError(
                 f"model.normalisation={self.model.normalisation!r} is for three channels and data.channels is 1; give "
                 "data.channels=3, or leave normalisation out"
@@ -303,14 +325,20 @@ class Experiment:
             if len(set(given)) < len(given):
                 raise InputError(f"{name}={list(given)} names one twice")
         if min(self.shots) < 0 or min(self.seeds) < 0:
-            raise InputError(f"shots={list(self.shots)} and seeds={list(self.seeds)}: give numbers from 0")
-        if ("supervised" in self.algorithms) != (0 in self.shots) or (0 in self.shots and len(self.shots) > 1):
+            raise InputError(
+                f"shots={list(self.shots)} and seeds={list(self.seeds)}: give numbers from 0"
+            )
+        if ("supervised" in self.algorithms) != (0 in self.shots) or (
+            0 in self.shots and len(self.shots) > 1
+        ):
             raise InputError(
                 f"algorithms={list(self.algorithms)} with shots={list(self.shots)}: 'supervised' goes with shots=[0] "
                 "alone, as in the preset 'fully-supervised', and the others with 1 or more"
             )
         if "supervised" in self.algorithms and len(self.algorithms) > 1:
-            raise InputError("'supervised' is scored on a test split, the others on episodes; give it a run of its own")
+            raise InputError(
+                "'supervised' is scored on a test split, the others on episodes; give it a run of its own"
+            )
         if self.preset == "fully-supervised" and "supervised" not in self.algorithms:
             raise InputError(
                 f"the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and algorithms="

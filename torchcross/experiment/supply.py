@@ -72,4 +72,8 @@ class Scored:
         return episode
 
     def describe(self) -> dict[str, Any]:
-        return {"episodes": self.count, "shared subjects": self.shared, "digest": self._digest.hexdigest()}
+        return {
+            "episodes": self.count,
+            "shared subjects": self.shared,
+            "digest": self._digest.hexdigest(),
+        }

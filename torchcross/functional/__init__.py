@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from torchcross.functional.certify import Row, certify_engine, certify_problem
-from torchcross.functional.engines import ENGINES, Engine, FirstOrder, Implicit, Mixed, Recompute, Reverse
+from torchcross.functional.engines import (
+    ENGINES,
+    Engine,
+    FirstOrder,
+    Implicit,
+    Mixed,
+    Recompute,
+    Reverse,
+)
 from torchcross.functional.memory import MemoryEstimate, estimate, peak_memory
 from torchcross.functional.meta_loss import MetaLoss, meta_loss
 from torchcross.functional.norm import POLICIES

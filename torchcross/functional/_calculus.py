@@ -41,7 +41,12 @@ class Calculus(Protocol):
     """Derivatives of pure functions of tensors."""
 
     def gradient(
-        self, f: Callable[[Params], tuple[Tensor, Any]], at: Params, *, keep: bool, inspect: bool = False
+        self,
+        f: Callable[[Params], tuple[Tensor, Any]],
+        at: Params,
+        *,
+        keep: bool,
+        inspect: bool = False,
     ) -> tuple[Params, Tensor, Any]:
         """(gradient, value, aux) of a scalar function; `keep`: differentiable once more.
 
@@ -57,7 +62,14 @@ class Calculus(Protocol):
         ...
 
     def gradient_along(
-        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, take: Take, *, value: bool
+        self,
+        f: Callable[[Tree, Params], Tensor],
+        at: Tree,
+        along: Tree,
+        weights: Params,
+        take: Take,
+        *,
+        value: bool,
     ) -> Tree:
         """The gradient of f(at, 0); its derivative along `along` and `weights` goes to `take`. Forward over reverse.
 
@@ -71,7 +83,12 @@ class Autograd:
     """Torch's tape."""
 
     def gradient(
-        self, f: Callable[[Params], tuple[Tensor, Any]], at: Params, *, keep: bool, inspect: bool = False
+        self,
+        f: Callable[[Params], tuple[Tensor, Any]],
+        at: Params,
+        *,
+        keep: bool,
+        inspect: bool = False,
     ) -> tuple[Params, Tensor, Any]:
         with torch.enable_grad():
             at = at if keep else {name: given_leaf(value.detach()) for name, value in at.items()}
@@ -92,7 +109,10 @@ class Autograd:
         with torch.enable_grad():
             value, aux = f(pytree.tree_unflatten(leaves, spec))
         # Edges, not tensors: who drops the value frees its memory.
-        edges = [get_gradient_edge(output) if output.requires_grad else None for output in pytree.tree_leaves(value)]
+        edges = [
+            get_gradient_edge(output) if output.requires_grad else None
+            for output in pytree.tree_leaves(value)
+        ]
 
         def pull(cotangent: Any, take: Take | None = None) -> Tree:
             pairs = zip(edges, pytree.tree_leaves(cotangent), strict=True)
@@ -107,7 +127,14 @@ class Autograd:
         return pytree.tree_map(torch.Tensor.detach, value), aux, pull
 
     def gradient_along(
-        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, take: Take, *, value: bool
+        self,
+        f: Callable[[Tree, Params], Tensor],
+        at: Tree,
+        along: Tree,
+        weights: Params,
+        take: Take,
+        *,
+        value: bool,
     ) -> Tree:
         load_forward_rules()
         flat, spec = pytree.tree_flatten(at)
@@ -127,7 +154,10 @@ class Autograd:
             with torch.enable_grad():
                 output = f(
                     pytree.tree_unflatten(leaves, spec),
-                    {name: _dual(torch.zeros_like(weight), weight) for name, weight in weights.items()},
+                    {
+                        name: _dual(torch.zeros_like(weight), weight)
+                        for name, weight in weights.items()
+                    },
                 )
             if output.requires_grad:
                 with _handed_on(leaves, places, take_apart):
@@ -148,7 +178,9 @@ def _places(tree: Tree) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _handed_on(leaves: list[Tensor], places: list[tuple[str, str]], take: Take | None) -> Iterator[None]:
+def _handed_on(
+    leaves: list[Tensor], places: list[tuple[str, str]], take: Take | None
+) -> Iterator[None]:
     """Meanwhile a gradient that reaches a leaf goes to `take` at once, and zeros without memory stand in for it."""
 
     def hook_of(part: str, name: str) -> Callable[[Tensor], Tensor]:
@@ -189,7 +221,9 @@ def refuse_dead_ends(grads: Params) -> None:
             continue
         if node.name() == _DEAD_END:
             # As torch itself says it where it notices, so that `serving` tells both in one way.
-            raise NotImplementedError("derivative for a function marked `once_differentiable` is not implemented")
+            raise NotImplementedError(
+                "derivative for a function marked `once_differentiable` is not implemented"
+            )
         seen.add(node)
         todo.extend(following for following, _ in node.next_functions)
 
@@ -202,20 +236,35 @@ def _grad(
     keep: bool,
     reuse: bool = False,
 ) -> list[Tensor]:
-    alive = bool(inputs) and any(not isinstance(output, Tensor) or output.requires_grad for output in outputs)
+    alive = bool(inputs) and any(
+        not isinstance(output, Tensor) or output.requires_grad for output in outputs
+    )
     if not alive:
         return [torch.zeros_like(value) for value in inputs]
     grads = torch.autograd.grad(
-        outputs, inputs, cotangents, retain_graph=keep or reuse, create_graph=keep, allow_unused=True
+        outputs,
+        inputs,
+        cotangents,
+        retain_graph=keep or reuse,
+        create_graph=keep,
+        allow_unused=True,
     )
-    return [torch.zeros_like(at) if grad is None else grad for at, grad in zip(inputs, grads, strict=True)]
+    return [
+        torch.zeros_like(at) if grad is None else grad
+        for at, grad in zip(inputs, grads, strict=True)
+    ]
 
 
 class Transforms:
     """torch.func."""
 
     def gradient(
-        self, f: Callable[[Params], tuple[Tensor, Any]], at: Params, *, keep: bool, inspect: bool = False
+        self,
+        f: Callable[[Params], tuple[Tensor, Any]],
+        at: Params,
+        *,
+        keep: bool,
+        inspect: bool = False,
     ) -> tuple[Params, Tensor, Any]:
         at = at if keep else pytree.tree_map(torch.Tensor.detach, at)
         if not at:
@@ -223,7 +272,9 @@ class Transforms:
             return {}, value, aux
         grads, (value, aux) = torch.func.grad_and_value(f, has_aux=True)(at)
         if not keep:
-            grads, value, aux = pytree.tree_map_only(Tensor, torch.Tensor.detach, (grads, value, aux))
+            grads, value, aux = pytree.tree_map_only(
+                Tensor, torch.Tensor.detach, (grads, value, aux)
+            )
         return grads, value, aux
 
     def pullback(
@@ -238,7 +289,14 @@ class Transforms:
         return value, aux, pull
 
     def gradient_along(
-        self, f: Callable[[Tree, Params], Tensor], at: Tree, along: Tree, weights: Params, take: Take, *, value: bool
+        self,
+        f: Callable[[Tree, Params], Tensor],
+        at: Tree,
+        along: Tree,
+        weights: Params,
+        take: Take,
+        *,
+        value: bool,
     ) -> Tree:
         load_forward_rules()
 
@@ -248,7 +306,9 @@ class Transforms:
             return gradient
 
         primals = {part: {name: at[part][name] for name in tree} for part, tree in along.items()}
-        grads, found = cast("tuple[Tree, Tree]", torch.func.jvp(slopes, (primals, zeros(weights)), (along, weights)))
+        grads, found = cast(
+            "tuple[Tree, Tree]", torch.func.jvp(slopes, (primals, zeros(weights)), (along, weights))
+        )
         _emptied(found, take)
         return grads
 

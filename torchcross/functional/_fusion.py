@@ -32,7 +32,9 @@ def substitute_convolution(layer: nn.Module, holder: FrameHolder) -> None:
         groups=layer.groups,
         plain=plain,
     )
-    vars(layer)["forward"] = lambda x: run(x, layer.weight, layer.bias, channels_last=holder.channels_last)
+    vars(layer)["forward"] = lambda x: run(
+        x, layer.weight, layer.bias, channels_last=holder.channels_last
+    )
 
 
 def pool_before_relu(layer: nn.Module) -> None:
@@ -79,10 +81,17 @@ def _calls_of(layers: list[nn.Module]) -> list[_Call]:
 
 
 def _are_relu_and_pool(pair: list[nn.Module]) -> bool:
-    if [type(layer) for layer in pair] != [nn.ReLU, nn.MaxPool2d] or any("forward" in vars(layer) for layer in pair):
+    if [type(layer) for layer in pair] != [nn.ReLU, nn.MaxPool2d] or any(
+        "forward" in vars(layer) for layer in pair
+    ):
         return False
     return not cast(nn.MaxPool2d, pair[1]).return_indices
 
 
 def _is_hooked(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+    )

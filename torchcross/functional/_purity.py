@@ -35,7 +35,9 @@ def _generators(device: torch.device) -> list[_Generator]:
     ]
     if device.type == "cuda":
         read, restore = torch.cuda.get_rng_state, torch.cuda.set_rng_state
-        found.append(_Generator("CUDA's", lambda: read(device), lambda state: restore(state, device)))
+        found.append(
+            _Generator("CUDA's", lambda: read(device), lambda state: restore(state, device))
+        )
     return found
 
 
@@ -68,7 +70,11 @@ def _same(left: Any, right: Any) -> bool:
 
 def writes(who: str, name: str, *, kept: bool = False) -> InputError:
     """`kept`: what it wrote to may be the parameter itself, and no copy."""
-    after = " The parameter has the value written: put it back from your last checkpoint." if kept else ""
+    after = (
+        " The parameter has the value written: put it back from your last checkpoint."
+        if kept
+        else ""
+    )
     return InputError(
         f"{who} writes to its parameter {name!r} in its forward, so it has no pure form; compute the changed value as "
         f"a new tensor instead.{after}"
@@ -102,17 +108,28 @@ def given_leaf(value: Tensor) -> Tensor:
 
     An alias made ahead of a forward is the last node of its backward: all gradients would wait there until the end.
     """
-    with torch.enable_grad():  # torch takes a write to views made without gradients for a mistake of its user
+    with (
+        torch.enable_grad()
+    ):  # torch takes a write to views made without gradients for a mistake of its user
         return value.as_subclass(Given).requires_grad_()
 
 
 def versions(tensors: Params) -> dict[str, tuple[Tensor, int]]:
     """What tells, after a call, which of them it wrote to or replaced."""
-    return {name: (value, value._version) for name, value in tensors.items() if not value.is_inference()}
+    return {
+        name: (value, value._version) for name, value in tensors.items() if not value.is_inference()
+    }
 
 
 def written(tensors: Params, before: dict[str, tuple[Tensor, int]]) -> str | None:
-    return next((name for name, (was, at) in before.items() if tensors[name] is not was or was._version != at), None)
+    return next(
+        (
+            name
+            for name, (was, at) in before.items()
+            if tensors[name] is not was or was._version != at
+        ),
+        None,
+    )
 
 
 @contextmanager

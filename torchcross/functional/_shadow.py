@@ -30,8 +30,12 @@ class Placeholder(Tensor):
         return twin
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
-        found = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Placeholder)]
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> NoReturn:
+        found = [
+            leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Placeholder)
+        ]
         raise InputError(
             f"{found[0].called if found else 'a tensor'!r} was used outside the network's call, where it has no value: "
             "activation checkpointing runs layers again when the call is over, and a list or another attribute that "
@@ -43,8 +47,13 @@ class Placeholder(Tensor):
 def shadow_of(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode that holds none of the module's tensors, with nothing in it that fails in silence."""
     named = [*module.named_parameters(), *module.named_buffers()]
-    if any(isinstance(t, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer) for _, t in named):
-        raise InputError(f"{type(module).__name__} has lazy parameters; run it once on a batch first.")
+    if any(
+        isinstance(t, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer)
+        for _, t in named
+    ):
+        raise InputError(
+            f"{type(module).__name__} has lazy parameters; run it once on a batch first."
+        )
     memo: dict[int, Any] = {id(tensor): Placeholder.of(tensor, name) for name, tensor in named}
     try:
         shadow = copy.deepcopy(module, memo)
@@ -61,7 +70,9 @@ def shadow_of(module: nn.Module) -> nn.Module:
 
 def _refuse_silent(layer: nn.Module, name: str) -> None:
     """Refuse what would run and be wrong."""
-    inside = isinstance(layer, nn.MultiheadAttention) or (isinstance(layer, nn.RNNBase) and layer.num_layers > 1)
+    inside = isinstance(layer, nn.MultiheadAttention) or (
+        isinstance(layer, nn.RNNBase) and layer.num_layers > 1
+    )
     rate = layer.dropout if inside else 0.0
     if rate:
         raise InputError(
@@ -82,7 +93,9 @@ def _write_out(layer: nn.Module) -> None:
     if isinstance(layer, nn.TransformerEncoderLayer):
         layer.activation_relu_or_gelu = 0  # asked for by the fast path alone
     if isinstance(layer, nn.RNNBase):
-        vars(layer)["flatten_parameters"] = lambda: None  # it moves the tensors given to other storage
+        vars(layer)["flatten_parameters"] = lambda: (
+            None
+        )  # it moves the tensors given to other storage
     if isinstance(layer, nn.TransformerEncoder):
         layer.use_nested_tensor = False
 
@@ -91,7 +104,9 @@ def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Weights g v / |v|, the norm over all axes but one, or over all (Salimans & Kingma 2016)."""
 
     def forward(magnitude: Tensor, direction: Tensor) -> Tensor:
-        axes = [axis for axis in range(direction.dim()) if dim == -1 or axis != dim % direction.dim()]
+        axes = [
+            axis for axis in range(direction.dim()) if dim == -1 or axis != dim % direction.dim()
+        ]
         norm: Tensor = torch.linalg.vector_norm(direction, dim=axes, keepdim=dim != -1)
         return direction * (magnitude / norm)
 

@@ -73,9 +73,13 @@ def side_by_side(like: Params) -> Params:
         kind, step = (value.dtype, value.device), max(1, _ALIGNED // value.element_size())
         offsets[name] = sizes.get(kind, 0)
         sizes[kind] = offsets[name] + -(-value.numel() // step) * step
-    pieces = {kind: torch.zeros(size, dtype=kind[0], device=kind[1]) for kind, size in sizes.items()}
+    pieces = {
+        kind: torch.zeros(size, dtype=kind[0], device=kind[1]) for kind, size in sizes.items()
+    }
     return {
-        name: pieces[value.dtype, value.device][offsets[name] : offsets[name] + value.numel()].view(value.shape)
+        name: pieces[value.dtype, value.device][offsets[name] : offsets[name] + value.numel()].view(
+            value.shape
+        )
         for name, value in like.items()
     }
 
@@ -87,7 +91,9 @@ def floating(tree: Params) -> Params:
 def filled(grads: tuple[Tensor | None, ...], like: Params) -> Params:
     """A gradient for each of `like`, zero where autograd found no path."""
     pairs = zip(like.items(), grads, strict=True)
-    return {name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs}
+    return {
+        name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs
+    }
 
 
 def summed(left: Tensor | None, right: Tensor | None) -> Tensor | None:
@@ -116,7 +122,10 @@ def inside_transform() -> bool:
 
 def kept(after: Buffers, before: Buffers) -> Buffers:
     """The same, with the very tensors of `before` where nothing has changed."""
-    return {name: before[name] if _same_memory(value, before[name]) else value for name, value in after.items()}
+    return {
+        name: before[name] if _same_memory(value, before[name]) else value
+        for name, value in after.items()
+    }
 
 
 def _same_memory(left: Tensor, right: Tensor) -> bool:

@@ -52,7 +52,9 @@ def certify_engine(engine: str | Engine = "reverse", *, tolerance: float = 1e-9)
             steps = 2000
         meta = Meta({"x": task.x}, torch.tensor(task.rate, dtype=torch.float64))
         inner = Inner(task.support, task.query, sgd(), steps)
-        result = meta_gradient(Problem(inner, task.tensors(), name="quadratic"), meta, engine=chosen)
+        result = meta_gradient(
+            Problem(inner, task.tensors(), name="quadratic"), meta, engine=chosen
+        )
         error = _relative(result.params["x"], task.gradient(chosen, steps))
         name = f"closed form, {steps} steps"
         rows.append(Row(name, chosen.name, chosen.order, error, tolerance, error <= tolerance))
@@ -90,7 +92,13 @@ def certify_problem(
         row = dataclasses.replace(kind, name=f"{kind.name}, {part}")
         loss = _loss_at(problem, meta, part)
         rows += certify_gradient(
-            loss, at, grads, row, exact=exact, directions=directions if at else 0, generator=generator
+            loss,
+            at,
+            grads,
+            row,
+            exact=exact,
+            directions=directions if at else 0,
+            generator=generator,
         )
     return rows
 
@@ -114,7 +122,11 @@ def certify_gradient(
         difference, note = _difference(_along(loss, at, way))
         error = abs(slope - difference) / max(abs(difference), 1e-3 * scale, 1e-300)
         claim = error <= row.tolerance if exact else None
-        rows.append(dataclasses.replace(row, name=f"{row.name} {index + 1}", error=error, holds=claim, note=note))
+        rows.append(
+            dataclasses.replace(
+                row, name=f"{row.name} {index + 1}", error=error, holds=claim, note=note
+            )
+        )
     return rows
 
 
@@ -142,12 +154,16 @@ class _Quadratic:
         return {"A": self.A, "B": self.B, "a": self.a, "b": self.b}
 
     @staticmethod
-    def support(params: Params, buffers: Buffers, data: dict[str, Tensor], step: int) -> tuple[Tensor, Buffers]:
+    def support(
+        params: Params, buffers: Buffers, data: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, Buffers]:
         away = params["x"] - data["a"]
         return 0.5 * away @ data["A"] @ away, buffers
 
     @staticmethod
-    def query(params: Params, buffers: Buffers, data: dict[str, Tensor], step: int) -> tuple[Tensor, Buffers]:
+    def query(
+        params: Params, buffers: Buffers, data: dict[str, Tensor], step: int
+    ) -> tuple[Tensor, Buffers]:
         away = params["x"] - data["b"]
         return 0.5 * away @ data["B"] @ away, buffers
 
@@ -171,7 +187,9 @@ def _double(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
 
     rates: Rates = widened(dict(meta.rates) if isinstance(meta.rates, Mapping) else meta.rates)
     wide_meta = Meta(widened(meta.params), rates, widened(meta.buffers))
-    return dataclasses.replace(problem, data=widened(problem.data), own=widened(problem.own)), wide_meta
+    return dataclasses.replace(
+        problem, data=widened(problem.data), own=widened(problem.own)
+    ), wide_meta
 
 
 def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], float]:

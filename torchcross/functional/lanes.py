@@ -19,7 +19,14 @@ from torchcross.errors import InputError
 from torchcross.functional._calculus import Transforms
 from torchcross.functional.engines import Engine
 from torchcross.functional.problem import Meta, Problem, start_of
-from torchcross.functional.unroll import MetaGradient, check_finite, gradient_with, meta_gradient, probe, serving
+from torchcross.functional.unroll import (
+    MetaGradient,
+    check_finite,
+    gradient_with,
+    meta_gradient,
+    probe,
+    serving,
+)
 
 Lanes: TypeAlias = Literal["auto", "loop"] | int
 """`"loop"`: one by one; a number: up to so many at once; `"auto"`: 16 on accelerators, the loop on the CPU."""
@@ -27,13 +34,19 @@ Lanes: TypeAlias = Literal["auto", "loop"] | int
 _AUTO_WIDTH = 16
 
 
-def lane_groups(problems: Sequence[Problem], lanes: Lanes, device: torch.device) -> list[tuple[int, ...]]:
+def lane_groups(
+    problems: Sequence[Problem], lanes: Lanes, device: torch.device
+) -> list[tuple[int, ...]]:
     """Indices of the episodes that run together, in the order of each group's first episode."""
     width = lane_width(lanes, device)
     by_key: dict[Any, list[int]] = {}
     for index, problem in enumerate(problems):
         by_key.setdefault(_key(problem) if width > 1 else index, []).append(index)
-    return [tuple(group[at : at + width]) for group in by_key.values() for at in range(0, len(group), width)]
+    return [
+        tuple(group[at : at + width])
+        for group in by_key.values()
+        for at in range(0, len(group), width)
+    ]
 
 
 def lane_width(lanes: Lanes, device: torch.device) -> int:
@@ -50,7 +63,9 @@ def lane_width(lanes: Lanes, device: torch.device) -> int:
 def _key(problem: Problem) -> Any:
     flat, spec = pytree.tree_flatten((problem.data, problem.own))
     shapes = tuple(
-        (tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else (type(leaf), repr(leaf))
+        (tuple(leaf.shape), leaf.dtype, leaf.device)
+        if isinstance(leaf, Tensor)
+        else (type(leaf), repr(leaf))
         for leaf in flat
     )
     return id(problem.inner), str(spec), shapes
@@ -70,7 +85,9 @@ def gradients(
             probed.add(id(members[0].inner))
             with serving(members[0], engine):
                 probe(members[0], meta, engine)
-        for index, problem, result in zip(group, members, _in_lanes(members, meta, engine), strict=True):
+        for index, problem, result in zip(
+            group, members, _in_lanes(members, meta, engine), strict=True
+        ):
             check_finite(problem, result)
             yield index, result
 
@@ -94,14 +111,27 @@ def _in_lanes(members: Sequence[Problem], meta: Meta, engine: Engine) -> Iterato
         data, own = pytree.tree_unflatten(leaves, spec)
         problem = dataclasses.replace(members[0], data=data, own=own)
         result = gradient_with(problem, meta, engine, Transforms(), look=False)
-        changed.update(name for name, value in result.buffers.items() if value is not meta.buffers[name])
-        return {name: getattr(result, name) for name in meta_fields if getattr(result, name) is not None}
+        changed.update(
+            name for name, value in result.buffers.items() if value is not meta.buffers[name]
+        )
+        return {
+            name: getattr(result, name) for name in meta_fields if getattr(result, name) is not None
+        }
 
     if not stacks:
-        raise InputError(f"{members[0].name}: an episode without tensors cannot run in lanes; use lanes='loop'.")
+        raise InputError(
+            f"{members[0].name}: an episode without tensors cannot run in lanes; use lanes='loop'."
+        )
     with serving(members[0], engine, in_lanes=True):
         together = torch.func.vmap(one)(*stacks)
     for lane in range(len(members)):
         parts = pytree.tree_map_only(Tensor, operator.itemgetter(lane), together)
-        buffers = {name: value if name in changed else meta.buffers[name] for name, value in parts["buffers"].items()}
-        yield MetaGradient(**{"residual": None, **parts, "buffers": buffers}, engine=engine.name, order=engine.order)
+        buffers = {
+            name: value if name in changed else meta.buffers[name]
+            for name, value in parts["buffers"].items()
+        }
+        yield MetaGradient(
+            **{"residual": None, **parts, "buffers": buffers},
+            engine=engine.name,
+            order=engine.order,
+        )

@@ -48,7 +48,11 @@ def estimate(
     few = _FEW + max(0, wanted - _FEW) % period
     peaks = [_peak(problem, meta, chosen, count) for count in (few, few + period)]
     grown = max(0, peaks[1] - peaks[0])
-    peak = peaks[0] + (wanted - few) // period * grown if wanted > _FEW else _peak(problem, meta, chosen, wanted)
+    peak = (
+        peaks[0] + (wanted - few) // period * grown
+        if wanted > _FEW
+        else _peak(problem, meta, chosen, wanted)
+    )
     return MemoryEstimate(peak, grown // period, wanted, chosen.name, chosen.order)
 
 

@@ -53,9 +53,13 @@ def meta_loss(
     """The mean query loss (or `weights` times the losses), each episode's gradient finished on the way."""
     if not problems:
         raise InputError("meta_loss needs at least one episode; the sequence given is empty.")
-    shares = [1.0 / len(problems)] * len(problems) if weights is None else [float(w) for w in weights]
+    shares = (
+        [1.0 / len(problems)] * len(problems) if weights is None else [float(w) for w in weights]
+    )
     if len(shares) != len(problems):
-        raise InputError(f"{len(shares)} weights were given for {len(problems)} episodes; give one for each.")
+        raise InputError(
+            f"{len(shares)} weights were given for {len(problems)} episodes; give one for each."
+        )
     learned = _learned(problems, meta)
     chosen = engine_named(engine) if learned and torch.is_grad_enabled() else Valuing()
     device = next(iter(meta.params.values())).device if meta.params else torch.device("cpu")
@@ -141,7 +145,9 @@ class _HandBack(torch.autograd.Function):
                 "meta_loss again."
             )
         if torch.is_grad_enabled():
-            raise TorchcrossError("meta_loss has no further derivative; call backward without create_graph.")
+            raise TorchcrossError(
+                "meta_loss has no further derivative; call backward without create_graph."
+            )
         grads, ctx.grads = ctx.grads, None
         scale = cotangents[0]
         return None, None, *(grad.mul_(scale) for grad in grads)

@@ -63,7 +63,9 @@ POLICIES: dict[str, NormPolicy] = {
 
 def policy_named(name: str) -> NormPolicy:
     if name not in POLICIES:
-        raise InputError(f"no BatchNorm policy is called {name!r}; choose one of {', '.join(POLICIES)}.")
+        raise InputError(
+            f"no BatchNorm policy is called {name!r}; choose one of {', '.join(POLICIES)}."
+        )
     return POLICIES[name]
 
 
@@ -154,7 +156,12 @@ class FrameHolder:
 
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
-_SUBSTITUTED: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_SUBSTITUTED: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+)
 
 
 def substitute_norm(layer: nn.Module, name: str, holder: FrameHolder, policy: NormPolicy) -> bool:
@@ -204,14 +211,24 @@ def _forward_of(layer: BatchNorm, name: str, holder: FrameHolder) -> Callable[..
                 )
             mean, variance = frame.given[f"{key}.mean"], frame.given[f"{key}.variance"]
         else:
-            mean, variance = frame.stored(f"{name}.running_mean"), frame.stored(f"{name}.running_var")
-        return normalise(x, mean, variance, frame.affine(layer.weight), frame.affine(layer.bias), layer.eps)
+            mean, variance = (
+                frame.stored(f"{name}.running_mean"),
+                frame.stored(f"{name}.running_var"),
+            )
+        return normalise(
+            x, mean, variance, frame.affine(layer.weight), frame.affine(layer.bias), layer.eps
+        )
 
     return forward
 
 
 def _pools_at_once(frame: Frame) -> bool:
-    return frame.fast and frame.source == "own" and not (frame.moves or frame.records) and frame.shapes is None
+    return (
+        frame.fast
+        and frame.source == "own"
+        and not (frame.moves or frame.records)
+        and frame.shapes is None
+    )
 
 
 def _check_variance(name: str, x: Tensor) -> int:

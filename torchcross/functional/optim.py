@@ -26,7 +26,9 @@ Rate: TypeAlias = float | Tensor
 Rates: TypeAlias = Rate | Mapping[str, Rate]
 OptState: TypeAlias = dict[str, Tensor]
 Init: TypeAlias = Callable[[Params], OptState]
-Update: TypeAlias = Callable[[Params, OptState, Params, Mapping[str, Rate], int], tuple[Params, OptState]]
+Update: TypeAlias = Callable[
+    [Params, OptState, Params, Mapping[str, Rate], int], tuple[Params, OptState]
+]
 Move: TypeAlias = Callable[[Params, OptState, Params, float, int], None]
 
 _ALL = "*"
@@ -63,7 +65,8 @@ def sgd(*, per_step: bool = False) -> Optimiser:
         grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
     ) -> tuple[Params, OptState]:
         moved = {
-            name: _descend(params[name], grad, rate_of(rates, name, step, per_step)) for name, grad in grads.items()
+            name: _descend(params[name], grad, rate_of(rates, name, step, per_step))
+            for name, grad in grads.items()
         }
         return moved, state
 
@@ -101,17 +104,23 @@ def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = Fal
     return Optimiser("momentum", init, update, per_step, linear=True, move=move)
 
 
-def adam(decays: tuple[float, float] = (0.9, 0.999), *, eps: float = 1e-8, per_step: bool = False) -> Optimiser:
+def adam(
+    decays: tuple[float, float] = (0.9, 0.999), *, eps: float = 1e-8, per_step: bool = False
+) -> Optimiser:
     """Adam (Kingma & Ba 2015). Its second derivative is finite at zero gradients, where torch's is not."""
     first, second = decays
     _check_unit("decays[0]", first)
     _check_unit("decays[1]", second)
     if not eps > 0:
-        raise InputError(f"eps must be above 0, not {eps!r}: at a zero gradient Adam divides by it.")
+        raise InputError(
+            f"eps must be above 0, not {eps!r}: at a zero gradient Adam divides by it."
+        )
 
     def init(params: Params) -> OptState:
         still = zeros(params)
-        return {f"{kind}/{name}": value for kind in ("mean", "square") for name, value in still.items()}
+        return {
+            f"{kind}/{name}": value for kind in ("mean", "square") for name, value in still.items()
+        }
 
     def update(
         grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
@@ -178,7 +187,9 @@ def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict
     table: dict[str, Rate] = dict(rates) if isinstance(rates, Mapping) else {_ALL: rates}
     missing = [name for name in params if name not in table] if _ALL not in table else []
     if missing:
-        raise InputError(f"no rate is given for the adapted parameter {missing[0]!r} ({len(missing)} lack one).")
+        raise InputError(
+            f"no rate is given for the adapted parameter {missing[0]!r} ({len(missing)} lack one)."
+        )
     for name, rate in table.items():
         if isinstance(rate, Tensor):
             _check_rate(name, rate, params, steps, per_step)
@@ -200,7 +211,9 @@ def _check_rate(name: str, rate: Tensor, params: Params, steps: int, per_step: b
         shape = shape[1:]
     if shape and (name not in params or shape != tuple(params[name].shape)):
         expected = "()" if name not in params else f"() or {tuple(params[name].shape)}"
-        raise InputError(f"the rate of {name!r} has shape {shape} (for a step); expected {expected}.")
+        raise InputError(
+            f"the rate of {name!r} has shape {shape} (for a step); expected {expected}."
+        )
 
 
 def _check_unit(name: str, value: float) -> None:

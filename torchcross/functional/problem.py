@@ -26,7 +26,9 @@ class Split:
     body: Callable[[Params, Buffers, Data, int], tuple[Tensor, Buffers]]
     top: Callable[[Params, Tensor, Data], Tensor]
 
-    def __call__(self, params: Params, buffers: Buffers, data: Data, step: int) -> tuple[Tensor, Buffers]:
+    def __call__(
+        self, params: Params, buffers: Buffers, data: Data, step: int
+    ) -> tuple[Tensor, Buffers]:
         features, buffers = self.body(params, buffers, data, step)
         return self.top(params, features, data), buffers
 
@@ -60,7 +62,9 @@ class Inner:
         if weights is None:
             return
         if len(weights) != self.steps or not all(math.isfinite(weight) for weight in weights):
-            raise InputError(f"query_weights must hold one finite weight for each of {self.steps} steps: {weights}.")
+            raise InputError(
+                f"query_weights must hold one finite weight for each of {self.steps} steps: {weights}."
+            )
 
     def weight_after(self, updates: int) -> float:
         if self.query_weights is None or self.steps == 0:
@@ -102,17 +106,23 @@ class Start:
         return {name: rate for name, rate in self.rates.items() if isinstance(rate, Tensor)}
 
 
-def start_of(problem: Problem, params: Params, rates: Rates, buffers: Buffers, *, look: bool = True) -> Start:
+def start_of(
+    problem: Problem, params: Params, rates: Rates, buffers: Buffers, *, look: bool = True
+) -> Start:
     """Part the parameters and check them; `look=False` under a transform, where values cannot be looked at."""
     inner = problem.inner
     clash = params.keys() & problem.own.keys()
     if clash:
-        raise InputError(f"{problem.name}: {sorted(clash)[0]!r} is both a shared and an own parameter; rename one.")
+        raise InputError(
+            f"{problem.name}: {sorted(clash)[0]!r} is both a shared and an own parameter; rename one."
+        )
     everything = {**params, **problem.own}
     chosen = select(everything, inner.adapted)
     not_floating = [name for name in chosen if not everything[name].is_floating_point()]
     if not_floating:
-        raise InputError(f"{problem.name}: the adapted parameter {not_floating[0]!r} is not floating point.")
+        raise InputError(
+            f"{problem.name}: the adapted parameter {not_floating[0]!r} is not floating point."
+        )
     adapted = {name: value for name, value in everything.items() if name in chosen}
     fixed = {name: value for name, value in everything.items() if name not in chosen}
     table = rate_table(rates, adapted, inner.steps, inner.optimiser.per_step)
@@ -131,5 +141,7 @@ def _head_of(problem: Problem, chosen: frozenset[str], look: bool) -> frozenset[
         )
     for name in head if look else ():
         if torch.count_nonzero(problem.own[name]):
-            raise InputError(f"{problem.name}: zero_head is stated and {name!r} is not zero; leave zero_head out.")
+            raise InputError(
+                f"{problem.name}: zero_head is stated and {name!r} is not zero; leave zero_head out."
+            )
     return head

@@ -50,14 +50,20 @@ class Network:
         self._buffer_names = _aliases(module, "_buffers")
         statistics = ("running_mean", "running_var", "num_batches_tracked")
         self._norm_buffers = {
-            f"{layer}.{buffer}" if layer else buffer for layer in self._normed for buffer in statistics
+            f"{layer}.{buffer}" if layer else buffer
+            for layer in self._normed
+            for buffer in statistics
         }
         self._checked = False
 
     @property
     def affine_names(self) -> list[str]:
         """The weights and biases of the BatchNorm layers, by name."""
-        return [f"{layer}.{part}" if layer else part for layer in self._normed for part in ("weight", "bias")]
+        return [
+            f"{layer}.{part}" if layer else part
+            for layer in self._normed
+            for part in ("weight", "bias")
+        ]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are built anew: the layers of the structural copy know each other."""
@@ -93,7 +99,9 @@ class Network:
         )
         return self.run(params, frame, inputs)
 
-    def statistics(self, params: Params, buffers: Buffers, *inputs: Any, step: int = 0) -> tuple[Statistics, Buffers]:
+    def statistics(
+        self, params: Params, buffers: Buffers, *inputs: Any, step: int = 0
+    ) -> tuple[Statistics, Buffers]:
         """What a query forward after `step` updates needs of the support set; no forward where that is nothing."""
         if not self._normed or not (self.policy.query == "given" or self.policy.rows):
             return {}, buffers
@@ -147,7 +155,9 @@ class Network:
             self.run(params, Frame(source="own", buffers=buffers, shapes=shapes), inputs)
         refuse_unreached(shapes, self._dropout)
         device = next(iter(params.values())).device
-        return draw_masks(shapes, self._dropout, seed=seed, episode=episode, part=part, rows=rows, device=device)
+        return draw_masks(
+            shapes, self._dropout, seed=seed, episode=episode, part=part, rows=rows, device=device
+        )
 
     def run(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> tuple[Any, Buffers]:
         """One forward of the copy: all that it reads is given, all that it changes is handed back."""
@@ -163,13 +173,19 @@ class Network:
         if wrote := written(tensors, before):
             raise writes(type(self.module).__name__, wrote, kept=True)
         changed = {
-            name: tensors[name] for name, copied in copies.items() if tensors[name] is not copied or copied._version > 0
+            name: tensors[name]
+            for name, copied in copies.items()
+            if tensors[name] is not copied or copied._version > 0
         }
         fresh = {name: changed[name] for name in self._buffer_names if name in changed}
         return output, {**frame.buffers, **fresh, **frame.fresh}
 
     def _taken(
-        self, given: dict[str, Tensor], names: dict[str, list[str]], kind: str, skip: Iterable[str] = ()
+        self,
+        given: dict[str, Tensor],
+        names: dict[str, list[str]],
+        kind: str,
+        skip: Iterable[str] = (),
     ) -> dict[str, Tensor]:
         missing = [name for name in names if name not in given]
         if missing:
@@ -178,7 +194,12 @@ class Network:
                 f"{type(self.module).__name__}; start from `network.state()` and keep its names."
             )
         kept = set(names) - set(skip)
-        return {alias: given[name] for name, aliases in names.items() if name in kept for alias in aliases}
+        return {
+            alias: given[name]
+            for name, aliases in names.items()
+            if name in kept
+            for alias in aliases
+        }
 
     def _try(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> None:
         """A forward; a module that views its images as if channels came first gets them so from now on."""
@@ -194,7 +215,9 @@ class Network:
     def _check(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> None:
         """One forward on copies: refuses a module that writes to parameters, draws numbers, or reads others."""
         who = type(self.module).__name__
-        copies = {name: params[name].detach().clone() for name in self._param_names if name in params}
+        copies = {
+            name: params[name].detach().clone() for name in self._param_names if name in params
+        }
         device = next((value.device for value in copies.values()), torch.device("cpu"))
         self._checked, bypasses = True, Bypasses(self.module)
         try:
@@ -213,7 +236,12 @@ class Network:
 
 
 def call(
-    module: nn.Module, params: Params, buffers: Buffers, *inputs: Any, norm: str = "batch", step: int = 0
+    module: nn.Module,
+    params: Params,
+    buffers: Buffers,
+    *inputs: Any,
+    norm: str = "batch",
+    step: int = 0,
 ) -> tuple[Any, Buffers]:
     """One pure forward, as of a support set: (output, new buffers). Keep a `Network` where there are many."""
     return Network(module, norm=norm).support(params, buffers, *inputs, step=step)

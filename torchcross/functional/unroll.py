@@ -52,7 +52,9 @@ class Adapted:
     trace: Tensor
 
 
-def meta_gradient(problem: Problem, meta: Meta, *, engine: str | Engine = "reverse") -> MetaGradient:
+def meta_gradient(
+    problem: Problem, meta: Meta, *, engine: str | Engine = "reverse"
+) -> MetaGradient:
     """The meta-gradient of one episode. Pure: no tensor given is changed and none gathers a `.grad`."""
     chosen = engine_named(engine)
     with untouched(meta.params), serving(problem, chosen):
@@ -61,7 +63,9 @@ def meta_gradient(problem: Problem, meta: Meta, *, engine: str | Engine = "rever
     return result
 
 
-def gradient_with(problem: Problem, meta: Meta, engine: Engine, calculus: Calculus, *, look: bool) -> MetaGradient:
+def gradient_with(
+    problem: Problem, meta: Meta, engine: Engine, calculus: Calculus, *, look: bool
+) -> MetaGradient:
     """`meta_gradient` without its checks of values, under either calculus."""
     if problem.inner.init is None:
         outcome = _run(problem, meta, engine, calculus, look)
@@ -86,7 +90,11 @@ def gradient_with(problem: Problem, meta: Meta, engine: Engine, calculus: Calcul
 def probe(problem: Problem, meta: Meta, engine: Engine) -> None:
     """Refuse, before a transform hides the graph, what torch would drop from second derivatives without a word."""
     inner = problem.inner
-    if engine.order < 2 or isinstance(engine, Mixed) or not (inner.steps or isinstance(engine, Implicit)):
+    if (
+        engine.order < 2
+        or isinstance(engine, Mixed)
+        or not (inner.steps or isinstance(engine, Implicit))
+    ):
         return
     params = detached(meta.params)
     with torch.no_grad():
@@ -124,7 +132,11 @@ def _result(problem: Problem, meta: Meta, outcome: Outcome, engine: Engine) -> M
 
 def adapt(problem: Problem, meta: Meta, *, steps: int | None = None) -> Adapted:
     """Run the inner loop and keep its end alone (memory does not grow with `steps`). Pure, like everything here."""
-    inner = problem.inner if steps is None else dataclasses.replace(problem.inner, steps=steps, query_weights=None)
+    inner = (
+        problem.inner
+        if steps is None
+        else dataclasses.replace(problem.inner, steps=steps, query_weights=None)
+    )
     problem = dataclasses.replace(problem, inner=inner)
     params = detached(meta.params)
     if inner.init is not None:
@@ -148,7 +160,9 @@ def adapt(problem: Problem, meta: Meta, *, steps: int | None = None) -> Adapted:
     _check_trace(problem, trace)
     for name, value in moment.params.items():
         if not torch.isfinite(value).all():
-            raise DivergenceError(_diverged(problem, f"parameter {name!r} is not finite after step {inner.steps}"))
+            raise DivergenceError(
+                _diverged(problem, f"parameter {name!r} is not finite after step {inner.steps}")
+            )
     return Adapted({**start.fixed, **moment.params}, kept(moment.buffers, meta.buffers), trace)
 
 
@@ -163,7 +177,9 @@ def check_finite(problem: Problem, result: MetaGradient) -> None:
         for name, grad in grads.items():
             if not torch.isfinite(grad).all():
                 raise DivergenceError(
-                    _diverged(problem, f"the losses are finite and the gradient of {kind} {name!r} is not")
+                    _diverged(
+                        problem, f"the losses are finite and the gradient of {kind} {name!r} is not"
+                    )
                 )
 
 
@@ -173,7 +189,11 @@ def _check_trace(problem: Problem, trace: Tensor) -> None:
         return
     first = int((~finite).nonzero()[0])
     steps = problem.inner.steps
-    at = "the query loss" if first == steps else f"the support loss before inner step {first + 1} of {steps}"
+    at = (
+        "the query loss"
+        if first == steps
+        else f"the support loss before inner step {first + 1} of {steps}"
+    )
     raise DivergenceError(_diverged(problem, f"{at} is {trace[first].item()}"))
 
 
@@ -194,20 +214,44 @@ _NO_SCRIPT = "Give the module that it was made of."
 _WHY = (
     ("stateless api", "is scripted, or spread over devices, and so has no pure form", _NO_SCRIPT),
     ("derivative for", "has an operation without a second derivative", _FIRST_ORDER),
-    ("trying to differentiate twice", "is differentiated more often than its operations allow", _FIRST_ORDER),
-    ("jvp function", "has a custom autograd.Function without a forward-mode derivative", _OTHER_ENGINE),
-    ("'native_batch_norm' is not", "normalises in an operation without a forward-mode derivative", _OTHER_ENGINE),
+    (
+        "trying to differentiate twice",
+        "is differentiated more often than its operations allow",
+        _FIRST_ORDER,
+    ),
+    (
+        "jvp function",
+        "has a custom autograd.Function without a forward-mode derivative",
+        _OTHER_ENGINE,
+    ),
+    (
+        "'native_batch_norm' is not",
+        "normalises in an operation without a forward-mode derivative",
+        _OTHER_ENGINE,
+    ),
     ("saved tensor hooks", "runs again in its own backward (checkpointing)", _NO_CHECKPOINTS),
-    ("checkpoint", "runs again in its own backward (checkpointing), without its parameters", _NO_CHECKPOINTS),
+    (
+        "checkpoint",
+        "runs again in its own backward (checkpointing), without its parameters",
+        _NO_CHECKPOINTS,
+    ),
     ("vmap", "cannot run in lanes (torch.func.vmap)", _OTHER_ENGINE),
     ("data-dependent control flow", "cannot run in lanes (torch.func.vmap)", _OTHER_ENGINE),
     ("forward ad", "has an operation without a forward-mode derivative", _OTHER_ENGINE),
     ("inplace operation", "changes a tensor in place that its gradient needs", _OTHER_ENGINE),
     ("in-place operation", "changes a tensor in place that its gradient needs", _OTHER_ENGINE),
-    ("setup_context", "has a custom autograd.Function that torch.func cannot see through", _OTHER_ENGINE),
+    (
+        "setup_context",
+        "has a custom autograd.Function that torch.func cannot see through",
+        _OTHER_ENGINE,
+    ),
 )
 _WHY_IN_LANES = (
-    ("doesn't match the broadcast shape", "writes in place to a tensor that all lanes share", _OTHER_ENGINE),
+    (
+        "doesn't match the broadcast shape",
+        "writes in place to a tensor that all lanes share",
+        _OTHER_ENGINE,
+    ),
     *_WHY,
 )
 
@@ -223,7 +267,9 @@ def serving(problem: Problem, engine: Engine, *, in_lanes: bool = False) -> Iter
             raise
         text = str(error).lower()
         table = _WHY_IN_LANES if in_lanes else _WHY
-        reason, remedy = next(((why, remedy) for sign, why, remedy in table if sign in text), (None, ""))
+        reason, remedy = next(
+            ((why, remedy) for sign, why, remedy in table if sign in text), (None, "")
+        )
         if reason is None:
             raise
         where = " in lanes" if in_lanes else ""

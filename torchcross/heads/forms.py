@@ -27,7 +27,10 @@ def _euclidean(target: Target, features: Tensor, params: dict[str, Tensor]) -> T
 
 
 def _cosine(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
-    directions, means = F.normalize(features, dim=-1), F.normalize(params["head.prototypes"], dim=-1)
+    directions, means = (
+        F.normalize(features, dim=-1),
+        F.normalize(params["head.prototypes"], dim=-1),
+    )
     return target.prototype_logits(params["head.scale"] * (directions @ means.mT))
 
 
@@ -35,7 +38,12 @@ def _ridge(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tenso
     return target.regression_logits(params["head.scale"] * (features @ params[WEIGHT]))
 
 
-FORMS: dict[str, Form] = {"linear": _linear, "euclidean": _euclidean, "cosine": _cosine, "ridge": _ridge}
+FORMS: dict[str, Form] = {
+    "linear": _linear,
+    "euclidean": _euclidean,
+    "cosine": _cosine,
+    "ridge": _ridge,
+}
 
 
 def head_logits(

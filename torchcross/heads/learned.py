@@ -24,7 +24,12 @@ class LearnedHeads(nn.Module):
     """
 
     def __init__(
-        self, tasks: Iterable[Task], features: int, *, by: Literal["task", "layout"] = "task", seed: int = 0
+        self,
+        tasks: Iterable[Task],
+        features: int,
+        *,
+        by: Literal["task", "layout"] = "task",
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if by not in ("task", "layout"):
@@ -43,7 +48,10 @@ class LearnedHeads(nn.Module):
                 )
             if key not in self.weights:
                 head = kaiming_head(task.target, features, generator=seeded(seed, "learned", key))
-                self.weights[key], self.biases[key] = nn.Parameter(head[WEIGHT]), nn.Parameter(head[BIAS])
+                self.weights[key], self.biases[key] = (
+                    nn.Parameter(head[WEIGHT]),
+                    nn.Parameter(head[BIAS]),
+                )
         if not self.weights:
             raise InputError("LearnedHeads got no task; give at least one.")
 
@@ -69,6 +77,10 @@ class LearnedHeads(nn.Module):
 
     def _key(self, task: Task) -> str:
         layout = task.target.head
-        name = f"{layout.kind}-{layout.outputs}" if self.by == "layout" else f"{task.domain}/{task.name}"
+        name = (
+            f"{layout.kind}-{layout.outputs}"
+            if self.by == "layout"
+            else f"{task.domain}/{task.name}"
+        )
         # A module's parameters have names without dots, other than those of its methods.
         return f"{self.by}={quote(name, safe='/- ').replace('.', '%2E')}"

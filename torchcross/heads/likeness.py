@@ -25,5 +25,14 @@ def learning_key(target: Target) -> Hashable:
     labels = (torch.arange(rows).view(-1, *[1] * len(shape)) + columns) % rows
     logits = torch.sin(torch.arange(1.0, rows * target.num_outputs + 1, dtype=torch.float64))
     logits = logits.view(rows, target.num_outputs)
-    losses = [float(target.loss(logits[row : row + 1], labels[row : row + 1])) for row in range(rows)]
-    return target.kind, target.num_classes, target.loss_name, target.loss_options, target.head, tuple(losses)
+    losses = [
+        float(target.loss(logits[row : row + 1], labels[row : row + 1])) for row in range(rows)
+    ]
+    return (
+        target.kind,
+        target.num_classes,
+        target.loss_name,
+        target.loss_options,
+        target.head,
+        tuple(losses),
+    )

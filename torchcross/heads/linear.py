@@ -21,12 +21,18 @@ Params = dict[str, Tensor]
 
 def seeded(*words: int | str) -> torch.Generator:
     """A generator of its own for these words, the same in every process."""
-    digest = hashlib.blake2b(json.dumps(words).encode(), digest_size=8, person=b"torchcross-heads").digest()
+    digest = hashlib.blake2b(
+        json.dumps(words).encode(), digest_size=8, person=b"torchcross-heads"
+    ).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 def zero_head(
-    target: Target, features: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    target: Target,
+    features: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
 ) -> Params:
     """A head that says nothing yet: its first step moves no feature (mm-MAML's default)."""
     layout = target.head

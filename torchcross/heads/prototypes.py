@@ -23,7 +23,9 @@ def prototypes(features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]) -> Fl
     return (strata.mT @ features) / strata.sum(0).unsqueeze(-1)
 
 
-def proto_head(target: Target, features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]) -> dict[str, Tensor]:
+def proto_head(
+    target: Target, features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]
+) -> dict[str, Tensor]:
     """The linear head that scores -|x - mu_p|^2 (Snell et al. 2017; Triantafillou et al. 2020), up to -|x|^2.
 
     W_p = 2 mu_p and b_p = -|mu_p|^2 for every prototype, combined as `target.prototype_logits` combines scores:
@@ -47,7 +49,11 @@ def prototype_map(target: Target) -> Float[Tensor, "outputs P"]:
     matrix = target.prototype_logits(torch.eye(size, dtype=torch.float64)).mT
     matrix = matrix - target.prototype_logits(torch.zeros(1, size, dtype=torch.float64)).mT
     error = float((target.prototype_logits(scores) - scores @ matrix.mT).abs().max())
-    if error > _TOLERANCE or layout.weight_rows != layout.outputs or layout.biases != layout.outputs:
+    if (
+        error > _TOLERANCE
+        or layout.weight_rows != layout.outputs
+        or layout.biases != layout.outputs
+    ):
         raise InputError(
             f"{target!r} has no prototype head: with its loss {target.loss_name!r} the logits that distances to "
             "prototypes "

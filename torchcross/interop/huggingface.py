@@ -57,7 +57,9 @@ class HuggingFaceSource(TaskSource):
                 f"{dataset.features[image]}; both need images: dataset.cast_column({image!r}, datasets.Image())"
             )
         plain = dataset.with_format(None)
-        task = task or Task(label, _default_target(dataset.features[label], label), domain=_dataset_name(dataset))
+        task = task or Task(
+            label, _default_target(dataset.features[label], label), domain=_dataset_name(dataset)
+        )
         groups = None if group is None else plain[group][:]
         super().__init__(task, _labels(dataset, label, task.target), groups=groups, name=name)
         self.dataset = (plain if is_picture else _as_arrays(dataset, image)).select_columns([image])
@@ -70,8 +72,12 @@ class HuggingFaceSource(TaskSource):
         found = self.dataset[places][self.column]
         for place, item in zip(places, found, strict=True):
             if item is None:
-                raise ReadError(f"source {self.name!r} has no image for sample {place}: its {self.column!r} is empty")
-        return stack_images([image_tensor(item, self.mode, self.size) for item in found], places, self.name)
+                raise ReadError(
+                    f"source {self.name!r} has no image for sample {place}: its {self.column!r} is empty"
+                )
+        return stack_images(
+            [image_tensor(item, self.mode, self.size) for item in found], places, self.name
+        )
 
 
 def _is_picture(feature: Any, column: str) -> bool:
@@ -96,7 +102,9 @@ def _dataset_name(dataset: Any) -> str:
     info = dataset.info
     name = info.dataset_name or info.builder_name or ""
     config = info.config_name or "default"
-    return name if not name or config.startswith("default") or config == name else f"{name}-{config}"
+    return (
+        name if not name or config.startswith("default") or config == name else f"{name}-{config}"
+    )
 
 
 def _listed_names(feature: Any) -> list[str] | None:
@@ -110,7 +118,9 @@ def _default_target(feature: Any, column: str) -> Target:
         return MultiClass(list(names))
     if names := _listed_names(feature):
         return MultiLabel(list(names))
-    raise SourceError(f"the column {column!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))")
+    raise SourceError(
+        f"the column {column!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))"
+    )
 
 
 def _labels(dataset: Any, column: str, target: Target) -> Any:
@@ -133,7 +143,9 @@ def _marked(rows: list[list[int] | None], places: list[int], column: str) -> NDA
     """Lists of class numbers as rows of zeros and ones."""
     marks = np.zeros((len(rows), len(places)), dtype=np.int8)
     for sample, row in enumerate(rows):
-        if row is None or not all(number is not None and 0 <= number < len(places) for number in row):
+        if row is None or not all(
+            number is not None and 0 <= number < len(places) for number in row
+        ):
             raise LabelError(
                 f"the column {column!r} holds {row} for sample {sample}; expected a list of class numbers in "
                 f"0..{len(places) - 1}, empty where the sample has none of them"

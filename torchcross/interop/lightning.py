@@ -19,7 +19,9 @@ __all__ = ["lightning_module"]
 MakeOptimiser = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
 
-def lightning_module(algorithm: Algorithm | Pretraining, optimiser: MakeOptimiser | None = None) -> Any:
+def lightning_module(
+    algorithm: Algorithm | Pretraining, optimiser: MakeOptimiser | None = None
+) -> Any:
     """A `LightningModule` whose batches are lists of episodes (or of labelled batches, for pre-training).
 
     It logs `train_loss` and `val_loss`, and writes new buffer values after each training batch, which algorithms never
@@ -74,7 +76,9 @@ def _kind(base: Any) -> Any:
         def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
             # Inference mode, which Lightning validates in, has no gradients for the inner loop.
             with torch.inference_mode(False), torch.no_grad():
-                step = _step(self.algorithm, [_outside_inference(item) for item in batch], self.current_epoch)
+                step = _step(
+                    self.algorithm, [_outside_inference(item) for item in batch], self.current_epoch
+                )
             self.log("val_loss", step.loss, batch_size=len(batch))
 
     return AlgorithmModule

@@ -34,7 +34,9 @@ class EpisodeTaskset:
 
     def __init__(self, episodes: _ByNumber, count: int) -> None:
         if count < 1:
-            raise InputError(f"EpisodeTaskset got count={count}; give the number of episodes, 1 or more.")
+            raise InputError(
+                f"EpisodeTaskset got count={count}; give the number of episodes, 1 or more."
+            )
         self.episodes = episodes
         self.count = count
         self._next = 0
@@ -88,7 +90,9 @@ class TasksetEpisodes:
         support = torch.zeros(len(labels), dtype=torch.bool)
         support[: 2 * ways * self.shots : 2] = True
         self._check_shots(labels[support], ways, index)
-        return Episode(Batch(data[support], labels[support]), Batch(data[~support], labels[~support]), task)
+        return Episode(
+            Batch(data[support], labels[support]), Batch(data[~support], labels[~support]), task
+        )
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
@@ -126,7 +130,9 @@ def _woven_rows(support: Tensor, query: Tensor, places: Tensor) -> Tensor:
 
 def _pair(found: Any, index: int) -> tuple[Tensor, Tensor]:
     match found:
-        case [Tensor() as data, Tensor() as labels] if labels.ndim == 1 and len(data) == len(labels):
+        case [Tensor() as data, Tensor() as labels] if labels.ndim == 1 and len(data) == len(
+            labels
+        ):
             return data, labels.long()
     raise InputError(
         f"task {index} is a {type(found).__name__}; a taskset hands out (data, labels), two tensors with a row per "

@@ -33,15 +33,21 @@ __all__ = [
 Numbers: TypeAlias = Sequence[float] | Tensor
 
 
-def check_columns(name: str, logits: Tensor, columns: str, fewest: int, exactly: bool = False) -> None:
+def check_columns(
+    name: str, logits: Tensor, columns: str, fewest: int, exactly: bool = False
+) -> None:
     """Floating-point logits of shape (N, columns)."""
     if not logits.is_floating_point():
-        raise InputError(f"{name}: logits are {logits.dtype}, expected floating point; call logits.float()")
+        raise InputError(
+            f"{name}: logits are {logits.dtype}, expected floating point; call logits.float()"
+        )
     shape = tuple(logits.shape)
     fits = len(shape) == 2 and (shape[1] == fewest if exactly else shape[1] >= fewest)
     if not fits:
         width = f"(N, {columns})" if exactly else f"(N, {columns}) with {columns} >= {fewest}"
-        raise InputError(f"{name}: logits have shape {shape}, expected {width}; give one row of logits per sample")
+        raise InputError(
+            f"{name}: logits have shape {shape}, expected {width}; give one row of logits per sample"
+        )
 
 
 def check_single_label(
@@ -60,19 +66,27 @@ def check_multi_label(name: str, logits: Tensor, labels: Tensor) -> None:
 
 def _check_labels(name: str, labels: Tensor, shape: tuple[int, ...], what: str) -> None:
     if labels.dtype != torch.int64:
-        raise InputError(f"{name}: labels are {labels.dtype}, expected torch.int64; call labels.long()")
+        raise InputError(
+            f"{name}: labels are {labels.dtype}, expected torch.int64; call labels.long()"
+        )
     if tuple(labels.shape) != shape:
-        raise InputError(f"{name}: labels have shape {tuple(labels.shape)}, expected {shape}; give {what}")
+        raise InputError(
+            f"{name}: labels have shape {tuple(labels.shape)}, expected {shape}; give {what}"
+        )
 
 
 def check_smoothing(name: str, smoothing: float) -> None:
     if not 0.0 <= smoothing < 1.0:
-        raise InputError(f"{name}: smoothing is {smoothing}, expected 0 <= smoothing < 1; 0 turns it off")
+        raise InputError(
+            f"{name}: smoothing is {smoothing}, expected 0 <= smoothing < 1; 0 turns it off"
+        )
 
 
 def check_gamma(name: str, gamma: float) -> None:
     if not 0.0 <= gamma < math.inf:
-        raise InputError(f"{name}: gamma is {gamma}, expected a finite gamma >= 0; 0 gives plain cross-entropy")
+        raise InputError(
+            f"{name}: gamma is {gamma}, expected a finite gamma >= 0; 0 gives plain cross-entropy"
+        )
 
 
 def check_alpha(name: str, alpha: float | None) -> None:
@@ -92,7 +106,11 @@ def check_tau(name: str, tau: float) -> None:
 
 
 def weight_tensor(
-    name: str, given: Numbers | Sequence[Sequence[float]], shape: tuple[int, ...], what: str, like: Tensor
+    name: str,
+    given: Numbers | Sequence[Sequence[float]],
+    shape: tuple[int, ...],
+    what: str,
+    like: Tensor,
 ) -> Tensor:
     """Class weights, beside the logits."""
     numbers = _numbers(f"{name}: class_weights", given, shape, what, _are_weights)
@@ -123,7 +141,9 @@ def _are_grades(numbers: Tensor) -> bool:
     return all(low < high for low, high in pairwise(numbers.tolist()))
 
 
-def _numbers(option: str, given: object, shape: tuple[int, ...], what: str, valid: Callable[[Tensor], bool]) -> Tensor:
+def _numbers(
+    option: str, given: object, shape: tuple[int, ...], what: str, valid: Callable[[Tensor], bool]
+) -> Tensor:
     """The numbers as a tensor. Of a tensor only the shape is checked: reading it would stop a transform."""
     if isinstance(given, Tensor):
         numbers = given
@@ -133,7 +153,9 @@ def _numbers(option: str, given: object, shape: tuple[int, ...], what: str, vali
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{option} is {given!r}, expected {what}") from error
     if tuple(numbers.shape) != shape:
-        raise InputError(f"{option} has shape {tuple(numbers.shape)}, expected {shape}; give {what}")
+        raise InputError(
+            f"{option} has shape {tuple(numbers.shape)}, expected {shape}; give {what}"
+        )
     if not isinstance(given, Tensor) and not (bool(numbers.isfinite().all()) and valid(numbers)):
         raise InputError(f"{option} is {given!r}; give {what}")
     return numbers

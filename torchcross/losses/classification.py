@@ -107,7 +107,11 @@ def multilabel_binary_cross_entropy(
 
 
 def binary_focal(
-    logits: Float[Tensor, "N 1"], labels: Int64[Tensor, " N"], *, gamma: float = 2.0, alpha: float | None = None
+    logits: Float[Tensor, "N 1"],
+    labels: Int64[Tensor, " N"],
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
 ) -> Float[Tensor, ""]:
     """``mean_i a_t (1 - p_t)^gamma (-log p_t)`` (Lin et al. 2017).
 
@@ -122,7 +126,11 @@ def binary_focal(
 
 
 def multilabel_focal(
-    logits: Float[Tensor, "N L"], labels: Int64[Tensor, "N L"], *, gamma: float = 2.0, alpha: float | None = None
+    logits: Float[Tensor, "N L"],
+    labels: Int64[Tensor, "N L"],
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
 ) -> Float[Tensor, ""]:
     """``binary_focal`` over every known entry, with one alpha for all."""
     name = "multilabel_focal"
@@ -133,7 +141,10 @@ def multilabel_focal(
 
 
 def _binary_mean(
-    z: Float[Tensor, " N *L"], labels: Int64[Tensor, " N *L"], pairs: Float[Tensor, "*L 2"] | None, smoothing: float
+    z: Float[Tensor, " N *L"],
+    labels: Int64[Tensor, " N *L"],
+    pairs: Float[Tensor, "*L 2"] | None,
+    smoothing: float,
 ) -> Float[Tensor, ""]:
     """Weighted mean of binary cross-entropies; ``pairs`` are the weights of negatives and positives."""
     mask = known(labels)

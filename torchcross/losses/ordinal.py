@@ -58,7 +58,10 @@ def cumulative_link(logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"]) -
 
 
 def earth_movers(
-    logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], *, gaps: Sequence[float] | Real[Tensor, " K-1"]
+    logits: Float[Tensor, "N K"],
+    labels: Int64[Tensor, " N"],
+    *,
+    gaps: Sequence[float] | Real[Tensor, " K-1"],
 ) -> Float[Tensor, ""]:
     """``mean_i sum_k (r_{k+1} - r_k) (CDF_p(k) - CDF_y(k))^2``, p the softmax of the logits.
 

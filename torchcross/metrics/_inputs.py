@@ -33,7 +33,9 @@ def check_classes(name: str, classes: Sequence[str], count: int, what: str) -> N
         raise InputError(f"{name}: classes is {classes!r}, expected {count} names: {what}")
 
 
-def indices(name: str, what: str, given: Tensor, lowest: int, count: int | None = None) -> Int64[Tensor, " N"]:
+def indices(
+    name: str, what: str, given: Tensor, lowest: int, count: int | None = None
+) -> Int64[Tensor, " N"]:
     """Integers (or bools) in [lowest, count), as int64 on the CPU."""
     if given.dim() != 1:
         raise InputError(f"{name}: {what} have shape {tuple(given.shape)}, expected (N,)")
@@ -87,7 +89,9 @@ def _integers(name: str, what: str, given: Tensor, lowest: int, count: int | Non
 def check_probabilities(name: str, given: Tensor) -> None:
     """Floating-point numbers in [0, 1], where they are finite at all."""
     if not given.is_floating_point():
-        raise InputError(f"{name}: predictions are {given.dtype}, expected floating point; call .float()")
+        raise InputError(
+            f"{name}: predictions are {given.dtype}, expected floating point; call .float()"
+        )
     finite = given[given.isfinite()]
     low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, 1.0)
     if low < -_PROBABILITY_SLACK or high > 1 + _PROBABILITY_SLACK:

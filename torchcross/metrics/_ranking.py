@@ -33,7 +33,9 @@ def mean_precision(scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]) ->
 
     if not positive.any():
         return None
-    value = binary_average_precision(_dense_ranks(scores), positive.long(), validate_args=False).item()
+    value = binary_average_precision(
+        _dense_ranks(scores), positive.long(), validate_args=False
+    ).item()
     return min(max(value, 0.0), 1.0)
 
 

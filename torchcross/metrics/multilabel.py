@@ -76,7 +76,9 @@ def multilabel_average_precision(
 
 
 def multilabel_f1(
-    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"],
+    labels: Int[Tensor, "N L"],
+    classes: Sequence[str],
 ) -> Score:
     """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive, whatever was predicted."""
 
@@ -88,7 +90,9 @@ def multilabel_f1(
 
 
 def multilabel_accuracy(
-    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"],
+    labels: Int[Tensor, "N L"],
+    classes: Sequence[str],
 ) -> Score:
     """The mean over labels of the share of right decisions; undefined for a label without known entries."""
 
@@ -101,7 +105,9 @@ def multilabel_accuracy(
 
 
 def multilabel_balanced_accuracy(
-    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"], classes: Sequence[str]
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"],
+    labels: Int[Tensor, "N L"],
+    classes: Sequence[str],
 ) -> Score:
     """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``; a label needs both kinds."""
 
@@ -112,9 +118,13 @@ def multilabel_balanced_accuracy(
     return _by_counts("multilabel_balanced_accuracy", score, decisions, labels, classes, if_none)
 
 
-def exact_match(decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"]) -> Score:
+def exact_match(
+    decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"]
+) -> Score:
     """The share of items with every label right, among the items with every label known."""
-    decided, truth, known = multi_label_pair("exact_match", _decided("exact_match", decisions), labels, None)
+    decided, truth, known = multi_label_pair(
+        "exact_match", _decided("exact_match", decisions), labels, None
+    )
     complete = known.all(dim=1)
     items, total = int(complete.sum()), len(labels)
     if not known.any():
@@ -139,7 +149,11 @@ def _by_label(
     check_probabilities(name, p[known])
     why_not = "" if known.any() else nothing_known(len(labels))
     ranked = p if scores is None else beside(name, scores, probabilities).detach().cpu()
-    why_not = why_not or count_non_finite(p[known], "probabilities") or count_non_finite(ranked[known], "scores")
+    why_not = (
+        why_not
+        or count_non_finite(p[known], "probabilities")
+        or count_non_finite(ranked[known], "scores")
+    )
     if why_not:
         return undefined(why_not, over=())
     columns = zip(ranked.T, truth.T, known.T, strict=True)
@@ -161,7 +175,12 @@ def _by_counts(
     if not known.any():
         return undefined(nothing_known(len(labels)), over=())
     counts = multilabel_stat_scores(
-        decided, truth, num_labels=len(classes), average=None, ignore_index=MISSING, validate_args=False
+        decided,
+        truth,
+        num_labels=len(classes),
+        average=None,
+        ignore_index=MISSING,
+        validate_args=False,
     )
     # For a single label torchmetrics drops the dimension.
     rows = counts.reshape(len(classes), -1).tolist()

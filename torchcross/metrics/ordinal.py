@@ -18,7 +18,9 @@ from torchcross.metrics.single_label import confusion
 __all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
 
 
-def quadratic_weighted_kappa(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_ranks: int) -> Score:
+def quadratic_weighted_kappa(
+    decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_ranks: int
+) -> Score:
     """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by chance.
 
     Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one exactly 1.
@@ -39,16 +41,24 @@ def quadratic_weighted_kappa(decisions: Int[Tensor, " N"], labels: Int[Tensor, "
         rank = int(observed.diagonal().argmax())
         return undefined(f"all decisions and all labels of the query are rank {rank}")
     present = observed.sum(dim=1).nonzero().flatten().tolist()
-    reason = f"all labels of the query are rank {present[0]}, so kappa is 0 by its formula" if len(present) == 1 else ""
+    reason = (
+        f"all labels of the query are rank {present[0]}, so kappa is 0 by its formula"
+        if len(present) == 1
+        else ""
+    )
     return Score(1 - total * int((squares * observed).sum()) / expected, reason)
 
 
-def mean_absolute_error(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]) -> Score:
+def mean_absolute_error(
+    decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], grades: Sequence[float]
+) -> Score:
     """``mean_i |r_decided - r_true|``, in the unit of the grades r."""
     name = "mean_absolute_error"
     ascending = all(low < high for low, high in pairwise(grades))
     if not (len(grades) and ascending and all(math.isfinite(grade) for grade in grades)):
-        raise InputError(f"{name}: grades is {list(grades)!r}, expected one finite grade per rank in increasing order")
+        raise InputError(
+            f"{name}: grades is {list(grades)!r}, expected one finite grade per rank in increasing order"
+        )
     decided = indices(name, "decisions", decisions, 0, len(grades))
     decided, known = known_rows(name, decided, labels, len(grades))
     if not len(known):

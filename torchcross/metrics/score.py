@@ -28,7 +28,9 @@ class Score:
 
     def __post_init__(self) -> None:
         if math.isnan(self.value) and not self.reason:
-            raise InputError("a Score of NaN was given without a reason; say why the metric is undefined")
+            raise InputError(
+                "a Score of NaN was given without a reason; say why the metric is undefined"
+            )
 
     @property
     def defined(self) -> bool:
@@ -57,7 +59,9 @@ def undefined(reason: str, over: tuple[str, ...] | None = None) -> Score:
     return Score(math.nan, reason, over)
 
 
-def average(values: Sequence[float | None], classes: Sequence[str], noun: str, if_none: str) -> Score:
+def average(
+    values: Sequence[float | None], classes: Sequence[str], noun: str, if_none: str
+) -> Score:
     """The mean of the values that are defined, naming the classes (or labels) whose value is not."""
     defined = [value for value in values if value is not None]
     over = tuple(name for name, value in zip(classes, values, strict=True) if value is not None)

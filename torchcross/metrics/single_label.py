@@ -40,17 +40,23 @@ __all__ = [
 
 def accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> Score:
     """The share of decisions that are right."""
-    decisions, known = known_rows("accuracy", indices("accuracy", "decisions", decisions, 0), labels, None)
+    decisions, known = known_rows(
+        "accuracy", indices("accuracy", "decisions", decisions, 0), labels, None
+    )
     if not len(known):
         return undefined(nothing_known(len(labels)))
     return Score(int((decisions == known).sum()) / len(known))
 
 
-def balanced_accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+def balanced_accuracy(
+    decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
+) -> Score:
     """The mean over the classes that are present of the share of their items decided rightly."""
     counts = confusion("balanced_accuracy", decisions, labels, len(classes), classes)
     present = counts.sum(dim=1)
-    return average(_ratios(counts.diagonal(), present), classes, "classes", nothing_known(len(labels)))
+    return average(
+        _ratios(counts.diagonal(), present), classes, "classes", nothing_known(len(labels))
+    )
 
 
 def f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
@@ -62,7 +68,9 @@ def f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequenc
     return average(values, classes, "classes", nothing_known(len(labels)))
 
 
-def binary_f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+def binary_f1(
+    decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
+) -> Score:
     """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two; undefined without a positive."""
     counts = confusion("binary_f1", decisions, labels, 2, classes)
     if not counts.sum():
@@ -99,10 +107,14 @@ def average_precision(
 
     A class that is absent is left out of the mean. Items are ranked as for ``auroc``.
     """
-    return _one_against_rest("average_precision", mean_precision, probabilities, labels, classes, scores)
+    return _one_against_rest(
+        "average_precision", mean_precision, probabilities, labels, classes, scores
+    )
 
 
-def binary_auroc(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+def binary_auroc(
+    scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
+) -> Score:
     """The area under the ROC curve of scores, any finite numbers that are higher for positives."""
     scores, positive, why_not = _binary("binary_auroc", scores, labels, classes)
     if why_not:
@@ -111,7 +123,9 @@ def binary_auroc(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes
     return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
 
 
-def binary_average_precision(scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]) -> Score:
+def binary_average_precision(
+    scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
+) -> Score:
     """``sum_n (R_n - R_{n-1}) P_n`` of scores, any finite numbers that are higher for positives."""
     scores, positive, why_not = _binary("binary_average_precision", scores, labels, classes)
     if why_not:
@@ -134,11 +148,15 @@ def confusion(
         check_classes(name, classes, count, "one per class")
     decided = indices(name, "decisions", decisions, 0, count)
     decided, known = known_rows(name, decided, labels, count)
-    counts: Tensor = multiclass_confusion_matrix(decided, known, num_classes=count, validate_args=False)
+    counts: Tensor = multiclass_confusion_matrix(
+        decided, known, num_classes=count, validate_args=False
+    )
     return counts
 
 
-def _ratios(numerators: Int64[Tensor, " C"], denominators: Int64[Tensor, " C"]) -> list[float | None]:
+def _ratios(
+    numerators: Int64[Tensor, " C"], denominators: Int64[Tensor, " C"]
+) -> list[float | None]:
     pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
     return [top / bottom if bottom else None for top, bottom in pairs]
 
@@ -160,11 +178,17 @@ def _one_against_rest(
 ) -> Score:
     if probabilities.dim() != 2:
         shape = tuple(probabilities.shape)
-        raise InputError(f"{name}: probabilities have shape {shape}, expected (N, C); give one row per item")
+        raise InputError(
+            f"{name}: probabilities have shape {shape}, expected (N, C); give one row per item"
+        )
     check_classes(name, classes, probabilities.shape[1], "one per column of the probabilities")
     p, known = known_rows(name, probabilities, labels, len(classes))
     check_probabilities(name, p)
-    ranked = p if scores is None else known_rows(name, beside(name, scores, probabilities), labels, None)[0]
+    ranked = (
+        p
+        if scores is None
+        else known_rows(name, beside(name, scores, probabilities), labels, None)[0]
+    )
     why_not = "" if len(known) else nothing_known(len(labels))
     why_not = why_not or count_non_finite(p, "probabilities") or count_non_finite(ranked, "scores")
     if why_not:

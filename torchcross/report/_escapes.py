@@ -31,7 +31,11 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 def one_line(text: str) -> str:
     """No line break of a name may end a row or a comment; nor may what no text file holds."""
     return _SPACES.sub(
-        " ", "".join(sign if sign.isprintable() or sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+        " ",
+        "".join(
+            sign if sign.isprintable() or sign.isspace() else "\N{REPLACEMENT CHARACTER}"
+            for sign in text
+        ),
     )
 
 

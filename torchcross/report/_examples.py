@@ -33,7 +33,9 @@ def examples_section(examples: Sequence[Example], series: Mapping[str, int]) -> 
 
 def _is_same_episode(one: Example, other: Example) -> bool:
     same = (one.target, one.shots, one.episode) == (other.target, other.shots, other.episode)
-    return same and [_key(picture) for picture in one.support] == [_key(picture) for picture in other.support]
+    return same and [_key(picture) for picture in one.support] == [
+        _key(picture) for picture in other.support
+    ]
 
 
 def _key(picture: Picture) -> tuple[str, tuple[int, ...], bytes]:
@@ -42,13 +44,19 @@ def _key(picture: Picture) -> tuple[str, tuple[int, ...], bytes]:
 
 def _episode(examples: Sequence[Example], series: Mapping[str, int], is_open: bool) -> Markup:
     first = examples[0]
-    shots = "" if first.shots is None else f", {first.shots} {'shot' if first.shots == 1 else 'shots'}"
+    shots = (
+        "" if first.shots is None else f", {first.shots} {'shot' if first.shots == 1 else 'shots'}"
+    )
     who = ", ".join(example.algorithm for example in examples)
     heading = element(
-        "summary", f"{first.target}{shots}, episode {first.episode}", element("span", f" {who}", class_="soft")
+        "summary",
+        f"{first.target}{shots}, episode {first.episode}",
+        element("span", f" {who}", class_="soft"),
     )
     support = _shelf("Support, which all of them learned from", first.support, _MOST_SUPPORT)
-    answers = [_answers(example, series.get(example.algorithm, len(series))) for example in examples]
+    answers = [
+        _answers(example, series.get(example.algorithm, len(series))) for example in examples
+    ]
     return element("details", heading, support, *answers, open=is_open)
 
 
@@ -59,13 +67,17 @@ def _answers(example: Example, series: int) -> Markup:
         f"{metric_title(example.metric)} {score_text(example.score, example.metric)}, "
         f"{mistakes} of {len(example.query)} query answers wrong."
     )
-    worst = _shelf("The worst mistakes: least belief in the truth first", example.worst, _MOST_WORST)
+    worst = _shelf(
+        "The worst mistakes: least belief in the truth first", example.worst, _MOST_WORST
+    )
     return element(
         "article",
         element("h3", key(series), example.algorithm),
         element("p", said),
         *([worst] if mistakes else []),
-        _folded(f"The whole query, {len(example.query)} samples", _list(example.query, _MOST_QUERY)),
+        _folded(
+            f"The whole query, {len(example.query)} samples", _list(example.query, _MOST_QUERY)
+        ),
         class_="example",
     )
 
@@ -98,5 +110,9 @@ def _item(picture: Picture) -> Markup:
     image = element("img", src=address, alt=spoken, class_=tiny)
     if not picture.is_mistake:
         return element("li", image, element("span", f"✓ {verdict}", class_="verdict"))
-    lines = [element("span", f"✗ {verdict}", class_="verdict"), element("br"), f"truth: {picture.truth}"]
+    lines = [
+        element("span", f"✗ {verdict}", class_="verdict"),
+        element("br"),
+        f"truth: {picture.truth}",
+    ]
     return element("li", image, *lines, class_="wrong")

@@ -25,10 +25,16 @@ from torchcross.report.tables import (
 __all__ = ["headline_table", "table_links"]
 
 
-def headline_table(summary: Summary, series: Mapping[str, int], failures: Sequence[Failure] = ()) -> Markup:
+def headline_table(
+    summary: Summary, series: Mapping[str, int], failures: Sequence[Failure] = ()
+) -> Markup:
     """The table with its legend."""
     caption = f"{metric_title(summary.metric)} by target, {_of_what(summary)}"
-    bodies = [part for domain, targets in summary.domains for part in _domain(summary, domain, targets, failures)]
+    bodies = [
+        part
+        for domain, targets in summary.domains
+        for part in _domain(summary, domain, targets, failures)
+    ]
     inside = element(
         "table",
         element("caption", caption),
@@ -48,7 +54,10 @@ def table_links(summary: Summary) -> Markup:
         ("Markdown", markdown_of(summary), "md"),
         ("CSV", csv_of(summary), "csv"),
     ]
-    links = [data_link(name, text.encode(), f"table.{end}", "text/plain;charset=utf-8") for name, text, end in files]
+    links = [
+        data_link(name, text.encode(), f"table.{end}", "text/plain;charset=utf-8")
+        for name, text, end in files
+    ]
     return element("p", "This table as ", join(links, ", "), ".", class_="soft")
 
 
@@ -59,7 +68,13 @@ def _of_what(summary: Summary) -> str:
 def _heads(summary: Summary, series: Mapping[str, int]) -> Markup:
     target = head_cell(Head("target"), 0, rowspan=2)
     groups = [
-        element("th", shots_title(shots), scope="colgroup", colspan=len(summary.algorithms), class_="span")
+        element(
+            "th",
+            shots_title(shots),
+            scope="colgroup",
+            colspan=len(summary.algorithms),
+            class_="span",
+        )
         for shots in summary.shots
     ]
     named = []
@@ -68,19 +83,35 @@ def _heads(summary: Summary, series: Mapping[str, int]) -> Markup:
         button = element("button", key(series[algorithm]), algorithm, type="button")
         spoken = f"{algorithm}, {shots_title(shots)}"
         named.append(
-            element("th", button, scope="col", class_=kind, data_column=place, data_kind="number", data_name=spoken)
+            element(
+                "th",
+                button,
+                scope="col",
+                class_=kind,
+                data_column=place,
+                data_kind="number",
+                data_name=spoken,
+            )
         )
     return element("thead", element("tr", target, *groups), element("tr", *named))
 
 
-def _domain(summary: Summary, domain: str, targets: Sequence[Target], failures: Sequence[Failure]) -> list[Markup]:
+def _domain(
+    summary: Summary, domain: str, targets: Sequence[Target], failures: Sequence[Failure]
+) -> list[Markup]:
     width = 1 + len(summary.columns)
-    title = element("tr", element("th", domain or "no domain", colspan=width, scope="rowgroup"), class_="group")
+    title = element(
+        "tr", element("th", domain or "no domain", colspan=width, scope="rowgroup"), class_="group"
+    )
     rows = [
         element(
             "tr",
             element(
-                "th", short_name(target), element("span", domain, class_="domain"), scope="row", data_value=target.name
+                "th",
+                short_name(target),
+                element("span", domain, class_="domain"),
+                scope="row",
+                data_value=target.name,
             ),
             *(_cell(summary, target, column, failures) for column in summary.columns),
         )
@@ -92,11 +123,15 @@ def _domain(summary: Summary, domain: str, targets: Sequence[Target], failures: 
 def _lost(summary: Summary, failures: Sequence[Failure]) -> list[Markup]:
     """Targets that were to be here and have no row at all."""
     scored = {target.name for target in summary.targets}
-    names = dict.fromkeys(failure.target for failure in failures if failure.target and failure.target not in scored)
+    names = dict.fromkeys(
+        failure.target for failure in failures if failure.target and failure.target not in scored
+    )
     if not names:
         return []
     width = 1 + len(summary.columns)
-    title = element("tr", element("th", "nothing was scored", colspan=width, scope="rowgroup"), class_="group")
+    title = element(
+        "tr", element("th", "nothing was scored", colspan=width, scope="rowgroup"), class_="group"
+    )
     rows = [
         element(
             "tr",
@@ -108,7 +143,9 @@ def _lost(summary: Summary, failures: Sequence[Failure]) -> list[Markup]:
     return [element("tbody", title, *rows)]
 
 
-def _cell(summary: Summary, target: Target, column: tuple[str, int], failures: Sequence[Failure]) -> Markup:
+def _cell(
+    summary: Summary, target: Target, column: tuple[str, int], failures: Sequence[Failure]
+) -> Markup:
     algorithm, shots = column
     kind = "number first" if algorithm == summary.algorithms[0] else "number"
     score = summary.scores.get((target.name, algorithm, shots))
@@ -153,14 +190,21 @@ def _reason(failures: Sequence[Failure], target: str, algorithm: str, shots: int
 def _foot(summary: Summary) -> Markup:
     rows = [
         _foot_row(
-            "mean of the targets", dashed([score_text(summary.means[at], summary.metric) for at in summary.columns])
+            "mean of the targets",
+            dashed([score_text(summary.means[at], summary.metric) for at in summary.columns]),
         )
     ]
     ranks = [summary.rank_of(at) for at in summary.columns]
     if any(isfinite(rank) for rank in ranks):
-        rows.append(_foot_row("mean rank", [f"{rank:.2f}" if isfinite(rank) else "—" for rank in ranks]))
+        rows.append(
+            _foot_row("mean rank", [f"{rank:.2f}" if isfinite(rank) else "—" for rank in ranks])
+        )
     return element("tfoot", *rows)
 
 
 def _foot_row(name: str, shown: Sequence[str]) -> Markup:
-    return element("tr", element("th", name, scope="row"), *(element("td", text, class_="number") for text in shown))
+    return element(
+        "tr",
+        element("th", name, scope="row"),
+        *(element("td", text, class_="number") for text in shown),
+    )

@@ -10,7 +10,19 @@ from math import isfinite
 from torchcross.report._markup import Markup, as_text, element, join
 from torchcross.report._svg import marker
 
-__all__ = ["Cell", "Head", "data_link", "head_cell", "keys", "note", "prose", "section", "table", "tree", "warning"]
+__all__ = [
+    "Cell",
+    "Head",
+    "data_link",
+    "head_cell",
+    "keys",
+    "note",
+    "prose",
+    "section",
+    "table",
+    "tree",
+    "warning",
+]
 
 
 @dataclass(frozen=True)
@@ -34,17 +46,30 @@ def head_cell(head: Head, column: int, name: str = "", **more: str | int) -> Mar
     kind = "number" if head.is_number else "text"
     button = element("button", head.name, type="button")
     given: dict[str, str | int] = {"class_": kind, **more}
-    return element("th", button, scope="col", data_column=column, data_kind=kind, data_name=name or head.name, **given)
+    return element(
+        "th",
+        button,
+        scope="col",
+        data_column=column,
+        data_kind=kind,
+        data_name=name or head.name,
+        **given,
+    )
 
 
 def table(caption: str, heads: Sequence[Head], rows: Sequence[Sequence[Cell | str]]) -> Markup:
     """A table sorted by a click on a header; the first cell of a row is its header, and text."""
     top = element("tr", *(head_cell(head, column) for column, head in enumerate(heads)))
     body = [
-        element("tr", *(_cell(cell, heads[column], column == 0) for column, cell in enumerate(row))) for row in rows
+        element("tr", *(_cell(cell, heads[column], column == 0) for column, cell in enumerate(row)))
+        for row in rows
     ]
     inside = element(
-        "table", element("caption", caption), element("thead", top), element("tbody", *body), class_="sortable"
+        "table",
+        element("caption", caption),
+        element("thead", top),
+        element("tbody", *body),
+        class_="sortable",
     )
     return scrolled(inside, caption)
 
@@ -78,12 +103,17 @@ def warning(*parts: str) -> Markup:
 
 def prose(text: str) -> Markup:
     """Words; what stands between `backticks` is a setting or a name."""
-    return join(element("code", piece) if place % 2 else as_text(piece) for place, piece in enumerate(text.split("`")))
+    return join(
+        element("code", piece) if place % 2 else as_text(piece)
+        for place, piece in enumerate(text.split("`"))
+    )
 
 
 def keys(names: Sequence[tuple[str, int]]) -> Markup:
     """Which colour and mark belongs to which name."""
-    return element("ul", *(element("li", key(series), name) for name, series in names), class_="keys")
+    return element(
+        "ul", *(element("li", key(series), name) for name, series in names), class_="keys"
+    )
 
 
 def key(series: int) -> Markup:
@@ -96,7 +126,11 @@ def tree(value: object) -> Markup:
     if isinstance(value, Mapping):
         if not value:
             return as_text("empty")
-        pairs = [part for name, item in value.items() for part in (element("dt", str(name)), _definition(item))]
+        pairs = [
+            part
+            for name, item in value.items()
+            for part in (element("dt", str(name)), _definition(item))
+        ]
         return element("dl", *pairs, class_="tree")
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
         items = list(value) if isinstance(value, Sequence) else sorted(value, key=str)

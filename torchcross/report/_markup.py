@@ -10,7 +10,9 @@ __all__ = ["Markup", "as_text", "element", "join"]
 
 # What no HTML or XML document may hold, lone surrogates, which UTF-8 cannot write, and controls that turn the text
 # around them from right to left.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
 _VOID = {"meta", "link", "img", "br", "hr", "col", "input"}
 
 Attribute = str | int | float | bool | None
@@ -29,7 +31,9 @@ def as_text(value: object) -> Markup:
 
 def join(parts: Iterable[str], separator: str = "") -> Markup:
     """The parts as one piece of HTML; those that are not `Markup` are escaped."""
-    return Markup(separator.join(part if isinstance(part, Markup) else as_text(part) for part in parts))
+    return Markup(
+        separator.join(part if isinstance(part, Markup) else as_text(part) for part in parts)
+    )
 
 
 def element(name: str, /, *children: str, **attributes: Attribute) -> Markup:

@@ -15,7 +15,14 @@ from torchcross.report._html import Head, data_link, head_cell, key, scrolled
 from torchcross.report._markup import Markup, element, join
 from torchcross.report._numbers import metric_name
 
-__all__ = ["csv_of_means", "latex_of_means", "markdown_of_means", "means_legend", "means_links", "means_table"]
+__all__ = [
+    "csv_of_means",
+    "latex_of_means",
+    "markdown_of_means",
+    "means_legend",
+    "means_links",
+    "means_table",
+]
 
 _MOST_DIGITS = 3
 
@@ -23,14 +30,28 @@ _MOST_DIGITS = 3
 def means_table(means: Means, across: Across | None, series: Mapping[str, int]) -> Markup:
     """The table for the page, sortable, with its legend."""
     caption = f"{metric_name(means.metric) or 'Means'} by target, as given"
-    buttons = [element("button", key(series[name]), name, type="button") for name in means.algorithms]
+    buttons = [
+        element("button", key(series[name]), name, type="button") for name in means.algorithms
+    ]
     named = [
-        element("th", button, scope="col", class_="number", data_column=place, data_kind="number", data_name=name)
+        element(
+            "th",
+            button,
+            scope="col",
+            class_="number",
+            data_column=place,
+            data_kind="number",
+            data_name=name,
+        )
         for place, (name, button) in enumerate(zip(means.algorithms, buttons, strict=True), 1)
     ]
     head = element("thead", element("tr", head_cell(Head("target"), 0), *named))
     foot = [
-        element("tr", element("th", name, scope="row"), *(element("td", text, class_="number") for text in cells))
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            *(element("td", text, class_="number") for text in cells),
+        )
         for name, cells in _last_rows(means, across)
     ]
     bodies = [element("tbody", *_group(means, domain, rows)) for domain, rows in _by_domain(means)]
@@ -52,7 +73,10 @@ def means_links(means: Means) -> Markup:
         ("Markdown", markdown_of_means(means), "md"),
         ("CSV", csv_of_means(means), "csv"),
     ]
-    links = [data_link(name, text.encode(), f"table.{end}", "text/plain;charset=utf-8") for name, text, end in files]
+    links = [
+        data_link(name, text.encode(), f"table.{end}", "text/plain;charset=utf-8")
+        for name, text, end in files
+    ]
     return element("p", "This table as ", join(links, ", "), ".", class_="soft")
 
 
@@ -68,11 +92,21 @@ def latex_of_means(means: Means) -> str:
     ]
     for domain, rows in _by_domain(means):
         if domain:
-            lines.append(f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\")
+            lines.append(
+                f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\"
+            )
         for row in rows:
-            cells = [_marked(text, best, r"\textbf{", "}") for text, best in _cells(means, row, "---")]
-            lines.append(" & ".join([("\\quad " if domain else "") + latex_text(means.targets[row]), *cells]) + r" \\")
-    last = [" & ".join([name, *map(latex_text, cells)]) + r" \\" for name, cells in _last_rows(means, _across(means))]
+            cells = [
+                _marked(text, best, r"\textbf{", "}") for text, best in _cells(means, row, "---")
+            ]
+            lines.append(
+                " & ".join([("\\quad " if domain else "") + latex_text(means.targets[row]), *cells])
+                + r" \\"
+            )
+    last = [
+        " & ".join([name, *map(latex_text, cells)]) + r" \\"
+        for name, cells in _last_rows(means, _across(means))
+    ]
     return (
         "\n".join(
             [
@@ -91,7 +125,11 @@ def markdown_of_means(means: Means) -> str:
     has_domains = any(means.domains)
     first = ["domain"] if has_domains else []
     metric = metric_name(means.metric)
-    heads = [*first, markdown_text(f"target: {metric}" if metric else "target"), *map(markdown_text, means.algorithms)]
+    heads = [
+        *first,
+        markdown_text(f"target: {metric}" if metric else "target"),
+        *map(markdown_text, means.algorithms),
+    ]
     ruler = ["---"] * (len(first) + 1) + ["---:"] * len(means.algorithms)
     lines = [_piped(heads), _piped(ruler)]
     for domain, rows in _by_domain(means):
@@ -99,7 +137,10 @@ def markdown_of_means(means: Means) -> str:
             shown = [markdown_text(domain) if place == 0 else ""] if has_domains else []
             cells = [_marked(text, best, "**", "**") for text, best in _cells(means, row, "—")]
             lines.append(_piped([*shown, markdown_text(means.targets[row]), *cells]))
-    lines += [_piped([*("" for _ in first), name, *cells]) for name, cells in _last_rows(means, _across(means))]
+    lines += [
+        _piped([*("" for _ in first), name, *cells])
+        for name, cells in _last_rows(means, _across(means))
+    ]
     return "\n".join([*lines, "", one_line(means_legend(means))]) + "\n"
 
 
@@ -109,8 +150,12 @@ def csv_of_means(means: Means) -> str:
     writer = csv.writer(text, lineterminator="\n")
     first = ["domain"] if any(means.domains) else []
     writer.writerow([*first, "target", *means.algorithms])
-    for domain, target, row in zip(means.domains, means.targets, means.values.tolist(), strict=True):
-        writer.writerow([*([domain] if first else []), target, *(repr(v) if isfinite(v) else "" for v in row)])
+    for domain, target, row in zip(
+        means.domains, means.targets, means.values.tolist(), strict=True
+    ):
+        writer.writerow(
+            [*([domain] if first else []), target, *(repr(v) if isfinite(v) else "" for v in row)]
+        )
     return text.getvalue()
 
 
@@ -178,7 +223,9 @@ def _group(means: Means, domain: str, rows: Sequence[int]) -> Iterator[Markup]:
                 class_="number best" if best else "number",
                 data_value=repr(value) if isfinite(value) else "",
             )
-            for (text, best), value in zip(_cells(means, row, "—"), means.values[row].tolist(), strict=True)
+            for (text, best), value in zip(
+                _cells(means, row, "—"), means.values[row].tolist(), strict=True
+            )
         ]
         yield element("tr", element("th", target, *under, scope="row", data_value=target), *cells)
 

@@ -19,12 +19,16 @@ Pixels = NDArray[np.uint8]
 
 
 def as_pixels(
-    batches: Sequence[Tensor], mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    batches: Sequence[Tensor],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> list[list[Pixels]]:
     """Images (N, 1 or 3, height, width), bytes or floats, as 8-bit ones; all batches share one stretch."""
     for batch in batches:
         if batch.ndim != 4 or batch.shape[1] not in (1, 3):
-            raise InputError(f"pictures need images of shape (N, 1 or 3, height, width), not {tuple(batch.shape)}")
+            raise InputError(
+                f"pictures need images of shape (N, 1 or 3, height, width), not {tuple(batch.shape)}"
+            )
     restored = [_restored(batch, mean, std) for batch in batches]
     low = min((float(batch.min()) for batch in restored if batch.numel()), default=0.0)
     high = max((float(batch.max()) for batch in restored if batch.numel()), default=1.0)

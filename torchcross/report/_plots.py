@@ -69,13 +69,23 @@ def learning_curves(title: str, quantity: str, curves: Sequence[tuple[Curve, int
             if isfinite(value):
                 hint = f"{curve.label}: {number(value)} at step {curve.best}, kept"
                 drawn.append(marker(kept, frame.y(value), series, hint))
-        points = [(float(step), float(value)) for step, value in zip(curve.steps, curve.values, strict=True)]
-        drawn.append(line_of([(frame.x(step), frame.y(value)) for step, value in thinned(points)], series))
+        points = [
+            (float(step), float(value))
+            for step, value in zip(curve.steps, curve.values, strict=True)
+        ]
+        drawn.append(
+            line_of([(frame.x(step), frame.y(value)) for step, value in thinned(points)], series)
+        )
     names = ", ".join(dict.fromkeys(curve.label for curve, _ in curves))
-    return _captioned(picture(width, height, f"{title}: {quantity} by step, of {names}", *drawn), title or quantity)
+    return _captioned(
+        picture(width, height, f"{title}: {quantity} by step, of {names}", *drawn),
+        title or quantity,
+    )
 
 
-def shots_plot(title: str, metric: str, lines: Sequence[tuple[str, int, Sequence[Level]]]) -> Markup:
+def shots_plot(
+    title: str, metric: str, lines: Sequence[tuple[str, int, Sequence[Level]]]
+) -> Markup:
     """Mean scores against shots (each doubling takes the same room), with their intervals as whiskers."""
     width, height = _SMALL
     levels = [level for _, _, some in lines for level in some]
@@ -84,7 +94,8 @@ def shots_plot(title: str, metric: str, lines: Sequence[tuple[str, int, Sequence
     doubling = bool(shots) and shots[0] > 0
     margin = 1.2 if doubling else 1.0
     frame = Frame(
-        Scale(shots[0] / margin, shots[-1] * margin, 46, width - 12, doubling), Scale(low, high, height - 40, 24)
+        Scale(shots[0] / margin, shots[-1] * margin, 46, width - 12, doubling),
+        Scale(low, high, height - 40, 24),
     )
     drawn = [frame.axes(shots, ticks(low, high, 4), "shots", "")]
     for place, (name, series, some) in enumerate(lines):
@@ -94,12 +105,24 @@ def shots_plot(title: str, metric: str, lines: Sequence[tuple[str, int, Sequence
         drawn.append(line_of(points, series))
         for level, (x, y) in zip(some, points, strict=True):
             if isfinite(level.low) and isfinite(level.high):
-                whisker = rule(x, frame.y(level.low), x, frame.y(level.high), f"line s{series % SERIES}")
+                whisker = rule(
+                    x, frame.y(level.low), x, frame.y(level.high), f"line s{series % SERIES}"
+                )
                 drawn.append(whisker)
             if isfinite(level.mean):
-                drawn.append(marker(x, y, series, f"{name}, {level.shots} shots: {number(round(level.mean, 4))}", 3.4))
+                drawn.append(
+                    marker(
+                        x,
+                        y,
+                        series,
+                        f"{name}, {level.shots} shots: {number(round(level.mean, 4))}",
+                        3.4,
+                    )
+                )
     names = ", ".join(name for name, _, _ in lines)
-    return _captioned(picture(width, height, f"{title}: {metric} by shots, of {names}", *drawn), title)
+    return _captioned(
+        picture(width, height, f"{title}: {metric} by shots, of {names}", *drawn), title
+    )
 
 
 def strips(target: str, metric: str, rows: Sequence[Strip]) -> Markup:
@@ -109,17 +132,24 @@ def strips(target: str, metric: str, rows: Sequence[Strip]) -> Markup:
     height = head + tall * (len(rows) + len(by_shots)) + foot
     low, high = around([value for strip in rows for value in strip.values], 0.03)
     frame = Frame(Scale(low, high, left, width - 20), Scale(0, 1, height - foot, head))
-    grid = [rule(frame.x(tick), frame.y.start, frame.x(tick), frame.y.end, "grid") for tick in ticks(low, high, 6)]
+    grid = [
+        rule(frame.x(tick), frame.y.start, frame.x(tick), frame.y.end, "grid")
+        for tick in ticks(low, high, 6)
+    ]
     drawn = [*grid, frame.axes(ticks(low, high, 6), [], metric, "")]
     y = head
     for shots in by_shots:
-        drawn.append(words(4, y + 20, f"{shots} {'shot' if shots == 1 else 'shots'}", "tick", "start"))
+        drawn.append(
+            words(4, y + 20, f"{shots} {'shot' if shots == 1 else 'shots'}", "tick", "start")
+        )
         y += tall
         for strip in (row for row in rows if row.level.shots == shots):
             drawn.append(_strip(strip, frame.x, y + tall / 2))
             y += tall
     description = f"{target}: {metric} of every episode, by algorithm and shots"
-    return element("figure", element("div", picture(width, height, description, *drawn), class_="scroll wide"))
+    return element(
+        "figure", element("div", picture(width, height, description, *drawn), class_="scroll wide")
+    )
 
 
 def _strip(strip: Strip, x: Scale, y: float) -> Markup:
@@ -132,7 +162,11 @@ def _strip(strip: Strip, x: Scale, y: float) -> Markup:
     if not isfinite(level.mean):
         return join([name, words(x.start + 4, y + 4, "no defined value", "tick", "start")])
     hint = f"{strip.algorithm}, {level.shots} shots: {number(round(level.mean, 4))}"
-    whisker = rule(x(level.low), below, x(level.high), below, "whisker") if isfinite(level.low) else Markup()
+    whisker = (
+        rule(x(level.low), below, x(level.high), below, "whisker")
+        if isfinite(level.low)
+        else Markup()
+    )
     return join([name, cloud, whisker, marker(x(level.mean), below, strip.series, hint, 4.2)])
 
 
@@ -147,7 +181,9 @@ def _dots(values: Sequence[float], x: Scale, y: float, room: float, series: int)
         offset = (seen[column] + 1) // 2 * (-1) ** seen[column] * gap
         seen[column] += 1
         drawn.append(f"M{x(value):.1f} {y + offset:.1f}h0")
-    return element("path", d="".join(drawn), class_=f"dots s{series % SERIES}") if drawn else Markup()
+    return (
+        element("path", d="".join(drawn), class_=f"dots s{series % SERIES}") if drawn else Markup()
+    )
 
 
 def _cloud(values: Sequence[float], x: Scale, y: float, room: float, series: int) -> Markup:
@@ -156,7 +192,10 @@ def _cloud(values: Sequence[float], x: Scale, y: float, room: float, series: int
     most = max(columns.values())
     places = range(min(columns) - 1, max(columns) + 2)
     halves = [(place * 5.0, room * columns[place] / most) for place in places]
-    outline = [*((at, y - half) for at, half in halves), *((at, y + half) for at, half in reversed(halves))]
+    outline = [
+        *((at, y - half) for at, half in halves),
+        *((at, y + half) for at, half in reversed(halves)),
+    ]
     path = "M" + "L".join(f"{at:.1f} {edge:.1f}" for at, edge in outline) + "Z"
     return element("path", d=path, class_=f"cloud s{series % SERIES}")
 

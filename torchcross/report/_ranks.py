@@ -40,7 +40,9 @@ def rank_diagram(
         drawn += _name(names[place], ranks[place], x, below + _TALL * row, _WIDTH, series[place])
     listed = "; ".join(f"{names[place]} {ranks[place]:.2f}" for place in order)
     description = f"Mean ranks, 1 is best: {listed}. Critical difference {distance:.2f}"
-    return element("figure", element("div", picture(_WIDTH, height, description, *drawn), class_="scroll wide"))
+    return element(
+        "figure", element("div", picture(_WIDTH, height, description, *drawn), class_="scroll wide")
+    )
 
 
 def _ruler(x: Scale, first: int, last: int) -> list[Markup]:

@@ -40,7 +40,9 @@ def across_section(summary: Summary, series: Series) -> Markup:
         if shots in summary.across:
             parts.append(join([title, across_table(summary.across[shots], summary.metric, series)]))
         else:
-            parts.append(join([title, note("One algorithm: there is nothing to compare, and no diagram.")]))
+            parts.append(
+                join([title, note("One algorithm: there is nothing to compare, and no diagram.")])
+            )
     return join(parts)
 
 
@@ -61,10 +63,10 @@ def across_table(across: Across, metric: str, series: Series) -> Markup:
     drawn = []
     if across.diagram:
         places = [series[name] for name in across.algorithms]
-        drawn.append(rank_diagram(across.algorithms, across.ranks, across.groups, across.cd, places))
-        caption = (
-            "Critical-difference diagram: a bar joins algorithms whose mean ranks Nemenyi's test does not separate."
+        drawn.append(
+            rank_diagram(across.algorithms, across.ranks, across.groups, across.cd, places)
         )
+        caption = "Critical-difference diagram: a bar joins algorithms whose mean ranks Nemenyi's test does not separate."
         drawn.append(element("p", caption, class_="legend"))
     return join([*warnings, *said, *drawn, _pairs(across.pairs, metric)])
 
@@ -87,7 +89,9 @@ def _pairs(pairs: Sequence[TargetPair], metric: str) -> Markup:
             (pair.wilcoxon.p, _p(pair.wilcoxon.p)),
             (pair.p, _p(pair.p)),
         ]
-        cells = [Cell(text if isfinite(value) else "—", value) for value, text in (*numbers, *tests)]
+        cells = [
+            Cell(text if isfinite(value) else "—", value) for value, text in (*numbers, *tests)
+        ]
         rows.append([f"{pair.first} − {pair.second}", *cells])
     exact = ", exact" if all(pair.wilcoxon.method == "exact" for pair in pairs) else ""
     what = f"Differences of {metric_title(metric)}" if metric else "Differences"
@@ -98,16 +102,24 @@ def _pairs(pairs: Sequence[TargetPair], metric: str) -> Markup:
 def shots_section(summary: Summary, series: Series) -> Markup:
     """The mean over targets, then each target."""
     if len(summary.shots) < 2:
-        return note(f"All rows have {shots_title(summary.shots[0])}: a curve needs two numbers of shots.")
+        return note(
+            f"All rows have {shots_title(summary.shots[0])}: a curve needs two numbers of shots."
+        )
     factor = factor_of(summary.metric)
     overall = [
-        (name, series[name], [Level(k, summary.means[name, k] * factor, nan, nan) for k in summary.shots])
+        (
+            name,
+            series[name],
+            [Level(k, summary.means[name, k] * factor, nan, nan) for k in summary.shots],
+        )
         for name in summary.algorithms
     ]
     title = metric_title(summary.metric)
     drawn = [shots_plot("Mean of the targets", title, overall)]
     for target in summary.targets:
-        found = [(name, series[name], _levels(summary, target, name)) for name in summary.algorithms]
+        found = [
+            (name, series[name], _levels(summary, target, name)) for name in summary.algorithms
+        ]
         if any(levels for _, _, levels in found):
             drawn.append(shots_plot(target.name, title, found))
     said = "Upright lines are intervals of the mean; the mean of the targets has none, since targets are no sample."
@@ -121,7 +133,9 @@ def shots_section(summary: Summary, series: Series) -> Markup:
 
 
 def _levels(summary: Summary, target: Target, algorithm: str) -> list[Level]:
-    found = ((shots, summary.scores.get((target.name, algorithm, shots))) for shots in summary.shots)
+    found = (
+        (shots, summary.scores.get((target.name, algorithm, shots))) for shots in summary.shots
+    )
     return [_level(score, shots, summary.metric) for shots, score in found if score is not None]
 
 
@@ -135,13 +149,20 @@ def strips_section(summary: Summary, series: Series) -> Markup:
     folds = []
     for number, target in enumerate(summary.targets):
         rows = [
-            Strip(name, series[name], _level(score, shots, summary.metric), [value * factor for value in score.values])
+            Strip(
+                name,
+                series[name],
+                _level(score, shots, summary.metric),
+                [value * factor for value in score.values],
+            )
             for shots in summary.shots
             for name in summary.algorithms
             if (score := summary.scores.get((target.name, name, shots))) is not None
         ]
         episodes = max(len(row.values) for row in rows)
-        heading = element("summary", target.name, element("span", f" {episodes} values a line", class_="soft"))
+        heading = element(
+            "summary", target.name, element("span", f" {episodes} values a line", class_="soft")
+        )
         drawn = strips(target.name, metric_title(summary.metric), rows)
         folds.append(element("details", heading, drawn, open=number == 0))
     said = (
@@ -159,7 +180,9 @@ def curves_section(curves: Sequence[Curve], series: Series) -> Markup:
     places = {label: series[label] if label in series else next(free) for label in labels}
     quantities: dict[str, dict[str, list[tuple[Curve, int]]]] = {}
     for curve in curves:
-        quantities.setdefault(curve.quantity, {}).setdefault(curve.group, []).append((curve, places[curve.label]))
+        quantities.setdefault(curve.quantity, {}).setdefault(curve.group, []).append(
+            (curve, places[curve.label])
+        )
     panels = [panel for groups in quantities.values() for panel in groups.values()]
     repeated = any(len({curve.label for curve, _ in panel}) < len(panel) for panel in panels)
     said = "A dotted line is the step whose weights were kept."
@@ -173,7 +196,14 @@ def curves_section(curves: Sequence[Curve], series: Series) -> Markup:
 
 def failures_section(failures: Sequence[Failure]) -> Markup:
     """What failed for one reason in one row, whichever algorithms and seeds it hit."""
-    heads = [Head("target"), Head("algorithms"), Head("shots"), Head("seeds"), Head("kind"), Head("reason")]
+    heads = [
+        Head("target"),
+        Head("algorithms"),
+        Head("shots"),
+        Head("seeds"),
+        Head("kind"),
+        Head("reason"),
+    ]
     alike: dict[tuple[str, str, str], list[Failure]] = {}
     for failure in failures:
         reason = failure.reason if not failure.run else f"{failure.reason} (run {failure.run})"
@@ -206,7 +236,10 @@ def _listed(values: Sequence[object | None]) -> str:
 def undefined_section(records: Records) -> Markup:
     """How many values were undefined, of which metric where, and why."""
     missing = records[np.isnan(records.columns["value"])]
-    columns = (missing.columns[name].tolist() for name in ("metric", "target", "shots", "reason", "algorithm"))
+    columns = (
+        missing.columns[name].tolist()
+        for name in ("metric", "target", "shots", "reason", "algorithm")
+    )
     counts: Counter[tuple[str, str, int, str]] = Counter()
     who: dict[tuple[str, str, int, str], dict[str, None]] = {}
     for metric, target, shots, reason, algorithm in zip(*columns, strict=True):
@@ -221,7 +254,14 @@ def undefined_section(records: Records) -> Markup:
         Head("algorithms"),
     ]
     rows: list[list[Cell | str]] = [
-        [target, metric, Cell(str(shots), shots), Cell(str(count), count), reason, ", ".join(who[place])]
+        [
+            target,
+            metric,
+            Cell(str(shots), shots),
+            Cell(str(count), count),
+            reason,
+            ", ".join(who[place]),
+        ]
         for place, count in counts.most_common(_MOST_REASONS)
         for metric, target, shots, reason in [place]
     ]

@@ -56,7 +56,10 @@ def page_text(title: str, facts: Mapping[str, object], parts: Sequence[Part]) ->
 
 
 def _facts(facts: Mapping[str, object]) -> Markup:
-    pairs = (element("div", element("dt", name), element("dd", str(fact))) for name, fact in facts.items())
+    pairs = (
+        element("div", element("dt", name), element("dd", str(fact)))
+        for name, fact in facts.items()
+    )
     return element("dl", *pairs, class_="facts")
 
 
@@ -69,7 +72,9 @@ def _themes() -> Markup:
         )
         for value, name in (("auto", "Auto"), ("light", "Light"), ("dark", "Dark"))
     )
-    return element("fieldset", element("legend", "Colours", class_="hidden"), *choices, class_="themes")
+    return element(
+        "fieldset", element("legend", "Colours", class_="hidden"), *choices, class_="themes"
+    )
 
 
 def _asset(name: str) -> Markup:

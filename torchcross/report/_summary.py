@@ -12,7 +12,16 @@ import numpy as np
 from torchcross.errors import InputError
 from torchcross.evaluation import Across, Interval, Means, Records, across_targets, within_target
 
-__all__ = ["Column", "Episodes", "Score", "Summary", "Target", "chosen_metric", "short_name", "summarise"]
+__all__ = [
+    "Column",
+    "Episodes",
+    "Score",
+    "Summary",
+    "Target",
+    "chosen_metric",
+    "short_name",
+    "summarise",
+]
 
 Column = tuple[str, int]
 """An algorithm and its number of shots."""
@@ -71,7 +80,10 @@ class Summary:
     def remarks(self) -> tuple[str, ...]:
         """`common` as sentences; an algorithm's name stays as it is."""
         names = tuple(self.algorithms)
-        return tuple(f"{text if text.startswith(names) else text[:1].upper() + text[1:]}." for text in self.common)
+        return tuple(
+            f"{text if text.startswith(names) else text[:1].upper() + text[1:]}."
+            for text in self.common
+        )
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -81,7 +93,10 @@ class Summary:
     @property
     def domains(self) -> tuple[tuple[str, tuple[Target, ...]], ...]:
         names = dict.fromkeys(target.domain for target in self.targets)
-        return tuple((name, tuple(target for target in self.targets if target.domain == name)) for name in names)
+        return tuple(
+            (name, tuple(target for target in self.targets if target.domain == name))
+            for name in names
+        )
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -134,8 +149,14 @@ def summarise(
         here = chosen.where(target=target.name)
         values = _values(here)
         for k in sorted(here.unique("shots")):
-            told = {name: episodes[name, target.name, k] for name in algorithms if (name, target.name, k) in episodes}
-            found = within_target(here, target.name, metric, k, method=method, level=level, episodes=told)
+            told = {
+                name: episodes[name, target.name, k]
+                for name in algorithms
+                if (name, target.name, k) in episodes
+            }
+            found = within_target(
+                here, target.name, metric, k, method=method, level=level, episodes=told
+            )
             for row in found.rows:
                 is_best, is_tied = row.algorithm == found.best, row.algorithm in found.ties
                 scores[target.name, row.algorithm, k] = Score(
@@ -146,13 +167,33 @@ def summarise(
             comparisons += 1
     related = [set(one) for one in related]
     apart = {k: [target for target, shots_ in unpaired if shots_ == k] for k in shots}
-    tables = {k: table for k in shots if (table := _means(scores, targets, algorithms, k, metric, apart[k]))}
+    tables = {
+        k: table
+        for k in shots
+        if (table := _means(scores, targets, algorithms, k, metric, apart[k]))
+    }
     across = {k: across_targets(table, related=related, level=level) for k, table in tables.items()}
-    means = {(name, k): _mean(scores, targets, across.get(k), name, k) for k in shots for name in algorithms}
+    means = {
+        (name, k): _mean(scores, targets, across.get(k), name, k)
+        for k in shots
+        for name in algorithms
+    }
     counts = Counter(note for _, note in notes)
     common = tuple(note for note, count in counts.items() if count == comparisons)
     special = tuple(f"{place}: {note}" for place, note in notes if note not in common)
-    return Summary(metric, level, targets, algorithms, shots, scores, means, across, special, common, tuple(unpaired))
+    return Summary(
+        metric,
+        level,
+        targets,
+        algorithms,
+        shots,
+        scores,
+        means,
+        across,
+        special,
+        common,
+        tuple(unpaired),
+    )
 
 
 def short_name(target: Target) -> str:
@@ -164,13 +205,18 @@ def _targets(records: Records) -> tuple[Target, ...]:
     """By domain, in the order in which domains and targets first appear."""
     domains: dict[str, str] = {}
     columns = records.columns
-    for name, domain in dict.fromkeys(zip(columns["target"].tolist(), columns["domain"].tolist(), strict=True)):
+    for name, domain in dict.fromkeys(
+        zip(columns["target"].tolist(), columns["domain"].tolist(), strict=True)
+    ):
         if domains.setdefault(name, domain) != domain:
             raise InputError(
                 f"the target {name!r} has records in the domains {domains[name]!r} and {domain!r}; give it one"
             )
     order = {domain: place for place, domain in enumerate(dict.fromkeys(domains.values()))}
-    return tuple(Target(name, domains[name]) for name in sorted(domains, key=lambda name: order[domains[name]]))
+    return tuple(
+        Target(name, domains[name])
+        for name in sorted(domains, key=lambda name: order[domains[name]])
+    )
 
 
 def _values(records: Records) -> dict[Column, list[float]]:
@@ -192,8 +238,16 @@ def _means(
     unpaired: Sequence[str],
 ) -> Means | None:
     """The means that may be compared, the same that the cells show; None of one algorithm."""
-    names = [name for name in algorithms if any((target.name, name, shots) in scores for target in targets)]
-    rows = [target.name for target in targets if any((target.name, name, shots) in scores for name in names)]
+    names = [
+        name
+        for name in algorithms
+        if any((target.name, name, shots) in scores for target in targets)
+    ]
+    rows = [
+        target.name
+        for target in targets
+        if any((target.name, name, shots) in scores for name in names)
+    ]
     if len(names) < 2:
         return None
     table, notes = np.full((len(rows), len(names)), nan), []
@@ -203,9 +257,13 @@ def _means(
             if score is not None and score.is_compared:
                 table[i, j] = score.interval.mean
             elif score is not None and score.interval.n:
-                notes.append(f"{name} on {target} is not compared: it shares too few episodes with the others")
+                notes.append(
+                    f"{name} on {target} is not compared: it shares too few episodes with the others"
+                )
     if unpaired:
-        notes.append(f"{', '.join(unpaired)}: not the same episodes, so that means differ by their episodes too")
+        notes.append(
+            f"{', '.join(unpaired)}: not the same episodes, so that means differ by their episodes too"
+        )
     return Means(table, names, rows, metric=metric, notes=notes)
 
 
@@ -218,7 +276,15 @@ def _mean(
 ) -> float:
     """Over the targets that all algorithms were scored on, so that no column profits from easier ones."""
     if across is not None:
-        return across.means[across.algorithms.index(algorithm)] if algorithm in across.algorithms else nan
-    found = [scores[key].interval.mean for target in targets if (key := (target.name, algorithm, shots)) in scores]
+        return (
+            across.means[across.algorithms.index(algorithm)]
+            if algorithm in across.algorithms
+            else nan
+        )
+    found = [
+        scores[key].interval.mean
+        for target in targets
+        if (key := (target.name, algorithm, shots)) in scores
+    ]
     defined = [mean for mean in found if isfinite(mean)]
     return sum(defined) / len(defined) if defined else nan

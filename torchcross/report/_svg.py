@@ -45,7 +45,9 @@ class Scale:
     doubling: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (log2(part) if self.doubling else part for part in (self.low, self.high, value))
+        low, high, at = (
+            log2(part) if self.doubling else part for part in (self.low, self.high, value)
+        )
         if high == low:
             return (self.start + self.end) / 2
         return self.start + (at - low) / (high - low) * (self.end - self.start)
@@ -79,12 +81,15 @@ class Frame:
     x: Scale
     y: Scale
 
-    def axes(self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, y_name: str) -> Markup:
+    def axes(
+        self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, y_name: str
+    ) -> Markup:
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
         grid = [rule(left, self.y(tick), right, self.y(tick), "grid") for tick in y_ticks]
         down = [words(left - 6, self.y(tick) + 4, number(tick), "tick", "end") for tick in y_ticks]
         along = [
-            join([rule(self.x(tick), bottom, self.x(tick), bottom + 4, "axis"), self._below(tick)]) for tick in x_ticks
+            join([rule(self.x(tick), bottom, self.x(tick), bottom + 4, "axis"), self._below(tick)])
+            for tick in x_ticks
         ]
         titles = [
             words((left + right) / 2, bottom + 32, x_name, "label", "middle"),
@@ -120,11 +125,15 @@ def shortened(text: str, length: int) -> Markup:
 def line_of(points: Sequence[tuple[float, float]], series: int) -> Markup:
     """A line through the points, interrupted where one is not finite; a point between two gaps is a dot."""
     steps: list[str] = []
-    for is_known, stretch in groupby(points, key=lambda point: isfinite(point[0]) and isfinite(point[1])):
+    for is_known, stretch in groupby(
+        points, key=lambda point: isfinite(point[0]) and isfinite(point[1])
+    ):
         if is_known:
             places = [f"{x:.1f} {y:.1f}" for x, y in stretch]
             steps.append("M" + "L".join(places) + ("h0" if len(places) == 1 else ""))
-    return element("path", d="".join(steps), class_=f"line s{series % SERIES}") if steps else Markup()
+    return (
+        element("path", d="".join(steps), class_=f"line s{series % SERIES}") if steps else Markup()
+    )
 
 
 def marker(x: float, y: float, series: int, title: str = "", size: float = 4.0) -> Markup:
@@ -135,7 +144,9 @@ def marker(x: float, y: float, series: int, title: str = "", size: float = 4.0) 
     inside = [element("title", title)] if title else []
     if kind == "circle":
         return element("circle", *inside, cx=x, cy=y, r=size, class_=style)
-    outline = " ".join(f"{x + right * size:.1f},{y + down * size:.1f}" for right, down in _CORNERS[kind])
+    outline = " ".join(
+        f"{x + right * size:.1f},{y + down * size:.1f}" for right, down in _CORNERS[kind]
+    )
     return element("polygon", *inside, points=outline, class_=style)
 
 
@@ -150,7 +161,12 @@ def thinned(points: Sequence[tuple[float, float]], most: int = 400) -> list[tupl
         gaps = [position for position in range(first, last) if not isfinite(points[position][1])]
         kept.update(gaps[:1])
         if finite:
-            kept.update((min(finite, key=lambda at: points[at][1]), max(finite, key=lambda at: points[at][1])))
+            kept.update(
+                (
+                    min(finite, key=lambda at: points[at][1]),
+                    max(finite, key=lambda at: points[at][1]),
+                )
+            )
     return [points[position] for position in sorted(kept)]
 
 

@@ -39,10 +39,16 @@ class Curve:
                 f"the curve {self.label!r} got {len(self.steps)} steps and {len(self.values)} values; "
                 "give one value per step"
             )
-        if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
-            raise InputError(f"the steps of the curve {self.label!r} do not ascend; give each step once, in order")
+        if any(
+            later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)
+        ):
+            raise InputError(
+                f"the steps of the curve {self.label!r} do not ascend; give each step once, in order"
+            )
         if self.best is not None and self.best not in self.steps:
-            raise InputError(f"the curve {self.label!r} has its best at step {self.best}, which is none of its steps")
+            raise InputError(
+                f"the curve {self.label!r} has its best at step {self.best}, which is none of its steps"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,9 @@ class Picture:
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
-        if self.pixels.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        if self.pixels.dtype != np.uint8 or not (
+            len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+        ):
             raise InputError(
                 f"a Picture got pixels of {self.pixels.dtype} and shape {shape}; give 8-bit ones of shape "
                 "(height, width) or (height, width, 3)"
@@ -145,12 +153,16 @@ def _belief(picture: Picture) -> float:
     return 0.0 if picture.belief is None else picture.belief
 
 
-def _judged(target: Target, pixels: Sequence[NDArray[np.uint8]], query: Batch, prediction: Prediction) -> list[Picture]:
+def _judged(
+    target: Target, pixels: Sequence[NDArray[np.uint8]], query: Batch, prediction: Prediction
+) -> list[Picture]:
     truth = query.y.detach().cpu().numpy()
     decided = prediction.decisions.detach().cpu().numpy()
     probabilities = prediction.probabilities.detach().cpu().double().numpy()
     if not len(pixels) == len(truth) == len(decided) == len(probabilities):
-        raise InputError(f"an Example got {len(truth)} query samples and a prediction of {len(decided)}")
+        raise InputError(
+            f"an Example got {len(truth)} query samples and a prediction of {len(decided)}"
+        )
     return list(
         map(
             Picture,
@@ -170,13 +182,19 @@ def _names(target: Target, codes: Any, known: Any = None) -> list[str]:
         return [target.classes[code] if code >= 0 else "unknown" for code in answers.tolist()]
     labelled = np.ones_like(answers) if known is None else np.asarray(known) >= 0
     return [
-        ", ".join(name for name, one, seen in zip(target.classes, row, labels, strict=True) if one > 0 and seen)
+        ", ".join(
+            name
+            for name, one, seen in zip(target.classes, row, labels, strict=True)
+            if one > 0 and seen
+        )
         or "none of them"
         for row, labels in zip(answers.tolist(), labelled.tolist(), strict=True)
     ]
 
 
-def _probability(probabilities: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+def _probability(
+    probabilities: NDArray[np.float64], codes: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """The probability of the given answers: of the class, or of the least likely one of several answers."""
     if codes.ndim == 1:
         taken = np.take_along_axis(probabilities, np.maximum(codes, 0)[:, None], axis=1)[:, 0]

@@ -6,7 +6,14 @@ from torchcross.evaluation import Records
 from torchcross.report._markup import Markup, as_text, element
 from torchcross.report._numbers import metric_title, score_text
 from torchcross.report._summary import Episodes, Score, Summary, Target, short_name, summarise
-from torchcross.report.tables import dashed, mean_text, printed_legend, shots_title, sign_of, undefined_text
+from torchcross.report.tables import (
+    dashed,
+    mean_text,
+    printed_legend,
+    shots_title,
+    sign_of,
+    undefined_text,
+)
 
 __all__ = ["html_table"]
 
@@ -25,7 +32,9 @@ def html_table(
 
 def _table(summary: Summary) -> Markup:
     several = len(summary.shots) > 1
-    heads = [f"{name}, {shots_title(shots)}" if several else name for name, shots in summary.columns]
+    heads = [
+        f"{name}, {shots_title(shots)}" if several else name for name, shots in summary.columns
+    ]
     rows = [
         _row(domain if place == 0 else "", short_name(target), _cells(summary, target))
         for domain, targets in summary.domains
@@ -37,11 +46,15 @@ def _table(summary: Summary) -> Markup:
             "mean of the targets",
             [
                 as_text(text)
-                for text in dashed([score_text(summary.means[at], summary.metric) for at in summary.columns])
+                for text in dashed(
+                    [score_text(summary.means[at], summary.metric) for at in summary.columns]
+                )
             ],
         )
     )
-    head = element("tr", *(element("th", name, scope="col") for name in ("domain", "target", *heads)))
+    head = element(
+        "tr", *(element("th", name, scope="col") for name in ("domain", "target", *heads))
+    )
     shots = ", ".join(shots_title(level) for level in summary.shots)
     caption = element("caption", f"{metric_title(summary.metric)} by target, {shots}")
     shown = element("table", caption, element("thead", head), element("tbody", *rows))
@@ -50,12 +63,18 @@ def _table(summary: Summary) -> Markup:
 
 def _row(domain: str, target: str, cells: list[Markup]) -> Markup:
     return element(
-        "tr", element("td", domain), element("th", target, scope="row"), *(element("td", cell) for cell in cells)
+        "tr",
+        element("td", domain),
+        element("th", target, scope="row"),
+        *(element("td", cell) for cell in cells),
     )
 
 
 def _cells(summary: Summary, target: Target) -> list[Markup]:
-    return [_cell(summary.scores.get((target.name, *column)), summary.metric) for column in summary.columns]
+    return [
+        _cell(summary.scores.get((target.name, *column)), summary.metric)
+        for column in summary.columns
+    ]
 
 
 def _cell(score: Score | None, metric: str) -> Markup:

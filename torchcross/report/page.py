@@ -107,16 +107,22 @@ def write_report(
     elif not len(table) and failures:
         facts, parts = {"rows": 0, "failures": len(failures)}, _of_nothing(beside)
     else:
-        said = partial(summarise, table, level=level, method=method, related=related, episodes=episodes)
+        said = partial(
+            summarise, table, level=level, method=method, related=related, episodes=episodes
+        )
         summary = said(metric=metric)
-        others = [said(metric=str(name)) for name in table.unique("metric") if name != summary.metric]
+        others = [
+            said(metric=str(name)) for name in table.unique("metric") if name != summary.metric
+        ]
         facts, parts = _facts(table, summary, failures), _of_rows(table, summary, others, beside)
         ending.append(part("download", "Rows", "The rows", _download(table)))
     write_whole(path, page_text(title, facts, [*parts, *ending]))
     return path
 
 
-def _of_rows(records: Records, summary: Summary, others: Sequence[Summary], beside: _Beside) -> list[Part]:
+def _of_rows(
+    records: Records, summary: Summary, others: Sequence[Summary], beside: _Beside
+) -> list[Part]:
     series = {str(name): place for place, name in enumerate(records.unique("algorithm"))}
     parts = [
         part("results", "Results", "Results", *_results(summary, others, series, beside)),
@@ -125,10 +131,27 @@ def _of_rows(records: Records, summary: Summary, others: Sequence[Summary], besi
         part("episodes", "Episodes", "Episodes of each target", strips_section(summary, series)),
     ]
     if beside.curves:
-        parts.append(part("curves", "Learning curves", "Learning curves", curves_section(beside.curves, series)))
+        parts.append(
+            part(
+                "curves",
+                "Learning curves",
+                "Learning curves",
+                curves_section(beside.curves, series),
+            )
+        )
     if beside.examples:
-        parts.append(part("examples", "Examples", "Example episodes", *examples_section(beside.examples, series)))
-    return [*parts, part("missing", "Missing", "What is missing", *_missing(records, summary, beside.failures))]
+        parts.append(
+            part(
+                "examples",
+                "Examples",
+                "Example episodes",
+                *examples_section(beside.examples, series),
+            )
+        )
+    return [
+        *parts,
+        part("missing", "Missing", "What is missing", *_missing(records, summary, beside.failures)),
+    ]
 
 
 def _of_means(
@@ -151,11 +174,18 @@ def _of_means(
 
 
 def _of_nothing(beside: _Beside) -> list[Part]:
-    nothing = warning("Nothing was scored: there are no rows, and no table. What failed stands below with its reason.")
+    nothing = warning(
+        "Nothing was scored: there are no rows, and no table. What failed stands below with its reason."
+    )
     parts = [part("results", "Results", "Results", *map(warning, beside.warnings), nothing)]
     if beside.curves:
-        parts.append(part("curves", "Learning curves", "Learning curves", curves_section(beside.curves, {})))
-    return [*parts, part("missing", "Missing", "What is missing", failures_section(beside.failures))]
+        parts.append(
+            part("curves", "Learning curves", "Learning curves", curves_section(beside.curves, {}))
+        )
+    return [
+        *parts,
+        part("missing", "Missing", "What is missing", failures_section(beside.failures)),
+    ]
 
 
 def _results(
@@ -204,7 +234,11 @@ def _protocol_parts(
 ) -> Iterator[Part]:
     disputed = []
     if choices:
-        pairs = [piece for name, text in choices.items() for piece in (element("dt", name), element("dd", prose(text)))]
+        pairs = [
+            piece
+            for name, text in choices.items()
+            for piece in (element("dt", name), element("dd", prose(text)))
+        ]
         disputed = [
             element("h3", "What can be disputed, and what was chosen"),
             element("dl", *pairs, class_="choices"),
@@ -244,11 +278,19 @@ def _download(records: Records) -> Markup:
     with tempfile.TemporaryDirectory() as folder:
         plain = records.write(Path(folder) / "rows.csv").read_bytes()
     packed = gzip.compress(plain, 6, mtime=0)
-    link = data_link("Download the rows as CSV", packed, "rows.csv.gz", "application/gzip", id="rows")
+    link = data_link(
+        "Download the rows as CSV", packed, "rows.csv.gz", "application/gzip", id="rows"
+    )
     said = f"{len(records):,} rows, {_size(len(plain))}; in this page they take {_size(len(packed) * 4 // 3)}."
     fields = ", ".join(records.columns)
     columns = f"One row per episode and metric: {fields}. NaN values have their reason."
-    return join([element("p", link), element("p", said, class_="soft"), element("p", columns, class_="soft")])
+    return join(
+        [
+            element("p", link),
+            element("p", said, class_="soft"),
+            element("p", columns, class_="soft"),
+        ]
+    )
 
 
 def _size(size: int) -> str:

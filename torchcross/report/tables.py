@@ -57,7 +57,9 @@ def markdown_table(
     """A table as GitHub reads it: mean ± half the interval, best bold, its statistical ties daggered."""
     if isinstance(table, Means):
         return markdown_of_means(table)
-    return markdown_of(summarise(table, metric=metric, level=level, method=method, episodes=episodes))
+    return markdown_of(
+        summarise(table, metric=metric, level=level, method=method, episodes=episodes)
+    )
 
 
 def csv_table(
@@ -80,24 +82,40 @@ def csv_table(
 
 def latex_of(summary: Summary) -> str:
     width = len(summary.columns)
-    shots = [f"\\multicolumn{{{len(summary.algorithms)}}}{{c}}{{{shots_title(level)}}}" for level in summary.shots]
+    shots = [
+        f"\\multicolumn{{{len(summary.algorithms)}}}{{c}}{{{shots_title(level)}}}"
+        for level in summary.shots
+    ]
     lines = [
         "% For the package booktabs.",
         f"\\begin{{tabular}}{{l{'r' * width}}}",
         "\\toprule",
         " & ".join(["", *shots]) + r" \\",
         " ".join(_rules(summary)),
-        " & ".join([latex_text(metric_title(summary.metric)), *(latex_text(name) for name, _ in summary.columns)])
+        " & ".join(
+            [
+                latex_text(metric_title(summary.metric)),
+                *(latex_text(name) for name, _ in summary.columns),
+            ]
+        )
         + r" \\",
         "\\midrule",
     ]
     for domain, targets in summary.domains:
         if domain:
-            lines.append(f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\")
+            lines.append(
+                f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\"
+            )
         lines += [_latex_row(summary, target) for target in targets]
-    means = [f"{mean:.1f}" if factor_of(summary.metric) > 1 else f"{mean:.3f}" for mean in _shown_means(summary)]
+    means = [
+        f"{mean:.1f}" if factor_of(summary.metric) > 1 else f"{mean:.3f}"
+        for mean in _shown_means(summary)
+    ]
     lines += ["\\midrule", " & ".join(["mean of the targets", *dashed(means, "---")]) + r" \\"]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))]) + "\n"
+    return (
+        "\n".join([*lines, "\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))])
+        + "\n"
+    )
 
 
 def markdown_of(summary: Summary) -> str:
@@ -106,14 +124,21 @@ def markdown_of(summary: Summary) -> str:
         for name, level in summary.columns
     ]
     lines = [
-        "| " + " | ".join(["domain", markdown_text(f"target: {metric_title(summary.metric)}"), *heads]) + " |",
+        "| "
+        + " | ".join(["domain", markdown_text(f"target: {metric_title(summary.metric)}"), *heads])
+        + " |",
         "| " + " | ".join(["---", "---", *("---:" for _ in heads)]) + " |",
     ]
     for domain, targets in summary.domains:
         for place, target in enumerate(targets):
-            cells = [_markdown_cell(summary.scores.get((target.name, *column)), summary) for column in summary.columns]
+            cells = [
+                _markdown_cell(summary.scores.get((target.name, *column)), summary)
+                for column in summary.columns
+            ]
             first = markdown_text(domain) if place == 0 else ""
-            lines.append("| " + " | ".join([first, markdown_text(short_name(target)), *cells]) + " |")
+            lines.append(
+                "| " + " | ".join([first, markdown_text(short_name(target)), *cells]) + " |"
+            )
     means = [score_text(summary.means[column], summary.metric) for column in summary.columns]
     lines.append("| " + " | ".join(["", "mean of the targets", *dashed(means)]) + " |")
     return "\n".join([*lines, "", one_line(printed_legend(summary))]) + "\n"
@@ -123,12 +148,16 @@ def csv_of(summary: Summary) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     parts = ("mean", "low", "high", "n", "undefined", "mark")
-    heads = [f"{name}, {shots_title(shots)}: {part}" for name, shots in summary.columns for part in parts]
+    heads = [
+        f"{name}, {shots_title(shots)}: {part}" for name, shots in summary.columns for part in parts
+    ]
     writer.writerow(["domain", "target", "metric", *heads])
     for domain, targets in summary.domains:
         for target in targets:
             cells = [
-                part for column in summary.columns for part in _csv_cell(summary.scores.get((target.name, *column)))
+                part
+                for column in summary.columns
+                for part in _csv_cell(summary.scores.get((target.name, *column)))
             ]
             writer.writerow([domain, target.name, summary.metric, *cells])
     return text.getvalue()
@@ -137,7 +166,9 @@ def csv_of(summary: Summary) -> str:
 def legend(summary: Summary) -> str:
     """What the signs of the table mean."""
     method = " or ".join(_METHODS.get(name, name) for name in summary.methods)
-    paired = "the same episodes and training seeds" if SEEDED in summary.methods else "the same episodes"
+    paired = (
+        "the same episodes and training seeds" if SEEDED in summary.methods else "the same episodes"
+    )
     scores = summary.scores.values()
     if ONE_NUMBER in summary.common:
         # Nothing is spread over episodes, and what training seeds say of it is told beside the table.
@@ -150,14 +181,20 @@ def legend(summary: Summary) -> str:
     if any(score.interval.undefined for score in scores):
         said.append("(n undefined): so many values of the algorithm are not defined.")
     if any(score.is_compared and score.interval.n < len(score.values) for score in scores):
-        said.append("Means, the best, ties and ranks are over the episodes that every algorithm of a row scored.")
+        said.append(
+            "Means, the best, ties and ranks are over the episodes that every algorithm of a row scored."
+        )
     if any(score.interval.n and not score.is_compared for score in scores):
         said.append(
             "‡: not compared, since too few episodes are shared with the others; the mean is over the algorithm's own."
         )
     if summary.unpaired:
-        said.append("Rows whose algorithms were not scored on the same episodes have no best and no †.")
-    said.append("The means of the last row are over the targets that every algorithm was scored on.")
+        said.append(
+            "Rows whose algorithms were not scored on the same episodes have no best and no †."
+        )
+    said.append(
+        "The means of the last row are over the targets that every algorithm was scored on."
+    )
     return " ".join(said)
 
 
@@ -202,11 +239,17 @@ def dashed(means: list[str], sign: str = "—") -> list[str]:
 def _rules(summary: Summary) -> list[str]:
     """A line under each number of shots."""
     width = len(summary.algorithms)
-    return [f"\\cmidrule(lr){{{2 + width * place}-{1 + width * (place + 1)}}}" for place in range(len(summary.shots))]
+    return [
+        f"\\cmidrule(lr){{{2 + width * place}-{1 + width * (place + 1)}}}"
+        for place in range(len(summary.shots))
+    ]
 
 
 def _latex_row(summary: Summary, target: Target) -> str:
-    cells = [_latex_cell(summary.scores.get((target.name, *column)), summary) for column in summary.columns]
+    cells = [
+        _latex_cell(summary.scores.get((target.name, *column)), summary)
+        for column in summary.columns
+    ]
     return " & ".join([f"\\quad {latex_text(short_name(target))}", *cells]) + r" \\"
 
 
@@ -226,7 +269,9 @@ def _markdown_cell(score: Score | None, summary: Summary) -> str:
     mean, spread = mean_text(score, summary.metric)
     shown = f"**{mean}**" if score.is_best else mean
     text = undefined_text(score)
-    return shown + (f" ± {spread}" if spread else "") + sign_of(score) + (f" {text}" if text else "")
+    return (
+        shown + (f" ± {spread}" if spread else "") + sign_of(score) + (f" {text}" if text else "")
+    )
 
 
 def _csv_cell(score: Score | None) -> list[str]:

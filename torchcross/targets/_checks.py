@@ -22,7 +22,9 @@ def as_codes(labels: Any) -> Tensor:
         return labels
     array = as_array(labels, "labels")
     if array.dtype.kind not in "biu":
-        raise LabelError(f"labels are {array.dtype}, expected integers; encode them first: target.encode(labels)")
+        raise LabelError(
+            f"labels are {array.dtype}, expected integers; encode them first: target.encode(labels)"
+        )
     return torch.from_numpy(array.astype("int64"))
 
 
@@ -51,7 +53,11 @@ def check_codes(labels: Int[Tensor, "*S"], highest: int, target: object) -> None
     first = strange.nonzero()[0].tolist()
     value = int(labels[tuple(first)])
     where = f"row {first[0]}, column {first[1]}" if first[1:] else f"index {first[0]}"
-    advice = "a missing label is -1 here" if value < 0 else "raw labels are encoded first: target.encode(labels)"
+    advice = (
+        "a missing label is -1 here"
+        if value < 0
+        else "raw labels are encoded first: target.encode(labels)"
+    )
     raise LabelError(
         f"labels hold {int(strange.sum())} value(s) outside the classes, the first {value} at {where}; {target!r} has "
         f"the codes 0..{highest}, and -1 for missing; {advice}"
@@ -60,7 +66,11 @@ def check_codes(labels: Int[Tensor, "*S"], highest: int, target: object) -> None
 
 def check_shapes(prediction: Prediction, labels: Tensor, target: Any) -> None:
     """One row per sample in everything, and the columns of the target."""
-    shapes = tuple(prediction.probabilities.shape), tuple(prediction.decisions.shape), tuple(labels.shape)
+    shapes = (
+        tuple(prediction.probabilities.shape),
+        tuple(prediction.decisions.shape),
+        tuple(labels.shape),
+    )
     per_sample = (len(labels), *target.label_shape) if labels.ndim else ()
     if shapes != ((*per_sample[:1], target.num_classes), per_sample, per_sample):
         raise InputError(

@@ -16,15 +16,24 @@ __all__ = ["NAN", "MissingValue", "normalise_classes", "normalise_missing", "nor
 MissingValue = int | str
 NAN = "nan"
 _INT64 = np.iinfo(np.int64)
-_EXAMPLES = "a list of names, e.g. ['a', 'b'], or a mapping from label value to name, e.g. {0: 'a', 4: 'b'}"
+_EXAMPLES = (
+    "a list of names, e.g. ['a', 'b'], or a mapping from label value to name, e.g. {0: 'a', 4: 'b'}"
+)
 
 
-def normalise_classes(kind: str, classes: Any, fewest: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def normalise_classes(
+    kind: str, classes: Any, fewest: int
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Class names and the raw label value of each: positions for a sequence of names, the keys for a mapping."""
     if isinstance(classes, str | bytes | set | frozenset):
         why = " (a set has no order)" if isinstance(classes, set | frozenset) else ""
         raise TargetError(f"{kind} got {classes!r} for its classes{why}; pass {_EXAMPLES}")
-    given = _listed(kind, "its classes", classes.values() if isinstance(classes, Mapping) else classes, _EXAMPLES)
+    given = _listed(
+        kind,
+        "its classes",
+        classes.values() if isinstance(classes, Mapping) else classes,
+        _EXAMPLES,
+    )
     keys = tuple(classes) if isinstance(classes, Mapping) else range(len(given))
     for name in given:
         if not isinstance(name, str) or not name.strip():
@@ -33,9 +42,13 @@ def normalise_classes(kind: str, classes: Any, fewest: int) -> tuple[tuple[str, 
             )
     names = tuple(str.__str__(name) for name in given)
     if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise TargetError(f"{kind} got the class names {repeated} more than once; give every class a name of its own")
+        raise TargetError(
+            f"{kind} got the class names {repeated} more than once; give every class a name of its own"
+        )
     if len(names) < fewest:
-        raise TargetError(f"{kind} got {len(names)} class name(s), {list(names)}; give at least {fewest}")
+        raise TargetError(
+            f"{kind} got {len(names)} class name(s), {list(names)}; give at least {fewest}"
+        )
     return names, normalise_values(kind, keys)
 
 
@@ -45,10 +58,14 @@ def normalise_values(kind: str, values: Iterable[object]) -> tuple[int, ...]:
     for value in _listed(kind, "its label values", values, "one integer per class"):
         integer = _integer(value)
         if integer is None:
-            raise TargetError(f"{kind} got {value!r} as the label value of a class; give distinct (64-bit) integers")
+            raise TargetError(
+                f"{kind} got {value!r} as the label value of a class; give distinct (64-bit) integers"
+            )
         whole.append(integer)
     if len(set(whole)) < len(whole):
-        raise TargetError(f"{kind} got the label values {whole}; give every class a value of its own")
+        raise TargetError(
+            f"{kind} got the label values {whole}; give every class a value of its own"
+        )
     return tuple(whole)
 
 
@@ -73,7 +90,9 @@ def normalise_missing(
             raise TargetError(f"{kind} got missing={value!r}; declare {how}")
     clash = sorted(str(value) for value in normal if value in values or value in names)
     if clash:
-        raise TargetError(f"{kind} got missing={clash}, which are also classes; a value is either a class or unknown")
+        raise TargetError(
+            f"{kind} got missing={clash}, which are also classes; a value is either a class or unknown"
+        )
     return tuple(sorted(normal, key=lambda value: (isinstance(value, str), value)))
 
 

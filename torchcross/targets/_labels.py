@@ -39,7 +39,9 @@ class Legend:
     def __str__(self) -> str:
         """What is expected, for errors."""
         pairs = (
-            [f"{value} ({name})" for value, name in zip(self.values, self.names, strict=True)] if self.names else None
+            [f"{value} ({name})" for value, name in zip(self.values, self.names, strict=True)]
+            if self.names
+            else None
         )
         entries = pairs or [str(value) for value in self.values]
         shown = ", ".join(entries if len(entries) <= 8 else [*entries[:4], "...", *entries[-2:]])
@@ -92,7 +94,9 @@ def encode_multi(labels: Any, legend: Legend, what: str) -> Codes:
         hint = ""
         if array.ndim == 1 and array.size:
             hint = "; one class per sample is a task for Binary, MultiClass or Ordinal" + (
-                ", and one yes/no answer per sample fits as labels.reshape(-1, 1)" if columns == 1 else ""
+                ", and one yes/no answer per sample fits as labels.reshape(-1, 1)"
+                if columns == 1
+                else ""
             )
         raise LabelError(
             f"{what} have shape {array.shape}; {legend.kind} with {columns} labels takes zeros and ones of shape "
@@ -106,7 +110,11 @@ def _advice_on_shape(array: NDArray[Any], labels: Any, legend: Legend) -> str:
         return f"; got a single {type(labels).__name__}, put labels into a list or an array"
     if array.ndim != 2:
         return ""
-    one_hot = "labels.argmax(1)" if legend.values == tuple(range(len(legend.values))) else "the label value of each row"
+    one_hot = (
+        "labels.argmax(1)"
+        if legend.values == tuple(range(len(legend.values)))
+        else "the label value of each row"
+    )
     return f"; for one-hot rows pass {one_hot}, for several labels per sample use MultiLabel"
 
 
@@ -141,7 +149,9 @@ def _reader(dtype: np.dtype[Any], legend: Legend) -> Callable[[NDArray[Any]], ND
     blank = MISSING if NAN in legend.missing else _STRANGER
     match dtype.kind:
         case "u" if dtype.itemsize == 8:
-            return lambda array: np.where(array <= np.iinfo(np.int64).max, integers(array.astype(np.int64)), _STRANGER)
+            return lambda array: np.where(
+                array <= np.iinfo(np.int64).max, integers(array.astype(np.int64)), _STRANGER
+            )
         case "b" | "i" | "u":
             return lambda array: integers(array.astype(np.int64))
         case "f":
@@ -193,7 +203,9 @@ def _object_reader(legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
     def read(array: NDArray[Any]) -> NDArray[Any]:
         items = array.ravel().tolist()
-        return np.fromiter(map(read_one, items), dtype=np.int64, count=len(items)).reshape(array.shape)
+        return np.fromiter(map(read_one, items), dtype=np.int64, count=len(items)).reshape(
+            array.shape
+        )
 
     return read
 
@@ -210,7 +222,9 @@ def _is_blank_text(item: Any) -> bool:
     return isinstance(item, str) and item.lower() == NAN
 
 
-def _refusal(array: NDArray[Any], strange: NDArray[np.bool_], legend: Legend, what: str) -> LabelError:
+def _refusal(
+    array: NDArray[Any], strange: NDArray[np.bool_], legend: Legend, what: str
+) -> LabelError:
     """Says what kind of entry does not belong, where the first one is, and what to do."""
     blank, broken = _blanks(array, strange), np.zeros_like(strange)
     if array.dtype.kind == "f":

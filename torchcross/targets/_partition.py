@@ -59,7 +59,9 @@ class SingleLabelTarget(Target):
     def num_prototypes(self) -> int:
         return self.num_classes
 
-    def prototype_strata(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N {self.num_prototypes}"]:
+    def prototype_strata(
+        self, labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N {self.num_prototypes}"]:
         return one_hot(labels, self.num_classes)
 
     def prototype_logits(
@@ -74,7 +76,9 @@ class SingleLabelTarget(Target):
     def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         return one_hot(labels, self.num_classes) @ self.regression_codes().to(labels.device)
 
-    def regression_logits(self, outputs: Float[Tensor, "N R"]) -> Float[Tensor, "N {self.num_outputs}"]:
+    def regression_logits(
+        self, outputs: Float[Tensor, "N R"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
         codes = self.regression_codes().to(outputs)
         return self.objective.from_scores(outputs @ codes.mT)
 

@@ -20,7 +20,13 @@ from torch import Tensor
 from torchcross.errors import InputError, LabelError, TargetError
 from torchcross.losses import MISSING
 from torchcross.metrics import Score
-from torchcross.targets._checks import as_codes, broken_rows, check_codes, check_readable_codes, check_shapes
+from torchcross.targets._checks import (
+    as_codes,
+    broken_rows,
+    check_codes,
+    check_readable_codes,
+    check_shapes,
+)
 from torchcross.targets._classes import MissingValue, normalise_missing
 from torchcross.targets._labels import Codes, as_array
 from torchcross.targets.head import HeadLayout
@@ -68,14 +74,20 @@ class Target(ABC):
         name = type(self).__name__
         loss = self.default_loss if loss is None else loss
         if not isinstance(loss, str) or loss not in self.objectives:
-            raise TargetError(f"{name} has no loss {loss!r}; choose one of {sorted(self.objectives)}")
+            raise TargetError(
+                f"{name} has no loss {loss!r}; choose one of {sorted(self.objectives)}"
+            )
         allowed = self.objectives[loss].options
         if unknown := sorted(set(options) - allowed):
             raise TargetError(
                 f"{name} got the unknown options {unknown}; its loss {loss!r} takes {sorted(allowed) or 'no options'}"
             )
-        normal_options = tuple(sorted((option, _freeze(value)) for option, value in options.items()))
-        self._fill(classes, values, normalise_missing(name, missing, values, classes), loss, normal_options)
+        normal_options = tuple(
+            sorted((option, _freeze(value)) for option, value in options.items())
+        )
+        self._fill(
+            classes, values, normalise_missing(name, missing, values, classes), loss, normal_options
+        )
         self._try_loss()
 
     def _fill(
@@ -125,7 +137,9 @@ class Target(ABC):
         highest = len(self.values) - 1
         if array.dtype.kind not in "biu" or array.shape[1:] != self.label_shape or not array.ndim:
             shape = ", ".join(["N", *map(str, self.label_shape)])
-            raise LabelError(f"codes are {array.dtype} of shape {array.shape}; {self!r} expects integers ({shape})")
+            raise LabelError(
+                f"codes are {array.dtype} of shape {array.shape}; {self!r} expects integers ({shape})"
+            )
         if array.size and (array.min() < MISSING or array.max() > highest):
             raise LabelError(
                 f"codes lie in {array.min()}..{array.max()}; {self!r} has the codes 0..{highest}, and -1 for missing. "
@@ -169,7 +183,9 @@ class Target(ABC):
         except TypeError:
             position = -1
         if not 0 <= position < self.num_classes:
-            raise TargetError(f"{item!r} is not a class of {self!r}; give names or positions 0..{self.num_classes - 1}")
+            raise TargetError(
+                f"{item!r} is not a class of {self!r}; give names or positions 0..{self.num_classes - 1}"
+            )
         return position
 
     def restrict(self, classes: Iterable[int | str]) -> Self:
@@ -183,7 +199,12 @@ class Target(ABC):
                 f"{self!r} cannot be restricted to {len(positions)} of its classes; keep {fewest} to {most}"
             )
         options = tuple(
-            (name, tuple(value[p] for p in positions) if name in _PER_CLASS and value is not None else value)
+            (
+                name,
+                tuple(value[p] for p in positions)
+                if name in _PER_CLASS and value is not None
+                else value,
+            )
             for name, value in self.loss_options
         )
         names = tuple(self.classes[p] for p in positions)
@@ -220,14 +241,18 @@ class Target(ABC):
     def padding(self) -> Padding | None:
         """How this loss is that of a task with more outputs; None where it cannot be."""
         padding = self.objective.padding
-        exact = padding is not None and all(option in padding.keeps for option, _ in self.loss_options)
+        exact = padding is not None and all(
+            option in padding.keeps for option, _ in self.loss_options
+        )
         return padding if exact else None
 
     @property
     def num_outputs(self) -> int:
         return self.head.outputs
 
-    def loss(self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]) -> Float[Tensor, ""]:
+    def loss(
+        self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, ""]:
         """Mean loss over known labels; usable under torch.func transforms.
 
         Labels outside the classes are refused where they can be read: on the CPU, outside vmap and torch.compile.
@@ -237,13 +262,19 @@ class Target(ABC):
 
     def predict(self, logits: Float[Tensor, "N {self.num_outputs}"]) -> Prediction:
         """Logits -> probabilities, decisions, and the log-odds that samples are ranked by."""
-        if logits.ndim != 2 or logits.shape[1] != self.num_outputs or not logits.is_floating_point():
+        if (
+            logits.ndim != 2
+            or logits.shape[1] != self.num_outputs
+            or not logits.is_floating_point()
+        ):
             raise InputError(
                 f"logits are {logits.dtype} of shape {tuple(logits.shape)}; {self!r} predicts from floats of shape "
                 f"(N, {self.num_outputs})"
             )
         objective = self.objective
-        return Prediction(objective.probabilities(logits), objective.decisions(logits), objective.scores(logits))
+        return Prediction(
+            objective.probabilities(logits), objective.decisions(logits), objective.scores(logits)
+        )
 
     @property
     @abstractmethod
@@ -251,7 +282,9 @@ class Target(ABC):
         """How many prototypes describe a support set."""
 
     @abstractmethod
-    def prototype_strata(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N {self.num_prototypes}"]:
+    def prototype_strata(
+        self, labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N {self.num_prototypes}"]:
         """Zeros and ones: which samples each prototype is the mean of."""
 
     @abstractmethod
@@ -265,7 +298,9 @@ class Target(ABC):
         """What a least-squares head regresses on, 0 where missing."""
 
     @abstractmethod
-    def regression_logits(self, outputs: Float[Tensor, "N R"]) -> Float[Tensor, "N {self.num_outputs}"]:
+    def regression_logits(
+        self, outputs: Float[Tensor, "N R"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
         """Outputs of a least-squares head -> logits of this target's loss."""
 
     # -- measuring ------------------------------------------------------------------------------------------------
@@ -280,9 +315,17 @@ class Target(ABC):
 
         So is every metric where a prediction is not finite: a decision taken on NaN is no decision.
         """
-        names = (metrics,) if isinstance(metrics, str) else self.default_metrics if metrics is None else tuple(metrics)
+        names = (
+            (metrics,)
+            if isinstance(metrics, str)
+            else self.default_metrics
+            if metrics is None
+            else tuple(metrics)
+        )
         if unknown := [name for name in names if name not in self.metrics]:
-            raise InputError(f"{type(self).__name__} has no metric {unknown}; choose from {sorted(self.metrics)}")
+            raise InputError(
+                f"{type(self).__name__} has no metric {unknown}; choose from {sorted(self.metrics)}"
+            )
         codes = as_codes(labels)
         check_shapes(prediction, codes, self)
         check_codes(codes, len(self.values) - 1, self)

@@ -67,9 +67,13 @@ class Binary(SingleLabelTarget):
     }
     metrics = {
         "auroc": lambda target, p, y: metrics.binary_auroc(_ranking(p), y, target.classes),
-        "average_precision": lambda target, p, y: metrics.binary_average_precision(_ranking(p), y, target.classes),
+        "average_precision": lambda target, p, y: metrics.binary_average_precision(
+            _ranking(p), y, target.classes
+        ),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
-        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
+        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(
+            p.decisions, y, target.classes
+        ),
         "f1": lambda target, p, y: metrics.binary_f1(p.decisions, y, target.classes),
     }
     default_metrics = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1")
@@ -84,7 +88,9 @@ class Binary(SingleLabelTarget):
     ) -> None:
         names, values = normalise_classes("Binary", classes, fewest=2)
         if len(names) != 2:
-            raise TargetError(f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for more")
+            raise TargetError(
+                f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for more"
+            )
         self._set(names, values, missing, loss, loss_options)
 
     def regression_codes(self) -> Float[Tensor, "2 1"]:

@@ -13,7 +13,13 @@ from torch import Tensor
 from torchcross import losses, metrics
 from torchcross.targets._classes import normalise_classes
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets._parts import WithoutTarget, likeliest, log_odds, output_per_class, unchanged
+from torchcross.targets._parts import (
+    WithoutTarget,
+    likeliest,
+    log_odds,
+    output_per_class,
+    unchanged,
+)
 from torchcross.targets.objective import Objective
 from torchcross.targets.padding import ABSENT_CLASSES
 
@@ -40,12 +46,16 @@ class MultiClass(SingleLabelTarget):
         )
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes, scores=p.scores),
+        "auroc": lambda target, p, y: metrics.auroc(
+            p.probabilities, y, target.classes, scores=p.scores
+        ),
         "average_precision": lambda target, p, y: metrics.average_precision(
             p.probabilities, y, target.classes, scores=p.scores
         ),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
-        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
+        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(
+            p.decisions, y, target.classes
+        ),
         "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
     }
     default_metrics = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1")

@@ -54,16 +54,24 @@ class MultiLabel(Target):
     kind = "multilabel"
     default_loss = "binary_cross_entropy"
     objectives = {
-        "binary_cross_entropy": _objective(losses.multilabel_binary_cross_entropy, "class_weights", "smoothing"),
+        "binary_cross_entropy": _objective(
+            losses.multilabel_binary_cross_entropy, "class_weights", "smoothing"
+        ),
         "focal": _objective(losses.multilabel_focal, "gamma", "alpha"),
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.multilabel_auroc(p.probabilities, y, target.classes, scores=p.scores),
+        "auroc": lambda target, p, y: metrics.multilabel_auroc(
+            p.probabilities, y, target.classes, scores=p.scores
+        ),
         "average_precision": lambda target, p, y: metrics.multilabel_average_precision(
             p.probabilities, y, target.classes, scores=p.scores
         ),
-        "accuracy": lambda target, p, y: metrics.multilabel_accuracy(p.decisions, y, target.classes),
-        "balanced_accuracy": lambda target, p, y: metrics.multilabel_balanced_accuracy(p.decisions, y, target.classes),
+        "accuracy": lambda target, p, y: metrics.multilabel_accuracy(
+            p.decisions, y, target.classes
+        ),
+        "balanced_accuracy": lambda target, p, y: metrics.multilabel_balanced_accuracy(
+            p.decisions, y, target.classes
+        ),
         "f1": lambda target, p, y: metrics.multilabel_f1(p.decisions, y, target.classes),
         "exact_match": lambda target, p, y: metrics.exact_match(p.decisions, y),
     }
@@ -86,7 +94,9 @@ class MultiLabel(Target):
         self._set(names, (0, 1), missing, loss, loss_options)
 
     def encode(self, labels: Any, what: str = "labels") -> Codes:
-        return encode_multi(labels, Legend("MultiLabel", self.values, self.missing, columns=self.classes), what)
+        return encode_multi(
+            labels, Legend("MultiLabel", self.values, self.missing, columns=self.classes), what
+        )
 
     def strata(self, codes: Codes) -> Cover:
         return Cover(codes)
@@ -109,7 +119,9 @@ class MultiLabel(Target):
     def num_prototypes(self) -> int:
         return 2 * self.num_classes
 
-    def prototype_strata(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N {self.num_prototypes}"]:
+    def prototype_strata(
+        self, labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N {self.num_prototypes}"]:
         """For every label the samples without it (first L columns), then the samples with it (last L columns)."""
         return torch.cat([labels == 0, labels == 1], dim=-1).to(torch.get_default_dtype())
 
@@ -121,7 +133,11 @@ class MultiLabel(Target):
 
     def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         """+1 with the label, -1 without, 0 where unknown."""
-        return ((labels == 1).to(torch.get_default_dtype())) - ((labels == 0).to(torch.get_default_dtype()))
+        return ((labels == 1).to(torch.get_default_dtype())) - (
+            (labels == 0).to(torch.get_default_dtype())
+        )
 
-    def regression_logits(self, outputs: Float[Tensor, "N R"]) -> Float[Tensor, "N {self.num_outputs}"]:
+    def regression_logits(
+        self, outputs: Float[Tensor, "N R"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
         return self.objective.from_scores(2 * outputs)

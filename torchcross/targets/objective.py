@@ -55,6 +55,10 @@ class Objective:
         logits = logits.detach()
         # Apple's GPUs have no float64.
         exact = (logits.cpu() if logits.device.type == "mps" else logits).double()
-        odds = log_odds(self.probabilities(exact).log()) if self.log_odds is None else self.log_odds(exact)
+        odds = (
+            log_odds(self.probabilities(exact).log())
+            if self.log_odds is None
+            else self.log_odds(exact)
+        )
         bound = torch.finfo(torch.float64).max
         return odds.clamp(-bound, bound)

@@ -14,7 +14,13 @@ from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets._classes import normalise_classes, normalise_values
 from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets._parts import WithoutTarget, likeliest, log_odds, output_per_class, unchanged
+from torchcross.targets._parts import (
+    WithoutTarget,
+    likeliest,
+    log_odds,
+    output_per_class,
+    unchanged,
+)
 from torchcross.targets.head import HeadLayout
 from torchcross.targets.objective import Objective
 from torchcross.targets.padding import ABSENT_CLASSES, Padding
@@ -22,7 +28,9 @@ from torchcross.targets.padding import ABSENT_CLASSES, Padding
 __all__ = ["Ordinal"]
 
 
-def _earth_movers(logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], target: Any) -> Float[Tensor, ""]:
+def _earth_movers(
+    logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], target: Any
+) -> Float[Tensor, ""]:
     gaps = tuple(b - a for a, b in zip(target.grades[:-1], target.grades[1:], strict=True))
     return losses.earth_movers(logits, labels, gaps=gaps)
 
@@ -71,10 +79,14 @@ def _threshold_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
     inner = scores[..., 1:-1]
     a, b = inner - below[..., :-1], inner - above[..., 1:]
     raw_gaps = torch.stack([a, b, a + b]).logsumexp(0)
-    return torch.cat([torch.zeros_like(scores[..., :1]), below[..., :1] - above[..., :1], raw_gaps], dim=-1)
+    return torch.cat(
+        [torch.zeros_like(scores[..., :1]), below[..., :1] - above[..., :1], raw_gaps], dim=-1
+    )
 
 
-def _log_sums(scores: Float[Tensor, "N K"]) -> tuple[Float[Tensor, "N K-1"], Float[Tensor, "N K-1"]]:
+def _log_sums(
+    scores: Float[Tensor, "N K"],
+) -> tuple[Float[Tensor, "N K-1"], Float[Tensor, "N K-1"]]:
     """For k = 1..K-1 the log-sum-exp of the scores below rank k, and of those from rank k up."""
     # Not by logcumsumexp: its second derivative is NaN where a gradient is 0.
     ranks = torch.arange(scores.shape[-1], device=scores.device)
@@ -84,7 +96,9 @@ def _log_sums(scores: Float[Tensor, "N K"]) -> tuple[Float[Tensor, "N K-1"], Flo
     return low.logsumexp(-1), high.logsumexp(-1)
 
 
-def _rank_scores(loss: Callable[..., Tensor], *options: str, padding: Padding | None = None) -> Objective:
+def _rank_scores(
+    loss: Callable[..., Tensor], *options: str, padding: Padding | None = None
+) -> Objective:
     """One output per rank, read through a softmax."""
     return Objective(
         loss=loss,
@@ -111,7 +125,10 @@ class Ordinal(SingleLabelTarget):
     default_loss = "cross_entropy"
     objectives = {
         "cross_entropy": _rank_scores(
-            WithoutTarget(losses.cross_entropy), "class_weights", "smoothing", padding=ABSENT_CLASSES
+            WithoutTarget(losses.cross_entropy),
+            "class_weights",
+            "smoothing",
+            padding=ABSENT_CLASSES,
         ),
         "coral": Objective(
             loss=WithoutTarget(losses.coral),
@@ -138,14 +155,20 @@ class Ordinal(SingleLabelTarget):
         "soft_labels": _rank_scores(_soft_labels, "tau"),
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.auroc(p.probabilities, y, target.classes, scores=p.scores),
+        "auroc": lambda target, p, y: metrics.auroc(
+            p.probabilities, y, target.classes, scores=p.scores
+        ),
         "average_precision": lambda target, p, y: metrics.average_precision(
             p.probabilities, y, target.classes, scores=p.scores
         ),
         "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
-        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(p.decisions, y, target.classes),
+        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(
+            p.decisions, y, target.classes
+        ),
         "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
-        "qwk": lambda target, p, y: metrics.quadratic_weighted_kappa(p.decisions, y, target.num_classes),
+        "qwk": lambda target, p, y: metrics.quadratic_weighted_kappa(
+            p.decisions, y, target.num_classes
+        ),
         "mae": lambda target, p, y: metrics.mean_absolute_error(p.decisions, y, target.values),
     }
     default_metrics = ("auroc", "accuracy", "balanced_accuracy", "qwk", "mae")
@@ -162,10 +185,14 @@ class Ordinal(SingleLabelTarget):
         names, values = normalise_classes("Ordinal", classes, fewest=2)
         if grades is not None:
             if isinstance(classes, Mapping):
-                raise TargetError("Ordinal got grades twice, as keys of the mapping and as grades=; give them once")
+                raise TargetError(
+                    "Ordinal got grades twice, as keys of the mapping and as grades=; give them once"
+                )
             values = normalise_values("Ordinal", grades)
         if len(values) != len(names):
-            raise TargetError(f"Ordinal got {len(values)} grades for {len(names)} class names; give one grade per name")
+            raise TargetError(
+                f"Ordinal got {len(values)} grades for {len(names)} class names; give one grade per name"
+            )
         if list(values) != sorted(values):
             raise TargetError(
                 f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending order"

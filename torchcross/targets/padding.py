@@ -37,7 +37,9 @@ def _labels_alone(labels: Int64[Tensor, " N"], outputs: int) -> Int64[Tensor, " 
     return labels
 
 
-def _logits_alone(logits: Float[Tensor, "N O"], present: Bool[Tensor, " O"]) -> Float[Tensor, "N O"]:
+def _logits_alone(
+    logits: Float[Tensor, "N O"], present: Bool[Tensor, " O"]
+) -> Float[Tensor, "N O"]:
     return logits
 
 

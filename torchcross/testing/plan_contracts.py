@@ -58,8 +58,14 @@ def usable_classes(source: Any, request: Request, dropped: tuple[str, ...] = ())
     """The classes an episode may use: those with enough samples, less those the sampler says it leaves out."""
     target = source.task.target
     supply = _supply(target.strata(source.labels))
-    needed = needed_per_class(request) if request.min_samples == "enough" else request.min_samples or 0
-    return tuple(c for c in range(target.num_classes) if supply[c] >= needed and target.classes[c] not in dropped)
+    needed = (
+        needed_per_class(request) if request.min_samples == "enough" else request.min_samples or 0
+    )
+    return tuple(
+        c
+        for c in range(target.num_classes)
+        if supply[c] >= needed and target.classes[c] not in dropped
+    )
 
 
 @singledispatch
@@ -69,7 +75,9 @@ def _supply(strata: Strata) -> NDArray[np.int64]:
 
 @_supply.register
 def _(strata: Partition) -> NDArray[np.int64]:
-    return np.bincount(strata.codes[strata.codes >= 0], minlength=strata.num_classes).astype(np.int64)
+    return np.bincount(strata.codes[strata.codes >= 0], minlength=strata.num_classes).astype(
+        np.int64
+    )
 
 
 @_supply.register
@@ -140,7 +148,9 @@ def _subjects(case: PlanCase) -> Iterator[str]:
     if groups is None or case.request.groups == "ignore":
         return
     owners = np.asarray(groups)
-    if len(shared := np.intersect1d(owners[case.samples("support")], owners[case.samples("query")])):
+    if len(
+        shared := np.intersect1d(owners[case.samples("support")], owners[case.samples("query")])
+    ):
         yield f"the subjects {_some(shared)} stand in both support and query"
 
 
@@ -151,7 +161,9 @@ def _labels(case: PlanCase) -> Iterator[str]:
         expected = target.relabel(codes[samples], case.plan.classes)
         if labels.shape != expected.shape:
             yield f"{side}_labels has shape {labels.shape}, the source's labels make {expected.shape}"
-        elif len(wrong := np.flatnonzero((labels != expected).any(axis=tuple(range(1, labels.ndim))))):
+        elif len(
+            wrong := np.flatnonzero((labels != expected).any(axis=tuple(range(1, labels.ndim))))
+        ):
             first = int(wrong[0])
             yield (
                 f"{side} labels sample {int(samples[first])} as {labels[first].tolist()}, the source as "
@@ -201,7 +213,9 @@ def _(strata: Cover, case: PlanCase) -> Iterator[str]:
         yield f"the plan has {shots} shots, asked was {_between(low, high)}"
     if support.min() < shots:
         yield f"support has {_rarest(case, support)}, {shots} with and {shots} without are needed"
-    elif case.request.minimal and len(spare := case.samples("support")[_can_go(case.labels("support"), shots)]):
+    elif case.request.minimal and len(
+        spare := case.samples("support")[_can_go(case.labels("support"), shots)]
+    ):
         yield f"support is not minimal: {_some(spare)} can each be left out, and {shots} with and without remain"
     if case.request.query == "natural":
         yield from _natural_size(case)
@@ -212,7 +226,9 @@ def _(strata: Cover, case: PlanCase) -> Iterator[str]:
         yield f"query has {_rarest(case, query)}, {asked} with and {asked} without are needed"
 
 
-def _variable_shots(case: PlanCase, asked: MetaDatasetShots, support: NDArray[np.int64]) -> Iterator[str]:
+def _variable_shots(
+    case: PlanCase, asked: MetaDatasetShots, support: NDArray[np.int64]
+) -> Iterator[str]:
     if support.min() < 1:
         yield f"shots per class are {support.tolist()}; every class needs one at least"
     if support.sum() > (most := max(asked.max_support, case.ways)):

@@ -15,7 +15,16 @@ from torchcross.testing.surroundings import foreign_generators, generators_left_
 
 __all__ = ["check_sampler"]
 
-_COMPARED = ("index", "source", "classes", "shots", "support", "support_labels", "query", "query_labels")
+_COMPARED = (
+    "index",
+    "source",
+    "classes",
+    "shots",
+    "support",
+    "support_labels",
+    "query",
+    "query_labels",
+)
 _DEFAULTS = {"query": "balanced", "groups": "respect", "minimal": False, "min_samples": None}
 
 
@@ -76,7 +85,9 @@ def check_sampler(
 def _request_of(sampler: AnySampler, asked: Asked) -> Request:
     names = [field.name for field in fields(Request)]
     if unknown := sorted(set(asked) - set(names)):
-        raise InputError(f"check_sampler got {unknown}; what is asked of a sampler is one of {names}")
+        raise InputError(
+            f"check_sampler got {unknown}; what is asked of a sampler is one of {names}"
+        )
     stated = getattr(sampler, "request", None)
     known = {name: getattr(stated, name) for name in names if hasattr(stated, name)}
     merged: dict[str, Any] = {**_DEFAULTS, **known, **asked}
@@ -109,11 +120,15 @@ def _length(sampler: AnySampler) -> int | None:
 # -- the plans ----------------------------------------------------------------------------------------------------
 
 
-def _check_plans(sampler: AnySampler, request: Request, numbers: range, plans: Sequence[Any]) -> None:
+def _check_plans(
+    sampler: AnySampler, request: Request, numbers: range, plans: Sequence[Any]
+) -> None:
     usable: dict[str, tuple[int, ...]] = {}
     for number, plan in zip(numbers, plans, strict=True):
         if not hasattr(plan, "source"):
-            raise AssertionError(f"episode {number}: the plan has no `source`, the name of the source it draws from")
+            raise AssertionError(
+                f"episode {number}: the plan has no `source`, the name of the source it draws from"
+            )
         source = sampler.source(plan.source)
         if plan.source not in usable:
             usable[plan.source] = usable_classes(source, request, _dropped(sampler, plan.source))
@@ -137,22 +152,43 @@ def _check_purity(
 ) -> None:
     backwards, scattered = list(reversed(numbers)), _scattered(numbers)
     _compare(sampler, scattered, numbers, plans, "drawn again in another order")
-    _compare(untouched, backwards, numbers, plans, "drawn in reverse by a pickled copy made before the first episode")
+    _compare(
+        untouched,
+        backwards,
+        numbers,
+        plans,
+        "drawn in reverse by a pickled copy made before the first episode",
+    )
     used = sent(sampler, "the sampler, once used,")()
-    _compare(used, list(numbers), numbers, plans, "drawn by a pickled copy made after some episodes")
+    _compare(
+        used, list(numbers), numbers, plans, "drawn by a pickled copy made after some episodes"
+    )
     if remake is not None:
-        _compare(remake(), scattered, numbers, plans, "drawn in another order by a sampler made anew")
+        _compare(
+            remake(), scattered, numbers, plans, "drawn in another order by a sampler made anew"
+        )
     with foreign_generators():
-        _compare(sampler, list(numbers), numbers, plans, "drawn under other states of the global random generators")
+        _compare(
+            sampler,
+            list(numbers),
+            numbers,
+            plans,
+            "drawn under other states of the global random generators",
+        )
 
 
 def _scattered(numbers: range) -> list[int]:
     """Every number once, in an order that is neither up nor down: the middle, then ever farther from it."""
     middle = len(numbers) // 2
-    return [numbers[place] for place in sorted(range(len(numbers)), key=lambda place: (abs(place - middle), place))]
+    return [
+        numbers[place]
+        for place in sorted(range(len(numbers)), key=lambda place: (abs(place - middle), place))
+    ]
 
 
-def _compare(sampler: AnySampler, order: Iterable[int], numbers: range, plans: Sequence[Any], how: str) -> None:
+def _compare(
+    sampler: AnySampler, order: Iterable[int], numbers: range, plans: Sequence[Any], how: str
+) -> None:
     for number in order:
         _same(number, sampler[number], plans[number - numbers.start], how)
 
@@ -174,15 +210,25 @@ def _check_batches(sampler: AnySampler, numbers: range, plans: Sequence[Any]) ->
     if not hasattr(sampler, "batch"):
         return
     middle = numbers[len(numbers) // 3 :]
-    asked: list[Sequence[int]] = [numbers, middle, list(reversed(numbers)), [numbers[0], numbers[-1], numbers[0]], []]
+    asked: list[Sequence[int]] = [
+        numbers,
+        middle,
+        list(reversed(numbers)),
+        [numbers[0], numbers[-1], numbers[0]],
+        [],
+    ]
     for indices in asked:
         found = list(sampler.batch(indices))
         if len(found) != len(indices):
-            raise AssertionError(f"batch({_short(indices)}) gave {len(found)} plans for {len(indices)} episodes")
+            raise AssertionError(
+                f"batch({_short(indices)}) gave {len(found)} plans for {len(indices)} episodes"
+            )
         for number, plan in zip(indices, found, strict=True):
             _same(number, plan, plans[number - numbers.start], f"drawn by batch({_short(indices)})")
             if writable := [name for name in _COMPARED[4:] if _writable(getattr(plan, name))]:
-                raise AssertionError(f"episode {number}: {writable} are writable in a plan drawn by batch")
+                raise AssertionError(
+                    f"episode {number}: {writable} are writable in a plan drawn by batch"
+                )
 
 
 def _writable(value: Any) -> bool:
@@ -197,13 +243,17 @@ def _check_end(sampler: AnySampler) -> None:
         sampler[length]
     except IndexError:
         return
-    raise AssertionError(f"episode {length} of a sampler with {length} episodes was handed out; raise IndexError")
+    raise AssertionError(
+        f"episode {length} of a sampler with {length} episodes was handed out; raise IndexError"
+    )
 
 
 def _check_disjoint(sampler: AnySampler) -> None:
     length = _length(sampler)
     if length is None:
-        raise AssertionError("disjoint episodes are finite in number, and this sampler has no length")
+        raise AssertionError(
+            "disjoint episodes are finite in number, and this sampler has no length"
+        )
     seen: dict[tuple[str, int], int] = {}
     for number in range(length):
         plan = sampler[number]

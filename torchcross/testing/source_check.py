@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross.errors import ReadError
-from torchcross.testing.surroundings import foreign_generators, generators_left_alone, through_pickle
+from torchcross.testing.surroundings import (
+    foreign_generators,
+    generators_left_alone,
+    through_pickle,
+)
 
 __all__ = ["check_source"]
 
@@ -37,13 +41,24 @@ def check_source(source: Any, samples: int = 12) -> None:
         chosen = _spread(len(source.labels), samples)
         _raise_first(source, _indices(source, chosen))
         images = _read(source, chosen)
-        for read_again in (_one_by_one, _order, _purity, _ownership, _copies, _bounds, _targets, _dataset):
+        for read_again in (
+            _one_by_one,
+            _order,
+            _purity,
+            _ownership,
+            _copies,
+            _bounds,
+            _targets,
+            _dataset,
+        ):
             _raise_first(source, read_again(source, chosen, images))
 
 
 def _raise_first(source: Any, sentences: Iterator[str]) -> None:
     for sentence in sentences:
-        raise AssertionError(f"source {getattr(source, 'name', type(source).__name__)!r}: {sentence}")
+        raise AssertionError(
+            f"source {getattr(source, 'name', type(source).__name__)!r}: {sentence}"
+        )
 
 
 def _spread(count: int, samples: int) -> Indices:
@@ -85,7 +100,11 @@ def _groups(source: Any) -> Iterator[str]:
     groups = getattr(source, "groups", None)
     if groups is None:
         return
-    if not isinstance(groups, np.ndarray) or groups.dtype.kind not in "iu" or groups.shape != (len(source.labels),):
+    if (
+        not isinstance(groups, np.ndarray)
+        or groups.dtype.kind not in "iu"
+        or groups.shape != (len(source.labels),)
+    ):
         yield f"groups are {_kind(groups)}; expected one integer per sample"
     elif groups.min() < 0:
         yield f"groups hold {groups.min()}; subjects are numbered from 0"
@@ -94,7 +113,11 @@ def _groups(source: Any) -> Iterator[str]:
 
 
 def _kind(value: Any) -> str:
-    return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    return (
+        f"{value.dtype} of shape {value.shape}"
+        if isinstance(value, np.ndarray)
+        else type(value).__name__
+    )
 
 
 # -- images -------------------------------------------------------------------------------------------------------
@@ -106,7 +129,9 @@ def _read(source: Any, indices: Indices) -> Tensor:
     asked.flags.writeable = False
     images = source.images(asked)
     if not isinstance(images, Tensor):
-        raise AssertionError(f"source {source.name!r}: images(indices) gave {type(images).__name__}, not a tensor")
+        raise AssertionError(
+            f"source {source.name!r}: images(indices) gave {type(images).__name__}, not a tensor"
+        )
     if images.ndim == 0 or len(images) != len(indices):
         raise AssertionError(
             f"source {source.name!r}: images(indices) gave shape {tuple(images.shape)} for {len(indices)} indices"
@@ -114,7 +139,9 @@ def _read(source: Any, indices: Indices) -> Tensor:
     return images.clone()
 
 
-def _same_images(found: Tensor, expected: Tensor, indices: Sequence[int] | Indices, how: str) -> Iterator[str]:
+def _same_images(
+    found: Tensor, expected: Tensor, indices: Sequence[int] | Indices, how: str
+) -> Iterator[str]:
     if found.shape != expected.shape or found.dtype != expected.dtype:
         yield f"{how}, images are {_form(found)}, at first they were {_form(expected)}"
         return
@@ -142,24 +169,37 @@ def _indices(source: Any, chosen: Indices) -> Iterator[str]:
 def _one_by_one(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     for place in range(len(chosen)):
         alone = slice(place, place + 1)
-        yield from _same_images(_read(source, chosen[alone]), images[alone], chosen[alone], "read one by one")
+        yield from _same_images(
+            _read(source, chosen[alone]), images[alone], chosen[alone], "read one by one"
+        )
 
 
 def _order(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     count = len(chosen)
     backwards = np.arange(count)[::-1]
     repeated = np.repeat(backwards, 2)
-    mixed = np.concatenate([np.arange(0, count, 2), np.arange(1, count, 2), np.zeros(1, dtype=np.int64)])
-    for places, how in ((backwards, "read in reverse"), (repeated, "read twice each"), (mixed, "read in mixed order")):
+    mixed = np.concatenate(
+        [np.arange(0, count, 2), np.arange(1, count, 2), np.zeros(1, dtype=np.int64)]
+    )
+    for places, how in (
+        (backwards, "read in reverse"),
+        (repeated, "read twice each"),
+        (mixed, "read in mixed order"),
+    ):
         places = places.astype(np.int64)
-        yield from _same_images(_read(source, chosen[places]), images[torch.from_numpy(places)], chosen[places], how)
+        yield from _same_images(
+            _read(source, chosen[places]), images[torch.from_numpy(places)], chosen[places], how
+        )
 
 
 def _purity(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     yield from _same_images(_read(source, chosen), images, chosen, "read again")
     with foreign_generators():
         yield from _same_images(
-            _read(source, chosen), images, chosen, "read under other states of the global random generators"
+            _read(source, chosen),
+            images,
+            chosen,
+            "read under other states of the global random generators",
         )
 
 
@@ -168,7 +208,11 @@ def _ownership(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     handed_out = source.images(chosen.copy())
     kept = handed_out.clone()
     handed_out.zero_()
-    found = list(_same_images(_read(source, chosen), images, chosen, "after a reader changed its images in place"))
+    found = list(
+        _same_images(
+            _read(source, chosen), images, chosen, "after a reader changed its images in place"
+        )
+    )
     handed_out.copy_(kept)
     yield from found
 
@@ -205,7 +249,9 @@ def _refuses(source: Any, index: int) -> bool:
 def _targets(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     if hasattr(source, "targets"):
         targets = source.targets(chosen)
-        if targets.dtype != torch.int64 or not np.array_equal(targets.numpy(), source.labels[chosen]):
+        if targets.dtype != torch.int64 or not np.array_equal(
+            targets.numpy(), source.labels[chosen]
+        ):
             yield f"targets(indices) are not the labels there, as int64 (got {targets.dtype} {tuple(targets.shape)})"
 
 
@@ -217,7 +263,9 @@ def _dataset(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
         yield f"as_dataset() has {len(dataset)} items for {len(source.labels)} samples"
     for place, index in enumerate(chosen.tolist()):
         image, label = dataset[index]
-        yield from _same_images(image[None], images[place : place + 1], [index], "read through as_dataset()")
+        yield from _same_images(
+            image[None], images[place : place + 1], [index], "read through as_dataset()"
+        )
         if not np.array_equal(np.asarray(label), source.labels[index]):
             expected = source.labels[index].tolist()
             yield f"as_dataset() labels sample {index} as {np.asarray(label).tolist()}, labels say {expected}"

@@ -30,11 +30,15 @@ _NAN = "nan"
 
 
 def _binary(names: list[str], values: list[int] | None, missing: object) -> Target:
-    return Binary(names if values is None else dict(zip(values, names, strict=True)), missing=missing)
+    return Binary(
+        names if values is None else dict(zip(values, names, strict=True)), missing=missing
+    )
 
 
 def _multiclass(names: list[str], values: list[int] | None, missing: object) -> Target:
-    return MultiClass(names if values is None else dict(zip(values, names, strict=True)), missing=missing)
+    return MultiClass(
+        names if values is None else dict(zip(values, names, strict=True)), missing=missing
+    )
 
 
 def _multilabel(names: list[str], values: list[int] | None, missing: object) -> Target:
@@ -66,12 +70,16 @@ def targets(
     """Targets of these kinds, some with label values of their own, some (`missing=True`: all) declaring an unknown."""
     fewest, most, make = _KINDS[draw(st.sampled_from(list(kinds)))]
     count = draw(st.integers(fewest, max(fewest, min(most or max_classes, max_classes))))
-    values = draw(st.none() | st.lists(st.integers(-3, 12), min_size=count, max_size=count, unique=True))
+    values = draw(
+        st.none() | st.lists(st.integers(-3, 12), min_size=count, max_size=count, unique=True)
+    )
     taken = range(count) if values is None else values
     unknowns: list[object] = [_NAN, (_NAN, min(0, *taken) - 1), min(0, *taken) - 1]
     declared = draw(st.booleans()) if missing is None else missing
     return make(
-        [f"class {_LETTERS[c]}" for c in range(count)], values, draw(st.sampled_from(unknowns)) if declared else ()
+        [f"class {_LETTERS[c]}" for c in range(count)],
+        values,
+        draw(st.sampled_from(unknowns)) if declared else (),
     )
 
 
@@ -80,7 +88,12 @@ def targets(
 
 @st.composite
 def label_arrays(
-    draw: st.DrawFn, target: Target, *, each: int = 0, max_extra: int = 12, missing: bool | None = None
+    draw: st.DrawFn,
+    target: Target,
+    *,
+    each: int = 0,
+    max_extra: int = 12,
+    missing: bool | None = None,
 ) -> Any:
     """Raw labels that `target.encode` takes, in various containers: numpy arrays, lists, tensors, class names.
 
@@ -91,7 +104,9 @@ def label_arrays(
     codes = draw(_codes(target, each, max_extra))
     if target.missing and missing is not False:
         all_of_them = each == 0 and draw(st.integers(0, 9)) == 9
-        codes = np.full_like(codes, -1) if all_of_them else draw(_with_unknowns(codes, bool(missing)))
+        codes = (
+            np.full_like(codes, -1) if all_of_them else draw(_with_unknowns(codes, bool(missing)))
+        )
     return draw(_container(target, codes))
 
 
@@ -136,9 +151,17 @@ def _container(draw: st.DrawFn, target: Target, codes: Codes) -> Any:
     raw = np.array(target.values, dtype=np.int64)[codes]
     if isinstance(declared, str):
         raw = np.where(unknown, np.nan, raw)
-        return draw(st.sampled_from([raw, raw.astype(np.float32), raw.tolist(), torch.from_numpy(raw)]))
+        return draw(
+            st.sampled_from([raw, raw.astype(np.float32), raw.tolist(), torch.from_numpy(raw)])
+        )
     raw[unknown] = declared
-    choices: list[Any] = [raw, raw.astype(np.int16), raw.astype(np.float64), raw.tolist(), torch.from_numpy(raw)]
+    choices: list[Any] = [
+        raw,
+        raw.astype(np.int16),
+        raw.astype(np.float64),
+        raw.tolist(),
+        torch.from_numpy(raw),
+    ]
     if not unknown.any():
         if raw.min() >= 0:
             choices.append(raw.astype(np.uint8))
@@ -187,10 +210,21 @@ def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
     if draw(st.booleans()):
         found[shuffled(stream, 1, samples) < samples // 2] = 0
     columns = codes.reshape(samples, -1).T
-    alone = [np.flatnonzero(column == code)[:each] for column in columns for code in np.unique(column) if code >= 0]
-    for subject, sample in enumerate(np.unique(np.concatenate([*alone, np.zeros(0, dtype=np.int64)]))):
+    alone = [
+        np.flatnonzero(column == code)[:each]
+        for column in columns
+        for code in np.unique(column)
+        if code >= 0
+    ]
+    for subject, sample in enumerate(
+        np.unique(np.concatenate([*alone, np.zeros(0, dtype=np.int64)]))
+    ):
         found[sample] = count + subject
-    return draw(st.sampled_from([found, found * 7 + 3, [f"patient {subject}" for subject in found.tolist()]]))
+    return draw(
+        st.sampled_from(
+            [found, found * 7 + 3, [f"patient {subject}" for subject in found.tolist()]]
+        )
+    )
 
 
 # -- requests and samplers ----------------------------------------------------------------------------------------
@@ -212,7 +246,11 @@ def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
     filtered = kept < len(supply)
     query = draw(st.sampled_from(["balanced", "balanced", "natural"]))
     # What is enough for a support may be too little for a natural query besides.
-    filters: list[Any] = [shots + queries, *(["enough"] if query == "balanced" else []), *([] if filtered else [None])]
+    filters: list[Any] = [
+        shots + queries,
+        *(["enough"] if query == "balanced" else []),
+        *([] if filtered else [None]),
+    ]
     ways: list[Any] = [None, (fewest, None), (1, kept), draw(st.integers(fewest, kept))]
     shot_choices: list[Any] = [shots, (draw(st.integers(1, shots)), shots)]
     if exclusive and query == "balanced":
@@ -222,7 +260,9 @@ def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
         "shots": draw(st.sampled_from(shot_choices)),
         "queries": queries,
         "query": query,
-        "groups": draw(st.sampled_from(["respect", "ignore"])) if source.groups is not None else "respect",
+        "groups": draw(st.sampled_from(["respect", "ignore"]))
+        if source.groups is not None
+        else "respect",
         "minimal": draw(st.booleans()),
         "min_samples": draw(st.sampled_from(filters)),
     }

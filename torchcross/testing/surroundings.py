@@ -54,7 +54,9 @@ def sent(item: Any, what: str) -> Callable[[], Any]:
     try:
         parcel = pickle.dumps(item)
     except Exception as error:
-        raise AssertionError(f"{what} cannot be pickled, so no worker process can use it: {error!r}") from error
+        raise AssertionError(
+            f"{what} cannot be pickled, so no worker process can use it: {error!r}"
+        ) from error
     return lambda: pickle.loads(parcel)  # noqa: S301
 
 
@@ -66,5 +68,7 @@ def _states() -> dict[str, object]:
         "random": random.getstate(),
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states["torch.cuda"] = b"".join(state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
+        states["torch.cuda"] = b"".join(
+            state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()
+        )
     return states

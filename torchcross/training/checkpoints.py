@@ -56,7 +56,11 @@ class Position:
     def as_dict(self) -> dict[str, Any]:
         """Plain values. JSON has no NaN: a score that is undefined is the word."""
         points = [
-            [point.step, point.loss, "nan" if point.score is not None and math.isnan(point.score) else point.score]
+            [
+                point.step,
+                point.loss,
+                "nan" if point.score is not None and math.isnan(point.score) else point.score,
+            ]
             for point in self.history
         ]
         return {**asdict(self), "history": points}
@@ -67,21 +71,30 @@ class Position:
         if set(values) != {each.name for each in fields(cls)}:
             raise ValueError("other fields than a position has")
         whole = [values[name] for name in ("step", "waited", "loss_count", "log_length")]
-        if not all(type(value) is int and value >= 0 for value in whole) or values["stopped"] not in (
-            *(None, "steps", "patience"),
-        ):
+        if not all(type(value) is int and value >= 0 for value in whole) or values[
+            "stopped"
+        ] not in (*(None, "steps", "patience"),):
             raise ValueError("a count that is none")
         if (values["best_step"] is None) != (values["best_score"] is None):
             raise ValueError("a best step without its score")
         best_step = values["best_step"]
-        if best_step is not None and not (type(best_step) is int and 0 < best_step <= values["step"]):
+        if best_step is not None and not (
+            type(best_step) is int and 0 < best_step <= values["step"]
+        ):
             raise ValueError("a best step that was never done")
         history = [
             Point(int(step), float(loss), None if score is None else float(score))
             for step, loss, score in values["history"]
         ]
         best = None if values["best_score"] is None else float(values["best_score"])
-        return cls(**{**values, "history": history, "best_score": best, "loss_sum": float(values["loss_sum"])})
+        return cls(
+            **{
+                **values,
+                "history": history,
+                "best_score": best,
+                "loss_sum": float(values["loss_sum"]),
+            }
+        )
 
 
 class Checkpoints:
@@ -123,7 +136,9 @@ class Checkpoints:
             try:
                 self.path(step).unlink(missing_ok=True)
             except OSError as error:
-                raise WriteError(f"{self.path(step)} cannot be removed ({error.strerror or error}).") from error
+                raise WriteError(
+                    f"{self.path(step)} cannot be removed ({error.strerror or error})."
+                ) from error
 
     def read(self, step: int) -> tuple[Tensors, Position, dict[str, Any]]:
         """(tensors, position, identity) of a checkpoint, or a ReadError that names the file."""
@@ -133,7 +148,9 @@ class Checkpoints:
         except ReadError as error:
             raise ReadError(f"{error} {self._instead(step)}") from error
         if FORMAT not in metadata:
-            raise ReadError(f"{path} is a safetensors file and no checkpoint of fit. {self._instead(step)}")
+            raise ReadError(
+                f"{path} is a safetensors file and no checkpoint of fit. {self._instead(step)}"
+            )
         try:
             record = json.loads(metadata[FORMAT])
             version = record["version"]
@@ -144,9 +161,13 @@ class Checkpoints:
             position = Position.from_dict(record["position"])
             identity = dict(record["identity"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ReadError(f"{path} has a record that cannot be used ({error}). {self._instead(step)}") from error
+            raise ReadError(
+                f"{path} has a record that cannot be used ({error}). {self._instead(step)}"
+            ) from error
         if position.step != step:
-            raise ReadError(f"{path} holds step {position.step}: it was renamed. {self._instead(step)}")
+            raise ReadError(
+                f"{path} holds step {position.step}: it was renamed. {self._instead(step)}"
+            )
         return tensors, position, identity
 
     def _instead(self, step: int) -> str:

@@ -33,7 +33,12 @@ class Feed(ABC):
 
 
 def feed_of(
-    algorithm: Algorithm | Pretraining, data: Any, *, workers: int, transform: Transform | None, pin_memory: bool
+    algorithm: Algorithm | Pretraining,
+    data: Any,
+    *,
+    workers: int,
+    transform: Transform | None,
+    pin_memory: bool,
 ) -> Feed:
     """The items of a sampler, of `Episodes` or of `MixedBatches`; a feed is one already."""
     if isinstance(data, Feed):
@@ -42,8 +47,14 @@ def feed_of(
         return data
     mixed = isinstance(data, MixedBatches)
     if isinstance(algorithm, Pretraining) != mixed:
-        wanted = "MixedBatches(sources)" if isinstance(algorithm, Pretraining) else "EpisodeSampler(sources)"
-        raise InputError(f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it {wanted}.")
+        wanted = (
+            "MixedBatches(sources)"
+            if isinstance(algorithm, Pretraining)
+            else "EpisodeSampler(sources)"
+        )
+        raise InputError(
+            f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it {wanted}."
+        )
     if isinstance(data, Episodes):
         if transform is not None and data.transform is not None:
             raise InputError("both the Episodes and fit were given a transform; give one.")
@@ -71,7 +82,9 @@ class _Loaded(Feed):
         self._options = options
 
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
-        return iter(self._loader(self._plans, stop, start=start, rank=rank, ranks=ranks, **self._options))
+        return iter(
+            self._loader(self._plans, stop, start=start, rank=rank, ranks=ranks, **self._options)
+        )
 
     def fingerprint(self, count: int) -> str:
         digest = hashlib.sha256()

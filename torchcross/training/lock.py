@@ -22,7 +22,9 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="ascii")
     except OSError as error:
-        raise WriteError(f"{path} cannot be written ({error.strerror or error}); give a folder that can be.") from error
+        raise WriteError(
+            f"{path} cannot be written ({error.strerror or error}); give a folder that can be."
+        ) from error
     with file:
         if not _taken(file):
             file.seek(0)

@@ -79,7 +79,9 @@ def read_log(path: str | Path) -> list[Row]:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReadError(f"{path} cannot be read ({error}); give the folder that fit was given.") from error
+        raise ReadError(
+            f"{path} cannot be read ({error}); give the folder that fit was given."
+        ) from error
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ReadError(f"{path} is no log of training: its first line is not {','.join(COLUMNS)}.")
     return [_row(path, number, cells) for number, cells in enumerate(lines[1:], 2)]
@@ -90,7 +92,9 @@ def _row(path: Path, number: int, cells: Sequence[str]) -> Row:
         step, loss, lr, norm, score = cells
         return int(step), float(loss), float(lr), float(norm), float(score) if score else None
     except ValueError as error:
-        raise ReadError(f"{path}, line {number}: {','.join(cells)!r} is no row of a log; it is cut off.") from error
+        raise ReadError(
+            f"{path}, line {number}: {','.join(cells)!r} is no row of a log; it is cut off."
+        ) from error
 
 
 class TensorBoard:
@@ -117,5 +121,7 @@ def tensorboard_for(wanted: bool | None, folder: Path | None, step: int) -> Tens
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingExtraError("TensorBoard is not installed; run: pip install tensorboard") from error
+        raise MissingExtraError(
+            "TensorBoard is not installed; run: pip install tensorboard"
+        ) from error
     return TensorBoard(SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1))

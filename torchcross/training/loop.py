@@ -57,9 +57,13 @@ def fit(
     progress    a bar on stderr, None: where that is a terminal. `tensorboard` None: where it is installed
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
-        raise InputError(f"fit trains an Algorithm or a Pretraining, not a {type(algorithm).__name__}.")
+        raise InputError(
+            f"fit trains an Algorithm or a Pretraining, not a {type(algorithm).__name__}."
+        )
     if (validate is None) != (options.validate_every is None):
-        raise InputError("validate= and the option validate_every= belong together; give both or none.")
+        raise InputError(
+            "validate= and the option validate_every= belong together; give both or none."
+        )
     machine = TorchMachine() if machine is None else machine
     if options.meta_batch % (machine.ranks * (options.at_once or 1)):
         raise InputError(
@@ -146,7 +150,9 @@ class _Run:
         tensors, position, identity = store.read(step)
         where, now = store.path(step), self.identity
         if changed := differing(identity.get("options", {}), self.options):
-            raise InputError(f"{where} is of a run with other options ({'; '.join(changed)}); give another folder.")
+            raise InputError(
+                f"{where} is of a run with other options ({'; '.join(changed)}); give another folder."
+            )
         for name in ("algorithm", "data", "machine"):
             if identity.get(name) != now[name]:
                 raise InputError(
@@ -175,7 +181,9 @@ class _Run:
 
     # -- the middle -------------------------------------------------------------------------------------------------
 
-    def to_the_end(self, stack: ExitStack, progress: bool | None, tensorboard: bool | None) -> FitResult:
+    def to_the_end(
+        self, stack: ExitStack, progress: bool | None, tensorboard: bool | None
+    ) -> FitResult:
         folder = None if self.store is None or not self.writes else self.store.folder
         if folder is not None:
             self.log = stack.enter_context(closing(CsvLog(folder / "log.csv", self.at.log_length)))
@@ -198,7 +206,11 @@ class _Run:
     def _train(self, bar: Bar) -> None:
         options = self.options
         start, stop = self.at.step * options.meta_batch, options.steps * options.meta_batch
-        items = shielded(lambda: begun(self.feed.read(start, stop, rank=self.machine.rank, ranks=self.machine.ranks)))
+        items = shielded(
+            lambda: begun(
+                self.feed.read(start, stop, rank=self.machine.rank, ranks=self.machine.ranks)
+            )
+        )
         while not self.finished:
             step = self.at.step + 1
             outcome = self.stepper.gradients(items, step, bool(self.request.number))
@@ -238,9 +250,13 @@ class _Run:
             score = float(validate(self.algorithm))
         if self.machine.ranks > 1:
             own = score if self.machine.rank == 0 else 0.0
-            score = float(self.machine.sum(torch.tensor(own, dtype=torch.float64, device=self.machine.device)))
+            score = float(
+                self.machine.sum(torch.tensor(own, dtype=torch.float64, device=self.machine.device))
+            )
         if math.isinf(score):
-            raise InputError(f"validate gave {score} at step {step}; a score is a finite number, or NaN if undefined.")
+            raise InputError(
+                f"validate gave {score} at step {step}; a score is a finite number, or NaN if undefined."
+            )
         return score
 
     def _write_rows(self, row: tuple[int, float, float, float, float | None]) -> None:
@@ -269,7 +285,11 @@ class _Run:
         path = None if self.store is None else self.store.folder / "weights.safetensors"
         if path is not None and self.writes:
             record = {"step": self.at.best_step or self.at.step, "score": self.at.best_score}
-            write_tensors(path, self.trained.state(), {"torchcross-weights": json.dumps(record, sort_keys=True)})
+            write_tensors(
+                path,
+                self.trained.state(),
+                {"torchcross-weights": json.dumps(record, sort_keys=True)},
+            )
         return FitResult(
             steps=self.at.step,
             best_step=self.at.best_step,
@@ -292,4 +312,8 @@ def _agree(algorithm: torch.nn.Module, machine: Machine) -> None:
     """Every rank begins with the first one's weights."""
     with torch.no_grad():
         for value in (*algorithm.parameters(), *algorithm.buffers()):
-            value.copy_(machine.sum(value.detach().clone() if machine.rank == 0 else torch.zeros_like(value)))
+            value.copy_(
+                machine.sum(
+                    value.detach().clone() if machine.rank == 0 else torch.zeros_like(value)
+                )
+            )

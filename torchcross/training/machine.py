@@ -78,9 +78,15 @@ class FabricMachine(Machine):
         try:
             known = {"32-true": "32", "bf16-mixed": "bf16-mixed"}
             precision = str(fabric.strategy.precision.precision)
-            self.device, self.rank, self.ranks = fabric.device, fabric.global_rank, fabric.world_size
+            self.device, self.rank, self.ranks = (
+                fabric.device,
+                fabric.global_rank,
+                fabric.world_size,
+            )
         except AttributeError as error:
-            raise InputError(f"a {type(fabric).__name__} is no Fabric ({error}); pass a launched Fabric.") from error
+            raise InputError(
+                f"a {type(fabric).__name__} is no Fabric ({error}); pass a launched Fabric."
+            ) from error
         if precision not in known:
             raise InputError(
                 f"a Fabric of precision {precision!r} is of no use here: meta-gradients are not scaled. Give it "

@@ -80,17 +80,27 @@ class FitOptions:
                 f"at_once={self.at_once} does not divide meta_batch={self.meta_batch}; give a divisor of it."
             )
         if self.momentum and self.optimiser != "sgd":
-            raise InputError(f"momentum={self.momentum} has no use with optimiser={self.optimiser!r}; leave it out.")
+            raise InputError(
+                f"momentum={self.momentum} has no use with optimiser={self.optimiser!r}; leave it out."
+            )
         if self.lr_end and self.schedule != "cosine":
-            raise InputError(f"lr_end={self.lr_end} has no use with schedule={self.schedule!r}; leave it out.")
+            raise InputError(
+                f"lr_end={self.lr_end} has no use with schedule={self.schedule!r}; leave it out."
+            )
         if self.warmup >= self.steps:
-            raise InputError(f"warmup={self.warmup} leaves nothing of steps={self.steps}; give fewer steps of warm-up.")
+            raise InputError(
+                f"warmup={self.warmup} leaves nothing of steps={self.steps}; give fewer steps of warm-up."
+            )
         if self.ema is not None and not (isinstance(self.ema, float) and 0.0 < self.ema < 1.0):
             raise InputError(f"ema is a decay between 0 and 1, such as 0.999, not {self.ema!r}.")
         if self.patience is not None and self.validate_every is None:
-            raise InputError(f"patience={self.patience} counts validations and there are none; give validate_every=.")
+            raise InputError(
+                f"patience={self.patience} counts validations and there are none; give validate_every=."
+            )
         if self.min_delta and self.patience is None:
-            raise InputError(f"min_delta={self.min_delta} is for early stopping; give patience= with it.")
+            raise InputError(
+                f"min_delta={self.min_delta} is for early stopping; give patience= with it."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,9 +115,13 @@ def differing(before: Mapping[str, Any], options: FitOptions) -> list[str]:
     free = (*_FREE, "steps") if constant else _FREE
     names = [field.name for field in fields(options) if field.name not in free]
     changed = [
-        f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in names if before.get(name) != now[name]
+        f"{name} was {before.get(name)!r} and is {now[name]!r}"
+        for name in names
+        if before.get(name) != now[name]
     ]
-    return changed + [f"{name!r} is no option of this version" for name in before if name not in now]
+    return changed + [
+        f"{name!r} is no option of this version" for name in before if name not in now
+    ]
 
 
 def _whole(name: str, value: Any, least: int) -> None:
@@ -116,7 +130,11 @@ def _whole(name: str, value: Any, least: int) -> None:
 
 
 def _number(name: str, value: Any, wanted: str, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not least <= value < math.inf
+    ):
         raise InputError(f"{name} must be a number, {wanted}, not {value!r}.")
 
 

@@ -42,7 +42,11 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         """The learning curve as a table, for notebooks."""
-        best = "not validated" if self.best_step is None else f"best {self.best_score:.4g} at step {self.best_step}"
+        best = (
+            "not validated"
+            if self.best_step is None
+            else f"best {self.best_score:.4g} at step {self.best_step}"
+        )
         rows = "".join(
             f"<tr><td>{point.step}</td><td>{point.loss:.4g}</td>"
             f"<td>{'' if point.score is None else format(point.score, '.4g')}</td></tr>"

@@ -24,14 +24,20 @@ class Trained:
 
     def __init__(self, module: nn.Module, options: FitOptions) -> None:
         self.module = module
-        self.params: Tensors = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        self.params: Tensors = {
+            name: value for name, value in module.named_parameters() if value.requires_grad
+        }
         self.buffers = dict(module.named_buffers())
         if not self.params:
-            raise InputError(f"{type(module).__name__} has no parameter that requires a gradient: nothing to train.")
+            raise InputError(
+                f"{type(module).__name__} has no parameter that requires a gradient: nothing to train."
+            )
         self.optimiser = _optimiser(self.params.values(), options)
         self.decay = options.ema
         self.average = (
-            {} if options.ema is None else {name: value.detach().clone() for name, value in self.params.items()}
+            {}
+            if options.ema is None
+            else {name: value.detach().clone() for name, value in self.params.items()}
         )
 
     # -- moving -----------------------------------------------------------------------------------------------------
@@ -108,14 +114,18 @@ class Trained:
             states.setdefault(param, {})[key] = tensors[name]
         keys = {frozenset(state) for state in states.values()}
         if len(keys) > 1:
-            raise ReadError(f"{where} lacks tensors of the optimiser for some parameters; it is no whole checkpoint.")
+            raise ReadError(
+                f"{where} lacks tensors of the optimiser for some parameters; it is no whole checkpoint."
+            )
         with torch.no_grad():
             for name, value in own.items():
                 value.copy_(tensors[name])
         self.optimiser.state.clear()
         for param in sorted(states):
             like = self.params[param]
-            self.optimiser.state[like] = {key: value.to(like.device).clone() for key, value in states[param].items()}
+            self.optimiser.state[like] = {
+                key: value.to(like.device).clone() for key, value in states[param].items()
+            }
 
     def _place(self, where: str, name: str) -> tuple[str, str]:
         part, _, rest = name.partition(":")
@@ -132,15 +142,27 @@ class Trained:
 
 def weights_in(tensors: Mapping[str, Tensor]) -> Tensors:
     """The weights to use, out of a checkpoint's tensors."""
-    plain = {name.partition(":")[2]: value for name, value in tensors.items() if name.startswith("model:")}
-    return plain | {name.partition(":")[2]: value for name, value in tensors.items() if name.startswith("average:")}
+    plain = {
+        name.partition(":")[2]: value
+        for name, value in tensors.items()
+        if name.startswith("model:")
+    }
+    return plain | {
+        name.partition(":")[2]: value
+        for name, value in tensors.items()
+        if name.startswith("average:")
+    }
 
 
 def _optimiser(params: Iterable[Tensor], options: FitOptions) -> torch.optim.Optimizer:
     # Fused: one pass over all parameters, on a CPU too; the loop over them would cost more than all else here.
     if options.optimiser == "sgd":
         return torch.optim.SGD(
-            params, lr=options.lr, weight_decay=options.weight_decay, momentum=options.momentum, fused=True
+            params,
+            lr=options.lr,
+            weight_decay=options.weight_decay,
+            momentum=options.momentum,
+            fused=True,
         )
     kind: Callable[..., torch.optim.Optimizer] = _OPTIMISERS[options.optimiser]
     return kind(params, lr=options.lr, weight_decay=options.weight_decay, fused=True)
@@ -148,7 +170,9 @@ def _optimiser(params: Iterable[Tensor], options: FitOptions) -> torch.optim.Opt
 
 def _check(where: str, name: str, found: Tensor | None, wanted: Tensor) -> None:
     if found is None:
-        raise ReadError(f"{where} lacks the tensor {name!r}; it is of another algorithm or backbone.")
+        raise ReadError(
+            f"{where} lacks the tensor {name!r}; it is of another algorithm or backbone."
+        )
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         raise ReadError(
             f"{where}: {name!r} is {found.dtype} of shape {tuple(found.shape)} and this run has {wanted.dtype} of "

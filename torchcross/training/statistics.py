@@ -27,7 +27,9 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
     the query sets, hence the same for the same weights and episodes. Nothing else of the backbone changes.
     """
     if not isinstance(algorithm, Algorithm):
-        raise InputError(f"renew_statistics got a {type(algorithm).__name__}; give an algorithm that was meta-trained")
+        raise InputError(
+            f"renew_statistics got a {type(algorithm).__name__}; give an algorithm that was meta-trained"
+        )
     backbone = algorithm.backbone
     layers = [name for name, module in backbone.named_modules() if _running(module)]
     if not layers:
@@ -40,7 +42,9 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
         torch.manual_seed(0)  # noqa: TID251 (within the fork)
         update_bn(counted, renewed)
     if not counted.count:
-        raise InputError("renew_statistics got no episodes; give some of the sources, 40 are enough")
+        raise InputError(
+            "renew_statistics got no episodes; give some of the sources, 40 are enough"
+        )
     for name in layers:
         for mine, new in zip(
             backbone.get_submodule(name).buffers(recurse=False),
@@ -61,7 +65,11 @@ class _Counted:
 
 
 def _running(module: nn.Module) -> bool:
-    return isinstance(module, _BatchNorm) and module.track_running_stats and module.running_mean is not None
+    return (
+        isinstance(module, _BatchNorm)
+        and module.track_running_stats
+        and module.running_mean is not None
+    )
 
 
 def _images(algorithm: Algorithm, episodes: Iterable[Episode]) -> Iterator[Tensor]:

@@ -39,7 +39,12 @@ class Stepper:
     """Computes gradients of meta-batches, added up piece by piece and over ranks, and vouches that they are finite."""
 
     def __init__(
-        self, algorithm: Algorithm | Pretraining, feed: Feed, options: FitOptions, machine: Machine, params: Tensors
+        self,
+        algorithm: Algorithm | Pretraining,
+        feed: Feed,
+        options: FitOptions,
+        machine: Machine,
+        params: Tensors,
     ) -> None:
         self.algorithm = algorithm
         self.feed = feed
@@ -100,13 +105,17 @@ class Stepper:
 
     def _training_step(self, items: Sequence[Any], numbers: Sequence[int], step: int) -> Step:
         # Plans carry the numbers of their episodes.
-        indices = None if all(getattr(item, "plan", None) is not None for item in items) else numbers
+        indices = (
+            None if all(getattr(item, "plan", None) is not None for item in items) else numbers
+        )
         items = [moved(item, self.machine.device) for item in items]
         with self.machine.autocast():
             if isinstance(self.algorithm, Pretraining):
                 return self.algorithm.training_step(items, seed=self.options.seed, indices=indices)
             epoch = (step - 1) // self.options.epoch_steps
-            return self.algorithm.training_step(items, epoch=epoch, seed=self.options.seed, indices=indices)
+            return self.algorithm.training_step(
+                items, epoch=epoch, seed=self.options.seed, indices=indices
+            )
 
     def _merged(self, trees: Sequence[Tensors]) -> Tensors:
         """One tree of buffers; a piece that left one alone stands for its value of before."""
@@ -119,17 +128,25 @@ class Stepper:
 
     # -- ranks ------------------------------------------------------------------------------------------------------
 
-    def _together(self, loss: Tensor, asked: bool, buffers: Tensors) -> tuple[Tensor, bool, Tensors]:
+    def _together(
+        self, loss: Tensor, asked: bool, buffers: Tensors
+    ) -> tuple[Tensor, bool, Tensors]:
         """Over ranks: the sum of losses, and of gradients and the mean of buffers that any of them has new ones of."""
         if self.machine.ranks == 1:
             return loss, asked, buffers
         before = dict(self.algorithm.named_buffers())
-        has = [value.grad is not None for value in self.params.values()] + [name in buffers for name in before]
-        flags = torch.tensor([float(loss), asked, *has], dtype=torch.float64, device=self.machine.device)
+        has = [value.grad is not None for value in self.params.values()] + [
+            name in buffers for name in before
+        ]
+        flags = torch.tensor(
+            [float(loss), asked, *has], dtype=torch.float64, device=self.machine.device
+        )
         total, anyone, *there = self.machine.sum(flags).tolist()
         for value, wanted in zip(self.params.values(), there, strict=False):
             if wanted:
-                value.grad = self.machine.sum(torch.zeros_like(value) if value.grad is None else value.grad)
+                value.grad = self.machine.sum(
+                    torch.zeros_like(value) if value.grad is None else value.grad
+                )
         merged, ranks = {}, self.machine.ranks
         for (name, own), wanted in zip(before.items(), there[len(self.params) :], strict=True):
             if wanted:
@@ -143,8 +160,12 @@ class Stepper:
     def _blame(self, step: int, values: Sequence[float], reason: DivergenceError | None) -> str:
         found = f"loss {values[0]:.4g}, norm of the gradient {values[1]:.4g}"
         culprits = self._culprits(step)
-        named = "; ".join(culprits[:3]) + (f"; and {len(culprits) - 3} more" if len(culprits) > 3 else "")
-        detail = named or (str(reason) if reason is not None else "none alone; all together, or another rank's")
+        named = "; ".join(culprits[:3]) + (
+            f"; and {len(culprits) - 3} more" if len(culprits) > 3 else ""
+        )
+        detail = named or (
+            str(reason) if reason is not None else "none alone; all together, or another rank's"
+        )
         return (
             f"step {step} was not done ({found}): {detail}. Parameters, optimiser and buffers are as they were before "
             "it. Lower lr or the inner rate, give clip=, or look at what is named."
@@ -154,8 +175,14 @@ class Stepper:
         """Whoever, taken alone, has a loss or a gradient that is not finite; everything is read again to see."""
         first, ranks = (step - 1) * self.options.meta_batch, self.machine.ranks
         numbers = range(first + self.machine.rank, first + self.options.meta_batch, ranks)
-        items = self.feed.read(first, first + self.options.meta_batch, rank=self.machine.rank, ranks=ranks)
-        return [name for number, item in zip(numbers, items, strict=True) if (name := self._fault(item, number, step))]
+        items = self.feed.read(
+            first, first + self.options.meta_batch, rank=self.machine.rank, ranks=ranks
+        )
+        return [
+            name
+            for number, item in zip(numbers, items, strict=True)
+            if (name := self._fault(item, number, step))
+        ]
 
     def _fault(self, item: Any, number: int, step: int) -> str:
         what = "batch" if isinstance(self.algorithm, Pretraining) else "episode"
@@ -171,7 +198,11 @@ class Stepper:
             self._forget()
         if not _finite(loss):
             return f"{name} has the loss {float(loss.detach())}"
-        return f"{name} has a gradient that is not finite, of {broken[0]!r} and others" if broken else ""
+        return (
+            f"{name} has a gradient that is not finite, of {broken[0]!r} and others"
+            if broken
+            else ""
+        )
 
     def _forget(self) -> None:
         for value in self.params.values():

@@ -15,7 +15,9 @@ from medimeta_adapter import MedIMeta
 
 
 def sampler_of(meta: MedIMeta, dataset: str, pixels: Any = "float") -> tx.EpisodeSampler:
-    return tx.EpisodeSampler(meta.source(dataset, pixels=pixels), ways=5, shots=5, queries=10, seed=0)
+    return tx.EpisodeSampler(
+        meta.source(dataset, pixels=pixels), ways=5, shots=5, queries=10, seed=0
+    )
 
 
 def contestants(
@@ -24,12 +26,18 @@ def contestants(
     torch.set_num_threads(int(threads))
     meta, episodes = MedIMeta(root), inputs["episodes"]
     floats, raw = meta.source(dataset, pixels="float"), meta.source(dataset)
-    buffers = {source.pixels: torch.empty_like(source.images(episodes[0])) for source in (floats, raw)}
+    buffers = {
+        source.pixels: torch.empty_like(source.images(episodes[0])) for source in (floats, raw)
+    }
     found = {
         "ours, float": repeated(lambda rows: floats.images(rows), episodes),
-        "ours, float, out=": repeated(lambda rows: floats.images(rows, out=buffers["float"]), episodes),
+        "ours, float, out=": repeated(
+            lambda rows: floats.images(rows, out=buffers["float"]), episodes
+        ),
         "ours, uint8": repeated(lambda rows: raw.images(rows), episodes),
-        "ours, uint8, out=": repeated(lambda rows: raw.images(rows, out=buffers["uint8"]), episodes),
+        "ours, uint8, out=": repeated(
+            lambda rows: raw.images(rows, out=buffers["uint8"]), episodes
+        ),
     }
     for number in workers:
         for pixels in ("float", "uint8"):

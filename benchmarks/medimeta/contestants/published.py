@@ -18,9 +18,13 @@ def contestants(
 ) -> dict[str, Callable[[int], Any]]:
     torch.set_num_threads(int(threads))
     source, episodes = MedIMeta(root, dataset, "class"), inputs["episodes"].tolist()
-    found: dict[str, Callable[[int], Any]] = {"published": lambda count: one_by_one(source, episodes, count)}
+    found: dict[str, Callable[[int], Any]] = {
+        "published": lambda count: one_by_one(source, episodes, count)
+    }
     for number in workers:
-        found[f"published, {number} workers"] = lambda count, n=int(number): loaded(source, episodes, count, n)
+        found[f"published, {number} workers"] = lambda count, n=int(number): loaded(
+            source, episodes, count, n
+        )
     return found
 
 

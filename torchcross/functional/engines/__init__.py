@@ -11,7 +11,16 @@ from torchcross.functional.engines.lean import Mixed, Recompute
 from torchcross.functional.engines.step import Loop, Outcome
 from torchcross.functional.engines.unrolling import FirstOrder, Reverse
 
-__all__ = ["ENGINES", "Engine", "FirstOrder", "Implicit", "Mixed", "Recompute", "Reverse", "engine_named"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "FirstOrder",
+    "Implicit",
+    "Mixed",
+    "Recompute",
+    "Reverse",
+    "engine_named",
+]
 
 
 class Engine(Protocol):

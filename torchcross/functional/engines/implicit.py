@@ -48,14 +48,22 @@ class Implicit:
             losses.append(loss)
         loss, buffers, grads = _query(loop, moment)
         solution, through, residual = self._solve(loop, moment, grads["params"])
-        fixed = {name: grad - through[name] / self.strength for name, grad in grads["fixed"].items()}
+        fixed = {
+            name: grad - through[name] / self.strength for name, grad in grads["fixed"].items()
+        }
         rates = zeros(loop.start.learned_rates)
-        return Outcome(loss, solution, fixed, rates, buffers, torch.stack([*losses, loss]), residual)
+        return Outcome(
+            loss, solution, fixed, rates, buffers, torch.stack([*losses, loss]), residual
+        )
 
     def _proximal(self, inner: Inner, anchor: Params) -> Inner:
-        def support(params: Params, buffers: Buffers, data: Data, step: int) -> tuple[Tensor, Buffers]:
+        def support(
+            params: Params, buffers: Buffers, data: Data, step: int
+        ) -> tuple[Tensor, Buffers]:
             loss, fresh = inner.support(params, buffers, data, step)
-            apart = sum((params[name] - value.detach()).square().sum() for name, value in anchor.items())
+            apart = sum(
+                (params[name] - value.detach()).square().sum() for name, value in anchor.items()
+            )
             return loss + 0.5 * self.strength * apart, fresh
 
         return dataclasses.replace(inner, support=support)
@@ -75,7 +83,9 @@ class Implicit:
         _, _, pull = loop.calculus.pullback(gradient, at, reuse=True)
 
         def product(x: Params) -> Params:
-            return {name: x[name] + part / self.strength for name, part in pull(x)["params"].items()}
+            return {
+                name: x[name] + part / self.strength for name, part in pull(x)["params"].items()
+            }
 
         solution, residual = _conjugate_gradient(product, target, self.iterations, self.tolerance)
         return solution, pull(solution)["fixed"], residual
@@ -84,7 +94,9 @@ class Implicit:
 def _query(loop: Loop, moment: Moment) -> tuple[Tensor, Buffers, Tree]:
     def query(tree: Tree) -> tuple[Tensor, Buffers]:
         here = Moment(tree["params"], moment.opt, moment.buffers)
-        return loop.with_tree({"fixed": tree["fixed"], "rates": {}}).query_loss(here, loop.inner.steps)
+        return loop.with_tree({"fixed": tree["fixed"], "rates": {}}).query_loss(
+            here, loop.inner.steps
+        )
 
     at = {"params": moment.params, "fixed": floating(loop.start.fixed)}
     loss, buffers, pull = loop.calculus.pullback(query, at)

@@ -20,7 +20,15 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.functional._calculus import Take, Tree
-from torchcross.functional._types import Buffers, Params, blanks, detached, floating, inside_transform, side_by_side
+from torchcross.functional._types import (
+    Buffers,
+    Params,
+    blanks,
+    detached,
+    floating,
+    inside_transform,
+    side_by_side,
+)
 from torchcross.functional.engines.step import Loop, Moment, Outcome
 from torchcross.functional.optim import one_rate
 
@@ -66,7 +74,9 @@ class Mixed:
 
 def _check(every: int) -> None:
     if not isinstance(every, int) or every < 1:
-        raise InputError(f"every must be a whole number of 1 or more, not {every!r}: it counts inner steps.")
+        raise InputError(
+            f"every must be a whole number of 1 or more, not {every!r}: it counts inner steps."
+        )
 
 
 def _walk_back(loop: Loop, product: Product, every: int) -> Outcome:
@@ -125,7 +135,9 @@ def _step(loop: Loop, moment: Moment, k: int) -> tuple[Moment, Tensor]:
     room, moved = side_by_side(moving), {}
 
     def take(_: str, name: str, grad: Tensor) -> None:
-        here, _state = loop.inner.optimiser.update({name: grad}, {}, {name: moving[name]}, loop.start.rates, k)
+        here, _state = loop.inner.optimiser.update(
+            {name: grad}, {}, {name: moving[name]}, loop.start.rates, k
+        )
         moved[name] = room[name].copy_(here[name])
 
     pull(torch.ones_like(loss), take)
@@ -136,7 +148,8 @@ def _outcome(loop: Loop, total: Tensor, back: Tree, buffers: Buffers, trace: Ten
     found = {**back, "adapted": back["params"]}
     whole = {
         part: {
-            name: found[part][name] if name in found[part] else torch.zeros_like(value) for name, value in of.items()
+            name: found[part][name] if name in found[part] else torch.zeros_like(value)
+            for name, value in of.items()
         }
         for part, of in loop.tree().items()
     }
@@ -158,11 +171,15 @@ def _gathering(back: Tree, scale: float = 1.0) -> Take:
     return take
 
 
-def _pull_query(loop: Loop, moment: Moment, updates: int, weight: float, back: Tree) -> tuple[Tensor, Buffers]:
+def _pull_query(
+    loop: Loop, moment: Moment, updates: int, weight: float, back: Tree
+) -> tuple[Tensor, Buffers]:
     """(query loss, new buffers); `weight` times its gradient is gathered in `back`."""
 
     def query(tree: Tree) -> tuple[Tensor, Buffers]:
-        return loop.with_tree({**_NOTHING, "fixed": tree["fixed"]}).query_loss(_moment(moment, tree), updates)
+        return loop.with_tree({**_NOTHING, "fixed": tree["fixed"]}).query_loss(
+            _moment(moment, tree), updates
+        )
 
     loss, buffers, pull = loop.calculus.pullback(query, _place(loop, moment))
     pull(torch.full_like(loss, weight), _gathering(back))
@@ -194,7 +211,9 @@ def _pull_step(loop: Loop, moment: Moment, k: int, back: Tree, product: Product)
     pull = _pull_update(loop, moment, still, k)
     slopes: Tree = {"params": side_by_side(moment.params), "buffers": {}, "fixed": back["fixed"]}
     take = _gathering(slopes)
-    grads = product(loop, moment, k, lambda grads: pull(grads, back)["grads"], back["buffers"], take)
+    grads = product(
+        loop, moment, k, lambda grads: pull(grads, back)["grads"], back["buffers"], take
+    )
     through = pull({name: grads[name] for name in moving}, back)
     for name, value in through["params"].items():
         take("params", name, value)
@@ -202,7 +221,9 @@ def _pull_step(loop: Loop, moment: Moment, k: int, back: Tree, product: Product)
     return {**slopes, "opt": through["opt"], "rates": rates}
 
 
-def _pull_descent(loop: Loop, moment: Moment, k: int, back: Tree, product: Product, rate: float) -> Tree:
+def _pull_descent(
+    loop: Loop, moment: Moment, k: int, back: Tree, product: Product, rate: float
+) -> Tree:
     """Of p - rate g: the cotangent of the parameters is itself the direction, and -rate times the slope joins it."""
     moving, _ = loop.parted(moment.params, k)
     along = {name: back["params"][name] for name in moving}
@@ -212,7 +233,9 @@ def _pull_descent(loop: Loop, moment: Moment, k: int, back: Tree, product: Produ
     return before
 
 
-def _pull_update(loop: Loop, moment: Moment, still: Params, k: int) -> Callable[[Params, Tree], Tree]:
+def _pull_update(
+    loop: Loop, moment: Moment, still: Params, k: int
+) -> Callable[[Params, Tree], Tree]:
     """The pullback of the optimiser's update alone, at a given gradient: elementwise work."""
 
     def pull(grads: Params, back: Tree) -> Tree:
@@ -224,7 +247,12 @@ def _pull_update(loop: Loop, moment: Moment, still: Params, k: int) -> Callable[
             after = inside.updated(here, moving, rest, tree["grads"], {}, k)
             return {"params": after.params, "opt": after.opt}, ()
 
-        at = {"params": moment.params, "opt": moment.opt, "rates": loop.start.learned_rates, "grads": grads}
+        at = {
+            "params": moment.params,
+            "opt": moment.opt,
+            "rates": loop.start.learned_rates,
+            "grads": grads,
+        }
         _, _, pullback = loop.calculus.pullback(update, at)
         return pullback({part: {**blanks(at[part]), **back[part]} for part in ("params", "opt")})
 
@@ -275,11 +303,15 @@ def _forward_over_reverse(
 
     def loss_of(tree: Tree, weights: Params) -> Tensor:
         everything = {**loop.start.fixed, **tree["fixed"], **tree["params"]}
-        loss, fresh = loop.inner.support(everything, {**moment.buffers, **tree["buffers"]}, loop.data, k)
+        loss, fresh = loop.inner.support(
+            everything, {**moment.buffers, **tree["buffers"]}, loop.data, k
+        )
         return loss + sum((weight * fresh[name]).sum() for name, weight in weights.items())
 
     along = {"params": direction_of(guess)}
     del guess
     value = _gradient_is_needed(loop)
-    grads = loop.calculus.gradient_along(loss_of, _place(loop, moment), along, statistics, take, value=value)
+    grads = loop.calculus.gradient_along(
+        loss_of, _place(loop, moment), along, statistics, take, value=value
+    )
     return grads["params"]

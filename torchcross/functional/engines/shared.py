@@ -59,10 +59,17 @@ class Shared:
     def _pulled(self, names: list[str], back: Tensor) -> Params:
         at = [self.body[name] for name in names]
         found = torch.autograd.grad(
-            [self.features], at, [back], retain_graph=self.keep, create_graph=self.keep, allow_unused=True
+            [self.features],
+            at,
+            [back],
+            retain_graph=self.keep,
+            create_graph=self.keep,
+            allow_unused=True,
         )
         pairs = zip(names, at, found, strict=True)
-        grads = {name: torch.zeros_like(value) if grad is None else grad for name, value, grad in pairs}
+        grads = {
+            name: torch.zeros_like(value) if grad is None else grad for name, value, grad in pairs
+        }
         if self.keep:
             refuse_dead_ends(grads)
         return grads
@@ -84,9 +91,16 @@ def shared_start(loop: Loop, moment: Moment, *, keep: bool) -> Shared | None:
         return None
     _, body = loop.parted(moment.params, 0)
     fixed = loop.start.fixed if keep else detached(loop.start.fixed)
-    seen = views(body) if keep else {name: value.detach().requires_grad_() for name, value in body.items()}
+    seen = (
+        views(body)
+        if keep
+        else {name: value.detach().requires_grad_() for name, value in body.items()}
+    )
     with torch.enable_grad():
         features, buffers = support.body({**fixed, **seen}, moment.buffers, loop.data, 0)
-    if any(value is not moment.buffers.get(name) for name, value in buffers.items()) or not features.requires_grad:
+    if (
+        any(value is not moment.buffers.get(name) for name, value in buffers.items())
+        or not features.requires_grad
+    ):
         return None
     return Shared(loop, support, seen, fixed, features, keep)

@@ -72,7 +72,11 @@ class Loop:
 
     def tree(self) -> Tree:
         """What the meta-gradient is taken of."""
-        return {"adapted": self.start.adapted, "fixed": self._fixed(), "rates": self.start.learned_rates}
+        return {
+            "adapted": self.start.adapted,
+            "fixed": self._fixed(),
+            "rates": self.start.learned_rates,
+        }
 
     def _fixed(self) -> Params:
         return floating(self.start.fixed)
@@ -102,7 +106,13 @@ class Loop:
         moving, still = self.parted(moment.params, k)
         grads, loss, buffers = self.gradient(moment, moving, still, k, keep=False)
         if moving:
-            move({name: _laid_out_as(moving[name], grad) for name, grad in grads.items()}, moment.opt, moving, rate, k)
+            move(
+                {name: _laid_out_as(moving[name], grad) for name, grad in grads.items()},
+                moment.opt,
+                moving,
+                rate,
+                k,
+            )
         return Moment(moment.params, moment.opt, buffers), loss
 
     def gradient(
@@ -127,7 +137,9 @@ class Loop:
         moving = {name: value for name, value in params.items() if name in head}
         return moving, {name: value for name, value in params.items() if name not in head}
 
-    def updated(self, moment: Moment, moving: Params, still: Params, grads: Params, buffers: Buffers, k: int) -> Moment:
+    def updated(
+        self, moment: Moment, moving: Params, still: Params, grads: Params, buffers: Buffers, k: int
+    ) -> Moment:
         moved, opt = self.inner.optimiser.update(grads, moment.opt, moving, self.start.rates, k)
         # Views: the next gradient is taken with respect to new tensors, or it would be a total derivative.
         merged = {**views(still), **moved}

@@ -13,7 +13,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from torchcross.functional._types import forward_mode, inside_transform, refuse_third_derivative, summed
+from torchcross.functional._types import (
+    forward_mode,
+    inside_transform,
+    refuse_third_derivative,
+    summed,
+)
 
 _aten = torch.ops.aten
 
@@ -27,16 +32,34 @@ class _Geometry(NamedTuple):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x, last = self._laid_out(x, weight)
-        shape = (self.stride, self.padding, self.dilation, False, [0] * len(self.stride), self.groups)
+        shape = (
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,
+            [0] * len(self.stride),
+            self.groups,
+        )
         y = cast(Tensor, _aten.convolution(x, weight, bias, *shape))
         return y.contiguous(memory_format=torch.channels_last) if last is False else y
 
-    def backward(self, gy: Tensor, x: Tensor, weight: Tensor, mask: list[bool]) -> list[Tensor | None]:
+    def backward(
+        self, gy: Tensor, x: Tensor, weight: Tensor, mask: list[bool]
+    ) -> list[Tensor | None]:
         sizes = [weight.shape[0]] if mask[2] else None
         x, last = self._laid_out(x, weight)
         if last is not None:
-            gy = gy.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-        shape = (self.stride, self.padding, self.dilation, False, [0] * len(self.stride), self.groups)
+            gy = gy.contiguous(
+                memory_format=torch.channels_last if last else torch.contiguous_format
+            )
+        shape = (
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,
+            [0] * len(self.stride),
+            self.groups,
+        )
         grads = _aten.convolution_backward(gy, x, weight, sizes, *shape, mask)
         gx, gw, gb = (grad if wanted else None for grad, wanted in zip(grads, mask, strict=True))
         if last is False and gx is not None:
@@ -49,7 +72,12 @@ class _Geometry(NamedTuple):
         On the CPU, normalisation and pooling are several times faster with the channels last, and convolutions a
         little. Weights larger than the images would have to be turned around for it, at a higher price.
         """
-        if not self.channels_last or x.device.type != "cpu" or x.dim() != 4 or x.dtype == torch.float64:
+        if (
+            not self.channels_last
+            or x.device.type != "cpu"
+            or x.dim() != 4
+            or x.dtype == torch.float64
+        ):
             return x, None
         if weight.numel() > x.numel():
             return x.contiguous(), False
@@ -62,7 +90,9 @@ class _Geometry(NamedTuple):
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         if forward_mode():
             ctx.save_for_forward(x, weight)
@@ -133,9 +163,13 @@ def _tangent(
     """How the output moves where x, weight and bias move so; in the double backward, the cotangent of gy."""
     total = None if d_weight is None else geometry.forward(x, d_weight, d_bias)
     if d_x is not None:
-        return summed(geometry.forward(d_x, weight, None if d_weight is not None else d_bias), total)
+        return summed(
+            geometry.forward(d_x, weight, None if d_weight is not None else d_bias), total
+        )
     if total is None and d_bias is not None:
-        return torch.zeros_like(geometry.forward(x, weight, None)) + d_bias.view(-1, *[1] * (x.dim() - 2))
+        return torch.zeros_like(geometry.forward(x, weight, None)) + d_bias.view(
+            -1, *[1] * (x.dim() - 2)
+        )
     return total
 
 

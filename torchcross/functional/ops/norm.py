@@ -45,7 +45,12 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalise(
-    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
 ) -> Tensor:
     """Normalise with the statistics given: two passes over x, differentiable to any order."""
     scale = (variance + eps).rsqrt()
@@ -71,7 +76,9 @@ class _BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, inverse = ctx.saved_tensors
         mask = list(ctx.needs_input_grad[:3])
-        grads_in = _BatchNormBackward.apply(_as_laid_out(grads[0], x), x, weight, mean, inverse, mask, ctx.eps)  # type: ignore[no-untyped-call]
+        grads_in = _BatchNormBackward.apply(
+            _as_laid_out(grads[0], x), x, weight, mean, inverse, mask, ctx.eps
+        )  # type: ignore[no-untyped-call]
         return (*grads_in, None)
 
     @staticmethod
@@ -86,7 +93,14 @@ class _BatchNorm(torch.autograd.Function):
 
 
 def pulled(
-    gy: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor, eps: float, *, data: bool = True
+    gy: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    inverse: Tensor,
+    eps: float,
+    *,
+    data: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(gx, gw, gb): the gradient of <gy, y>; gx is None where `data` is not asked for."""
     mask = [data, True, True]
@@ -132,7 +146,15 @@ class _BatchNormBackward(torch.autograd.Function):
         if u is not None or s is not None:
             curved = curvature(gb, gw, sums, s, _count(x), weight, mean, inverse)
             to_x, to_weight = _along(curved, x, gy, u), curved.to_weight
-        return _with_affine_terms(to_g, x, mean, inverse, s, t), to_x, to_weight, None, None, None, None
+        return (
+            _with_affine_terms(to_g, x, mean, inverse, s, t),
+            to_x,
+            to_weight,
+            None,
+            None,
+            None,
+            None,
+        )
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
@@ -141,7 +163,9 @@ class _BatchNormBackward(torch.autograd.Function):
         d_gy, u, s = tangents[:3]
         parts: list[Tensor | None] = [None, None, None]
         if d_gy is not None:
-            parts = list(pulled(_as_laid_out(d_gy, x), x, weight, mean, inverse, ctx.eps, data=ctx.mask[0]))
+            parts = list(
+                pulled(_as_laid_out(d_gy, x), x, weight, mean, inverse, ctx.eps, data=ctx.mask[0])
+            )
         if u is not None or s is not None:
             u, sums = None if u is None else _as_laid_out(u, x), None
             if u is not None:
@@ -210,12 +234,21 @@ def _count(x: Tensor) -> int:
 
 def _as_laid_out(value: Tensor, x: Tensor) -> Tensor:
     """`value` in the memory layout of x: kernels crawl where they differ."""
-    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    last = (
+        x.dim() == 4
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()
+    )
     return value.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _with_affine_terms(
-    to_g: Tensor | None, x: Tensor, mean: Tensor, inverse: Tensor, s: Tensor | None, t: Tensor | None
+    to_g: Tensor | None,
+    x: Tensor,
+    mean: Tensor,
+    inverse: Tensor,
+    s: Tensor | None,
+    t: Tensor | None,
 ) -> Tensor | None:
     if s is None and t is None:
         return to_g

@@ -12,7 +12,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from torchcross.functional._types import forward_mode, inside_transform, refuse_third_derivative, summed
+from torchcross.functional._types import (
+    forward_mode,
+    inside_transform,
+    refuse_third_derivative,
+    summed,
+)
 from torchcross.functional.ops.norm import (
     Curvature,
     _as_laid_out,
@@ -59,11 +64,17 @@ class _Places(NamedTuple):
     def scattered(self, into: Tensor, small: Tensor, factor: Tensor) -> Tensor:
         """`into` with `factor * small` added where the maxima were, a few images at a time: indices take much room."""
         last = _channels_last(into)
-        large, at, small = _flat(into, last=last), _flat(self.at, last=last), _flat(small, last=last)
+        large, at, small = (
+            _flat(into, last=last),
+            _flat(self.at, last=last),
+            _flat(small, last=last),
+        )
         factor = factor if last else factor.repeat(into.shape[0]).unsqueeze(1)
         few = max(1, _FEW // at[0].numel())
         for rows in (slice(first, first + few) for first in range(0, len(at), few)):
-            large[rows].scatter_add_(1, at[rows].long(), small[rows] * (factor if last else factor[rows]))
+            large[rows].scatter_add_(
+                1, at[rows].long(), small[rows] * (factor if last else factor[rows])
+            )
         return _unflat(large, into.shape, last=last)
 
 
@@ -89,12 +100,16 @@ def _unflat(flat: Tensor, shape: torch.Size, *, last: bool) -> Tensor:
 
 def _gathered(large: Tensor, at: Tensor) -> Tensor:
     last = _channels_last(large)
-    return _unflat(torch.gather(_flat(large, last=last), 1, _flat(at, last=last).long()), at.shape, last=last)
+    return _unflat(
+        torch.gather(_flat(large, last=last), 1, _flat(at, last=last).long()), at.shape, last=last
+    )
 
 
 class _Pooled(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, window: Window) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, window: Window
+    ) -> Tensor:
         y, mean, inverse = _aten.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
         top, at = _aten.max_pool2d_with_indices(y, *window)
         at = at.to(torch.int32)
@@ -153,7 +168,9 @@ class _PooledBackward(torch.autograd.Function):
         places = _Places(*kept)
         u, sums = _direction(cotangents[0], x, weight, mean, inverse, ctx.eps)
         to_g = _seen(places, x, weight, mean, inverse, u, sums, cotangents[1], cotangents[2])
-        to_x, to_weight = _bent(places, g, x, weight, mean, inverse, u, sums, cotangents[1], sum_g, sum_gx)
+        to_x, to_weight = _bent(
+            places, g, x, weight, mean, inverse, u, sums, cotangents[1], sum_g, sum_gx
+        )
         return to_g, to_x, to_weight, *[None] * 6
 
     @staticmethod
@@ -168,7 +185,9 @@ class _PooledBackward(torch.autograd.Function):
             if mask[0]:
                 parts[0] = _pushed(places, d_g, x, weight, mean, inverse, d_sum, d_sum_gx)
         u, sums = _direction(tangents[1], x, weight, mean, inverse, ctx.eps)
-        to_x, to_weight = _bent(places, g, x, weight, mean, inverse, u, sums, tangents[2], sum_g, sum_gx)
+        to_x, to_weight = _bent(
+            places, g, x, weight, mean, inverse, u, sums, tangents[2], sum_g, sum_gx
+        )
         parts[0], parts[1] = summed(parts[0], to_x), summed(parts[1], to_weight)
         return tuple(part if wanted else None for part, wanted in zip(parts, mask, strict=True))
 
@@ -229,7 +248,12 @@ def _seen(
     """At the maxima w r (u - mean(u) - x' mean(u x')) + s x' + t, where the ReLU lets it through."""
     if u is None and s is None and t is None:
         return None
-    wr, slope, level, count = weight * inverse, torch.zeros_like(mean), torch.zeros_like(mean), _count(x)
+    wr, slope, level, count = (
+        weight * inverse,
+        torch.zeros_like(mean),
+        torch.zeros_like(mean),
+        _count(x),
+    )
     if sums is not None:
         slope, level = -wr * sums[1] / count, -wr * sums[0] / count
     slope, level = slope if s is None else slope + s, level if t is None else level + t
@@ -266,7 +290,9 @@ def _bent(
     return places.scattered(to_x, g, curved.of_g.to(g.dtype)), curved.to_weight
 
 
-def pooled_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, window: Window) -> Tensor:
+def pooled_batch_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, window: Window
+) -> Tensor:
     """relu(max_pool2d(batch_norm(x))), with x's own statistics."""
     if inside_transform() or weight is None or bias is None or x.dim() != 4:
         return plainly_pooled(batch_norm(x, weight, bias, eps), window)
@@ -274,4 +300,6 @@ def pooled_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps
 
 
 def plainly_pooled(y: Tensor, window: Window) -> Tensor:
-    return nn.functional.max_pool2d(y, window.size, window.stride, window.padding, window.dilation, window.ceil).relu()
+    return nn.functional.max_pool2d(
+        y, window.size, window.stride, window.padding, window.dilation, window.ceil
+    ).relu()
