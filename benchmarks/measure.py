@@ -45,9 +45,11 @@ def interleave(
     seconds: float,
     clock: Literal["seconds", "cpu"] = "seconds",
 ) -> list[Rate]:
-    """Every contestant in turn, `rounds` times over, each for about `seconds` a round after a warm-up.
+    """Every contestant in turn, `rounds` times over, each for about `seconds` a round after a
+    warm-up.
 
-    Rates are per second, or per second of the process's own time (`cpu`), which others on the machine distort less.
+    Rates are per second, or per second of the process's own time (`cpu`), which others on the
+    machine distort less.
     """
     counts = {
         (worker, name): _count(worker, name, seconds) for worker in workers for name in worker.names

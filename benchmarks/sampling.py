@@ -84,7 +84,8 @@ def multiclass(effort: Effort, ways: int) -> list[dict[str, Any]]:
             workers, rounds=effort.rounds, seconds=effort.seconds, clock=effort.clock
         )
     return show_rates(
-        f"multi-class plans: {len(labels):,} samples, 10 classes, {ways}-way {SHOTS}-shot {QUERIES}-query",
+        f"multi-class plans: {len(labels):,} samples, 10 classes, {ways}-way {SHOTS}-shot"
+        f" {QUERIES}-query",
         rates,
     )
 
@@ -100,8 +101,8 @@ def multilabel(effort: Effort) -> list[dict[str, Any]]:
             workers, rounds=effort.rounds, seconds=effort.seconds, clock=effort.clock
         )
     return show_rates(
-        f"multi-label plans: {labels.shape[0]:,} x {labels.shape[1]}, prevalence 0.2 % to 17 %, all labels, "
-        f"{SHOTS}-shot {QUERIES}-query",
+        f"multi-label plans: {labels.shape[0]:,} x {labels.shape[1]}, prevalence 0.2 % to 17 %, all"
+        f" labels, {SHOTS}-shot {QUERIES}-query",
         rates,
     )
 
@@ -182,7 +183,7 @@ def stream(effort: Effort) -> dict[str, Any]:
     return {"memory": memory, "seconds": float(found["seconds"])}
 
 
-# -- what the measurements share ---------------------------------------------------------------------------
+# -- what the measurements share -------------------------------------------------------------------
 
 
 def independent_labels(samples: int, prevalences: np.ndarray) -> np.ndarray:
@@ -214,7 +215,9 @@ def processes(
 def check_multiclass(
     name: str, plan: Sequence[Sequence[Any]], labels: np.ndarray, ways: int
 ) -> None:
-    """The contestant did the work: distinct samples, k and q of every class, one label for every class."""
+    """The contestant did the work: distinct samples, k and q of every class, one label for every
+    class.
+    """
     support, support_labels, query, query_labels = map(np.array, plan)
     chosen, mapped = (
         np.concatenate([support, query]),
@@ -248,8 +251,8 @@ def check_multilabel(name: str, plan: Sequence[Sequence[Any]], labels: np.ndarra
 def show_rates(title: str, rates: Sequence[Rate]) -> list[dict[str, Any]]:
     """Every contestant's rate, and its ratio to the published torchcross and to the fastest peers.
 
-    Two of them where some contestants hand out bare indices: whole plans are what is compared, and what bare
-    indices cost says how much of a plan is the labels.
+    Two of them where some contestants hand out bare indices: whole plans are what is compared, and
+    what bare indices cost says how much of a plan is the labels.
     """
     peers = [rate for rate in rates if not rate.name.startswith("ours")]
     bare = [rate for rate in peers if rate.name.endswith(BARE)]

@@ -1,10 +1,12 @@
 """What `fit` spends beside the work: `python -m benchmarks.training [--quick] [--json FILE]`.
 
-Reading, forward, backward and the optimiser's step are the work; the loop is all else: the norm of the gradient and
-whether it is finite, new buffers, gradients let go, the log, the bar, the learning rate, and one 500th of a checkpoint.
+Reading, forward, backward and the optimiser's step are the work; the loop is all else: the norm of
+the gradient and whether it is finite, new buffers, gradients let go, the log, the bar, the learning
+rate, and one 500th of a checkpoint.
 
-Measured in a fresh process with the C library's allocator as it is, and again in one that keeps freed memory: who gives
-back gradients to the system in every step pays for that in the loop, and for their return in the backward pass.
+Measured in a fresh process with the C library's allocator as it is, and again in one that keeps
+freed memory: who gives back gradients to the system in every step pays for that in the loop, and
+for their return in the backward pass.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ _MS = 1e3
 
 @dataclass(frozen=True)
 class Effort:
-    """`steps` of one run of fit, by workload; `checkpoints`: steps of a run that writes one after each."""
+    """`steps` of one run of fit, by workload; `checkpoints`: steps of a run that writes one after
+    each.
+    """
 
     rounds: int
     steps: dict[str, int]
@@ -185,7 +189,9 @@ def _in_a_process(title: str, quick: bool, threads: int) -> Any:
 
 
 def breakdown(effort: Effort, title: str) -> list[dict[str, Any]]:
-    """Every workload in turn, `rounds` times over; medians over steps, so that what disturbs a few does not count."""
+    """Every workload in turn, `rounds` times over; medians over steps, so that what disturbs a few
+    does not count.
+    """
     watched: dict[str, list[dict[str, float]]] = {name: [] for name in effort.steps}
     kept: dict[str, list[dict[str, float]]] = {name: [] for name in effort.steps}
     made = {name: WORKLOADS[name]() for name in effort.steps}
@@ -205,7 +211,8 @@ def _steps(learner: Learner, options: FitOptions) -> list[dict[str, float]]:
     watch = Stopwatch()
     forward = watch.timed("forward", algorithm.training_step)
     backward = watch.timed("backward", torch.Tensor.backward)
-    # The first optimiser of its kind wraps `step` in torch's own bookkeeping, unless it is marked as wrapped.
+    # The first optimiser of its kind wraps `step` in torch's own bookkeeping, unless it is marked
+    # as wrapped.
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     optimise: Any = watch.timed("optimiser", torch.optim.Adam.step)
     optimise.hooked = True

@@ -1,4 +1,6 @@
-"""The MedIMeta meta-dataset: read, written, checked, split, converted to, and served one domain left out."""
+"""The MedIMeta meta-dataset: read, written, checked, split, converted to, and served one domain
+left out.
+"""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ def read_annotations(path: Path, count: int) -> Mapping[str, NDArray[Any]]:
     if len(rows) < count:
         first = next(row for row in range(count) if row not in rows)
         raise DatasetFileError(
-            f"{path}: no row for {count - len(rows)} of the {count} images (total_num_samples), the first missing one "
-            f"is images/{first:06d}.tiff"
+            f"{path}: no row for {count - len(rows)} of the {count} images (total_num_samples), the"
+            f" first missing one is images/{first:06d}.tiff"
         )
     columns = zip(*(rows[row] for row in range(count)), strict=True)
     return FrozenMapping(
@@ -79,7 +79,8 @@ def _place(
     index = image_index(name.strip())
     if index is None or index >= count:
         raise DatasetFileError(
-            f"{where}, filepath: {name[:80]!r} is none of the {count} images, images/000000.tiff and so on"
+            f"{where}, filepath: {name[:80]!r} is none of the {count} images, images/000000.tiff"
+            " and so on"
         )
     if index in rows:
         raise DatasetFileError(f"{where}, filepath: a second row for {name[:80]!r}")

@@ -13,7 +13,9 @@ _BELIEVED = 1 << 20
 
 
 def unbelievable(folder: Path, info: DatasetInfo) -> str:
-    """Why so many samples cannot be, or nothing. Memory is taken by their number; a label takes a byte at least."""
+    """Why so many samples cannot be, or nothing. Memory is taken by their number; a label takes a
+    byte at least.
+    """
     largest = max(
         (_size(folder / "task_labels" / f"{task.name}.npy") for task in info.tasks), default=0
     )

@@ -1,4 +1,6 @@
-"""Files of strangers: nothing outside the dataset's folder, regular files only, nothing larger than announced."""
+"""Files of strangers: nothing outside the dataset's folder, regular files only, nothing larger than
+announced.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,16 @@ def inside(boundary: Path | None, path: Path) -> Path:
     real = Path(os.path.realpath(path))
     if boundary is not None and not real.is_relative_to(boundary):
         raise DatasetFileError(
-            f"{path} leads out of {boundary}, to {real}; put it there itself, or pass follow_links=True if you trust it"
+            f"{path} leads out of {boundary}, to {real}; put it there itself, or pass"
+            " follow_links=True if you trust it"
         )
     return path
 
 
 def regular_size(path: Path, what: str) -> int:
-    """The size of a file in bytes; devices, pipes, folders and missing files are refused without being opened."""
+    """The size of a file in bytes; devices, pipes, folders and missing files are refused without
+    being opened.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
@@ -63,7 +68,8 @@ def read_small(path: Path, largest: int, what: str) -> bytes:
 def raised_warnings(*harmless: type[Warning]) -> Iterator[None]:
     """What a decoder warns of is raised, but for `harmless` kinds: a damaged file is no file.
 
-    One thread at a time: the filters are the process's, and two that put back what they found would leave them changed.
+    One thread at a time: the filters are the process's, and two that put back what they found would
+    leave them changed.
     """
     ignored: tuple[type[Warning], ...] = (DeprecationWarning, *harmless)
     with _filters, warnings.catch_warnings():

@@ -1,4 +1,6 @@
-"""What an HDF5 file says about its dataset "images", believed only as far as the file's size bears it out."""
+"""What an HDF5 file says about its dataset "images", believed only as far as the file's size bears
+it out.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ _BROKEN = (
 
 
 class Stored(NamedTuple):
-    """An array of bytes in a file; `offset` where it lies in one piece, None where it is chunked."""
+    """An array of bytes in a file; `offset` where it lies in one piece, None where it is
+    chunked.
+    """
 
     shape: tuple[int, ...]
     offset: int | None
@@ -77,7 +81,8 @@ def _dataset(opened: Any, path: Path, size: int) -> Stored:
         )
     if not isinstance(link, h5py.HardLink):
         raise DatasetFileError(
-            f"{path}, images: a link to elsewhere ({type(link).__name__}); store the images themselves"
+            f"{path}, images: a link to elsewhere ({type(link).__name__}); store the images"
+            " themselves"
         )
     dataset = opened["images"]
     if not isinstance(dataset, h5py.Dataset):
@@ -116,7 +121,8 @@ def _check_contiguous(offset: int | None, claimed: int, size: int, path: Path) -
         )
     if offset + claimed > size:
         raise DatasetFileError(
-            f"{path}, images: claims {claimed:,} bytes from byte {offset:,} on, the file has {size:,}; it is cut off"
+            f"{path}, images: claims {claimed:,} bytes from byte {offset:,} on, the file has"
+            f" {size:,}; it is cut off"
         )
 
 
@@ -124,7 +130,8 @@ def _check_chunks(dataset: Any, claimed: int, size: int, path: Path) -> None:
     chunk = math.prod(dataset.chunks)
     if chunk > _LARGEST_CHUNK:
         raise DatasetFileError(
-            f"{path}, images: chunks of {chunk:,} bytes, all of which one image would need; store one image a chunk"
+            f"{path}, images: chunks of {chunk:,} bytes, all of which one image would need; store"
+            " one image a chunk"
         )
     is_plain = dataset.id.get_create_plist().get_nfilters() == 0
     if claimed > size * _STRONGEST_COMPRESSION or (is_plain and max(claimed, chunk) > size):
@@ -148,6 +155,6 @@ def _check_filters(dataset: Any, path: Path) -> None:
         code, _, _, name = properties.get_filter(place)
         if not h5py.h5z.filter_avail(code):
             raise DatasetFileError(
-                f"{path}, images: compressed with {name!r:.60} (HDF5 filter {code}), which is not installed; rewrite "
-                "it with gzip, or import the plugin (e.g. hdf5plugin) first"
+                f"{path}, images: compressed with {name!r:.60} (HDF5 filter {code}), which is not"
+                " installed; rewrite it with gzip, or import the plugin (e.g. hdf5plugin) first"
             )

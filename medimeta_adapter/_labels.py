@@ -40,7 +40,9 @@ BROKEN_HEADER = (
 
 
 def read_labels(path: Path, task: TaskInfo, count: int) -> NDArray[np.int64]:
-    """The labels of `count` samples: (count,), or (count, L) zeros and ones for a multi-label task."""
+    """The labels of `count` samples: (count,), or (count, L) zeros and ones for a multi-label
+    task.
+    """
     size = regular_size(path, _WHAT)
     try:
         with path.open("rb") as file:
@@ -70,8 +72,8 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
     length = int.from_bytes(start[8:12] if long else start[8:10], "little")
     if start[6:8] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00") or length > _LONGEST_HEADER:
         raise DatasetFileError(
-            f"{path}: an .npy header of version {start[6:8]!r} and {length:,} bytes; expected version 1 to 3 and at "
-            f"most {_LONGEST_HEADER:,}"
+            f"{path}: an .npy header of version {start[6:8]!r} and {length:,} bytes; expected"
+            f" version 1 to 3 and at most {_LONGEST_HEADER:,}"
         )
     begin = 12 if long else 10
     file.seek(0)
@@ -98,13 +100,14 @@ def _check_header(
         )
     if dtype.kind not in "biuf" or dtype.subdtype is not None:
         raise DatasetFileError(
-            f"{path}: dtype {str(dtype)[:60]}; labels are integers (or booleans, or integral floats)"
+            f"{path}: dtype {str(dtype)[:60]}; labels are integers (or booleans, or integral"
+            " floats)"
         )
     allowed = [(count, task.num_labels)] if task.multilabel else [(count,), (count, 1)]
     if shape not in allowed:
         raise DatasetFileError(
-            f"{path}: shape {str(shape)[:60]}; the task {task.name!r} ({task.task_target}) of {count} samples "
-            f"(total_num_samples) has labels of shape {allowed[0]}"
+            f"{path}: shape {str(shape)[:60]}; the task {task.name!r} ({task.task_target}) of"
+            f" {count} samples (total_num_samples) has labels of shape {allowed[0]}"
         )
 
 

@@ -14,7 +14,9 @@ _LONGEST = 200
 
 
 class FrozenMapping(Mapping[Key, Value]):
-    """A mapping that keeps its order and never changes; equal to any mapping with the same items, picklable."""
+    """A mapping that keeps its order and never changes; equal to any mapping with the same items,
+    picklable.
+    """
 
     __slots__ = ("_items",)
 

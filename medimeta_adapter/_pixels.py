@@ -1,4 +1,6 @@
-"""Where the pixels of a dataset lie, whatever the layout: a memory map, HDF5 chunks, or a folder of TIFF files."""
+"""Where the pixels of a dataset lie, whatever the layout: a memory map, HDF5 chunks, or a folder of
+TIFF files.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def checked_rows(indices: Any, count: int) -> Indices | None:
 
 
 class Pixels(ABC):
-    """uint8 images, `shape` (N, H, W) or (N, H, W, C). Picklable; no handle is open until a process reads."""
+    """uint8 images, `shape` (N, H, W) or (N, H, W, C). Picklable; no handle is open until a process
+    reads.
+    """
 
     def __init__(self, count: int, input_size: tuple[int, int, int], layout: Layout) -> None:
         channels, height, width = input_size
@@ -76,7 +80,9 @@ class Pixels(ABC):
         self.layout = layout
 
     def rows(self, indices: Indices, out: Bytes | None = None) -> Bytes:
-        """A copy of the images at `indices` (any order, repeats allowed), (n, H, W) or (n, H, W, C)."""
+        """A copy of the images at `indices` (any order, repeats allowed), (n, H, W) or (n, H, W,
+        C).
+        """
         stored, places = self.gather(indices)
         planes = self.layout == "NCHW"
         found: Bytes = (
@@ -94,7 +100,9 @@ class Pixels(ABC):
 
     @abstractmethod
     def gather(self, indices: Indices) -> tuple[Bytes, Indices]:
-        """(images, places): images[places[i]] is image i of those asked for; (H, W), (H, W, C), in NCHW (C, H, W)."""
+        """(images, places): images[places[i]] is image i of those asked for; (H, W), (H, W, C), in
+        NCHW (C, H, W).
+        """
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is open in this process."""
@@ -134,7 +142,9 @@ class MappedPixels(Pixels):
         return stored, indices
 
     def _check_length(self) -> None:
-        """A file that was cut off after it was mapped would end the process at the first page that is gone."""
+        """A file that was cut off after it was mapped would end the process at the first page that
+        is gone.
+        """
         try:
             size = Path(self.path).stat().st_size
         except FileNotFoundError:
@@ -145,13 +155,15 @@ class MappedPixels(Pixels):
         needed = self.offset + math.prod(self._stored_shape)
         if size < needed:
             raise ReadError(
-                f"{self.path} has {size:,} bytes and had {needed:,} or more when it was opened: it was cut off or "
-                "replaced; put the whole file back, and run again"
+                f"{self.path} has {size:,} bytes and had {needed:,} or more when it was opened: it"
+                " was cut off or replaced; put the whole file back, and run again"
             )
 
 
 class ChunkedPixels(Pixels):
-    """Chunked or compressed HDF5: sorted, distinct rows in one read; each process opens the file for itself."""
+    """Chunked or compressed HDF5: sorted, distinct rows in one read; each process opens the file
+    for itself.
+    """
 
     def __init__(
         self, path: Path, stored: Stored, input_size: tuple[int, int, int], layout: Layout
@@ -200,8 +212,8 @@ class TiffPixels(Pixels):
         if first is not None:
             missing = count - sum(_is_row(name, count) for name in present)
             raise DatasetFileError(
-                f"{folder / 'images'}: {missing} of {count} images are missing (total_num_samples), the first is "
-                f"{first}; there is no images.hdf5 either"
+                f"{folder / 'images'}: {missing} of {count} images are missing (total_num_samples),"
+                f" the first is {first}; there is no images.hdf5 either"
             )
 
     def gather(self, indices: Indices) -> tuple[Bytes, Indices]:
@@ -233,8 +245,8 @@ class TiffPixels(Pixels):
                 expected = self.modes[self.channels], (self.shape[2], self.shape[1])
                 if (image.mode, image.size) != expected:
                     raise DatasetFileError(
-                        f"{path}: {image.mode} of (width, height) {image.size}; input_size asks for {expected[0]} of "
-                        f"{expected[1]}"
+                        f"{path}: {image.mode} of (width, height) {image.size}; input_size asks for"
+                        f" {expected[0]} of {expected[1]}"
                     )
                 return np.asarray(image)
         except DatasetFileError:
@@ -260,7 +272,9 @@ def _is_row(name: str, count: int) -> bool:
 
 
 def open_pixels(folder: Path, info: DatasetInfo, boundary: Path | None = None) -> Pixels:
-    """images.hdf5, or without one the folder images/; headers are checked against info.yaml and the file's size."""
+    """images.hdf5, or without one the folder images/; headers are checked against info.yaml and the
+    file's size.
+    """
     path = folder / "images.hdf5"
     if not os.path.lexists(path):
         images = inside(boundary, folder / "images")
@@ -275,9 +289,10 @@ def open_pixels(folder: Path, info: DatasetInfo, boundary: Path | None = None) -
     if layout is None or stored.shape[0] != info.total_num_samples:
         last = f" or ({info.total_num_samples}, {height}, {width})" if channels == 1 else ""
         raise DatasetFileError(
-            f"{path}, images: shape {stored.shape}; info.yaml says total_num_samples: {info.total_num_samples} and "
-            f"input_size: {list(info.input_size)}, which is ({info.total_num_samples}, {height}, {width}, {channels}), "
-            f"({info.total_num_samples}, {channels}, {height}, {width}){last}"
+            f"{path}, images: shape {stored.shape}; info.yaml says total_num_samples:"
+            f" {info.total_num_samples} and input_size: {list(info.input_size)}, which is"
+            f" ({info.total_num_samples}, {height}, {width}, {channels}),"
+            f" ({info.total_num_samples}, {channels}, {height}, {width}){last}"
         )
     kind = ChunkedPixels if stored.offset is None else MappedPixels
     return kind(path, stored, info.input_size, layout)

@@ -1,4 +1,6 @@
-"""What may be wrong with a description: pairs of a field path and a sentence, for files and for arguments alike."""
+"""What may be wrong with a description: pairs of a field path and a sentence, for files and for
+arguments alike.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,10 @@ def _label_problems(labels: Any) -> Iterator[Problem]:
     if not isinstance(labels, Mapping) or not labels:
         yield (
             ("labels",),
-            "a task needs labels, a mapping from label value to name such as {0: benign, 1: malignant}",
+            (
+                "a task needs labels, a mapping from label value to name such as {0: benign, 1:"
+                " malignant}"
+            ),
         )
         return
     for key, label in labels.items():

@@ -18,7 +18,8 @@ __all__ = ["Channels", "PixelType", "check_reading", "read_images"]
 Channels = Literal[1, 3]
 PixelType = Literal["uint8", "float"]
 _DTYPES = {"uint8": torch.uint8, "float": torch.float32}
-# ITU-R BT.601 luma, L = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point and rounded, as Pillow's "L" has it.
+# ITU-R BT.601 luma, L = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point and rounded, as Pillow's
+# "L" has it.
 _LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
 _HALF_RANGE, _ONE = np.float32(127.5), np.float32(1)
 _HALF, _BITS = np.uint32(0x8000), np.uint32(16)
@@ -44,7 +45,8 @@ def read_images(
 ) -> Tensor:
     """Images as (n, C, H, W): bytes, or floats (x/255 - 0.5) / 0.5 as the published reader's.
 
-    RGB bytes come as they lie in the file, with torch's channels_last strides; floats come contiguous.
+    RGB bytes come as they lie in the file, with torch's channels_last strides; floats come
+    contiguous.
     """
     wanted = stored.channels if channels is None else channels
     shape = (len(indices), wanted, *stored.shape[1:3])
@@ -53,9 +55,11 @@ def read_images(
         rows = torch.from_numpy(stored.rows(indices))
         return rows.unsqueeze(1) if wanted == 1 else rows.permute(0, 3, 1, 2)
     if out is None:
-        # numpy asks for huge pages where torch does not: a fresh tensor of 45 MB costs a third in page faults.
+        # numpy asks for huge pages where torch does not: a fresh tensor of 45 MB costs a third in
+        # page faults.
         out = torch.from_numpy(np.empty(shape, dtype=np.uint8 if pixels == "uint8" else np.float32))
-    # numpy, and not torch: for pieces this small one thread is as fast as several, and does not wait for others.
+    # numpy, and not torch: for pieces this small one thread is as fast as several, and does not
+    # wait for others.
     _fill(out.detach().numpy(), stored, indices, wanted)
     return out
 
@@ -67,12 +71,15 @@ def _check_buffer(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         raise InputError(f"out= is a {type(out).__name__}; give a tensor, {dtype} {shape}")
     if tuple(out.shape) != shape or out.dtype != dtype or out.device.type != "cpu":
         raise InputError(
-            f"out= is {out.dtype} {tuple(out.shape)} on {out.device}; these images are {dtype} {shape} on cpu"
+            f"out= is {out.dtype} {tuple(out.shape)} on {out.device}; these images are {dtype}"
+            f" {shape} on cpu"
         )
 
 
 def _fill(out: NDArray[Any], stored: Pixels, indices: Indices, wanted: int) -> None:
-    """One image at a time, in the file's order, so that it stays in the processor's cache through all steps."""
+    """One image at a time, in the file's order, so that it stays in the processor's cache through
+    all steps.
+    """
     images, places = stored.gather(indices)
     for at in np.argsort(places, kind="stable"):
         image, one = _channels_first(images[places[at]], stored), out[at]

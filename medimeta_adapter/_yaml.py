@@ -1,4 +1,6 @@
-"""YAML from strangers: bounded size, depth and aliases, no objects, no duplicate keys; every value knows its line."""
+"""YAML from strangers: bounded size, depth and aliases, no objects, no duplicate keys; every value
+knows its line.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass
 class Node:
-    """A value, the text it was written as (scalars), and where. Containers hold nodes; `size` counts what is inside."""
+    """A value, the text it was written as (scalars), and where. Containers hold nodes; `size`
+    counts what is inside.
+    """
 
     value: Any
     line: int
@@ -91,7 +95,8 @@ class _Builder:
             raise DatasetFileError(f"{self.path}{line}: not valid YAML: {why}") from None
         if self.root is None:
             raise DatasetFileError(
-                f"{self.path}: empty; expected a mapping with id, name, domain, tasks, input_size, ..."
+                f"{self.path}: empty; expected a mapping with id, name, domain, tasks,"
+                " input_size, ..."
             )
         return self.root
 
@@ -117,7 +122,8 @@ class _Builder:
         if event.tag not in (None, "!", f"{_PREFIX}map" if is_mapping else f"{_PREFIX}seq"):
             self._refuse(
                 line,
-                f"the tag {event.tag!r} is not allowed; only plain mappings, lists, text and numbers are",
+                f"the tag {event.tag!r} is not allowed; only plain mappings, lists, text and"
+                " numbers are",
             )
         if len(self.stack) >= _DEEPEST:
             self._refuse(line, f"nested deeper than {_DEEPEST} levels")
@@ -179,7 +185,8 @@ class _Builder:
         if kind not in _PLAIN | _AS_TEXT:
             self._refuse(
                 line,
-                f"the tag {tag[:80]!r} is not allowed; only plain mappings, lists, text and numbers are",
+                f"the tag {tag[:80]!r} is not allowed; only plain mappings, lists, text and"
+                " numbers are",
             )
         if _SURROGATES.search(text):
             self._refuse(

@@ -1,4 +1,6 @@
-"""The published catalogue as data: 19 datasets, 54 tasks, 10 domains, and the paper's Table 2 (Woerner et al. 2024)."""
+"""The published catalogue as data: 19 datasets, 54 tasks, 10 domains, and the paper's Table 2
+(Woerner et al. 2024).
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ _WORDS = {target: word for word, target in _TARGETS.items()}
 
 @dataclass(frozen=True)
 class CatalogTask:
-    """A task as it was published. `label_keys` are the raw label values, ascending; grades may have gaps."""
+    """A task as it was published. `label_keys` are the raw label values, ascending; grades may have
+    gaps.
+    """
 
     dataset: str
     domain: str
@@ -114,12 +118,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns, and the ways to print them. Numbers stay numbers in `rows` and `csv`."""
+    """Rows under named columns, and the ways to print them. Numbers stay numbers in `rows` and
+    `csv`.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | int, ...], ...]
     shared: int
-    """So many leading columns are printed once for consecutive rows that agree in them (not in `csv`)."""
+    """So many leading columns are printed once for consecutive rows that agree in them (not in
+    `csv`).
+    """
 
     def text(self) -> str:
         """Aligned columns, numbers to the right."""
@@ -240,7 +248,9 @@ def dataset(dataset_id: str) -> CatalogDataset:
 
 
 def sources_of(target: str) -> tuple[str, ...]:
-    """The ids left to train on when `target` is left out, with all that shares its domain or its subjects."""
+    """The ids left to train on when `target` is left out, with all that shares its domain or its
+    subjects.
+    """
     left_out = dataset(target)
     away = {target, *left_out.domain_overlaps, *left_out.subject_overlaps}
     return tuple(found for found in datasets if found not in away)

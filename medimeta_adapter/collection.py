@@ -1,4 +1,6 @@
-"""A MedIMeta folder as the experiments of the library see one (entry point `torchcross.collections`)."""
+"""A MedIMeta folder as the experiments of the library see one (entry point
+`torchcross.collections`).
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,17 @@ from torchcross.errors import InputError, TorchcrossError
 __all__ = ["MedIMetaCollection"]
 
 _FINGERPRINTED = 200
-"""Images of a dataset: a fraction of a second to read, and damage to one in a hundred is most likely seen."""
+"""Images of a dataset: a fraction of a second to read, and damage to one in a hundred is most
+likely seen.
+"""
 
 
 @final
 class MedIMetaCollection:
     """`MedIMetaCollection("data/MedIMeta", channels=3)`: targets are "oct/disease class" and so on.
 
-    With a target leave its dataset, what overlaps with it, and with `leave_out="domain"` all that is of its domain.
+    With a target leave its dataset, what overlaps with it, and with `leave_out="domain"` all that
+    is of its domain.
     """
 
     def __init__(
@@ -53,7 +58,9 @@ class MedIMetaCollection:
     def sources(
         self, target: str, *, split: Literal["train", "val"], tasks: Literal["primary", "all"]
     ) -> tuple[MedIMetaSource, ...]:
-        """Of the datasets that do not overlap with the target's; the target's own pixels stay closed."""
+        """Of the datasets that do not overlap with the target's; the target's own pixels stay
+        closed.
+        """
         return tuple(
             self.meta.source(name, task.name, split=split, channels=self.channels)
             for name in self._sources(self._parts(target)[0])
@@ -73,15 +80,19 @@ class MedIMetaCollection:
         return why(self.meta.datasets, (self._parts(target)[0],), self.leave_out)
 
     def cautions(self, target: str) -> tuple[str, ...]:
-        """The sources that are of the target's domain, since neither lists the other as an overlap."""
+        """The sources that are of the target's domain, since neither lists the other as an
+        overlap.
+        """
         dataset = self._parts(target)[0]
         domain = self.meta[dataset].info.domain
         same = [name for name in self._sources(dataset) if self.meta[name].info.domain == domain]
         if not same:
             return ()
         return (
-            f"{', '.join(same)} {'is' if len(same) == 1 else 'are'} of the domain {domain!r} too, and learned from, "
-            f'since no overlap with {dataset} is listed; data.leave_out = "domain" leaves the whole domain out',
+            f"{', '.join(same)} {'is' if len(same) == 1 else 'are'} of the domain {domain!r} too,"
+            " and learned from, "
+            f'since no overlap with {dataset} is listed; data.leave_out = "domain" leaves the whole'
+            " domain out",
         )
 
     def _sources(self, dataset: str) -> tuple[str, ...]:
@@ -107,9 +118,11 @@ class MedIMetaCollection:
         return tuple(group for group in full if len(group) > 1)
 
     def describe(self) -> Mapping[str, object]:
-        """Names, sizes, licences, and fingerprints of all that decides which images an episode has, and of images.
+        """Names, sizes, licences, and fingerprints of all that decides which images an episode has,
+        and of images.
 
-        Where labels, splits, subjects or images cannot be read the reason stands under "unreadable".
+        Where labels, splits, subjects or images cannot be read the reason stands under
+        "unreadable".
         """
         described = {name: _described(dataset) for name, dataset in self.meta.datasets.items()}
         synthetic = sum(_synthetic(dataset) for dataset in self.meta.datasets.values())
@@ -151,7 +164,9 @@ def _described(dataset: MedIMetaDataset) -> dict[str, Any]:
 
 
 def _pixels(dataset: MedIMetaDataset) -> dict[str, Any]:
-    """Of some images, evenly spaced: pixels that differ in many images are found, whatever file holds them."""
+    """Of some images, evenly spaced: pixels that differ in many images are found, whatever file
+    holds them.
+    """
     count = min(len(dataset), _FINGERPRINTED)
     try:
         images = dataset.images([place * len(dataset) // count for place in range(count)])

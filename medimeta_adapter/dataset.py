@@ -62,20 +62,25 @@ class MedIMetaDataset:
         return inside(self._boundary, self.folder.joinpath(*parts))
 
     def _check_count(self) -> None:
-        """Before anything is made of total_num_samples, which a short info.yaml can claim to be any number."""
+        """Before anything is made of total_num_samples, which a short info.yaml can claim to be any
+        number.
+        """
         if self._unbelievable:
             raise DatasetFileError(
-                f"{self.folder / 'info.yaml'}, total_num_samples: {self._unbelievable}; correct it, or the labels"
+                f"{self.folder / 'info.yaml'}, total_num_samples: {self._unbelievable}; correct it,"
+                " or the labels"
             )
 
     @cached_property
     def _unbelievable(self) -> str:
         return unbelievable(self.folder, self.info)
 
-    # -- labels, splits, annotations ------------------------------------------------------------------------------
+    # -- labels, splits, annotations ---------------------------------------------------------------
 
     def labels(self, task: str | None = None) -> NDArray[np.int64]:
-        """Raw labels of all samples: (N,) label values, or (N, L) zeros and ones. Without a name: the primary task."""
+        """Raw labels of all samples: (N,) label values, or (N, L) zeros and ones. Without a name:
+        the primary task.
+        """
         found = self.info.primary_task if task is None else self.info.task(task)
         if found.name not in self._labels:
             path = self._path("task_labels", f"{found.name}.npy")
@@ -83,20 +88,24 @@ class MedIMetaDataset:
         return self._labels[found.name]
 
     def split(self, name: Split = None, original: bool = False) -> Indices:
-        """Rows of a split, of several joined (`("train", "val")`), or of all (None, "all"), ascending."""
+        """Rows of a split, of several joined (`("train", "val")`), or of all (None, "all"),
+        ascending.
+        """
         self._check_count()
         names = ("all",) if name is None else (name,) if isinstance(name, str) else tuple(name)
         if "all" in names:
             return frozen(np.arange(len(self)))
         if not names or len(set(names)) < len(names) or any(split not in SPLITS for split in names):
             raise InputError(
-                f"dataset {self.id!r} got split={name!r}; give 'train', 'val', 'test', several of them, or 'all'"
+                f"dataset {self.id!r} got split={name!r}; give 'train', 'val', 'test', several of"
+                " them, or 'all'"
             )
         joined = np.sort(np.concatenate([self._split(split, original) for split in names]))
         if (twice := joined[1:][joined[1:] == joined[:-1]]).size:
             folder = self.folder / ("original_splits" if original else "splits")
             raise DatasetFileError(
-                f"{folder}: image {twice[0]:06d} and {len(twice) - 1} more are in two of the splits {names}"
+                f"{folder}: image {twice[0]:06d} and {len(twice) - 1} more are in two of the splits"
+                f" {names}"
             )
         return frozen(joined)
 
@@ -129,11 +138,14 @@ class MedIMetaDataset:
         return read_annotations(self._path("annotations.csv"), len(self))
 
     def annotations(self) -> Mapping[str, NDArray[Any]]:
-        """The columns of annotations.csv by name, as text, row i for image i. Read when first asked for."""
+        """The columns of annotations.csv by name, as text, row i for image i. Read when first asked
+        for.
+        """
         return self._annotations
 
     def subjects(self, column: str = "patient_id") -> NDArray[Any] | None:
-        """Who each image comes from, by a column of annotations.csv; None where there is no such column or no file.
+        """Who each image comes from, by a column of annotations.csv; None where there is no such
+        column or no file.
 
         Where the column is empty, "nan" or "none", the image is a subject of its own.
         """
@@ -144,10 +156,12 @@ class MedIMetaDataset:
 
     @cached_property
     def _is_annotated(self) -> bool:
-        """Looked at once: a folder that goes while it is used must not become one without subjects."""
+        """Looked at once: a folder that goes while it is used must not become one without
+        subjects.
+        """
         return os.path.lexists(self.folder / "annotations.csv")
 
-    # -- pixels ---------------------------------------------------------------------------------------------------
+    # -- pixels ------------------------------------------------------------------------------------
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -162,15 +176,18 @@ class MedIMetaDataset:
         pixels: PixelType = "uint8",
         out: Tensor | None = None,
     ) -> Tensor:
-        """Images (n, C, H, W) in one read: bytes, or floats (x/255 - 0.5) / 0.5. `out` is filled and returned.
+        """Images (n, C, H, W) in one read: bytes, or floats (x/255 - 0.5) / 0.5. `out` is filled
+        and returned.
 
-        `channels=3` repeats grey; `channels=1` is luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded.
+        `channels=3` repeats grey; `channels=1` is luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601),
+        rounded.
         """
         check_reading(channels, pixels, f"dataset {self.id!r}")
         wanted = checked_rows(indices, len(self))
         if wanted is None:
             raise InputError(
-                f"dataset {self.id!r} was asked for images {indices!r:.80}; it has 0..{len(self) - 1}"
+                f"dataset {self.id!r} was asked for images {indices!r:.80}; it has"
+                f" 0..{len(self) - 1}"
             )
         return read_images(self.pixels, wanted, channels, pixels, out)
 
@@ -211,4 +228,7 @@ class MedIMetaDataset:
         tasks = ", ".join(repr(task.name) for task in self.info.tasks[:4]) + (
             ", ..." if len(self.info.tasks) > 4 else ""
         )
-        return f"MedIMetaDataset({self.id!r}, {len(self)} images {list(self.info.input_size)}, tasks: {tasks})"
+        return (
+            f"MedIMetaDataset({self.id!r}, {len(self)} images {list(self.info.input_size)}, tasks:"
+            f" {tasks})"
+        )

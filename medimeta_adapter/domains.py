@@ -56,7 +56,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class LeaveOut:
-    """Unpacks to (sources, target). `why` says of every dataset what it is here and for what reason."""
+    """Unpacks to (sources, target). `why` says of every dataset what it is here and for what
+    reason.
+    """
 
     sources: tuple[MedIMetaSource, ...]
     targets: tuple[MedIMetaSource, ...]
@@ -117,7 +119,8 @@ def leave_one_domain_out(
     left_out = targets_of(datasets, target, by)
     if by == "domain" and task is not None:
         raise InputError(
-            f"by='domain' got task={task!r}; a domain's targets are primary tasks, or all with all_tasks=True"
+            f"by='domain' got task={task!r}; a domain's targets are primary tasks, or all with"
+            " all_tasks=True"
         )
     warn_of_one_sided(datasets)
     found = verdicts(datasets, left_out, by)
@@ -219,17 +222,19 @@ def warn_of_one_sided(datasets: Datasets) -> None:
     ]
     if found:
         warnings.warn(
-            f"overlaps are listed by one side only, and count for both: {'; '.join(found)}; correct info.yaml",
+            f"overlaps are listed by one side only, and count for both: {'; '.join(found)}; correct"
+            " info.yaml",
             OverlapWarning,
             stacklevel=4,
         )
 
 
 def domain_folds(datasets: Datasets, k: int, seed: int) -> tuple[Fold, ...]:
-    """Every dataset is a target once, whole domains at a time; domains that an overlap joins stay in one fold.
+    """Every dataset is a target once, whole domains at a time; domains that an overlap joins stay
+    in one fold.
 
-    Blocks of joined domains, the largest first and equals in an order shuffled by `seed` (raw Philox words), go to the
-    fold with the fewest domains so far.
+    Blocks of joined domains, the largest first and equals in an order shuffled by `seed` (raw
+    Philox words), go to the fold with the fewest domains so far.
     """
     if (
         isinstance(seed, bool)
@@ -243,8 +248,8 @@ def domain_folds(datasets: Datasets, k: int, seed: int) -> tuple[Fold, ...]:
     if not 2 <= k <= len(blocks):
         joined = "; ".join(" + ".join(block) for block in blocks if len(block) > 1)
         raise InputError(
-            f"domain_folds got k={k}; there are {len(blocks)} domains or groups of joined ones; give 2 to {len(blocks)}"
-            + (f" (joined: {joined})" if joined else "")
+            f"domain_folds got k={k}; there are {len(blocks)} domains or groups of joined ones;"
+            f" give 2 to {len(blocks)}" + (f" (joined: {joined})" if joined else "")
         )
     folds: list[list[str]] = [[] for _ in range(k)]
     order = sorted(

@@ -40,9 +40,11 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """One entry of `tasks`: `TaskInfo("disease class", "MULTICLASS_CLASSIFICATION", {0: "CNV", 1: "DME"})`.
+    """One entry of `tasks`:
+    `TaskInfo("disease class", "MULTICLASS_CLASSIFICATION", {0: "CNV", 1: "DME"})`.
 
-    `labels` maps label value to name (multi-label: column to name); ordinal values are grades and may have gaps.
+    `labels` maps label value to name (multi-label: column to name); ordinal values are grades and
+    may have gaps.
     """
 
     name: str
@@ -57,7 +59,9 @@ class TaskInfo:
         object.__setattr__(self, "extra", freeze(self.extra))
 
     def target(self) -> Target:
-        """What the library calls this kind of task, with these classes; grades of an ordinal task are the keys."""
+        """What the library calls this kind of task, with these classes; grades of an ordinal task
+        are the keys.
+        """
         return TARGETS[self.task_target](self.labels)
 
     @property
@@ -133,12 +137,15 @@ class DatasetInfo:
             if task.name == name:
                 return task
         raise InputError(
-            f"dataset {self.id!r} has no task {name!r}{nearest(name, [task.name for task in self.tasks])}"
+            f"dataset {self.id!r} has no task"
+            f" {name!r}{nearest(name, [task.name for task in self.tasks])}"
         )
 
 
 def nearest(name: object, known: list[str]) -> str:
-    """The end of an error about an unknown name: the one that was meant, perhaps, and those there are."""
+    """The end of an error about an unknown name: the one that was meant, perhaps, and those there
+    are.
+    """
     close = difflib.get_close_matches(str(name), known, n=1)
     shown = ", ".join(map(repr, known[:_SHOWN])) + (
         f", ... ({len(known)})" if len(known) > _SHOWN else ""
@@ -146,7 +153,7 @@ def nearest(name: object, known: list[str]) -> str:
     return (f"; did you mean {close[0]!r}?" if close else ";") + f" there are: {shown or 'none'}"
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 _REQUIRED = (
     "id",
@@ -264,11 +271,13 @@ def _tasks(root: Node, problems: list[Problem]) -> Iterator[TaskInfo]:
             yield TaskInfo(name, target, labels, extra)
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 def info_text(info: DatasetInfo) -> str:
-    """The YAML of an info.yaml: `read_info`, and the published package, read the same values back."""
+    """The YAML of an info.yaml: `read_info`, and the published package, read the same values
+    back.
+    """
     counts = ("splits_num_samples", "original_splits_num_samples")
     document: dict[Any, Any] = {
         "id": info.id,
@@ -293,7 +302,8 @@ def info_text(info: DatasetInfo) -> str:
     }
     if clash := [key for key in info.extra if key in document]:
         raise InputError(
-            f"dataset {info.id!r} has the extra keys {clash}, which are fields of their own; rename them"
+            f"dataset {info.id!r} has the extra keys {clash}, which are fields of their own; rename"
+            " them"
         )
     text: str = yaml.safe_dump(
         document | thaw(info.extra), sort_keys=False, allow_unicode=True, width=110
@@ -309,7 +319,8 @@ def _task_entry(task: TaskInfo) -> dict[str, Any]:
     }
     if clash := [key for key in task.extra if key in entry]:
         raise InputError(
-            f"task {task.name!r} has the extra keys {clash}, which are fields of their own; rename them"
+            f"task {task.name!r} has the extra keys {clash}, which are fields of their own; rename"
+            " them"
         )
     entry.update(thaw(task.extra))
     return entry

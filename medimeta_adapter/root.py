@@ -39,10 +39,12 @@ class TaskRef:
 
 
 class MedIMeta:
-    """The datasets in a folder: `MedIMeta("data/MedIMeta")["oct"].info`. Any subset of the 19, or your own.
+    """The datasets in a folder: `MedIMeta("data/MedIMeta")["oct"].info`. Any subset of the 19, or
+    your own.
 
-    Datasets are found by their info.yaml, all of which are read and checked now; nothing else is opened. `only` names
-    the ids wanted. Links that lead out of the folder are refused unless `follow_links=True`.
+    Datasets are found by their info.yaml, all of which are read and checked now; nothing else is
+    opened. `only` names the ids wanted. Links that lead out of the folder are refused unless
+    `follow_links=True`.
     """
 
     def __init__(
@@ -84,9 +86,12 @@ class MedIMeta:
         return len(self.datasets)
 
     def __repr__(self) -> str:
-        return f"MedIMeta({str(self.root)!r}: {len(self)} datasets, {len(self.tasks)} tasks, {len(self.domains)} domains)"
+        return (
+            f"MedIMeta({str(self.root)!r}: {len(self)} datasets, {len(self.tasks)} tasks,"
+            f" {len(self.domains)} domains)"
+        )
 
-    # -- sources --------------------------------------------------------------------------------------------------
+    # -- sources -----------------------------------------------------------------------------------
 
     def source(
         self,
@@ -100,7 +105,9 @@ class MedIMeta:
         pixels: PixelType = "uint8",
         name: str | None = None,
     ) -> MedIMetaSource:
-        """A task as a task source; without a name, the dataset's primary task. See `MedIMetaSource`."""
+        """A task as a task source; without a name, the dataset's primary task. See
+        `MedIMetaSource`.
+        """
         return self[dataset].source(
             task,
             split=split,
@@ -125,12 +132,14 @@ class MedIMeta:
         channels: Channels | None = None,
         pixels: PixelType = "uint8",
     ) -> LeaveOut:
-        """Sources and target, `sources, target = meta.leave_one_domain_out("oct")`, as the MedIMeta paper splits them.
+        """Sources and target, `sources, target = meta.leave_one_domain_out("oct")`, as the MedIMeta
+        paper splits them.
 
-        The target's own dataset, its domain_overlaps and its subject_overlaps leave the sources; an overlap that either
-        side lists binds both. Sources are primary tasks, or with `all_tasks` every task. `split` is the sources' split.
-        `by="domain"` takes a domain's name: the target is then a tuple, the primary task (or all) of each of its
-        datasets. `.why` explains every dataset.
+        The target's own dataset, its domain_overlaps and its subject_overlaps leave the sources; an
+        overlap that either side lists binds both. Sources are primary tasks, or with `all_tasks`
+        every task. `split` is the sources' split. `by="domain"` takes a domain's name: the target
+        is then a tuple, the primary task (or all) of each of its datasets. `.why` explains every
+        dataset.
         """
         options = SourceOptions(original_splits, groups, channels, pixels)
         return leave_one_domain_out(
@@ -149,12 +158,16 @@ class MedIMeta:
         return tuple(name for name in self.datasets if source_ids(self.datasets, (name,)))
 
     def domain_folds(self, k: int, seed: int) -> tuple[Fold, ...]:
-        """k-fold over domains: every dataset is a target in one fold; domains that overlap are never torn apart."""
+        """k-fold over domains: every dataset is a target in one fold; domains that overlap are
+        never torn apart.
+        """
         return domain_folds(self.datasets, k, seed)
 
 
 def _found(root: Path, only: Iterable[str] | None, follow_links: bool) -> list[MedIMetaDataset]:
-    """The datasets of a folder, by id; those not asked for are not opened where folders are named after ids."""
+    """The datasets of a folder, by id; those not asked for are not opened where folders are named
+    after ids.
+    """
     if not root.is_dir():
         raise InputError(
             f"{root} is no folder; give the folder that holds one folder for each dataset"
@@ -168,7 +181,8 @@ def _found(root: Path, only: Iterable[str] | None, follow_links: bool) -> list[M
     wanted = None if only is None else list(dict.fromkeys(only))
     if wanted == []:
         raise InputError(
-            f"only={only!r} names no dataset; give the ids wanted, or leave it out for all in {root}"
+            f"only={only!r} names no dataset; give the ids wanted, or leave it out for all in"
+            f" {root}"
         )
     names = sorted(entry.name for entry in os.scandir(root) if _may_hold(entry))
     if wanted is not None and set(wanted) <= set(names):
@@ -204,8 +218,8 @@ def _unique(datasets: Iterable[MedIMetaDataset]) -> dict[str, MedIMetaDataset]:
     for dataset in datasets:
         if dataset.id in found:
             raise DatasetFileError(
-                f"{found[dataset.id].folder} and {dataset.folder} both have id: {dataset.id} in their info.yaml; give "
-                "each an id of its own"
+                f"{found[dataset.id].folder} and {dataset.folder} both have id: {dataset.id} in"
+                " their info.yaml; give each an id of its own"
             )
         found[dataset.id] = dataset
     return found

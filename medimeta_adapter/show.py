@@ -1,4 +1,6 @@
-"""Pictures of a dataset: labelled images in a grid, in the manner of the MedIMeta paper's first figure."""
+"""Pictures of a dataset: labelled images in a grid, in the manner of the MedIMeta paper's first
+figure.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,18 @@ _LEADING = 1.25
 _LARGEST_TILE = 512
 _MOST_PIXELS = 1 << 27
 _ENLARGED = 2
-"""An image this many times smaller than its tile is enlarged as squares, so that its pixels are seen as they are."""
+"""An image this many times smaller than its tile is enlarged as squares, so that its pixels are
+seen as they are.
+"""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Text on the left (heading, then small print), images with captions on the right; pixels are read when drawn."""
+    """Text on the left (heading, then small print), images with captions on the right; pixels are
+    read when drawn.
+    """
 
     heading: str
     details: tuple[str, ...]
@@ -53,8 +59,8 @@ def grid(
 ) -> Image.Image:
     """One row per class (label, grade) of a task, the primary one unless another is named.
 
-    The seed draws which images stand for a class; a class without images keeps its row. Of more than `most_classes`
-    classes the first are shown, and how many are not.
+    The seed draws which images stand for a class; a class without images keeps its row. Of more
+    than `most_classes` classes the first are shown, and how many are not.
     """
     _check(per_class=per_class, tile=tile, most_classes=most_classes)
     _page_width(per_class, tile)
@@ -80,7 +86,9 @@ def grid(
 def overview(
     datasets: Iterable[MedIMetaDataset], *, per_dataset: int = 8, seed: int = 0, tile: int = 112
 ) -> Image.Image:
-    """One row per dataset: images of its primary task, of as many classes as there is room for, named below."""
+    """One row per dataset: images of its primary task, of as many classes as there is room for,
+    named below.
+    """
     _check(per_dataset=per_dataset, tile=tile)
     _page_width(per_dataset, tile)
     rows = [_overview_row(dataset, per_dataset, seed, tile) for dataset in datasets]
@@ -98,7 +106,7 @@ def _check(**values: object) -> None:
             raise InputError(f"tile={value} is more than {_LARGEST_TILE} pixels")
 
 
-# -- which images ------------------------------------------------------------------------------------------------------
+# -- which images ----------------------------------------------------------------------------------
 
 
 def _members(dataset: MedIMetaDataset, task: TaskInfo) -> list[tuple[str, Indices]]:
@@ -156,7 +164,7 @@ def _tiles(dataset: MedIMetaDataset, rows: Indices, tile: int) -> Iterator[Image
         yield square
 
 
-# -- drawing -----------------------------------------------------------------------------------------------------------
+# -- drawing ---------------------------------------------------------------------------------------
 
 
 def _font(size: int) -> Font:
@@ -168,7 +176,9 @@ def _height(size: int) -> int:
 
 
 def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
-    """At most so many lines, broken between words where that is possible; dots end what does not fit."""
+    """At most so many lines, broken between words where that is possible; dots end what does not
+    fit.
+    """
     font = _font(size)
     lines: list[str] = []
     rest = " ".join(text.split())
@@ -206,7 +216,8 @@ def _page_width(columns: int, tile: int) -> int:
 def _check_page(width: int, height: int) -> None:
     if width * height > _MOST_PIXELS:
         raise InputError(
-            f"the picture would have {width} x {height} pixels; ask for fewer images or a smaller tile"
+            f"the picture would have {width} x {height} pixels; ask for fewer images or a smaller"
+            " tile"
         )
 
 

@@ -1,4 +1,6 @@
-"""A task of a dataset on disk as a task source: labels and subjects in memory, pixels where they are."""
+"""A task of a dataset on disk as a task source: labels and subjects in memory, pixels where they
+are.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ __all__ = ["MedIMetaSource"]
 
 
 class MedIMetaSource(TaskSource):
-    """Made by `MedIMetaDataset.source` and `MedIMeta.source`; travels to any number of worker processes.
+    """Made by `MedIMetaDataset.source` and `MedIMeta.source`; travels to any number of worker
+    processes.
 
-    `rows` are the dataset's rows of these samples, ascending. `groups="auto"` takes the column patient_id as subjects
-    where there is one, a column's name insists on it, None is without subjects.
+    `rows` are the dataset's rows of these samples, ascending. `groups="auto"` takes the column
+    patient_id as subjects where there is one, a column's name insists on it, None is without
+    subjects.
     """
 
     def __init__(
@@ -46,8 +50,8 @@ class MedIMetaSource(TaskSource):
         if len(self.rows) == 0:
             kind = "original_splits" if original_splits else "splits"
             raise SourceError(
-                f"source {called!r}: the split {split!r} of {dataset.id!r} is empty; info.yaml counts "
-                f"{getattr(dataset.info, kind + '_num_samples')}"
+                f"source {called!r}: the split {split!r} of {dataset.id!r} is empty; info.yaml"
+                f" counts {getattr(dataset.info, kind + '_num_samples')}"
             )
         self.dataset_id, self.split = dataset.id, split
         self.channels, self.pixels = channels, pixels
@@ -61,7 +65,9 @@ class MedIMetaSource(TaskSource):
         )
 
     def images(self, indices: Indices, *, out: Tensor | None = None) -> Tensor:
-        """Images (n, C, H, W) in one read; `out` is a buffer to fill, which saves the page faults of a fresh one."""
+        """Images (n, C, H, W) in one read; `out` is a buffer to fill, which saves the page faults
+        of a fresh one.
+        """
         return read_images(
             self.stored, self.rows[self._checked(indices)], self.channels, self.pixels, out
         )
@@ -74,7 +80,8 @@ class MedIMetaSource(TaskSource):
         wanted = checked_rows(indices, len(self.rows))
         if wanted is None:
             raise ReadError(
-                f"source {self.name!r} was asked for indices {indices!r:.80}; it has samples 0..{len(self.rows) - 1}"
+                f"source {self.name!r} was asked for indices {indices!r:.80}; it has samples"
+                f" 0..{len(self.rows) - 1}"
             )
         return wanted
 

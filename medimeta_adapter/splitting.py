@@ -1,8 +1,10 @@
-"""Train, val and test by subject: never a subject in two, classes in proportion, the same for the same seed.
+"""Train, val and test by subject: never a subject in two, classes in proportion, the same for the
+same seed.
 
-scikit-learn divides into folds of equal size (`StratifiedGroupKFold`; `StratifiedKFold` where every sample is a subject
-of its own); folds are then dealt out to the splits. Another version of scikit-learn may draw other folds, so keep the
-answer, as the files of a dataset do, rather than the seed.
+scikit-learn divides into folds of equal size (`StratifiedGroupKFold`; `StratifiedKFold` where every
+sample is a subject of its own); folds are then dealt out to the splits. Another version of
+scikit-learn may draw other folds, so keep the answer, as the files of a dataset do, rather than the
+seed.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class SplitReport:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{name}: {self.samples[name]} samples ({self.fractions[name]:.1%}) of {self.subjects[name]} subjects; "
+            f"{name}: {self.samples[name]} samples ({self.fractions[name]:.1%}) of"
+            f" {self.subjects[name]} subjects; "
             + ", ".join(f"{label}: {count}" for label, count in self.classes[name].items())
             for name in self.samples
         )
@@ -58,9 +61,10 @@ def split_by_subject(
 ) -> NDArray[np.str_]:
     """The split of every sample: an array of "train", "val" and "test".
 
-    `labels` (N,) or (N, L) are stratified, None for no strata; `subjects` (N,) stay together, None for a subject per
-    sample. `keep` holds splits that are given already ({"test": indices}): they stay as they are, the other samples of
-    their subjects join them, and the rest is divided between the other splits in proportion to their fractions.
+    `labels` (N,) or (N, L) are stratified, None for no strata; `subjects` (N,) stay together, None
+    for a subject per sample. `keep` holds splits that are given already ({"test": indices}): they
+    stay as they are, the other samples of their subjects join them, and the rest is divided between
+    the other splits in proportion to their fractions.
     """
     wanted = _fractions(fractions)
     groups = _groups(labels, subjects)
@@ -75,8 +79,8 @@ def split_by_subject(
     if len(rest):
         if not free:
             raise InputError(
-                f"{len(rest)} samples are in no kept split, and every split with a fraction is kept; keep fewer "
-                "splits, or place these samples too"
+                f"{len(rest)} samples are in no kept split, and every split with a fraction is"
+                " kept; keep fewer splits, or place these samples too"
             )
         codes[rest] = _divided(strata[rest], groups[rest], free, _seed(seed))
     elif free:
@@ -120,7 +124,7 @@ def _refuse_shared(names: NDArray[Any], groups: Indices, subjects: NDArray[Any])
             )
 
 
-# -- what was asked ----------------------------------------------------------------------------------------------------
+# -- what was asked --------------------------------------------------------------------------------
 
 
 def _fractions(given: Sequence[float] | Mapping[str, float]) -> dict[int, float]:
@@ -152,7 +156,8 @@ def _groups(labels: ArrayLike | None, subjects: ArrayLike | None) -> Indices:
     if subjects is None:
         if labels is None:
             raise InputError(
-                "neither labels nor subjects are given; give one of them, so that samples can be counted"
+                "neither labels nor subjects are given; give one of them, so that samples can be"
+                " counted"
             )
         return np.arange(len(np.asarray(labels)), dtype=np.int64)
     values = np.asarray(subjects)
@@ -164,8 +169,8 @@ def _groups(labels: ArrayLike | None, subjects: ArrayLike | None) -> Indices:
     ]
     if blank:
         raise InputError(
-            f"{len(blank)} samples have no subject, the first is sample {blank[0]}; give each an id of its own if they "
-            "are known to be other people, or leave them out"
+            f"{len(blank)} samples have no subject, the first is sample {blank[0]}; give each an id"
+            " of its own if they are known to be other people, or leave them out"
         )
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(item, len(numbers)) for item in items], np.int64)
@@ -222,7 +227,8 @@ def _kept(
         indices = np.asarray(given)
         if indices.size and (indices.ndim != 1 or indices.dtype.kind not in "iu"):
             raise InputError(
-                f"keep[{name!r}] is {indices.dtype} of shape {indices.shape}; give indices of samples"
+                f"keep[{name!r}] is {indices.dtype} of shape {indices.shape}; give indices of"
+                " samples"
             )
         if indices.size and (indices.min() < 0 or indices.max() >= len(groups)):
             raise InputError(f"keep[{name!r}] has indices outside the samples 0..{len(groups) - 1}")
@@ -236,14 +242,14 @@ def _kept(
                 else f"subject {subjects[sample].item()!r} (sample {sample})"
             )
             raise InputError(
-                f"{who} is in two kept splits, {SPLITS[of_group[groups[sample]]]!r} and {name!r}; keep only one of "
-                "them, and let the other be divided anew"
+                f"{who} is in two kept splits, {SPLITS[of_group[groups[sample]]]!r} and {name!r};"
+                " keep only one of them, and let the other be divided anew"
             )
         of_group[inside] = code
     return of_group[groups]
 
 
-# -- dividing ----------------------------------------------------------------------------------------------------------
+# -- dividing --------------------------------------------------------------------------------------
 
 
 def _divided(
@@ -254,8 +260,8 @@ def _divided(
     if subjects < len(free):
         names = [SPLITS[split] for split in free]
         raise InputError(
-            f"{subjects} subject(s) cannot be divided into the {len(free)} splits {names} without standing in two; "
-            "give the smaller ones fraction 0, or bring more subjects"
+            f"{subjects} subject(s) cannot be divided into the {len(free)} splits {names} without"
+            " standing in two; give the smaller ones fraction 0, or bring more subjects"
         )
     total = sum(free.values())
     shares = {split: share / total for split, share in free.items()}
@@ -269,7 +275,9 @@ def _divided(
 
 
 def _fold_count(shares: Sequence[float], subjects: int) -> int:
-    """The number of equal folds whose sums come nearest to the shares, the fewest of equally good ones."""
+    """The number of equal folds whose sums come nearest to the shares, the fewest of equally good
+    ones.
+    """
     if len(shares) == 1:
         return 1
 
@@ -320,7 +328,9 @@ def _dealt(folds: Indices, shares: Mapping[int, float]) -> NDArray[np.int64]:
 def _by_subjects_alone(
     groups: Indices, shares: Mapping[int, float], seed: int
 ) -> NDArray[np.int64]:
-    """Without strata, by numbers of subjects: no split stays empty however unequal the subjects are."""
+    """Without strata, by numbers of subjects: no split stays empty however unequal the subjects
+    are.
+    """
     subjects = len(np.unique(groups))
     first, *others = sorted(shares, key=lambda split: -shares[split])
     codes = np.full(len(groups), first, np.int64)

@@ -1,4 +1,6 @@
-"""Writes a dataset in the MedIMeta format: checked row by row, resumable, and all or nothing under its final name."""
+"""Writes a dataset in the MedIMeta format: checked row by row, resumable, and all or nothing under
+its final name.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ _COMMIT_BYTES = 1 << 26
 
 @final
 class DatasetWriter:
-    """`with DatasetWriter("data/oct", draft) as writer: writer.add(image, {"disease class": 2}, split="train")`.
+    """Writes one dataset, row by row.
 
-    `folder` is the dataset's own folder, named as its id. `total` is the number of rows that are expected, if known.
-    `resume` goes on with an interrupted build: the rows below `count` are there. `tiffs` writes images/*.tiff too.
-    Adding may be done by many threads at once; rows are numbered in the order in which they are taken.
+    >>> with DatasetWriter("data/oct", draft) as writer:  # doctest: +SKIP
+    ...     writer.add(image, {"disease class": 2}, split="train")
+
+    `folder` is the dataset's own folder, named as its id. `total` is the number of rows that are
+    expected, if known. `resume` goes on with an interrupted build: the rows below `count` are
+    there. `tiffs` writes images/*.tiff too. Adding may be done by many threads at once; rows are
+    numbered in the order in which they are taken.
     """
 
     _journal: Journal
@@ -79,7 +85,7 @@ class DatasetWriter:
         self._partial: PartialFolder | None = None
         self._assigned: NDArray[np.int8] | None = None
 
-    # -- adding -------------------------------------------------------------------------------------------------------
+    # -- adding ------------------------------------------------------------------------------------
 
     @property
     def _following(self) -> int:
@@ -95,7 +101,9 @@ class DatasetWriter:
             return self._journal.rows + self._waiting_rows
 
     def stamps(self) -> list[str | None]:
-        """Of the rows that were there when the writer was opened, and of later ones that reached the disk."""
+        """Of the rows that were there when the writer was opened, and of later ones that reached
+        the disk.
+        """
         with self._turn:
             self._check_open()
             entries = list(self._journal.entries())
@@ -120,7 +128,9 @@ class DatasetWriter:
         patient_id: str | int | None = None,
         annotations: Mapping[str, Any] | None = None,
     ) -> int:
-        """Add one image (PIL or uint8 array) with a label per task; returns its row. A refused one changes nothing."""
+        """Add one image (PIL or uint8 array) with a label per task; returns its row. A refused one
+        changes nothing.
+        """
         row = self._following
         pixels = self._rows.image(image, row, original_filepath)
         more = {name: [value] for name, value in (annotations or {}).items()}
@@ -140,10 +150,11 @@ class DatasetWriter:
         annotations: Mapping[str, Sequence[Any]] | None = None,
         stamps: Sequence[str] | None = None,
     ) -> range:
-        """Add uint8 images (n, H, W) or (n, H, W, 3) with their labels, (n,) or (n, L) per task; all or none of them.
+        """Add uint8 images (n, H, W) or (n, H, W, 3) with their labels, (n,) or (n, L) per task;
+        all or none of them.
 
-        One split stands for all. `stamps` say what each row was made from, and are told again after a resume.
-        Returns the rows.
+        One split stands for all. `stamps` say what each row was made from, and are told again after
+        a resume. Returns the rows.
         """
         row = self._following
         pixels = self._rows.images(images, row, original_filepaths or [])
@@ -163,7 +174,9 @@ class DatasetWriter:
         return range(first, first + count)
 
     def assign_splits(self, splits: Sequence[str] | NDArray[Any]) -> None:
-        """Say the split of every row, before the end; rows that were added with one must keep it."""
+        """Say the split of every row, before the end; rows that were added with one must keep
+        it.
+        """
         names = np.asarray(splits).tolist()
         for row, name in enumerate(names):
             if name not in SPLITS:
@@ -180,11 +193,14 @@ class DatasetWriter:
     def _check_open(self) -> None:
         if self._partial is None:
             raise WriteError(
-                f"the writer of {self.folder} is not open; use it inside `with DatasetWriter(...) as writer`"
+                f"the writer of {self.folder} is not open; use it inside `with DatasetWriter(...)"
+                " as writer`"
             )
 
     def _append(self, pixels: NDArray[np.uint8], entry: dict[str, Any]) -> int:
-        """Take rows, write their pixels outside the lock, then put their line behind all lines before it."""
+        """Take rows, write their pixels outside the lock, then put their line behind all lines
+        before it.
+        """
         count = len(pixels)
         with self._turn:
             self._check_usable(count)
@@ -205,7 +221,8 @@ class DatasetWriter:
         self._check_open()
         if self._broken:
             raise WriteError(
-                f"an earlier row of {self.folder} could not be written, so none can follow; write again"
+                f"an earlier row of {self.folder} could not be written, so none can follow; write"
+                " again"
             )
         if self._total is not None and self._next + count > self._total:
             raise WriteError(
@@ -230,7 +247,7 @@ class DatasetWriter:
             self._journal.append(self._waiting, self._waiting_rows)
             self._waiting, self._waiting_rows = [], 0
 
-    # -- beginning and end --------------------------------------------------------------------------------------------
+    # -- beginning and end -------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         if self._partial is not None:

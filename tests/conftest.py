@@ -1,4 +1,6 @@
-"""What all tests share: Hypothesis profiles, and two threads, so that little depends on the host."""
+"""What all tests share: Hypothesis profiles, and two threads, so that little depends on the
+host.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Refuses an environment that also holds the published `torchcross`, which fills the same package folder."""
+"""Refuses an environment that also holds the published `torchcross`, which fills the same package
+folder.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,13 @@ _METADATA_SUFFIXES = (".dist-info", ".egg-info")
 
 
 def refuse_published_torchcross() -> None:
-    """Raise `EnvironmentClashError` where a distribution named `torchcross` shares the environment."""
+    """Raise `EnvironmentClashError` where a distribution named `torchcross` shares the
+    environment.
+    """
     if not any(_may_hold_published(folder) for folder in sys.path):
         return
-    # Imported here because it costs more than the rest of `import torchcross`, and only a suspect needs it.
+    # Imported here because it costs more than the rest of `import torchcross`, and only a suspect
+    # needs it.
     from importlib.metadata import distributions
 
     for found in distributions(name=_PUBLISHED):
@@ -39,10 +44,9 @@ def _may_hold_published(folder: str) -> bool:
 
 def _message(version: str) -> str:
     return (
-        f"The distribution 'torchcross' {version} is installed beside 'torchcross-fewshot'. They are "
-        "different libraries that both write to the package folder 'torchcross/', so each has overwritten "
-        "files of the other and neither can be trusted. Remove both, then install the one you want:\n"
-        "    pip uninstall torchcross torchcross-fewshot\n"
-        "    pip install torchcross-fewshot\n"
-        "To compare the two, give each its own environment."
+        f"The distribution 'torchcross' {version} is installed beside 'torchcross-fewshot'. They"
+        " are different libraries that both write to the package folder 'torchcross/', so each has"
+        " overwritten files of the other and neither can be trusted. Remove both, then install the"
+        " one you want:\n    pip uninstall torchcross torchcross-fewshot\n    pip install"
+        " torchcross-fewshot\nTo compare the two, give each its own environment."
     )

@@ -1,4 +1,6 @@
-"""Named tensors in safetensors files: read whole and checked, written whole or not at all. Nothing is unpickled."""
+"""Named tensors in safetensors files: read whole and checked, written whole or not at all. Nothing
+is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ Tensors = dict[str, Tensor]
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write to a temporary name, then rename: the file appears whole or not at all.
 
-    The package orders several metadata entries at random; give one entry where the file's bytes must repeat.
+    The package orders several metadata entries at random; give one entry where the file's bytes
+    must repeat.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save
@@ -32,14 +35,16 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         kinds = ", ".join(sorted({str(value.dtype) for value in plain.values()}))
         raise InputError(
-            f"{path.name} cannot be written: safetensors files do not hold some of {kinds} ({_short(error)}); convert "
-            "them first."
+            f"{path.name} cannot be written: safetensors files do not hold some of {kinds}"
+            f" ({_short(error)}); convert them first."
         ) from error
     write_whole(path, data)
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """(tensors, metadata) of a file, or a ReadError that says what is wrong with it and what to do."""
+    """(tensors, metadata) of a file, or a ReadError that says what is wrong with it and what to
+    do.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -59,14 +64,16 @@ def parse(path: Path, data: bytes) -> tuple[Tensors, dict[str, str]]:
         metadata = _header_of(data).get("__metadata__") or {}
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ReadError(
-            f"{path} is no safetensors file that can be used: {_short(error)}. It is cut off or damaged; fetch it "
-            "again, or save it anew."
+            f"{path} is no safetensors file that can be used: {_short(error)}. It is cut off or"
+            " damaged; fetch it again, or save it anew."
         ) from error
     return tensors, metadata
 
 
 def _header_of(data: bytes) -> dict[str, Any]:
-    """The header of a file that the package has accepted; of a name that stands twice it takes one and says nothing."""
+    """The header of a file that the package has accepted; of a name that stands twice it takes one
+    and says nothing.
+    """
     length = int.from_bytes(data[:8], "little")
     header: dict[str, Any] = json.loads(data[8 : 8 + length], object_pairs_hook=_without_twins)
     return header

@@ -24,7 +24,9 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def open_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes its name at the end of the block; after an error nothing is left of it."""
+    """A file to write to, which takes its name at the end of the block; after an error nothing is
+    left of it.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         with temporary.open("wb") as file:
@@ -34,7 +36,8 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except OSError as error:
         raise WriteError(
-            f"{path} cannot be written ({error.strerror or error}); make room, or give a path in a folder that is there"
+            f"{path} cannot be written ({error.strerror or error}); make room, or give a path in a"
+            " folder that is there"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

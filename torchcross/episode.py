@@ -18,7 +18,9 @@ __all__ = ["Batch", "Episode"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Images `x` and their labels `y`: a class code each, or L answers each for multi-label; -1 where missing."""
+    """Images `x` and their labels `y`: a class code each, or L answers each for multi-label; -1
+    where missing.
+    """
 
     x: Shaped[Tensor, "N ..."]
     y: Int[Tensor, " N *L"]
@@ -26,12 +28,13 @@ class Batch:
     def __post_init__(self) -> None:
         if not all(isinstance(part, Tensor) and part.ndim for part in (self.x, self.y)):
             raise InputError(
-                f"a Batch got images of type {type(self.x).__name__} and labels of type {type(self.y).__name__}; "
-                "give two tensors, one row per sample"
+                f"a Batch got images of type {type(self.x).__name__} and labels of type"
+                f" {type(self.y).__name__}; give two tensors, one row per sample"
             )
         if len(self.x) != len(self.y):
             raise InputError(
-                f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per image"
+                f"a Batch got {len(self.x)} images and {len(self.y)} labels; give one label per"
+                " image"
             )
 
     def __len__(self) -> int:
@@ -56,8 +59,8 @@ class Batch:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Episode:
-    """A support and a query of one task. `task` has only the episode's classes, and `y` counts within them; `plan` says
-    which samples of which source these are.
+    """A support and a query of one task. `task` has only the episode's classes, and `y` counts
+    within them; `plan` says which samples of which source these are.
     """
 
     support: Batch
@@ -81,7 +84,10 @@ class Episode:
 
     def __repr__(self) -> str:
         classes = list(self.task.classes)
-        return f"Episode({self.task.name!r}, classes={classes}, support={self.support}, query={self.query})"
+        return (
+            f"Episode({self.task.name!r}, classes={classes}, support={self.support},"
+            f" query={self.query})"
+        )
 
 
 def _shape(tensor: Tensor) -> str:

@@ -5,7 +5,8 @@
      │    ├── TargetError                 a target's classes, grades or options
      │    ├── LabelError                  a label array against its target
      │    ├── SourceError                 a task source: images, labels, groups, folder
-     │    └── DatasetFileError            a file of a dataset on disk: damaged, foreign, or against its description
+     │    └── DatasetFileError            a file of a dataset on disk: damaged, foreign, or against
+     its description
      ├── InfeasibleError (ValueError)     episodes that the data cannot give
      ├── PlanFileError (ValueError)       a file of plans that cannot be used
      ├── ReadError (RuntimeError)         samples that cannot be read
@@ -19,7 +20,8 @@
      ├── OverlapWarning                   one dataset lists an overlap that the other does not
      └── SubjectLeakWarning               subjects may stand in both support and query
 
-Every exception is built from one message, so it survives the trip out of a worker process unchanged.
+Every exception is built from one message, so it survives the trip out of a worker process
+unchanged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Episodes as data: which samples of which source, and what they are labelled within the episode. No pixels."""
+"""Episodes as data: which samples of which source, and what they are labelled within the episode.
+No pixels.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ __all__ = ["EpisodePlan", "PlanBatch"]
 class EpisodePlan:
     """Episode number `index`: samples of the source named `source`.
 
-    `classes` are positions in the source's target, ascending; `support_labels` and `query_labels` are positions in
-    `classes` (or, for multi-label, one column per chosen label). `shots` is k where every class got the same k. Arrays
-    are read-only. Equal plans compare equal.
+    `classes` are positions in the source's target, ascending; `support_labels` and `query_labels`
+    are positions in `classes` (or, for multi-label, one column per chosen label). `shots` is k
+    where every class got the same k. Arrays are read-only. Equal plans compare equal.
     """
 
     index: int

@@ -13,7 +13,9 @@ __all__ = ["Task"]
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned: `Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")`."""
+    """What is to be learned:
+    `Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")`.
+    """
 
     name: str
     target: Target
@@ -24,7 +26,8 @@ class Task:
             raise InputError(f"Task got the name {self.name!r}; give a non-empty string")
         if not isinstance(self.target, Target):
             raise InputError(
-                f"Task {self.name!r} got the target {self.target!r}; give a target such as MultiClass(['a', 'b', 'c'])"
+                f"Task {self.name!r} got the target {self.target!r}; give a target such as"
+                " MultiClass(['a', 'b', 'c'])"
             )
         if not isinstance(self.domain, str):
             raise InputError(f"Task {self.name!r} got the domain {self.domain!r}; give a string")

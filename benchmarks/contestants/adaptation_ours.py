@@ -54,7 +54,9 @@ def contestants(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str
 
 
 def plain(workload: Workload, steps: int) -> float:
-    """A copy of the network, torch's Adam, the support set as one batch; returns the loss where it ends."""
+    """A copy of the network, torch's Adam, the support set as one batch; returns the loss where it
+    ends.
+    """
     head = nn.Linear(workload.width, workload.ways[0])
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
@@ -90,7 +92,9 @@ class Stopwatch:
 
 
 def main(inputs: dict[str, np.ndarray[Any, Any]], steps: str) -> dict[str, Any]:
-    """Process time of one adaptation of everything: the whole, and the parts inside of torch's work."""
+    """Process time of one adaptation of everything: the whole, and the parts inside of torch's
+    work.
+    """
     torch.set_num_threads(2)
     workload, watch = Workload("W2", 1), Stopwatch()
     network, optimiser = Network(workload.module, norm="running"), adam()

@@ -1,4 +1,6 @@
-"""The published way to adapt to a support set: a `SimpleClassifier` and a Lightning trainer. For the peers' process."""
+"""The published way to adapt to a support set: a `SimpleClassifier` and a Lightning trainer. For
+the peers' process.
+"""
 
 from __future__ import annotations
 

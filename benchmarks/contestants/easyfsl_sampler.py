@@ -60,7 +60,9 @@ def contestants(
 
 
 def plans(sampler: TaskSampler, labels: list[int]) -> Callable[[int], Plan]:
-    """Full plans: its collation splits the batch and maps the labels; a sample's "image" is its index."""
+    """Full plans: its collation splits the batch and maps the labels; a sample's "image" is its
+    index.
+    """
     endless = iter(sampler)
     items = [(torch.tensor(index), label) for index, label in enumerate(labels)]
 
@@ -74,7 +76,9 @@ def plans(sampler: TaskSampler, labels: list[int]) -> Callable[[int], Plan]:
 
 
 def indices(sampler: TaskSampler, ways: int, shots: int, queries: int) -> Callable[[int], Plan]:
-    """Less than a plan: bare indices; the labels are constants that this driver knows from their order."""
+    """Less than a plan: bare indices; the labels are constants that this driver knows from their
+    order.
+    """
     endless = iter(sampler)
     support_labels, query_labels = (
         np.repeat(np.arange(ways), shots),

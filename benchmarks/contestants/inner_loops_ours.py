@@ -1,4 +1,6 @@
-"""Meta-gradients by `torchcross.functional`, and how fast convolutions can be here. Runs in this environment."""
+"""Meta-gradients by `torchcross.functional`, and how fast convolutions can be here. Runs in this
+environment.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,17 @@ def run_of(workload: Workload, name: str) -> Run:
 
 
 def convolutions(workload: Workload) -> dict[str, Callable[[int], list[Any]]]:
-    """One forward of each different convolution, channels last and not; the result is its number of operations."""
+    """One forward of each different convolution, channels last and not; the result is its number of
+    operations.
+    """
     found = {}
     for layer, x in workload.convolutions():
         for layout in (torch.contiguous_format, torch.channels_last):
             kind = "last" if layout is torch.channels_last else "first"
-            name = f"convolution {tuple(x.shape[1:])} to {layer.out_channels}, {layer.kernel_size}, channels {kind}"
+            name = (
+                f"convolution {tuple(x.shape[1:])} to {layer.out_channels}, {layer.kernel_size},"
+                f" channels {kind}"
+            )
             found[name] = _convolving(layer, x, layout)
     return found
 

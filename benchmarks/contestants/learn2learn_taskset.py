@@ -47,8 +47,9 @@ def contestants(
 def plans(taskset: Taskset, ways: int, shots: int, queries: int) -> Callable[[int], Plan]:
     """Full plans: every description's own transform (RemapLabels) maps the label to the episode's.
 
-    Applied to (index, label) pairs instead of loaded samples, and without the collation and partition_task,
-    which makes it almost three times as fast as `taskset[0]` with LoadData on samples that cost nothing.
+    Applied to (index, label) pairs instead of loaded samples, and without the collation and
+    partition_task, which makes it almost three times as fast as `taskset[0]` with LoadData on
+    samples that cost nothing.
     """
     label_of = taskset.dataset.indices_to_labels
 
@@ -71,7 +72,9 @@ def plans(taskset: Taskset, ways: int, shots: int, queries: int) -> Callable[[in
 
 
 def indices(taskset: Taskset, ways: int, shots: int, queries: int) -> Callable[[int], Plan]:
-    """Less than a plan: bare indices; the labels are constants that this driver knows from their order."""
+    """Less than a plan: bare indices; the labels are constants that this driver knows from their
+    order.
+    """
     support_labels, query_labels = (
         np.repeat(np.arange(ways), shots),
         np.repeat(np.arange(ways), queries),

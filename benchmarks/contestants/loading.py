@@ -1,4 +1,6 @@
-"""Episodes as float tensors from one memory map: this library's loader, and a Dataset read item by item."""
+"""Episodes as float tensors from one memory map: this library's loader, and a Dataset read item by
+item.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def ours(sampler: tx.EpisodeSampler, count: int, workers: int) -> Iterator[Image
 
 
 def ours_bytes(sampler: tx.EpisodeSampler, count: int, workers: int) -> Iterator[Images]:
-    """Bytes leave the workers, and a quarter of the traffic; they become floats where they are used."""
+    """Bytes leave the workers, and a quarter of the traffic; they become floats where they are
+    used.
+    """
     for episode in tx.EpisodeLoader(sampler, count, workers=workers):
         read = episode.map(as_float)
         yield read.support.x, read.support.y, read.query.x, read.query.y

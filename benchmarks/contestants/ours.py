@@ -1,4 +1,6 @@
-"""This library's sampler, one plan at a time and in batches. Runs in this repository's environment."""
+"""This library's sampler, one plan at a time and in batches. Runs in this repository's
+environment.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def contestants(
         return by_size([int(size) for size in args])
     sampler = sampler_over(inputs["labels"], *map(int, args))
     return {
-        # A sampler may draw ahead where episodes are asked for in order; in a scattered order every plan stands alone.
+        # A sampler may draw ahead where episodes are asked for in order; in a scattered order every
+        # plan stands alone.
         "ours, sampler[i], scattered": one_by_one(sampler, scattered),
         "ours, sampler[i], in order": one_by_one(sampler, itertools.count),
         f"ours, sampler.batch of {BATCH}": in_batches(sampler),
@@ -58,7 +61,9 @@ def random_labels(size: int) -> np.ndarray:
 
 
 def scattered() -> Iterator[int]:
-    """Numbers below 2^31, none twice before all were there: a full-period linear congruential generator."""
+    """Numbers below 2^31, none twice before all were there: a full-period linear congruential
+    generator.
+    """
     number = 0
     while True:
         yield number

@@ -1,4 +1,6 @@
-"""The main job by the published packages, `torchcross` and `medimeta` 0.0.6. For the peers' process."""
+"""The main job by the published packages, `torchcross` and `medimeta` 0.0.6. For the peers'
+process.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +145,9 @@ class Stack:
     def _episodes(
         self, inputs: Inputs, kind: str, shots: Any, lists: Path
     ) -> MultiPickledMedIMetaTaskDataset:
-        """Its dataset of episodes sampled before, over the episodes that were handed in, in their order."""
+        """Its dataset of episodes sampled before, over the episodes that were handed in, in their
+        order.
+        """
         count = len({name.split("/")[1] for name in inputs if name.startswith(f"{kind}/")})
         tasks: dict[tuple[str, str], list[tuple[int, Task]]] = {}
         for number in range(count):

@@ -1,4 +1,6 @@
-"""The published torchcross 0.0.6: `FewShotMetaDataset`, indices only. Runs in the peers' environment."""
+"""The published torchcross 0.0.6: `FewShotMetaDataset`, indices only. Runs in the peers'
+environment.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def contestants(
         else TaskTarget.MULTILABEL_CLASSIFICATION
     )
     classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
-    # A length makes it draw episodes with replacement between them, which spares it a removal per episode.
+    # A length makes it draw episodes with replacement between them, which spares it a removal per
+    # episode.
     dataset = FewShotMetaDataset(
         Labels(labels, target, classes),
         n_support_samples_per_class=int(shots),

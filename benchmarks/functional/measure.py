@@ -57,9 +57,9 @@ def main():
             ratios.append((end - middle) / (middle - start))
             plain_times.append(middle - start)
     print(
-        f"{options.workload} T={len(workload.data)} {options.engine}: ratio {statistics.median(ratios):.3f} "
-        f"({min(ratios):.3f}-{max(ratios):.3f}), plain {statistics.median(plain_times):.2f} s, "
-        f"losses {plain_loss:.5f} {our_loss:.5f}"
+        f"{options.workload} T={len(workload.data)} {options.engine}: ratio"
+        f" {statistics.median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f}), plain"
+        f" {statistics.median(plain_times):.2f} s, losses {plain_loss:.5f} {our_loss:.5f}"
     )
 
 

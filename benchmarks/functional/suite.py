@@ -1,4 +1,6 @@
-"""Meta-gradients and adaptation against the peers: `python -m benchmarks.functional [--quick] [--only PART]`."""
+"""Meta-gradients and adaptation against the peers:
+`python -m benchmarks.functional [--quick] [--only PART]`.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,8 @@ class Times:
         return statistics.median(self.by(clock))
 
 
-# Freed memory stays with the process, for all contestants alike: on a virtual machine, getting pages back from the host
-# may take longer than the work. Not set where memory is measured.
+# Freed memory stays with the process, for all contestants alike: on a virtual machine, getting
+# pages back from the host may take longer than the work. Not set where memory is measured.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 
 
@@ -120,7 +122,8 @@ def _times_of(name: str, tasks: int, rounds: int) -> list[dict[str, Any]]:
         )
     _check_same(found)
     workload = Workload(name, tasks)
-    # Seconds for one convolution unit of the workload, at the best rate seen: a floor takes no median.
+    # Seconds for one convolution unit of the workload, at the best rate seen: a floor takes no
+    # median.
     unit = _flops_of_a_unit(workload) / operations / count
     wall, cpu = (
         unit * min(getattr(each, clock) for each in kernels) for clock in ("seconds", "cpu")
@@ -138,7 +141,9 @@ def _times_of(name: str, tasks: int, rounds: int) -> list[dict[str, Any]]:
 def _interleaved(
     workers: Sequence[Worker], rounds: int, kernel: Callable[[], Any], *, warm_up: bool = True
 ) -> tuple[list[Times], list[Any]]:
-    """The processes take turns: one that idles for long may lose its memory's place and pay to get it back."""
+    """The processes take turns: one that idles for long may lose its memory's place and pay to get
+    it back.
+    """
     turns = itertools.zip_longest(
         *([(worker, name) for name in worker.names] for worker in workers)
     )
@@ -159,7 +164,9 @@ def _interleaved(
 
 
 def _check_same(found: Sequence[Times]) -> None:
-    """Losses agree: float32 and five steps at this rate leave a difference, another computation a larger one."""
+    """Losses agree: float32 and five steps at this rate leave a difference, another computation a
+    larger one.
+    """
     exact = [each for each in found if "bf16" not in each.name]
     middle = statistics.median(each.loss for each in exact)
     for each in exact:
@@ -234,7 +241,9 @@ def _order(contestant: Times) -> int:
 
 
 def memory(effort: Effort) -> list[dict[str, Any]]:
-    """A fresh process for each: what one meta-batch held at once above a warm-up with ten images."""
+    """A fresh process for each: what one meta-batch held at once above a warm-up with ten
+    images.
+    """
     results = []
     for name, tasks in effort.memory:
         peaks = {
@@ -307,7 +316,9 @@ def _counted(engine: str, tasks: int, steps: int) -> int:
 
 
 def accuracy(effort: Effort) -> list[dict[str, Any]]:
-    """How far float32 and bf16 are from float64, for one task at the workload's rate and at a hundredth of it."""
+    """How far float32 and bf16 are from float64, for one task at the workload's rate and at a
+    hundredth of it.
+    """
     results, rows = [], []
     for name in dict.fromkeys(workload[0] for workload in effort.workloads):
         for rate in (0.1, 0.001):

@@ -1,8 +1,8 @@
 """The two workloads that inner loops are measured by, and the loop that everybody writes.
 
 W1: Conv4-64, 28x28 grey, 5-way 5-shot, 15 queries a class, 5 inner steps.
-W2: ResNet-18, 3x64x64, tasks with 5, 3, 1 and 14 outputs, 25 support and 50 query images, 4 inner steps.
-Both: BatchNorm on batch statistics, zero heads, rate 0.1, float32.
+W2: ResNet-18, 3x64x64, tasks with 5, 3, 1 and 14 outputs, 25 support and 50 query images, 4 inner
+steps. Both: BatchNorm on batch statistics, zero heads, rate 0.1, float32.
 
 Stands alone beside torch, save `Workload.problems`: the peers' processes load this file too.
 """
@@ -164,7 +164,9 @@ class Workload:
         return problems, Meta(cast(self.params), RATE, cast(self.buffers))
 
     def plain(self, order: int = 2) -> float:
-        """The loop that everybody writes: functional_call, autograd.grad, a backward for each task."""
+        """The loop that everybody writes: functional_call, autograd.grad, a backward for each
+        task.
+        """
         for value in self.params.values():
             value.grad = None
         total = 0.0
@@ -211,8 +213,9 @@ class Workload:
     def units(self, order: int = 2, *, zero_head: bool = False) -> int:
         """Convolution passes over images that a meta-batch needs at least.
 
-        A forward is 1, a backward 2, and backward through forward and backward 6. Where a zero head's first step is
-        known to leave the backbone alone, that step needs a forward, and a backward of what the head's update saw.
+        A forward is 1, a backward 2, and backward through forward and backward 6. Where a zero
+        head's first step is known to leave the backbone alone, that step needs a forward, and a
+        backward of what the head's update saw.
         """
         whole = 9 if order == 2 else 3
         first = (3 if order == 2 else 1) if zero_head else whole
@@ -230,7 +233,9 @@ def flops(layer: nn.Conv2d, x: Tensor) -> int:
 
 
 def peak_above(warm_up: Callable[[], object], work: Callable[[], object]) -> int:
-    """Bytes that `work` made the process hold at once, above what it held after a warm-up. Linux alone."""
+    """Bytes that `work` made the process hold at once, above what it held after a warm-up. Linux
+    alone.
+    """
     warm_up()
     watch = Watch()
     watch.start()
@@ -239,7 +244,8 @@ def peak_above(warm_up: Callable[[], object], work: Callable[[], object]) -> int
 
 
 class Watch:
-    """How much more the process holds at once from a moment on: from `start`, or from the call number `first`.
+    """How much more the process holds at once from a moment on: from `start`, or from the call
+    number `first`.
 
     It hands back what it is called with, so that it can stand where images pass.
     """

@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.measure import save
 from benchmarks.medimeta import checking, converting, opening, reading, writing
 
-# One row for each benchmark: a function of (quick, threads) that prints its tables and returns its numbers.
+# One row for each benchmark: a function of (quick, threads) that prints its tables and returns its
+# numbers.
 BENCHMARKS: dict[str, Callable[[bool, int], Any]] = {
     "reading": reading.measure,
     "opening": opening.measure,

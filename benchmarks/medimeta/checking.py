@@ -1,6 +1,8 @@
-"""`torchcross data check` on 100,000 images: `python -m benchmarks.medimeta.checking [--quick] [--json FILE]`.
+"""`torchcross data check` on 100,000 images:
+`python -m benchmarks.medimeta.checking [--quick] [--json FILE]`.
 
-The folder has planted copies, changed copies and blank images; all of them must be found, or there is no number.
+The folder has planted copies, changed copies and blank images; all of them must be found, or there
+is no number.
 """
 
 from __future__ import annotations
@@ -68,7 +70,10 @@ def measure(quick: bool, threads: int) -> list[dict[str, Any]]:
         for run in runs
     ]
     header = ["check of", "seconds", "images/s", "peak MB"]
-    title = f"data check, {count:,} RGB images, {SIDE}x{SIDE} ({size / 1e6:,.0f} MB), threads: {threads}, warm cache"
+    title = (
+        f"data check, {count:,} RGB images, {SIDE}x{SIDE} ({size / 1e6:,.0f} MB), threads:"
+        f" {threads}, warm cache"
+    )
     table(title, header, rows)
     return [
         {"name": run.name, "images": count, "seconds": run.seconds, "megabytes": run.megabytes}
@@ -102,8 +107,8 @@ def check(folder: str, name: str, more: Sequence[str], threads: int) -> Run:
 
 
 class Peak:
-    """The most memory of its own that a process had, looked at twenty times a second (Linux). Pages of a mapped file
-    are not counted: the system takes them back when it likes.
+    """The most memory of its own that a process had, looked at twenty times a second (Linux). Pages
+    of a mapped file are not counted: the system takes them back when it likes.
     """
 
     def __init__(self, pid: int) -> None:
@@ -142,7 +147,9 @@ def as_planted(name: str, found: dict[str, int]) -> bool:
 
 
 def write(folder: Path, count: int) -> None:
-    """Soft noise of which the last rows repeat the first: equal, changed a little, and blank ones before them."""
+    """Soft noise of which the last rows repeat the first: equal, changed a little, and blank ones
+    before them.
+    """
     draw = np.random.default_rng(0)
     task = TaskInfo(
         "class",

@@ -1,6 +1,8 @@
-"""How fast and in how much memory many small images are converted: `python -m benchmarks.medimeta.converting`.
+"""How fast and in how much memory many small images are converted:
+`python -m benchmarks.medimeta.converting`.
 
-Each conversion runs in a process of its own, for its memory; ten times the images must not need ten times it.
+Each conversion runs in a process of its own, for its memory; ten times the images must not need ten
+times it.
 """
 
 from __future__ import annotations
@@ -169,9 +171,11 @@ def convert(source: str, count: int, folder: Path, threads: int) -> dict[str, fl
 
 
 class Memory:
-    """The most memory of its own that this process had after any batch, above what it had at the start.
+    """The most memory of its own that this process had after any batch, above what it had at the
+    start.
 
-    Pages of mapped files are not counted where the system tells them apart: they go when memory is short.
+    Pages of mapped files are not counted where the system tells them apart: they go when memory is
+    short.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""Episodes of 75 images at 224 x 224 from a dataset on disk: this adapter and the published medimeta reader."""
+"""Episodes of 75 images at 224 x 224 from a dataset on disk: this adapter and the published
+medimeta reader.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How fast datasets are written, against the same bytes written plainly: `python -m benchmarks.medimeta.writing`.
+"""How fast datasets are written, against the same bytes written plainly:
+`python -m benchmarks.medimeta.writing`.
 
-Everyone ends with their bytes on the disk (fsync). They take turns, each in a process of its own, which also tells its
-peak of memory.
+Everyone ends with their bytes on the disk (fsync). They take turns, each in a process of its own,
+which also tells its peak of memory.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Case:
     writers: tuple[str, ...]
 
 
-# What a writer does beside images.hdf5: nothing; a journal that outlasts a power cut; a TIFF per image too.
+# What a writer does beside images.hdf5: nothing; a journal that outlasts a power cut; a TIFF per
+# image too.
 WRITERS: dict[str, dict[str, Any]] = {
     "hdf5 only": {"tiffs": False},
     "hdf5 only, resumable": {"tiffs": False, "resume": True},
@@ -79,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(quick: bool, threads: int = 1) -> list[dict[str, Any]]:
-    """Print a table per case; return the numbers. `threads` are torch's, which has no part in this."""
+    """Print a table per case; return the numbers. `threads` are torch's, which has no part in
+    this.
+    """
     del threads
     return [result for case in CASES.values() for result in compared(case, quick)]
 

@@ -1,7 +1,8 @@
-"""What runs inside the other interpreter: `python -I child.py MODE SCRIPT INPUTS OUTPUTS PATH [ARG...]`.
+"""What runs inside the other interpreter:
+`python -I child.py MODE SCRIPT INPUTS OUTPUTS PATH [ARG...]`.
 
-Stands alone: the peers' environment sees nothing else of this repository, whose package has the same name as
-one of the peers.
+Stands alone: the peers' environment sees nothing else of this repository, whose package has the
+same name as one of the peers.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def read_arrays(path: Path) -> Arrays:
 def make_torchvision_importable() -> None:
     """Declare the operators that torchvision's compiled library would, where that cannot be loaded.
 
-    torchvision's wheel is built for one CUDA version and does not load beside a CPU build of torch; importing
-    it then dies of two undeclared operators, and the peers only want its pure Python part.
+    torchvision's wheel is built for one CUDA version and does not load beside a CPU build of torch;
+    importing it then dies of two undeclared operators, and the peers only want its pure Python
+    part.
     """
     found = importlib.util.find_spec("torchvision")
     if found is None or found.origin is None:
@@ -72,8 +74,8 @@ def serve(script: dict[str, Any], outputs: Path, inputs: Arrays, args: list[str]
     with os.fdopen(os.dup(1), "w", buffering=1) as replies:
         os.dup2(2, 1)
         contestants = script["contestants"](inputs, *args)
-        # Else whoever makes many objects pays for walking all those that imports left behind, over and over: a plan
-        # of learn2learn's NWays + KShots took 210 ms instead of 7.
+        # Else whoever makes many objects pays for walking all those that imports left behind, over
+        # and over: a plan of learn2learn's NWays + KShots took 210 ms instead of 7.
         gc.collect()
         gc.freeze()
         replies.write(json.dumps(list(contestants)) + "\n")

@@ -36,8 +36,9 @@ _WHAT_PEERS_NEED = [
     "torchmetrics",
     "tqdm",
 ]
-# Without their dependencies: most ask for a torchvision, which would choose its own torch; easyfsl asks for
-# matplotlib, learn2learn for gsutil and qpth, none of which is needed for what is compared here.
+# Without their dependencies: most ask for a torchvision, which would choose its own torch; easyfsl
+# asks for matplotlib, learn2learn for gsutil and qpth, none of which is needed for what is compared
+# here.
 _BARE = ["easyfsl", "higher", "medimeta", "torchcross", "torchopt", "torchvision"]
 _IMPORTS = "easyfsl.samplers, higher, learn2learn, medimeta, torchcross.data.metadataset, torchopt"
 
@@ -47,11 +48,12 @@ class PeerError(RuntimeError):
 
 
 def ensure(home: Path = HOME, build: Callable[[Path], None] | None = None) -> Path:
-    """The python of the peers' environment, which is built first where it is missing or out of date.
+    """The python of the peers' environment, which is built first where it is missing or out of
+    date.
 
-    A stamp with the hash of the pins and of this recipe is written last, so a second call costs a few small
-    reads, and an interrupted build is never taken for a finished one. A lock keeps two processes from
-    building at once.
+    A stamp with the hash of the pins and of this recipe is written last, so a second call costs a
+    few small reads, and an interrupted build is never taken for a finished one. A lock keeps two
+    processes from building at once.
     """
     environment, stamp, recipe = home / "venv", home / "stamp", fingerprint()
     python = environment / "bin" / "python"
@@ -74,7 +76,9 @@ def ensure(home: Path = HOME, build: Callable[[Path], None] | None = None) -> Pa
 
 
 def fingerprint() -> str:
-    """What the environment depends on: the pins, this recipe, the interpreter and the architecture."""
+    """What the environment depends on: the pins, this recipe, the interpreter and the
+    architecture.
+    """
     digest = hashlib.sha256()
     for part in (CONSTRAINTS.read_bytes(), Path(__file__).read_bytes()):
         digest.update(hashlib.sha256(part).digest())
@@ -118,14 +122,16 @@ def build_peers(environment: Path) -> None:
     step(
         "-I",
         "-c",
-        f"import runpy; runpy.run_path({str(child)!r})['make_torchvision_importable'](); import {_IMPORTS}",
+        f"import runpy; runpy.run_path({str(child)!r})['make_torchvision_importable'](); import"
+        f" {_IMPORTS}",
     )
 
 
 def _learn2learn_for_this_python(scratch: Path, step: Callable[..., None]) -> Path:
     """The source tree of learn2learn with C files made anew.
 
-    Those in its source distribution include longintrepr.h, which left CPython's public headers in 3.11.
+    Those in its source distribution include longintrepr.h, which left CPython's public headers in
+    3.11.
     """
     step(
         *("-m", "pip", "download", "--no-input", "--no-deps", "--no-build-isolation"),
@@ -154,6 +160,6 @@ def _logged(command: list[str], log: Path, cwd: Path | None) -> None:
     if done.returncode != 0:
         tail = log.read_text(errors="replace")[-4000:]
         raise PeerError(
-            f"Building the peers' environment failed: a command exited with {done.returncode}. The next call "
-            f"starts from nothing. The whole log is {log}; it ends with:\n{tail}"
+            f"Building the peers' environment failed: a command exited with {done.returncode}. The"
+            f" next call starts from nothing. The whole log is {log}; it ends with:\n{tail}"
         )

@@ -1,4 +1,6 @@
-"""Run scripts in another interpreter and take arrays back; time several interpreters' work in turn."""
+"""Run scripts in another interpreter and take arrays back; time several interpreters' work in
+turn.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ _CHILD = Path(__file__).with_name("child.py")
 
 
 def run(script: str | Path, *args: object, timeout: float = 900.0, **arrays: ArrayLike) -> Arrays:
-    """Call `main(inputs, *args)` of a script in the peers' environment; returns the arrays that it returns.
+    """Call `main(inputs, *args)` of a script in the peers' environment; returns the arrays that it
+    returns.
 
-    `inputs` is the dict of `arrays`, and `args` arrive as strings. What crosses is an .npz without pickles,
-    so `main` returns a mapping of names to arrays, numbers or strings.
+    `inputs` is the dict of `arrays`, and `args` arrive as strings. What crosses is an .npz without
+    pickles, so `main` returns a mapping of names to arrays, numbers or strings.
     """
     return call(ensure(), script, *args, timeout=timeout, arrays=arrays)
 
@@ -65,10 +68,12 @@ class Measurement(NamedTuple):
 
 
 class Worker:
-    """A process that lives as long as the benchmark and times one contestant of its script at a time.
+    """A process that lives as long as the benchmark and times one contestant of its script at a
+    time.
 
-    The script's `contestants(inputs, *args)` returns functions by name; each does its work `count` times and
-    returns the parts of its last result, by which the benchmark checks that the work was done.
+    The script's `contestants(inputs, *args)` returns functions by name; each does its work `count`
+    times and returns the parts of its last result, by which the benchmark checks that the work was
+    done.
     """
 
     def __init__(

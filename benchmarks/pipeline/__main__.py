@@ -1,8 +1,10 @@
-"""The main job against the published packages: `python -m benchmarks.pipeline [--quick] [--json FILE]`.
+"""The main job against the published packages:
+`python -m benchmarks.pipeline [--quick] [--json FILE]`.
 
-ResNet-18 is meta-trained by mm-MAML on the primary tasks of a made-up MedIMeta but for one domain, then scored on
-5-shot episodes of that domain, by fine-tuning (as the published table does) and by its own inner loop. Both read the
-same files, start from the same weights and see the same episodes in the same order; each in its own environment.
+ResNet-18 is meta-trained by mm-MAML on the primary tasks of a made-up MedIMeta but for one domain,
+then scored on 5-shot episodes of that domain, by fine-tuning (as the published table does) and by
+its own inner loop. Both read the same files, start from the same weights and see the same episodes
+in the same order; each in its own environment.
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def times(folder: str, arrays: Arrays, effort: Effort, threads: int) -> dict[str, Any]:
-    """Every part of every contestant in turn, the order of contestants reversed from round to round."""
+    """Every part of every contestant in turn, the order of contestants reversed from round to
+    round.
+    """
     counts = {
         part: effort.trainings if part == "meta-training" else effort.evaluations for part in PARTS
     }
@@ -122,7 +126,9 @@ def times(folder: str, arrays: Arrays, effort: Effort, threads: int) -> dict[str
 def show_times(
     measured: dict[str, dict[str, list[Any]]], counts: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """Seconds, and the median over rounds of the ratio to the published stack; whole jobs without the sampling."""
+    """Seconds, and the median over rounds of the ratio to the published stack; whole jobs without
+    the sampling.
+    """
     jobs = {
         "the job, fine-tuned": ("meta-training", "fine-tuning"),
         "the job, own adaptation": ("meta-training", "own adaptation"),
@@ -164,7 +170,9 @@ def show_times(
 
 
 def show_scores(measured: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
-    """AUROC over the same episodes: means with t intervals, and the interval of the difference by episode."""
+    """AUROC over the same episodes: means with t intervals, and the interval of the difference by
+    episode.
+    """
     results, rows = [], []
     for part in ("fine-tuning", "own adaptation"):
         theirs = np.array(measured[PUBLISHED][part][-1].last[0])
@@ -194,7 +202,9 @@ def half_width(values: np.ndarray[Any, Any]) -> float:
 
 
 def memory(folder: str, arrays: Arrays, effort: Effort, threads: int) -> list[dict[str, Any]]:
-    """Fresh processes: what later episodes of a part made them hold at once, above what they held after two."""
+    """Fresh processes: what later episodes of a part made them hold at once, above what they held
+    after two.
+    """
     results, rows = [], []
     for part in ("meta-training", "fine-tuning", "own adaptation"):
         count = effort.memory[part != "meta-training"]

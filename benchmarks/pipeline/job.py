@@ -1,4 +1,6 @@
-"""The job itself, the same for both: which files, which episodes in which order, from which weights."""
+"""The job itself, the same for both: which files, which episodes in which order, from which
+weights.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _PUBLISHED = {
 
 @dataclass(frozen=True)
 class Job:
-    """mm-MAML's episodes of the sources that have enough samples for them, and 5-shot ones of the target."""
+    """mm-MAML's episodes of the sources that have enough samples for them, and 5-shot ones of the
+    target.
+    """
 
     training: EpisodeSampler
     evaluation: EpisodeSampler

@@ -1,8 +1,9 @@
 """Every algorithm in seconds, on made-up images of all four target types.
 
-Meta-learners train for a moment on the domain `ink` and are asked about the domain `chalk`, whose images look inverted;
-pre-training sees the same images batch by batch and is then fine-tuned. The table has AUROC on new episodes, 5 shots.
-With so little training this shows how things are called, not which algorithm is best.
+Meta-learners train for a moment on the domain `ink` and are asked about the domain `chalk`, whose
+images look inverted; pre-training sees the same images batch by batch and is then fine-tuned. The
+table has AUROC on new episodes, 5 shots. With so little training this shows how things are called,
+not which algorithm is best.
 """
 
 from __future__ import annotations

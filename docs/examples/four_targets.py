@@ -1,7 +1,9 @@
-"""Episodes of all four target types from small made-up images, scored by the plainest method there is.
+"""Episodes of all four target types from small made-up images, scored by the plainest method there
+is.
 
-The score is that of nearest class means over pixels: no training, no network. Each number is the mean over episodes
-with 1.96 standard errors; the same episodes serve every number of shots, and fewer shots are part of more.
+The score is that of nearest class means over pixels: no training, no network. Each number is the
+mean over episodes with 1.96 standard errors; the same episodes serve every number of shots, and
+fewer shots are part of more.
 
     python docs/examples/four_targets.py [--episodes 50] [--out runs/four_targets.png]
 """
@@ -67,7 +69,9 @@ def report(source: tx.TaskSource, count: int) -> None:
 
 
 def nearest_means(episode: tx.Episode):
-    """The mean image of every prototype stratum; a query's score is minus its squared distance to each."""
+    """The mean image of every prototype stratum; a query's score is minus its squared distance to
+    each.
+    """
     target = episode.task.target
     support, query = features(episode.support.x), features(episode.query.x)
     strata = target.prototype_strata(episode.support.y)

@@ -1,4 +1,6 @@
-"""Checking a folder in the MedIMeta format: what is there, what is wrong, what it allows, what leaks."""
+"""Checking a folder in the MedIMeta format: what is there, what is wrong, what it allows, what
+leaks.
+"""
 
 from __future__ import annotations
 

@@ -69,7 +69,9 @@ def _audit_split_column(opened: Opened, column: NDArray[Any] | None, findings: F
 def _audit_task_column(
     opened: Opened, name: str, labels: NDArray[Any], column: NDArray[Any] | None, findings: Findings
 ) -> None:
-    """Only where the column holds as many numbers as there are labels; some datasets keep words there."""
+    """Only where the column holds as many numbers as there are labels; some datasets keep words
+    there.
+    """
     if column is None:
         return
     width = labels.shape[1] if labels.ndim == 2 else 1

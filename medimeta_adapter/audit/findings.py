@@ -14,7 +14,9 @@ SHOWN = 5
 
 
 class Severity(StrEnum):
-    """error: the files contradict themselves, or subjects leak; warning: results are in doubt; note: good to know."""
+    """error: the files contradict themselves, or subjects leak; warning: results are in doubt;
+    note: good to know.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -30,9 +32,9 @@ class Severity(StrEnum):
 class Finding:
     """One kind of trouble at one place.
 
-    code: a stable name of the kind, for machines. dataset: its id, or its folder's name where it has none; empty where
-    the finding is about the root. file: relative to the dataset's folder. field: a key of info.yaml, a task, a column.
-    count: how often; examples: some of them, in words.
+    code: a stable name of the kind, for machines. dataset: its id, or its folder's name where it
+    has none; empty where the finding is about the root. file: relative to the dataset's folder.
+    field: a key of info.yaml, a task, a column. count: how often; examples: some of them, in words.
     """
 
     severity: Severity

@@ -1,4 +1,6 @@
-"""Images that are one colour, equal or alike: within a split, across splits, with other labels, across datasets."""
+"""Images that are one colour, equal or alike: within a split, across splits, with other labels,
+across datasets.
+"""
 
 from __future__ import annotations
 
@@ -189,5 +191,8 @@ def _tell_between(
         )
         findings.note(f"{kind}-across-datasets", first.name, message, **more)
     else:
-        message = f"{shared}: with one of them left out, the sources still show its images; list them as overlapping"
+        message = (
+            f"{shared}: with one of them left out, the sources still show its images; list them as"
+            " overlapping"
+        )
         findings.warning(f"{kind}-across-datasets", first.name, message, **more)

@@ -1,4 +1,6 @@
-"""Images that look alike: a 64-bit perceptual hash and a sketch of each, and groups of them without comparing all."""
+"""Images that look alike: a 64-bit perceptual hash and a sketch of each, and groups of them without
+comparing all.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ LIKENESS = 0.99
 """...and look alike where their sketches correlate at least so much too."""
 
 REACH = 32
-"""In a crowd with one key, each hash is compared with so many that follow it: thousands alike stay affordable."""
+"""In a crowd with one key, each hash is compared with so many that follow it: thousands alike stay
+affordable.
+"""
 
 Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
@@ -67,12 +71,14 @@ class Looks:
 def looks(images: NDArray[np.uint8]) -> Looks:
     """Of images (N, H, W) or (N, H, W, C), both from the DCT-II of their grey values.
 
-    Hash: which of the 63 lowest coefficients (8 x 8 without the constant one, and (0, 8) in its place) lie above their
-    median (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2).
-    Sketch: the 16 x 16 lowest coefficients without the constant one, scaled to int8; the correlation of two sketches is
-    that of the two images, made coarse. Brightness and contrast hardly count.
+    Hash: which of the 63 lowest coefficients (8 x 8 without the constant one, and (0, 8) in its
+    place) lie above their median (Zauner 2010, "Implementation and benchmarking of perceptual image
+    hash functions", section 3.2). Sketch: the 16 x 16 lowest coefficients without the constant one,
+    scaled to int8; the correlation of two sketches is that of the two images, made coarse.
+    Brightness and contrast hardly count.
 
-    The cosines are whole numbers and all sums stay below 2^53, so the bits are the same on every machine.
+    The cosines are whole numbers and all sums stay below 2^53, so the bits are the same on every
+    machine.
     """
     height, width = images.shape[1], images.shape[2]
     rows = images.reshape(len(images), height, -1).astype(np.float64)
@@ -91,7 +97,9 @@ def looks(images: NDArray[np.uint8]) -> Looks:
 
 @lru_cache(maxsize=32)
 def _cosines(length: int) -> Floats:
-    """(16, length): the lowest cosines over `length` places, of one norm, in whole steps; 0 from wave `length` on."""
+    """(16, length): the lowest cosines over `length` places, of one norm, in whole steps; 0 from
+    wave `length` on.
+    """
     places, waves = np.arange(length), np.arange(_WAVES)[:, None]
     scale = np.where(waves == 0, _STEPS / np.sqrt(2), _STEPS)
     table = np.rint(scale * np.cos(np.pi * waves * (2 * places + 1) / (2 * length)))
@@ -108,7 +116,9 @@ def _across(width: int, channels: int) -> Floats:
 
 
 def bits_apart(one: Hashes, other: Hashes) -> NDArray[np.uint8]:
-    """Hamming distances (numpy 1.26 has no bitwise_count: bits are summed in pairs, nibbles and bytes)."""
+    """Hamming distances (numpy 1.26 has no bitwise_count: bits are summed in pairs, nibbles and
+    bytes).
+    """
     bits = one ^ other
     bits = bits - ((bits >> np.uint64(1)) & np.uint64(0x5555555555555555))
     bits = (bits & np.uint64(0x3333333333333333)) + (
@@ -123,9 +133,10 @@ def alike_groups(
 ) -> list[Indices]:
     """Groups (ascending, of two and more) of images that are linked by looking alike.
 
-    Of eight blocks of eight bits at least 8 - DISTANCE are equal in such hashes (Manku et al. 2007, "Detecting
-    near-duplicates for web crawling"), so sorting by every choice of four blocks brings them together. Equal hashes are
-    compared with the first of them, others in a crowd that shares four blocks with the next REACH.
+    Of eight blocks of eight bits at least 8 - DISTANCE are equal in such hashes (Manku et al. 2007,
+    "Detecting near-duplicates for web crawling"), so sorting by every choice of four blocks brings
+    them together. Equal hashes are compared with the first of them, others in a crowd that shares
+    four blocks with the next REACH.
     """
     distinct, first, back = np.unique(found.hashes, return_index=True, return_inverse=True)
     labels = np.arange(len(found.hashes))
@@ -183,7 +194,9 @@ def _masks() -> Iterator[np.uint64]:
 
 
 def _neighbours(distinct: Hashes, mask: np.uint64) -> Iterator[tuple[Indices, Indices]]:
-    """Places of pairs that agree under the mask and differ in DISTANCE bits at most, one step at a time."""
+    """Places of pairs that agree under the mask and differ in DISTANCE bits at most, one step at a
+    time.
+    """
     keys = distinct & mask
     order = np.argsort(keys, kind="stable")
     keys, values = keys[order], distinct[order]

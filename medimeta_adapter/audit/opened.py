@@ -1,4 +1,6 @@
-"""A dataset as far as it can be read: what one file lacks does not keep the others from being looked at."""
+"""A dataset as far as it can be read: what one file lacks does not keep the others from being
+looked at.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ _TERMS = {
 
 
 def audit_overlaps(datasets: Sequence[Opened], findings: Findings) -> None:
-    """Lists that name the dataset itself, one that is not there, or one that does not name it back."""
+    """Lists that name the dataset itself, one that is not there, or one that does not name it
+    back.
+    """
     present = {opened.name: opened for opened in datasets}
     for opened in datasets:
         for field in ("domain_overlaps", "subject_overlaps"):
@@ -45,7 +47,10 @@ def audit_overlaps(datasets: Sequence[Opened], findings: Findings) -> None:
                 if name in present and opened.name not in _listed(present[name], field)
             ]
             if silent:
-                message = "names datasets that do not name it back; the overlap is taken as binding for both"
+                message = (
+                    "names datasets that do not name it back; the overlap is taken as binding for"
+                    " both"
+                )
                 findings.warning(
                     "overlap-asymmetric",
                     opened.name,
@@ -70,7 +75,9 @@ def overlapping(one: Opened, other: Opened) -> bool:
 
 
 def licence_terms(text: str) -> tuple[str, ...]:
-    """What a licence's name gives away of its terms: `CC BY-NC-SA 4.0` -> non-commercial, share-alike."""
+    """What a licence's name gives away of its terms: `CC BY-NC-SA 4.0` -> non-commercial,
+    share-alike.
+    """
     return tuple(term for term, pattern in _TERMS.items() if pattern.search(text))
 
 

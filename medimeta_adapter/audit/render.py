@@ -1,4 +1,6 @@
-"""A report for people: tables where there is a terminal, the same words in plain text where there is none."""
+"""A report for people: tables where there is a terminal, the same words in plain text where there
+is none.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,10 @@ def _licence(dataset: DatasetSummary) -> str:
 
 
 def _tasks(report: AuditReport) -> Table:
-    title = f"What it allows: the most shots per class beside {report.queries} queries per class, by counting"
+    title = (
+        f"What it allows: the most shots per class beside {report.queries} queries per class, by"
+        " counting"
+    )
     usable = f"classes for {report.shots}"
     table = _table(
         title,

@@ -75,9 +75,11 @@ class DatasetSummary:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Findings (the worst first), datasets that could be opened, and what was and was not looked at.
+    """Findings (the worst first), datasets that could be opened, and what was and was not looked
+    at.
 
-    shots: what classes are held against; looked_at: for every kind of check, in words, how far it went.
+    shots: what classes are held against; looked_at: for every kind of check, in words, how far it
+    went.
     """
 
     root: str

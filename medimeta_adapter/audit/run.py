@@ -61,11 +61,13 @@ def check(
     workers: int | None = None,
     follow_links: bool = False,
 ) -> AuditReport:
-    """Looks at one dataset's folder, or at a folder of such folders, and tells all that is wrong; nothing is changed.
+    """Looks at one dataset's folder, or at a folder of such folders, and tells all that is wrong;
+    nothing is changed.
 
-    pixels: read every image once (for constant, equal and alike images, and the TIFF files); near_duplicates: look for
-    those that are merely alike. shots and queries: what classes are held against. progress: told of (what, done, of how
-    many). workers: threads; None takes one per core, four at most. follow_links: read what links lead to outside.
+    pixels: read every image once (for constant, equal and alike images, and the TIFF files);
+    near_duplicates: look for those that are merely alike. shots and queries: what classes are held
+    against. progress: told of (what, done, of how many). workers: threads; None takes one per core,
+    four at most. follow_links: read what links lead to outside.
     """
     for name, value in {
         "shots": shots,
@@ -101,7 +103,7 @@ def _summary(opened: Opened, terms: tuple[str, ...], tables: Sequence[TaskShots]
     return DatasetSummary.of(opened, subjects, terms, tables)
 
 
-# -- which folders -----------------------------------------------------------------------------------------------------
+# -- which folders ---------------------------------------------------------------------------------
 
 
 def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
@@ -122,7 +124,10 @@ def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
             )
             continue
         if info.id in found:
-            message = f"{found[info.id].folder.name!r} and {folder.name!r} have one id; the second is left out"
+            message = (
+                f"{found[info.id].folder.name!r} and {folder.name!r} have one id; the second is"
+                " left out"
+            )
             findings.error("id-twice", info.id, message, file=_INFO, field="id")
             continue
         if folder.name != info.id:
@@ -135,7 +140,8 @@ def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise SourceError(
-            f"{root} is no folder; give a dataset's folder (with {_INFO}), or a folder of such folders"
+            f"{root} is no folder; give a dataset's folder (with {_INFO}), or a folder of such"
+            " folders"
         )
     if (root / _INFO).exists():
         return [root]
@@ -154,7 +160,7 @@ def _folders(root: Path) -> list[Path]:
     return datasets
 
 
-# -- one dataset -------------------------------------------------------------------------------------------------------
+# -- one dataset -----------------------------------------------------------------------------------
 
 
 def _audit_files(opened: Opened, effort: _Effort, findings: Findings) -> list[TaskShots]:
@@ -167,14 +173,19 @@ def _audit_files(opened: Opened, effort: _Effort, findings: Findings) -> list[Ta
 
 
 def _audit_pixels(opened: Opened, effort: _Effort, findings: Findings) -> list[Scanned]:
-    """Opens the pixels (which tells a wrong shape or type), and reads them where that is asked for."""
+    """Opens the pixels (which tells a wrong shape or type), and reads them where that is asked
+    for.
+    """
     try:
         pixels = open_pixels(opened.folder, opened.info, opened.boundary)
     except (TorchcrossError, OSError) as error:
         findings.error("images-unreadable", opened.name, str(error), file=_PIXELS)
         return []
     if isinstance(pixels, TiffPixels):
-        message = "no such file; the images are read from TIFF files, slowly, and the published reader cannot read them"
+        message = (
+            "no such file; the images are read from TIFF files, slowly, and the published reader"
+            " cannot read them"
+        )
         findings.warning("hdf5-missing", opened.name, message, file=_PIXELS)
     if not effort.pixels:
         return []
@@ -215,7 +226,7 @@ def _told(progress: Progress, name: str, count: int, done: int) -> None:
     progress(name, done, count)
 
 
-# -- all of them -------------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 def _audit_across(scanned: Sequence[Scanned], effort: _Effort, findings: Findings) -> None:
@@ -226,13 +237,18 @@ def _audit_across(scanned: Sequence[Scanned], effort: _Effort, findings: Finding
 
 def _looked_at(effort: _Effort) -> dict[str, str]:
     everything = "every image"
-    alike = f"{everything}; {DISTANCE} of 64 bits of a DCT hash may differ, and coarse images correlate at {LIKENESS}"
+    alike = (
+        f"{everything}; {DISTANCE} of 64 bits of a DCT hash may differ, and coarse images correlate"
+        f" at {LIKENESS}"
+    )
     alike += "; turned, mirrored or cropped copies are not found"
     return {
         "files": "info.yaml, splits, labels and annotations of every dataset",
         "equal images": everything if effort.pixels else "not looked for",
         "alike images": alike if effort.pixels and effort.near_duplicates else "not looked for",
-        "TIFF files": f"up to {SAMPLED} per dataset compared with images.hdf5"
-        if effort.pixels
-        else "not looked at",
+        "TIFF files": (
+            f"up to {SAMPLED} per dataset compared with images.hdf5"
+            if effort.pixels
+            else "not looked at"
+        ),
     }

@@ -1,4 +1,6 @@
-"""One pass over the pixels, block by block: a digest of every image, its looks, and whether it is one colour."""
+"""One pass over the pixels, block by block: a digest of every image, its looks, and whether it is
+one colour.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Of every row: 128 bits that equal images share, looks (empty where they were not asked for), one colour or not,
-    and whether it could be read. `failures`: the ranges that could not, with their reasons.
+    """Of every row: 128 bits that equal images share, looks (empty where they were not asked for),
+    one colour or not, and whether it could be read. `failures`: the ranges that could not, with
+    their reasons.
     """
 
     digests: NDArray[np.uint64]
@@ -60,7 +63,9 @@ def scan(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Reads every row once, a few blocks of two megabytes at a time; `progress` is told how many rows are done."""
+    """Reads every row once, a few blocks of two megabytes at a time; `progress` is told how many
+    rows are done.
+    """
     digests = np.zeros((count, 2), dtype=np.uint64)
     constant, read = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     parts: list[Looks] = []
@@ -136,7 +141,9 @@ def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def _constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether all pixels are alike. Few places tell most images; the others are looked at in full."""
+    """Whether all pixels are alike. Few places tell most images; the others are looked at in
+    full.
+    """
     flat = images.reshape(len(images), images.shape[1] * images.shape[2], -1)
     peeks = flat[:, :: max(1, flat.shape[1] // _PEEKS)]
     found: NDArray[np.bool_] = (peeks == flat[:, :1]).all(axis=(1, 2))

@@ -26,8 +26,8 @@ __all__ = ["ClassShots", "TaskShots", "audit_shots", "largest_shots"]
 
 @dataclass(frozen=True)
 class ClassShots:
-    """One class: its samples (of a label: those that have it, and `rarer`, the fewer of its two answers), and the most
-    shots; -1 where even the queries cannot be had.
+    """One class: its samples (of a label: those that have it, and `rarer`, the fewer of its two
+    answers), and the most shots; -1 where even the queries cannot be had.
     """
 
     name: str
@@ -38,7 +38,9 @@ class ClassShots:
 
 @dataclass(frozen=True)
 class TaskShots:
-    """One task: by counting, what an episode with `queries` per class can have. `by_subject`: subjects kept apart."""
+    """One task: by counting, what an episode with `queries` per class can have. `by_subject`:
+    subjects kept apart.
+    """
 
     dataset: str
     task: str
@@ -93,7 +95,10 @@ def audit_shots(opened: Opened, *, shots: int, queries: int, findings: Findings)
             ]
             scarce += [f"{entry.name}: none" for entry in table.classes if entry.shots < 0]
             if scarce:
-                message = f"classes that cannot give {shots} shots beside {queries} queries, and what they can give"
+                message = (
+                    f"classes that cannot give {shots} shots beside {queries} queries, and what"
+                    " they can give"
+                )
                 findings.note(
                     "class-scarce",
                     opened.name,
@@ -149,6 +154,8 @@ def _most(strata: Sequence[Stratum], queries: int) -> int:
 
 
 def _serves(stratum: Stratum, shots: int, queries: int) -> bool:
-    """`Stratum.serves`, with the queries as the side that is kept small: shots may be in the tens of thousands here."""
+    """`Stratum.serves`, with the queries as the side that is kept small: shots may be in the tens
+    of thousands here.
+    """
     enough = stratum.samples >= shots + queries
     return enough and (stratum.subjects is None or can_divide(stratum.subjects, queries, shots))

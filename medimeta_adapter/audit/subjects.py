@@ -26,8 +26,8 @@ def audit_subjects(opened: Opened, findings: Findings) -> None:
     subjects = opened.subjects
     if subjects is None:
         message = (
-            "no column patient_id: split by image, as far as can be told; one person's images may stand in several "
-            "splits, and in support and query of an episode"
+            "no column patient_id: split by image, as far as can be told; one person's images may"
+            " stand in several splits, and in support and query of an episode"
         )
         findings.note("subjects-unknown", opened.name, message, file=_FILE, field=_COLUMN)
         return
@@ -69,11 +69,14 @@ def audit_shared_subjects(datasets: Sequence[Opened], findings: Findings) -> Non
             continue
         telling = _telling(shared)
         where: dict[str, Any] = {"file": _FILE, "field": other.name}
-        both = f"subject ids in both {one.name!r} and {other.name!r}, which do not list each other as overlapping"
+        both = (
+            f"subject ids in both {one.name!r} and {other.name!r}, which do not list each other as"
+            " overlapping"
+        )
         if len(telling):
             message = (
-                f"{both}: with one left out, its subjects stay among the sources. The same people: list both under "
-                "subject_overlaps; other people: give them ids of their own"
+                f"{both}: with one left out, its subjects stay among the sources. The same people:"
+                " list both under subject_overlaps; other people: give them ids of their own"
             )
             findings.warning(
                 "subjects-across-datasets",

@@ -44,7 +44,9 @@ def sampled_rows(count: int) -> Indices:
 
 
 def audit_tiffs(opened: Opened, pixels: Rows | None, findings: Findings) -> None:
-    """Missing and surplus files, and files that show something else than images.hdf5. No folder: nothing to say."""
+    """Missing and surplus files, and files that show something else than images.hdf5. No folder:
+    nothing to say.
+    """
     folder = opened.folder / "images"
     if not folder.is_dir():
         return

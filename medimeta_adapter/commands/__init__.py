@@ -1,4 +1,6 @@
-"""`torchcross data ...` and `torchcross weights ...`: arguments to calls, made by the command that is meant."""
+"""`torchcross data ...` and `torchcross weights ...`: arguments to calls, made by the command that
+is meant.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ _WEIGHTS = Group(
 
 
 def data(arguments: Sequence[str]) -> int:
-    """`torchcross data ...`. Exit status: 0 done or it holds, 1 errors were found, 2 refused, 130 interrupted."""
+    """`torchcross data ...`. Exit status: 0 done or it holds, 1 errors were found, 2 refused, 130
+    interrupted.
+    """
     return run_group(_DATA, arguments)
 
 

@@ -1,4 +1,6 @@
-"""What every `torchcross data convert ...` takes: where to, what the dataset is, and how images become rows."""
+"""What every `torchcross data convert ...` takes: where to, what the dataset is, and how images
+become rows.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Command:
-    """A module with `arguments(parser)` and `run(options) -> exit status`, and what it is for in a few words."""
+    """A module with `arguments(parser)` and `run(options) -> exit status`, and what it is for in a
+    few words.
+    """
 
     module: str
     purpose: str
@@ -54,7 +56,9 @@ class Group:
 
 
 def run_group(group: Group, arguments: Sequence[str], program: str = "torchcross") -> int:
-    """Runs the command that the arguments name. An interrupt, or a reader that went away, leaves no traceback."""
+    """Runs the command that the arguments name. An interrupt, or a reader that went away, leaves no
+    traceback.
+    """
     try:
         status = dispatch(group, list(arguments), program)
         sys.stdout.flush()
@@ -119,7 +123,9 @@ def _help(group: Group, program: str) -> str:
 
 
 def _write_nowhere() -> None:
-    """What is still to be flushed at the end of the process would only meet the closed pipe again."""
+    """What is still to be flushed at the end of the process would only meet the closed pipe
+    again.
+    """
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,6 @@
-"""Where commands write: results to standard output, progress to standard error, and files whole or not at all."""
+"""Where commands write: results to standard output, progress to standard error, and files whole or
+not at all.
+"""
 
 from __future__ import annotations
 

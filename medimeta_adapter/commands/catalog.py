@@ -23,6 +23,9 @@ def run(options: argparse.Namespace) -> int:
     write(table.csv() if options.csv else table.markdown() if options.markdown else table.text())
     if not (options.csv or options.markdown):
         totals = catalog.totals
-        counts = f"{totals.datasets} datasets, {totals.tasks} tasks, {totals.domains} domains, {totals.images:,} images"
+        counts = (
+            f"{totals.datasets} datasets, {totals.tasks} tasks, {totals.domains} domains,"
+            f" {totals.images:,} images"
+        )
         write(f"{counts}\n")
     return 0

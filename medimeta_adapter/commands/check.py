@@ -1,6 +1,8 @@
-"""What is there, what is wrong with it, what it allows and what leaks. Exit status 1 where errors are found.
+"""What is there, what is wrong with it, what it allows and what leaks. Exit status 1 where errors
+are found.
 
-Read: info.yaml, splits, labels and annotations of every dataset, and every image once. Nothing is changed.
+Read: info.yaml, splits, labels and annotations of every dataset, and every image once. Nothing is
+changed.
 """
 
 from __future__ import annotations

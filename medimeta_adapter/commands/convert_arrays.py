@@ -1,4 +1,6 @@
-""".npy files: images (N, H, W) or (N, H, W, channels), and labels (N,), or (N, L) zeros and ones for multilabel."""
+""".npy files: images (N, H, W) or (N, H, W, channels), and labels (N,), or (N, L) zeros and ones
+for multilabel.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ from torchcross.errors import InputError
 __all__ = ["EXAMPLE", "arguments", "run"]
 
 EXAMPLE = (
-    "torchcross data convert arrays images.npy --task finding binary labels.npy --labels finding no,yes "
-    '--out data/mine --id mine --domain "Fundus"'
+    "torchcross data convert arrays images.npy --task finding binary labels.npy --labels finding"
+    ' no,yes --out data/mine --id mine --domain "Fundus"'
 )
 
 
@@ -35,7 +37,10 @@ def arguments(parser: Parser) -> None:
         action="append",
         required=True,
         metavar=("NAME", "KIND", "FILE.npy"),
-        help="kind: binary, multiclass, multilabel or ordinal; once for every task, the primary one first",
+        help=(
+            "kind: binary, multiclass, multilabel or ordinal; once for every task, the primary one"
+            " first"
+        ),
     )
     parser.add_argument(
         "--labels",

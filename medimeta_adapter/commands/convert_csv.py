@@ -17,8 +17,8 @@ from medimeta_adapter.commands._group import Parser
 __all__ = ["EXAMPLE", "arguments", "run"]
 
 EXAMPLE = (
-    "torchcross data convert csv table.csv --path file --task grade ordinal dr_grade --labels grade none,mild,severe "
-    '--subject patient --split fold --out data/mine --id mine --domain "Fundus"'
+    "torchcross data convert csv table.csv --path file --task grade ordinal dr_grade --labels grade"
+    ' none,mild,severe --subject patient --split fold --out data/mine --id mine --domain "Fundus"'
 )
 
 
@@ -30,8 +30,10 @@ def arguments(parser: Parser) -> None:
         action="append",
         required=True,
         metavar=("NAME", "KIND", "COLUMNS"),
-        help="kind: binary, multiclass, multilabel or ordinal; multilabel: columns of 0 and 1 between commas, or one "
-        "column of names; once for every task, the primary one first",
+        help=(
+            "kind: binary, multiclass, multilabel or ordinal; multilabel: columns of 0 and 1"
+            " between commas, or one column of names; once for every task, the primary one first"
+        ),
     )
     parser.add_argument(
         "--labels",

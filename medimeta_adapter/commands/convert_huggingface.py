@@ -1,4 +1,6 @@
-"""A dataset of the Hugging Face hub, or a folder that save_to_disk wrote; needs the extra `huggingface`."""
+"""A dataset of the Hugging Face hub, or a folder that save_to_disk wrote; needs the extra
+`huggingface`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from torchcross.errors import InputError, MissingExtraError
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
-EXAMPLE = "torchcross data convert huggingface saved/beans --task labels --out data/mine --id beans --domain Leaves"
+EXAMPLE = (
+    "torchcross data convert huggingface saved/beans --task labels --out data/mine --id beans"
+    " --domain Leaves"
+)
 
 _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 
@@ -33,7 +38,10 @@ def arguments(parser: Parser) -> None:
         "--task",
         action="append",
         metavar="COLUMN[=KIND]",
-        help="a label column, and its kind where it is binary or ordinal (default: all label columns)",
+        help=(
+            "a label column, and its kind where it is binary or ordinal (default: all label"
+            " columns)"
+        ),
     )
     parser.add_argument("--subject", metavar="COLUMN", help="who an image is of")
     about_arguments(parser)

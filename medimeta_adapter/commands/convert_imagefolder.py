@@ -1,4 +1,6 @@
-"""A folder with a folder of images per class; train, val and test above them are the original splits."""
+"""A folder with a folder of images per class; train, val and test above them are the original
+splits.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from medimeta_adapter.commands._group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
-EXAMPLE = 'torchcross data convert imagefolder scans --out data/mine --id scans --domain "Chest X-ray" --license "CC BY 4.0"'
+EXAMPLE = (
+    'torchcross data convert imagefolder scans --out data/mine --id scans --domain "Chest X-ray"'
+    ' --license "CC BY 4.0"'
+)
 
 
 def arguments(parser: Parser) -> None:

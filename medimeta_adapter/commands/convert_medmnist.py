@@ -1,4 +1,6 @@
-"""An .npz file of MedMNIST (v1, v2, v3, every size); its train, val and test are the original splits."""
+"""An .npz file of MedMNIST (v1, v2, v3, every size); its train, val and test are the original
+splits.
+"""
 
 from __future__ import annotations
 

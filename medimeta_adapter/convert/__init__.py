@@ -1,4 +1,6 @@
-"""What people have -> datasets in the MedIMeta format: folders, arrays, tables, MedMNIST, torchvision, Hugging Face."""
+"""What people have -> datasets in the MedIMeta format: folders, arrays, tables, MedMNIST,
+torchvision, Hugging Face.
+"""
 
 from __future__ import annotations
 

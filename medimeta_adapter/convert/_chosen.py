@@ -31,8 +31,9 @@ def without_duplicates(rows: Rows, options: Options) -> tuple[Rows, int, int]:
     kept = np.flatnonzero((firsts == everything) & ~contradicted)
     if not len(kept):
         raise InputError(
-            f"nothing is left: each of the {len(np.unique(firsts))} pictures in {rows.kind} stands there under several "
-            "labels; mend the labels, or keep all with duplicates='keep' (--duplicates keep)"
+            f"nothing is left: each of the {len(np.unique(firsts))} pictures in {rows.kind} stands"
+            " there under several labels; mend the labels, or keep all with duplicates='keep'"
+            " (--duplicates keep)"
         )
     contradictory = int(contradicted.sum())
     return rows.take(kept), len(rows) - len(kept) - contradictory, contradictory

@@ -1,4 +1,6 @@
-"""Rows -> a dataset: duplicates, splits, decoding in threads, and writing in order, in bounded memory."""
+"""Rows -> a dataset: duplicates, splits, decoding in threads, and writing in order, in bounded
+memory.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,7 @@ def build(
     return Converted(folder, given, len(rows), duplicates, contradictory, splits.shared_subjects)
 
 
-# -- pixels ------------------------------------------------------------------------------------------------------------
+# -- pixels ----------------------------------------------------------------------------------------
 
 
 class _Decoder:
@@ -84,7 +86,8 @@ class _Decoder:
         pixels = row.pixels()
         if self._strict and not is_grey(pixels):
             raise InputError(
-                "it has colours, and the images looked at first are grey; say channels=3, or channels=1 (--channels)"
+                "it has colours, and the images looked at first are grey; say channels=3, or"
+                " channels=1 (--channels)"
             )
         image = self.recipe(pixels)
         if image.dtype != np.uint8 or image.shape != self.shape:
@@ -131,7 +134,7 @@ def _tried(decode: _Decoder, row: Row) -> NDArray[np.uint8] | Exception:
         return error
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 def _add(
@@ -142,9 +145,11 @@ def _add(
         images,
         {name: values[places] for name, values in rows.labels.items()},
         splits=splits.final[places].tolist(),
-        original_splits=None
-        if splits.original is None
-        else [splits.original[place] or None for place in listed],
+        original_splits=(
+            None
+            if splits.original is None
+            else [splits.original[place] or None for place in listed]
+        ),
         original_filepaths=[rows.names[place] for place in listed],
         patient_ids=None if rows.subjects is None else rows.subjects[places].tolist(),
         stamps=None if rows.stamps is None else rows.stamps(places),
@@ -176,7 +181,9 @@ def _draft(rows: Rows, about: About, decode: _Decoder, splits: Splits) -> Datase
 
 
 def _fingerprint(rows: Rows, decode: _Decoder, splits: Splits) -> str:
-    """Of what is known without pixels: only with the same rows, labels and recipe does an interrupted one go on."""
+    """Of what is known without pixels: only with the same rows, labels and recipe does an
+    interrupted one go on.
+    """
     digest = hashlib.sha256(repr(decode.recipe).encode() + rows.content.encode())
     for texts in (rows.names, rows.subjects, splits.final, splits.original):
         digest.update(b"-" if texts is None else "\0".join(texts).encode())

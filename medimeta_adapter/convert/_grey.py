@@ -15,7 +15,9 @@ _LOOKS = 32
 
 
 def channels_of(count: int, image: Callable[[int], Pixels]) -> Literal[1, 3]:
-    """3 if any of some evenly spaced images has colours, else 1. One that cannot be read is named later, with all."""
+    """3 if any of some evenly spaced images has colours, else 1. One that cannot be read is named
+    later, with all.
+    """
     for place in np.unique(
         np.linspace(0, count - 1, min(count, _LOOKS)).round().astype(int)
     ).tolist():

@@ -1,4 +1,6 @@
-"""Arrays of an .npz file, a row at a time: headers are checked against what is there, and nothing is unpickled."""
+"""Arrays of an .npz file, a row at a time: headers are checked against what is there, and nothing
+is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from torchcross.errors import DatasetFileError
 __all__ = ["Member", "npz_members"]
 
 _LONGEST_HEADER = 10_000
-# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it does not have.
+# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it
+# does not have.
 _DAMAGE = (
     *BROKEN_HEADER,
     OSError,
@@ -98,7 +101,8 @@ def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
     size = entry.file_size
     if not shape or min(shape) < 0 or start + dtype.itemsize * math.prod(shape) != size:
         raise DatasetFileError(
-            f"{path}: {name} announces {dtype} {shape}, and holds {size - start} bytes; fetch it again"
+            f"{path}: {name} announces {dtype} {shape}, and holds {size - start} bytes; fetch it"
+            " again"
         )
     return Member(path, name, shape, dtype, entry.CRC)
 

@@ -17,7 +17,9 @@ _SHOWN = 10
 
 
 def in_order(rows: Iterator[Row], work: Callable[[Row], Result], threads: int) -> Iterator[Result]:
-    """`work` of each row by a pool of threads, results in order, with few rows on their way at any time."""
+    """`work` of each row by a pool of threads, results in order, with few rows on their way at any
+    time.
+    """
     if threads == 1:
         yield from map(work, rows)
         return
@@ -36,7 +38,9 @@ def in_order(rows: Iterator[Row], work: Callable[[Row], Result], threads: int) -
 
 
 def unreadable(rows: Rows, place: int, first: Exception, results: Iterator[Any]) -> ReadError:
-    """All that cannot be read, so that they can be mended in one go; `results` are those behind `place`."""
+    """All that cannot be read, so that they can be mended in one go; `results` are those behind
+    `place`.
+    """
     failed = [(place, first)]
     failed += [
         (at, found) for at, found in enumerate(results, place + 1) if isinstance(found, Exception)
@@ -51,7 +55,8 @@ def unreadable(rows: Rows, place: int, first: Exception, results: Iterator[Any])
         else ""
     )
     return ReadError(
-        f"{len(failed)} of {len(rows)} images of {rows.kind} cannot be read; mend them or leave them out:{told}{more}"
+        f"{len(failed)} of {len(rows)} images of {rows.kind} cannot be read; mend them or leave"
+        f" them out:{told}{more}"
     )
 
 

@@ -36,7 +36,9 @@ def _stamp(path: Path) -> str:
 def check_resumed(
     writer: DatasetWriter, rows: Rows, decode: Callable[[Row], NDArray[np.uint8]]
 ) -> None:
-    """Refuses to go on where a file has changed since, or any of some evenly spaced rows has other pixels now."""
+    """Refuses to go on where a file has changed since, or any of some evenly spaced rows has other
+    pixels now.
+    """
     done = writer.count
     if not done:
         return
@@ -57,6 +59,6 @@ def check_resumed(
 
 def _changed(rows: Rows, place: int, how: str) -> WriteError:
     return WriteError(
-        f"{rows.names[place]} of {rows.kind} has changed since the conversion was interrupted: {how}; put back what "
-        f"was there, or {AGAIN}"
+        f"{rows.names[place]} of {rows.kind} has changed since the conversion was interrupted:"
+        f" {how}; put back what was there, or {AGAIN}"
     )

@@ -1,4 +1,6 @@
-"""Rows on their way into a dataset: what is known of all of them, and how the pixels of each are had."""
+"""Rows on their way into a dataset: what is known of all of them, and how the pixels of each are
+had.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,8 @@ class Rows:
     read              the rows at ascending places, one after the other
     channels          1 where all images are known or believed to be grey, else 3
     names             where each row comes from, for errors and for `original_filepath`
-    stamps            what tells that the content of rows has changed, without reading it, where anything does
+    stamps            what tells that the content of rows has changed, without reading it, where
+                      anything does
     content           the same for all of the source
     subjects          per row
     splits            per row, where the user gave them
@@ -148,7 +151,8 @@ class Rows:
         for name, values in per_row.items():
             if values is not None and len(values) != len(self):
                 raise InputError(
-                    f"{self.kind} has {len(self)} images and {len(values)} {name}; give one per image"
+                    f"{self.kind} has {len(self)} images and {len(values)} {name}; give one per"
+                    " image"
                 )
         for name in (
             self.kind,

@@ -27,7 +27,9 @@ _KNOWN = {name: name for name in _NAMES} | {
 
 @dataclass(frozen=True)
 class Splits:
-    """The split of every row, the source's own split ("" where it has none), and how many subjects are in several."""
+    """The split of every row, the source's own split ("" where it has none), and how many subjects
+    are in several.
+    """
 
     final: Texts
     original: Texts | None
@@ -51,9 +53,9 @@ def splits_of(rows: Rows, options: Options) -> Splits:
     if rows.splits is not None:
         if options.splits == "new":
             raise InputError(
-                "splits are given as they are to be, and splits='new' (--splits new) draws others; leave one of them "
-                "out, or give these as the original ones: original_splits= or original_split= (--original-splits, "
-                "--original-split)"
+                "splits are given as they are to be, and splits='new' (--splits new) draws others;"
+                " leave one of them out, or give these as the original ones: original_splits= or"
+                " original_split= (--original-splits, --original-split)"
             )
         _check_given(rows, rows.splits)
         return Splits(rows.splits, original, _shared(rows, rows.splits))
@@ -69,13 +71,16 @@ def splits_of(rows: Rows, options: Options) -> Splits:
 def _check_given(rows: Rows, splits: Texts) -> None:
     if (splits == "").any():
         raise InputError(
-            f"{int((splits == '').sum())} rows of {rows.kind} have no split, the first {_first(rows, splits)!r}; give "
-            "each one, or say splits='new' (--splits new) where they are the original ones, to draw all"
+            f"{int((splits == '').sum())} rows of {rows.kind} have no split, the first"
+            f" {_first(rows, splits)!r}; give each one, or say splits='new' (--splits new) where"
+            " they are the original ones, to draw all"
         )
 
 
 def _completed(rows: Rows, options: Options, kept: dict[str, Indices]) -> Texts:
-    """What the source lacks is drawn from its training rows; the other rows of kept subjects join their split."""
+    """What the source lacks is drawn from its training rows; the other rows of kept subjects join
+    their split.
+    """
     held = {name: places for name, places in kept.items() if name != "train" and len(places)}
     return _drawn(rows, options, held or None)
 

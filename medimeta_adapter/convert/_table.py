@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["CsvTask", "Table", "multilabel", "read_table"]
 
 _YES_NO = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
-# ['a', 'b'], (0, 1), "0 1 1": what several labels in a cell look like when the separator is another one.
+# ['a', 'b'], (0, 1), "0 1 1": what several labels in a cell look like when the separator is another
+# one.
 _LIST = re.compile(r"[\[({].*[\])}]|[01]([ ,;/]+[01])+")
 
 
@@ -30,9 +31,10 @@ _LIST = re.compile(r"[\[({].*[\])}]|[01]([ ,;/]+[01])+")
 class CsvTask:
     """A task and where its labels stand.
 
-    columns     one column; for "multilabel" a list of columns of zeros and ones, one per label, or one column of names
-                between `separator` (of zeros and ones alone, it is one label)
-    labels      label names in order, or by label value; where not given, the columns' names or what stands in them
+    columns     one column; for "multilabel" a list of columns of zeros and ones, one per label, or
+                one column of names between `separator` (of zeros and ones alone, it is one label)
+    labels      label names in order, or by label value; where not given, the columns' names or what
+                stands in them
     """
 
     name: str
@@ -44,7 +46,8 @@ class CsvTask:
     def __post_init__(self) -> None:
         if not self.separator:
             raise InputError(
-                f"the separator of {self.name!r} is empty; give what stands between labels, such as '|'"
+                f"the separator of {self.name!r} is empty; give what stands between labels, such"
+                " as '|'"
             )
 
 
@@ -73,7 +76,8 @@ def read_table(path: Path, delimiter: str) -> Table:
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise InputError(
-            f"delimiter={delimiter!r} stands between no cells; give one character, such as ',' or '\\t'"
+            f"delimiter={delimiter!r} stands between no cells; give one character, such as ',' or"
+            " '\\t'"
         )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -90,12 +94,14 @@ def _parsed(path: Path, reader: _csv.Reader) -> Table:
         header = next(reader, None)
         if not header or len(set(header)) < len(header):
             raise InputError(
-                f"{path}: the first line must name every column, each by a name of its own; got {header}"
+                f"{path}: the first line must name every column, each by a name of its own; got"
+                f" {header}"
             )
         for row in reader:
             if row and len(row) != len(header):
                 raise InputError(
-                    f"{path}, line {reader.line_num}: {len(row)} fields; the header has {len(header)}"
+                    f"{path}, line {reader.line_num}: {len(row)} fields; the header has"
+                    f" {len(header)}"
                 )
             if row:
                 rows.append(row)
@@ -118,7 +124,8 @@ def multilabel(
         names = known or dict(enumerate(listed))
         if len(names) != len(listed):
             raise InputError(
-                f"{len(names)} labels are given for the columns {listed} of {task.name!r}; give one for each"
+                f"{len(names)} labels are given for the columns {listed} of {task.name!r}; give one"
+                " for each"
             )
         columns = [
             [_yes(table, name, row, cell) for row, cell in enumerate(c)]
@@ -135,11 +142,13 @@ def multilabel(
     for row, found in enumerate(sets):
         if wrong := sorted(found.difference(names_only)):
             raise LabelError(
-                f"{table.line(row)}: {wrong[0]!r} in {listed[0]!r} is none of the labels {names_only}"
+                f"{table.line(row)}: {wrong[0]!r} in {listed[0]!r} is none of the labels"
+                f" {names_only}"
             )
-    return np.array(
-        [[name in found for name in names_only] for found in sets], dtype=np.int64
-    ), known
+    return (
+        np.array([[name in found for name in names_only] for found in sets], dtype=np.int64),
+        known,
+    )
 
 
 def _are_flags(cells: list[str], known: Mapping[int, str] | None) -> bool:
@@ -159,8 +168,9 @@ def _check_separated(table: Table, task: CsvTask, column: str, cells: list[str])
     for row, cell in enumerate(cells):
         if _LIST.fullmatch(cell.strip()):
             raise LabelError(
-                f"{table.line(row)}: {cell!r} in {column!r} looks like a list, and no cell holds the separator "
-                f"{task.separator!r}; write a|b, say separator= (--separator), or give columns of zeros and ones"
+                f"{table.line(row)}: {cell!r} in {column!r} looks like a list, and no cell holds"
+                f" the separator {task.separator!r}; write a|b, say separator= (--separator), or"
+                " give columns of zeros and ones"
             )
 
 

@@ -21,7 +21,9 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of task: a column per label or one label per row, and whether names alone can be put in order."""
+    """One kind of task: a column per label or one label per row, and whether names alone can be put
+    in order.
+    """
 
     target: TaskTarget
     columns: bool = False
@@ -62,10 +64,12 @@ def encoded_task(
     labels: LabelNames,
     where: Callable[[int], str] = "label {}".format,
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
-    """The task, and the values as its label values: (N,), or (N, L) zeros and ones for a column per label.
+    """The task, and the values as its label values: (N,), or (N, L) zeros and ones for a column per
+    label.
 
-    Values are numbers or names. Without `labels`, numbers name themselves, and names are sorted (not for an ordinal
-    task, whose order the alphabet does not know). `where` says in errors where a row's label stands.
+    Values are numbers or names. Without `labels`, numbers name themselves, and names are sorted
+    (not for an ordinal task, whose order the alphabet does not know). `where` says in errors where
+    a row's label stands.
     """
     kind = kind_of(target)
     array = np.asarray(values)
@@ -112,7 +116,8 @@ def _whole(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
     if len(wrong):
         place = tuple(wrong[0].tolist())
         raise LabelError(
-            f"label {place[0]} of {name!r} is {array[place]}; give whole numbers, and a label to every image"
+            f"label {place[0]} of {name!r} is {array[place]}; give whole numbers, and a label to"
+            " every image"
         )
     return whole
 
@@ -130,7 +135,8 @@ def _from_numbers(
         if unknown:
             place = int(np.argmax(values == unknown[0]))
             raise LabelError(
-                f"{where(place)} of {name!r} is {unknown[0]}; the labels are {_some(list(known))}: name it, or mend it"
+                f"{where(place)} of {name!r} is {unknown[0]}; the labels are {_some(list(known))}:"
+                " name it, or mend it"
             )
         return TaskInfo(name, kind.target, known), values
     _refuse_one(name, present)
@@ -150,8 +156,9 @@ def _from_names(
     present, codes = np.unique(values, return_inverse=True)
     if known is None and not kind.sortable:
         raise InputError(
-            f"the labels of {name!r} are names ({_some(present.tolist())}) and their order is not known; give them in "
-            "order: labels=[...], or labels={grade: name, ...} (--labels A,B,... or 0=A,4=B,...)"
+            f"the labels of {name!r} are names ({_some(present.tolist())}) and their order is not"
+            " known; give them in order: labels=[...], or labels={grade: name, ...} (--labels"
+            " A,B,... or 0=A,4=B,...)"
         )
     if known is None:
         _refuse_one(name, present)
@@ -161,7 +168,8 @@ def _from_names(
     if unknown:
         place = int(np.argmax(values == unknown[0]))
         raise LabelError(
-            f"{where(place)} of {name!r} is {unknown[0]!r}; the labels are {_some(list(value_of))}: name it, or mend it"
+            f"{where(place)} of {name!r} is {unknown[0]!r}; the labels are {_some(list(value_of))}:"
+            " name it, or mend it"
         )
     found = np.array([value_of[label] for label in present.tolist()], dtype=np.int64)[codes]
     return TaskInfo(name, kind.target, names), found
@@ -170,7 +178,8 @@ def _from_names(
 def _refuse_one(name: str, present: NDArray[Any]) -> None:
     if len(present) == 1:
         raise LabelError(
-            f"all labels of {name!r} are {present[0].item()!r}; name the others too: labels=[...] (--labels)"
+            f"all labels of {name!r} are {present[0].item()!r}; name the others too: labels=[...]"
+            " (--labels)"
         )
 
 

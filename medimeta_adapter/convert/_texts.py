@@ -25,7 +25,9 @@ def texts(given: Any, what: str) -> Texts | None:
 
 
 def subjects(given: Any, what: str) -> Texts | None:
-    """As the reader has them: where nobody is named ("", NaN, None, n/a, ...), the row is a subject of its own."""
+    """As the reader has them: where nobody is named ("", NaN, None, n/a, ...), the row is a subject
+    of its own.
+    """
     found = texts(given, what)
     return None if found is None else _joined(subjects_of(found).tolist())
 
@@ -37,7 +39,9 @@ def is_somebody(text: str) -> bool:
 
 
 def as_text(value: Any, what: str) -> str:
-    """Bytes as UTF-8; whole floats, which a column of numbers becomes by a gap, as whole numbers."""
+    """Bytes as UTF-8; whole floats, which a column of numbers becomes by a gap, as whole
+    numbers.
+    """
     if isinstance(value, bytes):
         try:
             return value.decode()

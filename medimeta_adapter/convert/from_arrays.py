@@ -60,7 +60,8 @@ def arrays(
         or (len(shape) == 4 and shape[-1] not in (1, 3, 4))
     ):
         raise InputError(
-            f"images of shape {shape} cannot be converted; give (N, H, W) or (N, H, W, 1, 3 or 4), channels last"
+            f"images of shape {shape} cannot be converted; give (N, H, W) or (N, H, W, 1, 3 or 4),"
+            " channels last"
         )
     if not tasks:
         raise InputError("a dataset needs at least one task; give ArrayTask(name, target, values)")

@@ -45,7 +45,8 @@ def csv_images(
 ) -> Converted:
     r"""A CSV file with a header, UTF-8, and image files -> `out/<id>`.
 
-    path             the column of paths, below `root`, or below the table's folder; a path that leaves it is refused
+    path             the column of paths, below `root`, or below the table's folder; a path that
+                     leaves it is refused
     subject          the column that says who an image is of; an empty cell: a subject of its own
     split            the column of splits as they are to be, and are: train, val, test
     original_split   the column of splits as they were; `Options.splits` says whether they stay
@@ -60,7 +61,8 @@ def csv_images(
     _check_below(read, folder, named, files)
     if not tasks:
         raise InputError(
-            f"a dataset needs at least one task; give CsvTask(name, target, column), of {list(read.columns)}"
+            "a dataset needs at least one task; give CsvTask(name, target, column), of"
+            f" {list(read.columns)}"
         )
     encoded = [_encoded(read, task) for task in tasks]
     rows = Rows(
@@ -102,7 +104,8 @@ def _encoded(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
     for row, cell in enumerate(cells[0]):
         if cell.strip().lower() in _NO_LABEL:
             raise LabelError(
-                f"{table.line(row)}: no label in {listed[0]!r}, but {cell!r}; the format has none for unlabelled images"
+                f"{table.line(row)}: no label in {listed[0]!r}, but {cell!r}; the format has none"
+                " for unlabelled images"
             )
     return encoded_task(
         task.name,

@@ -39,10 +39,12 @@ def dataset(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    """Items (PIL image | tensor (C, H, W) | array, label) -> `out/<id>`; also {"train": dataset, "test": dataset}.
+    """Items (PIL image | tensor (C, H, W) | array, label) -> `out/<id>`; also {"train": dataset,
+    "test": dataset}.
 
     labels   class names; where not given, `source.classes` (of a `Subset`: of what it is a part of)
-    values   one label per item; where not given, `source.targets`, `source.labels`, or those of all items, read for it
+    values   one label per item; where not given, `source.targets`, `source.labels`, or those of all
+             items, read for it
 
     Items are read one after the other, since not every dataset can be read by several threads.
     """
@@ -52,7 +54,8 @@ def dataset(
     for part in parts.values():
         if not hasattr(part, "__getitem__") or not hasattr(part, "__len__"):
             raise InputError(
-                f"a {type(part).__name__} has no length or cannot be indexed; give a map-style dataset"
+                f"a {type(part).__name__} has no length or cannot be indexed; give a map-style"
+                " dataset"
             )
     offsets = np.cumsum([0, *map(len, parts.values())])
     if values is None:
@@ -82,15 +85,17 @@ def dataset(
         channels=channels_of(int(offsets[-1]), image),
         names=[f"{name}[{place}]" for name, part in parts.items() for place in range(len(part))],
         subjects=subjects_in(subjects, "subjects"),
-        original_splits=split_names(original, "the datasets' names")
-        if isinstance(source, Mapping)
-        else None,
+        original_splits=(
+            split_names(original, "the datasets' names") if isinstance(source, Mapping) else None
+        ),
     )
     return build(rows, out, about, options, progress)
 
 
 def as_pixels(image: Any) -> Pixels:
-    """PIL images and arrays as they are; tensors (C, H, W) with channels last, floating ones from [0, 1] to 0..255."""
+    """PIL images and arrays as they are; tensors (C, H, W) with channels last, floating ones from
+    [0, 1] to 0..255.
+    """
     if image is None:
         raise InputError("there is no image; leave the row out")
     if not isinstance(image, torch.Tensor):
@@ -106,8 +111,8 @@ def as_pixels(image: Any) -> Pixels:
         return array
     if not (array.min() >= 0 and array.max() <= 1):
         raise InputError(
-            f"a floating image has values in {array.min():g}..{array.max():g}; expected [0, 1]: take normalisation out "
-            "of the dataset's transform"
+            f"a floating image has values in {array.min():g}..{array.max():g}; expected [0, 1]:"
+            " take normalisation out of the dataset's transform"
         )
     scaled: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
     return scaled

@@ -41,13 +41,15 @@ def image_folder(
 ) -> Converted:
     """`source/disc/a.png`, `source/star/b.jpg`, ... -> `out/<id>`.
 
-    Where the first level is train, val or test (or what else people call them), these are the original splits.
+    Where the first level is train, val or test (or what else people call them), these are the
+    original splits.
 
     task, target   the task's name, and its kind: "multiclass", "binary" or "ordinal"
-    labels         folder names in the order of their labels, or by label value; sorted where not given
+    labels         folder names in the order of their labels, or by label value; sorted where not
+                   given
     nested         folders within a class folder belong to the class; otherwise they are refused
-    subject        pattern searched in the path below `source`; what its first group matches is the subject, and an
-                   image without a match is a subject of its own
+    subject        pattern searched in the path below `source`; what its first group matches is the
+                   subject, and an image without a match is a subject of its own
     """
     options = options or Options()
     check_target(out, about, options)
@@ -102,7 +104,9 @@ def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """All files below but hidden ones, sorted; links to folders are not followed, images out of the folder refused."""
+    """All files below but hidden ones, sorted; links to folders are not followed, images out of the
+    folder refused.
+    """
     inside = folder.resolve()
     for base, folders, files in os.walk(folder):
         folders.sort()
@@ -123,11 +127,12 @@ def _class_of(root: Path, name: str, level: int, nested: bool) -> str:
     parts, shown = name.split("/"), root / name
     if len(parts) < level + 2:
         raise InputError(
-            f"{shown} stands in no class folder; expected {root}/<class>/<image> or <split>/<class>/<image>"
+            f"{shown} stands in no class folder; expected {root}/<class>/<image> or"
+            " <split>/<class>/<image>"
         )
     if len(parts) > level + 2 and not nested:
         raise InputError(
-            f"{shown} stands deeper than {root}/<class>/<image>; say nested=True (--nested) if all below a class "
-            "folder belongs to that class"
+            f"{shown} stands deeper than {root}/<class>/<image>; say nested=True (--nested) if all"
+            " below a class folder belongs to that class"
         )
     return parts[level]

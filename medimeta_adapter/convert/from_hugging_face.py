@@ -35,12 +35,13 @@ def hugging_face(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    """A `datasets.Dataset`, or a `DatasetDict` whose train, validation and test are the original splits -> `out/<id>`.
+    """A `datasets.Dataset`, or a `DatasetDict` whose train, validation and test are the original
+    splits -> `out/<id>`.
 
     image     the column of images; where not given, the only one with the feature Image
-    tasks     label columns, or {column: kind} where a ClassLabel, or a column of whole numbers or texts, is "binary",
-              "multiclass" or "ordinal"; where not given, all with the feature ClassLabel ("multiclass") or a list of it
-              ("multilabel")
+    tasks     label columns, or {column: kind} where a ClassLabel, or a column of whole numbers or
+              texts, is "binary", "multiclass" or "ordinal"; where not given, all with the feature
+              ClassLabel ("multiclass") or a list of it ("multilabel")
     subject   the column that says who an image is of
     """
     options = options or Options()
@@ -81,9 +82,9 @@ def hugging_face(
         channels=channels_of(int(offsets[-1]), lambda place: row(place).pixels()),
         names=[f"{name}[{place}]" for name, part in parts.items() for place in range(len(part))],
         subjects=None if subject is None else subjects(_values(parts, features, subject), subject),
-        original_splits=split_names(original, "the splits' names")
-        if isinstance(source, Mapping)
-        else None,
+        original_splits=(
+            split_names(original, "the splits' names") if isinstance(source, Mapping) else None
+        ),
     )
     return build(rows, out, about, options, progress)
 
@@ -95,13 +96,16 @@ def _plain(part: Any) -> Any:
         or not hasattr(part, "__len__")
     ):
         raise InputError(
-            f"a {type(part).__name__} is no datasets.Dataset; give one loaded without streaming, or use dataset()"
+            f"a {type(part).__name__} is no datasets.Dataset; give one loaded without streaming, or"
+            " use dataset()"
         )
     return part.with_format(None)
 
 
 def _undecoded(part: Any, column: str) -> Any:
-    """With the images as files, which are decoded here: 16-bit colours are noticed, and threads decode."""
+    """With the images as files, which are decoded here: 16-bit colours are noticed, and threads
+    decode.
+    """
     feature = part.features[column]
     return (
         part
@@ -144,7 +148,8 @@ def _image_column(features: Mapping[str, Any], given: str | None) -> str:
         raise InputError(f"{given!r} is no column with the feature Image{nearest(given, images)}")
     if given is None and len(images) != 1:
         raise InputError(
-            f"{len(images)} columns have the feature Image: {images}; say which: image='...' (--image)"
+            f"{len(images)} columns have the feature Image: {images}; say which: image='...'"
+            " (--image)"
         )
     return given or images[0]
 
@@ -173,7 +178,8 @@ def _kinds(
     )
     if not wanted:
         raise InputError(
-            f"no column of {list(features)} has the feature ClassLabel; cast one: ds.class_encode_column(...)"
+            f"no column of {list(features)} has the feature ClassLabel; cast one:"
+            " ds.class_encode_column(...)"
         )
     for name, kind in wanted.items():
         if name not in possible:
@@ -206,7 +212,8 @@ def _encoded(
     for row, held in enumerate(values):
         if held is None or any(label is None or not 0 <= label < len(names) for label in held):
             raise LabelError(
-                f"row {row} of the column {name!r} holds {held}; expected label numbers 0..{len(names) - 1}"
+                f"row {row} of the column {name!r} holds {held}; expected label numbers"
+                f" 0..{len(names) - 1}"
             )
         columns[row, held] = 1
     return encoded_task(name, kind, columns, names)

@@ -1,4 +1,6 @@
-"""MedMNIST .npz files: v1, v2 and v3, every size, the four kinds of 2-D task, and volumes by a middle slice."""
+"""MedMNIST .npz files: v1, v2 and v3, every size, the four kinds of 2-D task, and volumes by a
+middle slice.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +42,16 @@ def medmnist(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    """`pathmnist.npz`, `chestmnist_224.npz`, ... -> `out/<id>`; images are read a row at a time, not the whole file.
+    """`pathmnist.npz`, `chestmnist_224.npz`, ... -> `out/<id>`; images are read a row at a time,
+    not the whole file.
 
-    kind     the task as MedMNIST calls it: "multi-class", "binary-class", "multi-label, binary-class" or
-             "ordinal-regression"
+    kind     the task as MedMNIST calls it: "multi-class", "binary-class", "multi-label,
+             binary-class" or "ordinal-regression"
     labels   label names in order, or by label value; numbered where not given
     slices   for volumes: the axis (0, 1, 2) across which the middle slice is taken
 
-    train, val and test are the original splits. The files do not say who an image is of. The images stay as large as
-    they are where no size is given.
+    train, val and test are the original splits. The files do not say who an image is of. The images
+    stay as large as they are where no size is given.
     """
     options = options or Options()
     check_target(out, about, options)
@@ -92,7 +95,8 @@ def _arrays(path: Path) -> tuple[list[Member], list[Member]]:
     names = [f"{split}_{what}" for what in ("images", "labels") for split in _SPLITS]
     if missing := [name for name in names if name not in found]:
         raise DatasetFileError(
-            f"{path} has no {', '.join(missing)}, only {', '.join(found) or 'nothing'}; is it MedMNIST?"
+            f"{path} has no {', '.join(missing)}, only {', '.join(found) or 'nothing'}; is it"
+            " MedMNIST?"
         )
     images, labels = ([found[name] for name in part] for part in (names[:3], names[3:]))
     for these, those in zip(images, labels, strict=True):
@@ -102,8 +106,8 @@ def _arrays(path: Path) -> tuple[list[Member], list[Member]]:
             )
         if these.shape[1:] != images[0].shape[1:] or these.dtype != np.uint8:
             raise DatasetFileError(
-                f"{path}: {these.name} is {these.dtype} {these.shape}; expected uint8 (N, H, W) or (N, H, W, 3), the "
-                "same in train, val and test"
+                f"{path}: {these.name} is {these.dtype} {these.shape}; expected uint8 (N, H, W) or"
+                " (N, H, W, 3), the same in train, val and test"
             )
     return images, labels
 
@@ -118,12 +122,13 @@ def _volumes(path: Path, images: list[Member], slices: int | None) -> bool:
         )
     if three_d and slices is None:
         raise InputError(
-            f"{path} holds volumes of shape {shape}, and the format has images; say slices=0, 1 or 2 (--slices) to "
-            "take the middle slice across that axis"
+            f"{path} holds volumes of shape {shape}, and the format has images; say slices=0, 1 or"
+            " 2 (--slices) to take the middle slice across that axis"
         )
     if slices is not None and (not three_d or slices not in (0, 1, 2)):
         raise InputError(
-            f"slices={slices!r}; give 0, 1 or 2 for volumes, nothing for images: {path} has shape {shape}"
+            f"slices={slices!r}; give 0, 1 or 2 for volumes, nothing for images: {path} has shape"
+            f" {shape}"
         )
     return three_d
 

@@ -26,7 +26,8 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class About:
-    """What info.yaml says about the dataset beside its tasks and counts; `id` is also the name of its folder.
+    """What info.yaml says about the dataset beside its tasks and counts; `id` is also the name of
+    its folder.
 
     `license` goes into info.yaml, `license_text`, where given, into the file LICENSE.
     """
@@ -48,24 +49,28 @@ class About:
 class Options:
     """How images become rows.
 
-    size         side of the square images that are written; None: arrays and MedMNIST stay as large as they are, all
-                 else becomes 224
-    channels     1 or 3; None: what the images are (the first image that says otherwise is an error that names it)
+    size         side of the square images that are written; None: arrays and MedMNIST stay as large
+                 as they are, all else becomes 224
+    channels     1 or 3; None: what the images are (the first image that says otherwise is an error
+                 that names it)
     fit          "crop": the centre square; "pad": all of the image, with margins
     depth        how more than 8 bits become 8, as in ScaleByBits(12) or Window(40, 400)
     recipe       steps of one's own instead of size, fit and depth
-    splits       "original": all three splits of the source are kept as they are; where one is missing, it is drawn from
-                 training by subject, and training images of subjects in a kept split join that split; "new": the
-                 source's splits are only recorded, and new ones are drawn by subject (refused where the user's own
-                 splits are given, which are final)
+    splits       "original": all three splits of the source are kept as they are; where one is
+                 missing, it is drawn from training by subject, and training images of subjects in a
+                 kept split join that split; "new": the source's splits are only recorded, and new
+                 ones are drawn by subject (refused where the user's own splits are given, which are
+                 final)
     fractions    of train, val and test where splits are drawn, and `seed` of the draw
-    duplicates   "drop": of rows with the very same content the first stays, none where their labels disagree
-    limit        images per class of the first task at most, evenly spaced over the source; for labels of yes and no:
-                 as many with each label, and as many without any
+    duplicates   "drop": of rows with the very same content the first stays, none where their labels
+                 disagree
+    limit        images per class of the first task at most, evenly spaced over the source; for
+                 labels of yes and no: as many with each label, and as many without any
     threads      that decode images; None: one per core, 8 at most
     tiffs        whether a TIFF file is written for each image beside images.hdf5
-    resume       go on where an interrupted conversion of the same rows stopped, which is refused where labels, splits,
-                 options, files (by size and time) or pixels (of 32 rows) differ; False: from the start
+    resume       go on where an interrupted conversion of the same rows stopped, which is refused
+                 where labels, splits, options, files (by size and time) or pixels (of 32 rows)
+                 differ; False: from the start
     overwrite    replace a dataset that is already there
     """
 
@@ -91,7 +96,8 @@ class Options:
         _one_of("duplicates", self.duplicates, ("keep", "drop"))
         if self.size is not None and (not _whole(self.size) or not 1 <= self.size <= _LONGEST_SIDE):
             raise InputError(
-                f"size={self.size!r} is no side of an image; give a whole number of 1 to {_LONGEST_SIDE}"
+                f"size={self.size!r} is no side of an image; give a whole number of 1 to"
+                f" {_LONGEST_SIDE}"
             )
         if self.limit is not None and (not _whole(self.limit) or self.limit < 1):
             raise InputError(f"limit={self.limit!r}; give a whole number from 1, or leave it out")

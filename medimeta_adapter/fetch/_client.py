@@ -1,4 +1,6 @@
-"""Packages by name and version, through the ordinary package clients, kept only if their hash is the one expected."""
+"""Packages by name and version, through the ordinary package clients, kept only if their hash is
+the one expected.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _SHOWN = 600
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a package index: what to ask for, the name it arrives under, and the hash it must have."""
+    """One file of a package index: what to ask for, the name it arrives under, and the hash it must
+    have.
+    """
 
     client: Literal["pip", "npm"]
     name: str
@@ -38,7 +42,9 @@ class Package:
         )
 
     def command(self, folder: Path) -> list[str]:
-        """What is run. Source distributions are never asked for: to have their name they would be executed."""
+        """What is run. Source distributions are never asked for: to have their name they would be
+        executed.
+        """
         if self.client == "npm":
             return ["npm", "pack", str(self), "--ignore-scripts", "--pack-destination", str(folder)]
         return [
@@ -65,7 +71,8 @@ def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
     program = shutil.which(command[0])
     if program is None:
         raise FetchError(
-            f"{command[0]!r} is not installed here, and {' '.join(command[:2])} is how this is fetched"
+            f"{command[0]!r} is not installed here, and {' '.join(command[:2])} is how this is"
+            " fetched"
         )
     try:
         done = subprocess.run(  # a list of our own words, no shell
@@ -82,7 +89,9 @@ def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
 
 
 def fetch_package(package: Package, cache: Path, *, timeout: float, run: Run = run_client) -> Path:
-    """The package's file in `cache`: the one already there if its hash is right, else a new download."""
+    """The package's file in `cache`: the one already there if its hash is right, else a new
+    download.
+    """
     kept = cache / package.file
     if kept.is_file() and sha256_of(kept) == package.sha256:
         return kept
@@ -93,8 +102,8 @@ def fetch_package(package: Package, cache: Path, *, timeout: float, run: Run = r
         digest = sha256_of(found)
         if digest != package.sha256:
             raise FetchError(
-                f"{package} came with the sha256 {digest}; expected {package.sha256}. It is not the file that was "
-                "checked, so it is not used"
+                f"{package} came with the sha256 {digest}; expected {package.sha256}. It is not the"
+                " file that was checked, so it is not used"
             )
         found.replace(kept)
     return kept
@@ -111,12 +120,14 @@ def _downloaded(package: Package, folder: Path, timeout: float, run: Run) -> Pat
         ) from error
     if status != 0:
         raise FetchError(
-            f"{package} cannot be fetched; {package.client} said: {_last(said)}; try later, {by_hand}"
+            f"{package} cannot be fetched; {package.client} said: {_last(said)}; try later,"
+            f" {by_hand}"
         )
     files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
     if len(files) != 1:
         raise FetchError(
-            f"{package.client} left {len(files)} files for {package}; expected {package.file}; {by_hand}"
+            f"{package.client} left {len(files)} files for {package}; expected {package.file};"
+            f" {by_hand}"
         )
     return files[0]
 

@@ -40,7 +40,9 @@ _ON_WHITE = Recipe([Upright(), ExpandPalette(), DropAlpha("white"), Grey()])
 
 
 def chest_xray(archive: Archive) -> Rows:
-    """Binary: pneumonia; three classes: its cause, from the file name. Persons from the file name."""
+    """Binary: pneumonia; three classes: its cause, from the file name. Persons from the file
+    name.
+    """
     names = archive.under(_CHEST, ending=".jpeg")
     causes, subjects = [], []
     for name in names:
@@ -84,7 +86,8 @@ def solar_cells(archive: Archive) -> Rows:
     for number, line in enumerate(lines, 1):
         if len(line) != 3 or line[1] not in _GRADES or line[2] not in _SILICON:
             raise FetchError(
-                f"labels.csv in {archive.path.name}, line {number}: {line}; expected path, probability, type"
+                f"labels.csv in {archive.path.name}, line {number}: {line}; expected path,"
+                " probability, type"
             )
         names.append(_SOLAR + line[0])
         grades.append(_GRADES[line[1]])
@@ -100,7 +103,9 @@ def solar_cells(archive: Archive) -> Rows:
 
 
 def molecules(archive: Archive) -> Rows:
-    """Multi-label: elements of the molecule beside carbon and hydrogen. The molecule is the subject."""
+    """Multi-label: elements of the molecule beside carbon and hydrogen. The molecule is the
+    subject.
+    """
     names, elements, subjects = [], [], []
     for collection in _COLLECTIONS:
         table = f"{_DRAWINGS}{collection}/{collection}_inchi.csv"
@@ -109,7 +114,8 @@ def molecules(archive: Archive) -> Rows:
             parts = inchi.split("/")
             if len(parts) < 2 or PurePosixPath(image).name != image:
                 raise FetchError(
-                    f"{table} in {archive.path.name}: {inchi!r:.60}, {image!r:.60} is no formula and image"
+                    f"{table} in {archive.path.name}: {inchi!r:.60}, {image!r:.60} is no formula"
+                    " and image"
                 )
             present = set(_ELEMENT.findall(parts[1]))
             names.append(f"{_DRAWINGS}{collection}/images/{image}")

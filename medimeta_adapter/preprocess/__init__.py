@@ -1,4 +1,6 @@
-"""Pictures as they come -> pictures of one size, channels and depth, in named steps that can be written down."""
+"""Pictures as they come -> pictures of one size, channels and depth, in named steps that can be
+written down.
+"""
 
 from __future__ import annotations
 

@@ -23,8 +23,9 @@ def refuse_lost_bits(image: Image.Image) -> None:
         return
     if any(_is_deep(image, tile) for tile in getattr(image, "tile", ())):
         raise InputError(
-            f"it has more than 8 bits per channel, of which only 8 can be read in an image of mode {image.mode}; "
-            "save it as grey of 16 bits, or with 8 bits per channel, scaled as it is meant"
+            "it has more than 8 bits per channel, of which only 8 can be read in an image of mode"
+            f" {image.mode}; save it as grey of 16 bits, or with 8 bits per channel, scaled as it"
+            " is meant"
         )
 
 

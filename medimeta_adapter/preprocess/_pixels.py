@@ -47,8 +47,9 @@ def _of_pil(image: Image.Image) -> Pixels:
     refuse_lost_bits(image)
     if image.mode in ("P", "PA"):
         raise InputError(
-            f"the image has a palette (mode {image.mode}), its pixels are places in a list of colours; put "
-            "ExpandPalette() before the other steps, or pass np.asarray(image) where the places are meant (a mask)"
+            f"the image has a palette (mode {image.mode}), its pixels are places in a list of"
+            " colours; put ExpandPalette() before the other steps, or pass np.asarray(image) where"
+            " the places are meant (a mask)"
         )
     if image.mode in _TRANSPARENT and "transparency" in image.info:
         image = image.convert(_TRANSPARENT[image.mode])
@@ -56,13 +57,16 @@ def _of_pil(image: Image.Image) -> Pixels:
         image = image.convert(_CONVERTED[image.mode])
     if image.mode not in _DIRECT:
         raise InputError(
-            f"an image of mode {image.mode} cannot be read here; convert it to L, RGB, I;16, I or F first"
+            f"an image of mode {image.mode} cannot be read here; convert it to L, RGB, I;16, I or F"
+            " first"
         )
     return checked(np.asarray(image))
 
 
 def checked(array: Pixels) -> Pixels:
-    """The array itself, in this machine's byte order, if it is one picture; (H, W, 1) becomes (H, W)."""
+    """The array itself, in this machine's byte order, if it is one picture; (H, W, 1) becomes (H,
+    W).
+    """
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 3 and array.shape[2] == 1:
@@ -71,14 +75,15 @@ def checked(array: Pixels) -> Pixels:
         raise InputError(f"an image of dtype {array.dtype} cannot be read; give one of {_KINDS}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (2, 3, 4)):
         raise InputError(
-            f"an image of shape {array.shape} cannot be read; give (height, width) or (height, width, channels) with "
-            "channels last; a volume is cut by centred_slices first"
+            f"an image of shape {array.shape} cannot be read; give (height, width) or (height,"
+            " width, channels) with channels last; a volume is cut by centred_slices first"
         )
     if not array.size:
         raise InputError(f"an image of shape {array.shape} has no pixels; leave it out")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
-            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; say what they are to become"
+            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; say what they are to"
+            " become"
         )
     return array
 

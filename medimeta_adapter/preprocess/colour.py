@@ -18,7 +18,9 @@ __all__ = ["RGB", "DropAlpha", "ExpandPalette", "Grey"]
 @final
 @dataclass(frozen=True)
 class ExpandPalette(Step):
-    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay as they are."""
+    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay as they
+    are.
+    """
 
     stage: ClassVar[Stage] = Stage.PALETTE
 
@@ -69,7 +71,9 @@ class DropAlpha(Step):
 @final
 @dataclass(frozen=True)
 class Grey(Step):
-    """One channel: ITU-R BT.601 luma of RGB (299/1000 R + 587/1000 G + 114/1000 B), 0 and 255 of a boolean mask."""
+    """One channel: ITU-R BT.601 luma of RGB (299/1000 R + 587/1000 G + 114/1000 B), 0 and 255 of a
+    boolean mask.
+    """
 
     stage: ClassVar[Stage] = Stage.COLOUR
 
@@ -104,7 +108,8 @@ def _eight_bits(pixels: Pixels, who: str) -> Pixels:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype != np.uint8:
         raise InputError(
-            f"{who} is given an image {shown(pixels)}, of more than 8 bits; put ScaleByBits, ScaleByRange, "
-            "ScaleByPercentile or Window before it: depth=... (--bits or --window), so that the scaling is a choice"
+            f"{who} is given an image {shown(pixels)}, of more than 8 bits; put ScaleByBits,"
+            " ScaleByRange, ScaleByPercentile or Window before it: depth=... (--bits or --window),"
+            " so that the scaling is a choice"
         )
     return pixels

@@ -18,7 +18,9 @@ __all__ = ["ScaleByBits", "ScaleByPercentile", "ScaleByRange", "Window"]
 @final
 @dataclass(frozen=True)
 class ScaleByBits(Step):
-    """round(255 v / (2^bits - 1)): the same for every image of a device. 8-bit images stay as they are."""
+    """round(255 v / (2^bits - 1)): the same for every image of a device. 8-bit images stay as they
+    are.
+    """
 
     bits: int = 16
 
@@ -43,8 +45,8 @@ class ScaleByBits(Step):
         low, high = int(pixels.min()), int(pixels.max())
         if low < 0 or high > most:
             raise InputError(
-                f"pixels lie in {low}..{high}, {self.bits} bits hold 0..{most}; give the device's bits "
-                "(--bits), or use ScaleByRange, or Window (--window)"
+                f"pixels lie in {low}..{high}, {self.bits} bits hold 0..{most}; give the device's"
+                " bits (--bits), or use ScaleByRange, or Window (--window)"
             )
         return mapped(pixels, 0, most)
 
@@ -114,7 +116,9 @@ class ScaleByPercentile(Step):
 @final
 @dataclass(frozen=True)
 class Window(Step):
-    """Level - width/2 .. level + width/2 -> 0..255, clipped (DICOM's LINEAR_EXACT): Window(40, 400) for CT."""
+    """Level - width/2 .. level + width/2 -> 0..255, clipped (DICOM's LINEAR_EXACT): Window(40, 400)
+    for CT.
+    """
 
     level: float
     width: float
@@ -124,7 +128,8 @@ class Window(Step):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.level) and math.isfinite(self.width) and self.width > 0):
             raise InputError(
-                f"{self!r} is no window; give a finite level and a width above 0, in the image's unit"
+                f"{self!r} is no window; give a finite level and a width above 0, in the image's"
+                " unit"
             )
 
     def apply(self, pixels: Pixels) -> Pixels:

@@ -15,14 +15,18 @@ from torchcross.errors import InputError
 __all__ = ["CentreCropSquare", "PadSquare", "Resize", "Upright"]
 
 _MOST_PADDED = 1 << 26
-"""Pixels that any image may have with its margins; larger ones may be a quarter picture, and not less."""
+"""Pixels that any image may have with its margins; larger ones may be a quarter picture, and not
+less.
+"""
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 
 
 @final
 @dataclass(frozen=True)
 class Upright(Step):
-    """Turned and mirrored as the camera's EXIF orientation says; arrays carry none and stay as they are."""
+    """Turned and mirrored as the camera's EXIF orientation says; arrays carry none and stay as they
+    are.
+    """
 
     stage: ClassVar[Stage] = Stage.ORIENTATION
 
@@ -56,7 +60,9 @@ class CentreCropSquare(Step):
 @final
 @dataclass(frozen=True)
 class PadSquare(Step):
-    """Zeros on both sides, as large as the longer side; refused where hardly anything would be picture."""
+    """Zeros on both sides, as large as the longer side; refused where hardly anything would be
+    picture.
+    """
 
     stage: ClassVar[Stage] = Stage.SQUARE
 
@@ -65,8 +71,8 @@ class PadSquare(Step):
         side = max(height, width)
         if side * side > max(_MOST_PADDED, 4 * height * width):
             raise InputError(
-                f"an image of {height} x {width} would become {side} x {side}, nearly all of it margin; crop it first, "
-                "or take the centre square: fit='crop' (--fit crop)"
+                f"an image of {height} x {width} would become {side} x {side}, nearly all of it"
+                " margin; crop it first, or take the centre square: fit='crop' (--fit crop)"
             )
         top, left = (side - height) // 2, (side - width) // 2
         padded = np.zeros((side, side, *pixels.shape[2:]), pixels.dtype)
@@ -80,7 +86,9 @@ class PadSquare(Step):
 @final
 @dataclass(frozen=True)
 class Resize(Step):
-    """To `size` x `size`, or (height, width): Pillow's antialiased bicubic, or nearest for masks."""
+    """To `size` x `size`, or (height, width): Pillow's antialiased bicubic, or nearest for
+    masks.
+    """
 
     size: int | tuple[int, int]
     resample: Literal["bicubic", "nearest"] = "bicubic"
@@ -110,7 +118,8 @@ class Resize(Step):
             return _nearest(pixels, self.shape)
         if pixels.dtype == np.bool_:
             raise InputError(
-                "a boolean mask has nothing between no and yes; use Resize(size, resample='nearest')"
+                "a boolean mask has nothing between no and yes; use Resize(size,"
+                " resample='nearest')"
             )
         if pixels.dtype == np.uint8:
             return self._by_pillow(pixels)
@@ -130,7 +139,9 @@ class Resize(Step):
 
 
 def _nearest(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
-    """Pillow's nearest neighbours, whatever the dtype: places are resized, and pixels taken from there."""
+    """Pillow's nearest neighbours, whatever the dtype: places are resized, and pixels taken from
+    there.
+    """
     rows, columns = (_places(old, new) for old, new in zip(pixels.shape[:2], shape, strict=True))
     return np.asarray(pixels[rows][:, columns])
 
@@ -145,7 +156,8 @@ def _as(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
         return np.asarray(values, dtype)
     if dtype.itemsize > 2:
         raise InputError(
-            f"an image {shown(values)} of {dtype} cannot be resized exactly; scale it to 8 bits first"
+            f"an image {shown(values)} of {dtype} cannot be resized exactly; scale it to 8 bits"
+            " first"
         )
     bounds = np.iinfo(dtype.name)
     rounded: Pixels = np.rint(values).clip(bounds.min, bounds.max).astype(dtype)

@@ -29,7 +29,9 @@ _FREE = Stage.COLOUR
 @final
 @dataclass(frozen=True)
 class Recipe:
-    """Steps applied one after the other; `repr` makes the recipe again, `describe()` says it in words."""
+    """Steps applied one after the other; `repr` makes the recipe again, `describe()` says it in
+    words.
+    """
 
     steps: tuple[Step, ...]
 
@@ -43,7 +45,9 @@ class Recipe:
         _check_order(self.steps)
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> NDArray[Any]:
-        """A PIL image or an array -> an array: uint8 (H, W) behind Grey(), (H, W, 3) behind RGB()."""
+        """A PIL image or an array -> an array: uint8 (H, W) behind Grey(), (H, W, 3) behind
+        RGB().
+        """
         result: Any = image
         if isinstance(image, Image.Image):
             refuse_lost_bits(image)
@@ -55,7 +59,9 @@ class Recipe:
         return ", ".join(step.describe() for step in self.steps)
 
     def for_masks(self) -> Recipe:
-        """The same geometry for a mask that belongs to the image: nearest neighbours, values untouched."""
+        """The same geometry for a mask that belongs to the image: nearest neighbours, values
+        untouched.
+        """
         moving = [
             step
             for step in self.steps
@@ -75,9 +81,11 @@ def standard(
     depth: Step | None = None,
     over: Literal["black", "white"] = "black",
 ) -> Recipe:
-    """What MedIMeta's pictures went through: upright, colours, square by centre crop or zeros, bicubic to `size`.
+    """What MedIMeta's pictures went through: upright, colours, square by centre crop or zeros,
+    bicubic to `size`.
 
-    `depth` is a scaling such as ScaleByBits(12) or Window(40, 400); without one, more than 8 bits are refused.
+    `depth` is a scaling such as ScaleByBits(12) or Window(40, 400); without one, more than 8 bits
+    are refused.
     """
     if channels not in _COLOURS:
         raise InputError(f"channels={channels!r}; the format has images of 1 channel or of 3")

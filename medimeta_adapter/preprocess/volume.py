@@ -16,14 +16,17 @@ __all__ = ["centred_slices", "window"]
 
 
 def window(volume: ArrayLike, level: float, width: float) -> NDArray[np.uint8]:
-    """Level - width/2 .. level + width/2 -> 0..255, clipped, of an array of any shape (Hounsfield units, say)."""
+    """Level - width/2 .. level + width/2 -> 0..255, clipped, of an array of any shape (Hounsfield
+    units, say).
+    """
     checked = Window(level, width)
     array = np.asarray(volume)
     if array.dtype.kind not in "iuf":
         raise InputError(f"a volume of dtype {array.dtype} has no level; give integers or floats")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
-            f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite; say what they are to become"
+            f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite; say what they are to"
+            " become"
         )
     return mapped(array, checked.level - checked.width / 2, checked.level + checked.width / 2)
 
@@ -36,9 +39,11 @@ def centred_slices(
     step: int = 1,
     around: ArrayLike | None = None,
 ) -> NDArray[Any]:
-    """`count` slices across `axis`, `step` apart, about the middle of the volume or of the mask `around`: (count, ...).
+    """`count` slices across `axis`, `step` apart, about the middle of the volume or of the mask
+    `around`: (count, ...).
 
-    `around` is a mask of the volume's shape (the middle of its bounding box counts) or a voxel (three integers).
+    `around` is a mask of the volume's shape (the middle of its bounding box counts) or a voxel
+    (three integers).
     """
     array = np.asarray(volume)
     if array.ndim != 3 or not array.size:
@@ -56,8 +61,8 @@ def centred_slices(
     places = centre + step * (np.arange(count) - count // 2)
     if places[0] < 0 or places[-1] >= array.shape[axis]:
         raise InputError(
-            f"{count} slices, {step} apart about slice {centre}, are {places[0]}..{places[-1]}; axis {axis} has "
-            f"0..{array.shape[axis] - 1}; ask for fewer or closer ones"
+            f"{count} slices, {step} apart about slice {centre}, are {places[0]}..{places[-1]};"
+            f" axis {axis} has 0..{array.shape[axis] - 1}; ask for fewer or closer ones"
         )
     return np.moveaxis(array, axis, 0)[places]
 
@@ -70,7 +75,8 @@ def _centre(around: NDArray[Any], shape: tuple[int, ...], axis: int) -> int:
         return place
     if around.shape != shape:
         raise InputError(
-            f"around has shape {around.shape}; give a mask of the volume's shape {shape}, or a voxel"
+            f"around has shape {around.shape}; give a mask of the volume's shape {shape}, or a"
+            " voxel"
         )
     marked = np.flatnonzero(
         (around != 0).any(axis=tuple(other for other in range(3) if other != axis))

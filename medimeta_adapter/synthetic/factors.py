@@ -1,4 +1,6 @@
-"""Which part of the image carries which task. The parts are the same in every domain; that is what transfers."""
+"""Which part of the image carries which task. The parts are the same in every domain; that is what
+transfers.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Brush:
-    """All that a factor may look at when it puts ranks (0, 1, ... or rows of 0 and 1) into a scene."""
+    """All that a factor may look at when it puts ranks (0, 1, ... or rows of 0 and 1) into a
+    scene.
+    """
 
     scene: Scene
     task: CatalogTask
@@ -148,7 +152,9 @@ def _marks(brush: Brush, answers: Integers) -> None:
 
 
 def _count(brush: Brush, ranks: Integers) -> None:
-    """The grade is a number of equal marks: none for the lowest, six for the highest, in proportion to its value."""
+    """The grade is a number of equal marks: none for the lowest, six for the highest, in proportion
+    to its value.
+    """
     motif = brush.vocabulary.marks(1)[0]
     numbers = np.floor(brush.scaled_keys() * np.float32(_MOST_OF_A_KIND) + np.float32(0.5)).astype(
         np.int64
@@ -175,7 +181,8 @@ class Factor:
 
 @dataclass(frozen=True)
 class Derived:
-    """A task that follows from another one's labels: class c of `parent` is class `classes[c]` here.
+    """A task that follows from another one's labels: class c of `parent` is class `classes[c]`
+    here.
 
     For a multi-label parent, c is whether any of its labels applies.
     """
@@ -255,7 +262,8 @@ IMPLIED: Mapping[tuple[str, str], Sequence[tuple[int, int]]] = MappingProxyType(
 
 
 def difficulty(task: CatalogTask, seed: int) -> float:
-    """How hard a task was made, 0 to 1: the fainter its content, and the more often it shows what is not the label.
+    """How hard a task was made, 0 to 1: the fainter its content, and the more often it shows what
+    is not the label.
 
     A derived task is as hard as the one that it follows from.
     """

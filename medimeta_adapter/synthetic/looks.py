@@ -32,7 +32,9 @@ _ONE, _HALF = np.float32(1), np.float32(0.5)
 
 @dataclass(frozen=True)
 class Look:
-    """A domain's appearance. Levels run from 0 (dark) to 1 (light); lengths are in units of the image's side."""
+    """A domain's appearance. Levels run from 0 (dark) to 1 (light); lengths are in units of the
+    image's side.
+    """
 
     dark: Colour
     middle: Colour
@@ -65,53 +67,127 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
     {
         "Microscopy": Look(
             *((92, 44, 120), (214, 170, 196), (250, 240, 236)),
-            base=0.62, cloud=(3, 3), cloud_depth=0.16, cells=4.0, cell_depth=0.16, warp=0.5, grain=0.03,
+            base=0.62,
+            cloud=(3, 3),
+            cloud_depth=0.16,
+            cells=4.0,
+            cell_depth=0.16,
+            warp=0.5,
+            grain=0.03,
         ),
         "Histopathology": Look(
             *((66, 22, 96), (206, 98, 158), (246, 218, 232)),
-            base=0.55, cloud=(5, 5), cloud_depth=0.3, cells=6.0, cell_depth=0.26, warp=0.6, grain=0.05,
+            base=0.55,
+            cloud=(5, 5),
+            cloud_depth=0.3,
+            cells=6.0,
+            cell_depth=0.26,
+            warp=0.6,
+            grain=0.05,
         ),
         "Chest X-ray": Look(
             *((0, 0, 0), (120, 120, 120), (255, 255, 255)),
-            bright=0.85, base=0.46, cloud=(2, 2), cloud_depth=0.3, waves=(4.0, 0.0, 0.9), wave_depth=0.14, warp=0.2,
-            vignette=0.25, contrast=0.55, blur=1, grain=0.03,
+            bright=0.85,
+            base=0.46,
+            cloud=(2, 2),
+            cloud_depth=0.3,
+            waves=(4.0, 0.0, 0.9),
+            wave_depth=0.14,
+            warp=0.2,
+            vignette=0.25,
+            contrast=0.55,
+            blur=1,
+            grain=0.03,
         ),
         "Breast ultrasound": Look(
             *((0, 0, 0), (96, 96, 96), (235, 235, 235)),
-            base=0.42, cloud=(6, 2), cloud_depth=0.24, waves=(2.0, 0.0, 0.0), wave_depth=0.12, warp=0.4,
-            field="fan", contrast=0.55, blur=1, grain=0.02, speckle=0.3,
+            base=0.42,
+            cloud=(6, 2),
+            cloud_depth=0.24,
+            waves=(2.0, 0.0, 0.0),
+            wave_depth=0.12,
+            warp=0.4,
+            field="fan",
+            contrast=0.55,
+            blur=1,
+            grain=0.02,
+            speckle=0.3,
         ),
         "Dermatoscopy": Look(
             *((58, 26, 18), (190, 122, 96), (246, 214, 196)),
-            base=0.6, cloud=(3, 3), cloud_depth=0.2, waves=(0.7, 1.6, 0.0), wave_depth=0.08, warp=0.9,
-            field="wide disc", vignette=0.35, grain=0.025,
+            base=0.6,
+            cloud=(3, 3),
+            cloud_depth=0.2,
+            waves=(0.7, 1.6, 0.0),
+            wave_depth=0.08,
+            warp=0.9,
+            field="wide disc",
+            vignette=0.35,
+            grain=0.025,
         ),
         "Clinical skin photography": Look(
             *((104, 58, 44), (222, 160, 132), (255, 226, 206)),
-            base=0.52, cloud=(2, 2), cloud_depth=0.34, vignette=0.1, contrast=0.55, blur=1, grain=0.05,
+            base=0.52,
+            cloud=(2, 2),
+            cloud_depth=0.34,
+            vignette=0.1,
+            contrast=0.55,
+            blur=1,
+            grain=0.05,
         ),
         "Retinal fundus": Look(
             *((40, 6, 0), (190, 72, 22), (255, 206, 120)),
-            bright=0.85, base=0.48, cloud=(3, 3), cloud_depth=0.18, waves=(0.0, 1.2, 2.2), wave_depth=0.12, warp=0.8,
-            field="disc", vignette=0.3, grain=0.03,
+            bright=0.85,
+            base=0.48,
+            cloud=(3, 3),
+            cloud_depth=0.18,
+            waves=(0.0, 1.2, 2.2),
+            wave_depth=0.12,
+            warp=0.8,
+            field="disc",
+            vignette=0.3,
+            grain=0.03,
         ),
         "Mammography": Look(
             *((6, 6, 6), (110, 110, 110), (250, 250, 250)),
-            bright=0.85, base=0.42, cloud=(5, 5), cloud_depth=0.24, waves=(1.0, 1.0, 0.0), wave_depth=0.08, warp=0.8,
+            bright=0.85,
+            base=0.42,
+            cloud=(5, 5),
+            cloud_depth=0.24,
+            waves=(1.0, 1.0, 0.0),
+            wave_depth=0.08,
+            warp=0.8,
             grain=0.06,
         ),
         "OCT": Look(
             *((8, 8, 8), (100, 100, 100), (240, 240, 240)),
-            bright=0.85, base=0.4, cloud=(6, 2), cloud_depth=0.22, waves=(3.0, 0.0, 0.0), wave_depth=0.26, warp=0.35,
-            field="band", grain=0.06, speckle=0.15,
+            bright=0.85,
+            base=0.4,
+            cloud=(6, 2),
+            cloud_depth=0.22,
+            waves=(3.0, 0.0, 0.0),
+            wave_depth=0.26,
+            warp=0.35,
+            field="band",
+            grain=0.06,
+            speckle=0.15,
         ),
         "Abdominal CT": Look(
             *((0, 0, 0), (128, 128, 128), (250, 250, 250)),
-            bright=0.85, base=0.5, cloud=(4, 4), cloud_depth=0.1, cells=2.0, cell_depth=0.16, warp=0.4, field="ellipse",
-            contrast=0.45, blur=0, grain=0.05,
+            bright=0.85,
+            base=0.5,
+            cloud=(4, 4),
+            cloud_depth=0.1,
+            cells=2.0,
+            cell_depth=0.16,
+            warp=0.4,
+            field="ellipse",
+            contrast=0.45,
+            blur=0,
+            grain=0.05,
         ),
     }
-)  # fmt: skip
+)
 
 
 def units(words: Words) -> Floats:
@@ -184,7 +260,9 @@ def _bilinear(grids: Floats, size: int) -> Floats:
 
 
 def _between(cells: int, size: int) -> tuple[NDArray[np.int64], Floats]:
-    """For each pixel: the corner before it, and how far it is on its way to the next (smoothstep)."""
+    """For each pixel: the corner before it, and how far it is on its way to the next
+    (smoothstep).
+    """
     twice = np.arange(size, dtype=np.int64) * 2 + 1
     before = twice * cells // (2 * size)
     part = (twice * cells - before * 2 * size).astype(np.float32) / np.float32(2 * size)

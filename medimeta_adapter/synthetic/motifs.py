@@ -1,7 +1,9 @@
-"""The vocabulary of content: 48 motifs (16 shapes, each solid, hollow or striped), shared by all datasets and domains.
+"""The vocabulary of content: 48 motifs (16 shapes, each solid, hollow or striped), shared by all
+datasets and domains.
 
-A motif is a signed distance over coordinates (u, v) in units of its radius, negative inside. Only operations that IEEE
-754 rounds correctly are used (+ - * / sqrt abs min max floor), so the bits are the same on every machine.
+A motif is a signed distance over coordinates (u, v) in units of its radius, negative inside. Only
+operations that IEEE 754 rounds correctly are used (+ - * / sqrt abs min max floor), so the bits are
+the same on every machine.
 """
 
 from __future__ import annotations
@@ -161,7 +163,9 @@ def motif_name(motif: int) -> str:
 
 
 def stamp(motifs: NDArray[np.int64], u: Floats, v: Floats, radii: Floats) -> Floats:
-    """How much each motif covers each pixel, 0 to 1: (n,) motifs over (n, p, p) coordinates, `radii` in pixels."""
+    """How much each motif covers each pixel, 0 to 1: (n,) motifs over (n, p, p) coordinates,
+    `radii` in pixels.
+    """
     cover = np.empty(u.shape, dtype=np.float32)
     for motif in np.unique(motifs):
         chosen = motifs == motif

@@ -36,7 +36,9 @@ _SUBJECTS = frozenset(
 
 @dataclass(frozen=True)
 class Scale:
-    """A share of the real number of images, and so many of each class (positives of each label) at least."""
+    """A share of the real number of images, and so many of each class (positives of each label) at
+    least.
+    """
 
     share: float
     per_class: int
@@ -50,7 +52,9 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """All of a dataset but its pixels. Ranks are positions in a task's label keys, or rows of 0 and 1."""
+    """All of a dataset but its pixels. Ranks are positions in a task's label keys, or rows of 0 and
+    1.
+    """
 
     entry: CatalogDataset
     splits: NDArray[np.str_]
@@ -69,7 +73,8 @@ def scale_of(scale: str | float) -> Scale:
     if isinstance(scale, str):
         if scale not in SCALES:
             raise InputError(
-                f"got scale={scale!r}; choose one of {list(SCALES)}, or a share of the real sizes, 0 to 1"
+                f"got scale={scale!r}; choose one of {list(SCALES)}, or a share of the real sizes,"
+                " 0 to 1"
             )
         return SCALES[scale]
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale <= 1:
@@ -80,7 +85,9 @@ def scale_of(scale: str | float) -> Scale:
 
 
 def sizes(entry: CatalogDataset, scale: Scale) -> SplitCounts:
-    """Images per split: the share, or what the classes need, and never more than the real dataset has."""
+    """Images per split: the share, or what the classes need, and never more than the real dataset
+    has.
+    """
     found = {}
     for split in SPLITS:
         real = getattr(entry.samples, split)
@@ -91,7 +98,9 @@ def sizes(entry: CatalogDataset, scale: Scale) -> SplitCounts:
 
 
 def plan_dataset(entry: CatalogDataset, scale: Scale, seed: int) -> DatasetPlan:
-    """Labels, splits and subjects: every task that is not derived is drawn on its own, its classes counted out."""
+    """Labels, splits and subjects: every task that is not derived is drawn on its own, its classes
+    counted out.
+    """
     counts = sizes(entry, scale)
     numbers = [getattr(counts, split) for split in SPLITS]
     order = np.argsort(
@@ -120,11 +129,13 @@ def _independent(entry: CatalogDataset) -> list[CatalogTask]:
     return [task for task in entry.tasks if not isinstance(FACTORS[entry.id][task.name], Derived)]
 
 
-# -- labels -----------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 
 def _fewest(scale: Scale, split: str) -> int:
-    """So many of each class (positives of each label) a split has, where the real dataset is large enough."""
+    """So many of each class (positives of each label) a split has, where the real dataset is large
+    enough.
+    """
     return math.ceil(scale.per_class * _SHARES[split])
 
 
@@ -147,7 +158,9 @@ def _classes(task: CatalogTask, count: int, fewest: int, seed: int, part: int) -
 
 
 def _answers(task: CatalogTask, count: int, fewest: int, seed: int, part: int) -> Integers:
-    """Rows of 0 and 1: three images in four have findings, two on average; label l has a weight of 1 / (l + 4)."""
+    """Rows of 0 and 1: three images in four have findings, two on average; label l has a weight of
+    1 / (l + 4).
+    """
     with_findings = math.ceil(count * _WITH_FINDINGS)
     fewest = min(fewest, count // 4)
     weights = [1 / (label + 4) for label in range(task.num_labels)]
@@ -171,7 +184,9 @@ _COUNTED_OUT = {
 
 
 def _shared_out(count: int, weights: list[float]) -> list[int]:
-    """`count` in whole numbers, in proportion to the weights; what is left over goes to the first."""
+    """`count` in whole numbers, in proportion to the weights; what is left over goes to the
+    first.
+    """
     total = sum(weights)
     shares = [math.floor(count * weight / total) for weight in weights]
     left = count - sum(shares)
@@ -183,7 +198,7 @@ def _order(task: CatalogTask, count: int, seed: int, part: int) -> Integers:
     return np.argsort(words, kind="stable")
 
 
-# -- splits and subjects ----------------------------------------------------------------------------------------------
+# -- splits and subjects ---------------------------------------------------------------------------
 
 
 def _origin(entry: CatalogDataset) -> tuple[str, ...]:
@@ -195,12 +210,15 @@ def _origin(entry: CatalogDataset) -> tuple[str, ...]:
         if SplitCounts(**sums) == entry.original_splits:
             return tuple(origin)
     raise InputError(
-        f"{entry.id}: no way to join {entry.samples} gives {entry.original_splits}; fix the catalogue"
+        f"{entry.id}: no way to join {entry.samples} gives {entry.original_splits}; fix the"
+        " catalogue"
     )
 
 
 def _subjects(entry: CatalogDataset, numbers: list[int], seed: int) -> NDArray[np.str_]:
-    """One to three consecutive images per subject, none in two splits. Views of the same subjects share them."""
+    """One to three consecutive images per subject, none in two splits. Views of the same subjects
+    share them.
+    """
     family = min([entry.id, *entry.subject_overlaps])
     codes, first = [], 0
     for part, number in enumerate(numbers):

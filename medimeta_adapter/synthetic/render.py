@@ -1,4 +1,6 @@
-"""Scenes to pixels: content on a domain's background, seen through its field of view, noise and colours."""
+"""Scenes to pixels: content on a domain's background, seen through its field of view, noise and
+colours.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,7 @@ class Canvas:
         )
         return self._seen(level, draws, noise)
 
-    # -- content ------------------------------------------------------------------------------------------------------
+    # -- content -----------------------------------------------------------------------------------
 
     def _lesion(self, scene: Scene, draws: Floats) -> Floats:
         cover = np.zeros((scene.count, self.size, self.size), dtype=np.float32)
@@ -158,7 +160,9 @@ class Canvas:
         canvas[at[:, None, None], rows[:, :, None] + margin, columns[:, None, :] + margin] += cover
 
     def _places(self, scene: Scene) -> Floats:
-        """Where marks may stand: around a lesion, or all over; a fan has less room than a full field."""
+        """Where marks may stand: around a lesion, or all over; a fan has less room than a full
+        field.
+        """
         cells, side = (_BESIDE_LESION, 4) if scene.has_lesion else (_ANYWHERE, 3)
         centres = (np.array(cells, dtype=np.float32) * _F(2) + _F(1)) / _F(side) - _F(1)
         return centres * np.array(_REACH[self.look.field], dtype=np.float32)
@@ -202,7 +206,7 @@ class Canvas:
         spot: Floats = soft * (scene.veil * _F(_VEIL_DEPTH))[:, None, None]
         return spot
 
-    # -- appearance ---------------------------------------------------------------------------------------------------
+    # -- appearance --------------------------------------------------------------------------------
 
     def _seen(self, level: Floats, draws: Floats, noise: Words) -> NDArray[np.uint8]:
         for _ in range(self.look.blur):

@@ -18,7 +18,9 @@ ABSENT = -1
 
 @dataclass
 class Scene:
-    """The content of `count` images, filled in by the factors. Motifs are numbers of the vocabulary, or ABSENT."""
+    """The content of `count` images, filled in by the factors. Motifs are numbers of the
+    vocabulary, or ABSENT.
+    """
 
     count: int
     lesion: Integers = field(init=False)

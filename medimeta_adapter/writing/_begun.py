@@ -1,4 +1,6 @@
-"""An earlier build: whether this one may go on with it, and a clean start where it may not or need not."""
+"""An earlier build: whether this one may go on with it, and a clean start where it may not or need
+not.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def check_name(folder: Path, draft: DatasetDraft) -> None:
     if folder.name != draft.id:
         places = f"{folder.parent / draft.id} or {folder / draft.id}"
         raise InputError(
-            f"the folder {folder.name!r} is not named as the dataset, {draft.id!r}; write to {places}, or change the id"
+            f"the folder {folder.name!r} is not named as the dataset, {draft.id!r}; write to"
+            f" {places}, or change the id"
         )
 
 
@@ -34,7 +37,9 @@ def begin(folder: Path, draft: DatasetDraft, *, durable: bool, pixels: str) -> N
 
 
 def check_begun(folder: Path, draft: DatasetDraft) -> None:
-    """Go on only with the same draft, and only where pixels were kept ahead of the journal through a power cut."""
+    """Go on only with the same draft, and only where pixels were kept ahead of the journal through
+    a power cut.
+    """
     try:
         earlier = dict(json.loads((folder / _DRAFT).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -43,8 +48,8 @@ def check_begun(folder: Path, draft: DatasetDraft) -> None:
         raise WriteError(f"{folder} was begun without resume=True; {AGAIN}")
     if different := draft.differences(earlier):
         raise WriteError(
-            f"{folder} was begun with another draft ({', '.join(different)} differ); finish it with that one, or "
-            f"{AGAIN}"
+            f"{folder} was begun with another draft ({', '.join(different)} differ); finish it with"
+            f" that one, or {AGAIN}"
         )
 
 

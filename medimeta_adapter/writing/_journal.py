@@ -1,6 +1,8 @@
-"""Everything about the rows but their pixels: one JSON line per batch, in order, behind pixels that are written.
+"""Everything about the rows but their pixels: one JSON line per batch, in order, behind pixels that
+are written.
 
-With `durable`, pixels reach the disk before the lines that speak of them, so that a journal never promises too much.
+With `durable`, pixels reach the disk before the lines that speak of them, so that a journal never
+promises too much.
 """
 
 from __future__ import annotations

@@ -71,9 +71,11 @@ class PartialFolder:
     def _empty(self) -> None:
         for entry in self.path.iterdir():
             if entry.name != _LOCK:
-                shutil.rmtree(
-                    entry
-                ) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                (
+                    shutil.rmtree(entry)
+                    if entry.is_dir() and not entry.is_symlink()
+                    else entry.unlink()
+                )
 
     def finish(self) -> None:
         """Give the build its final name; readers see the old dataset or the new one."""

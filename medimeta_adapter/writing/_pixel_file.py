@@ -1,7 +1,9 @@
-"""images.hdf5, written without a second copy of its pixels and without knowing how many there will be.
+"""images.hdf5, written without a second copy of its pixels and without knowing how many there will
+be.
 
-Pixels go straight to their place behind the room that HDF5's header takes; on closing, h5py makes a header for the
-final shape (a sparse file), and its bytes are put in front. Where they do not agree, h5py copies the pixels instead.
+Pixels go straight to their place behind the room that HDF5's header takes; on closing, h5py makes a
+header for the final shape (a sparse file), and its bytes are put in front. Where they do not agree,
+h5py copies the pixels instead.
 """
 
 from __future__ import annotations
@@ -117,7 +119,9 @@ def _start_of(path: Path, otherwise: int) -> int:
 
 
 def _make_empty(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
-    """An HDF5 file with unwritten room for the images; returns where they start and the file's size."""
+    """An HDF5 file with unwritten room for the images; returns where they start and the file's
+    size.
+    """
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -139,7 +143,8 @@ def _check(
         dataset: Any = file[DATASET]
         if dataset.shape != shape or dataset.dtype != np.uint8 or dataset.chunks is not None:
             raise WriteError(
-                f"{path} came out as {dataset!r}, not as {shape} uint8; report this with your h5py version"
+                f"{path} came out as {dataset!r}, not as {shape} uint8; report this with your h5py"
+                " version"
             )
         if any(dataset[row].tobytes() != pixels for row, pixels in rows):
             raise WriteError(

@@ -78,8 +78,8 @@ class Rows:
             mode = _MODES[self._draft.input_size[0]]
             if image.mode != mode:
                 raise InputError(
-                    f"{_row(row, [name])}: the image has mode {image.mode}, the dataset takes {mode}; send it through "
-                    "a preprocess.Recipe, which says how it is converted"
+                    f"{_row(row, [name])}: the image has mode {image.mode}, the dataset takes"
+                    f" {mode}; send it through a preprocess.Recipe, which says how it is converted"
                 )
         return self.images(np.asarray(image)[None], row, [name])
 
@@ -119,11 +119,13 @@ class Rows:
             for name in labels:
                 if name not in self._targets:
                     raise LabelError(
-                        f"{_row(first, files)}: no task {name!r}{nearest(name, list(self._targets))}"
+                        f"{_row(first, files)}: no task"
+                        f" {name!r}{nearest(name, list(self._targets))}"
                     )
             missing = [name for name in self._targets if name not in labels]
             raise LabelError(
-                f"{_row(first, files)} has no label of {missing}; every row is labelled in every task"
+                f"{_row(first, files)} has no label of {missing}; every row is labelled in every"
+                " task"
             )
         found = {}
         for name, (task, target) in self._targets.items():
@@ -146,8 +148,8 @@ class Rows:
         for name, values in given.items():
             if not isinstance(name, str) or not name.strip() or name in self._taken:
                 raise InputError(
-                    f"{name!r} cannot be a column of annotations: the writer fills {sorted(self._taken)} itself; "
-                    "give it another name"
+                    f"{name!r} cannot be a column of annotations: the writer fills"
+                    f" {sorted(self._taken)} itself; give it another name"
                 )
             _text(name, "the name of an annotation", first)
             if len(values) != count:
@@ -195,7 +197,10 @@ def _refused(
     error: LabelError,
 ) -> LabelError:
     """The error of a batch as the error of its first wrong row."""
-    advice = "the format has no unknown labels, so leave such a sample out, or declare a class for it in the task"
+    advice = (
+        "the format has no unknown labels, so leave such a sample out, or declare a class for it in"
+        " the task"
+    )
     if not hasattr(labels, "__len__") or len(labels) != count:
         return LabelError(f"{_row(first, files)}, task {task.name!r}: {error}")
     for n in range(count):
@@ -205,8 +210,8 @@ def _refused(
             value = np.asarray(labels[n]).tolist()
             expected = f"{task.num_labels} zeros and ones, for" if task.multilabel else "one of"
             return LabelError(
-                f"row {first + n}{_named(files, n)}, task {task.name!r}: the label is {value!r:.120}; expected "
-                f"{expected} {_shown(task)}; {advice}"
+                f"row {first + n}{_named(files, n)}, task {task.name!r}: the label is"
+                f" {value!r:.120}; expected {expected} {_shown(task)}; {advice}"
             )
     return LabelError(f"{_row(first, files)}, task {task.name!r}: {error}")
 
@@ -239,7 +244,8 @@ def _split(value: Any, row: int) -> str | None:
     if value is None or value in SPLITS:
         return None if value is None else str(value)
     raise InputError(
-        f"row {row}: {value!r:.60} is no split; give 'train', 'val', 'test', or None where there is none"
+        f"row {row}: {value!r:.60} is no split; give 'train', 'val', 'test', or None where there is"
+        " none"
     )
 
 
@@ -275,6 +281,6 @@ def _plain(value: Any, name: str, row: int) -> Any:
     if value is None or (isinstance(value, bool | int | float) and math.isfinite(value)):
         return value
     raise InputError(
-        f"row {row}: annotation {name!r} is {value!r:.80}; give a text, a finite number, a truth value, or None where "
-        "it is unknown"
+        f"row {row}: annotation {name!r} is {value!r:.80}; give a text, a finite number, a truth"
+        " value, or None where it is unknown"
     )

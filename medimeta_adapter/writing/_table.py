@@ -30,7 +30,9 @@ def filepath(row: int) -> str:
 
 @dataclass
 class Table:
-    """What fits in memory of all rows: numbers. Texts stay in the journal and go through line by line."""
+    """What fits in memory of all rows: numbers. Texts stay in the journal and go through line by
+    line.
+    """
 
     draft: DatasetDraft
     labels: dict[str, NDArray[np.int64]]
@@ -63,14 +65,16 @@ class Table:
         """Fill in the splits of the rows that have none."""
         if len(codes) != len(self.splits):
             raise WriteError(
-                f"assign_splits was given {len(codes)} splits for {len(self.splits)} rows; give all rows"
+                f"assign_splits was given {len(codes)} splits for {len(self.splits)} rows; give all"
+                " rows"
             )
         clash = np.flatnonzero((self.splits != NO_SPLIT) & (self.splits != codes))
         if clash.size:
             row = int(clash[0])
             raise WriteError(
-                f"row {row} was added to {SPLITS[self.splits[row]]!r}, and assign_splits puts it into "
-                f"{SPLITS[codes[row]]!r} ({clash.size} such rows); add rows without a split, or keep theirs"
+                f"row {row} was added to {SPLITS[self.splits[row]]!r}, and assign_splits puts it"
+                f" into {SPLITS[codes[row]]!r} ({clash.size} such rows); add rows without a split,"
+                " or keep theirs"
             )
         self.splits = codes
 
@@ -81,8 +85,8 @@ class Table:
         if open_rows := int((self.splits == NO_SPLIT).sum()):
             first = int(np.argmax(self.splits == NO_SPLIT))
             raise WriteError(
-                f"{open_rows} rows have no split, the first is row {first}; pass split= when adding, or call "
-                "assign_splits, for instance with split_by_subject(...)"
+                f"{open_rows} rows have no split, the first is row {first}; pass split= when"
+                " adding, or call assign_splits, for instance with split_by_subject(...)"
             )
 
     def write_licence(self, path: Path, text: str | None) -> None:
@@ -105,7 +109,9 @@ class Table:
                     file.writelines(f"{filepath(row)}\n" for row in rows)
 
     def write_annotations(self, path: Path, journal: Journal) -> None:
-        """The published writer's columns: labels as values, where they come from, the rest by name, labels as words."""
+        """The published writer's columns: labels as values, where they come from, the rest by name,
+        labels as words.
+        """
         names = sorted([*self.annotations, *self.labels])
         words = {task.name: _in_words(task) for task in self.draft.tasks}
         head = [

@@ -19,7 +19,9 @@ _BLOCK = 1 << 22
 
 
 def write_tiffs(folder: Path, pixels: PixelFile, rows: int, name: Callable[[int], str]) -> None:
-    """`folder / name(row)` for every row, by as many threads as there are processors, a few MiB in memory each."""
+    """`folder / name(row)` for every row, by as many threads as there are processors, a few MiB in
+    memory each.
+    """
     header = _header(pixels)
     step = max(1, _BLOCK // pixels.row_bytes)
 
@@ -38,7 +40,9 @@ def write_tiffs(folder: Path, pixels: PixelFile, rows: int, name: Callable[[int]
 
 
 def _header(pixels: PixelFile) -> bytes | None:
-    """What Pillow puts before the pixels: the same for all images of one shape, where the pixels come last."""
+    """What Pillow puts before the pixels: the same for all images of one shape, where the pixels
+    come last.
+    """
     image = memoryview(pixels.read(0))
     whole = _encoded(image, pixels.image_shape)
     return whole[: -len(image)] if whole.endswith(image) else None

@@ -33,12 +33,15 @@ def told(folder: Path) -> Iterator[None]:
 def _sentence(folder: Path, error: OSError) -> str:
     if error.errno in _FULL:
         return (
-            f"{folder} cannot be written: the disk is full ({error.strerror}); nothing stands under the final name. "
-            "Free some space or choose another folder, then write again (with resume=True, as conversions have it, it "
-            "goes on where it stopped)"
+            f"{folder} cannot be written: the disk is full ({error.strerror}); nothing stands under"
+            " the final name. Free some space or choose another folder, then write again (with"
+            " resume=True, as conversions have it, it goes on where it stopped)"
         )
     where = f" at {error.filename}" if error.filename else ""
-    return f"{folder} cannot be written{where}: {error.strerror or error}; nothing stands under the final name"
+    return (
+        f"{folder} cannot be written{where}: {error.strerror or error}; nothing stands under the"
+        " final name"
+    )
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -46,5 +49,6 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise WriteError(
-            f"{folder} has {free:,} bytes free and the dataset takes {needed:,}; free some space or choose another disk"
+            f"{folder} has {free:,} bytes free and the dataset takes {needed:,}; free some space or"
+            " choose another disk"
         )

@@ -17,7 +17,9 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class DatasetDraft:
-    """info.yaml without its counts, which the writer counts. `input_size` is (channels, height, width)."""
+    """info.yaml without its counts, which the writer counts. `input_size` is (channels, height,
+    width).
+    """
 
     id: str
     name: str

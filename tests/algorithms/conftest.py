@@ -1,4 +1,6 @@
-"""One thread for these tests: their tensors are tiny, and threads would only wait for each other."""
+"""One thread for these tests: their tensors are tiny, and threads would only wait for each
+other.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""What the contract tests run over: targets, episodes of them, small smooth backbones, and every algorithm."""
+"""What the contract tests run over: targets, episodes of them, small smooth backbones, and every
+algorithm.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ NOT_LINEAR = ("ordinal-coral", "ordinal-corn", "ordinal-cumulative_link")
 
 
 class Net(nn.Module):
-    """Two convolutions with BatchNorm; smooth, so that gradients can be compared to the last digits."""
+    """Two convolutions with BatchNorm; smooth, so that gradients can be compared to the last
+    digits.
+    """
 
     def __init__(self, seed=0, dropout=0.0):
         super().__init__()

@@ -1,4 +1,6 @@
-"""Which parameters an inner loop moves: the head's two by their full names, and none that its owner has frozen."""
+"""Which parameters an inner loop moves: the head's two by their full names, and none that its owner
+has frozen.
+"""
 
 import pytest
 import torch

@@ -84,7 +84,10 @@ def test_pixels_that_are_no_numbers(make, value, part):
     subject, episode = make(), episode_of(TARGETS["binary"], 3)
     images = getattr(episode, part).x.clone()
     images[4, 0, 1, 1] = value
-    match = rf"episode 3 of 'toys': the {part} set has NaN or infinite pixels in 1 of \d images, first in image 4"
+    match = (
+        rf"episode 3 of 'toys': the {part} set has NaN or infinite pixels in 1 of \d images, first"
+        r" in image 4"
+    )
     refuses(subject, changed(episode, x=images, part=part), InputError, match)
 
 

@@ -1,4 +1,6 @@
-"""The gradient of every algorithm's meta-loss against a plain loop with `create_graph=True`, written out here."""
+"""The gradient of every algorithm's meta-loss against a plain loop with `create_graph=True`,
+written out here.
+"""
 
 import copy
 
@@ -23,7 +25,9 @@ EXACT = 1e-9
 
 
 def features_of(net, params, images):
-    """A forward with batch statistics (training mode) or running ones (evaluation mode), on copies of the buffers."""
+    """A forward with batch statistics (training mode) or running ones (evaluation mode), on copies
+    of the buffers.
+    """
     buffers = {name: value.clone() for name, value in net.named_buffers()}
     own = {name: value for name, value in params.items() if not name.startswith("head.")}
     return functional_call(net, {**own, **buffers}, (images,))
@@ -53,7 +57,9 @@ def random_head(target):
 
 
 def means_head(target):
-    """W_c = 2 mu_c, b_c = -|mu_c|^2, and what differences of them are for one logit and for yes/no answers."""
+    """W_c = 2 mu_c, b_c = -|mu_c|^2, and what differences of them are for one logit and for yes/no
+    answers.
+    """
 
     def head(net, params, episode):
         x, y = features_of(net, params, episode.support.x), episode.support.y
@@ -363,7 +369,9 @@ def test_ridge(target):
 
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
 def test_imaml_at_the_solution(target):
-    """With the inner problem solved: (I + H/s) times the meta-gradient is the query loss's own gradient there."""
+    """With the inner problem solved: (I + H/s) times the meta-gradient is the query loss's own
+    gradient there.
+    """
     episode, kind, strength = episode_of(TARGETS[target]), TARGETS[target], 2.0
     algorithm = IMAML(Net(), strength=strength, steps=800, lr=0.05, iterations=60, head="kaiming")
     algorithm.meta_loss([episode]).backward()
@@ -381,7 +389,8 @@ def test_imaml_at_the_solution(target):
     start = {**dict(net.named_parameters()), **random_head(kind)}
     for (name, value), grad in zip(end.items(), inner, strict=True):
         torch.testing.assert_close(grad, strength * (start[name] - value), rtol=1e-5, atol=1e-8)
-    # The head's part of the meta-gradient is not handed out; it is what the head's rows of the equation say.
+    # The head's part of the meta-gradient is not handed out; it is what the head's rows of the
+    # equation say.
     outer = torch.autograd.grad(loss_at(episode.query), list(end.values()))
     size = sum(value.numel() for value in end.values())
     hessian = torch.stack(

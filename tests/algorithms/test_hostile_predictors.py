@@ -1,4 +1,6 @@
-"""Predictors' files whose parts do not belong together are refused when they are read, not when they are used."""
+"""Predictors' files whose parts do not belong together are refused when they are read, not when
+they are used.
+"""
 
 import json
 

@@ -15,7 +15,10 @@ EPISODE = episode_of(TARGETS["multiclass"])
 @pytest.mark.parametrize("make", [MAML, ANIL, ProtoNet])
 def test_images_with_other_channels(make):
     coloured = changed(EPISODE, x=EPISODE.support.x.expand(-1, 3, -1, -1).clone())
-    match = r"episode 0 of 'toys': the backbone Net cannot take images of the shape \(3, 6, 6\).*1 channels"
+    match = (
+        r"episode 0 of 'toys': the backbone Net cannot take images of the shape \(3, 6, 6\).*1"
+        r" channels"
+    )
     with pytest.raises(InputError, match=match):
         make(Net()).meta_loss([coloured])
     with pytest.raises(

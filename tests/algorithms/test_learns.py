@@ -1,4 +1,6 @@
-"""It learns: glyphs of classes never seen in training, from one example each, better than what did not meta-learn."""
+"""It learns: glyphs of classes never seen in training, from one example each, better than what did
+not meta-learn.
+"""
 
 import pytest
 import torch
@@ -15,7 +17,9 @@ ITERATIONS, META_BATCH = 60, 4
 
 
 def glyphs(classes, seed):
-    """An Omniglot in small: every class is a few random strokes, every image a shifted, noisy drawing of them."""
+    """An Omniglot in small: every class is a few random strokes, every image a shifted, noisy
+    drawing of them.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape):

@@ -1,4 +1,6 @@
-"""Lanes over tasks with different numbers of classes: the loop's gradients, and groups that show it."""
+"""Lanes over tasks with different numbers of classes: the loop's gradients, and groups that show
+it.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""BatchNorm weights of each inner step: rows that start alike, are learned apart, and travel with the predictor."""
+"""BatchNorm weights of each inner step: rows that start alike, are learned apart, and travel with
+the predictor.
+"""
 
 import pytest
 import torch

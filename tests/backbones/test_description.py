@@ -11,9 +11,16 @@ from torchcross.backbones.base import attach
 from torchcross.errors import InputError
 
 RECORD = WeightRecord(
-    name="mine", source="a paper", sha256="ab" * 32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), input_size=(84, 84),
-    licence="MIT", dropped=("fc.bias",), notes=("a note",),
-)  # fmt: skip
+    name="mine",
+    source="a paper",
+    sha256="ab" * 32,
+    mean=(0.5, 0.4, 0.3),
+    std=(0.2, 0.3, 0.4),
+    input_size=(84, 84),
+    licence="MIT",
+    dropped=("fc.bias",),
+    notes=("a note",),
+)
 
 OPTIONS = [
     (

@@ -132,8 +132,10 @@ def test_every_difference_is_named(tmp_path):
     entries["layers.9.conv.weight"] = entries.pop("layers.1.conv.weight")
     entries["layers.2.norm.bias"] = torch.zeros(9)
     message = (
-        r"'mine.pth' does not fit conv4, which has 24 entries: 1 missing \('layers.1.conv.weight'\); "
-        r"1 extra \('layers.9.conv.weight'\); 1 misshapen \('layers.2.norm.bias' is \(9,\), not \(8,\)\)\. .*"
+        r"'mine.pth' does not fit conv4, which has 24 entries: 1 missing"
+        r" \('layers.1.conv.weight'\); "
+        r"1 extra \('layers.9.conv.weight'\); 1 misshapen \('layers.2.norm.bias' is \(9,\), not"
+        r" \(8,\)\)\. .*"
         "Nothing was changed"
     )
     refused(conv4(), saved(tmp_path / "mine.pth", entries), message)
@@ -141,7 +143,10 @@ def test_every_difference_is_named(tmp_path):
 
 def test_long_lists_are_counted_and_cut(tmp_path):
     entries = {f"encoder.{name}": value for name, value in conv4(1).state_dict().items()}
-    message = r"24 missing \('layers.0.conv.weight', .*, \.\.\.\); 24 extra .*No name is the same.*prefix='encoder\.'"
+    message = (
+        r"24 missing \('layers.0.conv.weight', .*, \.\.\.\); 24 extra .*No name is the"
+        r" same.*prefix='encoder\.'"
+    )
     refused(conv4(), saved(tmp_path / "mine.pth", entries), message)
 
 

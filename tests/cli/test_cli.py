@@ -1,4 +1,6 @@
-"""The command line: what it prints, its exit status, and what it says of arguments that it does not know."""
+"""The command line: what it prints, its exit status, and what it says of arguments that it does not
+know.
+"""
 
 import os
 import subprocess
@@ -196,6 +198,9 @@ def test_python_m_torchcross_and_the_console_script_are_the_same():
 
 
 def test_the_command_line_itself_imports_no_torch():
-    program = "import sys, torchcross.cli as cli; status = cli.main(['crtify']); sys.exit('torch' in sys.modules or status)"
+    program = (
+        "import sys, torchcross.cli as cli; status = cli.main(['crtify']); sys.exit('torch' in"
+        " sys.modules or status)"
+    )
     ran = python("-c", program)
     assert ran.returncode == 2, ran.stderr

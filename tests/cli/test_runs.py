@@ -169,7 +169,7 @@ def test_runs_are_compared_with_what_failed_and_what_is_related(capsys, tmp_path
     assert "accuracy" in (tmp_path / "both" / "table.csv").read_text(encoding="utf-8")
 
 
-# -- running ----------------------------------------------------------------------------------------------------------
+# -- running ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_nothing_shows_a_traceback(capsys, job, tmp_path, more, said):
     assert not (tmp_path / "runs").exists(), "it was said before anything ran"
 
 
-# -- those who listen -------------------------------------------------------------------------------------------------
+# -- those who listen ------------------------------------------------------------------------------
 
 
 def in_a_shell(folder, line, **environment):

@@ -1,4 +1,6 @@
-"""How likely a deviation from what was expected is, for draws that a fixed seed makes the same for ever."""
+"""How likely a deviation from what was expected is, for draws that a fixed seed makes the same for
+ever.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import torch
 
 
 def chi_square(counts, expected=None):
-    """p-value of Pearson's test that `counts` come with the probabilities `expected` (default: all the same)."""
+    """p-value of Pearson's test that `counts` come with the probabilities `expected` (default: all
+    the same).
+    """
     counts = np.asarray(counts, dtype=float)
     shares = np.full(counts.shape, 1.0) if expected is None else np.asarray(expected, dtype=float)
     wanted = counts.sum() * shares / shares.sum()
@@ -17,5 +21,6 @@ def chi_square(counts, expected=None):
     return float(torch.special.gammaincc(half, torch.tensor(statistic / 2, dtype=torch.float64)))
 
 
-# Draws are fixed, so this is no matter of luck: it fails for good where draws are not uniform, and otherwise never.
+# Draws are fixed, so this is no matter of luck: it fails for good where draws are not uniform, and
+# otherwise never.
 UNLIKELY = 1e-3

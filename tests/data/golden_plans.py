@@ -1,11 +1,13 @@
-"""Plans that were drawn once and are drawn for ever: what a paper says it sampled can be sampled again.
+"""Plans that were drawn once and are drawn for ever: what a paper says it sampled can be sampled
+again.
 
 python tests/data/golden_plans.py           compare what is drawn now with the files, case by case
 python tests/data/golden_plans.py --write   write the files anew
 
-Writing is legitimate in two cases: a case was added here, or a change of what is drawn is meant, is worth breaking
-every published seed for, and is named in CHANGELOG.md under "Changed". A refactoring, a speed-up or another version of
-numpy, torch or Python changes nothing here; if it does, it is wrong.
+Writing is legitimate in two cases: a case was added here, or a change of what is drawn is meant, is
+worth breaking every published seed for, and is named in CHANGELOG.md under "Changed". A
+refactoring, a speed-up or another version of numpy, torch or Python changes nothing here; if it
+does, it is wrong.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def _plain(plan: Any) -> dict[str, Any]:
     } | arrays
 
 
-# -- sources without any randomness -------------------------------------------------------------------------------
+# -- sources without any randomness ----------------------------------------------------------------
 
 
 def _scattered(samples: int, classes: int) -> np.ndarray:

@@ -67,7 +67,11 @@ def batch(episodes: Episodes) -> LabelledBatch:
 @pytest.fixture
 def global_generators() -> Iterator[None]:
     """The global generators must stand where they stood."""
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = (
+        torch.get_rng_state(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),  # noqa: NPY002
+    )
     yield
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]  # noqa: NPY002
@@ -323,7 +327,12 @@ def test_it_is_a_value() -> None:
     assert len({augment, replace(augment), replace(augment, seed=5)}) == 2
     assert Augmentation(seed=np.int64(4), crop=np.float32(0.5)).apply(
         noise(2, 1, 4, 4), index=0
-    ).shape == (2, 1, 4, 4)  # type: ignore[arg-type]
+    ).shape == (
+        2,
+        1,
+        4,
+        4,
+    )  # type: ignore[arg-type]
 
 
 def test_empty_batches_stay_empty() -> None:

@@ -80,7 +80,9 @@ def test_half_turns_of_images_that_are_not_square(shape: tuple[int, ...]) -> Non
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 def test_quarter_turns_blacken_whole_rows(dtype: torch.dtype) -> None:
-    """Rows 1 and 5 are read exactly from the edge, where a cosine of 6e-17 would decide pixel by pixel."""
+    """Rows 1 and 5 are read exactly from the edge, where a cosine of 6e-17 would decide pixel by
+    pixel.
+    """
     for degrees in (90, -90, 270):
         rows = turned(degrees).apply(torch.ones(1, 7, 4, dtype=dtype), index=0)[0]
         assert rows.tolist() == [[int(0 < row < 6)] * 4 for row in range(7)]
@@ -108,7 +110,8 @@ def test_a_crop_is_resized_with_half_pixel_centres(dtype: torch.dtype) -> None:
     assert places.min() == 0
     assert places.max() == 3
     for image, cropped, (left, top) in zip(images, result, places.tolist(), strict=True):
-        # One pixel more than the crop on every side: the image's own, or at the image's border the last again.
+        # One pixel more than the crop on every side: the image's own, or at the image's border the
+        # last again.
         rows, columns = (torch.arange(first - 1, first + 10).clamp(0, 11) for first in (top, left))
         expected = bilinear(image[:, rows][:, :, columns].double(), 9 / 12)
         assert (cropped - expected).abs().max() < (0.5001 if dtype == torch.uint8 else 1e-5)
@@ -131,7 +134,9 @@ def test_a_crop_has_at_least_one_pixel() -> None:
 
 
 def bilinear(around: Tensor, scale: float) -> Tensor:
-    """A 12 x 12 resize of the inside of `around`, which has one pixel more on every side; pixel by pixel."""
+    """A 12 x 12 resize of the inside of `around`, which has one pixel more on every side; pixel by
+    pixel.
+    """
     result = torch.empty(len(around), 12, 12, dtype=torch.float64)
     for row in range(12):
         for column in range(12):
@@ -147,7 +152,9 @@ def bilinear(around: Tensor, scale: float) -> Tensor:
 @pytest.mark.parametrize("shape", [(24, 24), (18, 30)])
 @pytest.mark.parametrize("horizontal_flip", [0, 1])
 def test_flip_then_rotate_then_crop(shape: tuple[int, int], horizontal_flip: int) -> None:
-    """On a ramp one interpolation equals the published three steps, done by Pillow, wherever no black comes near."""
+    """On a ramp one interpolation equals the published three steps, done by Pillow, wherever no
+    black comes near.
+    """
     height, width = shape
     augment = turned(20, horizontal_flip=horizontal_flip, crop_probability=1, crop=0.5)
     result = augment.apply(ramps(4, height, width), index=2)

@@ -1,4 +1,6 @@
-"""Mixed batches: sources in proportion, passes without repetition, and every batch a pure function of its number."""
+"""Mixed batches: sources in proportion, passes without repetition, and every batch a pure function
+of its number.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def three():
     return [source("a", 21), source("b", 40), source("c", 63)]
 
 
-# -- which source -------------------------------------------------------------------------------------------------
+# -- which source ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_the_first_batch_of_an_epoch_comes_in_proportion_to_the_batches():
         assert chi_square([found[name] for name in "abc"], (5, 10, 15)) > UNLIKELY
 
 
-# -- which samples ------------------------------------------------------------------------------------------------
+# -- which samples ---------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 13), st.sampled_from(ORDERS), st.integers(0, 99))
@@ -132,7 +134,7 @@ def test_unlabelled_samples_are_left_out(item, batch_size, order):
         assert (read.task, read.plan) == (item.task, plan)
 
 
-# -- purity -------------------------------------------------------------------------------------------------------
+# -- purity ----------------------------------------------------------------------------------------
 
 
 def make(order):
@@ -154,7 +156,9 @@ def test_any_order_of_access_and_any_process_give_the_same_batches(order):
 
 @pytest.mark.parametrize("far", [4095, 4096, 12_289, 50_001])
 def test_far_batches_continue_the_passes_of_the_near_ones(far):
-    """Counts of earlier batches are kept in blocks; a block's edge is no edge of anything that can be seen."""
+    """Counts of earlier batches are kept in blocks; a block's edge is no edge of anything that can
+    be seen.
+    """
     batches, per_pass = MixedBatches(three(), batch_size=10), {"a": 2, "b": 4, "c": 6}
     plans = [batches[b] for b in range(far - 60, far + 60)]
     fresh = MixedBatches(three(), batch_size=10)
@@ -202,7 +206,7 @@ def test_numbers_may_be_numpys():
     assert theirs[np.int64(7)] == make("independent")[7]
 
 
-# -- values and words ---------------------------------------------------------------------------------------------
+# -- values and words ------------------------------------------------------------------------------
 
 
 def test_a_batch_plan_is_a_value_and_read_only():
@@ -219,7 +223,9 @@ def test_a_batch_plan_is_a_value_and_read_only():
 
 
 def test_a_tensor_source_is_read_without_a_warning():
-    """The samples of a plan are read-only, which torch warns of once in a process: warnings are errors here."""
+    """The samples of a plan are read-only, which torch warns of once in a process: warnings are
+    errors here.
+    """
     images = np.arange(20, dtype=np.float32).reshape(20, 1)
     for kept in (images, torch.from_numpy(images.copy())):
         item = tx.TensorSource(kept, np.arange(20) % 2, source("a", 2).task)

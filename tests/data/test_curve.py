@@ -1,4 +1,6 @@
-"""Shot curves: fewer shots are part of more, the query is shared, and every contract holds at every number of shots."""
+"""Shot curves: fewer shots are part of more, the query is shared, and every contract holds at every
+number of shots.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +150,9 @@ def test_a_curve_is_pure(make, nested):
 
 
 def test_shots_in_between_do_not_change_the_others_of_one_class_each():
-    """Exclusive classes: the k-shot support is the first k of each class, whichever numbers are asked for."""
+    """Exclusive classes: the k-shot support is the first k of each class, whichever numbers are
+    asked for.
+    """
     sampler = tx.EpisodeSampler(multiclass(), queries=6)
     assert sampler.curve([1, 8])[2][1] == sampler.curve([1, 2, 5, 8])[2][1]
 

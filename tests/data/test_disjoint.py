@@ -1,4 +1,6 @@
-"""Disjoint episodes: exactly as many as asked for, no sample twice; or an error whose number can be had."""
+"""Disjoint episodes: exactly as many as asked for, no sample twice; or an error whose number can be
+had.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def laid_out(source, count, **asked):
 
 
 def most_episodes(counts, ways, each):
-    """The most episodes of `ways` different classes with `each` samples: fill the fullest classes first, by hand."""
+    """The most episodes of `ways` different classes with `each` samples: fill the fullest classes
+    first, by hand.
+    """
     left, episodes = sorted(counts), 0
     while left[-ways] >= each:
         left = sorted([*left[:-ways], *(count - each for count in left[-ways:])])
@@ -44,7 +48,7 @@ def most_episodes(counts, ways, each):
     return episodes
 
 
-# -- how many -----------------------------------------------------------------------------------------------------
+# -- how many --------------------------------------------------------------------------------------
 
 
 @given(
@@ -68,7 +72,9 @@ def test_there_are_as_many_as_counting_allows_and_no_more(counts, shots, queries
 
 @given(st.data(), st.integers(1, 12))
 def test_every_kind_of_disjoint_episodes_keeps_its_word(data, count):
-    """Whatever cannot be counted beforehand: drawn shots, natural queries, variable shots, labels, subjects."""
+    """Whatever cannot be counted beforehand: drawn shots, natural queries, variable shots, labels,
+    subjects.
+    """
     source = data.draw(sources(each=6, max_extra=20))
     exclusive = source.labels.ndim == 1
     query = data.draw(st.sampled_from(["balanced", "natural"]))
@@ -137,7 +143,7 @@ def test_variable_shots_leave_something_for_the_episodes_to_come():
     assert max(len(plan.support) for plan in few) > 20
 
 
-# -- purity -------------------------------------------------------------------------------------------------------
+# -- purity ----------------------------------------------------------------------------------------
 
 
 def make(count=12, seed=0, **asked):
@@ -166,15 +172,21 @@ def test_plans_of_a_pickled_layout_stay_read_only():
         assert not plan.support.flags.writeable
 
 
-# -- uniformity ---------------------------------------------------------------------------------------------------
+# -- uniformity ------------------------------------------------------------------------------------
 
 
 def test_class_sets_are_uniform_where_there_is_room_and_at_every_place_where_there_is_none():
     roomy = [list(make(3, seed=seed)) for seed in range(400)]
     found = Counter(plan.classes for plans in roomy for plan in plans)
     assert chi_square(list(found.values())) > UNLIKELY
-    tight = [list(tx.EpisodeSampler(source_of([8, 4, 4]), ways=2, shots=1, queries=1, seed=seed, disjoint=4))
-             for seed in range(400)]  # fmt: skip
+    tight = [
+        list(
+            tx.EpisodeSampler(
+                source_of([8, 4, 4]), ways=2, shots=1, queries=1, seed=seed, disjoint=4
+            )
+        )
+        for seed in range(400)
+    ]
     for place in range(4):
         classes = Counter(plans[place].classes for plans in tight)
         assert set(classes) <= {(0, 1), (0, 2)}
@@ -203,15 +215,17 @@ def test_samples_are_uniform_over_the_episodes():
     assert chi_square(times) > UNLIKELY
 
 
-# -- words --------------------------------------------------------------------------------------------------------
+# -- words -----------------------------------------------------------------------------------------
 
 
 def test_the_error_says_what_is_there_what_is_needed_and_what_is_possible():
     with pytest.raises(InfeasibleError) as caught:
         tx.EpisodeSampler(source_of([40, 40, 12]), shots=2, queries=3, disjoint=5)
-    assert str(caught.value) == (
-        "source 'toy' gives 2 disjoint episodes and then no more, 5 were asked for: an episode takes 5 samples of 3 "
-        "classes or more, and the rarest class 'class 2' has 12. Possible: disjoint=2, or fewer shots, queries or ways"
+    assert (
+        str(caught.value)
+        == "source 'toy' gives 2 disjoint episodes and then no more, 5 were asked for: an episode"
+        " takes 5 samples of 3 classes or more, and the rarest class 'class 2' has 12. Possible:"
+        " disjoint=2, or fewer shots, queries or ways"
     )
 
 

@@ -1,4 +1,6 @@
-"""The plans in `golden/` are drawn again, bit for bit. See golden_plans.py for when they may be written anew."""
+"""The plans in `golden/` are drawn again, bit for bit. See golden_plans.py for when they may be
+written anew.
+"""
 
 from __future__ import annotations
 

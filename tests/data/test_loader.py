@@ -1,4 +1,6 @@
-"""From plans to tensors: one read per episode, and the same episodes for any workers, ranks, order and start."""
+"""From plans to tensors: one read per episode, and the same episodes for any workers, ranks, order
+and start.
+"""
 
 from __future__ import annotations
 
@@ -156,7 +158,11 @@ def test_resuming_in_the_middle_goes_on_with_the_same_episodes() -> None:
 
 
 def test_loading_neither_reads_nor_moves_global_random_state() -> None:
-    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002  what is guarded
+    states = (
+        random.getstate(),
+        np.random.get_state()[1].copy(),  # noqa: NPY002
+        torch.get_rng_state(),
+    )
     list(EpisodeLoader(sampler(), 4, workers=1))
     list(MixedBatchLoader(MixedBatches([Counted()], batch_size=4), 3, workers=1))
     assert random.getstate() == states[0]

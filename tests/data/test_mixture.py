@@ -1,4 +1,6 @@
-"""A mixture draws its sources with exact probabilities, and is as reproducible as a single source."""
+"""A mixture draws its sources with exact probabilities, and is as reproducible as a single
+source.
+"""
 
 from __future__ import annotations
 

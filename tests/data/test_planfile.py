@@ -114,7 +114,9 @@ def test_a_missing_file_is_named(tmp_path) -> None:
 
 
 def rewrite(path, **changes) -> None:
-    """The same archive with some members replaced; a callable changes the array, bytes replace the member."""
+    """The same archive with some members replaced; a callable changes the array, bytes replace the
+    member.
+    """
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     for name, change in changes.items():

@@ -77,7 +77,7 @@ def test_any_seed_up_to_the_largest_draws_and_stays(seed):
         sampler.seed = 99
 
 
-# -- words to the user --------------------------------------------------------------------------------------------
+# -- words to the user -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,10 @@ def test_any_seed_up_to_the_largest_draws_and_stays(seed):
         ({"ways": [2, 3, 4]}, r"ways=\[2, 3, 4\] is not a pair"),
         (
             {"shots": "few"},
-            r"shots='few' is not an integer of at least 1, a pair \(fewest, most\), or MetaDatasetShots",
+            (
+                r"shots='few' is not an integer of at least 1, a pair \(fewest, most\), or"
+                r" MetaDatasetShots"
+            ),
         ),
         ({"shots": [3, 1]}, "the most is below the fewest"),
         ({"ways": (2, 3, 4)}, "not a pair"),

@@ -1,4 +1,6 @@
-"""Every sampler keeps every contract of sampling, over generated labels of every target; see `check_sampler`."""
+"""Every sampler keeps every contract of sampling, over generated labels of every target; see
+`check_sampler`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ FEW = st.integers(1, 4)
 
 @st.composite
 def hostile_subjects(draw, each):
-    """Some of each class, and subjects that care for no class (`sources` sets some apart for each)."""
+    """Some of each class, and subjects that care for no class (`sources` sets some apart for
+    each).
+    """
     source = draw(sources(each=each, groups=False, max_extra=20))
     owners = draw(
         st.lists(
@@ -39,7 +43,9 @@ def hostile_subjects(draw, each):
 
 
 def reason_to_give_up(sampler, episodes):
-    """Checks every contract. Where counting could not decide, an episode may say why it cannot be had."""
+    """Checks every contract. Where counting could not decide, an episode may say why it cannot be
+    had.
+    """
     try:
         check_sampler(sampler, episodes)
     except InfeasibleError as error:
@@ -47,7 +53,7 @@ def reason_to_give_up(sampler, episodes):
     return "none; labels overlap and no subject may stand in both, and all went well"
 
 
-# -- all contracts at once ----------------------------------------------------------------------------------------
+# -- all contracts at once -------------------------------------------------------------------------
 
 
 @given(st.data(), st.integers(0, 10**6))
@@ -124,7 +130,7 @@ def test_grades_keep_their_order_and_their_values_in_episodes(data):
     assert raw.tolist() == source.task.target.decode(source.labels[plan.support]).tolist()
 
 
-# -- ways, shots, filters -----------------------------------------------------------------------------------------
+# -- ways, shots, filters --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ways", [2, 5, (2, None), (3, 4), (1, 99), (6, 6), None])
@@ -206,7 +212,7 @@ def test_a_filter_leaves_out_a_class_that_one_subject_owns():
     check_sampler(sampler)
 
 
-# -- natural queries ----------------------------------------------------------------------------------------------
+# -- natural queries -------------------------------------------------------------------------------
 
 
 @given(st.data())
@@ -235,7 +241,7 @@ def test_a_natural_query_of_several_labels_may_hold_any_sample_with_an_answer():
     assert (np.diff(plan.query) > 0).all()
 
 
-# -- Meta-Dataset -------------------------------------------------------------------------------------------------
+# -- Meta-Dataset ----------------------------------------------------------------------------------
 
 
 @given(st.data(), st.integers(1, 80), st.integers(1, 30), st.integers(1, 12))
@@ -272,7 +278,7 @@ def test_variable_shots_are_for_exclusive_classes():
         tx.EpisodeSampler(multiclass_source(), shots=MetaDatasetShots(), query="natural")
 
 
-# -- purity, beyond what check_sampler does ------------------------------------------------------------------------
+# -- purity, beyond what check_sampler does --------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)

@@ -1,4 +1,6 @@
-"""What counting disproves is refused at once, nothing else is, and what an error calls possible is possible."""
+"""What counting disproves is refused at once, nothing else is, and what an error calls possible is
+possible.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,9 @@ WAYS_OUT = {
         "shots": upper(asked["shots"], int(m[1]))
     },
     r"at most (\d+) queries with shots=1": lambda asked, m: {"queries": int(m[1]), "shots": 1},
-    r"min_samples='enough', which leaves out (.+) and keeps (\d+) of \d+ classes": lambda asked, m: {
-        "min_samples": "enough"
-    },
+    r"min_samples='enough', which leaves out (.+) and keeps (\d+) of \d+ classes": (
+        lambda asked, m: {"min_samples": "enough"}
+    ),
     r"min_samples=(\d+), which leaves out (.+) and keeps (\d+) of \d+ classes": lambda asked, m: {
         "min_samples": int(m[1])
     },
@@ -139,7 +141,9 @@ def test_an_error_without_a_way_out_is_right(data, each):
 
 @given(st.data(), st.integers(0, 4))
 def test_exclusive_classes_without_subjects_are_refused_exactly_when_they_must_be(data, each):
-    """An oracle of its own: the classes that stay all have enough, and so have the smallest of them together."""
+    """An oracle of its own: the classes that stay all have enough, and so have the smallest of them
+    together.
+    """
     source = data.draw(sources(["binary", "multiclass", "ordinal"], each=each, groups=False))
     asked = data.draw(asked_for(source))
     counts = np.array(list(source.counts().values()))
@@ -166,7 +170,7 @@ def bounds(ways, kept):
     return (max(ways[0], 2), kept) if isinstance(ways, tuple) else (ways, ways)
 
 
-# -- the words ----------------------------------------------------------------------------------------------------
+# -- the words -------------------------------------------------------------------------------------
 
 
 def source_of(counts, groups=None):
@@ -184,8 +188,10 @@ def source_of(counts, groups=None):
             [
                 "source 'shape' cannot give 5-shot episodes with 10 queries per class:",
                 "  class 'star' has 7 samples, 15 are needed (5 support + 10 query)",
-                "Possible: at most 2 queries with 5 shots; or min_samples='enough', which leaves out 'star' and keeps "
-                "2 of 3 classes",
+                (
+                    "Possible: at most 2 queries with 5 shots; or min_samples='enough', which"
+                    " leaves out 'star' and keeps 2 of 3 classes"
+                ),
             ],
         ),
         (
@@ -194,7 +200,10 @@ def source_of(counts, groups=None):
             [
                 "source 'shape' cannot give 1- to 5-shot episodes with 10 queries per class:",
                 "  class 'square' has 0 samples, 15 are needed (5 support + 10 query)",
-                "Possible: nothing of this kind; the source has too few samples, or too few subjects",
+                (
+                    "Possible: nothing of this kind; the source has too few samples, or too few"
+                    " subjects"
+                ),
             ],
         ),
         (
@@ -211,8 +220,10 @@ def source_of(counts, groups=None):
             {"ways": (4, None)},
             [
                 "source 'shape' cannot give 5-shot episodes with 10 queries per class:",
-                "  ways=(4, None) cannot be had: the lower end asks for at least 4 ways, and the source has 3 that can "
-                "be used",
+                (
+                    "  ways=(4, None) cannot be had: the lower end asks for at least 4 ways, and"
+                    " the source has 3 that can be used"
+                ),
                 "Possible: ways from 2 to 3",
             ],
         ),
@@ -221,7 +232,10 @@ def source_of(counts, groups=None):
             {"ways": (1, 1)},
             [
                 "source 'shape' cannot give 5-shot episodes with 10 queries per class:",
-                "  ways=(1, 1) cannot be had: the upper end allows at most 1, and a multiclass episode has at least 2",
+                (
+                    "  ways=(1, 1) cannot be had: the upper end allows at most 1, and a multiclass"
+                    " episode has at least 2"
+                ),
                 "Possible: ways from 2 to 3",
             ],
         ),
@@ -231,7 +245,10 @@ def source_of(counts, groups=None):
             [
                 "source 'shape' cannot give 5-shot episodes with 2 queries per class:",
                 "  ways=3 cannot be had: a multiclass episode has at least 2, and 2 can be used",
-                "  min_samples=10 leaves out the others; there are 'disc': 40, 'square': 12, 'star': 7",
+                (
+                    "  min_samples=10 leaves out the others; there are 'disc': 40, 'square': 12,"
+                    " 'star': 7"
+                ),
                 "Possible: min_samples='enough', which leaves out nothing and keeps 3 of 3 classes",
             ],
         ),
@@ -239,8 +256,14 @@ def source_of(counts, groups=None):
             [5, 5, 50],
             {"ways": 2, "queries": 1, "query": "natural"},
             [
-                "source 'shape' cannot give 5-shot episodes with 1 queries per class, drawn as they come:",
-                "  the 2 smallest classes together have 10 samples, 12 are needed (10 support + 2 query)",
+                (
+                    "source 'shape' cannot give 5-shot episodes with 1 queries per class, drawn as"
+                    " they come:"
+                ),
+                (
+                    "  the 2 smallest classes together have 10 samples, 12 are needed (10 support +"
+                    " 2 query)"
+                ),
                 "Possible: at most 4 shots with 1 queries",
             ],
         ),
@@ -263,9 +286,9 @@ def test_subjects_that_cannot_be_divided_are_found_by_counting():
     groups = np.repeat([0, 1, 2, 3, 4, 5], [7, 7, 7, 7, 7, 7])
     message = refusal(source_of([21, 21], groups), shots=8, queries=8)
     assert (
-        "class 'disc' has 21 samples, from 3 subjects that own 7, 7, 7; they cannot be divided into 8 support + 8 "
-        "query without a subject on both sides"
-    ) in message
+        "class 'disc' has 21 samples, from 3 subjects that own 7, 7, 7; they cannot be divided into"
+        " 8 support + 8 query without a subject on both sides" in message
+    )
     assert (
         "at most 7 queries with 8 shots; or at most 7 shots with 8 queries; or groups='ignore'"
         in message
@@ -328,7 +351,9 @@ def test_every_source_of_a_mixture_is_looked_at():
 
 
 def test_labels_that_overlap_too_much_give_up_in_the_episode_and_say_so():
-    """Two samples with every label, one for each side, as counting has it; but three of a kind have no two sides."""
+    """Two samples with every label, one for each side, as counting has it; but three of a kind have
+    no two sides.
+    """
     answers = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], *[[0, 0, 0]] * 10])
     source = LabelSource(answers, tx.Task("label", MultiLabel(["x", "y", "z"])))
     sampler = tx.EpisodeSampler(source, shots=1, queries=1)

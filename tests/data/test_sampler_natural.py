@@ -1,4 +1,6 @@
-"""Natural queries over labels with gaps: every sample has an answer to something that the episode asks."""
+"""Natural queries over labels with gaps: every sample has an answer to something that the episode
+asks.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def test_queries_hold_answers_however_few_there_are(data):
 
 
 def test_scattered_answers_are_drawn_equally_often():
-    """Few samples answer; whether they answer one of the chosen labels or all makes no difference."""
+    """Few samples answer; whether they answer one of the chosen labels or all makes no
+    difference.
+    """
     answers = np.full((3000, 2), -1)
     answers[:40, 0] = np.arange(40) % 2
     answers[20:60, 1] = np.arange(40) // 2 % 2

@@ -22,7 +22,7 @@ def task_of(target_type, classes):
     return tx.Task("toy", target_type([f"class {c}" for c in range(classes)]))
 
 
-# -- dividing one class -------------------------------------------------------------------------------------------
+# -- dividing one class ----------------------------------------------------------------------------
 
 
 @settings(max_examples=200)
@@ -53,7 +53,7 @@ def test_divide_takes_as_little_as_can_be():
     assert divide([1] * 3000 + [5000], 2500, 0).count(True) == 2500
 
 
-# -- dividing what chance would not -------------------------------------------------------------------------------
+# -- dividing what chance would not ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("classes", [2, 5, 20])
@@ -154,7 +154,9 @@ def test_variable_shots_keep_subjects_apart():
 
 
 def test_what_cannot_be_divided_is_refused_without_a_long_search():
-    """Hundreds of thousands of samples of two subjects that every class would need on both sides."""
+    """Hundreds of thousands of samples of two subjects that every class would need on both
+    sides.
+    """
     labels = np.arange(400_000) % 2
     groups = np.where(np.arange(400_000) < 12, np.arange(400_000) % 6 // 2, 3)
     with pytest.raises(InfeasibleError, match="from 4 subjects that own 199994, 2, 2, 2"):

@@ -1,4 +1,6 @@
-"""Draws are uniform: over samples, over pairs of samples, over classes, over sides; seeds are fixed, so luck is out."""
+"""Draws are uniform: over samples, over pairs of samples, over classes, over sides; seeds are
+fixed, so luck is out.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def test_every_sample_of_a_class_is_as_likely_as_any_other(way, side):
 
 
 def test_samples_of_a_natural_query_come_in_proportion():
-    """All samples that the support leaves are alike, so a sample of a large class is left, and drawn, more often."""
+    """All samples that the support leaves are alike, so a sample of a large class is left, and
+    drawn, more often.
+    """
     found = drawn(plans_of(**WAYS_OF_DRAWING["natural"]), "query", sum(COUNTS))
     left = np.repeat([(count - 2) / count for count in COUNTS], COUNTS)
     assert chi_square(found, left) > UNLIKELY
@@ -96,7 +100,9 @@ def test_ways_and_shots_are_drawn_uniformly_and_apart(drawing):
 
 
 def test_neighbouring_episodes_and_neighbouring_seeds_are_independent():
-    """The class sets of consecutive episodes, and of the same episode under consecutive seeds, are pairs at random."""
+    """The class sets of consecutive episodes, and of the same episode under consecutive seeds, are
+    pairs at random.
+    """
     sampler = tx.EpisodeSampler(source(), ways=2, shots=1, queries=1)
     classes = [plan.classes for plan in sampler.batch(range(EPISODES))]
     following = Counter(itertools.pairwise(classes))
@@ -133,7 +139,9 @@ def test_labels_are_chosen_uniformly():
 
 
 def test_variable_shots_draw_their_sizes_from_the_whole_range():
-    """beta is uniform: the support's size of one large class over its largest is uniform, up to rounding."""
+    """beta is uniform: the support's size of one large class over its largest is uniform, up to
+    rounding.
+    """
     big = LabelSource(np.arange(4000) % 2, tx.Task("toy", MultiClass(["a", "b"])))
     sampler = tx.EpisodeSampler(
         big, shots=MetaDatasetShots(max_support=500, max_per_class=100), queries=10

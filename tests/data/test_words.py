@@ -1,4 +1,6 @@
-"""Random words are Philox's, bounded integers and shuffles are exact and uniform, and nothing is shared or global."""
+"""Random words are Philox's, bounded integers and shuffles are exact and uniform, and nothing is
+shared or global.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,14 @@ ONES = 2**64 - 1
 words64 = st.integers(0, ONES)
 
 
-# -- the generator ------------------------------------------------------------------------------------------------
+# -- the generator ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("key", "counter", "expected"),
     [
-        # Known answers of Random123 for philox4x64-10. numpy counts up before it draws, hence the counter before.
+        # Known answers of Random123 for philox4x64-10. numpy counts up before it draws, hence the
+        # counter before.
         (
             (0, 0),
             (ONES, ONES, ONES, ONES),
@@ -166,18 +169,24 @@ def test_a_spawned_process_draws_the_same():
 
 
 def test_hash_seeds_do_not_matter():
-    program = "from torchcross.data.words import Stream; print(Stream(4, 'x', (1, None)).window(3, 2).tolist())"
+    program = (
+        "from torchcross.data.words import Stream; print(Stream(4, 'x', (1, None)).window(3,"
+        " 2).tolist())"
+    )
     found = {
         subprocess.run(
-            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True, text=True, check=True,
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2")
-    }  # fmt: skip
+    }
     assert found == {f"{Stream(4, 'x', (1, None)).window(3, 2).tolist()}\n"}
 
 
-# -- bounded integers ---------------------------------------------------------------------------------------------
+# -- bounded integers ------------------------------------------------------------------------------
 
 
 @given(words64, st.integers(1, 2**32 - 1))
@@ -207,7 +216,7 @@ def test_below_splits_the_words_evenly(bound):
         assert last - first + 1 in (2**64 // bound, 2**64 // bound + 1)
 
 
-# -- shuffles -----------------------------------------------------------------------------------------------------
+# -- shuffles --------------------------------------------------------------------------------------
 
 
 def fisher_yates(words, population):

@@ -187,7 +187,9 @@ def test_an_image_of_another_kind_among_arrays_is_named_when_it_is_read() -> Non
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes with images of two kinds, one of them in a sub-folder, and things that are no images."""
+    """Two classes with images of two kinds, one of them in a sub-folder, and things that are no
+    images.
+    """
     for number in range(6):
         name = "cat" if number % 2 == 0 else "dog"
         place = tmp_path / "pets" / name / ("more" if number > 3 else "")

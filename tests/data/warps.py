@@ -1,4 +1,6 @@
-"""Augmentations that do one thing, images to try them on, and what was done to an image, read off a ramp."""
+"""Augmentations that do one thing, images to try them on, and what was done to an image, read off a
+ramp.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def noise(*shape: int, dtype: torch.dtype = torch.uint8) -> Tensor:
 
 
 def ramps(count: int, height: int, width: int) -> Tensor:
-    """Images whose two channels are the x and the y of each pixel: warped, they say where a pixel was read."""
+    """Images whose two channels are the x and the y of each pixel: warped, they say where a pixel
+    was read.
+    """
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([x, y]).double().expand(count, 2, height, width).contiguous()
 
@@ -43,7 +47,9 @@ def ramps(count: int, height: int, width: int) -> Tensor:
 def matrices(
     augment: Augmentation, count: int, *, index: int = 0, side: int = 9
 ) -> NDArray[np.float64]:
-    """What happened to each image, read off a ramp: (count, 2, 3) matrices about the centre of the image."""
+    """What happened to each image, read off a ramp: (count, 2, 3) matrices about the centre of the
+    image.
+    """
     warped = augment.apply(ramps(count, side, side), index=index).numpy()
     middle = side // 2
     at, right, below = (warped[:, :, middle + y, middle + x] for y, x in ((0, 0), (0, 1), (1, 0)))
@@ -51,7 +57,9 @@ def matrices(
 
 
 def crop_places(augment: Augmentation, count: int, crop: int, side: int) -> NDArray[np.int64]:
-    """The (left, top) of crops of `crop` out of `side` pixels (even), which are neither turned nor flipped."""
+    """The (left, top) of crops of `crop` out of `side` pixels (even), which are neither turned nor
+    flipped.
+    """
     scale = crop / side
     starts = matrices(augment, count, side=side)[:, :, 2] + side // 2 * (1 - scale)
     places = starts + 0.5 - 0.5 * scale

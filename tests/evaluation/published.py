@@ -1,7 +1,9 @@
-"""A made-up table that has the summary of a published one: three algorithms over 18 targets, one row with a tie.
+"""A made-up table that has the summary of a published one: three algorithms over 18 targets, one
+row with a tie.
 
-Of the published table's ResNet-18 rows only this summary is used: mean ranks, tests, and the mean differences with
-their intervals. The single means are invented (by a search for a table with that summary) and are nobody's results.
+Of the published table's ResNet-18 rows only this summary is used: mean ranks, tests, and the mean
+differences with their intervals. The single means are invented (by a search for a table with that
+summary) and are nobody's results.
 """
 
 from __future__ import annotations

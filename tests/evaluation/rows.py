@@ -30,7 +30,9 @@ def record(**fields):
 def table(
     scores: Mapping[str, Sequence[float] | Mapping[int, Sequence[float]]], **fields
 ) -> Records:
-    """Return records of {algorithm: values by episode} or {algorithm: {seed: values by episode}}."""
+    """Return records of {algorithm: values by episode} or {algorithm: {seed: values by
+    episode}}.
+    """
     rows = []
     for algorithm, values in scores.items():
         by_seed = values if isinstance(values, Mapping) else {0: values}

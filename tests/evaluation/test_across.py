@@ -1,4 +1,6 @@
-"""Across targets: the published summary to the digit, SciPy's Friedman, and what may not be said."""
+"""Across targets: the published summary to the digit, SciPy's Friedman, and what may not be
+said.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +133,8 @@ def test_related_targets_are_not_independent():
     (warning,) = found.warnings
     assert (
         warning
-        == "organ A, organ C, organ S share subjects: they are not independent, and p values are too small"
+        == "organ A, organ C, organ S share subjects: they are not independent, and p values are"
+        " too small"
     )
 
 
@@ -179,7 +182,7 @@ def test_what_no_comparison_can_be_made_of():
         across_targets(ROWS, NAMES).pair("mm-PT", "IM-PT")
 
 
-# -- tables of means ----------------------------------------------------------------------------------------------
+# -- tables of means -------------------------------------------------------------------------------
 
 
 def test_means_of_records():

@@ -1,4 +1,6 @@
-"""Means of a row are over the episodes that all its algorithms scored; who scored too few is set aside."""
+"""Means of a row are over the episodes that all its algorithms scored; who scored too few is set
+aside.
+"""
 
 from __future__ import annotations
 

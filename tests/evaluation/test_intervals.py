@@ -59,7 +59,8 @@ def test_bca_leans_to_where_the_tail_is():
 
 
 def test_bca_of_few_levels_counts_ties_by_half():
-    # Means of zeros and ones tie with their own mean in a good part of the samples; symmetric data keeps its symmetry.
+    # Means of zeros and ones tie with their own mean in a good part of the samples; symmetric data
+    # keeps its symmetry.
     found = mean_interval([0.1] * 10 + [0.7] * 10, method="bca")
     assert found.high - found.mean == pytest.approx(found.mean - found.low, abs=0.031)
 
@@ -126,11 +127,13 @@ def test_bad_input_is_named(arguments, said):
         mean_interval(**arguments)
 
 
-# -- training seeds -----------------------------------------------------------------------------------------------
+# -- training seeds --------------------------------------------------------------------------------
 
 
 def test_the_bootstrap_has_the_variance_of_its_design():
-    """Of the mean of S x E values: var(rows) / S + var(columns) / E + rest, for a table of row and column effects."""
+    """Of the mean of S x E values: var(rows) / S + var(columns) / E + rest, for a table of row and
+    column effects.
+    """
     row, column = np.array([0.0, 1.0, 3.0, 4.0]), RNG.normal(size=30)
     crossed = crossed_means(row[:, None] + column, 0, 20000)
     assert crossed.var() == pytest.approx(row.var() / 4 + column.var() / 30, rel=0.05)

@@ -88,7 +88,7 @@ def test_pairs_must_be_pairs():
         paired_difference([1, 2], [1])
 
 
-# -- training seeds -----------------------------------------------------------------------------------------------
+# -- training seeds --------------------------------------------------------------------------------
 
 
 def test_seeds_that_disagree_raise_p():
@@ -98,7 +98,8 @@ def test_seeds_that_disagree_raise_p():
     assert agreeing.p < 0.01 < 0.05 < opposed.p
     assert opposed.half > agreeing.half
     assert opposed.test == "t over seeds and episodes"
-    # The interval and p are of one distribution: 0 lies outside of the one where the other is below .05.
+    # The interval and p are of one distribution: 0 lies outside of the one where the other is below
+    # .05.
     assert agreeing.low > 0
     assert opposed.low < 0 < opposed.high
 
@@ -115,7 +116,7 @@ def test_seeds_without_spread():
     assert seeded_difference([[0.1, 0.2, 0.4], [nan] * 3]).p == one.p
 
 
-# -- Wilcoxon -----------------------------------------------------------------------------------------------------
+# -- Wilcoxon --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 18, 50])
@@ -166,7 +167,8 @@ def test_what_p_would_be_without_ties():
         == free.p
         == stats.wilcoxon([-2, 1, 3, 4, 5], method="exact").pvalue
     )
-    # Of 32 signs the sum of ranks 2, 2, 2, 4, 5 is at most 2 in four, that of 1, 2, 3, 4, 5 in three.
+    # Of 32 signs the sum of ranks 2, 2, 2, 4, 5 is at most 2 in four, that of 1, 2, 3, 4, 5 in
+    # three.
     assert (tied.p, free.p) == (0.25, 0.1875)
     many = RNG.randint(1, 5, 60) * np.sign(RNG.normal(0.4, 1, 60))
     assert wilcoxon(many).untied != wilcoxon(many).p
@@ -197,7 +199,7 @@ def test_ranks_tie_what_rounding_sets_apart():
     assert settled(x - y, x, y)[0] == 0
 
 
-# -- Holm ---------------------------------------------------------------------------------------------------------
+# -- Holm ------------------------------------------------------------------------------------------
 
 
 def test_holm_by_hand():

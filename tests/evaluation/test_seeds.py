@@ -1,4 +1,6 @@
-"""Several training seeds: intervals cover what they promise, tests keep their size, and few seeds say little."""
+"""Several training seeds: intervals cover what they promise, tests keep their size, and few seeds
+say little.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Whole runs that are killed or interrupted at chosen moments, and then run again. Writes what came of it, as JSON.
+"""Whole runs that are killed or interrupted at chosen moments, and then run again. Writes what came
+of it, as JSON.
 
     python -m tests.experiment.killing FOLDER      (writes FOLDER/found.json)
 
-One process imports torch, and every run is a fork of it. Syncing is left out: it guards against a machine that stops,
-which nothing here can stage, and what was written before a SIGKILL is there without it.
+One process imports torch, and every run is a fork of it. Syncing is left out: it guards against a
+machine that stops, which nothing here can stage, and what was written before a SIGKILL is there
+without it.
 """
 
 import json

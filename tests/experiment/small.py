@@ -1,4 +1,6 @@
-"""A whole experiment on made-up datasets on disk that takes a second, and the command line that runs it."""
+"""A whole experiment on made-up datasets on disk that takes a second, and the command line that
+runs it.
+"""
 
 import hashlib
 

@@ -1,4 +1,6 @@
-"""Rows that adapt in their own way: with all that they learned, under the policy and for the steps asked for."""
+"""Rows that adapt in their own way: with all that they learned, under the policy and for the steps
+asked for.
+"""
 
 import pytest
 import torch

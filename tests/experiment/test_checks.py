@@ -76,7 +76,7 @@ def test_a_metric_that_no_target_has_is_refused():
         check_metric("qwk", {"b": plain})
 
 
-# -- the machine ------------------------------------------------------------------------------------------------------
+# -- the machine -----------------------------------------------------------------------------------
 
 
 def test_the_machine_that_is_told():
@@ -108,7 +108,7 @@ def test_a_device_that_cannot_be_used_is_told_in_one_line(name):
     assert len(str(refused.value)) < 400
 
 
-# -- settings without effect ------------------------------------------------------------------------------------------
+# -- settings without effect -----------------------------------------------------------------------
 
 
 def lines(preset="medimeta-table4", **changes):
@@ -185,7 +185,9 @@ def test_a_test_split_has_no_episodes():
 
 
 def test_the_rows_are_as_they_are_said_to_be():
-    """Which rows take steps and rates of their own is written in `checks` by name: hold it against the algorithms."""
+    """Which rows take steps and rates of their own is written in `checks` by name: hold it against
+    the algorithms.
+    """
     from torchcross.experiment.checks import _WITHOUT_INNER_LR, _WITHOUT_STEPS
 
     how = told(**{"meta.inner_lr": 0.123, "meta.inner_steps": 3})

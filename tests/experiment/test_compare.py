@@ -1,4 +1,6 @@
-"""Runs side by side: paired where they were scored on the same episodes, and only there; what differs is named."""
+"""Runs side by side: paired where they were scored on the same episodes, and only there; what
+differs is named.
+"""
 
 import json
 import shutil

@@ -1,4 +1,6 @@
-"""Settings: typed, validated, nothing unknown passed over; presets, then the file, then the flags."""
+"""Settings: typed, validated, nothing unknown passed over; presets, then the file, then the
+flags.
+"""
 
 import re
 
@@ -35,7 +37,8 @@ def test_presets_hold_no_setting_that_does_not_exist(preset):
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
-        'preset = "quick"\nshots = [2]\n[data]\nfolder = "images"\n[evaluation]\nepisodes = 7\nsteps = 9\n'
+        'preset = "quick"\nshots = [2]\n[data]\nfolder = "images"\n[evaluation]\nepisodes ='
+        " 7\nsteps = 9\n"
     )
     made = read_experiment(path, {"evaluation.steps": 11, "shots": [3]})
     assert made.data.folder == str(tmp_path / "images")

@@ -1,4 +1,6 @@
-"""Example episodes as files: what is written is read again, large images are thinned, and nothing else is believed."""
+"""Example episodes as files: what is written is read again, large images are thinned, and nothing
+else is believed.
+"""
 
 import json
 import math

@@ -1,4 +1,6 @@
-"""What fails in the middle of a run is told, the rest goes on, and after the repair only what is missing is done."""
+"""What fails in the middle of a run is told, the rest goes on, and after the repair only what is
+missing is done.
+"""
 
 import errno
 import json
@@ -77,7 +79,9 @@ def check(root, clean, failed, status, err, reason):
 
 
 def goes_on(root, clean, run, algorithms="protonet,ncm"):
-    """After the repair nothing is done twice, and nothing differs from a run in which nothing failed."""
+    """After the repair nothing is done twice, and nothing differs from a run in which nothing
+    failed.
+    """
     folder = root / "run" / "rows"
     before = {path.name: path.stat().st_ino for path in folder.iterdir()}
     status, err = run(algorithms=algorithms)
@@ -92,7 +96,7 @@ def goes_on(root, clean, run, algorithms="protonet,ncm"):
     assert not list((root / "run").rglob("*.part"))
 
 
-# -- datasets that cannot be read --------------------------------------------------------------------------------------
+# -- datasets that cannot be read ------------------------------------------------------------------
 
 
 def cut_off(folder):
@@ -261,7 +265,7 @@ def test_a_description_that_cannot_be_read_is_refused_before_anything_is_made(ro
     goes_on(root, clean, run)
 
 
-# -- trainings and episodes that fail ----------------------------------------------------------------------------------
+# -- trainings and episodes that fail --------------------------------------------------------------
 
 
 def test_a_training_that_diverges(root, clean, run):
@@ -330,7 +334,7 @@ def test_where_everything_fails_the_page_says_why(root, clean, run):
     goes_on(root, clean, run)
 
 
-# -- disks that are full -----------------------------------------------------------------------------------------------
+# -- disks that are full ---------------------------------------------------------------------------
 
 
 @pytest.fixture

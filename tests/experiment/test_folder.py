@@ -1,4 +1,6 @@
-"""What a run's folder remembers: its name, where its rows come from, what failed; and what it leaves alone."""
+"""What a run's folder remembers: its name, where its rows come from, what failed; and what it
+leaves alone.
+"""
 
 import json
 
@@ -18,7 +20,7 @@ def scratch(**changes):
     return told(algorithms=["scratch"], shots=[1], **changes)
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("collection")
@@ -40,7 +42,7 @@ def test_a_run_that_is_renamed_goes_on_under_the_name_of_its_rows(tmp_path):
     assert second.records.unique("run") == ("first",)
 
 
-# -- where rows come from ----------------------------------------------------------------------------------------------
+# -- where rows come from --------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("collection")
@@ -136,7 +138,7 @@ def test_of_what_decides_no_row_the_last_word_counts(collection, tmp_path, monke
     assert plain(tmp_path, "experiment.json") == experiment, "who is refused changes nothing"
 
 
-# -- what failed -------------------------------------------------------------------------------------------------------
+# -- what failed -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_targets_that_share_a_training_are_told_by_the_first(tmp_path, monkeypat
     assert plain(tmp_path, f"train/{name}/training.json") == before
 
 
-# -- what is left alone ------------------------------------------------------------------------------------------------
+# -- what is left alone ----------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("collection")

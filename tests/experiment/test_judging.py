@@ -20,7 +20,7 @@ from torchcross.errors import InfeasibleError
 from torchcross.experiment import methods, page, run_experiment
 from torchcross.experiment.methods import METHODS, course, scores_of
 
-# -- what they are judged by -------------------------------------------------------------------------------------------
+# -- what they are judged by -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))
@@ -166,7 +166,7 @@ def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path,
     assert page(tmp_path / "run").is_file()
 
 
-# -- the target's episodes ---------------------------------------------------------------------------------------------
+# -- the target's episodes -------------------------------------------------------------------------
 
 
 def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monkeypatch):
@@ -271,7 +271,8 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
     trained = [path.name for path in (tmp_path / "run" / "train").iterdir()]
     assert len(trained) == 2
     assert set(seeds) == {0, 1}
-    # The learner at hand is taken again where the next cell has the same; of the others the weights are loaded.
+    # The learner at hand is taken again where the next cell has the same; of the others the weights
+    # are loaded.
     weights = [
         path.read_bytes() for path in (tmp_path / "run" / "train").glob("*/weights.safetensors")
     ]

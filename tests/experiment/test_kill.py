@@ -1,4 +1,6 @@
-"""A run that is killed (SIGKILL) or interrupted and run again leaves the same bytes as one that is not."""
+"""A run that is killed (SIGKILL) or interrupted and run again leaves the same bytes as one that is
+not.
+"""
 
 import json
 import os

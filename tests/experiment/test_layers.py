@@ -93,7 +93,7 @@ def test_a_precision_may_be_written_as_a_number():
         experiment(PUBLISHED, {"machine.precision": 16})
 
 
-# -- from sections to what `fit` takes --------------------------------------------------------------------------------
+# -- from sections to what `fit` takes -------------------------------------------------------------
 
 
 def test_what_fit_is_told():

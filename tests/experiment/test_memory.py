@@ -1,4 +1,6 @@
-"""Memory does not grow with the number of episodes: they come one at a time, and only their rows stay."""
+"""Memory does not grow with the number of episodes: they come one at a time, and only their rows
+stay.
+"""
 
 import gc
 import tracemalloc

@@ -28,7 +28,7 @@ from torchcross.experiment.methods import METHODS, backbone
 from torchcross.targets import Binary
 from torchcross.task import Task
 
-# -- the rows ----------------------------------------------------------------------------------------------------------
+# -- the rows --------------------------------------------------------------------------------------
 
 
 def test_every_row_is_of_one_kind():
@@ -45,7 +45,7 @@ def test_every_row_is_of_one_kind():
     ]
 
 
-# -- where they begin --------------------------------------------------------------------------------------------------
+# -- where they begin ------------------------------------------------------------------------------
 
 
 @METHOD
@@ -90,7 +90,9 @@ def prepared(how):
 
 @METHOD
 def test_without_weights_images_are_normalised_as_published(name):
-    """Three channels, with the mean and standard deviation of ImageNet, in training and on the target."""
+    """Three channels, with the mean and standard deviation of ImageNet, in training and on the
+    target.
+    """
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     colour = [
         [toys.binary(240, size=16).subset(range(half, 240, 2), name="hole") for half in (0, 1)],
@@ -136,7 +138,7 @@ def test_three_channels_normalise_no_grey_images():
         published(**{"model.normalisation": "torchvision"})
 
 
-# -- how they meet a target --------------------------------------------------------------------------------------------
+# -- how they meet a target ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["scratch", "im-pt"])
@@ -191,7 +193,7 @@ def test_a_query_image_is_judged_alone(norm, alone, splits):
     assert torch.allclose(together, one, atol=1e-5) is alone
 
 
-# -- how they learn ----------------------------------------------------------------------------------------------------
+# -- how they learn --------------------------------------------------------------------------------
 
 
 def test_meta_learners_are_the_published_ones(splits):
@@ -207,9 +209,12 @@ def test_meta_learners_are_the_published_ones(splits):
         learner = made(name, published(), splits).learner
         recipe = learner.recipe
         assert type(learner) is kind, name
-        assert (recipe.steps, recipe.lr, recipe.optimiser, recipe.head) == (4, 0.1, "sgd", head), (
-            name
-        )
+        assert (recipe.steps, recipe.lr, recipe.optimiser, recipe.head) == (
+            4,
+            0.1,
+            "sgd",
+            head,
+        ), name
         assert learner.protocol()["order"] == order, name
     reptile = made("reptile", published(), splits).learner
     assert type(reptile) is algorithms.Reptile
@@ -298,7 +303,9 @@ def test_heads_begin_from_the_seed(name, splits):
 
 @pytest.mark.parametrize("missing", [0, 110])
 def test_losses_are_scaled_by_the_batches_that_come(missing, splits):
-    """The rule is `largest / own`, with what one pass holds: a source without some labels has fewer."""
+    """The rule is `largest / own`, with what one pass holds: a source without some labels has
+    fewer.
+    """
     train, val = splits
     codes = train[0].targets(range(len(train[0]))).numpy()
     codes[:missing] = -1
@@ -314,7 +321,9 @@ def test_losses_are_scaled_by_the_batches_that_come(missing, splits):
 
 
 def test_pretraining_batches_are_the_published_ones(splits):
-    """Passes over all sources, images flipped, rotated and cropped by chance, the same whenever they are asked for."""
+    """Passes over all sources, images flipped, rotated and cropped by chance, the same whenever
+    they are asked for.
+    """
     data = made("mm-pt", published(), splits, seed=4).data
     batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")
     changed = Augmentation.published(4)

@@ -1,4 +1,6 @@
-"""Runs as processes of their own: two on one folder, signals from outside, and a disk that takes no more."""
+"""Runs as processes of their own: two on one folder, signals from outside, and a disk that takes no
+more.
+"""
 
 import os
 import signal

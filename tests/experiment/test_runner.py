@@ -1,4 +1,6 @@
-"""Runs: what is done is kept, what is left is done, what fails is told, and no target is seen in training."""
+"""Runs: what is done is kept, what is left is done, what fails is told, and no target is seen in
+training.
+"""
 
 import json
 import re

@@ -1,4 +1,6 @@
-"""Nothing of a target, or of what overlaps with it, is read while a model for it is trained and chosen."""
+"""Nothing of a target, or of what overlaps with it, is read while a model for it is trained and
+chosen.
+"""
 
 import shutil
 
@@ -21,8 +23,9 @@ class TargetReadError(Exception):
 
 
 class Guard:
-    """From the moment that training asks for its sources until it is over, the files of the others are away, and
-    their objects refuse to tell what they remember. `rows` are those that were read, by dataset.
+    """From the moment that training asks for its sources until it is over, the files of the others
+    are away, and their objects refuse to tell what they remember. `rows` are those that were read,
+    by dataset.
     """
 
     def __init__(self, folder, closed, monkeypatch):

@@ -1,4 +1,6 @@
-"""Settings at their edges: what presets say in full, what may be zero, and that nobody's values are written into."""
+"""Settings at their edges: what presets say in full, what may be zero, and that nobody's values are
+written into.
+"""
 
 import copy
 import math
@@ -145,7 +147,7 @@ def test_made_by_hand_it_is_checked_too():
         MetaTraining(ways=(2,))
 
 
-# -- presets, files and flags ------------------------------------------------------------------------------------------
+# -- presets, files and flags ----------------------------------------------------------------------
 
 
 def test_a_section_that_is_given_in_part_keeps_the_rest_of_the_preset():

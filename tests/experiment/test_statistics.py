@@ -1,4 +1,6 @@
-"""Running statistics after meta-training, which does not move them: whoever reads them gets those of the sources."""
+"""Running statistics after meta-training, which does not move them: whoever reads them gets those
+of the sources.
+"""
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ EPISODIC = [name for name, method in METHODS.items() if method.make is not None]
 
 @pytest.fixture
 def met(monkeypatch):
-    """The networks that rows met their targets with: by row, all values of means and of variances."""
+    """The networks that rows met their targets with: by row, all values of means and of
+    variances.
+    """
     found = {}
     plain = runner.adapter
 
@@ -117,7 +121,9 @@ def test_the_episodes_are_the_first_of_training(tmp_path, monkeypatch):
 
 
 def test_few_steps_of_fine_tuning_go_further_from_them():
-    """What it is for: a network under statistics of nothing must first learn the scale of its own features."""
+    """What it is for: a network under statistics of nothing must first learn the scale of its own
+    features.
+    """
     sources = [make(300, size=16) for make in (toys.multiclass, toys.binary, toys.ordinal)]
     sampler = EpisodeSampler(sources, ways=(2, None), shots=(1, 5), queries=5, seed=0)
     episodes = Episodes(

@@ -1,4 +1,6 @@
-"""What targets can give is known from their labels, before anything is trained for them, and told on the page."""
+"""What targets can give is known from their labels, before anything is trained for them, and told
+on the page.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""The same things once more, by hand and slowly: a small network in plain tensor operations and a plain inner loop."""
+"""The same things once more, by hand and slowly: a small network in plain tensor operations and a
+plain inner loop.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +94,9 @@ def own_statistics(layer, x):
 
 
 class Statistics:
-    """The five policies, by hand. `running` holds (mean, variance) of each layer, or a list of them (per_step)."""
+    """The five policies, by hand. `running` holds (mean, variance) of each layer, or a list of them
+    (per_step).
+    """
 
     def __init__(self, policy, buffers):
         self.policy = policy
@@ -159,9 +163,11 @@ def update_by_hand(kind, grads, state, params, rates, step):
 def plain_loop(
     params, rates, buffers, data, *, kind, policy, steps, adapted, weights=None, detach=False
 ):
-    """Loss and its gradients (params, rates) by autograd through the loop, `create_graph=True` all the way.
+    """Loss and its gradients (params, rates) by autograd through the loop, `create_graph=True` all
+    the way.
 
-    `rates` is a dictionary of leaves; `rates["*"]` serves all; tensors of `steps` leading entries are per step.
+    `rates` is a dictionary of leaves; `rates["*"]` serves all; tensors of `steps` leading entries
+    are per step.
     """
     params = {name: value.detach().requires_grad_() for name, value in params.items()}
     rates = {name: value.detach().requires_grad_() for name, value in rates.items()}

@@ -1,4 +1,6 @@
-"""Every engine against the plain `create_graph=True` loop, for every optimiser, rate, policy and choice."""
+"""Every engine against the plain `create_graph=True` loop, for every optimiser, rate, policy and
+choice.
+"""
 
 import pytest
 import torch
@@ -136,7 +138,8 @@ def not_conv_bias(name):
 @pytest.mark.parametrize("policy", ["batch", "running"])
 @pytest.mark.parametrize("kind", OPTIMISERS)
 def test_first_order_is_the_detached_loop(kind, policy):
-    # The gradient of a convolution's bias before BatchNorm is rounding noise, which Adam blows up to its rate.
+    # The gradient of a convolution's bias before BatchNorm is rounding noise, which Adam blows up
+    # to its rate.
     problem, meta = episode(
         kind=kind, policy=policy, weights=(0.3, 0.3, 0.4), adapted=not_conv_bias
     )
@@ -202,7 +205,9 @@ def test_no_steps_is_the_plain_gradient(engine):
 
 @pytest.mark.parametrize("engine", [*EXACT, "first_order"])
 def test_a_differentiable_initialisation(engine):
-    """A prototype head, against the same network with the head built inside the losses of the reference."""
+    """A prototype head, against the same network with the head built inside the losses of the
+    reference.
+    """
     problem, meta = episode()
     network = Network(Net())
 

@@ -54,7 +54,9 @@ def check(f, tensors):
 
 
 def chosen(f, tensors, which):
-    """`f` of some of the tensors alone, with a curved end: a constant second derivative would hide errors."""
+    """`f` of some of the tensors alone, with a curved end: a constant second derivative would hide
+    errors.
+    """
 
     def of_some(*some):
         full = [tensor.detach() for tensor in tensors]

@@ -29,8 +29,10 @@ def test_implicit_is_the_dense_solve(adapted):
         loss, _ = problem.inner.support({**here, **leaves}, meta.buffers, problem.data, 0)
         grads = torch.autograd.grad(loss, list(leaves.values()))
         here |= {
-            name: leaves[name].detach()
-            - meta.rates * (g + strength * (leaves[name].detach() - anchor[name]))
+            name: (
+                leaves[name].detach()
+                - meta.rates * (g + strength * (leaves[name].detach() - anchor[name]))
+            )
             for (name, g) in zip(adapted_names, grads, strict=True)
         }
     fixed_names = [name for name in everything if name not in adapted_names]
@@ -80,7 +82,9 @@ def test_conjugate_gradients_report_their_residual():
 
 
 def test_a_point_that_is_solved_already():
-    """A zero query gradient: conjugate gradients start at the solution, and nothing is divided by zero."""
+    """A zero query gradient: conjugate gradients start at the solution, and nothing is divided by
+    zero.
+    """
     inner = Inner(
         lambda p, b, d, s: (p["x"].square().sum(), b),
         lambda p, b, d, s: (0.0 * p["x"].sum(), b),

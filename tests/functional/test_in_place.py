@@ -1,4 +1,6 @@
-"""Where nothing is differentiated: optimisers that move in place, statistics that come with the normalised batch."""
+"""Where nothing is differentiated: optimisers that move in place, statistics that come with the
+normalised batch.
+"""
 
 import pytest
 import torch

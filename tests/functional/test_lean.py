@@ -1,4 +1,6 @@
-"""The lean engines where the update is p - rate g: cotangents in place, and steps that are taken twice."""
+"""The lean engines where the update is p - rate g: cotangents in place, and steps that are taken
+twice.
+"""
 
 import dataclasses
 
@@ -68,7 +70,9 @@ def test_zero_heads(engine, every, kind):
 
 
 class Used(nn.Module):
-    """One weight used twice, one only beside its own copy without a gradient, and one not at all."""
+    """One weight used twice, one only beside its own copy without a gradient, and one not at
+    all.
+    """
 
     def __init__(self):
         super().__init__()
@@ -99,9 +103,10 @@ def used(rate):
 
     def loss(params, buffers, data, step):
         output, buffers = network.support(params, buffers, data["x"], step=step)
-        return F.cross_entropy(output, data["y"]) + (
-            params["twice"] * params["twice"].t()
-        ).sum() / 50, buffers
+        return (
+            F.cross_entropy(output, data["y"]) + (params["twice"] * params["twice"].t()).sum() / 50,
+            buffers,
+        )
 
     return Problem(Inner(loss, loss, sgd(), 4), data), Meta(params, rate, buffers)
 
@@ -148,7 +153,9 @@ def test_a_gradient_that_is_somebody_elses_tensor_is_not_written_to(engine):
 @pytest.mark.parametrize("engine", LEAN)
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_direction_is_read_until_the_pass_is_over(engine, turned):
-    """Of a product, one factor's second derivative is there before the other's direction is read."""
+    """Of a product, one factor's second derivative is there before the other's direction is
+    read.
+    """
 
     def loss(params, buffers, data, step):
         left, right = (params["b"], params["a"]) if turned else (params["a"], params["b"])

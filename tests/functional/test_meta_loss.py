@@ -56,7 +56,9 @@ def test_it_is_the_mean_of_the_episodes(engine):
 @pytest.mark.parametrize("engine", [*EXACT, "first_order", "implicit"])
 @pytest.mark.parametrize("policy", ["batch", "support", "running", "per_step"])
 def test_lanes_are_the_loop(engine, policy):
-    """The parity that catches torch 2.13's wrong derivative of batch_norm: norm weights are adapted here."""
+    """The parity that catches torch 2.13's wrong derivative of batch_norm: norm weights are adapted
+    here.
+    """
     problems, meta = batch(policy=policy)
     loop, expected = grads_of(problems, meta, engine=engine, lanes="loop")
     lanes, grads = grads_of(problems, meta, engine=engine, lanes=2)

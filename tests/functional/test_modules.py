@@ -1,4 +1,6 @@
-"""Modules as people write them: either the gradient is that of the module, or the module is refused by name."""
+"""Modules as people write them: either the gradient is that of the module, or the module is refused
+by name.
+"""
 
 import random
 
@@ -393,7 +395,11 @@ class Noisy(nn.Module):
 )
 def test_generators_are_put_back_and_their_use_refused(draw, whose):
     def states():
-        return np.random.get_state()[1:3], random.getstate(), torch.random.get_rng_state()  # noqa: NPY002
+        return (
+            np.random.get_state()[1:3],  # noqa: NPY002
+            random.getstate(),
+            torch.random.get_rng_state(),
+        )
 
     network = Network(Noisy(draw))
     before = states()

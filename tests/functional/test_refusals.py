@@ -1,4 +1,6 @@
-"""Modules that an engine cannot serve are refused, in lanes too; what did not change is handed back as it is."""
+"""Modules that an engine cannot serve are refused, in lanes too; what did not change is handed back
+as it is.
+"""
 
 import dataclasses
 
@@ -96,7 +98,9 @@ def test_once_differentiable_functions(engine, lanes):
 
 @pytest.mark.parametrize("engine", EXACT_IN_REVERSE)
 def test_once_differentiable_functions_that_the_inner_loop_does_not_see(engine):
-    """Where the head alone moves, the body is differentiated once: nothing is lost, and nothing refused."""
+    """Where the head alone moves, the body is differentiated once: nothing is lost, and nothing
+    refused.
+    """
     problems, meta = episodes(Features(Sine.apply))
     inner = dataclasses.replace(problems[0].inner, adapted="head.*")
     own = [dataclasses.replace(problem, inner=inner) for problem in problems]

@@ -48,7 +48,9 @@ def _read_here(item):
 
 
 class Taskset:
-    """Tasks of sorted classes, `2 * shots` of each, as NWays, KShots and ConsecutiveLabels leave them."""
+    """Tasks of sorted classes, `2 * shots` of each, as NWays, KShots and ConsecutiveLabels leave
+    them.
+    """
 
     def __init__(self, ways=3, shots=2, count=4):
         self.ways, self.shots, self.count = ways, shots, count

@@ -1,4 +1,6 @@
-"""Values of the classification losses: against torch's own, slow loops of the formulas, and by hand."""
+"""Values of the classification losses: against torch's own, slow loops of the formulas, and by
+hand.
+"""
 
 from __future__ import annotations
 

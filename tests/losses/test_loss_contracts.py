@@ -1,4 +1,6 @@
-"""What every loss keeps: derivatives, transforms, missing labels, extreme logits. One table drives all."""
+"""What every loss keeps: derivatives, transforms, missing labels, extreme logits. One table drives
+all.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from torch.func import grad, hessian, jvp, vmap
 
 from torchcross import losses
 
-# The first forward-mode derivative in a process compiles torch's own decompositions with torch.jit.script.
+# The first forward-mode derivative in a process compiles torch's own decompositions with
+# torch.jit.script.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script. is deprecated:DeprecationWarning"
 )
@@ -21,7 +24,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 @dataclass(frozen=True)
 class Case:
-    """A loss with the shape of its logits' row and the number of label values; (N, L) labels if multi."""
+    """A loss with the shape of its logits' row and the number of label values; (N, L) labels if
+    multi.
+    """
 
     loss: Callable[[Tensor, Tensor], Tensor]
     columns: int

@@ -1,4 +1,6 @@
-"""Folders in the MedIMeta format for the tests of the audit: written by hand, file by file, and then spoilt."""
+"""Folders in the MedIMeta format for the tests of the audit: written by hand, file by file, and
+then spoilt.
+"""
 
 import csv
 from pathlib import Path
@@ -20,7 +22,9 @@ TARGETS = (
 
 
 class Folder:
-    """One dataset, clean: `count` images that differ from each other, four tasks, subjects of three images each."""
+    """One dataset, clean: `count` images that differ from each other, four tasks, subjects of three
+    images each.
+    """
 
     def __init__(
         self,
@@ -42,9 +46,11 @@ class Folder:
         self.labels = {
             "sick": rows // 3 % 2,
             "what it is": rows // 3 % 3,
-            "signs": np.stack(
-                [rows // 3 % 2 == 0, rows // 6 % 2 == 0, rows // 9 % 2 == 0], axis=1
-            ).astype(np.int64),
+            "signs": (
+                np.stack(
+                    [rows // 3 % 2 == 0, rows // 6 % 2 == 0, rows // 9 % 2 == 0], axis=1
+                ).astype(np.int64)
+            ),
             "grade": np.array([1, 4, 8])[rows // 9 % 3],
         }
         self.patients = [f"{name}-person-{row // 3:04d}" for row in rows] if subjects else None

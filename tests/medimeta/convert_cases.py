@@ -1,4 +1,6 @@
-"""Small sources for the converters, and what a written dataset holds, read back without the library."""
+"""Small sources for the converters, and what a written dataset holds, read back without the
+library.
+"""
 
 from __future__ import annotations
 

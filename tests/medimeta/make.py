@@ -1,4 +1,6 @@
-"""Tiny datasets in the MedIMeta format, written by hand and without the adapter's writer, in every layout."""
+"""Tiny datasets in the MedIMeta format, written by hand and without the adapter's writer, in every
+layout.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Every kind of finding about info.yaml, splits, labels, annotations, subjects, overlaps and licences: provoked once
-each, told where it is, and absent from a clean folder.
+"""Every kind of finding about info.yaml, splits, labels, annotations, subjects, overlaps and
+licences: provoked once each, told where it is, and absent from a clean folder.
 """
 
 import os
@@ -57,7 +57,7 @@ def test_wrong_options_are_refused(tmp_path, folder, options):
         check(tmp_path, **options)
 
 
-# -- datasets ----------------------------------------------------------------------------------------------------------
+# -- datasets --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_file_that_is_a_link_out_of_the_root_is_not_read(tmp_path, name):
     assert [error.file for error in errors if "leads out of" in error.message] == [name]
 
 
-# -- splits ------------------------------------------------------------------------------------------------------------
+# -- splits ----------------------------------------------------------------------------------------
 
 
 def rewrite(folder, split, change):
@@ -243,7 +243,7 @@ def test_original_splits_are_held_to_the_same_and_their_subjects_noted(tmp_path,
     assert told(report, "subjects-across-original-splits").severity is Severity.NOTE
 
 
-# -- labels ------------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 
 def test_labels_that_cannot_be_read(tmp_path, folder):

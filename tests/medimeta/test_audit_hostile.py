@@ -1,4 +1,6 @@
-"""Damaged folders of any kind end in a report, never in a traceback, and the other datasets are still looked at."""
+"""Damaged folders of any kind end in a report, never in a traceback, and the other datasets are
+still looked at.
+"""
 
 import shutil
 

@@ -109,7 +109,7 @@ def test_an_equal_image_is_not_told_again_as_alike(tmp_path):
     assert kinds(check(tmp_path)) == ["duplicate-within-split"]
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 def test_tiffs_that_show_something_else(tmp_path, folder):
@@ -198,7 +198,7 @@ def test_a_chunk_that_is_damaged_leaves_the_rest_to_be_read(tmp_path, folder, mo
     assert (found.count, found.examples) == (10, ("rows 20..29: chunk 2 is damaged",))
 
 
-# -- the scan ----------------------------------------------------------------------------------------------------------
+# -- the scan --------------------------------------------------------------------------------------
 
 
 class Pixels:

@@ -1,4 +1,6 @@
-"""The perceptual hash and the search for near-duplicates: against all pairs, under change, and in crowds."""
+"""The perceptual hash and the search for near-duplicates: against all pairs, under change, and in
+crowds.
+"""
 
 import io
 
@@ -39,9 +41,11 @@ def jpeg(image):
 
 CHANGES = {
     "brighter": lambda image: np.clip(image * 0.8 + 30, 0, 255).astype(np.uint8),
-    "noise": lambda image: np.clip(
-        image + np.random.default_rng(1).normal(0, 3, image.shape), 0, 255
-    ).astype(np.uint8),
+    "noise": (
+        lambda image: np.clip(
+            image + np.random.default_rng(1).normal(0, 3, image.shape), 0, 255
+        ).astype(np.uint8)
+    ),
     "jpeg": jpeg,
     "resized": lambda image: np.asarray(
         Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)

@@ -76,7 +76,9 @@ def test_the_sampler_agrees(tmp_path, kind, subjects, queries):
 
 
 def by_counting(source, place, queries):
-    """The most shots of one class by trying every division of subjects of its strata, the slow way."""
+    """The most shots of one class by trying every division of subjects of its strata, the slow
+    way.
+    """
     labels = source.labels
     if labels.ndim == 2:
         strata = [np.flatnonzero(labels[:, place] == answer) for answer in (0, 1)]

@@ -1,4 +1,6 @@
-"""Findings about annotations and subjects, and between datasets: provoked once each, and absent from a clean folder."""
+"""Findings about annotations and subjects, and between datasets: provoked once each, and absent
+from a clean folder.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from medimeta_adapter.audit import Severity
 from tests.medimeta.audit_folders import Folder, audit, kinds, told
 
-# -- annotations and subjects ------------------------------------------------------------------------------------------
+# -- annotations and subjects ----------------------------------------------------------------------
 
 
 def test_a_table_that_cannot_be_read(tmp_path, folder):
@@ -95,7 +97,7 @@ def test_no_subjects_are_noted(tmp_path):
     assert report.holds(Severity.WARNING)
 
 
-# -- between datasets --------------------------------------------------------------------------------------------------
+# -- between datasets ------------------------------------------------------------------------------
 
 
 def two(tmp_path, **more):

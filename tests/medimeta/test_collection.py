@@ -1,4 +1,6 @@
-"""A folder as experiments see it: targets, what may be learned from for each, and what a run remembers of the data."""
+"""A folder as experiments see it: targets, what may be learned from for each, and what a run
+remembers of the data.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-# -- targets -----------------------------------------------------------------------------------------------------------
+# -- targets ---------------------------------------------------------------------------------------
 
 
 def test_the_entry_point_opens_this_collection(root: Path) -> None:
@@ -135,7 +137,7 @@ def test_names_that_look_like_something_else(tmp_path: Path) -> None:
         assert len(made.sources(target, split="train", tasks="all")) == len(HOSTILE) - 1
 
 
-# -- the target's source -----------------------------------------------------------------------------------------------
+# -- the target's source ---------------------------------------------------------------------------
 
 
 def test_a_target_is_all_splits_or_one(root: Path) -> None:
@@ -168,7 +170,7 @@ def test_channels_reach_targets_and_sources(root: Path, channels: int) -> None:
             assert source.read([0]).shape[1] == channels
 
 
-# -- what may be learned from ------------------------------------------------------------------------------------------
+# -- what may be learned from ----------------------------------------------------------------------
 
 
 def test_what_overlaps_is_no_source(root: Path) -> None:
@@ -273,7 +275,7 @@ def test_every_dataset_has_its_reason(root: Path) -> None:
     assert found["c"].startswith("source: ")
 
 
-# -- what is not independent -------------------------------------------------------------------------------------------
+# -- what is not independent -----------------------------------------------------------------------
 
 
 def test_tasks_on_the_same_subjects_are_related(root: Path) -> None:
@@ -284,7 +286,8 @@ def test_tasks_on_the_same_subjects_are_related(root: Path) -> None:
             {"c/disease labels", "c/disease class", "c/Field definition", "d/Field definition"}
         ),
     }, (
-        "two tasks of `a` are of the same images; `b` has one task and shares none; domains make nobody related"
+        "two tasks of `a` are of the same images; `b` has one task and shares none; domains make"
+        " nobody related"
     )
 
 
@@ -311,7 +314,7 @@ def test_datasets_that_share_with_one_that_is_missing_are_not_joined_by_it(tmp_p
     assert collection(tmp_path).related() == ()
 
 
-# -- what a run remembers ----------------------------------------------------------------------------------------------
+# -- what a run remembers --------------------------------------------------------------------------
 
 
 FINGERPRINT = "fingerprint of description, labels, splits and subjects"

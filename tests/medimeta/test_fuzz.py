@@ -1,4 +1,6 @@
-"""Noise, and valid files with a few bytes changed: read alike, or refused with one kind of error, in bounded memory."""
+"""Noise, and valid files with a few bytes changed: read alike, or refused with one kind of error,
+in bounded memory.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,74 @@ EXAMPLES = 150
 MEGABYTE = 1 << 20
 TASK = TaskInfo("signs", "MULTILABEL_CLASSIFICATION", {0: "a", 1: "b"})  # type: ignore[arg-type]
 YAML_PIECES = [
-    *(b"&a ", b"*a", b"!!python/object/apply:os.system ", b"!!int ", b"!!timestamp ", b"<<: ", b"? ", b"- "),
-    *(b"{", b"}", b"[", b"]", b": ", b"\n", b"\n  ", b"'", b'"', b"|\n", b">\n", b"---\n", b"...\n", b"%YAML 1.2\n"),
-    *(b"\t", b"\x00", b"\xff", b"\\ud800", b"0x", b"1e400", b".nan", b"~", b"null", b"1:30", b"9" * 50, b"#", b"="),
-]  # fmt: skip
+    *(
+        b"&a ",
+        b"*a",
+        b"!!python/object/apply:os.system ",
+        b"!!int ",
+        b"!!timestamp ",
+        b"<<: ",
+        b"? ",
+        b"- ",
+    ),
+    *(
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b": ",
+        b"\n",
+        b"\n  ",
+        b"'",
+        b'"',
+        b"|\n",
+        b">\n",
+        b"---\n",
+        b"...\n",
+        b"%YAML 1.2\n",
+    ),
+    *(
+        b"\t",
+        b"\x00",
+        b"\xff",
+        b"\\ud800",
+        b"0x",
+        b"1e400",
+        b".nan",
+        b"~",
+        b"null",
+        b"1:30",
+        b"9" * 50,
+        b"#",
+        b"=",
+    ),
+]
 NPY_PIECES = [
-    *(b"\x93NUMPY\x01\x00", b"{", b"}", b"(", b")", b"'descr'", b"'|O'", b"'<f8'", b"'<U9'", b"True", b"-1"),
-    *(b"'shape': (10**9,)", b"[('a', '<i8')]", b"\x00", b"\xff\xff", b",", b"\n", b"b''", b"lambda: 0", b"9" * 30),
-]  # fmt: skip
+    *(
+        b"\x93NUMPY\x01\x00",
+        b"{",
+        b"}",
+        b"(",
+        b")",
+        b"'descr'",
+        b"'|O'",
+        b"'<f8'",
+        b"'<U9'",
+        b"True",
+        b"-1",
+    ),
+    *(
+        b"'shape': (10**9,)",
+        b"[('a', '<i8')]",
+        b"\x00",
+        b"\xff\xff",
+        b",",
+        b"\n",
+        b"b''",
+        b"lambda: 0",
+        b"9" * 30,
+    ),
+]
 SPLIT_PIECES = [
     b"images/",
     b"../",
@@ -62,7 +124,9 @@ CSV_PIECES = [
 
 
 def changed(valid: bytes, pieces: list[bytes]) -> st.SearchStrategy[bytes]:
-    """Noise, or the valid file with some places overwritten, cut out or filled with what means something there."""
+    """Noise, or the valid file with some places overwritten, cut out or filled with what means
+    something there.
+    """
     noise = st.one_of(st.binary(max_size=8), st.sampled_from(pieces))
     edit = st.tuples(st.integers(0, len(valid)), st.integers(0, 40), noise)
     return st.one_of(

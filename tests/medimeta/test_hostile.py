@@ -1,4 +1,6 @@
-"""Nothing outside the folder is touched, and no description makes the reader spend time or memory without bound."""
+"""Nothing outside the folder is touched, and no description makes the reader spend time or memory
+without bound.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,10 @@ def test_a_number_of_samples_that_no_file_can_hold(
 def test_what_is_claimed_is_named(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path, total_num_samples=10**12)
     size = (folder / "task_labels" / "disease class.npy").stat().st_size
-    said = rf"info\.yaml, total_num_samples: 1,000,000,000,000 samples, and the largest label file has {size} bytes"
+    said = (
+        r"info\.yaml, total_num_samples: 1,000,000,000,000 samples, and the largest label file has"
+        rf" {size} bytes"
+    )
     with pytest.raises(DatasetFileError, match=said):
         MedIMetaDataset(folder).split()
     shutil.rmtree(folder / "task_labels")

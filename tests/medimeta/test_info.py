@@ -1,4 +1,6 @@
-"""info.yaml: what the published files hold is accepted and kept, what is wrong is named with file, field and line."""
+"""info.yaml: what the published files hold is accepted and kept, what is wrong is named with file,
+field and line.
+"""
 
 from __future__ import annotations
 
@@ -198,43 +200,103 @@ def test_any_description_comes_back(
         ("id: dr_regular\n", "", r"id: is missing"),
         ("id: dr_regular", "id:", r"id: is missing"),
         ("task_name: DR level", "task_name: DR/level", r"tasks\[0\]\.task_name: .*without slashes"),
-        ('task_name: "Artifact"', "task_name: DR level", r"tasks\[1\]\.task_name: a second task named 'DR level'"),
-        ("task_target: BINARY_CLASSIFICATION", "task_target: REGRESSION", r"tasks\[3\]\.task_target: 'REGRESSION'"),
+        (
+            'task_name: "Artifact"',
+            "task_name: DR level",
+            r"tasks\[1\]\.task_name: a second task named 'DR level'",
+        ),
+        (
+            "task_target: BINARY_CLASSIFICATION",
+            "task_target: REGRESSION",
+            r"tasks\[3\]\.task_target: 'REGRESSION'",
+        ),
         ("labels: {0: M, 1: F}", "labels: {}", r"tasks\[3\]\.labels: a task needs labels"),
         ("    labels: {0: M, 1: F}\n", "", r"tasks\[3\]\.labels: a task needs labels"),
-        ("labels: {0: M, 1: F}", "labels: [M, F]", r"tasks\[3\]\.labels: a task needs labels, a mapping"),
-        ("labels: {0: M, 1: F}", "labels: {0: M, 1: F, 2: D}", r"tasks\[3\]\.labels: Binary got 3 classes"),
+        (
+            "labels: {0: M, 1: F}",
+            "labels: [M, F]",
+            r"tasks\[3\]\.labels: a task needs labels, a mapping",
+        ),
+        (
+            "labels: {0: M, 1: F}",
+            "labels: {0: M, 1: F, 2: D}",
+            r"tasks\[3\]\.labels: Binary got 3 classes",
+        ),
         ("labels: {0: M, 1: F}", "labels: {0: M, 1: M}", r"tasks\[3\]\.labels: .*more than once"),
-        ("labels: {0: M, 1: F}", "labels: {0: M, x: F}", r"tasks\[3\]\.labels\.x: 'x' is no label value"),
-        ("labels: {0: M, 1: F}", "labels: {0: M, 1: }", r"tasks\[3\]\.labels\[1\]: None is no label name"),
+        (
+            "labels: {0: M, 1: F}",
+            "labels: {0: M, x: F}",
+            r"tasks\[3\]\.labels\.x: 'x' is no label value",
+        ),
+        (
+            "labels: {0: M, 1: F}",
+            "labels: {0: M, 1: }",
+            r"tasks\[3\]\.labels\[1\]: None is no label name",
+        ),
         ("labels: {0: M, 1: F}", "labels: {0: M, 0: F}", r"the key '0' stands here twice"),
-        ("labels: {0: M, 1: F}", "labels: {0: M, 99999999999: F}", r"99999999999 is no label value"),
+        (
+            "labels: {0: M, 1: F}",
+            "labels: {0: M, 99999999999: F}",
+            r"99999999999 is no label value",
+        ),
         ("{0: no, 1: 12, 2: N}", "{1: no, 2: 12, 3: N}", r"tasks\[2\]\.labels"),
         ("{0: none, 1: a, 4: b", "{1: none, 0: a, 4: b", r"tasks\[1\]\.labels: .*ascending"),
-        ("      1: Grade - 1", "      1: [a]", r"tasks\[0\]\.labels\[1\]: \['a'\] is no label name"),
+        (
+            "      1: Grade - 1",
+            "      1: [a]",
+            r"tasks\[0\]\.labels\[1\]: \['a'\] is no label name",
+        ),
         ("input_size: [3,224,224]", "input_size: [4,224,224]", r"input_size\[0\]: 4 channels"),
-        ("input_size: [3,224,224]", "input_size: [224,224]", r"input_size: \[224, 224\] is no size"),
+        (
+            "input_size: [3,224,224]",
+            "input_size: [224,224]",
+            r"input_size: \[224, 224\] is no size",
+        ),
         ("input_size: [3,224,224]", "input_size: [3,0,224]", r"input_size: "),
         ("input_size: [3,224,224]", "input_size: [3,2.5,224]", r"input_size: "),
-        ("total_num_samples: 86_524", "total_num_samples: -1", r"total_num_samples: -1 is no number"),
+        (
+            "total_num_samples: 86_524",
+            "total_num_samples: -1",
+            r"total_num_samples: -1 is no number",
+        ),
         ("total_num_samples: 86_524", "total_num_samples: true", r"total_num_samples: True"),
-        ("total_num_samples: 86_524", "total_num_samples: 3", r"splits_num_samples: the splits have 86524"),
+        (
+            "total_num_samples: 86_524",
+            "total_num_samples: 3",
+            r"splits_num_samples: the splits have 86524",
+        ),
         ("total_num_samples: 86_524", f"total_num_samples: {'9' * 30}", r"total_num_samples: 9+"),
         ("  val: 0\n", "  val: x\n", r"splits_num_samples\.val: 'x' is no number"),
         ("  val: 0\n", "  dev: 0\n", r"splits_num_samples\.dev: 'dev' is no split"),
-        ("domain_overlaps: [fundus]", "domain_overlaps: fundus", r"domain_overlaps: 'fundus' is no list"),
+        (
+            "domain_overlaps: [fundus]",
+            "domain_overlaps: fundus",
+            r"domain_overlaps: 'fundus' is no list",
+        ),
         ("domain_overlaps: [fundus]", "domain_overlaps: [a/b]", r"domain_overlaps\[0\]: 'a/b'"),
         ("original_data:", "original_data: 3\nx:", r"original_data: 3|original_data: give a list"),
         ("domain: Retinal fundus", "domain: ' '", r"domain: ' ' is no domain"),
-        ("domain: Retinal fundus", "domain: Retinal fundus\nname: again", r"the key 'name' stands here twice"),
+        (
+            "domain: Retinal fundus",
+            "domain: Retinal fundus\nname: again",
+            r"the key 'name' stands here twice",
+        ),
         ("domain: Retinal fundus", "domain: [unclosed", r"line \d+: not valid YAML"),
-        ("domain: Retinal fundus", "domain: !!python/name:os.system x", r"the tag .*python/name.* is not allowed"),
-        ("domain: Retinal fundus", "domain: !!python/object/apply:os.system [x]", r"the tag .* is not allowed"),
+        (
+            "domain: Retinal fundus",
+            "domain: !!python/name:os.system x",
+            r"the tag .*python/name.* is not allowed",
+        ),
+        (
+            "domain: Retinal fundus",
+            "domain: !!python/object/apply:os.system [x]",
+            r"the tag .* is not allowed",
+        ),
         ("domain: Retinal fundus", "domain: *nobody", r"(the alias|not valid YAML)"),
         ("domain: Retinal fundus", "domain: d\n? [a]\n: b", r"a key is a mapping or a list"),
         ("domain: Retinal fundus", "domain: d\n<<: {a: 1}", r"the tag .*merge"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in TEXT
     path = write(tmp_path, TEXT.replace(old, new, 1))
@@ -243,9 +305,10 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str
     found = re.match(re.escape(str(path)) + r"(?:, |:\n  )line (\d+)[,:]", str(caught.value))
     assert found is not None
     first = TEXT[: TEXT.index(old)].count("\n") + 1
-    assert int(found[1]) in (1, *range(first - 2, first + new.count("\n") + 4)), (
-        "1: a field that is missing altogether"
-    )
+    assert int(found[1]) in (
+        1,
+        *range(first - 2, first + new.count("\n") + 4),
+    ), "1: a field that is missing altogether"
 
 
 def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:

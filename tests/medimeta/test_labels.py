@@ -1,4 +1,6 @@
-"""Labels come out as integers whatever they were stored as, and nothing that is no label comes out at all."""
+"""Labels come out as integers whatever they were stored as, and nothing that is no label comes out
+at all.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The same pixels out of every layout and storage; and a file is believed no further than it is long."""
+"""The same pixels out of every layout and storage; and a file is believed no further than it is
+long.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +200,7 @@ def test_pixels_travel_without_a_handle(tmp_path: Path, storage: str) -> None:
     )
 
 
-# -- files that lie ----------------------------------------------------------------------------------------------------
+# -- files that lie --------------------------------------------------------------------------------
 
 
 def opened(folder: Path) -> Any:

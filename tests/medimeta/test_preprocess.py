@@ -264,9 +264,10 @@ def test_standard_takes_what_people_have(mode: str, channels: int, fit: Any) -> 
 def test_standard_is_steps_in_order_and_says_so() -> None:
     recipe = standard(224, 3, "pad", depth=Window(40, 400))
     assert eval(repr(recipe), vars(preprocess)) == recipe
-    assert recipe.describe() == (
-        "upright, palette to colours, alpha over black, window level 40 width 400, RGB, zero pad to square, "
-        "bicubic to 224 x 224"
+    assert (
+        recipe.describe()
+        == "upright, palette to colours, alpha over black, window level 40 width 400, RGB, zero pad"
+        " to square, bicubic to 224 x 224"
     )
 
 

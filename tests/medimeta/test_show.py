@@ -1,4 +1,6 @@
-"""Pictures of datasets: every task type, what is drawn where, the same for the same seed, and names of any length."""
+"""Pictures of datasets: every task type, what is drawn where, the same for the same seed, and names
+of any length.
+"""
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ def dataset(request, root):
 
 
 def drawn(picture, columns):
-    """The rows of the dataset that stand in each line of the picture, read back from their colours."""
+    """The rows of the dataset that stand in each line of the picture, read back from their
+    colours.
+    """
     pixels = np.asarray(picture)
     lines, y = [], 0
     while y + TILE <= pixels.shape[0]:

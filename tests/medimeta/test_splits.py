@@ -100,12 +100,15 @@ def test_splits_that_share_an_image_do_not_join(tmp_path: Path) -> None:
         dataset.split(("train", "test"))
 
 
-# -- annotations -------------------------------------------------------------------------------------------------------
+# -- annotations -----------------------------------------------------------------------------------
 
 
 def test_columns_come_in_the_images_order(tmp_path: Path) -> None:
     path = tmp_path / "annotations.csv"
-    text = 'filepath,tasks/a b,note\nimages/000001.tiff,"[0, 1]","x\ny"\nimages/000000.tiff,"[1, 0]",é\n'
+    text = (
+        'filepath,tasks/a b,note\nimages/000001.tiff,"[0, 1]","x\ny"\nimages/000000.tiff,"[1,'
+        ' 0]",é\n'
+    )
     path.write_text(text, encoding="utf-8")
     found = read_annotations(path, 2)
     assert list(found) == ["filepath", "tasks/a b", "note"]

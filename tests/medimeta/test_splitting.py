@@ -1,4 +1,6 @@
-"""Never a subject in two splits, the same for the same seed, fractions as near as subjects allow."""
+"""Never a subject in two splits, the same for the same seed, fractions as near as subjects
+allow.
+"""
 
 from __future__ import annotations
 

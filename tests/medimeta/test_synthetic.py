@@ -1,4 +1,6 @@
-"""The synthetic catalogue has the shape of the real one, says that it is synthetic, and is the same every time."""
+"""The synthetic catalogue has the shape of the real one, says that it is synthetic, and is the same
+every time.
+"""
 
 import csv
 import hashlib
@@ -52,7 +54,7 @@ def digest(folder):
     return found.hexdigest()
 
 
-# -- the shape of the catalogue ----------------------------------------------------------------------------------------
+# -- the shape of the catalogue --------------------------------------------------------------------
 
 
 def test_the_info_is_the_catalogues(written):
@@ -174,7 +176,7 @@ def test_a_scale_between_is_a_share_of_the_real_sizes():
     assert sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).test == 50  # not more than there are
 
 
-# -- labels ------------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 
 def test_derived_labels_follow_from_their_parents(tiny):
@@ -258,7 +260,7 @@ def test_every_class_of_every_task_shows(entry, task, monkeypatch):
     assert len(images) == (task.num_labels if task.name in free else 1)
 
 
-# -- the same every time -----------------------------------------------------------------------------------------------
+# -- the same every time ---------------------------------------------------------------------------
 
 
 def test_the_bytes_depend_on_neither_workers_nor_company(tiny, tmp_path):
@@ -334,7 +336,7 @@ def test_tiffs_hold_the_same_pixels(tmp_path):
         assert (np.asarray(image) == file["images"][7]).all()
 
 
-# -- motifs, looks, arguments ------------------------------------------------------------------------------------------
+# -- motifs, looks, arguments ----------------------------------------------------------------------
 
 
 def test_motifs_differ_and_stay_inside_their_window():

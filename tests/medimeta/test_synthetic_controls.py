@@ -1,4 +1,6 @@
-"""What the synthetic images are for: learning on the sources helps in an unseen domain, and chance is chance."""
+"""What the synthetic images are for: learning on the sources helps in an unseen domain, and chance
+is chance.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,9 @@ def backbone(folder):
 
 @pytest.fixture(scope="module")
 def few_shot(backbone, targets):
-    """AUROCs of features that were trained, of features that were not, and of the pixels themselves."""
+    """AUROCs of features that were trained, of features that were not, and of the pixels
+    themselves.
+    """
     rivals = {"trained": backbone, "untrained": untrained(), "pixels": Pixels()}
     return {
         rival: {name: scores(net, source) for name, source in targets.items()}

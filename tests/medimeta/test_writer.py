@@ -25,7 +25,9 @@ from torchcross.errors import InputError, LabelError, TorchcrossError, WriteErro
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test looks at a power cut, and syncing a busy machine's disks takes longer than the tests."""
+    """No test looks at a power cut, and syncing a busy machine's disks takes longer than the
+    tests.
+    """
     monkeypatch.setattr(os, "sync", lambda: None)
 
 
@@ -266,7 +268,10 @@ def test_a_batch_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [ValueError("no"), KeyboardInterrupt()])
 def test_an_exception_leaves_nothing_behind(tmp_path: Path, end: BaseException) -> None:
-    with pytest.raises(type(end)), DatasetWriter(tmp_path / "toy", draft()) as writer:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(type(end)),
+        DatasetWriter(tmp_path / "toy", draft()) as writer,
+    ):
         fill(writer, 3)
         raise end
     assert not list(tmp_path.iterdir())
@@ -282,10 +287,10 @@ def test_an_existing_folder_is_refused_before_any_work_and_replaced_on_request(
     before = tree(tmp_path / "toy")
     with pytest.raises(WriteError, match=r"exists; choose another folder, or overwrite=True"):
         DatasetWriter(tmp_path / "toy", draft()).__enter__()
-    with (
+    with (  # noqa: PT012
         pytest.raises(RuntimeError),
         DatasetWriter(tmp_path / "toy", draft(), overwrite=True) as writer,
-    ):  # noqa: PT012
+    ):
         fill(writer, 2)
         raise RuntimeError
     assert tree(tmp_path / "toy") == before
@@ -338,10 +343,10 @@ def test_splits_may_come_last(tmp_path: Path) -> None:
 def test_a_dataset_that_is_not_whole_is_not_written(
     tmp_path: Path, options: dict[str, Any], rows: int, splits: Any, match: str
 ) -> None:
-    with (
+    with (  # noqa: PT012
         pytest.raises(WriteError, match=match),
         DatasetWriter(tmp_path / "toy", draft(), **options) as writer,
-    ):  # noqa: PT012
+    ):
         fill(writer, max(rows, 0))
         if rows < 0:
             writer.add(image(0), labels(0))
@@ -387,10 +392,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     told_of = r"toy cannot be written: the disk is full"
-    with (
+    with (  # noqa: PT012
         pytest.raises(WriteError, match="could not be written"),
         DatasetWriter(tmp_path / "toy", draft()) as writer,
-    ):  # noqa: PT012
+    ):
         fill(writer, 2)
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", full)
@@ -399,10 +404,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         with pytest.raises(WriteError, match="none can follow"):
             writer.add(image(3), labels(3), **told(3))
     assert not list(tmp_path.iterdir())
-    with (
+    with (  # noqa: PT012
         pytest.raises(WriteError, match=told_of),
         DatasetWriter(tmp_path / "toy", draft()) as writer,
-    ):  # noqa: PT012
+    ):
         fill(writer, 2)
         monkeypatch.setattr(np, "save", full)
     assert not list(tmp_path.iterdir())

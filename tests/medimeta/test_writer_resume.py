@@ -109,7 +109,10 @@ def test_a_killed_build_starts_again_cleanly(
 
 
 def interrupted(folder: Path, rows: int) -> Path:
-    with pytest.raises(KeyboardInterrupt), DatasetWriter(folder, draft(), resume=True) as writer:  # noqa: PT012
+    with (  # noqa: PT012
+        pytest.raises(KeyboardInterrupt),
+        DatasetWriter(folder, draft(), resume=True) as writer,
+    ):
         fill(writer, rows)
         raise KeyboardInterrupt
     return folder.with_name(f".{folder.name}.partial")
@@ -194,10 +197,10 @@ def test_one_without_rows_is_begun_anew(tmp_path: Path) -> None:
 def test_stamps_and_pixels_are_told_after_a_resume(tmp_path: Path) -> None:
     interrupted(tmp_path / "toy", 1)
     batch = {name: [values[name] for values in map(labels, (1, 2))] for name in labels(0)}
-    with (
+    with (  # noqa: PT012
         pytest.raises(KeyboardInterrupt),
         DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer,
-    ):  # noqa: PT012
+    ):
         with pytest.raises(InputError, match="stamps has 1 entries for 2 images"):
             writer.add_batch(np.stack([image(1), image(2)]), batch, splits="train", stamps=["a"])
         writer.add_batch(np.stack([image(1), image(2)]), batch, splits="train", stamps=["a", "b"])

@@ -1,4 +1,6 @@
-"""Metrics of multi-label targets: against scikit-learn label by label, by hand, and where undefined."""
+"""Metrics of multi-label targets: against scikit-learn label by label, by hand, and where
+undefined.
+"""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ def test_a_constant_predictor_scores_exactly_zero(seed: int, rows: int, ranks: i
 
 
 def test_kappa_by_hand() -> None:
-    # O has one item two ranks off: sum(w O) = 4; rows 2, 1, 1 and columns 1, 1, 2: sum(w E) = 1/4 sum(w r c).
+    # O has one item two ranks off: sum(w O) = 4; rows 2, 1, 1 and columns 1, 1, 2: sum(w E) = 1/4
+    # sum(w r c).
     score = metrics.quadratic_weighted_kappa(
         torch.tensor([0, 2, 1, 2]), torch.tensor([0, 0, 1, 2]), 3
     )

@@ -1,4 +1,6 @@
-"""Metrics of binary and multi-class targets: against scikit-learn, by hand, and where they are undefined."""
+"""Metrics of binary and multi-class targets: against scikit-learn, by hand, and where they are
+undefined.
+"""
 
 from __future__ import annotations
 

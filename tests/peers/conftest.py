@@ -1,4 +1,6 @@
-"""The peers' environment for the tests that compare with other libraries; built once, then reused."""
+"""The peers' environment for the tests that compare with other libraries; built once, then
+reused.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ from benchmarks.peers.child import Arrays
 
 @pytest.fixture(scope="session")
 def in_peers() -> Callable[..., Arrays]:
-    """`in_peers(script, *args, **arrays)` calls a script's `main` beside the peers; returns its arrays."""
+    """`in_peers(script, *args, **arrays)` calls a script's `main` beside the peers; returns its
+    arrays.
+    """
     ensure()
     return run

@@ -1,4 +1,6 @@
-"""What the published medimeta 0.0.6 reads from a folder of datasets. Runs in the peers' environment."""
+"""What the published medimeta 0.0.6 reads from a folder of datasets. Runs in the peers'
+environment.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ Arrays = dict[str, np.ndarray]
 
 
 def main(inputs: Arrays, root: str, requests: str) -> dict[str, Any]:
-    """Images, labels and classes for every request [dataset, task, split, original split, whether from HDF5]."""
+    """Images, labels and classes for every request [dataset, task, split, original split, whether
+    from HDF5].
+    """
     found: dict[str, Any] = {"available": json.dumps(get_available_tasks(root))}
     for number, (dataset, task, split, original, hdf5) in enumerate(json.loads(requests)):
         source = MedIMeta(root, dataset, task, split=split, original_split=original, use_hdf5=hdf5)

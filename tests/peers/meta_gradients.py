@@ -1,4 +1,5 @@
-"""Meta-gradients of two peers on one small network. Stands alone: it runs in the peers' environment.
+"""Meta-gradients of two peers on one small network. Stands alone: it runs in the peers'
+environment.
 
 The peers get the network with its head in one module, as they want it.
 """
@@ -54,7 +55,9 @@ def backbone(*, normed: bool) -> nn.Sequential:
 
 
 def with_head(case: Case, inputs: Arrays) -> nn.Sequential:
-    """The network of a case at its initial values: parameters `0.*` of the backbone, `1.*` of the head."""
+    """The network of a case at its initial values: parameters `0.*` of the backbone, `1.*` of the
+    head.
+    """
     net = nn.Sequential(backbone(normed=case.normed), nn.Linear(WIDTH, WAYS).double())
     given = {name: torch.as_tensor(inputs[name]) for name, _ in net.named_parameters()}
     if case.head == "zero":

@@ -1,4 +1,6 @@
-"""Folders laid out as the published writer does are read alike here and by the published reader, to the last bit."""
+"""Folders laid out as the published writer does are read alike here and by the published reader, to
+the last bit.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("published")
     for name, channels in (("grey", 1), ("colour", 3)):
         write_dataset(
-            root, name, channels=channels, tasks=TASKS, splits=SPLITS, original_splits=ORIGINAL, tiffs=True
-        )  # fmt: skip
+            root,
+            name,
+            channels=channels,
+            tasks=TASKS,
+            splits=SPLITS,
+            original_splits=ORIGINAL,
+            tiffs=True,
+        )
     return root
 
 

@@ -1,4 +1,6 @@
-"""What our writer writes, the published package reads as it was given: images from HDF5 and TIFF, labels, splits."""
+"""What our writer writes, the published package reads as it was given: images from HDF5 and TIFF,
+labels, splits.
+"""
 
 from __future__ import annotations
 

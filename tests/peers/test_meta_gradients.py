@@ -1,4 +1,5 @@
-"""Meta-gradients equal those of `higher` and `learn2learn` on the same network, data and steps, in float64.
+"""Meta-gradients equal those of `higher` and `learn2learn` on the same network, data and steps, in
+float64.
 
 Where the peers cannot be installed, these tests fail: they never skip.
 """
@@ -77,7 +78,9 @@ def theirs(in_peers: Callable[..., Arrays], inputs: Params) -> Arrays:
 
 
 def assert_equal(theirs: Arrays, case: Case, loss: Tensor, grads: dict[str, Any]) -> None:
-    """To 1e-9 of the whole gradient's norm: single true gradients are zero (a bias before BatchNorm)."""
+    """To 1e-9 of the whole gradient's norm: single true gradients are zero (a bias before
+    BatchNorm).
+    """
     for peer in PEERS:
         start = f"{peer}/{case}/"
         expected = {

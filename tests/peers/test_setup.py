@@ -96,7 +96,8 @@ def script(folder: Path, body: str) -> Path:
 
 def test_a_script_sees_the_peers_and_not_this_repository(in_peers: Run, tmp_path: Path) -> None:
     body = """
-import importlib.metadata, importlib.util, torch, torchcross.models, higher, learn2learn, torchopt, medimeta
+import importlib.metadata, importlib.util, torch
+import torchcross.models, higher, learn2learn, torchopt, medimeta
 def main(inputs, by):
     x = torch.tensor(inputs["x"], requires_grad=True)
     (g,) = torch.autograd.grad((x ** int(by)).sum(), x)

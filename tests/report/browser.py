@@ -1,4 +1,5 @@
-"""The report in a real browser: what only one can tell. Screenshots for a person to look at are left in a folder.
+"""The report in a real browser: what only one can tell. Screenshots for a person to look at are
+left in a folder.
 
 python -m tests.report.browser [folder]        the default is build/report
 
@@ -22,9 +23,18 @@ from torchcross.report import Curve, Failure, write_report
 
 SIZES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
 HEADLINE = "document.querySelector('table.headline')"
-NUMBERS = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).map(r => r.cells[1]?.dataset.value).filter(v => v)"
-NAMES_SHOWN = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => r.offsetHeight).map(r => r.cells[0].innerText)"
-ROWS_SHOWN = f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => !r.classList.contains('group')).length"
+NUMBERS = (
+    f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).map(r =>"
+    " r.cells[1]?.dataset.value).filter(v => v)"
+)
+NAMES_SHOWN = (
+    f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r => r.offsetHeight).map(r =>"
+    " r.cells[0].innerText)"
+)
+ROWS_SHOWN = (
+    f"[...{HEADLINE}.tBodies].flatMap(b => [...b.rows]).filter(r =>"
+    " !r.classList.contains('group')).length"
+)
 PLAIN = HOSTILE.split("\x00")[0]
 
 
@@ -173,7 +183,8 @@ def main(arguments: list[str]) -> int:
     browser = found_browser()
     if browser is None:
         print(
-            f"none of {', '.join(NAMES)} is on PATH; install Chromium (Debian: apt install chromium)",
+            f"none of {', '.join(NAMES)} is on PATH; install Chromium (Debian: apt install"
+            " chromium)",
             file=sys.stderr,
         )
         return 2
@@ -198,7 +209,8 @@ def main(arguments: list[str]) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     print(
-        f"{len(CHECKS)} checks of {len(PAGES)} pages, {len(problems)} problems; look at the screenshots in {folder}"
+        f"{len(CHECKS)} checks of {len(PAGES)} pages, {len(problems)} problems; look at the"
+        f" screenshots in {folder}"
     )
     return 1 if problems else 0
 

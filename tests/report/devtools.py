@@ -1,4 +1,6 @@
-"""A headless Chromium over a pipe: the DevTools protocol, NUL-separated JSON on file descriptors 3 and 4."""
+"""A headless Chromium over a pipe: the DevTools protocol, NUL-separated JSON on file descriptors 3
+and 4.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def found_browser() -> str | None:
 
 
 class Page:
-    """One tab. `said` collects what went to the console or wrong; `asked` every address that was requested."""
+    """One tab. `said` collects what went to the console or wrong; `asked` every address that was
+    requested.
+    """
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers = commands, answers

@@ -1,4 +1,6 @@
-"""Rows, curves and pictures to report on: drawn once, the same on every machine that has this numpy."""
+"""Rows, curves and pictures to report on: drawn once, the same on every machine that has this
+numpy.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def records(
     metrics: Sequence[str] = ("auroc", "accuracy"),
     undefined: bool = True,
 ) -> Records:
-    """Scores that grow with shots and fall along the algorithms; episodes are shared, so that pairs are alike."""
+    """Scores that grow with shots and fall along the algorithms; episodes are shared, so that pairs
+    are alike.
+    """
     draw = np.random.default_rng(3)
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for domain in range(domains):

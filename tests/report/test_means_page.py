@@ -1,4 +1,6 @@
-"""A table of means alone: the published one's numbers come out, and what means cannot tell is not told."""
+"""A table of means alone: the published one's numbers come out, and what means cannot tell is not
+told.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The page: what it says is what the rows say, it needs nothing but itself, and no name can break it."""
+"""The page: what it says is what the rows say, it needs nothing but itself, and no name can break
+it.
+"""
 
 from __future__ import annotations
 

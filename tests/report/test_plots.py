@@ -131,7 +131,8 @@ def test_a_strip_has_a_dot_per_defined_episode_and_its_mean() -> None:
 
 
 def test_the_diagram_places_ranks_and_joins_what_is_not_separated() -> None:
-    # The published table of the ResNet-18 rows: mean ranks, and the critical difference of 3 algorithms on 18 targets.
+    # The published table of the ResNet-18 rows: mean ranks, and the critical difference of 3
+    # algorithms on 18 targets.
     names, ranks = ("IM-PT", "mm-PT", "mm-MAML"), (1.167, 1.917, 2.917)
     figure = rank_diagram(names, ranks, [("IM-PT", "mm-PT")], 0.781, (0, 1, 2))
     marks = [

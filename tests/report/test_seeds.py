@@ -1,4 +1,6 @@
-"""Several training seeds: every table and plot has the interval that resamples seeds, then episodes."""
+"""Several training seeds: every table and plot has the interval that resamples seeds, then
+episodes.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ SEEDS = {"lucky": [0.55, 0.60, 0.80, 0.85], "steady": [0.70, 0.70, 0.70, 0.70]}
 
 
 def rows() -> Records:
-    """Episodes differ by little and the seeds of one algorithm by much: over episodes alone its interval is far too
-    narrow.
+    """Episodes differ by little and the seeds of one algorithm by much: over episodes alone its
+    interval is far too narrow.
     """
     columns: dict[str, list[object]] = {
         name: []

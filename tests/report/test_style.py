@@ -1,4 +1,6 @@
-"""Both themes can be read: contrast after WCAG 2.2, and one set of colours however dark was chosen."""
+"""Both themes can be read: contrast after WCAG 2.2, and one set of colours however dark was
+chosen.
+"""
 
 from __future__ import annotations
 

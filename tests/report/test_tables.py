@@ -66,8 +66,8 @@ def test_latex_marks_the_best_and_its_ties() -> None:
     )
     assert text.count(r"$^{\dagger}$") == ties > 0
     assert (
-        r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10 shots} \\"
-        in text
+        r" & \multicolumn{3}{c}{1 shot} & \multicolumn{3}{c}{5 shots} & \multicolumn{3}{c}{10"
+        r" shots} \\" in text
     )
     assert r"\cmidrule(lr){2-4} \cmidrule(lr){5-7} \cmidrule(lr){8-10}" in text
     assert {line.count("&") for line in text.splitlines() if line.startswith(r"\quad")} == {9}

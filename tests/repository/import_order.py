@@ -1,4 +1,6 @@
-"""Which room of the package may import which: the table, and a reader of imports that needs no import."""
+"""Which room of the package may import which: the table, and a reader of imports that needs no
+import.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ _MODELS = ("algorithms", "heads", "functional", "backbones")
 _STUDIES = ("training", "evaluation", *_MODELS, "data", "metrics", "losses", *_EPISODES)
 
 # A new room is placed here, in the row it belongs to, or the build fails.
-# "" is the root, torchcross/__init__.py: it names everything and is imported by nothing but the entry points.
+# "" is the root, torchcross/__init__.py: it names everything and is imported by nothing but the
+# entry points.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.errors": (),
     "torchcross._environment": ("errors",),
@@ -99,7 +102,9 @@ def unplaced_rooms(root: Path) -> list[str]:
 
 
 def arrows(root: Path) -> Iterator[Arrow]:
-    """Yield every import of one of our packages, wherever it stands: top level, function, TYPE_CHECKING."""
+    """Yield every import of one of our packages, wherever it stands: top level, function,
+    TYPE_CHECKING.
+    """
     known = {module for module, _ in _modules(root)}
     for module, path in _modules(root):
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -136,7 +141,8 @@ def _imported_modules(node: ast.AST, package: str, known: set[str]) -> list[str]
             return [alias.name for alias in names]
         case ast.ImportFrom(module=module, names=names, level=level):
             base = _absolute(module, level, package)
-            # `from torchcross import data` imports the room, `from torchcross import Task` the root.
+            # `from torchcross import data` imports the room, `from torchcross import Task` the
+            # root.
             return [_submodule_or(base, alias.name, known) for alias in names]
         case ast.Call(func=func, args=[ast.Constant(value=str(name)), *_]) if _is_dynamic_import(
             func

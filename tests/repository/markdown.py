@@ -23,7 +23,9 @@ _LINKS = (
 
 @dataclass(frozen=True)
 class Fence:
-    """A fenced block: its language, its text, the line of its first line of text, and why it is not run."""
+    """A fenced block: its language, its text, the line of its first line of text, and why it is not
+    run.
+    """
 
     language: str
     text: str
@@ -97,7 +99,9 @@ def _resolves(path: Path, target: str) -> bool:
 
 
 def _anchors(markdown: str) -> set[str]:
-    """Return the anchors that the usual renderers give to headings: lower case, hyphens, counted repeats."""
+    """Return the anchors that the usual renderers give to headings: lower case, hyphens, counted
+    repeats.
+    """
     seen: Counter[str] = Counter()
     anchors = set()
     for heading in _HEADING.finditer(_prose(markdown)):

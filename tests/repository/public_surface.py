@@ -1,7 +1,8 @@
 """Reads the public surface: every public room of the package and the names in its `__all__`.
 
 python tests/repository/public_surface.py           print it
-python tests/repository/public_surface.py --write   accept it: write public_surface.txt beside this file
+python tests/repository/public_surface.py --write   accept it: write public_surface.txt beside this
+file
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def public_modules() -> list[ModuleType]:
-    """Return the package and its rooms; what lies deeper or starts with an underscore is private."""
+    """Return the package and its rooms; what lies deeper or starts with an underscore is
+    private.
+    """
     package = importlib.import_module("torchcross")
     rooms = [
         room.name
@@ -36,7 +39,9 @@ def public_names() -> list[str]:
 
 
 def undeclared_names(module: ModuleType) -> set[str]:
-    """Return the names that `module` defines or re-exports, and shows, without an underscore or `__all__`."""
+    """Return the names that `module` defines or re-exports, and shows, without an underscore or
+    `__all__`.
+    """
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     names = {name for statement in tree.body for name in _bound_names(statement, module.__name__)}
     return {name for name in names & set(dir(module)) if not name.startswith("_")} - set(

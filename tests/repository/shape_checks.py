@@ -18,7 +18,9 @@ _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with checks of its shapes; mypy checks all other annotations, and knows more of them."""
+    """Return the function with checks of its shapes; mypy checks all other annotations, and knows
+    more of them.
+    """
     hints = function.__annotations__
     function.__annotations__ = {name: hint for name, hint in hints.items() if has_shape(hint)}
     return _beartype(function)
@@ -32,7 +34,9 @@ def has_shape(hint: object) -> bool:
 
 
 def _jaxtyped_where_it_can(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
-    """jaxtyping wraps the `__init__` of a dataclass, and cannot wrap the one that an abstract one has from `object`."""
+    """jaxtyping wraps the `__init__` of a dataclass, and cannot wrap the one that an abstract one
+    has from `object`.
+    """
     wrap = jaxtyped(typechecker=typechecker)
     return lambda item: item if getattr(item, "__init__", None) is object.__init__ else wrap(item)
 

@@ -104,7 +104,9 @@ def test_examples_run(path: Path, tmp_path: Path) -> None:
 
 
 def unknown_in(shell: str) -> list[str]:
-    """Return the make targets, extras and files that the commands name and the repository does not have."""
+    """Return the make targets, extras and files that the commands name and the repository does not
+    have.
+    """
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
@@ -122,14 +124,18 @@ def unknown_in(shell: str) -> list[str]:
 def test_unknown_commands_are_caught() -> None:
     known = "make demo\npip install -e '.[dev]'\npython tests/repository/test_docs.py\nmake -j2\n"
     assert unknown_in(known) == []
-    unknown = "make dmeo && make test\npip install 'torchcross-fewshot[augment,wings]'\npython docs/none.py\n"
+    unknown = (
+        "make dmeo && make test\npip install 'torchcross-fewshot[augment,wings]'\npython"
+        " docs/none.py\n"
+    )
     assert unknown_in(unknown) == ["dmeo", "wings", "docs/none.py"]
 
 
 def test_a_snippet_that_fails_or_warns_is_caught(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "# A page\n\n```python\nx = 1\n```\n\n<!-- not run: it needs a printer -->\n```python\n1 / 0\n```\n"
+        "# A page\n\n```python\nx = 1\n```\n\n<!-- not run: it needs a printer -->\n```python\n1 /"
+        " 0\n```\n"
     )
     assert run_snippets(page) == 1
     page.write_text("```python\nx = 1\n```\ntext\n```python\nassert x == 2\n```\n")

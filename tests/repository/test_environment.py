@@ -22,7 +22,9 @@ def run_python(program: str, *path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def call_beside(site: Path, *dist_infos: str) -> subprocess.CompletedProcess[str]:
-    """Run the check in a process whose path also holds `site`, with the metadata of these distributions."""
+    """Run the check in a process whose path also holds `site`, with the metadata of these
+    distributions.
+    """
     lay_down(site, *dist_infos)
     return run_python(CALL, ROOT, site)
 

@@ -1,4 +1,6 @@
-"""The house rules of CONTRIBUTING.md hold in every file of the library, and each can be seen to fail."""
+"""The house rules of CONTRIBUTING.md hold in every file of the library, and each can be seen to
+fail.
+"""
 
 from __future__ import annotations
 

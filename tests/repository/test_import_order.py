@@ -31,7 +31,8 @@ def test_the_table_has_no_cycle() -> None:
         room: {f"torchcross.{name}".rstrip(".") for name in below}
         for room, below in ALLOWED.items()
     }
-    # The root names everything and the command line uses it, which is the one loop; neither is below a room.
+    # The root names everything and the command line uses it, which is the one loop; neither is
+    # below a room.
     waiting["torchcross"] -= {"torchcross.cli"}
     while ready := [room for room, below in waiting.items() if below <= placed]:
         placed.update(ready)

@@ -1,4 +1,6 @@
-"""The public surface is a list that is reviewed: a name is added or removed on purpose, or this fails."""
+"""The public surface is a list that is reviewed: a name is added or removed on purpose, or this
+fails.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def test_the_surface_is_the_committed_list() -> None:
     found = public_names()
     added, removed = sorted(set(found) - set(listed)), sorted(set(listed) - set(found))
     assert (added, removed) == ([], []), (
-        "the public surface changed; if that is meant, run: python tests/repository/public_surface.py --write"
+        "the public surface changed; if that is meant, run: python"
+        " tests/repository/public_surface.py --write"
     )
     assert listed == sorted(set(listed))
 

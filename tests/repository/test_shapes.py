@@ -1,4 +1,6 @@
-"""Shapes stand in signatures, and hold: tests whose inputs are legal are run again with every shape checked."""
+"""Shapes stand in signatures, and hold: tests whose inputs are legal are run again with every shape
+checked.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +141,7 @@ def test_a_wrong_shape_is_caught(tmp_path: Path) -> None:
     assert "Type-check error whilst checking the parameters of sums.right" in ran.stdout
 
 
-# -- every annotation can be read, or jaxtyping would pass over it without a word --------------------------------------
+# -- every annotation can be read, or jaxtyping would pass over it without a word ------------------
 
 
 def modules_of(package: str) -> Iterator[Any]:

@@ -1,4 +1,6 @@
-"""Raw labels of every kind of container become codes, or an error that says what was found where."""
+"""Raw labels of every kind of container become codes, or an error that says what was found
+where.
+"""
 
 from __future__ import annotations
 

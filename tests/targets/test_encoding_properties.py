@@ -41,9 +41,11 @@ def raw_labels(target: Target, codes: list[int], names: list[bool]) -> list[Any]
     """Raw values or names, and the declared unknowns in turn."""
     unknown = [float("nan") if value == "nan" else value for value in target.missing]
     return [
-        unknown[place % len(unknown)]
-        if code == MISSING
-        else (target.classes if name else target.values)[code]
+        (
+            unknown[place % len(unknown)]
+            if code == MISSING
+            else (target.classes if name else target.values)[code]
+        )
         for place, (code, name) in enumerate(zip(codes, names, strict=True))
     ]
 

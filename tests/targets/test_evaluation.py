@@ -84,7 +84,8 @@ def test_a_prediction_that_is_not_finite_has_no_scores(target: Target, bad: floa
     )
 
 
-# Logits that saturate, and which class ranks the positive samples first: with probabilities alone all would tie.
+# Logits that saturate, and which class ranks the positive samples first: with probabilities alone
+# all would tie.
 SATURATED = {
     "binary": ([[20.0], [25.0], [30.0], [18.0]], [0, 1, 1, 0]),
     "binary focal": ([[120.0], [125.0], [130.0], [118.0]], [0, 1, 1, 0]),

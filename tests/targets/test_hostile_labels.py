@@ -1,4 +1,6 @@
-"""Labels that are not what they must be: an error says what was found where, what was expected and what to do."""
+"""Labels that are not what they must be: an error says what was found where, what was expected and
+what to do.
+"""
 
 from __future__ import annotations
 
@@ -145,12 +147,18 @@ def test_one_hot_rows_of_grades_are_not_argmaxed():
         (
             PAIR,
             [0, 1],
-            "labels have shape (2,); MultiLabel with 2 labels takes zeros and ones of shape (N, 2); one class",
+            (
+                "labels have shape (2,); MultiLabel with 2 labels takes zeros and ones of shape (N,"
+                " 2); one class"
+            ),
         ),
         (
             PAIR,
             [[0, 1, 1]],
-            "labels have shape (1, 3); MultiLabel with 2 labels takes zeros and ones of shape (N, 2)",
+            (
+                "labels have shape (1, 3); MultiLabel with 2 labels takes zeros and ones of shape"
+                " (N, 2)"
+            ),
         ),
         (
             PAIR,

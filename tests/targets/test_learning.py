@@ -1,4 +1,6 @@
-"""What heads and algorithms ask of a target: every target with every loss is held to the same contracts."""
+"""What heads and algorithms ask of a target: every target with every loss is held to the same
+contracts.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def test_the_table_holds_every_loss_of_every_type():
         assert set(kind.default_metrics) <= set(kind.metrics)
 
 
-# -- heads ------------------------------------------------------------------------------------------------------------
+# -- heads -----------------------------------------------------------------------------------------
 
 
 @every_target
@@ -114,7 +116,7 @@ def test_a_head_from_zero_learns_what_can_be_told_apart(target: Target):
     assert torch.equal(target.predict(head.logits(features, *parameters)).decisions, labels)
 
 
-# -- predictions ------------------------------------------------------------------------------------------------------
+# -- predictions -----------------------------------------------------------------------------------
 
 
 @every_target
@@ -172,7 +174,7 @@ def test_prediction_of_no_samples_is_empty(target: Target):
     assert prediction.decisions.shape == (0, *target.label_shape)
 
 
-# -- losses -----------------------------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 
 @every_target

@@ -1,6 +1,7 @@
 """Reversing an ordinal scale reverses its prediction, from a zero head and away from ties.
 
-For cross-entropy, CORAL, the earth mover's distance and soft labels; CORN and cumulative link are not symmetric.
+For cross-entropy, CORAL, the earth mover's distance and soft labels; CORN and cumulative link are
+not symmetric.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Prototypes and least squares: one score per class or label, which means the same under every loss."""
+"""Prototypes and least squares: one score per class or label, which means the same under every
+loss.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_scores_mean_their_softmax_under_every_loss(target: Target, scale, dtype
 )
 @given(data=st.data())
 def test_rare_ranks_keep_their_probability(target: Target, data):
-    """Also far below the rounding of the others, except under CORAL, where it is a difference of two logits."""
+    """Also far below the rounding of the others, except under CORAL, where it is a difference of
+    two logits.
+    """
     score = st.floats(-60, 60)
     row = data.draw(st.lists(score, min_size=target.num_classes, max_size=target.num_classes))
     scores = torch.tensor([row], dtype=torch.float64)

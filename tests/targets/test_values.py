@@ -1,4 +1,6 @@
-"""Targets, predictions, tasks, batches and episodes are values: compared, hashed, copied, pickled, never changed."""
+"""Targets, predictions, tasks, batches and episodes are values: compared, hashed, copied, pickled,
+never changed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ import pickle, sys
 from tests.targets.tables import TARGETS
 sent = pickle.load(sys.stdin.buffer)
 assert list(sent.values()) == list(TARGETS.values())
-assert {target: name for name, target in sent.items()} == {target: name for name, target in TARGETS.items()}
+names = {target: name for name, target in TARGETS.items()}
+assert {target: name for name, target in sent.items()} == names
 sys.stdout.buffer.write(pickle.dumps(sent))
 """
 
@@ -149,7 +152,7 @@ def test_predictions_are_compared_by_identity():
     assert torch.equal(back.probabilities, one.probabilities)
 
 
-# -- tasks ------------------------------------------------------------------------------------------------------------
+# -- tasks -----------------------------------------------------------------------------------------
 
 
 def test_tasks_are_values():
@@ -188,7 +191,7 @@ def test_tasks_that_are_none_are_refused(arguments, message):
         Task(*arguments)
 
 
-# -- batches and episodes ---------------------------------------------------------------------------------------------
+# -- batches and episodes --------------------------------------------------------------------------
 
 
 def episode() -> Episode:
@@ -255,9 +258,10 @@ def test_each_side_of_an_episode_is_changed_as_one_batch():
 
 def test_episodes_move_and_pickle_whole():
     made = episode()
-    assert repr(made) == (
-        "Episode('shape', classes=['disc', 'square'], support=Batch(x=float32[4, 1, 2, 2], y=int64[4]), "
-        "query=Batch(x=float32[6, 1, 2, 2], y=int64[6]))"
+    assert (
+        repr(made)
+        == "Episode('shape', classes=['disc', 'square'], support=Batch(x=float32[4, 1, 2, 2],"
+        " y=int64[4]), query=Batch(x=float32[6, 1, 2, 2], y=int64[6]))"
     )
     moved = made.to("meta")
     assert {

@@ -208,7 +208,7 @@ def test_the_message_names_the_episode_and_its_source():
         check_sampler(sampler, 1, start=13)
 
 
-# -- several labels per sample ------------------------------------------------------------------------------------
+# -- several labels per sample ---------------------------------------------------------------------
 
 
 def multilabel_source():

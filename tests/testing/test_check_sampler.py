@@ -1,4 +1,6 @@
-"""`check_sampler` passes what is right, by whomever it is written, and catches every kind of sampler that is not."""
+"""`check_sampler` passes what is right, by whomever it is written, and catches every kind of
+sampler that is not.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def test_plans_need_only_the_form_of_a_plan():
     check_sampler(PlainPlans(toy_source(), **ASKED), **ASKED)
 
 
-# -- plans that are right one by one and wrong together -----------------------------------------------------------
+# -- plans that are right one by one and wrong together --------------------------------------------
 
 
 class Stateful(TheirSampler):
@@ -212,7 +214,9 @@ TOGETHER = {
     ReadsTorchSeed: "drawn under other states of the global random generators",
     ReadsPythonState: "drawn under other states of the global random generators",
     OtherBatches: r"episode 5 is not a pure function of its number: drawn by batch\(\[0, 1, 2, ",
-    OtherBatchesInTheMiddle: r"episode 6 is not a pure function of its number: drawn by batch\(\[6, 7, 8, ",
+    OtherBatchesInTheMiddle: (
+        r"episode 6 is not a pure function of its number: drawn by batch\(\[6, 7, 8, "
+    ),
     ShortBatches: r"batch\(\[0, 1, 2, .*\]\) gave 19 plans for 20 episodes",
     WritableBatches: r"episode 0: \['query'\] are writable in a plan drawn by batch",
     Unpicklable: "the sampler cannot be pickled",
@@ -267,7 +271,7 @@ def test_a_finite_sampler_is_checked_to_its_end():
         check_sampler(Finite(toy_source(), **ASKED), start=12, **ASKED)
 
 
-# -- what was asked -----------------------------------------------------------------------------------------------
+# -- what was asked --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""`check_source` passes the library's sources and anybody's, and catches those that break what loaders rely on."""
+"""`check_source` passes the library's sources and anybody's, and catches those that break what
+loaders rely on.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ def test_every_sample_of_a_small_source_can_be_checked():
     assert set(asked) == set(range(10))
 
 
-# -- images -------------------------------------------------------------------------------------------------------
+# -- images ----------------------------------------------------------------------------------------
 
 
 class Sorted(NumberedSource):
@@ -217,7 +219,10 @@ BROKEN = {
     MovesTorch: "reading moved the global random generator of torch",
     AugmentsFromTorchSeed: "under other states of the global random generators",
     Grows: r"read one by one, images are .*\(1, 1, 2, 1\), at first they were .*\(1, 1, 2, 2\)",
-    ChangesDtype: r"read one by one, images are torch.float64 \(1, 1, 2, 2\), at first they were torch.float32",
+    ChangesDtype: (
+        r"read one by one, images are torch.float64 \(1, 1, 2, 2\), at first they were"
+        r" torch.float32"
+    ),
     GivesArrays: "gave ndarray, not a tensor",
     GivesOneImage: r"gave shape \(1, 2, 2\) for 10 indices",
     HandsOutItsOwn: "after a reader changed its images in place",
@@ -248,7 +253,7 @@ def test_a_reader_that_is_caught_leaves_the_source_as_it_was():
     assert source.kept[:, 0, 0, 0].tolist() == list(range(10))
 
 
-# -- labels and groups --------------------------------------------------------------------------------------------
+# -- labels and groups -----------------------------------------------------------------------------
 
 
 def frozen(values, dtype=np.int8):

@@ -148,19 +148,20 @@ HIDE_HYPOTHESIS = "import sys; sys.modules['hypothesis'] = None\n"
 
 def test_the_checks_need_no_hypothesis():
     program = (
-        HIDE_HYPOTHESIS + "import numpy as np, torchcross as tx\n"
-        "from torchcross.testing import NumberedSource, check_sampler, check_source\n"
-        "source = NumberedSource(tx.Task('t', tx.targets.MultiClass(['a', 'b'])), np.arange(20) % 2)\n"
-        "check_source(source)\n"
-        "check_sampler(tx.EpisodeSampler(source, shots=1, queries=2), 3)\n"
+        HIDE_HYPOTHESIS
+        + "import numpy as np, torchcross as tx\nfrom torchcross.testing import NumberedSource,"
+        " check_sampler, check_source\nsource = NumberedSource(tx.Task('t',"
+        " tx.targets.MultiClass(['a', 'b'])), np.arange(20) %"
+        " 2)\ncheck_source(source)\ncheck_sampler(tx.EpisodeSampler(source, shots=1, queries=2),"
+        " 3)\n"
     )
     ran = run(program)
     assert ran.returncode == 0, ran.stderr
 
 
 def test_a_strategy_without_hypothesis_names_the_extra():
-    program = HIDE_HYPOTHESIS + (
-        "import torchcross.testing as t\n"
+    program = (
+        HIDE_HYPOTHESIS + "import torchcross.testing as t\n"
         "from torchcross.errors import MissingExtraError\n"
         "for name in ['label_arrays', 'requests', 'samplers', 'sources', 'targets']:\n"
         "    try:\n"

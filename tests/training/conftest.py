@@ -1,4 +1,6 @@
-"""One thread for these tests: their tensors are tiny, and the bits of a sum depend on the number of threads."""
+"""One thread for these tests: their tensors are tiny, and the bits of a sum depend on the number of
+threads.
+"""
 
 import pytest
 import torch

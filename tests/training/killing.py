@@ -1,4 +1,5 @@
-"""Runs that are killed at chosen moments by SIGKILL, and then run again. Prints what came of it as JSON.
+"""Runs that are killed at chosen moments by SIGKILL, and then run again. Prints what came of it as
+JSON.
 
     python -m tests.training.killing FOLDER
 

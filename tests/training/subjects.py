@@ -67,7 +67,9 @@ def magnitude(algorithm):
 
 
 class Scores:
-    """Scores that were decided beforehand, in the order of the calls, and the weights at each of them."""
+    """Scores that were decided beforehand, in the order of the calls, and the weights at each of
+    them.
+    """
 
     def __init__(self, *scores):
         self.scores = iter(scores)
@@ -79,7 +81,9 @@ class Scores:
 
 
 class Told(Algorithm):
-    """An algorithm that does something first, at the steps' own numbers: `told(self, number of the call)`."""
+    """An algorithm that does something first, at the steps' own numbers:
+    `told(self, number of the call)`.
+    """
 
     def __init__(self, inner, told):
         super().__init__()

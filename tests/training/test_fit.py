@@ -210,7 +210,7 @@ def test_parameters_that_are_frozen_stay():
         fitted(algorithm=algorithm)
 
 
-# -- schedule, clipping, average -------------------------------------------------------------------------------------
+# -- schedule, clipping, average -------------------------------------------------------------------
 
 
 @settings(max_examples=30)
@@ -270,7 +270,7 @@ def test_the_average_is_validated_and_kept():
     assert equal(bits(algorithm), scores.seen[-1])
 
 
-# -- validation ------------------------------------------------------------------------------------------------------
+# -- validation ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -337,7 +337,7 @@ def test_the_last_step_is_validated():
     )
 
 
-# -- what is refused -------------------------------------------------------------------------------------------------
+# -- what is refused -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def test_what_was_left_from_elsewhere_does_not_count(subject):
 
 
 def test_heads_of_other_tasks_stay_when_theirs_is_not_in_the_batch():
-    """A gradient of an earlier step, or zeros in its place, would let the optimiser move them on."""
+    """A gradient of an earlier step, or zeros in its place, would let the optimiser move them
+    on.
+    """
     algorithm, seen = multi_task(), []
 
     def validate(trained):

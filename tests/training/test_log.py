@@ -58,7 +58,7 @@ def test_a_spoilt_log_is_refused_by_line(tmp_path, text, said):
         read_log(tmp_path / "nothing")
 
 
-# -- TensorBoard -----------------------------------------------------------------------------------------------------
+# -- TensorBoard -----------------------------------------------------------------------------------
 
 
 class FakeWriter:
@@ -112,7 +112,7 @@ def test_tensorboard_where_it_is_not_installed(tmp_path, monkeypatch):
         run(None, tensorboard=True, steps=1)
 
 
-# -- the bar ---------------------------------------------------------------------------------------------------------
+# -- the bar ---------------------------------------------------------------------------------------
 
 
 def test_the_bar_shows_speed_loss_score_and_how_far_it_is():
@@ -136,7 +136,7 @@ def test_the_bar_goes_to_stderr_and_is_off_where_that_is_no_terminal(capsys):
     assert "batches/s" in err
 
 
-# -- notebooks -------------------------------------------------------------------------------------------------------
+# -- notebooks -------------------------------------------------------------------------------------
 
 
 def test_a_result_shows_its_curve():

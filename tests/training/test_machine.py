@@ -78,7 +78,7 @@ def test_bfloat16_is_near_and_not_the_same(subject):
     assert all(value.dtype == whole[name].dtype for name, value in mixed.items())
 
 
-# -- ranks -----------------------------------------------------------------------------------------------------------
+# -- ranks -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

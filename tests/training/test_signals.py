@@ -1,4 +1,6 @@
-"""Ctrl-C and the request to terminate: the step is finished, a checkpoint written, and the next call goes on."""
+"""Ctrl-C and the request to terminate: the step is finished, a checkpoint written, and the next
+call goes on.
+"""
 
 import os
 import signal
@@ -39,7 +41,10 @@ def test_it_stops_after_the_step_and_goes_on(number, error, tmp_path):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(error) as caught:
         fit(sent(3, number=number), sampler(), options(), folder=tmp_path)
-    said = "training stopped after step 3 of 6; its checkpoint is written, and the same call goes on from there"
+    said = (
+        "training stopped after step 3 of 6; its checkpoint is written, and the same call goes on"
+        " from there"
+    )
     assert str(caught.value) == ("143" if error is SystemExit else said)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert [row[0] for row in read_log(tmp_path)] == [1, 2, 3]

@@ -18,8 +18,8 @@ __all__ = ["ANIL"]
 class ANIL(InnerLoopAlgorithm):
     """MAML whose inner loop moves the head alone.
 
-    The features are computed once for each episode, where no dropout and no policy changes them from step to step;
-    gradients flow through them, so that nothing of the meta-gradient is lost.
+    The features are computed once for each episode, where no dropout and no policy changes them
+    from step to step; gradients flow through them, so that nothing of the meta-gradient is lost.
     """
 
     def __init__(

@@ -22,11 +22,13 @@ class Step:
 
     loss      a scalar for `.backward()`
     losses    of the episodes or batches, detached, in their order
-    buffers   new values by the names of `algorithm.named_buffers()`, for the training loop to commit
+    buffers   new values by the names of `algorithm.named_buffers()`, for the training loop to
+              commit
     groups    which episodes ran together in lanes
     engine    how the gradient was taken, and `order` of it
     traces    for each episode the support loss before each inner step, then the query loss
-    residuals of conjugate gradients, relative, one for each episode, where the engine has them (iMAML); near 1 the
+    residuals of conjugate gradients, relative, one for each episode, where the engine has them
+    (iMAML); near 1 the
               meta-gradient is not solved: take more `iterations` or a larger `strength`
     """
 
@@ -41,10 +43,12 @@ class Step:
 
 
 class Algorithm(nn.Module, ABC):
-    """Learns from episodes, and turns a support set into a predictor. An `nn.Module`: any optimiser, any device.
+    """Learns from episodes, and turns a support set into a predictor. An `nn.Module`: any
+    optimiser, any device.
 
-    Both ways are pure: no parameter, buffer, mode or global random state changes. Random heads and dropout masks belong
-    to (seed, number of the episode): its plan's, or `indices` where episodes have no plan.
+    Both ways are pure: no parameter, buffer, mode or global random state changes. Random heads and
+    dropout masks belong to (seed, number of the episode): its plan's, or `indices` where episodes
+    have no plan.
     """
 
     backbone: nn.Module
@@ -58,10 +62,11 @@ class Algorithm(nn.Module, ABC):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> Step:
-        """The loss of a meta-batch, with one episode's graph alive at a time, and what came with it.
+        """The loss of a meta-batch, with one episode's graph alive at a time, and what came with
+        it.
 
-        Episodes may differ in task, number of classes and target type. `epoch` is asked for where something is
-        annealed.
+        Episodes may differ in task, number of classes and target type. `epoch` is asked for where
+        something is annealed.
         """
 
     def meta_loss(
@@ -105,7 +110,9 @@ class TaskBatch:
 
 
 class Pretraining(nn.Module, ABC):
-    """Learns from batches with a head for each task. Hand its `backbone` to `FineTune` or `LinearProbe` to adapt it."""
+    """Learns from batches with a head for each task. Hand its `backbone` to `FineTune` or
+    `LinearProbe` to adapt it.
+    """
 
     backbone: nn.Module
 
@@ -113,7 +120,9 @@ class Pretraining(nn.Module, ABC):
     def training_step(
         self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None
     ) -> Step:
-        """The mean loss over the batches, and the buffers' new values. `indices` number the batches for dropout."""
+        """The mean loss over the batches, and the buffers' new values. `indices` number the batches
+        for dropout.
+        """
 
     def loss(
         self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None

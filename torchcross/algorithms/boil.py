@@ -18,7 +18,8 @@ __all__ = ["BOIL"]
 class BOIL(InnerLoopAlgorithm):
     """MAML whose inner loop moves the backbone alone and leaves the head where it starts.
 
-    A zero head would send the backbone no gradient at all, so the head starts as `kaiming`, `proto` or `LearnedHeads`.
+    A zero head would send the backbone no gradient at all, so the head starts as `kaiming`, `proto`
+    or `LearnedHeads`.
     """
 
     def __init__(

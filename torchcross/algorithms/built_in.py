@@ -18,7 +18,9 @@ _SAMPLES = 6
 
 
 def built_in_episodes(algorithm: Any) -> list[Episode]:
-    """Of the algorithm's own tasks, where it has some; otherwise of one task of each target type."""
+    """Of the algorithm's own tasks, where it has some; otherwise of one task of each target
+    type.
+    """
     like = next(
         (value for value in algorithm.parameters() if value.is_floating_point()), torch.zeros(())
     )

@@ -1,4 +1,6 @@
-"""Is the gradient that an algorithm hands to the optimiser right? In float64, on the module it will train."""
+"""Is the gradient that an algorithm hands to the optimiser right? In float64, on the module it will
+train.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,12 @@ _TRIES = 4
 @final
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared, as a table: `print(certificate)`. `holds` says whether everything that is claimed is so.
+    """What was compared, as a table: `print(certificate)`. `holds` says whether everything that is
+    claimed is so.
 
     claim   which gradient this is, and of what order
-    rows    the comparisons; `row.holds` is None where nothing is claimed, or where a kink hides the answer
+    rows    the comparisons; `row.holds` is None where nothing is claimed, or where a kink hides the
+            answer
     """
 
     algorithm: str
@@ -53,7 +57,9 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """No row is wrong and, where differences are to agree, kinks have left one of each kind that tells."""
+        """No row is wrong and, where differences are to agree, kinks have left one of each kind
+        that tells.
+        """
         return not any(row.holds is False for row in self.rows) and not self.undecided
 
     @property
@@ -74,7 +80,8 @@ class Certificate:
             width = max(len(row.name) for row in self.rows)
             lines.append(f"  {'check':<{width}}  order  rel. error  tolerance  verdict")
             lines += [
-                f"  {row.name:<{width}}  {row.order:>5}  {row.error:>10.1e}  {row.tolerance:>9.0e}  {_verdict(row)}"
+                f"  {row.name:<{width}}  {row.order:>5}  {row.error:>10.1e}  {row.tolerance:>9.0e} "
+                f" {_verdict(row)}"
                 for row in self.rows
             ]
         return "\n".join([*lines, f"verdict: {self._summary()}"])
@@ -83,8 +90,8 @@ class Certificate:
         if self.undecided:
             kinds = " and ".join(self._hidden_kinds())
             return (
-                f"undecided: there are kinks wherever differences were taken of {kinds}; certify a smaller or smoother "
-                "backbone"
+                f"undecided: there are kinks wherever differences were taken of {kinds}; certify a"
+                " smaller or smoother backbone"
             )
         if not self.holds:
             wrong = sum(row.holds is False for row in self.rows)
@@ -101,10 +108,12 @@ def certify(
     epoch: int | None = None,
     seed: int = 0,
 ) -> Certificate:
-    """Hold an algorithm's gradient against a closed form, against differences, and its training step against both.
+    """Hold an algorithm's gradient against a closed form, against differences, and its training
+    step against both.
 
-    Where no episodes are given, one small made-up episode of each target type is taken (a pre-training's own tasks).
-    `directions` random ones are tried for each episode. Nothing of `algorithm` changes: a copy in float64 is looked at.
+    Where no episodes are given, one small made-up episode of each target type is taken (a
+    pre-training's own tasks). `directions` random ones are tried for each episode. Nothing of
+    `algorithm` changes: a copy in float64 is looked at.
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
         raise InputError(
@@ -130,8 +139,9 @@ def certify(
         if episodes is not None:
             raise
         raise InputError(
-            f"{error} This was on made-up episodes with images of shape {tuple(given[0].support.x.shape[1:])}; where "
-            "they do not suit, pass episodes=[...] of your own."
+            f"{error} This was on made-up episodes with images of shape"
+            f" {tuple(given[0].support.x.shape[1:])}; where they do not suit, pass episodes=[...]"
+            " of your own."
         ) from error
 
 
@@ -140,12 +150,12 @@ def _double(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
         return copy.deepcopy(algorithm).double()
     except (RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
-            f"certify looks at a copy in float64, and this {type(algorithm).__name__} cannot be copied ({error}); keep "
-            "only modules, tensors and plain values in it."
+            f"certify looks at a copy in float64, and this {type(algorithm).__name__} cannot be"
+            f" copied ({error}); keep only modules, tensors and plain values in it."
         ) from error
 
 
-# -- algorithms that say what their problems are -----------------------------------------------------------------------
+# -- algorithms that say what their problems are ---------------------------------------------------
 
 
 def _of_episodes(
@@ -174,16 +184,24 @@ def _claim(engine: Engine, looped: bool) -> str:
     if not looped:
         return "plain gradient, exact; there is no inner loop to differentiate through"
     if isinstance(engine, Implicit):
-        return "implicit meta-gradient: exact where the inner problem is solved, so differences are not claimed"
+        return (
+            "implicit meta-gradient: exact where the inner problem is solved, so differences are"
+            " not claimed"
+        )
     if engine.order == 1:
-        return "first-order meta-gradient: second derivatives are left out, so differences are not claimed"
+        return (
+            "first-order meta-gradient: second derivatives are left out, so differences are not"
+            " claimed"
+        )
     return "exact second-order meta-gradient"
 
 
 def _against_differences(
     problem: Problem, label: str, meta: Meta, engine: Engine, options: Any
 ) -> list[Row]:
-    """Rows of an episode; directions in which a kink hides the answer are drawn anew, a few times."""
+    """Rows of an episode; directions in which a kink hides the answer are drawn anew, a few
+    times.
+    """
     found: list[Row] = []
     for at in range(options["directions"]):
         for attempt in range(_TRIES):
@@ -203,7 +221,9 @@ def _against_differences(
 
 
 def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -> Row:
-    """What the training step hands back against the mean of the episodes' gradients, each taken alone."""
+    """What the training step hands back against the mean of the episodes' gradients, each taken
+    alone.
+    """
     total: dict[int, Tensor] = {}
     live: dict[int, Tensor] = {}
     for problem in problems:
@@ -233,7 +253,7 @@ def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -
     )
 
 
-# -- algorithms that only say what their training step is --------------------------------------------------------------
+# -- algorithms that only say what their training step is ------------------------------------------
 
 
 def _of_steps(
@@ -306,7 +326,7 @@ def _step_differences(
     return found
 
 
-# -- small things ------------------------------------------------------------------------------------------------------
+# -- small things ----------------------------------------------------------------------------------
 
 
 def _numbers(episodes: list[Episode]) -> list[int] | None:
@@ -334,7 +354,9 @@ def _by_differences(row: Row) -> bool:
 
 
 def _kind(row: Row) -> str:
-    """What was moved: `finite differences, rates 2` is of the rates; a whole step is of the parameters."""
+    """What was moved: `finite differences, rates 2` is of the rates; a whole step is of the
+    parameters.
+    """
     return "rates" if "finite differences, rates" in row.name else "params"
 
 

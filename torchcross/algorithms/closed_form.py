@@ -44,9 +44,8 @@ class ClosedForm(Episodic, ABC):
     ) -> None:
         if norm in ("running", "per_step"):
             raise InputError(
-                f"{type(self).__name__} takes no inner steps, so BatchNorm policy {norm!r} has no support forward to "
-                "take "
-                "statistics from; use 'batch', 'support' or 'frozen'."
+                f"{type(self).__name__} takes no inner steps, so BatchNorm policy {norm!r} has no"
+                " support forward to take statistics from; use 'batch', 'support' or 'frozen'."
             )
         super().__init__(backbone, norm=norm, lanes=lanes, normalise=normalise, features=features)
 

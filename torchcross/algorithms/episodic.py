@@ -41,7 +41,9 @@ Tree = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Place:
-    """Which episode this is: for error messages, and for what is drawn at random (`number` None: nothing was given)."""
+    """Which episode this is: for error messages, and for what is drawn at random (`number` None:
+    nothing was given).
+    """
 
     name: str
     seed: int
@@ -50,9 +52,8 @@ class Place:
     def numbered(self, what: str) -> int:
         if self.number is None:
             raise InputError(
-                f"{self.name} has no plan, and {what} is drawn for the number of an episode; take episodes from a "
-                "sampler, or "
-                "pass indices=[...], one number for each episode."
+                f"{self.name} has no plan, and {what} is drawn for the number of an episode; take"
+                " episodes from a sampler, or pass indices=[...], one number for each episode."
             )
         return self.number
 
@@ -107,11 +108,13 @@ class Episodic(Algorithm, ABC):
         # Inner loops are closures: made when needed, never copied.
         return {**self.__dict__, "_inners": {}}
 
-    # -- for subclasses ---------------------------------------------------------------------------------------------
+    # -- for subclasses ----------------------------------------------------------------------------
 
     @abstractmethod
     def _problem(self, data: Tree, task: Task, place: Place, epoch: int) -> Problem:
-        """The episode as a problem, from its checked tensors: xs, ys, strata, and xq, yq where there is a query."""
+        """The episode as a problem, from its checked tensors: xs, ys, strata, and xq, yq where
+        there is a query.
+        """
 
     @abstractmethod
     def _shared(self) -> Meta:
@@ -125,7 +128,7 @@ class Episodic(Algorithm, ABC):
     def _epoch(self, epoch: int | None) -> int:
         """The epoch, where one is needed."""
 
-    # -- training ---------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
 
     def training_step(
         self,
@@ -152,7 +155,9 @@ class Episodic(Algorithm, ABC):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> tuple[list[Problem], Meta, Engine]:
-        """The episodes in the terms of `torchcross.functional`: what `certify_problem` and `estimate` ask for."""
+        """The episodes in the terms of `torchcross.functional`: what `certify_problem` and
+        `estimate` ask for.
+        """
         at, places = self._epoch(epoch), self._places(episodes, seed, indices)
         problems = [
             self._problem(
@@ -186,7 +191,8 @@ class Episodic(Algorithm, ABC):
             )
         if indices is not None and len(indices) != len(episodes):
             raise InputError(
-                f"{len(indices)} indices were given for {len(episodes)} episodes; give one for each."
+                f"{len(indices)} indices were given for {len(episodes)} episodes; give one for"
+                " each."
             )
         numbers: Sequence[int | None] = (
             [None if episode.plan is None else episode.plan.index for episode in episodes]
@@ -226,17 +232,15 @@ class Episodic(Algorithm, ABC):
                     else f"a {type(output).__name__}"
                 )
                 raise InputError(
-                    f"{name}: the backbone {type(self.backbone).__name__} made {found} of {tuple(images.shape)} "
-                    "images; a head "
-                    "needs features (N, D): end it with pooling and nn.Flatten()."
+                    f"{name}: the backbone {type(self.backbone).__name__} made {found} of"
+                    f" {tuple(images.shape)} images; a head needs features (N, D): end it with"
+                    " pooling and nn.Flatten()."
                 )
             if self.features not in (None, output.shape[1]):
                 raise InputError(
-                    f"{name}: the backbone {type(self.backbone).__name__} made {output.shape[1]} features of images "
-                    "of shape "
-                    f"{shape}, and the head expects {self.features}; give images of the size it was built for, or "
-                    "the right "
-                    "features=."
+                    f"{name}: the backbone {type(self.backbone).__name__} made {output.shape[1]}"
+                    f" features of images of shape {shape}, and the head expects {self.features};"
+                    " give images of the size it was built for, or the right features=."
                 )
             self._widths[shape] = output.shape[1]
         return self._widths[shape]
@@ -248,7 +252,7 @@ class Episodic(Algorithm, ABC):
             output, _ = self.network.support(params, buffers, images)
         return output
 
-    # -- what algorithms need ---------------------------------------------------------------------------------------
+    # -- what algorithms need ----------------------------------------------------------------------
 
     def _state(self) -> tuple[Tree, Tree]:
         params, buffers = self.network.state()
@@ -317,8 +321,10 @@ def detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:
     """Tensors that share no storage with those that training moves."""
     storages = {value.untyped_storage().data_ptr() for value in shared}
     return {
-        name: value.detach().clone()
-        if value.untyped_storage().data_ptr() in storages
-        else value.detach()
+        name: (
+            value.detach().clone()
+            if value.untyped_storage().data_ptr() in storages
+            else value.detach()
+        )
         for name, value in tree.items()
     }

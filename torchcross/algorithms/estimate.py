@@ -33,15 +33,17 @@ def estimate(
     seed: int = 0,
     indices: Sequence[int] | None = None,
 ) -> MemoryEstimate:
-    """The peak of the largest of these episodes at `steps` inner steps, with another `engine` if one is given.
+    """The peak of the largest of these episodes at `steps` inner steps, with another `engine` if
+    one is given.
 
-    A training step has one episode's graph alive at a time, so a larger meta-batch does not raise it; lanes do, by
-    their number. Where there is no meta-gradient (Reptile, closed forms), one training step is measured instead, and
-    `per_step` is 0.
+    A training step has one episode's graph alive at a time, so a larger meta-batch does not raise
+    it; lanes do, by their number. Where there is no meta-gradient (Reptile, closed forms), one
+    training step is measured instead, and `per_step` is 0.
     """
     if not isinstance(algorithm, Algorithm):
         raise InputError(
-            f"estimate got {type(algorithm).__name__}; give an algorithm over episodes, such as MAML."
+            f"estimate got {type(algorithm).__name__}; give an algorithm over episodes, such as"
+            " MAML."
         )
     asked: dict[str, Any] = {"epoch": epoch, "seed": seed, "indices": indices}
     if isinstance(algorithm, Episodic):
@@ -57,8 +59,8 @@ def estimate(
             return max(found, key=lambda one: one.peak)
     if steps is not None or engine is not None:
         raise InputError(
-            f"{type(algorithm).__name__} takes no meta-gradient through inner steps, so steps={steps} and "
-            f"engine={engine!r} say nothing about its memory; leave them out."
+            f"{type(algorithm).__name__} takes no meta-gradient through inner steps, so"
+            f" steps={steps} and engine={engine!r} say nothing about its memory; leave them out."
         )
     (step, _), peak = peak_memory(lambda: _whole(algorithm, episodes, asked))
     return MemoryEstimate(peak, 0, 0, step.engine, step.order)

@@ -17,10 +17,11 @@ __all__ = ["FineTune"]
 
 @final
 class FineTune(InnerLoopAlgorithm):
-    """A fresh Kaiming head, and Adam on everything: 50 steps of 1e-3, the whole support set as one batch.
+    """A fresh Kaiming head, and Adam on everything: 50 steps of 1e-3, the whole support set as one
+    batch.
 
-    BatchNorm as published: support forwards in training mode move the running statistics, the query uses them
-    (`running`).
+    BatchNorm as published: support forwards in training mode move the running statistics, the query
+    uses them (`running`).
     As a meta-learner it is first order; its use is `adapt`, from any backbone.
     """
 

@@ -17,11 +17,11 @@ __all__ = ["IMAML"]
 
 @final
 class IMAML(InnerLoopAlgorithm):
-    """The inner loop minimises support loss + strength/2 |theta - phi|^2; conjugate gradients give the meta-gradient
-    there.
+    """The inner loop minimises support loss + strength/2 |theta - phi|^2; conjugate gradients give
+    the meta-gradient there.
 
-    Its memory does not grow with `steps`. Adaptation has the same proximal term. The gradient is that of the
-    solution: take
+    Its memory does not grow with `steps`. Adaptation has the same proximal term. The gradient is
+    that of the solution: take
     enough steps to be near it.
     """
 

@@ -59,7 +59,9 @@ _CACHED = {"support": "features.support", "query": "features.query"}
 
 
 class InnerLoopAlgorithm(Episodic, ABC):
-    """Abstract: adapts some of backbone and head by gradient steps on the support loss. A recipe says how."""
+    """Abstract: adapts some of backbone and head by gradient steps on the support loss. A recipe
+    says how.
+    """
 
     def __init__(
         self,
@@ -86,9 +88,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
         names = dict(backbone.named_parameters())
         if clash := names.keys() & {WEIGHT, BIAS}:
             raise InputError(
-                f"the backbone has a parameter called {sorted(clash)[0]!r}, which is the head's name here; drop its "
-                "own "
-                "classifier, or wrap it in a module."
+                f"the backbone has a parameter called {sorted(clash)[0]!r}, which is the head's"
+                " name here; drop its own classifier, or wrap it in a module."
             )
         left = frozenset() if self.affine is None else self.affine.names
         self.adapted = (
@@ -98,9 +99,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
         self._moves_head = {WEIGHT, BIAS} <= self.adapted
         if recipe.head == "zero" and not self._moves_head:
             raise InputError(
-                f"{recipe.name} does not adapt the whole head, and a zero head left as it is sends no gradient to "
-                "the backbone; use "
-                "head='kaiming', 'proto' or LearnedHeads."
+                f"{recipe.name} does not adapt the whole head, and a zero head left as it is sends"
+                " no gradient to the backbone; use head='kaiming', 'proto' or LearnedHeads."
             )
         policy = self.network.policy
         self._steady = not (self._drops or policy.moves or policy.rows)
@@ -109,7 +109,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
             recipe, {name: value for name, value in names.items() if name in self.adapted}, self
         )
 
-    # -- problems ---------------------------------------------------------------------------------------------------
+    # -- problems ----------------------------------------------------------------------------------
 
     def _epoch(self, epoch: int | None) -> int:
         return epoch_of(epoch, self.recipe.annealed)
@@ -191,9 +191,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
         if self.heads is not None:
             if self.heads.features != width:
                 raise InputError(
-                    f"{place.name}: the learned heads are for {self.heads.features} features and the backbone makes "
-                    f"{width}; "
-                    "make them with the right number."
+                    f"{place.name}: the learned heads are for {self.heads.features} features and"
+                    f" the backbone makes {width}; make them with the right number."
                 )
             return self.heads.of(task)
         if self.recipe.head == "proto":
@@ -225,7 +224,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
             )
         return masks
 
-    # -- adaptation -------------------------------------------------------------------------------------------------
+    # -- adaptation --------------------------------------------------------------------------------
 
     def adapt(
         self, support: Batch, task: Task, *, steps: int | None = None, seed: int = 0, index: int = 0
@@ -244,7 +243,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
     ) -> tuple[Adapted, int]:
         if torch.is_inference_mode_enabled():
             raise InputError(
-                "adaptation takes gradients, which torch.inference_mode() forbids; use torch.no_grad()."
+                "adaptation takes gradients, which torch.inference_mode() forbids; use"
+                " torch.no_grad()."
             )
         steps = self.recipe.steps if steps is None else steps
         problem, meta = self._with_steps(data, task, place, steps), self._shared()
@@ -322,7 +322,9 @@ def _losses(network: Network, loss_of: Top, *, cached: bool, steady: bool) -> tu
 
 
 def _cached_features(network: Network) -> Callable[[Tree, Tree, Any], Tree]:
-    """Features as the episode's own, fixed parameters: computed once, and gradients flow through them."""
+    """Features as the episode's own, fixed parameters: computed once, and gradients flow through
+    them.
+    """
 
     def init(params: Tree, buffers: Tree, data: Any) -> Tree:
         found = {_CACHED["support"]: network.support(params, buffers, data["xs"])[0]}

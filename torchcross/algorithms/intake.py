@@ -30,7 +30,8 @@ def taken(
     _check_labels(batch.y, task, what)
     if batch.y.device != like.device:
         raise InputError(
-            f"{what} has labels on {batch.y.device} and the model is on {like.device}; move it with .to(...)."
+            f"{what} has labels on {batch.y.device} and the model is on {like.device}; move it with"
+            " .to(...)."
         )
     images = pixels(batch.x, what, like)
     _check_finite(images, what)
@@ -46,17 +47,16 @@ def _check_labels(labels: Tensor, task: Task, what: str) -> None:
     ):
         shape = ", ".join(["N", *map(str, target.label_shape)])
         raise LabelError(
-            f"{what} has labels {labels.dtype} of shape {tuple(labels.shape)}; {target!r} expects integer codes "
-            f"({shape}). "
-            "Raw labels are encoded first: target.encode(labels)."
+            f"{what} has labels {labels.dtype} of shape {tuple(labels.shape)}; {target!r} expects"
+            f" integer codes ({shape}). Raw labels are encoded first: target.encode(labels)."
         )
     low, high = (int(end) for end in labels.aminmax())
     if low < MISSING or high > highest:
         outside = ((labels < MISSING) | (labels > highest)).reshape(len(labels), -1).any(1)
         raise LabelError(
-            f"{what} has labels in {low}..{high}, at sample {int(outside.nonzero()[0])} for the first time; "
-            f"{target!r} has the "
-            f"codes 0..{highest}, and -1 for missing. Raw labels are encoded first: target.encode(labels)."
+            f"{what} has labels in {low}..{high}, at sample {int(outside.nonzero()[0])} for the"
+            f" first time; {target!r} has the codes 0..{highest}, and -1 for missing. Raw labels"
+            " are encoded first: target.encode(labels)."
         )
 
 
@@ -67,8 +67,8 @@ def _check_finite(images: Tensor, what: str) -> None:
     broken = ~torch.isfinite(images).reshape(len(images), -1).all(1)
     if bool(broken.any()):
         raise InputError(
-            f"{what} has NaN or infinite pixels in {int(broken.sum())} of {len(images)} images, first in image "
-            f"{int(broken.nonzero()[0])}; repair or drop them."
+            f"{what} has NaN or infinite pixels in {int(broken.sum())} of {len(images)} images,"
+            f" first in image {int(broken.nonzero()[0])}; repair or drop them."
         )
 
 
@@ -87,7 +87,7 @@ def whole_strata(labels: Tensor, task: Task, name: str) -> Tensor:
         else " (every label needs samples with it and samples without it)"
     )
     raise InputError(
-        f"{name}: the support set has no sample that stands for {', '.join(map(repr, classes))}{answers}; sample at "
-        "least one "
-        "shot of each, or restrict the task to the classes that are there: task.restrict(...)."
+        f"{name}: the support set has no sample that stands for"
+        f" {', '.join(map(repr, classes))}{answers}; sample at least one shot of each, or restrict"
+        " the task to the classes that are there: task.restrict(...)."
     )

@@ -16,7 +16,8 @@ __all__ = ["LinearProbe"]
 
 @final
 class LinearProbe(InnerLoopAlgorithm):
-    """A fresh Kaiming head trained with Adam on features that are computed once (BatchNorm policy `frozen`).
+    """A fresh Kaiming head trained with Adam on features that are computed once (BatchNorm policy
+    `frozen`).
 
     As a meta-learner it is first order; its use is `adapt`, from any backbone.
     """

@@ -1,4 +1,6 @@
-"""MAML (Finn, Abbeel and Levine 2017), with the options of MAML++ (Antoniou, Edwards and Storkey 2019)."""
+"""MAML (Finn, Abbeel and Levine 2017), with the options of MAML++ (Antoniou, Edwards and Storkey
+2019).
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,17 @@ class MAML(InnerLoopAlgorithm):
     """`MAML(backbone, steps=4, lr=0.1, head="zero")`; over a mixture of sources this is mm-MAML.
 
     head                `zero`, `kaiming`, `proto`: fresh for each episode; or `LearnedHeads`
-    order, engine       exact by default; order=1 for first-order MAML, `memory="low"` for the lean exact engine
-    adapted             names that the inner loop moves, by predicate or pattern ("layer4.*", "head.*")
-    norm                BatchNorm policy: `frozen`, `batch` (transductive), `support`, `running`, `per_step`
+    order, engine       exact by default; order=1 for first-order MAML, `memory="low"` for the lean
+                        exact engine
+    adapted             names that the inner loop moves, by predicate or pattern ("layer4.*",
+                        "head.*")
+    norm                BatchNorm policy: `frozen`, `batch` (transductive), `support`, `running`,
+                        `per_step`
     lanes               episodes at once: "auto", "loop" or a number
 
-    MAML++: `rates="per_layer_step"` (learned), `multi_step=E` (query losses after every step, annealed over E epochs),
-    `first_order_epochs=E`, `norm="per_step"` (statistics of each step), `norm_weights="per_step"` (weights and biases
-    of each step, learned by the outer loop alone).
+    MAML++: `rates="per_layer_step"` (learned), `multi_step=E` (query losses after every step,
+    annealed over E epochs), `first_order_epochs=E`, `norm="per_step"` (statistics of each step),
+    `norm_weights="per_step"` (weights and biases of each step, learned by the outer loop alone).
     """
 
     def __init__(

@@ -18,7 +18,8 @@ __all__ = ["MetaSGD"]
 class MetaSGD(InnerLoopAlgorithm):
     """MAML with a learned rate for every entry of every parameter; `lr` is where they all start.
 
-    Heads are the episode's and differ in size, so that their weight and their bias have one rate each.
+    Heads are the episode's and differ in size, so that their weight and their bias have one rate
+    each.
     """
 
     def __init__(

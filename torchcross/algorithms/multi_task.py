@@ -17,10 +17,11 @@ __all__ = ["MultiTask"]
 
 @final
 class MultiTask(HeadPerTask):
-    """`MultiTask(backbone, [source.task for source in sources])`: one linear head per task, a batch of one task at a
-    time.
+    """`MultiTask(backbone, [source.task for source in sources])`: one linear head per task, a batch
+    of one task at a time.
 
-    `batches`, the number of batches that each task has, scales losses by (largest / own), as the published rows do.
+    `batches`, the number of batches that each task has, scales losses by (largest / own), as the
+    published rows do.
     """
 
     def __init__(
@@ -36,8 +37,8 @@ class MultiTask(HeadPerTask):
         super().__init__(backbone, tasks, features=features, seed=seed, normalise=normalise)
         if batches is not None and (len(batches) != len(self.tasks) or min(batches) < 1):
             raise InputError(
-                f"MultiTask got batches={list(batches)} for {len(self.tasks)} tasks; give one number of 1 or more "
-                "for each."
+                f"MultiTask got batches={list(batches)} for {len(self.tasks)} tasks; give one"
+                " number of 1 or more for each."
             )
         counts = [1] * len(self.tasks) if batches is None else list(batches)
         self._factors = {

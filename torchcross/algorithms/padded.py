@@ -1,6 +1,8 @@
-"""Episodes with different numbers of outputs in the same lanes: heads padded to the largest, the rest masked.
+"""Episodes with different numbers of outputs in the same lanes: heads padded to the largest, the
+rest masked.
 
-A row of a head whose output counts for nothing has a gradient of exactly zero: the inner loop leaves it at zero.
+A row of a head whose output counts for nothing has a gradient of exactly zero: the inner loop
+leaves it at zero.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def padded_alike(
     targets: Sequence[Target],
     inner_of: Callable[[Target, int, Inner], Inner],
 ) -> list[Problem]:
-    """The same problems; those that differ in their number of outputs alone get one inner loop, and so can share lanes.
+    """The same problems; those that differ in their number of outputs alone get one inner loop, and
+    so can share lanes.
 
     `inner_of` (target, outputs, its own inner loop) is asked for the inner loop of the padded ones.
     """
@@ -75,7 +78,9 @@ def _padded(problem: Problem, target: Target, outputs: int, inner: Inner) -> Pro
 
 
 def padded_loss(target: Target, outputs: int) -> Callable[[Tree, Tensor, Tensor, Tensor], Tensor]:
-    """(params, features, labels, which outputs there are) -> loss, for any target that pads as this one does."""
+    """(params, features, labels, which outputs there are) -> loss, for any target that pads as this
+    one does.
+    """
     layout, padding = dataclasses.replace(target.head, outputs=outputs), target.padding
     assert padding is not None
 

@@ -17,8 +17,8 @@ __all__ = ["MeanAndStd", "Pixels", "taking"]
 
 
 class MeanAndStd(Protocol):
-    """Anything with a mean and a standard deviation per channel: `torchcross.data.augment.Normalise`, a weight
-    record.
+    """Anything with a mean and a standard deviation per channel:
+    `torchcross.data.augment.Normalise`, a weight record.
     """
 
     @property
@@ -31,9 +31,11 @@ class MeanAndStd(Protocol):
 @final
 @dataclass(frozen=True)
 class Pixels:
-    """uint8 images are divided by 255, floating ones taken as they are; then (x - mean) / std per channel, where given.
+    """uint8 images are divided by 255, floating ones taken as they are; then (x - mean) / std per
+    channel, where given.
 
-    `left_alone`: nothing of that, because the backbone prepares its images itself, as those of this library do.
+    `left_alone`: nothing of that, because the backbone prepares its images itself, as those of this
+    library do.
     """
 
     mean: tuple[float, ...] = ()
@@ -44,9 +46,8 @@ class Pixels:
         good = len(self.mean) == len(self.std) and all(math.isfinite(m) for m in self.mean)
         if not good or not all(math.isfinite(s) and s > 0 for s in self.std):
             raise InputError(
-                f"normalisation got the mean {self.mean} and std {self.std}; give one finite mean and one positive "
-                "std per "
-                "channel."
+                f"normalisation got the mean {self.mean} and std {self.std}; give one finite mean"
+                " and one positive std per channel."
             )
 
     @staticmethod
@@ -57,9 +58,8 @@ class Pixels:
             return Pixels(left_alone=inside is not None)
         if inside:
             raise InputError(
-                "normalise= was given and the backbone normalises its images itself; leave normalise out, or load "
-                "the weights "
-                "with inside=False."
+                "normalise= was given and the backbone normalises its images itself; leave"
+                " normalise out, or load the weights with inside=False."
             )
         return Pixels(tuple(map(float, normalise.mean)), tuple(map(float, normalise.std)))
 
@@ -67,7 +67,8 @@ class Pixels:
         """The images as the backbone gets them, in the dtype and on the device of `like`."""
         if images.device != like.device:
             raise InputError(
-                f"{what} is on {images.device} and the model on {like.device}; move it with .to(...)."
+                f"{what} is on {images.device} and the model on {like.device}; move it with"
+                " .to(...)."
             )
         if self.left_alone and images.dtype == torch.uint8:
             return images
@@ -83,9 +84,8 @@ class Pixels:
             return scaled
         if images.ndim < 3 or images.shape[1] != len(self.mean):
             raise InputError(
-                f"{what} has the shape {tuple(images.shape)} and the normalisation {len(self.mean)} channels; give "
-                "images "
-                f"(N, {len(self.mean)}, H, W)."
+                f"{what} has the shape {tuple(images.shape)} and the normalisation {len(self.mean)}"
+                f" channels; give images (N, {len(self.mean)}, H, W)."
             )
         shape = (-1, *[1] * (images.ndim - 2))
         mean, std = (like.new_tensor(values).view(shape) for values in (self.mean, self.std))
@@ -105,7 +105,7 @@ def taking(backbone: nn.Module, images: Tensor, name: str) -> Iterator[None]:
     except RuntimeError as error:
         told = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"{name}: the backbone {type(backbone).__name__} cannot take images of the shape "
-            f"{tuple(images.shape[1:])}: {told} Give images of the size and channels it was built for, and a plain "
-            "module of one dtype, not a scripted one."
+            f"{name}: the backbone {type(backbone).__name__} cannot take images of the shape"
+            f" {tuple(images.shape[1:])}: {told} Give images of the size and channels it was built"
+            " for, and a plain module of one dtype, not a scripted one."
         ) from error

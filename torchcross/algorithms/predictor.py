@@ -24,7 +24,8 @@ __all__ = ["NamedPrediction", "Predictor", "load_predictor"]
 @final
 @dataclass(frozen=True, eq=False)
 class NamedPrediction:
-    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with the names of the C classes.
+    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with the names of
+    the C classes.
 
     `scores` are the log-odds that samples are ranked by.
     """
@@ -52,9 +53,11 @@ class NamedPrediction:
 
 @final
 class Predictor:
-    """A pure function of images. It owns its tensors: training on, or adapting again, does not change it.
+    """A pure function of images. It owns its tensors: training on, or adapting again, does not
+    change it.
 
-    Under the BatchNorm policy `batch` what it says of an image depends on the images beside it (transductive).
+    Under the BatchNorm policy `batch` what it says of an image depends on the images beside it
+    (transductive).
     """
 
     def __init__(
@@ -111,8 +114,9 @@ class Predictor:
         features, head = self.features(images), self._tensors["head"]
         if features.shape[1] != (width := storage.head_width(self._form, head)):
             raise InputError(
-                f"the backbone makes {features.shape[1]} features and the head takes {width}; give images of the size "
-                "it was adapted to, or load the predictor with its own backbone."
+                f"the backbone makes {features.shape[1]} features and the head takes {width}; give"
+                " images of the size it was adapted to, or load the predictor with its own"
+                " backbone."
             )
         return head_logits(self._form, self.target, features, head)
 
@@ -141,7 +145,9 @@ class Predictor:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file, whole or not at all; `load_predictor` predicts the same bits."""
+        """Write everything to one safetensors file, whole or not at all; `load_predictor` predicts
+        the same bits.
+        """
         storage.write(
             Path(path),
             self._tensors,
@@ -165,8 +171,8 @@ class Predictor:
 
 
 def load_predictor(path: str | Path, backbone: nn.Module | None = None) -> Predictor:
-    """Read a saved predictor. `backbone` is a module like the one it was made with, where the file does not name one of
-    the library's own; its weights do not matter, only its shape.
+    """Read a saved predictor. `backbone` is a module like the one it was made with, where the file
+    does not name one of the library's own; its weights do not matter, only its shape.
     """
     path = Path(path)
     tensors, record = storage.read(path)

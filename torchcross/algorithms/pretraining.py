@@ -25,8 +25,8 @@ Tree = dict[str, Tensor]
 
 
 class HeadPerTask(Pretraining, ABC):
-    """Abstract: one learned linear head per task, BatchNorm with its own statistics in training and running ones
-    after.
+    """Abstract: one learned linear head per task, BatchNorm with its own statistics in training and
+    running ones after.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class HeadPerTask(Pretraining, ABC):
         width = getattr(backbone, "num_features", None) if features is None else features
         if width is None:
             raise InputError(
-                f"the number of features of {type(backbone).__name__} is not known; give features=, or a backbone with "
-                "num_features."
+                f"the number of features of {type(backbone).__name__} is not known; give features=,"
+                " or a backbone with num_features."
             )
         self.backbone = backbone
         self.tasks = tuple(tasks)
@@ -95,15 +95,15 @@ class HeadPerTask(Pretraining, ABC):
         features, fresh = self.network.support(params, buffers, x, masks=masks)
         if features.ndim != 2 or features.shape[1] != self.heads.features:
             raise InputError(
-                f"{name}: the backbone {type(self.backbone).__name__} made features of shape {tuple(features.shape)} "
-                "of images "
-                f"of shape {tuple(x.shape)}, and the heads expect (N, {self.heads.features}); give images of the "
-                "size it was "
-                "built for, or the right features=."
+                f"{name}: the backbone {type(self.backbone).__name__} made features of shape"
+                f" {tuple(features.shape)} of images of shape {tuple(x.shape)}, and the heads"
+                f" expect (N, {self.heads.features}); give images of the size it was built for, or"
+                " the right features=."
             )
-        return task.target.loss(
-            head_logits("linear", task.target, features, self.heads.of(task)), y
-        ), fresh
+        return (
+            task.target.loss(head_logits("linear", task.target, features, self.heads.of(task)), y),
+            fresh,
+        )
 
     def _masks(
         self, item: Labelled, params: Tree, buffers: Tree, x: Tensor, seed: int, index: int | None
@@ -113,8 +113,8 @@ class HeadPerTask(Pretraining, ABC):
         number = getattr(getattr(item, "plan", None), "index", None) if index is None else index
         if number is None:
             raise InputError(
-                "dropout is drawn for the number of a batch, and these have no plan; pass indices=[...], one for "
-                "each batch."
+                "dropout is drawn for the number of a batch, and these have no plan; pass"
+                " indices=[...], one for each batch."
             )
         return self.network.masks(params, buffers, x, seed=seed, episode=number, part=0)
 
@@ -124,13 +124,15 @@ class HeadPerTask(Pretraining, ABC):
             if (known.domain, known.name) == (task.domain, task.name):
                 if known.classes != task.classes:
                     raise InputError(
-                        f"task {task.name!r} comes with the classes {list(task.classes)} and its head was made for "
-                        f"{list(known.classes)}; give whole tasks to pre-training, not episodes' subsets."
+                        f"task {task.name!r} comes with the classes {list(task.classes)} and its"
+                        f" head was made for {list(known.classes)}; give whole tasks to"
+                        " pre-training, not episodes' subsets."
                     )
                 return known
         named = ", ".join(repr(known.name) for known in self.tasks)
         raise InputError(
-            f"there is no head for the task {task.name!r} of the domain {task.domain!r}; there are {named}."
+            f"there is no head for the task {task.name!r} of the domain {task.domain!r}; there are"
+            f" {named}."
         )
 
     @abstractmethod

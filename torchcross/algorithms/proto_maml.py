@@ -16,7 +16,9 @@ __all__ = ["ProtoMAML"]
 
 @final
 class ProtoMAML(InnerLoopAlgorithm):
-    """MAML whose head starts as the prototypes: W_c = 2 mu_c, b_c = -|mu_c|^2. Gradients flow through it."""
+    """MAML whose head starts as the prototypes: W_c = 2 mu_c, b_c = -|mu_c|^2. Gradients flow
+    through it.
+    """
 
     def __init__(
         self,

@@ -22,12 +22,13 @@ Tree = dict[str, Tensor]
 
 @final
 class ProtoNet(ClosedForm):
-    """A query is scored by minus its squared distance to each prototype, or by `scale` times its cosine with it.
+    """A query is scored by minus its squared distance to each prototype, or by `scale` times its
+    cosine with it.
 
-    Prototypes are the means that the target asks for, one per class or rank; for multi-label targets one of the
-    samples with
-    each label and one of those without, whose scores are subtracted. The target turns scores into logits of its own
-    loss.
+    Prototypes are the means that the target asks for, one per class or rank; for multi-label
+    targets one of the samples with
+    each label and one of those without, whose scores are subtracted. The target turns scores into
+    logits of its own loss.
     The scale of cosines is learned, as its logarithm, from `scale`.
     """
 

@@ -14,9 +14,10 @@ from torchcross.heads import WEIGHT
 __all__ = ["LearnedRates", "RateKind"]
 
 RateKind: TypeAlias = Literal["fixed", "per_parameter", "per_layer_step"]
-"""`fixed`: a number. `per_parameter`: one for each entry of each tensor (Meta-SGD); heads, whose size is the
-episode's, have
-one for their weight and one for their bias. `per_layer_step`: one for each layer and inner step (MAML++).
+"""`fixed`: a number. `per_parameter`: one for each entry of each tensor (Meta-SGD); heads, whose
+size is the episode's, have
+one for their weight and one for their bias. `per_layer_step`: one for each layer and inner step
+(MAML++).
 """
 
 
@@ -25,7 +26,9 @@ _HEAD = WEIGHT.rpartition(".")[0]
 
 @final
 class LearnedRates(nn.Module):
-    """A rate for every adapted tensor, all starting at `lr`. Nothing keeps them positive, as in the papers."""
+    """A rate for every adapted tensor, all starting at `lr`. Nothing keeps them positive, as in the
+    papers.
+    """
 
     def __init__(
         self,

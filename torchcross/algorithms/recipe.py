@@ -33,11 +33,14 @@ def body_alone(name: str) -> bool:
 class Recipe:
     """The settings of one inner loop.
 
-    adapted             names that the inner loop moves: backbone's own names, `head.weight`, `head.bias`; a parameter
-                        that requires no gradient stays as it is, unless its full name is given
-    engine              a name or an engine; by default the exact one that `memory` asks for, or first order
+    adapted             names that the inner loop moves: backbone's own names, `head.weight`,
+                        `head.bias`; a parameter that requires no gradient stays as it is, unless
+                        its full name is given
+    engine              a name or an engine; by default the exact one that `memory` asks for, or
+                        first order
     first_order_epochs  first order before this epoch
-    multi_step          epochs over which the query losses after each step are annealed away; None: the last step alone
+    multi_step          epochs over which the query losses after each step are annealed away; None:
+                        the last step alone
     proximal            adaptation minimises loss + proximal/2 |theta - phi|^2 (iMAML)
     """
 
@@ -68,13 +71,13 @@ class Recipe:
             engine_named(self.engine)
         if (self.engine is not None, self.order == 1, self.memory == "low").count(True) > 1:
             raise InputError(
-                f"{self.name} got engine={self.engine!r}, order={self.order} and memory={self.memory!r}, which each "
-                "choose the "
-                "engine; give one of them."
+                f"{self.name} got engine={self.engine!r}, order={self.order} and"
+                f" memory={self.memory!r}, which each choose the engine; give one of them."
             )
         if self.multi_step is not None and (self.multi_step < 1 or self.steps < 1):
             raise InputError(
-                f"{self.name} got multi_step={self.multi_step} with {self.steps} steps; give 1 or more of both."
+                f"{self.name} got multi_step={self.multi_step} with {self.steps} steps; give 1 or"
+                " more of both."
             )
 
     @property
@@ -99,9 +102,9 @@ class Recipe:
             "optimiser": self.optimiser,
             "order": engine.order,
             "engine": engine.name,
-            "head": f"learned by {self.head.by}"
-            if isinstance(self.head, LearnedHeads)
-            else self.head,
+            "head": (
+                f"learned by {self.head.by}" if isinstance(self.head, LearnedHeads) else self.head
+            ),
             "first_order_epochs": self.first_order_epochs,
             "multi_step": self.multi_step,
         }

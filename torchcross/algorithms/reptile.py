@@ -20,11 +20,13 @@ __all__ = ["Reptile"]
 
 @final
 class Reptile(InnerLoopAlgorithm):
-    """phi <- phi + eps (theta_K - phi): the gradient handed to the optimiser is the mean of phi - theta_K.
+    """phi <- phi + eps (theta_K - phi): the gradient handed to the optimiser is the mean of phi -
+    theta_K.
 
-    theta_K comes from K inner steps on support and query together. With SGD of rate eps as the outer optimiser this
-    is the
-    published update. The loss shown is that before the last inner step. A head that is not learned takes no part in it.
+    theta_K comes from K inner steps on support and query together. With SGD of rate eps as the
+    outer optimiser this is the
+    published update. The loss shown is that before the last inner step. A head that is not learned
+    takes no part in it.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Reptile(InnerLoopAlgorithm):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> Step:
-        """One way for each episode, from the same parameters; the surrogate loss has their mean as its gradient."""
+        """One way for each episode, from the same parameters; the surrogate loss has their mean as
+        its gradient.
+        """
         ways, losses, traces, buffers = [], [], [], []
         for episode, place in zip(episodes, self._places(episodes, seed, indices), strict=True):
             whole = Batch(

@@ -22,11 +22,12 @@ Tree = dict[str, Tensor]
 
 @final
 class Ridge(ClosedForm):
-    """The support's code words regressed on its features; the query's outputs, scaled, become logits of the target's
-    loss.
+    """The support's code words regressed on its features; the query's outputs, scaled, become
+    logits of the target's loss.
 
-    `strength` of the penalty and `scale` of the outputs are where these two start; both are learned, as logarithms. The
-    paper's additive offset is left out: it cancels where classes are exclusive, and would favour a side elsewhere.
+    `strength` of the penalty and `scale` of the outputs are where these two start; both are
+    learned, as logarithms. The paper's additive offset is left out: it cancels where classes are
+    exclusive, and would favour a side elsewhere.
     """
 
     form = "ridge"

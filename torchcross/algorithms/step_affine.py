@@ -1,4 +1,6 @@
-"""BatchNorm weights and biases for each inner step (MAML++, Antoniou, Edwards and Storkey 2019, "BNWB")."""
+"""BatchNorm weights and biases for each inner step (MAML++, Antoniou, Edwards and Storkey 2019,
+"BNWB").
+"""
 
 from __future__ import annotations
 
@@ -18,21 +20,23 @@ NormWeights: TypeAlias = Literal["shared", "per_step"]
 class StepAffine(nn.Module):
     """Rows 0..steps of every BatchNorm weight and bias, in place of the backbone's own.
 
-    They start at the backbone's values, are learned by the outer loop, and are left alone by the inner one.
+    They start at the backbone's values, are learned by the outer loop, and are left alone by the
+    inner one.
     """
 
     def __init__(self, network: Network, *, steps: int) -> None:
         super().__init__()
         if not network.policy.rows:
             raise InputError(
-                f"norm_weights='per_step' goes with norm='per_step', not with norm={network.policy.name!r}: those "
-                "forwards do not know their step."
+                "norm_weights='per_step' goes with norm='per_step', not with"
+                f" norm={network.policy.name!r}: those forwards do not know their step."
             )
         own = dict(network.module.named_parameters())
         self._slots = {name: name.replace(".", "/") for name in network.affine_names if name in own}
         if not self._slots:
             raise InputError(
-                "norm_weights='per_step' needs BatchNorm layers with weights, and the backbone has none."
+                "norm_weights='per_step' needs BatchNorm layers with weights, and the backbone has"
+                " none."
             )
         rows = {
             slot: own[name].detach().expand(steps + 1, -1).clone()

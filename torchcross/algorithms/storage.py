@@ -61,7 +61,8 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     flat, metadata = _tensor_files.read(path)
     if FORMAT not in metadata:
         raise ReadError(
-            f"{path} is a safetensors file and holds no predictor; give a file that predictor.save wrote."
+            f"{path} is a safetensors file and holds no predictor; give a file that predictor.save"
+            " wrote."
         )
     try:
         record = json.loads(metadata[FORMAT])
@@ -72,7 +73,8 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     if not isinstance(record, dict) or record.get("version") != VERSION:
         version = record.get("version") if isinstance(record, dict) else None
         raise ReadError(
-            f"{path} is a predictor of format version {version!r}; this library reads version {VERSION}."
+            f"{path} is a predictor of format version {version!r}; this library reads version"
+            f" {VERSION}."
         )
     for name, kind in _RECORD.items():
         if name not in record or not isinstance(record[name], kind):
@@ -83,7 +85,8 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise _unusable(path, "norm")
     if record["form"] not in FORMS:
         raise ReadError(
-            f"{path} has a head of the unknown form {record['form']!r}; it may be from a later version."
+            f"{path} has a head of the unknown form {record['form']!r}; it may be from a later"
+            " version."
         )
     tensors: Tensors = {part: {} for part in PARTS}
     for key, value in flat.items():
@@ -127,7 +130,8 @@ def task_record(task: Task) -> dict[str, Any]:
 def task_from(record: dict[str, Any]) -> Task:
     try:
         classes, values = record["classes"], record["values"]
-        # A label value for each class, where there is one; otherwise classes are known by their place.
+        # A label value for each class, where there is one; otherwise classes are known by their
+        # place.
         described = (
             dict(zip(values, classes, strict=True)) if len(values) == len(classes) else classes
         )
@@ -159,8 +163,8 @@ def backbone_for(path: Path, record: dict[str, Any], given: nn.Module | None) ->
         return given
     if record["backbone"] is None:
         raise InputError(
-            f"{path} was made with a backbone of your own, which a file cannot hold; pass a module like it: "
-            "load_predictor(path, backbone=...)."
+            f"{path} was made with a backbone of your own, which a file cannot hold; pass a module"
+            " like it: load_predictor(path, backbone=...)."
         )
     return build(record["backbone"])
 
@@ -182,7 +186,8 @@ def check_head(path: Path, form: str, target: Target, tensors: Tensors) -> None:
         ):
             wanted = tuple("any" if size is None else size for size in shape)
             raise ReadError(
-                f"{path}: {name!r} has the shape {found} and its task needs {wanted}; save it again."
+                f"{path}: {name!r} has the shape {found} and its task needs {wanted}; save it"
+                " again."
             )
         if not head[name].is_floating_point() or (kinds and head[name].dtype not in kinds):
             raise ReadError(
@@ -209,7 +214,8 @@ def head_width(form: str, head: dict[str, Tensor]) -> int:
 
 
 def check_fit(path: Path, module: nn.Module, tensors: Tensors, *, rows: bool, step: int) -> None:
-    """The file's tensors and the module's have the same names and shapes, and its numbers are numbers.
+    """The file's tensors and the module's have the same names and shapes, and its numbers are
+    numbers.
 
     Buffers may have a row for each step, and with `rows` so may vectors (BatchNorm's weights).
     """
@@ -219,21 +225,21 @@ def check_fit(path: Path, module: nn.Module, tensors: Tensors, *, rows: bool, st
         own, read = dict(named), tensors[part]
         if missing := sorted(own.keys() - read.keys()):
             raise InputError(
-                f"{path} lacks {len(missing)} {part} of {type(module).__name__}, such as {missing[0]!r}; pass the "
-                "kind of backbone it was made with."
+                f"{path} lacks {len(missing)} {part} of {type(module).__name__}, such as"
+                f" {missing[0]!r}; pass the kind of backbone it was made with."
             )
         if extra := sorted(read.keys() - own.keys()):
             raise InputError(
-                f"{path} has {len(extra)} {part} that {type(module).__name__} has not, such as {extra[0]!r}; pass "
-                "the kind of backbone it was made with."
+                f"{path} has {len(extra)} {part} that {type(module).__name__} has not, such as"
+                f" {extra[0]!r}; pass the kind of backbone it was made with."
             )
         for name, value in own.items():
             found, expected = tuple(read[name].shape), tuple(value.shape)
             may_have_rows = part == "buffers" or (rows and len(expected) == 1)
             if found != expected and not (may_have_rows and found[1:] == expected):
                 raise InputError(
-                    f"{path}: {name!r} has the shape {found} and {type(module).__name__} expects {expected}; pass "
-                    "the kind of backbone it was made with."
+                    f"{path}: {name!r} has the shape {found} and {type(module).__name__} expects"
+                    f" {expected}; pass the kind of backbone it was made with."
                 )
             if found != expected and rows and step >= found[0]:
                 raise ReadError(
@@ -241,7 +247,8 @@ def check_fit(path: Path, module: nn.Module, tensors: Tensors, *, rows: bool, st
                 )
             if read[name].is_floating_point() != value.is_floating_point():
                 raise ReadError(
-                    f"{path}: {name!r} is {read[name].dtype} and not like {value.dtype}; save it again."
+                    f"{path}: {name!r} is {read[name].dtype} and not like {value.dtype}; save it"
+                    " again."
                 )
 
 
@@ -257,7 +264,9 @@ def _check_numbers(path: Path, tensors: Tensors) -> None:
 def _check_statistics(
     path: Path, buffers: dict[str, Tensor], statistics: dict[str, Tensor]
 ) -> None:
-    """A mean and a variance for each call of a layer (`layer#call.mean`), one number for each of its channels."""
+    """A mean and a variance for each call of a layer (`layer#call.mean`), one number for each of
+    its channels.
+    """
     for name, value in statistics.items():
         call, _, kind = name.rpartition(".")
         layer = call.partition("#")[0]
@@ -271,5 +280,6 @@ def _check_statistics(
             or (like is not None and value.shape != like.shape)
         ):
             raise ReadError(
-                f"{path}: the statistics {name!r} have the shape {tuple(value.shape)}; save it again."
+                f"{path}: the statistics {name!r} have the shape {tuple(value.shape)}; save it"
+                " again."
             )

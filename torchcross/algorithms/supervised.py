@@ -15,7 +15,9 @@ __all__ = ["Supervised"]
 
 @final
 class Supervised(HeadPerTask):
-    """`Supervised(backbone, task)`: what few-shot results are held against. `predictor(task)` needs no support set."""
+    """`Supervised(backbone, task)`: what few-shot results are held against. `predictor(task)` needs
+    no support set.
+    """
 
     def __init__(
         self,

@@ -31,12 +31,14 @@ class Entries:
 
 
 def read_entries(path: Path, entry: str | None) -> Entries:
-    """Read a .pth, .pt, .bin or .safetensors file; `entry` names the state dict inside a larger checkpoint."""
+    """Read a .pth, .pt, .bin or .safetensors file; `entry` names the state dict inside a larger
+    checkpoint.
+    """
     kind = path.suffix.lower()
     if kind not in (*_TORCH, _SAFE):
         raise InputError(
-            f"{path.name!r} is of no kind that is read here: {', '.join((*_TORCH, _SAFE))}, or a TensorFlow.js "
-            "model.json for resnet50_keras"
+            f"{path.name!r} is of no kind that is read here: {', '.join((*_TORCH, _SAFE))}, or a"
+            " TensorFlow.js model.json for resnet50_keras"
         )
     data = read_bytes(path)
     found = _safe_entries(path, data) if kind == _SAFE else _torch_entries(path, data)
@@ -65,9 +67,10 @@ def _torch_entries(path: Path, data: bytes) -> Mapping[str, Any]:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(
-            f"{path.name!r} is damaged, cut off, or holds more than tensors ({type(error).__name__}: {_short(error)}). "
-            "Only plain state dicts are read, and code in a file is never run: fetch it again, or, if you trust it, "
-            "load it where it was made and save its state_dict() alone"
+            f"{path.name!r} is damaged, cut off, or holds more than tensors"
+            f" ({type(error).__name__}: {_short(error)}). Only plain state dicts are read, and code"
+            " in a file is never run: fetch it again, or, if you trust it, load it where it was"
+            " made and save its state_dict() alone"
         ) from error
     if not isinstance(found, Mapping):
         raise InputError(
@@ -105,7 +108,8 @@ def _entry(path: Path, found: Mapping[str, Any], entry: str) -> Mapping[str, Any
     if not isinstance(inner, Mapping):
         names = [name for name, value in found.items() if isinstance(value, Mapping)]
         raise InputError(
-            f"{path.name!r} has no state dict at entry={entry!r}; it has some at {names or 'no name'}"
+            f"{path.name!r} has no state dict at entry={entry!r}; it has some at"
+            f" {names or 'no name'}"
         )
     return inner
 
@@ -114,7 +118,8 @@ def _tensors_of(path: Path, found: Mapping[str, Any]) -> dict[str, Tensor]:
     inner = [name for name, value in found.items() if isinstance(value, Mapping)]
     if inner:
         raise InputError(
-            f"{path.name!r} is a checkpoint with several parts; name the one with the weights: entry={inner[0]!r}"
+            f"{path.name!r} is a checkpoint with several parts; name the one with the weights:"
+            f" entry={inner[0]!r}"
             + (f" (or {', '.join(map(repr, inner[1:5]))})" if inner[1:] else "")
         )
     wrong = [
@@ -125,8 +130,8 @@ def _tensors_of(path: Path, found: Mapping[str, Any]) -> dict[str, Tensor]:
     if wrong:
         kind = type(found[wrong[0]]).__name__
         raise InputError(
-            f"{path.name!r} has {len(wrong)} of {len(found)} entries that are no tensors under names; the first is "
-            f"{wrong[0]!r}, a {kind}. Save a plain state_dict()"
+            f"{path.name!r} has {len(wrong)} of {len(found)} entries that are no tensors under"
+            f" names; the first is {wrong[0]!r}, a {kind}. Save a plain state_dict()"
         )
     return {name: _dense(path, name, value.detach()) for name, value in found.items()}
 

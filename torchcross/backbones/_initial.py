@@ -1,4 +1,6 @@
-"""Initial values from a generator that is given. Modules are made on the meta device, where nothing is drawn."""
+"""Initial values from a generator that is given. Modules are made on the meta device, where nothing
+is drawn.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def generator_of(seed: Seed) -> torch.Generator:
     if isinstance(seed, torch.Generator):
         if seed.device.type != "cpu":
             raise InputError(
-                f"the generator is on {seed.device}; initial values are drawn on the CPU, give a torch.Generator()"
+                f"the generator is on {seed.device}; initial values are drawn on the CPU, give a"
+                " torch.Generator()"
             )
         return seed
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < _LIMIT:
@@ -32,7 +35,9 @@ def generator_of(seed: Seed) -> torch.Generator:
 
 @torch.no_grad()
 def materialise(module: nn.Module) -> None:
-    """Memory on the CPU for a module on the meta device; NaN everywhere, so that a forgotten tensor shows."""
+    """Memory on the CPU for a module on the meta device; NaN everywhere, so that a forgotten tensor
+    shows.
+    """
     module.to_empty(device="cpu")
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
@@ -41,7 +46,9 @@ def materialise(module: nn.Module) -> None:
 
 @torch.no_grad()
 def initialise_convolutional(module: nn.Module, generator: torch.Generator) -> None:
-    """As torchvision's ResNets: convolutions normal by the fan out (He et al. 2015), norms ones and zeros."""
+    """As torchvision's ResNets: convolutions normal by the fan out (He et al. 2015), norms ones and
+    zeros.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(

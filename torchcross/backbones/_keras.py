@@ -1,7 +1,9 @@
-"""Keras's ResNet-50 in the TensorFlow.js layers format (model.json and float32 shards), under torchvision's names.
+"""Keras's ResNet-50 in the TensorFlow.js layers format (model.json and float32 shards), under
+torchvision's names.
 
-Kernels are turned from (H, W, in, out) to (out, in, H, W), and the first one from BGR to RGB. A convolution's bias b
-before a norm with running mean m is m - b: the same function, and torchvision's names have no place for it.
+Kernels are turned from (H, W, in, out) to (out, in, H, W), and the first one from BGR to RGB. A
+convolution's bias b before a norm with running mean m is m - b: the same function, and
+torchvision's names have no place for it.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ def _model(path: Path, raw: bytes) -> Mapping[str, Any]:
     groups = model.get("weightsManifest") if isinstance(model, dict) else None
     if not isinstance(groups, list) or not groups or not all(map(_is_group, groups)):
         raise InputError(
-            f"{path.name!r} has no 'weightsManifest' of groups with 'paths' and 'weights'; give a model.json"
+            f"{path.name!r} has no 'weightsManifest' of groups with 'paths' and 'weights'; give a"
+            " model.json"
         )
     found: Mapping[str, Any] = model
     return found
@@ -109,7 +112,8 @@ def _shards(path: Path, group: Mapping[str, Any]) -> Iterator[bytes]:
     for name in group["paths"]:
         if PurePosixPath(name).name != name or "\\" in name or name in (".", ".."):
             raise InputError(
-                f"{path.name!r} names the shard {name!r}; shards must stand beside it, under plain names"
+                f"{path.name!r} names the shard {name!r}; shards must stand beside it, under plain"
+                " names"
             )
         yield read_bytes(path.with_name(name))
 
@@ -122,7 +126,8 @@ def _split(
         name, shape = one["name"], one.get("shape")
         if one.get("dtype") != "float32" or "quantization" in one:
             raise InputError(
-                f"the entry {name!r} of {path.name!r} is not plain float32; convert without quantisation"
+                f"the entry {name!r} of {path.name!r} is not plain float32; convert without"
+                " quantisation"
             )
         if not isinstance(shape, list) or not all(
             type(side) is int and side >= 0 for side in shape
@@ -131,8 +136,8 @@ def _split(
         end = at + _FLOAT.itemsize * math.prod(shape)
         if end > len(data):
             raise InputError(
-                f"the shards of {path.name!r} end within {name!r}: {end} bytes are due up to there and {len(data)} are "
-                "there; fetch them again"
+                f"the shards of {path.name!r} end within {name!r}: {end} bytes are due up to there"
+                f" and {len(data)} are there; fetch them again"
             )
         yield (
             name,
@@ -167,14 +172,17 @@ def _renamed(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str,
         mean = entries.get(f"{norm}.running_mean")
         if mean is None or mean.shape != bias.shape:
             raise InputError(
-                f"{path.name!r} has a convolution's bias for {norm!r} and no running mean that fits it"
+                f"{path.name!r} has a convolution's bias for {norm!r} and no running mean that"
+                " fits it"
             )
         entries[f"{norm}.running_mean"] = mean - bias
     return entries
 
 
 def _place(layer: str) -> str | None:
-    """`res3b_branch2a` is layer2.1.conv1, `bn3a_branch1` is layer2.0.downsample.1; None for what is not known."""
+    """`res3b_branch2a` is layer2.1.conv1, `bn3a_branch1` is layer2.0.downsample.1; None for what is
+    not known.
+    """
     if layer in ("conv1", "bn_conv1"):
         return "conv1" if layer == "conv1" else "bn1"
     match = _BRANCH.fullmatch(layer)

@@ -1,4 +1,6 @@
-"""Entries of a file against the places of a module: every difference named, and nothing written before all fit."""
+"""Entries of a file against the places of a module: every difference named, and nothing written
+before all fit.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Fitted:
 def fit(
     backbone: Backbone, entries: Entries, patterns: tuple[str, ...], *, given: bool, prefix: str
 ) -> Fitted:
-    """Find each entry's place; `given`: the patterns are the user's, and each must match an entry."""
+    """Find each entry's place; `given`: the patterns are the user's, and each must match an
+    entry.
+    """
     places = {
         name: one for name, one in backbone.loadable.state_dict().items() if isinstance(one, Tensor)
     }
@@ -44,7 +48,8 @@ def fit(
     ]
     if given and idle:
         raise InputError(
-            f"drop={idle[0]!r} matches no entry of {entries.path.name!r}; its names are {_few(list(found))}"
+            f"drop={idle[0]!r} matches no entry of {entries.path.name!r}; its names are"
+            f" {_few(list(found))}"
         )
     kept = {name: value for name, value in found.items() if name not in dropped}
     kept, counted = _with_counts(kept, places)
@@ -68,14 +73,17 @@ def write(fitted: Fitted) -> None:
 def _refuse_meta(places: Mapping[str, Tensor]) -> None:
     if any(place.is_meta for place in places.values()):
         raise InputError(
-            "the backbone is on the meta device, where there is nothing to fill; move it with to_empty()"
+            "the backbone is on the meta device, where there is nothing to fill; move it with"
+            " to_empty()"
         )
 
 
 def _bare_names(
     entries: Entries, places: Mapping[str, Tensor], prefix: str
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The entries without what DataParallel puts before all names, and without the prefix that was asked for."""
+    """The entries without what DataParallel puts before all names, and without the prefix that was
+    asked for.
+    """
     found: dict[str, Tensor] = entries.tensors
     notes: tuple[str, ...] = ()
     parallel = bool(found) and all(name.startswith(_PARALLEL) for name in found)
@@ -94,7 +102,8 @@ def _bare_names(
         why = "is one with and without it" if hits else "begins so"
         names = [name for name in hits if name.removeprefix(prefix) in found] or list(found)
         raise InputError(
-            f"prefix={prefix!r}: {'a name' if hits else 'no name'} of {entries.path.name!r} {why}: {_few(names)}"
+            f"prefix={prefix!r}: {'a name' if hits else 'no name'} of {entries.path.name!r} {why}:"
+            f" {_few(names)}"
         )
     return bare, (*notes, f"the prefix {prefix!r} taken off {len(hits)} names")
 
@@ -102,7 +111,9 @@ def _bare_names(
 def _with_counts(
     kept: Mapping[str, Tensor], places: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Files from before torch 0.4.1 have no counts of batches; they matter to cumulative averages alone."""
+    """Files from before torch 0.4.1 have no counts of batches; they matter to cumulative averages
+    alone.
+    """
     counts = [name for name in places if name.rpartition(".")[2] == _COUNT and name not in kept]
     absent = [name for name in counts if f"{name.removesuffix(_COUNT)}running_mean" in kept]
     filled = {name: torch.zeros_like(places[name], device="cpu") for name in absent}
@@ -130,15 +141,17 @@ def _refuse_differences(
     parts = [
         f"{len(missing)} missing ({_few(missing)})" if missing else "",
         f"{len(extra)} extra ({_few(extra)})" if extra else "",
-        f"{len(wrong)} misshapen ({', '.join(shapes)}{', ...' if len(wrong) > _SHOWN else ''})"
-        if wrong
-        else "",
+        (
+            f"{len(wrong)} misshapen ({', '.join(shapes)}{', ...' if len(wrong) > _SHOWN else ''})"
+            if wrong
+            else ""
+        ),
     ]
     differences = "; ".join(filter(None, parts))
     advice = _advice(missing, extra, [(kept[name], places[name]) for name in wrong], bool(common))
     raise InputError(
-        f"{file!r} does not fit {backbone._named()}, which has {len(places)} entries: {differences}. {advice}. "
-        "Nothing was changed"
+        f"{file!r} does not fit {backbone._named()}, which has {len(places)} entries:"
+        f" {differences}. {advice}. Nothing was changed"
     )
 
 
@@ -147,9 +160,15 @@ def _advice(
 ) -> str:
     if missing and extra and not any_common:
         start = extra[0].partition(".")[0]
-        return f"No name is the same: name what comes before them in the file, prefix='{start}.' say, or build its network"
+        return (
+            f"No name is the same: name what comes before them in the file, prefix='{start}.' say,"
+            " or build its network"
+        )
     if missing:
-        return "The file is of another network, or not whole: build the backbone that it was saved from"
+        return (
+            "The file is of another network, or not whole: build the backbone that it was saved"
+            " from"
+        )
     if any(
         len(a.shape) == 4
         and len(b.shape) == 4
@@ -157,9 +176,15 @@ def _advice(
         and a.shape[1] in (1, 3)
         for a, b in wrong
     ):
-        return "The first layer has other channels: build the backbone with the file's in_channels (and grey='expand')"
+        return (
+            "The first layer has other channels: build the backbone with the file's in_channels"
+            " (and grey='expand')"
+        )
     if wrong:
-        return "Build the backbone with the options (stem, width, channels, ...) that the file was saved with"
+        return (
+            "Build the backbone with the options (stem, width, channels, ...) that the file was"
+            " saved with"
+        )
     return f"If they are meant to be left out, name them: drop=['{extra[0].partition('.')[0]}.*']"
 
 
@@ -168,7 +193,8 @@ def _value(file: str, name: str, value: Tensor, place: Tensor) -> Tensor:
     kinds = value.is_floating_point(), place.is_floating_point()
     if kinds[0] != kinds[1] or value.is_complex():
         raise InputError(
-            f"{file!r}: the entry {name!r} is {value.dtype}, and {place.dtype} is needed; nothing was changed"
+            f"{file!r}: the entry {name!r} is {value.dtype}, and {place.dtype} is needed; nothing"
+            " was changed"
         )
     converted = value.to(dtype=place.dtype, device=place.device)
     if kinds[0] and not bool(torch.isfinite(converted).all()):

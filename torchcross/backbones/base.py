@@ -1,4 +1,6 @@
-"""What every backbone is: images to features, a description, its weights' record and its choice for grey images."""
+"""What every backbone is: images to features, a description, its weights' record and its choice for
+grey images.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from torchcross.backbones.record import WeightRecord
 from torchcross.errors import InputError
 
 Grey: TypeAlias = Literal["expand"] | None
-"""What a colour backbone does with grey images: `"expand"` repeats their one channel, None refuses them."""
+"""What a colour backbone does with grey images: `"expand"` repeats their one channel, None refuses
+them.
+"""
 
 B = TypeVar("B", bound="Backbone")
 
@@ -59,7 +63,8 @@ class BackboneSpec:
             "normalises",
         }:
             raise InputError(
-                f"a description of a backbone has name, options, weights and normalises; got {given!r}"
+                "a description of a backbone has name, options, weights and normalises; got"
+                f" {given!r}"
             )
         weights, options = given.get("weights"), given.get("options", {})
         if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
@@ -76,9 +81,9 @@ class BackboneSpec:
 class Backbone(nn.Module, ABC):
     """Images (N, C, H, W) to features (N, num_features).
 
-    Floating images are taken as they are; uint8 images are divided by 255. Where `normalises` is true, images are in
-    [0, 1] and the backbone applies the mean and standard deviation of its weights' record, after grey images were
-    expanded.
+    Floating images are taken as they are; uint8 images are divided by 255. Where `normalises` is
+    true, images are in [0, 1] and the backbone applies the mean and standard deviation of its
+    weights' record, after grey images were expanded.
     """
 
     classifier: tuple[str, ...] = ()
@@ -94,7 +99,8 @@ class Backbone(nn.Module, ABC):
         one_of("grey", grey, (None, "expand"))
         if grey is not None and in_channels == 1:
             raise InputError(
-                "grey='expand' is for colour backbones; this one has in_channels=1, so leave grey out"
+                "grey='expand' is for colour backbones; this one has in_channels=1, so leave"
+                " grey out"
             )
         self.grey = grey
         self.weights: WeightRecord | None = None
@@ -104,7 +110,9 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def _features(self, images: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), as the weights want them, to features (N, num_features)."""
+        """Images (N, in_channels, H, W), as the weights want them, to features (N,
+        num_features).
+        """
 
     @abstractmethod
     def _initialise(self, generator: torch.Generator) -> None:
@@ -150,21 +158,28 @@ class Backbone(nn.Module, ABC):
             return images
         if images.dtype != torch.uint8:
             raise InputError(
-                f"{self._named()} takes floating or uint8 images; got {images.dtype}, so convert them first"
+                f"{self._named()} takes floating or uint8 images; got {images.dtype}, so convert"
+                " them first"
             )
         if self.weights is not None and self.weights.mean is not None and not self.normalises:
             raise InputError(
-                f"{self._named()} was told that its images come normalised (inside=False), and uint8 images are not; "
-                "normalise them first, or load the weights with inside=True"
+                f"{self._named()} was told that its images come normalised (inside=False), and"
+                " uint8 images are not; normalise them first, or load the weights with inside=True"
             )
         return images.to(next(self.parameters()).dtype) / 255
 
     def _wrong_channels(self, channels: int) -> str:
         if channels == 1:
-            advice = "build it with grey='expand' to repeat the one channel of grey images, or with in_channels=1"
+            advice = (
+                "build it with grey='expand' to repeat the one channel of grey images, or with"
+                " in_channels=1"
+            )
         else:
             advice = f"build it with in_channels={channels}, or convert the images"
-        return f"{self._named()} takes {self.in_channels} channels and the images have {channels}; {advice}"
+        return (
+            f"{self._named()} takes {self.in_channels} channels and the images have {channels};"
+            f" {advice}"
+        )
 
     def _named(self) -> str:
         return type(self).__name__ if self._described is None else self._described[0]
@@ -190,8 +205,8 @@ def attach(backbone: Backbone, record: WeightRecord | None, *, inside: bool) -> 
     mean, std = (None, None) if record is None else (record.mean, record.std)
     if mean is not None and len(mean) != backbone.in_channels:
         raise InputError(
-            f"the weights' normalisation has {len(mean)} channels and the backbone {backbone.in_channels}; "
-            "give mean and std of as many channels"
+            f"the weights' normalisation has {len(mean)} channels and the backbone"
+            f" {backbone.in_channels}; give mean and std of as many channels"
         )
     like: Tensor = next(iter(backbone.parameters()), nn.Parameter(torch.empty(0)))
     for slot, values in (("_mean", mean), ("_std", std)):

@@ -29,10 +29,11 @@ _CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
 
 
 def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone:
-    """The backbone that `spec` describes, with fresh initial values, its weights' record and input normalisation.
+    """The backbone that `spec` describes, with fresh initial values, its weights' record and input
+    normalisation.
 
-    A description from a file may be wrong: its names and options are checked, and it can call nothing but the
-    constructors of this package.
+    A description from a file may be wrong: its names and options are checked, and it can call
+    nothing but the constructors of this package.
     """
     given = spec if isinstance(spec, BackboneSpec) else BackboneSpec.from_dict(spec)
     if not isinstance(given.name, str) or given.name not in _CONSTRUCTORS:
@@ -45,8 +46,8 @@ def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone
     strange = [] if open_ended else sorted(set(given.options) - set(known))
     if strange or "seed" in given.options:
         raise InputError(
-            f"the description of {given.name!r} has options {strange or ['seed']} that it does not take; "
-            f"it takes {sorted(set(known) - {'seed'})}"
+            f"the description of {given.name!r} has options {strange or ['seed']} that it does not"
+            f" take; it takes {sorted(set(known) - {'seed'})}"
         )
     try:
         backbone = construct(**given.options, seed=seed)

@@ -32,9 +32,9 @@ def conv4(
 ) -> Conv4:
     """Conv4 of 3x3 convolutions, for images of 16 pixels and more.
 
-    `norm`: `"batch"`, `"group"` (8 groups) or `"none"` (convolutions then have biases). `pooling` of the last map:
-    `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps them and needs the side of the images as
-    `image_size` (84 gives the 1600 features of Snell et al. 2017).
+    `norm`: `"batch"`, `"group"` (8 groups) or `"none"` (convolutions then have biases). `pooling`
+    of the last map: `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps them and
+    needs the side of the images as `image_size` (84 gives the 1600 features of Snell et al. 2017).
     """
     options = {
         "in_channels": in_channels,
@@ -77,12 +77,13 @@ class Conv4(Backbone):
         height, width = images.shape[2:]
         if min(height, width) < _SHRINKS:
             raise InputError(
-                f"conv4 halves its images {_BLOCKS} times and got {height} x {width}; give at least {_SHRINKS} pixels"
+                f"conv4 halves its images {_BLOCKS} times and got {height} x {width}; give at least"
+                f" {_SHRINKS} pixels"
             )
         if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
             raise InputError(
-                f"conv4 with pooling='flatten' was built for image_size={self.image_size} and got {height} x {width}; "
-                "resize the images, or build it with their side"
+                f"conv4 with pooling='flatten' was built for image_size={self.image_size} and got"
+                f" {height} x {width}; resize the images, or build it with their side"
             )
         map_: Tensor = self.layers(images)
         if self.pooling == "flatten":
@@ -117,12 +118,13 @@ def _places(pooling: Pooling, image_size: int | None) -> int:
     if pooling != "flatten":
         if image_size is not None:
             raise InputError(
-                f"image_size={image_size} is for pooling='flatten'; pooling={pooling!r} takes any size"
+                f"image_size={image_size} is for pooling='flatten'; pooling={pooling!r} takes any"
+                " size"
             )
         return 1
     if image_size is None or positive_int("image_size", image_size) < _SHRINKS:
         raise InputError(
-            f"pooling='flatten' keeps every place of the map, so it needs image_size, the side of the images, of at "
-            f"least {_SHRINKS}; got {image_size}"
+            "pooling='flatten' keeps every place of the map, so it needs image_size, the side of"
+            f" the images, of at least {_SHRINKS}; got {image_size}"
         )
     return int((image_size // _SHRINKS) ** 2)

@@ -1,4 +1,6 @@
-"""Models of timm and torchvision, where those are installed. Nothing is fetched: weights come from local files."""
+"""Models of timm and torchvision, where those are installed. Nothing is fetched: weights come from
+local files.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def from_timm(
     seed: Seed = 0,
     **options: Any,
 ) -> Backbone:
-    """`timm.create_model(name, num_classes=0, **options)`, whose output is timm's own pooled features."""
+    """`timm.create_model(name, num_classes=0, **options)`, whose output is timm's own pooled
+    features.
+    """
     _refuse_fetching(name, options)
     create = _module_named("timm").create_model
     with _drawing_from(seed):
@@ -61,7 +65,9 @@ def from_timm(
 def from_torchvision(
     name: str, *, grey: Grey = None, image_size: int = 224, seed: Seed = 0, **options: Any
 ) -> Backbone:
-    """`torchvision.models.get_model(name, weights=None, **options)` without its last linear layer."""
+    """`torchvision.models.get_model(name, weights=None, **options)` without its last linear
+    layer.
+    """
     _refuse_fetching(name, options)
     get_model = _module_named("torchvision.models").get_model
     with _drawing_from(seed):
@@ -82,8 +88,8 @@ def _module_named(name: str) -> ModuleType:
         return import_module(name)
     except ImportError as error:
         raise MissingExtraError(
-            f"from_{distribution} needs {distribution}, which cannot be imported ({error}); install {distribution}, or "
-            "use a backbone of torchcross.backbones"
+            f"from_{distribution} needs {distribution}, which cannot be imported ({error}); install"
+            f" {distribution}, or use a backbone of torchcross.backbones"
         ) from error
 
 
@@ -94,14 +100,14 @@ def _refuse_fetching(name: str, options: dict[str, Any]) -> None:
     named = [option for option in _FETCHING if option in options]
     if named:
         raise InputError(
-            f"{named[0]}= would fetch or read weights without a record of them; build the model without, then "
-            "load_weights(backbone, path) from a local file"
+            f"{named[0]}= would fetch or read weights without a record of them; build the model"
+            " without, then load_weights(backbone, path) from a local file"
         )
     strange = [option for option, value in options.items() if not _is_plain(value)]
     if strange:
         raise InputError(
-            f"{strange[0]}= is not a number, a text or a list of them, so the backbone would have no description; "
-            "build the model yourself and give it to as_backbone"
+            f"{strange[0]}= is not a number, a text or a list of them, so the backbone would have"
+            " no description; build the model yourself and give it to as_backbone"
         )
 
 
@@ -134,6 +140,6 @@ def _without_last_linear(name: str, model: nn.Module) -> str:
             model.set_submodule(path, nn.Identity())
             return path
     raise InputError(
-        f"torchvision's {name!r} has no linear layer under {', '.join(_LAST)}; take its classifier off yourself and "
-        "give the rest to as_backbone"
+        f"torchvision's {name!r} has no linear layer under {', '.join(_LAST)}; take its classifier"
+        " off yourself and give the rest to as_backbone"
     )

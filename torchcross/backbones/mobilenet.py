@@ -1,4 +1,6 @@
-"""MobileNetV2 (Sandler et al. 2018) under torchvision's names: its weight file loads without a change."""
+"""MobileNetV2 (Sandler et al. 2018) under torchvision's names: its weight file loads without a
+change.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _STAGES = (
 def mobilenet_v2(
     *, width: float = 1.0, in_channels: int = 3, grey: Grey = None, seed: Seed = 0
 ) -> MobileNetV2:
-    """MobileNetV2, 1280 features; `width` multiplies the channels (and the features where it is above 1)."""
+    """MobileNetV2, 1280 features; `width` multiplies the channels (and the features where it is
+    above 1).
+    """
     return assemble(
         "mobilenet_v2", MobileNetV2, seed, width=width, in_channels=in_channels, grey=grey
     )
@@ -59,7 +63,9 @@ class MobileNetV2(Backbone):
 
 @final
 class _Inverted(nn.Module):
-    """Expand by 1x1, filter each channel by 3x3, project by 1x1 without an activation; add the input where it fits."""
+    """Expand by 1x1, filter each channel by 3x3, project by 1x1 without an activation; add the
+    input where it fits.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()

@@ -15,7 +15,8 @@ from torchcross.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Keras's "caffe" mode takes 123.68, 116.779 and 103.939 of 255 from red, green and blue, and scales nothing.
+# Keras's "caffe" mode takes 123.68, 116.779 and 103.939 of 255 from red, green and blue, and scales
+# nothing.
 KERAS_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 KERAS_STD = (1 / 255, 1 / 255, 1 / 255)
 
@@ -26,8 +27,10 @@ class WeightRecord:
 
     name         a name for people
     source       where it comes from: the file's name, a publisher, a paper
-    sha256       of the file, as hexadecimal digits (of model.json and its shards, one after the other, for TF.js)
-    mean, std    per channel: the weights want (x - mean) / std of images x in [0, 1]; both None where they want x
+    sha256       of the file, as hexadecimal digits (of model.json and its shards, one after the
+                 other, for TF.js)
+    mean, std    per channel: the weights want (x - mean) / std of images x in [0, 1]; both None
+                 where they want x
     input_size   height and width of the images that the weights were trained on, where known
     licence      as the publisher states it, where known
     dropped      entries of the file that were left out: its classifier, or what `drop=` named
@@ -60,7 +63,9 @@ class WeightRecord:
         object.__setattr__(self, "notes", tuple(self.notes))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(x - mean) / std for images (N, C, H, W) in [0, 1], for those who do it outside of the backbone."""
+        """(x - mean) / std for images (N, C, H, W) in [0, 1], for those who do it outside of the
+        backbone.
+        """
         if self.mean is None or self.std is None:
             return images
         mean, std = (
@@ -85,7 +90,8 @@ class WeightRecord:
             or not {"name", "source", "sha256"} <= set(given) <= known
         ):
             raise InputError(
-                f"a weight record has {sorted(known)}, of which name, source and sha256 must be: {given!r}"
+                f"a weight record has {sorted(known)}, of which name, source and sha256 must be:"
+                f" {given!r}"
             )
         values: dict[str, Any] = {
             name: tuple(one) if isinstance(one, list) else one for name, one in given.items()

@@ -20,7 +20,9 @@ _WIDTHS = (64, 128, 256, 512)
 def resnet18(
     *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
 ) -> ResNet:
-    """ResNet-18, 512 features. `stem="small"`, for images of some 32 pixels: 3x3, stride 1, no pooling."""
+    """ResNet-18, 512 features. `stem="small"`, for images of some 32 pixels: 3x3, stride 1, no
+    pooling.
+    """
     return _plain(
         "resnet18", _BasicBlock, (2, 2, 2, 2), seed, in_channels=in_channels, grey=grey, stem=stem
     )
@@ -38,7 +40,9 @@ def resnet34(
 def resnet50(
     *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
 ) -> ResNet:
-    """ResNet-50, 2048 features, with the stride in the 3x3 convolution as in torchvision; for `stem` see `resnet18`."""
+    """ResNet-50, 2048 features, with the stride in the 3x3 convolution as in torchvision; for
+    `stem` see `resnet18`.
+    """
     return _plain(
         "resnet50", _Bottleneck, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem
     )
@@ -52,10 +56,12 @@ def resnet50_keras(
     norm_eps: float = 1e-3,
     seed: Seed = 0,
 ) -> ResNet:
-    """ResNet-50 as the paper and Keras have it, with the stride in the first 1x1 convolution; 2048 features.
+    """ResNet-50 as the paper and Keras have it, with the stride in the first 1x1 convolution; 2048
+    features.
 
-    Convolutions have no biases; those of Keras's files are folded into the running means of the norms behind them.
-    `norm_eps` is 1e-3 in the files of the first Keras applications and 1.001e-5 in later ones; the momentum is Keras's.
+    Convolutions have no biases; those of Keras's files are folded into the running means of the
+    norms behind them. `norm_eps` is 1e-3 in the files of the first Keras applications and 1.001e-5
+    in later ones; the momentum is Keras's.
     """
     shape = partial(ResNet, _Bottleneck, (3, 4, 6, 3), stride_first=True, norm_momentum=0.01)
     options = {"in_channels": in_channels, "grey": grey, "stem": stem, "norm_eps": norm_eps}

@@ -1,4 +1,6 @@
-"""A vision transformer (Dosovitskiy et al. 2021) under torchvision's names, with attention that derives twice."""
+"""A vision transformer (Dosovitskiy et al. 2021) under torchvision's names, with attention that
+derives twice.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,9 @@ def small_vit(
 ) -> ViT:
     """A vision transformer for square images of one size; `width` features.
 
-    `mlp_width` is four times `width` where it is not given. `pooling`: the features are those of the class `"token"`,
-    or the `"mean"` over the patches. With torchvision's sizes (224, 16, 768, 12, 12) its vit_b_16 files load.
+    `mlp_width` is four times `width` where it is not given. `pooling`: the features are those of
+    the class `"token"`, or the `"mean"` over the patches. With torchvision's sizes (224, 16, 768,
+    12, 12) its vit_b_16 files load.
     """
     options = {
         "image_size": image_size,
@@ -99,8 +102,8 @@ class ViT(Backbone):
     def _features(self, images: Tensor) -> Tensor:
         if images.shape[2:] != (self.image_size, self.image_size):
             raise InputError(
-                f"small_vit was built for image_size={self.image_size} and got {images.shape[2]} x {images.shape[3]}; "
-                "resize the images, or build it with their side"
+                f"small_vit was built for image_size={self.image_size} and got {images.shape[2]} x"
+                f" {images.shape[3]}; resize the images, or build it with their side"
             )
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), patches], dim=1)
@@ -109,7 +112,9 @@ class ViT(Backbone):
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
-        """As torchvision's: patches by a truncated normal of the fan in, matrices by Glorot & Bengio (2010)."""
+        """As torchvision's: patches by a truncated normal of the fan in, matrices by Glorot &
+        Bengio (2010).
+        """
         self.class_token.zero_()
         fan_in = self.conv_proj.weight[0].numel()
         nn.init.trunc_normal_(self.conv_proj.weight, std=math.sqrt(1 / fan_in), generator=generator)
@@ -170,7 +175,9 @@ class _Layer(nn.Module):
 
 @final
 class _Attention(nn.Module):
-    """softmax(q k' / sqrt(d)) v per head (Vaswani et al. 2017), written out: torch's fused ones do not derive twice."""
+    """softmax(q k' / sqrt(d)) v per head (Vaswani et al. 2017), written out: torch's fused ones do
+    not derive twice.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

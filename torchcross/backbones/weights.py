@@ -1,4 +1,6 @@
-"""Weights from a local file into a backbone: strictly, all or nothing, with a record of what they are."""
+"""Weights from a local file into a backbone: strictly, all or nothing, with a record of what they
+are.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from torchcross.backbones.resnet import ResNet
 from torchcross.errors import InputError
 
 Normalisation: TypeAlias = str | tuple[Sequence[float], Sequence[float]]
-"""`"imagenet"`, `"keras"`, `"none"`, or a pair (mean, std) with a number each per channel, for images in [0, 1]."""
+"""`"imagenet"`, `"keras"`, `"none"`, or a pair (mean, std) with a number each per channel, for
+images in [0, 1].
+"""
 
 _NAMED: dict[str, tuple[tuple[float, ...] | None, tuple[float, ...] | None]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -82,22 +86,29 @@ def load_weights(
     input_size: tuple[int, int] | None = None,
     licence: str | None = None,
 ) -> WeightRecord:
-    """Fill `backbone` from a .pth, .pt, .bin or .safetensors file, or `resnet50_keras` from a TF.js model.json.
+    """Fill `backbone` from a .pth, .pt, .bin or .safetensors file, or `resnet50_keras` from a TF.js
+    model.json.
 
-    Every entry must have its place and every place its entry, in its shape; otherwise nothing is changed.
+    Every entry must have its place and every place its entry, in its shape; otherwise nothing is
+    changed.
 
-    normalisation   what the weights want of images in [0, 1]; known for torchvision's files, to be stated for others
-    inside          the backbone normalises (images come in [0, 1]); False: images come normalised, from a loader, say
-    drop            patterns of entries to leave out; where not given, those of the backbone's published classifier
+    normalisation   what the weights want of images in [0, 1]; known for torchvision's files, to be
+                    stated for others
+    inside          the backbone normalises (images come in [0, 1]); False: images come normalised,
+                    from a loader, say
+    drop            patterns of entries to leave out; where not given, those of the backbone's
+                    published classifier
     prefix          what all names begin with in the file and not in the backbone, as in "backbone."
     entry           where the state dict stands inside a larger checkpoint, as in "state_dict"
     sha256          what the file's must begin with: at least 8 digits
 
-    The rest goes into the record, which is returned and stays with the backbone as `backbone.weights`.
+    The rest goes into the record, which is returned and stays with the backbone as
+    `backbone.weights`.
     """
     if not isinstance(backbone, Backbone):
         raise InputError(
-            f"load_weights fills a backbone; got {type(backbone).__name__}: wrap it with as_backbone(module)"
+            f"load_weights fills a backbone; got {type(backbone).__name__}: wrap it with"
+            " as_backbone(module)"
         )
     one_of("inside", inside, (True, False))
     path = Path(path)
@@ -130,8 +141,8 @@ def _read(backbone: Backbone, path: Path, entry: str | None) -> Entries:
     spec = backbone.spec
     if not isinstance(backbone, ResNet) or spec is None or spec.name != _KERAS:
         raise InputError(
-            f"{path.name!r} is read as Keras's ResNet-50 in the TF.js format, which fits {_KERAS}() alone: its strides "
-            "stand elsewhere than torchvision's"
+            f"{path.name!r} is read as Keras's ResNet-50 in the TF.js format, which fits {_KERAS}()"
+            " alone: its strides stand elsewhere than torchvision's"
         )
     if entry is not None:
         raise InputError(
@@ -147,7 +158,8 @@ def _check_digest(entries: Entries, expected: str | None) -> None:
         raise InputError(f"sha256={expected!r} is not at least 8 hexadecimal digits in lower case")
     if not entries.sha256.startswith(expected):
         raise InputError(
-            f"the sha256 of {entries.path.name!r} is {entries.sha256}, not {expected}...; fetch it again"
+            f"the sha256 of {entries.path.name!r} is {entries.sha256}, not {expected}...; fetch it"
+            " again"
         )
 
 
@@ -160,7 +172,8 @@ def _refuse_other(backbone: Backbone, path: Path, published: _Published | None) 
     ):
         return
     raise InputError(
-        f"{path.name!r} is {published.source}, made for {published.backbone}() and not for {spec.name}()"
+        f"{path.name!r} is {published.source}, made for {published.backbone}() and not for"
+        f" {spec.name}()"
     )
 
 
@@ -182,18 +195,21 @@ def _normalisation(
     if asked is None:
         if published is None:
             raise InputError(
-                f"what images the weights of {path.name!r} want is not known; say normalisation='imagenet', 'keras', "
-                "'none' (images in [0, 1] as they are), or a pair (mean, std) with a number each per channel"
+                f"what images the weights of {path.name!r} want is not known; say"
+                " normalisation='imagenet', 'keras', 'none' (images in [0, 1] as they are), or a"
+                " pair (mean, std) with a number each per channel"
             )
         return _NAMED[published.normalisation]
     if isinstance(asked, str):
         if asked not in _NAMED:
             raise InputError(
-                f"no normalisation is called {asked!r}; there are {', '.join(_NAMED)}, or a pair (mean, std)"
+                f"no normalisation is called {asked!r}; there are {', '.join(_NAMED)}, or a pair"
+                " (mean, std)"
             )
         return _NAMED[asked]
     if not isinstance(asked, tuple | list) or len(asked) != 2:
         raise InputError(
-            f"normalisation={asked!r} is neither a name ({', '.join(_NAMED)}) nor a pair (mean, std)"
+            f"normalisation={asked!r} is neither a name ({', '.join(_NAMED)}) nor a pair (mean,"
+            " std)"
         )
     return per_channel(*asked)

@@ -24,11 +24,13 @@ def as_backbone(
     image_size: int = 224,
     classifier: tuple[str, ...] = (),
 ) -> Backbone:
-    """A module whose output for images (N, C, H, W) is (N, D), as a backbone that shares its tensors.
+    """A module whose output for images (N, C, H, W) is (N, D), as a backbone that shares its
+    tensors.
 
-    Where `num_features` is not given, D is found by a dry run on the meta device with images of `image_size`, which
-    reads and changes nothing. A backbone is handed back as it is. `classifier` names the entries that weight files may
-    have beyond the module's own. Such a backbone has no description: `spec` is None.
+    Where `num_features` is not given, D is found by a dry run on the meta device with images of
+    `image_size`, which reads and changes nothing. A backbone is handed back as it is. `classifier`
+    names the entries that weight files may have beyond the module's own. Such a backbone has no
+    description: `spec` is None.
     """
     if isinstance(module, Backbone):
         if num_features not in (None, module.num_features):
@@ -38,7 +40,8 @@ def as_backbone(
         return module
     if not isinstance(module, nn.Module):
         raise InputError(
-            f"as_backbone takes an nn.Module that maps images to features; got {type(module).__name__}"
+            "as_backbone takes an nn.Module that maps images to features; got"
+            f" {type(module).__name__}"
         )
     _refuse_lazy(module)
     size = positive_int("image_size", image_size)
@@ -81,7 +84,9 @@ class WrappedBackbone(Backbone):
 
 
 def _dry_run(module: nn.Module, in_channels: int, size: int) -> int:
-    """Run a structural copy whose tensors are on the meta device: no memory, no mode and no statistics change."""
+    """Run a structural copy whose tensors are on the meta device: no memory, no mode and no
+    statistics change.
+    """
     name = type(module).__name__
     images = torch.empty(_SAMPLES, in_channels, size, size, device="meta", dtype=_dtype_of(module))
     try:
@@ -90,9 +95,9 @@ def _dry_run(module: nn.Module, in_channels: int, size: int) -> int:
             features = copy.deepcopy(module, memo).eval()(images)
     except Exception as error:
         raise InputError(
-            f"a dry run of {name} on images {tuple(images.shape)} failed ({type(error).__name__}: "
-            f"{_first_line(error)}); "
-            "give in_channels and image_size as it wants them, or num_features, which needs no dry run"
+            f"a dry run of {name} on images {tuple(images.shape)} failed ({type(error).__name__}:"
+            f" {_first_line(error)}); give in_channels and image_size as it wants them, or"
+            " num_features, which needs no dry run"
         ) from error
     _check_features(name, features, _SAMPLES)
     return int(features.shape[1])
@@ -106,7 +111,8 @@ def _meta_twin(tensor: Tensor) -> Tensor:
 def _check_features(name: str, features: object, samples: int) -> None:
     if not isinstance(features, Tensor):
         raise InputError(
-            f"{name} returns {type(features).__name__}, not a tensor of features; wrap it so that it does"
+            f"{name} returns {type(features).__name__}, not a tensor of features; wrap it so that"
+            " it does"
         )
     if features.dim() != 2 or features.shape[0] != samples:
         advice = (
@@ -115,7 +121,8 @@ def _check_features(name: str, features: object, samples: int) -> None:
             else "give one row per image"
         )
         raise InputError(
-            f"{name} returns the shape {tuple(features.shape)} for {samples} images, not (N, D); {advice}"
+            f"{name} returns the shape {tuple(features.shape)} for {samples} images, not (N, D);"
+            f" {advice}"
         )
 
 

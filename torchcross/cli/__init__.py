@@ -1,4 +1,6 @@
-"""The command line: arguments to calls, nothing else. What is slow is imported by the command that needs it."""
+"""The command line: arguments to calls, nothing else. What is slow is imported by the command that
+needs it.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,18 @@ from torchcross.errors import InputError, TorchcrossError
 __all__ = ["main"]
 
 _GROUP = "torchcross.commands"
-"""Entry points of other packages: a name, and a function of the arguments after it that returns the exit status."""
+"""Entry points of other packages: a name, and a function of the arguments after it that returns the
+exit status.
+"""
 
 _OWN = ("certify", "run", "report", "compare")
 _REFUSED, _INTERRUPTED, _UNHEARD, _TERMINATED = 2, 130, 141, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit status: 0 it holds, 1 it does not, 2 the arguments or what they name cannot be used,
-    130 it was interrupted, 141 nobody reads what it says, 143 (as SystemExit) it was terminated.
+    """Run one command. Exit status: 0 it holds, 1 it does not, 2 the arguments or what they name
+    cannot be used, 130 it was interrupted, 141 nobody reads what it says, 143 (as SystemExit) it
+    was terminated.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _never_fail_to_encode()

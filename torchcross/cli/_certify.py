@@ -25,8 +25,11 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "certify",
         help="hold an algorithm's gradient against finite differences and a closed form",
-        description="Hold an algorithm's gradient against float64 finite differences and a closed form, on made-up "
-        "episodes of every target type. Exit status 0 if and only if all that is claimed holds.",
+        description=(
+            "Hold an algorithm's gradient against float64 finite differences and a closed form, on"
+            " made-up episodes of every target type. Exit status 0 if and only if all that is"
+            " claimed holds."
+        ),
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -76,7 +79,8 @@ def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
         ]
         if named:
             raise InputError(
-                f"--module {options.module} makes an algorithm already; leave out {', '.join(named)}"
+                f"--module {options.module} makes an algorithm already; leave out"
+                f" {', '.join(named)}"
             )
         return made
     constructors = _algorithms()

@@ -39,11 +39,15 @@ def add(commands: Any) -> None:
     report = commands.add_parser(
         "report",
         help="the page and tables of a run, again, or of a published table of means",
-        description="Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is run. A "
-        "CSV file is a published table of means: algorithms in the header, a target and its means in each row; a first "
-        'column called "domain" names the domains.',
-        epilog="for example:\n  torchcross report runs/demo --metric accuracy\n"
-        "  torchcross report table4.csv --metric auroc --related organs_axial,organs_coronal",
+        description=(
+            "Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing"
+            " is run. A CSV file is a published table of means: algorithms in the header, a target"
+            ' and its means in each row; a first column called "domain" names the domains.'
+        ),
+        epilog=(
+            "for example:\n  torchcross report runs/demo --metric accuracy\n"
+            "  torchcross report table4.csv --metric auroc --related organs_axial,organs_coronal"
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -60,8 +64,10 @@ def add(commands: Any) -> None:
     report.add_argument(
         "--metric",
         metavar="NAME",
-        help="that leads the tables (default: the run's); of a table of means: what its numbers are. "
-        "For mae the smaller value is the better",
+        help=(
+            "that leads the tables (default: the run's); of a table of means: what its numbers are."
+            " For mae the smaller value is the better"
+        ),
     )
     report.add_argument(
         "--related",
@@ -90,10 +96,15 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
         help="train, adapt and score: from folders of images to a table",
-        description="Leave one domain out: train on the others, adapt to its episodes, write rows, tables and a page. "
-        "What was interrupted goes on when the command is given again. Exit status 1 where something failed.",
-        epilog="for example:\n  torchcross run experiment.toml\n"
-        "  torchcross run --data data/MedIMeta --targets oct,derm --algorithms mm-pt,protonet --shots 1,5",
+        description=(
+            "Leave one domain out: train on the others, adapt to its episodes, write rows, tables"
+            " and a page. What was interrupted goes on when the command is given again. Exit status"
+            " 1 where something failed."
+        ),
+        epilog=(
+            "for example:\n  torchcross run experiment.toml\n  torchcross run --data data/MedIMeta"
+            " --targets oct,derm --algorithms mm-pt,protonet --shots 1,5"
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -101,8 +112,10 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--out",
         type=Path,
-        help="the run's folder (default: runs/ and the name of the TOML file, else of the preset and a few digits that "
-        "are the same for the same experiment)",
+        help=(
+            "the run's folder (default: runs/ and the name of the TOML file, else of the preset and"
+            " a few digits that are the same for the same experiment)"
+        ),
     )
     run.add_argument(
         "--settings",
@@ -162,7 +175,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _folder_of(told: Experiment, config: Path | None) -> Path:
-    """The same one when the same command is given again; another one for another experiment of flags alone."""
+    """The same one when the same command is given again; another one for another experiment of
+    flags alone.
+    """
     from torchcross.experiment.config import identity
 
     return Path("runs", config.stem if config else f"{told.preset}-{identity(told)[:_DIGITS]}")

@@ -57,7 +57,8 @@ def checked_size(size: Any, what: str) -> Size | None:
         or not all(_is_length(length) for length in pair)
     ):
         raise SourceError(
-            f"{what} got size={size!r}; give (height, width) as two positive integers, or one for both"
+            f"{what} got size={size!r}; give (height, width) as two positive integers, or one for"
+            " both"
         )
     return int(pair[0]), int(pair[1])
 
@@ -67,9 +68,11 @@ def _is_length(value: Any) -> bool:
 
 
 def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None) -> Tensor:
-    """A tensor as it is, (C, H, W); a PIL image, an array (H, W) or a uint8 array (H, W, C) with channels first.
+    """A tensor as it is, (C, H, W); a PIL image, an array (H, W) or a uint8 array (H, W, C) with
+    channels first.
 
-    `mode` and `size` are for PIL images alone. Without a mode they keep theirs, but palettes and bits are expanded.
+    `mode` and `size` are for PIL images alone. Without a mode they keep theirs, but palettes and
+    bits are expanded.
     """
     from PIL import Image
 
@@ -88,14 +91,14 @@ def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None)
             else type(image).__name__
         )
         raise SourceError(
-            f"an image is a {found}; expected a tensor (C, H, W), a PIL image, an array (H, W) or a uint8 array "
-            "(H, W, C)"
+            f"an image is a {found}; expected a tensor (C, H, W), a PIL image, an array (H, W) or a"
+            " uint8 array (H, W, C)"
         )
     if image.ndim == 3 and (image.dtype != np.uint8 or image.shape[2] not in _CHANNELS):
         raise SourceError(
-            f"an image is an array {image.dtype} {image.shape}, and which axis holds its channels is not certain: a "
-            "uint8 array of 1, 3 or 4 channels is (H, W, C); give anything else as a tensor (C, H, W), "
-            "e.g. torch.from_numpy(array)"
+            f"an image is an array {image.dtype} {image.shape}, and which axis holds its channels"
+            " is not certain: a uint8 array of 1, 3 or 4 channels is (H, W, C); give anything else"
+            " as a tensor (C, H, W), e.g. torch.from_numpy(array)"
         )
     return _from_pixels(image)
 
@@ -139,8 +142,8 @@ def _flat(image: Image) -> Image:
 
     if image.mode in ("I", "F"):
         raise ValueError(
-            f"its pixels are 32-bit ({image.mode}), whose range nobody declares; scale such images to 8 or 16 bits "
-            "first"
+            f"its pixels are 32-bit ({image.mode}), whose range nobody declares; scale such images"
+            " to 8 or 16 bits first"
         )
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         clear = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
@@ -163,8 +166,9 @@ def stack_images(images: Sequence[Tensor], places: Sequence[int], name: str) -> 
     for place, image in zip(places, images, strict=True):
         if image.shape != first.shape or image.dtype != first.dtype:
             raise ReadError(
-                f"source {name!r} has images that do not stack: sample {places[0]} is {_shape(first)}, sample {place} "
-                f"is {_shape(image)}; bring them to one size and mode (size=(H, W), or a transform of the dataset)"
+                f"source {name!r} has images that do not stack: sample {places[0]} is"
+                f" {_shape(first)}, sample {place} is {_shape(image)}; bring them to one size and"
+                " mode (size=(H, W), or a transform of the dataset)"
             )
     return torch.stack(list(images))
 
@@ -174,7 +178,9 @@ def _shape(image: Tensor) -> str:
 
 
 def check_readable(images: Any, name: str) -> None:
-    """Refuses now what could never be read. The first and the last row are read, unless they are huge."""
+    """Refuses now what could never be read. The first and the last row are read, unless they are
+    huge.
+    """
     shape, dtype = tuple(images.shape), images.dtype
     if isinstance(images, Tensor) and (images.layout != torch.strided or images.is_meta):
         kind = "on the meta device" if images.is_meta else f"of layout {images.layout}"
@@ -183,7 +189,8 @@ def check_readable(images: Any, name: str) -> None:
         )
     if isinstance(images, np.ma.MaskedArray):
         raise SourceError(
-            f"source {name!r} got a masked array, whose mask no tensor holds; give images.filled(value)"
+            f"source {name!r} got a masked array, whose mask no tensor holds; give"
+            " images.filled(value)"
         )
     if isinstance(dtype, np.dtype) and dtype.kind not in "biufc":
         raise SourceError(
@@ -195,13 +202,14 @@ def check_readable(images: Any, name: str) -> None:
         found = tuple(rows_at(images, np.array([shape[0] - 1, 0])).shape)
     except Exception as error:
         raise SourceError(
-            f"source {name!r} cannot read rows of its images, a {type(images).__name__} {dtype} {shape}: "
-            f"{type(error).__name__}: {error}; give a dense tensor, an array or a memory map"
+            f"source {name!r} cannot read rows of its images, a {type(images).__name__} {dtype}"
+            f" {shape}: {type(error).__name__}: {error}; give a dense tensor, an array or a"
+            " memory map"
         ) from error
     if found != (2, *shape[1:]):
         raise SourceError(
-            f"source {name!r} asked for 2 rows of its images, a {type(images).__name__} {shape}, and got shape "
-            f"{found}; give a dense tensor, an array or a memory map"
+            f"source {name!r} asked for 2 rows of its images, a {type(images).__name__} {shape},"
+            f" and got shape {found}; give a dense tensor, an array or a memory map"
         )
 
 

@@ -1,4 +1,6 @@
-"""Reading a file of plans: what it holds is checked, against itself and against the labels, before it is believed."""
+"""Reading a file of plans: what it holds is checked, against itself and against the labels, before
+it is believed.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ COLUMNS = (
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of the archive. Members are stored, not compressed, so a small file cannot claim to be a large one."""
+    """The arrays of the archive. Members are stored, not compressed, so a small file cannot claim
+    to be a large one.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return {name: _read_member(archive, name) for name in ("header", *COLUMNS)}
@@ -79,7 +83,8 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
             or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw)
         ):
             raise ValueError(
-                f"the member {name!r} claims {dtype} {shape} and holds {len(raw)} bytes, expected {wanted}"
+                f"the member {name!r} claims {dtype} {shape} and holds {len(raw)} bytes, expected"
+                f" {wanted}"
             )
     return np.frombuffer(raw, dtype=wanted).reshape(shape)
 
@@ -97,8 +102,8 @@ def read_header(path: Path, text: NDArray[Any]) -> dict[str, Any]:
         raise PlanFileError(f"{path} is not a file of plans (format {header['format']!r})")
     if header["version"] > VERSION:
         raise PlanFileError(
-            f"{path} is of version {header['version']}, and this torchcross reads up to version {VERSION}; "
-            "update torchcross to read it"
+            f"{path} is of version {header['version']}, and this torchcross reads up to version"
+            f" {VERSION}; update torchcross to read it"
         )
     names = [name for name, _ in sources]
     strings = all(isinstance(part, str) for pair in sources for part in pair)
@@ -110,15 +115,17 @@ def read_header(path: Path, text: NDArray[Any]) -> dict[str, Any]:
 def matching_source(path: Path, entry: dict[str, Any], given: dict[str, TaskSource]) -> TaskSource:
     if entry["name"] not in given:
         raise PlanFileError(
-            f"{path} has plans over the source {entry['name']!r}; the sources given are {list(given)}"
+            f"{path} has plans over the source {entry['name']!r}; the sources given are"
+            f" {list(given)}"
         )
     source = given[entry["name"]]
     if source.fingerprint() != entry["fingerprint"]:
         raise PlanFileError(
-            f"{path} was made for other labels of {entry['name']!r}: {entry.get('samples')} samples of "
-            f"{entry.get('classes')} with fingerprint {entry['fingerprint'][:12]}; given are {len(source)} samples of "
-            f"{list(source.task.classes)} with fingerprint {source.fingerprint()[:12]}. Use the very labels the plans "
-            "were made for, or draw new plans"
+            f"{path} was made for other labels of {entry['name']!r}: {entry.get('samples')} samples"
+            f" of {entry.get('classes')} with fingerprint {entry['fingerprint'][:12]}; given are"
+            f" {len(source)} samples of {list(source.task.classes)} with fingerprint"
+            f" {source.fingerprint()[:12]}. Use the very labels the plans were made for, or draw"
+            " new plans"
         )
     return source
 
@@ -129,14 +136,17 @@ def checked_plans(
     sources: Sequence[TaskSource],
     header: dict[str, Any],
 ) -> list[EpisodePlan]:
-    """Plans rebuilt from their samples, and every statement of the file checked against the labels."""
+    """Plans rebuilt from their samples, and every statement of the file checked against the
+    labels.
+    """
     count = header.get("plans")
     sizes = arrays["sizes"]
     if sizes.shape != (count, 3) or any(
         arrays[name].shape != (count,) for name in ("index", "source", "shots")
     ):
         raise PlanFileError(
-            f"{path} is damaged: its columns do not hold {count} plans; save it again with save_plans"
+            f"{path} is damaged: its columns do not hold {count} plans; save it again with"
+            " save_plans"
         )
     plans, reader = [], _Columns(arrays)
     for row in range(len(sizes)):
@@ -148,7 +158,8 @@ def checked_plans(
             ) from error
     if not reader.exhausted:
         raise PlanFileError(
-            f"{path} is damaged: it holds more samples than its plans; save it again with save_plans"
+            f"{path} is damaged: it holds more samples than its plans; save it again with"
+            " save_plans"
         )
     numbers = [plan.index for plan in plans]
     if min(numbers) < 0 or len(set(numbers)) < len(numbers):
@@ -159,7 +170,9 @@ def checked_plans(
 
 
 class _Columns:
-    """Takes the next entries of the joined columns, and knows when there are too few or too many."""
+    """Takes the next entries of the joined columns, and knows when there are too few or too
+    many.
+    """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -239,7 +252,9 @@ def _side(
 
 
 def _has_shots(labels: Indices, ways: int, shots: int, *, exactly: bool) -> bool:
-    """Whether every class has its shots: as many samples, or for several labels as many of both answers at least."""
+    """Whether every class has its shots: as many samples, or for several labels as many of both
+    answers at least.
+    """
     if labels.ndim == 2:
         return bool(min((labels == answer).sum(axis=0).min() for answer in (0, 1)) >= shots)
     counts = np.bincount(labels, minlength=ways)

@@ -14,7 +14,9 @@ Used = NDArray[np.bool_] | None
 
 
 class Deck:
-    """A shuffled deck over one or several lists of samples; cards are swapped into place only as they are drawn."""
+    """A shuffled deck over one or several lists of samples; cards are swapped into place only as
+    they are drawn.
+    """
 
     __slots__ = ("_lists", "_moved", "_next", "_used", "_words", "size")
 
@@ -32,7 +34,9 @@ class Deck:
         return None if card is None else card[0]
 
     def draw_with_list(self) -> tuple[int, int] | None:
-        """The next sample that is not used up and which list it comes from, or None when all are drawn."""
+        """The next sample that is not used up and which list it comes from, or None when all are
+        drawn.
+        """
         while (card := self._turn()) is not None:
             if self._used is None or not self._used[card[0]]:
                 return card

@@ -1,7 +1,8 @@
 """Augmentation and normalisation of whole batches, on whatever device they are.
 
-What happens to an image is a function of (seed, number of its episode or batch, part, position in it) alone. A warp
-reads every output pixel once, from the place that one affine matrix gives it: rotation and crop-and-resize together.
+What happens to an image is a function of (seed, number of its episode or batch, part, position in
+it) alone. A warp reads every output pixel once, from the place that one affine matrix gives it:
+rotation and crop-and-resize together.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from torchcross.errors import InputError, MissingExtraError
 
 __all__ = ["Augmentation", "Normalise"]
 
-# The words of one image, in this order; the last is spare, so that images start at whole blocks of the generator.
-# A change here changes every augmented image there ever was.
+# The words of one image, in this order; the last is spare, so that images start at whole blocks of
+# the generator. A change here changes every augmented image there ever was.
 _HORIZONTAL, _VERTICAL, _ROTATE, _ANGLE, _CROP, _LEFT, _TOP = range(7)
 _WORDS_PER_IMAGE = 8
 
@@ -35,15 +36,17 @@ _Warp = Callable[..., Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Random flips, then a rotation about the centre, then a crop that is resized back: `augment(episode)`.
+    """Random flips, then a rotation about the centre, then a crop that is resized back:
+    `augment(episode)`.
 
-    `rotation` is in degrees, counter-clockwise: r draws from [-r, r), a pair (low, high) from [low, high).
-    `crop` is the side of the crop as a fraction of the image's; it lies at whole pixels, all places equally likely.
-    `padding` fills what a rotation brings in from outside: "zeros", "border" (the nearest pixel) or "reflection".
+    `rotation` is in degrees, counter-clockwise: r draws from [-r, r), a pair (low, high) from [low,
+    high). `crop` is the side of the crop as a fraction of the image's; it lies at whole pixels, all
+    places equally likely. `padding` fills what a rotation brings in from outside: "zeros", "border"
+    (the nearest pixel) or "reflection".
 
-    Takes uint8 and floating images, with channels or without, and returns their type. Nothing is changed in place;
-    an image for which nothing was drawn, or only flips, keeps its values to the bit. Decisions have words of their
-    own: changing one probability moves no other decision.
+    Takes uint8 and floating images, with channels or without, and returns their type. Nothing is
+    changed in place; an image for which nothing was drawn, or only flips, keeps its values to the
+    bit. Decisions have words of their own: changing one probability moves no other decision.
     """
 
     horizontal_flip: float = 0.25
@@ -67,7 +70,8 @@ class Augmentation:
         _check_rotation(self.rotation)
         if _within("crop", self.crop, 0.0, 1.0) == 0.0:
             raise InputError(
-                "crop=0 leaves nothing of an image; give the crop's side as a fraction, e.g. 200 / 224"
+                "crop=0 leaves nothing of an image; give the crop's side as a fraction, e.g. 200"
+                " / 224"
             )
         positive("seed", self.seed, least=0)
         one_of("interpolation", self.interpolation, ("bilinear", "nearest"))
@@ -75,8 +79,8 @@ class Augmentation:
 
     @classmethod
     def published(cls, seed: int = 0) -> Self:
-        """As the MedIMeta baselines were pre-trained: each flip with p = .25, always a rotation by up to 10 degrees
-        with black corners, and with p = .25 a crop of 200 of 224 pixels.
+        """As the MedIMeta baselines were pre-trained: each flip with p = .25, always a rotation by
+        up to 10 degrees with black corners, and with p = .25 a crop of 200 of 224 pixels.
         """
         return cls(seed=seed)
 
@@ -89,9 +93,11 @@ class Augmentation:
     def __call__(
         self, item: object, *, query: bool = False, index: int | None = None
     ) -> Episode | LabelledBatch:
-        """The same episode or batch with other images: of an episode the support, and the query where asked.
+        """The same episode or batch with other images: of an episode the support, and the query
+        where asked.
 
-        `index` stands in for the number in the item's plan, e.g. a step counter where episodes come back.
+        `index` stands in for the number in the item's plan, e.g. a step counter where episodes come
+        back.
         """
         if isinstance(item, Episode):
             return self._episode(item, query, index)
@@ -101,14 +107,17 @@ class Augmentation:
             number = item.plan.index if index is None else index
             return item.map(lambda images: self.apply(images, index=number, part="batch"))
         raise InputError(
-            f"Augmentation got a {type(item).__name__}; give an Episode or a LabelledBatch, on whose number the draws "
-            "depend (so it is no loader's transform=: call it on what the loader yields), or use apply(images, index=)"
+            f"Augmentation got a {type(item).__name__}; give an Episode or a LabelledBatch, on"
+            " whose number the draws depend (so it is no loader's transform=: call it on what the"
+            " loader yields), or use apply(images, index=)"
         )
 
     def apply(
         self, images: Shaped[Tensor, "n *C H W"], *, index: int, part: str = "support"
     ) -> Shaped[Tensor, "n *C H W"]:
-        """New images for the `part` of episode or batch number `index`, each drawn for its position."""
+        """New images for the `part` of episode or batch number `index`, each drawn for its
+        position.
+        """
         _check_images("Augmentation", images)
         number = positive("index", index, least=0)
         words = Stream(int(self.seed), "augmentation", part).sequence(
@@ -151,7 +160,9 @@ class Augmentation:
         )
 
     def _warp(self) -> _Warp | None:
-        """The warp where images may need one, whether or not these do: an error must not wait for its draw."""
+        """The warp where images may need one, whether or not these do: an error must not wait for
+        its draw.
+        """
         rotates = self.rotation_probability > 0 and self._angles() != (0, 0)
         if not rotates and (self.crop_probability == 0 or self.crop == 1):
             return None
@@ -159,14 +170,17 @@ class Augmentation:
             from kornia.geometry.transform import remap
         except ImportError as error:
             raise MissingExtraError(
-                "rotating and cropping need kornia, which is not installed; pip install 'torchcross-fewshot[augment]'"
+                "rotating and cropping need kornia, which is not installed; pip install"
+                " 'torchcross-fewshot[augment]'"
             ) from error
         return remap
 
     def _matrices(
         self, words: NDArray[np.uint64], height: int, width: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where each output pixel is read, as (n, 2, 3) matrices for (x, y, 1), and which images are moved at all."""
+        """Where each output pixel is read, as (n, 2, 3) matrices for (x, y, 1), and which images
+        are moved at all.
+        """
         low, high = self._angles()
         rotated = _units(words[:, _ROTATE]) < self.rotation_probability
         angle = np.where(rotated, low + (high - low) * _units(words[:, _ANGLE]), 0.0)
@@ -174,7 +188,8 @@ class Augmentation:
         x_scale, x_start = _crop(words[:, _LEFT], cropped, width, self.crop)
         y_scale, y_start = _crop(words[:, _TOP], cropped, height, self.crop)
         x_centre, y_centre = (width - 1) / 2, (height - 1) / 2
-        # Rounded, so that right angles are exact and the last bit of a machine's cosine does not matter.
+        # Rounded, so that right angles are exact and the last bit of a machine's cosine does not
+        # matter.
         cos, sin = np.cos(np.radians(angle)).round(15), np.sin(np.radians(angle)).round(15)
         x_from_centre, y_from_centre = x_start - x_centre, y_start - y_centre
         x_row = [
@@ -191,15 +206,17 @@ class Augmentation:
     ) -> Shaped[Tensor, "n *C H W"]:
         height, width = images.shape[-2:]
         kind = torch.float64 if images.dtype == torch.float64 else torch.float32
-        # kornia's affine warps multiply matrices, in TF32 where that is switched on. Laid out elementwise, the places
-        # an image is read from depend neither on such settings nor on its neighbours in the batch.
+        # kornia's affine warps multiply matrices, in TF32 where that is switched on. Laid out
+        # elementwise, the places an image is read from depend neither on such settings nor on its
+        # neighbours in the batch.
         terms = torch.from_numpy(matrices).to(images.device, kind)[..., None, None]
         x = torch.arange(width, device=images.device, dtype=kind)
         y = torch.arange(height, device=images.device, dtype=kind)[:, None]
         x_map, y_map = (
             terms[:, axis, 0] * x + (terms[:, axis, 1] * y + terms[:, axis, 2]) for axis in (0, 1)
         )
-        # Zeros as Pillow fills them: a pixel is black or an image's, not a blend, so a crop at the edge keeps its edge.
+        # Zeros as Pillow fills them: a pixel is black or an image's, not a blend, so a crop at the
+        # edge keeps its edge.
         blacks = self.padding == "zeros"
         pixels = images.to(kind).reshape(len(images), -1, height, width)
         mode = "border" if blacks else self.padding
@@ -220,8 +237,8 @@ class Augmentation:
 class Normalise:
     """(x - mean) / std per channel, as float32.
 
-    uint8 images are divided by 255 first; floating ones are taken to be in [0, 1] already. Images without
-    channels have one. It can be a loader's `transform=`, and `episode.map(normalise)`.
+    uint8 images are divided by 255 first; floating ones are taken to be in [0, 1] already. Images
+    without channels have one. It can be a loader's `transform=`, and `episode.map(normalise)`.
     """
 
     mean: tuple[float, ...]
@@ -232,14 +249,17 @@ class Normalise:
         object.__setattr__(self, "std", _channels("std", self.std))
         if len(self.mean) != len(self.std):
             raise InputError(
-                f"mean has {len(self.mean)} channels and std {len(self.std)}; give one of each per channel"
+                f"mean has {len(self.mean)} channels and std {len(self.std)}; give one of each per"
+                " channel"
             )
         if min(self.std) <= 0:
             raise InputError(f"std={self.std} is not above 0 for every channel")
 
     @classmethod
     def imagenet(cls) -> Self:
-        """Mean and standard deviation of the ImageNet training images, which published backbones expect."""
+        """Mean and standard deviation of the ImageNet training images, which published backbones
+        expect.
+        """
         return cls((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     def __call__(self, images: Shaped[Tensor, "n *C H W"]) -> Float32[Tensor, "n *C H W"]:
@@ -247,8 +267,9 @@ class Normalise:
         channels = images.shape[1] if images.ndim == 4 else 1
         if channels != len(self.mean):
             raise InputError(
-                f"Normalise with {len(self.mean)} channels got images of shape {tuple(images.shape)}, which have "
-                f"{channels}; give as many (grey as colour: images.expand(-1, 3, -1, -1)), or other means"
+                f"Normalise with {len(self.mean)} channels got images of shape"
+                f" {tuple(images.shape)}, which have {channels}; give as many (grey as colour:"
+                " images.expand(-1, 3, -1, -1)), or other means"
             )
         shape = (len(self.mean), 1, 1) if images.ndim == 4 else ()
         mean = torch.tensor(self.mean, device=images.device).reshape(shape)
@@ -265,7 +286,9 @@ def _units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
 def _crop(
     words: NDArray[np.uint64], cropped: NDArray[np.bool_], side: int, fraction: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale and start along one side: output pixel i is read at scale * i + start (half-pixel centres)."""
+    """Scale and start along one side: output pixel i is read at scale * i + start (half-pixel
+    centres).
+    """
     kept = max(round(fraction * side), 1)
     first = below_array(words, np.full(len(words), side - kept + 1, dtype=np.uint64))
     scale = np.where(cropped, kept / side, 1.0)
@@ -279,11 +302,13 @@ def _rows(chosen: NDArray[np.bool_], device: torch.device) -> Int64[Tensor, " m"
 def _check_images(who: str, images: Tensor) -> None:
     if images.ndim not in (3, 4):
         raise InputError(
-            f"{who} got images of shape {tuple(images.shape)}; give a batch (n, C, H, W), or (n, H, W) if grey"
+            f"{who} got images of shape {tuple(images.shape)}; give a batch (n, C, H, W), or (n, H,"
+            " W) if grey"
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise InputError(
-            f"{who} got images of type {images.dtype}; convert them to uint8 (0..255) or a floating type first"
+            f"{who} got images of type {images.dtype}; convert them to uint8 (0..255) or a floating"
+            " type first"
         )
 
 

@@ -72,14 +72,18 @@ class LabelledBatch:
 
 
 class MixedBatches:
-    """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of (seed, b).
+    """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of
+    (seed, b).
 
-    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by `weights`);
+    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by
+    `weights`);
         |D_t| counts the samples with at least one known label.
-    order="epoch": the batches of one pass over every source stand in one shuffled row, then in another; this draws a
+    order="epoch": the batches of one pass over every source stand in one shuffled row, then in
+    another; this draws a
         source in proportion to its *remaining* batches, as the published code does.
-    Either way a source's samples come in shuffled passes: none is seen again before all (but for the remainder of an
-    incomplete last batch, different in every pass) have been seen. Samples without a label are left out.
+    Either way a source's samples come in shuffled passes: none is seen again before all (but for
+    the remainder of an incomplete last batch, different in every pass) have been seen. Samples
+    without a label are left out.
     """
 
     def __init__(
@@ -97,7 +101,8 @@ class MixedBatches:
         one_of("order", order, ("independent", "epoch"))
         if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
             raise InputError(
-                f"weights={weights!r} has no use with order='epoch', where every source's batches all come"
+                f"weights={weights!r} has no use with order='epoch', where every source's batches"
+                " all come"
             )
         self.order = order
         self._usable = {source.name: labelled(source) for source in self.sources}
@@ -141,12 +146,13 @@ class MixedBatches:
             if source.name == name:
                 return source
         raise InputError(
-            f"these batches have no source {name!r}; they have {[source.name for source in self.sources]}"
+            f"these batches have no source {name!r}; they have"
+            f" {[source.name for source in self.sources]}"
         )
 
     def _independent(self, number: int) -> tuple[str, int]:
-        """The source of a batch, and how many it had before. Counts of full blocks are kept: they never change, so
-        threads may fill them in at the same time.
+        """The source of a batch, and how many it had before. Counts of full blocks are kept: they
+        never change, so threads may fill them in at the same time.
         """
         block, inside = divmod(number, _COUNT_BLOCK)
         before = self._counts_before
@@ -173,7 +179,9 @@ class MixedBatches:
 
 @lru_cache(maxsize=128)
 def _pass_order(stream: Stream, name: str, turn: int, length: int) -> Indices:
-    """The order of one source's samples in one of its passes. Kept for a while: a pass serves many batches."""
+    """The order of one source's samples in one of its passes. Kept for a while: a pass serves many
+    batches.
+    """
     return frozen(shuffled(stream.named(name), turn, length))
 
 

@@ -1,4 +1,6 @@
-"""Plans over yes/no labels: at least k samples with and k without every chosen label, and no sample too many."""
+"""Plans over yes/no labels: at least k samples with and k without every chosen label, and no sample
+too many.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _SPARE = 6
 
 @dataclass(frozen=True, eq=False)
 class _Reach:
-    """What a side may not use: samples used up, barred subjects, and what is taken (with its subjects)."""
+    """What a side may not use: samples used up, barred subjects, and what is taken (with its
+    subjects).
+    """
 
     used: Used = None
     barred: NDArray[np.bool_] | None = None
@@ -39,15 +43,17 @@ class _Reach:
 
 
 class CoverDrawer:
-    """Draws k samples with and k without each label, unites them, and takes out, in random order, whatever can go."""
+    """Draws k samples with and k without each label, unites them, and takes out, in random order,
+    whatever can go.
+    """
 
     exclusive = False
 
     def __init__(self, request: Request, source: TaskSource, strata: Cover, stream: Stream) -> None:
         if isinstance(request.shots, MetaDatasetShots):
             raise InfeasibleError(
-                f"source {source.name!r} has several labels per sample; Meta-Dataset shots are defined for exclusive "
-                "classes. Give shots as a number or a pair"
+                f"source {source.name!r} has several labels per sample; Meta-Dataset shots are"
+                " defined for exclusive classes. Give shots as a number or a pair"
             )
         self.request = request
         self.name = source.name
@@ -70,7 +76,9 @@ class CoverDrawer:
     def attempt(
         self, number: int, attempt: int, used: Used = None, classes: tuple[int, ...] | None = None
     ) -> EpisodePlan | None:
-        """Episode `number` without the `used` samples, or None where the support leaves too little for the query."""
+        """Episode `number` without the `used` samples, or None where the support leaves too little
+        for the query.
+        """
         words = self.stream.words(number, attempt)
         low, high = self.eligible.ways
         ways = low + words.below(high - low + 1)
@@ -141,8 +149,8 @@ class CoverDrawer:
     def _natural(
         self, words: Words, reach: _Reach, classes: Sequence[int], wanted: int
     ) -> Indices | None:
-        """Any samples within reach with a known answer to one of the labels: a few more than wanted are looked at, or
-        else all of them.
+        """Any samples within reach with a known answer to one of the labels: a few more than wanted
+        are looked at, or else all of them.
         """
         everyone, chosen = self.index.members(-1), np.array(classes)
         window = min(wanted + len(reach.taken) + _SPARE, len(everyone))
@@ -155,8 +163,9 @@ class CoverDrawer:
     def _draw_known(
         self, words: Words, reach: _Reach, classes: Sequence[int], wanted: int
     ) -> NDArray[Any] | None:
-        """`wanted` samples within reach with a known answer. A sample with several stands in several strata, and counts
-        where its first one is; the strata together are few times as large as what counts in them.
+        """`wanted` samples within reach with a known answer. A sample with several stands in
+        several strata, and counts where its first one is; the strata together are few times as
+        large as what counts in them.
         """
         counts, first_label = self.index.counts, classes[0]
         complete = counts[-1] == counts[first_label] + counts[self._labels + first_label]
@@ -177,7 +186,9 @@ class CoverDrawer:
                 return free[:wanted] if len(free) >= wanted else None
 
     def _pile(self, reach: _Reach, strata: Sequence[int]) -> Pile:
-        """The samples of some strata that no barred subject owns, and no subject of what is taken."""
+        """The samples of some strata that no barred subject owns, and no subject of what is
+        taken.
+        """
         if self.owners is None:
             return Pile.of([self.index.members(stratum) for stratum in strata])
         allowed = np.ones(self.owners.count, dtype=bool) if reach.barred is None else ~reach.barred
@@ -228,11 +239,12 @@ class CoverDrawer:
 
 
 def minimal_cover(answers: Answers, least: int, order: Sequence[int]) -> list[int]:
-    """Positions of the samples that stay when, in this order, every sample goes that can: each label keeps `least`
-    samples with and `least` without it. Nothing that stays can be left out, since removals only make others needed.
+    """Positions of the samples that stay when, in this order, every sample goes that can: each
+    label keeps `least` samples with and `least` without it. Nothing that stays can be left out,
+    since removals only make others needed.
 
-    All labels are counted at once in the fields of one big integer, 32 bits each with a guard bit on top: a subtraction
-    that clears a guard bit would have left some label short.
+    All labels are counted at once in the fields of one big integer, 32 bits each with a guard bit
+    on top: a subtraction that clears a guard bit would have left some label short.
     """
     votes = np.concatenate([answers == 0, answers == 1], axis=1).astype("<u4")
     slack = votes.sum(axis=0, dtype=np.int64) - least

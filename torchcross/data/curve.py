@@ -20,8 +20,9 @@ __all__ = ["CurveLevel", "ShotCurve"]
 class ShotCurve:
     """`curve[i]` maps each number of shots to the plan of episode i.
 
-    Nested (the default): the plan with the most shots is drawn, every smaller support is part of the next larger one,
-    and all share the query. For multi-label the parts are minimal again. Not nested: independent supports and queries.
+    Nested (the default): the plan with the most shots is drawn, every smaller support is part of
+    the next larger one, and all share the query. For multi-label the parts are minimal again. Not
+    nested: independent supports and queries.
     """
 
     def __init__(

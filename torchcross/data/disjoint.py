@@ -28,7 +28,9 @@ _FREE_TRIES = 16
 
 @dataclass(frozen=True)
 class _Shortage:
-    """A source that gave `given` of the `wanted` episodes that fell to it; the first missing is number `reached`."""
+    """A source that gave `given` of the `wanted` episodes that fell to it; the first missing is
+    number `reached`.
+    """
 
     source: str
     given: int
@@ -42,7 +44,8 @@ def lay_out_disjoint(
 ) -> PlanBatch:
     """`count` plans without a common sample, or an InfeasibleError that says how many there can be.
 
-    Which source an episode comes from is drawn as without disjointness; then every source lays out its own episodes.
+    Which source an episode comes from is drawn as without disjointness; then every source lays out
+    its own episodes.
     """
     found = _lay_out(planners, choice, count, seed)
     if isinstance(found, PlanBatch):
@@ -52,8 +55,9 @@ def lay_out_disjoint(
         f"{count} were asked for" if len(planners) == 1 else f"{found.wanted} of {count} fall to it"
     )
     raise InfeasibleError(
-        f"source {found.source!r} gives {found.given} disjoint episodes and then no more, {asked}: {found.reason}. "
-        f"Possible: {f'disjoint={possible}' if possible else 'none'}, or fewer shots, queries or ways"
+        f"source {found.source!r} gives {found.given} disjoint episodes and then no more, {asked}:"
+        f" {found.reason}. Possible: {f'disjoint={possible}' if possible else 'none'}, or fewer"
+        " shots, queries or ways"
     )
 
 
@@ -81,7 +85,9 @@ def _lay_out(
 def _fewer(
     planners: Sequence[SourcePlanner], choice: SourceChoice, found: _Shortage, count: int, seed: int
 ) -> int:
-    """A smaller number of episodes that was laid out and did fit; every number is a layout of its own."""
+    """A smaller number of episodes that was laid out and did fit; every number is a layout of its
+    own.
+    """
     outcome: PlanBatch | _Shortage = found
     step = 0
     while isinstance(outcome, _Shortage) and count > 0:
@@ -105,7 +111,9 @@ class _Layout:
         self._stock = _tally(self._strata, slice(None))[list(self._classes)]
 
     def plans(self, numbers: Sequence[int]) -> list[EpisodePlan] | _Shortage:
-        """One plan per number. Scarce classes are used up late in the layout, so the order is shuffled in the end."""
+        """One plan per number. Scarce classes are used up late in the layout, so the order is
+        shuffled in the end.
+        """
         fewest = self.planner.eligible.ways[0]
         if not _suffices(self._capacity(), self.count, fewest):
             return self._shortage(
@@ -130,8 +138,8 @@ class _Layout:
         rarest = int(self._stock.min(axis=1).argmin())
         name = self.planner.source.task.target.classes[self._classes[rarest]]
         return (
-            f"an episode takes {self._need} samples of {self.planner.eligible.ways[0]} classes or more, and the rarest "
-            f"class {name!r} has {int(self._stock[rarest].min())}"
+            f"an episode takes {self._need} samples of {self.planner.eligible.ways[0]} classes or"
+            f" more, and the rarest class {name!r} has {int(self._stock[rarest].min())}"
         )
 
     def _use(self, plan: EpisodePlan) -> None:
@@ -145,7 +153,9 @@ class _Layout:
         return capacity
 
     def _choose(self, left: int) -> tuple[int, ...]:
-        """Random classes that leave enough for the episodes to come; where chance finds none, the fullest or fewer."""
+        """Random classes that leave enough for the episodes to come; where chance finds none, the
+        fullest or fewer.
+        """
         low, high = self.planner.eligible.ways
         ways = low + self.words.below(high - low + 1)
         capacity = self._capacity()
@@ -166,7 +176,9 @@ class _Layout:
         return tuple(sorted(self._classes[place] for place in chosen))
 
     def _out_of_reach(self, classes: Sequence[int] | None, left: int) -> NDArray[np.bool_]:
-        """What an episode may not use. One of variable size is kept to its share, or it would use up its classes."""
+        """What an episode may not use. One of variable size is kept to its share, or it would use
+        up its classes.
+        """
         if classes is None or not isinstance(self.planner.request.shots, MetaDatasetShots):
             return self.used
         out = self.used.copy()
@@ -180,7 +192,9 @@ class _Layout:
 
 @singledispatch
 def _tally(strata: Strata, samples: Any) -> Indices:
-    """(classes, kinds): how many of these samples each class has, of every kind that an episode needs."""
+    """(classes, kinds): how many of these samples each class has, of every kind that an episode
+    needs.
+    """
     raise TypeError(f"no tally for strata of type {type(strata).__name__}")
 
 
@@ -197,7 +211,9 @@ def _(strata: Cover, samples: Any) -> Indices:
 
 
 def _suffices(capacity: Indices, episodes: int, ways: int) -> bool:
-    """Whether classes that serve capacity[c] episodes each can fill `episodes` episodes of `ways` different classes."""
+    """Whether classes that serve capacity[c] episodes each can fill `episodes` episodes of `ways`
+    different classes.
+    """
     return int(np.minimum(capacity, episodes).sum()) >= episodes * ways
 
 

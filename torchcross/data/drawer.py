@@ -1,4 +1,6 @@
-"""From an episode's number to its plan, for one source: the fast way where there is one, else bounded attempts."""
+"""From an episode's number to its plan, for one source: the fast way where there is one, else
+bounded attempts.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ class SourcePlanner:
     def attempts(
         self, number: int, used: Used = None, classes: tuple[int, ...] | None = None
     ) -> EpisodePlan:
-        """The first attempt that succeeds; attempts are numbered, so the outcome is the same everywhere."""
+        """The first attempt that succeeds; attempts are numbered, so the outcome is the same
+        everywhere.
+        """
         for attempt in range(ATTEMPTS):
             plan = self.drawer.attempt(number, attempt, used, classes)
             if plan is not None:
@@ -106,8 +110,8 @@ class SourcePlanner:
         if self.source.groups is not None:
             counts += f"; from {len(np.unique(self.source.groups))} subjects"
         return (
-            f"source {name!r} could not give episode {number} ({request.shot_range[1]} shots, {request.queries} "
-            f"queries) in {ATTEMPTS} attempts: {reason} the samples ({counts}) cannot be divided that way, or hardly "
-            "ever. Possible: fewer shots, fewer queries or fewer ways"
-            + (", or groups='ignore'" if respected else "")
+            f"source {name!r} could not give episode {number} ({request.shot_range[1]} shots,"
+            f" {request.queries} queries) in {ATTEMPTS} attempts: {reason} the samples ({counts})"
+            " cannot be divided that way, or hardly ever. Possible: fewer shots, fewer queries or"
+            " fewer ways" + (", or groups='ignore'" if respected else "")
         )

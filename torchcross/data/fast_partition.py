@@ -1,4 +1,6 @@
-"""Plans of exclusive classes where every episode has one shape and nothing can fail: a few array operations each."""
+"""Plans of exclusive classes where every episode has one shape and nothing can fail: a few array
+operations each.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,20 @@ def _chosen(words: list[int], items: tuple[int, ...]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def block_labels(classes: int, each: int) -> Indices:
-    """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this shape."""
+    """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this
+    shape.
+    """
     return frozen(np.repeat(np.arange(classes), each))
 
 
 class FastPartitionDrawer:
-    """Balanced queries, one number of shots per episode, no subjects: every plan is the same few array operations.
+    """Balanced queries, one number of shots per episode, no subjects: every plan is the same few
+    array operations.
 
-    The words of episode i are a window of one row of words, so a range of episodes is a range of words. A window holds
-    the word for the ways, the word for the shots, one word per chosen class, and one per sample; queries come first in
-    each class's shuffle, so that fewer shots change nothing else.
+    The words of episode i are a window of one row of words, so a range of episodes is a range of
+    words. A window holds the word for the ways, the word for the shots, one word per chosen class,
+    and one per sample; queries come first in each class's shuffle, so that fewer shots change
+    nothing else.
     """
 
     def __init__(
@@ -61,7 +67,9 @@ class FastPartitionDrawer:
         self._blocks = -(-(2 + self._most + self._most * self._per_class) // 4)
 
     def plan(self, number: int) -> EpisodePlan:
-        """One episode. Who asks for them in order gets them from a block drawn ahead: the same plans, sooner."""
+        """One episode. Who asks for them in order gets them from a block drawn ahead: the same
+        plans, sooner.
+        """
         start, plans = self._ahead
         if start <= number < start + len(plans):
             self._expected = number + 1
@@ -93,7 +101,9 @@ class FastPartitionDrawer:
         )
 
     def _samples(self, words: NDArray[np.uint64], classes: tuple[int, ...]) -> Indices:
-        """The first samples of each class's shuffle. Classes share no sample, so one look finds every repeat."""
+        """The first samples of each class's shuffle. Classes share no sample, so one look finds
+        every repeat.
+        """
         chosen = np.array(classes)
         places = below_array(words, self._spans.take(chosen, axis=0))
         places += self._firsts.take(chosen, axis=0)
@@ -144,7 +154,9 @@ class FastPartitionDrawer:
         return found[:, 0].tolist(), found[:, 1].tolist()
 
     def _choose(self, words: NDArray[np.uint64], ways: list[int]) -> NDArray[np.int64]:
-        """(episodes, most ways) ascending classes; places beyond an episode's ways hold any class."""
+        """(episodes, most ways) ascending classes; places beyond an episode's ways hold any
+        class.
+        """
         if len(self._classes) == self.eligible.ways[0]:
             return np.tile(self._classes, (len(words), 1))
         picks = distinct_rows(words, np.full(len(words), len(self._classes)))

@@ -21,7 +21,9 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Stratum:
-    """Samples that support and query both need some of. `subjects`: how many each subject owns, where that matters."""
+    """Samples that support and query both need some of. `subjects`: how many each subject owns,
+    where that matters.
+    """
 
     unit: str
     samples: int
@@ -35,8 +37,9 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Supply:
-    """What a source can give: the strata of every class (for a yes/no label both answers), all labelled samples, and
-    how many samples some classes have together (for labels: samples with a known answer to one of them).
+    """What a source can give: the strata of every class (for a yes/no label both answers), all
+    labelled samples, and how many samples some classes have together (for labels: samples with a
+    known answer to one of them).
 
     Exclusive classes need support samples of their own; otherwise one sample may serve every class.
     """
@@ -49,7 +52,9 @@ class Supply:
 
 @dataclass(frozen=True)
 class Eligible:
-    """Classes an episode may use, how many of them at a time, and what the class filter left out."""
+    """Classes an episode may use, how many of them at a time, and what the class filter left
+    out.
+    """
 
     classes: tuple[int, ...]
     ways: tuple[int, int]
@@ -76,7 +81,9 @@ def _needed(request: Request) -> tuple[int, int]:
 
 
 def eligible_classes(request: Request, supply: Supply, target: Target, source: str) -> Eligible:
-    """The classes that stay, or an InfeasibleError naming source, classes, what is there, needed and possible."""
+    """The classes that stay, or an InfeasibleError naming source, classes, what is there, needed
+    and possible.
+    """
     found = _judge(request, supply, target)
     if isinstance(found, Eligible):
         return found
@@ -112,7 +119,7 @@ def _judge(request: Request, supply: Supply, target: Target) -> Eligible | _Refu
     )
 
 
-# -- what is there and what is needed -----------------------------------------------------------------------------
+# -- what is there and what is needed --------------------------------------------------------------
 
 
 def _shortages(
@@ -127,7 +134,10 @@ def _shortages(
         if stratum.samples < support + query:
             yield f"{have}, {support + query} are needed ({split})"
         else:
-            yield f"{have}, {_from(stratum)}; they cannot be divided into {split} without a subject on both sides"
+            yield (
+                f"{have}, {_from(stratum)}; they cannot be divided into {split} without a subject"
+                " on both sides"
+            )
     if len(blamed) > _SHOWN:
         yield f"  and {len(blamed) - _SHOWN} more classes"
 
@@ -162,16 +172,24 @@ def _failed_bound(ways: Ways, target: Target, usable: int) -> str:
     """Which end of a pair, or else which need of the target, rules out every number of ways."""
     low, high = ways if isinstance(ways, tuple) else (0, None)
     if low > usable:
-        return f"the lower end asks for at least {low} ways, and the source has {usable} that can be used"
+        return (
+            f"the lower end asks for at least {low} ways, and the source has {usable} that can be"
+            " used"
+        )
     if high is not None and high < target.ways[0]:
-        return f"the upper end allows at most {high}, and a {target.kind} episode has at least {target.ways[0]}"
+        return (
+            f"the upper end allows at most {high}, and a {target.kind} episode has at least"
+            f" {target.ways[0]}"
+        )
     return f"a {target.kind} episode has at least {target.ways[0]}, and {usable} can be used"
 
 
 def _natural_shortage(
     request: Request, supply: Supply, kept: Sequence[int], ways: tuple[int, int]
 ) -> str | None:
-    """A natural query draws from what the support leaves; the smallest classes are the worst case."""
+    """A natural query draws from what the support leaves; the smallest classes are the worst
+    case.
+    """
     shots, everything = request.shot_range[1], supply.everything
     known = {c: sum(stratum.samples for stratum in supply.classes[c]) for c in kept}
     smallest = sorted(kept, key=known.__getitem__)
@@ -192,16 +210,21 @@ def _natural_shortage(
                 where = f"there are {have} samples{scope}"
             return f"  {where}, {support + query} are needed ({support} support + {query} query)"
     if not everything.serves(support, query):
-        divided = f"they cannot be divided into {support} support + {query} query without a subject on both sides"
+        divided = (
+            f"they cannot be divided into {support} support + {query} query without a subject on"
+            " both sides"
+        )
         return f"  the {everything.samples} {everything.unit} are {_from(everything)}; {divided}"
     return None
 
 
-# -- what is possible instead -------------------------------------------------------------------------------------
+# -- what is possible instead ----------------------------------------------------------------------
 
 
 def _ways_out(request: Request, supply: Supply, target: Target) -> Iterator[str]:
-    """Requests that counting does not refuse, in words; with other ways only where those asked for are in the way."""
+    """Requests that counting does not refuse, in words; with other ways only where those asked for
+    are in the way.
+    """
     any_ways = replace(request, ways=(target.ways[0], None))
     found = [*_smaller(request, supply, target), *_fewer_classes(request, supply, target)]
     if not found and isinstance(eligible := _judge(any_ways, supply, target), Eligible):

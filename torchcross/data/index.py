@@ -1,4 +1,6 @@
-"""Which samples a class has, laid out once so that a draw costs the same for a thousand samples or ten million."""
+"""Which samples a class has, laid out once so that a draw costs the same for a thousand samples or
+ten million.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ __all__ = ["ClassIndex", "cover_supply", "narrow", "partition_supply"]
 
 @dataclass(frozen=True, eq=False)
 class ClassIndex:
-    """Sample numbers grouped by stratum: stratum s has `order[starts[s] : starts[s] + counts[s]]`, ascending."""
+    """Sample numbers grouped by stratum: stratum s has `order[starts[s] : starts[s] + counts[s]]`,
+    ascending.
+    """
 
     order: NDArray[np.int32] | Indices
     starts: Indices
@@ -34,8 +38,8 @@ class ClassIndex:
 
     @classmethod
     def of_cover(cls, strata: Cover) -> ClassIndex:
-        """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum is every sample
-        with a known answer.
+        """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum
+        is every sample with a known answer.
         """
         columns = [
             np.flatnonzero(strata.answers[:, c] == answer)
@@ -83,7 +87,9 @@ def cover_supply(
         return Stratum(unit, int(index.counts[place]), index.subjects(place, groups))
 
     def known(chosen: Sequence[int]) -> int:
-        """Samples with an answer to one of these labels; counted only where a single label does not have them all."""
+        """Samples with an answer to one of these labels; counted only where a single label does not
+        have them all.
+        """
         most = max(int(index.counts[[c, labels + c]].sum()) for c in chosen)
         everyone = int(index.counts[-1])
         return (

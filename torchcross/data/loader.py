@@ -42,8 +42,8 @@ class Episodes(Dataset[Episode]):
     ) -> None:
         if not all(hasattr(sampler, name) for name in ("__getitem__", "batch", "source")):
             raise InputError(
-                f"episodes come from a sampler, not from a {type(sampler).__name__}; for a source, write "
-                "EpisodeSampler(source)"
+                f"episodes come from a sampler, not from a {type(sampler).__name__}; for a source,"
+                " write EpisodeSampler(source)"
             )
         self.sampler = sampler
         self.count = None if count is None else positive("count", count)
@@ -85,10 +85,12 @@ class Episodes(Dataset[Episode]):
 
 
 class EpisodeLoader:
-    """Episodes start..stop-1 in order (stop: a finite sampler's end), read ahead by workers, divided over ranks.
+    """Episodes start..stop-1 in order (stop: a finite sampler's end), read ahead by workers,
+    divided over ranks.
 
-    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost, whatever the number of
-    workers. To resume, start where you stopped. No global random state is read or moved.
+    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost,
+    whatever the number of workers. To resume, start where you stopped. No global random state is
+    read or moved.
     """
 
     def __init__(
@@ -120,7 +122,9 @@ class EpisodeLoader:
 
 
 class MixedBatchLoader:
-    """Batches start..stop-1 of `MixedBatches`, read ahead by worker processes and divided over ranks, like episodes."""
+    """Batches start..stop-1 of `MixedBatches`, read ahead by worker processes and divided over
+    ranks, like episodes.
+    """
 
     def __init__(
         self,
@@ -193,7 +197,9 @@ def _chunk_loader(
     pin_memory: bool,
     context: str | None,
 ) -> DataLoader[Any]:
-    """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global one."""
+    """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global
+    one.
+    """
     positive("chunk", chunk)
     positive("workers", workers, least=0)
     return DataLoader(

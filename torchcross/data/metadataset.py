@@ -1,4 +1,6 @@
-"""Shots in the manner of Meta-Dataset, in exact integer arithmetic (see `MetaDatasetShots` for the rule)."""
+"""Shots in the manner of Meta-Dataset, in exact integer arithmetic (see `MetaDatasetShots` for the
+rule).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _UNIT = 1 << 20
 
 @cache
 def _weights() -> tuple[int, ...]:
-    """2^20 * exp(alpha) for alpha at equal steps over [log 1/2, log 2); decimal arithmetic is the same everywhere."""
+    """2^20 * exp(alpha) for alpha at equal steps over [log 1/2, log 2); decimal arithmetic is the
+    same everywhere.
+    """
     with localcontext() as context:
         context.prec = 40
         step = (Decimal(4).ln() / _STEPS).exp()

@@ -85,12 +85,14 @@ def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
     given = list(weights) if isinstance(weights, Iterable) else []
     if len(given) != len(sources):
         raise InputError(
-            f"weights={weights!r} is not 'uniform', 'size' or one weight for each of {len(sources)} sources"
+            f"weights={weights!r} is not 'uniform', 'size' or one weight for each of {len(sources)}"
+            " sources"
         )
     for weight, source in zip(given, sources, strict=True):
         if not isinstance(weight, int | float | np.number) or not np.isfinite(weight) or weight < 0:
             raise InputError(
-                f"weights gives source {source.name!r} the weight {weight!r}; weights are finite and not negative"
+                f"weights gives source {source.name!r} the weight {weight!r}; weights are finite"
+                " and not negative"
             )
     if not any(given):
         raise InputError(f"weights={given!r} gives every source the weight 0")

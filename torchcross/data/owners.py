@@ -1,4 +1,6 @@
-"""Which subject owns which samples, laid out once: a plan then asks subjects, of which there are few, not samples."""
+"""Which subject owns which samples, laid out once: a plan then asks subjects, of which there are
+few, not samples.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Subjects = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """The samples of a stratum by subject: `subjects[i]` owns `samples[starts[i] : starts[i] + counts[i]]`."""
+    """The samples of a stratum by subject: `subjects[i]` owns
+    `samples[starts[i] : starts[i] + counts[i]]`.
+    """
 
     samples: NDArray[Any]
     subjects: Indices
@@ -35,7 +39,8 @@ class Owners:
     def __init__(self, index: ClassIndex, groups: Indices) -> None:
         self.groups = groups
         self.count = int(groups.max()) + 1
-        # Sorting places in one order by subject is several times as fast as sorting every stratum by subject.
+        # Sorting places in one order by subject is several times as fast as sorting every stratum
+        # by subject.
         self._by_subject = narrow(np.argsort(groups, kind="stable"), len(groups))
         self._place = np.empty_like(self._by_subject)
         self._place[self._by_subject] = np.arange(len(groups))
@@ -101,7 +106,9 @@ class Pile:
         )
 
     def draw(self, words: Words, wanted: int) -> tuple[Indices, Indices] | None:
-        """`wanted` different places at random: the samples there, and which part each comes from; None if too few."""
+        """`wanted` different places at random: the samples there, and which part each comes from;
+        None if too few.
+        """
         if self.size < wanted:
             return None
         places = np.array(distinct(words.bulk(wanted).tolist(), self.size), dtype=np.int64)

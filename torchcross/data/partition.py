@@ -1,4 +1,6 @@
-"""Plans over exclusive classes: exactly k of each class, fast where every episode has the same shape."""
+"""Plans over exclusive classes: exactly k of each class, fast where every episode has the same
+shape.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ Sides = dict[int, bool]
 
 
 class PartitionDrawer:
-    """Any request, one episode at a time. Without a free choice that fails (subjects), the first attempt succeeds."""
+    """Any request, one episode at a time. Without a free choice that fails (subjects), the first
+    attempt succeeds.
+    """
 
     exclusive = True
 
@@ -62,7 +66,9 @@ class PartitionDrawer:
     def attempt(
         self, number: int, attempt: int, used: Used = None, classes: Classes = None
     ) -> EpisodePlan | None:
-        """Episode `number` without the `used` samples, or None where this attempt's choices lead nowhere."""
+        """Episode `number` without the `used` samples, or None where this attempt's choices lead
+        nowhere.
+        """
         words = self.stream.words(number, attempt)
         if classes is None:
             low, high = self.eligible.ways
@@ -97,7 +103,9 @@ class PartitionDrawer:
     def _balanced(
         self, words: Words, used: Used, classes: Sequence[int], shots: Sequence[int], queries: int
     ) -> tuple[list[list[int]], list[list[int]]] | None:
-        """Classes in random order; where chance leaves a class no way, its subjects are divided by calculation."""
+        """Classes in random order; where chance leaves a class no way, its subjects are divided by
+        calculation.
+        """
         support: list[list[int]] = [[] for _ in classes]
         query: list[list[int]] = [[] for _ in classes]
         sides: Sides = {}
@@ -122,8 +130,8 @@ class PartitionDrawer:
     def _both_sides(
         self, words: Words, used: Used, members: NDArray[Any], need: int, queries: int, sides: Sides
     ) -> tuple[list[int], list[int]] | None:
-        """Samples go to the side that lacks most; a subject stays on the side it first went to. None where the cards
-        run out, or where subjects settled elsewhere make the wait too long.
+        """Samples go to the side that lacks most; a subject stays on the side it first went to.
+        None where the cards run out, or where subjects settled elsewhere make the wait too long.
         """
         deck, mine, theirs = Deck(words, used, members), list[int](), list[int]()
         patience = deck.size if self.groups is None else _PATIENCE * (need + queries)
@@ -147,7 +155,9 @@ class PartitionDrawer:
     def _natural(
         self, words: Words, attempt: int, used: Used, classes: Sequence[int], shots: Sequence[int]
     ) -> tuple[list[list[int]], list[list[int]]] | None:
-        """The support has k of every class; the query is drawn from all that is left of these classes together."""
+        """The support has k of every class; the query is drawn from all that is left of these
+        classes together.
+        """
         wanted = self.request.queries * len(classes)
         if self.owners is not None and attempt:
             return _apart(words, self.owners, used, classes, shots, wanted)
@@ -166,8 +176,8 @@ class PartitionDrawer:
     def _left_over(
         self, words: Words, used: Used, classes: Sequence[int], support: Sequence[int], wanted: int
     ) -> list[list[int]] | None:
-        """A query of what the support (with its subjects) leaves of these classes: a few cards are looked at, and where
-        too many are of no use, the subjects are.
+        """A query of what the support (with its subjects) leaves of these classes: a few cards are
+        looked at, and where too many are of no use, the subjects are.
         """
         taken, groups = set(support), self.groups
         subjects = set() if groups is None else {int(groups[sample]) for sample in taken}
@@ -215,13 +225,17 @@ class PartitionDrawer:
 
 
 def _prefers_query(words: Words, in_support: int, need: int, in_query: int, queries: int) -> bool:
-    """Whether the query lacks the larger share of what it needs; a coin where both lack the same."""
+    """Whether the query lacks the larger share of what it needs; a coin where both lack the
+    same.
+    """
     query_lack, support_lack = (queries - in_query) * need, (need - in_support) * queries
     return query_lack > support_lack if query_lack != support_lack else words.below(2) == 1
 
 
 def _divided(words: Words, ledger: Ledger, need: int, queries: int, sides: Sides) -> Sides:
-    """Sides for all subjects that own samples of a class, beside those that are settled; empty where there are none."""
+    """Sides for all subjects that own samples of a class, beside those that are settled; empty
+    where there are none.
+    """
     sizes = dict(zip(ledger.subjects.tolist(), ledger.counts.tolist(), strict=True))
     need -= sum(size for subject, size in sizes.items() if sides.get(subject) is False)
     queries -= sum(size for subject, size in sizes.items() if sides.get(subject) is True)

@@ -1,14 +1,18 @@
-"""Plans in a file that a paper can ship: one .npz of plain arrays and a JSON header. Nothing is ever unpickled.
+"""Plans in a file that a paper can ship: one .npz of plain arrays and a JSON header. Nothing is
+ever unpickled.
 
-Layout (version 1). `header` holds UTF-8 JSON as bytes: {"format": "torchcross-plans", "version": 1, "seed", "request"
-(and "curve", "nested", "shots" for one level of a curve), "sources": [{"name", "task", "domain", "kind", "classes",
-"samples", "fingerprint"}], "plans": P}. For P plans in a row:
+Layout (version 1). `header` holds UTF-8 JSON as bytes: {"format": "torchcross-plans", "version": 1,
+"seed", "request" (and "curve", "nested", "shots" for one level of a curve), "sources": [{"name",
+"task", "domain", "kind", "classes", "samples", "fingerprint"}], "plans": P}. For P plans in a row:
 
-    index (P,)            number of the episode              source (P,)        position in "sources"
-    shots (P,)            k, or -1 where classes differ      sizes (P, 3)       classes, support and query of each plan
+    index (P,)            number of the episode              source (P,)        position in
+                          "sources"
+    shots (P,)            k, or -1 where classes differ      sizes (P, 3)       classes, support and
+                          query of each plan
     classes, support, query, support_labels, query_labels    all plans' arrays, flattened and joined
 
-All arrays are int64, stored uncompressed. A multi-label plan has samples x classes label entries, every other samples.
+All arrays are int64, stored uncompressed. A multi-label plan has samples x classes label entries,
+every other samples.
 """
 
 from __future__ import annotations
@@ -43,7 +47,9 @@ _OWN = ("format", "version", "sources", "plans")
 
 
 class Savable(Protocol):
-    """What plans can be saved from: a sampler, one level of a shot curve, plans from another file."""
+    """What plans can be saved from: a sampler, one level of a shot curve, plans from another
+    file.
+    """
 
     @property
     def sources(self) -> Sequence[TaskSource]: ...
@@ -52,9 +58,11 @@ class Savable(Protocol):
 
 
 class PlanFile(Sequence[EpisodePlan]):
-    """Plans read from a file, over the sources they were made for. Use it wherever a finite sampler goes.
+    """Plans read from a file, over the sources they were made for. Use it wherever a finite sampler
+    goes.
 
-    Addressed by row: `plans[0]` is the first that was saved, and `plans[0].index` the number of its episode.
+    Addressed by row: `plans[0]` is the first that was saved, and `plans[0].index` the number of its
+    episode.
     """
 
     def __init__(
@@ -81,7 +89,8 @@ class PlanFile(Sequence[EpisodePlan]):
         found = [source for source in self.sources if source.name == name]
         if not found:
             raise InputError(
-                f"these plans have no source {name!r}; they have {[item.name for item in self.sources]}"
+                f"these plans have no source {name!r}; they have"
+                f" {[item.name for item in self.sources]}"
             )
         return found[0]
 
@@ -98,11 +107,14 @@ class PlanFile(Sequence[EpisodePlan]):
 
 
 def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None = None) -> None:
-    """Writes the plans at `indices` (default: all of a finite sampler). The file appears whole or not at all."""
+    """Writes the plans at `indices` (default: all of a finite sampler). The file appears whole or
+    not at all.
+    """
     path = _npz_path(path)
     if not all(hasattr(plans, name) for name in ("sources", "batch", "provenance")):
         raise InputError(
-            f"save_plans got a {type(plans).__name__}; give a sampler, curve.at(shots), or plans from a file"
+            f"save_plans got a {type(plans).__name__}; give a sampler, curve.at(shots), or plans"
+            " from a file"
         )
     chosen = list(plans.batch(range(len(plans)) if indices is None else indices))  # type: ignore[arg-type]  # Sized where finite
     if not chosen:
@@ -132,9 +144,11 @@ def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None =
 
 
 def load_plans(path: str | Path, sources: TaskSource | Iterable[TaskSource]) -> PlanFile:
-    """Reads plans for these sources; refused where the labels are not those the plans were made for.
+    """Reads plans for these sources; refused where the labels are not those the plans were made
+    for.
 
-    Warns where subjects of the sources stand in both support and query, whatever the plans were made with.
+    Warns where subjects of the sources stand in both support and query, whatever the plans were
+    made with.
     """
     path = Path(path)
     given = {source.name: source for source in as_sources(sources)}
@@ -145,8 +159,8 @@ def load_plans(path: str | Path, sources: TaskSource | Iterable[TaskSource]) -> 
     leaking = sum(1 for plan in plans if plans.shared_subjects(plan))
     if leaking:
         warnings.warn(
-            f"{path}: in {leaking} of {len(plans)} episodes a subject stands in both support and query, which flatters "
-            "every score; shared_subjects(plan) counts them",
+            f"{path}: in {leaking} of {len(plans)} episodes a subject stands in both support and"
+            " query, which flatters every score; shared_subjects(plan) counts them",
             SubjectLeakWarning,
             stacklevel=2,
         )

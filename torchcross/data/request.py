@@ -19,12 +19,14 @@ Ways = int | tuple[int, int | None] | None
 
 @dataclass(frozen=True)
 class MetaDatasetShots:
-    """Variable, imbalanced shots in the manner of Meta-Dataset (Triantafillou et al. 2020, appendix A.2).
+    """Variable, imbalanced shots in the manner of Meta-Dataset (Triantafillou et al. 2020, appendix
+    A.2).
 
-    For the W chosen classes with n_c samples: the query takes q = min(queries, floor(min n_c / 2)) of each; the support
-    holds min(max_support, sum_c ceil(beta * min(max_per_class, n_c - q))) samples with beta uniform in (0, 1], divided
-    over the classes in proportion to n_c * exp(alpha_c), alpha_c uniform in [log 1/2, log 2), at least one each.
-    Exact integer arithmetic, so every machine draws the same.
+    For the W chosen classes with n_c samples: the query takes q = min(queries, floor(min n_c / 2))
+    of each; the support holds min(max_support, sum_c ceil(beta * min(max_per_class, n_c - q)))
+    samples with beta uniform in (0, 1], divided over the classes in proportion to n_c *
+    exp(alpha_c), alpha_c uniform in [log 1/2, log 2), at least one each. Exact integer arithmetic,
+    so every machine draws the same.
     """
 
     max_support: int = 500
@@ -40,7 +42,9 @@ Shots = int | tuple[int, int] | MetaDatasetShots
 
 @dataclass(frozen=True)
 class Request:
-    """Ways, shots and queries of an episode. `ways=None` means all classes, `(2, None)` two or as many as there are."""
+    """Ways, shots and queries of an episode. `ways=None` means all classes, `(2, None)` two or as
+    many as there are.
+    """
 
     ways: Ways
     shots: Shots
@@ -65,7 +69,9 @@ class Request:
 
     @property
     def shot_range(self) -> tuple[int, int]:
-        """The fewest and the most shots per class, where one number serves all classes of an episode."""
+        """The fewest and the most shots per class, where one number serves all classes of an
+        episode.
+        """
         if isinstance(self.shots, MetaDatasetShots):
             return 1, 1
         return (self.shots, self.shots) if isinstance(self.shots, int) else self.shots
@@ -122,7 +128,9 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _settle(request: object, **values: object) -> None:
-    """Puts plain Python values in place of what was given (numpy integers are no JSON, and not equal as text)."""
+    """Puts plain Python values in place of what was given (numpy integers are no JSON, and not
+    equal as text).
+    """
     for name, value in values.items():
         object.__setattr__(request, name, value)
 
@@ -172,7 +180,8 @@ def _one_number(name: str, value: object, otherwise: str) -> int:
 
 
 def ways_within(ways: Ways, fewest: int, most: int) -> tuple[int, int] | None:
-    """The ways an episode may have when `most` classes are there and the target needs `fewest`; None if there are none.
+    """The ways an episode may have when `most` classes are there and the target needs `fewest`;
+    None if there are none.
 
     A fixed number must be met exactly; the ends of a range are only bounds.
     """

@@ -1,4 +1,6 @@
-"""Episodes as data: `sampler[i]` is a pure function of the seed, the index, the request and the labels."""
+"""Episodes as data: `sampler[i]` is a pure function of the seed, the index, the request and the
+labels.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +30,27 @@ _STREAM_CHUNK = 256
 class EpisodeSampler:
     """Plans of episodes from one source or a mixture of sources.
 
-    ways: classes per episode: a number, a pair (fewest, most or None), or None for all classes. Multi-class: classes;
-        ordinal: grades, order kept; multi-label: labels; binary: always both classes. A fixed number must be met by
-        every source; the ends of a pair are bounds, and a source needs as many classes as the lower.
-    shots: support samples per class: a number, a pair (drawn anew for every episode), or `MetaDatasetShots()`. For
+    ways: classes per episode: a number, a pair (fewest, most or None), or None for all classes.
+    Multi-class: classes;
+        ordinal: grades, order kept; multi-label: labels; binary: always both classes. A fixed
+        number must be met by every source; the ends of a pair are bounds, and a source needs as
+        many classes as the lower.
+    shots: support samples per class: a number, a pair (drawn anew for every episode), or
+    `MetaDatasetShots()`. For
         multi-label: at least so many with and without each label.
     queries: query samples per class (multi-label: at least so many with and without each label).
-    query: "balanced", or "natural": queries x ways samples as they come from the chosen classes (multi-label: samples
+    query: "balanced", or "natural": queries x ways samples as they come from the chosen classes
+    (multi-label: samples
         with a known answer to one of the chosen labels).
     groups: "respect" keeps subjects apart where a source has groups; "ignore" does not, and warns.
-    minimal: multi-label sets are inclusion-minimal (True), or the plain union of what was drawn for every label.
-    min_samples: leave out classes with fewer samples (multi-label: labels whose rarer answer has fewer): a number, or
-        "enough" for what the request needs. `dropped` names them. Without it, a class that cannot serve is an error.
-    weights: how a mixture draws its sources: "uniform", "size" (samples with a known label), or one weight per source.
-    disjoint: lay out exactly this many episodes that share no sample; the sampler then has a length. They may share
+    minimal: multi-label sets are inclusion-minimal (True), or the plain union of what was drawn for
+    every label. min_samples: leave out classes with fewer samples (multi-label: labels whose rarer
+    answer has fewer): a number, or
+        "enough" for what the request needs. `dropped` names them. Without it, a class that cannot
+        serve is an error.
+    weights: how a mixture draws its sources: "uniform", "size" (samples with a known label), or one
+    weight per source. disjoint: lay out exactly this many episodes that share no sample; the
+    sampler then has a length. They may share
         subjects: `groups` keeps support and query of one episode apart, not episodes.
     """
 
@@ -82,8 +91,8 @@ class EpisodeSampler:
         grouped = [source.name for source in self.sources if source.groups is not None]
         if self.request.groups == "ignore" and grouped:
             warnings.warn(
-                f"groups='ignore': subjects of {grouped} may stand in both support and query, which flatters every "
-                "score; shared_subjects(plan) counts them",
+                f"groups='ignore': subjects of {grouped} may stand in both support and query, which"
+                " flatters every score; shared_subjects(plan) counts them",
                 SubjectLeakWarning,
                 stacklevel=3,
             )
@@ -93,7 +102,7 @@ class EpisodeSampler:
         """What every plan follows from; another seed takes another sampler."""
         return self._seed
 
-    # -- plans ----------------------------------------------------------------------------------------------------
+    # -- plans -------------------------------------------------------------------------------------
 
     def __getitem__(self, index: int | np.integer[Any]) -> EpisodePlan:
         """The plan of episode `index`; the same value in any order, process and year."""
@@ -105,7 +114,9 @@ class EpisodeSampler:
         return self._planners[self._choice.source(number)].plan(number)
 
     def batch(self, indices: Iterable[int]) -> PlanBatch:
-        """Several plans at once: the same values as one by one, several times as fast over a range."""
+        """Several plans at once: the same values as one by one, several times as fast over a
+        range.
+        """
         if (
             not isinstance(indices, range)
             or indices.step != 1
@@ -138,7 +149,8 @@ class EpisodeSampler:
     def __len__(self) -> int:
         if self._layout is None:
             raise TypeError(
-                "a sampler with replacement between episodes has no length; say how many episodes you want"
+                "a sampler with replacement between episodes has no length; say how many episodes"
+                " you want"
             )
         return len(self._layout)
 
@@ -149,7 +161,7 @@ class EpisodeSampler:
             raise IndexError(f"episode {index} is outside 0..{self._end - 1}")
         return int(index)
 
-    # -- what is asked and what is there --------------------------------------------------------------------------
+    # -- what is asked and what is there -----------------------------------------------------------
 
     def source(self, name: str) -> TaskSource:
         """The source a plan names."""
@@ -174,7 +186,9 @@ class EpisodeSampler:
         return {"seed": self.seed, "request": self.request.describe()}
 
     def curve(self, shots: Sequence[int], *, nested: bool = True) -> ShotCurve:
-        """Plans at several shots per episode. Nested: they share the query, and fewer shots are part of more."""
+        """Plans at several shots per episode. Nested: they share the query, and fewer shots are
+        part of more.
+        """
         return ShotCurve(self, shots, nested=nested)
 
     def with_shots(self, shots: Shots) -> EpisodeSampler:
@@ -207,8 +221,8 @@ class EpisodeSampler:
         )
         length = "" if self._layout is None else f", disjoint={len(self)}"
         return (
-            f"EpisodeSampler([{names}], ways={request.ways}, shots={request.shots}, queries={request.queries}, "
-            f"seed={self.seed}{length})"
+            f"EpisodeSampler([{names}], ways={request.ways}, shots={request.shots},"
+            f" queries={request.queries}, seed={self.seed}{length})"
         )
 
 

@@ -1,4 +1,6 @@
-"""Task sources: a task with samples. Samplers read `labels` and `groups`; only `images` touches pixels."""
+"""Task sources: a task with samples. Samplers read `labels` and `groups`; only `images` touches
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,12 @@ _HASH_ROWS = 1 << 20
 
 
 class TaskSource(ABC):
-    """A task with samples. To bring your own storage, subclass, call `super().__init__` and write `images`.
+    """A task with samples. To bring your own storage, subclass, call `super().__init__` and write
+    `images`.
 
-    `labels` are raw labels as the task's target takes them (see `Target.encode`); `groups` say which subject a sample
-    comes from (integers or strings). Both are validated and encoded here, once.
+    `labels` are raw labels as the task's target takes them (see `Target.encode`); `groups` say
+    which subject a sample comes from (integers or strings). Both are validated and encoded here,
+    once.
     """
 
     def __init__(
@@ -40,7 +44,8 @@ class TaskSource(ABC):
     ) -> None:
         if not isinstance(task, Task):
             raise SourceError(
-                f"{type(self).__name__} got {task!r} for its task; give a Task(name, target, domain=...)"
+                f"{type(self).__name__} got {task!r} for its task; give a Task(name, target,"
+                " domain=...)"
             )
         self.task = task
         if name is not None and (not isinstance(name, str) or not name.strip()):
@@ -60,7 +65,9 @@ class TaskSource(ABC):
 
     @abstractmethod
     def images(self, indices: Indices) -> Tensor:
-        """The images at `indices` (1-D, any order, repeats allowed) as one tensor (len(indices), ...), in one read."""
+        """The images at `indices` (1-D, any order, repeats allowed) as one tensor (len(indices),
+        ...), in one read.
+        """
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Out of a pickle, where arrays forget that they are read-only."""
@@ -77,7 +84,8 @@ class TaskSource(ABC):
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.ndim != 1 or (len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self))):
             raise ReadError(
-                f"source {self.name!r} was asked for indices {_some(wanted)}; it has samples 0..{len(self) - 1}"
+                f"source {self.name!r} was asked for indices {_some(wanted)}; it has samples"
+                f" 0..{len(self) - 1}"
             )
         try:
             images = self.images(wanted)
@@ -86,8 +94,8 @@ class TaskSource(ABC):
         except Exception as error:
             self._blame(wanted)
             raise ReadError(
-                f"source {self.name!r} could not read the samples {_some(wanted)} together, though each of them alone: "
-                f"{type(error).__name__}: {error}"
+                f"source {self.name!r} could not read the samples {_some(wanted)} together, though"
+                f" each of them alone: {type(error).__name__}: {error}"
             ) from error
         if not isinstance(images, Tensor) or len(images) != len(wanted):
             found = (
@@ -96,7 +104,8 @@ class TaskSource(ABC):
                 else f"a {type(images).__name__}"
             )
             raise ReadError(
-                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a tensor, one image each"
+                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a"
+                " tensor, one image each"
             )
         return images
 
@@ -109,7 +118,8 @@ class TaskSource(ABC):
                 raise
             except Exception as error:
                 raise ReadError(
-                    f"source {self.name!r} could not read sample {index}: {type(error).__name__}: {error}"
+                    f"source {self.name!r} could not read sample {index}: {type(error).__name__}:"
+                    f" {error}"
                 ) from error
 
     def targets(self, indices: Sequence[int] | Indices) -> Tensor:
@@ -147,7 +157,10 @@ class TaskSource(ABC):
 
     def __repr__(self) -> str:
         groups = "" if self.groups is None else f", {int(self.groups.max()) + 1} subjects"
-        return f"{type(self).__name__}({self.name!r}, {len(self)} samples{groups}, {self.task.target!r})"
+        return (
+            f"{type(self).__name__}({self.name!r}, {len(self)} samples{groups},"
+            f" {self.task.target!r})"
+        )
 
 
 class LabelSource(TaskSource):
@@ -167,9 +180,9 @@ class LabelSource(TaskSource):
 class TensorSource(TaskSource):
     """Images in one array: a tensor, a numpy array or a memory map, (N, C, H, W) or any (N, ...).
 
-    `channels="last"` takes arrays of shape (N, H, W, C) and hands images out with channels first. Values and dtype are
-    handed out as they are. Anything with a shape, a dtype and rows at sorted, distinct indices will do (an HDF5
-    dataset); its first and last row are read now, to be sure.
+    `channels="last"` takes arrays of shape (N, H, W, C) and hands images out with channels first.
+    Values and dtype are handed out as they are. Anything with a shape, a dtype and rows at sorted,
+    distinct indices will do (an HDF5 dataset); its first and last row are read now, to be sure.
     """
 
     def __init__(
@@ -185,17 +198,20 @@ class TensorSource(TaskSource):
         super().__init__(task, labels, groups=groups, name=name)
         if not hasattr(images, "shape") or not hasattr(images, "dtype"):
             raise SourceError(
-                f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or an array"
+                f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or"
+                " an array"
             )
         if len(images.shape) == 0 or images.shape[0] != len(self):
             found = images.shape[0] if len(images.shape) else "a scalar"
             raise SourceError(
-                f"source {self.name!r} has {found} images and {len(self)} labels; give one label per image"
+                f"source {self.name!r} has {found} images and {len(self)} labels; give one label"
+                " per image"
             )
         if channels not in ("first", "last") or (channels == "last" and len(images.shape) != 4):
             raise SourceError(
-                f"source {self.name!r} got channels={channels!r} with images of shape {tuple(images.shape)}; "
-                "channels is 'first', or 'last' for images of shape (N, H, W, C)"
+                f"source {self.name!r} got channels={channels!r} with images of shape"
+                f" {tuple(images.shape)}; channels is 'first', or 'last' for images of shape (N, H,"
+                " W, C)"
             )
         self._images = images
         self._channels_last = channels == "last"
@@ -248,11 +264,13 @@ class SubsetSource(TaskSource):
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len(chosen) == 0:
             raise SourceError(
-                f"a subset of {source.name!r} got indices {_some(chosen)}; give a non-empty list of integers"
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give a non-empty list of"
+                " integers"
             )
         if chosen.min() < 0 or chosen.max() >= len(source) or len(np.unique(chosen)) < len(chosen):
             raise SourceError(
-                f"a subset of {source.name!r} got indices {_some(chosen)}; give distinct ones in 0..{len(source) - 1}"
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give distinct ones in"
+                f" 0..{len(source) - 1}"
             )
         self.source = source
         self.indices = frozen(chosen.astype(np.int64))
@@ -273,7 +291,9 @@ class SubsetSource(TaskSource):
 
 
 class SourceDataset(Dataset[tuple[Any, Tensor]]):
-    """A task source as an ordinary torch Dataset. Batches are read in one go where the DataLoader allows it."""
+    """A task source as an ordinary torch Dataset. Batches are read in one go where the DataLoader
+    allows it.
+    """
 
     def __init__(
         self, source: TaskSource, transform: Callable[[Tensor], Any] | None = None
@@ -300,7 +320,8 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
     array = as_array(groups, f"groups of source {name!r}")
     if array.shape != (length,):
         raise SourceError(
-            f"source {name!r} has {length} samples and groups of shape {array.shape}; give one subject per sample"
+            f"source {name!r} has {length} samples and groups of shape {array.shape}; give one"
+            " subject per sample"
         )
     if array.dtype.kind not in "biufOUST":
         raise SourceError(
@@ -318,14 +339,17 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
         codes = np.unique(array, return_inverse=True)[1].astype(np.int64)
     if unknown.any():
         raise SourceError(
-            f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index "
-            f"{int(np.argmax(unknown))}; give every sample a subject (of unknown origin: a subject of its own)"
+            f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index"
+            f" {int(np.argmax(unknown))}; give every sample a subject (of unknown origin: a subject"
+            " of its own)"
         )
     return codes
 
 
 def _subject(item: Any) -> str | None:
-    """One text per subject: 1, 1.0 and "1" are the same. None where nobody is named: NaN, blank, or "nan"."""
+    """One text per subject: 1, 1.0 and "1" are the same. None where nobody is named: NaN, blank, or
+    "nan".
+    """
     if _is_blank(item):
         return None
     if isinstance(item, bytes):

@@ -14,11 +14,12 @@ __all__ = ["can_divide", "divide", "split"]
 
 
 def divide(sizes: Sequence[int], first: int, second: int) -> list[bool] | None:
-    """Which subjects, owning so many samples each, make up a first side of at least `first` samples such that the
-    others own at least `second`; None where there is no such division.
+    """Which subjects, owning so many samples each, make up a first side of at least `first` samples
+    such that the others own at least `second`; None where there is no such division.
 
-    Exact: finds a first side as small as can be. That is either one subject with `first` samples or more, or subjects
-    with fewer, whose sums below 2 x first are kept as the bits of an integer. Among equals, earlier subjects are taken.
+    Exact: finds a first side as small as can be. That is either one subject with `first` samples or
+    more, or subjects with fewer, whose sums below 2 x first are kept as the bits of an integer.
+    Among equals, earlier subjects are taken.
     """
     if first <= 0:
         return [False] * len(sizes) if sum(sizes) >= second else None
@@ -35,7 +36,9 @@ def divide(sizes: Sequence[int], first: int, second: int) -> list[bool] | None:
 
 
 def _small_sum(sizes: Sequence[int], least: int) -> tuple[int, list[bool]] | None:
-    """The smallest sum of some of these numbers below `least` that reaches `least`, and which numbers make it."""
+    """The smallest sum of some of these numbers below `least` that reaches `least`, and which
+    numbers make it.
+    """
     reached, wanted, limit = [1], 1 << least, (1 << 2 * least) - 1
     for size in sizes:
         reached.append((reached[-1] | reached[-1] << size) & limit)
@@ -64,8 +67,9 @@ def can_divide(sizes: Indices, first: int, second: int) -> bool:
 
 
 def split(words: Words, owned: Indices, need: int) -> NDArray[np.bool_] | None:
-    """The subjects that stand for the support when `owned[subject, stratum]` samples are theirs: random ones, as few as
-    own `need` samples of every stratum. None where all subjects together own too few.
+    """The subjects that stand for the support when `owned[subject, stratum]` samples are theirs:
+    random ones, as few as own `need` samples of every stratum. None where all subjects together own
+    too few.
     """
     order = np.argsort(words.bulk(len(owned)), kind="stable")
     in_support, lacking = np.zeros(len(owned), dtype=bool), np.full(owned.shape[1], need)

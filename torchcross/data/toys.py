@@ -1,7 +1,8 @@
-"""Small made-up image sets, one per target type, for examples, tests and a first look. Nothing in them is real data.
+"""Small made-up image sets, one per target type, for examples, tests and a first look. Nothing in
+them is real data.
 
-Every set is a pure function of (seed, domain, samples): shapes drawn on a noisy background. The domains `ink` (dark on
-light) and `chalk` (light on dark) show the same shapes in different looks.
+Every set is a pure function of (seed, domain, samples): shapes drawn on a noisy background. The
+domains `ink` (dark on light) and `chalk` (light on dark) show the same shapes in different looks.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def ordinal(
 def multilabel(
     samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0
 ) -> TensorSource:
-    """Which of five shapes are there, each in its corner, from common (one image in two) to rare (one in eight)."""
+    """Which of five shapes are there, each in its corner, from common (one image in two) to rare
+    (one in eight).
+    """
     canvas, draws = _Canvas(samples, domain, size), _draws(seed, domain, "shapes", samples)
     labels = draws[:, : len(SHAPES)] < np.geomspace(0.5, 0.125, len(SHAPES))
     for code, (shape, cell) in enumerate(zip(SHAPES, _CELLS, strict=True)):
@@ -115,7 +118,9 @@ class _Canvas:
         radii: Floats,
         where: NDArray[np.bool_],
     ) -> None:
-        """Draws a figure of unit radius, given by its signed distance, with a soft edge of one pixel."""
+        """Draws a figure of unit radius, given by its signed distance, with a soft edge of one
+        pixel.
+        """
         chosen = np.flatnonzero(where)
         x = (self._x - centres[chosen, 0, None, None]) / radii[chosen, None, None]
         y = (self._y - centres[chosen, 1, None, None]) / radii[chosen, None, None]

@@ -1,7 +1,9 @@
-"""Randomness as an explicit argument: raw words of a counter-based generator, and our own integers and shuffles on top.
+"""Randomness as an explicit argument: raw words of a counter-based generator, and our own integers
+and shuffles on top.
 
-Philox-4x64-10 (Salmon et al. 2011) turns (key, counter) into four 64-bit words. numpy promises that bit stream for
-ever, but not what its `Generator` methods make of it, so bounded integers and shuffles are defined here.
+Philox-4x64-10 (Salmon et al. 2011) turns (key, counter) into four 64-bit words. numpy promises that
+bit stream for ever, but not what its `Generator` methods make of it, so bounded integers and
+shuffles are defined here.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _PRIVATE = threading.local()
 
 
 class Stream:
-    """A named, seeded family of random words. Equal names and seeds give equal words on every machine, for ever."""
+    """A named, seeded family of random words. Equal names and seeds give equal words on every
+    machine, for ever.
+    """
 
     __slots__ = ("_key", "_name")
 
@@ -89,7 +93,9 @@ class Words:
 def _philox(
     key: tuple[int, int], counter: tuple[int, int, int, int], count: int
 ) -> NDArray[np.uint64]:
-    """Raw words from a generator that this thread keeps; the whole state is set before every use."""
+    """Raw words from a generator that this thread keeps; the whole state is set before every
+    use.
+    """
     generator = getattr(_PRIVATE, "generator", None)
     if generator is None:
         generator = _PRIVATE.generator = np.random.Philox(key=0)
@@ -104,7 +110,9 @@ def _philox(
 
 
 def below(word: int, bound: int) -> int:
-    """A word as an integer in [0, bound): the high half of word x bound. No value is off its due by more than 2^-64."""
+    """A word as an integer in [0, bound): the high half of word x bound. No value is off its due by
+    more than 2^-64.
+    """
     return (word * bound) >> 64
 
 
@@ -117,13 +125,17 @@ def below_array(words: NDArray[np.uint64], bounds: NDArray[np.uint64]) -> NDArra
 
 
 def distinct(words: Sequence[int], population: int) -> list[int]:
-    """One number per word, all different, in [0, population): the first steps of a Fisher-Yates shuffle."""
+    """One number per word, all different, in [0, population): the first steps of a Fisher-Yates
+    shuffle.
+    """
     picks = [step + ((word * (population - step)) >> 64) for step, word in enumerate(words)]
     return picks if len(set(picks)) == len(picks) else _follow_swaps(picks)
 
 
 def _follow_swaps(picks: list[int]) -> list[int]:
-    """What stands at each picked place, where earlier swaps have moved things. Only a place picked twice has moved."""
+    """What stands at each picked place, where earlier swaps have moved things. Only a place picked
+    twice has moved.
+    """
     moved: dict[int, int] = {}
     found = []
     for step, pick in enumerate(picks):
@@ -145,7 +157,9 @@ def distinct_rows(words: NDArray[np.uint64], populations: NDArray[np.int64]) -> 
 
 
 def _swap_rows(picks: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """`_follow_swaps` for many rows over few places: the swaps are done on a table, one step for all rows at a time."""
+    """`_follow_swaps` for many rows over few places: the swaps are done on a table, one step for
+    all rows at a time.
+    """
     table = np.tile(np.arange(most), (len(picks), 1))
     rows, found = np.arange(len(picks)), np.empty_like(picks)
     for step, pick in enumerate(picks.T):
@@ -155,5 +169,7 @@ def _swap_rows(picks: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def shuffled(stream: Stream, index: int, length: int) -> NDArray[np.int64]:
-    """A permutation of range(length) that belongs to `index`: how a stable sort orders `length` random words."""
+    """A permutation of range(length) that belongs to `index`: how a stable sort orders `length`
+    random words.
+    """
     return np.argsort(stream.sequence(index, length), kind="stable")

@@ -28,12 +28,13 @@ IMAGE_ENDINGS = frozenset(
 
 
 class DatasetSource(TaskSource):
-    """Any map-style dataset whose items are pairs (image, label), or with `labels` given also (image, ...) or images.
+    """Any map-style dataset whose items are pairs (image, label), or with `labels` given also
+    (image, ...) or images.
 
-    An image is a tensor (C, H, W), a PIL image, an array (H, W) or a uint8 array (H, W, C) with 1, 3 or 4 channels;
-    other arrays could be either way round and are refused. PIL images are turned upright, palettes and bits expanded.
-    Give `labels` where you have them: one item is read now, to check it. Otherwise every item is read once, now, and
-    the labels are kept.
+    An image is a tensor (C, H, W), a PIL image, an array (H, W) or a uint8 array (H, W, C) with 1,
+    3 or 4 channels; other arrays could be either way round and are refused. PIL images are turned
+    upright, palettes and bits expanded. Give `labels` where you have them: one item is read now, to
+    check it. Otherwise every item is read once, now, and the labels are kept.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class DatasetSource(TaskSource):
     ) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise SourceError(
-                f"DatasetSource got {type(dataset).__name__}, which has no length or cannot be indexed; give a "
-                "map-style dataset (an iterable one can be collected into a list first)"
+                f"DatasetSource got {type(dataset).__name__}, which has no length or cannot be"
+                " indexed; give a map-style dataset (an iterable one can be collected into a list"
+                " first)"
             )
         is_given = labels is not None
         super().__init__(
@@ -56,7 +58,8 @@ class DatasetSource(TaskSource):
         )
         if len(dataset) != len(self):
             raise SourceError(
-                f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one label per item"
+                f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one"
+                " label per item"
             )
         if is_given:
             image_tensor(_image_of(_item(dataset, 0), 0))
@@ -72,7 +75,9 @@ class DatasetSource(TaskSource):
 
 
 def _items(dataset: Any, places: list[int], name: str) -> Sequence[Any]:
-    """Items in one call where the dataset offers it, else one by one, so that an error names its item."""
+    """Items in one call where the dataset offers it, else one by one, so that an error names its
+    item.
+    """
     if hasattr(dataset, "__getitems__"):
         batch: Sequence[Any] = dataset.__getitems__(places)
         return batch
@@ -92,8 +97,9 @@ def _image_of(item: Any, place: int) -> Any:
     """The first of a pair, or the item itself."""
     if isinstance(item, Mapping):
         raise SourceError(
-            f"item {place} of the dataset is a {type(item).__name__} with the keys {list(item)[:8]}; expected (image, "
-            "label) or an image: wrap the dataset so that an item is one (a Hugging Face dataset: HuggingFaceSource)"
+            f"item {place} of the dataset is a {type(item).__name__} with the keys"
+            f" {list(item)[:8]}; expected (image, label) or an image: wrap the dataset so that an"
+            " item is one (a Hugging Face dataset: HuggingFaceSource)"
         )
     if isinstance(item, tuple | list):
         if not item:
@@ -113,16 +119,17 @@ def _collect_labels(dataset: Any) -> list[Any]:
         item = _item(dataset, place)
         if not isinstance(item, tuple | list) or len(item) < 2:
             raise SourceError(
-                f"item {place} of the dataset is of type {type(item).__name__}; expected a pair (image, label), or "
-                "pass labels="
+                f"item {place} of the dataset is of type {type(item).__name__}; expected a pair"
+                " (image, label), or pass labels="
             )
         if place == 0:
             image_tensor(item[0])
         labels.append(item[1].tolist() if hasattr(item[1], "tolist") else item[1])
         if _label_shape(labels[place]) != _label_shape(labels[0]):
             raise LabelError(
-                f"item {place} of the dataset has the label {reprlib.repr(labels[place])}, item 0 has "
-                f"{reprlib.repr(labels[0])}; give every item a label of the same length, or pass labels="
+                f"item {place} of the dataset has the label {reprlib.repr(labels[place])}, item 0"
+                f" has {reprlib.repr(labels[0])}; give every item a label of the same length, or"
+                " pass labels="
             )
     return labels
 
@@ -135,14 +142,17 @@ def _label_shape(label: Any) -> tuple[int, ...] | None:
 
 
 class ImageFolderSource(TaskSource):
-    """One folder per class: `root/disc/a.png`, `root/star/b.jpg`, ... Sub-folders of a class are searched too.
+    """One folder per class: `root/disc/a.png`, `root/star/b.jpg`, ... Sub-folders of a class are
+    searched too.
 
-    Without a task, the folder names in alphabetical order are the classes of a MultiClass task named after the root;
-    with one, folders are matched to its class names. Hidden files and folders (`._a.png`) are skipped.
+    Without a task, the folder names in alphabetical order are the classes of a MultiClass task
+    named after the root; with one, folders are matched to its class names. Hidden files and folders
+    (`._a.png`) are skipped.
 
-    `size`, (height, width) or one number for both, resizes every image (bilinear); without it all images must have one
-    size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L"), turned upright as their EXIF data says.
-    What is transparent is laid over white; 16-bit values v become v / 257, rounded; 32-bit ones are refused.
+    `size`, (height, width) or one number for both, resizes every image (bilinear); without it all
+    images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L"),
+    turned upright as their EXIF data says. What is transparent is laid over white; 16-bit values v
+    become v / 257, rounded; 32-bit ones are refused.
     """
 
     def __init__(
@@ -165,13 +175,14 @@ class ImageFolderSource(TaskSource):
             folder.name for folder in folders if folder.name not in task.target.classes
         ]:
             raise SourceError(
-                f"{self.root} has folders {strangers[:5]} that are no classes of the task {task.name!r}; "
-                f"its classes are {list(task.target.classes)}"
+                f"{self.root} has folders {strangers[:5]} that are no classes of the task"
+                f" {task.name!r}; its classes are {list(task.target.classes)}"
             )
         found = [(path, folder.name) for folder in folders for path in _images_below(folder)]
         if not found:
             raise SourceError(
-                f"{self.root} has class folders but no images in them ({', '.join(sorted(IMAGE_ENDINGS))})"
+                f"{self.root} has class folders but no images in them"
+                f" ({', '.join(sorted(IMAGE_ENDINGS))})"
             )
         self.paths = tuple(path for path, _ in found)
         super().__init__(task, np.array([label for _, label in found]), groups=groups, name=name)

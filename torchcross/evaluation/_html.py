@@ -17,5 +17,6 @@ def html_table(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     under = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    table = f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    header = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+    table = f"<table>{header}<tbody>{body}</tbody></table>"
     return table + (f"<ul>{under}</ul>" if under else "")

@@ -1,4 +1,6 @@
-"""Distribution functions, by SciPy's special functions. SciPy is imported when one is first asked for."""
+"""Distribution functions, by SciPy's special functions. SciPy is imported when one is first asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def f_tail(above: float, below: float, value: float) -> float:
 
 @cache
 def nemenyi_q(k: int, level: float) -> float:
-    """The `level` quantile of the range of k standard normal numbers, over sqrt(2) (Demšar 2006, table 5)."""
+    """The `level` quantile of the range of k standard normal numbers, over sqrt(2) (Demšar 2006,
+    table 5).
+    """
     low, high = 0.0, 40.0
     while high - low > 1e-13 * high:
         middle = (low + high) / 2

@@ -34,7 +34,9 @@ from torchcross.evaluation.ranks import (
 __all__ = ["FEWEST_TARGETS", "Across", "TargetPair", "across_targets"]
 
 FEWEST_TARGETS: Final = 6
-"""2 / 2^5 = .0625: with five targets the smallest two-sided exact p of Wilcoxon's test is above .05."""
+"""2 / 2^5 = .0625: with five targets the smallest two-sided exact p of Wilcoxon's test is above
+.05.
+"""
 
 
 @final
@@ -54,9 +56,9 @@ class TargetPair:
 class Across:
     """What a table of means says of its algorithms.
 
-    `ranks` are means over the targets used, 1 being best, in the order of `algorithms`. `groups` are sets that
-    Nemenyi's `cd` does not separate. With `diagram` False there is too little for a critical-difference diagram.
-    `warnings` say why, what was left out, and what is not independent.
+    `ranks` are means over the targets used, 1 being best, in the order of `algorithms`. `groups`
+    are sets that Nemenyi's `cd` does not separate. With `diagram` False there is too little for a
+    critical-difference diagram. `warnings` say why, what was left out, and what is not independent.
     """
 
     algorithms: tuple[str, ...]
@@ -91,7 +93,8 @@ class Across:
         order = sorted(range(len(self.algorithms)), key=self.ranks.__getitem__)
         rows = [(self.algorithms[i], f"{self.ranks[i]:.3f}", f"{self.means[i]:.3f}") for i in order]
         tests = [
-            f"{pair.first} - {pair.second}: {pair.difference.interval}, Wilcoxon W {pair.wilcoxon.W:g}, p {pair.p:.2g}"
+            f"{pair.first} - {pair.second}: {pair.difference.interval}, Wilcoxon W"
+            f" {pair.wilcoxon.W:g}, p {pair.p:.2g}"
             for pair in self.pairs
         ]
         friedman_line = (
@@ -115,12 +118,12 @@ def across_targets(
     related: Iterable[Collection[str]] = (),
     level: float = 0.95,
 ) -> Across:
-    """Compare algorithms over targets from a table of means: `Means`, or targets x algorithms with the algorithms'
-    `names`.
+    """Compare algorithms over targets from a table of means: `Means`, or targets x algorithms with
+    the algorithms' `names`.
 
-    An algorithm that has no mean of more than half of the targets is left out, and then every target with a mean
-    missing, each with a warning. `related` are sets of targets that share subjects.
-    `lower_is_better` is read from the table's metric unless given.
+    An algorithm that has no mean of more than half of the targets is left out, and then every
+    target with a mean missing, each with a warning. `related` are sets of targets that share
+    subjects. `lower_is_better` is read from the table's metric unless given.
     """
     check_level(level)
     given = _as_means(table, names, targets)
@@ -173,7 +176,9 @@ def _as_means(
 
 
 def _without_sparse(means: Means) -> Means:
-    """Without the algorithms that would take more than half of the targets from the others, where two are left."""
+    """Without the algorithms that would take more than half of the targets from the others, where
+    two are left.
+    """
     missing = np.isnan(means.values).sum(axis=0)
     dense = np.flatnonzero(2 * missing <= len(means.targets))
     if not 2 <= len(dense) < len(means.algorithms):
@@ -223,10 +228,13 @@ def _warnings(
     if len(used) < FEWEST_TARGETS:
         smallest = f"{2.0 ** (1 - len(used)):.4g}" if used else "none"
         yield (
-            f"fewer than six targets ({len(used)}): no two-sided exact Wilcoxon test can reach .05 (its smallest p is "
-            f"{smallest}), and no critical-difference diagram is drawn"
+            f"fewer than six targets ({len(used)}): no two-sided exact Wilcoxon test can reach .05"
+            f" (its smallest p is {smallest}), and no critical-difference diagram is drawn"
         )
     for together in related:
         if len(shared := [name for name in used if name in together]) > 1:
-            yield f"{', '.join(shared)} share subjects: they are not independent, and p values are too small"
+            yield (
+                f"{', '.join(shared)} share subjects: they are not independent, and p values are"
+                " too small"
+            )
     yield from means.notes

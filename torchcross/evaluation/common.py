@@ -1,6 +1,8 @@
-"""Which episodes may be compared: those that every algorithm of a row scored, and who is set aside for scoring too few.
+"""Which episodes may be compared: those that every algorithm of a row scored, and who is set aside
+for scoring too few.
 
-An algorithm that diverges where episodes are hard would be the best of its row if each mean were over its own episodes.
+An algorithm that diverges where episodes are hard would be the best of its row if each mean were
+over its own episodes.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ Scores = Mapping[int, Mapping[int, float]]
 @final
 @dataclass(frozen=True, slots=True)
 class Common:
-    """`kept` has for each algorithm its defined values in the episodes that count, by training seed.
+    """`kept` has for each algorithm its defined values in the episodes that count, by training
+    seed.
 
-    Those `aside` scored too few: they take no episode away from the others, and keep what they have. `scored` counts
-    what at least one algorithm scored, over all training seeds. With `nothing` the others have no episode in common,
-    and each keeps its own.
+    Those `aside` scored too few: they take no episode away from the others, and keep what they
+    have. `scored` counts what at least one algorithm scored, over all training seeds. With
+    `nothing` the others have no episode in common, and each keeps its own.
     """
 
     kept: Mapping[str, Scores]
@@ -59,10 +62,11 @@ def scores_of(records: Records) -> dict[str, Scores]:
 def common_episodes(scores: Mapping[str, Scores]) -> Common:
     """The episodes that all algorithms scored, seed by seed.
 
-    An episode that an algorithm has no row of, or NaN, is lost to all algorithms in that training seed; to those that
-    have no score of the seed, it is lost in all of theirs. A seed without any score tells nothing of single episodes:
-    the others keep it. While that leaves an algorithm fewer than half of what anyone scored, those that scored the
-    smallest share are set aside, unless nobody would be left.
+    An episode that an algorithm has no row of, or NaN, is lost to all algorithms in that training
+    seed; to those that have no score of the seed, it is lost in all of theirs. A seed without any
+    score tells nothing of single episodes: the others keep it. While that leaves an algorithm fewer
+    than half of what anyone scored, those that scored the smallest share are set aside, unless
+    nobody would be left.
     """
     defined = {
         name: {seed: row for seed, values in rows.items() if (row := _defined(values))}

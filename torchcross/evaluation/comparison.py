@@ -1,4 +1,6 @@
-"""Within one target: each algorithm's mean and interval, the best, and those that cannot be told from it."""
+"""Within one target: each algorithm's mean and interval, the best, and those that cannot be told
+from it.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,9 @@ _NOTHING: Final = "no algorithm scored an episode"
 class Row:
     """One algorithm: its interval over episodes (and training seeds, where there are several).
 
-    `interval.undefined` counts its undefined values. Where `compared` is False it has too few episodes in common with
-    the others: its mean is over its own, and stands beside theirs for the record only.
+    `interval.undefined` counts its undefined values. Where `compared` is False it has too few
+    episodes in common with the others: its mean is over its own, and stands beside theirs for the
+    record only.
     """
 
     algorithm: str
@@ -62,7 +65,9 @@ class Row:
 @final
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`first` minus `second`, over the episodes of both; `p` is corrected by Holm over all pairs of the comparison."""
+    """`first` minus `second`, over the episodes of both; `p` is corrected by Holm over all pairs of
+    the comparison.
+    """
 
     first: str
     second: str
@@ -73,10 +78,12 @@ class Pair:
 @final
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The algorithms on one target. `ties` are those whose paired difference from the `best` is not significant.
+    """The algorithms on one target. `ties` are those whose paired difference from the `best` is not
+    significant.
 
-    `best` is "" where nothing is defined, or where means do not say who is best: `notes` say why, what was left out and
-    what was not measured. `same_episodes` is False where some were not scored on the episodes of the others.
+    `best` is "" where nothing is defined, or where means do not say who is best: `notes` say why,
+    what was left out and what was not measured. `same_episodes` is False where some were not scored
+    on the episodes of the others.
     """
 
     target: str
@@ -95,7 +102,8 @@ class Comparison:
             if row.algorithm == algorithm:
                 return row
         raise InputError(
-            f"{algorithm!r} is not compared here; choose from {[row.algorithm for row in self.rows]}"
+            f"{algorithm!r} is not compared here; choose from"
+            f" {[row.algorithm for row in self.rows]}"
         )
 
     def __str__(self) -> str:
@@ -135,14 +143,16 @@ def within_target(
 ) -> Comparison:
     """Compare the algorithms on one target, over the episodes that all of them scored.
 
-    With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is the paired t test.
-    With several they are those of `hierarchical_interval` and `seeded_difference`. Pairs are of the same seed and
-    episode. Every pair of algorithms is tested and p corrected by Holm over all of them, so that the ties of the best
-    hold although the best was chosen by the same numbers.
+    With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is
+    the paired t test. With several they are those of `hierarchical_interval` and
+    `seeded_difference`. Pairs are of the same seed and episode. Every pair of algorithms is tested
+    and p corrected by Holm over all of them, so that the ties of the best hold although the best
+    was chosen by the same numbers.
 
-    An episode that one algorithm left undefined counts for none, and an algorithm that would take more than half of the
-    episodes from the others is not compared. `episodes` says for each algorithm on which episodes it was scored, by
-    any text, such as a digest: those with different texts (or one without) are not paired, and there is no best.
+    An episode that one algorithm left undefined counts for none, and an algorithm that would take
+    more than half of the episodes from the others is not compared. `episodes` says for each
+    algorithm on which episodes it was scored, by any text, such as a digest: those with different
+    texts (or one without) are not paired, and there is no best.
     """
     check_level(level)
     check_method(method)
@@ -166,7 +176,8 @@ def within_target(
     notes = [*_of_groups(groups), *_notes(rows, pairs, chosen)]
     if against:
         notes.append(
-            f"{best} has the best mean, and {against} the better one in what both have: no best is marked"
+            f"{best} has the best mean, and {against} the better one in what both have: no best is"
+            " marked"
         )
         best = ""
     ties = {
@@ -186,7 +197,9 @@ def lower_is_better(metric: str) -> bool:
 
 
 def refuse_twins(records: Records, what: str) -> None:
-    """An average over rows that stand twice, or over several runs of one algorithm, would be of something else."""
+    """An average over rows that stand twice, or over several runs of one algorithm, would be of
+    something else.
+    """
     if not len(records):
         raise InputError(
             f"there are no records of {what}; see records.unique('target'), 'metric' and 'shots'"
@@ -194,17 +207,20 @@ def refuse_twins(records: Records, what: str) -> None:
     for name in records.unique("algorithm"):
         if len(runs := records.where(algorithm=name).unique("run")) > 1:
             raise InputError(
-                f"{name!r} has records of {what} in several runs {list(runs)}; choose one with records.where(run=...), "
-                "or name the algorithms apart"
+                f"{name!r} has records of {what} in several runs {list(runs)}; choose one with"
+                " records.where(run=...), or name the algorithms apart"
             )
     if twins := records.twins():
         raise InputError(
-            f"{len(twins)} records of {what} stand twice, the first {twins[0]}; read each table once"
+            f"{len(twins)} records of {what} stand twice, the first {twins[0]}; read each table"
+            " once"
         )
 
 
 def _alike(scores: Mapping[str, Scores], episodes: Mapping[str, str]) -> list[list[str]]:
-    """The algorithms by the episodes that they were scored on; those of which nothing is known are alike."""
+    """The algorithms by the episodes that they were scored on; those of which nothing is known are
+    alike.
+    """
     groups: dict[str | None, list[str]] = {}
     for name in scores:
         groups.setdefault(episodes.get(name), []).append(name)
@@ -227,7 +243,8 @@ def _row(
         notes.insert(1, f"{undefined} of {len(values)} values undefined, left out")
     if interval.n < len(values) - undefined:
         notes.append(
-            f"over {interval.n} of {len(values)} values, of the episodes that every algorithm scored"
+            f"over {interval.n} of {len(values)} values, of the episodes that every algorithm"
+            " scored"
         )
     if len(values) == len(given):
         notes = [ONE_NUMBER, *(note for note in notes if note != ONE_VALUE)]
@@ -238,7 +255,9 @@ def _row(
 
 
 def _table(scores: Scores) -> list[NDArray[np.float64]]:
-    """One row for each training seed that has a value, one column for each episode; NaN where there is none."""
+    """One row for each training seed that has a value, one column for each episode; NaN where there
+    is none.
+    """
     rows = [row for row in scores.values() if row]
     episodes = sorted({episode for row in rows for episode in row})
     return [np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows]
@@ -286,7 +305,9 @@ def _difference(first: Scores, second: Scores, method: str, level: float, seed: 
 
 
 def _contradicting(pairs: Iterable[Pair], best: str, lower: bool) -> str:
-    """Who is better than the best where both were scored: with different training seeds that can be."""
+    """Who is better than the best where both were scored: with different training seeds that can
+    be.
+    """
     sign = -1 if lower else 1
     for pair in pairs:
         if best in (pair.first, pair.second):
@@ -312,7 +333,10 @@ def _of_groups(groups: Sequence[Common]) -> Iterator[str]:
         yield f"not the same episodes ({who}): they are not paired, and no best is marked"
     for group in groups:
         for name in group.aside:
-            yield f"{name} is not compared: it scored {group.count(name) or 'none'} of {group.scored} values"
+            yield (
+                f"{name} is not compared: it scored {group.count(name) or 'none'} of {group.scored}"
+                " values"
+            )
         if group.nothing:
             left = [name for name in group.kept if name not in group.aside]
             yield (
@@ -324,7 +348,10 @@ def _of_groups(groups: Sequence[Common]) -> Iterator[str]:
 
 def _notes(rows: tuple[Row, ...], pairs: tuple[Pair, ...], records: Records) -> Iterator[str]:
     if len({row.seeds for row in rows if row.compared}) > 1:
-        yield "the algorithms have scores of different training seeds: pairs are of the seeds in common"
+        yield (
+            "the algorithms have scores of different training seeds: pairs are of the seeds in"
+            " common"
+        )
     remarks = [[part for part in row.interval.note.split("; ") if part] for row in rows]
     common = [part for part in remarks[0] if all(part in others for others in remarks)]
     yield from common
@@ -341,6 +368,12 @@ def _notes(rows: tuple[Row, ...], pairs: tuple[Pair, ...], records: Records) -> 
     sizes = {row.algorithm: row.interval.n for row in rows}
     for pair in pairs:
         if pair.difference.n < max(sizes[pair.first], sizes[pair.second]):
-            yield f"{pair.first} and {pair.second} share {pair.difference.n} values, and are compared on these"
+            yield (
+                f"{pair.first} and {pair.second} share {pair.difference.n} values, and are compared"
+                " on these"
+            )
         if math.isnan(pair.p):
-            yield f"{pair.first} and {pair.second} cannot be tested: {pair.difference.note.split('; ')[-1]}"
+            yield (
+                f"{pair.first} and {pair.second} cannot be tested:"
+                f" {pair.difference.note.split('; ')[-1]}"
+            )

@@ -20,7 +20,9 @@ from torchcross.task import Task
 __all__ = ["Adapt", "evaluate"]
 
 Adapt: TypeAlias = Callable[[Batch, Task], Callable[[Tensor], Any]]
-"""From a support set and its task to a function of images that returns predictions, or logits of the task's loss."""
+"""From a support set and its task to a function of images that returns predictions, or logits of
+the task's loss.
+"""
 
 
 def evaluate(
@@ -36,24 +38,27 @@ def evaluate(
     progress: Callable[[int], None] | None = None,
     observe: Callable[[Episode, Prediction], None] | None = None,
 ) -> Iterator[EpisodeRecord]:
-    """One record for each episode and metric, as they are made: nothing is kept, so memory does not grow.
+    """One record for each episode and metric, as they are made: nothing is kept, so memory does not
+    grow.
 
-    `adapt` is an algorithm, or any function (support, task) -> predictor. `algorithm` is its name in the records,
-    `seed` the one it was trained with; an algorithm's random heads and masks belong to (seed, episode's number).
-    `shots` is read from the plans unless given. `steps` are an algorithm's inner steps where they differ from training.
+    `adapt` is an algorithm, or any function (support, task) -> predictor. `algorithm` is its name
+    in the records, `seed` the one it was trained with; an algorithm's random heads and masks belong
+    to (seed, episode's number). `shots` is read from the plans unless given. `steps` are an
+    algorithm's inner steps where they differ from training.
 
-    An adaptation that diverges leaves NaN with its reason, like predictions that are not finite; any other error is
-    raised. `progress` is called with the number of episodes done (see `ProgressBar`), `observe` with each episode and
-    what was predicted.
+    An adaptation that diverges leaves NaN with its reason, like predictions that are not finite;
+    any other error is raised. `progress` is called with the number of episodes done (see
+    `ProgressBar`), `observe` with each episode and what was predicted.
     """
     if not callable(adapt):
         raise InputError(
-            f"evaluate got {type(adapt).__name__}; give an algorithm such as MAML, or a function (support, task) -> "
-            "predictor"
+            f"evaluate got {type(adapt).__name__}; give an algorithm such as MAML, or a function"
+            " (support, task) -> predictor"
         )
     if steps is not None and not isinstance(adapt, Algorithm):
         raise InputError(
-            f"steps={steps} says nothing to a function; give an algorithm, or the steps to the function"
+            f"steps={steps} says nothing to a function; give an algorithm, or the steps to the"
+            " function"
         )
     if isinstance(metrics, str):
         metrics = (metrics,)
@@ -90,13 +95,13 @@ def _plan(episode: Episode, shots: int | None) -> EpisodePlan:
     plan = episode.plan
     if plan is None:
         raise InputError(
-            "an episode has no plan, so its record would have no number; take episodes from tx.Episodes, or give each "
-            "Episode(plan=EpisodePlan(...))"
+            "an episode has no plan, so its record would have no number; take episodes from"
+            " tx.Episodes, or give each Episode(plan=EpisodePlan(...))"
         )
     if shots is not None and plan.shots is not None and shots != plan.shots:
         raise InputError(
-            f"evaluate was told shots={shots}, and episode {plan.index} of {plan.source!r} has {plan.shots}; leave "
-            "shots out, or give the episodes that belong to them"
+            f"evaluate was told shots={shots}, and episode {plan.index} of {plan.source!r} has"
+            f" {plan.shots}; leave shots out, or give the episodes that belong to them"
         )
     return plan
 
@@ -105,8 +110,8 @@ def _shots(plan: EpisodePlan, shots: int | None) -> int:
     found = plan.shots if shots is None else shots
     if found is None:
         raise InputError(
-            f"episode {plan.index} of {plan.source!r} has mixed shots; say what its records are to be filed under: "
-            "evaluate(..., shots=5)"
+            f"episode {plan.index} of {plan.source!r} has mixed shots; say what its records are to"
+            " be filed under: evaluate(..., shots=5)"
         )
     return found
 
@@ -146,6 +151,6 @@ def _prediction(found: object, task: Task) -> Prediction:
     if isinstance(found, Tensor):
         return task.target.predict(found.detach())
     raise InputError(
-        f"a predictor returned {type(found).__name__}; it must return a Prediction, or a tensor of logits (N, "
-        f"{task.target.num_outputs})"
+        f"a predictor returned {type(found).__name__}; it must return a Prediction, or a tensor of"
+        f" logits (N, {task.target.num_outputs})"
     )

@@ -1,4 +1,6 @@
-"""Tables of records on disk: CSV always, Parquet where pyarrow is installed. Written whole or not at all."""
+"""Tables of records on disk: CSV always, Parquet where pyarrow is installed. Written whole or not
+at all.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def write_records(records: Records, path: Path) -> Path:
 
 
 def read_records(path: str | Path) -> Records:
-    """Read a file of records, checking every row; an error names the file and its line (Parquet: its row)."""
+    """Read a file of records, checking every row; an error names the file and its line (Parquet:
+    its row).
+    """
     path = Path(path)
     read = _by_suffix(path, {".csv": _read_csv, ".parquet": _read_parquet})
     try:
@@ -43,18 +47,20 @@ def read_records(path: str | Path) -> Records:
 def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     if path.suffix.lower() not in table:
         raise InputError(
-            f"{path} is no kind of table that is known; give a name that ends in {' or '.join(table)}"
+            f"{path} is no kind of table that is known; give a name that ends in"
+            f" {' or '.join(table)}"
         )
     return table[path.suffix.lower()]
 
 
-# -- CSV ----------------------------------------------------------------------------------------------------------
+# -- CSV -------------------------------------------------------------------------------------------
 
 
 def _csv_bytes(records: Records) -> bytes:
     text = io.StringIO()
     columns = records.columns
-    # Left to itself the writer does not quote a lone carriage return, and the reader takes it for the end of a row.
+    # Left to itself the writer does not quote a lone carriage return, and the reader takes it for
+    # the end of a row.
     returns = any("\r" in value for name in TEXTS for value in records.unique(name))
     writer = csv.writer(
         text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
@@ -113,7 +119,7 @@ def _parsed(row: list[str]) -> EpisodeRecord:
     return EpisodeRecord(**cells)
 
 
-# -- Parquet ------------------------------------------------------------------------------------------------------
+# -- Parquet ---------------------------------------------------------------------------------------
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -122,7 +128,8 @@ def _pyarrow() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError(
-            "Parquet files need pyarrow, which is not installed: pip install pyarrow; or use a .csv file"
+            "Parquet files need pyarrow, which is not installed: pip install pyarrow; or use a .csv"
+            " file"
         ) from error
     return pyarrow, parquet
 
@@ -173,7 +180,8 @@ def _check_kind(path: Path, name: str, column: Any, arrow: Any) -> None:
         raise ReadError(f"{path}: the column {name} is {column.type}; it must hold {expected}")
     if column.null_count:
         raise ReadError(
-            f"{path}: the column {name} has {column.null_count} empty cells; every row needs every field"
+            f"{path}: the column {name} has {column.null_count} empty cells; every row needs every"
+            " field"
         )
 
 

@@ -25,7 +25,8 @@ _FEWEST_RESAMPLES = 99
 @final
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean of `n` values and where it may lie. `undefined` values (NaN) were left out; `note` says what is special.
+    """A mean of `n` values and where it may lie. `undefined` values (NaN) were left out; `note`
+    says what is special.
 
     `low` and `high` are NaN where there is no interval: of one value, or none.
     """
@@ -58,10 +59,11 @@ def mean_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The mean and its interval: mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal"), or "bca" (Efron 1987).
+    """The mean and its interval: mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal"), or
+    "bca" (Efron 1987).
 
-    NaN values are left out and counted. One value has no interval; equal values have one of width 0. The order of the
-    values does not matter, not even to the last bit.
+    NaN values are left out and counted. One value has no interval; equal values have one of width
+    0. The order of the values does not matter, not even to the last bit.
     """
     check_level(level)
     check_method(method)
@@ -98,7 +100,7 @@ def without_spread(values: Floats, method: str, level: float) -> Interval | None
     return None
 
 
-# -- methods ------------------------------------------------------------------------------------------------------
+# -- methods ---------------------------------------------------------------------------------------
 
 
 def _t(values: Floats, level: float, seed: int, resamples: int) -> tuple[float, float]:
@@ -114,8 +116,8 @@ def _normal(values: Floats, level: float, seed: int, resamples: int) -> tuple[fl
 def _bca(values: Floats, level: float, seed: int, resamples: int) -> tuple[float, float]:
     """The quantiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))) of the bootstrap means.
 
-    z0 is their median bias, means equal to the sample's counting half; a, of the jackknife, is for a mean
-    sum d^3 / (6 (sum d^2)^1.5), d being deviations from the mean.
+    z0 is their median bias, means equal to the sample's counting half; a, of the jackknife, is for
+    a mean sum d^3 / (6 (sum d^2)^1.5), d being deviations from the mean.
     """
     means = resampled_means(values, seed, resamples)
     centre = mean_of(values)
@@ -138,7 +140,7 @@ METHODS: Final[dict[str, Callable[[Floats, float, int, int], tuple[float, float]
 }
 
 
-# -- shared -------------------------------------------------------------------------------------------------------
+# -- shared ----------------------------------------------------------------------------------------
 
 
 def mean_of(values: Floats) -> float:

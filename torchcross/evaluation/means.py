@@ -51,8 +51,8 @@ class Means:
             or np.isinf(table).any()
         ):
             raise InputError(
-                f"a table of means has shape {table.shape} and {len(algorithms)} algorithms; give one row per target "
-                "and one column per algorithm, of finite numbers or NaN"
+                f"a table of means has shape {table.shape} and {len(algorithms)} algorithms; give"
+                " one row per target and one column per algorithm, of finite numbers or NaN"
             )
         names = (
             [f"target {row + 1}" for row in range(len(table))] if targets is None else list(targets)
@@ -63,7 +63,8 @@ class Means:
             )
         if domains is not None and len(domains) != len(table):
             raise InputError(
-                f"a table of {len(table)} rows got {len(domains)} domains; give one for each row, or none"
+                f"a table of {len(table)} rows got {len(domains)} domains; give one for each row,"
+                " or none"
             )
         for kind, given in (("targets", names), ("algorithms", list(algorithms))):
             if twice := sorted({name for name in given if given.count(name) > 1}):
@@ -79,11 +80,11 @@ class Means:
 
     @classmethod
     def of(cls, records: Records, metric: str, shots: int) -> Means:
-        """The means of one metric at one number of shots, over training seeds and the episodes that every algorithm
-        scored on a target, as `within_target` has them.
+        """The means of one metric at one number of shots, over training seeds and the episodes that
+        every algorithm scored on a target, as `within_target` has them.
 
-        Undefined values are left out and counted in `notes`. A mean of nothing is NaN, and so is that of an algorithm
-        which has too few episodes in common with the others.
+        Undefined values are left out and counted in `notes`. A mean of nothing is NaN, and so is
+        that of an algorithm which has too few episodes in common with the others.
         """
         chosen = records.where(metric=metric, shots=shots)
         targets, algorithms = chosen.unique("target"), chosen.unique("algorithm")
@@ -105,13 +106,15 @@ class Means:
                 missing = sum(map(math.isnan, values))
                 if algorithm in common.aside:
                     notes.append(
-                        f"{algorithm} on {target}: not compared, it scored {len(defined)} of {common.scored} values"
+                        f"{algorithm} on {target}: not compared, it scored {len(defined)} of"
+                        f" {common.scored} values"
                     )
                 elif not common.nothing:
                     table[i, algorithms.index(algorithm)] = math.fsum(defined) / len(defined)
                 if missing and algorithm not in common.aside:
                     notes.append(
-                        f"{algorithm} on {target}: {missing} of {len(values)} values undefined, left out"
+                        f"{algorithm} on {target}: {missing} of {len(values)} values undefined,"
+                        " left out"
                     )
             if common.nothing and common.scored:
                 notes.append(
@@ -143,11 +146,12 @@ class Means:
 
 
 def read_means(path: str | Path, *, metric: str = "") -> Means:
-    """Read a published table of means: CSV, a header with the algorithms, then a target and its means in each row.
+    """Read a published table of means: CSV, a header with the algorithms, then a target and its
+    means in each row.
 
-    An empty cell or `nan` is a mean that was not given. Where the first column is called "domain", the targets stand in
-    the second one, and an empty domain is that of the row above. A row that averages the others is refused: it is no
-    target.
+    An empty cell or `nan` is a mean that was not given. Where the first column is called "domain",
+    the targets stand in the second one, and an empty domain is that of the row above. A row that
+    averages the others is refused: it is no target.
     """
     path = Path(path)
     reader = csv.reader(io.StringIO(_text(path), newline=""))
@@ -155,12 +159,13 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
     first = 2 if header and header[0].lower() == "domain" else 1
     if any(name.endswith(": mean") for name in header):
         raise ReadError(
-            f"{path} is a table that a report wrote, with intervals; give the folder of the run, or keep the columns "
-            "of means and name them after the algorithms"
+            f"{path} is a table that a report wrote, with intervals; give the folder of the run, or"
+            " keep the columns of means and name them after the algorithms"
         )
     if len(header) <= first:
         raise ReadError(
-            f"{path} has no column of means; give a header with a name for the targets and the algorithms"
+            f"{path} has no column of means; give a header with a name for the targets and the"
+            " algorithms"
         )
     domains, targets, table = [""], [], []
     for row in reader:
@@ -173,7 +178,8 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
         target = row[first - 1].strip()
         if target.lower().rstrip(".") in _AVERAGES:
             raise ReadError(
-                f"{path}:{reader.line_num} is called {target!r}: an average of rows is no target; leave it out"
+                f"{path}:{reader.line_num} is called {target!r}: an average of rows is no target;"
+                " leave it out"
             )
         domains.append((row[0].strip() or domains[-1]) if first == 2 else "")
         targets.append(target)

@@ -1,4 +1,6 @@
-"""Two algorithms on the same episodes or targets: paired differences, Wilcoxon's signed ranks, Holm's correction."""
+"""Two algorithms on the same episodes or targets: paired differences, Wilcoxon's signed ranks,
+Holm's correction.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ _SEEDED_TEST: Final = "t over seeds and episodes"
 @final
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean of paired differences, its interval, and the two-sided `p` of no difference by `test`; NaN: no test."""
+    """The mean of paired differences, its interval, and the two-sided `p` of no difference by
+    `test`; NaN: no test.
+    """
 
     interval: Interval
     p: float
@@ -79,8 +83,9 @@ class Difference:
 class Wilcoxon:
     """Wilcoxon's signed-rank test of n differences that are not zero.
 
-    W is the smaller of the two rank sums; `method` says where the two-sided p is from. `untied` is what p would be were
-    there no ties, as tables and much software have it; the two are equal where there are none.
+    W is the smaller of the two rank sums; `method` says where the two-sided p is from. `untied` is
+    what p would be were there no ties, as tables and much software have it; the two are equal where
+    there are none.
     """
 
     W: float
@@ -100,10 +105,12 @@ def paired_difference(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Difference:
-    """The mean of x - y over pairs: d ± t s_d / sqrt(n), or another interval of `mean_interval`, and the paired t test.
+    """The mean of x - y over pairs: d ± t s_d / sqrt(n), or another interval of `mean_interval`,
+    and the paired t test.
 
-    Pairs with a NaN are left out and counted. Where all n differences are the same, there is no spread to test by: no
-    difference at all has p = 1, an equal one 2^(1-n), of the exact test that flips signs. One pair has no p.
+    Pairs with a NaN are left out and counted. Where all n differences are the same, there is no
+    spread to test by: no difference at all has p = 1, an equal one 2^(1-n), of the exact test that
+    flips signs. One pair has no p.
     """
     differences, given = _differences(x, y)
     found = mean_interval(differences, method=method, level=level, seed=seed, resamples=resamples)
@@ -119,12 +126,13 @@ def paired_difference(
 def seeded_difference(
     rows: Sequence[ArrayLike], *, shared_episodes: bool = True, level: float = 0.95
 ) -> Difference:
-    """The same over several training seeds, one row of differences each; with `shared_episodes` place i of each row is
-    the same episode.
+    """The same over several training seeds, one row of differences each; with `shared_episodes`
+    place i of each row is the same episode.
 
-    Half the interval, squared, is the sum of those of two t intervals: over the means of the seeds, and over the means
-    of the episodes. p is of the level at which it ends at 0. With few seeds that differ little can be told, however
-    many the episodes: one row has the paired t test, and its note says that training was not measured.
+    Half the interval, squared, is the sum of those of two t intervals: over the means of the seeds,
+    and over the means of the episodes. p is of the level at which it ends at 0. With few seeds that
+    differ little can be told, however many the episodes: one row has the paired t test, and its
+    note says that training was not measured.
     """
     check_level(level)
     groups = [as_values(row, "a row of differences") for row in rows]
@@ -153,10 +161,12 @@ def seeded_pairs(rows: Sequence[Floats], shared: bool, level: float) -> Differen
 
 
 def wilcoxon(differences: ArrayLike) -> Wilcoxon:
-    """Wilcoxon's signed-rank test, two-sided. Zeros and NaN are left out; equal sizes share their average rank.
+    """Wilcoxon's signed-rank test, two-sided. Zeros and NaN are left out; equal sizes share their
+    average rank.
 
-    Up to 50 differences p is exact, given the ranks, ties or not; beyond it is of the normal distribution with the
-    variance corrected for ties. No difference but zeros: p = 1; nothing at all: NaN.
+    Up to 50 differences p is exact, given the ranks, ties or not; beyond it is of the normal
+    distribution with the variance corrected for ties. No difference but zeros: p = 1; nothing at
+    all: NaN.
     """
     values = as_values(differences, "differences")
     values = values[~np.isnan(values)]
@@ -177,9 +187,11 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
 
 
 def holm(p: ArrayLike) -> Floats:
-    """Holm's (1979) adjusted p values: the i-th smallest times (m - i + 1), made monotone, at most 1.
+    """Holm's (1979) adjusted p values: the i-th smallest times (m - i + 1), made monotone, at most
+    1.
 
-    A NaN, of a test that could not be made, stays NaN and still counts in m, which errs on the safe side.
+    A NaN, of a test that could not be made, stays NaN and still counts in m, which errs on the safe
+    side.
     """
     values = as_values(p, "p values")
     if ((values < 0) | (values > 1)).any():
@@ -194,7 +206,9 @@ def holm(p: ArrayLike) -> Floats:
 
 
 def average_ranks(values: Floats) -> Floats:
-    """Ranks from 1, the smallest first; values that differ by rounding alone share the mean of their ranks."""
+    """Ranks from 1, the smallest first; values that differ by rounding alone share the mean of
+    their ranks.
+    """
     order = np.argsort(values, kind="stable")
     ascending = values[order]
     new = np.ones(len(values), dtype=np.bool_)
@@ -216,7 +230,9 @@ def _differences(x: ArrayLike, y: ArrayLike) -> tuple[Floats, int]:
 
 
 def settled(differences: Floats, first: Floats, second: Floats) -> Floats:
-    """Differences that rounding alone sets apart from 0, or all from one another, are 0, or one number."""
+    """Differences that rounding alone sets apart from 0, or all from one another, are 0, or one
+    number.
+    """
     sizes = np.concatenate([first, second])
     rounding = (
         4 * np.finfo(np.float64).eps * float(np.abs(sizes[~np.isnan(sizes)]).max(initial=0.0))
@@ -239,7 +255,9 @@ def _t_test(values: Floats) -> tuple[float, str]:
 
 
 def _exact_p(ranks: Floats, W: float) -> float:
-    """2 P(sum of a random half of the ranks <= W), counted over all 2^n signs; doubled ranks are whole numbers."""
+    """2 P(sum of a random half of the ranks <= W), counted over all 2^n signs; doubled ranks are
+    whole numbers.
+    """
     doubled = np.rint(2 * ranks).astype(np.int64).tolist()
     ways = [0] * (sum(doubled) + 1)
     ways[0] = 1
@@ -251,7 +269,9 @@ def _exact_p(ranks: Floats, W: float) -> float:
 
 
 def _normal_p(ranks: Floats, W: float) -> float:
-    """From z = (W - n(n+1)/4) / sqrt(sum of squared ranks / 4); average ranks bring their correction for ties along."""
+    """From z = (W - n(n+1)/4) / sqrt(sum of squared ranks / 4); average ranks bring their
+    correction for ties along.
+    """
     n = len(ranks)
     z = (W - n * (n + 1) / 4) / math.sqrt(float((ranks**2).sum()) / 4)
     return min(1.0, 2 * float(normal_cdf(-abs(z))))

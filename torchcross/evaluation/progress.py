@@ -21,7 +21,8 @@ class ProgressBar:
     """with ProgressBar(100, "oct, protonet, 5 shots") as bar:
         rows = list(evaluate(..., progress=bar))
 
-    It is on stderr, and goes when it is done. `wanted` None: only where stderr is a terminal; False: never.
+    It is on stderr, and goes when it is done. `wanted` None: only where stderr is a terminal;
+    False: never.
     """
 
     def __init__(

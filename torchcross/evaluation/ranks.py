@@ -1,4 +1,6 @@
-"""Friedman's test of k algorithms over N targets, Iman and Davenport's F, and Nemenyi's critical difference."""
+"""Friedman's test of k algorithms over N targets, Iman and Davenport's F, and Nemenyi's critical
+difference.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Floats = NDArray[np.float64]
 @final
 @dataclass(frozen=True, slots=True)
 class Friedman:
-    """Friedman's chi2 and p, and Iman and Davenport's F and p, of `n` targets; `tied`: with the correction for ties."""
+    """Friedman's chi2 and p, and Iman and Davenport's F and p, of `n` targets; `tied`: with the
+    correction for ties.
+    """
 
     chi2: float
     p: float
@@ -41,9 +45,10 @@ def ranks_of(values: Floats, *, lower_is_better: bool) -> Floats:
 def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
     """chi2 = 12 N / (k (k+1)) [sum R_j^2 - k (k+1)^2 / 4], R_j being mean ranks.
 
-    `tied` divides it by 1 - sum(t^3 - t) / (N (k^3 - k)) over groups of t tied ranks. F = (N-1) chi2 / (N (k-1) - chi2)
-    with k-1 and (k-1)(N-1) degrees of freedom. Ties everywhere: chi2 = 0, p = 1. Rows that are all the same: F is
-    infinite, and its p the exact one, m^(1-N) for m orders of such a row.
+    `tied` divides it by 1 - sum(t^3 - t) / (N (k^3 - k)) over groups of t tied ranks. F = (N-1)
+    chi2 / (N (k-1) - chi2) with k-1 and (k-1)(N-1) degrees of freedom. Ties everywhere: chi2 = 0, p
+    = 1. Rows that are all the same: F is infinite, and its p the exact one, m^(1-N) for m orders of
+    such a row.
     """
     n, k = ranks.shape
     if n < 2:
@@ -65,12 +70,16 @@ def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
 
 
 def critical_difference(k: int, n: int, level: float = 0.95) -> float:
-    """Nemenyi's: mean ranks that differ by q sqrt(k (k+1) / (6 N)) or more are different (Demšar 2006)."""
+    """Nemenyi's: mean ranks that differ by q sqrt(k (k+1) / (6 N)) or more are different (Demšar
+    2006).
+    """
     return nemenyi_q(k, level) * math.sqrt(k * (k + 1) / (6 * n)) if n else math.nan
 
 
 def groups_within(mean_ranks: Floats, distance: float) -> tuple[tuple[int, ...], ...]:
-    """The largest sets of two or more algorithms whose mean ranks lie less than `distance` apart: the bars to draw."""
+    """The largest sets of two or more algorithms whose mean ranks lie less than `distance` apart:
+    the bars to draw.
+    """
     order = np.argsort(mean_ranks, kind="stable").tolist()
     found: list[tuple[int, ...]] = []
     for start, first in enumerate(order):

@@ -1,4 +1,6 @@
-"""What an evaluation leaves behind: one value of one metric in one episode, and an immutable table of them."""
+"""What an evaluation leaves behind: one value of one metric in one episode, and an immutable table
+of them.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,8 @@ _LONGEST = 2**16
 class EpisodeRecord:
     """`metric` of `algorithm`, trained with `seed`, in episode number `episode` of `target`.
 
-    `value` is NaN, with its `reason`, where the metric is undefined; a defined value may have a reason too (what an
-    average had to leave out).
+    `value` is NaN, with its `reason`, where the metric is undefined; a defined value may have a
+    reason too (what an average had to leave out).
     """
 
     run: str
@@ -119,7 +121,9 @@ class Records:
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """One read-only array per field: texts as objects, whole numbers as int64, values as float64."""
+        """One read-only array per field: texts as objects, whole numbers as int64, values as
+        float64.
+        """
         return dict(self._columns)
 
     def __len__(self) -> int:
@@ -141,7 +145,9 @@ class Records:
         return self._trusted({name: column[item] for name, column in self._columns.items()})
 
     def where(self, **wanted: Any) -> Records:
-        """The rows whose fields have these values: `where(target="oct/disease class", shots=[1, 5])`."""
+        """The rows whose fields have these values:
+        `where(target="oct/disease class", shots=[1, 5])`.
+        """
         kept = np.arange(len(self))
         for name, value in wanted.items():
             # What one field has ruled out is not looked at again.
@@ -164,7 +170,9 @@ class Records:
         return self._trusted({name: np.concatenate(pair) for name, pair in both})
 
     def sorted(self) -> Records:
-        """The same rows in an order that belongs to their values: by run, target, algorithm, shots, and so on."""
+        """The same rows in an order that belongs to their values: by run, target, algorithm, shots,
+        and so on.
+        """
         keys = [self._columns[name].tolist() for name in (*KEY, "domain", "reason")]
         # NaN has no order of its own.
         values = [(math.isnan(value), value) for value in self._columns["value"].tolist()]
@@ -175,14 +183,18 @@ class Records:
         return self[np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64)]
 
     def twins(self) -> tuple[tuple[Any, ...], ...]:
-        """The keys (run, target, algorithm, shots, seed, episode, metric) that more than one row has."""
+        """The keys (run, target, algorithm, shots, seed, episode, metric) that more than one row
+        has.
+        """
         counts: dict[tuple[Any, ...], int] = {}
         for key in zip(*(self._columns[name].tolist() for name in KEY), strict=True):
             counts[key] = counts.get(key, 0) + 1
         return tuple(key for key, count in counts.items() if count > 1)
 
     def write(self, path: str | Path) -> Path:
-        """Write a ".csv" or a ".parquet" file, whole or not at all, and return its path. Values keep every bit."""
+        """Write a ".csv" or a ".parquet" file, whole or not at all, and return its path. Values
+        keep every bit.
+        """
         from torchcross.evaluation.files import write_records
 
         return write_records(self, Path(path))
@@ -292,5 +304,6 @@ def _check_reasons(columns: Mapping[str, NDArray[Any]]) -> None:
     silent = np.isnan(columns["value"]) & (columns["reason"] == "")
     if silent.any():
         raise InputError(
-            f"row {int(np.argmax(silent))} has the value NaN without a reason; say why the metric is undefined"
+            f"row {int(np.argmax(silent))} has the value NaN without a reason; say why the metric"
+            " is undefined"
         )

@@ -15,7 +15,9 @@ __all__ = ["crossed_means", "nested_means", "resampled_means"]
 
 Floats = NDArray[np.float64]
 _CELLS = 2**20
-"""Blocks of bootstrap samples hold so many numbers, so memory does not grow with what is resampled."""
+"""Blocks of bootstrap samples hold so many numbers, so memory does not grow with what is
+resampled.
+"""
 
 
 def resampled_means(values: Floats, seed: int, resamples: int) -> Floats:
@@ -27,9 +29,11 @@ def resampled_means(values: Floats, seed: int, resamples: int) -> Floats:
 
 
 def crossed_means(matrix: Floats, seed: int, resamples: int) -> Floats:
-    """Means of a (training seeds x episodes) table, rows drawn with replacement, then columns; NaN cells are left out.
+    """Means of a (training seeds x episodes) table, rows drawn with replacement, then columns; NaN
+    cells are left out.
 
-    Every drawn row meets the same drawn columns (Owen 2007), since all training seeds saw the same episodes.
+    Every drawn row meets the same drawn columns (Owen 2007), since all training seeds saw the same
+    episodes.
     """
     defined = ~np.isnan(matrix)
     filled = np.where(defined, matrix, 0.0)
@@ -52,7 +56,9 @@ def crossed_means(matrix: Floats, seed: int, resamples: int) -> Floats:
 
 
 def nested_means(groups: Sequence[Floats], seed: int, resamples: int) -> Floats:
-    """Means over training seeds drawn with replacement, each with its own episodes drawn with replacement."""
+    """Means over training seeds drawn with replacement, each with its own episodes drawn with
+    replacement.
+    """
     lengths = np.array([len(group) for group in groups])
     longest = int(lengths.max())
     padded = np.full((len(groups), longest), np.nan)
@@ -88,7 +94,9 @@ def _bound(n: int) -> NDArray[np.uint64]:
 
 
 def _blocks(seed: int, name: str, n: int, width: int, resamples: int) -> Iterator[Floats]:
-    """How often each of n things is drawn, one row per bootstrap sample, in blocks of `_CELLS // width` rows."""
+    """How often each of n things is drawn, one row per bootstrap sample, in blocks of
+    `_CELLS // width` rows.
+    """
     height = max(1, _CELLS // width)
     for block, start in enumerate(range(0, resamples, height)):
         yield _counts(seed, name, n, min(height, resamples - start), block)

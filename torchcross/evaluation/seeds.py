@@ -1,4 +1,6 @@
-"""A mean over several training seeds: how far it may be off, and an interval that resamples seeds, then episodes."""
+"""A mean over several training seeds: how far it may be off, and an interval that resamples seeds,
+then episodes.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,13 @@ _SMALLEST_LOG_P = -700.0
 @final
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The squared standard errors of a mean that are due to training seeds and to episodes, with their degrees of
-    freedom. Where there is nothing to estimate one from it is 0.
+    """The squared standard errors of a mean that are due to training seeds and to episodes, with
+    their degrees of freedom. Where there is nothing to estimate one from it is 0.
 
-    The squared half-width of an interval is the sum of the squares of two: of the t interval over the means of the
-    seeds, and of the one over the means of the episodes. For normal effects this covers at least what it promises,
-    whatever the two variances are (Banerjee 1960); what seeds and episodes do together is in both, and counts twice.
+    The squared half-width of an interval is the sum of the squares of two: of the t interval over
+    the means of the seeds, and of the one over the means of the episodes. For normal effects this
+    covers at least what it promises, whatever the two variances are (Banerjee 1960); what seeds and
+    episodes do together is in both, and counts twice.
     """
 
     by_seed: float
@@ -61,7 +64,9 @@ class Spread:
         return self._half((1 - level) / 2)
 
     def p_of(self, mean: float) -> float:
-        """The two-sided p of no difference: 1 - the level at which the interval about `mean` ends at 0."""
+        """The two-sided p of no difference: 1 - the level at which the interval about `mean` ends
+        at 0.
+        """
         if not self.by_episode or not self.by_seed:
             squares, degrees = (
                 (self.by_seed, self.seeds) if self.by_seed else (self.by_episode, self.episodes)
@@ -85,17 +90,19 @@ class Spread:
 
 
 def spread_of(rows: Sequence[Floats], shared: bool) -> Spread | None:
-    """How far the mean of a (training seeds x episodes) table may be off; None with fewer than two seeds.
+    """How far the mean of a (training seeds x episodes) table may be off; None with fewer than two
+    seeds.
 
-    NaN cells are left out. Rows that do not share their episodes vary by seed alone: a seed's mean brings the spread of
-    its own episodes along.
+    NaN cells are left out. Rows that do not share their episodes vary by seed alone: a seed's mean
+    brings the spread of its own episodes along.
     """
     by_seed, seeds = _squared_error(rows)
     if not seeds:
         return None
     by_episode, episodes = _squared_error(list(np.stack(rows).T)) if shared else (0.0, 0)
     if not by_seed and not by_episode:
-        # Means that agree, by seed and by episode, of values that do not: nothing but the values can tell.
+        # Means that agree, by seed and by episode, of values that do not: nothing but the values
+        # can tell.
         by_episode, episodes = _squared_error(
             [cell for row in rows for cell in np.split(row, len(row))]
         )
@@ -125,25 +132,28 @@ def hierarchical_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The mean over training seeds and episodes, by a bootstrap that resamples the seeds, then the episodes.
+    """The mean over training seeds and episodes, by a bootstrap that resamples the seeds, then the
+    episodes.
 
-    `groups` has the values of one training seed each. With `shared_episodes` they are equally long, place i of each
-    being the same episode, and every resampled seed meets the same resampled episodes; otherwise each seed's are drawn
-    anew. A bootstrap of few seeds is too narrow, by more than the variance that it misses: it has no t quantile. So its
-    quantiles say how the interval lies about the mean, and its width is twice `Spread.half`. One seed gives the
-    bootstrap over its episodes alone, and its note says so.
+    `groups` has the values of one training seed each. With `shared_episodes` they are equally long,
+    place i of each being the same episode, and every resampled seed meets the same resampled
+    episodes; otherwise each seed's are drawn anew. A bootstrap of few seeds is too narrow, by more
+    than the variance that it misses: it has no t quantile. So its quantiles say how the interval
+    lies about the mean, and its width is twice `Spread.half`. One seed gives the bootstrap over its
+    episodes alone, and its note says so.
     """
     check_level(level)
     check_resamples(resamples)
     rows = [as_values(group, "a group of values") for group in groups]
     if not rows or not all(len(row) for row in rows):
         raise InputError(
-            "hierarchical_interval got no groups, or an empty one; give the values of each training seed"
+            "hierarchical_interval got no groups, or an empty one; give the values of each training"
+            " seed"
         )
     if shared_episodes and len({len(row) for row in rows}) > 1:
         raise InputError(
-            f"the training seeds have {sorted({len(row) for row in rows})} values, so they cannot be the same "
-            "episodes; give NaN where one is undefined, or shared_episodes=False"
+            f"the training seeds have {sorted({len(row) for row in rows})} values, so they cannot"
+            " be the same episodes; give NaN where one is undefined, or shared_episodes=False"
         )
     given = np.concatenate(rows)
     found = seeded_interval(rows, shared_episodes, level, seed, resamples)
@@ -192,5 +202,8 @@ def with_seeds(found: Interval, seeds: int) -> Interval:
         said = ONE_SEED
     else:
         quantile = t_quantile(seeds - 1, (1 + found.level) / 2)
-        said = f"{seeds} training seeds are few, and intervals wide: Student's t for what they differ by is {quantile:.1f}"
+        said = (
+            f"{seeds} training seeds are few, and intervals wide: Student's t for what they differ"
+            f" by is {quantile:.1f}"
+        )
     return replace(found, note="; ".join(filter(None, (said, found.note))))

@@ -16,7 +16,9 @@ from torchcross.training import renew_statistics
 __all__ = ["RENEWED", "adapter", "inner_steps", "reads_running_statistics", "renew"]
 
 RENEWED = 40
-"""Episodes of the sources that running statistics are renewed on after meta-training, which does not move them."""
+"""Episodes of the sources that running statistics are renewed on after meta-training, which does
+not move them.
+"""
 
 
 def adapter(method: Method, trained: nn.Module, told: Experiment) -> Algorithm:
@@ -33,7 +35,9 @@ def adapter(method: Method, trained: nn.Module, told: Experiment) -> Algorithm:
 
 
 def _own(make: Make, trained: Algorithm, told: Experiment) -> Algorithm:
-    """The learner itself; under another BatchNorm policy one like it, with all that it has learned."""
+    """The learner itself; under another BatchNorm policy one like it, with all that it has
+    learned.
+    """
     norm: str = told.evaluation.norm
     if not norm:
         return trained
@@ -46,7 +50,9 @@ def _own(make: Make, trained: Algorithm, told: Experiment) -> Algorithm:
 
 
 def inner_steps(method: Method, how: Algorithm, told: Experiment) -> int | None:
-    """How many inner steps a row that adapts in its own way takes on a target; None where the row itself says it."""
+    """How many inner steps a row that adapts in its own way takes on a target; None where the row
+    itself says it.
+    """
     own = (
         told.evaluation.adaptation == "own"
         and method.make is not None
@@ -62,9 +68,11 @@ def reads_running_statistics(how: Algorithm) -> bool:
 
 
 def renew(method: Method, trained: Algorithm, told: Experiment, episodes: EpisodeSampler) -> None:
-    """After meta-training: where the row reads running statistics, make them those of the first episodes of training.
+    """After meta-training: where the row reads running statistics, make them those of the first
+    episodes of training.
 
-    They follow from weights and episodes alone, so that a training that goes on, or is only loaded, ends in the same.
+    They follow from weights and episodes alone, so that a training that goes on, or is only loaded,
+    ends in the same.
     """
     if reads_running_statistics(adapter(method, trained, told)):
         read = Episodes(episodes)

@@ -38,8 +38,8 @@ class Cell:
 class Attempts:
     """What failed in a run, in `failures.json` as soon as it is known.
 
-    Failures of an earlier call stand until their cells are tried again, so that a run that is killed has not forgotten
-    them.
+    Failures of an earlier call stand until their cells are tried again, so that a run that is
+    killed has not forgotten them.
     """
 
     def __init__(self, folder: RunFolder, cells: Sequence[Cell], say: Say) -> None:
@@ -88,17 +88,23 @@ class Attempts:
 
 
 def _reason(error: Exception) -> str:
-    """In words. An error that is not meant for users also says what it is and where it was raised."""
+    """In words. An error that is not meant for users also says what it is and where it was
+    raised.
+    """
     reason = str(error) or type(error).__name__
     if isinstance(error, TorchcrossError | torch.OutOfMemoryError | OSError | MemoryError):
         return reason
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {reason} (in {place.name}, {Path(place.filename).name}:{place.lineno})"
+    return (
+        f"{type(error).__name__}: {reason} (in {place.name},"
+        f" {Path(place.filename).name}:{place.lineno})"
+    )
 
 
 @contextmanager
 def terminable(say: Say) -> Iterator[None]:
-    """A request to terminate leaves the block as Ctrl-C does, with nothing half written left behind.
+    """A request to terminate leaves the block as Ctrl-C does, with nothing half written left
+    behind.
 
     Not where the caller has said already what such a request does, and not outside the main thread.
     """

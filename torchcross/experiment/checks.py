@@ -1,4 +1,6 @@
-"""What can be said of an experiment before its data is looked at: what cannot run, and what has no effect."""
+"""What can be said of an experiment before its data is looked at: what cannot run, and what has no
+effect.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ __all__ = ["check", "check_metric", "without_effect"]
 
 
 def check(told: Experiment) -> None:
-    """Refuse what cannot run: unknown rows and metrics, a backbone or weights that do not fit, an absent device."""
+    """Refuse what cannot run: unknown rows and metrics, a backbone or weights that do not fit, an
+    absent device.
+    """
     for name in told.algorithms:
         if name not in METHODS:
             raise InputError(
@@ -59,8 +63,8 @@ def _check_network(told: Experiment) -> None:
     channels = told.model.options.get("in_channels", told.data.channels)
     if channels != told.data.channels:
         raise InputError(
-            f"model.options.in_channels={channels!r} and data.channels={told.data.channels}; leave in_channels out, "
-            "the data decides it"
+            f"model.options.in_channels={channels!r} and data.channels={told.data.channels}; leave"
+            " in_channels out, the data decides it"
         )
     kinds = {METHODS[name].random: METHODS[name] for name in told.algorithms}
     for method in kinds.values():
@@ -73,10 +77,13 @@ def _check_network(told: Experiment) -> None:
 def _network(told: Experiment) -> str:
     options = f" with model.options={dict(told.model.options)}" if told.model.options else ""
     weights = f" and model.weights={told.model.weights!r}" if told.model.weights else ""
-    return f"model.backbone={told.model.backbone!r}{options}{weights}, data.channels={told.data.channels}"
+    return (
+        f"model.backbone={told.model.backbone!r}{options}{weights},"
+        f" data.channels={told.data.channels}"
+    )
 
 
-# -- settings without effect --------------------------------------------------------------------------------------
+# -- settings without effect -----------------------------------------------------------------------
 
 Deaf = Iterator[tuple[str, list[Method]]]
 """Settings, and the rows that do not read them."""
@@ -87,8 +94,8 @@ _WITHOUT_INNER_LR = (*_WITHOUT_STEPS, "reptile")
 
 
 def without_effect(told: Experiment) -> list[str]:
-    """In words: settings that some rows do not read, and those that no row reads although they were chosen: they differ
-    from what the preset says.
+    """In words: settings that some rows do not read, and those that no row reads although they were
+    chosen: they differ from what the preset says.
     """
     chosen = set(_chosen(told))
     rows = [METHODS[name] for name in told.algorithms]

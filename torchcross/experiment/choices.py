@@ -12,39 +12,65 @@ from torchcross.experiment.sections import Experiment
 __all__ = ["choices"]
 
 _NORMS = {
-    "running": "running statistics, moved by the forwards of the support set; no query image tells of another",
+    "running": (
+        "running statistics, moved by the forwards of the support set; no query image tells of"
+        " another"
+    ),
     "frozen": "running statistics as they are; no query image tells of another",
     "support": "statistics of the support set; no query image tells of another",
-    "per_step": "statistics of each inner step, moved by the support set; no query image tells of another",
-    "batch": "statistics of the query set itself. This is transductive: what is said of an image depends on the "
-    "images beside it, and such rows know more than the others",
+    "per_step": (
+        "statistics of each inner step, moved by the support set; no query image tells of another"
+    ),
+    "batch": (
+        "statistics of the query set itself. This is transductive: what is said of an image depends"
+        " on the images beside it, and such rows know more than the others"
+    ),
 }
 
 _SUBJECTS = {
-    "respect": "where they are known, none stands in both support and query of an episode. (As published they may.)",
-    "ignore": "one may stand in both support and query of an episode, as published, which flatters every score.",
+    "respect": (
+        "where they are known, none stands in both support and query of an episode. (As published"
+        " they may.)"
+    ),
+    "ignore": (
+        "one may stand in both support and query of an episode, as published, which flatters every"
+        " score."
+    ),
 }
 _DOMAINS = {
-    "dataset": "with a target leave its dataset and those that are listed to overlap with it, as published; what is of "
-    "its domain and is not listed is learned from.",
-    "domain": "with a target leave its dataset, those that are listed to overlap with it, and all of its domain.",
+    "dataset": (
+        "with a target leave its dataset and those that are listed to overlap with it, as"
+        " published; what is of its domain and is not listed is learned from."
+    ),
+    "domain": (
+        "with a target leave its dataset, those that are listed to overlap with it, and all of its"
+        " domain."
+    ),
 }
 
-_SELECTION = "by scores on the validation splits of the sources; the target's episodes were read after training."
+_SELECTION = (
+    "by scores on the validation splits of the sources; the target's episodes were read after"
+    " training."
+)
 
 
 def choices(told: Experiment) -> dict[str, str]:
-    """In words: what can be disputed in a protocol, and what was chosen; the most important first."""
+    """In words: what can be disputed in a protocol, and what was chosen; the most important
+    first.
+    """
     seeds = ", ".join(map(str, told.seeds))
     variance = (
-        f"one ({seeds}): training variance was not measured, no interval covers it; `seeds = [0, 1, 2]` measures it."
+        f"one ({seeds}): training variance was not measured, no interval covers it; `seeds = [0, 1,"
+        " 2]` measures it."
         if len(told.seeds) == 1
         else f"{len(told.seeds)} ({seeds}): intervals resample the seeds, then the episodes."
     )
     if "supervised" in told.algorithms:
         return {
-            "scores": "one for each training seed, over the test split: without episodes there is no spread but that "
-            "of the seeds.",
+            "scores": (
+                "one for each training seed, over the test split: without episodes there is no"
+                " spread but that of the seeds."
+            ),
             "training seeds": variance,
         }
     trains = any(METHODS[name].trains for name in told.algorithms)
@@ -68,14 +94,15 @@ def _overlap(told: Experiment) -> str:
     count = told.evaluation.episodes
     if told.evaluation.disjoint:
         return (
-            f"they are disjoint: no two of the {count} share an image, so they are as independent as the images are. "
-            f"They may share subjects. A target whose images give fewer than {count} has fewer. (As published they "
-            "overlap.)"
+            f"they are disjoint: no two of the {count} share an image, so they are as independent"
+            " as the images are. They may share subjects. A target whose images give fewer than"
+            f" {count} has fewer. (As published they overlap.)"
         )
     return (
-        f"they overlap: the {count} are drawn from the same images, as published. Intervals tell how well the mean "
-        "over all episodes of these images is known, and understate what is not known about the task itself; "
-        "`evaluation.disjoint = true` draws episodes that share no image."
+        f"they overlap: the {count} are drawn from the same images, as published. Intervals tell"
+        " how well the mean over all episodes of these images is known, and understate what is not"
+        " known about the task itself; `evaluation.disjoint = true` draws episodes that share no"
+        " image."
     )
 
 
@@ -90,12 +117,13 @@ def _adaptation(told: Experiment) -> str:
     )
     if how.adaptation == "own":
         return (
-            "each row as it was trained to adapt, where it has a way of its own, with "
-            f"{_counted(told.own_steps, 'inner step')} where it takes any; the others by {tuned}. (As published every "
-            f"row is fine-tuned.){apart}"
+            "each row as it was trained to adapt, where it has a way of its own, with"
+            f" {_counted(told.own_steps, 'inner step')} where it takes any; the others by {tuned}."
+            f" (As published every row is fine-tuned.){apart}"
         )
     return (
-        f"every {'other ' if fixed else ''}row by {tuned}, as the published table has it, also those that were trained "
+        f"every {'other ' if fixed else ''}row by {tuned}, as the published table has it, also"
+        " those that were trained "
         f'to adapt in another way; `evaluation.adaptation = "own"` lets these.{apart}'
     )
 
@@ -133,8 +161,8 @@ def _origin(name: str, told: Experiment) -> str:
     method = METHODS[name]
     if method.make is not None:
         return (
-            f"renewed on {RENEWED} episodes of the sources after training, which leaves them as they were (as "
-            "published they were moved while training)"
+            f"renewed on {RENEWED} episodes of the sources after training, which leaves them as"
+            " they were (as published they were moved while training)"
         )
     if method.pretrains:
         return "as training on the sources left them"

@@ -1,4 +1,6 @@
-"""Where an experiment's sources and targets come from: whatever registers itself to open a folder."""
+"""Where an experiment's sources and targets come from: whatever registers itself to open a
+folder.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ __all__ = ["GROUP", "Collection", "open_collection"]
 GROUP = "torchcross.collections"
 """Entry points: a name, and a function (folder, channels=..., leave_out=...) -> Collection.
 
-`leave_out` is "dataset": what overlaps with a target's dataset leaves its sources; or "domain": and what is of its
-domain.
+`leave_out` is "dataset": what overlaps with a target's dataset leaves its sources; or "domain": and
+what is of its domain.
 """
 
 
 class Collection(Protocol):
-    """Datasets of several domains. A target's pixels are read from the source that `target` hands out
-    (and by `describe`, some, for a fingerprint that no model sees).
+    """Datasets of several domains. A target's pixels are read from the source that `target` hands
+    out (and by `describe`, some, for a fingerprint that no model sees).
     """
 
     def targets(self) -> tuple[str, ...]:
@@ -32,7 +34,9 @@ class Collection(Protocol):
     def sources(
         self, target: str, *, split: Literal["train", "val"], tasks: Literal["primary", "all"]
     ) -> tuple[TaskSource, ...]:
-        """What may be learned from where `target` is left out; sources without samples in the split are left out."""
+        """What may be learned from where `target` is left out; sources without samples in the split
+        are left out.
+        """
         ...
 
     def target(
@@ -50,7 +54,9 @@ class Collection(Protocol):
         ...
 
     def cautions(self, target: str) -> tuple[str, ...]:
-        """What a reader must know of the sources of `target`: that one is of the target's domain, say."""
+        """What a reader must know of the sources of `target`: that one is of the target's domain,
+        say.
+        """
         ...
 
     def related(self) -> tuple[frozenset[str], ...]:
@@ -58,10 +64,12 @@ class Collection(Protocol):
         ...
 
     def describe(self) -> Mapping[str, object]:
-        """What a report says of the data: names, sizes, whether it is synthetic, licences, a fingerprint.
+        """What a report says of the data: names, sizes, whether it is synthetic, licences, a
+        fingerprint.
 
-        A run that goes on is refused where this differs from what it was. A part that cannot be read now is a mapping
-        with the reason under "unreadable": it differs from nothing. An error that is raised counts for the whole.
+        A run that goes on is refused where this differs from what it was. A part that cannot be
+        read now is a mapping with the reason under "unreadable": it differs from nothing. An error
+        that is raised counts for the whole.
         """
         ...
 
@@ -75,13 +83,15 @@ def open_collection(
 ) -> Collection:
     """The collection in a folder, opened by the package that knows its format.
 
-    A description that cannot be read is an error here, before any work: it is not known what it overlaps with, so no
-    target could be left out safely. Labels and images that cannot be read are errors of those who ask for them.
+    A description that cannot be read is an error here, before any work: it is not known what it
+    overlaps with, so no target could be left out safely. Labels and images that cannot be read are
+    errors of those who ask for them.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if kind not in known:
         raise InputError(
-            f"no package opens data of the format {kind!r}; there are {', '.join(sorted(known)) or 'none'}"
+            f"no package opens data of the format {kind!r}; there are"
+            f" {', '.join(sorted(known)) or 'none'}"
         )
     try:
         make = known[kind].load()

@@ -1,4 +1,6 @@
-"""From a TOML file, or plain values, to an `Experiment`: typed, validated, nothing unknown passed over."""
+"""From a TOML file, or plain values, to an `Experiment`: typed, validated, nothing unknown passed
+over.
+"""
 
 from __future__ import annotations
 
@@ -74,9 +76,11 @@ def digest(value: Any) -> str:
 
 
 def decisive(told: Experiment) -> dict[str, Any]:
-    """What decides the rows of a run, as plain values: not where the data lie, nor how rows are shown or files kept.
+    """What decides the rows of a run, as plain values: not where the data lie, nor how rows are
+    shown or files kept.
 
-    Weights are known by what is in their file, data by their own fingerprint (see `Collection.describe`).
+    Weights are known by what is in their file, data by their own fingerprint (see
+    `Collection.describe`).
     """
     plain: dict[str, Any] = as_plain(told)
     for place in _UNDECISIVE:
@@ -118,13 +122,15 @@ def _contents(weights: Path) -> str:
     return whole.hexdigest()
 
 
-# -- layers of values ---------------------------------------------------------------------------------------------
+# -- layers of values ------------------------------------------------------------------------------
 
 
 def _layered(chosen: str, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset's values, then `given`, then `overrides`. What was said for another value goes with that value.
+    """The preset's values, then `given`, then `overrides`. What was said for another value goes
+    with that value.
 
-    A backbone takes along the options that were given for another one, a way of adapting the preset's BatchNorm policy.
+    A backbone takes along the options that were given for another one, a way of adapting the
+    preset's BatchNorm policy.
     """
     base, own = {"preset": chosen, **_merged(PRESETS[chosen], {})}, _merged(given, {})
     whole = _overridden(_merged(base, own), overrides)
@@ -153,7 +159,8 @@ def _overridden(merged: dict[str, Any], overrides: Mapping[str, Any]) -> dict[st
                     f"no setting is called {name!r}: {section!r} is a value and has no parts"
                 )
         if isinstance(value, Mapping):
-            # A section keeps what is not named; the parts of a value, such as a backbone's options, are one value.
+            # A section keeps what is not named; the parts of a value, such as a backbone's options,
+            # are one value.
             before = None if sections else place.get(last)
             place[last] = _merged(before if isinstance(before, Mapping) else {}, value)
         else:
@@ -184,7 +191,8 @@ def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 def _built(kind: type[Any], given: Any, place: str) -> Any:
     if not isinstance(given, Mapping):
         raise InputError(
-            f"{place.rstrip('.') or 'an experiment'} is {given!r}; give a section of names and values"
+            f"{place.rstrip('.') or 'an experiment'} is {given!r}; give a section of names and"
+            " values"
         )
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in given:
@@ -202,7 +210,9 @@ def _built(kind: type[Any], given: Any, place: str) -> Any:
 
 
 def _value(kind: Any, value: Any, place: str) -> Any:
-    """`value` as the annotation wants it: exactly, but that a list becomes a tuple and a whole number a float."""
+    """`value` as the annotation wants it: exactly, but that a list becomes a tuple and a whole
+    number a float.
+    """
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _built(kind, value, f"{place}.")
     origin, arguments = get_origin(kind), get_args(kind)
@@ -245,7 +255,8 @@ def _check_range(value: Any, place: str) -> None:
         good = 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO)
         if not good:
             raise InputError(
-                f"{place} is {value!r}; give a number {'from 0' if name in _MAY_BE_ZERO else 'above 0'}"
+                f"{place} is {value!r}; give a number"
+                f" {'from 0' if name in _MAY_BE_ZERO else 'above 0'}"
             )
 
 

@@ -12,7 +12,8 @@ __all__ = ["evaluation_sampler"]
 
 
 def evaluation_sampler(source: TaskSource, told: Experiment) -> EpisodeSampler:
-    """Draws the plans of a target; with `evaluation.disjoint` it has a length, at most `evaluation.episodes`.
+    """Draws the plans of a target; with `evaluation.disjoint` it has a length, at most
+    `evaluation.episodes`.
 
     Where the data does not have a single episode, the error says what is missing.
     """

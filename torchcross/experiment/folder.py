@@ -1,9 +1,11 @@
-"""A run's folder: what is done is a file there, whole or not at all; what is not a file is done again.
+"""A run's folder: what is done is a file there, whole or not at all; what is not a file is done
+again.
 
 experiment.json            the resolved experiment, and the run's name in its rows
 protocol.json              what was done, in words
 provenance.json            versions, git state, machine, data
-train/<row>-<digest>/      checkpoints, log.csv and weights of one training (see torchcross.training)
+train/<row>-<digest>/      checkpoints, log.csv and weights of one training (see
+                           torchcross.training)
 rows/<row>-<digest>.csv    records of one algorithm, training seed, target and number of shots
 episodes/<row>-<digest>.json  which episodes they are of
 examples/<row>-<digest>.npz  an example episode
@@ -46,12 +48,14 @@ class RunFolder:
         self.path = Path(path)
         if not (self.path / _EXPERIMENT).is_file():
             raise InputError(
-                f"{self.path} is no run: it has no {_EXPERIMENT}; give a folder that `torchcross run` made"
+                f"{self.path} is no run: it has no {_EXPERIMENT}; give a folder that `torchcross"
+                " run` made"
             )
 
     @classmethod
     def begin(cls, path: str | Path, told: Experiment) -> RunFolder:
-        """A new run, or one of the same experiment that goes on; what a killed process was writing is removed.
+        """A new run, or one of the same experiment that goes on; what a killed process was writing
+        is removed.
 
         Only for the owner of the folder's lock.
         """
@@ -70,7 +74,8 @@ class RunFolder:
                     differences(found.get("decides", found.get("experiment", {})), mine["decides"])
                 )
                 raise InputError(
-                    f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ); give another folder"
+                    f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ);"
+                    " give another folder"
                 )
         else:
             if path.exists() and not all(map(_is_ours, path.iterdir())):
@@ -84,7 +89,8 @@ class RunFolder:
                 (path / part).mkdir(exist_ok=True)
         except OSError as error:
             raise WriteError(
-                f"{path} cannot be written to ({error.strerror or error}); make room, or give a folder that can be"
+                f"{path} cannot be written to ({error.strerror or error}); make room, or give a"
+                " folder that can be"
             ) from error
         return cls(path)
 
@@ -132,12 +138,16 @@ class RunFolder:
         return whole[order]
 
     def episodes(self) -> dict[tuple[str, str, int], str]:
-        """(algorithm, target, shots) -> a digest of the episodes that were scored, of the rows that tell it."""
+        """(algorithm, target, shots) -> a digest of the episodes that were scored, of the rows that
+        tell it.
+        """
         told = self._scored()
         return {(each["algorithm"], each["target"], each["shots"]): each["digest"] for each in told}
 
     def shared_subjects(self) -> dict[str, int]:
-        """Target -> how many subjects stand in both support and query, over all episodes of the most such shots."""
+        """Target -> how many subjects stand in both support and query, over all episodes of the
+        most such shots.
+        """
         found: dict[str, int] = {}
         for each in self._scored():
             if each["shared subjects"]:
@@ -150,7 +160,8 @@ class RunFolder:
             told = _read_json(file)
             if any(not isinstance(told.get(name), kind) for name, kind in _EPISODES.items()):
                 raise InputError(
-                    f"{file} is not as a run writes it; remove it, and nothing is paired with its rows"
+                    f"{file} is not as a run writes it; remove it, and nothing is paired with its"
+                    " rows"
                 )
             found.append(told)
         return found

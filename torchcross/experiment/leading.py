@@ -16,7 +16,9 @@ __all__ = ["Leading", "cautions", "differing", "episodes_of", "made_up", "shared
 
 @dataclass(frozen=True)
 class Leading:
-    """The metric that leads a page (None: there are no rows), how its intervals are made, and what to say of them."""
+    """The metric that leads a page (None: there are no rows), how its intervals are made, and what
+    to say of them.
+    """
 
     metric: str | None
     method: str
@@ -37,14 +39,16 @@ class Leading:
         ):
             if len(set(values)) > 1 and not (name == "metric" and asked is not None):
                 warnings.append(
-                    f"The runs chose {', '.join(dict.fromkeys(values))} for evaluation.{name}: the first is shown."
+                    f"The runs chose {', '.join(dict.fromkeys(values))} for evaluation.{name}: the"
+                    " first is shown."
                 )
         if not present:
             return cls(None, method, tuple(warnings))
         if metric not in present:
             instead = "auroc" if "auroc" in present else present[0]
             warnings.append(
-                f"No row has the metric {metric}, which was to lead this page; {instead} stands in its place."
+                f"No row has the metric {metric}, which was to lead this page; {instead} stands in"
+                " its place."
             )
             metric = instead
         return cls(metric, method, tuple(warnings))
@@ -86,7 +90,9 @@ def differing(
 
 
 def _of_evaluation(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the episodes and what is done with them; the most shots do, since fewer are parts of them."""
+    """What decides the episodes and what is done with them; the most shots do, since fewer are
+    parts of them.
+    """
     evaluation = {
         name: value
         for name, value in told["evaluation"].items()
@@ -115,4 +121,7 @@ def cautions(protocol: Mapping[str, Any]) -> list[str]:
 def shared_subjects(run: RunFolder) -> Iterator[str]:
     if counts := run.shared_subjects():
         listed = ", ".join(f"{target}: {count}" for target, count in counts.items())
-        yield f"Subjects stand in both support and query of an episode; in all episodes together, at most, {listed}."
+        yield (
+            "Subjects stand in both support and query of an episode; in all episodes together, at"
+            f" most, {listed}."
+        )

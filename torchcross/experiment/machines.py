@@ -1,4 +1,6 @@
-"""From the section `machine` to where trainings run; a device that is not there is refused before anything runs."""
+"""From the section `machine` to where trainings run; a device that is not there is refused before
+anything runs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ def machine_of(section: Machine) -> TorchMachine:
         machine = TorchMachine(_named(section), section.precision)
     except InputError as error:
         raise InputError(
-            f"machine.device={section.device!r} is no device; give 'auto', 'cpu', 'cuda' or 'cuda:1'"
+            f"machine.device={section.device!r} is no device; give 'auto', 'cpu', 'cuda' or"
+            " 'cuda:1'"
         ) from error
     _refuse_absent(section, machine.device)
     if (
@@ -30,7 +33,9 @@ def machine_of(section: Machine) -> TorchMachine:
 
 
 def device_type(section: Machine) -> str:
-    """What decides the bits of a number: "cpu", "cuda" and so on. Which of several equal ones does not."""
+    """What decides the bits of a number: "cpu", "cuda" and so on. Which of several equal ones does
+    not.
+    """
     return _named(section).partition(":")[0]
 
 
@@ -52,5 +57,6 @@ def _refuse_absent(section: Machine, device: torch.device) -> None:
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         reason = str(error).partition(". ")[0].partition("\n")[0][:200]
         raise InputError(
-            f"machine.device={section.device!r} cannot be used here ({reason}); there are {', '.join(here)}"
+            f"machine.device={section.device!r} cannot be used here ({reason}); there are"
+            f" {', '.join(here)}"
         ) from error

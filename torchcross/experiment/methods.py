@@ -1,4 +1,6 @@
-"""The rows of a table: how each algorithm learns from the sources, and what it adapts to a target with."""
+"""The rows of a table: how each algorithm learns from the sources, and what it adapts to a target
+with.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ _AT_ONCE = 256
 _UNJUDGED = "no validation split can be scored, so all steps are done and the last weights kept"
 
 Make = Callable[..., Algorithm]
-"""(network, MetaTraining, what is done to its images before it or None, other options) -> what is trained."""
+"""(network, MetaTraining, what is done to its images before it or None, other options) -> what is
+trained.
+"""
 Adapts = Callable[..., Algorithm]
 """(network, what is done to its images before it or None) -> what adapts."""
 
@@ -69,7 +73,8 @@ class Method:
     """One row of a table.
 
     make        builds what is trained over episodes
-    pretrains   multi-task pre-training on the sources instead; `supervised`: on the target's own train split
+    pretrains   multi-task pre-training on the sources instead; `supervised`: on the target's own
+                train split
     adapts      how an untrained network meets a support set, whatever `evaluation.adaptation` says
     random      starts from random values even where weights are given
     """
@@ -148,8 +153,8 @@ METHODS: dict[str, Method] = {
 class Course:
     """What `fit` needs to train one row.
 
-    validate  the mean AUROC over validation splits; None where they have nothing to judge by: nothing stops training
-              early then, and the last weights are kept
+    validate  the mean AUROC over validation splits; None where they have nothing to judge by:
+              nothing stops training early then, and the last weights are kept
     learned   the names of the sources that are learned from
     left_out  those that cannot be learned from, each with the reason
     unjudged  what cannot be judged by, and why
@@ -179,7 +184,9 @@ def backbone(method: Method, told: Experiment, seed: int) -> Any:
 
 
 def pixels_of(net: Any, told: Experiment) -> Normalise | None:
-    """What is done to images in [0, 1] before a network of random beginnings; one with weights does it itself."""
+    """What is done to images in [0, 1] before a network of random beginnings; one with weights does
+    it itself.
+    """
     if getattr(net, "weights", None) is not None:
         return None
     mean, std = INPUTS[
@@ -262,7 +269,9 @@ class _AugmentedBatches:
 
 @final
 class _Augmented(Feed):
-    """Batches with every image flipped, rotated and cropped by chance; batch i is the same whenever it is asked for."""
+    """Batches with every image flipped, rotated and cropped by chance; batch i is the same whenever
+    it is asked for.
+    """
 
     def __init__(self, batches: MixedBatches, augmentation: Augmentation, workers: int = 0) -> None:
         self._batches = batches
@@ -290,7 +299,9 @@ def _auroc_of(trained: Pretraining, source: TaskSource, most: int) -> float:
 def scores_of(
     trained: Pretraining, source: TaskSource, most: int, metrics: Sequence[str] | None = None
 ) -> dict[str, Score]:
-    """Metrics over `most` samples of a source, evenly spaced, or over all of them; read a batch at a time."""
+    """Metrics over `most` samples of a source, evenly spaced, or over all of them; read a batch at
+    a time.
+    """
     count = min(len(source), most)
     rows = [place * len(source) // count for place in range(count)]
     predictor, target = trained.predictor(source.task), source.task.target

@@ -1,4 +1,6 @@
-"""The page and the tables of a run, from its folder alone; of several runs; of a published table of means."""
+"""The page and the tables of a run, from its folder alone; of several runs; of a published table of
+means.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ def page(
     out: str | Path | None = None,
     metric: str | None = None,
 ) -> Path:
-    """Write report.html and the tables of a run, in its folder or under `out`, and return the page's path.
+    """Write report.html and the tables of a run, in its folder or under `out`, and return the
+    page's path.
 
     `metric` leads the page instead of the experiment's.
     """
@@ -161,14 +164,17 @@ def means_page(
     metric: str = "",
     related: Iterable[Collection[str]] = (),
 ) -> Path:
-    """The page and the tables of a published table of means (see `torchcross.evaluation.read_means`)."""
+    """The page and the tables of a published table of means (see
+    `torchcross.evaluation.read_means`).
+    """
     table = Path(table)
     groups = [set(one) for one in related]
     means = read_means(table, metric=metric)
     for group in groups:
         if unknown := sorted(group - set(means.targets)):
             raise InputError(
-                f"related targets {unknown} are not in {table}; there are {', '.join(means.targets)}"
+                f"related targets {unknown} are not in {table}; there are"
+                f" {', '.join(means.targets)}"
             )
     out = _made(Path(out))
     written = write_report(
@@ -176,7 +182,10 @@ def means_page(
         out / "report.html",
         title=title or f"Means by target: {table.stem}",
         protocol={
-            "means": "as they stand in the table; how they were made is for whoever published them to say"
+            "means": (
+                "as they stand in the table; how they were made is for whoever published them"
+                " to say"
+            )
         },
         provenance={
             "table": table.name,
@@ -201,8 +210,8 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
         parts = [table, *(f"<p>{escape(text)}</p>" for text in leads.warnings)]
     if failures:
         listed = (
-            f"<li>{escape(told['algorithm'])} on {escape(told['target'])}, training seed {escape(told['seed'])}: "
-            f"{escape(told['reason'])}</li>"
+            f"<li>{escape(told['algorithm'])} on {escape(told['target'])}, training seed"
+            f" {escape(told['seed'])}: {escape(told['reason'])}</li>"
             for told in failures
         )
         parts.append(f"<p>Failed: {len(failures)}</p><ul>{''.join(listed)}</ul>")
@@ -220,7 +229,7 @@ def _joined(tables: Sequence[Records]) -> Records:
     return Records({name: np.concatenate([one[name] for one in columns]) for name in columns[0]})
 
 
-# -- choices and warnings ---------------------------------------------------------------------------------------------
+# -- choices and warnings --------------------------------------------------------------------------
 
 
 def _choices_of(
@@ -298,7 +307,7 @@ def _choices_of_all(runs: Mapping[str, RunFolder]) -> dict[str, str]:
     return found
 
 
-# -- parts of a page ----------------------------------------------------------------------------------------------
+# -- parts of a page -------------------------------------------------------------------------------
 
 
 def _in_order(protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,7 +350,9 @@ def _version(package: str) -> str:
 
 
 def _protocol_of(run: RunFolder) -> dict[str, Any]:
-    """With the settings of the last call: those that only show the rows may have changed since the rows were made."""
+    """With the settings of the last call: those that only show the rows may have changed since the
+    rows were made.
+    """
     protocol = run.plain("protocol.json")
     return {**protocol, "experiment": run.experiment} if protocol else {}
 

@@ -1,18 +1,21 @@
 """Protocols by name: what is published, said in full.
 
-`medimeta-table4`: the cross-domain few-shot evaluation of the MedIMeta paper (Woerner et al. 2024, Table 4): every row
-is fine-tuned with a fresh head and 50 steps of Adam at 1e-3, episodes come from all splits and overlap, BatchNorm uses
-running statistics that the support forwards have moved, and images of three channels are normalised as ImageNet's. Two
-things are stricter than published: support and query share no subject where subjects are known (`evaluation.groups`
-undoes it), and validation reads the sources' validation splits alone. The paper's intervals are those of
+`medimeta-table4`: the cross-domain few-shot evaluation of the MedIMeta paper (Woerner et al. 2024,
+Table 4): every row is fine-tuned with a fresh head and 50 steps of Adam at 1e-3, episodes come from
+all splits and overlap, BatchNorm uses running statistics that the support forwards have moved, and
+images of three channels are normalised as ImageNet's. Two things are stricter than published:
+support and query share no subject where subjects are known (`evaluation.groups` undoes it), and
+validation reads the sources' validation splits alone. The paper's intervals are those of
 `evaluation.interval = "normal"`. For a ResNet-50 it trains at `pretraining.lr = 1e-4`.
 
-`disjoint`: the same comparison with what the published protocol leaves questionable decided the other way: episodes
-share no image, every algorithm adapts in its own way, BatchNorm reads statistics of the support set alone, so that
-nothing is learned from a query image about another, and every dataset of the target's domain leaves the sources.
+`disjoint`: the same comparison with what the published protocol leaves questionable decided the
+other way: episodes share no image, every algorithm adapts in its own way, BatchNorm reads
+statistics of the support set alone, so that nothing is learned from a query image about another,
+and every dataset of the target's domain leaves the sources.
 
-`fully-supervised`: what many labels give (Table 3): training on a task's own train split from `model.weights`, stopped
-by its validation split, scored on its test split. Its rows have 0 shots and one "episode", the test split.
+`fully-supervised`: what many labels give (Table 3): training on a task's own train split from
+`model.weights`, stopped by its validation split, scored on its test split. Its rows have 0 shots
+and one "episode", the test split.
 
 `quick`: for a first look and for demonstrations: little training, few episodes.
 """

@@ -43,7 +43,9 @@ _PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Versions of what computes, the git state of the working folder where it has one, and the machine."""
+    """Versions of what computes, the git state of the working folder where it has one, and the
+    machine.
+    """
     cuda = torch.cuda.is_available()
     return {
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -83,7 +85,9 @@ def _ask(*arguments: str) -> str:
 
 
 def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance that also names the surroundings that a run has gone through before, each of them once."""
+    """Provenance that also names the surroundings that a run has gone through before, each of them
+    once.
+    """
     earlier = list(before.get("earlier", []))
     was = {name: value for name, value in before.items() if name not in (*_INPUTS, "earlier")}
     current = {name: value for name, value in now.items() if name not in _INPUTS}
@@ -93,20 +97,25 @@ def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
 
 
 def remembered(data: Mapping[str, Any], before: Mapping[str, Any], run: str) -> dict[str, Any]:
-    """The description of the data, completed by what was known of them before; other data than before are refused."""
+    """The description of the data, completed by what was known of them before; other data than
+    before are refused.
+    """
     known = before.get("data", data)
     if changed := list(contradictions(known, data)):
         more = f", and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise InputError(
-            f"{run} holds rows of other data than there are now ({', '.join(changed[:_SHOWN])}{more} changed); give "
-            "another folder, so that no table mixes them"
+            f"{run} holds rows of other data than there are now"
+            f" ({', '.join(changed[:_SHOWN])}{more} changed); give another folder, so that no table"
+            " mixes them"
         )
     found: dict[str, Any] = completed(data, known)
     return found
 
 
 def described(collection: Collection) -> dict[str, Any]:
-    """What a collection says of its data, as plain values; what it cannot read stops nobody who does without it."""
+    """What a collection says of its data, as plain values; what it cannot read stops nobody who
+    does without it.
+    """
     try:
         found: dict[str, Any] = as_plain(dict(collection.describe()))
     except (TorchcrossError, OSError) as error:
@@ -115,7 +124,9 @@ def described(collection: Collection) -> dict[str, Any]:
 
 
 def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """The dotted names of what differs in two descriptions. What could not be read contradicts nothing."""
+    """The dotted names of what differs in two descriptions. What could not be read contradicts
+    nothing.
+    """
     if not isinstance(before, dict) or not isinstance(now, dict):
         if before != now:
             yield place

@@ -1,4 +1,6 @@
-"""From an experiment to rows: trainings and evaluations one after the other, each kept as soon as it is done."""
+"""From an experiment to rows: trainings and evaluations one after the other, each kept as soon as
+it is done.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +63,11 @@ class Outcome:
 def run_experiment(
     told: Experiment, out: str | Path, *, say: Say | None = None, progress: bool | None = None
 ) -> Outcome:
-    """Do what is not done yet. A run that was interrupted goes on, to the same rows as one that was not.
+    """Do what is not done yet. A run that was interrupted goes on, to the same rows as one that was
+    not.
 
-    What fails (a dataset that cannot be read, a training that diverges) is told in `failures`, and the rest goes on.
+    What fails (a dataset that cannot be read, a training that diverges) is told in `failures`, and
+    the rest goes on.
     """
     run = _Run(told, say or _quiet, progress)
     with locked(Path(out)), terminable(run.say):
@@ -94,9 +98,9 @@ class _Run:
         self.targets = named or self.collection.targets()
         if not self.targets:
             raise InputError(
-                f"no dataset of {data.folder} can be left out: none leaves a source behind (there is one alone, or all "
-                f"overlap{_DOMAIN_TOO[data.leave_out]}); add datasets, or name data.targets for algorithms that learn "
-                "from no source"
+                f"no dataset of {data.folder} can be left out: none leaves a source behind (there"
+                f" is one alone, or all overlap{_DOMAIN_TOO[data.leave_out]}); add datasets, or"
+                " name data.targets for algorithms that learn from no source"
             )
         self.supplies: dict[str, dict[str, Any]] = {}
         self.trained: dict[str, Any] = {}
@@ -124,7 +128,9 @@ class _Run:
         return Outcome(folder, folder.records(), failures)
 
     def _remember_whence(self, is_left: bool) -> None:
-        """Refuse to mix rows of different data; a run that has all its rows keeps the provenance that it has."""
+        """Refuse to mix rows of different data; a run that has all its rows keeps the provenance
+        that it has.
+        """
         before = self.folder.plain("provenance.json")
         now: dict[str, Any] = {
             "data": remembered(described(self.collection), before, str(self.folder.path))
@@ -150,7 +156,9 @@ class _Run:
                     yield Cell(target, algorithm, seed)
 
     def _look_at_targets(self, cells: list[Cell]) -> None:
-        """What targets can give, by their labels alone; what cannot be told now is told by the cells that need it."""
+        """What targets can give, by their labels alone; what cannot be told now is told by the
+        cells that need it.
+        """
         self.supplies = dict(self.folder.plain(_PROTOCOL).get("episodes of targets", {}))
         for target in dict.fromkeys(cell.target for cell in cells if self._left(cell)):
             self.supplies.pop(target, None)
@@ -176,9 +184,12 @@ class _Run:
             ],
             "episodes of targets": self.supplies,
             "experiment": self.told,
-            "interval": "over episodes of a target; with several training seeds, seeds are resampled first",
+            "interval": (
+                "over episodes of a target; with several training seeds, seeds are resampled first"
+            ),
             "related targets": [sorted(group) for group in self.collection.related()],
-            # As pairs: their order says what is most important, and files of a run sort their names.
+            # As pairs: their order says what is most important, and files of a run sort their
+            # names.
             "choices": list(choices(self.told).items()),
             "cautions": self._cautions(),
             "settings without effect": without_effect(self.told),
@@ -209,7 +220,8 @@ class _Run:
             self._supply(cell.target)
             self._write_protocol()
         how = adapter(method, self._trained(cell, method), self.told)
-        # The target's images are read here and not before: nothing of them can have been seen in training.
+        # The target's images are read here and not before: nothing of them can have been seen in
+        # training.
         found = self._supply(cell.target)
         curve = found.sampler.curve(self.told.shots)
         for shots in left:
@@ -240,7 +252,8 @@ class _Run:
         Records.of(rows).write(self._rows_file(cell, 0))
         metric = self.told.evaluation.metric
         self.say(
-            f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric} {scores[metric].value:.3f}"
+            f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric}"
+            f" {scores[metric].value:.3f}"
         )
 
     def _evaluate(
@@ -388,7 +401,8 @@ class _Run:
             "left_out": list(made.left_out),
             "unjudged": list(made.unjudged),
         }
-        # A training that several targets share is told with the first of them, also when the run goes on.
+        # A training that several targets share is told with the first of them, also when the run
+        # goes on.
         if not (folder / "training.json").is_file():
             write_json(folder / "training.json", told)
         return made.learner

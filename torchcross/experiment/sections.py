@@ -1,4 +1,6 @@
-"""What an experiment is told, as frozen sections with a default for everything that has a sensible one."""
+"""What an experiment is told, as frozen sections with a default for everything that has a sensible
+one.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,9 @@ class Data:
     format        who opens it: a name of the entry points `torchcross.collections`
     targets       dataset ids, or ids with a task ("oct/urgent referral"); empty: every dataset
     source_tasks  "primary": the first task of every source dataset, "all": every task
-    leave_out     "dataset": a target takes its dataset and what that is listed to overlap with out of the sources, as
-                  published; "domain": and every other dataset of its domain, listed or not
+    leave_out     "dataset": a target takes its dataset and what that is listed to overlap with out
+                  of the sources, as published; "domain": and every other dataset of its domain,
+                  listed or not
     channels      1 or 3: what every image becomes
     """
 
@@ -58,8 +61,9 @@ class Model:
     backbone       a name of `torchcross.backbones`
     options        what the backbone's function takes, by name
     weights        a file of weights for it; "": random initial values
-    normalisation  by whose mean and standard deviation images are normalised: "imagenet", "keras" or "none". "": as the
-                   weights are known to want it; for random values as ImageNet's, and grey images are left as they are
+    normalisation  by whose mean and standard deviation images are normalised: "imagenet", "keras"
+                   or "none". "": as the weights are known to want it; for random values as
+                   ImageNet's, and grey images are left as they are
     """
 
     backbone: str = "resnet18"
@@ -81,8 +85,10 @@ class Fitting:
     warmup            steps in which the learning rate rises to lr
     lr_end            the learning rate at which "cosine" ends
     clip              the largest norm of the gradient; 0: not clipped
-    ema               decay of a moving average of the weights, which is then what is validated and kept; 0: none
-    validate_every    steps between two validations, by AUROC on the validation splits of the sources
+    ema               decay of a moving average of the weights, which is then what is validated and
+                      kept; 0: none
+    validate_every    steps between two validations, by AUROC on the validation splits of the
+                      sources
     patience          stops after so many validations that were no better
     checkpoint_every  steps between two checkpoints, and so the most that a killed run does again
     """
@@ -126,10 +132,12 @@ class Fitting:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining(Fitting):
-    """Multi-task pre-training (mm-PT): one head per source task, batches of one task at a time. Also `supervised`.
+    """Multi-task pre-training (mm-PT): one head per source task, batches of one task at a time.
+    Also `supervised`.
 
     batch_size         images of one batch
-    accumulate         batches of one optimiser step, read one after the other; their gradients are averaged
+    accumulate         batches of one optimiser step, read one after the other; their gradients are
+                       averaged
     augment            flips, rotation and crops, as published
     scale_losses       a task's loss counts (batches of the largest task) / (its own batches) times
     validation_images  of each source, at most, evenly spaced
@@ -149,7 +157,9 @@ class Pretraining(Fitting):
     def fit_options(
         self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None
     ) -> FitOptions:
-        """For `fit`. `judged`: there is something to validate on; `epoch_steps`: batches of one pass over the data."""
+        """For `fit`. `judged`: there is something to validate on; `epoch_steps`: batches of one
+        pass over the data.
+        """
         more: dict[str, Any] = (
             {} if epoch_steps is None else {"epoch_steps": max(epoch_steps // self.accumulate, 1)}
         )
@@ -173,7 +183,8 @@ class MetaTraining(Fitting):
     inner_steps             steps on a support set
     validation_inner_steps  steps on a support set of a validation episode
     ways                    classes of an episode: the fewest and the most, 0: all there are
-    shots                   support images per class: the fewest and the most, drawn anew for every episode
+    shots                   support images per class: the fewest and the most, drawn anew for every
+                            episode
     queries                 query images per class
     min_images              classes with fewer are left out (labels: fewer with, or fewer without)
     validation_episodes     of one validation, over all sources together
@@ -196,11 +207,13 @@ class MetaTraining(Fitting):
         for name in ("ways", "shots"):
             if len(getattr(self, name)) != 2:
                 raise InputError(
-                    f"meta.{name}={list(getattr(self, name))}; give two numbers, the fewest and the most"
+                    f"meta.{name}={list(getattr(self, name))}; give two numbers, the fewest and the"
+                    " most"
                 )
         if self.ways[0] < 1 or 0 < self.ways[1] < self.ways[0]:
             raise InputError(
-                f"meta.ways={list(self.ways)}; give the fewest classes and the most, or 0 for all there are"
+                f"meta.ways={list(self.ways)}; give the fewest classes and the most, or 0 for all"
+                " there are"
             )
         if not 1 <= self.shots[0] <= self.shots[1]:
             raise InputError(
@@ -230,20 +243,21 @@ class Evaluation:
     episodes     per target and number of shots, the same ones for every algorithm
     queries      query images per class
     min_images   classes with fewer are left out (labels: fewer with, or fewer without)
-    disjoint     episodes that share no image, as many as the data has and at most `episodes`; otherwise they overlap,
-                 and intervals understate the uncertainty about the task
-    groups       "respect": no subject stands in both support and query, where subjects are known; "ignore": as it
-                 comes, as published
-    adaptation   "fine-tune": a fresh head and Adam on everything, as the published table does for every row;
-                 "own": as the algorithm itself adapts, where it has a way of its own
+    disjoint     episodes that share no image, as many as the data has and at most `episodes`;
+                 otherwise they overlap, and intervals understate the uncertainty about the task
+    groups       "respect": no subject stands in both support and query, where subjects are known;
+                 "ignore": as it comes, as published
+    adaptation   "fine-tune": a fresh head and Adam on everything, as the published table does for
+                 every row; "own": as the algorithm itself adapts, where it has a way of its own
     steps        of Adam in fine-tuning
     lr           learning rate of fine-tuning
     inner_steps  steps of an algorithm's own adaptation; 0: as many as in validation
-    norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": fine-tuning `running`, own adaptation
-                 as it was trained
-    metric       the one that leads the table; rows hold all of them, and `torchcross report --metric` chooses another
-    interval     kind of interval of a mean over episodes, with one training seed: "t", "normal" (1.96 standard errors,
-                 as published) or "bca" (bootstrap)
+    norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": fine-tuning
+                 `running`, own adaptation as it was trained
+    metric       the one that leads the table; rows hold all of them, and
+                 `torchcross report --metric` chooses another
+    interval     kind of interval of a mean over episodes, with one training seed: "t", "normal"
+                 (1.96 standard errors, as published) or "bca" (bootstrap)
     seed         of the episodes: another one draws others
     """
 
@@ -270,7 +284,8 @@ class Evaluation:
 class Machine:
     """Where it runs.
 
-    device     where networks train and adapt: "cpu", "cuda", "cuda:1" and so on; "auto": a GPU where there is one
+    device     where networks train and adapt: "cpu", "cuda", "cuda:1" and so on; "auto": a GPU
+               where there is one
     precision  of training: "32", or "bf16-mixed"; evaluation is always in 32
     workers    processes that read ahead while a network trains
     """
@@ -282,7 +297,8 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole run, as `experiment()` and `read_experiment()` make it: the class alone applies no preset's values.
+    """A whole run, as `experiment()` and `read_experiment()` make it: the class alone applies no
+    preset's values.
 
     preset      the protocol whose values stand where nothing else is said
     algorithms  rows of the table
@@ -315,8 +331,8 @@ class Experiment:
             and not self.model.weights
         ):
             raise InputError(
-                f"model.normalisation={self.model.normalisation!r} is for three channels and data.channels is 1; give "
-                "data.channels=3, or leave normalisation out"
+                f"model.normalisation={self.model.normalisation!r} is for three channels and"
+                " data.channels is 1; give data.channels=3, or leave normalisation out"
             )
         for name in ("algorithms", "shots", "seeds"):
             given = getattr(self, name)
@@ -332,18 +348,20 @@ class Experiment:
             0 in self.shots and len(self.shots) > 1
         ):
             raise InputError(
-                f"algorithms={list(self.algorithms)} with shots={list(self.shots)}: 'supervised' goes with shots=[0] "
-                "alone, as in the preset 'fully-supervised', and the others with 1 or more"
+                f"algorithms={list(self.algorithms)} with shots={list(self.shots)}: 'supervised'"
+                " goes with shots=[0] alone, as in the preset 'fully-supervised', and the others"
+                " with 1 or more"
             )
         if "supervised" in self.algorithms and len(self.algorithms) > 1:
             raise InputError(
-                "'supervised' is scored on a test split, the others on episodes; give it a run of its own"
+                "'supervised' is scored on a test split, the others on episodes; give it a run of"
+                " its own"
             )
         if self.preset == "fully-supervised" and "supervised" not in self.algorithms:
             raise InputError(
-                f"the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and algorithms="
-                f"{list(self.algorithms)} was given; leave algorithms and shots out, or give --algorithms supervised "
-                "--shots 0"
+                "the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and"
+                f" algorithms={list(self.algorithms)} was given; leave algorithms and shots out, or"
+                " give --algorithms supervised --shots 0"
             )
 
 

@@ -50,7 +50,9 @@ def _default(one: Field[Any]) -> str:
 
 
 def _said(section: type[Any]) -> dict[str, str]:
-    """The entries of the docstrings of a section and of what it stands on: a name, two blanks, and what it means."""
+    """The entries of the docstrings of a section and of what it stands on: a name, two blanks, and
+    what it means.
+    """
     found: dict[str, str] = {}
     for kind in reversed(section.__mro__):
         name = ""

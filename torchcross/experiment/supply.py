@@ -1,4 +1,6 @@
-"""What a target can give: its episodes, known from its labels, before anything is trained for it."""
+"""What a target can give: its episodes, known from its labels, before anything is trained for
+it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ __all__ = ["Scored", "Supply", "supply"]
 
 @dataclass(frozen=True)
 class Supply:
-    """The episodes of a target: a sampler of the most shots, and how many of its episodes are scored."""
+    """The episodes of a target: a sampler of the most shots, and how many of its episodes are
+    scored.
+    """
 
     sampler: EpisodeSampler
     count: int
@@ -37,7 +41,8 @@ class Supply:
 
 
 def supply(source: TaskSource, told: Experiment, known: int | None = None) -> Supply:
-    """The episodes that the experiment asks for, as many as there are; a target without any is an InfeasibleError.
+    """The episodes that the experiment asks for, as many as there are; a target without any is an
+    InfeasibleError.
 
     `known` is how many there are, where that was found out before.
     """
@@ -51,9 +56,11 @@ def supply(source: TaskSource, told: Experiment, known: int | None = None) -> Su
 
 
 class Scored:
-    """Which episodes were scored: a digest that is the same for the same samples of the same labels in the same order.
+    """Which episodes were scored: a digest that is the same for the same samples of the same labels
+    in the same order.
 
-    `shared` counts the subjects that stand in both support and query of an episode, over all episodes.
+    `shared` counts the subjects that stand in both support and query of an episode, over all
+    episodes.
     """
 
     def __init__(self, source: TaskSource) -> None:

@@ -1,7 +1,7 @@
 """The two ways to a derivative, behind one interface.
 
-`Autograd` walks torch's tape: fastest for one episode. `Transforms` uses torch.func alone, so that all of an engine can
-run under `vmap`.
+`Autograd` walks torch's tape: fastest for one episode. `Transforms` uses torch.func alone, so that
+all of an engine can run under `vmap`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from torchcross.functional._types import Params, blank, blanks, zeros
 
 Tree = dict[str, Params]
 Take = Callable[[str, str, Tensor], None]
-"""(part of a tree, name, derivative): gets each as soon as it is there, and need not copy what it does not keep."""
+"""(part of a tree, name, derivative): gets each as soon as it is there, and need not copy what it
+does not keep.
+"""
 
 _DEAD_END = "torch::autograd::Error"
 
@@ -31,7 +33,8 @@ _DEAD_END = "torch::autograd::Error"
 class Pullback(Protocol):
     """Cotangent of the value -> cotangent of the argument.
 
-    With `take`, cotangents go there one by one (none where there is no path) and the tree handed back is empty.
+    With `take`, cotangents go there one by one (none where there is no path) and the tree handed
+    back is empty.
     """
 
     def __call__(self, cotangent: Any, take: Take | None = None) -> Tree: ...
@@ -50,15 +53,18 @@ class Calculus(Protocol):
     ) -> tuple[Params, Tensor, Any]:
         """(gradient, value, aux) of a scalar function; `keep`: differentiable once more.
 
-        `inspect`: look for what torch would drop from the second derivative without a word. A transform has no graph to
-        look at: there `torchcross.functional.unroll.probe` looks beforehand.
+        `inspect`: look for what torch would drop from the second derivative without a word. A
+        transform has no graph to look at: there `torchcross.functional.unroll.probe` looks
+        beforehand.
         """
         ...
 
     def pullback(
         self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
     ) -> tuple[Any, Any, Pullback]:
-        """(value, aux, cotangent of the value -> cotangent of the argument); `reuse`: to be called many times."""
+        """(value, aux, cotangent of the value -> cotangent of the argument); `reuse`: to be called
+        many times.
+        """
         ...
 
     def gradient_along(
@@ -71,10 +77,12 @@ class Calculus(Protocol):
         *,
         value: bool,
     ) -> Tree:
-        """The gradient of f(at, 0); its derivative along `along` and `weights` goes to `take`. Forward over reverse.
+        """The gradient of f(at, 0); its derivative along `along` and `weights` goes to `take`.
+        Forward over reverse.
 
-        `along` may have less than `at`; without `value` the gradient itself is let go, and blank. `take` may write to
-        the tensor of `along` that has the name it is called with: nothing reads it any more.
+        `along` may have less than `at`; without `value` the gradient itself is let go, and blank.
+        `take` may write to the tensor of `along` that has the name it is called with: nothing reads
+        it any more.
         """
         ...
 
@@ -181,7 +189,9 @@ def _places(tree: Tree) -> list[tuple[str, str]]:
 def _handed_on(
     leaves: list[Tensor], places: list[tuple[str, str]], take: Take | None
 ) -> Iterator[None]:
-    """Meanwhile a gradient that reaches a leaf goes to `take` at once, and zeros without memory stand in for it."""
+    """Meanwhile a gradient that reaches a leaf goes to `take` at once, and zeros without memory
+    stand in for it.
+    """
 
     def hook_of(part: str, name: str) -> Callable[[Tensor], Tensor]:
         def hook(grad: Tensor) -> Tensor:
@@ -202,7 +212,9 @@ def _handed_on(
 
 @functools.cache
 def load_forward_rules() -> None:
-    """Import torch's forward-mode rules ahead of their first use: scripting them warns of scripting's end."""
+    """Import torch's forward-mode rules ahead of their first use: scripting them warns of
+    scripting's end.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         importlib.import_module("torch._decomp.decompositions_for_jvp")
@@ -211,7 +223,8 @@ def load_forward_rules() -> None:
 def refuse_dead_ends(grads: Params) -> None:
     """Raise where a custom function marked `once_differentiable` lies on the way.
 
-    `torch.autograd.grad` prunes the node that would raise, so that the second derivative comes out wrong instead.
+    `torch.autograd.grad` prunes the node that would raise, so that the second derivative comes out
+    wrong instead.
     """
     seen: set[Any] = set()
     todo = [value.grad_fn for value in grads.values()]

@@ -1,4 +1,6 @@
-"""Forwards of the copy's layers that do the same work faster; the layers themselves stay where they are."""
+"""Forwards of the copy's layers that do the same work faster; the layers themselves stay where they
+are.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,13 @@ def substitute_convolution(layer: nn.Module, holder: FrameHolder) -> None:
 
 
 def pool_before_relu(layer: nn.Module) -> None:
-    """In a sequence, take the maximum before the ReLU: the same values and gradients from a fraction of the work.
+    """In a sequence, take the maximum before the ReLU: the same values and gradients from a
+    fraction of the work.
 
-    Both are monotone. Where a window's maximum is at most 0 either order gives 0 and passes no gradient on; where it
-    is above, the ReLU changes neither the maximum nor its place. After a BatchNorm all three are one operation. Only
-    the call of the whole sequence is another: its layers, and slices of it, are what they were.
+    Both are monotone. Where a window's maximum is at most 0 either order gives 0 and passes no
+    gradient on; where it is above, the ReLU changes neither the maximum nor its place. After a
+    BatchNorm all three are one operation. Only the call of the whole sequence is another: its
+    layers, and slices of it, are what they were.
     """
     if type(layer) is not nn.Sequential or "forward" in vars(layer) or any(map(_is_hooked, layer)):
         return

@@ -55,8 +55,8 @@ def undrawn(who: str, device: torch.device) -> Iterator[None]:
                 moved.append(generator.called)
     if moved:
         raise InputError(
-            f"{who} draws from the global random generator in its forward ({moved[0]}); use nn.Dropout layers (their "
-            "masks are given) or pass the noise as an input."
+            f"{who} draws from the global random generator in its forward ({moved[0]}); use"
+            " nn.Dropout layers (their masks are given) or pass the noise as an input."
         )
 
 
@@ -76,13 +76,15 @@ def writes(who: str, name: str, *, kept: bool = False) -> InputError:
         else ""
     )
     return InputError(
-        f"{who} writes to its parameter {name!r} in its forward, so it has no pure form; compute the changed value as "
-        f"a new tensor instead.{after}"
+        f"{who} writes to its parameter {name!r} in its forward, so it has no pure form; compute"
+        f" the changed value as a new tensor instead.{after}"
     )
 
 
 class Given(Tensor):
-    """A parameter as a layer sees it: `.data` tells of writes, which torch's own keeps to itself."""
+    """A parameter as a layer sees it: `.data` tells of writes, which torch's own keeps to
+    itself.
+    """
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -106,7 +108,8 @@ def _given(value: Tensor) -> Tensor:
 def given_leaf(value: Tensor) -> Tensor:
     """A detached tensor as an autograd leaf that `given` leaves as it is.
 
-    An alias made ahead of a forward is the last node of its backward: all gradients would wait there until the end.
+    An alias made ahead of a forward is the last node of its backward: all gradients would wait
+    there until the end.
     """
     with (
         torch.enable_grad()
@@ -134,7 +137,9 @@ def written(tensors: Params, before: dict[str, tuple[Tensor, int]]) -> str | Non
 
 @contextmanager
 def untouched(params: Params) -> Iterator[None]:
-    """Raises where the values of the parameters have changed meanwhile, down to a bit: `.data` hides who writes."""
+    """Raises where the values of the parameters have changed meanwhile, down to a bit: `.data`
+    hides who writes.
+    """
     if inside_transform():
         yield
         return
@@ -143,14 +148,17 @@ def untouched(params: Params) -> Iterator[None]:
     names = [name for name, total in _sums(params).items() if not torch.equal(total, before[name])]
     if names:
         raise InputError(
-            f"the module wrote to its parameter {names[0]!r} in a forward (through `.data`, say), and the value it "
-            "wrote is what the parameter now has: the result was let go. Compute the changed value as a new tensor in "
-            "the forward, and put the parameters back from your last checkpoint."
+            f"the module wrote to its parameter {names[0]!r} in a forward (through `.data`, say),"
+            " and the value it wrote is what the parameter now has: the result was let go. Compute"
+            " the changed value as a new tensor in the forward, and put the parameters back from"
+            " your last checkpoint."
         )
 
 
 def _sums(params: Params) -> dict[str, Tensor]:
-    """Of each tensor the sum of its bits as whole numbers: exact, in any order, and with little memory."""
+    """Of each tensor the sum of its bits as whole numbers: exact, in any order, and with little
+    memory.
+    """
     return {
         name: _sum_of(value.detach().view(_WIDTHS[value.element_size()]))
         for name, value in params.items()

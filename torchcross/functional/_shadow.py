@@ -1,4 +1,6 @@
-"""The structural copy that a pure forward runs: a module's layers with placeholders where its tensors are."""
+"""The structural copy that a pure forward runs: a module's layers with placeholders where its
+tensors are.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from torchcross.errors import InputError
 
 
 class Placeholder(Tensor):
-    """Stands where a parameter or buffer comes in with the call; whoever computes with it got past the call."""
+    """Stands where a parameter or buffer comes in with the call; whoever computes with it got past
+    the call.
+    """
 
     called: str
 
@@ -37,15 +41,18 @@ class Placeholder(Tensor):
             leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Placeholder)
         ]
         raise InputError(
-            f"{found[0].called if found else 'a tensor'!r} was used outside the network's call, where it has no value: "
-            "activation checkpointing runs layers again when the call is over, and a list or another attribute that "
-            "holds a tensor holds it past the call; run without checkpointing (engine 'recompute' saves the same "
-            "memory) and read parameters and buffers under their registered names."
+            f"{found[0].called if found else 'a tensor'!r} was used outside the network's call,"
+            " where it has no value: activation checkpointing runs layers again when the call is"
+            " over, and a list or another attribute that holds a tensor holds it past the call;"
+            " run without checkpointing (engine 'recompute' saves the same memory) and read"
+            " parameters and buffers under their registered names."
         )
 
 
 def shadow_of(module: nn.Module) -> nn.Module:
-    """A copy in evaluation mode that holds none of the module's tensors, with nothing in it that fails in silence."""
+    """A copy in evaluation mode that holds none of the module's tensors, with nothing in it that
+    fails in silence.
+    """
     named = [*module.named_parameters(), *module.named_buffers()]
     if any(
         isinstance(t, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer)
@@ -59,8 +66,9 @@ def shadow_of(module: nn.Module) -> nn.Module:
         shadow = copy.deepcopy(module, memo)
     except (RuntimeError, TypeError) as error:
         raise InputError(
-            f"{type(module).__name__} cannot be copied ({error}); an attribute of it is neither plain data nor "
-            "a parameter or buffer. Register tensors, and use torch.nn.utils.parametrizations for weight norms."
+            f"{type(module).__name__} cannot be copied ({error}); an attribute of it is neither"
+            " plain data nor a parameter or buffer. Register tensors, and use"
+            " torch.nn.utils.parametrizations for weight norms."
         ) from error
     for name, layer in shadow.named_modules():
         _refuse_silent(layer, name)
@@ -76,18 +84,21 @@ def _refuse_silent(layer: nn.Module, name: str) -> None:
     rate = layer.dropout if inside else 0.0
     if rate:
         raise InputError(
-            f"layer {name!r} is a {type(layer).__name__} with dropout={rate} inside, which would be left out, for "
-            "it takes no mask; set its `dropout` to 0.0 (nn.Dropout layers are served)."
+            f"layer {name!r} is a {type(layer).__name__} with dropout={rate} inside, which would be"
+            " left out, for it takes no mask; set its `dropout` to 0.0 (nn.Dropout layers are"
+            " served)."
         )
     if any(isinstance(hook, WeightNorm) for hook in layer._forward_pre_hooks.values()):
         raise InputError(
-            f"layer {name!r} has torch.nn.utils.weight_norm, whose second derivative torch gets wrong; use "
-            "torch.nn.utils.parametrizations.weight_norm, which is served."
+            f"layer {name!r} has torch.nn.utils.weight_norm, whose second derivative torch gets"
+            " wrong; use torch.nn.utils.parametrizations.weight_norm, which is served."
         )
 
 
 def _write_out(layer: nn.Module) -> None:
-    """Operations of the same values: torch's weight norm has a wrong second derivative, its fast path no dropout."""
+    """Operations of the same values: torch's weight norm has a wrong second derivative, its fast
+    path no dropout.
+    """
     if type(layer) is _WeightNorm:
         vars(layer)["forward"] = _weight_norm(layer.dim)
     if isinstance(layer, nn.TransformerEncoderLayer):
@@ -114,7 +125,9 @@ def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 class Bypasses(torch.overrides.TorchFunctionMode):
-    """Looks for the module's own parameters in a forward that was given others: who reads them got past the call."""
+    """Looks for the module's own parameters in a forward that was given others: who reads them got
+    past the call.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -39,7 +39,9 @@ def leaf(value: Tensor) -> Tensor:
 
 
 def views(tree: Params) -> Params:
-    """New tensors of the same values: a later gradient with respect to them is partial, not total."""
+    """New tensors of the same values: a later gradient with respect to them is partial, not
+    total.
+    """
     return {name: value.view_as(value) for name, value in tree.items()}
 
 
@@ -61,9 +63,11 @@ _ALIGNED = 64
 
 
 def side_by_side(like: Params) -> Params:
-    """Zeros of these shapes in one piece of memory for each type and device, given back to the system as a whole.
+    """Zeros of these shapes in one piece of memory for each type and device, given back to the
+    system as a whole.
 
-    Long-lived tensors that stand one by one among short-lived ones leave holes that an allocator cannot give back.
+    Long-lived tensors that stand one by one among short-lived ones leave holes that an allocator
+    cannot give back.
     """
     if inside_transform():
         return zeros(like)
@@ -77,8 +81,10 @@ def side_by_side(like: Params) -> Params:
         kind: torch.zeros(size, dtype=kind[0], device=kind[1]) for kind, size in sizes.items()
     }
     return {
-        name: pieces[value.dtype, value.device][offsets[name] : offsets[name] + value.numel()].view(
-            value.shape
+        name: (
+            pieces[value.dtype, value.device][offsets[name] : offsets[name] + value.numel()].view(
+                value.shape
+            )
         )
         for name, value in like.items()
     }
@@ -106,12 +112,13 @@ def summed(left: Tensor | None, right: Tensor | None) -> Tensor | None:
 def refuse_third_derivative() -> None:
     """For the last derivative that is written out.
 
-    Torch's `once_differentiable` would not do: `torch.autograd.grad` prunes the node that raises, and drops the term.
+    Torch's `once_differentiable` would not do: `torch.autograd.grad` prunes the node that raises,
+    and drops the term.
     """
     if torch.is_grad_enabled():
         raise TorchcrossError(
-            "a third derivative was asked of a network's fast operations, which have two; build it with "
-            "Network(module, fast=False)."
+            "a third derivative was asked of a network's fast operations, which have two; build it"
+            " with Network(module, fast=False)."
         )
 
 

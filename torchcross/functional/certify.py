@@ -18,14 +18,17 @@ from torchcross.functional.optim import Rates, sgd
 from torchcross.functional.problem import Inner, Meta, Problem
 from torchcross.functional.unroll import meta_gradient
 
-# From where rounding does not matter to where a curved loss is straight; kinks are passed on the way down.
+# From where rounding does not matter to where a curved loss is straight; kinks are passed on the
+# way down.
 _STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 _AGREE = 1e-6
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `holds` is None where the engine does not claim equality (first order, implicit)."""
+    """One comparison. `holds` is None where the engine does not claim equality (first order,
+    implicit).
+    """
 
     name: str
     engine: str
@@ -39,16 +42,18 @@ class Row:
 def certify_engine(engine: str | Engine = "reverse", *, tolerance: float = 1e-9) -> list[Row]:
     """An engine on the built-in quadratic task, whose meta-gradient is known in closed form.
 
-    With support loss (x - a)'A(x - a)/2, query loss (x - b)'B(x - b)/2 and K steps of gradient descent at rate r:
-    x_K = a + (I - rA)^K (x_0 - a), and the gradient is (I - rA)^K B(x_K - b); B(x_K - b) in first order;
-    s (A + sI)^-1 B(x* - b) with x* = (A + sI)^-1 (Aa + s x_0) in the implicit case of strength s.
+    With support loss (x - a)'A(x - a)/2, query loss (x - b)'B(x - b)/2 and K steps of gradient
+    descent at rate r: x_K = a + (I - rA)^K (x_0 - a), and the gradient is (I - rA)^K B(x_K - b);
+    B(x_K - b) in first order; s (A + sI)^-1 B(x* - b) with x* = (A + sI)^-1 (Aa + s x_0) in the
+    implicit case of strength s.
     """
     chosen = engine_named(engine)
     rows = []
     for steps in (1, 5):
         task = _Quadratic.drawn(seed=steps)
         if isinstance(chosen, Implicit):
-            # The closed form is that of the inner problem's solution: take enough steps to be there.
+            # The closed form is that of the inner problem's solution: take enough steps to be
+            # there.
             steps = 2000
         meta = Meta({"x": task.x}, torch.tensor(task.rate, dtype=torch.float64))
         inner = Inner(task.support, task.query, sgd(), steps)
@@ -72,8 +77,8 @@ def certify_problem(
 ) -> list[Row]:
     """An episode of one's own against central differences in float64, along random directions.
 
-    Differences are taken at several sizes; where they do not agree, the loss has a kink nearby (ReLU, max-pooling) and
-    the row says so.
+    Differences are taken at several sizes; where they do not agree, the loss has a kink nearby
+    (ReLU, max-pooling) and the row says so.
     """
     chosen = engine_named(engine)
     problem, meta = _double(problem, meta)
@@ -113,7 +118,9 @@ def certify_gradient(
     directions: int,
     generator: torch.Generator,
 ) -> list[Row]:
-    """Any gradient of any loss against central differences; `row` says what is the same in all rows."""
+    """Any gradient of any loss against central differences; `row` says what is the same in all
+    rows.
+    """
     rows = []
     for index in range(directions):
         way = _direction(at, generator)
@@ -187,9 +194,10 @@ def _double(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
 
     rates: Rates = widened(dict(meta.rates) if isinstance(meta.rates, Mapping) else meta.rates)
     wide_meta = Meta(widened(meta.params), rates, widened(meta.buffers))
-    return dataclasses.replace(
-        problem, data=widened(problem.data), own=widened(problem.own)
-    ), wide_meta
+    return (
+        dataclasses.replace(problem, data=widened(problem.data), own=widened(problem.own)),
+        wide_meta,
+    )
 
 
 def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], float]:
@@ -221,7 +229,10 @@ def _difference(value: Callable[[float], float]) -> tuple[float, str]:
         before = slope
     return (
         first,
-        "differences disagree between sizes: a kink nearby (ReLU, max-pooling), or a steep inner loop",
+        (
+            "differences disagree between sizes: a kink nearby (ReLU, max-pooling), or a steep"
+            " inner loop"
+        ),
     )
 
 

@@ -1,7 +1,8 @@
 """Dropout whose masks are drawn outside of the forward, from (seed, episode).
 
-A mask is data: it enters a forward like images do, so that a loop over episodes and lanes under `vmap`
-drop the same units, and nothing touches a global generator. Without masks dropout layers are off.
+A mask is data: it enters a forward like images do, so that a loop over episodes and lanes under
+`vmap` drop the same units, and nothing touches a global generator. Without masks dropout layers are
+off.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _UNSERVED = (nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 def substitute_dropout(layer: nn.Module, name: str, holder: FrameHolder) -> bool:
-    """Give a dropout layer a forward that reads its mask from the frame; False where the layer is none."""
+    """Give a dropout layer a forward that reads its mask from the frame; False where the layer is
+    none.
+    """
     if type(layer) in _UNSERVED:
         kind = type(layer).__name__
         raise InputError(f"layer {name!r} is {kind}, whose masks cannot be given; use nn.Dropout.")
@@ -56,20 +59,23 @@ def _mask(masks: dict[str, Tensor], key: str, row: int) -> Tensor:
     if key not in masks or row >= masks[key].shape[0]:
         drawn = masks[key].shape[0] if key in masks else 0
         raise InputError(
-            f"dropout layer {key!r} needs a mask for step {row} and {drawn} were drawn; draw masks with "
-            "`network.masks(...)` for this network, these shapes and enough steps."
+            f"dropout layer {key!r} needs a mask for step {row} and {drawn} were drawn; draw masks"
+            " with `network.masks(...)` for this network, these shapes and enough steps."
         )
     return masks[key][row]
 
 
 def refuse_unreached(shapes: dict[str, torch.Size], rates: dict[str, float]) -> None:
-    """Raise where a layer drops units and the forward went around it: it would be off without a word."""
+    """Raise where a layer drops units and the forward went around it: it would be off without a
+    word.
+    """
     reached = {key.rsplit("#", 1)[0] for key in shapes}
     missed = [name for name, rate in rates.items() if rate > 0 and name not in reached]
     if missed:
         raise InputError(
-            f"dropout layer {missed[0]!r} (p={rates[missed[0]]}) is not called in the forward, so that no mask can be "
-            "given for it; call the layer itself where its rate is used, or set its p to 0.0."
+            f"dropout layer {missed[0]!r} (p={rates[missed[0]]}) is not called in the forward, so"
+            " that no mask can be given for it; call the layer itself where its rate is used, or"
+            " set its p to 0.0."
         )
 
 

@@ -1,7 +1,8 @@
-"""Many episodes at once: a lane for each under `torch.func.vmap` where shapes agree, one by one where they do not.
+"""Many episodes at once: a lane for each under `torch.func.vmap` where shapes agree, one by one
+where they do not.
 
-Episodes share lanes when they have the same `Inner` object and data and own parameters of the same shapes. The choice
-changes nothing beyond rounding, and is handed back.
+Episodes share lanes when they have the same `Inner` object and data and own parameters of the same
+shapes. The choice changes nothing beyond rounding, and is handed back.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from torchcross.functional.unroll import (
 )
 
 Lanes: TypeAlias = Literal["auto", "loop"] | int
-"""`"loop"`: one by one; a number: up to so many at once; `"auto"`: 16 on accelerators, the loop on the CPU."""
+"""`"loop"`: one by one; a number: up to so many at once; `"auto"`: 16 on accelerators, the loop on
+the CPU.
+"""
 
 _AUTO_WIDTH = 16
 
@@ -63,9 +66,11 @@ def lane_width(lanes: Lanes, device: torch.device) -> int:
 def _key(problem: Problem) -> Any:
     flat, spec = pytree.tree_flatten((problem.data, problem.own))
     shapes = tuple(
-        (tuple(leaf.shape), leaf.dtype, leaf.device)
-        if isinstance(leaf, Tensor)
-        else (type(leaf), repr(leaf))
+        (
+            (tuple(leaf.shape), leaf.dtype, leaf.device)
+            if isinstance(leaf, Tensor)
+            else (type(leaf), repr(leaf))
+        )
         for leaf in flat
     )
     return id(problem.inner), str(spec), shapes

@@ -23,7 +23,9 @@ _FEW = 2
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes of live tensors at the peak, above what was alive before; `per_step` for each further inner step."""
+    """Bytes of live tensors at the peak, above what was alive before; `per_step` for each further
+    inner step.
+    """
 
     peak: int
     per_step: int
@@ -37,8 +39,8 @@ def estimate(
 ) -> MemoryEstimate:
     """Predict the peak of one episode's meta-gradient from runs of few inner steps.
 
-    Growth is linear in the steps for every engine (in every so-many of them, where it keeps so few). Counted are
-    tensors, not an allocator's slack or a kernel's scratch space.
+    Growth is linear in the steps for every engine (in every so-many of them, where it keeps so
+    few). Counted are tensors, not an allocator's slack or a kernel's scratch space.
     """
     chosen = engine_named(engine)
     wanted = problem.inner.steps if steps is None else steps

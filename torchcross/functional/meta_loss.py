@@ -23,10 +23,11 @@ from torchcross.functional.unroll import MetaGradient
 class MetaLoss:
     """The weighted mean of the query losses, and what the episodes handed back, in their order.
 
-    loss      a scalar with a gradient to every parameter, rate and own tensor that requires one; one backward
+    loss      a scalar with a gradient to every parameter, rate and own tensor that requires one;
+              one backward
     losses    of the episodes, detached
-    buffers   new values, episode by episode (`merge_buffers` makes one of them), and the very tensors given where there
-              is none; nothing was changed
+    buffers   new values, episode by episode (`merge_buffers` makes one of them), and the very
+              tensors given where there is none; nothing was changed
     traces    support losses and the query loss of each episode
     groups    which episodes ran together in lanes
     residuals relative residuals of conjugate gradients, one for each episode, of engine `implicit`
@@ -50,7 +51,9 @@ def meta_loss(
     lanes: Lanes = "auto",
     weights: Sequence[float] | None = None,
 ) -> MetaLoss:
-    """The mean query loss (or `weights` times the losses), each episode's gradient finished on the way."""
+    """The mean query loss (or `weights` times the losses), each episode's gradient finished on the
+    way.
+    """
     if not problems:
         raise InputError("meta_loss needs at least one episode; the sequence given is empty.")
     shares = (
@@ -141,8 +144,8 @@ class _HandBack(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.grads is None:
             raise TorchcrossError(
-                "a second backward through the same meta_loss: its gradients were handed back once and let go; call "
-                "meta_loss again."
+                "a second backward through the same meta_loss: its gradients were handed back once"
+                " and let go; call meta_loss again."
             )
         if torch.is_grad_enabled():
             raise TorchcrossError(

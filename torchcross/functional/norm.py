@@ -2,11 +2,13 @@
 
     policy     support forward           query forward
     frozen     running statistics        running statistics
-    batch      its own                   its own (transductive: predictions depend on the rest of the batch)
+    batch      its own                   its own (transductive: predictions depend on the rest of
+               the batch)
     support    its own                   those of the support set, taken with the adapted parameters
     running    its own; each one moves   the running statistics so moved
                the running statistics
-    per_step   its own; step i moves     row i of the running statistics, moved by the support set with the
+    per_step   its own; step i moves     row i of the running statistics, moved by the support set
+               with the
                row i of the statistics   parameters after i steps (MAML++, Antoniou et al. 2019)
 
 Nothing is stored in the module: statistics come in with `buffers`, and new values are handed back.
@@ -71,9 +73,11 @@ def policy_named(name: str) -> NormPolicy:
 
 @dataclass
 class Frame:
-    """What the layers of one forward read and what they hand back; it lives as long as that forward.
+    """What the layers of one forward read and what they hand back; it lives as long as that
+    forward.
 
-    With `shapes` the forward is for the shapes of the dropout masks alone: BatchNorm passes on what it gets.
+    With `shapes` the forward is for the shapes of the dropout masks alone: BatchNorm passes on what
+    it gets.
     """
 
     source: Source
@@ -108,19 +112,21 @@ class Frame:
             return value
         if self.row >= value.shape[0]:
             raise InputError(
-                f"{name!r} holds statistics for {value.shape[0] - 1} inner steps and step {self.row} was asked for; "
-                "make the buffers with `network.state(steps=...)`."
+                f"{name!r} holds statistics for {value.shape[0] - 1} inner steps and step"
+                f" {self.row} was asked for; make the buffers with `network.state(steps=...)`."
             )
         return value[self.row]
 
     def affine(self, value: Tensor | None) -> Tensor | None:
-        """A weight or bias as this forward has it: this step's row where there is one for each step."""
+        """A weight or bias as this forward has it: this step's row where there is one for each
+        step.
+        """
         if value is None or value.dim() == 1 or self.row is None:
             return value
         if self.row >= value.shape[0]:
             raise InputError(
-                f"there are BatchNorm weights for {value.shape[0] - 1} inner steps and step {self.row} was asked for; "
-                "adapt with no more steps than were trained."
+                f"there are BatchNorm weights for {value.shape[0] - 1} inner steps and step"
+                f" {self.row} was asked for; adapt with no more steps than were trained."
             )
         return value[self.row]
 
@@ -165,13 +171,16 @@ _SUBSTITUTED: tuple[type[nn.Module], ...] = (
 
 
 def substitute_norm(layer: nn.Module, name: str, holder: FrameHolder, policy: NormPolicy) -> bool:
-    """Give a BatchNorm layer a forward that follows the frame; False where the layer is no BatchNorm."""
+    """Give a BatchNorm layer a forward that follows the frame; False where the layer is no
+    BatchNorm.
+    """
     if not isinstance(layer, BatchNorm):
         return False
     if type(layer) not in _SUBSTITUTED:
         raise InputError(
-            f"layer {name!r} is a {type(layer).__name__}, a BatchNorm with a forward of its own, so policy "
-            f"{policy.name!r} cannot be kept there; use torch's BatchNorm layers or GroupNorm."
+            f"layer {name!r} is a {type(layer).__name__}, a BatchNorm with a forward of its own, so"
+            f" policy {policy.name!r} cannot be kept there; use torch's BatchNorm layers or"
+            " GroupNorm."
         )
     tracks = layer.running_mean is not None
     if not tracks and (policy.moves or "stored" in (policy.support, policy.query)):
@@ -236,8 +245,8 @@ def _check_variance(name: str, x: Tensor) -> int:
     count = x.numel() // x.shape[1]
     if count < 2:
         raise InputError(
-            f"layer {name!r} got one value for each channel (input {tuple(x.shape)}), which has no variance; "
-            "use more samples, larger images or policy 'frozen'."
+            f"layer {name!r} got one value for each channel (input {tuple(x.shape)}), which has no"
+            " variance; use more samples, larger images or policy 'frozen'."
         )
     return count
 

@@ -3,9 +3,10 @@
     state = optimiser.init(params)
     params, state = optimiser.update(grads, state, params, rates, step)
 
-Rates are a number or a scalar tensor for all parameters, or a dictionary with one for each parameter: a scalar, or a
-tensor of the parameter's shape (Meta-SGD, Li et al. 2017). With `per_step=True` every rate tensor has a leading axis of
-inner steps (a rate per layer per step: MAML++, Antoniou et al. 2019).
+Rates are a number or a scalar tensor for all parameters, or a dictionary with one for each
+parameter: a scalar, or a tensor of the parameter's shape (Meta-SGD, Li et al. 2017). With
+`per_step=True` every rate tensor has a leading axis of inner steps (a rate per layer per step:
+MAML++, Antoniou et al. 2019).
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ _FUSED_ON = ("cpu", "cuda")
 class Optimiser:
     """(init, update), with what the engines need to know of it.
 
-    `linear`: the derivative of an update with respect to the gradient does not depend on the gradient.
-    `descent`: the update is p <- p - rate g, of each parameter alone and without a state.
-    `move`: the update at one rate for all, in place on parameters and state that the caller owns, for where nothing is
-    differentiated; (grads, state, params, rate, step) as in `update`.
+    `linear`: the derivative of an update with respect to the gradient does not depend on the
+    gradient. `descent`: the update is p <- p - rate g, of each parameter alone and without a state.
+    `move`: the update at one rate for all, in place on parameters and state that the caller owns,
+    for where nothing is differentiated; (grads, state, params, rate, step) as in `update`.
     """
 
     name: str
@@ -107,7 +108,9 @@ def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = Fal
 def adam(
     decays: tuple[float, float] = (0.9, 0.999), *, eps: float = 1e-8, per_step: bool = False
 ) -> Optimiser:
-    """Adam (Kingma & Ba 2015). Its second derivative is finite at zero gradients, where torch's is not."""
+    """Adam (Kingma & Ba 2015). Its second derivative is finite at zero gradients, where torch's is
+    not.
+    """
     first, second = decays
     _check_unit("decays[0]", first)
     _check_unit("decays[1]", second)
@@ -160,7 +163,9 @@ def adam(
 
 
 def _sqrt(square: Tensor) -> Tensor:
-    """The square root with derivative 0 at 0: there the update m / (sqrt(v) + eps) depends on m alone."""
+    """The square root with derivative 0 at 0: there the update m / (sqrt(v) + eps) depends on m
+    alone.
+    """
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
 
@@ -183,7 +188,9 @@ def one_rate(rates: Mapping[str, Rate]) -> float | None:
 
 
 def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict[str, Rate]:
-    """The rates as one dictionary, checked against the adapted parameters (`"*"` stands for all of them)."""
+    """The rates as one dictionary, checked against the adapted parameters (`"*"` stands for all of
+    them).
+    """
     table: dict[str, Rate] = dict(rates) if isinstance(rates, Mapping) else {_ALL: rates}
     missing = [name for name in params if name not in table] if _ALL not in table else []
     if missing:
@@ -205,8 +212,8 @@ def _check_rate(name: str, rate: Tensor, params: Params, steps: int, per_step: b
     if per_step:
         if not shape or shape[0] < steps:
             raise InputError(
-                f"the rate of {name!r} has shape {shape}; with per_step=True its first axis must hold at "
-                f"least the {steps} inner steps."
+                f"the rate of {name!r} has shape {shape}; with per_step=True its first axis must"
+                f" hold at least the {steps} inner steps."
             )
         shape = shape[1:]
     if shape and (name not in params or shape != tuple(params[name].shape)):

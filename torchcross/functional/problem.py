@@ -19,7 +19,8 @@ from torchcross.functional.state import Choice, select
 class Split:
     """A support loss in two parts, so that steps that see the same features can share them.
 
-    body   (params, buffers, data, step) -> (features, new buffers): the same at every step, whatever the head is
+    body   (params, buffers, data, step) -> (features, new buffers): the same at every step,
+           whatever the head is
     top    (params, features, data) -> scalar loss
     """
 
@@ -37,13 +38,17 @@ class Split:
 class Inner:
     """The inner loop that episodes share. Episodes with the *same object* can share lanes.
 
-    support, query   (params, buffers, data, step) -> (loss, new buffers); the query's step is the number of updates
+    support, query   (params, buffers, data, step) -> (loss, new buffers); the query's step is the
+                     number of updates
     adapted          which names the inner loop moves (all, where not given); the rest stay fixed
-    init             further params from (params, buffers, data), differentiable: a prototype head, say
-    zero_head        names that start at exactly zero and are not learned, and through which alone the support loss
-                     sees the other adapted parameters: their first inner gradient is then exactly zero and is left out
-                     (and with a `Split` support loss, the first two steps share the features)
-    query_weights    weight of the query loss after each of the updates 1..steps (all on the last, where not given)
+    init             further params from (params, buffers, data), differentiable: a prototype head,
+                     say
+    zero_head        names that start at exactly zero and are not learned, and through which alone
+                     the support loss sees the other adapted parameters: their first inner gradient
+                     is then exactly zero and is left out (and with a `Split` support loss, the
+                     first two steps share the features)
+    query_weights    weight of the query loss after each of the updates 1..steps (all on the last,
+                     where not given)
     """
 
     support: LossFn
@@ -63,7 +68,8 @@ class Inner:
             return
         if len(weights) != self.steps or not all(math.isfinite(weight) for weight in weights):
             raise InputError(
-                f"query_weights must hold one finite weight for each of {self.steps} steps: {weights}."
+                f"query_weights must hold one finite weight for each of {self.steps} steps:"
+                f" {weights}."
             )
 
     def weight_after(self, updates: int) -> float:
@@ -74,7 +80,9 @@ class Inner:
 
 @dataclass(frozen=True)
 class Problem:
-    """One episode: its inner loop, its data, and parameters of its own (a head's initial values)."""
+    """One episode: its inner loop, its data, and parameters of its own (a head's initial
+    values).
+    """
 
     inner: Inner
     data: Data
@@ -109,12 +117,15 @@ class Start:
 def start_of(
     problem: Problem, params: Params, rates: Rates, buffers: Buffers, *, look: bool = True
 ) -> Start:
-    """Part the parameters and check them; `look=False` under a transform, where values cannot be looked at."""
+    """Part the parameters and check them; `look=False` under a transform, where values cannot be
+    looked at.
+    """
     inner = problem.inner
     clash = params.keys() & problem.own.keys()
     if clash:
         raise InputError(
-            f"{problem.name}: {sorted(clash)[0]!r} is both a shared and an own parameter; rename one."
+            f"{problem.name}: {sorted(clash)[0]!r} is both a shared and an own parameter; rename"
+            " one."
         )
     everything = {**params, **problem.own}
     chosen = select(everything, inner.adapted)
@@ -136,12 +147,13 @@ def _head_of(problem: Problem, chosen: frozenset[str], look: bool) -> frozenset[
     head = select(problem.own, problem.inner.zero_head)
     if not head or not head <= chosen:
         raise InputError(
-            f"{problem.name}: zero_head must choose parameters of the episode's own that the inner loop adapts; it "
-            f"chose {sorted(head) or 'none'} of {sorted(problem.own) or 'none'}."
+            f"{problem.name}: zero_head must choose parameters of the episode's own that the inner"
+            f" loop adapts; it chose {sorted(head) or 'none'} of {sorted(problem.own) or 'none'}."
         )
     for name in head if look else ():
         if torch.count_nonzero(problem.own[name]):
             raise InputError(
-                f"{problem.name}: zero_head is stated and {name!r} is not zero; leave zero_head out."
+                f"{problem.name}: zero_head is stated and {name!r} is not zero; leave zero_head"
+                " out."
             )
     return head

@@ -1,4 +1,6 @@
-"""A module as (params, buffers) -> output: nothing of the module changes, not even during a call."""
+"""A module as (params, buffers) -> output: nothing of the module changes, not even during a
+call.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ class Network:
     """The pure form of a module, under one BatchNorm policy (see `torchcross.functional.norm`).
 
     A structural copy of the module is made once; it has none of the tensors. Layers act as
-    in evaluation mode, save BatchNorm (the policy decides) and dropout (on where masks are given). `params`
-    and `buffers` may hold more names than the module has: it takes its own and leaves the rest to others.
+    in evaluation mode, save BatchNorm (the policy decides) and dropout (on where masks are given).
+    `params` and `buffers` may hold more names than the module has: it takes its own and leaves the
+    rest to others.
     """
 
     def __init__(self, module: nn.Module, *, norm: str = "batch", fast: bool = True) -> None:
@@ -70,7 +73,9 @@ class Network:
         return functools.partial(Network, norm=self.policy.name, fast=self.fast), (self.module,)
 
     def state(self, steps: int = 0) -> tuple[Params, Buffers]:
-        """The module's tensors now. Under `per_step` statistics get a row for each of 0..steps updates."""
+        """The module's tensors now. Under `per_step` statistics get a row for each of 0..steps
+        updates.
+        """
         params: Params = dict(self.module.named_parameters())
         buffers = dict(self.module.named_buffers())
         if self.policy.rows:
@@ -87,7 +92,9 @@ class Network:
         step: int = 0,
         masks: dict[str, Tensor] | None = None,
     ) -> tuple[Any, Buffers]:
-        """A forward of the support set after `step` updates: (output, buffers with their new values)."""
+        """A forward of the support set after `step` updates: (output, buffers with their new
+        values).
+        """
         frame = Frame(
             source=self.policy.support,
             buffers=buffers,
@@ -102,7 +109,9 @@ class Network:
     def statistics(
         self, params: Params, buffers: Buffers, *inputs: Any, step: int = 0
     ) -> tuple[Statistics, Buffers]:
-        """What a query forward after `step` updates needs of the support set; no forward where that is nothing."""
+        """What a query forward after `step` updates needs of the support set; no forward where that
+        is nothing.
+        """
         if not self._normed or not (self.policy.query == "given" or self.policy.rows):
             return {}, buffers
         given = self.policy.query == "given"
@@ -147,7 +156,9 @@ class Network:
         part: int,
         rows: int = 1,
     ) -> dict[str, Tensor]:
-        """Dropout masks [rows, ...] for inputs of these shapes, a pure function of (seed, episode, part)."""
+        """Dropout masks [rows, ...] for inputs of these shapes, a pure function of (seed, episode,
+        part).
+        """
         if not self._dropout:
             return {}
         shapes: dict[str, torch.Size] = {}
@@ -160,7 +171,9 @@ class Network:
         )
 
     def run(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> tuple[Any, Buffers]:
-        """One forward of the copy: all that it reads is given, all that it changes is handed back."""
+        """One forward of the copy: all that it reads is given, all that it changes is handed
+        back.
+        """
         if not self._checked and not inside_transform():
             self._check(params, frame, inputs)
             self._checked = True
@@ -202,7 +215,9 @@ class Network:
         }
 
     def _try(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> None:
-        """A forward; a module that views its images as if channels came first gets them so from now on."""
+        """A forward; a module that views its images as if channels came first gets them so from now
+        on.
+        """
         try:
             self.run(params, frame, inputs)
         except RuntimeError as error:
@@ -213,7 +228,9 @@ class Network:
 
     @torch.no_grad()
     def _check(self, params: Params, frame: Frame, inputs: tuple[Any, ...]) -> None:
-        """One forward on copies: refuses a module that writes to parameters, draws numbers, or reads others."""
+        """One forward on copies: refuses a module that writes to parameters, draws numbers, or
+        reads others.
+        """
         who = type(self.module).__name__
         copies = {
             name: params[name].detach().clone() for name in self._param_names if name in params
@@ -230,8 +247,9 @@ class Network:
                 raise writes(who, name)
         if bypasses.found:
             raise InputError(
-                f"{who} reads its own {bypasses.found!r} in a forward that was given another: a function, hook or "
-                "other attribute of it holds the tensor or its layer; read it through `self` in `forward`."
+                f"{who} reads its own {bypasses.found!r} in a forward that was given another: a"
+                " function, hook or other attribute of it holds the tensor or its layer; read it"
+                " through `self` in `forward`."
             )
 
 
@@ -243,7 +261,9 @@ def call(
     norm: str = "batch",
     step: int = 0,
 ) -> tuple[Any, Buffers]:
-    """One pure forward, as of a support set: (output, new buffers). Keep a `Network` where there are many."""
+    """One pure forward, as of a support set: (output, new buffers). Keep a `Network` where there
+    are many.
+    """
     return Network(module, norm=norm).support(params, buffers, *inputs, step=step)
 
 
@@ -275,7 +295,9 @@ def partition(params: Params, choice: Choice) -> tuple[Params, Params]:
 
 
 def merge_buffers(each: Iterable[Buffers]) -> Buffers:
-    """One value for each buffer from those of several episodes: the mean; of integer counts the largest."""
+    """One value for each buffer from those of several episodes: the mean; of integer counts the
+    largest.
+    """
     trees = list(each)
     if not trees:
         raise InputError("there are no buffers to merge: the list of episodes is empty.")
@@ -290,7 +312,9 @@ def merge_buffers(each: Iterable[Buffers]) -> Buffers:
 
 
 def _aliases(module: nn.Module, kind: str) -> dict[str, list[str]]:
-    """First name -> the name of every place that holds the same tensor (a layer with two names is one place)."""
+    """First name -> the name of every place that holds the same tensor (a layer with two names is
+    one place).
+    """
     first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
     for prefix, layer in module.named_modules():

@@ -45,7 +45,9 @@ class MetaGradient:
 
 @dataclass(frozen=True)
 class Adapted:
-    """Where the inner loop ends: all parameters (adapted and fixed), new buffers, support losses on the way."""
+    """Where the inner loop ends: all parameters (adapted and fixed), new buffers, support losses on
+    the way.
+    """
 
     params: Params
     buffers: Buffers
@@ -55,7 +57,9 @@ class Adapted:
 def meta_gradient(
     problem: Problem, meta: Meta, *, engine: str | Engine = "reverse"
 ) -> MetaGradient:
-    """The meta-gradient of one episode. Pure: no tensor given is changed and none gathers a `.grad`."""
+    """The meta-gradient of one episode. Pure: no tensor given is changed and none gathers a
+    `.grad`.
+    """
     chosen = engine_named(engine)
     with untouched(meta.params), serving(problem, chosen):
         result = gradient_with(problem, meta, chosen, Autograd(), look=True)
@@ -88,7 +92,9 @@ def gradient_with(
 
 
 def probe(problem: Problem, meta: Meta, engine: Engine) -> None:
-    """Refuse, before a transform hides the graph, what torch would drop from second derivatives without a word."""
+    """Refuse, before a transform hides the graph, what torch would drop from second derivatives
+    without a word.
+    """
     inner = problem.inner
     if (
         engine.order < 2
@@ -131,7 +137,9 @@ def _result(problem: Problem, meta: Meta, outcome: Outcome, engine: Engine) -> M
 
 
 def adapt(problem: Problem, meta: Meta, *, steps: int | None = None) -> Adapted:
-    """Run the inner loop and keep its end alone (memory does not grow with `steps`). Pure, like everything here."""
+    """Run the inner loop and keep its end alone (memory does not grow with `steps`). Pure, like
+    everything here.
+    """
     inner = (
         problem.inner
         if steps is None
@@ -199,8 +207,8 @@ def _check_trace(problem: Problem, trace: Tensor) -> None:
 
 def _diverged(problem: Problem, what: str) -> str:
     return (
-        f"{problem.name}: the inner loop diverged: {what}. Lower the inner rate, take fewer steps, or look for NaN in "
-        "the inputs."
+        f"{problem.name}: the inner loop diverged: {what}. Lower the inner rate, take fewer steps,"
+        " or look for NaN in the inputs."
     )
 
 
@@ -208,7 +216,10 @@ _OTHER_ENGINE = (
     "Use engine 'reverse' with lanes='loop', or 'first_order'; for attention, run under "
     "torch.nn.attention.sdpa_kernel(SDPBackend.MATH)."
 )
-_FIRST_ORDER = "Use engine 'first_order'; for attention, run under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)."
+_FIRST_ORDER = (
+    "Use engine 'first_order'; for attention, run under"
+    " torch.nn.attention.sdpa_kernel(SDPBackend.MATH)."
+)
 _NO_CHECKPOINTS = "Turn checkpointing off; engine 'recompute' saves memory instead."
 _NO_SCRIPT = "Give the module that it was made of."
 _WHY = (
@@ -274,6 +285,6 @@ def serving(problem: Problem, engine: Engine, *, in_lanes: bool = False) -> Iter
             raise
         where = " in lanes" if in_lanes else ""
         raise InputError(
-            f"{problem.name}: engine {engine.name!r}{where} cannot serve this module, which {reason}: "
-            f"{str(error).splitlines()[0]} {remedy}"
+            f"{problem.name}: engine {engine.name!r}{where} cannot serve this module, which"
+            f" {reason}: {str(error).splitlines()[0]} {remedy}"
         ) from error

@@ -17,10 +17,11 @@ __all__ = ["LearnedHeads"]
 
 @final
 class LearnedHeads(nn.Module):
-    """`LearnedHeads(tasks, features)`: a linear head for each task (by domain and name), Kaiming-initialised from
-    `seed`.
+    """`LearnedHeads(tasks, features)`: a linear head for each task (by domain and name),
+    Kaiming-initialised from `seed`.
 
-    With `by="layout"` tasks whose heads have the same shapes share one: the fixed-way head of classical MAML.
+    With `by="layout"` tasks whose heads have the same shapes share one: the fixed-way head of
+    classical MAML.
     """
 
     def __init__(
@@ -42,9 +43,8 @@ class LearnedHeads(nn.Module):
             key = self._key(task)
             if key in self.weights and by == "task":
                 raise InputError(
-                    f"LearnedHeads got two tasks called {task.name!r} in the domain {task.domain!r}; rename one of "
-                    "them, or "
-                    "share a head with by='layout'."
+                    f"LearnedHeads got two tasks called {task.name!r} in the domain"
+                    f" {task.domain!r}; rename one of them, or share a head with by='layout'."
                 )
             if key not in self.weights:
                 head = kaiming_head(task.target, features, generator=seeded(seed, "learned", key))
@@ -60,18 +60,17 @@ class LearnedHeads(nn.Module):
         key, layout = self._key(task), task.target.head
         if key not in self.weights:
             raise InputError(
-                f"there is no learned head for the task {task.name!r} of the domain {task.domain!r}; there are heads "
-                "for "
-                f"{', '.join(sorted(self.weights.keys()))}. Name it when the heads are made, or use head='zero'."
+                f"there is no learned head for the task {task.name!r} of the domain"
+                f" {task.domain!r}; there are heads for {', '.join(sorted(self.weights.keys()))}."
+                " Name it when the heads are made, or use head='zero'."
             )
         weight, bias = self.weights[key], self.biases[key]
         if (weight.shape[0], bias.shape[0]) != (layout.weight_rows, layout.biases):
             raise InputError(
-                f"the learned head of task {task.name!r} has {weight.shape[0]} weight rows and {bias.shape[0]} "
-                "biases, and its "
-                f"{task.target.num_classes} classes now need {layout.weight_rows} and {layout.biases}; sample all "
-                "classes "
-                "(ways=None), or use head='zero', which fits any number of classes."
+                f"the learned head of task {task.name!r} has {weight.shape[0]} weight rows and"
+                f" {bias.shape[0]} biases, and its {task.target.num_classes} classes now need"
+                f" {layout.weight_rows} and {layout.biases}; sample all classes (ways=None), or use"
+                " head='zero', which fits any number of classes."
             )
         return {WEIGHT: weight, BIAS: bias}
 

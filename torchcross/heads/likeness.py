@@ -14,8 +14,8 @@ __all__ = ["learning_key"]
 
 @lru_cache(maxsize=4096)
 def learning_key(target: Target) -> Hashable:
-    """Equal for targets that train and predict alike: class names, and label values that their loss does not look at,
-    do
+    """Equal for targets that train and predict alike: class names, and label values that their loss
+    does not look at, do
     not count.
 
     Whether a loss looks at the label values (the gaps between grades, say) is found by asking it.

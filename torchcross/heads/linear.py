@@ -1,4 +1,6 @@
-"""Linear heads: `head.weight` (rows, D) and `head.bias` (biases,) in the shapes of the target's `HeadLayout`."""
+"""Linear heads: `head.weight` (rows, D) and `head.bias` (biases,) in the shapes of the target's
+`HeadLayout`.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,11 @@ def kaiming_head(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Params:
-    """Torch's default for a linear layer: weights and biases uniform in ±1/sqrt(D) (He et al. 2015, with a = sqrt 5).
+    """Torch's default for a linear layer: weights and biases uniform in ±1/sqrt(D) (He et al. 2015,
+    with a = sqrt 5).
 
-    Drawn on the CPU in float32, so that the same generator gives the same head for every dtype and device.
+    Drawn on the CPU in float32, so that the same generator gives the same head for every dtype and
+    device.
     """
     layout, bound = target.head, 1.0 / math.sqrt(features)
     weight = torch.rand(layout.weight_rows, features, generator=generator)

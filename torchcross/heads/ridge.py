@@ -14,7 +14,9 @@ __all__ = ["known_codes", "ridge_weight"]
 def known_codes(
     target: Target, labels: Int[Tensor, " N *L"]
 ) -> tuple[Float[Tensor, "N R"], Float[Tensor, "N one_or_R"]]:
-    """(regression targets, what is known of them: a column, or one for each where labels are several answers)."""
+    """(regression targets, what is known of them: a column, or one for each where labels are
+    several answers).
+    """
     known = (labels != MISSING).to(torch.get_default_dtype())
     return target.regression_targets(labels), known.reshape(len(labels), -1)
 

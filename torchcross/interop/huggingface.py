@@ -19,12 +19,13 @@ __all__ = ["HuggingFaceSource"]
 
 
 class HuggingFaceSource(TaskSource):
-    """One split of a Hugging Face dataset. `image` and `label` name its columns, `group` that of the subjects, if any.
+    """One split of a Hugging Face dataset. `image` and `label` name its columns, `group` that of
+    the subjects, if any.
 
-    Without a task, the names of a ClassLabel column become the classes of a MultiClass task, those of a list of
-    ClassLabel the labels of a MultiLabel task; its domain is the dataset's name. `mode` ("RGB" or "L") and `size` are
-    those of ImageFolderSource; without a mode images are as they are, palettes expanded. An episode is one batched
-    read.
+    Without a task, the names of a ClassLabel column become the classes of a MultiClass task, those
+    of a list of ClassLabel the labels of a MultiLabel task; its domain is the dataset's name.
+    `mode` ("RGB" or "L") and `size` are those of ImageFolderSource; without a mode images are as
+    they are, palettes expanded. An episode is one batched read.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class HuggingFaceSource(TaskSource):
         columns = getattr(dataset, "column_names", None)
         if not isinstance(columns, list):
             raise SourceError(
-                f"HuggingFaceSource got {type(dataset).__name__}; give one split of a dataset, such as "
-                "load_dataset(...)['train']"
+                f"HuggingFaceSource got {type(dataset).__name__}; give one split of a dataset, such"
+                " as load_dataset(...)['train']"
             )
         for column in filter(None, (image, label, group)):
             if column not in columns:
@@ -53,8 +54,9 @@ class HuggingFaceSource(TaskSource):
         is_picture = _is_picture(dataset.features[image], image)
         if not is_picture and (mode is not None or size is not None):
             raise SourceError(
-                f"HuggingFaceSource got mode={mode!r}, size={size!r}, and the column {image!r} holds "
-                f"{dataset.features[image]}; both need images: dataset.cast_column({image!r}, datasets.Image())"
+                f"HuggingFaceSource got mode={mode!r}, size={size!r}, and the column {image!r}"
+                f" holds {dataset.features[image]}; both need images:"
+                f" dataset.cast_column({image!r}, datasets.Image())"
             )
         plain = dataset.with_format(None)
         task = task or Task(
@@ -73,7 +75,8 @@ class HuggingFaceSource(TaskSource):
         for place, item in zip(places, found, strict=True):
             if item is None:
                 raise ReadError(
-                    f"source {self.name!r} has no image for sample {place}: its {self.column!r} is empty"
+                    f"source {self.name!r} has no image for sample {place}: its {self.column!r} is"
+                    " empty"
                 )
         return stack_images(
             [image_tensor(item, self.mode, self.size) for item in found], places, self.name
@@ -119,7 +122,8 @@ def _default_target(feature: Any, column: str) -> Target:
     if names := _listed_names(feature):
         return MultiLabel(list(names))
     raise SourceError(
-        f"the column {column!r} has no class names; give a task, e.g. Task('name', MultiClass([...]))"
+        f"the column {column!r} has no class names; give a task, e.g. Task('name',"
+        " MultiClass([...]))"
     )
 
 
@@ -134,8 +138,8 @@ def _labels(dataset: Any, column: str, target: Target) -> Any:
     if len(names) == 2 and getattr(feature, "length", -1) == target.num_classes:
         return rows
     raise SourceError(
-        f"the column {column!r} lists classes named {names}, the task has {list(target.classes)}; give the task the "
-        "same names, in any order"
+        f"the column {column!r} lists classes named {names}, the task has {list(target.classes)};"
+        " give the task the same names, in any order"
     )
 
 
@@ -147,8 +151,8 @@ def _marked(rows: list[list[int] | None], places: list[int], column: str) -> NDA
             number is not None and 0 <= number < len(places) for number in row
         ):
             raise LabelError(
-                f"the column {column!r} holds {row} for sample {sample}; expected a list of class numbers in "
-                f"0..{len(places) - 1}, empty where the sample has none of them"
+                f"the column {column!r} holds {row} for sample {sample}; expected a list of class"
+                f" numbers in 0..{len(places) - 1}, empty where the sample has none of them"
             )
         marks[sample, [places[number] for number in row]] = 1
     return marks

@@ -1,4 +1,6 @@
-"""An algorithm as a Lightning module, for those who train with Lightning. It is imported only here, when asked for."""
+"""An algorithm as a Lightning module, for those who train with Lightning. It is imported only here,
+when asked for.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ MakeOptimiser = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 def lightning_module(
     algorithm: Algorithm | Pretraining, optimiser: MakeOptimiser | None = None
 ) -> Any:
-    """A `LightningModule` whose batches are lists of episodes (or of labelled batches, for pre-training).
+    """A `LightningModule` whose batches are lists of episodes (or of labelled batches, for
+    pre-training).
 
-    It logs `train_loss` and `val_loss`, and writes new buffer values after each training batch, which algorithms never
-    do themselves. The algorithm is its attribute `algorithm`. Without an optimiser: Adam at 1e-3.
+    It logs `train_loss` and `val_loss`, and writes new buffer values after each training batch,
+    which algorithms never do themselves. The algorithm is its attribute `algorithm`. Without an
+    optimiser: Adam at 1e-3.
     """
     make: MakeOptimiser = _adam if optimiser is None else optimiser
     return _kind(_lightning().LightningModule)(algorithm, make)
@@ -38,7 +42,8 @@ def _lightning() -> Any:
         except ImportError:
             continue
     raise MissingExtraError(
-        "lightning_module needs Lightning, which is not installed; run: pip install 'torchcross-fewshot[lightning]'"
+        "lightning_module needs Lightning, which is not installed; run: pip install"
+        " 'torchcross-fewshot[lightning]'"
     )
 
 

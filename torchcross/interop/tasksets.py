@@ -1,7 +1,7 @@
 """Episodes as learn2learn tasksets, and tasksets as episodes. Nothing of learn2learn is imported.
 
-Its scripts read one batch (data, labels) for a task and take the samples at 0, 2, 4, ... for adaptation, as many as
-there are shots, and all others for evaluation. Both ways keep to that order.
+Its scripts read one batch (data, labels) for a task and take the samples at 0, 2, 4, ... for
+adaptation, as many as there are shots, and all others for evaluation. Both ways keep to that order.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ class _ByNumber(Protocol):
 
 @final
 class EpisodeTaskset:
-    """`EpisodeTaskset(episodes, count)`: `sample()` gives (data, labels) of the next episode, `[i]` those of episode i.
+    """`EpisodeTaskset(episodes, count)`: `sample()` gives (data, labels) of the next episode, `[i]`
+    those of episode i.
 
-    `episodes` is anything that hands out episodes by number, such as `torchcross.Episodes`. Episodes come in their
-    order, over and over; no generator is asked.
+    `episodes` is anything that hands out episodes by number, such as `torchcross.Episodes`.
+    Episodes come in their order, over and over; no generator is asked.
     """
 
     def __init__(self, episodes: _ByNumber, count: int) -> None:
@@ -61,8 +62,9 @@ class EpisodeTaskset:
 class TasksetEpisodes:
     """`TasksetEpisodes(taskset, shots=5)[i]` is task i of a learn2learn taskset as an episode.
 
-    Every class has `shots` samples at the even places, as `NWays`, `KShots(2 * shots)`, `LoadData` and
-    `RemapLabels` leave them. `task` names the classes; without it they are called by their numbers.
+    Every class has `shots` samples at the even places, as `NWays`, `KShots(2 * shots)`, `LoadData`
+    and `RemapLabels` leave them. `task` names the classes; without it they are called by their
+    numbers.
     """
 
     def __init__(self, taskset: _ByNumber, *, shots: int, task: Task | None = None) -> None:
@@ -84,8 +86,9 @@ class TasksetEpisodes:
         task = self.task or Task("taskset", MultiClass([str(code) for code in range(max(ways, 2))]))
         if set(labels.tolist()) != set(range(len(task.classes))):
             raise InputError(
-                f"task {index} has the labels {sorted(set(labels.tolist()))[:8]}, and {task.name!r} has "
-                f"{len(task.classes)} classes; end the task transforms with RemapLabels, which makes them 0, 1, 2, ..."
+                f"task {index} has the labels {sorted(set(labels.tolist()))[:8]}, and {task.name!r}"
+                f" has {len(task.classes)} classes; end the task transforms with RemapLabels, which"
+                " makes them 0, 1, 2, ..."
             )
         support = torch.zeros(len(labels), dtype=torch.bool)
         support[: 2 * ways * self.shots : 2] = True
@@ -101,9 +104,9 @@ class TasksetEpisodes:
         counts = labels.bincount(minlength=ways).tolist()
         if counts != [self.shots] * ways:
             raise InputError(
-                f"task {index} has {counts} samples of its classes at the even places, and shots={self.shots} were "
-                f"asked for; use KShots(dataset, {2 * self.shots}), and ConsecutiveLabels so that classes "
-                "stand together."
+                f"task {index} has {counts} samples of its classes at the even places, and"
+                f" shots={self.shots} were asked for; use KShots(dataset, {2 * self.shots}), and"
+                " ConsecutiveLabels so that classes stand together."
             )
 
 
@@ -112,8 +115,9 @@ def _woven(episode: Episode, index: int) -> tuple[Tensor, Tensor]:
     support, query = episode.support, episode.query
     if len(query) < len(support) - 1:
         raise InputError(
-            f"episode {index} has {len(support)} support and {len(query)} query samples; learn2learn's scripts take "
-            "every other sample for adaptation, so ask for at least as many queries as shots."
+            f"episode {index} has {len(support)} support and {len(query)} query samples;"
+            " learn2learn's scripts take every other sample for adaptation, so ask for at least as"
+            " many queries as shots."
         )
     places = torch.zeros(len(support) + len(query), dtype=torch.bool)
     places[: 2 * len(support) : 2] = True
@@ -135,6 +139,6 @@ def _pair(found: Any, index: int) -> tuple[Tensor, Tensor]:
         ):
             return data, labels.long()
     raise InputError(
-        f"task {index} is a {type(found).__name__}; a taskset hands out (data, labels), two tensors with a row per "
-        "sample"
+        f"task {index} is a {type(found).__name__}; a taskset hands out (data, labels), two tensors"
+        " with a row per sample"
     )

@@ -1,7 +1,8 @@
-"""Losses: pure functions ``(logits, labels) -> scalar``, and the links from logits to probabilities.
+"""Losses: pure functions ``(logits, labels) -> scalar``, and the links from logits to
+probabilities.
 
-Every function may be differentiated, vectorised and differentiated again by ``torch.func``. A label of
-``MISSING`` contributes nothing.
+Every function may be differentiated, vectorised and differentiated again by ``torch.func``. A label
+of ``MISSING`` contributes nothing.
 """
 
 from __future__ import annotations

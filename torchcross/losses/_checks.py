@@ -46,7 +46,8 @@ def check_columns(
     if not fits:
         width = f"(N, {columns})" if exactly else f"(N, {columns}) with {columns} >= {fewest}"
         raise InputError(
-            f"{name}: logits have shape {shape}, expected {width}; give one row of logits per sample"
+            f"{name}: logits have shape {shape}, expected {width}; give one row of logits per"
+            " sample"
         )
 
 
@@ -93,7 +94,7 @@ def check_alpha(name: str, alpha: float | None) -> None:
     if alpha is not None and not 0.0 <= alpha <= 1.0:
         raise InputError(
             f"{name}: alpha is {alpha}, expected the weight of the positive class in [0, 1]; "
-            f"None weighs both classes by 1"
+            "None weighs both classes by 1"
         )
 
 
@@ -101,7 +102,7 @@ def check_tau(name: str, tau: float) -> None:
     if not 0.0 < tau < math.inf:
         raise InputError(
             f"{name}: tau is {tau}, expected a finite tau > 0, in the unit of the grades; "
-            f"a small one approaches plain cross-entropy"
+            "a small one approaches plain cross-entropy"
         )
 
 
@@ -144,7 +145,9 @@ def _are_grades(numbers: Tensor) -> bool:
 def _numbers(
     option: str, given: object, shape: tuple[int, ...], what: str, valid: Callable[[Tensor], bool]
 ) -> Tensor:
-    """The numbers as a tensor. Of a tensor only the shape is checked: reading it would stop a transform."""
+    """The numbers as a tensor. Of a tensor only the shape is checked: reading it would stop a
+    transform.
+    """
     if isinstance(given, Tensor):
         numbers = given
     else:

@@ -1,6 +1,7 @@
 """Missing labels, and the arithmetic that every loss shares.
 
-Everything here is safe under ``torch.func``: no boolean indexing, no branch on data, no ``.item()``.
+Everything here is safe under ``torch.func``: no boolean indexing, no branch on data, no
+``.item()``.
 """
 
 from __future__ import annotations
@@ -30,16 +31,18 @@ def working(logits: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
 
 
 def quiet(logits: Float[Tensor, "*S"], mask: Bool[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
-    """The logits with zeros outside the mask, so that nothing there can overflow or send a NaN back."""
+    """The logits with zeros outside the mask, so that nothing there can overflow or send a NaN
+    back.
+    """
     return torch.where(mask, logits, 0.0)
 
 
 def softplus(x: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """``log(1 + e^x) = -log s(-x)``, exact to rounding in float32 and float64.
 
-    Of torch's equivalents only this one keeps second derivatives finite for huge logits (``logaddexp`` does
-    not) and runs without complaint under vmap over a Hessian (``logsigmoid`` does not). Its default threshold
-    of 20 would cost 2e-9 in float64.
+    Of torch's equivalents only this one keeps second derivatives finite for huge logits
+    (``logaddexp`` does not) and runs without complaint under vmap over a Hessian (``logsigmoid``
+    does not). Its default threshold of 20 would cost 2e-9 in float64.
     """
     return F.softplus(x, threshold=_SOFTPLUS_THRESHOLD)
 

@@ -1,8 +1,9 @@
 """Losses of binary, multi-class and multi-label targets.
 
-Labels are int64; ``MISSING`` (-1) entries contribute nothing. A loss is the (weighted) mean over the known
-entries, and 0 with zero gradient where none is known. Label values are validated where they are encoded, not
-here: a loss must run under ``torch.func``. Half-precision logits are computed in float32.
+Labels are int64; ``MISSING`` (-1) entries contribute nothing. A loss is the (weighted) mean over
+the known entries, and 0 with zero gradient where none is known. Label values are validated where
+they are encoded, not here: a loss must run under ``torch.func``. Half-precision logits are computed
+in float32.
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ def binary_focal(
 ) -> Float[Tensor, ""]:
     """``mean_i a_t (1 - p_t)^gamma (-log p_t)`` (Lin et al. 2017).
 
-    ``p_t`` is the probability of the true class; ``a_t`` is alpha for positives and 1 - alpha for negatives,
-    1 without alpha.
+    ``p_t`` is the probability of the true class; ``a_t`` is alpha for positives and 1 - alpha for
+    negatives, 1 without alpha.
     """
     name = "binary_focal"
     check_single_label(name, logits, labels, "1", 1, exactly=True)
@@ -146,7 +147,9 @@ def _binary_mean(
     pairs: Float[Tensor, "*L 2"] | None,
     smoothing: float,
 ) -> Float[Tensor, ""]:
-    """Weighted mean of binary cross-entropies; ``pairs`` are the weights of negatives and positives."""
+    """Weighted mean of binary cross-entropies; ``pairs`` are the weights of negatives and
+    positives.
+    """
     mask = known(labels)
     z = quiet(z, mask)
     positive = labels == 1

@@ -1,7 +1,8 @@
-"""From logits to probabilities, and the decision rules of CORAL and CORN, whose logits are T = K-1 thresholds.
+"""From logits to probabilities, and the decision rules of CORAL and CORN, whose logits are T = K-1
+thresholds.
 
-Rows are never negative and sum to 1 to rounding, also where logits saturate in float32. ``s`` is the logistic
-sigmoid. Half-precision logits are computed in float32.
+Rows are never negative and sum to 1 to rounding, also where logits saturate in float32. ``s`` is
+the logistic sigmoid. Half-precision logits are computed in float32.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ def softmax(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
 
 
 def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
-    """``P(y >= k)`` is the k-th largest ``s(z)``; its differences are the probabilities of the ranks.
+    """``P(y >= k)`` is the k-th largest ``s(z)``; its differences are the probabilities of the
+    ranks.
 
-    Trained thresholds are ordered already; sorting the others keeps ``coral_decision`` and the distribution
-    in agreement, and no probability negative. A difference is taken as ``s(a) s(-b) (1 - e^(b-a))``, which
-    does not cancel.
+    Trained thresholds are ordered already; sorting the others keeps ``coral_decision`` and the
+    distribution in agreement, and no probability negative. A difference is taken as ``s(a) s(-b) (1
+    - e^(b-a))``, which does not cancel.
     """
     check_columns("coral_probabilities", logits, "K-1", 1)
     z = working(logits).sort(dim=1, descending=True).values
@@ -56,7 +58,9 @@ def corn_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
 
 
 def cumulative_link_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
-    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, with the columns of ``losses.cumulative_link``."""
+    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, with the columns of
+    ``losses.cumulative_link``.
+    """
     check_columns("cumulative_link_probabilities", logits, "K", 2)
     return cumulative_link_log_probabilities(working(logits)).exp()
 

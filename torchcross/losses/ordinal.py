@@ -1,7 +1,9 @@
-"""Losses of ordinal targets with K ranks: CORAL, CORN, cumulative link, earth mover's distance, soft labels.
+"""Losses of ordinal targets with K ranks: CORAL, CORN, cumulative link, earth mover's distance,
+soft labels.
 
-Labels are int64 ranks 0..K-1, ``MISSING`` (-1) rows contribute nothing; without a known row the loss is 0
-with zero gradient. ``s`` is the logistic sigmoid. Half-precision logits are computed in float32.
+Labels are int64 ranks 0..K-1, ``MISSING`` (-1) rows contribute nothing; without a known row the
+loss is 0 with zero gradient. ``s`` is the logistic sigmoid. Half-precision logits are computed in
+float32.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ __all__ = ["coral", "corn", "cumulative_link", "earth_movers", "soft_labels"]
 
 
 def coral(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
-    """``mean_i -sum_k [l_k log s(z_k) + (1 - l_k) log(1 - s(z_k))]``, ``l_k = 1[y >= k]``, k = 1..K-1.
+    """``mean_i -sum_k [l_k log s(z_k) + (1 - l_k) log(1 - s(z_k))]``, ``l_k = 1[y >= k]``, k =
+    1..K-1.
 
     T = K-1 thresholds, and ``s(z_k) = P(y >= k)`` (Cao, Mirjalili and Raschka 2020).
     """
@@ -34,8 +37,8 @@ def coral(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Te
 def corn(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """Binary cross-entropies of ``s(z_k) = P(y >= k | y >= k-1)`` over the items with y >= k-1.
 
-    T = K-1 thresholds. The sum of all terms over their number, so thresholds that few items reach weigh less
-    (Shi, Cao and Raschka 2023).
+    T = K-1 thresholds. The sum of all terms over their number, so thresholds that few items reach
+    weigh less (Shi, Cao and Raschka 2023).
     """
     check_single_label("corn", logits, labels, "K-1", 1)
     # A missing label is -1 and reaches no threshold, since the first asks for y >= 0.
@@ -47,8 +50,8 @@ def corn(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Ten
 def cumulative_link(logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """``mean_i -log [s(theta_y - f) - s(theta_{y-1} - f)]`` (McCullagh 1980).
 
-    Of the logits column 0 is f, columns 1..K-1 are the raw thresholds, the first free and each next one
-    ``softplus(raw)`` above its predecessor.
+    Of the logits column 0 is f, columns 1..K-1 are the raw thresholds, the first free and each next
+    one ``softplus(raw)`` above its predecessor.
     """
     check_single_label("cumulative_link", logits, labels, "K", 2)
     mask = known(labels)
@@ -83,7 +86,8 @@ def soft_labels(
     grades: Sequence[float] | Real[Tensor, " K"],
     tau: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """``mean_i -sum_k q_k log p_k``, ``q_k ~ exp(-|r_k - r_y| / tau)``, p the softmax of the logits.
+    """``mean_i -sum_k q_k log p_k``, ``q_k ~ exp(-|r_k - r_y| / tau)``, p the softmax of the
+    logits.
 
     ``tau`` is in the unit of the grades (Diaz and Marathe 2019).
     """
@@ -98,6 +102,8 @@ def soft_labels(
 
 
 def _towards(z: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, "N T"]:
-    """``-z_k`` where y >= k and ``z_k`` elsewhere, so that softplus of it is the binary cross-entropy."""
+    """``-z_k`` where y >= k and ``z_k`` elsewhere, so that softplus of it is the binary
+    cross-entropy.
+    """
     thresholds = torch.arange(1, z.shape[1] + 1, device=z.device)
     return torch.where(labels.unsqueeze(1) >= thresholds, -z, z)

@@ -1,6 +1,7 @@
 """Checks of what a metric is given, and the removal of missing labels.
 
-What comes in may have any shape; whatever goes on from here is on the CPU, detached, known and in range.
+What comes in may have any shape; whatever goes on from here is on the CPU, detached, known and in
+range.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def known_rows(
     labels = indices(name, "labels", labels, MISSING, count)
     if len(values) != len(labels):
         raise InputError(
-            f"{name}: {len(values)} predictions and {len(labels)} labels were given; give one label per row"
+            f"{name}: {len(values)} predictions and {len(labels)} labels were given; give one label"
+            " per row"
         )
     known = labels != MISSING
     return values.detach().cpu()[known], labels[known]
@@ -61,8 +63,8 @@ def multi_label_pair(
     """``values``, labels in {-1, 0, 1}, and where these are known."""
     if labels.dim() != 2 or labels.shape != values.shape:
         raise InputError(
-            f"{name}: predictions have shape {tuple(values.shape)} and labels {tuple(labels.shape)}, "
-            f"expected both (N, L); give one column per label"
+            f"{name}: predictions have shape {tuple(values.shape)} and labels"
+            f" {tuple(labels.shape)}, expected both (N, L); give one column per label"
         )
     if classes is not None:
         check_classes(name, classes, labels.shape[1], "one per column")
@@ -81,7 +83,7 @@ def _integers(name: str, what: str, given: Tensor, lowest: int, count: int | Non
             missing = ", -1 being a missing label" if lowest == MISSING else ""
             raise InputError(
                 f"{name}: {what} lie in {low}..{high}, expected {lowest}..{top}{missing}; "
-                f"encode them with the target that names the classes"
+                "encode them with the target that names the classes"
             )
     return integers
 
@@ -97,7 +99,7 @@ def check_probabilities(name: str, given: Tensor) -> None:
     if low < -_PROBABILITY_SLACK or high > 1 + _PROBABILITY_SLACK:
         raise InputError(
             f"{name}: probabilities lie in {low:.6g}..{high:.6g}, expected [0, 1]; "
-            f"pass logits through the target's link first"
+            "pass logits through the target's link first"
         )
 
 
@@ -105,8 +107,9 @@ def beside(name: str, scores: Tensor, probabilities: Tensor) -> Tensor:
     """The scores, floating point and one for each probability."""
     if scores.shape != probabilities.shape or not scores.is_floating_point():
         raise InputError(
-            f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats of the probabilities' "
-            f"shape {tuple(probabilities.shape)}; give one score per probability, or none"
+            f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats of"
+            f" the probabilities' shape {tuple(probabilities.shape)}; give one score per"
+            " probability, or none"
         )
     return scores
 

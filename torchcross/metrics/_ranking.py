@@ -1,7 +1,8 @@
 """AUROC and average precision of one column of scores, by torchmetrics.
 
-torchmetrics squashes scores outside [0, 1] with a sigmoid, which in float32 ties scores that differ. Both
-metrics depend on the order of the scores alone, so it is given their dense ranks, scaled into [0, 1].
+torchmetrics squashes scores outside [0, 1] with a sigmoid, which in float32 ties scores that
+differ. Both metrics depend on the order of the scores alone, so it is given their dense ranks,
+scaled into [0, 1].
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ __all__ = ["area_under_roc", "mean_precision"]
 
 
 def area_under_roc(scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]) -> float | None:
-    """``P(score of a positive > score of a negative)``, ties counting half; None without both kinds."""
+    """``P(score of a positive > score of a negative)``, ties counting half; None without both
+    kinds.
+    """
     # torchmetrics imports scipy and matplotlib, which importing this package must not.
     from torchmetrics.functional.classification import binary_auroc
 
@@ -28,7 +31,9 @@ def area_under_roc(scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]) ->
 
 
 def mean_precision(scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]) -> float | None:
-    """``sum_n (R_n - R_{n-1}) P_n`` over the distinct scores; None without a positive. Within 1e-6."""
+    """``sum_n (R_n - R_{n-1}) P_n`` over the distinct scores; None without a positive. Within
+    1e-6.
+    """
     from torchmetrics.functional.classification import binary_average_precision
 
     if not positive.any():

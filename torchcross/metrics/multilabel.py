@@ -1,7 +1,7 @@
 """Metrics of multi-label targets: labels are 0 or 1, -1 missing and left out.
 
-Means are over labels, each scored on its own known entries; a label whose score is undefined is left out and
-named.
+Means are over labels, each scored on its own known entries; a label whose score is undefined is
+left out and named.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ def multilabel_auroc(
     *,
     scores: Float[Tensor, "N L"] | None = None,
 ) -> Score:
-    """The mean over labels of the area under the ROC curve; a label needs a positive and a negative.
+    """The mean over labels of the area under the ROC curve; a label needs a positive and a
+    negative.
 
-    Items are ranked by ``scores`` where they are given (log-odds, say, which do not saturate), else by probabilities.
+    Items are ranked by ``scores`` where they are given (log-odds, say, which do not saturate), else
+    by probabilities.
     """
     return _by_label(
         "multilabel_auroc",
@@ -63,7 +65,9 @@ def multilabel_average_precision(
     *,
     scores: Float[Tensor, "N L"] | None = None,
 ) -> Score:
-    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive. Ranked as for AUROC."""
+    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive. Ranked as
+    for AUROC.
+    """
     return _by_label(
         "multilabel_average_precision",
         mean_precision,
@@ -80,7 +84,9 @@ def multilabel_f1(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive, whatever was predicted."""
+    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive, whatever was
+    predicted.
+    """
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
         return 2 * tp / (2 * tp + fp + fn) if tp + fn else None
@@ -94,7 +100,9 @@ def multilabel_accuracy(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of the share of right decisions; undefined for a label without known entries."""
+    """The mean over labels of the share of right decisions; undefined for a label without known
+    entries.
+    """
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
         known = tp + fp + tn + fn
@@ -109,7 +117,9 @@ def multilabel_balanced_accuracy(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``; a label needs both kinds."""
+    """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``; a label needs both
+    kinds.
+    """
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
         return (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else None
@@ -193,7 +203,7 @@ def _decided(name: str, decisions: Shaped[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
     given = decisions.detach().cpu()
     if given.is_floating_point() or not bool(((given == 0) | (given == 1)).all()):
         raise InputError(
-            f"{name}: decisions of {given.dtype} were given, expected bools or integers of 0 and 1 only; "
-            f"compare the probabilities with a threshold first"
+            f"{name}: decisions of {given.dtype} were given, expected bools or integers of 0 and 1"
+            " only; compare the probabilities with a threshold first"
         )
     return given.to(torch.int64)

@@ -21,10 +21,11 @@ __all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
 def quadratic_weighted_kappa(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_ranks: int
 ) -> Score:
-    """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by chance.
+    """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by
+    chance.
 
-    Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one exactly 1.
-    On labels of one rank alone it is 0 whatever else was decided, and says so.
+    Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one
+    exactly 1. On labels of one rank alone it is 0 whatever else was decided, and says so.
     """
     name = "quadratic_weighted_kappa"
     if num_ranks < 2:
@@ -57,7 +58,8 @@ def mean_absolute_error(
     ascending = all(low < high for low, high in pairwise(grades))
     if not (len(grades) and ascending and all(math.isfinite(grade) for grade in grades)):
         raise InputError(
-            f"{name}: grades is {list(grades)!r}, expected one finite grade per rank in increasing order"
+            f"{name}: grades is {list(grades)!r}, expected one finite grade per rank in increasing"
+            " order"
         )
     decided = indices(name, "decisions", decisions, 0, len(grades))
     decided, known = known_rows(name, decided, labels, len(grades))

@@ -1,4 +1,6 @@
-"""A metric's value together with what it means: why it is undefined, or which classes it averages."""
+"""A metric's value together with what it means: why it is undefined, or which classes it
+averages.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ _NAMES_SHOWN = 5
 class Score:
     """The value of a metric; NaN, and never 0, where the metric is undefined.
 
-    ``reason`` says why the value is undefined, or what an average had to leave out; it is empty for a value
-    that needs no remark. ``over`` names the classes averaged over, and is None where nothing is averaged.
-    Two undefined scores with the same reason are equal.
+    ``reason`` says why the value is undefined, or what an average had to leave out; it is empty for
+    a value that needs no remark. ``over`` names the classes averaged over, and is None where
+    nothing is averaged. Two undefined scores with the same reason are equal.
     """
 
     value: float
@@ -62,7 +64,9 @@ def undefined(reason: str, over: tuple[str, ...] | None = None) -> Score:
 def average(
     values: Sequence[float | None], classes: Sequence[str], noun: str, if_none: str
 ) -> Score:
-    """The mean of the values that are defined, naming the classes (or labels) whose value is not."""
+    """The mean of the values that are defined, naming the classes (or labels) whose value is
+    not.
+    """
     defined = [value for value in values if value is not None]
     over = tuple(name for name, value in zip(classes, values, strict=True) if value is not None)
     if not defined:

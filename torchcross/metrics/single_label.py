@@ -71,7 +71,9 @@ def f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequenc
 def binary_f1(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
 ) -> Score:
-    """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two; undefined without a positive."""
+    """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two; undefined without a
+    positive.
+    """
     counts = confusion("binary_f1", decisions, labels, 2, classes)
     if not counts.sum():
         return undefined(nothing_known(len(labels)))
@@ -90,8 +92,9 @@ def auroc(
 ) -> Score:
     """The mean over classes of the area under the ROC curve of one class against the rest.
 
-    A class that is absent, or that all items belong to, is left out of the mean. Items are ranked by ``scores``
-    where they are given (log-odds, say, which do not saturate), else by their probabilities.
+    A class that is absent, or that all items belong to, is left out of the mean. Items are ranked
+    by ``scores`` where they are given (log-odds, say, which do not saturate), else by their
+    probabilities.
     """
     return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes, scores)
 
@@ -204,8 +207,8 @@ def _binary(
     check_classes(name, classes, 2, "the negative and the positive class")
     if scores.dim() != 1 or not scores.is_floating_point():
         raise InputError(
-            f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats (N,); "
-            f"give one score per item"
+            f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats"
+            " (N,); give one score per item"
         )
     scores, known = known_rows(name, scores, labels, 2)
     why_not = "" if len(known) else nothing_known(len(labels))

@@ -19,7 +19,9 @@ _MOST_SUPPORT, _MOST_QUERY, _MOST_WORST = 40, 60, 8
 
 
 def examples_section(examples: Sequence[Example], series: Mapping[str, int]) -> list[Markup]:
-    """A fold for each episode: what it was learned from once, then what each algorithm made of it."""
+    """A fold for each episode: what it was learned from once, then what each algorithm made of
+    it.
+    """
     episodes: list[list[Example]] = []
     for example in examples:
         for others in episodes:

@@ -1,4 +1,6 @@
-"""The first thing on the page: the table of the paper, sortable, with its legend and its downloads."""
+"""The first thing on the page: the table of the paper, sortable, with its legend and its
+downloads.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Pieces that the sections of the page are made of: sortable tables, nested values, keys of colours, downloads."""
+"""Pieces that the sections of the page are made of: sortable tables, nested values, keys of
+colours, downloads.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Cell:
 
 
 def head_cell(head: Head, column: int, name: str = "", **more: str | int) -> Markup:
-    """A column's header, a button that sorts by it; `name` is what a screen reader hears after sorting."""
+    """A column's header, a button that sorts by it; `name` is what a screen reader hears after
+    sorting.
+    """
     kind = "number" if head.is_number else "text"
     button = element("button", head.name, type="button")
     given: dict[str, str | int] = {"class_": kind, **more}

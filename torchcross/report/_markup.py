@@ -8,8 +8,8 @@ from html import escape
 
 __all__ = ["Markup", "as_text", "element", "join"]
 
-# What no HTML or XML document may hold, lone surrogates, which UTF-8 cannot write, and controls that turn the text
-# around them from right to left.
+# What no HTML or XML document may hold, lone surrogates, which UTF-8 cannot write, and controls
+# that turn the text around them from right to left.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
 )
@@ -37,7 +37,9 @@ def join(parts: Iterable[str], separator: str = "") -> Markup:
 
 
 def element(name: str, /, *children: str, **attributes: Attribute) -> Markup:
-    """`element("td", "a < b", class_="best", data_value=1)`; attributes that are None or False are left out."""
+    """`element("td", "a < b", class_="best", data_value=1)`; attributes that are None or False are
+    left out.
+    """
     opening = name + "".join(_attribute(key, value) for key, value in attributes.items())
     if name in _VOID:
         return Markup(f"<{opening}>")

@@ -1,4 +1,6 @@
-"""A table of means alone, as somebody published it: the layout of the headline, without what means cannot tell."""
+"""A table of means alone, as somebody published it: the layout of the headline, without what means
+cannot tell.
+"""
 
 from __future__ import annotations
 
@@ -163,9 +165,10 @@ def means_legend(means: Means) -> str:
     """What the signs mean, and what means cannot tell."""
     better = "smallest" if lower_is_better(means.metric) else "largest"
     return (
-        "Means alone, as they were given: without scores of single episodes they have no intervals, and no algorithm "
-        f"can be called tied with the best of a row. Bold: the {better} of its row. —: not given. The means and ranks "
-        "of the last rows are over the targets that every algorithm has a mean of."
+        "Means alone, as they were given: without scores of single episodes they have no"
+        " intervals, and no algorithm can be called tied with the best of a row. Bold: the"
+        f" {better} of its row. —: not given. The means and ranks of the last rows are over the"
+        " targets that every algorithm has a mean of."
     )
 
 

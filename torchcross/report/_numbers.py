@@ -1,4 +1,6 @@
-"""How scores are written: fractions of one as percentages with one decimal, everything else as it is."""
+"""How scores are written: fractions of one as percentages with one decimal, everything else as it
+is.
+"""
 
 from __future__ import annotations
 

@@ -23,11 +23,14 @@ def as_pixels(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> list[list[Pixels]]:
-    """Images (N, 1 or 3, height, width), bytes or floats, as 8-bit ones; all batches share one stretch."""
+    """Images (N, 1 or 3, height, width), bytes or floats, as 8-bit ones; all batches share one
+    stretch.
+    """
     for batch in batches:
         if batch.ndim != 4 or batch.shape[1] not in (1, 3):
             raise InputError(
-                f"pictures need images of shape (N, 1 or 3, height, width), not {tuple(batch.shape)}"
+                "pictures need images of shape (N, 1 or 3, height, width), not"
+                f" {tuple(batch.shape)}"
             )
     restored = [_restored(batch, mean, std) for batch in batches]
     low = min((float(batch.min()) for batch in restored if batch.numel()), default=0.0)

@@ -1,4 +1,6 @@
-"""The plots of a report, as inline SVG: curves of training, scores against shots, strips of episodes."""
+"""The plots of a report, as inline SVG: curves of training, scores against shots, strips of
+episodes.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def learning_curves(title: str, quantity: str, curves: Sequence[tuple[Curve, int
 def shots_plot(
     title: str, metric: str, lines: Sequence[tuple[str, int, Sequence[Level]]]
 ) -> Markup:
-    """Mean scores against shots (each doubling takes the same room), with their intervals as whiskers."""
+    """Mean scores against shots (each doubling takes the same room), with their intervals as
+    whiskers.
+    """
     width, height = _SMALL
     levels = [level for _, _, some in lines for level in some]
     shots = sorted({level.shots for level in levels})
@@ -126,7 +130,9 @@ def shots_plot(
 
 
 def strips(target: str, metric: str, rows: Sequence[Strip]) -> Markup:
-    """One line per algorithm and number of shots: every episode's score, the mean on top with its interval."""
+    """One line per algorithm and number of shots: every episode's score, the mean on top with its
+    interval.
+    """
     width, tall, head, foot, left = 640.0, 30.0, 6.0, 40.0, 150.0
     by_shots = sorted({strip.level.shots for strip in rows})
     height = head + tall * (len(rows) + len(by_shots)) + foot

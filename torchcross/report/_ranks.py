@@ -21,7 +21,9 @@ def rank_diagram(
     distance: float,
     series: Sequence[int],
 ) -> Markup:
-    """Names with mean ranks (1 is best, on the left), groups that the critical distance does not separate."""
+    """Names with mean ranks (1 is best, on the left), groups that the critical distance does not
+    separate.
+    """
     first, last = floor(min(ranks)), max(ceil(max(ranks)), floor(min(ranks)) + 1)
     x = Scale(first, last, _SIDE, _WIDTH - _SIDE)
     order = sorted(range(len(names)), key=lambda place: ranks[place])

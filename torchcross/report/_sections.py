@@ -1,4 +1,6 @@
-"""The page's sections that speak of numbers: across targets, against shots, episode by episode, and what is missing."""
+"""The page's sections that speak of numbers: across targets, against shots, episode by episode, and
+what is missing.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def across_section(summary: Summary, series: Series) -> Markup:
 
 
 def across_table(across: Across, metric: str, series: Series) -> Markup:
-    """Ranks, the diagram or why there is none, and every pair; without a metric numbers stand as they were given."""
+    """Ranks, the diagram or why there is none, and every pair; without a metric numbers stand as
+    they were given.
+    """
     warnings = [warning(f"{text}.") for text in across.warnings]
     test = across.friedman
     said = []
@@ -55,9 +59,10 @@ def across_table(across: Across, metric: str, series: Series) -> Markup:
         said.append(
             element(
                 "p",
-                f"{len(across.targets)} targets. Friedman's χ² {test.chi2:.2f} (p {_p(test.p)}; without correction for "
-                f"ties {across.untied.chi2:.2f}), Iman–Davenport F {_f(test.F)} (p {_p(test.F_p)}; "
-                f"{_f(across.untied.F)}). Nemenyi's critical difference of mean ranks is {across.cd:.2f}.",
+                f"{len(across.targets)} targets. Friedman's χ² {test.chi2:.2f} (p {_p(test.p)};"
+                f" without correction for ties {across.untied.chi2:.2f}), Iman–Davenport F"
+                f" {_f(test.F)} (p {_p(test.F_p)}; {_f(across.untied.F)}). Nemenyi's critical"
+                f" difference of mean ranks is {across.cd:.2f}.",
             )
         )
     drawn = []
@@ -66,7 +71,10 @@ def across_table(across: Across, metric: str, series: Series) -> Markup:
         drawn.append(
             rank_diagram(across.algorithms, across.ranks, across.groups, across.cd, places)
         )
-        caption = "Critical-difference diagram: a bar joins algorithms whose mean ranks Nemenyi's test does not separate."
+        caption = (
+            "Critical-difference diagram: a bar joins algorithms whose mean ranks Nemenyi's test"
+            " does not separate."
+        )
         drawn.append(element("p", caption, class_="legend"))
     return join([*warnings, *said, *drawn, _pairs(across.pairs, metric)])
 
@@ -122,7 +130,10 @@ def shots_section(summary: Summary, series: Series) -> Markup:
         ]
         if any(levels for _, _, levels in found):
             drawn.append(shots_plot(target.name, title, found))
-    said = "Upright lines are intervals of the mean; the mean of the targets has none, since targets are no sample."
+    said = (
+        "Upright lines are intervals of the mean; the mean of the targets has none, since targets"
+        " are no sample."
+    )
     return join(
         [
             keys([(name, series[name]) for name in summary.algorithms]),
@@ -166,15 +177,17 @@ def strips_section(summary: Summary, series: Series) -> Markup:
         drawn = strips(target.name, metric_title(summary.metric), rows)
         folds.append(element("details", heading, drawn, open=number == 0))
     said = (
-        "A dot is the score of one episode; the mark under the dots is the mean of the table, over the episodes that "
-        "every algorithm scored, the line through it its interval. "
-        f"More than {MOST_DOTS} episodes are drawn as the outline of their histogram."
+        "A dot is the score of one episode; the mark under the dots is the mean of the table, over"
+        " the episodes that every algorithm scored, the line through it its interval. More than"
+        f" {MOST_DOTS} episodes are drawn as the outline of their histogram."
     )
     return join([element("p", said, class_="legend"), *folds])
 
 
 def curves_section(curves: Sequence[Curve], series: Series) -> Markup:
-    """A row of plots for each quantity, one plot for each group; a label that is an algorithm has its colour."""
+    """A row of plots for each quantity, one plot for each group; a label that is an algorithm has
+    its colour.
+    """
     labels = dict.fromkeys(curve.label for curve in curves)
     free = iter(range(len(series), len(series) + len(labels)))
     places = {label: series[label] if label in series else next(free) for label in labels}

@@ -1,4 +1,6 @@
-"""What surrounds the sections: the head with its policy, the title, the links, the switch of colours."""
+"""What surrounds the sections: the head with its policy, the title, the links, the switch of
+colours.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ def page_text(title: str, facts: Mapping[str, object], parts: Sequence[Part]) ->
     style, script = _asset("report.css"), _asset("report.js")
     # Nothing is fetched and no script runs but this one, whatever a name in the rows holds.
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src"
+        f" '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
     head = element(
         "head",

@@ -27,7 +27,9 @@ Column = tuple[str, int]
 """An algorithm and its number of shots."""
 
 Episodes = Mapping[tuple[str, str, int], str]
-"""(algorithm, target, shots) -> which episodes were scored, by any text that is another for others."""
+"""(algorithm, target, shots) -> which episodes were scored, by any text that is another for
+others.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,11 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One cell: the mean with its interval, whether it is the best of its row, and the scores of all its episodes.
+    """One cell: the mean with its interval, whether it is the best of its row, and the scores of
+    all its episodes.
 
-    The mean is over the episodes that every algorithm of the row scored; where `is_compared` is False it is over the
-    algorithm's own, too few of which the others share.
+    The mean is over the episodes that every algorithm of the row scored; where `is_compared` is
+    False it is over the algorithm's own, too few of which the others share.
     """
 
     interval: Interval
@@ -57,11 +60,13 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """The scores of one metric by (target, algorithm, shots), and for each number of shots what holds across targets.
+    """The scores of one metric by (target, algorithm, shots), and for each number of shots what
+    holds across targets.
 
-    `across` lacks the shots at which fewer than two algorithms were scored. `notes` say what was left out where;
-    `common` are those that hold everywhere, such as that training variance was not measured. `unpaired` are the targets
-    and shots whose algorithms were not scored on the same episodes.
+    `across` lacks the shots at which fewer than two algorithms were scored. `notes` say what was
+    left out where; `common` are those that hold everywhere, such as that training variance was not
+    measured. `unpaired` are the targets and shots whose algorithms were not scored on the same
+    episodes.
     """
 
     metric: str
@@ -210,7 +215,8 @@ def _targets(records: Records) -> tuple[Target, ...]:
     ):
         if domains.setdefault(name, domain) != domain:
             raise InputError(
-                f"the target {name!r} has records in the domains {domains[name]!r} and {domain!r}; give it one"
+                f"the target {name!r} has records in the domains {domains[name]!r} and {domain!r};"
+                " give it one"
             )
     order = {domain: place for place, domain in enumerate(dict.fromkeys(domains.values()))}
     return tuple(
@@ -258,11 +264,13 @@ def _means(
                 table[i, j] = score.interval.mean
             elif score is not None and score.interval.n:
                 notes.append(
-                    f"{name} on {target} is not compared: it shares too few episodes with the others"
+                    f"{name} on {target} is not compared: it shares too few episodes with the"
+                    " others"
                 )
     if unpaired:
         notes.append(
-            f"{', '.join(unpaired)}: not the same episodes, so that means differ by their episodes too"
+            f"{', '.join(unpaired)}: not the same episodes, so that means differ by their"
+            " episodes too"
         )
     return Means(table, names, rows, metric=metric, notes=notes)
 
@@ -274,7 +282,9 @@ def _mean(
     algorithm: str,
     shots: int,
 ) -> float:
-    """Over the targets that all algorithms were scored on, so that no column profits from easier ones."""
+    """Over the targets that all algorithms were scored on, so that no column profits from easier
+    ones.
+    """
     if across is not None:
         return (
             across.means[across.algorithms.index(algorithm)]

@@ -1,4 +1,6 @@
-"""Pictures by hand: scales, ticks, axes, marks. Colours are classes, so that one picture fits light and dark."""
+"""Pictures by hand: scales, ticks, axes, marks. Colours are classes, so that one picture fits light
+and dark.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ _CORNERS: dict[str, list[tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class Scale:
-    """Values `low`..`high` onto pixels `start`..`end`; `doubling` gives each doubling the same room."""
+    """Values `low`..`high` onto pixels `start`..`end`; `doubling` gives each doubling the same
+    room.
+    """
 
     low: float
     high: float
@@ -123,7 +127,9 @@ def shortened(text: str, length: int) -> Markup:
 
 
 def line_of(points: Sequence[tuple[float, float]], series: int) -> Markup:
-    """A line through the points, interrupted where one is not finite; a point between two gaps is a dot."""
+    """A line through the points, interrupted where one is not finite; a point between two gaps is a
+    dot.
+    """
     steps: list[str] = []
     for is_known, stretch in groupby(
         points, key=lambda point: isfinite(point[0]) and isfinite(point[1])
@@ -151,7 +157,9 @@ def marker(x: float, y: float, series: int, title: str = "", size: float = 4.0) 
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
-    """At most about `most` of the points: of each stretch the lowest, the highest and a gap, so that none is lost."""
+    """At most about `most` of the points: of each stretch the lowest, the highest and a gap, so
+    that none is lost.
+    """
     if len(points) <= most:
         return list(points)
     edges = [len(points) * part // (most // 2) for part in range(most // 2 + 1)]

@@ -1,4 +1,6 @@
-"""What a report shows beside the rows: curves of training, episodes as pictures, and what failed."""
+"""What a report shows beside the rows: curves of training, episodes as pictures, and what
+failed.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ __all__ = ["Curve", "Example", "Failure", "Picture"]
 class Curve:
     """One line of a learning curve: `values` of `quantity` ("validation auroc") at `steps`.
 
-    Curves of one `group` (a left-out domain, say) and one quantity share a plot; `label` names the line, and `best` is
-    the step whose weights were kept. NaN interrupts the line.
+    Curves of one `group` (a left-out domain, say) and one quantity share a plot; `label` names the
+    line, and `best` is the step whose weights were kept. NaN interrupts the line.
     """
 
     label: str
@@ -36,24 +38,28 @@ class Curve:
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
             raise InputError(
-                f"the curve {self.label!r} got {len(self.steps)} steps and {len(self.values)} values; "
-                "give one value per step"
+                f"the curve {self.label!r} got {len(self.steps)} steps and {len(self.values)}"
+                " values; give one value per step"
             )
         if any(
             later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)
         ):
             raise InputError(
-                f"the steps of the curve {self.label!r} do not ascend; give each step once, in order"
+                f"the steps of the curve {self.label!r} do not ascend; give each step once, in"
+                " order"
             )
         if self.best is not None and self.best not in self.steps:
             raise InputError(
-                f"the curve {self.label!r} has its best at step {self.best}, which is none of its steps"
+                f"the curve {self.label!r} has its best at step {self.best}, which is none of its"
+                " steps"
             )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that was to be in the rows and is not, with its reason; empty fields mean "all of them"."""
+    """Something that was to be in the rows and is not, with its reason; empty fields mean "all of
+    them".
+    """
 
     reason: str
     kind: str = ""
@@ -70,10 +76,11 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One sample: 8-bit pixels (height, width) or (height, width, 3), its label, and what was predicted.
+    """One sample: 8-bit pixels (height, width) or (height, width, 3), its label, and what was
+    predicted.
 
-    `confidence` is the probability that the predictor gave to its own answer, `belief` the one it gave to the truth,
-    NaN where nobody knows the truth.
+    `confidence` is the probability that the predictor gave to its own answer, `belief` the one it
+    gave to the truth, NaN where nobody knows the truth.
     """
 
     pixels: NDArray[np.uint8]
@@ -88,8 +95,8 @@ class Picture:
             len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
         ):
             raise InputError(
-                f"a Picture got pixels of {self.pixels.dtype} and shape {shape}; give 8-bit ones of shape "
-                "(height, width) or (height, width, 3)"
+                f"a Picture got pixels of {self.pixels.dtype} and shape {shape}; give 8-bit ones of"
+                " shape (height, width) or (height, width, 3)"
             )
 
     @property
@@ -126,8 +133,8 @@ class Example:
     ) -> Example:
         """The example that an episode and its query's prediction make.
 
-        Images that were normalised come back by x * std + mean. What then lies outside 0..1 is stretched to it, support
-        and query alike.
+        Images that were normalised come back by x * std + mean. What then lies outside 0..1 is
+        stretched to it, support and query alike.
         """
         support, query = as_pixels([episode.support.x, episode.query.x], mean, std)
         task = episode.task.target
@@ -176,7 +183,9 @@ def _judged(
 
 
 def _names(target: Target, codes: Any, known: Any = None) -> list[str]:
-    """The labels in words: a class each, or the list of what applies; what is unknown is left out of both."""
+    """The labels in words: a class each, or the list of what applies; what is unknown is left out
+    of both.
+    """
     answers = np.asarray(codes)
     if answers.ndim == 1:
         return [target.classes[code] if code >= 0 else "unknown" for code in answers.tolist()]
@@ -195,7 +204,9 @@ def _names(target: Target, codes: Any, known: Any = None) -> list[str]:
 def _probability(
     probabilities: NDArray[np.float64], codes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The probability of the given answers: of the class, or of the least likely one of several answers."""
+    """The probability of the given answers: of the class, or of the least likely one of several
+    answers.
+    """
     if codes.ndim == 1:
         taken = np.take_along_axis(probabilities, np.maximum(codes, 0)[:, None], axis=1)[:, 0]
         return np.where(codes < 0, np.nan, taken)

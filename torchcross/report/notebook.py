@@ -1,4 +1,6 @@
-"""The headline table as a piece of HTML that needs no style and no script: what a notebook shows."""
+"""The headline table as a piece of HTML that needs no style and no script: what a notebook
+shows.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def html_table(
     method: str = "t",
     episodes: Episodes | None = None,
 ) -> str:
-    """The headline table as a piece of HTML: mean ± half the interval, best bold, its statistical ties daggered."""
+    """The headline table as a piece of HTML: mean ± half the interval, best bold, its statistical
+    ties daggered.
+    """
     return _table(summarise(records, metric=metric, level=level, method=method, episodes=episodes))
 
 

@@ -39,12 +39,12 @@ from torchcross.report.tables import shots_title
 __all__ = ["write_report"]
 
 _OVERLAP = (
-    "Intervals are over episodes. Where episodes share images, as they do unless the protocol says that they are "
-    "disjoint, they understate what is not known about the task itself."
+    "Intervals are over episodes. Where episodes share images, as they do unless the protocol says"
+    " that they are disjoint, they understate what is not known about the task itself."
 )
 _NO_INTERVALS = (
-    "This is a page of means as they were given, without the scores of single episodes: no mean has an interval here, "
-    "nothing is paired by episode, and what follows speaks of the targets only."
+    "This is a page of means as they were given, without the scores of single episodes: no mean has"
+    " an interval here, nothing is paired by episode, and what follows speaks of the targets only."
 )
 
 
@@ -79,20 +79,22 @@ def write_report(
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
 
-    `metric` leads (by default "auroc", else the first of the rows), the others follow. `related` are sets of targets
-    that share subjects: they are not independent, and the page says so. `method` and `level` are those of
-    `within_target`. `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
-    target": "overlap: ..."), the most important first: that one stands under the results too. `warnings` stand above
-    them. With `failures` the table may be empty. `episodes` says which episodes were scored, by any text for each
-    (algorithm, target, shots): where it differs nothing is paired, no best is marked, and the page says so.
+    `metric` leads (by default "auroc", else the first of the rows), the others follow. `related`
+    are sets of targets that share subjects: they are not independent, and the page says so.
+    `method` and `level` are those of `within_target`. `choices` say in words what can be disputed
+    in the protocol and what was chosen ("episodes of a target": "overlap: ..."), the most important
+    first: that one stands under the results too. `warnings` stand above them. With `failures` the
+    table may be empty. `episodes` says which episodes were scored, by any text for each (algorithm,
+    target, shots): where it differs nothing is paired, no best is marked, and the page says so.
 
-    `Means`, such as a published table, give the table, what may be said across targets, and nothing of episodes;
-    curves, examples and failures belong to rows.
+    `Means`, such as a published table, give the table, what may be said across targets, and nothing
+    of episodes; curves, examples and failures belong to rows.
     """
     path = Path(out)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(
-            f"a report is an HTML file, and {str(path)!r} is named otherwise; give a name such as report.html"
+            f"a report is an HTML file, and {str(path)!r} is named otherwise; give a name such as"
+            " report.html"
         )
     ending = list(_protocol_parts(protocol, provenance, choices or {}))
     beside = _Beside(curves, examples, failures, warnings, choices or {})
@@ -100,8 +102,8 @@ def write_report(
     if isinstance(table, Means):
         if curves or examples or failures or metric not in (None, table.metric):
             raise InputError(
-                "a table of Means has no rows: leave curves, examples and failures out, and name the metric in "
-                "Means(..., metric=...)"
+                "a table of Means has no rows: leave curves, examples and failures out, and name"
+                " the metric in Means(..., metric=...)"
             )
         facts, parts = _of_means(table, warnings, level, related)
     elif not len(table) and failures:
@@ -175,7 +177,8 @@ def _of_means(
 
 def _of_nothing(beside: _Beside) -> list[Part]:
     nothing = warning(
-        "Nothing was scored: there are no rows, and no table. What failed stands below with its reason."
+        "Nothing was scored: there are no rows, and no table. What failed stands below with its"
+        " reason."
     )
     parts = [part("results", "Results", "Results", *map(warning, beside.warnings), nothing)]
     if beside.curves:
@@ -215,8 +218,8 @@ def _results(
 def _unpaired(summary: Summary) -> str:
     places = ", ".join(f"{target} at {shots_title(shots)}" for target, shots in summary.unpaired)
     return (
-        f"Not the same episodes: {places}. There nothing is paired, nothing is tested, and no best is marked; the "
-        "intervals stand alone."
+        f"Not the same episodes: {places}. There nothing is paired, nothing is tested, and no best"
+        " is marked; the intervals stand alone."
     )
 
 
@@ -274,14 +277,19 @@ def _facts(records: Records, summary: Summary, failures: Sequence[Failure]) -> d
 
 
 def _download(records: Records) -> Markup:
-    """The rows as `Records.write` writes them, compressed; `read_records` reads them back to the bit."""
+    """The rows as `Records.write` writes them, compressed; `read_records` reads them back to the
+    bit.
+    """
     with tempfile.TemporaryDirectory() as folder:
         plain = records.write(Path(folder) / "rows.csv").read_bytes()
     packed = gzip.compress(plain, 6, mtime=0)
     link = data_link(
         "Download the rows as CSV", packed, "rows.csv.gz", "application/gzip", id="rows"
     )
-    said = f"{len(records):,} rows, {_size(len(plain))}; in this page they take {_size(len(packed) * 4 // 3)}."
+    said = (
+        f"{len(records):,} rows, {_size(len(plain))}; in this page they take"
+        f" {_size(len(packed) * 4 // 3)}."
+    )
     fields = ", ".join(records.columns)
     columns = f"One row per episode and metric: {fields}. NaN values have their reason."
     return join(

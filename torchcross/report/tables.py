@@ -1,4 +1,6 @@
-"""The table of a paper: targets as rows by domain, algorithms by shots as columns; LaTeX, Markdown, CSV."""
+"""The table of a paper: targets as rows by domain, algorithms by shots as columns; LaTeX, Markdown,
+CSV.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ _METHODS = {
     "normal": "normal, over episodes",
     "bca": "BCa bootstrap over episodes",
     SEEDED: (
-        "hierarchical bootstrap: training seeds, then episodes; as wide as the t intervals over seeds and over "
-        "episodes, added as squares"
+        "hierarchical bootstrap: training seeds, then episodes; as wide as the t intervals over"
+        " seeds and over episodes, added as squares"
     ),
 }
 
@@ -35,11 +37,12 @@ def latex_table(
     method: str = "t",
     episodes: Episodes | None = None,
 ) -> str:
-    """A `tabular` for the package booktabs: mean ± half the interval, best bold, its statistical ties daggered.
+    """A `tabular` for the package booktabs: mean ± half the interval, best bold, its statistical
+    ties daggered.
 
-    `episodes` says which episodes were scored, by any text for each (algorithm, target, shots): where it differs,
-    nothing is paired and no best is marked. A table of `Means` has no intervals: `metric`, `level`, `method` and
-    `episodes` say nothing of it, here and below.
+    `episodes` says which episodes were scored, by any text for each (algorithm, target, shots):
+    where it differs, nothing is paired and no best is marked. A table of `Means` has no intervals:
+    `metric`, `level`, `method` and `episodes` say nothing of it, here and below.
     """
     if isinstance(table, Means):
         return latex_of_means(table)
@@ -54,7 +57,9 @@ def markdown_table(
     method: str = "t",
     episodes: Episodes | None = None,
 ) -> str:
-    """A table as GitHub reads it: mean ± half the interval, best bold, its statistical ties daggered."""
+    """A table as GitHub reads it: mean ± half the interval, best bold, its statistical ties
+    daggered.
+    """
     if isinstance(table, Means):
         return markdown_of_means(table)
     return markdown_of(
@@ -70,8 +75,8 @@ def csv_table(
     method: str = "t",
     episodes: Episodes | None = None,
 ) -> str:
-    """The same layout for programs, with all digits: six columns (mean, low, high, n, undefined, mark) for each
-    algorithm and shots. The mark is "best", "tie", "not compared" or nothing.
+    """The same layout for programs, with all digits: six columns (mean, low, high, n, undefined,
+    mark) for each algorithm and shots. The mark is "best", "tie", "not compared" or nothing.
 
     `Means` are written as `read_means` reads them.
     """
@@ -171,22 +176,27 @@ def legend(summary: Summary) -> str:
     )
     scores = summary.scores.values()
     if ONE_NUMBER in summary.common:
-        # Nothing is spread over episodes, and what training seeds say of it is told beside the table.
+        # Nothing is spread over episodes, and what training seeds say of it is told beside the
+        # table.
         paired = "the same training seeds"
     said = [
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({method}).",
-        f"Bold: the best of its row and shots. †: not separated from the best by a paired t test over {paired}, "
-        "corrected by Holm's method. —: no rows.",
+        (
+            "Bold: the best of its row and shots. †: not separated from the best by a paired t"
+            f" test over {paired}, corrected by Holm's method. —: no rows."
+        ),
     ]
     if any(score.interval.undefined for score in scores):
         said.append("(n undefined): so many values of the algorithm are not defined.")
     if any(score.is_compared and score.interval.n < len(score.values) for score in scores):
         said.append(
-            "Means, the best, ties and ranks are over the episodes that every algorithm of a row scored."
+            "Means, the best, ties and ranks are over the episodes that every algorithm of a row"
+            " scored."
         )
     if any(score.interval.n and not score.is_compared for score in scores):
         said.append(
-            "‡: not compared, since too few episodes are shared with the others; the mean is over the algorithm's own."
+            "‡: not compared, since too few episodes are shared with the others; the mean is over"
+            " the algorithm's own."
         )
     if summary.unpaired:
         said.append(

@@ -29,9 +29,11 @@ def as_codes(labels: Any) -> Tensor:
 
 
 def check_readable_codes(labels: object, highest: int, target: object) -> None:
-    """`check_codes` where values can be read for nothing: int64 on the CPU, outside vmap and compiled functions.
+    """`check_codes` where values can be read for nothing: int64 on the CPU, outside vmap and
+    compiled functions.
 
-    On a GPU reading them would wait for all that is queued there. Whatever is not int64 the losses refuse themselves.
+    On a GPU reading them would wait for all that is queued there. Whatever is not int64 the losses
+    refuse themselves.
     """
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.device.type != "cpu":
         return
@@ -59,8 +61,8 @@ def check_codes(labels: Int[Tensor, "*S"], highest: int, target: object) -> None
         else "raw labels are encoded first: target.encode(labels)"
     )
     raise LabelError(
-        f"labels hold {int(strange.sum())} value(s) outside the classes, the first {value} at {where}; {target!r} has "
-        f"the codes 0..{highest}, and -1 for missing; {advice}"
+        f"labels hold {int(strange.sum())} value(s) outside the classes, the first {value} at"
+        f" {where}; {target!r} has the codes 0..{highest}, and -1 for missing; {advice}"
     )
 
 
@@ -74,13 +76,14 @@ def check_shapes(prediction: Prediction, labels: Tensor, target: Any) -> None:
     per_sample = (len(labels), *target.label_shape) if labels.ndim else ()
     if shapes != ((*per_sample[:1], target.num_classes), per_sample, per_sample):
         raise InputError(
-            f"probabilities, decisions and labels have the shapes {shapes}; {target!r} is evaluated on "
-            f"(N, {target.num_classes}) probabilities, and decisions and labels of one shape, one row per sample"
+            f"probabilities, decisions and labels have the shapes {shapes}; {target!r} is evaluated"
+            f" on (N, {target.num_classes}) probabilities, and decisions and labels of one shape,"
+            " one row per sample"
         )
     if prediction.scores is not None and prediction.scores.shape != prediction.probabilities.shape:
         raise InputError(
-            f"scores have the shape {tuple(prediction.scores.shape)} beside probabilities of {shapes[0]}; give one "
-            "score per probability, or none"
+            f"scores have the shape {tuple(prediction.scores.shape)} beside probabilities of"
+            f" {shapes[0]}; give one score per probability, or none"
         )
 
 

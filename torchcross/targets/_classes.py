@@ -1,4 +1,6 @@
-"""The description of a target's classes -> names, label values and declared unknown values, normalised and checked."""
+"""The description of a target's classes -> names, label values and declared unknown values,
+normalised and checked.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _EXAMPLES = (
 def normalise_classes(
     kind: str, classes: Any, fewest: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Class names and the raw label value of each: positions for a sequence of names, the keys for a mapping."""
+    """Class names and the raw label value of each: positions for a sequence of names, the keys for
+    a mapping.
+    """
     if isinstance(classes, str | bytes | set | frozenset):
         why = " (a set has no order)" if isinstance(classes, set | frozenset) else ""
         raise TargetError(f"{kind} got {classes!r} for its classes{why}; pass {_EXAMPLES}")
@@ -38,12 +42,14 @@ def normalise_classes(
     for name in given:
         if not isinstance(name, str) or not name.strip():
             raise TargetError(
-                f"{kind} got {name!r} as a class name; pass {_EXAMPLES}, with a non-empty string for each"
+                f"{kind} got {name!r} as a class name; pass {_EXAMPLES}, with a non-empty string"
+                " for each"
             )
     names = tuple(str.__str__(name) for name in given)
     if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
         raise TargetError(
-            f"{kind} got the class names {repeated} more than once; give every class a name of its own"
+            f"{kind} got the class names {repeated} more than once; give every class a name of"
+            " its own"
         )
     if len(names) < fewest:
         raise TargetError(
@@ -59,7 +65,8 @@ def normalise_values(kind: str, values: Iterable[object]) -> tuple[int, ...]:
         integer = _integer(value)
         if integer is None:
             raise TargetError(
-                f"{kind} got {value!r} as the label value of a class; give distinct (64-bit) integers"
+                f"{kind} got {value!r} as the label value of a class; give distinct (64-bit)"
+                " integers"
             )
         whole.append(integer)
     if len(set(whole)) < len(whole):
@@ -72,7 +79,9 @@ def normalise_values(kind: str, values: Iterable[object]) -> tuple[int, ...]:
 def normalise_missing(
     kind: str, missing: object, values: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[MissingValue, ...]:
-    """Declared 'unknown' values as a sorted tuple of integers and strings; NaN (and None) is the string 'nan'."""
+    """Declared 'unknown' values as a sorted tuple of integers and strings; NaN (and None) is the
+    string 'nan'.
+    """
     how = "integers, strings or float('nan'), which also stands for None; () declares nothing"
     if missing is None:
         raise TargetError(f"{kind} got missing=None, which may mean NaN or nothing; declare {how}")
@@ -91,7 +100,8 @@ def normalise_missing(
     clash = sorted(str(value) for value in normal if value in values or value in names)
     if clash:
         raise TargetError(
-            f"{kind} got missing={clash}, which are also classes; a value is either a class or unknown"
+            f"{kind} got missing={clash}, which are also classes; a value is either a class or"
+            " unknown"
         )
     return tuple(sorted(normal, key=lambda value: (isinstance(value, str), value)))
 

@@ -1,4 +1,6 @@
-"""Raw label containers -> compact, validated class codes. Parsed once here; all behind it sees codes only."""
+"""Raw label containers -> compact, validated class codes. Parsed once here; all behind it sees
+codes only.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Legend:
-    """How raw labels are read: `values[c]` (or `names[c]`) is class c, `missing` is unknown, all else is an error.
+    """How raw labels are read: `values[c]` (or `names[c]`) is class c, `missing` is unknown, all
+    else is an error.
 
     `columns` are the label names of a two-dimensional array, for errors.
     """
@@ -50,11 +53,14 @@ class Legend:
 
 
 def as_array(labels: Any, what: str) -> NDArray[Any]:
-    """Any label container (numpy, torch, list, pandas column) as a numpy array, without changing a value."""
+    """Any label container (numpy, torch, list, pandas column) as a numpy array, without changing a
+    value.
+    """
     if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
         hidden = int(np.ma.getmaskarray(labels).sum())
         raise LabelError(
-            f"{what} hold {hidden} masked entries; fill them with a value that the target declares missing"
+            f"{what} hold {hidden} masked entries; fill them with a value that the target declares"
+            " missing"
         )
     try:
         if hasattr(labels, "detach"):
@@ -69,8 +75,8 @@ def as_array(labels: Any, what: str) -> NDArray[Any]:
         return array
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise LabelError(
-            f"{what} cannot be read as an array ({error}); give a numpy array, a dense tensor or a list of rows of "
-            "equal length"
+            f"{what} cannot be read as an array ({error}); give a numpy array, a dense tensor or a"
+            " list of rows of equal length"
         ) from error
 
 
@@ -81,8 +87,8 @@ def encode_single(labels: Any, legend: Legend, what: str) -> Codes:
         array = array[:, 0]
     if array.ndim != 1:
         raise LabelError(
-            f"{what} have shape {array.shape}; {legend.kind} takes one label per sample, shape (N,) or (N, 1)"
-            + _advice_on_shape(array, labels, legend)
+            f"{what} have shape {array.shape}; {legend.kind} takes one label per sample, shape (N,)"
+            " or (N, 1)" + _advice_on_shape(array, labels, legend)
         )
     return _encode(array, legend, what)
 
@@ -99,8 +105,8 @@ def encode_multi(labels: Any, legend: Legend, what: str) -> Codes:
                 else ""
             )
         raise LabelError(
-            f"{what} have shape {array.shape}; {legend.kind} with {columns} labels takes zeros and ones of shape "
-            f"(N, {columns}){hint}"
+            f"{what} have shape {array.shape}; {legend.kind} with {columns} labels takes zeros and"
+            f" ones of shape (N, {columns}){hint}"
         )
     return _encode(array, legend, what)
 
@@ -122,8 +128,8 @@ def _encode(array: NDArray[Any], legend: Legend, what: str) -> Codes:
     reader = _reader(array.dtype, legend)
     if reader is None:
         raise LabelError(
-            f"{what} have dtype {array.dtype}; expected booleans, integers, floats with integral values"
-            + (", or class names" if legend.names else "")
+            f"{what} have dtype {array.dtype}; expected booleans, integers, floats with integral"
+            " values" + (", or class names" if legend.names else "")
         )
     codes = np.empty(array.shape, dtype=_compact_dtype(len(legend.values) - 1))
     # In chunks, so that no temporary grows with the labels.
@@ -142,7 +148,9 @@ def _compact_dtype(highest: int) -> np.dtype[Any]:
 
 
 def _reader(dtype: np.dtype[Any], legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
-    """From raw entries of this dtype to codes, `_STRANGER` where an entry is neither a class nor declared missing."""
+    """From raw entries of this dtype to codes, `_STRANGER` where an entry is neither a class nor
+    declared missing.
+    """
     if dtype.kind in "OUST":
         return _object_reader(legend)
     integers = _integer_reader(legend)
@@ -168,7 +176,9 @@ def _reader(dtype: np.dtype[Any], legend: Legend) -> Callable[[NDArray[Any]], ND
 
 
 def _integer_reader(legend: Legend) -> Callable[[NDArray[np.int64]], NDArray[Any]]:
-    """Looks values up in a sorted table, so that the number of classes hardly matters and no value is rounded."""
+    """Looks values up in a sorted table, so that the number of classes hardly matters and no value
+    is rounded.
+    """
     code_of: dict[int, int] = {value: code for code, value in enumerate(legend.values)}
     code_of |= {value: MISSING for value in legend.missing if isinstance(value, int)}
     keys = np.array(sorted(code_of), dtype=np.int64)
@@ -182,7 +192,9 @@ def _integer_reader(legend: Legend) -> Callable[[NDArray[np.int64]], NDArray[Any
 
 
 def _object_reader(legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Class names, or a mix of names, numbers, None and NaN, as a table column may hold. Bytes are UTF-8 text."""
+    """Class names, or a mix of names, numbers, None and NaN, as a table column may hold. Bytes are
+    UTF-8 text.
+    """
     texts: dict[str, int] = {name: code for code, name in enumerate(legend.names)}
     texts |= {value: MISSING for value in legend.missing if isinstance(value, str)}
     code_of: dict[object, int] = {value: code for code, value in enumerate(legend.values)}
@@ -211,7 +223,9 @@ def _object_reader(legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 def _is_blank(item: Any) -> bool:
-    """None, or what does not equal itself: NaN of any kind, NaT. Comparing pandas' NA gives NA, which has no truth."""
+    """None, or what does not equal itself: NaN of any kind, NaT. Comparing pandas' NA gives NA,
+    which has no truth.
+    """
     try:
         return item is None or bool(item != item)
     except (TypeError, ValueError, ArithmeticError):
@@ -231,20 +245,21 @@ def _refusal(
         broken = strange & ~blank & ~(np.isfinite(array) & (np.floor(array) == array))
     if blank.any():
         return LabelError(
-            f"{what} hold {int(blank.sum())} NaN or None, the first at {_where(blank, legend)}; if that means "
-            f"unknown, declare it: {legend.kind}(..., missing=float('nan'))"
+            f"{what} hold {int(blank.sum())} NaN or None, the first at {_where(blank, legend)}; if"
+            f" that means unknown, declare it: {legend.kind}(..., missing=float('nan'))"
         )
     if broken.any():
         return LabelError(
-            f"{what} hold {float(array[broken][0])!r} at {_where(broken, legend)}; labels must be integral: {legend}"
+            f"{what} hold {float(array[broken][0])!r} at {_where(broken, legend)}; labels must be"
+            f" integral: {legend}"
         )
     examples = array[strange][:1000].tolist()
     distinct = list(dict.fromkeys(map(reprlib.repr, examples)))
     shown = ", ".join(distinct[:_SHOWN]) + (", ..." if len(distinct) > _SHOWN else "")
     return LabelError(
-        f"{what} hold {int(strange.sum())} value(s) outside the classes: {shown} (the first at "
-        f"{_where(strange, legend)}); expected {legend}. If such a value means unknown, declare it: "
-        f"{legend.kind}(..., missing=...)"
+        f"{what} hold {int(strange.sum())} value(s) outside the classes: {shown} (the first at"
+        f" {_where(strange, legend)}); expected {legend}. If such a value means unknown, declare"
+        f" it: {legend.kind}(..., missing=...)"
     )
 
 

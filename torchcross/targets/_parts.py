@@ -42,9 +42,11 @@ def likeliest(logits: Float[Tensor, "N C"]) -> Int64[Tensor, " N"]:
 
 
 def log_odds(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
-    """``z_c - log sum_{j != c} e^(z_j)``: the log-odds of each class under the softmax of the logits.
+    """``z_c - log sum_{j != c} e^(z_j)``: the log-odds of each class under the softmax of the
+    logits.
 
-    They never saturate. For the largest logit the others are summed; elsewhere p <= 1/2, so that 1 - p is exact.
+    They never saturate. For the largest logit the others are summed; elsewhere p <= 1/2, so that 1
+    - p is exact.
     """
     z = logits - logits.amax(dim=-1, keepdim=True)
     largest = torch.arange(z.shape[-1], device=z.device) == z.argmax(dim=-1, keepdim=True)

@@ -42,12 +42,15 @@ _PER_CLASS = {"class_weights"}
 
 @dataclass(frozen=True, init=False, repr=False)
 class Target(ABC):
-    """The type of a label: its classes, what a head predicts, which loss and metrics, and what a sampler may count.
+    """The type of a label: its classes, what a head predicts, which loss and metrics, and what a
+    sampler may count.
 
-    Immutable, comparable, hashable and picklable. Encoded labels ("codes") are positions in `classes` (for an ordinal
-    target: ranks; for a multi-label one: 0 and 1), -1 where the label is missing; `decode` gives the raw values back.
+    Immutable, comparable, hashable and picklable. Encoded labels ("codes") are positions in
+    `classes` (for an ordinal target: ranks; for a multi-label one: 0 and 1), -1 where the label is
+    missing; `decode` gives the raw values back.
 
-    `missing` declares the raw values that mean "unknown": integers, strings, or `float("nan")`, which also covers None.
+    `missing` declares the raw values that mean "unknown": integers, strings, or `float("nan")`,
+    which also covers None.
     """
 
     kind: ClassVar[str]
@@ -80,7 +83,8 @@ class Target(ABC):
         allowed = self.objectives[loss].options
         if unknown := sorted(set(options) - allowed):
             raise TargetError(
-                f"{name} got the unknown options {unknown}; its loss {loss!r} takes {sorted(allowed) or 'no options'}"
+                f"{name} got the unknown options {unknown}; its loss {loss!r} takes"
+                f" {sorted(allowed) or 'no options'}"
             )
         normal_options = tuple(
             sorted((option, _freeze(value)) for option, value in options.items())
@@ -106,28 +110,36 @@ class Target(ABC):
         object.__setattr__(self, "loss_options", options)
 
     def _try_loss(self) -> None:
-        """Runs the loss once on zeros, so that a bad option speaks when the target is made, not in the first step."""
+        """Runs the loss once on zeros, so that a bad option speaks when the target is made, not in
+        the first step.
+        """
         labels = torch.zeros(1, *self.label_shape, dtype=torch.int64)
         try:
             self.loss(torch.zeros(1, self.num_outputs), labels)
         except (InputError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             given = reprlib.repr(dict(self.loss_options))
             raise TargetError(
-                f"{type(self).__name__} cannot use the loss {self.loss_name!r} with {given}: {error}"
+                f"{type(self).__name__} cannot use the loss {self.loss_name!r} with {given}:"
+                f" {error}"
             ) from error
 
-    # -- labels ---------------------------------------------------------------------------------------------------
+    # -- labels ------------------------------------------------------------------------------------
 
     @abstractmethod
     def encode(self, labels: Any, what: str = "labels") -> Codes:
-        """Raw labels -> validated codes; an error names what was found where. `what` names the array in errors."""
+        """Raw labels -> validated codes; an error names what was found where. `what` names the
+        array in errors.
+        """
 
     def decode(self, codes: Tensor | Codes) -> NDArray[np.int64]:
-        """Codes -> raw label values (grades for an ordinal target). Missing codes cannot be decoded."""
+        """Codes -> raw label values (grades for an ordinal target). Missing codes cannot be
+        decoded.
+        """
         array = self._checked(codes)
         if (array < 0).any():
             raise LabelError(
-                f"{int((array < 0).sum())} code(s) are missing (-1) and have no label value; drop them first"
+                f"{int((array < 0).sum())} code(s) are missing (-1) and have no label value; drop"
+                " them first"
             )
         return np.asarray(self.values, dtype=np.int64)[array]
 
@@ -138,12 +150,13 @@ class Target(ABC):
         if array.dtype.kind not in "biu" or array.shape[1:] != self.label_shape or not array.ndim:
             shape = ", ".join(["N", *map(str, self.label_shape)])
             raise LabelError(
-                f"codes are {array.dtype} of shape {array.shape}; {self!r} expects integers ({shape})"
+                f"codes are {array.dtype} of shape {array.shape}; {self!r} expects integers"
+                f" ({shape})"
             )
         if array.size and (array.min() < MISSING or array.max() > highest):
             raise LabelError(
-                f"codes lie in {array.min()}..{array.max()}; {self!r} has the codes 0..{highest}, and -1 for missing. "
-                "Raw labels are encoded first: target.encode(labels)"
+                f"codes lie in {array.min()}..{array.max()}; {self!r} has the codes 0..{highest},"
+                " and -1 for missing. Raw labels are encoded first: target.encode(labels)"
             )
         return array.astype(np.int64)
 
@@ -156,7 +169,7 @@ class Target(ABC):
     def strata(self, codes: Codes) -> Strata:
         """What a sampler may count on."""
 
-    # -- subsets --------------------------------------------------------------------------------------------------
+    # -- subsets -----------------------------------------------------------------------------------
 
     @property
     def num_classes(self) -> int:
@@ -165,10 +178,14 @@ class Target(ABC):
     @property
     @abstractmethod
     def ways(self) -> tuple[int, int]:
-        """The fewest and the most classes (labels, grades) that an episode of this target may have."""
+        """The fewest and the most classes (labels, grades) that an episode of this target may
+        have.
+        """
 
     def positions(self, classes: Iterable[int | str]) -> tuple[int, ...]:
-        """Names or positions of classes -> ascending positions; the target's order always survives."""
+        """Names or positions of classes -> ascending positions; the target's order always
+        survives.
+        """
         given = (classes,) if isinstance(classes, str) else tuple(classes)
         found = [self._position(item) for item in given]
         if len(set(found)) < len(found):
@@ -184,7 +201,8 @@ class Target(ABC):
             position = -1
         if not 0 <= position < self.num_classes:
             raise TargetError(
-                f"{item!r} is not a class of {self!r}; give names or positions 0..{self.num_classes - 1}"
+                f"{item!r} is not a class of {self!r}; give names or positions"
+                f" 0..{self.num_classes - 1}"
             )
         return position
 
@@ -196,14 +214,17 @@ class Target(ABC):
         fewest, most = self.ways
         if not fewest <= len(positions) <= most:
             raise TargetError(
-                f"{self!r} cannot be restricted to {len(positions)} of its classes; keep {fewest} to {most}"
+                f"{self!r} cannot be restricted to {len(positions)} of its classes; keep {fewest}"
+                f" to {most}"
             )
         options = tuple(
             (
                 name,
-                tuple(value[p] for p in positions)
-                if name in _PER_CLASS and value is not None
-                else value,
+                (
+                    tuple(value[p] for p in positions)
+                    if name in _PER_CLASS and value is not None
+                    else value
+                ),
             )
             for name, value in self.loss_options
         )
@@ -226,7 +247,7 @@ class Target(ABC):
         twin._set(self.classes, self.values, self.missing, loss, options)
         return twin
 
-    # -- learning -------------------------------------------------------------------------------------------------
+    # -- learning ----------------------------------------------------------------------------------
 
     @property
     def objective(self) -> Objective:
@@ -255,7 +276,8 @@ class Target(ABC):
     ) -> Float[Tensor, ""]:
         """Mean loss over known labels; usable under torch.func transforms.
 
-        Labels outside the classes are refused where they can be read: on the CPU, outside vmap and torch.compile.
+        Labels outside the classes are refused where they can be read: on the CPU, outside vmap and
+        torch.compile.
         """
         check_readable_codes(labels, len(self.values) - 1, self)
         return self.objective.loss(logits, labels, self, **dict(self.loss_options))
@@ -268,8 +290,8 @@ class Target(ABC):
             or not logits.is_floating_point()
         ):
             raise InputError(
-                f"logits are {logits.dtype} of shape {tuple(logits.shape)}; {self!r} predicts from floats of shape "
-                f"(N, {self.num_outputs})"
+                f"logits are {logits.dtype} of shape {tuple(logits.shape)}; {self!r} predicts from"
+                f" floats of shape (N, {self.num_outputs})"
             )
         objective = self.objective
         return Prediction(
@@ -303,7 +325,7 @@ class Target(ABC):
     ) -> Float[Tensor, "N {self.num_outputs}"]:
         """Outputs of a least-squares head -> logits of this target's loss."""
 
-    # -- measuring ------------------------------------------------------------------------------------------------
+    # -- measuring ---------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -311,7 +333,8 @@ class Target(ABC):
         labels: Int[Tensor, " N *L"] | Int[np.ndarray, " N *L"],
         metrics: Sequence[str] | None = None,
     ) -> dict[str, Score]:
-        """Metrics of codes by name (default: `default_metrics`); what is undefined is NaN with its reason.
+        """Metrics of codes by name (default: `default_metrics`); what is undefined is NaN with its
+        reason.
 
         So is every metric where a prediction is not finite: a decision taken on NaN is no decision.
         """

@@ -57,7 +57,9 @@ def _ranking(prediction: Prediction) -> Float[Tensor, " N"]:
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class Binary(SingleLabelTarget):
-    """A yes/no question: `Binary(["benign", "malignant"])`, by label value `Binary({2: "benign", 7: "malignant"})`."""
+    """A yes/no question: `Binary(["benign", "malignant"])`, by label value
+    `Binary({2: "benign", 7: "malignant"})`.
+    """
 
     kind = "binary"
     default_loss = "cross_entropy"
@@ -89,7 +91,8 @@ class Binary(SingleLabelTarget):
         names, values = normalise_classes("Binary", classes, fewest=2)
         if len(names) != 2:
             raise TargetError(
-                f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for more"
+                f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for"
+                " more"
             )
         self._set(names, values, missing, loss, loss_options)
 

@@ -1,4 +1,6 @@
-"""What a linear head for a target looks like: how many weights and biases, and how they make logits."""
+"""What a linear head for a target looks like: how many weights and biases, and how they make
+logits.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ __all__ = ["HeadLayout"]
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """Shapes of a head's parameters: `weight` is (weight_rows, D), `bias` is (biases,), logits are (N, outputs).
+    """Shapes of a head's parameters: `weight` is (weight_rows, D), `bias` is (biases,), logits are
+    (N, outputs).
 
     - ``linear``: one row and one bias per output.
     - ``shared``: one row for all outputs, one bias each (CORAL's rank-consistent head).
-    - ``thresholds``: output 0 is the row's score, the biases are handed on as the remaining outputs (cumulative link).
+    - ``thresholds``: output 0 is the row's score, the biases are handed on as the remaining outputs
+      (cumulative link).
     """
 
     kind: Literal["linear", "shared", "thresholds"]

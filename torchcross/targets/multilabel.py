@@ -49,7 +49,9 @@ def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class MultiLabel(Target):
-    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones of shape (N, L), one column per name."""
+    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones of shape (N, L), one column
+    per name.
+    """
 
     kind = "multilabel"
     default_loss = "binary_cross_entropy"
@@ -88,8 +90,8 @@ class MultiLabel(Target):
         names, columns = normalise_classes("MultiLabel", classes, fewest=1)
         if columns != tuple(range(len(names))):
             raise TargetError(
-                f"MultiLabel got {classes!r} for its labels; the keys of a mapping are the columns of the label array, "
-                f"0..{len(names) - 1} in this order, or pass a list of names"
+                f"MultiLabel got {classes!r} for its labels; the keys of a mapping are the columns"
+                f" of the label array, 0..{len(names) - 1} in this order, or pass a list of names"
             )
         self._set(names, (0, 1), missing, loss, loss_options)
 
@@ -122,7 +124,9 @@ class MultiLabel(Target):
     def prototype_strata(
         self, labels: Int64[Tensor, " N *L"]
     ) -> Float[Tensor, "N {self.num_prototypes}"]:
-        """For every label the samples without it (first L columns), then the samples with it (last L columns)."""
+        """For every label the samples without it (first L columns), then the samples with it (last
+        L columns).
+        """
         return torch.cat([labels == 0, labels == 1], dim=-1).to(torch.get_default_dtype())
 
     def prototype_logits(

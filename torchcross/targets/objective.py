@@ -20,9 +20,10 @@ __all__ = ["Objective", "Prediction"]
 class Prediction:
     """What a predictor says of N samples.
 
-    `probabilities` has one column per class (binary: two) or per label; `decisions` are class positions, or zeros and
-    ones for multi-label. `scores`, where there are any, are the log-odds behind the probabilities: metrics that rank
-    samples (AUROC, average precision) read them instead, since probabilities round to 1 and then tie.
+    `probabilities` has one column per class (binary: two) or per label; `decisions` are class
+    positions, or zeros and ones for multi-label. `scores`, where there are any, are the log-odds
+    behind the probabilities: metrics that rank samples (AUROC, average precision) read them
+    instead, since probabilities round to 1 and then tie.
     """
 
     probabilities: Float[Tensor, "N C"]
@@ -32,13 +33,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Objective:
-    """One way to train a head: the loss, the head's layout, and the way from logits to probabilities and decisions.
+    """One way to train a head: the loss, the head's layout, and the way from logits to
+    probabilities and decisions.
 
-    `loss` is called as `loss(logits, labels, target, **options)`. `from_scores` turns one score per class, or per label
-    (higher is likelier, a softmax or sigmoid of it is the probability), into logits that mean the same under this
-    objective, so that prototype and ridge heads work with every loss. `log_odds` turns float64 logits into the log-odds
-    of each class or label; without it they come from the probabilities, of classes that exclude each other. With
-    `padding` the loss of more outputs can be this one's.
+    `loss` is called as `loss(logits, labels, target, **options)`. `from_scores` turns one score per
+    class, or per label (higher is likelier, a softmax or sigmoid of it is the probability), into
+    logits that mean the same under this objective, so that prototype and ridge heads work with
+    every loss. `log_odds` turns float64 logits into the log-odds of each class or label; without it
+    they come from the probabilities, of classes that exclude each other. With `padding` the loss of
+    more outputs can be this one's.
     """
 
     loss: Callable[..., Tensor]
@@ -51,7 +54,9 @@ class Objective:
     padding: Padding | None = None
 
     def scores(self, logits: Float[Tensor, "N O"]) -> Float64[Tensor, "N C"]:
-        """Log-odds to rank samples by, without gradient; certainty is the largest float64, so that they are finite."""
+        """Log-odds to rank samples by, without gradient; certainty is the largest float64, so that
+        they are finite.
+        """
         logits = logits.detach()
         # Apple's GPUs have no float64.
         exact = (logits.cpu() if logits.device.type == "mps" else logits).double()

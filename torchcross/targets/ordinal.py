@@ -72,8 +72,9 @@ def _conditional_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K-1"]:
 def _threshold_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
     """Scores -> cumulative-link outputs that give their softmax: f = 0, theta_1 and raw gaps.
 
-    With a, b the scores of rank k relative to all ranks below and above it, theta_{k+1} - theta_k is
-    log(1 + e^a) + log(1 + e^b), and what softplus maps to that is log(e^a + e^b + e^(a+b)): nothing cancels.
+    With a, b the scores of rank k relative to all ranks below and above it, theta_{k+1} - theta_k
+    is log(1 + e^a) + log(1 + e^b), and what softplus maps to that is log(e^a + e^b + e^(a+b)):
+    nothing cancels.
     """
     below, above = _log_sums(scores)
     inner = scores[..., 1:-1]
@@ -115,8 +116,9 @@ def _rank_scores(
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class Ordinal(SingleLabelTarget):
-    """Grades in ascending order: `Ordinal(["none", "mild", "severe"])`, or with real gaps between the grades,
-    `Ordinal(["none", "some", "much"], grades=[0, 1, 4])` or `Ordinal({0: "none", 1: "some", 4: "much"})`.
+    """Grades in ascending order: `Ordinal(["none", "mild", "severe"])`, or with real gaps between
+    the grades, `Ordinal(["none", "some", "much"], grades=[0, 1, 4])` or
+    `Ordinal({0: "none", 1: "some", 4: "much"})`.
 
     Codes are ranks 0..K-1; raw labels and `decode` speak of grades.
     """
@@ -186,16 +188,19 @@ class Ordinal(SingleLabelTarget):
         if grades is not None:
             if isinstance(classes, Mapping):
                 raise TargetError(
-                    "Ordinal got grades twice, as keys of the mapping and as grades=; give them once"
+                    "Ordinal got grades twice, as keys of the mapping and as grades=; give them"
+                    " once"
                 )
             values = normalise_values("Ordinal", grades)
         if len(values) != len(names):
             raise TargetError(
-                f"Ordinal got {len(values)} grades for {len(names)} class names; give one grade per name"
+                f"Ordinal got {len(values)} grades for {len(names)} class names; give one grade per"
+                " name"
             )
         if list(values) != sorted(values):
             raise TargetError(
-                f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending order"
+                f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending"
+                " order"
             )
         self._set(names, values, missing, loss, loss_options)
 

@@ -1,4 +1,6 @@
-"""The loss of a few outputs as that of more, so that tasks of different sizes can be computed side by side."""
+"""The loss of a few outputs as that of more, so that tasks of different sizes can be computed side
+by side.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def _logits_alone(
 
 
 def _impossible(logits: Float[Tensor, "N O"], present: Bool[Tensor, " O"]) -> Float[Tensor, "N O"]:
-    """Probabilities of exactly 0 under a softmax; finite, so that no difference of infinities comes up."""
+    """Probabilities of exactly 0 under a softmax; finite, so that no difference of infinities comes
+    up.
+    """
     return torch.where(present, logits, torch.finfo(logits.dtype).min / 2)
 
 

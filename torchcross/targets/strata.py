@@ -1,4 +1,6 @@
-"""How a sampler may see labels: two shapes of strata cover every target type, so samplers never ask for the type."""
+"""How a sampler may see labels: two shapes of strata cover every target type, so samplers never ask
+for the type.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ __all__ = ["Cover", "Partition", "Strata"]
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Every sample belongs to one class (code >= 0) or to none (code -1): supports hold exactly k of each class."""
+    """Every sample belongs to one class (code >= 0) or to none (code -1): supports hold exactly k
+    of each class.
+    """
 
     codes: NDArray[np.signedinteger[Any]]
     num_classes: int
@@ -21,7 +25,9 @@ class Partition:
 
 @dataclass(frozen=True, eq=False)
 class Cover:
-    """Every sample answers every label with yes (1), no (0) or unknown (-1): supports hold at least k of both."""
+    """Every sample answers every label with yes (1), no (0) or unknown (-1): supports hold at least
+    k of both.
+    """
 
     answers: NDArray[np.signedinteger[Any]]
 

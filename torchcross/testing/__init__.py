@@ -1,4 +1,5 @@
-"""Property-test your own samplers and sources: strategies that make hostile label arrays, and checks of every contract.
+"""Property-test your own samplers and sources: strategies that make hostile label arrays, and
+checks of every contract.
 
     from hypothesis import given
     from torchcross.testing import check_sampler, check_source, sources
@@ -11,8 +12,8 @@
     def test_my_source(source):
         check_source(MySource(source))
 
-The checks are plain functions that raise AssertionError. The strategies need Hypothesis (the extra `test`), which is
-imported only when one of them is asked for.
+The checks are plain functions that raise AssertionError. The strategies need Hypothesis (the extra
+`test`), which is imported only when one of them is asked for.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def __getattr__(name: str) -> Any:
         import_module("hypothesis")
     except ImportError as error:
         raise MissingExtraError(
-            f"torchcross.testing.{name} needs Hypothesis, which is not installed; install the extra 'test' "
-            "(pip install 'torchcross-fewshot[test]')"
+            f"torchcross.testing.{name} needs Hypothesis, which is not installed; install the extra"
+            " 'test' (pip install 'torchcross-fewshot[test]')"
         ) from error
     return getattr(import_module("torchcross.testing.strategies"), name)
 

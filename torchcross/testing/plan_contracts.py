@@ -1,4 +1,6 @@
-"""What must hold of every single plan, whoever drew it. Every contract yields one sentence per violation."""
+"""What must hold of every single plan, whoever drew it. Every contract yields one sentence per
+violation.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +50,18 @@ class PlanCase:
 
 
 def violations(case: PlanCase) -> Iterator[str]:
-    """Everything that is wrong with a plan, coarse before fine: what comes later relies on what came before."""
+    """Everything that is wrong with a plan, coarse before fine: what comes later relies on what
+    came before.
+    """
     for contract in (_fields, _number, _arrays, _classes, _samples, _subjects, _labels):
         yield from contract(case)
     yield from _amounts(case.strata, case)
 
 
 def usable_classes(source: Any, request: Request, dropped: tuple[str, ...] = ()) -> tuple[int, ...]:
-    """The classes an episode may use: those with enough samples, less those the sampler says it leaves out."""
+    """The classes an episode may use: those with enough samples, less those the sampler says it
+    leaves out.
+    """
     target = source.task.target
     supply = _supply(target.strata(source.labels))
     needed = (
@@ -86,13 +92,16 @@ def _(strata: Cover) -> NDArray[np.int64]:
     return rarer
 
 
-# -- the form of a plan -------------------------------------------------------------------------------------------
+# -- the form of a plan ----------------------------------------------------------------------------
 
 
 def _fields(case: PlanCase) -> Iterator[str]:
     for name in _FIELDS:
         if not hasattr(case.plan, name):
-            yield f"the plan has no `{name}` (a {type(case.plan).__name__}); an EpisodePlan has {', '.join(_FIELDS)}"
+            yield (
+                f"the plan has no `{name}` (a {type(case.plan).__name__}); an EpisodePlan has"
+                f" {', '.join(_FIELDS)}"
+            )
 
 
 def _number(case: PlanCase) -> Iterator[str]:
@@ -108,11 +117,17 @@ def _arrays(case: PlanCase) -> Iterator[str]:
         if array.dtype.kind not in "iu":
             yield f"{name} holds {array.dtype}, not integers"
         if isinstance(value, np.ndarray) and value.flags.writeable:
-            yield f"{name} is writable, so a reader can change the plan; set {name}.flags.writeable = False"
+            yield (
+                f"{name} is writable, so a reader can change the plan; set {name}.flags.writeable ="
+                " False"
+            )
     for side in _SIDES:
         samples, labels = case.samples(side), case.labels(side)
         if samples.ndim != 1 or len(samples) != len(labels):
-            yield f"{side} has shape {samples.shape}, {side}_labels {labels.shape}; expected one label per sample"
+            yield (
+                f"{side} has shape {samples.shape}, {side}_labels {labels.shape}; expected one"
+                " label per sample"
+            )
 
 
 def _classes(case: PlanCase) -> Iterator[str]:
@@ -122,12 +137,21 @@ def _classes(case: PlanCase) -> Iterator[str]:
     if strangers := [c for c in classes if not 0 <= c < target.num_classes]:
         yield f"classes {strangers} are no positions in {list(target.classes)}"
     elif left_out := [target.classes[c] for c in classes if c not in case.usable]:
-        yield f"classes {left_out} stand in the plan and should be left out (min_samples={case.request.min_samples!r})"
+        yield (
+            f"classes {left_out} stand in the plan and should be left out"
+            f" (min_samples={case.request.min_samples!r})"
+        )
     bounds = ways_within(case.request.ways, target.ways[0], len(case.usable))
     if bounds is None:
-        yield f"ways={case.request.ways!r} cannot be had from {len(case.usable)} classes, yet there is a plan"
+        yield (
+            f"ways={case.request.ways!r} cannot be had from {len(case.usable)} classes, yet there"
+            " is a plan"
+        )
     elif not bounds[0] <= case.ways <= bounds[1]:
-        yield f"the plan has {case.ways} ways, asked were {bounds[0]} to {bounds[1]} (ways={case.request.ways!r})"
+        yield (
+            f"the plan has {case.ways} ways, asked were {bounds[0]} to {bounds[1]}"
+            f" (ways={case.request.ways!r})"
+        )
 
 
 def _samples(case: PlanCase) -> Iterator[str]:
@@ -160,18 +184,21 @@ def _labels(case: PlanCase) -> Iterator[str]:
         samples, labels = case.samples(side), case.labels(side)
         expected = target.relabel(codes[samples], case.plan.classes)
         if labels.shape != expected.shape:
-            yield f"{side}_labels has shape {labels.shape}, the source's labels make {expected.shape}"
+            yield (
+                f"{side}_labels has shape {labels.shape}, the source's labels make {expected.shape}"
+            )
         elif len(
             wrong := np.flatnonzero((labels != expected).any(axis=tuple(range(1, labels.ndim))))
         ):
             first = int(wrong[0])
             yield (
-                f"{side} labels sample {int(samples[first])} as {labels[first].tolist()}, the source as "
-                f"{expected[first].tolist()} ({len(wrong)} wrong in all; -1 is a missing label or another class)"
+                f"{side} labels sample {int(samples[first])} as {labels[first].tolist()}, the"
+                f" source as {expected[first].tolist()} ({len(wrong)} wrong in all; -1 is a missing"
+                " label or another class)"
             )
 
 
-# -- how much of everything ---------------------------------------------------------------------------------------
+# -- how much of everything ------------------------------------------------------------------------
 
 
 @singledispatch
@@ -184,23 +211,35 @@ def _(strata: Partition, case: PlanCase) -> Iterator[str]:
     for side in _SIDES:
         if (labels := case.labels(side)).min(initial=0) < 0:
             unlabelled = case.samples(side)[labels < 0]
-            yield f"{side} holds samples without a label, or of classes outside the episode: {_some(unlabelled)}"
+            yield (
+                f"{side} holds samples without a label, or of classes outside the episode:"
+                f" {_some(unlabelled)}"
+            )
             return
     support, query = (np.bincount(case.labels(side), minlength=case.ways) for side in _SIDES)
     if isinstance(case.request.shots, MetaDatasetShots):
         yield from _variable_shots(case, case.request.shots, support)
         if query.min() != query.max() or not 1 <= query.max() <= case.request.queries:
-            yield f"queries per class are {query.tolist()}, asked was one number of at most {case.request.queries}"
+            yield (
+                f"queries per class are {query.tolist()}, asked was one number of at most"
+                f" {case.request.queries}"
+            )
         return
     low, high = case.request.shot_range
     if support.min() != support.max() or not low <= support.max() <= high:
-        yield f"shots per class are {support.tolist()}, asked was {_between(low, high)} of every class"
+        yield (
+            f"shots per class are {support.tolist()}, asked was {_between(low, high)} of every"
+            " class"
+        )
     elif _shots(case) not in (None, support.max()):
         yield f"the plan says {_shots(case)} shots and has {support.max()}"
     if case.request.query == "natural":
         yield from _natural_size(case)
     elif (query != case.request.queries).any():
-        yield f"queries per class are {query.tolist()}, asked were {case.request.queries} of every class"
+        yield (
+            f"queries per class are {query.tolist()}, asked were {case.request.queries} of every"
+            " class"
+        )
 
 
 @_amounts.register
@@ -216,11 +255,17 @@ def _(strata: Cover, case: PlanCase) -> Iterator[str]:
     elif case.request.minimal and len(
         spare := case.samples("support")[_can_go(case.labels("support"), shots)]
     ):
-        yield f"support is not minimal: {_some(spare)} can each be left out, and {shots} with and without remain"
+        yield (
+            f"support is not minimal: {_some(spare)} can each be left out, and {shots} with and"
+            " without remain"
+        )
     if case.request.query == "natural":
         yield from _natural_size(case)
         if len(unknown := case.samples("query")[(case.labels("query") < 0).all(axis=1)]):
-            yield f"query holds samples without a known answer to any label of the episode: {_some(unknown)}"
+            yield (
+                "query holds samples without a known answer to any label of the episode:"
+                f" {_some(unknown)}"
+            )
     elif query.min() < case.request.queries:
         asked = case.request.queries
         yield f"query has {_rarest(case, query)}, {asked} with and {asked} without are needed"
@@ -238,7 +283,10 @@ def _variable_shots(
 def _natural_size(case: PlanCase) -> Iterator[str]:
     asked = case.request.queries * case.ways
     if (found := len(case.samples("query"))) != asked:
-        yield f"query holds {found} samples, asked were {asked} ({case.request.queries} x {case.ways} ways)"
+        yield (
+            f"query holds {found} samples, asked were {asked} ({case.request.queries} x {case.ways}"
+            " ways)"
+        )
 
 
 def _shots(case: PlanCase) -> int | None:
@@ -252,7 +300,9 @@ def _both_answers(answers: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _can_go(answers: NDArray[np.int64], least: int) -> NDArray[np.bool_]:
-    """Which samples can each be left out while every label keeps `least` samples with and without it."""
+    """Which samples can each be left out while every label keeps `least` samples with and without
+    it.
+    """
     none_to_spare = _both_answers(answers) <= least
     votes = np.stack([answers == 0, answers == 1])
     needed = votes & none_to_spare[:, None, :]

@@ -29,7 +29,9 @@ _DEFAULTS = {"query": "balanced", "groups": "respect", "minimal": False, "min_sa
 
 
 class Asked(TypedDict, total=False):
-    """What the sampler was asked for, where it has no `request` that says so; see `EpisodeSampler`."""
+    """What the sampler was asked for, where it has no `request` that says so; see
+    `EpisodeSampler`.
+    """
 
     ways: int | tuple[int, int | None] | None
     shots: int | tuple[int, int] | MetaDatasetShots
@@ -41,7 +43,9 @@ class Asked(TypedDict, total=False):
 
 
 class AnySampler(Protocol):
-    """Plans by number, and the sources that they name. `batch`, `request`, `dropped` and a length are optional."""
+    """Plans by number, and the sources that they name. `batch`, `request`, `dropped` and a length
+    are optional.
+    """
 
     def __getitem__(self, index: int, /) -> Any: ...
     def source(self, name: str, /) -> Any: ...
@@ -56,18 +60,21 @@ def check_sampler(
     remake: Callable[[], AnySampler] | None = None,
     **asked: Unpack[Asked],
 ) -> None:
-    """Raises AssertionError, naming episode and contract, unless these hold for `episodes` episodes from `start` on:
+    """Raises AssertionError, naming episode and contract, unless these hold for `episodes` episodes
+    from `start` on:
 
-    - the plan is what was asked: ways, shots and queries per class, no repeats, labels that agree with the source,
-      support and query disjoint by sample and by subject, multi-label supports minimal (with `minimal=True`), every
-      sample of a natural multi-label query with a known answer, arrays read-only;
-    - it is a pure function of its number: the same again, in any order, from a pickled copy made before or after
-      drawing, from a fresh sampler (`remake()`, where given), in a batch, and under other states of the global
-      generators;
+    - the plan is what was asked: ways, shots and queries per class, no repeats, labels that agree
+      with the source, support and query disjoint by sample and by subject, multi-label supports
+      minimal (with `minimal=True`), every sample of a natural multi-label query with a known
+      answer, arrays read-only;
+    - it is a pure function of its number: the same again, in any order, from a pickled copy made
+      before or after drawing, from a fresh sampler (`remake()`, where given), in a batch, and under
+      other states of the global generators;
     - torch's, numpy's and Python's global generators are left alone.
 
-    What was asked comes from `sampler.request`, or from keywords: ways, shots and queries, and where they are not the
-    default query, groups, minimal, min_samples. With `disjoint=True` a finite sampler's episodes must share no sample.
+    What was asked comes from `sampler.request`, or from keywords: ways, shots and queries, and
+    where they are not the default query, groups, minimal, min_samples. With `disjoint=True` a
+    finite sampler's episodes must share no sample.
     """
     request = _request_of(sampler, asked)
     numbers = _numbers(sampler, start, episodes)
@@ -93,8 +100,8 @@ def _request_of(sampler: AnySampler, asked: Asked) -> Request:
     merged: dict[str, Any] = {**_DEFAULTS, **known, **asked}
     if missing := [name for name in names if name not in merged]:
         raise InputError(
-            f"check_sampler cannot tell what {type(sampler).__name__} was asked for: it has no `request` that says so; "
-            f"give {', '.join(f'{name}=' for name in missing)}"
+            f"check_sampler cannot tell what {type(sampler).__name__} was asked for: it has no"
+            f" `request` that says so; give {', '.join(f'{name}=' for name in missing)}"
         )
     return Request(**merged)
 
@@ -105,7 +112,8 @@ def _numbers(sampler: AnySampler, start: int, episodes: int) -> range:
     if not 0 <= start < stop:
         there = "" if length is None else f" of {length}"
         raise InputError(
-            f"check_sampler was given start={start} and episodes={episodes}{there}; there is nothing to check"
+            f"check_sampler was given start={start} and episodes={episodes}{there}; there is"
+            " nothing to check"
         )
     return range(start, stop)
 
@@ -117,7 +125,7 @@ def _length(sampler: AnySampler) -> int | None:
         return None
 
 
-# -- the plans ----------------------------------------------------------------------------------------------------
+# -- the plans -------------------------------------------------------------------------------------
 
 
 def _check_plans(
@@ -140,7 +148,7 @@ def _dropped(sampler: AnySampler, name: str) -> tuple[str, ...]:
     return tuple(getattr(sampler, "dropped", {}).get(name, ()))
 
 
-# -- purity -------------------------------------------------------------------------------------------------------
+# -- purity ----------------------------------------------------------------------------------------
 
 
 def _check_purity(
@@ -178,7 +186,9 @@ def _check_purity(
 
 
 def _scattered(numbers: range) -> list[int]:
-    """Every number once, in an order that is neither up nor down: the middle, then ever farther from it."""
+    """Every number once, in an order that is neither up nor down: the middle, then ever farther
+    from it.
+    """
     middle = len(numbers) // 2
     return [
         numbers[place]
@@ -198,12 +208,12 @@ def _same(number: int, found: Any, expected: Any, how: str) -> None:
         mine, first = getattr(found, name, None), getattr(expected, name, None)
         if not np.array_equal(np.asarray(mine), np.asarray(first)):
             raise AssertionError(
-                f"episode {number} is not a pure function of its number: {how}, its {name} is {_short(mine)}, "
-                f"the first time it was {_short(first)}"
+                f"episode {number} is not a pure function of its number: {how}, its {name} is"
+                f" {_short(mine)}, the first time it was {_short(first)}"
             )
 
 
-# -- batches, the end, disjointness -------------------------------------------------------------------------------
+# -- batches, the end, disjointness ----------------------------------------------------------------
 
 
 def _check_batches(sampler: AnySampler, numbers: range, plans: Sequence[Any]) -> None:
@@ -261,7 +271,8 @@ def _check_disjoint(sampler: AnySampler) -> None:
             earlier = seen.setdefault((plan.source, sample), number)
             if earlier != number:
                 raise AssertionError(
-                    f"episode {number} of source {plan.source!r}: sample {sample} stood in episode {earlier}"
+                    f"episode {number} of source {plan.source!r}: sample {sample} stood in episode"
+                    f" {earlier}"
                 )
 
 

@@ -25,15 +25,18 @@ Indices = NDArray[np.int64]
 def check_source(source: Any, samples: int = 12) -> None:
     """Raises AssertionError, naming the contract, unless a task source keeps all of these:
 
-    - one valid label code per sample (-1 where missing), one subject per sample where there are `groups`, arrays
-      read-only;
-    - `images(indices)` gives one image per index, in the order asked, repeats included, of one shape and dtype, the
-      same every time and under any state of the global generators, as a copy of its own, and leaves the indices alone;
+    - one valid label code per sample (-1 where missing), one subject per sample where there are
+      `groups`, arrays read-only;
+    - `images(indices)` gives one image per index, in the order asked, repeats included, of one
+      shape and dtype, the same every time and under any state of the global generators, as a copy
+      of its own, and leaves the indices alone;
     - a pickled copy has the same labels, groups and images, as worker processes need;
-    - `targets`, `read` and `as_dataset`, where there, agree with the above; `read` refuses indices outside the source;
+    - `targets`, `read` and `as_dataset`, where there, agree with the above; `read` refuses indices
+      outside the source;
     - torch's, numpy's and Python's global generators are left alone.
 
-    Up to `samples` images are read several times over; to check all of a small source, give its length.
+    Up to `samples` images are read several times over; to check all of a small source, give its
+    length.
     """
     with generators_left_alone("reading"):
         for contract in (_length, _labels, _groups):
@@ -66,7 +69,7 @@ def _spread(count: int, samples: int) -> Indices:
     return np.unique(np.linspace(0, count - 1, num=min(samples, count)).round().astype(np.int64))
 
 
-# -- labels and groups --------------------------------------------------------------------------------------------
+# -- labels and groups -----------------------------------------------------------------------------
 
 
 def _length(source: Any) -> Iterator[str]:
@@ -82,7 +85,10 @@ def _length(source: Any) -> Iterator[str]:
 def _labels(source: Any) -> Iterator[str]:
     codes, target = source.labels, source.task.target
     if not isinstance(codes, np.ndarray) or codes.dtype.kind != "i":
-        yield f"labels are {_kind(codes)}; expected a numpy array of signed integers, e.g. target.encode(labels)"
+        yield (
+            f"labels are {_kind(codes)}; expected a numpy array of signed integers, e.g."
+            " target.encode(labels)"
+        )
         return
     per_sample = target.label_shape
     if codes.shape[1:] != per_sample:
@@ -91,7 +97,10 @@ def _labels(source: Any) -> Iterator[str]:
     highest = target.num_classes - 1 if codes.ndim == 1 else 1
     if len(wrong := np.argwhere((codes < -1) | (codes > highest))):
         place = tuple(wrong[0].tolist())
-        yield f"labels hold the code {codes[place]} at {place}; codes are 0..{highest}, or -1 where missing"
+        yield (
+            f"labels hold the code {codes[place]} at {place}; codes are 0..{highest}, or -1 where"
+            " missing"
+        )
     if codes.flags.writeable:
         yield "labels are writable, so a reader can change them; set labels.flags.writeable = False"
 
@@ -120,7 +129,7 @@ def _kind(value: Any) -> str:
     )
 
 
-# -- images -------------------------------------------------------------------------------------------------------
+# -- images ----------------------------------------------------------------------------------------
 
 
 def _read(source: Any, indices: Indices) -> Tensor:
@@ -134,7 +143,8 @@ def _read(source: Any, indices: Indices) -> Tensor:
         )
     if images.ndim == 0 or len(images) != len(indices):
         raise AssertionError(
-            f"source {source.name!r}: images(indices) gave shape {tuple(images.shape)} for {len(indices)} indices"
+            f"source {source.name!r}: images(indices) gave shape {tuple(images.shape)} for"
+            f" {len(indices)} indices"
         )
     return images.clone()
 
@@ -226,7 +236,7 @@ def _copies(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     yield from _same_images(_read(copy, chosen), images, chosen, "read from a pickled copy")
 
 
-# -- the convenience around images --------------------------------------------------------------------------------
+# -- the convenience around images -----------------------------------------------------------------
 
 
 def _bounds(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
@@ -235,7 +245,10 @@ def _bounds(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
     yield from _same_images(source.read(chosen.tolist()), images, chosen, "read by `read`")
     for outside in (len(source.labels), -1):
         if not _refuses(source, outside):
-            yield f"read([{outside}]) was answered; it has samples 0..{len(source.labels) - 1}, raise ReadError"
+            yield (
+                f"read([{outside}]) was answered; it has samples 0..{len(source.labels) - 1}, raise"
+                " ReadError"
+            )
 
 
 def _refuses(source: Any, index: int) -> bool:
@@ -252,7 +265,10 @@ def _targets(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
         if targets.dtype != torch.int64 or not np.array_equal(
             targets.numpy(), source.labels[chosen]
         ):
-            yield f"targets(indices) are not the labels there, as int64 (got {targets.dtype} {tuple(targets.shape)})"
+            yield (
+                f"targets(indices) are not the labels there, as int64 (got {targets.dtype}"
+                f" {tuple(targets.shape)})"
+            )
 
 
 def _dataset(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
@@ -268,4 +284,7 @@ def _dataset(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
         )
         if not np.array_equal(np.asarray(label), source.labels[index]):
             expected = source.labels[index].tolist()
-            yield f"as_dataset() labels sample {index} as {np.asarray(label).tolist()}, labels say {expected}"
+            yield (
+                f"as_dataset() labels sample {index} as {np.asarray(label).tolist()}, labels say"
+                f" {expected}"
+            )

@@ -1,4 +1,6 @@
-"""Hypothesis strategies: targets, label arrays with rare classes and missing labels, sources, requests and samplers."""
+"""Hypothesis strategies: targets, label arrays with rare classes and missing labels, sources,
+requests and samplers.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NAN = "nan"
 
 
-# -- targets ------------------------------------------------------------------------------------------------------
+# -- targets ---------------------------------------------------------------------------------------
 
 
 def _binary(names: list[str], values: list[int] | None, missing: object) -> Target:
@@ -67,7 +69,9 @@ def targets(
     max_classes: int = 5,
     missing: bool | None = None,
 ) -> Target:
-    """Targets of these kinds, some with label values of their own, some (`missing=True`: all) declaring an unknown."""
+    """Targets of these kinds, some with label values of their own, some (`missing=True`: all)
+    declaring an unknown.
+    """
     fewest, most, make = _KINDS[draw(st.sampled_from(list(kinds)))]
     count = draw(st.integers(fewest, max(fewest, min(most or max_classes, max_classes))))
     values = draw(
@@ -83,7 +87,7 @@ def targets(
     )
 
 
-# -- labels -------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -95,11 +99,13 @@ def label_arrays(
     max_extra: int = 12,
     missing: bool | None = None,
 ) -> Any:
-    """Raw labels that `target.encode` takes, in various containers: numpy arrays, lists, tensors, class names.
+    """Raw labels that `target.encode` takes, in various containers: numpy arrays, lists, tensors,
+    class names.
 
-    Every class gets `each` samples (multi-label: every label so many with and without it) and up to `max_extra` more,
-    often none, so that some classes are rare and, with each=0, some are absent. Where the target declares an unknown
-    value, some labels are missing (`missing`: none with False, at least one with True).
+    Every class gets `each` samples (multi-label: every label so many with and without it) and up to
+    `max_extra` more, often none, so that some classes are rare and, with each=0, some are absent.
+    Where the target declares an unknown value, some labels are missing (`missing`: none with False,
+    at least one with True).
     """
     codes = draw(_codes(target, each, max_extra))
     if target.missing and missing is not False:
@@ -145,7 +151,9 @@ def _with_unknowns(draw: st.DrawFn, codes: Codes, needed: bool) -> Codes:
 
 @st.composite
 def _container(draw: st.DrawFn, target: Target, codes: Codes) -> Any:
-    """Codes as raw labels: values, unknown values where missing, in some container that can hold them."""
+    """Codes as raw labels: values, unknown values where missing, in some container that can hold
+    them.
+    """
     unknown = codes < 0
     declared = draw(st.sampled_from(target.missing)) if unknown.any() else 0
     raw = np.array(target.values, dtype=np.int64)[codes]
@@ -172,7 +180,7 @@ def _container(draw: st.DrawFn, target: Target, codes: Codes) -> Any:
     return draw(st.sampled_from(choices))
 
 
-# -- sources ------------------------------------------------------------------------------------------------------
+# -- sources ---------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -187,10 +195,12 @@ def sources(
     max_extra: int = 12,
     name: str | None = None,
 ) -> NumberedSource:
-    """Sources whose images say which sample they are (see `numbers_of`), some with subjects (`groups`: all or none).
+    """Sources whose images say which sample they are (see `numbers_of`), some with subjects
+    (`groups`: all or none).
 
-    Every class has `each` samples (multi-label: of both answers), of as many subjects that have nothing else, so that
-    episodes of `each` shots and queries per class can be had. With each=0 nothing is sure.
+    Every class has `each` samples (multi-label: of both answers), of as many subjects that have
+    nothing else, so that episodes of `each` shots and queries per class can be had. With each=0
+    nothing is sure.
     """
     target = draw(targets(kinds, max_classes=max_classes, missing=missing))
     labels = draw(label_arrays(target, each=each, max_extra=max_extra, missing=missing))
@@ -202,7 +212,9 @@ def sources(
 
 @st.composite
 def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
-    """One subject per sample: few, many or each its own, evenly spread or one that owns half; integers or strings."""
+    """One subject per sample: few, many or each its own, evenly spread or one that owns half;
+    integers or strings.
+    """
     samples = len(codes)
     count = draw(st.sampled_from([2, 3, 5, max(samples // 2, 1), samples]))
     stream = Stream(draw(st.integers(0, 999)), "generated subjects")
@@ -227,12 +239,14 @@ def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
     )
 
 
-# -- requests and samplers ----------------------------------------------------------------------------------------
+# -- requests and samplers -------------------------------------------------------------------------
 
 
 @st.composite
 def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
-    """Keywords for `EpisodeSampler` that counting does not rule out for this source (subjects and overlaps may)."""
+    """Keywords for `EpisodeSampler` that counting does not rule out for this source (subjects and
+    overlaps may).
+    """
     target = source.task.target
     strata = target.strata(source.labels)
     exclusive = isinstance(strata, Partition)
@@ -260,9 +274,9 @@ def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
         "shots": draw(st.sampled_from(shot_choices)),
         "queries": queries,
         "query": query,
-        "groups": draw(st.sampled_from(["respect", "ignore"]))
-        if source.groups is not None
-        else "respect",
+        "groups": (
+            draw(st.sampled_from(["respect", "ignore"])) if source.groups is not None else "respect"
+        ),
         "minimal": draw(st.booleans()),
         "min_samples": draw(st.sampled_from(filters)),
     }

@@ -1,4 +1,6 @@
-"""What a pure function leaves alone and does not look at: the global random generators; and the trip to a worker."""
+"""What a pure function leaves alone and does not look at: the global random generators; and the
+trip to a worker.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,16 @@ def generators_left_alone(what: str) -> Iterator[None]:
     moved = [name for name, state in before.items() if after[name] != state]
     if moved:
         raise AssertionError(
-            f"{what} moved the global random generator of {' and '.join(moved)}; draw from a generator of its own"
+            f"{what} moved the global random generator of {' and '.join(moved)}; draw from a"
+            " generator of its own"
         )
 
 
 @contextmanager
 def foreign_generators() -> Iterator[None]:
-    """Other states of the global generators inside the block, as another process would have them."""
+    """Other states of the global generators inside the block, as another process would have
+    them.
+    """
     kept = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         torch.set_rng_state(torch.Generator().manual_seed(_ELSEWHERE).get_state())

@@ -24,7 +24,9 @@ Tensors = dict[str, Tensor]
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands. `waited`: validations since the best; `loss_sum` and `loss_count` since the last point."""
+    """Where a run stands. `waited`: validations since the best; `loss_sum` and `loss_count` since
+    the last point.
+    """
 
     step: int = 0
     best_step: int | None = None
@@ -42,7 +44,9 @@ class Position:
         self.loss_sum, self.loss_count = 0.0, 0
 
     def judge(self, score: float, patience: int | None, min_delta: float) -> bool:
-        """Whether this score is the best so far. It may be one too many that is not better enough."""
+        """Whether this score is the best so far. It may be one too many that is not better
+        enough.
+        """
         best = -math.inf if self.best_score is None else self.best_score
         # NaN is greater than nothing: a score that is undefined is never the best.
         better, enough = score > best, score > best + min_delta
@@ -98,7 +102,9 @@ class Position:
 
 
 class Checkpoints:
-    """The checkpoints of one folder. A run's `identity` is what it must share with the one it goes on from."""
+    """The checkpoints of one folder. A run's `identity` is what it must share with the one it goes
+    on from.
+    """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
@@ -122,8 +128,8 @@ class Checkpoints:
         for name in ("log.csv", "weights.safetensors"):
             if (self.folder / name).exists():
                 raise InputError(
-                    f"{self.folder} has a {name} and no checkpoint, so it is not known whose it is; give another "
-                    "folder, or remove the file."
+                    f"{self.folder} has a {name} and no checkpoint, so it is not known whose it is;"
+                    " give another folder, or remove the file."
                 )
 
     def save(self, tensors: Tensors, position: Position, identity: dict[str, Any]) -> None:
@@ -156,7 +162,8 @@ class Checkpoints:
             version = record["version"]
             if version != VERSION:
                 raise ReadError(
-                    f"{path} is a checkpoint of format version {version!r}; this library reads version {VERSION}."
+                    f"{path} is a checkpoint of format version {version!r}; this library reads"
+                    f" version {VERSION}."
                 )
             position = Position.from_dict(record["position"])
             identity = dict(record["identity"])

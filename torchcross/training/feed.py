@@ -1,4 +1,6 @@
-"""What a step trains on: a function of the step's number, so that there is nothing to save and nothing to lose."""
+"""What a step trains on: a function of the step's number, so that there is nothing to save and
+nothing to lose.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,15 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class Feed(ABC):
-    """Numbered items: episodes, or labelled batches for pre-training. Derive from it to bring your own."""
+    """Numbered items: episodes, or labelled batches for pre-training. Derive from it to bring your
+    own.
+    """
 
     @abstractmethod
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
-        """The items start + rank, start + rank + ranks, ... below stop, the same whenever they are asked for."""
+        """The items start + rank, start + rank + ranks, ... below stop, the same whenever they are
+        asked for.
+        """
 
     @abstractmethod
     def fingerprint(self, count: int) -> str:
@@ -53,7 +59,8 @@ def feed_of(
             else "EpisodeSampler(sources)"
         )
         raise InputError(
-            f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it {wanted}."
+            f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it"
+            f" {wanted}."
         )
     if isinstance(data, Episodes):
         if transform is not None and data.transform is not None:

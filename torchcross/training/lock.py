@@ -1,4 +1,6 @@
-"""One process for each folder. The lock is the kernel's: it is gone with the process, however that ended."""
+"""One process for each folder. The lock is the kernel's: it is gone with the process, however that
+ended.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ def locked(folder: Path) -> Iterator[None]:
             file.seek(0)
             owner = file.read().strip()
             raise InputError(
-                f"{folder} is being trained in by another process{f' (number {owner})' if owner else ''}; wait for "
-                "it, or give another folder."
+                f"{folder} is being trained in by another"
+                f" process{f' (number {owner})' if owner else ''}; wait for it, or give another"
+                " folder."
             )
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

@@ -33,8 +33,8 @@ class CsvLog:
         if found < length:
             self._file.close()
             raise ReadError(
-                f"{path} has {found} bytes and the checkpoint knows {length}: it was cut or replaced. Put the whole "
-                "file back, or begin anew in another folder."
+                f"{path} has {found} bytes and the checkpoint knows {length}: it was cut or"
+                " replaced. Put the whole file back, or begin anew in another folder."
             )
         if not length:
             self._write(",".join(COLUMNS))
@@ -66,13 +66,15 @@ class CsvLog:
 
 def _unwritable(path: Path, error: OSError) -> WriteError:
     return WriteError(
-        f"{path} cannot be written ({error.strerror or error}); make room, and run again: it goes on from the last "
-        "checkpoint."
+        f"{path} cannot be written ({error.strerror or error}); make room, and run again: it goes"
+        " on from the last checkpoint."
     )
 
 
 def read_log(path: str | Path) -> list[Row]:
-    """The rows (step, loss, lr, gradient norm, score or None) of a run's folder, or of its `log.csv`."""
+    """The rows (step, loss, lr, gradient norm, score or None) of a run's folder, or of its
+    `log.csv`.
+    """
     path = Path(path)
     path = path / "log.csv" if path.is_dir() else path
     try:
@@ -98,7 +100,9 @@ def _row(path: Path, number: int, cells: Sequence[str]) -> Row:
 
 
 class TensorBoard:
-    """The same numbers as scalars. Rows after the checkpoint that a run goes on from are marked as void."""
+    """The same numbers as scalars. Rows after the checkpoint that a run goes on from are marked as
+    void.
+    """
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer

@@ -46,15 +46,19 @@ def fit(
     progress: bool | None = None,
     tensorboard: bool | None = None,
 ) -> FitResult:
-    """Train in place, and leave the algorithm with its best weights (without `validate`: its last ones).
+    """Train in place, and leave the algorithm with its best weights (without `validate`: its last
+    ones).
 
-    data        a sampler, plans of a file or `Episodes`; for pre-training `MixedBatches`; or a `Feed` of your own
-    folder      of checkpoints, `log.csv` and `weights.safetensors`. A run that was killed goes on from there when it is
-                called again, to the same bits on a CPU; one that is finished only loads its weights
-    validate    the score of an algorithm, higher is better; it is called every `validate_every` steps, and must
-                be a function of the weights alone for a resumed run to be the same. Of several ranks all call it
-                and the first one's score counts
-    progress    a bar on stderr, None: where that is a terminal. `tensorboard` None: where it is installed
+    data        a sampler, plans of a file or `Episodes`; for pre-training `MixedBatches`; or a
+                `Feed` of your own
+    folder      of checkpoints, `log.csv` and `weights.safetensors`. A run that was killed goes on
+                from there when it is called again, to the same bits on a CPU; one that is finished
+                only loads its weights
+    validate    the score of an algorithm, higher is better; it is called every `validate_every`
+                steps, and must be a function of the weights alone for a resumed run to be the same.
+                Of several ranks all call it and the first one's score counts
+    progress    a bar on stderr, None: where that is a terminal. `tensorboard` None: where it is
+                installed
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
         raise InputError(
@@ -122,7 +126,7 @@ class _Run:
     def finished(self) -> bool:
         return self.at.stopped == "patience" or self.at.step >= self.options.steps
 
-    # -- the beginning ----------------------------------------------------------------------------------------------
+    # -- the beginning -----------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Where the folder says to go on."""
@@ -140,7 +144,8 @@ class _Run:
             store.clean()
             if not store.steps():
                 store.refuse_foreign()
-        # Nobody looks into the folder before the first rank has cleaned it, or writes before all have looked.
+        # Nobody looks into the folder before the first rank has cleaned it, or writes before all
+        # have looked.
         self.machine.wait()
         steps = store.steps()
         self.machine.wait()
@@ -151,18 +156,20 @@ class _Run:
         where, now = store.path(step), self.identity
         if changed := differing(identity.get("options", {}), self.options):
             raise InputError(
-                f"{where} is of a run with other options ({'; '.join(changed)}); give another folder."
+                f"{where} is of a run with other options ({'; '.join(changed)}); give another"
+                " folder."
             )
         for name in ("algorithm", "data", "machine"):
             if identity.get(name) != now[name]:
                 raise InputError(
-                    f"{where} is of a run with another {name}: {identity.get(name)} there, {now[name]} here; give "
-                    "another folder."
+                    f"{where} is of a run with another {name}: {identity.get(name)} there,"
+                    f" {now[name]} here; give another folder."
                 )
         if self.options.steps < position.step:
             raise InputError(
-                f"{where} is of a run that has done {position.step} steps, and steps={self.options.steps} was asked "
-                "for; ask for as many, or give another folder."
+                f"{where} is of a run that has done {position.step} steps, and"
+                f" steps={self.options.steps} was asked for; ask for as many, or give another"
+                " folder."
             )
         self.trained.restore(tensors, str(where))
         self.at = position
@@ -179,7 +186,7 @@ class _Run:
             "machine": self.machine.describe(),
         }
 
-    # -- the middle -------------------------------------------------------------------------------------------------
+    # -- the middle --------------------------------------------------------------------------------
 
     def to_the_end(
         self, stack: ExitStack, progress: bool | None, tensorboard: bool | None
@@ -255,7 +262,8 @@ class _Run:
             )
         if math.isinf(score):
             raise InputError(
-                f"validate gave {score} at step {step}; a score is a finite number, or NaN if undefined."
+                f"validate gave {score} at step {step}; a score is a finite number, or NaN if"
+                " undefined."
             )
         return score
 
@@ -277,7 +285,7 @@ class _Run:
             f"{at}; its checkpoint is written, and the same call goes on from there",
         )
 
-    # -- the end ----------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def _result(self) -> FitResult:
         self.machine.wait()

@@ -43,7 +43,9 @@ class Machine(ABC):
 
 @final
 class TorchMachine(Machine):
-    """PyTorch alone. Ranks are those of `torch.distributed`, where its process group is initialised."""
+    """PyTorch alone. Ranks are those of `torch.distributed`, where its process group is
+    initialised.
+    """
 
     def __init__(self, device: torch.device | str = "cpu", precision: Precision = "32") -> None:
         try:
@@ -89,8 +91,8 @@ class FabricMachine(Machine):
             ) from error
         if precision not in known:
             raise InputError(
-                f"a Fabric of precision {precision!r} is of no use here: meta-gradients are not scaled. Give it "
-                "'32-true' or 'bf16-mixed'."
+                f"a Fabric of precision {precision!r} is of no use here: meta-gradients are not"
+                " scaled. Give it '32-true' or 'bf16-mixed'."
             )
         self.precision = "32" if precision == "32-true" else "bf16-mixed"
         self._fabric = fabric

@@ -21,14 +21,18 @@ class FitOptions:
 
     steps             optimiser steps in all
     meta_batch        episodes (for pre-training: batches) of one optimiser step
-    at_once           how many of them a training step sees at a time, the gradients being added up; None: all
+    at_once           how many of them a training step sees at a time, the gradients being added up;
+                      None: all
     seed              of random heads and dropout, with the number of the episode
     optimiser         "adam", "adamw" or "sgd", with lr, weight_decay and (sgd) momentum
-    schedule          "constant", or "cosine" from lr to lr_end; `warmup` steps rise linearly to lr before either
+    schedule          "constant", or "cosine" from lr to lr_end; `warmup` steps rise linearly to lr
+                      before either
     clip              the largest norm of the gradient
-    ema               decay of a moving average of the parameters, which is then what is validated and kept
+    ema               decay of a moving average of the parameters, which is then what is validated
+                      and kept
     validate_every    steps between two validations; the last step is validated too
-    patience          stop after so many validations in a row that were not better by more than min_delta
+    patience          stop after so many validations in a row that were not better by more than
+                      min_delta
     checkpoint_every  steps between two checkpoints; `keep` of them stay, and the best one
     epoch_steps       steps of one epoch, for algorithms that anneal something over epochs
     workers           processes that read ahead
@@ -77,11 +81,13 @@ class FitOptions:
         _one_of("schedule", self.schedule, ("constant", "cosine"))
         if self.meta_batch % (self.at_once or 1):
             raise InputError(
-                f"at_once={self.at_once} does not divide meta_batch={self.meta_batch}; give a divisor of it."
+                f"at_once={self.at_once} does not divide meta_batch={self.meta_batch}; give a"
+                " divisor of it."
             )
         if self.momentum and self.optimiser != "sgd":
             raise InputError(
-                f"momentum={self.momentum} has no use with optimiser={self.optimiser!r}; leave it out."
+                f"momentum={self.momentum} has no use with optimiser={self.optimiser!r}; leave it"
+                " out."
             )
         if self.lr_end and self.schedule != "cosine":
             raise InputError(
@@ -89,13 +95,15 @@ class FitOptions:
             )
         if self.warmup >= self.steps:
             raise InputError(
-                f"warmup={self.warmup} leaves nothing of steps={self.steps}; give fewer steps of warm-up."
+                f"warmup={self.warmup} leaves nothing of steps={self.steps}; give fewer steps of"
+                " warm-up."
             )
         if self.ema is not None and not (isinstance(self.ema, float) and 0.0 < self.ema < 1.0):
             raise InputError(f"ema is a decay between 0 and 1, such as 0.999, not {self.ema!r}.")
         if self.patience is not None and self.validate_every is None:
             raise InputError(
-                f"patience={self.patience} counts validations and there are none; give validate_every=."
+                f"patience={self.patience} counts validations and there are none; give"
+                " validate_every=."
             )
         if self.min_delta and self.patience is None:
             raise InputError(

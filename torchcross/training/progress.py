@@ -23,7 +23,9 @@ __all__ = ["Bar"]
 
 
 class Bar:
-    """A context that is told of every step. Without `wanted` it shows nothing; None: on a terminal only."""
+    """A context that is told of every step. Without `wanted` it shows nothing; None: on a terminal
+    only.
+    """
 
     def __init__(
         self,

@@ -13,7 +13,8 @@ Stopped = Literal["steps", "patience"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of the learning curve: the mean loss since the point before, and the score where it was validated.
+    """A point of the learning curve: the mean loss since the point before, and the score where it
+    was validated.
 
     A score of NaN is one that `validate` could not define.
     """
@@ -25,7 +26,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """How training went. The algorithm holds the weights of `best_step`, or of the last step without validation.
+    """How training went. The algorithm holds the weights of `best_step`, or of the last step
+    without validation.
 
     steps    that were done
     stopped  why: all "steps" were done, or "patience" ran out
@@ -53,6 +55,7 @@ class FitResult:
             for point in self.history
         )
         return (
-            f"<p>{self.steps} steps, stopped by {self.stopped}; {best}</p><table><thead><tr><th>step</th><th>loss</th>"
+            f"<p>{self.steps} steps, stopped by {self.stopped};"
+            f" {best}</p><table><thead><tr><th>step</th><th>loss</th>"
             f"<th>score</th></tr></thead><tbody>{rows}</tbody></table>"
         )

@@ -1,4 +1,6 @@
-"""The learning rate of a step, as a function of its number: there is nothing to save or to resume."""
+"""The learning rate of a step, as a function of its number: there is nothing to save or to
+resume.
+"""
 
 from __future__ import annotations
 

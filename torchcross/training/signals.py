@@ -1,4 +1,6 @@
-"""Ctrl-C and the request to terminate: the step is finished and a checkpoint written before they are followed."""
+"""Ctrl-C and the request to terminate: the step is finished and a checkpoint written before they
+are followed.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def obey(number: int, message: str) -> None:
 
 
 def shielded(start: Callable[[], Result]) -> Result:
-    """Run `start` so that processes begun by it never see Ctrl-C: whoever trains decides when they end."""
+    """Run `start` so that processes begun by it never see Ctrl-C: whoever trains decides when they
+    end.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         return start()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

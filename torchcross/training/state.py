@@ -1,4 +1,6 @@
-"""The tensors that training moves: out of the algorithm and its optimiser into a checkpoint, and back."""
+"""The tensors that training moves: out of the algorithm and its optimiser into a checkpoint, and
+back.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Trained:
         self.buffers = dict(module.named_buffers())
         if not self.params:
             raise InputError(
-                f"{type(module).__name__} has no parameter that requires a gradient: nothing to train."
+                f"{type(module).__name__} has no parameter that requires a gradient: nothing to"
+                " train."
             )
         self.optimiser = _optimiser(self.params.values(), options)
         self.decay = options.ema
@@ -40,10 +43,12 @@ class Trained:
             else {name: value.detach().clone() for name, value in self.params.items()}
         )
 
-    # -- moving -----------------------------------------------------------------------------------------------------
+    # -- moving ------------------------------------------------------------------------------------
 
     def move(self, lr: float, buffers: Mapping[str, Tensor], step: int) -> None:
-        """One step along the gradients that the parameters hold and keep, and the buffers' new values."""
+        """One step along the gradients that the parameters hold and keep, and the buffers' new
+        values.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
@@ -51,7 +56,8 @@ class Trained:
             for name, value in buffers.items():
                 self.buffers[name].copy_(value)
             if self.decay is not None:
-                # The average of the first steps would otherwise be the untrained weights (as in TensorFlow's EMA).
+                # The average of the first steps would otherwise be the untrained weights (as in
+                # TensorFlow's EMA).
                 decay = min(self.decay, (1 + step) / (10 + step))
                 for name, value in self.params.items():
                     self.average[name].lerp_(value, 1.0 - decay)
@@ -75,10 +81,12 @@ class Trained:
             for name, value in values.items():
                 self.params[name].copy_(value)
 
-    # -- keeping ----------------------------------------------------------------------------------------------------
+    # -- keeping -----------------------------------------------------------------------------------
 
     def weights(self) -> Tensors:
-        """What the module is to be used with: parameters (averaged where there is an average) and buffers."""
+        """What the module is to be used with: parameters (averaged where there is an average) and
+        buffers.
+        """
         return {**self.state(), **self.average}
 
     def use(self, weights: Mapping[str, Tensor]) -> None:
@@ -115,7 +123,8 @@ class Trained:
         keys = {frozenset(state) for state in states.values()}
         if len(keys) > 1:
             raise ReadError(
-                f"{where} lacks tensors of the optimiser for some parameters; it is no whole checkpoint."
+                f"{where} lacks tensors of the optimiser for some parameters; it is no whole"
+                " checkpoint."
             )
         with torch.no_grad():
             for name, value in own.items():
@@ -155,7 +164,8 @@ def weights_in(tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def _optimiser(params: Iterable[Tensor], options: FitOptions) -> torch.optim.Optimizer:
-    # Fused: one pass over all parameters, on a CPU too; the loop over them would cost more than all else here.
+    # Fused: one pass over all parameters, on a CPU too; the loop over them would cost more than all
+    # else here.
     if options.optimiser == "sgd":
         return torch.optim.SGD(
             params,
@@ -175,6 +185,7 @@ def _check(where: str, name: str, found: Tensor | None, wanted: Tensor) -> None:
         )
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         raise ReadError(
-            f"{where}: {name!r} is {found.dtype} of shape {tuple(found.shape)} and this run has {wanted.dtype} of "
-            f"shape {tuple(wanted.shape)}; it is of another algorithm or backbone."
+            f"{where}: {name!r} is {found.dtype} of shape {tuple(found.shape)} and this run has"
+            f" {wanted.dtype} of shape {tuple(wanted.shape)}; it is of another algorithm or"
+            " backbone."
         )

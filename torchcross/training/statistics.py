@@ -19,16 +19,19 @@ __all__ = ["renew_statistics"]
 
 
 def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
-    """Make the running statistics of `algorithm.backbone` those of these episodes under its present weights.
+    """Make the running statistics of `algorithm.backbone` those of these episodes under its present
+    weights.
 
-    Meta-training under the policies `batch` and `support` uses no running statistics and leaves them as they were: of
-    the initial weights. Whoever uses them afterwards (`FineTune`, `LinearProbe`, the policies `running` and `frozen`)
-    needs them renewed first, on episodes of the sources; 40 are enough. They are plain means over the support sets and
-    the query sets, hence the same for the same weights and episodes. Nothing else of the backbone changes.
+    Meta-training under the policies `batch` and `support` uses no running statistics and leaves
+    them as they were: of the initial weights. Whoever uses them afterwards (`FineTune`,
+    `LinearProbe`, the policies `running` and `frozen`) needs them renewed first, on episodes of the
+    sources; 40 are enough. They are plain means over the support sets and the query sets, hence the
+    same for the same weights and episodes. Nothing else of the backbone changes.
     """
     if not isinstance(algorithm, Algorithm):
         raise InputError(
-            f"renew_statistics got a {type(algorithm).__name__}; give an algorithm that was meta-trained"
+            f"renew_statistics got a {type(algorithm).__name__}; give an algorithm that was"
+            " meta-trained"
         )
     backbone = algorithm.backbone
     layers = [name for name, module in backbone.named_modules() if _running(module)]

@@ -26,7 +26,9 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step is to be done with. Gradients are in the parameters; `asked`: some rank was asked to stop."""
+    """What a step is to be done with. Gradients are in the parameters; `asked`: some rank was asked
+    to stop.
+    """
 
     loss: float
     norm: float
@@ -36,7 +38,9 @@ class Outcome:
 
 @final
 class Stepper:
-    """Computes gradients of meta-batches, added up piece by piece and over ranks, and vouches that they are finite."""
+    """Computes gradients of meta-batches, added up piece by piece and over ranks, and vouches that
+    they are finite.
+    """
 
     def __init__(
         self,
@@ -55,7 +59,9 @@ class Stepper:
         self.each = self.share if options.at_once is None else options.at_once
 
     def gradients(self, items: Iterator[Any], step: int, asked: bool) -> Outcome:
-        """Of step number `step`; a DivergenceError names who is to blame and leaves no gradient behind."""
+        """Of step number `step`; a DivergenceError names who is to blame and leaves no gradient
+        behind.
+        """
         try:
             loss, buffers = self._own(items, step)
             reason = None
@@ -86,8 +92,9 @@ class Stepper:
             whole = each == self.options.meta_batch
             loss = taken.loss if whole else taken.loss * (each / self.options.meta_batch)
             if not losses:
-                # Those of the step before. Freed any earlier, they are the top of the heap, and the C library hands
-                # all that the step has used back to the system, to have it brought in again page by page.
+                # Those of the step before. Freed any earlier, they are the top of the heap, and the
+                # C library hands all that the step has used back to the system, to have it brought
+                # in again page by page.
                 self._forget()
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
@@ -98,8 +105,9 @@ class Stepper:
         taken = list(islice(items, self.each))
         if len(taken) < self.each:
             raise InputError(
-                f"step {step} of {self.options.steps} needs {self.options.meta_batch} more items and the "
-                f"{type(self.feed).__name__} ended; it must yield all that it is asked for."
+                f"step {step} of {self.options.steps} needs {self.options.meta_batch} more items"
+                f" and the {type(self.feed).__name__} ended; it must yield all that it is asked"
+                " for."
             )
         return taken
 
@@ -126,12 +134,14 @@ class Stepper:
         whole = [{name: tree.get(name, before[name]) for name in names} for tree in trees]
         return merge_buffers(whole)
 
-    # -- ranks ------------------------------------------------------------------------------------------------------
+    # -- ranks -------------------------------------------------------------------------------------
 
     def _together(
         self, loss: Tensor, asked: bool, buffers: Tensors
     ) -> tuple[Tensor, bool, Tensors]:
-        """Over ranks: the sum of losses, and of gradients and the mean of buffers that any of them has new ones of."""
+        """Over ranks: the sum of losses, and of gradients and the mean of buffers that any of them
+        has new ones of.
+        """
         if self.machine.ranks == 1:
             return loss, asked, buffers
         before = dict(self.algorithm.named_buffers())
@@ -151,11 +161,12 @@ class Stepper:
         for (name, own), wanted in zip(before.items(), there[len(self.params) :], strict=True):
             if wanted:
                 summed = self.machine.sum(buffers.get(name, own).detach().clone())
-                # Counts are one more on some ranks and as they were on others: rounded up, their mean is the largest.
+                # Counts are one more on some ranks and as they were on others: rounded up, their
+                # mean is the largest.
                 merged[name] = summed / ranks if own.is_floating_point() else -(-summed // ranks)
         return torch.tensor(total), bool(anyone), merged
 
-    # -- blame ------------------------------------------------------------------------------------------------------
+    # -- blame -------------------------------------------------------------------------------------
 
     def _blame(self, step: int, values: Sequence[float], reason: DivergenceError | None) -> str:
         found = f"loss {values[0]:.4g}, norm of the gradient {values[1]:.4g}"
@@ -167,12 +178,15 @@ class Stepper:
             str(reason) if reason is not None else "none alone; all together, or another rank's"
         )
         return (
-            f"step {step} was not done ({found}): {detail}. Parameters, optimiser and buffers are as they were before "
-            "it. Lower lr or the inner rate, give clip=, or look at what is named."
+            f"step {step} was not done ({found}): {detail}. Parameters, optimiser and buffers are"
+            " as they were before it. Lower lr or the inner rate, give clip=, or look at what is"
+            " named."
         )
 
     def _culprits(self, step: int) -> list[str]:
-        """Whoever, taken alone, has a loss or a gradient that is not finite; everything is read again to see."""
+        """Whoever, taken alone, has a loss or a gradient that is not finite; everything is read
+        again to see.
+        """
         first, ranks = (step - 1) * self.options.meta_batch, self.machine.ranks
         numbers = range(first + self.machine.rank, first + self.options.meta_batch, ranks)
         items = self.feed.read(

@@ -1,4 +1,6 @@
-"""This adapter: episodes of given rows, into fresh tensors, into a buffer, as bytes, and through the episode loader."""
+"""This adapter: episodes of given rows, into fresh tensors, into a buffer, as bytes, and through
+the episode loader.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def loaded(sampler: tx.EpisodeSampler, workers: int) -> Callable[[int], Any]:
 
 
 def summary(images: Tensor, count: int) -> list[str]:
-    """Asked for no episode, what is in the first, to the bit; else only the shape, so that checking costs nothing."""
+    """Asked for no episode, what is in the first, to the bit; else only the shape, so that checking
+    costs nothing.
+    """
     if count:
         return [str(list(images.shape))]
     values = images if images.is_floating_point() else images.float().div(127.5).sub(1)

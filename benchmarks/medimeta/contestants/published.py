@@ -1,4 +1,6 @@
-"""The published medimeta 0.0.6: item by item, and in torch's DataLoader. Runs in the peers' environment."""
+"""The published medimeta 0.0.6: item by item, and in torch's DataLoader. Runs in the peers'
+environment.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`implicit`: the gradient of the proximal inner problem's solution (iMAML, Rajeswaran et al. 2019)."""
+"""`implicit`: the gradient of the proximal inner problem's solution (iMAML, Rajeswaran et al.
+2019).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,12 @@ from torchcross.functional.problem import Inner
 
 @dataclass(frozen=True)
 class Implicit:
-    """theta* = argmin L(theta) + strength/2 |theta - phi|^2; the gradient solves (I + H/strength) x = d query.
+    """theta* = argmin L(theta) + strength/2 |theta - phi|^2; the gradient solves (I + H/strength) x
+    = d query.
 
-    Exact where the inner steps reach theta* and conjugate gradients converge: `residual` in the result tells the
-    latter. Rates get zero gradients (theta* does not depend on them), and statistics are constants.
+    Exact where the inner steps reach theta* and conjugate gradients converge: `residual` in the
+    result tells the latter. Rates get zero gradients (theta* does not depend on them), and
+    statistics are constants.
     """
 
     strength: float = 1.0
@@ -34,8 +38,8 @@ class Implicit:
     def __post_init__(self) -> None:
         if not (self.strength > 0 and self.iterations > 0 and self.tolerance >= 0):
             raise InputError(
-                f"implicit needs strength > 0, iterations > 0 and tolerance >= 0, not ({self.strength}, "
-                f"{self.iterations}, {self.tolerance})."
+                "implicit needs strength > 0, iterations > 0 and tolerance >= 0, not"
+                f" ({self.strength}, {self.iterations}, {self.tolerance})."
             )
 
     def __call__(self, loop: Loop) -> Outcome:

@@ -1,12 +1,14 @@
 """`recompute` and `mixed`: the forward pass keeps parameters of inner steps and nothing else.
 
-The outer backward rebuilds one step at a time. With cotangents (p', o', s') of the parameters, optimiser state and
-statistics after a step, and G = d update / d gradient transposed applied to (p', o'), the step's pullback is
+The outer backward rebuilds one step at a time. With cotangents (p', o', s') of the parameters,
+optimiser state and statistics after a step, and G = d update / d gradient transposed applied to
+(p', o'), the step's pullback is
 
     d update / d params  +  d/dt grad [L + t <s', statistics>] (params + t G)   at t = 0,
 
-a Hessian-vector product: reverse over reverse in `recompute` (faster), forward over reverse in `mixed` (arXiv
-2505.00793). Where the update is p - rate g, G = -rate p', and the cotangents change in place.
+a Hessian-vector product: reverse over reverse in `recompute` (faster), forward over reverse in
+`mixed` (arXiv 2505.00793). Where the update is p - rate g, G = -rate p', and the cotangents change
+in place.
 """
 
 from __future__ import annotations
@@ -34,16 +36,18 @@ from torchcross.functional.optim import one_rate
 
 Direction = Callable[[Params], Params]
 Product = Callable[[Loop, Moment, int, Direction, Params, Take], Params]
-"""(..., inner gradient -> direction, statistics', where its slope along them goes) -> inner gradient."""
+"""(..., inner gradient -> direction, statistics', where its slope along them goes) -> inner
+gradient.
+"""
 
 
 @dataclass(frozen=True)
 class Recompute:
     """Exact and lean: each step rebuilt, reverse over reverse.
 
-    Of the parameters on the way those after each second inner step are kept (after so many as `every` says), and the
-    steps between are taken twice. With `every=1` all are kept: a tenth faster, and memory grows by the parameters
-    with each step.
+    Of the parameters on the way those after each second inner step are kept (after so many as
+    `every` says), and the steps between are taken twice. With `every=1` all are kept: a tenth
+    faster, and memory grows by the parameters with each step.
     """
 
     every: int = 2
@@ -104,7 +108,8 @@ def _walk(loop: Loop, every: int) -> tuple[dict[int, Moment], list[Tensor]]:
     """The moments that are kept, by the number of updates, and all support losses."""
     moment, losses = loop.begin(), []
     moments = {0: moment}
-    # After a zero head's first update most parameters are the first ones: that moment is as good as free.
+    # After a zero head's first update most parameters are the first ones: that moment is as good as
+    # free.
     first = 1 if loop.start.head else 0
     for k in range(loop.inner.steps):
         moment, loss = _step(loop, moment, k)
@@ -115,14 +120,18 @@ def _walk(loop: Loop, every: int) -> tuple[dict[int, Moment], list[Tensor]]:
 
 
 def _taken_out(loop: Loop, moments: dict[int, Moment], updates: int) -> Moment:
-    """The moment after so many updates; where it was not kept, by way of those since the last one that was."""
+    """The moment after so many updates; where it was not kept, by way of those since the last one
+    that was.
+    """
     while (last := max(moments)) < updates:
         moments[last + 1], _ = _step(loop, moments[last], last)
     return moments.pop(updates)
 
 
 def _step(loop: Loop, moment: Moment, k: int) -> tuple[Moment, Tensor]:
-    """`Loop.step`, in which each parameter is updated as soon as its gradient is there, where the optimiser can."""
+    """`Loop.step`, in which each parameter is updated as soon as its gradient is there, where the
+    optimiser can.
+    """
     if not loop.inner.optimiser.descent or inside_transform():
         return loop.step(moment, k, keep=False)
     moving, still = loop.parted(moment.params, k)
@@ -157,7 +166,9 @@ def _outcome(loop: Loop, total: Tensor, back: Tree, buffers: Buffers, trace: Ten
 
 
 def _gathering(back: Tree, scale: float = 1.0) -> Take:
-    """Adds `scale` times what it gets to what is there. The tensors are its own: they are changed in place."""
+    """Adds `scale` times what it gets to what is there. The tensors are its own: they are changed
+    in place.
+    """
 
     def take(part: str, name: str, value: Tensor) -> None:
         there = back[part].get(name)
@@ -224,7 +235,9 @@ def _pull_step(loop: Loop, moment: Moment, k: int, back: Tree, product: Product)
 def _pull_descent(
     loop: Loop, moment: Moment, k: int, back: Tree, product: Product, rate: float
 ) -> Tree:
-    """Of p - rate g: the cotangent of the parameters is itself the direction, and -rate times the slope joins it."""
+    """Of p - rate g: the cotangent of the parameters is itself the direction, and -rate times the
+    slope joins it.
+    """
     moving, _ = loop.parted(moment.params, k)
     along = {name: back["params"][name] for name in moving}
     statistics = {name: value / -rate for name, value in back["buffers"].items()}
@@ -295,7 +308,9 @@ def _reverse_over_reverse(
 def _forward_over_reverse(
     loop: Loop, moment: Moment, k: int, direction_of: Direction, statistics: Params, take: Take
 ) -> Params:
-    """One forward pass over one reverse pass: the cotangent of the statistics is a dual number with tangent alone."""
+    """One forward pass over one reverse pass: the cotangent of the statistics is a dual number with
+    tangent alone.
+    """
     moving, still = loop.parted(moment.params, k)
     guess = blanks(moving)
     if not _direction_is_known(loop):

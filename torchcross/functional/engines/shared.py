@@ -1,7 +1,7 @@
 """The first two steps from a zero head, with one forward of the body for both.
 
-The first update moves the head alone, so that the second step's features are the first's. One graph of the body then
-serves both: a forward is saved, and in the outer backward a whole pass over it.
+The first update moves the head alone, so that the second step's features are the first's. One graph
+of the body then serves both: a forward is saved, and in the outer backward a whole pass over it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from torchcross.functional.problem import Split
 
 @dataclass(frozen=True)
 class Shared:
-    """The features of the support set as a function of `body`, for the first two steps of a loop."""
+    """The features of the support set as a function of `body`, for the first two steps of a
+    loop.
+    """
 
     loop: Loop
     support: Split
@@ -30,7 +32,9 @@ class Shared:
     keep: bool
 
     def first_two(self, moment: Moment) -> Iterator[tuple[Moment, Tensor]]:
-        """(the loop, the support loss before the update) after the first update and after the second."""
+        """(the loop, the support loss before the update) after the first update and after the
+        second.
+        """
         for k in range(2):
             moving, still = self.loop.parted(moment.params, k)
             grads, loss = self._gradient(moving)
@@ -38,7 +42,9 @@ class Shared:
             yield moment, loss
 
     def _gradient(self, moving: Params) -> tuple[Params, Tensor]:
-        """(gradient of the support loss at `moving`, the loss), through the features where the body moves."""
+        """(gradient of the support loss at `moving`, the loss), through the features where the body
+        moves.
+        """
         heads = {name: value for name, value in moving.items() if name in self.loop.start.head}
         names = [name for name in moving if name not in heads]
         # New tensors: what the head has made of the features is no path of this gradient.

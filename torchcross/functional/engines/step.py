@@ -93,13 +93,17 @@ class Loop:
         return self.inner.query(params, moment.buffers, self.data, updates)
 
     def step(self, moment: Moment, k: int, *, keep: bool) -> tuple[Moment, Tensor]:
-        """(the loop after update k, the support loss before it); `keep`: differentiable through the gradient."""
+        """(the loop after update k, the support loss before it); `keep`: differentiable through the
+        gradient.
+        """
         moving, still = self.parted(moment.params, k)
         grads, loss, buffers = self.gradient(moment, moving, still, k, keep=keep)
         return self.updated(moment, moving, still, grads, buffers, k), loss
 
     def move(self, moment: Moment, k: int) -> tuple[Moment, Tensor]:
-        """`step` without derivatives, in place where the optimiser can; `moment` must be `owned`, and is lost."""
+        """`step` without derivatives, in place where the optimiser can; `moment` must be `owned`,
+        and is lost.
+        """
         rate, move = one_rate(self.start.rates), self.inner.optimiser.move
         if rate is None or move is None:
             return self.step(moment, k, keep=False)
@@ -130,7 +134,9 @@ class Loop:
         return self.calculus.gradient(loss_of, moving, keep=keep, inspect=inspect)
 
     def parted(self, params: Params, k: int) -> tuple[Params, Params]:
-        """(what update k moves, what it leaves): with a zero head the first update moves the head alone."""
+        """(what update k moves, what it leaves): with a zero head the first update moves the head
+        alone.
+        """
         if k or not self.start.head:
             return params, {}
         head = self.start.head
@@ -141,6 +147,7 @@ class Loop:
         self, moment: Moment, moving: Params, still: Params, grads: Params, buffers: Buffers, k: int
     ) -> Moment:
         moved, opt = self.inner.optimiser.update(grads, moment.opt, moving, self.start.rates, k)
-        # Views: the next gradient is taken with respect to new tensors, or it would be a total derivative.
+        # Views: the next gradient is taken with respect to new tensors, or it would be a total
+        # derivative.
         merged = {**views(still), **moved}
         return Moment({name: merged[name] for name in moment.params}, opt, buffers)

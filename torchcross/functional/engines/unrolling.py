@@ -1,4 +1,6 @@
-"""`reverse` and `first_order`: autograd through the unrolled loop, with and without second derivatives."""
+"""`reverse` and `first_order`: autograd through the unrolled loop, with and without second
+derivatives.
+"""
 
 from __future__ import annotations
 

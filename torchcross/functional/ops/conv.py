@@ -1,8 +1,8 @@
 """Convolution with a closed double backward.
 
 ATen runs the weight-gradient term of its convolution double backward as a grouped convolution, at a
-fraction of the speed of `convolution_backward`. Here both derivatives are written with `convolution` and
-`convolution_backward` alone.
+fraction of the speed of `convolution_backward`. Here both derivatives are written with
+`convolution` and `convolution_backward` alone.
 """
 
 from __future__ import annotations
@@ -67,10 +67,12 @@ class _Geometry(NamedTuple):
         return [gx, None if gw is None else gw.contiguous(), gb]
 
     def _laid_out(self, x: Tensor, weight: Tensor) -> tuple[Tensor, bool | None]:
-        """(x in the layout to compute in, whether channels come last in it; None where layouts do not matter).
+        """(x in the layout to compute in, whether channels come last in it; None where layouts do
+        not matter).
 
-        On the CPU, normalisation and pooling are several times faster with the channels last, and convolutions a
-        little. Weights larger than the images would have to be turned around for it, at a higher price.
+        On the CPU, normalisation and pooling are several times faster with the channels last, and
+        convolutions a little. Weights larger than the images would have to be turned around for it,
+        at a higher price.
         """
         if (
             not self.channels_last
@@ -137,7 +139,9 @@ class _ConvolutionBackward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        """<ggx, gx> + <ggw, gw> + <ggb, gb>, differentiated with respect to gy, x and the weight."""
+        """<ggx, gx> + <ggw, gw> + <ggb, gb>, differentiated with respect to gy, x and the
+        weight.
+        """
         refuse_third_derivative()
         ggx, ggw, ggb = cotangents
         gy, x, weight = ctx.saved_tensors
@@ -160,7 +164,9 @@ def _tangent(
     x: Tensor,
     weight: Tensor,
 ) -> Tensor | None:
-    """How the output moves where x, weight and bias move so; in the double backward, the cotangent of gy."""
+    """How the output moves where x, weight and bias move so; in the double backward, the cotangent
+    of gy.
+    """
     total = None if d_weight is None else geometry.forward(x, d_weight, d_bias)
     if d_x is not None:
         return summed(
@@ -185,7 +191,8 @@ def convolution(
     plain: Callable[..., Tensor],
     channels_last: bool = True,
 ) -> Tensor:
-    """The convolution `plain(x, weight, bias, ...)`, differentiable twice at the speed of its parts.
+    """The convolution `plain(x, weight, bias, ...)`, differentiable twice at the speed of its
+    parts.
 
     Inside a torch.func transform, where a custom function has no rule, it is `plain` itself.
     """

@@ -1,7 +1,7 @@
 """Batch normalisation as pure functions, with a closed double backward.
 
-y = w (x - m) r + b with r = (v + eps)^-1/2 (Ioffe & Szegedy 2015). Statistics are arguments or results,
-never state.
+y = w (x - m) r + b with r = (v + eps)^-1/2 (Ioffe & Szegedy 2015). Statistics are arguments or
+results, never state.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def _wide(x: Tensor) -> torch.dtype:
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel, at least in float32, differentiable to any order."""
+    """Mean and biased variance of each channel, at least in float32, differentiable to any
+    order.
+    """
     variance, mean = torch.var_mean(x.to(_wide(x)), _reduced(x), correction=0)
     return mean, variance
 
@@ -158,7 +160,9 @@ class _BatchNormBackward(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
-        """The Hessian of <g, y> is symmetric: what `backward` sends to x and weight, and g's tangent pulled back."""
+        """The Hessian of <g, y> is symmetric: what `backward` sends to x and weight, and g's
+        tangent pulled back.
+        """
         gy, x, weight, mean, inverse, gw, gb = ctx.saved_tensors
         d_gy, u, s = tangents[:3]
         parts: list[Tensor | None] = [None, None, None]
@@ -178,7 +182,9 @@ class _BatchNormBackward(torch.autograd.Function):
 
 
 class Curvature(NamedTuple):
-    """What one direction does to the gradient of <g, y>: to the weight's, and to x's as coefficients of 1, x, g, u."""
+    """What one direction does to the gradient of <g, y>: to the weight's, and to x's as
+    coefficients of 1, x, g, u.
+    """
 
     to_weight: Tensor | None
     level: Tensor
@@ -197,11 +203,13 @@ def curvature(
     mean: Tensor,
     inverse: Tensor,
 ) -> Curvature:
-    """<u, gx> + <s, gw> differentiated with respect to x and the weight; `sums` are those of u, u x' and u g.
+    """<u, gx> + <s, gw> differentiated with respect to x and the weight; `sums` are those of u, u
+    x' and u g.
 
     With a = mean(u), c = mean(u x'), d = mean(g), e = mean(g x'), f = mean(u g):
     to weight  r n (f - a d - c e)
-    to x       r (h - mean(h) - x' mean(h x')) - w r^2 (f - a d - c e) x',  h = -w r (e u + c g) + s g
+    to x       r (h - mean(h) - x' mean(h x')) - w r^2 (f - a d - c e) x',  h = -w r (e u + c g) + s
+               g
     """
     d, e = sum_g / count, sum_gx / count
     to_weight, of_u, of_g = None, None, torch.zeros_like(d)
@@ -264,8 +272,9 @@ def _with_affine_terms(
 def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Normalise x with its own statistics.
 
-    `torch.nn.functional.batch_norm` serves forward over reverse alone, where it needs the least memory: in
-    torch 2.13 its second derivative through an affine layer is wrong under `grad(vmap(grad(...)))`.
+    `torch.nn.functional.batch_norm` serves forward over reverse alone, where it needs the least
+    memory: in torch 2.13 its second derivative through an affine layer is wrong under
+    `grad(vmap(grad(...)))`.
     """
     if inside_transform():
         if forward_over_reverse():

@@ -1,8 +1,9 @@
 """Batch normalisation, max-pooling and ReLU in one, with a closed double backward.
 
-The gradient that reaches the normalised images is zero save where a window had its maximum: sums over it are sums over
-the pooled images, and of the large images their own are read and the result is written, nothing else. Kept for the
-backward pass are the images before normalisation and where the maxima were.
+The gradient that reaches the normalised images is zero save where a window had its maximum: sums
+over it are sums over the pooled images, and of the large images their own are read and the result
+is written, nothing else. Kept for the backward pass are the images before normalisation and where
+the maxima were.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class _Places(NamedTuple):
         return _gathered(large, self.at)
 
     def scattered(self, into: Tensor, small: Tensor, factor: Tensor) -> Tensor:
-        """`into` with `factor * small` added where the maxima were, a few images at a time: indices take much room."""
+        """`into` with `factor * small` added where the maxima were, a few images at a time: indices
+        take much room.
+        """
         last = _channels_last(into)
         large, at, small = (
             _flat(into, last=last),
@@ -245,7 +248,9 @@ def _seen(
     s: Tensor | None,
     t: Tensor | None,
 ) -> Tensor | None:
-    """At the maxima w r (u - mean(u) - x' mean(u x')) + s x' + t, where the ReLU lets it through."""
+    """At the maxima w r (u - mean(u) - x' mean(u x')) + s x' + t, where the ReLU lets it
+    through.
+    """
     if u is None and s is None and t is None:
         return None
     wr, slope, level, count = (

@@ -1,4 +1,6 @@
-"""Batch normalisation that hands back the statistics it was done with: one pass over x instead of two."""
+"""Batch normalisation that hands back the statistics it was done with: one pass over x instead of
+two.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ class _TrackedBatchNorm(torch.autograd.Function):
 def _pulled_through_moments(
     x: Tensor, of_mean: Tensor | None, of_variance: Tensor | None
 ) -> Tensor:
-    """<s, mean> + <t, variance> differentiated by x: (s + 2 t (x - mean)) / n, differentiable once more."""
+    """<s, mean> + <t, variance> differentiated by x: (s + 2 t (x - mean)) / n, differentiable once
+    more.
+    """
     count = x.numel() // x.shape[1]
     pulled = (
         torch.zeros_like(x)
@@ -79,7 +83,9 @@ def tracked_batch_norm(
     bias: Float[Tensor, " C"] | None,
     eps: float,
 ) -> tuple[Float[Tensor, "N C *places"], Float[Tensor, " C"], Float[Tensor, " C"]]:
-    """(x normalised with its own statistics, mean, biased variance); differentiable twice in all three."""
+    """(x normalised with its own statistics, mean, biased variance); differentiable twice in all
+    three.
+    """
     if inside_transform() or forward_mode() or weight is None or bias is None:
         return batch_norm(x, weight, bias, eps), *moments(x)
     return cast("tuple[Tensor, Tensor, Tensor]", _TrackedBatchNorm.apply(x, weight, bias, eps))  # type: ignore[no-untyped-call]
