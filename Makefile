@@ -1,72 +1,94 @@
 # Everything runs in .venv, which the first target that needs it sets up from constraints.txt.
 #   make test PYTHON=python3.12      another interpreter (3.11 or newer)
 #   make test ARGS="-k sampler -x"   arguments for pytest (or for the benchmarks)
+#   make test WORKERS=0              one process instead of one per core
+#   make test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+#                                    an environment with other versions; CONSTRAINTS= takes the newest
 
-PYTHON ?= python3
+WINDOWS := $(filter Windows_NT,$(OS))
+PYTHON ?= $(if $(WINDOWS),python,python3)
+CONSTRAINTS := constraints.txt
 ARGS ?=
+WORKERS := auto
 
 VENV := .venv
-RUN := $(VENV)/bin/python
+BIN := $(VENV)/$(if $(WINDOWS),Scripts,bin)
+RUN := $(BIN)/python
 # Touched last, so that a set-up that was interrupted is done again.
 READY := $(VENV)/.ready
 # A .venv that was left half made or half deleted runs as the system's Python; pip must then refuse to install.
 PIP := PIP_REQUIRE_VIRTUALENV=1 $(RUN) -m pip --disable-pip-version-check
+PINS := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 USABLE = $(RUN) -c 'import sys; sys.exit(sys.prefix == sys.base_prefix or sys.argv[1] != sys.version)' \
   "$$($(PYTHON) -c 'import sys; print(sys.version)')" 2>/dev/null && $(PIP) --version >/dev/null 2>&1
 # What makes it an environment goes first, so that an interrupted removal cannot pass for a whole one.
 REMOVE := rm -rf $(READY) $(VENV)/pyvenv.cfg $(VENV)
 
+PYTEST := $(RUN) -m pytest
+# One process per core; the tests of a file stay together, because they share what they build.
+PARALLEL = $(if $(findstring no:xdist,$(ARGS)),,-n $(WORKERS) --maxprocesses 8 --dist loadfile)
+SEED = $(shell $(RUN) -c 'import secrets; print(secrets.randbelow(10**9))')
+
+# $(call timed,COMMANDS) runs them, and says at the end how long that took.
+timed = @start=$$(date +%s); ( $(1) ); status=$$?; \
+  echo "make $(if $(filter $(READY),$@),set-up,$@): $$(($$(date +%s) - start)) s"; exit $$status
+
+# Python keeps its compiled modules, and pytest its rewritten tests. Without them every process that a
+# test starts compiles the library anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo real test browser check format docs bench clean distclean
+.PHONY: help demo real test fuzz browser check format docs bench clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## the main job on made-up data: six domains left out in turn, a table and a page
-	$(VENV)/bin/torchcross data synth --scale small --resume --out data/synthetic
-	$(VENV)/bin/torchcross run docs/examples/demo.toml --out runs/demo
+	$(BIN)/torchcross data synth --scale small --resume --out data/synthetic
+	$(BIN)/torchcross run docs/examples/demo.toml --out runs/demo
 
 real: $(READY)  ## the same on real open images with ImageNet weights; fetches about 210 MB, takes half an hour
-	$(VENV)/bin/torchcross data fetch --out data/open --only open_chest_xray open_ct_patches open_solar_cells open_molecules open_photographs
-	$(VENV)/bin/torchcross weights fetch mobilenet_v2 --out data/weights
-	$(VENV)/bin/torchcross run docs/examples/real.toml --out runs/real
+	$(BIN)/torchcross data fetch --out data/open --only open_chest_xray open_ct_patches open_solar_cells open_molecules open_photographs
+	$(BIN)/torchcross weights fetch mobilenet_v2 --out data/weights
+	$(BIN)/torchcross run docs/examples/real.toml --out runs/real
 
+# No time of its own: pytest says it in its closing line, which stays the last one.
 test: $(READY)  ## run all tests (those of `make docs` are among them)
-	$(RUN) -m pytest $(ARGS)
+	$(PYTEST) $(PARALLEL) $(ARGS)
+
+fuzz: $(READY)  ## run the property tests with a new seed and twenty times the examples; SEED=... repeats a run
+	$(call timed,$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS))
 
 browser: $(READY)  ## check the report's page in a headless Chromium, which must be on PATH
-	$(RUN) -m tests.report.browser $(ARGS)
+	$(call timed,$(RUN) -m tests.report.browser $(ARGS))
 
 check: $(READY)  ## formatting, lint and types; changes nothing
-	$(RUN) -m ruff format --check --output-format concise .
-	$(RUN) -m ruff check .
-	$(RUN) -m mypy
+	$(call timed,$(RUN) -m ruff format --check --output-format concise . && $(RUN) -m ruff check . && $(RUN) -m mypy)
 
 format: $(READY)  ## format, and fix what lint can fix
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
 docs: $(READY)  ## run every snippet and example of the documentation, check every relative link
-	$(RUN) -m pytest tests/repository/test_docs.py $(ARGS)
+	$(call timed,$(PYTEST) tests/repository/test_docs.py $(ARGS))
 
 bench: $(READY)  ## run the benchmarks; they install their peers under .peers
-	$(RUN) -m benchmarks $(ARGS)
+	$(call timed,$(RUN) -m benchmarks $(ARGS))
 
 clean:  ## remove caches and build outputs
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find . -path ./$(VENV) -prune -o -path ./.peers -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -path './.venv*' -prune -o -path ./.peers -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
 	$(REMOVE)
 	rm -rf .peers
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "torchcross needs Python 3.11 or newer, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)."; \
 	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; } >&2
 	@rm -f $@
 	@{ $(USABLE); } || { $(REMOVE) && $(PYTHON) -m venv $(VENV); }
-	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(call timed,$(PIP) install $(PINS) torch && $(PIP) install $(PINS) -e '.[dev]')
 	@touch $@

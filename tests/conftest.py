@@ -1,27 +1,56 @@
-"""What all tests share: Hypothesis profiles, and two threads, so that little depends on the
-host.
-"""
+"""What all tests share: Hypothesis profiles and few threads, so little depends on the host."""
 
 from __future__ import annotations
 
 import os
 
-# Before torch is imported, and inherited by every subprocess that a test starts.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("MKL_NUM_THREADS", "2")
+# Two threads for a lone process, one for a worker of pytest-xdist, which has neighbours.
+# Set before torch is imported, and inherited by every subprocess that a test starts.
+os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
-torch.set_num_threads(2)
+from tests.examples import FUZZ, USUAL
 
-# A busy machine is no reason to fail: no deadlines, and slow generation is not an error.
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+# `make test` draws the same examples on every machine and in every run. All settings stand here,
+# because Hypothesis's own default differs where the variable CI is set.
 settings.register_profile(
-    "dev",
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.too_slow],
+    "fixed",
+    settings.get_profile("default"),
+    derandomize=True,
+    database=None,
+    max_examples=USUAL,
     print_blob=True,
+    # A busy machine is no reason to fail: no deadlines, and slow generation is not an error.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+# `make fuzz` draws others. Without a database of failed examples, the seed alone decides which.
+settings.register_profile(
+    "fuzz", settings.get_profile("fixed"), derandomize=False, max_examples=FUZZ
+)
+settings.load_profile("fixed")
+# Hypothesis also draws constants that it reads in the modules imported so far. The examples of a
+# test would then depend on the tests that ran before it.
+providers._get_local_constants = providers.Constants
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("--hypothesis-seed")
+    return seed and f"fuzzing; to repeat this run: make fuzz SEED={seed}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One command for each failed test of `make fuzz` that repeats its failure."""
+    seed = terminalreporter.config.getoption("--hypothesis-seed")
+    failed = terminalreporter.stats.get("failed", [])
+    if seed and failed:
+        terminalreporter.section("to repeat the failures")
+        for test in sorted({report.nodeid.partition("[")[0] for report in failed}):
+            terminalreporter.write_line(f"make fuzz SEED={seed} ARGS={test}")

@@ -4,12 +4,13 @@ import zipfile
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
 from tests.backbones.kinds import same, values
 from tests.backbones.test_weights import conv4, refused, saved
+from tests.examples import max_examples
 from torchcross.backbones import load_weights
 from torchcross.errors import InputError
 
@@ -95,7 +96,7 @@ def test_a_file_that_is_not_there(tmp_path):
     refused(conv4(), tmp_path / "model.json", r"fits resnet50_keras\(\) alone")
 
 
-@settings(max_examples=40, deadline=None)
+@max_examples(40)
 @given(st.integers(0, 2**31), st.integers(0, 255), st.sampled_from([".pth", ".safetensors"]))
 def test_a_damaged_byte_is_an_error_or_a_value(tmp_path_factory, place, byte, suffix):
     """A byte of a weight may change and nobody can tell (that is what the digest is for); nothing

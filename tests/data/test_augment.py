@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from tests.data.warps import (
     noise,
     turned,
 )
+from tests.examples import max_examples
 from torchcross.data import (
     EpisodeLoader,
     Episodes,
@@ -138,7 +139,7 @@ def test_neither_order_nor_workers_matter(episodes: Episodes) -> None:
 # What is drawn
 
 
-@settings(max_examples=25)
+@max_examples(25)
 @given(
     seed=st.integers(0, 2**70),
     index=st.integers(0, 2**60),

@@ -9,10 +9,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 import torchcross as tx
+from tests.examples import max_examples
 from torchcross.data import LabelSource, toys
 from torchcross.errors import (
     InputError,
@@ -229,7 +230,7 @@ def test_nothing_is_unpickled(saved) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@max_examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_are_an_error_of_ours_or_change_nothing(saved, tmp_path, data) -> None:
     content = bytearray(saved.read_bytes())
     kind = data.draw(st.sampled_from(["cut", "flip", "noise"]))

@@ -6,10 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import torchcross as tx
+from tests.examples import max_examples
 from torchcross.data import LabelSource, MetaDatasetShots
 from torchcross.data.subjects import can_divide, divide
 from torchcross.data.words import Stream, shuffled
@@ -25,7 +26,7 @@ def task_of(target_type, classes):
 # -- dividing one class ----------------------------------------------------------------------------
 
 
-@settings(max_examples=200)
+@max_examples(200)
 @given(st.lists(st.integers(0, 9), max_size=8), st.integers(-2, 14), st.integers(-2, 14))
 @example([2, 2], 1, 3)
 @example([3, 3, 3], 4, 4)

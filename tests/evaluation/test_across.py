@@ -8,12 +8,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from tests.evaluation.published import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
 from tests.evaluation.rows import table
+from tests.examples import max_examples
 from torchcross.errors import InputError, ReadError
 from torchcross.evaluation import Means, across_targets, critical_difference, friedman, read_means
 from torchcross.evaluation.ranks import groups_within, ranks_of
@@ -61,7 +62,7 @@ def test_friedman_is_scipys_with_ties(k):
     assert found.F_p == pytest.approx(stats.f.sf(found.F, k - 1, (k - 1) * 11), rel=1e-10)
 
 
-@settings(max_examples=30)
+@max_examples(30)
 @given(rows=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=2, max_size=8))
 def test_no_order_of_targets_or_algorithms_matters(rows):
     values = np.array(rows, dtype=float)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pyarrow as arrow
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tests.evaluation.rows import record, table
+from tests.examples import max_examples
 from torchcross.errors import InputError, MissingExtraError, ReadError, WriteError
 from torchcross.evaluation import EpisodeRecord, Records, read_records
 from torchcross.evaluation.records import FIELDS
@@ -38,7 +39,7 @@ rows = st.builds(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30)
+@max_examples(30)
 @given(listed=st.lists(rows, max_size=4))
 def test_what_is_written_is_read(tmp_path_factory, kind, listed):
     path = tmp_path_factory.mktemp("records") / f"rows{kind}"

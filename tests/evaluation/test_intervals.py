@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.examples import max_examples
 from torchcross.errors import InputError
 from torchcross.evaluation import hierarchical_interval, mean_interval
 from torchcross.evaluation._special import nemenyi_q
@@ -65,7 +66,7 @@ def test_bca_of_few_levels_counts_ties_by_half():
     assert found.high - found.mean == pytest.approx(found.mean - found.low, abs=0.031)
 
 
-@settings(max_examples=25)
+@max_examples(25)
 @given(
     values=st.lists(st.floats(-1, 1) | st.just(nan), max_size=12),
     method=st.sampled_from(["t", "normal", "bca"]),

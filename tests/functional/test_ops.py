@@ -1,11 +1,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
+from tests.examples import max_examples
 from torchcross.errors import TorchcrossError
 from torchcross.functional import Network
 from torchcross.functional.ops import batch_norm, convolution, moments, normalise
@@ -16,7 +17,7 @@ def draw(*shape, seed=0, grad=True):
     return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_(grad)
 
 
-@settings(max_examples=8, deadline=None)
+@max_examples(8)
 @given(
     dims=st.sampled_from([1, 2, 3]),
     groups=st.sampled_from([1, 2]),

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import max_examples
 from torchcross import losses
 
 
@@ -52,7 +53,7 @@ def slow_focal(z: np.ndarray, y: np.ndarray, gamma: float, alpha: float | None) 
     return sum(terms) / len(terms)
 
 
-@settings(max_examples=50, deadline=None)
+@max_examples(50)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 12),
@@ -92,7 +93,7 @@ def test_a_class_of_weight_zero_is_left_out() -> None:
     assert losses.cross_entropy(z[only], y[only], class_weights=[1.0, 1.0, 0.0]).item() == 0.0
 
 
-@settings(max_examples=40, deadline=None)
+@max_examples(40)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 12), smoothing=st.sampled_from([0.0, 0.2]))
 def test_binary_cross_entropy_is_the_slow_loop_and_two_columns(
     seed: int, rows: int, smoothing: float
@@ -115,7 +116,7 @@ def test_binary_cross_entropy_is_torchs() -> None:
     torch.testing.assert_close(losses.binary_cross_entropy(z, y), expected)
 
 
-@settings(max_examples=40, deadline=None)
+@max_examples(40)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 8),
@@ -144,7 +145,7 @@ def test_multilabel_cross_entropy_is_torchs() -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@max_examples(40)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 8),

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from torch import Tensor
 from torch.func import grad, vmap
 
+from tests.examples import max_examples
 from torchcross import losses
 
 # Name -> (link, logits per row for K ranks).
@@ -33,7 +34,7 @@ def logits(columns: int, size: float) -> st.SearchStrategy[Tensor]:
 
 
 @every_link
-@settings(max_examples=100, deadline=None)
+@max_examples(100)
 @given(data=st.data(), ranks=st.integers(2, 8), size=st.sampled_from([3.0, 100.0, 1e4]))
 def test_probabilities_are_probabilities(
     name: str, data: st.DataObject, ranks: int, size: float
@@ -58,7 +59,7 @@ def test_cumulative_rows_sum_to_one_beyond_a_gap_that_rounds(size: float) -> Non
 
 
 @every_link
-@settings(max_examples=40, deadline=None)
+@max_examples(40)
 @given(data=st.data(), ranks=st.integers(2, 6))
 def test_float32_agrees_with_float64(name: str, data: st.DataObject, ranks: int) -> None:
     link, columns = LINKS[name]
@@ -80,7 +81,7 @@ def test_links_by_hand() -> None:
     torch.testing.assert_close(cumulative, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@max_examples(60)
 @given(data=st.data(), ranks=st.integers(2, 6))
 def test_links_and_losses_speak_of_the_same_probabilities(data: st.DataObject, ranks: int) -> None:
     z = data.draw(logits(ranks, 8.0)).double()
@@ -96,7 +97,7 @@ def test_links_and_losses_speak_of_the_same_probabilities(data: st.DataObject, r
         torch.testing.assert_close(losses.corn(z[:, 1:], y) * terms, -p.log().mean())
 
 
-@settings(max_examples=100, deadline=None)
+@max_examples(100)
 @given(data=st.data(), ranks=st.integers(2, 7), size=st.sampled_from([3.0, 1e4]))
 def test_decisions_are_the_medians_of_the_distributions(
     data: st.DataObject, ranks: int, size: float

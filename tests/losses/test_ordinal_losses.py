@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import max_examples
 from torchcross import losses
 
 LN2 = math.log(2.0)
@@ -91,7 +92,7 @@ def slow_soft_labels(z: np.ndarray, y: np.ndarray, grades: Sequence[float], tau:
 GRADES = (0.0, 1.0, 4.0, 6.0, 8.0, 10.0)
 
 
-@settings(max_examples=60, deadline=None)
+@max_examples(60)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 8), ranks=st.integers(2, 6))
 def test_ordinal_losses_are_the_slow_loops(seed: int, rows: int, ranks: int) -> None:
     generator = torch.Generator().manual_seed(seed)

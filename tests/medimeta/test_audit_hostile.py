@@ -5,10 +5,11 @@ still looked at.
 import shutil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medimeta_adapter.audit import AuditReport, check
+from tests.examples import max_examples
 from tests.medimeta.audit_folders import Folder
 
 FILES = [
@@ -42,7 +43,7 @@ def spoil(content, kind, place, noise):
     return content[:at] + noise + content[at:] if kind == "insert" else noise
 
 
-@settings(max_examples=60)
+@max_examples(60)
 @given(st.lists(damages(), min_size=1, max_size=3))
 def test_any_damage_ends_in_a_report(clean, tmp_path_factory, found):
     root = tmp_path_factory.mktemp("spoilt") / "root"

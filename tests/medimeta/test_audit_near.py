@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,6 +19,7 @@ from medimeta_adapter.audit.near import (
     groups_of,
     looks,
 )
+from tests.examples import max_examples
 
 GOLDEN_HASH = "0x13252b3a6d5a6c3b"
 GOLDEN_SKETCH = [-75, -72, 49, -13, -4, 4, 3, -7]
@@ -118,7 +119,7 @@ def by_all_pairs(found):
     return [group.tolist() for group in groups_of(np.array(label, dtype=np.int64))]
 
 
-@settings(max_examples=25)
+@max_examples(25)
 @given(st.integers(0, 2**32), st.integers(1, 8))
 def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
     draw = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medimeta_adapter import TaskInfo, read_info
@@ -21,6 +21,7 @@ from medimeta_adapter._annotations import read_annotations
 from medimeta_adapter._hdf5 import inspect
 from medimeta_adapter._labels import read_labels
 from medimeta_adapter._splits import read_split
+from tests.examples import max_examples
 from tests.medimeta.make import pixels, write_dataset
 from tests.medimeta.test_info import TEXT
 from torchcross.errors import DatasetFileError
@@ -173,7 +174,7 @@ def valid_npy() -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=EXAMPLES)
+@max_examples(EXAMPLES)
 @given(changed(valid_info(), YAML_PIECES))
 @example(b"? ? ? ? a")
 @example(b"- &a - *a")
@@ -183,25 +184,25 @@ def test_any_info(folder: Path, content: bytes) -> None:
     survives(read_info, folder / "info.yaml", content)
 
 
-@settings(max_examples=EXAMPLES)
+@max_examples(EXAMPLES)
 @given(changed(valid_npy(), NPY_PIECES))
 def test_any_npy(folder: Path, content: bytes) -> None:
     survives(lambda path: read_labels(path, TASK, 3), folder / "a.npy", content)
 
 
-@settings(max_examples=EXAMPLES)
+@max_examples(EXAMPLES)
 @given(changed(b"images/000001.tiff\nimages/000002.tiff\r\n\n", SPLIT_PIECES))
 def test_any_split(folder: Path, content: bytes) -> None:
     survives(lambda path: read_split(path, 3), folder / "a.txt", content)
 
 
-@settings(max_examples=EXAMPLES)
+@max_examples(EXAMPLES)
 @given(changed(b'filepath,a\nimages/000001.tiff,"x, y"\nimages/000000.tiff,\n', CSV_PIECES))
 def test_any_annotations(folder: Path, content: bytes) -> None:
     survives(lambda path: read_annotations(path, 2), folder / "a.csv", content)
 
 
-@settings(max_examples=EXAMPLES // 3)
+@max_examples(EXAMPLES // 3)
 @given(st.data())
 def test_any_hdf5_header(folder: Path, data: st.DataObject) -> None:
     valid = _hdf5(folder)

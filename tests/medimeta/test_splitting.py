@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medimeta_adapter.splitting import split_by_subject, split_report
+from tests.examples import max_examples
 from torchcross.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -44,7 +45,7 @@ def collections(draw: st.DrawFn) -> tuple[Any, Any, tuple[float, ...], int]:
     return labels, named, draw(st.sampled_from(FRACTIONS)), seed
 
 
-@settings(max_examples=80)
+@max_examples(80)
 @given(collections())
 def test_no_subject_stands_in_two_splits(case: tuple[Any, Any, tuple[float, ...], int]) -> None:
     labels, subjects, fractions, seed = case
@@ -63,7 +64,7 @@ def test_no_subject_stands_in_two_splits(case: tuple[Any, Any, tuple[float, ...]
     assert sum(report.subjects.values()) == len(homes)
 
 
-@settings(max_examples=40)
+@max_examples(40)
 @given(collections(), st.sampled_from(["test", "val"]))
 def test_what_is_kept_stays_and_takes_its_subjects_along(
     case: tuple[Any, Any, tuple[float, ...], int], name: str

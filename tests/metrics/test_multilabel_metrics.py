@@ -9,10 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from tests.examples import max_examples
 from torchcross import metrics
 from torchcross.metrics import Score
 
@@ -53,7 +54,7 @@ def both_kinds(truth: np.ndarray) -> bool:
     return 0 < truth.sum() < len(truth)
 
 
-@settings(max_examples=80, deadline=None)
+@max_examples(80)
 @given(
     seed=st.integers(0, 10**6), rows=st.integers(1, 15), width=st.integers(1, 4), rare=st.booleans()
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from tests.examples import max_examples
 from torchcross import metrics
 
 GRADES = (0.0, 1.0, 4.0, 6.0, 8.0, 10.0)
@@ -19,7 +20,7 @@ def draw(seed: int, rows: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, ranks, (rows,), generator=generator), labels
 
 
-@settings(max_examples=100, deadline=None)
+@max_examples(100)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 20), ranks=st.integers(2, 6))
 def test_random_cases_agree_with_scikit_learn(seed: int, rows: int, ranks: int) -> None:
     decisions, labels = draw(seed, rows, ranks)
@@ -39,7 +40,7 @@ def test_random_cases_agree_with_scikit_learn(seed: int, rows: int, ranks: int) 
         assert error.value == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@max_examples(50)
 @given(seed=st.integers(0, 10**6), rows=st.integers(2, 40), ranks=st.integers(2, 8))
 def test_a_constant_predictor_scores_exactly_zero(seed: int, rows: int, ranks: int) -> None:
     _, labels = draw(seed, rows, ranks)

@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from tests.examples import max_examples
 from torchcross import metrics
 from torchcross.metrics import Score
 
@@ -42,7 +43,7 @@ episodes = given(
     classes=st.integers(2, 5),
     coarse=st.booleans(),
 )
-few = settings(max_examples=80, deadline=None)
+few = max_examples(80)
 
 
 def agrees(score: Score, values: list[float | None], names: list[str]) -> None:

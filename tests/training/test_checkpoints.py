@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from tests.examples import max_examples
 from tests.training.subjects import (
     batches,
     bits,
@@ -205,7 +206,7 @@ def test_a_spoilt_checkpoint_is_refused_and_moves_nothing(folder, change, said):
     assert equal(bits(algorithm), bits(protonet(seed=7)))
 
 
-@settings(max_examples=40)
+@max_examples(40)
 @given(place=st.integers(0, 1 << 30), value=st.integers(0, 255))
 def test_a_byte_that_is_wrong_is_an_error_of_ours_or_harmless(kept, tmp_path_factory, place, value):
     folder = Path(shutil.copytree(kept, tmp_path_factory.mktemp("byte") / "run"))

@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import max_examples
 from tests.training.subjects import (
     SUBJECTS,
     Few,
@@ -213,7 +214,7 @@ def test_parameters_that_are_frozen_stay():
 # -- schedule, clipping, average -------------------------------------------------------------------
 
 
-@settings(max_examples=30)
+@max_examples(30)
 @given(steps=st.integers(2, 60), warmup=st.integers(0, 20), end=st.sampled_from([0.0, 1e-4]))
 def test_the_schedule_is_warm_up_and_torchs_cosine(steps, warmup, end):
     chosen = FitOptions(steps=steps + warmup, warmup=warmup, schedule="cosine", lr=0.1, lr_end=end)
