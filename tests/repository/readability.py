@@ -167,6 +167,7 @@ def statement_count(source: Source) -> int:
     return len(source.statements) - sum(docstring(node) is not None for node in source.nodes)
 
 
+@cache
 def conditionals_by_statement(source: Source) -> list[list[ast.IfExp]]:
     """Return the conditional expressions of every statement that has one."""
     groups = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,37 @@ class Source:
         return self.name.rpartition("/")[0].replace("/", ".")
 
 
+@dataclass(frozen=True)
+class Violation:
+    """What breaks a rule: the file, the line, and what stands there."""
+
+    file: str
+    line: int
+    what: str
+
+    @property
+    def package(self) -> str:
+        return self.file.partition("/")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Import:
+    """`from module import name`, or `import module` where `name` is None; `module` is absolute."""
+
+    line: int
+    module: str
+    name: str | None
+    bound_name: str
+
+    def imported_module(self, modules: Set[str]) -> str:
+        """Return the module that is imported, or the one that holds the imported name."""
+        submodule = f"{self.module}.{self.name}"
+        return submodule if submodule in modules else self.module
+
+
 @cache
 def parse(text: str, name: str = "<text>") -> ast.Module:
     """Return the tree of `text`. The cache holds it under the text, so a changed file is new."""
@@ -69,6 +100,37 @@ def source_files(root: Path = ROOT, packages: tuple[str, ...] = PACKAGES) -> lis
 @cache
 def _all_nodes(text: str, name: str) -> tuple[ast.AST, ...]:
     return tuple(ast.walk(parse(text, name)))
+
+
+def imports(source: Source) -> Iterator[Import]:
+    """Yield the imports of a file, wherever they stand."""
+    for node in source.nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                bound = alias.asname or alias.name.partition(".")[0]
+                yield Import(node.lineno, alias.name, None, bound)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute_module(node.module, node.level, source.folder)
+            for alias in node.names:
+                yield Import(node.lineno, module, alias.name, alias.asname or alias.name)
+
+
+def absolute_module(module: str | None, level: int, folder: str) -> str:
+    """Return the dotted name of `from ..module import x` in a file of `folder`."""
+    if level == 0:
+        return module or ""
+    parts = folder.split(".")
+    above = parts[: len(parts) - (level - 1)]
+    return ".".join([*above, *([module] if module else [])])
+
+
+def module_names(sources: Sequence[Source]) -> set[str]:
+    """Return the dotted names of the files and of the folders that hold them."""
+    names = set()
+    for source in sources:
+        parts = source.module.split(".")
+        names.update(".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return names
 
 
 def is_dunder(name: str) -> bool:
