@@ -1,13 +1,12 @@
-"""What all tests share: Hypothesis profiles and few threads, so little depends on the host."""
+"""What all tests share: Hypothesis profiles and one thread, so little depends on the host."""
 
 from __future__ import annotations
 
 import os
 
-# Two threads for a lone process, one for a worker of pytest-xdist, which has neighbours.
-# Set before torch is imported, and inherited by every subprocess that a test starts.
-os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
-os.environ["MKL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
+# One thread: tensors are tiny here, threads would wait for each other, and the bits of a sum
+# depend on their number. Subprocesses inherit it, and torch reads it when it is imported.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from hypothesis.internal.conjecture import providers
 
 from tests.examples import FUZZ, USUAL
 
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+torch.set_num_threads(1)
 
 # `make test` draws the same examples on every machine and in every run. All settings stand here,
 # because Hypothesis's own default differs where the variable CI is set.

@@ -10,21 +10,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-import torch
 
 import torchcross as tx
 from torchcross import cli
 
 ROOT = Path(__file__).parents[2]
 HERE = "tests.cli.subjects"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(capsys, *arguments):

@@ -1,7 +1,6 @@
 """A collection of made-up sources in memory, opened by name like any other."""
 
 import pytest
-import torch
 
 from torchcross.data import toys
 from torchcross.errors import InputError, ReadError
@@ -13,14 +12,6 @@ MAKERS = {
     "shapes": toys.multilabel,
     "specks": toys.ordinal,
 }
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Toys:

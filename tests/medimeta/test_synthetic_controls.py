@@ -78,15 +78,6 @@ def interval(values):
     return values.mean() - half, values.mean(), values.mean() + half
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Two threads that wait for each other cost more than they save on images this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return generate(tmp_path_factory.mktemp("small"), scale="small", only=[*SOURCES, *TARGETS])

@@ -6,7 +6,7 @@ Where the peers cannot be installed, these tests fail: they never skip.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,6 @@ MEMORIES: dict[int, list[Memory]] = {1: ["fast"], 2: ["fast", "low"]}
 OF_MAML = [
     (case, memory) for case in CASES if case.head == "zero" for memory in MEMORIES[case.order]
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
