@@ -94,9 +94,9 @@ def usual_calls() -> dict[str, Callable[[], object]]:
     from torchcross.data import toys
 
     source = toys.multiclass(size=16)
-    sampler = tx.EpisodeSampler(source, ways=3, shots=5, queries=5, seed=0)
+    sampler = tx.EpisodeSampler(source, ways=3, shots=2, queries=2, seed=0)
     episodes = tx.Episodes(sampler)
-    batch = [episodes[index] for index in range(4)]
+    batch = [episodes[index] for index in range(2)]
     maml = MAML(conv4(8, in_channels=1), steps=2, lr=0.1, head="zero")
     # The first two steps of a zero head share their features; later ones take the longest way.
     longer = MAML(conv4(8, in_channels=1), steps=4, lr=0.1, head="zero")
