@@ -153,9 +153,11 @@ def update_by_hand(kind, grads, state, params, rates, step):
             m, v = state.get(name, (0.0, 0.0))
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
             after[name] = (m, v)
-            direction = (m / (1 - 0.9 ** (step + 1))) / (
-                torch.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8
-            )
+            # The gradient of a bias before BatchNorm is zero, on some processors exactly. There the
+            # square root has no derivative; it counts as 0, since m = 0 makes v irrelevant.
+            positive = v > 0
+            root = torch.sqrt(torch.where(positive, v / (1 - 0.999 ** (step + 1)), 1.0)) * positive
+            direction = (m / (1 - 0.9 ** (step + 1))) / (root + 1e-8)
         moved[name] = params[name] - rates(name, step) * direction
     return moved, after
 
