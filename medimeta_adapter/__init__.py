@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medimeta_adapter.dataset import MedIMetaDataset
-    from medimeta_adapter.domains import Fold, LeaveOut
-    from medimeta_adapter.info import (
+    from medimeta_adapter.convert.splitting import split_by_subject, split_report
+    from medimeta_adapter.format.dataset import MedIMetaDataset
+    from medimeta_adapter.format.info import (
         DatasetInfo,
         SplitCounts,
         TaskInfo,
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
         info_text,
         read_info,
     )
-    from medimeta_adapter.root import MedIMeta, TaskRef
-    from medimeta_adapter.source import MedIMetaSource
-    from medimeta_adapter.splitting import split_by_subject, split_report
-    from medimeta_adapter.writer import DatasetWriter
+    from medimeta_adapter.format.root import MedIMeta, TaskRef
+    from medimeta_adapter.format.source import MedIMetaSource
+    from medimeta_adapter.leave_out.domains import Fold, LeaveOut
     from medimeta_adapter.writing.draft import DatasetDraft
+    from medimeta_adapter.writing.writer import DatasetWriter
 
 _HOME = {
     "DatasetDraft": "writing.draft",

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from medimeta_adapter.info import TaskInfo
-from torchcross._arrays import Indices
-from torchcross.data.words import Stream, shuffled
+from medimeta_adapter.format.info import TaskInfo
+from torchcross._kit.arrays import Indices
+from torchcross._kit.randomness import Stream, shuffled
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:
-    from medimeta_adapter.dataset import MedIMetaDataset
+    from medimeta_adapter.format.dataset import MedIMetaDataset
 
 __all__ = ["grid", "overview"]
 

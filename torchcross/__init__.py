@@ -11,13 +11,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from torchcross._environment import refuse_published_torchcross
+from torchcross._kit.environment import refuse_published_torchcross
 
 refuse_published_torchcross()
 
 if TYPE_CHECKING:
-    from torchcross.algorithms.certify import certify
-    from torchcross.algorithms.estimate import estimate
+    from torchcross.algorithms.checks.certify import certify
+    from torchcross.algorithms.checks.estimate import estimate
     from torchcross.algorithms.predictor import Predictor, load_predictor
     from torchcross.data import (
         Augmentation,
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
         save_plans,
     )
     from torchcross.episode import Batch, Episode
-    from torchcross.evaluation import Records, read_records
     from torchcross.evaluation.evaluate import evaluate
-    from torchcross.experiment import page, read_experiment, run_experiment
+    from torchcross.experiment import read_experiment, run_experiment, write_page
     from torchcross.interop.huggingface import HuggingFaceSource
     from torchcross.plan import EpisodePlan
+    from torchcross.records import Records, read_records
     from torchcross.report import write_report
     from torchcross.task import Task
     from torchcross.training import FitOptions, fit
@@ -65,7 +65,7 @@ _HOME = {
     "Normalise": "data",
     "PlanFile": "data",
     "Predictor": "algorithms",
-    "Records": "evaluation",
+    "Records": "records",
     "ShotCurve": "data",
     "Task": "task",
     "TaskSource": "data",
@@ -76,37 +76,35 @@ _HOME = {
     "fit": "training",
     "load_plans": "data",
     "load_predictor": "algorithms",
-    "page": "experiment",
+    "write_page": "experiment",
     "read_experiment": "experiment",
-    "read_records": "evaluation",
+    "read_records": "records",
     "run_experiment": "experiment",
     "save_plans": "data",
     "write_report": "report",
 }
 _ROOMS = (
-    *(
-        "algorithms",
-        "backbones",
-        "cli",
-        "data",
-        "episode",
-        "errors",
-        "evaluation",
-        "experiment",
-        "functional",
-    ),
-    *(
-        "heads",
-        "interop",
-        "losses",
-        "metrics",
-        "plan",
-        "report",
-        "targets",
-        "task",
-        "testing",
-        "training",
-    ),
+    "algorithms",
+    "backbones",
+    "cli",
+    "data",
+    "episode",
+    "errors",
+    "evaluation",
+    "experiment",
+    "functional",
+    "heads",
+    "interop",
+    "losses",
+    "metrics",
+    "plan",
+    "records",
+    "report",
+    "statistics",
+    "targets",
+    "task",
+    "testing",
+    "training",
 )
 
 __version__ = "0.1.0.dev0"
@@ -139,11 +137,11 @@ __all__ = [
     "fit",
     "load_plans",
     "load_predictor",
-    "page",
     "read_experiment",
     "read_records",
     "run_experiment",
     "save_plans",
+    "write_page",
     "write_report",
 ]
 

@@ -10,7 +10,7 @@ from typing import overload
 
 import numpy as np
 
-from torchcross._arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, frozen
 
 __all__ = ["EpisodePlan", "PlanBatch"]
 

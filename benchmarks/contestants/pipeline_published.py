@@ -29,7 +29,10 @@ from torchcross.models.lightning import CrossDomainMAML, SimpleClassifier
 from torchcross.utils.collate_fn import identity, stack
 
 from torchcross.data import Task, TaskDescription, TaskTarget
-from torchcross.data.metadataset import FewShotMetaDataset, SubTaskRandomFewShotMetaDataset
+from torchcross.data.sampling.meta_dataset import (
+    FewShotMetaDataset,
+    SubTaskRandomFewShotMetaDataset,
+)
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 # Of its loader without workers, and of steps per epoch fewer than its logging interval.

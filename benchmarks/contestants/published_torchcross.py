@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from torchcross.data import TaskDescription, TaskSource, TaskTarget
-from torchcross.data.metadataset import FewShotMetaDataset, few_shot
+from torchcross.data.sampling.meta_dataset import FewShotMetaDataset, few_shot
 
 Plan = tuple[Any, Any, Any, Any]
 ENDLESS = 10**12

@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.measure import number, save, table
 from benchmarks.medimeta.folders import write_info
 from benchmarks.peers.environment import ROOT
-from medimeta_adapter.info import SplitCounts, TaskInfo, TaskTarget
+from medimeta_adapter.format.info import SplitCounts, TaskInfo, TaskTarget
 
 SIDE, CHANNELS, COARSE = 64, 3, 8
 BLOCK = 2000

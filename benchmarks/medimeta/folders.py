@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from medimeta_adapter.info import DatasetInfo, SplitCounts, TaskInfo, TaskTarget, info_text
+from medimeta_adapter.format.info import DatasetInfo, SplitCounts, TaskInfo, TaskTarget, info_text
 
 SIDE = 224
 CLASSES = 10

@@ -11,8 +11,8 @@ from benchmarks.measure import interleave, number, table
 from benchmarks.medimeta.folders import write_info
 from benchmarks.peers import Worker, ensure
 from benchmarks.peers.environment import ROOT
-from medimeta_adapter import catalog
-from medimeta_adapter.info import TaskInfo
+from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.synthetic import catalog
 
 SCRIPT = Path(__file__).with_name("contestants") / "opening.py"
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter._annotations import read_annotations, subjects_of
-from medimeta_adapter._files import inside
+from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.opened import SPLITS, Opened
+from medimeta_adapter.format.annotations import read_annotations, subjects_of
+from medimeta_adapter.format.files import inside
 from torchcross.errors import DatasetFileError
 
 __all__ = ["SUBJECTS", "audit_annotations"]

@@ -11,12 +11,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
 from medimeta_adapter.audit.findings import SHOWN, Findings
-from medimeta_adapter.audit.near import DISTANCE, Looks, alike_groups, groups_of
-from medimeta_adapter.audit.opened import SPLITS, Opened
+from medimeta_adapter.audit.perceptual_hash import DISTANCE, Looks, alike_groups, groups_of
 from medimeta_adapter.audit.relations import overlapping
 from medimeta_adapter.audit.scan import Progress, Scan
-from torchcross._arrays import Indices
+from torchcross._kit.arrays import Indices
 
 __all__ = ["Scanned", "audit_constant", "audit_duplicates", "audit_near_duplicates"]
 

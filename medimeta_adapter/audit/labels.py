@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter._files import inside
-from medimeta_adapter._labels import read_labels
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.opened import Opened
-from medimeta_adapter.info import TaskInfo
+from medimeta_adapter.format.files import inside
+from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.format.labels import read_labels
 from torchcross.errors import DatasetFileError, InputError
 
 __all__ = ["audit_labels", "class_counts"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.opened import Opened
 
 __all__ = ["audit_licences", "audit_overlaps", "licence_terms", "overlapping"]
 

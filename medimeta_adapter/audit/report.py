@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Finding, Severity
-from medimeta_adapter.audit.opened import Opened
 from medimeta_adapter.audit.shots import TaskShots
 
 __all__ = ["SCHEMA", "AuditReport", "DatasetSummary"]

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medimeta_adapter._claims import unbelievable
-from medimeta_adapter._files import inside
-from medimeta_adapter._pixels import TiffPixels, open_pixels
 from medimeta_adapter.audit.annotations import audit_annotations
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.audit.images import (
     Scanned,
@@ -22,8 +20,7 @@ from medimeta_adapter.audit.images import (
     audit_near_duplicates,
 )
 from medimeta_adapter.audit.labels import audit_labels
-from medimeta_adapter.audit.near import DISTANCE, LIKENESS
-from medimeta_adapter.audit.opened import Opened
+from medimeta_adapter.audit.perceptual_hash import DISTANCE, LIKENESS
 from medimeta_adapter.audit.relations import audit_licences, audit_overlaps
 from medimeta_adapter.audit.report import AuditReport, DatasetSummary
 from medimeta_adapter.audit.scan import Progress, Rows, Scan, default_workers, scan
@@ -31,7 +28,10 @@ from medimeta_adapter.audit.shots import TaskShots, audit_shots
 from medimeta_adapter.audit.splits import audit_splits
 from medimeta_adapter.audit.subjects import audit_shared_subjects, audit_subjects
 from medimeta_adapter.audit.tiffs import SAMPLED, audit_tiffs
-from medimeta_adapter.info import read_info
+from medimeta_adapter.format.files import inside
+from medimeta_adapter.format.info import read_info
+from medimeta_adapter.format.pixels import TiffPixels, open_pixels
+from medimeta_adapter.format.size_bounds import unbelievable
 from torchcross.errors import DatasetFileError, InputError, SourceError, TorchcrossError
 
 __all__ = ["check"]

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.audit.near import Looks, looks
-from torchcross._arrays import Indices
+from medimeta_adapter.audit.perceptual_hash import Looks, looks
+from torchcross._kit.arrays import Indices
 from torchcross.errors import TorchcrossError
 
 __all__ = ["Progress", "Rows", "Scan", "default_workers", "scan"]

@@ -9,15 +9,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.audit.labels import class_counts
-from medimeta_adapter.audit.opened import Opened
-from medimeta_adapter.info import TaskInfo
-from torchcross._arrays import Indices
+from medimeta_adapter.format.info import TaskInfo
+from torchcross._kit.arrays import Indices
 from torchcross.data import LabelSource
-from torchcross.data.feasibility import Stratum, Supply
-from torchcross.data.index import ClassIndex, cover_supply, partition_supply
-from torchcross.data.subjects import can_divide
+from torchcross.data.sampling.class_index import ClassIndex, cover_supply, partition_supply
+from torchcross.data.sampling.feasibility import Stratum, Supply
+from torchcross.data.sampling.subject_division import can_divide
 from torchcross.targets.strata import Cover, Partition, Strata
 from torchcross.task import Task
 

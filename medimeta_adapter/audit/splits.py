@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from medimeta_adapter._files import inside, read_small
-from medimeta_adapter._splits import image_index
+from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.opened import SPLITS, Opened
-from medimeta_adapter.info import SplitCounts
-from torchcross._arrays import Indices
+from medimeta_adapter.format.files import inside, read_small
+from medimeta_adapter.format.info import SplitCounts
+from medimeta_adapter.format.splits import image_index
+from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError
 
 __all__ = ["audit_splits"]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.audit.annotations import SUBJECTS
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.opened import Opened
 from medimeta_adapter.audit.relations import overlapping
-from torchcross._arrays import Indices
+from torchcross._kit.arrays import Indices
 
 __all__ = ["audit_shared_subjects", "audit_subjects"]
 

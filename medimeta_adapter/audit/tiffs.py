@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from medimeta_adapter._files import inside, regular_size
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.opened import Opened
 from medimeta_adapter.audit.scan import Rows
-from torchcross._arrays import Indices
+from medimeta_adapter.format.files import inside, regular_size
+from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, TorchcrossError
 
 __all__ = ["SAMPLED", "audit_tiffs", "sampled_rows"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medimeta_adapter.commands._group import Command, Group, run_group
+from torchcross.cli.group import Command, Group, run_group
 
 __all__ = ["data", "weights"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import write
+from medimeta_adapter.commands.output import write
+from torchcross.cli.group import Parser
 
 __all__ = ["arguments", "run"]
 
@@ -17,7 +17,7 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from medimeta_adapter import catalog
+    from medimeta_adapter.synthetic import catalog
 
     table = catalog.table()
     write(table.csv() if options.csv else table.markdown() if options.markdown else table.text())

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import bars, say, write
+from medimeta_adapter.commands.output import bars, say, write
+from torchcross.cli.group import Parser
 
 __all__ = ["arguments", "run"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medimeta_adapter.commands._group import Command, Group
+from torchcross.cli.group import Command, Group
 
 __all__ = ["GROUP"]
 

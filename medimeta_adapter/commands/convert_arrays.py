@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.commands._convert import (
+from medimeta_adapter.commands.convert_options import (
     about,
     about_arguments,
     classes_of,
@@ -18,7 +18,7 @@ from medimeta_adapter.commands._convert import (
     how_arguments,
     options_of,
 )
-from medimeta_adapter.commands._group import Parser
+from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
 __all__ = ["EXAMPLE", "arguments", "run"]

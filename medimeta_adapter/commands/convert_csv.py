@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._convert import (
+from medimeta_adapter.commands.convert_options import (
     about,
     about_arguments,
     classes_of,
@@ -12,7 +12,7 @@ from medimeta_adapter.commands._convert import (
     how_arguments,
     options_of,
 )
-from medimeta_adapter.commands._group import Parser
+from torchcross.cli.group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 

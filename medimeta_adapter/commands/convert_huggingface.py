@@ -9,14 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from medimeta_adapter.commands._convert import (
+from medimeta_adapter.commands.convert_options import (
     about,
     about_arguments,
     converted,
     how_arguments,
     options_of,
 )
-from medimeta_adapter.commands._group import Parser
+from torchcross.cli.group import Parser
 from torchcross.errors import InputError, MissingExtraError
 
 __all__ = ["EXAMPLE", "arguments", "run"]

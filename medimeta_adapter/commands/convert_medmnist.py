@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._convert import (
+from medimeta_adapter.commands.convert_options import (
     about,
     about_arguments,
     class_names,
@@ -14,7 +14,7 @@ from medimeta_adapter.commands._convert import (
     how_arguments,
     options_of,
 )
-from medimeta_adapter.commands._group import Parser
+from torchcross.cli.group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 

@@ -11,8 +11,8 @@ import sys
 
 from rich.markup import escape
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import bars, say, table, write
+from medimeta_adapter.commands.output import bars, say, table, write
+from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
 __all__ = ["EXAMPLE", "arguments", "run"]
@@ -49,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
         return _list()
     if options.out is None:
         raise InputError("fetch needs --out FOLDER (or --list, to say what there is)")
-    from medimeta_adapter.fetch import open_data
+    from medimeta_adapter.fetch import fetch_open_data
 
     with bars() as progress:
-        report = open_data(
+        report = fetch_open_data(
             options.out,
             only=options.only,
             size=options.size,

@@ -13,12 +13,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import say, table, write
-from medimeta_adapter.dataset import MedIMetaDataset
-from medimeta_adapter.domains import By
-from medimeta_adapter.info import DatasetInfo
-from medimeta_adapter.root import MedIMeta
+from medimeta_adapter.commands.output import say, table, write
+from medimeta_adapter.format.dataset import MedIMetaDataset
+from medimeta_adapter.format.info import DatasetInfo
+from medimeta_adapter.format.root import MedIMeta
+from medimeta_adapter.leave_out.domains import By
+from torchcross.cli.group import Parser
 from torchcross.errors import InputError, TorchcrossWarning
 
 __all__ = ["arguments", "run"]

@@ -8,10 +8,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import write, write_file
-from medimeta_adapter.dataset import MedIMetaDataset
-from medimeta_adapter.root import MedIMeta
+from medimeta_adapter.commands.output import write, write_file
+from medimeta_adapter.format.dataset import MedIMetaDataset
+from medimeta_adapter.format.root import MedIMeta
+from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:

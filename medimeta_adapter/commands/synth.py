@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import bars, write
+from medimeta_adapter.commands.output import bars, write
+from torchcross.cli.group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import write
+from medimeta_adapter.commands.output import write
+from torchcross.cli.group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -28,9 +28,11 @@ def arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from medimeta_adapter.fetch import WEIGHTS, weights
+    from medimeta_adapter.fetch import WEIGHTS, fetch_weights
 
-    path = weights(options.out, options.name, overwrite=options.overwrite, timeout=options.timeout)
+    path = fetch_weights(
+        options.out, options.name, overwrite=options.overwrite, timeout=options.timeout
+    )
     write(
         f"{path} (for {WEIGHTS[options.name].backbone}; licence: {WEIGHTS[options.name].license})\n"
     )

@@ -6,8 +6,8 @@ import argparse
 
 from rich.markup import escape
 
-from medimeta_adapter.commands._group import Parser
-from medimeta_adapter.commands._output import say, table
+from medimeta_adapter.commands.output import say, table
+from torchcross.cli.group import Parser
 
 __all__ = ["arguments", "run"]
 

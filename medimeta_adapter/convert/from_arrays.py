@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.convert._engine import build, check_target
-from medimeta_adapter.convert._rows import Decoded, Row, Rows, Texts
-from medimeta_adapter.convert._splits import split_names
-from medimeta_adapter.convert._tasks import LabelNames, encoded_task
-from medimeta_adapter.convert._texts import subjects as subjects_in
-from medimeta_adapter.convert._texts import texts
+from medimeta_adapter.convert.columns import subjects as subjects_in
+from medimeta_adapter.convert.columns import texts
+from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
-from torchcross._arrays import Indices
+from medimeta_adapter.convert.rows import Decoded, Row, Rows, Texts
+from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.tasks import LabelNames, encoded_task
+from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
 __all__ = ["ArrayTask", "arrays"]

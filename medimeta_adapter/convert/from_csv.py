@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.convert._engine import build, check_target
-from medimeta_adapter.convert._grey import channels_of
-from medimeta_adapter.convert._resumed import file_stamps
-from medimeta_adapter.convert._rows import Encoded, Rows, Texts, readable_later
-from medimeta_adapter.convert._splits import split_names
-from medimeta_adapter.convert._table import CsvTask, Table, multilabel, read_table
-from medimeta_adapter.convert._tasks import LabelNames, encoded_task, kind_of, label_names
-from medimeta_adapter.convert._texts import subjects
+from medimeta_adapter.convert.columns import subjects
+from medimeta_adapter.convert.engine import build, check_target
+from medimeta_adapter.convert.grey import channels_of
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
-from medimeta_adapter.info import TaskInfo
+from medimeta_adapter.convert.resumed import file_stamps
+from medimeta_adapter.convert.rows import Encoded, Rows, Texts, readable_later
+from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.table import CsvTask, Table, multilabel, read_table
+from medimeta_adapter.convert.tasks import LabelNames, encoded_task, kind_of, label_names
+from medimeta_adapter.format.info import TaskInfo
 from torchcross.errors import InputError, LabelError
 
 __all__ = ["CsvTask", "csv_images"]

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimeta_adapter.convert._engine import build, check_target
-from medimeta_adapter.convert._grey import channels_of
-from medimeta_adapter.convert._rows import Decoded, Failed, Pixels, Row, Rows
-from medimeta_adapter.convert._splits import split_names
-from medimeta_adapter.convert._tasks import LabelNames, encoded_task
-from medimeta_adapter.convert._texts import subjects as subjects_in
+from medimeta_adapter.convert.columns import subjects as subjects_in
+from medimeta_adapter.convert.engine import build, check_target
+from medimeta_adapter.convert.grey import channels_of
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
-from torchcross._arrays import Indices
+from medimeta_adapter.convert.rows import Decoded, Failed, Pixels, Row, Rows
+from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.tasks import LabelNames, encoded_task
+from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError, ReadError
 
 __all__ = ["as_pixels", "dataset"]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from medimeta_adapter.convert._engine import build, check_target
-from medimeta_adapter.convert._grey import channels_of
-from medimeta_adapter.convert._resumed import file_stamps
-from medimeta_adapter.convert._rows import Encoded, Rows, Texts, readable_later
-from medimeta_adapter.convert._splits import split_names
-from medimeta_adapter.convert._tasks import LabelNames, encoded_task
-from medimeta_adapter.convert._texts import is_somebody
+from medimeta_adapter.convert.columns import is_somebody
+from medimeta_adapter.convert.engine import build, check_target
+from medimeta_adapter.convert.grey import channels_of
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
+from medimeta_adapter.convert.resumed import file_stamps
+from medimeta_adapter.convert.rows import Encoded, Rows, Texts, readable_later
+from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.tasks import LabelNames, encoded_task
 from torchcross.errors import InputError
 
 __all__ = ["image_folder", "subjects_from"]

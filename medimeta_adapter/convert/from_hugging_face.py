@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.convert._engine import build, check_target
-from medimeta_adapter.convert._grey import channels_of
-from medimeta_adapter.convert._rows import Decoded, Encoded, Failed, Row, Rows
-from medimeta_adapter.convert._splits import split_names
-from medimeta_adapter.convert._tasks import encoded_task, kind_of
-from medimeta_adapter.convert._texts import subjects
+from medimeta_adapter.convert.columns import subjects
+from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.from_dataset import as_pixels
+from medimeta_adapter.convert.grey import channels_of
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
-from medimeta_adapter.info import TaskInfo, nearest
-from torchcross._arrays import Indices
+from medimeta_adapter.convert.rows import Decoded, Encoded, Failed, Row, Rows
+from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.tasks import encoded_task, kind_of
+from medimeta_adapter.format.info import TaskInfo, nearest
+from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError, LabelError
 
 __all__ = ["hugging_face"]

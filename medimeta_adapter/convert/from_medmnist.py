@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from medimeta_adapter.convert._engine import build, check_target
-from medimeta_adapter.convert._npz import Member, npz_members
-from medimeta_adapter.convert._rows import Decoded, Row, Rows
-from medimeta_adapter.convert._tasks import LabelNames, encoded_task
+from medimeta_adapter.convert.engine import build, check_target
+from medimeta_adapter.convert.npz import Member, npz_members
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
+from medimeta_adapter.convert.rows import Decoded, Row, Rows
+from medimeta_adapter.convert.tasks import LabelNames, encoded_task
 from medimeta_adapter.preprocess import centred_slices
-from torchcross._arrays import Indices
+from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, InputError
 
 __all__ = ["medmnist"]

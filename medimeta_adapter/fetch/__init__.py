@@ -4,10 +4,10 @@ and weight files.
 
 from __future__ import annotations
 
-from medimeta_adapter.fetch._client import Package, Run, run_client
-from medimeta_adapter.fetch._open_data import FetchReport, Outcome, open_data
-from medimeta_adapter.fetch._weights import weights
+from medimeta_adapter.fetch.client import Package, Run, run_client
+from medimeta_adapter.fetch.open_datasets import FetchReport, Outcome, fetch_open_data
 from medimeta_adapter.fetch.registry import DATASETS, WEIGHTS, OpenDataset, OpenWeights
+from medimeta_adapter.fetch.weight_files import fetch_weights
 
 __all__ = [
     "DATASETS",
@@ -18,7 +18,7 @@ __all__ = [
     "Outcome",
     "Package",
     "Run",
-    "open_data",
+    "fetch_open_data",
+    "fetch_weights",
     "run_client",
-    "weights",
 ]

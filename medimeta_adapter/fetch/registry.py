@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from medimeta_adapter.fetch._client import Package
+from medimeta_adapter.fetch.client import Package
 
 __all__ = ["DATASETS", "WEIGHTS", "OpenDataset", "OpenWeights"]
 

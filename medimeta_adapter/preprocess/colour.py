@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from PIL import Image
 
-from medimeta_adapter.preprocess._pixels import Pixels, shown, without_alpha
+from medimeta_adapter.preprocess.pixels import Pixels, shown, without_alpha
 from medimeta_adapter.preprocess.step import Picture, Stage, Step
 from torchcross.errors import InputError
 

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from medimeta_adapter.preprocess._pixels import Pixels, mapped, shown, without_alpha
+from medimeta_adapter.preprocess.pixels import Pixels, mapped, shown, without_alpha
 from medimeta_adapter.preprocess.step import Stage, Step
 from torchcross.errors import InputError
 

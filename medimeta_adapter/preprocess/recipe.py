@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimeta_adapter.preprocess._bits import refuse_lost_bits
-from medimeta_adapter.preprocess._pixels import pixels_of
+from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from medimeta_adapter.preprocess.colour import RGB, DropAlpha, ExpandPalette, Grey
 from medimeta_adapter.preprocess.geometry import CentreCropSquare, PadSquare, Resize, Upright
+from medimeta_adapter.preprocess.pixels import pixels_of
 from medimeta_adapter.preprocess.step import Stage, Step
 from torchcross.errors import InputError
 

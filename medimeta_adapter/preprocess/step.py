@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from PIL import Image
 
-from medimeta_adapter.preprocess._pixels import Pixels, from_pixels, pixels_of
+from medimeta_adapter.preprocess.pixels import Pixels, from_pixels, pixels_of
 
 __all__ = ["Stage", "Step"]
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medimeta_adapter.preprocess._pixels import mapped
 from medimeta_adapter.preprocess.depth import Window
+from medimeta_adapter.preprocess.pixels import mapped
 from torchcross.errors import InputError
 
 __all__ = ["centred_slices", "window"]

@@ -11,10 +11,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.catalog import CatalogDataset, CatalogTask
+from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
 from medimeta_adapter.synthetic.motifs import SHAPES
 from medimeta_adapter.synthetic.scene import ABSENT, Scene
-from torchcross.data.words import Stream
+from torchcross._kit.randomness import Stream
 
 __all__ = [
     "FACTORS",

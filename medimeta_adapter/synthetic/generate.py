@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter import catalog
-from medimeta_adapter.catalog import CatalogDataset, CatalogTask
-from medimeta_adapter.info import TaskInfo, read_info
+from medimeta_adapter.format.info import TaskInfo, read_info
+from medimeta_adapter.synthetic import catalog
+from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
+from medimeta_adapter.synthetic.domain_looks import LOOKS
 from medimeta_adapter.synthetic.factors import FACTORS, difficulty, paint
-from medimeta_adapter.synthetic.looks import LOOKS
 from medimeta_adapter.synthetic.plan import DatasetPlan, plan_dataset, scale_of
 from medimeta_adapter.synthetic.render import Canvas
-from medimeta_adapter.writer import DatasetDraft, DatasetWriter
-from torchcross.data.words import Stream
+from medimeta_adapter.writing.writer import DatasetDraft, DatasetWriter
+from torchcross._kit.randomness import Stream
 from torchcross.errors import InputError, WriteError
 
 __all__ = ["Progress", "generate"]

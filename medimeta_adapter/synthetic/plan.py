@@ -11,10 +11,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.catalog import CatalogDataset, CatalogTask
-from medimeta_adapter.info import SplitCounts, TaskTarget
+from medimeta_adapter.format.info import SplitCounts, TaskTarget
+from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
 from medimeta_adapter.synthetic.factors import FACTORS, IMPLIED, Derived, derived
-from torchcross.data.words import Stream
+from torchcross._kit.randomness import Stream
 from torchcross.errors import InputError
 
 __all__ = ["SCALES", "DatasetPlan", "Scale", "plan_dataset", "scale_of", "sizes"]

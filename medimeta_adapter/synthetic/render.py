@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.synthetic.looks import (
+from medimeta_adapter.synthetic.domain_looks import (
     Look,
     background,
     coordinates,
@@ -21,7 +21,7 @@ from medimeta_adapter.synthetic.looks import (
 )
 from medimeta_adapter.synthetic.motifs import SHAPES, stamp
 from medimeta_adapter.synthetic.scene import ABSENT, Scene
-from torchcross.data.words import Stream
+from torchcross._kit.randomness import Stream
 
 __all__ = ["Canvas"]
 

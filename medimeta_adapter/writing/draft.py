@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from medimeta_adapter._names import FrozenMapping, freeze, thaw
-from medimeta_adapter.info import DatasetInfo, SplitCounts, TaskInfo
+from medimeta_adapter.format.frozen import FrozenMapping, freeze, thaw
+from medimeta_adapter.format.info import DatasetInfo, SplitCounts, TaskInfo
 
 __all__ = ["SPLITS", "DatasetDraft"]
 

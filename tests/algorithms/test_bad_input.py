@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.algorithms.subjects import TARGETS, WIDTH, Net, episode_of, same, snapshot
 from torchcross.algorithms import ANIL, BOIL, MAML, FineTune, LearnedHeads, ProtoNet, Ridge
-from torchcross.algorithms.recipe import Recipe
+from torchcross.algorithms._shared.recipe import Recipe
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError, LabelError
 from torchcross.targets import MultiClass, MultiLabel

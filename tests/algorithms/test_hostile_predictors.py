@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.algorithms.subjects import TARGETS, Net, episode_of
-from torchcross import _tensor_files
+from torchcross._kit import tensor_files
 from torchcross.algorithms import MAML, ProtoNet, Ridge, load_predictor
-from torchcross.algorithms.storage import FORMAT
+from torchcross.algorithms._shared.predictor_files import FORMAT
 from torchcross.errors import InputError, ReadError
 
 EPISODE = episode_of(TARGETS["multiclass"])
@@ -32,10 +32,10 @@ def rewritten(tmp_path):
     def make(which, change):
         path = tmp_path / "predictor.safetensors"
         MAKERS[which]().double().adapt(EPISODE.support, EPISODE.task).save(path)
-        tensors, metadata = _tensor_files.read(path)
+        tensors, metadata = tensor_files.read(path)
         record = json.loads(metadata[FORMAT])
         change(tensors, record)
-        _tensor_files.write(path, tensors, {FORMAT: json.dumps(record)})
+        tensor_files.write(path, tensors, {FORMAT: json.dumps(record)})
         return path
 
     return make

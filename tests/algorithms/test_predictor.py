@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from tests.algorithms.subjects import TARGETS, Net, episode_of
-from torchcross import _tensor_files, backbones
+from torchcross import backbones
+from torchcross._kit import tensor_files
 from torchcross.algorithms import MAML, FineTune, LinearProbe, ProtoNet, load_predictor
-from torchcross.algorithms.pixels import Pixels
-from torchcross.algorithms.storage import FORMAT
+from torchcross.algorithms._shared.input_normalisation import Pixels
+from torchcross.algorithms._shared.predictor_files import FORMAT
 from torchcross.data import Episodes, EpisodeSampler, toys
-from torchcross.data.augment import Normalise
+from torchcross.data.loading.augment import Normalise
 from torchcross.episode import Batch
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.targets import MultiClass, Ordinal
@@ -40,10 +41,10 @@ def saved(tmp_path):
 
 def test_tensors_come_back_to_the_bit(tmp_path):
     path = tmp_path / "t.safetensors"
-    _tensor_files.write(
+    tensor_files.write(
         path, EVERY_DTYPE | {"view": torch.arange(9.0).reshape(3, 3).T}, {"note": "é"}
     )
-    tensors, metadata = _tensor_files.read(path)
+    tensors, metadata = tensor_files.read(path)
     assert metadata == {"note": "é"}
     for name, value in EVERY_DTYPE.items():
         assert (tensors[name].dtype, tensors[name].shape) == (value.dtype, value.shape)
@@ -55,22 +56,22 @@ def test_tensors_come_back_to_the_bit(tmp_path):
     assert torch.equal(tensors["view"], torch.arange(9.0).reshape(3, 3).T)
     tensors["a"].add_(1)
     with pytest.raises(InputError, match="complex128"):
-        _tensor_files.write(path, {"z": torch.zeros(1, dtype=torch.complex128)}, {})
+        tensor_files.write(path, {"z": torch.zeros(1, dtype=torch.complex128)}, {})
     assert list(tmp_path.iterdir()) == [path]
-    assert torch.equal(_tensor_files.read(path)[0]["a"], EVERY_DTYPE["a"])
+    assert torch.equal(tensor_files.read(path)[0]["a"], EVERY_DTYPE["a"])
 
 
 def test_views_of_one_storage_are_written_apart(tmp_path):
     whole, path = torch.arange(6.0), tmp_path / "t.safetensors"
-    _tensor_files.write(path, {"whole": whole, "again": whole, "part": whole[2:4]}, {})
-    tensors, _ = _tensor_files.read(path)
+    tensor_files.write(path, {"whole": whole, "again": whole, "part": whole[2:4]}, {})
+    tensors, _ = tensor_files.read(path)
     tensors["whole"].zero_()
     assert (tensors["again"].tolist(), tensors["part"].tolist()) == ([0, 1, 2, 3, 4, 5], [2, 3])
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "t.safetensors"
-    _tensor_files.write(path, {"a": torch.zeros(1)}, {})
+    tensor_files.write(path, {"a": torch.zeros(1)}, {})
     before = path.read_bytes()
 
     def full(descriptor):
@@ -80,10 +81,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     with pytest.raises(
         WriteError, match=r"t\.safetensors cannot be written \(No space left on device\)"
     ):
-        _tensor_files.write(path, {"a": torch.ones(9)}, {})
+        tensor_files.write(path, {"a": torch.ones(9)}, {})
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
     with pytest.raises(WriteError, match="give a path in a folder that is there"):
-        _tensor_files.write(tmp_path / "none" / "t.safetensors", {}, {})
+        tensor_files.write(tmp_path / "none" / "t.safetensors", {}, {})
 
 
 def test_the_same_predictor_makes_the_same_file(saved, tmp_path):
@@ -139,7 +140,7 @@ def test_damaged_files_are_refused(tmp_path, header, data):
     path = tmp_path / "bad.safetensors"
     rewrite(path, header, data)
     with pytest.raises(ReadError, match=r"bad\.safetensors is no safetensors file"):
-        _tensor_files.read(path)
+        tensor_files.read(path)
 
 
 def test_files_that_are_cut_or_not_there(saved, tmp_path):

@@ -201,6 +201,6 @@ def test_it_fits_no_other_backbone(tmp_path):
     ],
 )
 def test_names(keras, torchvision):
-    from torchcross.backbones._keras import _place
+    from torchcross.backbones.keras import _place
 
     assert _place(keras) == torchvision

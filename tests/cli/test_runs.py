@@ -15,7 +15,7 @@ from tests.evaluation.published import NAMES, ROWS
 from tests.experiment.small import prepare
 from tests.report.run_folder import made_run
 from torchcross import cli
-from torchcross.cli._runs import _value
+from torchcross.cli.runs import _value
 
 ROOT = Path(__file__).parents[2]
 

@@ -35,7 +35,7 @@ from torchcross.data import (
     MixedBatches,
     TensorSource,
 )
-from torchcross.data.augment import Augmentation
+from torchcross.data.loading.augment import Augmentation
 from torchcross.episode import Episode
 from torchcross.errors import InputError, MissingExtraError
 from torchcross.targets import MultiClass

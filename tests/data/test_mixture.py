@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import torchcross as tx
 from tests.data.chance import UNLIKELY, chi_square
 from torchcross.data import LabelSource
-from torchcross.data.mixture import SourceChoice
+from torchcross.data.sampling.mixture import SourceChoice
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.testing import check_sampler
 

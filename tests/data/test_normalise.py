@@ -11,7 +11,7 @@ import torch
 
 from tests.data.warps import noise
 from torchcross.data import EpisodeLoader, Episodes, EpisodeSampler, TensorSource
-from torchcross.data.augment import Normalise
+from torchcross.data.loading.augment import Normalise
 from torchcross.errors import InputError
 from torchcross.targets import MultiClass
 from torchcross.task import Task

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import torchcross as tx
+from torchcross._kit.randomness import Stream, Words, shuffled
 from torchcross.data import LabelSource
-from torchcross.data.index import ClassIndex
-from torchcross.data.owners import Owners
-from torchcross.data.words import Stream, Words, shuffled
+from torchcross.data.sampling.class_index import ClassIndex
+from torchcross.data.sampling.subject_ledger import Owners
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.targets.strata import Partition
 from torchcross.testing import check_sampler

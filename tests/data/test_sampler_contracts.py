@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import torchcross as tx
 from tests.data.sampler_kinds import SAMPLERS, multiclass_source, multilabel_source
+from torchcross._kit.randomness import Stream, shuffled
 from torchcross.data import LabelSource, MetaDatasetShots
-from torchcross.data.words import Stream, shuffled
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.testing import NumberedSource, check_sampler, numbers_of, samplers, sources

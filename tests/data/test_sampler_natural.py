@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import torchcross as tx
-from torchcross._arrays import frozen
+from torchcross._kit.arrays import frozen
+from torchcross._kit.randomness import Stream, shuffled
 from torchcross.data import LabelSource, MixedBatches
-from torchcross.data.words import Stream, shuffled
 from torchcross.errors import InfeasibleError
 from torchcross.targets import MultiLabel
 from torchcross.testing import check_sampler

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import torchcross as tx
+from torchcross._kit.randomness import Stream, shuffled
 from tests.examples import max_examples
 from torchcross.data import LabelSource, MetaDatasetShots
-from torchcross.data.subjects import can_divide, divide
-from torchcross.data.words import Stream, shuffled
+from torchcross.data.sampling.subject_division import can_divide, divide
 from torchcross.errors import InfeasibleError
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.testing import check_sampler

@@ -19,8 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.data.chance import UNLIKELY, chi_square
-from torchcross.data._shuffle import Deck, any_order, choose
-from torchcross.data.words import (
+from torchcross._kit.randomness import (
     Stream,
     _philox,
     below,
@@ -29,6 +28,7 @@ from torchcross.data.words import (
     distinct_rows,
     shuffled,
 )
+from torchcross.data.sampling.shuffle import Deck, any_order, choose
 
 ONES = 2**64 - 1
 words64 = st.integers(0, ONES)
@@ -170,7 +170,7 @@ def test_a_spawned_process_draws_the_same():
 
 def test_hash_seeds_do_not_matter():
     program = (
-        "from torchcross.data.words import Stream; print(Stream(4, 'x', (1, None)).window(3,"
+        "from torchcross._kit.randomness import Stream; print(Stream(4, 'x', (1, None)).window(3,"
         " 2).tolist())"
     )
     found = {

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchcross.data.augment import Augmentation
+from torchcross.data.loading.augment import Augmentation
 
 NOTHING = Augmentation(
     horizontal_flip=0, vertical_flip=0, rotation_probability=0, crop_probability=0

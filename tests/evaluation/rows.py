@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from torchcross.evaluation import EpisodeRecord, Records
+from torchcross.records import EpisodeRecord, Records
 
 
 def record(**fields):

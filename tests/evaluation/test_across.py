@@ -16,8 +16,9 @@ from tests.evaluation.published import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
 from tests.evaluation.rows import table
 from tests.examples import max_examples
 from torchcross.errors import InputError, ReadError
-from torchcross.evaluation import Means, across_targets, critical_difference, friedman, read_means
-from torchcross.evaluation.ranks import groups_within, ranks_of
+from torchcross.records import Means, read_means
+from torchcross.statistics import across_targets, critical_difference, friedman, means_of
+from torchcross.statistics.ranks import groups_within, ranks_of
 
 RNG = np.random.RandomState(2)
 nan = math.nan
@@ -83,7 +84,7 @@ def test_ranks_have_one_for_the_best():
 
 def test_errors_rank_the_other_way():
     records = table({"good": [0.1, 0.2], "bad": [0.8, 0.9]}, metric="mae")
-    assert across_targets(Means.of(records, "mae", 5)).ranks == (1, 2)
+    assert across_targets(means_of(records, "mae", 5)).ranks == (1, 2)
     assert across_targets([[0.1, 0.8]], ["good", "bad"]).ranks == (2, 1)
     assert across_targets([[0.1, 0.8]], ["good", "bad"], lower_is_better=True).ranks == (1, 2)
 
@@ -190,7 +191,7 @@ def test_means_of_records():
     records = table({"maml": [0.5, nan, 0.7], "ridge": [0.2, 0.4, 0.6]}) + table(
         {"maml": [nan]}, target="chalk/shape"
     )
-    found = Means.of(records, "auroc", 5)
+    found = means_of(records, "auroc", 5)
     assert found.targets == ("ink/shape", "chalk/shape")
     assert found.algorithms == ("maml", "ridge")
     assert found.values[0].tolist() == pytest.approx([0.6, 0.4])
@@ -201,9 +202,9 @@ def test_means_of_records():
     )
     assert "maml on ink/shape: 1 of 3 values undefined, left out" in across_targets(found).warnings
     with pytest.raises(InputError, match="no records"):
-        Means.of(records, "auroc", 1)
+        means_of(records, "auroc", 1)
     with pytest.raises(InputError, match="several runs"):
-        Means.of(records + table({"maml": [0.5]}, run="other"), "auroc", 5)
+        means_of(records + table({"maml": [0.5]}, run="other"), "auroc", 5)
 
 
 def test_a_published_table_is_read(tmp_path):

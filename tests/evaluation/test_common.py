@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from tests.evaluation.rows import table
-from torchcross.evaluation import (
-    Means,
-    Records,
+from torchcross.records import Records
+from torchcross.statistics import (
     across_targets,
     mean_interval,
+    means_of,
     paired_difference,
     within_target,
 )
-from torchcross.evaluation.common import common_episodes
+from torchcross.statistics.common_episodes import common_episodes
 
 RNG = np.random.RandomState(0)
 nan = math.nan
@@ -137,7 +137,7 @@ def test_means_and_ranks_are_of_the_same_numbers():
     for place in range(7):
         scores = {"diverges": DIVERGES + 0.001 * place, "never": NEVER, "steady": STEADY}
         records += table(scores, target=f"target {place}")
-    means = Means.of(records, "auroc", 5)
+    means = means_of(records, "auroc", 5)
     for row, target in zip(means.values, means.targets, strict=True):
         found = within_target(records, target, "auroc", 5)
         assert row[[0, 2]].tolist() == [

@@ -9,7 +9,7 @@ import pytest
 
 from tests.evaluation.rows import table
 from torchcross.errors import InputError
-from torchcross.evaluation import (
+from torchcross.statistics import (
     hierarchical_interval,
     holm,
     mean_interval,

@@ -16,7 +16,8 @@ from torchcross import backbones
 from torchcross.algorithms import MAML, FineTune, ProtoNet
 from torchcross.data import toys
 from torchcross.errors import DivergenceError, InputError
-from torchcross.evaluation import Records, evaluate
+from torchcross.evaluation import evaluate
+from torchcross.records import Records
 
 SOURCES = {
     "binary": toys.binary(200, size=16),

@@ -17,8 +17,8 @@ from pyarrow import parquet
 from tests.evaluation.rows import record, table
 from tests.examples import max_examples
 from torchcross.errors import InputError, MissingExtraError, ReadError, WriteError
-from torchcross.evaluation import EpisodeRecord, Records, read_records
-from torchcross.evaluation.records import FIELDS
+from torchcross.records import EpisodeRecord, Records, read_records
+from torchcross.records.records import FIELDS
 
 KINDS = (".csv", ".parquet")
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)

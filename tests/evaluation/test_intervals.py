@@ -13,9 +13,9 @@ from scipy import stats
 
 from tests.examples import max_examples
 from torchcross.errors import InputError
-from torchcross.evaluation import hierarchical_interval, mean_interval
-from torchcross.evaluation._special import nemenyi_q
-from torchcross.evaluation.resampling import crossed_means, nested_means, resampled_means
+from torchcross.statistics import hierarchical_interval, mean_interval
+from torchcross.statistics.resampling import crossed_means, nested_means, resampled_means
+from torchcross.statistics.special_functions import nemenyi_q
 
 RNG = np.random.RandomState(0)
 SKEWED = RNG.gamma(0.7, size=40)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.evaluation.published import NAMES, ROWS
 from tests.evaluation.rows import table
-from torchcross.evaluation import Means, across_targets, within_target
+from torchcross.statistics import across_targets, means_of, within_target
 
 RECORDS = table(
     {"<b>maml</b>": [0.5, math.nan, 0.25], "a & b": [0.5, 0.6, 0.7]}, target="x < y"
@@ -30,7 +30,7 @@ def shown(result):
             within_target(RECORDS, "x < y", "auroc", 5),
             {"<b>maml</b>", "0.600 ± 1.271", "best", "tie"},
         ),
-        (Means.of(RECORDS, "auroc", 5), {"<b>maml</b>", "x < y", "0.375", ""}),
+        (means_of(RECORDS, "auroc", 5), {"<b>maml</b>", "x < y", "0.375", ""}),
         (
             across_targets(ROWS, NAMES),
             {"IM-PT", "1.167", "Friedman chi2 28.14, p 7.7e-07; CD 0.781"},

@@ -13,14 +13,14 @@ from scipy import stats
 
 from tests.examples import max_examples
 from torchcross.errors import InputError
-from torchcross.evaluation import (
+from torchcross.statistics import (
     holm,
     mean_interval,
     paired_difference,
     seeded_difference,
     wilcoxon,
 )
-from torchcross.evaluation.pairs import average_ranks, settled
+from torchcross.statistics.pairs import average_ranks, settled
 
 RNG = np.random.RandomState(1)
 nan = math.nan

@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.rows import record, table
 from torchcross.errors import InputError
-from torchcross.evaluation import Records
+from torchcross.records import Records
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from scipy import stats
 
 from tests.evaluation.rows import table
 from torchcross.errors import InputError
-from torchcross.evaluation import (
+from torchcross.statistics import (
     hierarchical_interval,
     paired_difference,
     seeded_difference,
     within_target,
 )
-from torchcross.evaluation.seeds import spread_of
+from torchcross.statistics.seeds import spread_of
 
 TABLES = 250
 nan = math.nan

@@ -19,7 +19,7 @@ import torch
 
 from tests.experiment.small import command, files, prepare
 from torchcross import cli
-from torchcross.experiment import runner
+from torchcross.experiment.run import runner
 from torchcross.training.step import Stepper
 
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torchcross import algorithms
 from torchcross.data import TensorSource, toys
 from torchcross.experiment import experiment
-from torchcross.experiment.methods import METHODS, course
+from torchcross.experiment.rows.methods import METHODS, course
 
 UNTRAINED = {"scratch", "ncm", "probe", "im-pt"}
 EPISODIC = {

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from torchcross.experiment import PRESETS, experiment
-from torchcross.experiment.config import as_plain
-from torchcross.experiment.settings import Setting, settings
+from torchcross.experiment.settings.listing import Setting, settings
+from torchcross.experiment.settings.reading import as_plain
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"

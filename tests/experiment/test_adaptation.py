@@ -7,8 +7,9 @@ import torch
 
 from tests.experiment.conftest import told
 from torchcross.backbones import conv4
-from torchcross.experiment import METHODS, run_experiment, runner
-from torchcross.experiment.adaptation import adapter, inner_steps, reads_running_statistics
+from torchcross.experiment import METHODS, run_experiment
+from torchcross.experiment.rows.adaptation import adapter, inner_steps, reads_running_statistics
+from torchcross.experiment.run import runner
 
 OWN = {"evaluation.adaptation": "own"}
 EPISODIC = [name for name, method in METHODS.items() if method.make is not None]

@@ -10,10 +10,10 @@ from torchcross import backbones
 from torchcross.data import toys
 from torchcross.errors import InputError
 from torchcross.experiment import METHODS, experiment
-from torchcross.experiment.checks import check, check_metric, without_effect
-from torchcross.experiment.machines import machine_of
-from torchcross.experiment.methods import backbone
-from torchcross.experiment.sections import Machine
+from torchcross.experiment.rows.device import machine_of
+from torchcross.experiment.rows.methods import backbone
+from torchcross.experiment.run.checks import check, check_metric, without_effect
+from torchcross.experiment.settings.schema import Machine
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_the_rows_are_as_they_are_said_to_be():
     """Which rows take steps and rates of their own is written in `checks` by name: hold it against
     the algorithms.
     """
-    from torchcross.experiment.checks import _WITHOUT_INNER_LR, _WITHOUT_STEPS
+    from torchcross.experiment.run.checks import _WITHOUT_INNER_LR, _WITHOUT_STEPS
 
     how = told(**{"meta.inner_lr": 0.123, "meta.inner_steps": 3})
     for name, method in METHODS.items():

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from tests.experiment.conftest import told
 from torchcross.backbones import conv4
 from torchcross.errors import InputError
-from torchcross.experiment import RunFolder, compared, page, run_experiment, runner
+from torchcross.experiment import RunFolder, compared, run_experiment, write_page
+from torchcross.experiment.run import runner
 
 pytestmark = pytest.mark.usefixtures("collection")
 UNPAIRED = "Not the same episodes"
@@ -73,7 +74,7 @@ def test_rows_that_do_not_tell_their_episodes_are_paired_with_their_own_run_alon
     assert UNPAIRED in side_by_side(tmp_path, one, other)
     shutil.rmtree(other / "episodes")
     assert UNPAIRED in side_by_side(tmp_path, one, other)
-    assert UNPAIRED not in page(one).read_text(encoding="utf-8")
+    assert UNPAIRED not in write_page(one).read_text(encoding="utf-8")
 
 
 def test_other_data_are_named(collection, tmp_path, monkeypatch):
@@ -91,7 +92,7 @@ def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
     assert "ncm (copy)" in side_by_side(tmp_path, one, tmp_path / "copy")
     monkeypatch.chdir(one)
     assert "ncm (one)" in compared([".", "../copy"], tmp_path / "both").read_text(encoding="utf-8")
-    assert "Cross-domain few-shot learning: one" in page(".").read_text(encoding="utf-8")
+    assert "Cross-domain few-shot learning: one" in write_page(".").read_text(encoding="utf-8")
     (tmp_path / "deeper").mkdir()
     shutil.copytree(one, tmp_path / "deeper" / "one")
     with pytest.raises(InputError, match="have one name; rename"):
@@ -104,7 +105,7 @@ def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
     (run / "experiment.json").write_text(
         told_of.replace('"metric": "auroc"', '"metric": "mae"'), encoding="utf-8"
     )
-    text = page(run).read_text(encoding="utf-8")
+    text = write_page(run).read_text(encoding="utf-8")
     assert (
         "No row has the metric mae, which was to lead this page; auroc stands in its place." in text
     )
@@ -113,16 +114,16 @@ def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
         told(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}), tmp_path / "other"
     )
     assert "AUROC" in outcome._repr_html_()
-    assert "accuracy" in page(run, metric="accuracy").read_text(encoding="utf-8")
+    assert "accuracy" in write_page(run, metric="accuracy").read_text(encoding="utf-8")
     assert "accuracy" in (run / "table.csv").read_text(encoding="utf-8")
     with pytest.raises(InputError, match="no row has the metric 'mae'; there are "):
-        page(run, metric="mae")
+        write_page(run, metric="mae")
 
 
 def test_how_intervals_are_made_reaches_tables(tmp_path):
     t, normal = (ran(tmp_path / how, **{"evaluation.interval": how}) for how in ("t", "normal"))
-    page(t)
-    page(normal)
+    write_page(t)
+    write_page(normal)
     assert "Student's t" in (t / "table.md").read_text(encoding="utf-8")
     assert "normal" in (normal / "table.md").read_text(encoding="utf-8")
     assert "The runs chose t, normal for evaluation.interval: the first is shown." in side_by_side(
@@ -172,7 +173,7 @@ def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_
     found = json.loads(training.read_text(encoding="utf-8"))
     assert len(found["sources"]) == 2
     assert len(found["left_out"]) == 1
-    assert "protonet did not learn from 1 of 3" in page(tmp_path).read_text(encoding="utf-8")
+    assert "protonet did not learn from 1 of 3" in write_page(tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("augment", [True, False])
@@ -189,7 +190,7 @@ def test_a_page_where_everything_failed(collection, tmp_path):
         told(algorithms=["ncm"], **{"data.targets": ["hole"]}), tmp_path / "run"
     )
     assert not outcome.complete
-    assert "the disk is gone" in page(tmp_path / "run").read_text(encoding="utf-8")
+    assert "the disk is gone" in write_page(tmp_path / "run").read_text(encoding="utf-8")
     assert "the disk is gone" in outcome._repr_html_()
     other = tmp_path / "other"
     shutil.copytree(tmp_path / "run", other)

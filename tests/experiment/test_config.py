@@ -9,7 +9,7 @@ import pytest
 from tests.experiment.conftest import told
 from torchcross.errors import InputError
 from torchcross.experiment import PRESETS, experiment, read_experiment
-from torchcross.experiment.config import as_plain, digest
+from torchcross.experiment.settings.reading import as_plain, digest
 
 DATA = {"data": {"folder": "there"}}
 

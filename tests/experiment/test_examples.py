@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from torchcross.errors import InputError, WriteError
-from torchcross.experiment.examples import read_example, write_example
+from torchcross.experiment.run.examples import read_example, write_example
 from torchcross.report import Example, Picture
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.experiment.small import command, prepare
 from torchcross import cli
 from torchcross.errors import WriteError
-from torchcross.experiment import runner
+from torchcross.experiment.run import runner
 from torchcross.training.step import Stepper
 
 TARGETS = ("oct/disease class", "bus/case category")

@@ -8,8 +8,9 @@ import pytest
 
 from tests.experiment.conftest import told
 from torchcross.errors import InputError, ReadError, WriteError
-from torchcross.experiment import RunFolder, run_experiment, runner
-from torchcross.experiment.provenance import completed, contradictions, with_earlier
+from torchcross.experiment import RunFolder, run_experiment
+from torchcross.experiment.run import runner
+from torchcross.experiment.run.provenance import completed, contradictions, with_earlier
 
 
 def plain(folder, name):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.experiment.conftest import told
 from torchcross.errors import InputError
-from torchcross.experiment.config import decisive, identity
+from torchcross.experiment.settings.reading import decisive, identity
 
 
 @pytest.mark.parametrize(

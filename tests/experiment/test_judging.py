@@ -17,8 +17,9 @@ from tests.experiment.rows import (
 )
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
-from torchcross.experiment import methods, page, run_experiment
-from torchcross.experiment.methods import METHODS, course, scores_of
+from torchcross.experiment import run_experiment, write_page
+from torchcross.experiment.rows import methods
+from torchcross.experiment.rows.methods import METHODS, course, scores_of
 
 # -- what they are judged by -----------------------------------------------------------------------
 
@@ -163,14 +164,15 @@ def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path,
         assert (training["steps"], training["stopped"], training["best_step"]) == (3, "steps", None)
         assert training["left_out"] == []
         assert training["unjudged"][-1].startswith("no validation split")
-    assert page(tmp_path / "run").is_file()
+    assert write_page(tmp_path / "run").is_file()
 
 
 # -- the target's episodes -------------------------------------------------------------------------
 
 
 def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import disjoint, runner
+    from torchcross.experiment.rows import disjoint
+    from torchcross.experiment.run import runner
 
     asked, done = [], []
 
@@ -211,7 +213,7 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
 
 
 def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import disjoint
+    from torchcross.experiment.rows import disjoint
 
     asked = []
 
@@ -248,7 +250,7 @@ def test_sources_are_the_tasks_that_were_chosen(tasks, collection, tmp_path, mon
 def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_share_one(
     collection, tmp_path, monkeypatch
 ):
-    from torchcross.experiment import runner
+    from torchcross.experiment.run import runner
 
     given, seeds, fit = collection.sources, [], runner.fit
     # Both targets leave the same sources.
@@ -287,7 +289,7 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
 
 
 def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import runner
+    from torchcross.experiment.run import runner
 
     given, done, fit = collection.sources, [], runner.fit
     monkeypatch.setattr(

@@ -22,9 +22,9 @@ from torchcross import algorithms
 from torchcross.backbones import conv4
 from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TensorSource, toys
 from torchcross.errors import InputError
-from torchcross.experiment import methods
-from torchcross.experiment.adaptation import adapter
-from torchcross.experiment.methods import METHODS, backbone
+from torchcross.experiment.rows import methods
+from torchcross.experiment.rows.adaptation import adapter
+from torchcross.experiment.rows.methods import METHODS, backbone
 from torchcross.targets import Binary
 from torchcross.task import Task
 

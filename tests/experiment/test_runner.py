@@ -8,9 +8,9 @@ import re
 import pytest
 
 from tests.experiment.conftest import told
+from torchcross._kit.lock import locked
 from torchcross.errors import InputError, SourceError, WriteError
-from torchcross.experiment import RunFolder, page, run_experiment
-from torchcross.training.lock import locked
+from torchcross.experiment import RunFolder, run_experiment, write_page
 
 
 def test_rows_of_every_cell(collection, tmp_path):
@@ -32,7 +32,7 @@ def test_rows_of_every_cell(collection, tmp_path):
 
 def test_algorithms_and_shots_share_their_episodes(collection, tmp_path, monkeypatch):
     seen = {}
-    from torchcross.experiment import runner
+    from torchcross.experiment.run import runner
 
     plain = runner.evaluate
 
@@ -58,7 +58,7 @@ def test_full_supervision_is_scored_on_the_test_split(collection, tmp_path):
     auroc = outcome.records.where(metric="auroc")
     assert [(row.shots, row.episode) for row in auroc] == [(0, 0), (0, 0)]
     assert len(auroc.unique("target")) == 2
-    assert "supervised" in page(tmp_path / "run").read_text(encoding="utf-8")
+    assert "supervised" in write_page(tmp_path / "run").read_text(encoding="utf-8")
 
 
 def test_a_run_goes_on_to_the_same_rows(collection, tmp_path):
@@ -85,7 +85,7 @@ def test_what_is_done_is_not_done_again(collection, tmp_path):
 
 
 def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import runner
+    from torchcross.experiment.run import runner
 
     plain = runner.fit
 
@@ -108,7 +108,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
     assert {failure["target"] for failure in outcome.failures} == {"hole"}
     assert all("the disk is gone" in failure["reason"] for failure in outcome.failures)
     assert len(outcome.records.unique("target")) == 1
-    assert "the disk is gone" in page(tmp_path / "run").read_text(encoding="utf-8")
+    assert "the disk is gone" in write_page(tmp_path / "run").read_text(encoding="utf-8")
     collection.broken = set()
     healed = run_experiment(told(), tmp_path / "run")
     assert healed.complete
@@ -116,7 +116,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
 
 
 def test_an_error_of_torch_does_not_stop_the_rest(collection, tmp_path, monkeypatch):
-    from torchcross.experiment import runner
+    from torchcross.experiment.run import runner
 
     plain = runner.fit
 
@@ -170,7 +170,7 @@ def test_no_dataset_that_can_be_left_out_is_said_at_once(collection, tmp_path, m
 
 def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path, monkeypatch):
     run_experiment(told(algorithms=["scratch"]), tmp_path / "run")
-    page(tmp_path / "run")
+    write_page(tmp_path / "run")
     before = (tmp_path / "run" / "table.md").read_bytes()
 
     def full(descriptor):
@@ -178,7 +178,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(collection, tmp_path,
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(WriteError, match="No space left"):
-        page(tmp_path / "run")
+        write_page(tmp_path / "run")
     assert (tmp_path / "run" / "table.md").read_bytes() == before
     assert not list((tmp_path / "run").glob("*.part"))
 
@@ -214,7 +214,7 @@ def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection
 
 def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
     run_experiment(told(), tmp_path / "run")
-    written = page(tmp_path / "run")
+    written = write_page(tmp_path / "run")
     text = written.read_text(encoding="utf-8")
     assert "data:image/png;base64," in text
     for name in ("table.md", "table.tex", "table.csv"):
@@ -223,7 +223,7 @@ def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
     assert provenance["packages"]["torch"]
     assert RunFolder(tmp_path / "run").experiment["shots"] == [1, 2]
     with pytest.raises(InputError, match="is no run"):
-        page(tmp_path)
+        write_page(tmp_path)
 
 
 def test_supervised_without_a_validation_split_does_all_its_steps(
@@ -261,6 +261,6 @@ def test_the_protocol_of_a_page_has_the_settings_that_show_it(collection, tmp_pa
     run_experiment(
         told(**{"algorithms": ["scratch"], "evaluation.interval": "normal"}), tmp_path / "run"
     )
-    shown = page(tmp_path / "run").read_text()
+    shown = write_page(tmp_path / "run").read_text()
     protocol = shown[shown.index('id="protocol"') :]
     assert re.search(r"interval\W{0,40}normal", re.sub(r"<[^>]+>", " ", protocol))

@@ -6,12 +6,13 @@ import shutil
 
 import pytest
 
-from medimeta_adapter.collection import MedIMetaCollection
-from medimeta_adapter.dataset import MedIMetaDataset
-from medimeta_adapter.source import MedIMetaSource
+from medimeta_adapter.format.dataset import MedIMetaDataset
+from medimeta_adapter.format.source import MedIMetaSource
+from medimeta_adapter.leave_out.collection import MedIMetaCollection
 from medimeta_adapter.synthetic import generate
 from tests.experiment.small import prepare
-from torchcross.experiment import METHODS, read_experiment, run_experiment, runner
+from torchcross.experiment import METHODS, read_experiment, run_experiment
+from torchcross.experiment.run import runner
 
 TARGET, RELATED, SOURCES = "organs_axial", ("organs_coronal", "organs_sagittal"), ("bus", "oct")
 TRAINED = [name for name, method in METHODS.items() if method.trains and not method.supervised]

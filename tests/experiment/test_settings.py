@@ -9,8 +9,8 @@ import pytest
 
 from torchcross.errors import InputError
 from torchcross.experiment import PRESETS, experiment, read_experiment
-from torchcross.experiment.config import as_plain, digest
-from torchcross.experiment.sections import Experiment, MetaTraining
+from torchcross.experiment.settings.reading import as_plain, digest
+from torchcross.experiment.settings.schema import Experiment, MetaTraining
 
 DATA = {"data": {"folder": "there"}}
 

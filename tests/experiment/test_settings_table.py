@@ -4,9 +4,9 @@ import re
 import tomllib
 
 from tests.experiment.settings_table import PAGE, page_with_tables, rendered
-from torchcross.evaluation.intervals import METHODS
 from torchcross.experiment import Evaluation, experiment
-from torchcross.experiment.settings import settings
+from torchcross.experiment.settings.listing import settings
+from torchcross.statistics.intervals import METHODS
 
 
 def test_every_setting_is_explained_and_can_be_set():

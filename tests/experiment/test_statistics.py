@@ -11,8 +11,10 @@ from torchcross.algorithms import MAML
 from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.evaluation import evaluate
-from torchcross.experiment import METHODS, adaptation, run_experiment, runner
-from torchcross.experiment.choices import choices
+from torchcross.experiment import METHODS, run_experiment
+from torchcross.experiment.page.disputed_choices import choices
+from torchcross.experiment.rows import adaptation
+from torchcross.experiment.run import runner
 from torchcross.training import FitOptions, fit, renew_statistics
 
 EPISODIC = [name for name, method in METHODS.items() if method.make is not None]

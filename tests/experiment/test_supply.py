@@ -10,8 +10,10 @@ import pytest
 from tests.experiment.conftest import told
 from torchcross.data import Episodes, EpisodeSampler, TensorSource, toys
 from torchcross.errors import ReadError
-from torchcross.experiment import disjoint, page, run_experiment, runner
-from torchcross.experiment.supply import Scored, supply
+from torchcross.experiment import run_experiment, write_page
+from torchcross.experiment.rows import disjoint
+from torchcross.experiment.rows.target_episodes import Scored, supply
+from torchcross.experiment.run import runner
 from torchcross.targets import Binary
 from torchcross.task import Task
 
@@ -66,7 +68,7 @@ def test_classes_left_out_are_told(collection, tmp_path):
     told_of = plain(tmp_path, "protocol.json")["episodes of targets"]["shape"]
     assert told_of["classes left out"] == [lost]
     assert lost not in told_of["classes"]
-    assert f"shape: {lost}. They have fewer than 4 images." in page(tmp_path).read_text(
+    assert f"shape: {lost}. They have fewer than 4 images." in write_page(tmp_path).read_text(
         encoding="utf-8"
     )
 
@@ -88,7 +90,7 @@ def test_disjoint_episodes_are_as_many_as_there_are(collection, tmp_path, monkey
     assert set(outcome.records.unique("episode")) == {0, 1, 2, 3}
     # Found out once, though two algorithms are scored.
     assert [count for count in asked if count == 9] == [9]
-    text = page(tmp_path).read_text(encoding="utf-8")
+    text = write_page(tmp_path).read_text(encoding="utf-8")
     assert "shape: 4. Their images give no more disjoint ones; 9 were asked for." in text
 
 
@@ -109,12 +111,13 @@ def test_an_old_run_keeps_its_words(tmp_path, monkeypatch):
     before = plain(tmp_path, "protocol.json")["choices"]
     monkeypatch.setattr(runner, "choices", lambda told: {"episodes of a target": "other words"})
     monkeypatch.setattr(
-        "torchcross.experiment.pages.choices", lambda told: {"episodes of a target": "other words"}
+        "torchcross.experiment.page.pages.choices",
+        lambda told: {"episodes of a target": "other words"},
     )
     run_experiment(one_target(algorithms=["ncm"]), tmp_path)
     assert plain(tmp_path, "protocol.json")["choices"] == before
     assert before[0][0] == "episodes of a target", "the most important first"
-    assert "other words" not in page(tmp_path).read_text(encoding="utf-8")
+    assert "other words" not in write_page(tmp_path).read_text(encoding="utf-8")
 
 
 def test_a_source_of_the_targets_domain_is_told_first(collection, tmp_path, monkeypatch):
@@ -122,7 +125,7 @@ def test_a_source_of_the_targets_domain_is_told_first(collection, tmp_path, monk
     said = []
     run_experiment(one_target(algorithms=["ncm"]), tmp_path, say=said.append)
     assert said[0] == "note: shape: a is of its domain too"
-    assert "shape: a is of its domain too." in page(tmp_path).read_text(encoding="utf-8")
+    assert "shape: a is of its domain too." in write_page(tmp_path).read_text(encoding="utf-8")
 
 
 def test_subjects_on_both_sides_are_counted(collection, tmp_path):
@@ -138,7 +141,9 @@ def test_subjects_on_both_sides_are_counted(collection, tmp_path):
         plain(tmp_path, f"episodes/{path.name}") for path in (tmp_path / "episodes").iterdir()
     )
     assert told_of["shared subjects"] > 0
-    assert "Subjects stand in both support and query" in page(tmp_path).read_text(encoding="utf-8")
+    assert "Subjects stand in both support and query" in write_page(tmp_path).read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(

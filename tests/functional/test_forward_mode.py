@@ -8,8 +8,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from tests.functional.test_ops import draw
 from tests.functional.test_precision import Smooth, gap, problem_of
 from torchcross.functional import Network, meta_gradient
-from torchcross.functional._calculus import load_forward_rules
-from torchcross.functional.ops import (
+from torchcross.functional.loop.derivatives import load_forward_rules
+from torchcross.functional.network.ops import (
     Window,
     batch_norm,
     convolution,
@@ -110,7 +110,7 @@ def test_pooling_in_pieces(monkeypatch):
         return torch.autograd.grad(y.square().sum(), tensors)
 
     whole = slopes()
-    monkeypatch.setattr("torchcross.functional.ops.pooled._FEW", 3)
+    monkeypatch.setattr("torchcross.functional.network.ops.pooled._FEW", 3)
     for ours, theirs in zip(slopes(), whole, strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
 from torchcross.functional import Inner, Meta, Problem, adam, adapt, momentum, sgd
-from torchcross.functional.ops import tracked_batch_norm
+from torchcross.functional.network.ops import tracked_batch_norm
 
 OPTIMISERS = [sgd(), momentum(), momentum(0.5, nesterov=True), adam(), adam((0.5, 0.9), eps=1e-3)]
 

@@ -22,7 +22,7 @@ from torchcross.functional import (
     meta_gradient,
     sgd,
 )
-from torchcross.functional._types import side_by_side
+from torchcross.functional.trees import side_by_side
 
 LEAN = (Recompute, Mixed)
 RATE = 0.3

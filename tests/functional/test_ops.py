@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from tests.examples import max_examples
 from torchcross.errors import TorchcrossError
 from torchcross.functional import Network
-from torchcross.functional.ops import batch_norm, convolution, moments, normalise
+from torchcross.functional.network.ops import batch_norm, convolution, moments, normalise
 
 
 def draw(*shape, seed=0, grad=True):

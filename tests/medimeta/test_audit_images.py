@@ -6,7 +6,7 @@ from PIL import Image
 
 from medimeta_adapter.audit import Severity, check
 from medimeta_adapter.audit import scan as scan_module
-from medimeta_adapter.audit.near import Looks
+from medimeta_adapter.audit.perceptual_hash import Looks
 from medimeta_adapter.audit.scan import scan
 from medimeta_adapter.audit.tiffs import sampled_rows
 from tests.medimeta.audit_folders import Folder, kinds, told
@@ -191,7 +191,7 @@ def test_a_chunk_that_is_damaged_leaves_the_rest_to_be_read(tmp_path, folder, mo
             raise OSError("chunk 2 is damaged")
         return self.__class__.__bases__[0].rows(self, indices, out)
 
-    monkeypatch.setattr("medimeta_adapter._pixels.ChunkedPixels.rows", broken, raising=False)
+    monkeypatch.setattr("medimeta_adapter.format.pixels.ChunkedPixels.rows", broken, raising=False)
     report = check(tmp_path)
     assert kinds(report) == ["image-constant", "images-unreadable"]
     found = told(report, "images-unreadable")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from medimeta_adapter.audit.near import (
+from medimeta_adapter.audit.perceptual_hash import (
     DISTANCE,
     REACH,
     Looks,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from medimeta_adapter.audit import check
-from medimeta_adapter.audit.opened import Opened
+from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.shots import largest_shots
-from medimeta_adapter.info import DatasetInfo, TaskInfo
+from medimeta_adapter.format.info import DatasetInfo, TaskInfo
 from tests.medimeta.audit_folders import Folder, told
 from torchcross.data import EpisodeSampler, LabelSource
 from torchcross.errors import InfeasibleError

@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from medimeta_adapter import catalog
-from medimeta_adapter.info import TaskTarget
+from medimeta_adapter.format.info import TaskTarget
+from medimeta_adapter.synthetic import catalog
 from torchcross.errors import InputError
 
 ALL = tuple(catalog.datasets.values())

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimeta_adapter.collection import MedIMetaCollection
-from medimeta_adapter.dataset import MedIMetaDataset
+from medimeta_adapter.format.dataset import MedIMetaDataset
+from medimeta_adapter.leave_out.collection import MedIMetaCollection
 from tests.medimeta.make import (
     BINARY,
     LABELS,
@@ -25,9 +25,9 @@ from tests.medimeta.make import (
     write_split,
 )
 from torchcross.errors import DatasetFileError, InputError, SourceError
-from torchcross.experiment.collections import open_collection
-from torchcross.experiment.config import as_plain
-from torchcross.experiment.provenance import contradictions
+from torchcross.experiment.data_formats import open_collection
+from torchcross.experiment.run.provenance import contradictions
+from torchcross.experiment.settings.reading import as_plain
 
 LEAVE_OUT: tuple[Literal["dataset", "domain"], ...] = ("dataset", "domain")
 HOSTILE = ("a b", "c..", "né", "-x", "sémantique: 7", "$HOME", "lock", "con.")
@@ -412,7 +412,7 @@ def test_no_more_than_some_images_are_read(root: Path, monkeypatch: pytest.Monke
         return plain(dataset, indices, **more)
 
     monkeypatch.setattr(MedIMetaDataset, "images", images)
-    monkeypatch.setattr("medimeta_adapter.collection._FINGERPRINTED", 5)
+    monkeypatch.setattr("medimeta_adapter.leave_out.collection._FINGERPRINTED", 5)
     collection(root).describe()
     assert asked == [[0, 2, 4, 7, 9]] * 4
 

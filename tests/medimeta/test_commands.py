@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from medimeta_adapter import audit
-from medimeta_adapter.commands import _group, _output
+from medimeta_adapter.commands import output
 from tests.medimeta.audit_folders import Folder
 from tests.medimeta.command_cases import PROGRAM, ROOT, refused, run
 from torchcross import cli
+from torchcross.cli import group
 from torchcross.errors import WriteError
 
 # -- finding the command ---------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(WriteError, match="No space left"):
-        _output.write_file(tmp_path / "x.png", fail)
+        output.write_file(tmp_path / "x.png", fail)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -279,7 +280,7 @@ def test_a_reader_that_goes_away_is_no_error(data):
         command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
     )
     os.close(writing)
-    assert (done.returncode, done.stderr) == (_group.BROKEN_PIPE, "")
+    assert (done.returncode, done.stderr) == (group.BROKEN_PIPE, "")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
@@ -305,5 +306,5 @@ def test_an_interrupt_ends_it_without_a_traceback(capsys, data, monkeypatch):
 
     monkeypatch.setattr(audit, "check", interrupted)
     assert run(capsys, "data", "check", data) == (130, "", "\ninterrupted\n")
-    assert _group.INTERRUPTED == 128 + signal.SIGINT
-    assert _group.BROKEN_PIPE == 128 + signal.SIGPIPE
+    assert group.INTERRUPTED == 128 + signal.SIGINT
+    assert group.BROKEN_PIPE == 128 + signal.SIGPIPE

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from medimeta_adapter import audit, fetch
-from medimeta_adapter.info import read_info
+from medimeta_adapter.format.info import read_info
 from tests.medimeta.command_cases import refused, run
 
 # -- convert, synth, fetch -------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_synth(capsys, tmp_path):
 def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
     given = {}
 
-    def open_data(out, **options):
+    def fetch_open_data(out, **options):
         given.update(options, out=out)
         return fetch.FetchReport(
             (
@@ -196,7 +196,7 @@ def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
             )
         )
 
-    monkeypatch.setattr(fetch, "open_data", open_data)
+    monkeypatch.setattr(fetch, "fetch_open_data", fetch_open_data)
     status, out, err = run(
         capsys, "data", "fetch", "--out", tmp_path, "--only", "open_digits", "--limit", "7"
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medimeta_adapter.convert import ArrayTask, arrays
-from medimeta_adapter.convert._tasks import encoded_task
+from medimeta_adapter.convert.tasks import encoded_task
 from tests.medimeta.convert_cases import ABOUT, SMALL, Written
 from torchcross.errors import InputError, LabelError
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from medimeta_adapter import MedIMeta
-from medimeta_adapter.convert import About, _engine, image_folder
+from medimeta_adapter.convert import About, engine, image_folder
 from medimeta_adapter.preprocess import ScaleByBits
 from tests.medimeta.convert_cases import ABOUT, DEEP, SMALL, Written, picture, save, split_counts
 from torchcross.errors import InputError, ReadError, WriteError
@@ -163,7 +163,7 @@ def test_all_unreadable_images_are_named_and_mending_them_is_enough(tmp_path: Pa
 
 @pytest.fixture
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_engine, "_LARGEST_BATCH", 4)
+    monkeypatch.setattr(engine, "_LARGEST_BATCH", 4)
 
 
 @pytest.mark.usefixtures("_small_batches")

@@ -13,8 +13,9 @@ import pytest
 import torch
 import yaml
 
-from medimeta_adapter import LeaveOut, MedIMeta, domains
-from medimeta_adapter.collection import MedIMetaCollection
+from medimeta_adapter import LeaveOut, MedIMeta
+from medimeta_adapter.leave_out import domains
+from medimeta_adapter.leave_out.collection import MedIMetaCollection
 from tests.medimeta.make import BINARY, MULTI, edit_info, write_dataset
 from torchcross.errors import InputError, OverlapWarning, SourceError
 

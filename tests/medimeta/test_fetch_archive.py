@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from medimeta_adapter.fetch._archive import open_archive
+from medimeta_adapter.fetch.archive import open_archive
 from tests.medimeta.fetch_cases import tarball, wheel
 from torchcross.errors import FetchError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medimeta_adapter.fetch import Package
-from medimeta_adapter.fetch._client import fetch_package, run_client
+from medimeta_adapter.fetch.client import fetch_package, run_client
 from tests.medimeta.fetch_cases import Shop, package, wheel
 from torchcross.errors import FetchError
 

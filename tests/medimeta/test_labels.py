@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from medimeta_adapter import TaskInfo
-from medimeta_adapter._labels import read_labels
+from medimeta_adapter.format.labels import read_labels
 from torchcross.errors import DatasetFileError
 
 BINARY = TaskInfo("malignancy", "BINARY_CLASSIFICATION", {0: "no", 1: "yes"})  # type: ignore[arg-type]

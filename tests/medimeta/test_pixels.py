@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medimeta_adapter import MedIMetaDataset
-from medimeta_adapter._hdf5 import _check_contiguous
-from medimeta_adapter._pixels import ChunkedPixels, MappedPixels, TiffPixels, layout_of
+from medimeta_adapter.format.hdf5 import _check_contiguous
+from medimeta_adapter.format.pixels import ChunkedPixels, MappedPixels, TiffPixels, layout_of
 from tests.medimeta.make import LAYOUTS, as_stored, pixels, write_dataset, write_hdf5
 from torchcross.errors import DatasetFileError, InputError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimeta_adapter.dataset import MedIMetaDataset
+from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.show import grid, overview
 from tests.medimeta.audit_folders import Folder
 from torchcross.errors import InputError

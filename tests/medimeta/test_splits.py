@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from medimeta_adapter import MedIMetaDataset
-from medimeta_adapter._annotations import read_annotations
-from medimeta_adapter._splits import read_split
+from medimeta_adapter.format.annotations import read_annotations
+from medimeta_adapter.format.splits import read_split
 from tests.medimeta.make import edit_info, write_annotations, write_dataset, write_split
 from torchcross.errors import DatasetFileError, InputError
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medimeta_adapter.splitting import split_by_subject, split_report
+from medimeta_adapter.convert.splitting import split_by_subject, split_report
 from tests.examples import max_examples
 from torchcross.errors import InputError
 

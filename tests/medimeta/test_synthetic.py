@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import torchcross as tx
-from medimeta_adapter import MedIMeta, catalog
-from medimeta_adapter.info import read_info
-from medimeta_adapter.synthetic import SCALES, difficulty, factors, generate
+from medimeta_adapter import MedIMeta
+from medimeta_adapter.format.info import read_info
+from medimeta_adapter.synthetic import SCALES, catalog, difficulty, factors, generate
+from medimeta_adapter.synthetic.domain_looks import LOOKS
 from medimeta_adapter.synthetic.factors import FACTORS, Derived, Factor, paint
-from medimeta_adapter.synthetic.looks import LOOKS
 from medimeta_adapter.synthetic.motifs import MOTIFS, motif_name, stamp
 from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, sizes
 from medimeta_adapter.synthetic.render import Canvas
+from torchcross._kit.randomness import Stream
 from torchcross.data import EpisodeSampler, LabelSource
-from torchcross.data.words import Stream
 from torchcross.errors import InputError, WriteError
 
 ALL = tuple(catalog.datasets.values())

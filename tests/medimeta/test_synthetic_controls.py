@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from medimeta_adapter import MedIMeta, catalog
-from medimeta_adapter.synthetic import factors, generate
+from medimeta_adapter import MedIMeta
+from medimeta_adapter.synthetic import catalog, factors, generate
 from torchcross.algorithms import MultiTask, ProtoNet
 from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, MixedBatches, TensorSource

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medimeta_adapter.info import read_info
-from medimeta_adapter.writer import DatasetWriter
-from medimeta_adapter.writing import _pixel_file
+from medimeta_adapter.format.info import read_info
+from medimeta_adapter.writing import pixel_file
+from medimeta_adapter.writing.writer import DatasetWriter
 from tests.medimeta.written import SIDES, TASKS, draft, fill, image, labels, told, tree
 from torchcross.errors import InputError, LabelError, TorchcrossError, WriteError
 
@@ -156,13 +156,13 @@ def test_a_header_that_does_not_fit_costs_a_copy_and_nothing_else(
 ) -> None:
     with DatasetWriter(tmp_path / "one/toy", draft()) as writer:
         fill(writer, 12)
-    make = _pixel_file._make_empty
+    make = pixel_file._make_empty
 
     def elsewhere(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
         start, size = make(path, shape)
         return (start + 4096 if shape[0] == 1 else start), size
 
-    monkeypatch.setattr(_pixel_file, "_make_empty", elsewhere)
+    monkeypatch.setattr(pixel_file, "_make_empty", elsewhere)
     with DatasetWriter(tmp_path / "two/toy", draft()) as writer:
         fill(writer, 12)
     assert tree(tmp_path / "one/toy") == tree(tmp_path / "two/toy")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimeta_adapter.writer import DatasetWriter
+from medimeta_adapter.writing.writer import DatasetWriter
 from tests.medimeta.written import draft, fill, image, labels, told, tree
 from torchcross.errors import InputError, WriteError
 
@@ -23,8 +23,8 @@ COMMIT = 10
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from medimeta_adapter import writer as module
-from medimeta_adapter.writing import _journal, _partial, _pixel_file, _table
+from medimeta_adapter.writing import writer as module
+from medimeta_adapter.writing import journal, partial, pixel_file, table
 from tests.medimeta.written import draft, fill
 
 folder, place, resume = sys.argv[1:]
@@ -45,12 +45,12 @@ with module.DatasetWriter(Path(folder), draft(), resume=resume == "yes") as made
 """.replace("<rows>", str(ROWS)).replace("<commit>", str(COMMIT))
 
 PLACES = [
-    *("0", "9", "10", "44", "_journal.Journal.append", "_pixel_file.PixelFile._put_in_front"),
+    *("0", "9", "10", "44", "journal.Journal.append", "pixel_file.PixelFile._put_in_front"),
     *(
-        "_pixel_file._check",
-        "_table.Table.write_splits",
+        "pixel_file._check",
+        "table.Table.write_splits",
         "module.write_tiffs",
-        "_partial.PartialFolder.finish",
+        "partial.PartialFolder.finish",
     ),
 ]
 
@@ -95,7 +95,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    ("place", "resume"), [("25", True), ("_partial.PartialFolder.finish", False)]
+    ("place", "resume"), [("25", True), ("partial.PartialFolder.finish", False)]
 )
 def test_a_killed_build_starts_again_cleanly(
     tmp_path: Path, whole: dict[str, bytes], place: str, resume: bool
@@ -185,7 +185,7 @@ def test_only_the_same_draft_goes_on(tmp_path: Path) -> None:
 
 
 def test_one_without_rows_is_begun_anew(tmp_path: Path) -> None:
-    killed(tmp_path / "toy", "_journal.Journal.append")
+    killed(tmp_path / "toy", "journal.Journal.append")
     with DatasetWriter(tmp_path / "toy", draft(3, domain="Elsewhere"), resume=True) as writer:
         assert writer.count == 0
         fill(writer, 5, channels=3)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from medimeta_adapter.info import TaskInfo
-from medimeta_adapter.writer import DatasetDraft, DatasetWriter
+from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.writing.writer import DatasetDraft, DatasetWriter
 
 TASKS = [
     TaskInfo(

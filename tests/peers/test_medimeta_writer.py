@@ -13,7 +13,7 @@ import pytest
 from torch import from_numpy
 
 from benchmarks.peers.child import Arrays
-from medimeta_adapter.writer import DatasetWriter
+from medimeta_adapter.writing.writer import DatasetWriter
 from tests.medimeta.written import TASKS, draft, fill, image, labels, told
 
 SCRIPT = Path(__file__).with_name("medimeta_reader.py")

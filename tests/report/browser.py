@@ -18,7 +18,7 @@ from tests.evaluation.published import NAMES as NAMES_OF_ROWS
 from tests.evaluation.published import ROWS
 from tests.report.devtools import NAMES, Page, found_browser, opened
 from tests.report.sample import HOSTILE, curves, example, labels_example, records
-from torchcross.evaluation import Means, Records, read_records
+from torchcross.records import Means, Records, read_records
 from torchcross.report import Curve, Failure, write_report
 
 SIZES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from torchcross.evaluation import Means, Records
+from torchcross.records import Means, Records
 from torchcross.report import write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "col", "input"}

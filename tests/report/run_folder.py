@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torchcross.evaluation import EpisodeRecord, Records
 from torchcross.experiment import RunFolder, experiment
-from torchcross.experiment.folder import write_json
+from torchcross.experiment.run.folder import write_json
+from torchcross.records import EpisodeRecord, Records
 
 
 def made_run(

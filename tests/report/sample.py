@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from torchcross.episode import Batch, Episode
-from torchcross.evaluation import Records
 from torchcross.plan import EpisodePlan
+from torchcross.records import Records
 from torchcross.report import Curve, Example
 from torchcross.targets import MultiClass, MultiLabel, Prediction
 from torchcross.task import Task

@@ -11,8 +11,9 @@ import pytest
 from tests.report.browser import write_sample
 from tests.report.reading import Node, cells_of, page_of, read_page, rows_of
 from tests.report.sample import ALGORITHMS, curves, example, labels_example, records
-from torchcross.evaluation import Means, Records, across_targets, within_target
+from torchcross.records import Records
 from torchcross.report import Failure
+from torchcross.statistics import across_targets, means_of, within_target
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_means_and_ranks_stand_below_the_headline(full: Node) -> None:
         [cell.text for cell in row.all("td")]
         for row in full.all("table", "headline")[0].all("tfoot")[0].all("tr")
     )
-    found = [across_targets(Means.of(rows, "auroc", shots)) for shots in (1, 5, 10)]
+    found = [across_targets(means_of(rows, "auroc", shots)) for shots in (1, 5, 10)]
     assert means == [f"{100 * mean:.1f}" for one in found for mean in one.means]
     assert ranks == [f"{rank:.2f}" for one in found for rank in one.ranks]
 

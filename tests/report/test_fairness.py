@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tests.report.reading import Node, page_of, rows_of
-from torchcross.evaluation import EpisodeRecord, Records, within_target
+from torchcross.records import EpisodeRecord, Records
 from torchcross.report import Failure, csv_table, html_table, latex_table, markdown_table
+from torchcross.statistics import within_target
 
 EPISODES, TARGETS = 40, 7
 nan = float("nan")

@@ -13,8 +13,9 @@ from tests.evaluation.published import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
 from tests.report.reading import Node, cells_of, page_of, rows_of
 from tests.report.sample import HOSTILE, curves, records
 from torchcross.errors import InputError
-from torchcross.evaluation import Means, Records, read_means
+from torchcross.records import Means, Records, read_means
 from torchcross.report import csv_table, latex_table, markdown_table
+from torchcross.statistics import means_of
 
 DOMAINS = ["fundus", "x-ray", "fundus", *["other"] * 15]
 TARGETS = [f"target {place}" for place in range(18)]
@@ -149,4 +150,4 @@ def test_what_belongs_to_rows_is_refused(tmp_path: Path) -> None:
 
 def test_means_of_records_keep_their_domains() -> None:
     rows: Records = records(2, 2, shots=(5,))
-    assert Means.of(rows, "auroc", 5).domains == ("domain0", "domain0", "domain1", "domain1")
+    assert means_of(rows, "auroc", 5).domains == ("domain0", "domain0", "domain1", "domain1")

@@ -18,7 +18,7 @@ from tests.report.browser import write_sample
 from tests.report.reading import Node, page_of, read_page
 from tests.report.sample import ALGORITHMS, HOSTILE, curves, example, records
 from torchcross.errors import InputError, WriteError
-from torchcross.evaluation import Records, read_records
+from torchcross.records import Records, read_records
 from torchcross.report import Curve, write_report
 
 REPLACED = str.maketrans(

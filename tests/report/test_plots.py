@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchcross.report import Curve
-from torchcross.report._plots import Level, Strip, learning_curves, shots_plot, strips
-from torchcross.report._ranks import rank_diagram
-from torchcross.report._svg import Scale, line_of, marker, thinned, ticks
+from torchcross.report.plots import Level, Strip, learning_curves, shots_plot, strips
+from torchcross.report.ranks import rank_diagram
+from torchcross.report.svg import Scale, line_of, marker, thinned, ticks
 
 FINITE = st.floats(-1e6, 1e6)
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.report.reading import Node, read_page
 from tests.report.run_folder import made_run
-from torchcross.experiment import RunFolder, experiment, page
-from torchcross.experiment.choices import choices
-from torchcross.experiment.folder import write_json
-from torchcross.experiment.pages import outcome_html
+from torchcross.experiment import RunFolder, experiment, write_page
+from torchcross.experiment.page.disputed_choices import choices
+from torchcross.experiment.page.pages import outcome_html
+from torchcross.experiment.run.folder import write_json
 
 TRAINING = {
     "algorithm": "mm-maml",
@@ -101,7 +101,7 @@ def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:
     (folder / "train" / "one" / "log.csv").write_text(
         "step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,\n20,0.4,0.1,1.0,\n"
     )
-    found = read(page(folder))
+    found = read(write_page(folder))
     words = found.by_id("protocol").all("dl", "choices")[0].text
     for part in (
         *(
@@ -136,7 +136,7 @@ def test_learning_curves_have_the_colours_of_their_algorithms(tmp_path: Path) ->
             (place / "log.csv").write_text(
                 "step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,0.6\n20,0.4,0.1,1.0,0.7\n"
             )
-    found = read(page(folder)).by_id("curves")
+    found = read(write_page(folder)).by_id("curves")
     assert [node.text for node in found.all("h3")] == [
         *("validation AUROC of the trained heads", "validation AUROC over episodes of the sources"),
     ]
@@ -157,7 +157,7 @@ def test_what_a_notebook_shows_of_a_run(tmp_path: Path, written: bool) -> None:
     }
     folder = RunFolder(made_run(tmp_path / "run", failures=[failure]))
     if written:
-        page(folder.path)
+        write_page(folder.path)
     shown = outcome_html(folder, folder.records(), folder.failures())
     tree = ElementTree.fromstring(f"<div>{shown}</div>")
     texts = [node.text for node in tree.iter()]

@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 
 from tests.report.reading import page_of
-from torchcross.evaluation import (
-    Interval,
-    Records,
-    hierarchical_interval,
-    mean_interval,
-    within_target,
-)
+from torchcross.records import Records
 from torchcross.report import csv_table, html_table, latex_table, markdown_table
+from torchcross.statistics import Interval, hierarchical_interval, mean_interval, within_target
 
 SEEDS = {"lucky": [0.55, 0.60, 0.80, 0.85], "steady": [0.70, 0.70, 0.70, 0.70]}
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.report.sample import ALGORITHMS, HOSTILE, records
 from torchcross.errors import InputError
-from torchcross.evaluation import Records, within_target
+from torchcross.records import Records
 from torchcross.report import csv_table, latex_table, markdown_table
+from torchcross.statistics import within_target
 
 UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*([{}$&#_%~^|])")
 

@@ -14,7 +14,7 @@ from tests.report.sample import example, labels_example
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.report import Curve, Example, Failure, Picture
-from torchcross.report._pixels import as_pixels, data_uri
+from torchcross.report.pixels import as_pixels, data_uri
 from torchcross.targets import Binary, Prediction
 from torchcross.task import Task
 

@@ -10,62 +10,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LABELS = ("task", "targets", "errors")
-_EPISODES = ("episode", "plan", "_arrays", "_whole_files", *_LABELS)
+_EPISODES = ("episode", "plan", "_kit", *_LABELS)
 _MODELS = ("algorithms", "heads", "functional", "backbones")
-_STUDIES = ("training", "evaluation", *_MODELS, "data", "metrics", "losses", *_EPISODES)
+_RESULTS = ("statistics", "records")
+_STUDIES = ("training", "evaluation", *_RESULTS, *_MODELS, "data", "metrics", "losses", *_EPISODES)
+_ENTRANCES = ("experiment", "transfer", "report", "testing", "interop")
 
 # A new room is placed here, in the row it belongs to, or the build fails.
-# "" is the root, torchcross/__init__.py: it names everything and is imported by nothing but the
-# entry points.
+# "" is the root, torchcross/__init__.py: it names everything and only the entry points import it.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.errors": (),
-    "torchcross._environment": ("errors",),
-    "torchcross._missing": (),
-    "torchcross._arrays": (),
-    "torchcross._whole_files": ("errors",),
-    "torchcross._tensor_files": ("_whole_files", "errors"),
-    "torchcross.losses": ("errors", "_missing"),
-    "torchcross.metrics": ("errors", "_missing"),
-    "torchcross.targets": ("losses", "metrics", "errors", "_missing"),
+    "torchcross._kit": ("errors",),
+    "torchcross.losses": ("errors", "_kit"),
+    "torchcross.metrics": ("errors", "_kit"),
+    "torchcross.targets": ("losses", "metrics", "errors", "_kit"),
     "torchcross.task": ("targets", "errors"),
-    "torchcross.plan": ("_arrays",),
+    "torchcross.plan": ("_kit",),
     "torchcross.episode": ("plan", *_LABELS),
     "torchcross.data": _EPISODES,
     "torchcross.functional": ("errors",),
-    "torchcross.backbones": ("functional", "_tensor_files", "errors"),
+    "torchcross.backbones": ("functional", "_kit", "errors"),
     "torchcross.heads": ("functional", *_EPISODES),
-    "torchcross.algorithms": ("heads", "functional", "backbones", "_tensor_files", *_EPISODES),
-    "torchcross.evaluation": tuple(
-        room for room in _STUDIES if room not in ("training", "evaluation")
-    ),
-    "torchcross.training": (
-        "_tensor_files",
-        "_missing",
-        *(room for room in _STUDIES if room != "training"),
-    ),
+    "torchcross.algorithms": ("heads", "functional", "backbones", *_EPISODES),
+    "torchcross.records": ("metrics", "errors", "_kit"),
+    "torchcross.statistics": ("records", "metrics", "errors", "_kit"),
+    "torchcross.evaluation": ("records", *_MODELS, "data", "metrics", "losses", *_EPISODES),
+    "torchcross.training": tuple(room for room in _STUDIES if room != "training"),
     # Reports see records, never models.
-    "torchcross.report": ("evaluation", "metrics", *_EPISODES),
+    "torchcross.report": (*_RESULTS, "metrics", *_EPISODES),
     "torchcross.transfer": ("report", *_STUDIES),
     "torchcross.experiment": ("transfer", "report", *_STUDIES),
     "torchcross.testing": ("data", "metrics", "losses", *_EPISODES),
     "torchcross.interop": ("experiment", "transfer", "report", "testing", *_STUDIES),
-    "torchcross.cli": (
-        "",
-        "experiment",
-        "transfer",
-        "report",
-        "testing",
-        "interop",
-        "_environment",
-        *_STUDIES,
-    ),
+    "torchcross.cli": ("", *_ENTRANCES, *_STUDIES),
     "torchcross.__main__": ("cli",),
-    "torchcross": (
-        *("experiment", "transfer", "report", "testing", "interop", "cli", "_environment"),
-        *_STUDIES,
-    ),
+    "torchcross": ("cli", *_ENTRANCES, *_STUDIES),
     # An adapter knows the library, never the reverse: the command line finds it by entry point.
-    "medimeta_adapter": ("data", "_arrays", "_missing", *_LABELS),
+    "medimeta_adapter": ("data", "cli", "_kit", *_LABELS),
 }
 
 LIBRARY = "torchcross"

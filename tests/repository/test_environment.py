@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CALL = (
-    "from torchcross._environment import refuse_published_torchcross as f; f(); print('accepted')"
+    "from torchcross._kit.environment import refuse_published_torchcross as refuse;"
+    " refuse(); print('accepted')"
 )
 
 
@@ -87,7 +88,7 @@ def test_the_usual_case_loads_no_metadata_machinery() -> None:
     """Loading `importlib.metadata` costs more than the rest of the check, and of a light import."""
     program = (
         "import sys\n"
-        "from torchcross._environment import refuse_published_torchcross\n"
+        "from torchcross._kit.environment import refuse_published_torchcross\n"
         "sys.modules.pop('importlib.metadata', None)\n"
         "refuse_published_torchcross()\n"
         "sys.exit('importlib.metadata' in sys.modules)\n"

@@ -21,7 +21,7 @@ def test_every_room_is_placed() -> None:
 
 def test_the_reader_sees_the_arrows_that_are_there() -> None:
     seen = {(arrow.importer, arrow.imported) for arrow in arrows(ROOT)}
-    assert ("torchcross._environment", "torchcross.errors") in seen
+    assert ("torchcross._kit", "torchcross.errors") in seen
     assert ("torchcross.targets", "torchcross.errors") in seen
 
 
@@ -64,17 +64,17 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         ("torchcross/losses/__init__.py", "from .. import targets\n", "torchcross.targets"),
         ("torchcross/losses/deep/er.py", "from ...targets import Ordinal\n", "torchcross.targets"),
         (
-            "torchcross/functional/state.py",
+            "torchcross/functional/network/network.py",
             "def f():\n    from torchcross.task import Task\n",
             "torchcross.task",
         ),
         (
-            "torchcross/functional/state.py",
+            "torchcross/functional/network/network.py",
             "import typing\nif typing.TYPE_CHECKING:\n    import torchcross.task as t\n",
             "torchcross.task",
         ),
         (
-            "torchcross/functional/state.py",
+            "torchcross/functional/network/network.py",
             "x = importlib.import_module('torchcross.data.plan')\n",
             "torchcross.data",
         ),
@@ -104,7 +104,7 @@ def test_a_wrong_arrow_is_caught(tmp_path: Path, file: str, text: str, imported:
     [
         ("torchcross/data/plan.py", "from torchcross.task import Task\nfrom . import sampler\n"),
         (
-            "torchcross/data/sampler.py",
+            "torchcross/data/sampling/sampler.py",
             "from .plan import Plan\nfrom torchcross.data.plan import Plan\n",
         ),
         ("torchcross/task.py", "import torch\nfrom torch import nn\n"),

@@ -295,7 +295,7 @@ HOLD = """
 import sys
 from contextlib import suppress
 from pathlib import Path
-from torchcross.training.lock import locked
+from torchcross._kit.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

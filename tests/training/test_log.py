@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from tests.training.subjects import Scores, batches, multi_task, options, protonet, sampler
+from torchcross._kit.progress import Bar
 from torchcross.errors import InputError, MissingExtraError, ReadError
 from torchcross.training import FitResult, Point, fit, log, read_log
 from torchcross.training.log import COLUMNS
-from torchcross.training.progress import Bar
 
 
 def run(folder, **given):

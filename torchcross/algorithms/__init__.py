@@ -5,8 +5,8 @@ from __future__ import annotations
 from torchcross.algorithms.anil import ANIL
 from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
 from torchcross.algorithms.boil import BOIL
-from torchcross.algorithms.certify import Certificate, certify
-from torchcross.algorithms.estimate import estimate
+from torchcross.algorithms.checks.certify import Certificate, certify
+from torchcross.algorithms.checks.estimate import estimate
 from torchcross.algorithms.fine_tune import FineTune
 from torchcross.algorithms.imaml import IMAML
 from torchcross.algorithms.linear_probe import LinearProbe

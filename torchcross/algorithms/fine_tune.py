@@ -6,11 +6,11 @@ from typing import final
 
 from torch import nn
 
-from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms.pixels import MeanAndStd
-from torchcross.algorithms.recipe import HeadStart, InnerOptimiser, Recipe
-from torchcross.functional.lanes import Lanes
-from torchcross.functional.state import Choice
+from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Recipe
+from torchcross.functional.loop.lanes import Lanes
+from torchcross.functional.network.network import Choice
 
 __all__ = ["FineTune"]
 

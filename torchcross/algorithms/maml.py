@@ -8,14 +8,14 @@ from typing import final
 
 from torch import nn
 
-from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms.pixels import MeanAndStd
-from torchcross.algorithms.rates import RateKind
-from torchcross.algorithms.recipe import HeadStart, InnerOptimiser, Memory, Recipe
-from torchcross.algorithms.step_affine import NormWeights
+from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms._shared.per_step_norm import NormWeights
+from torchcross.algorithms._shared.rates import RateKind
+from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Memory, Recipe
 from torchcross.functional import Engine
-from torchcross.functional.lanes import Lanes
-from torchcross.functional.state import Choice
+from torchcross.functional.loop.lanes import Lanes
+from torchcross.functional.network.network import Choice
 
 __all__ = ["MAML"]
 

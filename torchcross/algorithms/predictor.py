@@ -10,8 +10,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms import storage
-from torchcross.algorithms.pixels import Pixels, taking
+from torchcross.algorithms._shared import predictor_files
+from torchcross.algorithms._shared.input_normalisation import Pixels, taking
 from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.heads import head_logits
@@ -75,7 +75,7 @@ class Predictor:
         self.task = task
         self.protocol = protocol
         self._network = network
-        self._tensors = {part: dict(tensors[part]) for part in storage.PARTS}
+        self._tensors = {part: dict(tensors[part]) for part in predictor_files.PARTS}
         self._form = form
         self._step = step
         self._pixels = pixels
@@ -112,7 +112,7 @@ class Predictor:
     def logits(self, images: Tensor) -> Tensor:
         """(N, outputs) logits of the target's loss."""
         features, head = self.features(images), self._tensors["head"]
-        if features.shape[1] != (width := storage.head_width(self._form, head)):
+        if features.shape[1] != (width := predictor_files.head_width(self._form, head)):
             raise InputError(
                 f"the backbone makes {features.shape[1]} features and the head takes {width}; give"
                 " images of the size it was adapted to, or load the predictor with its own"
@@ -148,11 +148,11 @@ class Predictor:
         """Write everything to one safetensors file, whole or not at all; `load_predictor` predicts
         the same bits.
         """
-        storage.write(
+        predictor_files.write(
             Path(path),
             self._tensors,
             {
-                "task": storage.task_record(self.task),
+                "task": predictor_files.task_record(self.task),
                 "protocol": self.protocol,
                 "form": self._form,
                 "step": self._step,
@@ -175,19 +175,19 @@ def load_predictor(path: str | Path, backbone: nn.Module | None = None) -> Predi
     does not name one of the library's own; its weights do not matter, only its shape.
     """
     path = Path(path)
-    tensors, record = storage.read(path)
-    module = storage.backbone_for(path, record, backbone)
+    tensors, record = predictor_files.read(path)
+    module = predictor_files.backbone_for(path, record, backbone)
     network = Network(module, norm=record["norm"], fast=record["fast"])
-    storage.check_fit(path, module, tensors, rows=network.policy.rows, step=record["step"])
-    task = storage.task_from(record["task"])
-    storage.check_head(path, record["form"], task.target, tensors)
+    predictor_files.check_fit(path, module, tensors, rows=network.policy.rows, step=record["step"])
+    task = predictor_files.task_from(record["task"])
+    predictor_files.check_head(path, record["form"], task.target, tensors)
     return Predictor(
         network,
         task,
         tensors,
         form=record["form"],
         step=record["step"],
-        pixels=storage.pixels_from(path, record),
+        pixels=predictor_files.pixels_from(path, record),
         protocol=record["protocol"],
         backbone=record["backbone"],
     )

@@ -8,10 +8,10 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms.closed_form import ClosedForm, Fit
-from torchcross.algorithms.pixels import MeanAndStd
+from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
+from torchcross.algorithms._shared.input_normalisation import MeanAndStd
 from torchcross.errors import InputError
-from torchcross.functional.lanes import Lanes
+from torchcross.functional.loop.lanes import Lanes
 from torchcross.heads import prototypes
 from torchcross.task import Task
 

@@ -8,10 +8,10 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Recipe
 from torchcross.algorithms.base import Step
-from torchcross.algorithms.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms.pixels import MeanAndStd
-from torchcross.algorithms.recipe import HeadStart, InnerOptimiser, Recipe
 from torchcross.episode import Batch, Episode
 from torchcross.functional import merge_buffers
 

@@ -6,8 +6,8 @@ from typing import Any, final
 
 from torch import nn
 
-from torchcross.algorithms.pixels import MeanAndStd
-from torchcross.algorithms.pretraining import HeadPerTask
+from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms._shared.pretraining import HeadPerTask
 from torchcross.task import Task
 
 __all__ = ["Supervised"]

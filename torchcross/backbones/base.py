@@ -12,8 +12,8 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from torchcross.backbones._checks import one_of, positive_int
-from torchcross.backbones._initial import Seed, generator_of, materialise
+from torchcross.backbones.initial_values import Seed, generator_of, materialise
+from torchcross.backbones.options import one_of, positive_int
 from torchcross.backbones.record import WeightRecord
 from torchcross.errors import InputError
 

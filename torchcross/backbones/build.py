@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torchcross.backbones._initial import Seed
 from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
+from torchcross.backbones.initial_values import Seed
 from torchcross.backbones.installed import from_timm, from_torchvision
 from torchcross.backbones.mobilenet import mobilenet_v2
 from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_keras

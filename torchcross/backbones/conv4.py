@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.backbones._checks import one_of, positive_int
-from torchcross.backbones._initial import Seed, initialise_convolutional
 from torchcross.backbones.base import Backbone, Grey, assemble
+from torchcross.backbones.initial_values import Seed, initialise_convolutional
+from torchcross.backbones.options import one_of, positive_int
 from torchcross.errors import InputError
 
 Norm: TypeAlias = Literal["batch", "group", "none"]

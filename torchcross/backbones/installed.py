@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchcross.backbones._checks import text
-from torchcross.backbones._initial import Seed, generator_of
 from torchcross.backbones.base import Backbone, Grey, describe
+from torchcross.backbones.initial_values import Seed, generator_of
+from torchcross.backbones.options import text
 from torchcross.backbones.wrap import as_backbone
 from torchcross.errors import InputError, MissingExtraError
 

@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from torchcross.backbones._checks import positive_float
-from torchcross.backbones._initial import Seed, initialise_convolutional
 from torchcross.backbones.base import Backbone, Grey, assemble
+from torchcross.backbones.initial_values import Seed, initialise_convolutional
+from torchcross.backbones.options import positive_float
 
 # Table 2 of the paper: expansion, channels, blocks, stride of the first block.
 _STAGES = (

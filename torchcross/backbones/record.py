@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from torchcross.backbones._checks import positive_int, text
+from torchcross.backbones.options import positive_int, text
 from torchcross.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

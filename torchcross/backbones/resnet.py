@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.backbones._checks import one_of, positive_float
-from torchcross.backbones._initial import Seed, initialise_convolutional
 from torchcross.backbones.base import Backbone, Grey, assemble
+from torchcross.backbones.initial_values import Seed, initialise_convolutional
+from torchcross.backbones.options import one_of, positive_float
 
 Stem: TypeAlias = Literal["imagenet", "small"]
 

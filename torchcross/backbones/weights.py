@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from torchcross.backbones import _match
-from torchcross.backbones._checks import one_of
-from torchcross.backbones._files import Entries, read_entries
-from torchcross.backbones._keras import read_keras
+from torchcross.backbones import matching
 from torchcross.backbones.base import Backbone, attach
+from torchcross.backbones.keras import read_keras
+from torchcross.backbones.options import one_of
 from torchcross.backbones.record import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -23,6 +22,7 @@ from torchcross.backbones.record import (
     per_channel,
 )
 from torchcross.backbones.resnet import ResNet
+from torchcross.backbones.weight_files import Entries, read_entries
 from torchcross.errors import InputError
 
 Normalisation: TypeAlias = str | tuple[Sequence[float], Sequence[float]]
@@ -117,7 +117,7 @@ def load_weights(
     published = _PUBLISHED.get(entries.sha256[:8])
     _refuse_other(backbone, path, published)
     patterns = _patterns(backbone, drop, entries)
-    fitted = _match.fit(backbone, entries, patterns, given=drop is not None, prefix=prefix)
+    fitted = matching.fit(backbone, entries, patterns, given=drop is not None, prefix=prefix)
     mean, std = _normalisation(backbone, path, normalisation, published)
     record = WeightRecord(
         name=name or path.stem,
@@ -131,7 +131,7 @@ def load_weights(
         notes=(*entries.notes, *fitted.notes),
     )
     attach(backbone, record, inside=inside)
-    _match.write(fitted)
+    matching.write(fitted)
     return record
 
 

@@ -8,8 +8,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.backbones._checks import positive_int
 from torchcross.backbones.base import Backbone, Grey
+from torchcross.backbones.options import positive_int
 from torchcross.errors import InputError
 
 _SAMPLES = 2

@@ -13,8 +13,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NoReturn
 
-from torchcross.cli import _certify, _runs
-from torchcross.cli._names import unknown as _unknown
+from torchcross._kit.suggestions import unknown as _unknown
+from torchcross.cli import certify, runs
 from torchcross.errors import InputError, TorchcrossError
 
 __all__ = ["main"]
@@ -117,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    _certify.add(commands)
-    _runs.add(commands)
+    certify.add(commands)
+    runs.add(commands)
     return parser
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from torchcross.data import toys
-from torchcross.data.augment import Augmentation, Normalise
-from torchcross.data.batches import BatchPlan, LabelledBatch, MixedBatches
-from torchcross.data.curve import CurveLevel, ShotCurve
-from torchcross.data.loader import EpisodeLoader, Episodes, MixedBatchLoader, PlanSource
-from torchcross.data.planfile import PlanFile, load_plans, save_plans
-from torchcross.data.request import MetaDatasetShots, Request
-from torchcross.data.sampler import EpisodeSampler
-from torchcross.data.source import (
+from torchcross.data.loading.augment import Augmentation, Normalise
+from torchcross.data.loading.batches import BatchPlan, LabelledBatch, MixedBatches
+from torchcross.data.loading.loader import EpisodeLoader, Episodes, MixedBatchLoader, PlanSource
+from torchcross.data.plan_files.plan_file import PlanFile, load_plans, save_plans
+from torchcross.data.sampling.curve import CurveLevel, ShotCurve
+from torchcross.data.sampling.request import MetaDatasetShots, Request
+from torchcross.data.sampling.sampler import EpisodeSampler
+from torchcross.data.sources import toys
+from torchcross.data.sources.datasets import DatasetSource, ImageFolderSource
+from torchcross.data.sources.source import (
     LabelSource,
     SourceDataset,
     SubsetSource,
     TaskSource,
     TensorSource,
 )
-from torchcross.data.wrappers import DatasetSource, ImageFolderSource
 from torchcross.plan import EpisodePlan, PlanBatch
 
 __all__ = [

@@ -11,9 +11,9 @@ from torch import Tensor
 from torchcross.algorithms import Algorithm, NamedPrediction
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError
-from torchcross.evaluation.records import EpisodeRecord
 from torchcross.metrics import Score
 from torchcross.plan import EpisodePlan
+from torchcross.records.records import EpisodeRecord
 from torchcross.targets import Prediction
 from torchcross.task import Task
 

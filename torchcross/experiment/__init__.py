@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from torchcross.experiment.collections import Collection, open_collection
-from torchcross.experiment.config import experiment, read_experiment
-from torchcross.experiment.folder import RunFolder
-from torchcross.experiment.methods import METHODS
-from torchcross.experiment.pages import compared, page
-from torchcross.experiment.presets import PRESETS
-from torchcross.experiment.runner import Outcome, run_experiment
-from torchcross.experiment.sections import (
+from torchcross.experiment.data_formats import Collection, open_collection
+from torchcross.experiment.page.pages import compared, write_page
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.runner import Outcome, run_experiment
+from torchcross.experiment.settings.presets import PRESETS
+from torchcross.experiment.settings.reading import experiment, read_experiment
+from torchcross.experiment.settings.schema import (
     Data,
     Evaluation,
     Experiment,
@@ -35,7 +35,7 @@ __all__ = [
     "compared",
     "experiment",
     "open_collection",
-    "page",
     "read_experiment",
     "run_experiment",
+    "write_page",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torchcross.functional.certify import Row, certify_engine, certify_problem
-from torchcross.functional.engines import (
+from torchcross.functional.loop.engines import (
     ENGINES,
     Engine,
     FirstOrder,
@@ -12,13 +12,13 @@ from torchcross.functional.engines import (
     Recompute,
     Reverse,
 )
-from torchcross.functional.memory import MemoryEstimate, estimate, peak_memory
-from torchcross.functional.meta_loss import MetaLoss, meta_loss
-from torchcross.functional.norm import POLICIES
-from torchcross.functional.optim import Optimiser, adam, momentum, sgd
-from torchcross.functional.problem import Inner, Meta, Problem, Split
-from torchcross.functional.state import Network, call, merge_buffers, partition, select
-from torchcross.functional.unroll import Adapted, MetaGradient, adapt, meta_gradient
+from torchcross.functional.loop.memory import MemoryEstimate, estimate, peak_memory
+from torchcross.functional.loop.meta_loss import MetaLoss, meta_loss
+from torchcross.functional.loop.optimisers import Optimiser, adam, momentum, sgd
+from torchcross.functional.loop.problem import Inner, Meta, Problem, Split
+from torchcross.functional.loop.unroll import Adapted, MetaGradient, adapt, meta_gradient
+from torchcross.functional.network.network import Network, call, merge_buffers, partition, select
+from torchcross.functional.network.norm_policies import POLICIES
 
 __all__ = [
     "ENGINES",

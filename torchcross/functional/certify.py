@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from torchcross.functional._types import Buffers, Params, floating
-from torchcross.functional.engines import Engine, Implicit, engine_named
-from torchcross.functional.engines.valuing import Valuing
-from torchcross.functional.optim import Rates, sgd
-from torchcross.functional.problem import Inner, Meta, Problem
-from torchcross.functional.unroll import meta_gradient
+from torchcross.functional.loop.engines import Engine, Implicit, engine_named
+from torchcross.functional.loop.engines.loss_only import Valuing
+from torchcross.functional.loop.optimisers import Rates, sgd
+from torchcross.functional.loop.problem import Inner, Meta, Problem
+from torchcross.functional.loop.unroll import meta_gradient
+from torchcross.functional.trees import Buffers, Params, floating
 
 # From where rounding does not matter to where a curved loss is straight; kinks are passed on the
 # way down.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torchcross.heads.forms import FORMS, head_logits
 from torchcross.heads.learned import LearnedHeads
-from torchcross.heads.likeness import learning_key
+from torchcross.heads.learning_key import learning_key
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded, zero_head
+from torchcross.heads.logits import FORMS, head_logits
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, ridge_weight
 

@@ -8,9 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchcross._arrays import Indices
-from torchcross.data._images import Mode, checked_mode, checked_size, image_tensor, stack_images
-from torchcross.data.source import TaskSource
+from torchcross._kit.arrays import Indices
+from torchcross.data.sources.images import (
+    Mode,
+    checked_mode,
+    checked_size,
+    image_tensor,
+    stack_images,
+)
+from torchcross.data.sources.source import TaskSource
 from torchcross.errors import LabelError, ReadError, SourceError
 from torchcross.targets import MultiClass, MultiLabel, Target
 from torchcross.task import Task

@@ -7,7 +7,6 @@ of ``MISSING`` contributes nothing.
 
 from __future__ import annotations
 
-from torchcross.losses._mask import MISSING
 from torchcross.losses.classification import (
     binary_cross_entropy,
     binary_focal,
@@ -23,6 +22,7 @@ from torchcross.losses.links import (
     cumulative_link_probabilities,
     softmax,
 )
+from torchcross.losses.masking import MISSING
 from torchcross.losses.ordinal import coral, corn, cumulative_link, earth_movers, soft_labels
 
 __all__ = [

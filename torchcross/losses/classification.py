@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
-from torchcross.losses._checks import (
+from torchcross.losses.checks import (
     check_alpha,
     check_gamma,
     check_multi_label,
@@ -23,7 +23,7 @@ from torchcross.losses._checks import (
     check_smoothing,
     weight_tensor,
 )
-from torchcross.losses._mask import known, masked_mean, quiet, softplus, working
+from torchcross.losses.masking import known, masked_mean, quiet, softplus, working
 
 __all__ = [
     "binary_cross_entropy",

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from torchcross.losses._checks import check_columns
-from torchcross.losses._cumulative import cumulative_link_log_probabilities
-from torchcross.losses._mask import softplus, working
+from torchcross.losses.checks import check_columns
+from torchcross.losses.cumulative import cumulative_link_log_probabilities
+from torchcross.losses.masking import softplus, working
 
 __all__ = [
     "coral_decision",

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
-from torchcross.losses._checks import check_single_label, check_tau, gap_tensor, grade_tensor
-from torchcross.losses._cumulative import cumulative_link_log_probabilities
-from torchcross.losses._mask import known, masked_mean, quiet, softplus, working
+from torchcross.losses.checks import check_single_label, check_tau, gap_tensor, grade_tensor
+from torchcross.losses.cumulative import cumulative_link_log_probabilities
+from torchcross.losses.masking import known, masked_mean, quiet, softplus, working
 
 __all__ = ["coral", "corn", "cumulative_link", "earth_movers", "soft_labels"]
 

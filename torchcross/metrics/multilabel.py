@@ -12,16 +12,16 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64, Shaped
 from torch import Tensor
 
-from torchcross._missing import MISSING
+from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
-from torchcross.metrics._inputs import (
+from torchcross.metrics.inputs import (
     beside,
     check_probabilities,
     count_non_finite,
     multi_label_pair,
     nothing_known,
 )
-from torchcross.metrics._ranking import area_under_roc, mean_precision
+from torchcross.metrics.ranking import area_under_roc, mean_precision
 from torchcross.metrics.score import Score, average, undefined
 
 __all__ = [

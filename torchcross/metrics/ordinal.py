@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from torchcross.errors import InputError
-from torchcross.metrics._inputs import indices, known_rows, nothing_known
+from torchcross.metrics.inputs import indices, known_rows, nothing_known
 from torchcross.metrics.score import Score, undefined
 from torchcross.metrics.single_label import confusion
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from torchcross.errors import InputError
-from torchcross.metrics._inputs import (
+from torchcross.metrics.inputs import (
     beside,
     check_classes,
     check_probabilities,
@@ -22,7 +22,7 @@ from torchcross.metrics._inputs import (
     known_rows,
     nothing_known,
 )
-from torchcross.metrics._ranking import area_under_roc, mean_precision
+from torchcross.metrics.ranking import area_under_roc, mean_precision
 from torchcross.metrics.score import Score, average, undefined
 
 __all__ = [

@@ -4,10 +4,10 @@ shows.
 
 from __future__ import annotations
 
-from torchcross.evaluation import Records
-from torchcross.report._markup import Markup, as_text, element
-from torchcross.report._numbers import metric_title, score_text
-from torchcross.report._summary import Episodes, Score, Summary, Target, short_name, summarise
+from torchcross.records import Records
+from torchcross.report.markup import Markup, as_text, element
+from torchcross.report.numbers import metric_title, score_text
+from torchcross.report.summary import Episodes, Score, Summary, Target, short_name, summarise
 from torchcross.report.tables import (
     dashed,
     mean_text,

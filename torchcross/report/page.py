@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from torchcross._whole_files import write_whole
+from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
-from torchcross.evaluation import Means, Records, across_targets
-from torchcross.evaluation.comparison import ONE_NUMBER
-from torchcross.report._examples import examples_section
-from torchcross.report._headline import headline_table, table_links
-from torchcross.report._html import data_link, note, prose, tree, warning
-from torchcross.report._markup import Markup, element, join
-from torchcross.report._means import means_links, means_table
-from torchcross.report._numbers import metric_title
-from torchcross.report._sections import (
+from torchcross.records import Means, Records
+from torchcross.report.examples import examples_section
+from torchcross.report.headline import headline_table, table_links
+from torchcross.report.html import data_link, note, prose, tree, warning
+from torchcross.report.inputs import Curve, Example, Failure
+from torchcross.report.markup import Markup, element, join
+from torchcross.report.means import means_links, means_table
+from torchcross.report.numbers import metric_title
+from torchcross.report.page_frame import Part, page_text, part
+from torchcross.report.sections import (
     across_section,
     across_table,
     curves_section,
@@ -31,10 +32,10 @@ from torchcross.report._sections import (
     strips_section,
     undefined_section,
 )
-from torchcross.report._shell import Part, page_text, part
-from torchcross.report._summary import Episodes, Summary, summarise
-from torchcross.report._values import Curve, Example, Failure
+from torchcross.report.summary import Episodes, Summary, summarise
 from torchcross.report.tables import shots_title
+from torchcross.statistics import across_targets
+from torchcross.statistics.within_target import ONE_NUMBER
 
 __all__ = ["write_report"]
 

@@ -8,13 +8,13 @@ import csv
 import io
 from math import isfinite
 
-from torchcross.evaluation import Means, Records
-from torchcross.evaluation.comparison import ONE_NUMBER
-from torchcross.evaluation.seeds import SEEDED
-from torchcross.report._escapes import latex_note, latex_text, markdown_text, one_line
-from torchcross.report._means import csv_of_means, latex_of_means, markdown_of_means
-from torchcross.report._numbers import factor_of, metric_title, score_text
-from torchcross.report._summary import Episodes, Score, Summary, Target, short_name, summarise
+from torchcross.records import Means, Records
+from torchcross.report.means import csv_of_means, latex_of_means, markdown_of_means
+from torchcross.report.numbers import factor_of, metric_title, score_text
+from torchcross.report.summary import Episodes, Score, Summary, Target, short_name, summarise
+from torchcross.report.text_escapes import latex_note, latex_text, markdown_text, one_line
+from torchcross.statistics.seeds import SEEDED
+from torchcross.statistics.within_target import ONE_NUMBER
 
 __all__ = ["csv_table", "latex_table", "markdown_table"]
 

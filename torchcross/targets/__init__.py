@@ -5,7 +5,7 @@ from __future__ import annotations
 from torchcross.losses import MISSING
 from torchcross.targets.base import Target
 from torchcross.targets.binary import Binary
-from torchcross.targets.head import HeadLayout
+from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.multiclass import MultiClass
 from torchcross.targets.multilabel import MultiLabel
 from torchcross.targets.objective import Objective, Prediction

@@ -20,16 +20,16 @@ from torch import Tensor
 from torchcross.errors import InputError, LabelError, TargetError
 from torchcross.losses import MISSING
 from torchcross.metrics import Score
-from torchcross.targets._checks import (
+from torchcross.targets.checks import (
     as_codes,
     broken_rows,
     check_codes,
     check_readable_codes,
     check_shapes,
 )
-from torchcross.targets._classes import MissingValue, normalise_missing
-from torchcross.targets._labels import Codes, as_array
-from torchcross.targets.head import HeadLayout
+from torchcross.targets.classes import MissingValue, normalise_missing
+from torchcross.targets.head_layout import HeadLayout
+from torchcross.targets.labels import Codes, as_array
 from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.padding import Padding
 from torchcross.targets.strata import Strata

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
-from torchcross.targets._classes import normalise_classes
-from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets._parts import WithoutTarget, one_output
+from torchcross.targets.classes import normalise_classes
 from torchcross.targets.objective import Objective, Prediction
+from torchcross.targets.objective_parts import WithoutTarget, one_output
+from torchcross.targets.single_label import SingleLabelTarget
 
 __all__ = ["Binary"]
 

@@ -11,17 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from torchcross import losses, metrics
-from torchcross.targets._classes import normalise_classes
-from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets._parts import (
+from torchcross.targets.classes import normalise_classes
+from torchcross.targets.objective import Objective
+from torchcross.targets.objective_parts import (
     WithoutTarget,
     likeliest,
     log_odds,
     output_per_class,
     unchanged,
 )
-from torchcross.targets.objective import Objective
 from torchcross.targets.padding import ABSENT_CLASSES
+from torchcross.targets.single_label import SingleLabelTarget
 
 __all__ = ["MultiClass"]
 

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
-from torchcross.targets._classes import normalise_classes
-from torchcross.targets._labels import Codes, Legend, encode_multi
-from torchcross.targets._parts import WithoutTarget, output_per_class, unchanged
 from torchcross.targets.base import Target
+from torchcross.targets.classes import normalise_classes
+from torchcross.targets.labels import Codes, Legend, encode_multi
 from torchcross.targets.objective import Objective
+from torchcross.targets.objective_parts import WithoutTarget, output_per_class, unchanged
 from torchcross.targets.padding import UNKNOWN_LABELS
 from torchcross.targets.strata import Cover
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from torchcross.targets._parts import log_odds
-from torchcross.targets.head import HeadLayout
+from torchcross.targets.head_layout import HeadLayout
+from torchcross.targets.objective_parts import log_odds
 from torchcross.targets.padding import Padding
 
 __all__ = ["Objective", "Prediction"]

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
-from torchcross.targets._classes import normalise_classes, normalise_values
-from torchcross.targets._partition import SingleLabelTarget
-from torchcross.targets._parts import (
+from torchcross.targets.classes import normalise_classes, normalise_values
+from torchcross.targets.head_layout import HeadLayout
+from torchcross.targets.objective import Objective
+from torchcross.targets.objective_parts import (
     WithoutTarget,
     likeliest,
     log_odds,
     output_per_class,
     unchanged,
 )
-from torchcross.targets.head import HeadLayout
-from torchcross.targets.objective import Objective
 from torchcross.targets.padding import ABSENT_CLASSES, Padding
+from torchcross.targets.single_label import SingleLabelTarget
 
 __all__ = ["Ordinal"]
 

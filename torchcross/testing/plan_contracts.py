@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.data import MetaDatasetShots, Request
-from torchcross.data.feasibility import needed_per_class
-from torchcross.data.request import ways_within
+from torchcross.data.sampling.feasibility import needed_per_class
+from torchcross.data.sampling.request import ways_within
 from torchcross.targets import Cover, Partition, Strata
 
 __all__ = ["PlanCase", "usable_classes", "violations"]

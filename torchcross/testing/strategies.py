@@ -14,8 +14,8 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from torchcross._kit.randomness import Stream, shuffled
 from torchcross.data import EpisodeSampler, MetaDatasetShots, TaskSource
-from torchcross.data.words import Stream, shuffled
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Partition, Target
 from torchcross.task import Task

@@ -6,7 +6,7 @@ from torchcross.training.loop import fit
 from torchcross.training.machine import FabricMachine, Machine, TorchMachine
 from torchcross.training.options import FitOptions
 from torchcross.training.result import FitResult, Point
-from torchcross.training.statistics import renew_statistics
+from torchcross.training.running_statistics import renew_statistics
 
 __all__ = [
     "FabricMachine",

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchcross import _tensor_files
+from torchcross._kit import tensor_files
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.training.result import Point, Stopped
 
@@ -150,7 +150,7 @@ class Checkpoints:
         """(tensors, position, identity) of a checkpoint, or a ReadError that names the file."""
         path = self.path(step)
         try:
-            tensors, metadata = _tensor_files.read(path)
+            tensors, metadata = tensor_files.read(path)
         except ReadError as error:
             raise ReadError(f"{error} {self._instead(step)}") from error
         if FORMAT not in metadata:
@@ -186,6 +186,6 @@ class Checkpoints:
 
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
     try:
-        _tensor_files.write(path, tensors, metadata)
+        tensor_files.write(path, tensors, metadata)
     except WriteError as error:
         raise WriteError(f"{error}, and run again: it goes on from the last checkpoint.") from error

@@ -13,20 +13,20 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor
 
+from torchcross._kit.lock import locked
+from torchcross._kit.progress import Bar
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.errors import InputError
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
 from torchcross.training.feed import Feed, Transform, begun, feed_of
-from torchcross.training.lock import locked
 from torchcross.training.log import CsvLog, TensorBoard, tensorboard_for
 from torchcross.training.machine import Machine, TorchMachine
 from torchcross.training.options import FitOptions, differing
-from torchcross.training.progress import Bar
 from torchcross.training.result import FitResult
 from torchcross.training.schedule import rate
 from torchcross.training.signals import Request, obey, shielded, watched
-from torchcross.training.state import Trained, weights_in
 from torchcross.training.step import Stepper
+from torchcross.training.trained_tensors import Trained, weights_in
 
 __all__ = ["fit"]
 

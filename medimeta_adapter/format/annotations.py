@@ -1,0 +1,99 @@
+"""annotations.csv: columns as arrays of text, in the order of the images."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimeta_adapter.format.files import read_small
+from medimeta_adapter.format.frozen import FrozenMapping
+from medimeta_adapter.format.splits import image_index
+from torchcross._kit.arrays import frozen
+from torchcross.errors import DatasetFileError
+
+__all__ = ["read_annotations", "subjects_of"]
+
+_LONGEST_ROW = 1 << 14
+_NOBODY = frozenset({"", "nan", "none", "na", "n/a", "null"})
+
+
+def read_annotations(path: Path, count: int) -> Mapping[str, NDArray[Any]]:
+    """Every column by its name; row i belongs to image i, whatever the order in the file."""
+    raw = read_small(path, (count + 64) * _LONGEST_ROW, f"a table of {count} rows")
+    try:
+        reader = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DatasetFileError(
+            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8"
+        ) from None
+    try:
+        header = next(reader, [])
+        _check_header(header, path)
+        # By row, and not a list of `count`: a short info.yaml can claim any number.
+        rows: dict[int, list[str]] = {}
+        for row in reader:
+            if row:
+                rows[_place(row, header, rows, count, f"{path}, line {reader.line_num}")] = row
+    except csv.Error as error:
+        raise DatasetFileError(f"{path}, line {reader.line_num}: not valid CSV: {error}") from None
+    if len(rows) < count:
+        first = next(row for row in range(count) if row not in rows)
+        raise DatasetFileError(
+            f"{path}: no row for {count - len(rows)} of the {count} images (total_num_samples), the"
+            f" first missing one is images/{first:06d}.tiff"
+        )
+    columns = zip(*(rows[row] for row in range(count)), strict=True)
+    return FrozenMapping(
+        {
+            name: frozen(np.array(column, dtype=object))
+            for name, column in zip(header, columns, strict=True)
+        }
+    )
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    if "filepath" not in header:
+        raise DatasetFileError(
+            f"{path}, line 1: no column 'filepath'; there are {str(header[:12])[:300]}"
+        )
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise DatasetFileError(
+            f"{path}, line 1: the columns {str(twice)[:200]} stand here twice; name each once"
+        )
+
+
+def _place(
+    row: list[str], header: list[str], rows: Mapping[int, list[str]], count: int, where: str
+) -> int:
+    """Which image a row is about; `rows` are those there are already."""
+    if len(row) != len(header):
+        raise DatasetFileError(f"{where}: {len(row)} fields, the header has {len(header)}")
+    name = row[header.index("filepath")]
+    index = image_index(name.strip())
+    if index is None or index >= count:
+        raise DatasetFileError(
+            f"{where}, filepath: {name[:80]!r} is none of the {count} images, images/000000.tiff"
+            " and so on"
+        )
+    if index in rows:
+        raise DatasetFileError(f"{where}, filepath: a second row for {name[:80]!r}")
+    return index
+
+
+def subjects_of(column: NDArray[Any]) -> NDArray[Any]:
+    """Who a sample comes from. Where the column says nobody, the sample is a subject of its own."""
+    known = [text.strip() for text in column.tolist()]
+    return np.array(
+        [
+            f"unknown subject of row {row}" if text.lower() in _NOBODY else text
+            for row, text in enumerate(known)
+        ],
+        dtype=object,
+    )

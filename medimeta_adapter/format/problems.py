@@ -1,0 +1,184 @@
+"""What may be wrong with a description: pairs of a field path and a sentence, for files and for
+arguments alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from medimeta_adapter.format.frozen import name_problem
+from torchcross.errors import InputError, TargetError
+from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
+
+__all__ = [
+    "TARGETS",
+    "Problem",
+    "TaskTarget",
+    "count_problems",
+    "dataset_problems",
+    "refuse_first",
+    "shown",
+    "task_problems",
+]
+
+Problem = tuple[tuple[Any, ...], str]
+_CHANNELS = (1, 3)
+_LONGEST_SIDE = 1 << 16
+_MOST_SAMPLES = 1 << 40
+
+
+class TaskTarget(StrEnum):
+    """The four kinds of task that the format knows."""
+
+    BINARY_CLASSIFICATION = "BINARY_CLASSIFICATION"
+    MULTICLASS_CLASSIFICATION = "MULTICLASS_CLASSIFICATION"
+    MULTILABEL_CLASSIFICATION = "MULTILABEL_CLASSIFICATION"
+    ORDINAL_REGRESSION = "ORDINAL_REGRESSION"
+
+
+TARGETS: dict[TaskTarget, type[Binary] | type[MultiClass] | type[MultiLabel] | type[Ordinal]] = {
+    TaskTarget.BINARY_CLASSIFICATION: Binary,
+    TaskTarget.MULTICLASS_CLASSIFICATION: MultiClass,
+    TaskTarget.MULTILABEL_CLASSIFICATION: MultiLabel,
+    TaskTarget.ORDINAL_REGRESSION: Ordinal,
+}
+
+
+def refuse_first(what: str, problems: Iterator[Problem]) -> None:
+    for path, sentence in problems:
+        raise InputError(f"{what}: {shown(path)}: {sentence}")
+
+
+def shown(path: tuple[Any, ...]) -> str:
+    """A field path as tasks[2].labels[3]."""
+    text = "".join(
+        f".{part}" if isinstance(part, str) and part.isprintable() else f"[{part!r}]"
+        for part in path
+    )
+    return text.removeprefix(".")[:200] or "the file"
+
+
+def _is_count(value: Any, most: int = _MOST_SAMPLES) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def task_problems(name: Any, target: Any, labels: Any) -> Iterator[Problem]:
+    if why := name_problem(name):
+        yield ("task_name",), why
+    known = [entry.value for entry in TaskTarget]
+    if not isinstance(target, str) or target not in known:
+        yield ("task_target",), f"{target!r:.80} is no kind of task; give one of {', '.join(known)}"
+        return
+    problems = list(_label_problems(labels))
+    yield from problems
+    if not problems:
+        try:
+            TARGETS[TaskTarget(target)](labels)
+        except TargetError as error:
+            yield ("labels",), str(error)
+
+
+def _label_problems(labels: Any) -> Iterator[Problem]:
+    if not isinstance(labels, Mapping) or not labels:
+        yield (
+            ("labels",),
+            (
+                "a task needs labels, a mapping from label value to name such as {0: benign, 1:"
+                " malignant}"
+            ),
+        )
+        return
+    for key, label in labels.items():
+        if not isinstance(key, int) or isinstance(key, bool) or abs(key) >= 1 << 31:
+            yield ("labels", key), f"{key!r:.60} is no label value; give an integer"
+        elif not isinstance(label, str) or not label.strip():
+            yield ("labels", key), f"{label!r:.60} is no label name; give a non-empty text"
+
+
+def count_problems(counts: Any, at: tuple[Any, ...]) -> Iterator[Problem]:
+    if not isinstance(counts, Mapping):
+        yield (
+            at,
+            f"{counts!r:.60} is no mapping; give train, val and test with a number of samples each",
+        )
+        return
+    for name, count in counts.items():
+        if name not in ("train", "val", "test"):
+            yield (*at, name), f"{name!r:.60} is no split; there are train, val and test"
+        elif not _is_count(count):
+            yield (*at, name), f"{count!r:.60} is no number of samples; give an integer from 0"
+
+
+def dataset_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Everything but the tasks' insides, which check themselves."""
+    if why := name_problem(data["id"]):
+        yield ("id",), why
+    for name in ("name", "domain"):
+        if not isinstance(data[name], str) or not data[name].strip():
+            yield (name,), f"{data[name]!r:.60} is no {name}; give a non-empty text"
+    for name in ("summary", "license", "doi"):
+        if not isinstance(data[name], str):
+            yield (name,), f"{data[name]!r:.60} is no text"
+    yield from _list_problems(data)
+    size = data["input_size"]
+    if (
+        not isinstance(size, list | tuple)
+        or len(size) != 3
+        or not all(_is_count(n, _LONGEST_SIDE) and n for n in size)
+    ):
+        yield ("input_size",), f"{size!r:.60} is no size; give [channels, height, width]"
+    elif size[0] not in _CHANNELS:
+        yield ("input_size", 0), f"{size[0]} channels; the format has images of 1 channel or of 3"
+    yield from _total_problems(data)
+
+
+def _list_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    tasks = data["tasks"]
+    if not isinstance(tasks, list | tuple) or not tasks:
+        yield ("tasks",), "a dataset needs at least one task"
+    else:
+        names = [getattr(task, "name", None) for task in tasks]
+        for place, name in enumerate(names):
+            if name is not None and name in names[:place]:
+                yield (
+                    ("tasks", place, "task_name"),
+                    f"a second task named {name!r}; give every task a name of its own",
+                )
+    for key in ("domain_overlaps", "subject_overlaps"):
+        if not isinstance(data[key], list | tuple):
+            yield (key,), f"{data[key]!r:.60} is no list; give a list of dataset ids"
+            continue
+        for place, entry in enumerate(data[key]):
+            if why := name_problem(entry):
+                yield (key, place), why
+    original = data["original_data"]
+    if not isinstance(original, list | tuple) or not all(
+        isinstance(entry, Mapping) for entry in original
+    ):
+        yield ("original_data",), "give a list of mappings (name, url, license, citations, ...)"
+
+
+def _total_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    total, size = data["total_num_samples"], data["input_size"]
+    if not _is_count(total) or not total:
+        yield (
+            ("total_num_samples",),
+            f"{total!r:.60} is no number of samples; give an integer from 1",
+        )
+        return
+    if (
+        isinstance(size, list | tuple)
+        and all(_is_count(n) for n in size)
+        and total * math.prod(size) >= 1 << 62
+    ):
+        yield ("total_num_samples",), f"{total} images of {size} are more bytes than any file holds"
+    for name in ("splits_num_samples", "original_splits_num_samples"):
+        counted = getattr(data[name], "total", 0)
+        if counted > total:
+            yield (
+                (name,),
+                f"the splits have {counted} samples, the dataset {total} (total_num_samples)",
+            )

@@ -1,0 +1,1 @@
+"""Leave one domain out: which datasets may be sources for a target."""

@@ -1,0 +1,114 @@
+"""PIL images as arrays and back, refusing what would lose something in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from medimeta_adapter.preprocess.bits import refuse_lost_bits
+from torchcross.errors import InputError
+
+__all__ = ["Pixels", "checked", "from_pixels", "mapped", "pixels_of", "shown", "without_alpha"]
+
+Pixels = NDArray[Any]
+
+_KINDS = "uint8, uint16, int16, int32, uint32, float16, float32, float64, bool"
+_DTYPES = frozenset(np.dtype(name.strip()) for name in _KINDS.split(","))
+_DIRECT = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+# Other colour spaces and premultiplied alpha, as what every viewer shows for them.
+_CONVERTED = {
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "LAB": "RGB",
+    "HSV": "RGB",
+    "RGBX": "RGB",
+    "La": "LA",
+    "RGBa": "RGBA",
+}
+_TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
+
+
+def pixels_of(image: object) -> Pixels:
+    """An image as an array (H, W) or (H, W, 2 to 4): grey, grey and alpha, RGB, RGB and alpha."""
+    if isinstance(image, Image.Image):
+        return _of_pil(image)
+    array = np.asarray(image)
+    if array.dtype.kind == "O":
+        raise InputError(
+            f"a {type(image).__name__} is no image; give a PIL image, or an array of numbers"
+        )
+    return checked(array)
+
+
+def _of_pil(image: Image.Image) -> Pixels:
+    refuse_lost_bits(image)
+    if image.mode in ("P", "PA"):
+        raise InputError(
+            f"the image has a palette (mode {image.mode}), its pixels are places in a list of"
+            " colours; put ExpandPalette() before the other steps, or pass np.asarray(image) where"
+            " the places are meant (a mask)"
+        )
+    if image.mode in _TRANSPARENT and "transparency" in image.info:
+        image = image.convert(_TRANSPARENT[image.mode])
+    elif image.mode in _CONVERTED:
+        image = image.convert(_CONVERTED[image.mode])
+    if image.mode not in _DIRECT:
+        raise InputError(
+            f"an image of mode {image.mode} cannot be read here; convert it to L, RGB, I;16, I or F"
+            " first"
+        )
+    return checked(np.asarray(image))
+
+
+def checked(array: Pixels) -> Pixels:
+    """The array itself, in this machine's byte order, if it is one picture; (H, W, 1) becomes (H,
+    W).
+    """
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype not in _DTYPES:
+        raise InputError(f"an image of dtype {array.dtype} cannot be read; give one of {_KINDS}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (2, 3, 4)):
+        raise InputError(
+            f"an image of shape {array.shape} cannot be read; give (height, width) or (height,"
+            " width, channels) with channels last; a volume is cut by centred_slices first"
+        )
+    if not array.size:
+        raise InputError(f"an image of shape {array.shape} has no pixels; leave it out")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; say what they are to"
+            " become"
+        )
+    return array
+
+
+def from_pixels(array: Pixels) -> Image.Image:
+    """The PIL image of an array."""
+    return Image.fromarray(array if array.dtype.kind != "f" else array.astype(np.float32))
+
+
+def mapped(array: Pixels, low: float, high: float) -> NDArray[np.uint8]:
+    """low..high -> 0..255, rounded, clipped; all zero where the range is empty."""
+    if not high > low:
+        return np.zeros(array.shape, np.uint8)
+    scaled = (array.astype(np.float64) - low) * 255 / (high - low)
+    return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
+
+
+def without_alpha(array: Pixels, who: str) -> Pixels:
+    """The array itself, refused where it still has an alpha channel."""
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        raise InputError(
+            f"{who} is given an image with alpha, shape {array.shape}; put DropAlpha() before it"
+        )
+    return array
+
+
+def shown(array: Pixels) -> str:
+    return f"{array.dtype} {array.shape}"

@@ -1,0 +1,1 @@
+"""One toolbox for both packages: what stands here stands nowhere else."""

@@ -1,0 +1,1 @@
+"""Checks before training: is the gradient right, and how much memory does a step take?"""

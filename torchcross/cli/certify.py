@@ -1,0 +1,162 @@
+"""`torchcross certify`: an algorithm's gradient against finite differences and a closed form."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from torchcross._kit.suggestions import unknown
+from torchcross.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from torchcross.algorithms import Algorithm, Pretraining
+
+__all__ = ["add"]
+
+_HOLDS, _DOES_NOT = 0, 1
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser(
+        "certify",
+        help="hold an algorithm's gradient against finite differences and a closed form",
+        description=(
+            "Hold an algorithm's gradient against float64 finite differences and a closed form, on"
+            " made-up episodes of every target type. Exit status 0 if and only if all that is"
+            " claimed holds."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--algorithm", metavar="NAME", help="of torchcross.algorithms (default: maml)"
+    )
+    parser.add_argument("--engine", metavar="NAME", help="of torchcross.functional.ENGINES")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="inner steps (default: the algorithm's own)"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="of torchcross.backbones (default: a conv4 of 8 channels)",
+    )
+    which.add_argument(
+        "--module",
+        metavar="PACKAGE:CALLABLE",
+        help="makes the backbone, or the algorithm, when called without arguments",
+    )
+    parser.add_argument(
+        "--directions", type=int, default=2, metavar="N", help="for each episode (default: 2)"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from torchcross.algorithms import certify
+
+    certificate = certify(_subject(options), directions=options.directions)
+    sys.stdout.write(f"{certificate}\n")
+    return _HOLDS if certificate.holds else _DOES_NOT
+
+
+def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
+    from torchcross.algorithms import Algorithm, Pretraining
+
+    settings = {
+        name: getattr(options, name)
+        for name in ("engine", "steps")
+        if getattr(options, name) is not None
+    }
+    made = _made_by(options.module) if options.module is not None else _backbone(options.backbone)
+    if isinstance(made, Algorithm | Pretraining):
+        named = [
+            f"--{name}" for name in ("algorithm", *settings) if getattr(options, name) is not None
+        ]
+        if named:
+            raise InputError(
+                f"--module {options.module} makes an algorithm already; leave out"
+                f" {', '.join(named)}"
+            )
+        return made
+    constructors = _algorithms()
+    chosen = options.algorithm or "maml"
+    construct = constructors.get(_plain(chosen))
+    if construct is None:
+        raise InputError(unknown("algorithm", chosen, constructors))
+    if "engine" in settings:
+        _check_engine(settings["engine"])
+    strange = [name for name in settings if name not in inspect.signature(construct).parameters]
+    if strange:
+        raise InputError(f"{construct.__name__} takes no --{strange[0]}; leave it out")
+    return construct(made, **settings)
+
+
+def _algorithms() -> dict[str, type[Algorithm]]:
+    from torchcross import algorithms
+
+    found = [getattr(algorithms, name) for name in algorithms.__all__]
+    return {
+        _plain(kind.__name__): kind
+        for kind in found
+        if inspect.isclass(kind)
+        and issubclass(kind, algorithms.Algorithm)
+        and not inspect.isabstract(kind)
+    }
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _check_engine(name: str) -> None:
+    from torchcross.functional import ENGINES
+
+    if name not in ENGINES:
+        raise InputError(unknown("engine", name, ENGINES))
+
+
+def _backbone(name: str | None) -> nn.Module:
+    from torchcross import backbones
+
+    if name is None:
+        return backbones.conv4(8, in_channels=1)
+    # Those that can be made of nothing but a name.
+    known = {
+        one: make
+        for one in backbones.__all__
+        if inspect.isfunction(make := getattr(backbones, one))
+        and all(
+            part.default is not part.empty for part in inspect.signature(make).parameters.values()
+        )
+    }
+    if name not in known:
+        raise InputError(unknown("backbone", name, known))
+    made: nn.Module = known[name]()
+    return made
+
+
+def _made_by(place: str) -> nn.Module:
+    from torch import nn
+
+    module, colon, name = place.partition(":")
+    if not (colon and module and name):
+        raise InputError(f"--module got {place!r}; give package.module:callable")
+    try:
+        make = getattr(import_module(module), name)
+    except ImportError as error:
+        raise InputError(
+            f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?"
+        ) from error
+    except AttributeError as error:
+        raise InputError(unknown(f"name in {module}", name, dir(import_module(module)))) from error
+    made = make() if callable(make) else make
+    if not isinstance(made, nn.Module):
+        raise InputError(
+            f"--module: {place} made a {type(made).__name__}; it must make a torch.nn.Module"
+        )
+    return made

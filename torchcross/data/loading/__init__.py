@@ -1,0 +1,1 @@
+"""From plans to tensors: the only place that reads pixels."""

@@ -1,0 +1,192 @@
+"""Batches for multi-task training: each from one source, reproducible and addressable by number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.randomness import Stream, shuffled
+from torchcross.data.sampling.mixture import SourceChoice, Weights, labelled
+from torchcross.data.sampling.request import checked_seed, one_of, positive
+from torchcross.data.sampling.sampler import as_sources
+from torchcross.data.sources.source import TaskSource
+from torchcross.episode import Batch
+from torchcross.errors import InputError
+from torchcross.task import Task
+
+__all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]
+
+_COUNT_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BatchPlan:
+    """Batch number `index`: which samples of which source."""
+
+    index: int
+    source: str
+    samples: Indices
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BatchPlan):
+            return NotImplemented
+        return (self.index, self.source) == (other.index, other.source) and np.array_equal(
+            self.samples, other.samples
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.source, self.samples.tobytes()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (self.index, self.source, self.samples)
+
+
+def _restored(index: int, source: str, samples: Indices) -> BatchPlan:
+    """A plan out of its pickle, where arrays forget that they are read-only."""
+    return BatchPlan(index, source, frozen(samples))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LabelledBatch:
+    """One batch of one task, as tensors."""
+
+    batch: Batch
+    task: Task
+    plan: BatchPlan
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> LabelledBatch:
+        return replace(self, batch=self.batch.map(change))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelledBatch:
+        return replace(self, batch=self.batch.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> LabelledBatch:
+        return replace(self, batch=self.batch.pin_memory())
+
+
+class MixedBatches:
+    """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of
+    (seed, b).
+
+    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by
+    `weights`);
+        |D_t| counts the samples with at least one known label.
+    order="epoch": the batches of one pass over every source stand in one shuffled row, then in
+    another; this draws a
+        source in proportion to its *remaining* batches, as the published code does.
+    Either way a source's samples come in shuffled passes: none is seen again before all (but for
+    the remainder of an incomplete last batch, different in every pass) have been seen. Samples
+    without a label are left out.
+    """
+
+    def __init__(
+        self,
+        sources: TaskSource | Iterable[TaskSource],
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        order: Literal["independent", "epoch"] = "independent",
+        weights: Weights = "size",
+    ) -> None:
+        self.sources = as_sources(sources)
+        self.batch_size = positive("batch_size", batch_size)
+        self._seed = checked_seed(seed)
+        one_of("order", order, ("independent", "epoch"))
+        if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
+            raise InputError(
+                f"weights={weights!r} has no use with order='epoch', where every source's batches"
+                " all come"
+            )
+        self.order = order
+        self._usable = {source.name: labelled(source) for source in self.sources}
+        self._per_pass = {
+            name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()
+        }
+        self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
+        self._shuffle = Stream(self.seed, "passes", self.batch_size)
+        self._counts_before = {0: np.zeros(len(self._choice.names), dtype=np.int64)}
+
+    @property
+    def seed(self) -> int:
+        """What every batch follows from; another seed takes another `MixedBatches`."""
+        return self._seed
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over every source."""
+        return sum(self._per_pass.values())
+
+    def __getitem__(self, index: int) -> BatchPlan:
+        number = positive("index", index, least=0)
+        name, earlier = (
+            self._in_epoch(number) if self.order == "epoch" else self._independent(number)
+        )
+        turn, place = divmod(earlier, self._per_pass[name])
+        order = _pass_order(self._shuffle, name, turn, len(self._usable[name]))
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        return BatchPlan(number, name, frozen(self._usable[name][chosen]))
+
+    def read(self, plan: BatchPlan) -> LabelledBatch:
+        """The tensors of a plan, in one read."""
+        source = self.source(plan.source)
+        return LabelledBatch(
+            Batch(source.read(plan.samples), source.targets(plan.samples)), source.task, plan
+        )
+
+    def source(self, name: str) -> TaskSource:
+        """The source a plan names."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise InputError(
+            f"these batches have no source {name!r}; they have"
+            f" {[source.name for source in self.sources]}"
+        )
+
+    def _independent(self, number: int) -> tuple[str, int]:
+        """The source of a batch, and how many it had before. Counts of full blocks are kept: they
+        never change, so threads may fill them in at the same time.
+        """
+        block, inside = divmod(number, _COUNT_BLOCK)
+        before = self._counts_before
+        for known in range(len(before) - 1, block):
+            drawn = self._choice.positions(known * _COUNT_BLOCK, _COUNT_BLOCK)
+            before[known + 1] = before[known] + np.bincount(
+                drawn, minlength=len(self._choice.names)
+            )
+        positions = self._choice.positions(block * _COUNT_BLOCK, inside + 1)
+        mine = positions[-1]
+        return self._choice.names[mine], int(before[block][mine] + (positions[:-1] == mine).sum())
+
+    def _in_epoch(self, number: int) -> tuple[str, int]:
+        epoch, place = divmod(number, self.batches_per_epoch)
+        names = list(self._per_pass)
+        row = _epoch_row(Stream(self.seed, "epochs", *names), epoch, tuple(self._per_pass.values()))
+        mine = row[place]
+        return names[mine], epoch * self._per_pass[names[mine]] + int((row[:place] == mine).sum())
+
+    def __repr__(self) -> str:
+        how = f"batch_size={self.batch_size}, order={self.order!r}, seed={self.seed}"
+        return f"MixedBatches({len(self.sources)} sources, {how})"
+
+
+@lru_cache(maxsize=128)
+def _pass_order(stream: Stream, name: str, turn: int, length: int) -> Indices:
+    """The order of one source's samples in one of its passes. Kept for a while: a pass serves many
+    batches.
+    """
+    return frozen(shuffled(stream.named(name), turn, length))
+
+
+@lru_cache(maxsize=8)
+def _epoch_row(stream: Stream, epoch: int, batches: tuple[int, ...]) -> Indices:
+    """Which source each batch of an epoch comes from."""
+    row = np.repeat(np.arange(len(batches)), batches)
+    return frozen(row[shuffled(stream, epoch, len(row))])

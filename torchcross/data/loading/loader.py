@@ -1,0 +1,234 @@
+"""From plans to tensors. The only place that reads; it never chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from torchcross.data.loading.batches import BatchPlan, LabelledBatch, MixedBatches
+from torchcross.data.sampling.request import positive
+from torchcross.data.sources.source import TaskSource
+from torchcross.episode import Batch, Episode
+from torchcross.errors import InputError, ReadError
+from torchcross.plan import EpisodePlan
+
+__all__ = ["EpisodeLoader", "Episodes", "MixedBatchLoader", "PlanSource"]
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class PlanSource(Protocol):
+    """Whatever hands out plans by index: a sampler, or plans loaded from a file."""
+
+    def __getitem__(self, index: int, /) -> EpisodePlan: ...
+    def batch(self, indices: Any, /) -> Sequence[EpisodePlan]: ...
+    def source(self, name: str, /) -> TaskSource: ...
+
+
+class Episodes(Dataset[Episode]):
+    """`Episodes(sampler)[i]` is episode i as tensors: support and query come from one read.
+
+    `transform` maps a batch of images (n, ...) to another; it sees support and query separately.
+    `count` gives a length, for those who iterate it as an ordinary Dataset.
+    """
+
+    def __init__(
+        self, sampler: PlanSource, count: int | None = None, *, transform: Transform | None = None
+    ) -> None:
+        if not all(hasattr(sampler, name) for name in ("__getitem__", "batch", "source")):
+            raise InputError(
+                f"episodes come from a sampler, not from a {type(sampler).__name__}; for a source,"
+                " write EpisodeSampler(source)"
+            )
+        self.sampler = sampler
+        self.count = None if count is None else positive("count", count)
+        self.transform = transform
+
+    def __getitem__(self, index: int) -> Episode:
+        if self.count is not None and not 0 <= index < self.count:
+            raise IndexError(f"episode {index} is outside 0..{self.count - 1}")
+        return self.read(self.sampler[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
+        span = range(indices[0], indices[-1] + 1) if len(indices) else range(0)
+        return [
+            self.read(plan)
+            for plan in self.sampler.batch(span if list(span) == list(indices) else indices)
+        ]
+
+    def read(self, plan: EpisodePlan) -> Episode:
+        """The episode of any plan over these sources, e.g. one of a shot curve."""
+        source = self.sampler.source(plan.source)
+        try:
+            images = source.read(np.concatenate([plan.support, plan.query]))
+        except ReadError as error:
+            raise ReadError(f"episode {plan.index}: {error}") from error
+        support, query = images[: len(plan.support)], images[len(plan.support) :]
+        episode = Episode(
+            Batch(support, torch.from_numpy(plan.support_labels.copy())),
+            Batch(query, torch.from_numpy(plan.query_labels.copy())),
+            source.task.restrict(plan.classes),
+            plan,
+        )
+        return episode if self.transform is None else episode.map(self.transform)
+
+    def __len__(self) -> int:
+        return self.count if self.count is not None else len(self.sampler)  # type: ignore[arg-type]  # Sized where finite
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[index] for index in range(len(self)))
+
+
+class EpisodeLoader:
+    """Episodes start..stop-1 in order (stop: a finite sampler's end), read ahead by workers,
+    divided over ranks.
+
+    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost,
+    whatever the number of workers. To resume, start where you stopped. No global random state is
+    read or moved.
+    """
+
+    def __init__(
+        self,
+        sampler: PlanSource,
+        stop: int | None = None,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        workers: int = 0,
+        chunk: int = 4,
+        transform: Transform | None = None,
+        pin_memory: bool = False,
+        context: str | None = None,
+    ) -> None:
+        self.episodes = Episodes(sampler, transform=transform)
+        self.indices = _share(start, _end(sampler, stop), rank, ranks)
+        self._loader = _chunk_loader(
+            self.episodes, self.indices, chunk, workers, pin_memory, context
+        )
+
+    def __iter__(self) -> Iterator[Episode]:
+        for chunk in self._loader:
+            yield from chunk
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class MixedBatchLoader:
+    """Batches start..stop-1 of `MixedBatches`, read ahead by worker processes and divided over
+    ranks, like episodes.
+    """
+
+    def __init__(
+        self,
+        batches: MixedBatches,
+        stop: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        workers: int = 0,
+        transform: Transform | None = None,
+        pin_memory: bool = False,
+        context: str | None = None,
+    ) -> None:
+        self.indices = _share(start, stop, rank, ranks)
+        self._loader = _chunk_loader(
+            _BatchDataset(batches, transform), self.indices, 1, workers, pin_memory, context
+        )
+
+    def __iter__(self) -> Iterator[LabelledBatch]:
+        for chunk in self._loader:
+            yield from chunk
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class _BatchDataset(Dataset[LabelledBatch]):
+    def __init__(self, batches: MixedBatches, transform: Transform | None) -> None:
+        self.batches = batches
+        self.transform = transform
+
+    def __getitem__(self, index: int) -> LabelledBatch:
+        plan: BatchPlan = self.batches[index]
+        batch = self.batches.read(plan)
+        return batch if self.transform is None else batch.map(self.transform)
+
+
+def _end(sampler: PlanSource, stop: int | None) -> int:
+    """Where to stop: where asked, but not beyond a finite sampler's end."""
+    try:
+        length = len(sampler)  # type: ignore[arg-type]  # Sized where finite
+    except TypeError:
+        if stop is None:
+            raise InputError(
+                "this sampler never ends; say where to stop: EpisodeLoader(sampler, 1000)"
+            ) from None
+        return stop
+    if stop is not None and stop > length:
+        raise InputError(f"stop={stop} is beyond the {length} episodes there are")
+    return length if stop is None else stop
+
+
+def _share(start: int, stop: int, rank: int, ranks: int) -> range:
+    """The numbers start..stop-1 that are one rank's."""
+    positive("stop", stop, least=0)
+    if positive("start", start, least=0) > stop:
+        raise InputError(f"start={start} is beyond stop={stop}")
+    positive("ranks", ranks)
+    if positive("rank", rank, least=0) >= ranks:
+        raise InputError(f"rank={rank} is not below ranks={ranks}")
+    return range(start + rank, stop, ranks)
+
+
+def _chunk_loader(
+    dataset: Dataset[Any],
+    indices: range,
+    chunk: int,
+    workers: int,
+    pin_memory: bool,
+    context: str | None,
+) -> DataLoader[Any]:
+    """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global
+    one.
+    """
+    positive("chunk", chunk)
+    positive("workers", workers, least=0)
+    return DataLoader(
+        dataset,
+        batch_sampler=_Chunks(indices, chunk),
+        collate_fn=_as_is,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        multiprocessing_context=context if workers else None,
+        generator=torch.Generator(),
+    )
+
+
+class _Chunks(Sampler[list[int]]):
+    """Lists of consecutive items, made as they are needed."""
+
+    def __init__(self, indices: range, chunk: int) -> None:
+        self.indices = indices
+        self.chunk = chunk
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (
+            list(self.indices[first : first + self.chunk])
+            for first in range(0, len(self.indices), self.chunk)
+        )
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.chunk)
+
+
+def _as_is(items: list[Any]) -> list[Any]:
+    return items

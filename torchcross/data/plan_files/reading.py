@@ -1,0 +1,261 @@
+"""Reading a file of plans: what it holds is checked, against itself and against the labels, before
+it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from torchcross._kit.arrays import Indices, frozen
+from torchcross.data.sources.source import TaskSource
+from torchcross.errors import PlanFileError
+from torchcross.plan import EpisodePlan
+
+__all__ = [
+    "COLUMNS",
+    "FORMAT",
+    "VERSION",
+    "checked_plans",
+    "matching_source",
+    "read_arrays",
+    "read_header",
+]
+
+FORMAT, VERSION = "torchcross-plans", 1
+COLUMNS = (
+    "index",
+    "source",
+    "shots",
+    "sizes",
+    "classes",
+    "support",
+    "support_labels",
+    "query",
+    "query_labels",
+)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of the archive. Members are stored, not compressed, so a small file cannot claim
+    to be a large one.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_member(archive, name) for name in ("header", *COLUMNS)}
+    except FileNotFoundError:
+        raise PlanFileError(f"there is no file {path}") from None
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+    ) as error:
+        # zipfile says NotImplementedError of compression methods that it does not know.
+        raise PlanFileError(
+            f"{path} is not a whole file of plans ({error}); save it again with save_plans"
+        ) from error
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+        raise ValueError(f"the member {name!r} is compressed, plans are stored plain")
+    with archive.open(info) as file:
+        version = npy_format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"the member {name!r} has the npy version {version}, expected (1, 0)")
+        shape, fortran, dtype = npy_format.read_array_header_1_0(file)
+        wanted = np.dtype(np.uint8) if name == "header" else np.dtype("<i8")
+        raw = file.read()
+        if (
+            dtype != wanted
+            or fortran
+            or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(raw)
+        ):
+            raise ValueError(
+                f"the member {name!r} claims {dtype} {shape} and holds {len(raw)} bytes, expected"
+                f" {wanted}"
+            )
+    return np.frombuffer(raw, dtype=wanted).reshape(shape)
+
+
+def read_header(path: Path, text: NDArray[Any]) -> dict[str, Any]:
+    try:
+        header = json.loads(text.tobytes().decode())
+        known = header["format"] == FORMAT and type(header["version"]) is int
+        sources = [(entry["name"], entry["fingerprint"]) for entry in header.get("sources", [])]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanFileError(
+            f"{path} has no readable header of plans ({error!r}); save it again with save_plans"
+        ) from error
+    if not known:
+        raise PlanFileError(f"{path} is not a file of plans (format {header['format']!r})")
+    if header["version"] > VERSION:
+        raise PlanFileError(
+            f"{path} is of version {header['version']}, and this torchcross reads up to version"
+            f" {VERSION}; update torchcross to read it"
+        )
+    names = [name for name, _ in sources]
+    strings = all(isinstance(part, str) for pair in sources for part in pair)
+    if header["version"] < 1 or not sources or not strings or len(set(names)) < len(names):
+        raise PlanFileError(f"{path} has a damaged header; save it again with save_plans")
+    return dict(header)
+
+
+def matching_source(path: Path, entry: dict[str, Any], given: dict[str, TaskSource]) -> TaskSource:
+    if entry["name"] not in given:
+        raise PlanFileError(
+            f"{path} has plans over the source {entry['name']!r}; the sources given are"
+            f" {list(given)}"
+        )
+    source = given[entry["name"]]
+    if source.fingerprint() != entry["fingerprint"]:
+        raise PlanFileError(
+            f"{path} was made for other labels of {entry['name']!r}: {entry.get('samples')} samples"
+            f" of {entry.get('classes')} with fingerprint {entry['fingerprint'][:12]}; given are"
+            f" {len(source)} samples of {list(source.task.classes)} with fingerprint"
+            f" {source.fingerprint()[:12]}. Use the very labels the plans were made for, or draw"
+            " new plans"
+        )
+    return source
+
+
+def checked_plans(
+    path: Path,
+    arrays: dict[str, NDArray[Any]],
+    sources: Sequence[TaskSource],
+    header: dict[str, Any],
+) -> list[EpisodePlan]:
+    """Plans rebuilt from their samples, and every statement of the file checked against the
+    labels.
+    """
+    count = header.get("plans")
+    sizes = arrays["sizes"]
+    if sizes.shape != (count, 3) or any(
+        arrays[name].shape != (count,) for name in ("index", "source", "shots")
+    ):
+        raise PlanFileError(
+            f"{path} is damaged: its columns do not hold {count} plans; save it again with"
+            " save_plans"
+        )
+    plans, reader = [], _Columns(arrays)
+    for row in range(len(sizes)):
+        try:
+            plans.append(_one_plan(arrays, row, sources, reader))
+        except (ValueError, IndexError) as error:
+            raise PlanFileError(
+                f"{path} is damaged in plan {row}: {error}; save it again with save_plans"
+            ) from error
+    if not reader.exhausted:
+        raise PlanFileError(
+            f"{path} is damaged: it holds more samples than its plans; save it again with"
+            " save_plans"
+        )
+    numbers = [plan.index for plan in plans]
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise PlanFileError(
+            f"{path} is damaged: episodes are not numbered 0, 1, 2, ... once each; save it again"
+        )
+    return plans
+
+
+class _Columns:
+    """Takes the next entries of the joined columns, and knows when there are too few or too
+    many.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._arrays = arrays
+        self._at = dict.fromkeys(COLUMNS[4:], 0)
+
+    def take(self, name: str, count: int) -> NDArray[np.int64]:
+        start = self._at[name]
+        found = self._arrays[name][start : start + count]
+        if count < 0 or found.ndim != 1 or len(found) != count:
+            raise ValueError(f"{name} ends too early")
+        self._at[name] = start + count
+        return found
+
+    @property
+    def exhausted(self) -> bool:
+        return all(self._at[name] == len(self._arrays[name]) for name in self._at)
+
+
+def _one_plan(
+    arrays: dict[str, NDArray[Any]], row: int, sources: Sequence[TaskSource], columns: _Columns
+) -> EpisodePlan:
+    place = int(arrays["source"][row])
+    if not 0 <= place < len(sources):
+        raise ValueError(f"source {place} is none of the {len(sources)} in the header")
+    source = sources[place]
+    ways, support_size, query_size = arrays["sizes"][row].tolist()
+    classes = _classes(columns.take("classes", ways), source)
+    support, support_labels = _side("support", support_size, source, classes, columns)
+    query, query_labels = _side("query", query_size, source, classes, columns)
+    if np.intersect1d(support, query).size:
+        raise ValueError("support and query share samples")
+    shots = int(arrays["shots"][row])
+    if not _has_shots(support_labels, ways, max(shots, 1), exactly=shots >= 0):
+        raise ValueError(
+            f"the support does not have {shots} shots" if shots >= 0 else "a class has no support"
+        )
+    number = int(arrays["index"][row])
+    shown = None if shots < 0 else shots
+    return EpisodePlan(
+        number, source.name, classes, shown, support, support_labels, query, query_labels
+    )
+
+
+def _classes(stored: Indices, source: TaskSource) -> tuple[int, ...]:
+    target, classes = source.task.target, tuple(stored.tolist())
+    ascending = list(classes) == sorted(set(classes))
+    fewest, most = target.ways
+    if (
+        not ascending
+        or not fewest <= len(classes) <= most
+        or classes[0] < 0
+        or classes[-1] >= target.num_classes
+    ):
+        raise ValueError(
+            f"classes {classes} are not {fewest} to {most} ascending positions in {source.name!r}"
+        )
+    return classes
+
+
+def _side(
+    side: str, size: int, source: TaskSource, classes: tuple[int, ...], columns: _Columns
+) -> tuple[Indices, Indices]:
+    """Samples of the support or query and their labels in the episode."""
+    samples = columns.take(side, size)
+    if (
+        size == 0
+        or len(np.unique(samples)) < size
+        or samples.min() < 0
+        or samples.max() >= len(source)
+    ):
+        raise ValueError(f"{side} is not a set of samples of {source.name!r}")
+    expected = source.task.target.relabel(source.labels[samples], classes)
+    stored = columns.take(f"{side}_labels", expected.size).reshape(expected.shape)
+    if not np.array_equal(expected, stored) or (expected.ndim == 1 and expected.min() < 0):
+        raise ValueError(f"{side} labels are not those of the source")
+    return frozen(samples.copy()), frozen(expected)
+
+
+def _has_shots(labels: Indices, ways: int, shots: int, *, exactly: bool) -> bool:
+    """Whether every class has its shots: as many samples, or for several labels as many of both
+    answers at least.
+    """
+    if labels.ndim == 2:
+        return bool(min((labels == answer).sum(axis=0).min() for answer in (0, 1)) >= shots)
+    counts = np.bincount(labels, minlength=ways)
+    return bool((counts == shots).all() if exactly else (counts >= shots).all())

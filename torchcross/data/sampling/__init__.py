@@ -1,0 +1,1 @@
+"""From a request to the plans of episodes. Samplers read labels, never pixels."""

@@ -1,0 +1,115 @@
+"""Which samples a class has, laid out once so that a draw costs the same for a thousand samples or
+ten million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchcross._kit.arrays import Indices
+from torchcross.data.sampling.feasibility import Stratum, Supply
+from torchcross.targets.strata import Cover, Partition
+
+__all__ = ["ClassIndex", "cover_supply", "narrow", "partition_supply"]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassIndex:
+    """Sample numbers grouped by stratum: stratum s has `order[starts[s] : starts[s] + counts[s]]`,
+    ascending.
+    """
+
+    order: NDArray[np.int32] | Indices
+    starts: Indices
+    counts: Indices
+
+    @classmethod
+    def of_partition(cls, strata: Partition) -> ClassIndex:
+        """One stratum per class; samples without a class stand in none."""
+        counts = np.bincount(strata.codes[strata.codes >= 0], minlength=strata.num_classes)
+        unknown = len(strata.codes) - int(counts.sum())
+        order = np.argsort(strata.codes, kind="stable")[unknown:]
+        return cls(narrow(order, len(strata.codes)), np.cumsum(counts) - counts, counts)
+
+    @classmethod
+    def of_cover(cls, strata: Cover) -> ClassIndex:
+        """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum
+        is every sample with a known answer.
+        """
+        columns = [
+            np.flatnonzero(strata.answers[:, c] == answer)
+            for answer in (0, 1)
+            for c in range(strata.num_classes)
+        ]
+        columns.append(np.flatnonzero((strata.answers >= 0).any(axis=1)))
+        counts = np.array([len(column) for column in columns], dtype=np.int64)
+        order = np.concatenate([narrow(column, len(strata.answers)) for column in columns])
+        return cls(order, np.cumsum(counts) - counts, counts)
+
+    def members(self, stratum: int) -> NDArray[np.int32] | Indices:
+        start = self.starts[stratum]
+        return self.order[start : start + self.counts[stratum]]
+
+    def subjects(self, stratum: int, groups: Indices | None) -> Indices | None:
+        """How many samples of a stratum each subject owns; None without subjects."""
+        if groups is None:
+            return None
+        return _owned(groups[self.members(stratum)])
+
+    def unused(self, stratum: int, used: NDArray[np.bool_] | None) -> int:
+        """How many samples of a stratum are not used up."""
+        return int(self.counts[stratum] if used is None else (~used[self.members(stratum)]).sum())
+
+
+def partition_supply(index: ClassIndex, groups: Indices | None) -> Supply:
+    def stratum(c: int) -> Stratum:
+        return Stratum("samples", int(index.counts[c]), index.subjects(c, groups))
+
+    owned = None if groups is None else _owned(groups[index.order])
+    everything = Stratum("samples", len(index.order), owned)
+    classes = [(stratum(c),) for c in range(len(index.counts))]
+    return Supply(
+        classes, everything, lambda chosen: int(index.counts[list(chosen)].sum()), exclusive=True
+    )
+
+
+def cover_supply(
+    index: ClassIndex, groups: Indices | None, answers: NDArray[np.signedinteger[Any]]
+) -> Supply:
+    labels = (len(index.counts) - 1) // 2
+
+    def stratum(place: int, unit: str) -> Stratum:
+        return Stratum(unit, int(index.counts[place]), index.subjects(place, groups))
+
+    def known(chosen: Sequence[int]) -> int:
+        """Samples with an answer to one of these labels; counted only where a single label does not
+        have them all.
+        """
+        most = max(int(index.counts[[c, labels + c]].sum()) for c in chosen)
+        everyone = int(index.counts[-1])
+        return (
+            everyone if most == everyone else int((answers[:, list(chosen)] >= 0).any(axis=1).sum())
+        )
+
+    classes = [
+        (stratum(labels + c, "samples with it"), stratum(c, "samples without it"))
+        for c in range(labels)
+    ]
+    return Supply(
+        classes, stratum(2 * labels, "samples with a known label"), known, exclusive=False
+    )
+
+
+def _owned(owners: Indices) -> Indices:
+    counts = np.bincount(owners)
+    return counts[counts > 0]
+
+
+def narrow(order: Indices, samples: int) -> NDArray[np.int32] | Indices:
+    """Numbers of samples in half the memory, where they fit."""
+    return order.astype(np.int32) if samples < 2**31 else order

@@ -1,0 +1,105 @@
+"""The same episodes at several numbers of shots, for shots-versus-score curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torchcross._kit.randomness import Stream
+from torchcross.data.sampling.request import positive
+from torchcross.data.sources.source import TaskSource
+from torchcross.errors import InputError
+from torchcross.plan import EpisodePlan, PlanBatch
+
+if TYPE_CHECKING:
+    from torchcross.data.sampling.sampler import EpisodeSampler
+
+__all__ = ["CurveLevel", "ShotCurve"]
+
+
+class ShotCurve:
+    """`curve[i]` maps each number of shots to the plan of episode i.
+
+    Nested (the default): the plan with the most shots is drawn, every smaller support is part of
+    the next larger one, and all share the query. For multi-label the parts are minimal again. Not
+    nested: independent supports and queries.
+    """
+
+    def __init__(
+        self, sampler: EpisodeSampler, shots: Sequence[int], *, nested: bool = True
+    ) -> None:
+        counts = sorted({positive("shots", count) for count in shots})
+        if not counts:
+            raise InputError("a shot curve needs at least one number of shots")
+        self.shots = tuple(counts)
+        self.nested = nested
+        wanted = counts[-1:] if nested else counts
+        self._samplers = {count: sampler.with_shots(count) for count in wanted}
+        self._stream = Stream(
+            sampler.seed, "fewer shots", *(source.name for source in sampler.sources)
+        )
+
+    def at(self, shots: int) -> CurveLevel:
+        """The plans with so many shots alone, for whatever takes a sampler: loaders, plan files."""
+        if shots not in self.shots:
+            raise InputError(f"this curve has no {shots} shots; it has {list(self.shots)}")
+        return CurveLevel(self, shots)
+
+    @property
+    def sampler(self) -> EpisodeSampler:
+        """The sampler of the most shots."""
+        return self._samplers[self.shots[-1]]
+
+    def __getitem__(self, index: int) -> dict[int, EpisodePlan]:
+        if not self.nested:
+            return {count: self._samplers[count][index] for count in self.shots}
+        plan = self.sampler[index]
+        plans = {self.shots[-1]: plan}
+        for count in reversed(self.shots[:-1]):
+            plan = self.sampler.fewer_shots(plan, count, self._stream.words(index, count))
+            plans[count] = plan
+        return dict(sorted(plans.items()))
+
+    def stream(self, start: int, stop: int) -> Iterator[dict[int, EpisodePlan]]:
+        """The curves of episodes start..stop-1."""
+        return (self[index] for index in range(start, stop))
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __repr__(self) -> str:
+        return f"ShotCurve({list(self.shots)}, nested={self.nested})"
+
+
+class CurveLevel:
+    """The plans of a shot curve at one number of shots."""
+
+    def __init__(self, curve: ShotCurve, shots: int) -> None:
+        self.curve = curve
+        self.shots = shots
+
+    def __getitem__(self, index: int) -> EpisodePlan:
+        return self.curve[index][self.shots]
+
+    def batch(self, indices: Iterable[int]) -> PlanBatch:
+        return PlanBatch([self[index] for index in indices])
+
+    @property
+    def sources(self) -> tuple[TaskSource, ...]:
+        return self.curve.sampler.sources
+
+    def source(self, name: str) -> TaskSource:
+        return self.curve.sampler.source(name)
+
+    def shared_subjects(self, plan: EpisodePlan) -> int:
+        return self.curve.sampler.shared_subjects(plan)
+
+    def provenance(self) -> dict[str, Any]:
+        nested = {"curve": list(self.curve.shots), "nested": self.curve.nested, "shots": self.shots}
+        return self.curve.sampler.provenance() | nested
+
+    def __len__(self) -> int:
+        return len(self.curve)
+
+    def __repr__(self) -> str:
+        return f"{self.curve!r}.at({self.shots})"

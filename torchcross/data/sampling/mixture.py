@@ -1,0 +1,99 @@
+"""Which source an episode or a batch comes from: as reproducible as a single source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import accumulate
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.randomness import Stream
+from torchcross.data.sources.source import TaskSource
+from torchcross.errors import InputError, SourceError
+
+__all__ = ["SourceChoice", "Weights", "labelled"]
+
+Weights = Literal["uniform", "size"] | Sequence[float] | NDArray[np.floating[Any] | np.integer[Any]]
+
+
+class SourceChoice:
+    """Draws a source for every index, with exact probabilities: word i below a threshold.
+
+    weights="size": in proportion to |D_t|, the samples of a source with at least one known label.
+    """
+
+    def __init__(
+        self, sources: Sequence[TaskSource], weights: Weights, seed: int, purpose: str
+    ) -> None:
+        shares = {
+            source.name: share
+            for source, share in zip(sources, _shares(sources, weights), strict=True)
+            if share
+        }
+        self.names = list(shares)
+        reached = list(accumulate(shares.values()))
+        self._ends = np.array(
+            [int(end / reached[-1] * 2**64) for end in reached[:-1]], dtype=np.uint64
+        )
+        self._stream = Stream(seed, purpose, *self.names, *map(str, shares.values()))
+
+    def positions(self, start: int, count: int) -> NDArray[np.int64]:
+        """The sources of `count` consecutive indices, as positions."""
+        block, skip = divmod(start, 4)
+        words = self._stream.window(block, skip + count)[skip:]
+        return np.searchsorted(self._ends, words, side="right")
+
+    def position(self, name: str) -> int:
+        """Where a source stands among those that can be drawn; -1 for one of weight zero."""
+        return self.names.index(name) if name in self.names else -1
+
+    def source(self, index: int) -> str:
+        return self.names[int(self.positions(index, 1)[0])]
+
+    def sources(self, indices: range) -> list[str]:
+        return [
+            self.names[position]
+            for position in self.positions(indices.start, len(indices)).tolist()
+        ]
+
+
+def labelled(source: TaskSource) -> Indices:
+    """Samples with at least one known label: the data set D_t whose size |D_t| weighs a source."""
+    known = source.labels >= 0
+    found = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
+    if len(found) == 0:
+        raise SourceError(
+            f"source {source.name!r} has no labelled sample; nothing can be learned from it"
+        )
+    return frozen(found)
+
+
+def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
+    if isinstance(weights, str):
+        if weights not in ("uniform", "size"):
+            raise InputError(
+                f"weights={weights!r} is not 'uniform', 'size' or one weight per source"
+            )
+        return [
+            Fraction(len(labelled(source))) if weights == "size" else Fraction(1)
+            for source in sources
+        ]
+    given = list(weights) if isinstance(weights, Iterable) else []
+    if len(given) != len(sources):
+        raise InputError(
+            f"weights={weights!r} is not 'uniform', 'size' or one weight for each of {len(sources)}"
+            " sources"
+        )
+    for weight, source in zip(given, sources, strict=True):
+        if not isinstance(weight, int | float | np.number) or not np.isfinite(weight) or weight < 0:
+            raise InputError(
+                f"weights gives source {source.name!r} the weight {weight!r}; weights are finite"
+                " and not negative"
+            )
+    if not any(given):
+        raise InputError(f"weights={given!r} gives every source the weight 0")
+    return [Fraction(float(weight)) for weight in given]

@@ -1,0 +1,1 @@
+"""Task sources: a task with samples, over arrays, datasets and folders."""

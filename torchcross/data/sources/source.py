@@ -1,0 +1,367 @@
+"""Task sources: a task with samples. Samplers read `labels` and `groups`; only `images` touches
+pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from torchcross._kit.arrays import Indices, frozen
+from torchcross.data.sources.images import check_readable, rows_at
+from torchcross.errors import ReadError, SourceError
+from torchcross.targets.labels import Codes, _is_blank, as_array
+from torchcross.task import Task
+
+__all__ = ["LabelSource", "SourceDataset", "SubsetSource", "TaskSource", "TensorSource"]
+
+_HASH_ROWS = 1 << 20
+
+
+class TaskSource(ABC):
+    """A task with samples. To bring your own storage, subclass, call `super().__init__` and write
+    `images`.
+
+    `labels` are raw labels as the task's target takes them (see `Target.encode`); `groups` say
+    which subject a sample comes from (integers or strings). Both are validated and encoded here,
+    once.
+    """
+
+    def __init__(
+        self, task: Task, labels: Any, *, groups: Any = None, name: str | None = None
+    ) -> None:
+        if not isinstance(task, Task):
+            raise SourceError(
+                f"{type(self).__name__} got {task!r} for its task; give a Task(name, target,"
+                " domain=...)"
+            )
+        self.task = task
+        if name is not None and (not isinstance(name, str) or not name.strip()):
+            raise SourceError(
+                f"{type(self).__name__} got name={name!r}; give a non-empty string, or leave it out"
+            )
+        self.name: str = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
+        self.labels: Codes = frozen(self._encoded(labels))
+        if len(self.labels) == 0:
+            raise SourceError(f"source {self.name!r} has no samples; give at least one")
+        self.groups: Indices | None = None
+        if groups is not None:
+            self.groups = frozen(_group_codes(groups, len(self.labels), self.name))
+
+    def _encoded(self, labels: Any) -> Codes:
+        return self.task.target.encode(labels, f"labels of source {self.name!r}")
+
+    @abstractmethod
+    def images(self, indices: Indices) -> Tensor:
+        """The images at `indices` (1-D, any order, repeats allowed) as one tensor (len(indices),
+        ...), in one read.
+        """
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Out of a pickle, where arrays forget that they are read-only."""
+        self.__dict__.update(state)
+        frozen(self.labels)
+        if self.groups is not None:
+            frozen(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: Sequence[int] | Indices) -> Tensor:
+        """`images`, with indices and result checked and every failure named."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        if wanted.ndim != 1 or (len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self))):
+            raise ReadError(
+                f"source {self.name!r} was asked for indices {_some(wanted)}; it has samples"
+                f" 0..{len(self) - 1}"
+            )
+        try:
+            images = self.images(wanted)
+        except ReadError:
+            raise
+        except Exception as error:
+            self._blame(wanted)
+            raise ReadError(
+                f"source {self.name!r} could not read the samples {_some(wanted)} together, though"
+                f" each of them alone: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(images, Tensor) or len(images) != len(wanted):
+            found = (
+                f"shape {tuple(images.shape)}"
+                if isinstance(images, Tensor)
+                else f"a {type(images).__name__}"
+            )
+            raise ReadError(
+                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a"
+                " tensor, one image each"
+            )
+        return images
+
+    def _blame(self, wanted: Indices) -> None:
+        """After a failed read of all, raises for the first sample that cannot be read alone."""
+        for index in wanted:
+            try:
+                self.images(index[None])
+            except ReadError:
+                raise
+            except Exception as error:
+                raise ReadError(
+                    f"source {self.name!r} could not read sample {index}: {type(error).__name__}:"
+                    f" {error}"
+                ) from error
+
+    def targets(self, indices: Sequence[int] | Indices) -> Tensor:
+        """Codes at `indices` as an int64 tensor: (n,), or (n, L) for multi-label."""
+        return torch.from_numpy(self.labels[np.asarray(indices, dtype=np.int64)].astype(np.int64))
+
+    def as_dataset(self, transform: Callable[[Tensor], Any] | None = None) -> SourceDataset:
+        """An ordinary torch Dataset of (image, label) pairs."""
+        return SourceDataset(self, transform)
+
+    def subset(self, indices: Sequence[int] | Indices, *, name: str | None = None) -> SubsetSource:
+        """The samples at `indices`, as a source of its own."""
+        return SubsetSource(self, indices, name=name)
+
+    def counts(self) -> dict[str, int]:
+        """Samples per class name (per label: samples that have it)."""
+        if self.labels.ndim == 1:
+            found = np.bincount(
+                self.labels[self.labels >= 0], minlength=self.task.target.num_classes
+            )
+        else:
+            found = (self.labels == 1).sum(axis=0)
+        return dict(zip(self.task.target.classes, found.tolist(), strict=True))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the target's kind, class names, label values and the encoded labels."""
+        target = self.task.target
+        head = [target.kind, target.classes, target.values, self.labels.shape]
+        digest = hashlib.sha256(json.dumps(head).encode())
+        for start in range(0, len(self.labels), _HASH_ROWS):
+            digest.update(
+                np.ascontiguousarray(self.labels[start : start + _HASH_ROWS], dtype="<i4").tobytes()
+            )
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        groups = "" if self.groups is None else f", {int(self.groups.max()) + 1} subjects"
+        return (
+            f"{type(self).__name__}({self.name!r}, {len(self)} samples{groups},"
+            f" {self.task.target!r})"
+        )
+
+
+class LabelSource(TaskSource):
+    """Labels without images, for planning on a machine that does not hold the pixels."""
+
+    def __init__(
+        self, labels: Any, task: Task, *, groups: Any = None, name: str | None = None
+    ) -> None:
+        super().__init__(task, labels, groups=groups, name=name)
+
+    def images(self, indices: Indices) -> Tensor:
+        raise ReadError(
+            f"source {self.name!r} holds labels only; use a source with images to read episodes"
+        )
+
+
+class TensorSource(TaskSource):
+    """Images in one array: a tensor, a numpy array or a memory map, (N, C, H, W) or any (N, ...).
+
+    `channels="last"` takes arrays of shape (N, H, W, C) and hands images out with channels first.
+    Values and dtype are handed out as they are. Anything with a shape, a dtype and rows at sorted,
+    distinct indices will do (an HDF5 dataset); its first and last row are read now, to be sure.
+    """
+
+    def __init__(
+        self,
+        images: Tensor | NDArray[Any],
+        labels: Any,
+        task: Task,
+        *,
+        groups: Any = None,
+        name: str | None = None,
+        channels: Literal["first", "last"] = "first",
+    ) -> None:
+        super().__init__(task, labels, groups=groups, name=name)
+        if not hasattr(images, "shape") or not hasattr(images, "dtype"):
+            raise SourceError(
+                f"source {self.name!r} got images of type {type(images).__name__}; give a tensor or"
+                " an array"
+            )
+        if len(images.shape) == 0 or images.shape[0] != len(self):
+            found = images.shape[0] if len(images.shape) else "a scalar"
+            raise SourceError(
+                f"source {self.name!r} has {found} images and {len(self)} labels; give one label"
+                " per image"
+            )
+        if channels not in ("first", "last") or (channels == "last" and len(images.shape) != 4):
+            raise SourceError(
+                f"source {self.name!r} got channels={channels!r} with images of shape"
+                f" {tuple(images.shape)}; channels is 'first', or 'last' for images of shape (N, H,"
+                " W, C)"
+            )
+        self._images = images
+        self._channels_last = channels == "last"
+        check_readable(images, self.name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A memory map travels as the place of its file, not as its content."""
+        images = self._images
+        base: object = images.base if isinstance(images, np.memmap) else None
+        if isinstance(images, np.memmap) and isinstance(base, mmap.mmap):
+            return self.__dict__ | {"_images": _MappedFile.of(images)}
+        return self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        images = state["_images"]
+        super().__setstate__(
+            state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {})
+        )
+
+    def images(self, indices: Indices) -> Tensor:
+        found = rows_at(self._images, indices)
+        return found.movedim(-1, 1).contiguous() if self._channels_last else found
+
+
+@dataclass(frozen=True)
+class _MappedFile:
+    """Where a memory map is, to open it again in another process."""
+
+    path: str
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+
+    @classmethod
+    def of(cls, images: np.memmap[Any, Any]) -> _MappedFile:
+        order: Literal["C", "F"] = "C" if images.flags.c_contiguous else "F"
+        return cls(str(images.filename), images.offset, images.dtype, images.shape, order)
+
+    def open(self) -> np.memmap[Any, Any]:
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
+
+
+class SubsetSource(TaskSource):
+    """Some samples of another source, e.g. its training split."""
+
+    def __init__(
+        self, source: TaskSource, indices: Sequence[int] | Indices, *, name: str | None = None
+    ) -> None:
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len(chosen) == 0:
+            raise SourceError(
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give a non-empty list of"
+                " integers"
+            )
+        if chosen.min() < 0 or chosen.max() >= len(source) or len(np.unique(chosen)) < len(chosen):
+            raise SourceError(
+                f"a subset of {source.name!r} got indices {_some(chosen)}; give distinct ones in"
+                f" 0..{len(source) - 1}"
+            )
+        self.source = source
+        self.indices = frozen(chosen.astype(np.int64))
+        groups = None if source.groups is None else source.groups[self.indices]
+        name = f"{source.name}[{len(chosen)} of {len(source)}]" if name is None else name
+        super().__init__(source.task, source.labels[self.indices], groups=groups, name=name)
+
+    def _encoded(self, labels: Any) -> Codes:
+        """The labels of another source are codes already."""
+        return np.array(labels)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        frozen(self.indices)
+
+    def images(self, indices: Indices) -> Tensor:
+        return self.source.images(self.indices[indices])
+
+
+class SourceDataset(Dataset[tuple[Any, Tensor]]):
+    """A task source as an ordinary torch Dataset. Batches are read in one go where the DataLoader
+    allows it.
+    """
+
+    def __init__(
+        self, source: TaskSource, transform: Callable[[Tensor], Any] | None = None
+    ) -> None:
+        self.source = source
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
+        return self.__getitems__([range(len(self))[index]])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Any, Tensor]]:
+        images, labels = self.source.read(indices), self.source.targets(indices)
+        changed = (
+            list(images) if self.transform is None else [self.transform(image) for image in images]
+        )
+        return list(zip(changed, labels, strict=True))
+
+
+def _group_codes(groups: Any, length: int, name: str) -> Indices:
+    """Subjects as integers 0..S-1."""
+    array = as_array(groups, f"groups of source {name!r}")
+    if array.shape != (length,):
+        raise SourceError(
+            f"source {name!r} has {length} samples and groups of shape {array.shape}; give one"
+            " subject per sample"
+        )
+    if array.dtype.kind not in "biufOUST":
+        raise SourceError(
+            f"source {name!r} got groups of dtype {array.dtype}; give integers or strings"
+        )
+    if array.dtype.kind in "OUST":
+        texts = [_subject(item) for item in array.tolist()]
+        unknown = np.array([text is None for text in texts])
+        code_of: dict[str | None, int] = {
+            text: code for code, text in enumerate(sorted(filter(None, set(texts))))
+        }
+        codes = np.array([code_of.get(text, -1) for text in texts], dtype=np.int64)
+    else:
+        unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(length, dtype=bool)
+        codes = np.unique(array, return_inverse=True)[1].astype(np.int64)
+    if unknown.any():
+        raise SourceError(
+            f"source {name!r} has no subject for {int(unknown.sum())} sample(s), the first at index"
+            f" {int(np.argmax(unknown))}; give every sample a subject (of unknown origin: a subject"
+            " of its own)"
+        )
+    return codes
+
+
+def _subject(item: Any) -> str | None:
+    """One text per subject: 1, 1.0 and "1" are the same. None where nobody is named: NaN, blank, or
+    "nan".
+    """
+    if _is_blank(item):
+        return None
+    if isinstance(item, bytes):
+        item = item.decode(errors="backslashreplace")
+    elif isinstance(item, bool | np.bool_) or (
+        isinstance(item, float | np.floating) and item.is_integer()
+    ):
+        item = int(item)
+    text = str(item)
+    return None if text.strip().lower() in ("", "nan") else text
+
+
+def _some(indices: NDArray[Any]) -> str:
+    text = np.array2string(np.asarray(indices), threshold=8, edgeitems=4, separator=", ")
+    return re.sub(r"\s+", " ", text)

@@ -1,0 +1,1 @@
+"""Settings of an experiment: schema, presets, reading and listing."""

@@ -1,0 +1,1 @@
+"""Inner loops: problems, inner optimisers, engines of the meta-gradient, lanes."""

@@ -1,0 +1,111 @@
+"""How much memory an engine needs: predicted from two short runs, and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from torchcross.errors import InputError
+from torchcross.functional.loop.engines import Engine, engine_named
+from torchcross.functional.loop.problem import Meta, Problem
+from torchcross.functional.loop.unroll import meta_gradient
+
+_FEW = 2
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes of live tensors at the peak, above what was alive before; `per_step` for each further
+    inner step.
+    """
+
+    peak: int
+    per_step: int
+    steps: int
+    engine: str
+    order: int
+
+
+def estimate(
+    problem: Problem, meta: Meta, *, engine: str | Engine = "reverse", steps: int | None = None
+) -> MemoryEstimate:
+    """Predict the peak of one episode's meta-gradient from runs of few inner steps.
+
+    Growth is linear in the steps for every engine (in every so-many of them, where it keeps so
+    few). Counted are tensors, not an allocator's slack or a kernel's scratch space.
+    """
+    chosen = engine_named(engine)
+    wanted = problem.inner.steps if steps is None else steps
+    if wanted < 0:
+        raise InputError(f"steps must be 0 or more, not {wanted}.")
+    period = int(getattr(chosen, "every", 1))
+    few = _FEW + max(0, wanted - _FEW) % period
+    peaks = [_peak(problem, meta, chosen, count) for count in (few, few + period)]
+    grown = max(0, peaks[1] - peaks[0])
+    peak = (
+        peaks[0] + (wanted - few) // period * grown
+        if wanted > _FEW
+        else _peak(problem, meta, chosen, wanted)
+    )
+    return MemoryEstimate(peak, grown // period, wanted, chosen.name, chosen.order)
+
+
+def _peak(problem: Problem, meta: Meta, engine: Engine, steps: int) -> int:
+    inner = dataclasses.replace(problem.inner, steps=steps, query_weights=None)
+    short = dataclasses.replace(problem, inner=inner)
+    return peak_memory(lambda: meta_gradient(short, meta, engine=engine))[1]
+
+
+def peak_memory(run: Callable[[], Any]) -> tuple[Any, int]:
+    """(result of `run`, bytes of tensors made by it that were alive at once)."""
+    with _Watch() as watch:
+        result = run()
+    return result, watch.peak
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts every storage that an operation makes until it dies."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive = 0
+        self.peak = 0
+        self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = {id(tensor.untyped_storage()) for tensor in _tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            self._watch(tensor.untyped_storage(), given)
+        return result
+
+    def _watch(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        key, size = id(storage), storage.nbytes()
+        if key in given or key in self._known:
+            return
+
+        def died(_: object) -> None:
+            self.alive -= size
+            self._known.pop(key, None)
+
+        self._known[key] = weakref.ref(storage, died)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -1,0 +1,228 @@
+"""Inner optimisers as pairs of pure functions, differentiable in everything that they are given.
+
+    state = optimiser.init(params)
+    params, state = optimiser.update(grads, state, params, rates, step)
+
+Rates are a number or a scalar tensor for all parameters, or a dictionary with one for each
+parameter: a scalar, or a tensor of the parameter's shape (Meta-SGD, Li et al. 2017). With
+`per_step=True` every rate tensor has a leading axis of inner steps (a rate per layer per step:
+MAML++, Antoniou et al. 2019).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam as torch_adam
+
+from torchcross.errors import InputError
+from torchcross.functional.trees import Params, zeros
+
+Rate: TypeAlias = float | Tensor
+Rates: TypeAlias = Rate | Mapping[str, Rate]
+OptState: TypeAlias = dict[str, Tensor]
+Init: TypeAlias = Callable[[Params], OptState]
+Update: TypeAlias = Callable[
+    [Params, OptState, Params, Mapping[str, Rate], int], tuple[Params, OptState]
+]
+Move: TypeAlias = Callable[[Params, OptState, Params, float, int], None]
+
+_ALL = "*"
+_FUSED_ON = ("cpu", "cuda")
+"""Where torch's Adam runs as one kernel: a seventh of the time."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """(init, update), with what the engines need to know of it.
+
+    `linear`: the derivative of an update with respect to the gradient does not depend on the
+    gradient. `descent`: the update is p <- p - rate g, of each parameter alone and without a state.
+    `move`: the update at one rate for all, in place on parameters and state that the caller owns,
+    for where nothing is differentiated; (grads, state, params, rate, step) as in `update`.
+    """
+
+    name: str
+    init: Init
+    update: Update
+    per_step: bool = False
+    linear: bool = False
+    move: Move | None = None
+    descent: bool = False
+
+
+def sgd(*, per_step: bool = False) -> Optimiser:
+    """Gradient descent: p <- p - rate g."""
+
+    def init(params: Params) -> OptState:
+        return {}
+
+    def update(
+        grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
+    ) -> tuple[Params, OptState]:
+        moved = {
+            name: _descend(params[name], grad, rate_of(rates, name, step, per_step))
+            for name, grad in grads.items()
+        }
+        return moved, state
+
+    def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
+        torch._foreach_add_([params[name] for name in grads], list(grads.values()), alpha=-rate)
+
+    return Optimiser("sgd", init, update, per_step, linear=True, move=move, descent=True)
+
+
+def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = False) -> Optimiser:
+    """Momentum: m <- decay m + g; p <- p - rate m, or p - rate (g + decay m) where `nesterov`."""
+    _check_unit("decay", decay)
+
+    def init(params: Params) -> OptState:
+        return {f"momentum/{name}": value for name, value in zeros(params).items()}
+
+    def update(
+        grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
+    ) -> tuple[Params, OptState]:
+        moved, after = {}, dict(state)
+        for name, grad in grads.items():
+            velocity = torch.add(grad, state[f"momentum/{name}"], alpha=decay)
+            after[f"momentum/{name}"] = velocity
+            direction = torch.add(grad, velocity, alpha=decay) if nesterov else velocity
+            moved[name] = _descend(params[name], direction, rate_of(rates, name, step, per_step))
+        return moved, after
+
+    def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
+        slopes, velocities = list(grads.values()), [state[f"momentum/{name}"] for name in grads]
+        torch._foreach_mul_(velocities, decay)
+        torch._foreach_add_(velocities, slopes)
+        directions = torch._foreach_add(slopes, velocities, alpha=decay) if nesterov else velocities
+        torch._foreach_add_([params[name] for name in grads], directions, alpha=-rate)
+
+    return Optimiser("momentum", init, update, per_step, linear=True, move=move)
+
+
+def adam(
+    decays: tuple[float, float] = (0.9, 0.999), *, eps: float = 1e-8, per_step: bool = False
+) -> Optimiser:
+    """Adam (Kingma & Ba 2015). Its second derivative is finite at zero gradients, where torch's is
+    not.
+    """
+    first, second = decays
+    _check_unit("decays[0]", first)
+    _check_unit("decays[1]", second)
+    if not eps > 0:
+        raise InputError(
+            f"eps must be above 0, not {eps!r}: at a zero gradient Adam divides by it."
+        )
+
+    def init(params: Params) -> OptState:
+        still = zeros(params)
+        return {
+            f"{kind}/{name}": value for kind in ("mean", "square") for name, value in still.items()
+        }
+
+    def update(
+        grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
+    ) -> tuple[Params, OptState]:
+        moved, after = {}, dict(state)
+        scale_mean = 1.0 / (1.0 - first ** (step + 1))
+        scale_square = 1.0 / math.sqrt(1.0 - second ** (step + 1))
+        for name, grad in grads.items():
+            mean = state[f"mean/{name}"] * first + grad * (1.0 - first)
+            square = state[f"square/{name}"] * second + grad * grad * (1.0 - second)
+            after[f"mean/{name}"], after[f"square/{name}"] = mean, square
+            direction = mean * scale_mean / (_sqrt(square) * scale_square + eps)
+            moved[name] = _descend(params[name], direction, rate_of(rates, name, step, per_step))
+        return moved, after
+
+    def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
+        fused = all(value.device.type in _FUSED_ON for value in grads.values())
+        torch_adam(
+            [params[name] for name in grads],
+            list(grads.values()),
+            [state[f"mean/{name}"] for name in grads],
+            [state[f"square/{name}"] for name in grads],
+            [],
+            [torch.tensor(float(step), device=value.device) for value in grads.values()],
+            fused=fused,
+            foreach=not fused,
+            amsgrad=False,
+            maximize=False,
+            weight_decay=0.0,
+            beta1=first,
+            beta2=second,
+            lr=rate,
+            eps=eps,
+        )
+
+    return Optimiser("adam", init, update, per_step, move=move)
+
+
+def _sqrt(square: Tensor) -> Tensor:
+    """The square root with derivative 0 at 0: there the update m / (sqrt(v) + eps) depends on m
+    alone.
+    """
+    positive = square > 0
+    return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
+
+
+def _descend(param: Tensor, direction: Tensor, rate: Rate) -> Tensor:
+    if isinstance(rate, Tensor):
+        return param - rate * direction
+    return torch.add(param, direction, alpha=-rate)
+
+
+def rate_of(rates: Mapping[str, Rate], name: str, step: int, per_step: bool) -> Rate:
+    rate = rates[_ALL] if _ALL in rates else rates[name]
+    return rate[step] if per_step and isinstance(rate, Tensor) else rate
+
+
+def one_rate(rates: Mapping[str, Rate]) -> float | None:
+    """The rate, where there is one number for all parameters and steps."""
+    rate = rates.get(_ALL)
+    return None if isinstance(rate, Tensor) else rate
+
+
+def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict[str, Rate]:
+    """The rates as one dictionary, checked against the adapted parameters (`"*"` stands for all of
+    them).
+    """
+    table: dict[str, Rate] = dict(rates) if isinstance(rates, Mapping) else {_ALL: rates}
+    missing = [name for name in params if name not in table] if _ALL not in table else []
+    if missing:
+        raise InputError(
+            f"no rate is given for the adapted parameter {missing[0]!r} ({len(missing)} lack one)."
+        )
+    for name, rate in table.items():
+        if isinstance(rate, Tensor):
+            _check_rate(name, rate, params, steps, per_step)
+        elif not math.isfinite(rate):
+            raise InputError(f"the rate of {name!r} is {rate}; give a finite number.")
+    if _ALL in table:
+        return {_ALL: table[_ALL]}
+    return {name: table[name] for name in params}
+
+
+def _check_rate(name: str, rate: Tensor, params: Params, steps: int, per_step: bool) -> None:
+    shape = tuple(rate.shape)
+    if per_step:
+        if not shape or shape[0] < steps:
+            raise InputError(
+                f"the rate of {name!r} has shape {shape}; with per_step=True its first axis must"
+                f" hold at least the {steps} inner steps."
+            )
+        shape = shape[1:]
+    if shape and (name not in params or shape != tuple(params[name].shape)):
+        expected = "()" if name not in params else f"() or {tuple(params[name].shape)}"
+        raise InputError(
+            f"the rate of {name!r} has shape {shape} (for a step); expected {expected}."
+        )
+
+
+def _check_unit(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise InputError(f"{name} must lie in [0, 1), not {value!r}.")

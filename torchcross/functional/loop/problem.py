@@ -1,0 +1,159 @@
+"""What an inner loop is: two losses, an optimiser, and which parameters move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from torchcross.errors import InputError
+from torchcross.functional.loop.optimisers import Optimiser, Rate, Rates, rate_table
+from torchcross.functional.network.network import Choice, select
+from torchcross.functional.trees import Buffers, Data, InitFn, LossFn, Params
+
+
+@dataclass(frozen=True)
+class Split:
+    """A support loss in two parts, so that steps that see the same features can share them.
+
+    body   (params, buffers, data, step) -> (features, new buffers): the same at every step,
+           whatever the head is
+    top    (params, features, data) -> scalar loss
+    """
+
+    body: Callable[[Params, Buffers, Data, int], tuple[Tensor, Buffers]]
+    top: Callable[[Params, Tensor, Data], Tensor]
+
+    def __call__(
+        self, params: Params, buffers: Buffers, data: Data, step: int
+    ) -> tuple[Tensor, Buffers]:
+        features, buffers = self.body(params, buffers, data, step)
+        return self.top(params, features, data), buffers
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The inner loop that episodes share. Episodes with the *same object* can share lanes.
+
+    support, query   (params, buffers, data, step) -> (loss, new buffers); the query's step is the
+                     number of updates
+    adapted          which names the inner loop moves (all, where not given); the rest stay fixed
+    init             further params from (params, buffers, data), differentiable: a prototype head,
+                     say
+    zero_head        names that start at exactly zero and are not learned, and through which alone
+                     the support loss sees the other adapted parameters: their first inner gradient
+                     is then exactly zero and is left out (and with a `Split` support loss, the
+                     first two steps share the features)
+    query_weights    weight of the query loss after each of the updates 1..steps (all on the last,
+                     where not given)
+    """
+
+    support: LossFn
+    query: LossFn
+    optimiser: Optimiser
+    steps: int
+    adapted: Choice = "*"
+    init: InitFn | None = None
+    zero_head: Choice | None = None
+    query_weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise InputError(f"steps must be 0 or more, not {self.steps}.")
+        weights = self.query_weights
+        if weights is None:
+            return
+        if len(weights) != self.steps or not all(math.isfinite(weight) for weight in weights):
+            raise InputError(
+                f"query_weights must hold one finite weight for each of {self.steps} steps:"
+                f" {weights}."
+            )
+
+    def weight_after(self, updates: int) -> float:
+        if self.query_weights is None or self.steps == 0:
+            return 1.0 if updates == self.steps else 0.0
+        return self.query_weights[updates - 1] if updates else 0.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One episode: its inner loop, its data, and parameters of its own (a head's initial
+    values).
+    """
+
+    inner: Inner
+    data: Data
+    own: Params = field(default_factory=dict)
+    name: str = "episode"
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What episodes share: initial parameters, rates of the inner loop, buffers."""
+
+    params: Params
+    rates: Rates = 0.1
+    buffers: Buffers = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the inner loop begins, parted into what moves and what does not."""
+
+    adapted: Params
+    fixed: Params
+    rates: dict[str, Rate]
+    buffers: Buffers
+    head: frozenset[str] = frozenset()
+
+    @property
+    def learned_rates(self) -> dict[str, Tensor]:
+        return {name: rate for name, rate in self.rates.items() if isinstance(rate, Tensor)}
+
+
+def start_of(
+    problem: Problem, params: Params, rates: Rates, buffers: Buffers, *, look: bool = True
+) -> Start:
+    """Part the parameters and check them; `look=False` under a transform, where values cannot be
+    looked at.
+    """
+    inner = problem.inner
+    clash = params.keys() & problem.own.keys()
+    if clash:
+        raise InputError(
+            f"{problem.name}: {sorted(clash)[0]!r} is both a shared and an own parameter; rename"
+            " one."
+        )
+    everything = {**params, **problem.own}
+    chosen = select(everything, inner.adapted)
+    not_floating = [name for name in chosen if not everything[name].is_floating_point()]
+    if not_floating:
+        raise InputError(
+            f"{problem.name}: the adapted parameter {not_floating[0]!r} is not floating point."
+        )
+    adapted = {name: value for name, value in everything.items() if name in chosen}
+    fixed = {name: value for name, value in everything.items() if name not in chosen}
+    table = rate_table(rates, adapted, inner.steps, inner.optimiser.per_step)
+    head = _head_of(problem, chosen, look)
+    return Start(adapted, fixed, table, buffers, head)
+
+
+def _head_of(problem: Problem, chosen: frozenset[str], look: bool) -> frozenset[str]:
+    if problem.inner.zero_head is None:
+        return frozenset()
+    head = select(problem.own, problem.inner.zero_head)
+    if not head or not head <= chosen:
+        raise InputError(
+            f"{problem.name}: zero_head must choose parameters of the episode's own that the inner"
+            f" loop adapts; it chose {sorted(head) or 'none'} of {sorted(problem.own) or 'none'}."
+        )
+    for name in head if look else ():
+        if torch.count_nonzero(problem.own[name]):
+            raise InputError(
+                f"{problem.name}: zero_head is stated and {name!r} is not zero; leave zero_head"
+                " out."
+            )
+    return head

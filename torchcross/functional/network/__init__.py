@@ -1,0 +1,1 @@
+"""A module as pure values, with its BatchNorm policies, dropout and fast operations."""

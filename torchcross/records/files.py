@@ -1,0 +1,189 @@
+"""Tables of records on disk: CSV always, Parquet where pyarrow is installed. Written whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from torchcross._kit.whole_files import write_whole
+from torchcross.errors import InputError, MissingExtraError, ReadError
+from torchcross.records.records import FIELDS, INTEGERS, TEXTS, EpisodeRecord, Records
+
+__all__ = ["read_records", "write_records"]
+
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_FLOAT: Final = re.compile(r"nan|[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def write_records(records: Records, path: Path) -> Path:
+    """Write the rows under `path`, by a temporary name beside it."""
+    content = _by_suffix(path, {".csv": _csv_bytes, ".parquet": _parquet_bytes})(records)
+    write_whole(path, content)
+    return path
+
+
+def read_records(path: str | Path) -> Records:
+    """Read a file of records, checking every row; an error names the file and its line (Parquet:
+    its row).
+    """
+    path = Path(path)
+    read = _by_suffix(path, {".csv": _read_csv, ".parquet": _read_parquet})
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ReadError(
+            f"{path} cannot be read ({error.strerror or error}); give the path of a file"
+        ) from error
+    records: Records = read(path, content)
+    return records
+
+
+def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+    if path.suffix.lower() not in table:
+        raise InputError(
+            f"{path} is no kind of table that is known; give a name that ends in"
+            f" {' or '.join(table)}"
+        )
+    return table[path.suffix.lower()]
+
+
+# -- CSV -------------------------------------------------------------------------------------------
+
+
+def _csv_bytes(records: Records) -> bytes:
+    text = io.StringIO()
+    columns = records.columns
+    # Left to itself the writer does not quote a lone carriage return, and the reader takes it for
+    # the end of a row.
+    returns = any("\r" in value for name in TEXTS for value in records.unique(name))
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    )
+    writer.writerow(FIELDS)
+    # `tolist` gives Python floats, whose repr reads back to the same bits.
+    writer.writerows(zip(*(columns[name].tolist() for name in FIELDS), strict=True))
+    return text.getvalue().encode()
+
+
+def _read_csv(path: Path, content: bytes) -> Records:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ReadError(
+            f"{path}:{line} is not UTF-8; write the file again, or convert it"
+        ) from error
+    return Records.of(_csv_rows(path, text))
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[EpisodeRecord]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 0
+    try:
+        header = next(reader, [])
+        order = _order(path, header)
+        line = reader.line_num
+        for row in reader:
+            if len(row) != len(header):
+                raise InputError(f"has {len(row)} fields where the header has {len(header)}")
+            yield _parsed([row[place] for place in order])
+            line = reader.line_num
+    except (csv.Error, InputError) as error:
+        raise ReadError(
+            f"{path}:{line + 1}: {error}. The file is damaged or was changed by hand; mend it"
+        ) from error
+
+
+def _order(path: Path, header: Iterable[str]) -> list[int]:
+    names = list(header)
+    if sorted(names) != sorted(FIELDS):
+        raise ReadError(f"{path}:1 has the columns {names}; a file of records has {list(FIELDS)}")
+    return [names.index(name) for name in FIELDS]
+
+
+def _parsed(row: list[str]) -> EpisodeRecord:
+    cells: dict[str, Any] = dict(zip(FIELDS, row, strict=True))
+    for name in INTEGERS:
+        if not _DIGITS.fullmatch(cells[name]):
+            raise InputError(f"{name} is {cells[name]!r}, not a whole number")
+        cells[name] = int(cells[name])
+    if not _FLOAT.fullmatch(cells["value"]):
+        raise InputError(f"value is {cells['value']!r}, not a finite number or nan")
+    cells["value"] = float(cells["value"])
+    return EpisodeRecord(**cells)
+
+
+# -- Parquet ---------------------------------------------------------------------------------------
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow  # type: ignore[import-untyped]
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            "Parquet files need pyarrow, which is not installed: pip install pyarrow; or use a .csv"
+            " file"
+        ) from error
+    return pyarrow, parquet
+
+
+def _parquet_bytes(records: Records) -> bytes:
+    arrow, parquet = _pyarrow()
+    kinds = {**dict.fromkeys(TEXTS, arrow.string()), **dict.fromkeys(INTEGERS, arrow.int64())}
+    columns = records.columns
+    schema = arrow.schema(
+        [arrow.field(name, kinds.get(name, arrow.float64()), nullable=False) for name in FIELDS]
+    )
+    # Without `from_pandas` NaN stays a number and does not turn into "no value".
+    arrays = [
+        arrow.array(columns[name], type=schema.field(name).type, from_pandas=False)
+        for name in FIELDS
+    ]
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(arrow.Table.from_arrays(arrays, schema=schema), sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _read_parquet(path: Path, content: bytes) -> Records:
+    arrow, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(arrow.BufferReader(content))
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise ReadError(
+            f"{path} is no Parquet file that can be read ({_first_line(error)}); write it again"
+        ) from error
+    _order(path, table.column_names)
+    for name in FIELDS:
+        _check_kind(path, name, table.column(name), arrow)
+    try:
+        return Records({name: table.column(name).to_pylist() for name in FIELDS})
+    except InputError as error:
+        raise ReadError(f"{path}: {error}. The file was changed by hand; mend it") from error
+
+
+def _check_kind(path: Path, name: str, column: Any, arrow: Any) -> None:
+    kinds = arrow.types
+    texts = (kinds.is_string, kinds.is_large_string, kinds.is_dictionary)
+    wanted = (
+        texts if name in TEXTS else (kinds.is_integer,) if name in INTEGERS else (kinds.is_float64,)
+    )
+    if not any(check(column.type) for check in wanted):
+        expected = "text" if name in TEXTS else "whole numbers" if name in INTEGERS else "float64"
+        raise ReadError(f"{path}: the column {name} is {column.type}; it must hold {expected}")
+    if column.null_count:
+        raise ReadError(
+            f"{path}: the column {name} has {column.null_count} empty cells; every row needs every"
+            " field"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

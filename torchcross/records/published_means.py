@@ -1,0 +1,155 @@
+"""A table of means, targets x algorithms: of records, or as somebody published it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from torchcross._kit.arrays import frozen
+from torchcross.errors import InputError, ReadError
+from torchcross.records.notebook_tables import html_table
+
+__all__ = ["Means", "read_means"]
+
+_AVERAGES = {"mean", "average", "avg", "mean of the targets", "mean rank"}
+
+
+@final
+class Means:
+    """`values[i, j]` is the mean of algorithm j on target i; NaN where there is none.
+
+    `domains` has one name per target, "" where none was given. `notes` say what was left out.
+    """
+
+    __slots__ = ("algorithms", "domains", "metric", "notes", "targets", "values")
+
+    def __init__(
+        self,
+        values: ArrayLike,
+        algorithms: Sequence[str],
+        targets: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str] | None = None,
+        metric: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        table = np.array(values, dtype=np.float64)
+        if (
+            table.ndim != 2
+            or not len(table)
+            or table.shape[1] != len(algorithms)
+            or np.isinf(table).any()
+        ):
+            raise InputError(
+                f"a table of means has shape {table.shape} and {len(algorithms)} algorithms; give"
+                " one row per target and one column per algorithm, of finite numbers or NaN"
+            )
+        names = (
+            [f"target {row + 1}" for row in range(len(table))] if targets is None else list(targets)
+        )
+        if len(names) != len(table):
+            raise InputError(
+                f"a table of {len(table)} rows got {len(names)} targets; name each row"
+            )
+        if domains is not None and len(domains) != len(table):
+            raise InputError(
+                f"a table of {len(table)} rows got {len(domains)} domains; give one for each row,"
+                " or none"
+            )
+        for kind, given in (("targets", names), ("algorithms", list(algorithms))):
+            if twice := sorted({name for name in given if given.count(name) > 1}):
+                raise InputError(
+                    f"the {kind} {twice} stand twice in a table of means; name each once"
+                )
+        self.values: NDArray[np.float64] = frozen(table)
+        self.algorithms = tuple(algorithms)
+        self.targets = tuple(names)
+        self.domains = ("",) * len(names) if domains is None else tuple(domains)
+        self.metric = metric
+        self.notes = tuple(notes)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (target, *("" if math.isnan(value) else f"{value:.3f}" for value in row))
+            for target, row in zip(self.targets, self.values.tolist(), strict=True)
+        ]
+        return html_table(self.metric, ("target", *self.algorithms), rows, self.notes)
+
+    def __repr__(self) -> str:
+        return (
+            f"Means({len(self.targets)} targets x {list(self.algorithms)}, metric={self.metric!r})"
+        )
+
+
+def read_means(path: str | Path, *, metric: str = "") -> Means:
+    """Read a published table of means: CSV, a header with the algorithms, then a target and its
+    means in each row.
+
+    An empty cell or `nan` is a mean that was not given. Where the first column is called "domain",
+    the targets stand in the second one, and an empty domain is that of the row above. A row that
+    averages the others is refused: it is no target.
+    """
+    path = Path(path)
+    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    first = 2 if header and header[0].lower() == "domain" else 1
+    if any(name.endswith(": mean") for name in header):
+        raise ReadError(
+            f"{path} is a table that a report wrote, with intervals; give the folder of the run, or"
+            " keep the columns of means and name them after the algorithms"
+        )
+    if len(header) <= first:
+        raise ReadError(
+            f"{path} has no column of means; give a header with a name for the targets and the"
+            " algorithms"
+        )
+    domains, targets, table = [""], [], []
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            raise ReadError(
+                f"{path}:{reader.line_num} has {len(row)} cells where the header has {len(header)}"
+            )
+        target = row[first - 1].strip()
+        if target.lower().rstrip(".") in _AVERAGES:
+            raise ReadError(
+                f"{path}:{reader.line_num} is called {target!r}: an average of rows is no target;"
+                " leave it out"
+            )
+        domains.append((row[0].strip() or domains[-1]) if first == 2 else "")
+        targets.append(target)
+        table.append([_cell(path, reader.line_num, cell) for cell in row[first:]])
+    if not table:
+        raise ReadError(f"{path} has no row of means; give a header and one row per target")
+    return Means(table, header[first:], targets, domains=domains[1:], metric=metric)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ReadError(
+            f"{path} cannot be read ({error.strerror or error}); give the path of a file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path} is not UTF-8; convert it") from error
+
+
+def _cell(path: Path, line: int, text: str) -> float:
+    try:
+        value = float(text) if text.strip() else math.nan
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise ReadError(
+            f"{path}:{line} holds {text!r} where a mean is expected; give a number, or nothing"
+        )
+    return value

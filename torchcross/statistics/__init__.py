@@ -1,0 +1,48 @@
+"""Statistics: what may be said of records within a target and across targets."""
+
+from __future__ import annotations
+
+from torchcross.statistics.across_targets import Across, TargetPair, across_targets
+from torchcross.statistics.intervals import Interval, mean_interval
+from torchcross.statistics.means import means_of
+from torchcross.statistics.pairs import (
+    Difference,
+    Wilcoxon,
+    holm,
+    paired_difference,
+    seeded_difference,
+    wilcoxon,
+)
+from torchcross.statistics.ranks import Friedman, critical_difference, friedman
+from torchcross.statistics.seeds import hierarchical_interval
+from torchcross.statistics.within_target import (
+    Comparison,
+    Pair,
+    Row,
+    lower_is_better,
+    within_target,
+)
+
+__all__ = [
+    "Across",
+    "Comparison",
+    "Difference",
+    "Friedman",
+    "Interval",
+    "Pair",
+    "Row",
+    "TargetPair",
+    "Wilcoxon",
+    "across_targets",
+    "critical_difference",
+    "friedman",
+    "hierarchical_interval",
+    "holm",
+    "lower_is_better",
+    "mean_interval",
+    "means_of",
+    "paired_difference",
+    "seeded_difference",
+    "wilcoxon",
+    "within_target",
+]

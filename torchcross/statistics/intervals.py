@@ -1,0 +1,190 @@
+"""What a sample of values says of their mean: t, normal and BCa bootstrap intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from torchcross.errors import InputError
+from torchcross.statistics.resampling import resampled_means
+from torchcross.statistics.special_functions import normal_cdf, normal_quantile, t_quantile
+
+__all__ = ["METHODS", "RESAMPLES", "Interval", "mean_interval"]
+
+Floats = NDArray[np.float64]
+RESAMPLES: Final = 9999
+ONE_VALUE: Final = "one value has no interval"
+_FEWEST_RESAMPLES = 99
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean of `n` values and where it may lie. `undefined` values (NaN) were left out; `note`
+    says what is special.
+
+    `low` and `high` are NaN where there is no interval: of one value, or none.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    method: str
+    level: float = 0.95
+    undefined: int = 0
+    note: str = ""
+
+    @property
+    def half(self) -> float:
+        """Half its width: the number after ±."""
+        return (self.high - self.low) / 2
+
+    def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "undefined"
+        return f"{self.mean:.3f}" if math.isnan(self.half) else f"{self.mean:.3f} ± {self.half:.3f}"
+
+
+def mean_interval(
+    values: ArrayLike,
+    *,
+    method: str = "t",
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """The mean and its interval: mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal"), or
+    "bca" (Efron 1987).
+
+    NaN values are left out and counted. One value has no interval; equal values have one of width
+    0. The order of the values does not matter, not even to the last bit.
+    """
+    check_level(level)
+    check_method(method)
+    given = as_values(values, "values")
+    defined = np.sort(given[~np.isnan(given)])
+    undefined = len(given) - len(defined)
+    if (simple := without_spread(defined, method, level)) is not None:
+        return noted(replace(simple, undefined=undefined), len(given))
+    low, high = METHODS[method](defined, level, seed, check_resamples(resamples))
+    return noted(
+        Interval(mean_of(defined), low, high, len(defined), method, level, undefined), len(given)
+    )
+
+
+def noted(found: Interval, given: int) -> Interval:
+    """The same interval, saying how many values were undefined."""
+    if not found.undefined:
+        return found
+    left_out = f"{found.undefined} of {given} values undefined, left out"
+    return replace(found, note="; ".join(filter(None, (left_out, found.note))))
+
+
+def without_spread(values: Floats, method: str, level: float) -> Interval | None:
+    """The answer where nothing varies: no value, one, or equal ones."""
+    if not len(values):
+        return Interval(math.nan, math.nan, math.nan, 0, method, level, note="no value is defined")
+    if len(values) == 1:
+        return Interval(float(values[0]), math.nan, math.nan, 1, method, level, note=ONE_VALUE)
+    if values.min() == values.max():
+        mean = float(values[0])
+        return Interval(
+            mean, mean, mean, len(values), method, level, note=f"all {len(values)} values are equal"
+        )
+    return None
+
+
+# -- methods ---------------------------------------------------------------------------------------
+
+
+def _t(values: Floats, level: float, seed: int, resamples: int) -> tuple[float, float]:
+    half = t_quantile(len(values) - 1, (1 + level) / 2) * standard_error(values)
+    return mean_of(values) - half, mean_of(values) + half
+
+
+def _normal(values: Floats, level: float, seed: int, resamples: int) -> tuple[float, float]:
+    half = float(normal_quantile((1 + level) / 2)) * standard_error(values)
+    return mean_of(values) - half, mean_of(values) + half
+
+
+def _bca(values: Floats, level: float, seed: int, resamples: int) -> tuple[float, float]:
+    """The quantiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))) of the bootstrap means.
+
+    z0 is their median bias, means equal to the sample's counting half; a, of the jackknife, is for
+    a mean sum d^3 / (6 (sum d^2)^1.5), d being deviations from the mean.
+    """
+    means = resampled_means(values, seed, resamples)
+    centre = mean_of(values)
+    rounding = 1e-13 * float(np.abs(values).max())
+    below = np.count_nonzero(means < centre - rounding) + np.count_nonzero(
+        means <= centre + rounding
+    )
+    bias = float(normal_quantile(below / (2 * len(means))))
+    deviations = values - centre
+    acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
+    shifted = bias + normal_quantile(np.array([(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(means, normal_cdf(bias + shifted / (1 - acceleration * shifted)))
+    return float(low), float(high)
+
+
+METHODS: Final[dict[str, Callable[[Floats, float, int, int], tuple[float, float]]]] = {
+    "t": _t,
+    "normal": _normal,
+    "bca": _bca,
+}
+
+
+# -- shared ----------------------------------------------------------------------------------------
+
+
+def mean_of(values: Floats) -> float:
+    """The correctly rounded mean: no order of the values gives another."""
+    return math.fsum(values.tolist()) / len(values)
+
+
+def standard_error(values: Floats) -> float:
+    """The standard deviation over n - 1, over sqrt(n)."""
+    squares = math.fsum(((values - mean_of(values)) ** 2).tolist())
+    return math.sqrt(squares / (len(values) - 1) / len(values))
+
+
+def as_values(values: Any, what: str) -> Floats:
+    """A row of float64 numbers, finite or NaN."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{what} are no numbers ({error}); give a row of numbers, NaN where undefined"
+        ) from error
+    if array.ndim != 1 or np.isinf(array).any():
+        found = (
+            f"shape {array.shape}"
+            if array.ndim != 1
+            else f"{int(np.isinf(array).sum())} infinite numbers"
+        )
+        raise InputError(f"{what} have {found}; give a row of finite numbers, NaN where undefined")
+    return array
+
+
+def check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"the level is {level!r}; give a number between 0 and 1, such as 0.95")
+
+
+def check_method(method: str) -> None:
+    if method not in METHODS:
+        raise InputError(f"there is no method {method!r}; choose from {sorted(METHODS)}")
+
+
+def check_resamples(resamples: int) -> int:
+    if resamples < _FEWEST_RESAMPLES:
+        raise InputError(
+            f"{resamples} bootstrap samples say too little; give {_FEWEST_RESAMPLES} or more"
+        )
+    return resamples

@@ -1,0 +1,97 @@
+"""Checks of encoded labels and predictions on their way into losses and metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from torchcross._kit.missing_labels import MISSING
+from torchcross.errors import InputError, LabelError
+from torchcross.targets.labels import as_array
+from torchcross.targets.objective import Prediction
+
+__all__ = ["as_codes", "broken_rows", "check_codes", "check_readable_codes", "check_shapes"]
+
+
+def as_codes(labels: Any) -> Tensor:
+    """Tensors as they are; arrays and lists of integers as int64 tensors."""
+    if isinstance(labels, Tensor):
+        return labels
+    array = as_array(labels, "labels")
+    if array.dtype.kind not in "biu":
+        raise LabelError(
+            f"labels are {array.dtype}, expected integers; encode them first: target.encode(labels)"
+        )
+    return torch.from_numpy(array.astype("int64"))
+
+
+def check_readable_codes(labels: object, highest: int, target: object) -> None:
+    """`check_codes` where values can be read for nothing: int64 on the CPU, outside vmap and
+    compiled functions.
+
+    On a GPU reading them would wait for all that is queued there. Whatever is not int64 the losses
+    refuse themselves.
+    """
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.device.type != "cpu":
+        return
+    if torch.compiler.is_compiling():
+        return
+    try:
+        bool((labels == MISSING).any())
+    except RuntimeError:
+        # The lanes of a vmap have no values that could be read.
+        return
+    check_codes(labels, highest, target)
+
+
+def check_codes(labels: Int[Tensor, "*S"], highest: int, target: object) -> None:
+    """Refuses what is neither a code, 0..highest, nor missing; says what it is and where."""
+    strange = (labels < MISSING) | (labels > highest)
+    if not strange.any():
+        return
+    first = strange.nonzero()[0].tolist()
+    value = int(labels[tuple(first)])
+    where = f"row {first[0]}, column {first[1]}" if first[1:] else f"index {first[0]}"
+    advice = (
+        "a missing label is -1 here"
+        if value < 0
+        else "raw labels are encoded first: target.encode(labels)"
+    )
+    raise LabelError(
+        f"labels hold {int(strange.sum())} value(s) outside the classes, the first {value} at"
+        f" {where}; {target!r} has the codes 0..{highest}, and -1 for missing; {advice}"
+    )
+
+
+def check_shapes(prediction: Prediction, labels: Tensor, target: Any) -> None:
+    """One row per sample in everything, and the columns of the target."""
+    shapes = (
+        tuple(prediction.probabilities.shape),
+        tuple(prediction.decisions.shape),
+        tuple(labels.shape),
+    )
+    per_sample = (len(labels), *target.label_shape) if labels.ndim else ()
+    if shapes != ((*per_sample[:1], target.num_classes), per_sample, per_sample):
+        raise InputError(
+            f"probabilities, decisions and labels have the shapes {shapes}; {target!r} is evaluated"
+            f" on (N, {target.num_classes}) probabilities, and decisions and labels of one shape,"
+            " one row per sample"
+        )
+    if prediction.scores is not None and prediction.scores.shape != prediction.probabilities.shape:
+        raise InputError(
+            f"scores have the shape {tuple(prediction.scores.shape)} beside probabilities of"
+            f" {shapes[0]}; give one score per probability, or none"
+        )
+
+
+def broken_rows(prediction: Prediction, labels: Int[Tensor, " N *L"]) -> int:
+    """Samples with a known label whose prediction holds NaN or infinity."""
+    finite = prediction.probabilities.isfinite()
+    if prediction.scores is not None:
+        finite = finite & prediction.scores.isfinite().to(finite.device)
+    known = (labels != MISSING).to(finite.device)
+    known = known if known.ndim == finite.ndim else known.unsqueeze(1)
+    return int((known & ~finite).any(dim=1).sum())

@@ -1,0 +1,89 @@
+"""What binary, multi-class and ordinal targets share: one class per sample."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchcross.losses import MISSING
+from torchcross.targets.base import Target, shortened
+from torchcross.targets.labels import Codes, Legend, encode_single
+from torchcross.targets.strata import Partition
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class SingleLabelTarget(Target):
+    """Abstract: every sample belongs to exactly one class, or its label is missing."""
+
+    def encode(self, labels: Any, what: str = "labels") -> Codes:
+        legend = Legend(type(self).__name__, self.values, self.missing, names=self.classes)
+        return encode_single(labels, legend, what)
+
+    def strata(self, codes: Codes) -> Partition:
+        return Partition(codes, self.num_classes)
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def ways(self) -> tuple[int, int]:
+        return 2, self.num_classes
+
+    def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self.values[p] for p in positions)
+
+    def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
+        kept = self.positions(classes)
+        # The code -1 reads the last entry.
+        lookup = np.full(self.num_classes + 1, MISSING, dtype=np.int64)
+        lookup[list(kept)] = np.arange(len(kept))
+        return lookup[self._checked(codes)]
+
+    def _shown_classes(self) -> str:
+        if self.values == tuple(range(self.num_classes)):
+            return super()._shown_classes()
+        pairs = zip(self.values, self.classes, strict=True)
+        return f"{{{shortened(f'{value}: {name!r}' for value, name in pairs)}}}"
+
+    @property
+    def num_prototypes(self) -> int:
+        return self.num_classes
+
+    def prototype_strata(
+        self, labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N {self.num_prototypes}"]:
+        return one_hot(labels, self.num_classes)
+
+    def prototype_logits(
+        self, scores: Float[Tensor, "N {self.num_prototypes}"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
+        return self.objective.from_scores(scores)
+
+    @abstractmethod
+    def regression_codes(self) -> Float[Tensor, "{self.num_classes} R"]:
+        """The code word that a least-squares head regresses on for each class."""
+
+    def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
+        return one_hot(labels, self.num_classes) @ self.regression_codes().to(labels.device)
+
+    def regression_logits(
+        self, outputs: Float[Tensor, "N R"]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
+        codes = self.regression_codes().to(outputs)
+        return self.objective.from_scores(outputs @ codes.mT)
+
+
+def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Float[Tensor, "N {num_classes}"]:
+    """A column of ones and zeros for each class; a missing label is a row of zeros."""
+    known = (labels != MISSING).unsqueeze(-1)
+    return F.one_hot(labels.clamp(min=0), num_classes) * known.to(torch.get_default_dtype())
