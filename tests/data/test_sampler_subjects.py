@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import torchcross as tx
-from torchcross._kit.randomness import Stream, shuffled
 from tests.examples import max_examples
+from torchcross._kit.randomness import Stream, shuffled
 from torchcross.data import LabelSource, MetaDatasetShots
 from torchcross.data.sampling.subject_division import can_divide, divide
 from torchcross.errors import InfeasibleError

@@ -20,7 +20,7 @@ from tests.medimeta.make import BINARY, MULTI, edit_info, write_dataset
 from torchcross.errors import InputError, OverlapWarning, SourceError
 
 CATALOG: list[dict[str, Any]] = yaml.safe_load(
-    files("medimeta_adapter").joinpath("catalog.yaml").read_text()
+    files("medimeta_adapter.synthetic").joinpath("catalog.yaml").read_text()
 )["datasets"]
 KINDS = {
     "binary": "BINARY_CLASSIFICATION",
