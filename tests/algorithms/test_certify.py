@@ -29,7 +29,7 @@ from torchcross.algorithms import (
     certify,
 )
 from torchcross.errors import InputError
-from torchcross.functional import Row
+from torchcross.functional import CertificateRow
 from torchcross.task import Task
 from torchcross.testing.surroundings import generators_left_alone
 
@@ -230,8 +230,8 @@ def test_made_up_episodes_that_do_not_suit():
 
 def test_the_table_is_aligned():
     rows = (
-        Row("short", "reverse", 2, 1e-10, 1e-6, True),
-        Row("a longer name", "reverse", 2, 0.5, 1e-6, False),
+        CertificateRow("short", "reverse", 2, 1e-10, 1e-6, True),
+        CertificateRow("a longer name", "reverse", 2, 0.5, 1e-6, False),
     )
     lines = str(Certificate("MAML", "'reverse'", 2, "exact", rows)).splitlines()
     assert lines == [
@@ -257,7 +257,7 @@ def test_what_certify_cannot_use():
 
 
 def _row(name, holds):
-    return Row(name, "reverse", 2, 1e-10, 1e-6, holds, "" if holds else "a kink nearby")
+    return CertificateRow(name, "reverse", 2, 1e-10, 1e-6, holds, "" if holds else "a kink nearby")
 
 
 @pytest.mark.parametrize(

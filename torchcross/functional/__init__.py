@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchcross.functional.certify import Row, certify_engine, certify_problem
+from torchcross.functional.certify import CertificateRow, certify_engine, certify_problem
 from torchcross.functional.loop.engines import (
     ENGINES,
     Engine,
@@ -24,6 +24,7 @@ __all__ = [
     "ENGINES",
     "POLICIES",
     "Adapted",
+    "CertificateRow",
     "Engine",
     "FirstOrder",
     "Implicit",
@@ -38,7 +39,6 @@ __all__ = [
     "Problem",
     "Recompute",
     "Reverse",
-    "Row",
     "Split",
     "adam",
     "adapt",

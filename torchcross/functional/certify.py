@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from torchcross.functional.loop.engines import Engine, Implicit, engine_named
-from torchcross.functional.loop.engines.loss_only import Valuing
+from torchcross.functional.loop.engines.loss_only import LossOnly
 from torchcross.functional.loop.optimisers import Rates, sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem
 from torchcross.functional.loop.unroll import meta_gradient
@@ -25,7 +25,7 @@ _AGREE = 1e-6
 
 
 @dataclass(frozen=True)
-class Row:
+class CertificateRow:
     """One comparison. `holds` is None where the engine does not claim equality (first order,
     implicit).
     """
@@ -39,7 +39,9 @@ class Row:
     note: str = ""
 
 
-def certify_engine(engine: str | Engine = "reverse", *, tolerance: float = 1e-9) -> list[Row]:
+def certify_engine(
+    engine: str | Engine = "reverse", *, tolerance: float = 1e-9
+) -> list[CertificateRow]:
     """An engine on the built-in quadratic task, whose meta-gradient is known in closed form.
 
     With support loss (x - a)'A(x - a)/2, query loss (x - b)'B(x - b)/2 and K steps of gradient
@@ -62,7 +64,9 @@ def certify_engine(engine: str | Engine = "reverse", *, tolerance: float = 1e-9)
         )
         error = _relative(result.params["x"], task.gradient(chosen, steps))
         name = f"closed form, {steps} steps"
-        rows.append(Row(name, chosen.name, chosen.order, error, tolerance, error <= tolerance))
+        rows.append(
+            CertificateRow(name, chosen.name, chosen.order, error, tolerance, error <= tolerance)
+        )
     return rows
 
 
@@ -74,7 +78,7 @@ def certify_problem(
     directions: int = 3,
     seed: int = 0,
     tolerance: float = 1e-6,
-) -> list[Row]:
+) -> list[CertificateRow]:
     """An episode of one's own against central differences in float64, along random directions.
 
     Differences are taken at several sizes; where they do not agree, the loss has a kink nearby
@@ -86,7 +90,7 @@ def certify_problem(
     rates = meta.rates if isinstance(meta.rates, Mapping) else {"*": meta.rates}
     learned = {name: rate for name, rate in rates.items() if isinstance(rate, Tensor)}
     exact = chosen.order == 2 and not isinstance(chosen, Implicit)
-    kind = Row("finite differences", chosen.name, chosen.order, 0.0, tolerance, None)
+    kind = CertificateRow("finite differences", chosen.name, chosen.order, 0.0, tolerance, None)
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for part, at, grads in (
@@ -112,12 +116,12 @@ def certify_gradient(
     loss: Callable[[Params], float],
     at: Params,
     grads: Params,
-    row: Row,
+    row: CertificateRow,
     *,
     exact: bool,
     directions: int,
     generator: torch.Generator,
-) -> list[Row]:
+) -> list[CertificateRow]:
     """Any gradient of any loss against central differences; `row` says what is the same in all
     rows.
     """
@@ -208,7 +212,7 @@ def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], floa
             here = dataclasses.replace(meta, rates={**meta.rates, **moved})
         else:
             here = dataclasses.replace(meta, rates=moved["*"])
-        return float(meta_gradient(problem, here, engine=Valuing()).loss)
+        return float(meta_gradient(problem, here, engine=LossOnly()).loss)
 
     return loss
 

@@ -19,11 +19,11 @@ from torchcross.algorithms.checks.sample_episodes import built_in_episodes
 from torchcross.episode import Episode
 from torchcross.errors import InputError
 from torchcross.functional import (
+    CertificateRow,
     Engine,
     Implicit,
     Meta,
     Problem,
-    Row,
     certify_engine,
     certify_problem,
     meta_gradient,
@@ -52,7 +52,7 @@ class Certificate:
     engine: str
     order: int | None
     claim: str
-    rows: tuple[Row, ...]
+    rows: tuple[CertificateRow, ...]
     differences_count: bool = False
 
     @property
@@ -198,11 +198,11 @@ def _claim(engine: Engine, looped: bool) -> str:
 
 def _against_differences(
     problem: Problem, label: str, meta: Meta, engine: Engine, options: Any
-) -> list[Row]:
+) -> list[CertificateRow]:
     """Rows of an episode; directions in which a kink hides the answer are drawn anew, a few
     times.
     """
-    found: list[Row] = []
+    found: list[CertificateRow] = []
     for at in range(options["directions"]):
         for attempt in range(_TRIES):
             seed = options["seed"] + options["directions"] * attempt + at
@@ -220,7 +220,7 @@ def _against_differences(
     return sorted(found, key=lambda row: row.name)
 
 
-def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -> Row:
+def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -> CertificateRow:
     """What the training step hands back against the mean of the episodes' gradients, each taken
     alone.
     """
@@ -243,7 +243,7 @@ def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -
                     )
     handed = torch.autograd.grad(step.loss, list(live.values()), allow_unused=True)
     error = _relative(handed, list(total.values()))
-    return Row(
+    return CertificateRow(
         "training step: mean of the episodes",
         engine.name,
         engine.order,
@@ -277,7 +277,7 @@ def _of_steps(
         found = torch.autograd.grad(step.loss, list(parameters.values()), allow_unused=True)
         # What this step does not see (the heads of other tasks) is left out.
         grads = {key: grad for key, grad in zip(parameters, found, strict=True) if grad is not None}
-        kind = Row(
+        kind = CertificateRow(
             f"{episode.task.name}: step", step.engine, step.order, 0.0, options["tolerance"], None
         )
         rows += _step_differences(take, parameters, grads, kind, exact, options)
@@ -295,10 +295,10 @@ def _step_differences(
     take: Callable[[], Step],
     parameters: Mapping[str, Tensor],
     grads: Tree,
-    kind: Row,
+    kind: CertificateRow,
     exact: bool,
     options: Any,
-) -> list[Row]:
+) -> list[CertificateRow]:
     at = {key: parameters[key].detach().clone() for key in grads}
 
     @torch.no_grad()
@@ -338,29 +338,29 @@ def _numbers(episodes: list[Episode]) -> list[int] | None:
     ]
 
 
-def _hidden(row: Row) -> bool:
+def _hidden(row: CertificateRow) -> bool:
     return bool(row.note) and row.holds is False
 
 
-def _told(row: Row, name: str) -> Row:
+def _told(row: CertificateRow, name: str) -> CertificateRow:
     if row.holds is None:
         # A kink does not matter where nothing is claimed.
         return dataclasses.replace(row, name=name, note="")
     return dataclasses.replace(row, name=name, holds=None if _hidden(row) else row.holds)
 
 
-def _by_differences(row: Row) -> bool:
+def _by_differences(row: CertificateRow) -> bool:
     return "finite differences" in row.name
 
 
-def _kind(row: Row) -> str:
+def _kind(row: CertificateRow) -> str:
     """What was moved: `finite differences, rates 2` is of the rates; a whole step is of the
     parameters.
     """
     return "rates" if "finite differences, rates" in row.name else "params"
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: CertificateRow) -> str:
     if row.holds is None:
         return f"cannot tell: {row.note}" if row.note else "not claimed"
     return "holds" if row.holds else "WRONG"

@@ -15,7 +15,7 @@ from torchcross.episode import Episode
 from torchcross.errors import InputError
 from torchcross.functional import Engine, MemoryEstimate, Meta, peak_memory
 from torchcross.functional import estimate as estimate_problem
-from torchcross.functional.loop.engines.loss_only import Valuing
+from torchcross.functional.loop.engines.loss_only import LossOnly
 
 __all__ = ["estimate"]
 
@@ -50,7 +50,7 @@ def estimate(
         problems, meta, own = algorithm.problems(episodes, **asked)
         with torch.no_grad():
             rule = algorithm.training_step(episodes[:1], **_first(asked)).engine
-        if any(problem.inner.steps for problem in problems) and rule == Valuing().name:
+        if any(problem.inner.steps for problem in problems) and rule == LossOnly().name:
             chosen = own if engine is None else engine
             meta = _with_rows(algorithm, meta, problems[0].inner.optimiser.per_step)
             found = [

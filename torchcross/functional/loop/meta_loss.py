@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.functional.loop.engines import Engine, engine_named
-from torchcross.functional.loop.engines.loss_only import Valuing
+from torchcross.functional.loop.engines.loss_only import LossOnly
 from torchcross.functional.loop.lanes import Lanes, gradients, lane_groups
 from torchcross.functional.loop.problem import Meta, Problem
 from torchcross.functional.loop.unroll import MetaGradient
@@ -64,7 +64,7 @@ def meta_loss(
             f"{len(shares)} weights were given for {len(problems)} episodes; give one for each."
         )
     learned = _learned(problems, meta)
-    chosen = engine_named(engine) if learned and torch.is_grad_enabled() else Valuing()
+    chosen = engine_named(engine) if learned and torch.is_grad_enabled() else LossOnly()
     device = next(iter(meta.params.values())).device if meta.params else torch.device("cpu")
     groups = lane_groups(problems, lanes, device)
     totals = {key: torch.zeros_like(value) for key, value in learned.items()}

@@ -12,7 +12,7 @@ from torchcross.functional.trees import zeros
 
 
 @dataclass(frozen=True)
-class Valuing:
+class LossOnly:
     """Runs the loop, keeps one step at a time, and hands back gradients of zero."""
 
     name: str = "value"
