@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.published import NAMES, ROWS
 from tests.experiment.small import prepare
+from tests.records.published_table import NAMES, ROWS
 from tests.report.run_folder import made_run
 from torchcross import cli
 from torchcross.cli.runs import _value

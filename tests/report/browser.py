@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
-from tests.evaluation.published import NAMES as NAMES_OF_ROWS
-from tests.evaluation.published import ROWS
+from tests.records.published_table import NAMES as NAMES_OF_ROWS
+from tests.records.published_table import ROWS
 from tests.report.devtools import NAMES, Page, found_browser, opened
 from tests.report.sample import HOSTILE, curves, example, labels_example, records
 from torchcross.records import Means, Records, read_records

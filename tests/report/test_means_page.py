@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.published import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
+from tests.records.published_table import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
 from tests.report.reading import Node, cells_of, page_of, rows_of
 from tests.report.sample import HOSTILE, curves, records
 from torchcross.errors import InputError

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.evaluation.rows import record, table
+from tests.records.sample_records import record, table
 from torchcross.errors import InputError
 from torchcross.records import Records
 

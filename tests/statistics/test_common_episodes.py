@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.evaluation.rows import table
+from tests.records.sample_records import table
 from torchcross.records import Records
 from torchcross.statistics import (
     across_targets,

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tests.evaluation.published import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
-from tests.evaluation.rows import table
 from tests.examples import max_examples
-from torchcross.errors import InputError, ReadError
+from tests.records.published_table import DIFFERENCES, MEAN_RANKS, NAMES, ROWS
+from tests.records.sample_records import table
+from torchcross.errors import InputError
 from torchcross.records import Means, read_means
 from torchcross.statistics import across_targets, critical_difference, friedman, means_of
 from torchcross.statistics.ranks import groups_within, ranks_of
@@ -184,29 +184,6 @@ def test_what_no_comparison_can_be_made_of():
         across_targets(ROWS, NAMES).pair("mm-PT", "IM-PT")
 
 
-# -- tables of means -------------------------------------------------------------------------------
-
-
-def test_means_of_records():
-    records = table({"maml": [0.5, nan, 0.7], "ridge": [0.2, 0.4, 0.6]}) + table(
-        {"maml": [nan]}, target="chalk/shape"
-    )
-    found = means_of(records, "auroc", 5)
-    assert found.targets == ("ink/shape", "chalk/shape")
-    assert found.algorithms == ("maml", "ridge")
-    assert found.values[0].tolist() == pytest.approx([0.6, 0.4])
-    assert np.isnan(found.values[1]).all()
-    assert found.notes == (
-        "maml on ink/shape: 1 of 3 values undefined, left out",
-        "maml on chalk/shape: 1 of 1 values undefined, left out",
-    )
-    assert "maml on ink/shape: 1 of 3 values undefined, left out" in across_targets(found).warnings
-    with pytest.raises(InputError, match="no records"):
-        means_of(records, "auroc", 1)
-    with pytest.raises(InputError, match="several runs"):
-        means_of(records + table({"maml": [0.5]}, run="other"), "auroc", 5)
-
-
 def test_a_published_table_is_read(tmp_path):
     path = tmp_path / "published.csv"
     lines = [
@@ -217,51 +194,3 @@ def test_a_published_table_is_read(tmp_path):
     found = across_targets(read_means(path, metric="auroc"))
     assert found.friedman.chi2 == pytest.approx(28.141, abs=5e-4)
     assert found.warnings == ("derm is left out: it has no mean of mm-PT, mm-MAML",)
-
-
-def test_a_column_of_domains_is_read_and_an_empty_one_is_that_above(tmp_path):
-    path = tmp_path / "published.csv"
-    path.write_text(
-        "Domain,dataset,a,b\nx-ray,cxr,1,2\n,rsna,3,4\n,,,\noct,oct,5,6\n", encoding="utf-8"
-    )
-    found = read_means(path)
-    assert (found.domains, found.targets) == (("x-ray", "x-ray", "oct"), ("cxr", "rsna", "oct"))
-    assert found.values.tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert Means([[1, 2]], ["a", "b"]).domains == ("",)
-    with pytest.raises(InputError, match="got 2 domains"):
-        Means([[1, 2]], ["a", "b"], domains=["x", "y"])
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("target,a,b\nt,1,2\nAverage,1,2\n", "csv:3 is called 'Average'"),
-        ("domain,target,a\nd,t,1\n,mean,1\n", "csv:3 is called 'mean'"),
-        ("target\nt\n", "no column of means"),
-        ("domain,target\nd,t\n", "no column of means"),
-        ('domain,target,metric,"a, 5 shots: mean"\n', "a table that a report wrote"),
-        ("", "no column of means"),
-        ("target,a,b\nt,1\n", "csv:2 has 2 cells"),
-        ("target,a,b\nt,1,x\n", "csv:2 holds 'x'"),
-        ("target,a,b\nt,1,inf\n", "csv:2 holds 'inf'"),
-        ("target,a,b\n", "no row of means"),
-        ("target,a,a\nt,1,2\n", "stand twice"),
-        ("target,a,b\nt,1,2\nt,1,2\n", "stand twice"),
-    ],
-)
-def test_a_table_that_cannot_be_read(tmp_path, text, said):
-    path = tmp_path / "published.csv"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises((ReadError, InputError), match=said):
-        read_means(path)
-    with pytest.raises(ReadError, match="cannot be read"):
-        read_means(tmp_path / "none.csv")
-
-
-def test_tables_that_do_not_fit_their_names():
-    with pytest.raises(InputError, match="one column per algorithm"):
-        Means([[1, 2]], ["a"])
-    with pytest.raises(InputError, match="name each row"):
-        Means([[1, 2]], ["a", "b"], ["s", "t"])
-    with pytest.raises(InputError, match="finite"):
-        Means([[1, math.inf]], ["a", "b"])

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.evaluation.published import NAMES, ROWS
-from tests.evaluation.rows import table
+from tests.records.published_table import NAMES, ROWS
+from tests.records.sample_records import table
 from torchcross.statistics import across_targets, means_of, within_target
 
 RECORDS = table(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.evaluation.rows import table
+from tests.records.sample_records import table
 from torchcross.errors import InputError
 from torchcross.statistics import (
     hierarchical_interval,

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from tests.evaluation.rows import record, table
 from tests.examples import max_examples
+from tests.records.sample_records import record, table
 from torchcross.errors import InputError, MissingExtraError, ReadError, WriteError
 from torchcross.records import EpisodeRecord, Records, read_records
 from torchcross.records.records import FIELDS

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.evaluation.rows import table
+from tests.records.sample_records import table
 from torchcross.errors import InputError
 from torchcross.statistics import (
     hierarchical_interval,
