@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         info_text,
         read_info,
     )
-    from medimeta_adapter.format.root import MedIMeta, TaskRef
     from medimeta_adapter.format.source import MedIMetaSource
     from medimeta_adapter.leave_out.domains import Fold, LeaveOut
+    from medimeta_adapter.leave_out.meta_dataset import MedIMeta, TaskRef
     from medimeta_adapter.writing.draft import DatasetDraft
     from medimeta_adapter.writing.writer import DatasetWriter
 
@@ -30,12 +30,12 @@ _HOME = {
     "DatasetWriter": "writing.writer",
     "Fold": "leave_out.domains",
     "LeaveOut": "leave_out.domains",
-    "MedIMeta": "format.root",
+    "MedIMeta": "leave_out.meta_dataset",
     "MedIMetaDataset": "format.dataset",
     "MedIMetaSource": "format.source",
     "SplitCounts": "format.info",
     "TaskInfo": "format.info",
-    "TaskRef": "format.root",
+    "TaskRef": "leave_out.meta_dataset",
     "TaskTarget": "format.info",
     "info_text": "format.info",
     "read_info": "format.info",

@@ -16,8 +16,8 @@ from rich.markup import escape
 from medimeta_adapter.commands.output import say, table, write
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.info import DatasetInfo
-from medimeta_adapter.format.root import MedIMeta
 from medimeta_adapter.leave_out.domains import By
+from medimeta_adapter.leave_out.meta_dataset import MedIMeta
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError, TorchcrossWarning
 

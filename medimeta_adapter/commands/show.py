@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from medimeta_adapter.commands.output import write, write_file
 from medimeta_adapter.format.dataset import MedIMetaDataset
-from medimeta_adapter.format.root import MedIMeta
+from medimeta_adapter.leave_out.meta_dataset import MedIMeta
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 

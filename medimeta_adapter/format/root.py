@@ -1,173 +1,40 @@
-"""A folder of datasets: what is there, by name."""
+"""A folder that holds one folder per dataset: which datasets are there, and which are asked for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-from medimeta_adapter.format.dataset import MedIMetaDataset, Split
-from medimeta_adapter.format.frozen import FrozenMapping
+from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.info import nearest
-from medimeta_adapter.format.source import MedIMetaSource
-from medimeta_adapter.format.tensors import Channels, PixelType
-from medimeta_adapter.leave_out.domains import (
-    By,
-    Fold,
-    LeaveOut,
-    SourceOptions,
-    domain_folds,
-    leave_one_domain_out,
-    source_ids,
-)
 from torchcross.errors import DatasetFileError, InputError
 
-__all__ = ["MedIMeta", "TaskRef"]
+__all__ = ["open_datasets"]
 
 
-@dataclass(frozen=True)
-class TaskRef:
-    """A task of a dataset, by name."""
-
-    dataset: str
-    task: str
-    domain: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset}/{self.task}"
-
-
-class MedIMeta:
-    """The datasets in a folder: `MedIMeta("data/MedIMeta")["oct"].info`. Any subset of the 19, or
-    your own.
-
-    Datasets are found by their info.yaml, all of which are read and checked now; nothing else is
-    opened. `only` names the ids wanted. Links that lead out of the folder are refused unless
-    `follow_links=True`.
-    """
-
-    def __init__(
-        self, root: str | Path, *, only: Iterable[str] | None = None, follow_links: bool = False
-    ) -> None:
-        self.root = Path(root).absolute()
-        self.datasets: Mapping[str, MedIMetaDataset] = FrozenMapping(
-            {dataset.id: dataset for dataset in _found(self.root, only, follow_links)}
-        )
-
-    @property
-    def tasks(self) -> tuple[TaskRef, ...]:
-        """Every task of every dataset, in order."""
-        return tuple(
-            TaskRef(dataset.id, task.name, dataset.info.domain)
-            for dataset in self.datasets.values()
-            for task in dataset.info.tasks
-        )
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """The names of the domains, in order of appearance."""
-        return tuple(dict.fromkeys(dataset.info.domain for dataset in self.datasets.values()))
-
-    def __getitem__(self, dataset: str) -> MedIMetaDataset:
-        if dataset not in self.datasets:
-            raise InputError(
-                f"{self.root} has no dataset {dataset!r}{nearest(dataset, list(self.datasets))}"
-            )
-        return self.datasets[dataset]
-
-    def __contains__(self, dataset: object) -> bool:
-        return dataset in self.datasets
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.datasets)
-
-    def __len__(self) -> int:
-        return len(self.datasets)
-
-    def __repr__(self) -> str:
-        return (
-            f"MedIMeta({str(self.root)!r}: {len(self)} datasets, {len(self.tasks)} tasks,"
-            f" {len(self.domains)} domains)"
-        )
-
-    # -- sources -----------------------------------------------------------------------------------
-
-    def source(
-        self,
-        dataset: str,
-        task: str | None = None,
-        *,
-        split: Split = None,
-        original_splits: bool = False,
-        groups: str | None = "auto",
-        channels: Channels | None = None,
-        pixels: PixelType = "uint8",
-        name: str | None = None,
-    ) -> MedIMetaSource:
-        """A task as a task source; without a name, the dataset's primary task. See
-        `MedIMetaSource`.
-        """
-        return self[dataset].source(
-            task,
-            split=split,
-            original_splits=original_splits,
-            groups=groups,
-            channels=channels,
-            pixels=pixels,
-            name=name,
-        )
-
-    def leave_one_domain_out(
-        self,
-        target: str,
-        task: str | None = None,
-        *,
-        all_tasks: bool = False,
-        split: Split = None,
-        target_split: Split = None,
-        by: By = "dataset",
-        original_splits: bool = False,
-        groups: str | None = "auto",
-        channels: Channels | None = None,
-        pixels: PixelType = "uint8",
-    ) -> LeaveOut:
-        """Sources and target, `sources, target = meta.leave_one_domain_out("oct")`, as the MedIMeta
-        paper splits them.
-
-        The target's own dataset, its domain_overlaps and its subject_overlaps leave the sources; an
-        overlap that either side lists binds both. Sources are primary tasks, or with `all_tasks`
-        every task. `split` is the sources' split. `by="domain"` takes a domain's name: the target
-        is then a tuple, the primary task (or all) of each of its datasets. `.why` explains every
-        dataset.
-        """
-        options = SourceOptions(original_splits, groups, channels, pixels)
-        return leave_one_domain_out(
-            self.datasets,
-            target,
-            task,
-            all_tasks=all_tasks,
-            split=split,
-            target_split=target_split,
-            by=by,
-            options=options,
-        )
-
-    def lodo_targets(self) -> tuple[str, ...]:
-        """Every dataset that can be left out: all that leave a source behind."""
-        return tuple(name for name in self.datasets if source_ids(self.datasets, (name,)))
-
-    def domain_folds(self, k: int, seed: int) -> tuple[Fold, ...]:
-        """k-fold over domains: every dataset is a target in one fold; domains that overlap are
-        never torn apart.
-        """
-        return domain_folds(self.datasets, k, seed)
+def open_datasets(
+    root: Path, only: Iterable[str] | None, follow_links: bool
+) -> list[MedIMetaDataset]:
+    """Open the datasets in `root`, or those with the ids in `only`, sorted by id."""
+    _check_root(root)
+    wanted = _check_ids(only, root)
+    folders = sorted(entry.name for entry in os.scandir(root) if _may_hold(entry))
+    datasets: dict[str, MedIMetaDataset] = {}
+    if wanted.keys() <= set(folders):
+        # Folders usually bear the ids of their datasets: the others need not be opened then.
+        datasets = _open_by_id(root, sorted(wanted), follow_links)
+    if not datasets or not wanted.keys() <= datasets.keys():
+        datasets = _open_by_id(root, folders, follow_links)
+    if not datasets:
+        raise InputError(f"{root} holds no dataset; expected folders with an info.yaml in them")
+    for dataset in wanted:
+        if dataset not in datasets:
+            raise InputError(f"{root} has no dataset {dataset!r}{nearest(dataset, list(datasets))}")
+    return [datasets[name] for name in sorted(wanted or datasets)]
 
 
-def _found(root: Path, only: Iterable[str] | None, follow_links: bool) -> list[MedIMetaDataset]:
-    """The datasets of a folder, by id; those not asked for are not opened where folders are named
-    after ids.
-    """
+def _check_root(root: Path) -> None:
     if not root.is_dir():
         raise InputError(
             f"{root} is no folder; give the folder that holds one folder for each dataset"
@@ -176,29 +43,25 @@ def _found(root: Path, only: Iterable[str] | None, follow_links: bool) -> list[M
         raise InputError(
             f"{root} is a dataset itself; give its parent, or use MedIMetaDataset({str(root)!r})"
         )
+
+
+def _check_ids(only: Iterable[str] | None, root: Path) -> dict[str, None]:
+    """Return the ids asked for, each once and in order; none stands for all datasets."""
+    if only is None:
+        return {}
     if isinstance(only, str):
         raise InputError(f"only={only!r} is a single text; give a list of dataset ids")
-    wanted = None if only is None else list(dict.fromkeys(only))
-    if wanted == []:
+    wanted = dict.fromkeys(only)
+    if not wanted:
         raise InputError(
             f"only={only!r} names no dataset; give the ids wanted, or leave it out for all in"
             f" {root}"
         )
-    names = sorted(entry.name for entry in os.scandir(root) if _may_hold(entry))
-    if wanted is not None and set(wanted) <= set(names):
-        named = _unique(_opened(root, wanted, follow_links))
-        if all(name in named for name in wanted):
-            return [named[name] for name in sorted(wanted)]
-    found = _unique(_opened(root, names, follow_links))
-    if not found:
-        raise InputError(f"{root} holds no dataset; expected folders with an info.yaml in them")
-    if unknown := [name for name in wanted or () if name not in found]:
-        raise InputError(f"{root} has no dataset {unknown[0]!r}{nearest(unknown[0], list(found))}")
-    return [found[name] for name in sorted(found) if wanted is None or name in wanted]
+    return wanted
 
 
 def _may_hold(entry: os.DirEntry[str]) -> bool:
-    """Unfinished datasets have names that begin with a dot."""
+    """Return whether a folder can be a dataset. Unfinished datasets have names with a dot first."""
     return (
         not entry.name.startswith(".")
         and entry.is_dir()
@@ -206,20 +69,17 @@ def _may_hold(entry: os.DirEntry[str]) -> bool:
     )
 
 
-def _opened(root: Path, names: Iterable[str], follow_links: bool) -> list[MedIMetaDataset]:
+def _open_by_id(
+    root: Path, folders: Iterable[str], follow_links: bool
+) -> dict[str, MedIMetaDataset]:
     boundary = Path(os.path.realpath(root))
-    return [
-        MedIMetaDataset(root / name, follow_links=follow_links, boundary=boundary) for name in names
-    ]
-
-
-def _unique(datasets: Iterable[MedIMetaDataset]) -> dict[str, MedIMetaDataset]:
-    found: dict[str, MedIMetaDataset] = {}
-    for dataset in datasets:
-        if dataset.id in found:
+    datasets: dict[str, MedIMetaDataset] = {}
+    for folder in folders:
+        dataset = MedIMetaDataset(root / folder, follow_links=follow_links, boundary=boundary)
+        if dataset.id in datasets:
             raise DatasetFileError(
-                f"{found[dataset.id].folder} and {dataset.folder} both have id: {dataset.id} in"
+                f"{datasets[dataset.id].folder} and {dataset.folder} both have id: {dataset.id} in"
                 " their info.yaml; give each an id of its own"
             )
-        found[dataset.id] = dataset
-    return found
+        datasets[dataset.id] = dataset
+    return datasets

@@ -11,11 +11,11 @@ from typing import Any, Literal, final
 
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.info import nearest
-from medimeta_adapter.format.root import MedIMeta
 from medimeta_adapter.format.source import MedIMetaSource
 from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.format.tensors import Channels
 from medimeta_adapter.leave_out.domains import By, source_ids, why
+from medimeta_adapter.leave_out.meta_dataset import MedIMeta
 from torchcross.errors import InputError, TorchcrossError
 
 __all__ = ["MedIMetaCollection"]

@@ -1,6 +1,4 @@
-"""Which room of the package may import which: the table, and a reader of imports that needs no
-import.
-"""
+"""Which room may import which: the tables, and a reader of imports that needs no import."""
 
 from __future__ import annotations
 
@@ -14,6 +12,11 @@ _EPISODES = ("episode", "plan", "_kit", *_LABELS)
 _MODELS = ("algorithms", "heads", "functional", "backbones")
 _RESULTS = ("statistics", "records")
 _STUDIES = ("training", "evaluation", *_RESULTS, *_MODELS, "data", "metrics", "losses", *_EPISODES)
+_ADAPTER_FORMAT = (".writing", ".preprocess", ".format")
+_ADAPTER_ROOMS = (
+    *(".fetch", ".synthetic", ".convert", ".audit", ".show", ".leave_out"),
+    *_ADAPTER_FORMAT,
+)
 _ENTRANCES = ("experiment", "transfer", "report", "testing", "interop")
 
 # A new room is placed here, in the row it belongs to, or the build fails.
@@ -46,11 +49,54 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.__main__": ("cli",),
     "torchcross": ("cli", *_ENTRANCES, *_STUDIES),
     # An adapter knows the library, never the reverse: the command line finds it by entry point.
-    "medimeta_adapter": ("data", "cli", "_kit", *_LABELS),
+    # A dot stands for the adapter itself.
+    "medimeta_adapter.format": ("data", *_LABELS, "_kit"),
+    "medimeta_adapter.preprocess": ("errors", "_kit"),
+    "medimeta_adapter.leave_out": (".format", "errors", "_kit"),
+    "medimeta_adapter.writing": (".format", ".preprocess", *_LABELS, "_kit"),
+    "medimeta_adapter.audit": (".format", ".preprocess", "data", *_LABELS, "_kit"),
+    "medimeta_adapter.convert": (*_ADAPTER_FORMAT, "errors", "_kit"),
+    "medimeta_adapter.synthetic": (*_ADAPTER_FORMAT, "errors", "_kit"),
+    "medimeta_adapter.fetch": (".convert", *_ADAPTER_FORMAT, "errors", "_kit"),
+    "medimeta_adapter.show": (".leave_out", ".format", "errors", "_kit"),
+    "medimeta_adapter.commands": (*_ADAPTER_ROOMS, "cli", "errors", "_kit"),
+    "medimeta_adapter": _ADAPTER_ROOMS,
+}
+
+# What each room that has rooms of its own allows them; its face names them all, and none of them
+# imports the face.
+INNER: dict[str, dict[str, tuple[str, ...]]] = {
+    "torchcross.data": {
+        "sources": (),
+        "sampling": ("sources",),
+        "loading": ("sampling", "sources"),
+        "plan_files": ("sampling", "sources"),
+    },
+    "torchcross.functional": {
+        "trees": (),
+        "network": ("trees",),
+        "loop": ("network", "trees"),
+        "certify": ("loop", "network", "trees"),
+    },
+    "torchcross.experiment": {
+        "settings": (),
+        "data_formats": (),
+        "rows": ("settings",),
+        "run": ("rows", "data_formats", "settings"),
+        "page": ("run", "rows", "data_formats", "settings"),
+    },
+}
+
+# Arrows that still run up. An entry goes as soon as its arrow is gone.
+UPWARD = {
+    ("torchcross.data.sources", "torchcross.data.sampling"),
+    ("torchcross.experiment.settings", "torchcross.experiment.rows"),
+    ("torchcross.experiment.run", "torchcross.experiment.page"),
 }
 
 LIBRARY = "torchcross"
-PACKAGES = (LIBRARY, "medimeta_adapter")
+ADAPTER = "medimeta_adapter"
+PACKAGES = (LIBRARY, ADAPTER)
 
 
 @dataclass(frozen=True)
@@ -63,14 +109,15 @@ class Arrow:
 
 
 def wrong_arrows(root: Path) -> list[str]:
-    """Return one sentence for every import under `root` that the table does not allow."""
+    """Return one sentence for every import under `root` that the tables do not allow."""
+    table = permitted_imports()
     sentences = []
-    for arrow in sorted(arrows(root), key=lambda found: found.place):
-        if arrow.importer not in ALLOWED:
+    for arrow in sorted(arrows(root), key=lambda arrow: arrow.place):
+        if arrow.importer not in table:
             sentences.append(
-                f"{arrow.place}: the room '{arrow.importer}' has no row in ALLOWED; place it"
+                f"{arrow.place}: the room '{arrow.importer}' has no row in the table; place it"
             )
-        elif arrow.imported not in _permitted(arrow.importer):
+        elif arrow.imported not in table[arrow.importer]:
             sentences.append(
                 f"{arrow.place}: '{arrow.importer}' must not import '{arrow.imported}'"
             )
@@ -78,35 +125,65 @@ def wrong_arrows(root: Path) -> list[str]:
 
 
 def unplaced_rooms(root: Path) -> list[str]:
-    """Return the rooms that exist under `root` and have no row in the table."""
-    return sorted({_room(module) for module, _ in _modules(root)} - set(ALLOWED))
+    """Return the rooms, and the rooms inside them, that exist under `root` and have no row."""
+    rooms = set()
+    for module, _ in _modules(root):
+        rooms.add(_room(module))
+        if _room(module) in INNER:
+            rooms.add(_inner_room(module))
+    return sorted(rooms - set(permitted_imports()))
+
+
+def permitted_imports() -> dict[str, set[str]]:
+    """Return both tables in full names: what each room, and each room inside one, may import."""
+    table = {room: {_full_name(name) for name in permitted} for room, permitted in ALLOWED.items()}
+    for room, floors in INNER.items():
+        table[room] |= {f"{room}.{name}" for name in floors}
+        for name, permitted in floors.items():
+            table[f"{room}.{name}"] = {f"{room}.{other}" for other in permitted}
+    for importer, imported in UPWARD:
+        table[importer].add(imported)
+    return table
 
 
 def arrows(root: Path) -> Iterator[Arrow]:
-    """Yield every import of one of our packages, wherever it stands: top level, function,
-    TYPE_CHECKING.
+    """Yield every import that leaves a room, or a room inside a room, wherever it stands: top
+    level, function, TYPE_CHECKING.
     """
     known = {module for module, _ in _modules(root)}
     for module, path in _modules(root):
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
         for node in ast.walk(tree):
+            place = f"{path.relative_to(root).as_posix()}:{getattr(node, 'lineno', 0)}"
             for name in _imported_modules(node, package, known):
-                importer, imported = _room(module), _room(name)
+                importer, imported = _ends(module, name)
                 if name.partition(".")[0] in PACKAGES and importer != imported:
-                    yield Arrow(
-                        importer, imported, f"{path.relative_to(root).as_posix()}:{node.lineno}"
-                    )
+                    yield Arrow(importer, imported, place)
 
 
-def _permitted(importer: str) -> set[str]:
-    return {f"{LIBRARY}.{room}".rstrip(".") for room in ALLOWED[importer]} | {importer}
+def _ends(module: str, imported: str) -> tuple[str, str]:
+    """Return the rooms of two modules, or the inner rooms where both are in one room with floors
+    of its own.
+    """
+    ends = _room(module), _room(imported)
+    if ends[0] == ends[1] and ends[0] in INNER:
+        return _inner_room(module), _inner_room(imported)
+    return ends
+
+
+def _full_name(room: str) -> str:
+    return ADAPTER + room if room.startswith(".") else f"{LIBRARY}.{room}".rstrip(".")
 
 
 def _room(module: str) -> str:
-    """Return `torchcross.data` for `torchcross.data.plan`; an adapter is one room."""
-    parts = module.split(".")
-    return ".".join(parts[: 2 if parts[0] == LIBRARY else 1])
+    """Return `torchcross.data` for `torchcross.data.sampling.sampler`."""
+    return ".".join(module.split(".")[:2])
+
+
+def _inner_room(module: str) -> str:
+    """Return `torchcross.data.sampling` for `torchcross.data.sampling.sampler`."""
+    return ".".join(module.split(".")[:3])
 
 
 def _modules(root: Path) -> Iterator[tuple[str, Path]]:
