@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands.output import bars, say, write
+from medimeta_adapter.commands.output import say, write
+from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 
 __all__ = ["arguments", "run"]
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.audit import Severity, check
     from medimeta_adapter.audit.render import rendered
 
-    with bars() as progress:
+    with ProgressBars() as progress:
         report = check(
             options.folder,
             pixels=not options.no_pixels,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medimeta_adapter.commands.output import bar, write
+from medimeta_adapter.commands.output import write
+from torchcross._kit.progress import ProgressBar
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
@@ -193,7 +194,7 @@ def converted(
     given: argparse.Namespace, convert: Callable[..., Converted], /, *arguments: Any, **more: Any
 ) -> int:
     """Runs a converter with a progress bar and says what came of it."""
-    with bar(given.id) as progress:
+    with ProgressBar(name=given.id, unit="images", transient=False) as progress:
         result = convert(*arguments, **more, progress=progress)
     write(f"{result}\n")
     return 0

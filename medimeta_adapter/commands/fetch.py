@@ -11,7 +11,8 @@ import sys
 
 from rich.markup import escape
 
-from medimeta_adapter.commands.output import bars, say, table, write
+from medimeta_adapter.commands.output import say, table, write
+from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("fetch needs --out FOLDER (or --list, to say what there is)")
     from medimeta_adapter.fetch import fetch_open_data
 
-    with bars() as progress:
+    with ProgressBars() as progress:
         report = fetch_open_data(
             options.out,
             only=options.only,

@@ -5,8 +5,7 @@ not at all.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from torchcross.errors import WriteError
 
-__all__ = ["bar", "bars", "say", "table", "write", "write_file"]
+__all__ = ["say", "table", "write", "write_file"]
 
 _NO_WRAPPING = 4000
 """Columns of a standard output that is no terminal: a line stays a line, for grep and the like."""
@@ -56,28 +55,6 @@ def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
             column, justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     return made
-
-
-@contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None] | None]:
-    """Progress bars by name with the time left; none where standard error is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from medimeta_adapter.convert.progress import progress_bars
-
-    with progress_bars() as tell:
-        yield tell
-
-
-@contextmanager
-def bar(name: str) -> Iterator[Callable[[int, int], object] | None]:
-    """One progress bar."""
-    with bars() as tell:
-        if tell is None:
-            yield None
-        else:
-            yield lambda done, total, /: tell(name, done, total)
 
 
 def write_file(path: Path, save: Callable[[Path], object]) -> None:

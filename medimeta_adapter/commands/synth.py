@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import argparse
 
-from medimeta_adapter.commands.output import bars, write
+from medimeta_adapter.commands.output import write
+from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 
 __all__ = ["EXAMPLE", "arguments", "run"]
@@ -39,7 +40,7 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.synthetic import generate
 
-    with bars() as progress:
+    with ProgressBars() as progress:
         root = generate(
             options.out,
             scale=_scale(options.scale),

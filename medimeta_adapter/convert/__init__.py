@@ -11,7 +11,7 @@ from medimeta_adapter.convert.from_folder import image_folder
 from medimeta_adapter.convert.from_hugging_face import hugging_face
 from medimeta_adapter.convert.from_medmnist import medmnist
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
-from medimeta_adapter.convert.progress import progress_bar, progress_bars
+from torchcross._kit.progress import ProgressBar, ProgressBars
 
 __all__ = [
     "About",
@@ -20,12 +20,12 @@ __all__ = [
     "CsvTask",
     "Options",
     "Progress",
+    "ProgressBar",
+    "ProgressBars",
     "arrays",
     "csv_images",
     "dataset",
     "hugging_face",
     "image_folder",
     "medmnist",
-    "progress_bar",
-    "progress_bars",
 ]

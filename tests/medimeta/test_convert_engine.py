@@ -16,14 +16,14 @@ from medimeta_adapter.convert import (
     ArrayTask,
     Converted,
     Options,
+    ProgressBar,
+    ProgressBars,
     arrays,
     csv_images,
     dataset,
     hugging_face,
     image_folder,
     medmnist,
-    progress_bar,
-    progress_bars,
 )
 from medimeta_adapter.preprocess import RGB, CentreCropSquare, Grey, Recipe, Resize, ScaleByBits
 from tests.medimeta.convert_cases import ABOUT, SMALL, Written, split_counts
@@ -69,11 +69,11 @@ def test_rows_keep_their_order(tmp_path: Path, threads: int) -> None:
 
 def test_bars_say_how_far_it_is() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with progress_bars(console) as tell:
+    with ProgressBars(wanted=True, console=console) as tell:
         tell("one", 0, 40)
         tell("two", 3, 5)
         tell("one", 40, 40)
-    with progress_bar("three", console) as one:
+    with ProgressBar(name="three", wanted=True, console=console) as one:
         one(2, 7)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(part in shown for part in ("one", "40/40", "two", "3/5", "three", "2/7"))

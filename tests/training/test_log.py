@@ -1,15 +1,12 @@
 """The log, TensorBoard, and the bar on the terminal."""
 
-import io
 import math
 import sys
 import types
 
 import pytest
-from rich.console import Console
 
 from tests.training.subjects import Scores, batches, multi_task, options, protonet, sampler
-from torchcross._kit.progress import Bar
 from torchcross.errors import InputError, MissingExtraError, ReadError
 from torchcross.training import FitResult, Point, fit, log, read_log
 from torchcross.training.log import COLUMNS
@@ -115,14 +112,13 @@ def test_tensorboard_where_it_is_not_installed(tmp_path, monkeypatch):
 # -- the bar ---------------------------------------------------------------------------------------
 
 
-def test_the_bar_shows_speed_loss_score_and_how_far_it_is():
-    screen = Console(file=io.StringIO(), force_terminal=True, width=140)
-    with Bar(True, 4, 1, 3, "episodes", console=screen) as bar:
-        bar.step(2, 0.5, None)
-        bar.step(3, 0.25, math.nan)
-        bar.step(4, 0.125, 0.75)
-    shown = screen.file.getvalue()
-    for words in ("4/4", "episodes/s", "loss 0.125", "score 0.75"):
+def test_the_bar_shows_loss_score_and_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    scores = iter((math.nan, 0.75))
+    settings = options(steps=4, validate_every=2)
+    fit(multi_task(), batches(), settings, validate=lambda _: next(scores), progress=True)
+    shown = capsys.readouterr().err
+    for words in ("training", "4/4", "loss ", "score 0.75"):
         assert words in shown
 
 

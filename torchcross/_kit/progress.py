@@ -1,61 +1,67 @@
-"""A progress bar on the terminal: episodes per second and time left."""
+"""The one progress bar: how much is done, how fast, and the time left.
+
+Bars go to standard error. On a terminal and in a notebook they move; a pipe gets one line for each
+bar when all is done.
+"""
 
 from __future__ import annotations
 
-import math
 import sys
+from contextlib import ExitStack
+from importlib.util import find_spec
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, final
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
-__all__ = ["Bar"]
+__all__ = ["ProgressBar", "ProgressBars"]
+
+_BESIDE, _LEAST = 54, 8
+"""Characters that a bar, its counts and its times take of a line; the name gets the rest."""
 
 
-class Bar:
-    """A context that is told of every step. Without `wanted` it shows nothing; None: on a terminal
-    only.
+@final
+class ProgressBars:
+    """A bar for each name: `bars(name, done, total)`.
+
+    unit            what the speed counts
+    items_per_step  how many of them one step is
+    wanted          None: only where standard error is a terminal. False: never
+    transient       the bars go when they are done
     """
 
     def __init__(
         self,
-        wanted: bool | None,
-        steps: int,
-        done: int,
-        items: int,
-        what: str,
         *,
+        unit: str = "images",
+        items_per_step: int = 1,
+        wanted: bool | None = None,
+        transient: bool = False,
         console: Console | None = None,
     ) -> None:
-        shown = sys.stderr.isatty() if wanted is None else wanted
-        self._progress = _progress(console or Console(stderr=True), items, what) if shown else None
-        if self._progress is not None:
-            self._task = self._progress.add_task(
-                "training", total=steps, completed=done, loss="", score=""
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._stack = ExitStack()
+        if sys.stderr.isatty() if wanted is None else wanted:
+            self._progress = _rich_progress(
+                unit, items_per_step, transient=transient, console=console or _standard_error()
             )
 
-    def step(self, step: int, loss: float, score: float | None) -> None:
-        if self._progress is None:
+    def __call__(self, name: str, done: int, total: int | None, note: str = "") -> None:
+        """Show how much is done; `note` stands beside it."""
+        progress = self._progress
+        if progress is None:
             return
-        self._progress.update(self._task, completed=step, loss=f"loss {loss:.4g}")
-        if score is not None:
-            self._progress.update(
-                self._task, score="score undefined" if math.isnan(score) else f"score {score:.4g}"
-            )
+        if name not in self._tasks:
+            label = _label(name, max(progress.console.width - _BESIDE, _LEAST))
+            self._tasks[name] = progress.add_task(label, total=total, completed=done, note=note)
+        progress.update(self._tasks[name], completed=done, total=total, note=note)
 
     def __enter__(self) -> Self:
         if self._progress is not None:
-            self._progress.start()
+            self._stack.enter_context(self._progress)
         return self
 
     def __exit__(
@@ -64,28 +70,102 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._stack.close()
 
 
-def _progress(console: Console, items: int, what: str) -> Progress:
-    columns: tuple[ProgressColumn, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(items, what),
-        TextColumn("{task.fields[loss]} {task.fields[score]}"),
-        TimeRemainingColumn(),
+@final
+class ProgressBar:
+    """with ProgressBar(100, "oct, protonet, 5 shots") as bar:
+        rows = list(evaluate(..., progress=bar))
+
+    It is on standard error, and goes when it is done. `wanted` None: only where standard error is a
+    terminal; False: never. The other options are those of training and of the converters.
+    """
+
+    def __init__(
+        self,
+        total: int | None = None,
+        name: str = "",
+        *,
+        unit: str = "episodes",
+        items_per_step: int = 1,
+        start: int = 0,
+        wanted: bool | None = None,
+        transient: bool = True,
+        console: Console | None = None,
+    ) -> None:
+        self._name = name
+        self._total = total
+        self._bars = ProgressBars(
+            unit=unit,
+            items_per_step=items_per_step,
+            wanted=wanted,
+            transient=transient,
+            console=console,
+        )
+        if total is not None:
+            self(start)
+
+    def __call__(self, done: int, total: int | None = None, /, note: str = "") -> None:
+        """Show that so many are done; a new total replaces the earlier one."""
+        if total is not None:
+            self._total = total
+        self._bars(self._name, done, self._total, note)
+
+    def __enter__(self) -> Self:
+        self._bars.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
+
+
+def _standard_error() -> Console:
+    from rich.console import Console
+
+    # In a notebook rich needs ipywidgets and warns without them; then it writes as to a pipe.
+    return Console(stderr=True, force_jupyter=None if find_spec("ipywidgets") else False)
+
+
+def _rich_progress(
+    unit: str, items_per_step: int, *, transient: bool, console: Console
+) -> Progress:
+    # rich takes a while to import, and most processes have no terminal.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
     )
-    return Progress(*columns, console=console)
+    from rich.table import Column
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed * items_per_step:.3g} {unit}/s")
+
+    columns = (
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Speed(table_column=Column(no_wrap=True, min_width=16)),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True), elapsed_when_finished=not transient),
+    )
+    return Progress(*columns, console=console, transient=transient)
 
 
-class _Speed(ProgressColumn):
-    def __init__(self, items: int, what: str) -> None:
-        super().__init__()
-        self._items = items
-        self._what = what
+def _label(name: str, width: int) -> str:
+    """A name cut to the width, with what rich would read as markup escaped."""
+    from rich.markup import escape
 
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed * self._items:.3g} {self._what}/s")
+    return escape(name if len(name) <= width else f"{name[: width - 1]}…")

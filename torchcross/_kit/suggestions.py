@@ -1,16 +1,27 @@
-"""What to say of a name that nobody has."""
+"""Error texts about a name that nothing has: the one that was meant, and those that there are."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-__all__ = ["unknown"]
+__all__ = ["suggest", "unknown_name"]
+
+_LISTED = 20
 
 
-def unknown(kind: str, given: str, known: Iterable[str] | Mapping[str, Any]) -> str:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+    """No {kind} is called {name}, and what to write instead."""
+    return f"no {kind} is called {name!r}; {suggest(name, known)}"
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """The end of an error text: the known name that is nearest, and the known names."""
     names = list(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(names)[:20])}"
-    return f"no {kind} is called {given!r}; {guess}"
+    listed = ", ".join(map(repr, names[:_LISTED])) or "none"
+    if len(names) > _LISTED:
+        listed += f", ... ({len(names)} in all)"
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}? There are {listed}"
+    return f"there are {listed}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from torchcross._kit.progress import ProgressBar
 from torchcross.evaluation.evaluate import evaluate
-from torchcross.evaluation.progress import ProgressBar
 
 __all__ = [
     "ProgressBar",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from torchcross._kit.lock import locked
-from torchcross._kit.progress import Bar
+from torchcross._kit.progress import ProgressBar
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.errors import InputError
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
@@ -199,7 +199,15 @@ class _Run:
         if not self.finished:
             what = "batches" if isinstance(self.algorithm, Pretraining) else "episodes"
             shown = False if self.machine.rank else progress
-            bar = Bar(shown, self.options.steps, self.at.step, self.options.meta_batch, what)
+            bar = ProgressBar(
+                self.options.steps,
+                "training",
+                unit=what,
+                items_per_step=self.options.meta_batch,
+                start=self.at.step,
+                wanted=shown,
+                transient=False,
+            )
             try:
                 with bar:
                     self._train(bar)
@@ -210,8 +218,8 @@ class _Run:
             obey(self.request.number, "training is finished; the same call loads its weights")
         return result
 
-    def _train(self, bar: Bar) -> None:
-        options = self.options
+    def _train(self, bar: ProgressBar) -> None:
+        options, score_note = self.options, ""
         start, stop = self.at.step * options.meta_batch, options.steps * options.meta_batch
         items = shielded(
             lambda: begun(
@@ -228,7 +236,9 @@ class _Run:
             self.at.loss_count += 1
             score, better = self._validated(step)
             self._write_rows((step, outcome.loss, lr, outcome.norm, score))
-            bar.step(step, outcome.loss, score)
+            if score is not None:
+                score_note = " score undefined" if math.isnan(score) else f" score {score:.4g}"
+            bar(step, note=f"loss {outcome.loss:.4g}{score_note}")
             if step == options.steps:
                 self.at.stopped = self.at.stopped or "steps"
             asked = outcome.asked or (self.machine.ranks == 1 and bool(self.request.number))

@@ -1,4 +1,4 @@
-"""The bar of an evaluation: episodes per second and time left, on a terminal only."""
+"""The progress bar: counts, speed and time left, on a terminal only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 import torchcross as tx
+from torchcross._kit.progress import ProgressBars
 from torchcross.data import toys
 from torchcross.evaluation import ProgressBar, evaluate
 
@@ -49,3 +50,29 @@ def test_it_is_quiet_where_stderr_is_no_terminal(capsys):
     with ProgressBar(3, "oct", wanted=False) as bar:
         bar(2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_note_and_a_number_of_items_for_each_step_are_shown():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=140)
+    bar = ProgressBar(
+        4, "training", unit="batches", items_per_step=3, start=1, wanted=True, console=screen
+    )
+    with bar:
+        for done in (2, 3, 4):
+            bar(done, note=f"loss {1 / done}")
+    shown = screen.file.getvalue()
+    for words in ("training", "4/4", "batches/s", "loss 0.25"):
+        assert words in shown
+
+
+def test_a_pipe_gets_one_line_for_each_bar_at_the_end():
+    pipe = Console(file=io.StringIO(), width=100)
+    with ProgressBars(wanted=True, console=pipe) as bars:
+        for done in range(4):
+            bars("oct", done, 3)
+            bars("derm", done, 9)
+        assert pipe.file.getvalue() == ""
+    lines = pipe.file.getvalue().splitlines()
+    assert [line.split()[0] for line in lines if line] == ["oct", "derm"]
+    assert "3/3" in lines[0]
+    assert "3/9" in lines[1]
