@@ -17,8 +17,9 @@ from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.rows import Decoded, Encoded, Failed, Row, Rows
 from medimeta_adapter.convert.splits import split_names
 from medimeta_adapter.convert.tasks import encoded_task, kind_of
-from medimeta_adapter.format.info import TaskInfo, nearest
+from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.arrays import Indices
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, LabelError
 
 __all__ = ["hugging_face"]
@@ -145,7 +146,7 @@ def _inner(feature: Any) -> Any:
 def _image_column(features: Mapping[str, Any], given: str | None) -> str:
     images = [name for name, feature in features.items() if _is(feature, "Image")]
     if given is not None and given not in images:
-        raise InputError(f"{given!r} is no column with the feature Image{nearest(given, images)}")
+        raise InputError(f"{given!r} is no column with the feature Image; {suggest(given, images)}")
     if given is None and len(images) != 1:
         raise InputError(
             f"{len(images)} columns have the feature Image: {images}; say which: image='...'"
@@ -185,7 +186,7 @@ def _kinds(
         if name not in possible:
             raise InputError(
                 f"{name!r} is no column of ClassLabel, lists of it, whole numbers or texts"
-                f"{nearest(name, list(possible))}"
+                f"; {suggest(name, possible)}"
             )
         if kind_of(possible[name]).columns != kind_of(kind).columns:
             raise InputError(
@@ -221,5 +222,5 @@ def _encoded(
 
 def _values(parts: Mapping[str, Any], features: Mapping[str, Any], name: str) -> list[Any]:
     if name not in features:
-        raise InputError(f"there is no column {name!r}{nearest(name, list(features))}")
+        raise InputError(f"there is no column {name!r}; {suggest(name, features)}")
     return [value for part in parts.values() for value in list(part[name])]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.convert.tasks import LabelNames, label_names
-from medimeta_adapter.format.info import nearest
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, LabelError
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ class Table:
 
     def column(self, name: str) -> list[str]:
         if name not in self.columns:
-            raise InputError(
-                f"{self.path} has no column {name!r}{nearest(name, list(self.columns))}"
-            )
+            raise InputError(f"{self.path} has no column {name!r}; {suggest(name, self.columns)}")
         return self.columns[name]
 
     def line(self, row: int) -> str:

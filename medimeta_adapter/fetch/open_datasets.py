@@ -18,7 +18,8 @@ from medimeta_adapter.fetch.client import Run, fetch_package, run_client
 from medimeta_adapter.fetch.image_files import chest_xray, ct_patches, molecules, solar_cells
 from medimeta_adapter.fetch.pixel_lists import digits, photographs, sketches
 from medimeta_adapter.fetch.registry import DATASETS, OpenDataset
-from medimeta_adapter.format.info import nearest, read_info
+from medimeta_adapter.format.info import read_info
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
 __all__ = ["FetchReport", "Outcome", "fetch_open_data"]
@@ -137,7 +138,7 @@ def _ids(only: Iterable[str] | None) -> list[str]:
     ids = [only] if isinstance(only, str) else list(only)
     for name in ids:
         if name not in DATASETS:
-            raise InputError(f"there is no open dataset {name!r}{nearest(name, list(DATASETS))}")
+            raise InputError(f"there is no open dataset {name!r}; {suggest(name, DATASETS)}")
     return list(dict.fromkeys(ids))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from medimeta_adapter.fetch.archive import Archive, open_archive
 from medimeta_adapter.fetch.client import Run, fetch_package, run_client
 from medimeta_adapter.fetch.registry import WEIGHTS, OpenWeights
-from medimeta_adapter.format.info import nearest
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import FetchError, InputError
 
 __all__ = ["fetch_weights"]
@@ -37,7 +37,7 @@ def fetch_weights(
     hash is left alone.
     """
     if name not in WEIGHTS:
-        raise InputError(f"there are no weights {name!r}{nearest(name, list(WEIGHTS))}")
+        raise InputError(f"there are no weights {name!r}; {suggest(name, WEIGHTS)}")
     wanted = WEIGHTS[name]
     folder = Path(out) / name
     if not overwrite and folder.exists():

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from medimeta_adapter.format.annotations import read_annotations, subjects_of
 from medimeta_adapter.format.files import inside
-from medimeta_adapter.format.info import DatasetInfo, nearest, read_info
+from medimeta_adapter.format.info import DatasetInfo, read_info
 from medimeta_adapter.format.labels import read_labels
 from medimeta_adapter.format.pixels import Pixels, checked_rows, open_pixels
 from medimeta_adapter.format.size_bounds import unbelievable
 from medimeta_adapter.format.splits import SPLITS, read_split
 from medimeta_adapter.format.tensors import Channels, PixelType, check_reading, read_images
 from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class MedIMetaDataset:
 
     def missing_column(self, column: str) -> str:
         """The end of an error about a column that is not there."""
-        return f"annotations.csv has no column {column!r}{nearest(column, self.columns())}"
+        return f"annotations.csv has no column {column!r}; {suggest(column, self.columns())}"
 
     def __repr__(self) -> str:
         tasks = ", ".join(repr(task.name) for task in self.info.tasks[:4]) + (

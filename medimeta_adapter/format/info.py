@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from medimeta_adapter.format.problems import (
     task_problems,
 )
 from medimeta_adapter.format.yaml import Node, load
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 from torchcross.targets import Target
 
@@ -31,7 +31,6 @@ __all__ = [
     "TaskInfo",
     "TaskTarget",
     "info_text",
-    "nearest",
     "read_info",
 ]
 
@@ -138,19 +137,8 @@ class DatasetInfo:
                 return task
         raise InputError(
             f"dataset {self.id!r} has no task"
-            f" {name!r}{nearest(name, [task.name for task in self.tasks])}"
+            f" {name!r}; {suggest(name, [task.name for task in self.tasks])}"
         )
-
-
-def nearest(name: object, known: list[str]) -> str:
-    """The end of an error about an unknown name: the one that was meant, perhaps, and those there
-    are.
-    """
-    close = difflib.get_close_matches(str(name), known, n=1)
-    shown = ", ".join(map(repr, known[:_SHOWN])) + (
-        f", ... ({len(known)})" if len(known) > _SHOWN else ""
-    )
-    return (f"; did you mean {close[0]!r}?" if close else ";") + f" there are: {shown or 'none'}"
 
 
 # -- reading ---------------------------------------------------------------------------------------

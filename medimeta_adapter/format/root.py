@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from medimeta_adapter.format.dataset import MedIMetaDataset
-from medimeta_adapter.format.info import nearest
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 
 __all__ = ["open_datasets"]
@@ -30,7 +30,7 @@ def open_datasets(
         raise InputError(f"{root} holds no dataset; expected folders with an info.yaml in them")
     for dataset in wanted:
         if dataset not in datasets:
-            raise InputError(f"{root} has no dataset {dataset!r}{nearest(dataset, list(datasets))}")
+            raise InputError(f"{root} has no dataset {dataset!r}; {suggest(dataset, datasets)}")
     return [datasets[name] for name in sorted(wanted or datasets)]
 
 

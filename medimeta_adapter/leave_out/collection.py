@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from medimeta_adapter.format.dataset import MedIMetaDataset
-from medimeta_adapter.format.info import nearest
 from medimeta_adapter.format.source import MedIMetaSource
 from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.format.tensors import Channels
 from medimeta_adapter.leave_out.domains import By, source_ids, why
 from medimeta_adapter.leave_out.meta_dataset import MedIMeta
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
 __all__ = ["MedIMetaCollection"]
@@ -135,9 +135,7 @@ class MedIMetaCollection:
         """The dataset and the task of a target's full name."""
         dataset, slash, task = target.partition("/")
         if not slash or dataset not in self.meta.datasets:
-            raise InputError(
-                f"there is no target {target!r}{nearest(target, list(self.targets()))}"
-            )
+            raise InputError(f"there is no target {target!r}; {suggest(target, self.targets())}")
         return dataset, self.meta[dataset].info.task(task).name
 
 

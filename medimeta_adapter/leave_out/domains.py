@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from medimeta_adapter.format.dataset import MedIMetaDataset, Split
 from medimeta_adapter.format.frozen import FrozenMapping
-from medimeta_adapter.format.info import nearest
 from medimeta_adapter.format.source import MedIMetaSource
 from medimeta_adapter.format.tensors import Channels, PixelType
 from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, OverlapWarning
 
 __all__ = [
@@ -163,7 +163,7 @@ def targets_of(datasets: Datasets, target: str, by: By) -> tuple[str, ...]:
     domains = list(dict.fromkeys(dataset.info.domain for dataset in datasets.values()))
     known = list(datasets) if by == "dataset" else domains
     if target not in known:
-        raise InputError(f"there is no {by} {target!r} to leave out{nearest(target, known)}")
+        raise InputError(f"there is no {by} {target!r} to leave out; {suggest(target, known)}")
     if by == "dataset":
         return (target,)
     return tuple(name for name, dataset in datasets.items() if dataset.info.domain == target)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from medimeta_adapter.format.dataset import MedIMetaDataset, Split
 from medimeta_adapter.format.frozen import FrozenMapping
-from medimeta_adapter.format.info import nearest
 from medimeta_adapter.format.root import open_datasets
 from medimeta_adapter.format.source import MedIMetaSource
 from medimeta_adapter.format.tensors import Channels, PixelType
@@ -21,6 +20,7 @@ from medimeta_adapter.leave_out.domains import (
     leave_one_domain_out,
     source_ids,
 )
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError
 
 __all__ = ["MedIMeta", "TaskRef"]
@@ -72,7 +72,7 @@ class MedIMeta:
     def __getitem__(self, dataset: str) -> MedIMetaDataset:
         if dataset not in self.datasets:
             raise InputError(
-                f"{self.root} has no dataset {dataset!r}{nearest(dataset, list(self.datasets))}"
+                f"{self.root} has no dataset {dataset!r}; {suggest(dataset, self.datasets)}"
             )
         return self.datasets[dataset]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from medimeta_adapter.format.info import SplitCounts, TaskTarget, nearest
+from medimeta_adapter.format.info import SplitCounts, TaskTarget
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError
 
 __all__ = [
@@ -243,7 +244,7 @@ def dataset(dataset_id: str) -> CatalogDataset:
     if dataset_id in datasets:
         return datasets[dataset_id]
     raise InputError(
-        f"the catalogue has no dataset {dataset_id!r}{nearest(dataset_id, list(datasets))}"
+        f"the catalogue has no dataset {dataset_id!r}; {suggest(dataset_id, datasets)}"
     )
 
 

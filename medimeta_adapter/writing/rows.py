@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medimeta_adapter.format.info import TaskInfo, nearest
+from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.writing.draft import SPLITS, DatasetDraft
+from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Target
 
@@ -119,8 +120,7 @@ class Rows:
             for name in labels:
                 if name not in self._targets:
                     raise LabelError(
-                        f"{_row(first, files)}: no task"
-                        f" {name!r}{nearest(name, list(self._targets))}"
+                        f"{_row(first, files)}: no task {name!r}; {suggest(name, self._targets)}"
                     )
             missing = [name for name in self._targets if name not in labels]
             raise LabelError(

@@ -95,7 +95,7 @@ def test_a_record_needs_as_many_channels():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"name": "resnet19"}, "'resnet19'; there are conv4"),
+        ({"name": "resnet19"}, "'resnet19'; did you mean 'resnet18'"),
         ({"name": "load_weights", "options": {"path": "x"}}, "no backbone is called"),
         ({"name": ["conv4"]}, "no backbone is called"),
         ({"name": "conv4", "options": {"chanels": 8}}, "chanels"),

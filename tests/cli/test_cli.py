@@ -90,7 +90,10 @@ def test_a_backbone_by_name(capsys):
             ("certify", "--algorithm", "mamml"),
             "no algorithm is called 'mamml'; did you mean 'maml'?",
         ),
-        (("certify", "--algorithm", "zzz"), "no algorithm is called 'zzz'; there are anil, boil, "),
+        (
+            ("certify", "--algorithm", "zzz"),
+            "no algorithm is called 'zzz'; there are 'anil', 'boil', ",
+        ),
         (
             ("certify", "--engine", "revers"),
             "no engine is called 'revers'; did you mean 'reverse'?",

@@ -39,7 +39,10 @@ def test_what_can_run(weights):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"evaluation.metric": "auc"}, r"evaluation\.metric='auc': .* there are accuracy, auroc"),
+        (
+            {"evaluation.metric": "auc"},
+            r"evaluation\.metric='auc': .* There are 'accuracy', 'auroc'",
+        ),
         ({"algorithms": ["mm-mal"]}, "no algorithm of a table is called 'mm-mal'"),
         ({"algorithms": ["im-pt"]}, "starts from published weights"),
         ({"model.backbone": "resnet19"}, r"model\.backbone='resnet19'.*: no backbone is called"),
@@ -72,7 +75,7 @@ def test_weights_that_do_not_fit_are_refused(weights, tmp_path):
 def test_a_metric_that_no_target_has_is_refused():
     ordered, plain = toys.ordinal().task.target, toys.binary().task.target
     check_metric("qwk", {"a": ordered, "b": plain})
-    with pytest.raises(InputError, match="'qwk'; there are accuracy, auroc"):
+    with pytest.raises(InputError, match="'qwk'; there are 'accuracy', 'auroc'"):
         check_metric("qwk", {"b": plain})
 
 

@@ -199,12 +199,12 @@ def test_a_second_process_is_refused(collection, tmp_path):
 
 
 def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection, tmp_path):
-    with pytest.raises(InputError, match="'mml'; there are scratch"):
+    with pytest.raises(InputError, match="'mml'; did you mean 'mm-maml'"):
         run_experiment(told(algorithms=["mml"]), tmp_path / "run")
     with pytest.raises(InputError, match=r"give model\.weights"):
         run_experiment(told(algorithms=["im-pt"]), tmp_path / "run")
     with pytest.raises(
-        InputError, match="no metric of the rows is called 'aurocc'; there are accuracy, auroc, "
+        InputError, match="no metric of the rows is called 'aurocc'; did you mean 'auroc'"
     ):
         run_experiment(told(**{"evaluation.metric": "aurocc"}), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torchcross._kit.suggestions import unknown_name
 from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.initial_values import Seed
@@ -37,9 +38,7 @@ def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone
     """
     given = spec if isinstance(spec, BackboneSpec) else BackboneSpec.from_dict(spec)
     if not isinstance(given.name, str) or given.name not in _CONSTRUCTORS:
-        raise InputError(
-            f"no backbone is called {given.name!r}; there are {', '.join(_CONSTRUCTORS)}"
-        )
+        raise InputError(unknown_name("backbone", given.name, _CONSTRUCTORS))
     construct = _CONSTRUCTORS[given.name]
     known = inspect.signature(construct).parameters
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NoReturn
 
-from torchcross._kit.suggestions import unknown as _unknown
+from torchcross._kit.suggestions import unknown_name
 from torchcross.cli import certify, runs
 from torchcross.errors import InputError, TorchcrossError
 
@@ -134,7 +134,7 @@ def _of_another_package(command: str, rest: list[str]) -> int:
     others = _others()
     point = others.get(command)
     if point is None:
-        raise InputError(_unknown("command", command, [*_OWN, *others]))
+        raise InputError(unknown_name("command", command, [*_OWN, *others]))
     try:
         run = point.load()
     except (ImportError, AttributeError) as error:

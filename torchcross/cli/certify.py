@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from torchcross._kit.suggestions import unknown
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
     chosen = options.algorithm or "maml"
     construct = constructors.get(_plain(chosen))
     if construct is None:
-        raise InputError(unknown("algorithm", chosen, constructors))
+        raise InputError(unknown_name("algorithm", chosen, constructors))
     if "engine" in settings:
         _check_engine(settings["engine"])
     strange = [name for name in settings if name not in inspect.signature(construct).parameters]
@@ -117,7 +117,7 @@ def _check_engine(name: str) -> None:
     from torchcross.functional import ENGINES
 
     if name not in ENGINES:
-        raise InputError(unknown("engine", name, ENGINES))
+        raise InputError(unknown_name("engine", name, ENGINES))
 
 
 def _backbone(name: str | None) -> nn.Module:
@@ -135,7 +135,7 @@ def _backbone(name: str | None) -> nn.Module:
         )
     }
     if name not in known:
-        raise InputError(unknown("backbone", name, known))
+        raise InputError(unknown_name("backbone", name, known))
     made: nn.Module = known[name]()
     return made
 
@@ -153,7 +153,8 @@ def _made_by(place: str) -> nn.Module:
             f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?"
         ) from error
     except AttributeError as error:
-        raise InputError(unknown(f"name in {module}", name, dir(import_module(module)))) from error
+        public = [other for other in dir(import_module(module)) if not other.startswith("_")]
+        raise InputError(unknown_name(f"name in {module}", name, public)) from error
     made = make() if callable(make) else make
     if not isinstance(made, nn.Module):
         raise InputError(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "Group",
     "Parser",
     "run_group",
-    "unknown",
 ]
 
 REFUSED = 2
@@ -80,7 +79,7 @@ def dispatch(group: Group, given: list[str], program: str) -> int:
         return 0 if given else REFUSED
     name, *rest = given
     if name not in group.commands:
-        raise InputError(unknown(f"command of {program}", name, group.commands))
+        raise InputError(unknown_name(f"command of {program}", name, group.commands))
     command = group.commands[name]
     module = import_module(command.module)
     if hasattr(module, "GROUP"):
@@ -99,14 +98,6 @@ def dispatch(group: Group, given: list[str], program: str) -> int:
         return end.code if isinstance(end.code, int) else 0
     run: Callable[[argparse.Namespace], int] = module.run
     return run(options)
-
-
-def unknown(kind: str, given: str, known: Iterable[str]) -> str:
-    """An error about a name that nothing has, with the one that was meant perhaps."""
-    names = list(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    return f"no {kind} is called {given!r}; {guess}"
 
 
 def _example(module: ModuleType) -> str | None:

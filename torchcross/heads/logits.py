@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.heads.linear import BIAS, WEIGHT
 from torchcross.targets import Target
@@ -51,5 +52,5 @@ def head_logits(
 ) -> Float[Tensor, "N outputs"]:
     """The logits of the target's loss, by the head of this form in `params`."""
     if form not in FORMS:
-        raise InputError(f"no form of head is called {form!r}; choose one of {', '.join(FORMS)}.")
+        raise InputError(unknown_name("form of head", form, FORMS))
     return FORMS[form](target, features, params)

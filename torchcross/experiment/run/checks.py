@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS, Method, backbone
@@ -24,9 +25,7 @@ def check(told: Experiment) -> None:
     """
     for name in told.algorithms:
         if name not in METHODS:
-            raise InputError(
-                f"no algorithm of a table is called {name!r}; there are {', '.join(METHODS)}"
-            )
+            raise InputError(unknown_name("algorithm of a table", name, METHODS))
         if METHODS[name].wants_weights and not told.model.weights:
             raise InputError(
                 f"{name!r} starts from published weights; give model.weights, or leave {name!r} out"
@@ -53,8 +52,7 @@ def check_metric(name: str, targets: Mapping[str, Target]) -> None:
 def _refuse_unknown(name: str, known: Iterable[str]) -> None:
     if name not in known:
         raise InputError(
-            f"evaluation.metric={name!r}: no metric of the rows is called {name!r}; there are "
-            f"{', '.join(sorted(known))}"
+            f"evaluation.metric={name!r}: {unknown_name('metric of the rows', name, sorted(known))}"
         )
 
 

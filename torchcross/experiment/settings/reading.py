@@ -5,7 +5,6 @@ over.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.rows.device import device_type
 from torchcross.experiment.settings.presets import PRESETS
@@ -51,7 +51,7 @@ def experiment(given: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
         raise InputError(f"an experiment is {given!r}; give a section of names and values")
     chosen = (overrides or {}).get("preset", given.get("preset", Experiment.preset))
     if not isinstance(chosen, str) or chosen not in PRESETS:
-        raise InputError(_unknown("preset", str(chosen), list(PRESETS)))
+        raise InputError(unknown_name("preset", str(chosen), list(PRESETS)))
     merged = _layered(chosen, given, overrides or {})
     made: Experiment = _built(Experiment, merged, "")
     return made
@@ -198,7 +198,7 @@ def _built(kind: type[Any], given: Any, place: str) -> Any:
     for name in given:
         if name not in fields:
             raise InputError(
-                _unknown("setting", f"{place}{name}", [f"{place}{known}" for known in fields])
+                unknown_name("setting", f"{place}{name}", [f"{place}{known}" for known in fields])
             )
     missing = dataclasses.MISSING
     for name, field in fields.items():
@@ -258,9 +258,3 @@ def _check_range(value: Any, place: str) -> None:
                 f"{place} is {value!r}; give a number"
                 f" {'from 0' if name in _MAY_BE_ZERO else 'above 0'}"
             )
-
-
-def _unknown(what: str, given: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"no {what} is called {given!r}; {guess}there are {', '.join(known)}"
