@@ -132,9 +132,9 @@ def about(options: argparse.Namespace) -> About:
 
 def options_of(options: argparse.Namespace) -> Options:
     from medimeta_adapter.convert import Options
-    from medimeta_adapter.preprocess import ScaleByBits, Step, Window
+    from medimeta_adapter.preprocess import PreprocessingStep, ScaleByBits, Window
 
-    depth: Step | None = None if options.bits is None else ScaleByBits(options.bits)
+    depth: PreprocessingStep | None = None if options.bits is None else ScaleByBits(options.bits)
     if options.window is not None:
         depth = Window(*options.window)
     return Options(

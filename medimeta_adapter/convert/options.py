@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from medimeta_adapter.preprocess import Recipe, Step
+from medimeta_adapter.preprocess import PreprocessingStep, Recipe
 from torchcross.errors import InputError
 
 __all__ = ["About", "Converted", "Options", "Progress"]
@@ -77,7 +77,7 @@ class Options:
     size: int | None = None
     channels: Literal[1, 3] | None = None
     fit: Literal["crop", "pad"] = "crop"
-    depth: Step | None = None
+    depth: PreprocessingStep | None = None
     recipe: Recipe | None = None
     splits: Literal["original", "new"] = "original"
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)

@@ -1,1 +1,5 @@
-"""Reading the MedIMeta format."""
+"""Reading the MedIMeta format. Its public names are those of `medimeta_adapter`."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,1 +1,5 @@
-"""Leave one domain out: which datasets may be sources for a target."""
+"""One domain left out. Its public names are those of `medimeta_adapter`."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

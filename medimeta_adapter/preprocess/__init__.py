@@ -8,7 +8,7 @@ from medimeta_adapter.preprocess.colour import RGB, DropAlpha, ExpandPalette, Gr
 from medimeta_adapter.preprocess.depth import ScaleByBits, ScaleByPercentile, ScaleByRange, Window
 from medimeta_adapter.preprocess.geometry import CentreCropSquare, PadSquare, Resize, Upright
 from medimeta_adapter.preprocess.recipe import Recipe, standard
-from medimeta_adapter.preprocess.step import Step
+from medimeta_adapter.preprocess.step import PreprocessingStep
 from medimeta_adapter.preprocess.volume import centred_slices, window
 
 __all__ = [
@@ -18,12 +18,12 @@ __all__ = [
     "ExpandPalette",
     "Grey",
     "PadSquare",
+    "PreprocessingStep",
     "Recipe",
     "Resize",
     "ScaleByBits",
     "ScaleByPercentile",
     "ScaleByRange",
-    "Step",
     "Upright",
     "Window",
     "centred_slices",

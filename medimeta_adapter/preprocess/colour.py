@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from medimeta_adapter.preprocess.pixels import Pixels, shown, without_alpha
-from medimeta_adapter.preprocess.step import Picture, Stage, Step
+from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
 from torchcross.errors import InputError
 
 __all__ = ["RGB", "DropAlpha", "ExpandPalette", "Grey"]
@@ -17,7 +17,7 @@ __all__ = ["RGB", "DropAlpha", "ExpandPalette", "Grey"]
 
 @final
 @dataclass(frozen=True)
-class ExpandPalette(Step):
+class ExpandPalette(PreprocessingStep):
     """Palette images as the colours they show (RGB, or RGB and alpha); all others stay as they
     are.
     """
@@ -38,7 +38,7 @@ class ExpandPalette(Step):
 
 @final
 @dataclass(frozen=True)
-class DropAlpha(Step):
+class DropAlpha(PreprocessingStep):
     """The picture over a plain background: alpha * colour + (1 - alpha) * background."""
 
     over: Literal["black", "white"] = "black"
@@ -70,7 +70,7 @@ class DropAlpha(Step):
 
 @final
 @dataclass(frozen=True)
-class Grey(Step):
+class Grey(PreprocessingStep):
     """One channel: ITU-R BT.601 luma of RGB (299/1000 R + 587/1000 G + 114/1000 B), 0 and 255 of a
     boolean mask.
     """
@@ -89,7 +89,7 @@ class Grey(Step):
 
 @final
 @dataclass(frozen=True)
-class RGB(Step):
+class RGB(PreprocessingStep):
     """Three channels: a grey picture's value in each."""
 
     stage: ClassVar[Stage] = Stage.COLOUR

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from medimeta_adapter.preprocess.pixels import Pixels, mapped, shown, without_alpha
-from medimeta_adapter.preprocess.step import Stage, Step
+from medimeta_adapter.preprocess.step import PreprocessingStep, Stage
 from torchcross.errors import InputError
 
 __all__ = ["ScaleByBits", "ScaleByPercentile", "ScaleByRange", "Window"]
@@ -17,7 +17,7 @@ __all__ = ["ScaleByBits", "ScaleByPercentile", "ScaleByRange", "Window"]
 
 @final
 @dataclass(frozen=True)
-class ScaleByBits(Step):
+class ScaleByBits(PreprocessingStep):
     """round(255 v / (2^bits - 1)): the same for every image of a device. 8-bit images stay as they
     are.
     """
@@ -56,7 +56,7 @@ class ScaleByBits(Step):
 
 @final
 @dataclass(frozen=True)
-class ScaleByRange(Step):
+class ScaleByRange(PreprocessingStep):
     """low..high -> 0..255, clipped; without numbers each image's own least and greatest value."""
 
     low: float | None = None
@@ -91,7 +91,7 @@ class ScaleByRange(Step):
 
 @final
 @dataclass(frozen=True)
-class ScaleByPercentile(Step):
+class ScaleByPercentile(PreprocessingStep):
     """Each image's own percentiles -> 0 and 255, clipped: a few extreme pixels cost no contrast."""
 
     low: float = 0.5
@@ -115,7 +115,7 @@ class ScaleByPercentile(Step):
 
 @final
 @dataclass(frozen=True)
-class Window(Step):
+class Window(PreprocessingStep):
     """Level - width/2 .. level + width/2 -> 0..255, clipped (DICOM's LINEAR_EXACT): Window(40, 400)
     for CT.
     """

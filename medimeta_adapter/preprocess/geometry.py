@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from medimeta_adapter.preprocess.pixels import Pixels, shown, without_alpha
-from medimeta_adapter.preprocess.step import Picture, Stage, Step
+from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
 from torchcross.errors import InputError
 
 __all__ = ["CentreCropSquare", "PadSquare", "Resize", "Upright"]
@@ -23,7 +23,7 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEA
 
 @final
 @dataclass(frozen=True)
-class Upright(Step):
+class Upright(PreprocessingStep):
     """Turned and mirrored as the camera's EXIF orientation says; arrays carry none and stay as they
     are.
     """
@@ -42,7 +42,7 @@ class Upright(Step):
 
 @final
 @dataclass(frozen=True)
-class CentreCropSquare(Step):
+class CentreCropSquare(PreprocessingStep):
     """The square in the middle, as large as the shorter side."""
 
     stage: ClassVar[Stage] = Stage.SQUARE
@@ -59,7 +59,7 @@ class CentreCropSquare(Step):
 
 @final
 @dataclass(frozen=True)
-class PadSquare(Step):
+class PadSquare(PreprocessingStep):
     """Zeros on both sides, as large as the longer side; refused where hardly anything would be
     picture.
     """
@@ -85,7 +85,7 @@ class PadSquare(Step):
 
 @final
 @dataclass(frozen=True)
-class Resize(Step):
+class Resize(PreprocessingStep):
     """To `size` x `size`, or (height, width): Pillow's antialiased bicubic, or nearest for
     masks.
     """

@@ -15,7 +15,7 @@ from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from medimeta_adapter.preprocess.colour import RGB, DropAlpha, ExpandPalette, Grey
 from medimeta_adapter.preprocess.geometry import CentreCropSquare, PadSquare, Resize, Upright
 from medimeta_adapter.preprocess.pixels import pixels_of
-from medimeta_adapter.preprocess.step import Stage, Step
+from medimeta_adapter.preprocess.step import PreprocessingStep, Stage
 from torchcross.errors import InputError
 
 __all__ = ["Recipe", "standard"]
@@ -33,12 +33,12 @@ class Recipe:
     words.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[PreprocessingStep, ...]
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[PreprocessingStep]) -> None:
         object.__setattr__(self, "steps", tuple(steps))
         for step in self.steps:
-            if not isinstance(step, Step):
+            if not isinstance(step, PreprocessingStep):
                 raise InputError(
                     f"{step!r} is no step of a recipe; give steps such as Grey() or Resize(224)"
                 )
@@ -78,7 +78,7 @@ def standard(
     channels: int = 1,
     fit: Literal["crop", "pad"] = "crop",
     *,
-    depth: Step | None = None,
+    depth: PreprocessingStep | None = None,
     over: Literal["black", "white"] = "black",
 ) -> Recipe:
     """What MedIMeta's pictures went through: upright, colours, square by centre crop or zeros,
@@ -104,7 +104,7 @@ def standard(
     return Recipe(steps)
 
 
-def _check_order(steps: tuple[Step, ...]) -> None:
+def _check_order(steps: tuple[PreprocessingStep, ...]) -> None:
     fixed = [step for step in steps if step.stage is not _FREE]
     for earlier, later in pairwise(fixed):
         if earlier.stage == later.stage:

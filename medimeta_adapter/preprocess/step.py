@@ -10,7 +10,7 @@ from PIL import Image
 
 from medimeta_adapter.preprocess.pixels import Pixels, from_pixels, pixels_of
 
-__all__ = ["Stage", "Step"]
+__all__ = ["PreprocessingStep", "Stage"]
 
 Picture = TypeVar("Picture", Image.Image, Pixels)
 
@@ -27,7 +27,7 @@ class Stage(IntEnum):
     SIZE = 6
 
 
-class Step(abc.ABC):
+class PreprocessingStep(abc.ABC):
     """One named step; a frozen dataclass whose repr makes it again."""
 
     stage: ClassVar[Stage]

@@ -1,7 +1,5 @@
-"""The parts of the writer."""
+"""Writing the MedIMeta format. Its public names are those of `medimeta_adapter`."""
 
 from __future__ import annotations
 
-from medimeta_adapter.writing.draft import DatasetDraft
-
-__all__ = ["DatasetDraft"]
+__all__: list[str] = []

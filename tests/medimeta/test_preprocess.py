@@ -20,12 +20,12 @@ from medimeta_adapter.preprocess import (
     ExpandPalette,
     Grey,
     PadSquare,
+    PreprocessingStep,
     Recipe,
     Resize,
     ScaleByBits,
     ScaleByPercentile,
     ScaleByRange,
-    Step,
     Upright,
     Window,
     centred_slices,
@@ -35,7 +35,7 @@ from medimeta_adapter.preprocess import (
 from tests.medimeta.convert_cases import DEEP
 from torchcross.errors import InputError
 
-STEPS: list[Step] = [
+STEPS: list[PreprocessingStep] = [
     *(
         Upright(),
         ExpandPalette(),
@@ -62,7 +62,7 @@ def numbered(height: int, width: int) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=repr)
-def test_a_step_says_itself(step: Step) -> None:
+def test_a_step_says_itself(step: PreprocessingStep) -> None:
     assert eval(repr(step), vars(preprocess)) == step
     assert step.describe()
     assert type(step)(**asdict(step)) == step  # type: ignore[call-overload]

@@ -1,8 +1,7 @@
-"""Reads the public surface: every public room of the package and the names in its `__all__`.
+"""Reads the public surface: the public rooms of a package and the names in their `__all__`.
 
-python tests/repository/public_surface.py           print it
-python tests/repository/public_surface.py --write   accept it: write public_surface.txt beside this
-file
+python tests/repository/public_surface.py           print it, for both packages
+python tests/repository/public_surface.py --write   accept it: write the lists beside this file
 """
 
 from __future__ import annotations
@@ -14,27 +13,26 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-LISTING = Path(__file__).with_name("public_surface.txt")
 ROOT = Path(__file__).parents[2]
+LISTINGS = {
+    "torchcross": Path(__file__).with_name("public_surface.txt"),
+    "medimeta_adapter": Path(__file__).with_name("public_surface_medimeta.txt"),
+}
 
 
-def public_modules() -> list[ModuleType]:
-    """Return the package and its rooms; what lies deeper or starts with an underscore is
-    private.
-    """
-    package = importlib.import_module("torchcross")
+def public_modules(package: str) -> list[ModuleType]:
+    """Return a package and its rooms; what lies deeper or starts with an underscore is private."""
+    face = importlib.import_module(package)
     rooms = [
-        room.name
-        for room in pkgutil.iter_modules(package.__path__)
-        if not room.name.startswith("_")
+        room.name for room in pkgutil.iter_modules(face.__path__) if not room.name.startswith("_")
     ]
-    return [package, *(importlib.import_module(f"torchcross.{room}") for room in sorted(rooms))]
+    return [face, *(importlib.import_module(f"{package}.{room}") for room in sorted(rooms))]
 
 
-def public_names() -> list[str]:
-    """Return the surface as dotted names, sorted."""
+def public_names(package: str) -> list[str]:
+    """Return the surface of a package as dotted names, sorted."""
     return sorted(
-        f"{module.__name__}.{name}" for module in public_modules() for name in module.__all__
+        f"{module.__name__}.{name}" for module in public_modules(package) for name in module.__all__
     )
 
 
@@ -73,11 +71,12 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--write"]):
         print(__doc__, file=sys.stderr)
         return 2
-    text = "".join(f"{name}\n" for name in public_names())
-    if arguments:
-        LISTING.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+    for package, listing in LISTINGS.items():
+        text = "".join(f"{name}\n" for name in public_names(package))
+        if arguments:
+            listing.write_text(text, encoding="utf-8")
+        else:
+            print(text, end="")
     return 0
 
 
