@@ -32,7 +32,7 @@ _ENLARGED = 2
 seen as they are.
 """
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _tiles(dataset: MedIMetaDataset, rows: Indices, tile: int) -> Iterator[Image
 # -- drawing ---------------------------------------------------------------------------------------
 
 
-def _font(size: int) -> Font:
+def _font(size: int) -> _Font:
     return ImageFont.load_default(size)
 
 
@@ -197,7 +197,7 @@ def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
     return lines
 
 
-def _fits(text: str, font: Font, width: int) -> int:
+def _fits(text: str, font: _Font, width: int) -> int:
     """How many characters fit, one at least."""
     end = len(text)
     while end > 1 and font.getlength(text[:end]) > width:
