@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+
+from tests.repository.sources import FunctionNode, Source
 
 FILE_LINES = 420
 FUNCTION_LINES = 75
@@ -33,52 +34,57 @@ DRAWS = {
 }
 NEVER_SEEDED = {"rand_like", "randn_like", "randint_like"}
 
-Finding = tuple[int, str]
+# Nodes that can ask for the type of a target.
+QUESTIONS = ast.Call | ast.Compare | ast.MatchClass | ast.MatchValue
+
+Violation = tuple[int, str]
+"""The line, and a sentence."""
 
 
-def findings(path: Path, inside_targets: bool) -> list[str]:
-    """Return one `line: sentence` for every rule that the file breaks."""
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    found = [*_long_file(text), *_long_functions(tree)]
-    rules: list[Callable[[ast.AST], Iterator[Finding]]] = [_hash_call, _global_draw]
-    if not inside_targets:
-        rules.append(_target_type_asked)
-    for node in ast.walk(tree):
-        for rule in rules:
-            found.extend(rule(node))
-    excused = {node.lineno for node in _hash_methods(tree)}
-    return [f"{line}: {sentence}" for line, sentence in sorted(found) if line not in excused]
+def violations(source: Source, inside_targets: bool) -> list[str]:
+    """Return one `file:line: sentence` for every rule that the file breaks."""
+    broken = [*_long_file(source.text), *_long_functions(source)]
+    for node in source.nodes:
+        if isinstance(node, ast.Call):
+            broken += [*_hash_call(node), *_global_draw(node)]
+        if not inside_targets and isinstance(node, QUESTIONS):
+            broken += _target_type_asked(node)
+    excused = {node.lineno for node in _hash_methods(source)}
+    return [
+        f"{source.name}:{line}: {sentence}"
+        for line, sentence in sorted(broken)
+        if line not in excused
+    ]
 
 
-def _long_file(text: str) -> Iterator[Finding]:
+def _long_file(text: str) -> Iterator[Violation]:
     lines = text.count("\n")
     if lines > FILE_LINES:
         yield 1, f"{lines} lines; about 300 are enough for a file"
 
 
-def _long_functions(tree: ast.Module) -> Iterator[Finding]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+def _long_functions(source: Source) -> Iterator[Violation]:
+    for node in source.nodes:
+        if isinstance(node, FunctionNode):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES:
                 yield node.lineno, f"'{node.name}' has {lines} lines; a function fits on a screen"
 
 
-def _hash_call(node: ast.AST) -> Iterator[Finding]:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hash":
+def _hash_call(node: ast.Call) -> Iterator[Violation]:
+    if isinstance(node.func, ast.Name) and node.func.id == "hash":
         yield node.lineno, "hash() differs between processes; derive keys with a digest"
 
 
-def _hash_methods(tree: ast.Module) -> Iterator[ast.Call]:
+def _hash_methods(source: Source) -> Iterator[ast.Call]:
     """Yield the calls of hash() inside a `__hash__`, which is what it is for."""
-    for method in ast.walk(tree):
+    for method in source.nodes:
         if isinstance(method, ast.FunctionDef) and method.name == "__hash__":
             yield from (node for node in ast.walk(method) if isinstance(node, ast.Call))
 
 
-def _global_draw(node: ast.AST) -> Iterator[Finding]:
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+def _global_draw(node: ast.Call) -> Iterator[Violation]:
+    if not isinstance(node.func, ast.Attribute):
         return
     name = node.func.attr
     seeded = any(keyword.arg in ("generator", None) for keyword in node.keywords)
@@ -86,22 +92,27 @@ def _global_draw(node: ast.AST) -> Iterator[Finding]:
         yield node.lineno, f"'{name}' moves the global generator; pass generator="
 
 
-def _target_type_asked(node: ast.AST) -> Iterator[Finding]:
-    asked: list[ast.AST] = []
+def _target_type_asked(node: ast.AST) -> list[Violation]:
     match node:
         case ast.Call(func=ast.Name(id="isinstance" | "issubclass"), args=[_, kinds]):
-            asked = list(ast.walk(kinds))
+            parts = list(ast.walk(kinds))
         case ast.MatchClass(cls=kind):
-            asked = [kind]
+            parts = [kind]
         case ast.MatchValue(value=value):
-            asked = [value]
+            parts = [value]
         case ast.Compare():
-            asked = list(ast.walk(node))
-    for part in asked:
-        name = part.id if isinstance(part, ast.Name) else getattr(part, "attr", None)
-        kind = part.value if isinstance(part, ast.Constant) else None
-        if name in TARGET_TYPES or (isinstance(kind, str) and kind in TARGET_KINDS):
-            yield (
-                getattr(part, "lineno", 1),
-                f"asks for the target type {name or kind!r} outside targets/",
-            )
+            parts = list(ast.walk(node))
+        case _:
+            return []
+    names = [(getattr(part, "lineno", 1), _target_type(part)) for part in parts]
+    return [(line, f"asks for {name} outside targets/") for line, name in names if name]
+
+
+def _target_type(node: ast.AST) -> str | None:
+    """Return how an expression names a target type; None if it does not."""
+    name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", None)
+    if name in TARGET_TYPES:
+        return f"the target type {name}"
+    kind = node.value if isinstance(node, ast.Constant) else None
+    is_kind = isinstance(kind, str) and kind in TARGET_KINDS
+    return f"the target type {kind!r}" if is_kind else None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.repository.sources import PACKAGES, absolute_module, source_files
+
 _LABELS = ("task", "targets", "errors")
 _EPISODES = ("episode", "plan", "_kit", *_LABELS)
 _MODELS = ("algorithms", "heads", "functional", "backbones")
@@ -96,7 +98,6 @@ UPWARD = {
 
 LIBRARY = "torchcross"
 ADAPTER = "medimeta_adapter"
-PACKAGES = (LIBRARY, ADAPTER)
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,11 @@ def wrong_arrows(root: Path) -> list[str]:
 def unplaced_rooms(root: Path) -> list[str]:
     """Return the rooms, and the rooms inside them, that exist under `root` and have no row."""
     rooms = set()
-    for module, _ in _modules(root):
-        rooms.add(_room(module))
-        if _room(module) in INNER:
-            rooms.add(_inner_room(module))
+    for source in source_files(root):
+        room = _room(source.module)
+        rooms.add(room)
+        if room in INNER:
+            rooms.add(_inner_room(source.module))
     return sorted(rooms - set(permitted_imports()))
 
 
@@ -150,16 +152,16 @@ def arrows(root: Path) -> Iterator[Arrow]:
     """Yield every import that leaves a room, or a room inside a room, wherever it stands: top
     level, function, TYPE_CHECKING.
     """
-    known = {module for module, _ in _modules(root)}
-    for module, path in _modules(root):
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        for node in ast.walk(tree):
-            place = f"{path.relative_to(root).as_posix()}:{getattr(node, 'lineno', 0)}"
-            for name in _imported_modules(node, package, known):
-                importer, imported = _ends(module, name)
+    sources = source_files(root)
+    known = {source.module for source in sources}
+    for source in sources:
+        for node in source.nodes:
+            if not isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
+                continue
+            for name in _imported_modules(node, source.folder, known):
+                importer, imported = _ends(source.module, name)
                 if name.partition(".")[0] in PACKAGES and importer != imported:
-                    yield Arrow(importer, imported, place)
+                    yield Arrow(importer, imported, f"{source.name}:{node.lineno}")
 
 
 def _ends(module: str, imported: str) -> tuple[str, str]:
@@ -186,19 +188,12 @@ def _inner_room(module: str) -> str:
     return ".".join(module.split(".")[:3])
 
 
-def _modules(root: Path) -> Iterator[tuple[str, Path]]:
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            parts = path.relative_to(root).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
-
-
 def _imported_modules(node: ast.AST, package: str, known: set[str]) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names]
         case ast.ImportFrom(module=module, names=names, level=level):
-            base = _absolute(module, level, package)
+            base = absolute_module(module, level, package)
             # `from torchcross import data` imports the room, `from torchcross import Task` the
             # root.
             return [_submodule_or(base, alias.name, known) for alias in names]
@@ -207,14 +202,6 @@ def _imported_modules(node: ast.AST, package: str, known: set[str]) -> list[str]
         ):
             return [name]
     return []
-
-
-def _absolute(module: str | None, level: int, package: str) -> str:
-    if level == 0:
-        return module or ""
-    above = package.split(".")
-    kept = above[: len(above) - (level - 1)]
-    return ".".join([*kept, *([module] if module else [])])
 
 
 def _submodule_or(base: str, name: str, known: set[str]) -> str:

@@ -11,7 +11,11 @@ from typing import Any, get_args
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
+from hypothesis import settings
 from jaxtyping import AbstractArray, jaxtyped
+
+# Shapes are either right or wrong at the first call. The tests draw more in their own run.
+EXAMPLES = 10
 
 # That an int may stand for a float is what `float` means in an annotation.
 _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
@@ -43,3 +47,9 @@ def _jaxtyped_where_it_can(*, typechecker: Callable[..., Any]) -> Callable[[Any]
 
 # What the import hook writes above every function and class that it meets.
 jaxtyping.jaxtyped = _jaxtyped_where_it_can
+
+
+def pytest_configure() -> None:
+    """Draw fewer examples; the tests' own conftest has chosen its profile by now."""
+    settings.register_profile("shapes", settings(), max_examples=EXAMPLES)
+    settings.load_profile("shapes")

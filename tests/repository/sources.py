@@ -102,6 +102,11 @@ def _all_nodes(text: str, name: str) -> tuple[ast.AST, ...]:
     return tuple(ast.walk(parse(text, name)))
 
 
+def forget_trees() -> None:
+    parse.cache_clear()
+    _all_nodes.cache_clear()
+
+
 def imports(source: Source) -> Iterator[Import]:
     """Yield the imports of a file, wherever they stand."""
     for node in source.nodes:

@@ -1,30 +1,25 @@
-"""The house rules of CONTRIBUTING.md hold in every file of the library, and each can be seen to
-fail.
-"""
+"""The house rules of CONTRIBUTING.md hold in every file of the library, and each can fail."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.repository.house_rules import FILE_LINES, FUNCTION_LINES, findings
-
-ROOT = Path(__file__).parents[2]
-FILES = [
-    path
-    for package in ("torchcross", "medimeta_adapter")
-    for path in sorted((ROOT / package).rglob("*.py"))
-]
+from tests.repository.house_rules import FILE_LINES, FUNCTION_LINES, violations
+from tests.repository.sources import Source, source_files
 
 
-def test_the_files_are_found() -> None:
-    assert ROOT / "torchcross" / "errors.py" in FILES
+def violations_in(text: str, name: str = "torchcross/room.py") -> list[str]:
+    inside_targets = name.startswith("torchcross/targets/")
+    return violations(Source(name, text), inside_targets=inside_targets)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_house_rules_hold(path: Path) -> None:
-    assert findings(path, inside_targets=ROOT / "torchcross" / "targets" in path.parents) == []
+def test_house_rules_hold() -> None:
+    sources = source_files()
+    assert "torchcross/errors.py" in {source.name for source in sources}
+    broken = []
+    for source in sources:
+        broken += violations_in(source.text, source.name)
+    assert broken == []
 
 
 @pytest.mark.parametrize(
@@ -46,10 +41,10 @@ def test_house_rules_hold(path: Path) -> None:
         "def f():\n" + "    x = 1\n" * FUNCTION_LINES,
     ],
 )
-def test_a_broken_rule_is_caught(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "room.py"
-    path.write_text(text)
-    assert findings(path, inside_targets=False) != []
+def test_a_broken_rule_is_caught(text: str) -> None:
+    sentences = violations_in(text)
+    assert sentences
+    assert all(sentence.startswith("torchcross/room.py:") for sentence in sentences)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +60,11 @@ def test_a_broken_rule_is_caught(tmp_path: Path, text: str) -> None:
         "def f():\n" + "    x = 1\n" * (FUNCTION_LINES - 1),
     ],
 )
-def test_a_kept_rule_is_not(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "room.py"
-    path.write_text(text)
-    assert findings(path, inside_targets=False) == []
+def test_a_kept_rule_is_not(text: str) -> None:
+    assert violations_in(text) == []
 
 
-def test_targets_may_ask_for_target_types(tmp_path: Path) -> None:
-    path = tmp_path / "base.py"
-    path.write_text("if isinstance(target, Binary): pass\n")
-    assert findings(path, inside_targets=True) == []
+def test_targets_may_ask_for_target_types() -> None:
+    assert (
+        violations_in("if isinstance(target, Binary): pass\n", "torchcross/targets/base.py") == []
+    )

@@ -8,15 +8,13 @@ import pytest
 
 from tests.repository.import_order import (
     ADAPTER,
-    PACKAGES,
     UPWARD,
     arrows,
     permitted_imports,
     unplaced_rooms,
     wrong_arrows,
 )
-
-ROOT = Path(__file__).parents[2]
+from tests.repository.sources import PACKAGES, ROOT
 
 
 def test_every_import_points_down() -> None:
