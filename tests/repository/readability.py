@@ -25,10 +25,8 @@ from __future__ import annotations
 
 import argparse
 import ast
-import io
 import json
 import sys
-import tokenize
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -137,7 +135,7 @@ def measures(source: Source) -> Measures:
         lines=len(lines),
         code_lines=len(code),
         code_characters=sum(map(len, code)),
-        comment_lines=comment_lines(source.text),
+        comment_lines=comment_line_count(source),
         statements=statement_count(source),
         functions=len(names),
         participles=Counter(filter(is_bare_participle, names)),
@@ -182,11 +180,14 @@ def holds_conditional(conditional: ast.IfExp) -> bool:
     return sum(isinstance(node, ast.IfExp) for node in ast.walk(conditional)) > 1
 
 
-def comment_lines(text: str) -> int:
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return sum(
-        token.type == tokenize.COMMENT and token.line.lstrip().startswith("#") for token in tokens
-    )
+def comment_line_count(source: Source) -> int:
+    """Return how many lines are comments alone; a line inside a string is none."""
+    inside_strings: set[int] = set()
+    for node in source.nodes:
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
+            inside_strings.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(source.text.splitlines(), start=1)
+    return sum(line.lstrip().startswith("#") and n not in inside_strings for n, line in lines)
 
 
 def origin_counts(source: Source) -> Counter[str]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.repository.readability import Length, main, measures, table, together
+from tests.repository.readability import Length, comment_line_count, main, measures, table, together
 from tests.repository.sources import PACKAGES, ROOT, Source, source_files
 from tests.repository.words import is_bare_participle, is_one_word
 
@@ -66,6 +66,11 @@ def test_every_figure_of_a_small_file() -> None:
     assert file.locals_by_origin == {"found": 2, "given": 1}
     assert file.repeated_classes == ["Rows"]
     assert file.longest_function == Length(4, "_read_rows in torchcross/rows.py")
+
+
+def test_a_comment_in_a_string_is_none() -> None:
+    text = 'x = """\n# no comment\n"""\n# a comment\ny = (1,  # no line of its own\n    # one\n)\n'
+    assert comment_line_count(Source("torchcross/a.py", text)) == 2
 
 
 def test_files_are_added_up() -> None:
