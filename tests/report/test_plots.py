@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchcross.report import Curve
-from torchcross.report.plots import Level, Strip, learning_curves, shots_plot, strips
-from torchcross.report.ranks import rank_diagram
-from torchcross.report.svg import Scale, line_of, marker, thinned, ticks
+from torchcross.report.plots import (
+    EpisodeStrip,
+    ShotsPoint,
+    episode_strips,
+    learning_curves,
+    shots_plot,
+)
+from torchcross.report.rank_diagram import rank_diagram
+from torchcross.report.svg import AxisScale, line_path, marker, thin_points, ticks
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -44,15 +50,15 @@ def test_ticks_of_a_score() -> None:
 
 
 def test_a_doubling_takes_the_same_room() -> None:
-    scale = Scale(1, 16, 0, 100, doubling=True)
+    scale = AxisScale(1, 16, 0, 100, doubling=True)
     assert [round(scale(shots), 9) for shots in (1, 2, 4, 16)] == [0, 25, 50, 100]
-    assert Scale(5, 5, 0, 100)(5) == 50
+    assert AxisScale(5, 5, 0, 100)(5) == 50
 
 
 @given(st.lists(st.one_of(FINITE, st.just(nan)), max_size=3000))
 def test_thinning_keeps_the_extremes_and_the_gaps(values: list[float]) -> None:
     points = [(float(place), value) for place, value in enumerate(values)]
-    kept = thinned(points, most=40)
+    kept = thin_points(points, most=40)
     assert len(kept) <= 70
     assert kept == sorted(kept, key=lambda point: point[0])
     finite = [value for value in values if not isnan(value)]
@@ -64,14 +70,14 @@ def test_thinning_keeps_the_extremes_and_the_gaps(values: list[float]) -> None:
 
 def test_thinning_keeps_a_single_gap() -> None:
     points = [(float(place), nan if place == 501 else place % 7) for place in range(1000)]
-    assert [place for place, value in thinned(points, most=40) if isnan(value)] == [501]
+    assert [place for place, value in thin_points(points, most=40) if isnan(value)] == [501]
 
 
 def test_a_line_is_interrupted_where_nothing_is_known() -> None:
-    path = line_of([(0, 1), (1, 2), (2, nan), (3, 4), (4, 5)], 1)
+    path = line_path([(0, 1), (1, 2), (2, nan), (3, 4), (4, 5)], 1)
     assert 'd="M0.0 1.0L1.0 2.0M3.0 4.0L4.0 5.0"' in path
-    assert 'd="M0.0 1.0h0"' in line_of([(0, 1), (1, nan)], 1)
-    assert line_of([(0, nan)], 0) == ""
+    assert 'd="M0.0 1.0h0"' in line_path([(0, 1), (1, nan)], 1)
+    assert line_path([(0, nan)], 0) == ""
 
 
 def test_series_differ_in_colour_or_in_shape() -> None:
@@ -100,7 +106,7 @@ def test_a_curve_of_nothing_defined_is_an_empty_plot() -> None:
 
 
 def test_whiskers_span_the_intervals() -> None:
-    levels = [Level(1, 60, 55, 65), Level(5, 70, nan, nan)]
+    levels = [ShotsPoint(1, 60, 55, 65), ShotsPoint(5, 70, nan, nan)]
     figure = shots_plot("oct", "auroc (%)", [("maml", 0, levels)])
     (whisker,) = drawn(figure, "line", "line")
     first, second = drawn(figure, "circle", "mark")
@@ -111,10 +117,10 @@ def test_whiskers_span_the_intervals() -> None:
 
 def test_a_strip_has_a_dot_per_defined_episode_and_its_mean() -> None:
     rows = [
-        Strip("maml", 0, Level(5, 70, 65, 75), [60, 70, 80, nan, 70]),
-        Strip("a name that is much too long", 1, Level(1, nan, nan, nan), [nan]),
+        EpisodeStrip("maml", 0, ShotsPoint(5, 70, 65, 75), [60, 70, 80, nan, 70]),
+        EpisodeStrip("a name that is much too long", 1, ShotsPoint(1, nan, nan, nan), [nan]),
     ]
-    figure = strips("oct", "auroc (%)", rows)
+    figure = episode_strips("oct", "auroc (%)", rows)
     (dots,) = drawn(figure, "path", "dots")
     places = [
         tuple(map(float, dot.removesuffix("h0").split())) for dot in dots.attrib["d"][1:].split("M")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from torchcross.report.headline_html import html_table
 from torchcross.report.inputs import Curve, Example, Failure, Picture
-from torchcross.report.notebook import html_table
 from torchcross.report.page import write_report
 from torchcross.report.tables import csv_table, latex_table, markdown_table
 

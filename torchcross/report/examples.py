@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
-from torchcross.report.html import key
+from torchcross.report.html import series_key
 from torchcross.report.inputs import Example, Picture
 from torchcross.report.markup import Markup, element
-from torchcross.report.numbers import metric_title, score_text
+from torchcross.report.numbers import notation_of
 from torchcross.report.pixels import data_uri
 
 __all__ = ["examples_section"]
@@ -64,9 +64,9 @@ def _episode(examples: Sequence[Example], series: Mapping[str, int], is_open: bo
 
 def _answers(example: Example, series: int) -> Markup:
     """What one algorithm made of the query, its worst mistakes before the rest."""
-    mistakes = len(example.worst)
+    mistakes, notation = len(example.worst), notation_of(example.metric)
     said = (
-        f"{metric_title(example.metric)} {score_text(example.score, example.metric)}, "
+        f"{notation.title} {notation.text(example.score)}, "
         f"{mistakes} of {len(example.query)} query answers wrong."
     )
     worst = _shelf(
@@ -74,7 +74,7 @@ def _answers(example: Example, series: int) -> Markup:
     )
     return element(
         "article",
-        element("h3", key(series), example.algorithm),
+        element("h3", series_key(series), example.algorithm),
         element("p", said),
         *([worst] if mistakes else []),
         _folded(

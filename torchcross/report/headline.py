@@ -1,212 +1,157 @@
-"""The first thing on the page: the table of the paper, sortable, with its legend and its
-downloads.
-"""
+"""What the headline table shows, in every format: its columns, cells, last rows and legend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 
-from torchcross.report.html import Head, data_link, head_cell, key, scrolled
-from torchcross.report.inputs import Failure
-from torchcross.report.markup import Markup, as_text, element, join
-from torchcross.report.numbers import metric_title, score_text
-from torchcross.report.summary import Score, Summary, Target, short_name
-from torchcross.report.tables import (
-    csv_of,
-    dashed,
-    latex_of,
-    legend,
-    markdown_of,
-    mean_text,
-    shots_title,
-    sign_of,
-    undefined_text,
-)
+from torchcross.report.numbers import shots_title
+from torchcross.report.summary import Column, Summary, TargetTask
+from torchcross.statistics.seeds import SEEDED
+from torchcross.statistics.within_target import ONE_NUMBER, lower_is_better
 
-__all__ = ["headline_table", "table_links"]
+__all__ = [
+    "CellText",
+    "caption",
+    "cell_text",
+    "columns_of",
+    "last_rows",
+    "legend",
+    "printed_last_rows",
+    "printed_legend",
+]
+
+_METHODS = {
+    "t": "Student's t over episodes",
+    "normal": "normal distribution, over episodes",
+    "bca": "BCa bootstrap over episodes",
+    SEEDED: (
+        "hierarchical bootstrap: training seeds, then episodes; the squared width is the sum of the"
+        " squared widths of the t intervals over seeds and over episodes"
+    ),
+}
 
 
-def headline_table(
-    summary: Summary, series: Mapping[str, int], failures: Sequence[Failure] = ()
-) -> Markup:
-    """The table with its legend."""
-    caption = f"{metric_title(summary.metric)} by target, {_of_what(summary)}"
-    bodies = [
-        part
-        for domain, targets in summary.domains
-        for part in _domain(summary, domain, targets, failures)
-    ]
-    inside = element(
-        "table",
-        element("caption", caption),
-        _heads(summary, series),
-        *bodies,
-        *_lost(summary, failures),
-        _foot(summary),
-        class_="sortable headline",
+def columns_of(summary: Summary) -> tuple[Column, ...]:
+    """The order of the columns: algorithms that compete stand side by side, so by shots first."""
+    return tuple((algorithm, shots) for shots in summary.shots for algorithm in summary.algorithms)
+
+
+def caption(summary: Summary) -> str:
+    if summary.is_published:
+        return f"{summary.notation.title or 'Means'} by target, as given"
+    return f"{summary.notation.title} by target, {', '.join(map(shots_title, summary.shots))}"
+
+
+@dataclass(frozen=True)
+class CellText:
+    """The parts of a cell. `spread` is the number after ±; a part that does not apply is empty."""
+
+    mean: str
+    spread: str
+    sign: str
+    undefined: str
+    is_best: bool
+
+    @property
+    def after_mean(self) -> str:
+        """What stands behind the mean in a format without styles."""
+        spread = f" ± {self.spread}" if self.spread else ""
+        undefined = f" {self.undefined}" if self.undefined else ""
+        return spread + self.sign + undefined
+
+
+def cell_text(summary: Summary, target: TargetTask, column: Column) -> CellText | None:
+    """The text of a cell; None where the algorithm has no rows."""
+    cell = summary.cells.get((target.name, *column))
+    if cell is None:
+        return None
+    interval, sign = cell.interval, ""
+    if cell.is_tied:
+        sign = "†"
+    elif interval.n and not cell.is_compared:
+        sign = "‡"
+    return CellText(
+        summary.notation.text(interval.mean),
+        summary.notation.text(interval.half, missing=""),
+        sign,
+        f"({interval.undefined} undefined)" if interval.undefined and interval.n else "",
+        cell.is_best,
     )
-    return join([scrolled(inside, caption), element("p", legend(summary), class_="legend")])
 
 
-def table_links(summary: Summary) -> Markup:
-    """The same table as files to download."""
-    files = [
-        ("LaTeX", latex_of(summary), "tex"),
-        ("Markdown", markdown_of(summary), "md"),
-        ("CSV", csv_of(summary), "csv"),
-    ]
-    links = [
-        data_link(name, text.encode(), f"table.{end}", "text/plain;charset=utf-8")
-        for name, text, end in files
-    ]
-    return element("p", "This table as ", join(links, ", "), ".", class_="soft")
-
-
-def _of_what(summary: Summary) -> str:
-    return ", ".join(shots_title(shots) for shots in summary.shots)
-
-
-def _heads(summary: Summary, series: Mapping[str, int]) -> Markup:
-    target = head_cell(Head("target"), 0, rowspan=2)
-    groups = [
-        element(
-            "th",
-            shots_title(shots),
-            scope="colgroup",
-            colspan=len(summary.algorithms),
-            class_="span",
-        )
-        for shots in summary.shots
-    ]
-    named = []
-    for place, (algorithm, shots) in enumerate(summary.columns, 1):
-        kind = "number first" if (place - 1) % len(summary.algorithms) == 0 else "number"
-        button = element("button", key(series[algorithm]), algorithm, type="button")
-        spoken = f"{algorithm}, {shots_title(shots)}"
-        named.append(
-            element(
-                "th",
-                button,
-                scope="col",
-                class_=kind,
-                data_column=place,
-                data_kind="number",
-                data_name=spoken,
-            )
-        )
-    return element("thead", element("tr", target, *groups), element("tr", *named))
-
-
-def _domain(
-    summary: Summary, domain: str, targets: Sequence[Target], failures: Sequence[Failure]
-) -> list[Markup]:
-    width = 1 + len(summary.columns)
-    title = element(
-        "tr", element("th", domain or "no domain", colspan=width, scope="rowgroup"), class_="group"
-    )
-    rows = [
-        element(
-            "tr",
-            element(
-                "th",
-                short_name(target),
-                element("span", domain, class_="domain"),
-                scope="row",
-                data_value=target.name,
-            ),
-            *(_cell(summary, target, column, failures) for column in summary.columns),
-        )
-        for target in targets
-    ]
-    return [element("tbody", title, *rows)]
-
-
-def _lost(summary: Summary, failures: Sequence[Failure]) -> list[Markup]:
-    """Targets that were to be here and have no row at all."""
-    scored = {target.name for target in summary.targets}
-    names = dict.fromkeys(
-        failure.target for failure in failures if failure.target and failure.target not in scored
-    )
-    if not names:
+def last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
+    """The means over the targets, and the mean ranks where there are any: (name, cells)."""
+    if summary.is_published and not any(across.targets for across in summary.across.values()):
         return []
-    width = 1 + len(summary.columns)
-    title = element(
-        "tr", element("th", "nothing was scored", colspan=width, scope="rowgroup"), class_="group"
-    )
-    rows = [
-        element(
-            "tr",
-            element("th", name, scope="row", data_value=name),
-            *(_cell(summary, Target(name, ""), column, failures) for column in summary.columns),
-        )
-        for name in names
+    columns = columns_of(summary)
+    notation = replace(summary.notation, digits=max(1, summary.notation.digits))
+    means = [notation.text(summary.mean_of(column), missing) for column in columns]
+    ranks = [summary.rank_of(column) for column in columns]
+    rows = [("mean of the targets", means)]
+    if any(map(isfinite, ranks)):
+        texts = [f"{rank:.2f}" if isfinite(rank) else missing for rank in ranks]
+        rows.append(("mean rank", texts))
+    return rows
+
+
+def printed_last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
+    """Those of a table on its own. Ranks of records need the tests that stand on the page."""
+    rows = last_rows(summary, missing)
+    return rows if summary.is_published else rows[:1]
+
+
+def legend(summary: Summary) -> str:
+    """The meaning of the signs in the table."""
+    if summary.is_published:
+        return _legend_of_means(summary)
+    methods = " or ".join(_METHODS.get(name, name) for name in summary.methods)
+    paired = "the same episodes"
+    if ONE_NUMBER in summary.common:
+        # Nothing is spread over episodes; `remarks` say what holds of the training seeds.
+        paired = "the same training seeds"
+    elif SEEDED in summary.methods:
+        paired = "the same episodes and training seeds"
+    sentences = [
+        f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
+        "Bold: the best of its row and shots.",
+        f"†: not separated from the best by a paired t test over {paired}, corrected by Holm's"
+        " method.",
+        "—: no rows.",
     ]
-    return [element("tbody", title, *rows)]
-
-
-def _cell(
-    summary: Summary, target: Target, column: tuple[str, int], failures: Sequence[Failure]
-) -> Markup:
-    algorithm, shots = column
-    kind = "number first" if algorithm == summary.algorithms[0] else "number"
-    score = summary.scores.get((target.name, algorithm, shots))
-    if score is None:
-        reason = _reason(failures, target.name, algorithm, shots)
-        shown = element("abbr", "failed", title=reason) if reason else as_text("—")
-        return element("td", shown, class_=kind, data_value="")
-    mean, spread = mean_text(score, summary.metric)
-    value = score.interval.mean
-    return element(
-        "td",
-        mean,
-        *([element("span", f" ± {spread}", class_="unit")] if spread else []),
-        element("span", sign_of(score), class_="tie"),
-        *([element("small", f" {text}", class_="unit")] if (text := undefined_text(score)) else []),
-        class_=f"{kind} best" if score.is_best else kind,
-        data_value=repr(value) if isfinite(value) else "",
-        title=_hint(score, summary.metric),
-    )
-
-
-def _hint(score: Score, metric: str) -> str:
-    found = score.interval
-    bounds = f"{score_text(found.low, metric)} to {score_text(found.high, metric)}"
-    interval = f"{bounds}, " if isfinite(found.low) else ""
-    return f"{interval}{found.n} values, {found.method}{f'; {found.note}' if found.note else ''}"
-
-
-def _reason(failures: Sequence[Failure], target: str, algorithm: str, shots: int) -> str:
-    return next(
-        (
-            failure.reason
-            for failure in failures
-            if failure.target in ("", target)
-            and failure.algorithm in ("", algorithm)
-            and failure.shots in (None, shots)
-        ),
-        "",
-    )
-
-
-def _foot(summary: Summary) -> Markup:
-    rows = [
-        _foot_row(
-            "mean of the targets",
-            dashed([score_text(summary.means[at], summary.metric) for at in summary.columns]),
+    cells = summary.cells.values()
+    if any(cell.interval.undefined for cell in cells):
+        sentences.append("(n undefined): n values of the algorithm are not defined.")
+    if any(cell.is_compared and cell.interval.n < len(cell.values) for cell in cells):
+        sentences.append(
+            "Means, the best, ties and ranks are over the episodes that every algorithm of a row"
+            " scored."
         )
-    ]
-    ranks = [summary.rank_of(at) for at in summary.columns]
-    if any(isfinite(rank) for rank in ranks):
-        rows.append(
-            _foot_row("mean rank", [f"{rank:.2f}" if isfinite(rank) else "—" for rank in ranks])
+    if any(cell.interval.n and not cell.is_compared for cell in cells):
+        sentences.append(
+            "‡: not compared, since the algorithm shares too few episodes with the others; its mean"
+            " is over its own episodes."
         )
-    return element("tfoot", *rows)
-
-
-def _foot_row(name: str, shown: Sequence[str]) -> Markup:
-    return element(
-        "tr",
-        element("th", name, scope="row"),
-        *(element("td", text, class_="number") for text in shown),
+    if summary.unpaired:
+        sentences.append(
+            "Rows whose algorithms were not scored on the same episodes have no best and no †."
+        )
+    sentences.append(
+        "The means of the last row are over the targets that every algorithm was scored on."
     )
+    return " ".join(sentences)
+
+
+def _legend_of_means(summary: Summary) -> str:
+    better = "smallest" if lower_is_better(summary.metric) else "largest"
+    return (
+        "Means alone, as they were given: without scores of single episodes they have no"
+        " intervals, and no algorithm can be called tied with the best of a row. Bold: the"
+        f" {better} of its row. —: not given. The means and ranks of the last rows are over the"
+        " targets that every algorithm has a mean of."
+    )
+
+
+def printed_legend(summary: Summary) -> str:
+    """The legend of a table on its own, with the remarks that the page shows beside it."""
+    return " ".join([legend(summary), *summary.remarks])

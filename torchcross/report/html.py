@@ -1,6 +1,4 @@
-"""Pieces that the sections of the page are made of: sortable tables, nested values, keys of
-colours, downloads.
-"""
+"""Pieces of the page: sortable tables, nested values, keys of colours, downloads."""
 
 from __future__ import annotations
 
@@ -13,88 +11,106 @@ from torchcross.report.markup import Markup, as_text, element, join
 from torchcross.report.svg import marker
 
 __all__ = [
-    "Cell",
-    "Head",
+    "TableCell",
+    "TableColumn",
     "data_link",
     "head_cell",
-    "keys",
+    "nested_values",
     "note",
     "prose",
+    "scroll_box",
     "section",
-    "table",
-    "tree",
+    "series_key",
+    "series_keys",
+    "sortable_table",
     "warning",
 ]
 
+_LONGEST_OPEN = 4000
+"""A nested value with more characters than this is folded."""
+
 
 @dataclass(frozen=True)
-class Head:
-    """A column: its name, and whether it holds numbers."""
+class TableColumn:
+    """The name of a column, and whether it holds numbers."""
 
     name: str
     is_number: bool = False
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a cell shows, and the number it is sorted by where that is another."""
+class TableCell:
+    """The text of a cell, and the number it is sorted by where that is not the text."""
 
-    shown: str
+    text: str
     value: float | None = None
 
 
-def head_cell(head: Head, column: int, name: str = "", **more: str | int) -> Markup:
-    """A column's header, a button that sorts by it; `name` is what a screen reader hears after
-    sorting.
+def head_cell(
+    column: TableColumn,
+    place: int,
+    spoken_name: str = "",
+    *marks: Markup,
+    **attributes: str | int,
+) -> Markup:
+    """The header of a column: a button that sorts by it, with `marks` before the name.
+
+    A screen reader says `spoken_name` after sorting, by default the name.
     """
-    kind = "number" if head.is_number else "text"
-    button = element("button", head.name, type="button")
-    given: dict[str, str | int] = {"class_": kind, **more}
+    kind = "number" if column.is_number else "text"
+    settings: dict[str, str | int] = {"class_": kind, **attributes}
     return element(
         "th",
-        button,
+        element("button", *marks, column.name, type="button"),
         scope="col",
-        data_column=column,
+        data_column=place,
         data_kind=kind,
-        data_name=name or head.name,
-        **given,
+        data_name=spoken_name or column.name,
+        **settings,
     )
 
 
-def table(caption: str, heads: Sequence[Head], rows: Sequence[Sequence[Cell | str]]) -> Markup:
-    """A table sorted by a click on a header; the first cell of a row is its header, and text."""
-    top = element("tr", *(head_cell(head, column) for column, head in enumerate(heads)))
-    body = [
-        element("tr", *(_cell(cell, heads[column], column == 0) for column, cell in enumerate(row)))
-        for row in rows
-    ]
-    inside = element(
+def sortable_table(
+    caption: str, columns: Sequence[TableColumn], rows: Sequence[Sequence[TableCell | str]]
+) -> Markup:
+    """A table that a click on a header sorts. The first cell of a row is its header, and text."""
+    heads = (head_cell(column, place) for place, column in enumerate(columns))
+    body = []
+    for name, *cells in rows:
+        head = element("th", _as_cell(name).text, scope="row")
+        body.append(element("tr", head, *map(_cell, cells, columns[1:])))
+    table = element(
         "table",
         element("caption", caption),
-        element("thead", top),
+        element("thead", element("tr", *heads)),
         element("tbody", *body),
         class_="sortable",
     )
-    return scrolled(inside, caption)
+    return scroll_box(table, caption)
 
 
-def scrolled(inside: Markup, name: str) -> Markup:
-    """What is wider than a phone scrolls by itself, with the keyboard too."""
-    return element("div", inside, class_="scroll", role="region", tabindex=0, aria_label=name)
+def _as_cell(cell: TableCell | str) -> TableCell:
+    return cell if isinstance(cell, TableCell) else TableCell(cell)
 
 
-def _cell(cell: Cell | str, head: Head, is_first: bool) -> Markup:
-    given = cell if isinstance(cell, Cell) else Cell(cell)
-    value = None if given.value is None else repr(given.value) if isfinite(given.value) else ""
-    kind = "number" if head.is_number else None
-    if is_first:
-        return element("th", given.shown, scope="row")
-    return element("td", given.shown, class_=kind, data_value=value)
+def _cell(cell: TableCell | str, column: TableColumn) -> Markup:
+    cell = _as_cell(cell)
+    value = None
+    if cell.value is not None:
+        # Cells without a value sort to the end.
+        value = repr(cell.value) if isfinite(cell.value) else ""
+    return element("td", cell.text, class_="number" if column.is_number else None, data_value=value)
+
+
+def scroll_box(content: Markup, name: str) -> Markup:
+    """Content that is wider than a phone scrolls by itself, with the keyboard too."""
+    return element("div", content, class_="scroll", role="region", tabindex=0, aria_label=name)
 
 
 def section(identifier: str, title: str, *parts: str) -> Markup:
-    heading = element("h2", title, id=f"{identifier}-title")
-    return element("section", heading, *parts, id=identifier, aria_labelledby=f"{identifier}-title")
+    title_id = f"{identifier}-title"
+    heading = element("h2", title, id=title_id)
+    return element("section", heading, *parts, id=identifier, aria_labelledby=title_id)
 
 
 def note(*parts: str) -> Markup:
@@ -106,56 +122,49 @@ def warning(*parts: str) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """Words; what stands between `backticks` is a setting or a name."""
+    """Words. Text between `backticks` is a setting or a name."""
     return join(
         element("code", piece) if place % 2 else as_text(piece)
         for place, piece in enumerate(text.split("`"))
     )
 
 
-def keys(names: Sequence[tuple[str, int]]) -> Markup:
-    """Which colour and mark belongs to which name."""
-    return element(
-        "ul", *(element("li", key(series), name) for name, series in names), class_="keys"
-    )
+def series_keys(names: Sequence[tuple[str, int]]) -> Markup:
+    """The colour and the mark of each name."""
+    items = (element("li", series_key(series), name) for name, series in names)
+    return element("ul", *items, class_="keys")
 
 
-def key(series: int) -> Markup:
+def series_key(series: int) -> Markup:
     mark = marker(6, 6, series, size=4.2)
     return element("svg", mark, viewBox="0 0 12 12", class_="key", aria_hidden="true")
 
 
-def tree(value: object) -> Markup:
+def nested_values(value: object) -> Markup:
     """Nested mappings and lists in full, as definition lists."""
     if isinstance(value, Mapping):
-        if not value:
-            return as_text("empty")
-        pairs = [
-            part
-            for name, item in value.items()
-            for part in (element("dt", str(name)), _definition(item))
-        ]
-        return element("dl", *pairs, class_="tree")
+        pairs = []
+        for name, item in value.items():
+            pairs += [element("dt", str(name)), _definition(item)]
+        return element("dl", *pairs, class_="tree") if pairs else as_text("empty")
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
         items = list(value) if isinstance(value, Sequence) else sorted(value, key=str)
         if any(isinstance(item, Mapping | list | tuple) for item in items):
-            return tree(dict(enumerate(items, 1)))
-        return join([tree(item) for item in items], ", ") if items else as_text("none")
+            return nested_values(dict(enumerate(items, 1)))
+        return join(map(nested_values, items), ", ") if items else as_text("none")
     if value is None or isinstance(value, bool):
         return as_text({None: "none", True: "yes", False: "no"}[value])
-    if value == "":
-        return as_text("none given")
-    return as_text(value)
+    return as_text("none given" if value == "" else value)
 
 
 def _definition(value: object) -> Markup:
-    shown = tree(value)
-    if len(shown) < 4000:
-        return element("dd", shown)
-    return element("dd", element("details", element("summary", "show"), shown))
+    content = nested_values(value)
+    if len(content) >= _LONGEST_OPEN:
+        content = element("details", element("summary", "show"), content)
+    return element("dd", content)
 
 
-def data_link(text: str, content: bytes, name: str, media: str, **more: str) -> Markup:
+def data_link(text: str, content: bytes, name: str, media_type: str, **attributes: str) -> Markup:
     """A link that holds what it downloads."""
-    address = f"data:{media};base64,{base64.b64encode(content).decode('ascii')}"
-    return element("a", text, href=address, download=name, **more)
+    address = f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+    return element("a", text, href=address, download=name, **attributes)

@@ -1,14 +1,17 @@
-"""How scores are written: fractions of one as percentages with one decimal, everything else as it
-is.
-"""
+"""How scores are written: fractions of one as percentages, other metrics as they are."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isfinite
 
-__all__ = ["factor_of", "metric_name", "metric_title", "score_text"]
+import numpy as np
 
-_FRACTIONS = {
+from torchcross.records import Means
+
+__all__ = ["Notation", "notation_of", "notation_of_means", "shots_title"]
+
+_PERCENTAGES = {
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1", "exact_match", "qwk"),
 }
 _NAMES = {
@@ -20,25 +23,47 @@ _NAMES = {
     "qwk": "quadratic weighted kappa",
     "mae": "mean absolute error",
 }
+_MOST_DIGITS = 3
 
 
-def factor_of(metric: str) -> float:
-    """By what a score of this metric is multiplied to be shown."""
-    return 100.0 if metric in _FRACTIONS else 1.0
+@dataclass(frozen=True)
+class Notation:
+    """How the scores of one metric are written. `title` is its name with its unit: "AUROC (%)"."""
+
+    title: str
+    factor: float = 1.0
+    digits: int = _MOST_DIGITS
+
+    def text(self, value: float, missing: str = "undefined") -> str:
+        """67.5 for an AUROC of .675, 1.204 for an error of 1.204; `missing` for NaN."""
+        return f"{value * self.factor:.{self.digits}f}" if isfinite(value) else missing
 
 
-def metric_name(metric: str) -> str:
-    """As papers write it: "AUROC"."""
-    return _NAMES.get(metric, metric)
+def notation_of(metric: str) -> Notation:
+    name = _NAMES.get(metric, metric)
+    return Notation(f"{name} (%)", 100.0, 1) if metric in _PERCENTAGES else Notation(name)
 
 
-def metric_title(metric: str) -> str:
-    """The metric's name with its unit: "AUROC (%)"."""
-    return f"{metric_name(metric)} (%)" if metric in _FRACTIONS else metric_name(metric)
+def notation_of_means(means: Means) -> Notation:
+    """Published means keep their unit, and as many decimals as they have.
+
+    Means with more than three decimals were computed: they get those that papers give.
+    """
+    known = means.values[~np.isnan(means.values)]
+    computed = 1 if np.abs(known).max(initial=0.0) >= 10 else _MOST_DIGITS
+    digits = next(
+        (
+            digits
+            for digits in range(_MOST_DIGITS + 1)
+            if np.abs(known - known.round(digits)).max(initial=0.0) < 1e-9
+        ),
+        computed,
+    )
+    return Notation(_NAMES.get(means.metric, means.metric), digits=digits)
 
 
-def score_text(value: float, metric: str) -> str:
-    """67.5 for an AUROC of .675, 1.204 for a mean error of 1.204; "undefined" for NaN."""
-    if not isfinite(value):
-        return "undefined"
-    return f"{100 * value:.1f}" if metric in _FRACTIONS else f"{value:.3f}"
+def shots_title(shots: int | None) -> str:
+    """As in "5 shots"; empty for published means, which are of no shots."""
+    if shots is None:
+        return ""
+    return "1 shot" if shots == 1 else f"{shots} shots"

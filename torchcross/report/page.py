@@ -16,42 +16,41 @@ from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
 from torchcross.report.examples import examples_section
-from torchcross.report.headline import headline_table, table_links
-from torchcross.report.html import data_link, note, prose, tree, warning
+from torchcross.report.headline_html import headline_table, table_links
+from torchcross.report.html import data_link, nested_values, note, prose, warning
 from torchcross.report.inputs import Curve, Example, Failure
 from torchcross.report.markup import Markup, element, join
-from torchcross.report.means import means_links, means_table
-from torchcross.report.numbers import metric_title
-from torchcross.report.page_frame import Part, page_text, part
+from torchcross.report.numbers import shots_title
+from torchcross.report.page_frame import PageSection, page_section, page_text
 from torchcross.report.sections import (
     across_section,
-    across_table,
     curves_section,
-    failures_section,
+    episodes_section,
+    failures_table,
     shots_section,
-    strips_section,
-    undefined_section,
+    undefined_values,
 )
 from torchcross.report.summary import Episodes, Summary, summarise
-from torchcross.report.tables import shots_title
-from torchcross.statistics import across_targets
 from torchcross.statistics.within_target import ONE_NUMBER
 
 __all__ = ["write_report"]
 
 _OVERLAP = (
     "Intervals are over episodes. Where episodes share images, as they do unless the protocol says"
-    " that they are disjoint, they understate what is not known about the task itself."
+    " that they are disjoint, the intervals understate what is not known about the task itself."
 )
 _NO_INTERVALS = (
-    "This is a page of means as they were given, without the scores of single episodes: no mean has"
-    " an interval here, nothing is paired by episode, and what follows speaks of the targets only."
+    "This page shows means as they were given, without the scores of single episodes: no mean has"
+    " an interval, nothing is paired by episode, and all tests are across targets."
+)
+_NOTHING_SCORED = (
+    "Nothing was scored: there are no rows, and no table. What failed stands below with its reason."
 )
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """What is shown beside the rows."""
+class _Extras:
+    """What the page shows beside the rows."""
 
     curves: Sequence[Curve]
     examples: Sequence[Example]
@@ -80,195 +79,183 @@ def write_report(
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
 
-    `metric` leads (by default "auroc", else the first of the rows), the others follow. `related`
-    are sets of targets that share subjects: they are not independent, and the page says so.
-    `method` and `level` are those of `within_target`. `choices` say in words what can be disputed
-    in the protocol and what was chosen ("episodes of a target": "overlap: ..."), the most important
-    first: that one stands under the results too. `warnings` stand above them. With `failures` the
-    table may be empty. `episodes` says which episodes were scored, by any text for each (algorithm,
-    target, shots): where it differs nothing is paired, no best is marked, and the page says so.
+    `metric` comes first (by default "auroc", else the first of the rows), the others follow.
+    `level` and `method` are those of `within_target`. `related` are sets of targets that share
+    subjects: they are not independent, and the page says so. `episodes` says which episodes were
+    scored, by any text for each (algorithm, target, shots): where it differs, nothing is paired, no
+    best is marked, and the page says so. `warnings` stand above the results.
 
-    `Means`, such as a published table, give the table, what may be said across targets, and nothing
-    of episodes; curves, examples and failures belong to rows.
+    `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
+    target": "overlap: ..."), the most important first: that one stands under the results too. With
+    `failures` the table may be empty.
+
+    `Means`, such as a published table, give the table and the comparison across targets. Curves,
+    examples and failures belong to records.
     """
     path = Path(out)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(
-            f"a report is an HTML file, and {str(path)!r} is named otherwise; give a name such as"
+            f"a report is an HTML file, and {str(path)!r} has another ending; give a name such as"
             " report.html"
         )
-    ending = list(_protocol_parts(protocol, provenance, choices or {}))
-    beside = _Beside(curves, examples, failures, warnings, choices or {})
-    related = [set(one) for one in related]
+    extras = _Extras(curves, examples, failures, warnings, choices or {})
+    related = [set(targets) for targets in related]
     if isinstance(table, Means):
         if curves or examples or failures or metric not in (None, table.metric):
             raise InputError(
                 "a table of Means has no rows: leave curves, examples and failures out, and name"
                 " the metric in Means(..., metric=...)"
             )
-        facts, parts = _of_means(table, warnings, level, related)
+        summary = summarise(table, level=level, related=related)
+        facts, sections = _facts_of_means(summary), _sections_of_means(summary, extras)
     elif not len(table) and failures:
-        facts, parts = {"rows": 0, "failures": len(failures)}, _of_nothing(beside)
+        facts, sections = {"rows": 0, "failures": len(failures)}, _sections_of_nothing(extras)
     else:
-        said = partial(
+        summary_of = partial(
             summarise, table, level=level, method=method, related=related, episodes=episodes
         )
-        summary = said(metric=metric)
-        others = [
-            said(metric=str(name)) for name in table.unique("metric") if name != summary.metric
-        ]
-        facts, parts = _facts(table, summary, failures), _of_rows(table, summary, others, beside)
-        ending.append(part("download", "Rows", "The rows", _download(table)))
-    write_whole(path, page_text(title, facts, [*parts, *ending]))
+        summary = summary_of(metric=metric)
+        metrics = [str(name) for name in table.unique("metric")]
+        others = [summary_of(metric=name) for name in metrics if name != summary.metric]
+        facts = _facts(table, summary, failures)
+        sections = _sections_of_records(table, summary, others, extras)
+    sections += _settings_sections(protocol, provenance, extras.choices)
+    if isinstance(table, Records) and len(table):
+        sections.append(page_section("download", "Rows", "The rows", _download(table)))
+    write_whole(path, page_text(title, facts, sections))
     return path
 
 
-def _of_rows(
-    records: Records, summary: Summary, others: Sequence[Summary], beside: _Beside
-) -> list[Part]:
+# -- sections --------------------------------------------------------------------------------------
+
+
+def _sections_of_records(
+    records: Records, summary: Summary, others: Sequence[Summary], extras: _Extras
+) -> list[PageSection]:
     series = {str(name): place for place, name in enumerate(records.unique("algorithm"))}
-    parts = [
-        part("results", "Results", "Results", *_results(summary, others, series, beside)),
-        part("across", "Across targets", "Across targets", across_section(summary, series)),
-        part("shots", "Shots", "Score against shots", shots_section(summary, series)),
-        part("episodes", "Episodes", "Episodes of each target", strips_section(summary, series)),
+    results = _results(summary, others, series, extras)
+    strips = episodes_section(summary, series)
+    sections = [
+        page_section("results", "Results", "Results", *results),
+        page_section("across", "Across targets", "Across targets", across_section(summary, series)),
+        page_section("shots", "Shots", "Score against shots", shots_section(summary, series)),
+        page_section("episodes", "Episodes", "Episodes of each target", strips),
+        *_curves(extras.curves, series),
     ]
-    if beside.curves:
-        parts.append(
-            part(
-                "curves",
-                "Learning curves",
-                "Learning curves",
-                curves_section(beside.curves, series),
-            )
-        )
-    if beside.examples:
-        parts.append(
-            part(
-                "examples",
-                "Examples",
-                "Example episodes",
-                *examples_section(beside.examples, series),
-            )
-        )
+    if extras.examples:
+        examples = examples_section(extras.examples, series)
+        sections.append(page_section("examples", "Examples", "Example episodes", *examples))
+    missing = _missing(records, summary, extras.failures)
+    return [*sections, page_section("missing", "Missing", "What is missing", *missing)]
+
+
+def _sections_of_means(summary: Summary, extras: _Extras) -> list[PageSection]:
+    series = {name: place for place, name in enumerate(summary.algorithms)}
+    results = [
+        *map(warning, extras.warnings),
+        note(_NO_INTERVALS),
+        headline_table(summary, series),
+        table_links(summary),
+    ]
     return [
-        *parts,
-        part("missing", "Missing", "What is missing", *_missing(records, summary, beside.failures)),
+        page_section("results", "Results", "Results", *results),
+        page_section("across", "Across targets", "Across targets", across_section(summary, series)),
     ]
 
 
-def _of_means(
-    means: Means, warnings: Sequence[str], level: float, related: Sequence[Collection[str]]
-) -> tuple[Mapping[str, object], list[Part]]:
-    series = {name: place for place, name in enumerate(means.algorithms)}
-    across = across_targets(means, related=related, level=level) if len(series) > 1 else None
-    compared = (
-        note("One algorithm: there is nothing to compare, and no diagram.")
-        if across is None
-        else across_table(across, "", series)
-    )
-    domains = {"domains": len(set(means.domains))} if any(means.domains) else {}
-    facts = {"targets": len(means.targets), **domains, "algorithms": len(means.algorithms)}
-    shown = [note(_NO_INTERVALS), means_table(means, across, series), means_links(means)]
-    return facts, [
-        part("results", "Results", "Results", *map(warning, warnings), *shown),
-        part("across", "Across targets", "Across targets", compared),
-    ]
-
-
-def _of_nothing(beside: _Beside) -> list[Part]:
-    nothing = warning(
-        "Nothing was scored: there are no rows, and no table. What failed stands below with its"
-        " reason."
-    )
-    parts = [part("results", "Results", "Results", *map(warning, beside.warnings), nothing)]
-    if beside.curves:
-        parts.append(
-            part("curves", "Learning curves", "Learning curves", curves_section(beside.curves, {}))
-        )
+def _sections_of_nothing(extras: _Extras) -> list[PageSection]:
+    results = map(warning, (*extras.warnings, _NOTHING_SCORED))
+    failures = failures_table(extras.failures)
     return [
-        *parts,
-        part("missing", "Missing", "What is missing", failures_section(beside.failures)),
+        page_section("results", "Results", "Results", *results),
+        *_curves(extras.curves, {}),
+        page_section("missing", "Missing", "What is missing", failures),
     ]
+
+
+def _curves(curves: Sequence[Curve], series: Mapping[str, int]) -> list[PageSection]:
+    if not curves:
+        return []
+    title = "Learning curves"
+    return [page_section("curves", title, title, curves_section(curves, series))]
 
 
 def _results(
-    summary: Summary, others: Sequence[Summary], series: Mapping[str, int], beside: _Beside
+    summary: Summary, others: Sequence[Summary], series: Mapping[str, int], extras: _Extras
 ) -> Iterator[Markup]:
-    failures = beside.failures
+    failures = extras.failures
     if failures:
         count = f"{len(failures)} {'part' if len(failures) == 1 else 'parts'} of the study failed: "
         yield warning(count, element("a", "what is missing", href="#missing"), ".")
-    yield from map(warning, beside.warnings)
+    yield from map(warning, extras.warnings)
     yield headline_table(summary, series, failures)
     yield from map(note, summary.remarks)
     if summary.unpaired:
-        yield warning(_unpaired(summary))
-    if beside.choices or ONE_NUMBER not in summary.common:
-        yield _remark(beside.choices)
+        places = ", ".join(f"{target} at {shots_title(k)}" for target, k in summary.unpaired)
+        yield warning(
+            f"Not the same episodes: {places}. In these rows nothing is paired or tested, and no"
+            " best is marked; each interval is of one algorithm alone."
+        )
+    if extras.choices:
+        yield _most_disputed(extras.choices)
+    elif ONE_NUMBER not in summary.common:
+        yield note(_OVERLAP)
     yield table_links(summary)
     for other in others:
         yield element(
             "details",
-            element("summary", f"The same table of {metric_title(other.metric)}"),
+            element("summary", f"The same table of {other.notation.title}"),
             headline_table(other, series, failures),
             table_links(other),
         )
 
 
-def _unpaired(summary: Summary) -> str:
-    places = ", ".join(f"{target} at {shots_title(shots)}" for target, shots in summary.unpaired)
-    return (
-        f"Not the same episodes: {places}. There nothing is paired, nothing is tested, and no best"
-        " is marked; the intervals stand alone."
-    )
-
-
-def _remark(choices: Mapping[str, str]) -> Markup:
-    """What is most important to know of the numbers."""
-    if not choices:
-        return note(_OVERLAP)
+def _most_disputed(choices: Mapping[str, str]) -> Markup:
+    """The choice that matters most for the numbers."""
     name, text = next(iter(choices.items()))
     link = element("a", "what else can be disputed, and what was chosen", href="#protocol")
     return note(prose(f"{name[:1].upper()}{name[1:]}: {text} ("), link, ")")
 
 
-def _protocol_parts(
+def _settings_sections(
     protocol: Mapping[str, Any], provenance: Mapping[str, Any], choices: Mapping[str, str]
-) -> Iterator[Part]:
+) -> list[PageSection]:
     disputed = []
     if choices:
-        pairs = [
-            piece
-            for name, text in choices.items()
-            for piece in (element("dt", name), element("dd", prose(text)))
-        ]
+        pairs = []
+        for name, text in choices.items():
+            pairs += [element("dt", name), element("dd", prose(text))]
         disputed = [
             element("h3", "What can be disputed, and what was chosen"),
             element("dl", *pairs, class_="choices"),
             element("h3", "In full"),
         ]
-    yield part("protocol", "Protocol", "Protocol", *disputed, tree(protocol))
-    yield part("provenance", "Provenance", "Provenance", tree(provenance))
+    return [
+        page_section("protocol", "Protocol", "Protocol", *disputed, nested_values(protocol)),
+        page_section("provenance", "Provenance", "Provenance", nested_values(provenance)),
+    ]
 
 
 def _missing(records: Records, summary: Summary, failures: Sequence[Failure]) -> Iterator[Markup]:
-    yield failures_section(failures) if failures else element("p", "Nothing failed.")
+    yield failures_table(failures) if failures else element("p", "Nothing failed.")
     if np.isnan(records.columns["value"]).any():
-        yield undefined_section(records)
+        yield undefined_values(records)
     else:
         yield element("p", "No value is undefined.")
     if summary.notes:
-        listed = element("ul", *(element("li", text) for text in summary.notes))
+        items = element("ul", *(element("li", text) for text in summary.notes))
         title = f"Remarks on the comparisons: {len(summary.notes)}"
-        yield element("details", element("summary", title), listed)
+        yield element("details", element("summary", title), items)
+
+
+# -- facts and rows --------------------------------------------------------------------------------
 
 
 def _facts(records: Records, summary: Summary, failures: Sequence[Failure]) -> dict[str, object]:
     scored = {target.name for target in summary.targets}
-    lost = {failure.target for failure in failures if failure.target} - scored
+    failed = {failure.target for failure in failures if failure.target} - scored
     return {
-        "targets": f"{len(scored)} of {len(scored | lost)}" if lost else len(scored),
+        "targets": f"{len(scored)} of {len(scored | failed)}" if failed else len(scored),
         "domains": len(summary.domains),
         "algorithms": len(summary.algorithms),
         "shots": ", ".join(map(str, summary.shots)),
@@ -277,27 +264,30 @@ def _facts(records: Records, summary: Summary, failures: Sequence[Failure]) -> d
     }
 
 
+def _facts_of_means(summary: Summary) -> dict[str, object]:
+    domains = {"domains": len(summary.domains)} if summary.has_domains else {}
+    return {"targets": len(summary.targets), **domains, "algorithms": len(summary.algorithms)}
+
+
 def _download(records: Records) -> Markup:
-    """The rows as `Records.write` writes them, compressed; `read_records` reads them back to the
-    bit.
-    """
+    """The rows as `Records.write` writes them, compressed; `read_records` reads every bit back."""
     with tempfile.TemporaryDirectory() as folder:
         plain = records.write(Path(folder) / "rows.csv").read_bytes()
     packed = gzip.compress(plain, 6, mtime=0)
-    link = data_link(
-        "Download the rows as CSV", packed, "rows.csv.gz", "application/gzip", id="rows"
-    )
-    said = (
-        f"{len(records):,} rows, {_size(len(plain))}; in this page they take"
-        f" {_size(len(packed) * 4 // 3)}."
-    )
+    name, media_type = "rows.csv.gz", "application/gzip"
+    link = data_link("Download the rows as CSV", packed, name, media_type, id="rows")
+    # In base64 three bytes take four characters.
+    sizes = f"{_size(len(plain))}; in this page they take {_size(len(packed) * 4 // 3)}."
     fields = ", ".join(records.columns)
-    columns = f"One row per episode and metric: {fields}. NaN values have their reason."
     return join(
         [
             element("p", link),
-            element("p", said, class_="soft"),
-            element("p", columns, class_="soft"),
+            element("p", f"{len(records):,} rows, {sizes}", class_="soft"),
+            element(
+                "p",
+                f"One row per episode and metric: {fields}. NaN values have their reason.",
+                class_="soft",
+            ),
         ]
     )
 

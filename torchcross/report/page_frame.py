@@ -1,6 +1,4 @@
-"""What surrounds the sections: the head with its policy, the title, the links, the switch of
-colours.
-"""
+"""The frame around the sections: head, content policy, title, links, switch of colours."""
 
 from __future__ import annotations
 
@@ -13,25 +11,25 @@ from typing import NamedTuple
 from torchcross.report.html import section
 from torchcross.report.markup import Markup, element
 
-__all__ = ["Part", "page_text", "part"]
+__all__ = ["PageSection", "page_section", "page_text"]
 
 
-class Part(NamedTuple):
-    """A section, and what the list of links calls it."""
+class PageSection(NamedTuple):
+    """A section, and its name in the list of links."""
 
     identifier: str
     link: str
-    section: Markup
+    content: Markup
 
 
-def part(identifier: str, link: str, title: str, *inside: str) -> Part:
-    return Part(identifier, link, section(identifier, title, *inside))
+def page_section(identifier: str, link: str, title: str, *content: str) -> PageSection:
+    return PageSection(identifier, link, section(identifier, title, *content))
 
 
-def page_text(title: str, facts: Mapping[str, object], parts: Sequence[Part]) -> str:
-    """The whole file."""
+def page_text(title: str, facts: Mapping[str, object], sections: Sequence[PageSection]) -> str:
+    """The text of the file."""
     style, script = _asset("report.css"), _asset("report.js")
-    # Nothing is fetched and no script runs but this one, whatever a name in the rows holds.
+    # Nothing is fetched and only this script runs, even if a name in the rows holds another one.
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src"
         f" '{_digest(script)}'; base-uri 'none'; form-action 'none'"
@@ -45,12 +43,14 @@ def page_text(title: str, facts: Mapping[str, object], parts: Sequence[Part]) ->
         element("title", title),
         element("style", style),
     )
-    links = (element("li", element("a", one.link, href=f"#{one.identifier}")) for one in parts)
+    links = (
+        element("li", element("a", each.link, href=f"#{each.identifier}")) for each in sections
+    )
     body = element(
         "body",
-        element("header", element("div", element("h1", title), _facts(facts)), _themes()),
+        element("header", element("div", element("h1", title), _facts(facts)), _colour_switch()),
         element("nav", element("ul", *links), aria_label="Sections"),
-        element("main", *(one.section for one in parts)),
+        element("main", *(each.content for each in sections)),
         element("p", "", id="status", class_="hidden", role="status"),
         element("script", script),
     )
@@ -65,7 +65,7 @@ def _facts(facts: Mapping[str, object]) -> Markup:
     return element("dl", *pairs, class_="facts")
 
 
-def _themes() -> Markup:
+def _colour_switch() -> Markup:
     choices = (
         element(
             "label",

@@ -1,288 +1,123 @@
-"""The page's sections that speak of numbers: across targets, against shots, episode by episode, and
-what is missing.
-"""
+"""Sections of the page: across targets, against shots, episode by episode, curves, missing."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, nan
 
 import numpy as np
 
 from torchcross.records import Records
-from torchcross.report.html import Cell, Head, keys, note, table, warning
+from torchcross.report.html import (
+    TableCell,
+    TableColumn,
+    note,
+    series_keys,
+    sortable_table,
+    warning,
+)
 from torchcross.report.inputs import Curve, Failure
 from torchcross.report.markup import Markup, element, join
-from torchcross.report.numbers import factor_of, metric_title
-from torchcross.report.plots import MOST_DOTS, Level, Strip, learning_curves, shots_plot, strips
-from torchcross.report.ranks import rank_diagram
-from torchcross.report.summary import Score, Summary, Target
-from torchcross.report.tables import shots_title
+from torchcross.report.numbers import Notation, shots_title
+from torchcross.report.plots import (
+    MOST_DOTS,
+    EpisodeStrip,
+    ShotsPoint,
+    episode_strips,
+    learning_curves,
+    shots_plot,
+)
+from torchcross.report.rank_diagram import rank_diagram
+from torchcross.report.summary import Summary, SummaryCell, TargetTask
 from torchcross.statistics import Across, TargetPair
 
 __all__ = [
     "across_section",
-    "across_table",
     "curves_section",
-    "failures_section",
+    "episodes_section",
+    "failures_table",
     "shots_section",
-    "strips_section",
-    "undefined_section",
+    "undefined_values",
 ]
 
 Series = Mapping[str, int]
 _MOST_REASONS = 200
+_MOST_OPEN_REASONS = 10
+
+
+# -- across targets --------------------------------------------------------------------------------
 
 
 def across_section(summary: Summary, series: Series) -> Markup:
     """For each number of shots: ranks, the diagram or why there is none, and every pair."""
-    parts = []
+    parts: list[Markup] = []
     for shots in summary.shots:
-        title = element("h3", shots_title(shots))
+        if not summary.is_published:
+            parts.append(element("h3", shots_title(shots)))
         if shots in summary.across:
-            parts.append(join([title, across_table(summary.across[shots], summary.metric, series)]))
+            parts += _across_parts(summary.across[shots], summary.notation, series)
         else:
-            parts.append(
-                join([title, note("One algorithm: there is nothing to compare, and no diagram.")])
-            )
+            parts.append(note("One algorithm: there is nothing to compare, and no diagram."))
     return join(parts)
 
 
-def across_table(across: Across, metric: str, series: Series) -> Markup:
-    """Ranks, the diagram or why there is none, and every pair; without a metric numbers stand as
-    they were given.
-    """
-    warnings = [warning(f"{text}.") for text in across.warnings]
-    test = across.friedman
-    said = []
+def _across_parts(across: Across, notation: Notation, series: Series) -> list[Markup]:
+    parts = [warning(f"{text}.") for text in across.warnings]
+    test, untied = across.friedman, across.untied
     if isfinite(test.chi2):
-        said.append(
+        parts.append(
             element(
                 "p",
                 f"{len(across.targets)} targets. Friedman's χ² {test.chi2:.2f} (p {_p(test.p)};"
-                f" without correction for ties {across.untied.chi2:.2f}), Iman–Davenport F"
-                f" {_f(test.F)} (p {_p(test.F_p)}; {_f(across.untied.F)}). Nemenyi's critical"
+                f" without correction for ties {untied.chi2:.2f}), Iman–Davenport F"
+                f" {_f(test.F)} (p {_p(test.F_p)}; {_f(untied.F)}). Nemenyi's critical"
                 f" difference of mean ranks is {across.cd:.2f}.",
             )
         )
-    drawn = []
     if across.diagram:
         places = [series[name] for name in across.algorithms]
-        drawn.append(
-            rank_diagram(across.algorithms, across.ranks, across.groups, across.cd, places)
-        )
-        caption = (
+        legend = (
             "Critical-difference diagram: a bar joins algorithms whose mean ranks Nemenyi's test"
             " does not separate."
         )
-        drawn.append(element("p", caption, class_="legend"))
-    return join([*warnings, *said, *drawn, _pairs(across.pairs, metric)])
+        parts += [
+            rank_diagram(across.algorithms, across.ranks, across.groups, across.cd, places),
+            element("p", legend, class_="legend"),
+        ]
+    return [*parts, _pairs(across.pairs, notation)]
 
 
-def _pairs(pairs: Sequence[TargetPair], metric: str) -> Markup:
-    factor = factor_of(metric)
-    heads = [
-        Head("pair"),
-        *(Head(name, True) for name in ("difference", "from", "to", "W", "p", "p (Holm)")),
-    ]
-    rows: list[list[Cell | str]] = []
+def _pairs(pairs: Sequence[TargetPair], notation: Notation) -> Markup:
+    names = ("difference", "from", "to", "W", "p", "p (Holm)")
+    columns = [TableColumn("pair"), *(TableColumn(name, is_number=True) for name in names)]
+    rows: list[list[TableCell | str]] = []
     for pair in pairs:
-        found = pair.difference
-        numbers = [
-            (value * factor, f"{value * factor:+.2f}".replace("-", "\N{MINUS SIGN}"))
-            for value in (found.mean, found.low, found.high)
-        ]
-        tests = [
-            (pair.wilcoxon.W, f"{pair.wilcoxon.W:g}"),
-            (pair.wilcoxon.p, _p(pair.wilcoxon.p)),
-            (pair.p, _p(pair.p)),
-        ]
-        cells = [
-            Cell(text if isfinite(value) else "—", value) for value, text in (*numbers, *tests)
-        ]
-        rows.append([f"{pair.first} − {pair.second}", *cells])
+        difference, test = pair.difference, pair.wilcoxon
+        bounds = (difference.mean, difference.low, difference.high)
+        rows.append(
+            [
+                f"{pair.first} − {pair.second}",
+                *(_signed_cell(bound * notation.factor) for bound in bounds),
+                _number_cell(test.W, f"{test.W:g}"),
+                _number_cell(test.p, _p(test.p)),
+                _number_cell(pair.p, _p(pair.p)),
+            ]
+        )
+    of_what = f" of {notation.title}" if notation.title else ""
     exact = ", exact" if all(pair.wilcoxon.method == "exact" for pair in pairs) else ""
-    what = f"Differences of {metric_title(metric)}" if metric else "Differences"
-    caption = f"{what} over targets with their intervals; Wilcoxon's signed ranks{exact}"
-    return table(caption, heads, rows)
-
-
-def shots_section(summary: Summary, series: Series) -> Markup:
-    """The mean over targets, then each target."""
-    if len(summary.shots) < 2:
-        return note(
-            f"All rows have {shots_title(summary.shots[0])}: a curve needs two numbers of shots."
-        )
-    factor = factor_of(summary.metric)
-    overall = [
-        (
-            name,
-            series[name],
-            [Level(k, summary.means[name, k] * factor, nan, nan) for k in summary.shots],
-        )
-        for name in summary.algorithms
-    ]
-    title = metric_title(summary.metric)
-    drawn = [shots_plot("Mean of the targets", title, overall)]
-    for target in summary.targets:
-        found = [
-            (name, series[name], _levels(summary, target, name)) for name in summary.algorithms
-        ]
-        if any(levels for _, _, levels in found):
-            drawn.append(shots_plot(target.name, title, found))
-    said = (
-        "Upright lines are intervals of the mean; the mean of the targets has none, since targets"
-        " are no sample."
-    )
-    return join(
-        [
-            keys([(name, series[name]) for name in summary.algorithms]),
-            element("p", said, class_="legend"),
-            element("div", *drawn, class_="many"),
-        ]
+    return sortable_table(
+        f"Differences{of_what} over targets with their intervals; Wilcoxon's signed ranks{exact}",
+        columns,
+        rows,
     )
 
 
-def _levels(summary: Summary, target: Target, algorithm: str) -> list[Level]:
-    found = (
-        (shots, summary.scores.get((target.name, algorithm, shots))) for shots in summary.shots
-    )
-    return [_level(score, shots, summary.metric) for shots, score in found if score is not None]
+def _signed_cell(value: float) -> TableCell:
+    return _number_cell(value, f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"))
 
 
-def _level(score: Score, shots: int, metric: str) -> Level:
-    return Level(shots, *(bound * factor_of(metric) for bound in score.bounds))
-
-
-def strips_section(summary: Summary, series: Series) -> Markup:
-    """A fold for each target, the first one open."""
-    factor = factor_of(summary.metric)
-    folds = []
-    for number, target in enumerate(summary.targets):
-        rows = [
-            Strip(
-                name,
-                series[name],
-                _level(score, shots, summary.metric),
-                [value * factor for value in score.values],
-            )
-            for shots in summary.shots
-            for name in summary.algorithms
-            if (score := summary.scores.get((target.name, name, shots))) is not None
-        ]
-        episodes = max(len(row.values) for row in rows)
-        heading = element(
-            "summary", target.name, element("span", f" {episodes} values a line", class_="soft")
-        )
-        drawn = strips(target.name, metric_title(summary.metric), rows)
-        folds.append(element("details", heading, drawn, open=number == 0))
-    said = (
-        "A dot is the score of one episode; the mark under the dots is the mean of the table, over"
-        " the episodes that every algorithm scored, the line through it its interval. More than"
-        f" {MOST_DOTS} episodes are drawn as the outline of their histogram."
-    )
-    return join([element("p", said, class_="legend"), *folds])
-
-
-def curves_section(curves: Sequence[Curve], series: Series) -> Markup:
-    """A row of plots for each quantity, one plot for each group; a label that is an algorithm has
-    its colour.
-    """
-    labels = dict.fromkeys(curve.label for curve in curves)
-    free = iter(range(len(series), len(series) + len(labels)))
-    places = {label: series[label] if label in series else next(free) for label in labels}
-    quantities: dict[str, dict[str, list[tuple[Curve, int]]]] = {}
-    for curve in curves:
-        quantities.setdefault(curve.quantity, {}).setdefault(curve.group, []).append(
-            (curve, places[curve.label])
-        )
-    panels = [panel for groups in quantities.values() for panel in groups.values()]
-    repeated = any(len({curve.label for curve, _ in panel}) < len(panel) for panel in panels)
-    said = "A dotted line is the step whose weights were kept."
-    said += " Lines of one colour are training seeds." if repeated else ""
-    parts = [keys(list(places.items())), element("p", said, class_="legend")]
-    for quantity, groups in quantities.items():
-        drawn = [learning_curves(group, quantity, panel) for group, panel in groups.items()]
-        parts += [element("h3", quantity), element("div", *drawn, class_="many")]
-    return join(parts)
-
-
-def failures_section(failures: Sequence[Failure]) -> Markup:
-    """What failed for one reason in one row, whichever algorithms and seeds it hit."""
-    heads = [
-        Head("target"),
-        Head("algorithms"),
-        Head("shots"),
-        Head("seeds"),
-        Head("kind"),
-        Head("reason"),
-    ]
-    alike: dict[tuple[str, str, str], list[Failure]] = {}
-    for failure in failures:
-        reason = failure.reason if not failure.run else f"{failure.reason} (run {failure.run})"
-        alike.setdefault((failure.target, failure.kind, reason), []).append(failure)
-    rows: list[list[Cell | str]] = [
-        [
-            target or "all",
-            _listed([failure.algorithm or None for failure in some]),
-            _listed([failure.shots for failure in some]),
-            _listed([failure.seed for failure in some]),
-            kind or "—",
-            _folded(reason),
-        ]
-        for (target, kind, reason), some in alike.items()
-    ]
-    return table(f"What failed: {len(failures)}", heads, rows)
-
-
-def _folded(reason: str) -> str:
-    """The first line; what explains it can be unfolded."""
-    first, _, rest = reason.partition("\n")
-    return element("details", element("summary", first), rest) if rest else reason
-
-
-def _listed(values: Sequence[object | None]) -> str:
-    """Each once; None means all of them."""
-    return ", ".join(dict.fromkeys("all" if value is None else str(value) for value in values))
-
-
-def undefined_section(records: Records) -> Markup:
-    """How many values were undefined, of which metric where, and why."""
-    missing = records[np.isnan(records.columns["value"])]
-    columns = (
-        missing.columns[name].tolist()
-        for name in ("metric", "target", "shots", "reason", "algorithm")
-    )
-    counts: Counter[tuple[str, str, int, str]] = Counter()
-    who: dict[tuple[str, str, int, str], dict[str, None]] = {}
-    for metric, target, shots, reason, algorithm in zip(*columns, strict=True):
-        counts[metric, target, shots, reason] += 1
-        who.setdefault((metric, target, shots, reason), {})[algorithm] = None
-    heads = [
-        Head("target"),
-        Head("metric"),
-        Head("shots", True),
-        Head("values", True),
-        Head("reason"),
-        Head("algorithms"),
-    ]
-    rows: list[list[Cell | str]] = [
-        [
-            target,
-            metric,
-            Cell(str(shots), shots),
-            Cell(str(count), count),
-            reason,
-            ", ".join(who[place]),
-        ]
-        for place, count in counts.most_common(_MOST_REASONS)
-        for metric, target, shots, reason in [place]
-    ]
-    left = f"; the {_MOST_REASONS} most frequent" if len(counts) > _MOST_REASONS else ""
-    said = f"Undefined values, left out of every mean: {len(missing):,}"
-    shown = table(f"Where and why{left}", heads, rows)
-    return element("details", element("summary", said), shown, open=len(rows) <= 10)
+def _number_cell(value: float, text: str) -> TableCell:
+    return TableCell(text if isfinite(value) else "—", value)
 
 
 def _p(value: float) -> str:
@@ -293,3 +128,162 @@ def _p(value: float) -> str:
 
 def _f(value: float) -> str:
     return f"{value:.2f}" if isfinite(value) else "∞"
+
+
+# -- shots and episodes ----------------------------------------------------------------------------
+
+
+def shots_section(summary: Summary, series: Series) -> Markup:
+    """The mean over targets, then each target."""
+    if len(summary.shots) < 2:
+        return note(
+            f"All rows have {shots_title(summary.shots[0])}: a curve needs two numbers of shots."
+        )
+    title, factor = summary.notation.title, summary.notation.factor
+    lines = []
+    for name in summary.algorithms:
+        means = [(shots, summary.mean_of((name, shots)) * factor) for shots in summary.shots]
+        points = [ShotsPoint(shots, mean, nan, nan) for shots, mean in means if shots is not None]
+        lines.append((name, series[name], points))
+    plots = [shots_plot("Mean of the targets", title, lines)]
+    for target in summary.targets:
+        lines = [
+            (name, series[name], _points(summary, target, name)) for name in summary.algorithms
+        ]
+        if any(points for _, _, points in lines):
+            plots.append(shots_plot(target.name, title, lines))
+    legend = (
+        "Upright lines are intervals of the mean. The mean of the targets has none, since targets"
+        " are no sample."
+    )
+    return join(
+        [
+            series_keys([(name, series[name]) for name in summary.algorithms]),
+            element("p", legend, class_="legend"),
+            element("div", *plots, class_="many"),
+        ]
+    )
+
+
+def _points(summary: Summary, target: TargetTask, algorithm: str) -> list[ShotsPoint]:
+    return [
+        _point(summary, shots, summary.cells[target.name, algorithm, shots])
+        for shots in summary.shots
+        if (target.name, algorithm, shots) in summary.cells
+    ]
+
+
+def _point(summary: Summary, shots: int | None, cell: SummaryCell) -> ShotsPoint:
+    return ShotsPoint(shots or 0, *(bound * summary.notation.factor for bound in cell.bounds))
+
+
+def episodes_section(summary: Summary, series: Series) -> Markup:
+    """A fold for each target, the first one open, with a strip for each algorithm and shots."""
+    legend = (
+        "A dot is the score of one episode. The mark under the dots is the mean of the table, over"
+        " the episodes that every algorithm scored; the line through it is its interval. More than"
+        f" {MOST_DOTS} episodes are drawn as the outline of their histogram."
+    )
+    parts = [element("p", legend, class_="legend")]
+    for number, target in enumerate(summary.targets):
+        strips = []
+        for shots, name in ((k, name) for k in summary.shots for name in summary.algorithms):
+            if (cell := summary.cells.get((target.name, name, shots))) is not None:
+                values = [value * summary.notation.factor for value in cell.values]
+                point = _point(summary, shots, cell)
+                strips.append(EpisodeStrip(name, series[name], point, values))
+        most = max(len(strip.values) for strip in strips)
+        size = element("span", f" {most} values a line", class_="soft")
+        plot = episode_strips(target.name, summary.notation.title, strips)
+        heading = element("summary", target.name, size)
+        parts.append(element("details", heading, plot, open=number == 0))
+    return join(parts)
+
+
+# -- learning curves -------------------------------------------------------------------------------
+
+
+def curves_section(curves: Sequence[Curve], series: Series) -> Markup:
+    """A row of plots for each quantity, one plot for each group of curves.
+
+    A label that is the name of an algorithm has its colour.
+    """
+    places = dict(series)
+    plots: dict[str, dict[str, list[tuple[Curve, int]]]] = {}
+    for curve in curves:
+        place = places.setdefault(curve.label, len(places))
+        plots.setdefault(curve.quantity, {}).setdefault(curve.group, []).append((curve, place))
+    labels = dict.fromkeys(curve.label for curve in curves)
+    legend = "A dotted line is the step whose weights were kept."
+    if len({(curve.quantity, curve.group, curve.label) for curve in curves}) < len(curves):
+        legend += " Lines of one colour are training seeds."
+    parts = [
+        series_keys([(label, places[label]) for label in labels]),
+        element("p", legend, class_="legend"),
+    ]
+    for quantity, groups in plots.items():
+        drawings = [learning_curves(group, quantity, lines) for group, lines in groups.items()]
+        parts += [element("h3", quantity), element("div", *drawings, class_="many")]
+    return join(parts)
+
+
+# -- missing ---------------------------------------------------------------------------------------
+
+
+def failures_table(failures: Sequence[Failure]) -> Markup:
+    """One row for each target and reason, with the algorithms, shots and seeds that failed."""
+    groups: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in failures:
+        run = f" (run {failure.run})" if failure.run else ""
+        key = (failure.target, failure.kind, failure.reason + run)
+        groups.setdefault(key, []).append(failure)
+    rows = [
+        [
+            target or "all",
+            _listing(failure.algorithm or None for failure in group),
+            _listing(failure.shots for failure in group),
+            _listing(failure.seed for failure in group),
+            kind or "—",
+            _folded_reason(reason),
+        ]
+        for (target, kind, reason), group in groups.items()
+    ]
+    names = ("target", "algorithms", "shots", "seeds", "kind", "reason")
+    return sortable_table(f"What failed: {len(failures)}", list(map(TableColumn, names)), rows)
+
+
+def _folded_reason(reason: str) -> str:
+    """The first line; a click shows the rest."""
+    first, _, rest = reason.partition("\n")
+    return element("details", element("summary", first), rest) if rest else reason
+
+
+def _listing(values: Iterable[object | None]) -> str:
+    """Each value once; None stands for all of them."""
+    return ", ".join(dict.fromkeys("all" if value is None else str(value) for value in values))
+
+
+def undefined_values(records: Records) -> Markup:
+    """How many values were undefined, of which metric where, and why."""
+    missing = records[np.isnan(records.columns["value"])]
+    names = ("target", "metric", "shots", "reason", "algorithm")
+    algorithms: dict[tuple[str, str, int, str], list[str]] = {}
+    for *key, algorithm in zip(*(missing.columns[name].tolist() for name in names), strict=True):
+        algorithms.setdefault(tuple(key), []).append(algorithm)
+    groups = sorted(algorithms.items(), key=lambda group: -len(group[1]))
+    rows: list[list[TableCell | str]] = []
+    for (target, metric, shots, reason), group in groups[:_MOST_REASONS]:
+        cells = [TableCell(str(number), number) for number in (shots, len(group))]
+        rows.append([target, metric, *cells, reason, ", ".join(dict.fromkeys(group))])
+    columns = [
+        TableColumn("target"),
+        TableColumn("metric"),
+        TableColumn("shots", is_number=True),
+        TableColumn("values", is_number=True),
+        TableColumn("reason"),
+        TableColumn("algorithms"),
+    ]
+    part = f"; the {_MOST_REASONS} most frequent" if len(groups) > _MOST_REASONS else ""
+    heading = element("summary", f"Undefined values, left out of every mean: {len(missing):,}")
+    table = sortable_table(f"Where and why{part}", columns, rows)
+    return element("details", heading, table, open=len(rows) <= _MOST_OPEN_REASONS)

@@ -1,58 +1,82 @@
-"""What the rows of one metric say, computed once: every table and plot of a report reads this."""
+"""The numbers of a report, computed once: every table and plot reads a `Summary`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
+from typing import TypedDict
 
 import numpy as np
 
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
-from torchcross.statistics import Across, Interval, across_targets, within_target
+from torchcross.report.numbers import Notation, notation_of, notation_of_means
+from torchcross.statistics import (
+    Across,
+    Comparison,
+    Interval,
+    across_targets,
+    lower_is_better,
+    within_target,
+)
 
 __all__ = [
     "Column",
     "Episodes",
-    "Score",
     "Summary",
-    "Target",
-    "chosen_metric",
-    "short_name",
+    "SummaryCell",
+    "TableOptions",
+    "TargetTask",
     "summarise",
 ]
 
-Column = tuple[str, int]
-"""An algorithm and its number of shots."""
+Column = tuple[str, int | None]
+"""An algorithm and its number of shots; None for published means, which are of no shots."""
+
+CellKey = tuple[str, str, int | None]
+"""Target, algorithm, shots."""
 
 Episodes = Mapping[tuple[str, str, int], str]
-"""(algorithm, target, shots) -> which episodes were scored, by any text that is another for
-others.
-"""
+"""(algorithm, target, shots) -> the episodes that were scored, by any text that identifies them."""
+
+
+class TableOptions(TypedDict, total=False):
+    """Which metric of the records is shown, and how its intervals are computed."""
+
+    metric: str | None
+    level: float
+    method: str
+    episodes: Episodes | None
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetTask:
+    """The name of a target task and of its domain."""
+
     name: str
     domain: str
 
+    @property
+    def short_name(self) -> str:
+        """The name without the domain that it starts with."""
+        return self.name.removeprefix(f"{self.domain}/") or self.name
+
 
 @dataclass(frozen=True, eq=False)
-class Score:
-    """One cell: the mean with its interval, whether it is the best of its row, and the scores of
-    all its episodes.
+class SummaryCell:
+    """One algorithm on one target: its interval, its place in the row, the scores of its episodes.
 
-    The mean is over the episodes that every algorithm of the row scored; where `is_compared` is
-    False it is over the algorithm's own, too few of which the others share.
+    The mean is over the episodes that every algorithm of the row scored. Where `is_compared` is
+    False, the algorithm shares too few of them, and the mean is over its own episodes.
     """
 
     interval: Interval
     is_best: bool
-    is_tied: bool
-    is_compared: bool
-    values: Sequence[float]
+    is_tied: bool = False
+    is_compared: bool = True
+    values: Sequence[float] = ()
 
     @property
     def bounds(self) -> tuple[float, float, float]:
@@ -61,65 +85,157 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """The scores of one metric by (target, algorithm, shots), and for each number of shots what
-    holds across targets.
+    """The cells of one metric, and for each number of shots what holds across targets.
 
     `across` lacks the shots at which fewer than two algorithms were scored. `notes` say what was
-    left out where; `common` are those that hold everywhere, such as that training variance was not
-    measured. `unpaired` are the targets and shots whose algorithms were not scored on the same
-    episodes.
+    left out of which cell. `common` are the notes that hold everywhere, for example that training
+    variance was not measured. `unpaired` are the targets and shots whose algorithms were not scored
+    on the same episodes. `is_published`: the numbers are means as they were given.
     """
 
     metric: str
+    notation: Notation
     level: float
-    targets: tuple[Target, ...]
+    targets: tuple[TargetTask, ...]
     algorithms: tuple[str, ...]
-    shots: tuple[int, ...]
-    scores: Mapping[tuple[str, str, int], Score]
-    means: Mapping[Column, float]
-    across: Mapping[int, Across]
-    notes: tuple[str, ...]
-    common: tuple[str, ...]
+    shots: tuple[int | None, ...]
+    cells: Mapping[CellKey, SummaryCell]
+    across: Mapping[int | None, Across]
+    notes: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
     unpaired: tuple[tuple[str, int], ...] = ()
+    is_published: bool = False
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """`common` as sentences; an algorithm's name stays as it is."""
-        names = tuple(self.algorithms)
+        """`common` as sentences. The name of an algorithm keeps its first letter."""
         return tuple(
-            f"{text if text.startswith(names) else text[:1].upper() + text[1:]}."
+            f"{text if text.startswith(self.algorithms) else text[:1].upper() + text[1:]}."
             for text in self.common
         )
 
     @property
-    def columns(self) -> tuple[Column, ...]:
-        """Algorithms that compete stand side by side: by shots first."""
-        return tuple((algorithm, shots) for shots in self.shots for algorithm in self.algorithms)
+    def domains(self) -> dict[str, list[TargetTask]]:
+        """The targets of each domain, both in the order of their first appearance."""
+        domains: dict[str, list[TargetTask]] = {}
+        for target in self.targets:
+            domains.setdefault(target.domain, []).append(target)
+        return domains
 
     @property
-    def domains(self) -> tuple[tuple[str, tuple[Target, ...]], ...]:
-        names = dict.fromkeys(target.domain for target in self.targets)
-        return tuple(
-            (name, tuple(target for target in self.targets if target.domain == name))
-            for name in names
-        )
+    def has_domains(self) -> bool:
+        """Whether domains are shown: records have them, published means may."""
+        return not self.is_published or any(self.domains)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """How the intervals were made."""
-        return tuple(dict.fromkeys(score.interval.method for score in self.scores.values()))
+        """The methods of the intervals."""
+        return tuple(dict.fromkeys(cell.interval.method for cell in self.cells.values()))
+
+    def mean_of(self, column: Column) -> float:
+        """The mean over the targets that every algorithm was scored on: none has easier ones."""
+        algorithm, shots = column
+        if (across := self.across.get(shots)) is not None:
+            return dict(zip(across.algorithms, across.means, strict=True)).get(algorithm, nan)
+        means = [cell.interval.mean for key, cell in self.cells.items() if key[1:] == column]
+        defined = [mean for mean in means if isfinite(mean)]
+        return sum(defined) / len(defined) if defined else nan
 
     def rank_of(self, column: Column) -> float:
         """The algorithm's mean rank over targets at these shots, NaN where it was not ranked."""
         algorithm, shots = column
-        found = self.across.get(shots)
-        if found is None or algorithm not in found.algorithms:
+        if (across := self.across.get(shots)) is None:
             return nan
-        return found.ranks[found.algorithms.index(algorithm)]
+        return dict(zip(across.algorithms, across.ranks, strict=True)).get(algorithm, nan)
 
 
-def chosen_metric(records: Records, metric: str | None) -> str:
-    """The metric to report: the one asked for, else "auroc" where there is any, else the first."""
+def summarise(
+    table: Records | Means,
+    *,
+    metric: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+    related: Sequence[Collection[str]] = (),
+    episodes: Episodes | None = None,
+) -> Summary:
+    """Compare the algorithms within every target and across them; of `Means` only across them."""
+    if isinstance(table, Means):
+        return _summary_of_means(table, level, related)
+    metric = _metric_to_show(table, metric)
+    records = table.where(metric=metric)
+    targets, present = _targets_by_domain(records), set(records.unique("algorithm"))
+    # In the order of the whole table: every metric has its columns in the same order.
+    algorithms = tuple(name for name in table.unique("algorithm") if name in present)
+    comparisons: list[Comparison] = []
+    for target in targets:
+        rows = records.where(target=target.name)
+        comparisons += [
+            within_target(
+                rows,
+                target.name,
+                metric,
+                shots,
+                method=method,
+                level=level,
+                episodes=_episodes_of(algorithms, target.name, shots, episodes or {}),
+            )
+            for shots in sorted(rows.unique("shots"))
+        ]
+    cells = dict(_cells(comparisons, records))
+    unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
+    across: dict[int | None, Across] = {}
+    for shots in sorted(records.unique("shots")):
+        means = _comparable_means(cells, algorithms, shots, metric, unpaired)
+        if means is not None:
+            across[shots] = across_targets(means, related=related, level=level)
+    counts = Counter(note for one in comparisons for note in one.notes)
+    return Summary(
+        metric,
+        notation_of(metric),
+        level,
+        targets,
+        algorithms,
+        tuple(sorted(records.unique("shots"))),
+        cells,
+        across,
+        notes=tuple(
+            f"{one.target} at shots {one.shots}: {note}"
+            for one in comparisons
+            for note in one.notes
+            if counts[note] < len(comparisons)
+        ),
+        common=tuple(note for note, count in counts.items() if count == len(comparisons)),
+        unpaired=unpaired,
+    )
+
+
+def _summary_of_means(means: Means, level: float, related: Sequence[Collection[str]]) -> Summary:
+    best_of = np.nanmin if lower_is_better(means.metric) else np.nanmax
+    cells: dict[CellKey, SummaryCell] = {}
+    for target, row in zip(means.targets, means.values, strict=True):
+        for algorithm, value in zip(means.algorithms, row.tolist(), strict=True):
+            if isfinite(value):
+                interval = Interval(value, nan, nan, 1, "", level)
+                # Equal means are equally good: without intervals nothing else says which is best.
+                cells[target, algorithm, None] = SummaryCell(interval, value == best_of(row))
+    across: dict[int | None, Across] = {}
+    if len(means.algorithms) > 1:
+        across[None] = across_targets(means, related=related, level=level)
+    return Summary(
+        means.metric,
+        notation_of_means(means),
+        level,
+        tuple(map(TargetTask, means.targets, means.domains)),
+        means.algorithms,
+        (None,),
+        cells,
+        across,
+        is_published=True,
+    )
+
+
+def _metric_to_show(records: Records, metric: str | None) -> str:
+    """The metric asked for, else "auroc" where there is any, else the first."""
     if not len(records):
         raise InputError("the table has no records; a report needs at least one row")
     present = records.unique("metric")
@@ -130,172 +246,71 @@ def chosen_metric(records: Records, metric: str | None) -> str:
     return metric
 
 
-def summarise(
-    records: Records,
-    *,
-    metric: str | None = None,
-    level: float = 0.95,
-    method: str = "t",
-    related: Iterable[Collection[str]] = (),
-    episodes: Episodes | None = None,
-) -> Summary:
-    """Compare the algorithms within every target and across them."""
-    episodes = {} if episodes is None else episodes
-    metric = chosen_metric(records, metric)
-    chosen = records.where(metric=metric)
-    targets, present = _targets(chosen), set(chosen.unique("algorithm"))
-    # In the order of the whole table, so that every metric has its columns in the same one.
-    algorithms = tuple(str(name) for name in records.unique("algorithm") if name in present)
-    shots = tuple(sorted(map(int, chosen.unique("shots"))))
-    scores: dict[tuple[str, str, int], Score] = {}
-    notes: list[tuple[str, str]] = []
-    unpaired: list[tuple[str, int]] = []
-    comparisons = 0
-    for target in targets:
-        here = chosen.where(target=target.name)
-        values = _values(here)
-        for k in sorted(here.unique("shots")):
-            told = {
-                name: episodes[name, target.name, k]
-                for name in algorithms
-                if (name, target.name, k) in episodes
-            }
-            found = within_target(
-                here, target.name, metric, k, method=method, level=level, episodes=told
-            )
-            for row in found.rows:
-                is_best, is_tied = row.algorithm == found.best, row.algorithm in found.ties
-                scores[target.name, row.algorithm, k] = Score(
-                    row.interval, is_best, is_tied, row.compared, values[row.algorithm, k]
-                )
-            unpaired += [] if found.same_episodes else [(target.name, k)]
-            notes += [(f"{target.name} at shots {k}", note) for note in found.notes]
-            comparisons += 1
-    related = [set(one) for one in related]
-    apart = {k: [target for target, shots_ in unpaired if shots_ == k] for k in shots}
-    tables = {
-        k: table
-        for k in shots
-        if (table := _means(scores, targets, algorithms, k, metric, apart[k]))
-    }
-    across = {k: across_targets(table, related=related, level=level) for k, table in tables.items()}
-    means = {
-        (name, k): _mean(scores, targets, across.get(k), name, k)
-        for k in shots
-        for name in algorithms
-    }
-    counts = Counter(note for _, note in notes)
-    common = tuple(note for note, count in counts.items() if count == comparisons)
-    special = tuple(f"{place}: {note}" for place, note in notes if note not in common)
-    return Summary(
-        metric,
-        level,
-        targets,
-        algorithms,
-        shots,
-        scores,
-        means,
-        across,
-        special,
-        common,
-        tuple(unpaired),
-    )
-
-
-def short_name(target: Target) -> str:
-    """The target's name without the domain that it starts with."""
-    return target.name.removeprefix(f"{target.domain}/") or target.name
-
-
-def _targets(records: Records) -> tuple[Target, ...]:
+def _targets_by_domain(records: Records) -> tuple[TargetTask, ...]:
     """By domain, in the order in which domains and targets first appear."""
     domains: dict[str, str] = {}
     columns = records.columns
-    for name, domain in dict.fromkeys(
-        zip(columns["target"].tolist(), columns["domain"].tolist(), strict=True)
-    ):
+    for name, domain in zip(columns["target"].tolist(), columns["domain"].tolist(), strict=True):
         if domains.setdefault(name, domain) != domain:
             raise InputError(
                 f"the target {name!r} has records in the domains {domains[name]!r} and {domain!r};"
                 " give it one"
             )
-    order = {domain: place for place, domain in enumerate(dict.fromkeys(domains.values()))}
-    return tuple(
-        Target(name, domains[name])
-        for name in sorted(domains, key=lambda name: order[domains[name]])
-    )
+    order = list(dict.fromkeys(domains.values()))
+    names = sorted(domains, key=lambda name: order.index(domains[name]))
+    return tuple(TargetTask(name, domains[name]) for name in names)
 
 
-def _values(records: Records) -> dict[Column, list[float]]:
+def _episodes_of(
+    algorithms: Sequence[str], target: str, shots: int, episodes: Episodes
+) -> dict[str, str]:
+    """The text that identifies the episodes of each algorithm on this target at these shots."""
+    keys = ((algorithm, target, shots) for algorithm in algorithms)
+    return {key[0]: episodes[key] for key in keys if key in episodes}
+
+
+def _cells(
+    comparisons: Iterable[Comparison], records: Records
+) -> Iterator[tuple[CellKey, SummaryCell]]:
     columns = records.columns
-    found: dict[Column, list[float]] = {}
-    for algorithm, shots, value in zip(
-        *(columns[name].tolist() for name in ("algorithm", "shots", "value")), strict=True
-    ):
-        found.setdefault((algorithm, shots), []).append(value)
-    return found
+    names = ("target", "algorithm", "shots", "value")
+    values: dict[CellKey, list[float]] = {}
+    for *key, value in zip(*(columns[name].tolist() for name in names), strict=True):
+        values.setdefault(tuple(key), []).append(value)
+    for one in comparisons:
+        for row in one.rows:
+            key_of_cell = (one.target, row.algorithm, one.shots)
+            is_best, is_tied = row.algorithm == one.best, row.algorithm in one.ties
+            yield (
+                key_of_cell,
+                SummaryCell(row.interval, is_best, is_tied, row.compared, values[key_of_cell]),
+            )
 
 
-def _means(
-    scores: Mapping[tuple[str, str, int], Score],
-    targets: Sequence[Target],
+def _comparable_means(
+    cells: Mapping[CellKey, SummaryCell],
     algorithms: Sequence[str],
     shots: int,
     metric: str,
-    unpaired: Sequence[str],
+    unpaired: Sequence[tuple[str, int]],
 ) -> Means | None:
     """The means that may be compared, the same that the cells show; None of one algorithm."""
-    names = [
-        name
-        for name in algorithms
-        if any((target.name, name, shots) in scores for target in targets)
-    ]
-    rows = [
-        target.name
-        for target in targets
-        if any((target.name, name, shots) in scores for name in names)
-    ]
+    here = {(target, name): cell for (target, name, k), cell in cells.items() if k == shots}
+    present = {name for _, name in here}
+    names = [name for name in algorithms if name in present]
     if len(names) < 2:
         return None
-    table, notes = np.full((len(rows), len(names)), nan), []
-    for i, target in enumerate(rows):
-        for j, name in enumerate(names):
-            score = scores.get((target, name, shots))
-            if score is not None and score.is_compared:
-                table[i, j] = score.interval.mean
-            elif score is not None and score.interval.n:
-                notes.append(
-                    f"{name} on {target} is not compared: it shares too few episodes with the"
-                    " others"
-                )
-    if unpaired:
+    targets = list(dict.fromkeys(target for target, _ in here))
+    table, notes = np.full((len(targets), len(names)), nan), []
+    for (target, name), cell in here.items():
+        if cell.is_compared:
+            table[targets.index(target), names.index(name)] = cell.interval.mean
+        elif cell.interval.n:
+            notes.append(
+                f"{name} on {target} is not compared: it shares too few episodes with the others"
+            )
+    if other := [target for target, number in unpaired if number == shots]:
         notes.append(
-            f"{', '.join(unpaired)}: not the same episodes, so that means differ by their"
-            " episodes too"
+            f"{', '.join(other)}: not the same episodes, so the means also differ by their episodes"
         )
-    return Means(table, names, rows, metric=metric, notes=notes)
-
-
-def _mean(
-    scores: Mapping[tuple[str, str, int], Score],
-    targets: Sequence[Target],
-    across: Across | None,
-    algorithm: str,
-    shots: int,
-) -> float:
-    """Over the targets that all algorithms were scored on, so that no column profits from easier
-    ones.
-    """
-    if across is not None:
-        return (
-            across.means[across.algorithms.index(algorithm)]
-            if algorithm in across.algorithms
-            else nan
-        )
-    found = [
-        scores[key].interval.mean
-        for target in targets
-        if (key := (target.name, algorithm, shots)) in scores
-    ]
-    defined = [mean for mean in found if isfinite(mean)]
-    return sum(defined) / len(defined) if defined else nan
+    return Means(table, names, targets, metric=metric, notes=notes)

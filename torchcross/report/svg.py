@@ -1,5 +1,6 @@
-"""Pictures by hand: scales, ticks, axes, marks. Colours are classes, so that one picture fits light
-and dark.
+"""SVG drawn by hand: scales, ticks, axes, marks.
+
+Colours are CSS classes, so that one drawing fits the light page and the dark one.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ from torchcross.report.markup import Markup, element, join
 
 __all__ = [
     "SERIES",
-    "Frame",
-    "Scale",
-    "around",
-    "line_of",
+    "AxisScale",
+    "PlotArea",
+    "label",
+    "line_path",
     "marker",
-    "number",
-    "picture",
-    "rule",
-    "shortened",
-    "thinned",
+    "padded_range",
+    "shorten",
+    "straight_line",
+    "svg_image",
+    "thin_points",
+    "tick_text",
     "ticks",
-    "words",
 ]
 
 SERIES = 8
+"""How many colours the series have."""
+
 _MARKS = ("circle", "square", "triangle", "diamond")
 _CORNERS: dict[str, list[tuple[float, float]]] = {
     "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
@@ -37,9 +40,10 @@ _CORNERS: dict[str, list[tuple[float, float]]] = {
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Values `low`..`high` onto pixels `start`..`end`; `doubling` gives each doubling the same
-    room.
+class AxisScale:
+    """Maps the values `low`..`high` to the pixels `start`..`end`.
+
+    With `doubling` each doubling takes the same room.
     """
 
     low: float
@@ -49,26 +53,27 @@ class Scale:
     doubling: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (
-            log2(part) if self.doubling else part for part in (self.low, self.high, value)
-        )
+        low, high = self.low, self.high
+        if self.doubling:
+            low, high, value = log2(low), log2(high), log2(value)
         if high == low:
             return (self.start + self.end) / 2
-        return self.start + (at - low) / (high - low) * (self.end - self.start)
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) within low..high."""
     if not (isfinite(low) and isfinite(high)) or high <= low:
         return [low] if isfinite(low) else []
-    raw = (high - low) / max(about, 1)
-    power = 10.0 ** floor(log10(raw))
-    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    smallest_step = (high - low) / max(about, 1)
+    power = 10.0 ** floor(log10(smallest_step))
+    # .999 and 1e-9: rounding must not move a step to the next one, or lose the tick at an end.
+    step = power * next(f for f in (1, 2, 5, 10) if f * power >= smallest_step * 0.999)
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def around(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
+def padded_range(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
     """The range of the finite values with a margin; 0..1 without any."""
     finite = [value for value in values if isfinite(value)]
     if not finite:
@@ -79,106 +84,95 @@ def around(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Frame:
-    """The plotting area of a picture: its two scales, and where its edges are."""
+class PlotArea:
+    """The area of a plot between its axes."""
 
-    x: Scale
-    y: Scale
+    x: AxisScale
+    y: AxisScale
 
-    def axes(
-        self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, y_name: str
-    ) -> Markup:
-        left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
-        grid = [rule(left, self.y(tick), right, self.y(tick), "grid") for tick in y_ticks]
-        down = [words(left - 6, self.y(tick) + 4, number(tick), "tick", "end") for tick in y_ticks]
-        along = [
-            join([rule(self.x(tick), bottom, self.x(tick), bottom + 4, "axis"), self._below(tick)])
-            for tick in x_ticks
-        ]
-        titles = [
-            words((left + right) / 2, bottom + 32, x_name, "label", "middle"),
-            words(left, top - 8, y_name, "label", "start"),
-        ]
-        return join([*grid, rule(left, bottom, right, bottom, "axis"), *down, *along, *titles])
-
-    def _below(self, tick: float) -> Markup:
-        return words(self.x(tick), self.y.start + 17, number(tick), "tick", "middle")
+    def axes(self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str) -> Markup:
+        left, right, bottom = self.x.start, self.x.end, self.y.start
+        parts = [straight_line(left, self.y(y), right, self.y(y), "grid") for y in y_ticks]
+        parts.append(straight_line(left, bottom, right, bottom, "axis"))
+        parts += [label(left - 6, self.y(y) + 4, tick_text(y), "tick", "end") for y in y_ticks]
+        for tick in x_ticks:
+            x = self.x(tick)
+            parts.append(straight_line(x, bottom, x, bottom + 4, "axis"))
+            parts.append(label(x, bottom + 17, tick_text(tick), "tick", "middle"))
+        parts.append(label((left + right) / 2, bottom + 32, x_name, "label", "middle"))
+        return join(parts)
 
 
-def number(value: float) -> str:
+def tick_text(value: float) -> str:
     if abs(value) >= 10_000 and value == round(value):
         return f"{value / 1000:g}k"
     return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
 
 
-def rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind)
+def straight_line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=style)
 
 
-def words(x: float, y: float, text: str, kind: str, anchor: str) -> Markup:
-    return element("text", text, x=x, y=y, class_=kind, text_anchor=anchor)
+def label(x: float, y: float, text: str, style: str, anchor: str) -> Markup:
+    return element("text", text, x=x, y=y, class_=style, text_anchor=anchor)
 
 
-def shortened(text: str, length: int) -> Markup:
-    """The text, cut where it is too long for its place; the whole of it shows when pointed at."""
+def shorten(text: str, length: int) -> Markup:
+    """The text, cut where it is too long for its place; pointing at it shows all of it."""
     if len(text) <= length:
         return join([text])
     return join([text[: length - 1] + "…", element("title", text)])
 
 
-def line_of(points: Sequence[tuple[float, float]], series: int) -> Markup:
-    """A line through the points, interrupted where one is not finite; a point between two gaps is a
-    dot.
+def line_path(points: Sequence[tuple[float, float]], series: int) -> Markup:
+    """A line through the points, interrupted where one is not finite.
+
+    A point between two gaps is a dot.
     """
     steps: list[str] = []
-    for is_known, stretch in groupby(
-        points, key=lambda point: isfinite(point[0]) and isfinite(point[1])
-    ):
+    for is_known, stretch in groupby(points, key=lambda point: all(map(isfinite, point))):
         if is_known:
             places = [f"{x:.1f} {y:.1f}" for x, y in stretch]
             steps.append("M" + "L".join(places) + ("h0" if len(places) == 1 else ""))
-    return (
-        element("path", d="".join(steps), class_=f"line s{series % SERIES}") if steps else Markup()
-    )
+    if not steps:
+        return Markup()
+    return element("path", d="".join(steps), class_=f"line s{series % SERIES}")
 
 
 def marker(x: float, y: float, series: int, title: str = "", size: float = 4.0) -> Markup:
-    """A mark whose shape and colour both tell the series."""
+    """A mark whose shape and colour both identify the series."""
     # A ninth series has the first one's colour again, but another shape.
-    kind = _MARKS[(series + series // SERIES) % len(_MARKS)]
+    shape = _MARKS[(series + series // SERIES) % len(_MARKS)]
     style = f"mark s{series % SERIES}"
-    inside = [element("title", title)] if title else []
-    if kind == "circle":
-        return element("circle", *inside, cx=x, cy=y, r=size, class_=style)
+    hint = [element("title", title)] if title else []
+    if shape == "circle":
+        return element("circle", *hint, cx=x, cy=y, r=size, class_=style)
     outline = " ".join(
-        f"{x + right * size:.1f},{y + down * size:.1f}" for right, down in _CORNERS[kind]
+        f"{x + right * size:.1f},{y + down * size:.1f}" for right, down in _CORNERS[shape]
     )
-    return element("polygon", *inside, points=outline, class_=style)
+    return element("polygon", *hint, points=outline, class_=style)
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
-    """At most about `most` of the points: of each stretch the lowest, the highest and a gap, so
-    that none is lost.
+def thin_points(
+    points: Sequence[tuple[float, float]], most: int = 400
+) -> list[tuple[float, float]]:
+    """At most about `most` of the points.
+
+    Each stretch keeps its lowest point, its highest and one gap: no extreme and no gap is lost.
     """
     if len(points) <= most:
         return list(points)
     edges = [len(points) * part // (most // 2) for part in range(most // 2 + 1)]
-    kept: set[int] = {0, len(points) - 1}
+    places: set[int] = {0, len(points) - 1}
     for first, last in pairwise(edges):
-        finite = [position for position in range(first, last) if isfinite(points[position][1])]
-        gaps = [position for position in range(first, last) if not isfinite(points[position][1])]
-        kept.update(gaps[:1])
-        if finite:
-            kept.update(
-                (
-                    min(finite, key=lambda at: points[at][1]),
-                    max(finite, key=lambda at: points[at][1]),
-                )
-            )
-    return [points[position] for position in sorted(kept)]
+        stretch = sorted(range(first, last), key=lambda place: points[place][1])
+        finite = [place for place in stretch if isfinite(points[place][1])]
+        gaps = [place for place in range(first, last) if not isfinite(points[place][1])]
+        places.update(gaps[:1], finite[:1], finite[-1:])
+    return [points[place] for place in sorted(places)]
 
 
-def picture(width: float, height: float, description: str, *parts: str) -> Markup:
+def svg_image(width: float, height: float, description: str, *parts: str) -> Markup:
     """An inline SVG that says in words what it shows."""
     return element(
         "svg",

@@ -1,293 +1,188 @@
-"""The table of a paper: targets as rows by domain, algorithms by shots as columns; LaTeX, Markdown,
-CSV.
+"""The table of a paper: targets as rows by domain, algorithms by shots as columns.
+
+LaTeX, Markdown and CSV; `headline.py` has what the three share.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from math import isfinite
+from typing import Unpack
 
 from torchcross.records import Means, Records
-from torchcross.report.means import csv_of_means, latex_of_means, markdown_of_means
-from torchcross.report.numbers import factor_of, metric_title, score_text
-from torchcross.report.summary import Episodes, Score, Summary, Target, short_name, summarise
+from torchcross.report.headline import (
+    cell_text,
+    columns_of,
+    printed_last_rows,
+    printed_legend,
+)
+from torchcross.report.numbers import shots_title
+from torchcross.report.summary import (
+    Column,
+    Summary,
+    SummaryCell,
+    TableOptions,
+    TargetTask,
+    summarise,
+)
 from torchcross.report.text_escapes import latex_note, latex_text, markdown_text, one_line
-from torchcross.statistics.seeds import SEEDED
-from torchcross.statistics.within_target import ONE_NUMBER
 
-__all__ = ["csv_table", "latex_table", "markdown_table"]
+__all__ = ["csv_of", "csv_table", "latex_of", "latex_table", "markdown_of", "markdown_table"]
 
-_METHODS = {
-    "t": "Student's t over episodes",
-    "normal": "normal, over episodes",
-    "bca": "BCa bootstrap over episodes",
-    SEEDED: (
-        "hierarchical bootstrap: training seeds, then episodes; as wide as the t intervals over"
-        " seeds and over episodes, added as squares"
-    ),
-}
+_CSV_PARTS = ("mean", "low", "high", "n", "undefined", "mark")
 
 
-def latex_table(
-    table: Records | Means,
-    *,
-    metric: str | None = None,
-    level: float = 0.95,
-    method: str = "t",
-    episodes: Episodes | None = None,
-) -> str:
-    """A `tabular` for the package booktabs: mean ± half the interval, best bold, its statistical
-    ties daggered.
+def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
+    """A `tabular` for the package booktabs.
 
-    `episodes` says which episodes were scored, by any text for each (algorithm, target, shots):
-    where it differs, nothing is paired and no best is marked. A table of `Means` has no intervals:
-    `metric`, `level`, `method` and `episodes` say nothing of it, here and below.
+    Cells have the mean ± half the interval. The best is bold, its statistical ties have a dagger.
+    `metric` is one of the records ("auroc" by default, else the first). `level` and `method` are
+    those of `within_target`. `episodes` says which episodes were scored, by any text for each
+    (algorithm, target, shots): where it differs, nothing is paired and no best is marked.
+    `Means` have no intervals, and ignore the options.
     """
-    if isinstance(table, Means):
-        return latex_of_means(table)
-    return latex_of(summarise(table, metric=metric, level=level, method=method, episodes=episodes))
+    return latex_of(summarise(table, **options))
 
 
-def markdown_table(
-    table: Records | Means,
-    *,
-    metric: str | None = None,
-    level: float = 0.95,
-    method: str = "t",
-    episodes: Episodes | None = None,
-) -> str:
-    """A table as GitHub reads it: mean ± half the interval, best bold, its statistical ties
-    daggered.
+def markdown_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
+    """A table as GitHub reads it, with the cells and options of `latex_table`."""
+    return markdown_of(summarise(table, **options))
+
+
+def csv_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
+    """The same layout for programs, with all digits; the options are those of `latex_table`.
+
+    Each algorithm and shots has six columns: mean, low, high, n, undefined, mark. The mark is
+    "best", "tie", "not compared" or empty. `Means` are written as `read_means` reads them.
     """
-    if isinstance(table, Means):
-        return markdown_of_means(table)
-    return markdown_of(
-        summarise(table, metric=metric, level=level, method=method, episodes=episodes)
-    )
+    return csv_of(summarise(table, **options))
 
 
-def csv_table(
-    table: Records | Means,
-    *,
-    metric: str | None = None,
-    level: float = 0.95,
-    method: str = "t",
-    episodes: Episodes | None = None,
-) -> str:
-    """The same layout for programs, with all digits: six columns (mean, low, high, n, undefined,
-    mark) for each algorithm and shots. The mark is "best", "tie", "not compared" or nothing.
-
-    `Means` are written as `read_means` reads them.
-    """
-    if isinstance(table, Means):
-        return csv_of_means(table)
-    return csv_of(summarise(table, metric=metric, level=level, method=method, episodes=episodes))
+# -- LaTeX -----------------------------------------------------------------------------------------
 
 
 def latex_of(summary: Summary) -> str:
-    width = len(summary.columns)
-    shots = [
-        f"\\multicolumn{{{len(summary.algorithms)}}}{{c}}{{{shots_title(level)}}}"
-        for level in summary.shots
-    ]
+    columns = columns_of(summary)
+    title = latex_text(summary.notation.title)
     lines = [
         "% For the package booktabs.",
-        f"\\begin{{tabular}}{{l{'r' * width}}}",
+        f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
         "\\toprule",
-        " & ".join(["", *shots]) + r" \\",
-        " ".join(_rules(summary)),
-        " & ".join(
-            [
-                latex_text(metric_title(summary.metric)),
-                *(latex_text(name) for name, _ in summary.columns),
-            ]
-        )
-        + r" \\",
+        *_latex_shots(summary),
+        _latex_row([title, *(latex_text(name) for name, _ in columns)]),
         "\\midrule",
     ]
-    for domain, targets in summary.domains:
+    for domain, targets in summary.domains.items():
         if domain:
-            lines.append(
-                f"\\multicolumn{{{width + 1}}}{{l}}{{\\textit{{{latex_text(domain)}}}}} \\\\"
-            )
-        lines += [_latex_row(summary, target) for target in targets]
-    means = [
-        f"{mean:.1f}" if factor_of(summary.metric) > 1 else f"{mean:.3f}"
-        for mean in _shown_means(summary)
-    ]
-    lines += ["\\midrule", " & ".join(["mean of the targets", *dashed(means, "---")]) + r" \\"]
-    return (
-        "\n".join([*lines, "\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))])
-        + "\n"
-    )
-
-
-def markdown_of(summary: Summary) -> str:
-    heads = [
-        markdown_text(f"{name}, {shots_title(level)}" if len(summary.shots) > 1 else name)
-        for name, level in summary.columns
-    ]
-    lines = [
-        "| "
-        + " | ".join(["domain", markdown_text(f"target: {metric_title(summary.metric)}"), *heads])
-        + " |",
-        "| " + " | ".join(["---", "---", *("---:" for _ in heads)]) + " |",
-    ]
-    for domain, targets in summary.domains:
-        for place, target in enumerate(targets):
-            cells = [
-                _markdown_cell(summary.scores.get((target.name, *column)), summary)
-                for column in summary.columns
-            ]
-            first = markdown_text(domain) if place == 0 else ""
-            lines.append(
-                "| " + " | ".join([first, markdown_text(short_name(target)), *cells]) + " |"
-            )
-    means = [score_text(summary.means[column], summary.metric) for column in summary.columns]
-    lines.append("| " + " | ".join(["", "mean of the targets", *dashed(means)]) + " |")
-    return "\n".join([*lines, "", one_line(printed_legend(summary))]) + "\n"
-
-
-def csv_of(summary: Summary) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    parts = ("mean", "low", "high", "n", "undefined", "mark")
-    heads = [
-        f"{name}, {shots_title(shots)}: {part}" for name, shots in summary.columns for part in parts
-    ]
-    writer.writerow(["domain", "target", "metric", *heads])
-    for domain, targets in summary.domains:
+            span = f"\\multicolumn{{{len(columns) + 1}}}{{l}}"
+            lines.append(f"{span}{{\\textit{{{latex_text(domain)}}}}} \\\\")
+        indent = "\\quad " if domain or not summary.is_published else ""
         for target in targets:
-            cells = [
-                part
-                for column in summary.columns
-                for part in _csv_cell(summary.scores.get((target.name, *column)))
-            ]
-            writer.writerow([domain, target.name, summary.metric, *cells])
-    return text.getvalue()
+            cells = [_latex_cell(summary, target, column) for column in columns]
+            lines.append(_latex_row([indent + latex_text(target.short_name), *cells]))
+    last = [_latex_row([name, *cells]) for name, cells in printed_last_rows(summary, "---")]
+    lines += ["\\midrule", *last] if last else []
+    lines += ["\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))]
+    return "\n".join(lines) + "\n"
 
 
-def legend(summary: Summary) -> str:
-    """What the signs of the table mean."""
-    method = " or ".join(_METHODS.get(name, name) for name in summary.methods)
-    paired = (
-        "the same episodes and training seeds" if SEEDED in summary.methods else "the same episodes"
-    )
-    scores = summary.scores.values()
-    if ONE_NUMBER in summary.common:
-        # Nothing is spread over episodes, and what training seeds say of it is told beside the
-        # table.
-        paired = "the same training seeds"
-    said = [
-        f"Mean ± half the width of its {100 * summary.level:g} % interval ({method}).",
-        (
-            "Bold: the best of its row and shots. †: not separated from the best by a paired t"
-            f" test over {paired}, corrected by Holm's method. —: no rows."
-        ),
-    ]
-    if any(score.interval.undefined for score in scores):
-        said.append("(n undefined): so many values of the algorithm are not defined.")
-    if any(score.is_compared and score.interval.n < len(score.values) for score in scores):
-        said.append(
-            "Means, the best, ties and ranks are over the episodes that every algorithm of a row"
-            " scored."
-        )
-    if any(score.interval.n and not score.is_compared for score in scores):
-        said.append(
-            "‡: not compared, since too few episodes are shared with the others; the mean is over"
-            " the algorithm's own."
-        )
-    if summary.unpaired:
-        said.append(
-            "Rows whose algorithms were not scored on the same episodes have no best and no †."
-        )
-    said.append(
-        "The means of the last row are over the targets that every algorithm was scored on."
-    )
-    return " ".join(said)
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
-def printed_legend(summary: Summary) -> str:
-    """The legend with what holds for the whole table, which the page says beside it."""
-    return " ".join([legend(summary), *summary.remarks])
-
-
-def shots_title(shots: int) -> str:
-    return "1 shot" if shots == 1 else f"{shots} shots"
-
-
-def mean_text(score: Score, metric: str) -> tuple[str, str]:
-    """The mean, and the ± after it, "" where there is no interval."""
-    half = score.interval.half * factor_of(metric)
-    spread = "" if not isfinite(half) else f"{half:.1f}" if factor_of(metric) > 1 else f"{half:.3f}"
-    return score_text(score.interval.mean, metric), spread
-
-
-def sign_of(score: Score) -> str:
-    """The sign after a cell's numbers."""
-    if score.is_tied:
-        return "†"
-    return "" if score.is_compared or not score.interval.n else "‡"
-
-
-def undefined_text(score: Score) -> str:
-    """How many of a mean's episodes have no score; "" where none, or where there is no mean."""
-    found = score.interval
-    return f"({found.undefined} undefined)" if found.undefined and found.n else ""
-
-
-def _shown_means(summary: Summary) -> list[float]:
-    return [summary.means[column] * factor_of(summary.metric) for column in summary.columns]
-
-
-def dashed(means: list[str], sign: str = "—") -> list[str]:
-    """Means, with a dash where there is none."""
-    return [sign if text in ("undefined", "nan") else text for text in means]
-
-
-def _rules(summary: Summary) -> list[str]:
-    """A line under each number of shots."""
+def _latex_shots(summary: Summary) -> list[str]:
+    """The row of shots, with a line under each; published means have none."""
+    if summary.is_published:
+        return []
     width = len(summary.algorithms)
-    return [
+    titles = [f"\\multicolumn{{{width}}}{{c}}{{{shots_title(k)}}}" for k in summary.shots]
+    rules = [
         f"\\cmidrule(lr){{{2 + width * place}-{1 + width * (place + 1)}}}"
         for place in range(len(summary.shots))
     ]
+    return [_latex_row(["", *titles]), " ".join(rules)]
 
 
-def _latex_row(summary: Summary, target: Target) -> str:
-    cells = [
-        _latex_cell(summary.scores.get((target.name, *column)), summary)
-        for column in summary.columns
-    ]
-    return " & ".join([f"\\quad {latex_text(short_name(target))}", *cells]) + r" \\"
-
-
-def _latex_cell(score: Score | None, summary: Summary) -> str:
-    if score is None:
+def _latex_cell(summary: Summary, target: TargetTask, column: Column) -> str:
+    text = cell_text(summary, target, column)
+    if text is None:
         return "---"
-    mean, spread = mean_text(score, summary.metric)
-    shown = f"\\textbf{{{mean}}}" if score.is_best else mean
-    mark = {"†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$"}.get(sign_of(score), "")
-    beside = f" {{\\footnotesize {text}}}" if (text := undefined_text(score)) else ""
-    return (f"{shown} $\\pm$ {spread}{mark}" if spread else shown + mark) + beside
+    mean = f"\\textbf{{{text.mean}}}" if text.is_best else text.mean
+    spread = f" $\\pm$ {text.spread}" if text.spread else ""
+    sign = {"†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$"}.get(text.sign, "")
+    undefined = f" {{\\footnotesize {text.undefined}}}" if text.undefined else ""
+    return mean + spread + sign + undefined
 
 
-def _markdown_cell(score: Score | None, summary: Summary) -> str:
-    if score is None:
+# -- Markdown --------------------------------------------------------------------------------------
+
+
+def markdown_of(summary: Summary) -> str:
+    columns, title = columns_of(summary), summary.notation.title
+    heads = ["domain", markdown_text(f"target: {title}" if title else "target")]
+    for name, shots in columns:
+        full_name = f"{name}, {shots_title(shots)}" if len(summary.shots) > 1 else name
+        heads.append(markdown_text(full_name))
+    rows = [heads, ["---", "---", *("---:" for _ in columns)]]
+    for domain, targets in summary.domains.items():
+        for place, target in enumerate(targets):
+            cells = [_markdown_cell(summary, target, column) for column in columns]
+            domain_cell = markdown_text(domain) if place == 0 else ""
+            rows.append([domain_cell, markdown_text(target.short_name), *cells])
+    rows += [["", name, *cells] for name, cells in printed_last_rows(summary)]
+    if not summary.has_domains:
+        rows = [row[1:] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, "", one_line(printed_legend(summary))]) + "\n"
+
+
+def _markdown_cell(summary: Summary, target: TargetTask, column: Column) -> str:
+    text = cell_text(summary, target, column)
+    if text is None:
         return "—"
-    mean, spread = mean_text(score, summary.metric)
-    shown = f"**{mean}**" if score.is_best else mean
-    text = undefined_text(score)
-    return (
-        shown + (f" ± {spread}" if spread else "") + sign_of(score) + (f" {text}" if text else "")
-    )
+    return (f"**{text.mean}**" if text.is_best else text.mean) + text.after_mean
 
 
-def _csv_cell(score: Score | None) -> list[str]:
-    if score is None:
-        return [""] * 6
-    numbers = [repr(value) if isfinite(value) else "" for value in score.bounds]
-    aside = "" if score.is_compared else "not compared"
-    mark = "best" if score.is_best else "tie" if score.is_tied else aside
-    return [*numbers, str(score.interval.n), str(score.interval.undefined), mark]
+# -- CSV -------------------------------------------------------------------------------------------
+
+
+def csv_of(summary: Summary) -> str:
+    columns = columns_of(summary)
+    if summary.is_published:
+        # The layout that `read_means` reads.
+        rows = [["domain", "target", *summary.algorithms]]
+        for target in summary.targets:
+            cells = [_csv_cell(summary, target, column)[0] for column in columns]
+            rows.append([target.domain, target.name, *cells])
+        if not summary.has_domains:
+            rows = [row[1:] for row in rows]
+    else:
+        heads = [f"{name}, {shots_title(k)}: {part}" for name, k in columns for part in _CSV_PARTS]
+        rows = [["domain", "target", "metric", *heads]]
+        for target in summary.targets:
+            row = [target.domain, target.name, summary.metric]
+            for column in columns:
+                row += _csv_cell(summary, target, column)
+            rows.append(row)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _csv_cell(summary: Summary, target: TargetTask, column: Column) -> list[str]:
+    cell = summary.cells.get((target.name, *column))
+    if cell is None:
+        return [""] * len(_CSV_PARTS)
+    numbers = [repr(value) if isfinite(value) else "" for value in cell.bounds]
+    counts = [str(cell.interval.n), str(cell.interval.undefined)]
+    return [*numbers, *counts, _csv_mark(cell)]
+
+
+def _csv_mark(cell: SummaryCell) -> str:
+    if cell.is_best:
+        return "best"
+    if cell.is_tied:
+        return "tie"
+    return "" if cell.is_compared else "not compared"

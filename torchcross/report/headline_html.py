@@ -1,0 +1,215 @@
+"""The headline table as HTML: sortable on the page, plain in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Unpack
+
+from torchcross.records import Means, Records
+from torchcross.report.headline import (
+    caption,
+    cell_text,
+    columns_of,
+    last_rows,
+    legend,
+    printed_last_rows,
+    printed_legend,
+)
+from torchcross.report.html import TableColumn, data_link, head_cell, scroll_box, series_key
+from torchcross.report.inputs import Failure
+from torchcross.report.markup import Markup, as_text, element, join
+from torchcross.report.numbers import shots_title
+from torchcross.report.summary import (
+    Column,
+    Summary,
+    SummaryCell,
+    TableOptions,
+    TargetTask,
+    summarise,
+)
+from torchcross.report.tables import csv_of, latex_of, markdown_of
+
+__all__ = ["headline_table", "html_table", "table_links"]
+
+
+def headline_table(
+    summary: Summary, series: Mapping[str, int], failures: Sequence[Failure] = ()
+) -> Markup:
+    """The sortable table with its legend."""
+    foot = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            *(element("td", text, class_="number") for text in cells),
+        )
+        for name, cells in last_rows(summary)
+    ]
+    table = element(
+        "table",
+        element("caption", caption(summary)),
+        element("thead", *_head_rows(summary, series)),
+        *_bodies(summary, failures),
+        *([element("tfoot", *foot)] if foot else []),
+        class_="sortable headline",
+    )
+    return join(
+        [scroll_box(table, caption(summary)), element("p", legend(summary), class_="legend")]
+    )
+
+
+def table_links(summary: Summary) -> Markup:
+    """The same table as files to download."""
+    files = [
+        ("LaTeX", latex_of(summary), "tex"),
+        ("Markdown", markdown_of(summary), "md"),
+        ("CSV", csv_of(summary), "csv"),
+    ]
+    links = [
+        data_link(name, text.encode(), f"table.{end}", "text/plain;charset=utf-8")
+        for name, text, end in files
+    ]
+    return element("p", "This table as ", join(links, ", "), ".", class_="soft")
+
+
+def _head_rows(summary: Summary, series: Mapping[str, int]) -> list[Markup]:
+    names = []
+    for place, (algorithm, shots) in enumerate(columns_of(summary), 1):
+        spoken = ", ".join(filter(None, (algorithm, shots_title(shots))))
+        names.append(
+            head_cell(
+                TableColumn(algorithm, True),
+                place,
+                spoken,
+                series_key(series[algorithm]),
+                class_=_number_class(summary, algorithm),
+            )
+        )
+    if summary.is_published:
+        return [element("tr", head_cell(TableColumn("target"), 0), *names)]
+    width = len(summary.algorithms)
+    groups = [
+        element("th", shots_title(shots), scope="colgroup", colspan=width, class_="span")
+        for shots in summary.shots
+    ]
+    target = head_cell(TableColumn("target"), 0, rowspan=2)
+    return [element("tr", target, *groups), element("tr", *names)]
+
+
+def _number_class(summary: Summary, algorithm: str) -> str:
+    """The first column of each number of shots has a line on its left."""
+    is_first = algorithm == summary.algorithms[0] and not summary.is_published
+    return "number first" if is_first else "number"
+
+
+def _bodies(summary: Summary, failures: Sequence[Failure]) -> Iterator[Markup]:
+    """One for each domain, and one for the targets that failed before they had any row."""
+    groups = [(domain or "no domain", targets) for domain, targets in summary.domains.items()]
+    scored = {"", *(target.name for target in summary.targets)}
+    failed = dict.fromkeys(one.target for one in failures if one.target not in scored)
+    if failed:
+        groups.append(("nothing was scored", [TargetTask(name, "") for name in failed]))
+    width = 1 + len(columns_of(summary))
+    for title, targets in groups:
+        rows = [_target_row(summary, target, failures) for target in targets]
+        if summary.has_domains:
+            head = element("th", title, colspan=width, scope="rowgroup")
+            rows.insert(0, element("tr", head, class_="group"))
+        yield element("tbody", *rows)
+
+
+def _target_row(summary: Summary, target: TargetTask, failures: Sequence[Failure]) -> Markup:
+    domain = [element("span", target.domain, class_="domain")] if target.domain else []
+    head = element("th", target.short_name, *domain, scope="row", data_value=target.name)
+    cells = (_cell(summary, target, column, failures) for column in columns_of(summary))
+    return element("tr", head, *cells)
+
+
+def _cell(
+    summary: Summary, target: TargetTask, column: Column, failures: Sequence[Failure]
+) -> Markup:
+    style = _number_class(summary, column[0])
+    text = cell_text(summary, target, column)
+    if text is None:
+        reason = _failure_reason(failures, target.name, column)
+        content = element("abbr", "failed", title=reason) if reason else as_text("—")
+        return element("td", content, class_=style, data_value="")
+    cell = summary.cells[target.name, *column]
+    mean = cell.interval.mean
+    return element(
+        "td",
+        text.mean,
+        *([element("span", f" ± {text.spread}", class_="unit")] if text.spread else []),
+        element("span", text.sign, class_="tie"),
+        *([element("small", f" {text.undefined}", class_="unit")] if text.undefined else []),
+        class_=f"{style} best" if text.is_best else style,
+        data_value=repr(mean) if isfinite(mean) else "",
+        title=None if summary.is_published else _cell_hint(summary, cell),
+    )
+
+
+def _cell_hint(summary: Summary, cell: SummaryCell) -> str:
+    interval, write = cell.interval, summary.notation.text
+    bounds = f"{write(interval.low)} to {write(interval.high)}, " if isfinite(interval.low) else ""
+    note = f"; {interval.note}" if interval.note else ""
+    return f"{bounds}{interval.n} values, {interval.method}{note}"
+
+
+def _failure_reason(failures: Sequence[Failure], target: str, column: Column) -> str:
+    algorithm, shots = column
+    for failure in failures:
+        if (
+            failure.target in ("", target)
+            and failure.algorithm in ("", algorithm)
+            and failure.shots in (None, shots)
+        ):
+            return failure.reason
+    return ""
+
+
+# -- in a notebook ---------------------------------------------------------------------------------
+
+
+def html_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
+    """The headline table as a piece of HTML that needs no style sheet and no script.
+
+    Its cells have the mean ± half the interval. The best is bold, its statistical ties have a
+    dagger.
+    """
+    summary = summarise(table, **options)
+    columns = columns_of(summary)
+    heads = [
+        f"{name}, {shots_title(shots)}" if len(summary.shots) > 1 else name
+        for name, shots in columns
+    ]
+    rows = [
+        _notebook_row(
+            domain if place == 0 else "",
+            target.short_name,
+            [_notebook_cell(summary, target, column) for column in columns],
+        )
+        for domain, targets in summary.domains.items()
+        for place, target in enumerate(targets)
+    ]
+    rows += [_notebook_row("", name, cells) for name, cells in printed_last_rows(summary)]
+    names = (element("th", name, scope="col") for name in ("domain", "target", *heads))
+    shown = element(
+        "table",
+        element("caption", caption(summary)),
+        element("thead", element("tr", *names)),
+        element("tbody", *rows),
+    )
+    return element("div", shown, element("p", element("small", printed_legend(summary))))
+
+
+def _notebook_row(domain: str, target: str, cells: Sequence[str]) -> Markup:
+    head = element("th", target, scope="row")
+    return element("tr", element("td", domain), head, *(element("td", cell) for cell in cells))
+
+
+def _notebook_cell(summary: Summary, target: TargetTask, column: Column) -> Markup:
+    text = cell_text(summary, target, column)
+    if text is None:
+        return as_text("—")
+    mean = element("strong", text.mean) if text.is_best else as_text(text.mean)
+    return Markup(mean + as_text(text.after_mean))
