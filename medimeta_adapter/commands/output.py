@@ -1,19 +1,13 @@
-"""Where commands write: results to standard output, progress to standard error, and files whole or
-not at all.
-"""
+"""What commands write to standard output: text and tables."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from torchcross.errors import WriteError
-
-__all__ = ["say", "table", "write", "write_file"]
+__all__ = ["say", "table", "write"]
 
 _NO_WRAPPING = 4000
 """Columns of a standard output that is no terminal: a line stays a line, for grep and the like."""
@@ -55,15 +49,3 @@ def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
             column, justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     return made
-
-
-def write_file(path: Path, save: Callable[[Path], object]) -> None:
-    """Saves under a temporary name beside it and renames."""
-    unfinished = path.with_name(f".{path.name}.part{path.suffix}")
-    try:
-        save(unfinished)
-        unfinished.replace(path)
-    except OSError as error:
-        raise WriteError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

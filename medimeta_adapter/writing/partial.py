@@ -1,22 +1,22 @@
 """The folder that a dataset is built in: beside its final place, locked, renamed when all is done.
 
-.<id>.partial/     the build; `.lock` in it is held by the process that writes
+.<id>.partial/     the build
+.<id>.lock         held by the process that writes
 .<id>.replaced/    with overwrite=True, the old dataset for the moment between two renames
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from medimeta_adapter.writing.disk_errors import told
+from torchcross._kit.lock import BaseFileLock, acquire_lock
 from torchcross.errors import WriteError
 
 __all__ = ["PartialFolder", "check_free", "sync_folder"]
-
-_LOCK = ".lock"
 
 
 class PartialFolder:
@@ -31,10 +31,11 @@ class PartialFolder:
             self._restore_replaced()
             self._refuse_existing()
             final.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
+            self._lock: BaseFileLock | None = self._acquire_lock()
             try:
-                # Another process may have finished while this one waited for its turn.
+                # Another process may have finished before this one had the lock.
                 self._refuse_existing()
+                self.path.mkdir(exist_ok=True)
                 if not resume:
                     self._empty()
             except BaseException:
@@ -49,33 +50,18 @@ class PartialFolder:
     def _refuse_existing(self) -> None:
         _refuse_existing(self.final, overwrite=self._overwrite)
 
-    def _locked(self) -> int:
-        while True:
-            self.path.mkdir(exist_ok=True)
-            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                raise _busy(self.final) from None
-            if self._is_still_there(lock):
-                return lock
-            os.close(lock)
-
-    def _is_still_there(self, lock: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(lock), (self.path / _LOCK).stat())
-        except FileNotFoundError:
-            return False
+    def _acquire_lock(self) -> BaseFileLock:
+        lock = acquire_lock(_lock_path(self.final))
+        if lock is None:
+            raise _busy(self.final)
+        return lock
 
     def _empty(self) -> None:
         for entry in self.path.iterdir():
-            if entry.name != _LOCK:
-                (
-                    shutil.rmtree(entry)
-                    if entry.is_dir() and not entry.is_symlink()
-                    else entry.unlink()
-                )
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
 
     def finish(self) -> None:
         """Give the build its final name; readers see the old dataset or the new one."""
@@ -87,10 +73,9 @@ class PartialFolder:
                 self.final.rename(self._replaced)
             self.path.rename(self.final)
             sync_folder(self.final.parent)
-            (self.final / _LOCK).unlink()
-            self.leave()
             if self._replaced.exists():
                 shutil.rmtree(self._replaced)
+            self.leave()
 
     def discard(self) -> None:
         """Take the build away."""
@@ -101,26 +86,32 @@ class PartialFolder:
 
     def leave(self) -> None:
         """Let go of the build, which stays for a later `resume`."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._lock is not None:
+            # Removed before it is released: a process that opened it before sees then that it has
+            # no name any more. Windows refuses that, and removes it on release.
+            with suppress(OSError):
+                _lock_path(self.final).unlink()
+            self._lock.release()
+            self._lock = None
 
 
 def check_free(final: Path, *, overwrite: bool) -> None:
     """Refuses what `PartialFolder` would refuse, before any work is done; holds nothing."""
     _refuse_existing(final, overwrite=overwrite)
-    try:
-        lock = os.open(
-            final.with_name(f".{final.name}.partial") / _LOCK, os.O_RDONLY | os.O_CLOEXEC
-        )
-    except OSError:
+    path = _lock_path(final)
+    if not path.exists():
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _busy(final) from None
-    finally:
-        os.close(lock)
+        lock = acquire_lock(path)
+    except OSError:
+        return
+    if lock is None:
+        raise _busy(final)
+    lock.release()
+
+
+def _lock_path(final: Path) -> Path:
+    return final.with_name(f".{final.name}.lock")
 
 
 def _refuse_existing(final: Path, *, overwrite: bool) -> None:
@@ -138,6 +129,8 @@ def _busy(final: Path) -> WriteError:
 
 def sync_folder(folder: Path) -> None:
     """Make the entries of a folder outlast a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows keeps entries with their files
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -12,6 +12,7 @@ from pathlib import Path
 from medimeta_adapter.writing.disk_errors import AGAIN
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import sync_folder
+from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, WriteError
 
 __all__ = ["begin", "check_begun", "check_name", "clear", "sync_all"]
@@ -31,9 +32,7 @@ def check_name(folder: Path, draft: DatasetDraft) -> None:
 def begin(folder: Path, draft: DatasetDraft, *, durable: bool, pixels: str) -> None:
     """A build without rows: of another draft's, nothing is left."""
     (folder / pixels).unlink(missing_ok=True)
-    unfinished = folder / f"{_DRAFT}.part"
-    unfinished.write_text(json.dumps(draft.as_dict() | {"durable": durable}), encoding="utf-8")
-    unfinished.replace(folder / _DRAFT)
+    write_whole(folder / _DRAFT, json.dumps(draft.as_dict() | {"durable": durable}))
 
 
 def check_begun(folder: Path, draft: DatasetDraft) -> None:
@@ -67,5 +66,5 @@ def sync_all(folder: Path) -> None:
         if path.is_dir():
             sync_folder(path)
         else:
-            with path.open("rb") as file:
+            with path.open("r+b") as file:
                 os.fsync(file.fileno())

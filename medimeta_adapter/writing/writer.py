@@ -337,6 +337,7 @@ class DatasetWriter:
         if self._tiffs:
             (folder / "images").mkdir()
             write_tiffs(folder, self._pixels, len(table.splits), filepath)
+        if self._tiffs and hasattr(os, "sync"):  # Windows has none
             # One call for all of them: syncing 100,000 small files one by one takes many minutes.
             os.sync()
         else:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.experiment.conftest import told
-from torchcross._kit.lock import locked
+from torchcross._kit.lock import lock_folder
 from torchcross.errors import InputError, SourceError, WriteError
 from torchcross.experiment import RunFolder, run_experiment, write_page
 
@@ -194,7 +194,7 @@ def test_another_experiment_is_refused_in_the_same_folder(collection, tmp_path):
 
 
 def test_a_second_process_is_refused(collection, tmp_path):
-    with locked(tmp_path / "run"), pytest.raises(InputError, match="another process"):
+    with lock_folder(tmp_path / "run"), pytest.raises(InputError, match="another process"):
         run_experiment(told(), tmp_path / "run")
 
 

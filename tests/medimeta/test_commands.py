@@ -13,12 +13,10 @@ import pytest
 from PIL import Image
 
 from medimeta_adapter import audit
-from medimeta_adapter.commands import output
 from tests.medimeta.audit_folders import Folder
 from tests.medimeta.command_cases import PROGRAM, ROOT, refused, run
 from torchcross import cli
 from torchcross.cli import group
-from torchcross.errors import WriteError
 
 # -- finding the command ---------------------------------------------------------------------------
 
@@ -245,14 +243,15 @@ def test_show_refuses(capsys, data, tmp_path):
     )
 
 
-def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
-    def fail(path):
-        path.write_text("half")
+def test_a_picture_that_cannot_be_written_leaves_nothing(data, tmp_path, capsys, monkeypatch):
+    def fail(picture, file, **options):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(WriteError, match="No space left"):
-        output.write_file(tmp_path / "x.png", fail)
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Image.Image, "save", fail)
+    out = tmp_path / "x.png"
+    assert "No space left" in refused(capsys, "data", "show", data, "--out", out)
+    assert not list(tmp_path.glob("*x.png*"))
 
 
 # -- ending ----------------------------------------------------------------------------------------

@@ -295,8 +295,8 @@ HOLD = """
 import sys
 from contextlib import suppress
 from pathlib import Path
-from torchcross._kit.lock import locked
-with locked(Path(sys.argv[1])):
+from torchcross._kit.lock import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

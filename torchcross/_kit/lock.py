@@ -1,59 +1,76 @@
 """One process for each folder. The lock is the kernel's: it is gone with the process, however that
-ended.
+process ends.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from torchcross.errors import InputError, WriteError
 
-__all__ = ["locked"]
+__all__ = ["BaseFileLock", "acquire_lock", "lock_folder"]
+
+_UNSUPPORTED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The folder, made where it is missing, is this process's alone until the end of the block."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder for the block; a missing folder is made."""
     path = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="ascii")
+        lock = acquire_lock(path)
     except OSError as error:
         raise WriteError(
             f"{path} cannot be written ({error.strerror or error}); give a folder that can be."
         ) from error
-    with file:
-        if not _taken(file):
-            file.seek(0)
-            owner = file.read().strip()
-            raise InputError(
-                f"{folder} is being trained in by another"
-                f" process{f' (number {owner})' if owner else ''}; wait for it, or give another"
-                " folder."
-            )
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    if lock is None:
+        raise InputError(
+            f"{folder} is being trained in by another process{_owner(path)}; wait for it, or give"
+            " another folder."
+        )
+    with lock:
+        # Windows refuses this as long as the file is locked: then the owner has no number.
+        with suppress(OSError):
+            path.write_text(f"{os.getpid()}\n", encoding="ascii")
         yield
 
 
-def _taken(file: IO[str]) -> bool:
+def acquire_lock(path: Path) -> BaseFileLock | None:
+    """Lock a file until `release()`; None where another process has it."""
+    lock = FileLock(path, timeout=0, thread_local=False)
     try:
-        if sys.platform == "win32":
-            import msvcrt
+        lock.acquire()
+    except Timeout:
+        return None
+    except NotImplementedError as error:
+        raise _unsupported(path, error) from error
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            raise _unsupported(path, error) from error
+        raise
+    if lock.__class__ is not FileLock:
+        # filelock has put a marker file in the place of the kernel's lock. That would stay after
+        # a crash.
+        lock.release()
+        raise _unsupported(path, "the kernel has no lock for it")
+    return lock
 
-            # A byte that holds no text, because a locked one cannot be read by others.
-            file.seek(1 << 20)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _unsupported(path: Path, reason: object) -> WriteError:
+    return WriteError(
+        f"{path} cannot be locked: its file system does not support locks ({reason}), and two"
+        " processes could write there at once; give a folder on another disk"
+    )
+
+
+def _owner(path: Path) -> str:
+    with suppress(OSError, ValueError):
+        return f" (number {int(path.read_text(encoding='ascii'))})"
+    return ""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor
 
-from torchcross._kit.lock import locked
+from torchcross._kit.lock import lock_folder
 from torchcross._kit.progress import ProgressBar
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.errors import InputError
@@ -79,7 +79,7 @@ def fit(
     algorithm.to(machine.device)
     with ExitStack() as stack:
         if folder is not None and machine.rank == 0:
-            stack.enter_context(locked(Path(folder)))
+            stack.enter_context(lock_folder(Path(folder)))
         store = None if folder is None else Checkpoints(Path(folder), options.keep)
         request = stack.enter_context(watched(folder is not None))
         run = _Run(algorithm, feed, options, store, validate, machine, request)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from torchcross._kit.lock import locked
+from torchcross._kit.lock import lock_folder
 from torchcross.algorithms import Algorithm
 from torchcross.data import Episodes, TaskSource
 from torchcross.episode import Episode
@@ -71,7 +71,7 @@ def run_experiment(
     the rest goes on.
     """
     run = _Run(told, say or _quiet, progress)
-    with locked(Path(out)), terminable(run.say):
+    with lock_folder(Path(out)), terminable(run.say):
         return run.to_the_end(RunFolder.begin(out, told))
 
 
