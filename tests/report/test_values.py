@@ -23,8 +23,8 @@ from torchcross.task import Task
     ("arguments", "message"),
     [
         ({"steps": [1, 2], "values": [0.5]}, "2 steps and 1 values"),
-        ({"steps": [2, 1], "values": [0.5, 0.6]}, "do not ascend"),
-        ({"steps": [1, 1], "values": [0.5, 0.6]}, "do not ascend"),
+        ({"steps": [2, 1], "values": [0.5, 0.6]}, "not in ascending order"),
+        ({"steps": [1, 1], "values": [0.5, 0.6]}, "not in ascending order"),
         ({"steps": [1, 2], "values": [0.5, 0.6], "best": 3}, "none of its steps"),
     ],
 )

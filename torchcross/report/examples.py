@@ -1,4 +1,4 @@
-"""Episodes as pictures: what was learned from, what was answered, and the worst of it."""
+"""Episodes as pictures: the support, the answers of each algorithm, and the worst of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import isfinite
 from torchcross.report.html import series_key
 from torchcross.report.inputs import Example, Picture
 from torchcross.report.markup import Markup, element
-from torchcross.report.numbers import notation_of
+from torchcross.report.numbers import notation_of, shots_title
 from torchcross.report.pixels import data_uri
 
 __all__ = ["examples_section"]
@@ -19,80 +19,56 @@ _MOST_SUPPORT, _MOST_QUERY, _MOST_WORST = 40, 60, 8
 
 
 def examples_section(examples: Sequence[Example], series: Mapping[str, int]) -> list[Markup]:
-    """A fold for each episode: what it was learned from once, then what each algorithm made of
-    it.
-    """
-    episodes: list[list[Example]] = []
+    """A fold for each episode: the support once, then the answers of each algorithm."""
+    episodes: dict[object, list[Example]] = {}
     for example in examples:
-        for others in episodes:
-            if _is_same_episode(others[0], example):
-                others.append(example)
-                break
-        else:
-            episodes.append([example])
-    return [_episode(some, series, place == 0) for place, some in enumerate(episodes)]
+        episodes.setdefault(_episode_key(example), []).append(example)
+    return [_episode(group, series, place == 0) for place, group in enumerate(episodes.values())]
 
 
-def _is_same_episode(one: Example, other: Example) -> bool:
-    same = (one.target, one.shots, one.episode) == (other.target, other.shots, other.episode)
-    return same and [_key(picture) for picture in one.support] == [
-        _key(picture) for picture in other.support
-    ]
-
-
-def _key(picture: Picture) -> tuple[str, tuple[int, ...], bytes]:
-    return picture.truth, picture.pixels.shape, picture.pixels.tobytes()
+def _episode_key(example: Example) -> object:
+    """Examples of one episode have the same number and the same support."""
+    support = tuple(
+        (picture.truth, picture.pixels.shape, picture.pixels.tobytes())
+        for picture in example.support
+    )
+    return example.target, example.shots, example.episode, support
 
 
 def _episode(examples: Sequence[Example], series: Mapping[str, int], is_open: bool) -> Markup:
     first = examples[0]
-    shots = (
-        "" if first.shots is None else f", {first.shots} {'shot' if first.shots == 1 else 'shots'}"
+    parts = filter(None, (first.target, shots_title(first.shots), f"episode {first.episode}"))
+    algorithms = ", ".join(example.algorithm for example in examples)
+    return element(
+        "details",
+        element("summary", ", ".join(parts), element("span", f" {algorithms}", class_="soft")),
+        _pictures("Support, which all algorithms learned from", first.support, _MOST_SUPPORT),
+        *(_answers(example, series.get(example.algorithm, len(series))) for example in examples),
+        open=is_open,
     )
-    who = ", ".join(example.algorithm for example in examples)
-    heading = element(
-        "summary",
-        f"{first.target}{shots}, episode {first.episode}",
-        element("span", f" {who}", class_="soft"),
-    )
-    support = _shelf("Support, which all of them learned from", first.support, _MOST_SUPPORT)
-    answers = [
-        _answers(example, series.get(example.algorithm, len(series))) for example in examples
-    ]
-    return element("details", heading, support, *answers, open=is_open)
 
 
 def _answers(example: Example, series: int) -> Markup:
-    """What one algorithm made of the query, its worst mistakes before the rest."""
-    mistakes, notation = len(example.worst), notation_of(example.metric)
-    said = (
+    """The answers of one algorithm to the query, its worst mistakes before the rest."""
+    notation, mistakes = notation_of(example.metric), example.worst
+    score = (
         f"{notation.title} {notation.text(example.score)}, "
-        f"{mistakes} of {len(example.query)} query answers wrong."
+        f"{len(mistakes)} of {len(example.query)} query answers wrong."
     )
-    worst = _shelf(
-        "The worst mistakes: least belief in the truth first", example.worst, _MOST_WORST
-    )
-    return element(
-        "article",
-        element("h3", series_key(series), example.algorithm),
-        element("p", said),
-        *([worst] if mistakes else []),
-        _folded(
-            f"The whole query, {len(example.query)} samples", _list(example.query, _MOST_QUERY)
-        ),
-        class_="example",
-    )
+    parts = [element("h3", series_key(series), example.algorithm), element("p", score)]
+    if mistakes:
+        title = "The worst mistakes: least probability of the truth first"
+        parts.append(_pictures(title, mistakes, _MOST_WORST))
+    heading = element("summary", f"The whole query, {len(example.query)} samples")
+    parts.append(element("details", heading, _picture_list(example.query, _MOST_QUERY)))
+    return element("article", *parts, class_="example")
 
 
-def _shelf(title: str, pictures: Sequence[Picture], most: int) -> Markup:
-    return element("div", element("p", title, class_="shelf"), _list(pictures, most))
+def _pictures(title: str, pictures: Sequence[Picture], most: int) -> Markup:
+    return element("div", element("p", title, class_="shelf"), _picture_list(pictures, most))
 
 
-def _folded(title: str, inside: Markup) -> Markup:
-    return element("details", element("summary", title), inside)
-
-
-def _list(pictures: Sequence[Picture], most: int) -> Markup:
+def _picture_list(pictures: Sequence[Picture], most: int) -> Markup:
     items = [_item(picture) for picture in pictures[:most]]
     if len(pictures) > most:
         items.append(element("li", f"and {len(pictures) - most} more", class_="soft"))
@@ -100,21 +76,18 @@ def _list(pictures: Sequence[Picture], most: int) -> Markup:
 
 
 def _item(picture: Picture) -> Markup:
-    tiny = "tiny" if max(picture.pixels.shape[:2]) < _TINY else None
+    size = "tiny" if max(picture.pixels.shape[:2]) < _TINY else None
     address = data_uri(picture.pixels, _SIDE)
     if picture.predicted is None:
-        image = element("img", src=address, alt=f"support image, {picture.truth}", class_=tiny)
+        image = element("img", src=address, alt=f"support image, {picture.truth}", class_=size)
         return element("li", image, picture.truth)
-    sure = picture.confidence
-    percent = "" if sure is None or not isfinite(sure) else f" {100 * sure:.0f} %"
-    verdict = f"{picture.predicted}{percent}"
-    spoken = f"query image, truth {picture.truth}, predicted {verdict}"
-    image = element("img", src=address, alt=spoken, class_=tiny)
+    answer = picture.predicted
+    if picture.confidence is not None and isfinite(picture.confidence):
+        answer += f" {100 * picture.confidence:.0f} %"
+    description = f"query image, truth {picture.truth}, predicted {answer}"
+    image = element("img", src=address, alt=description, class_=size)
     if not picture.is_mistake:
-        return element("li", image, element("span", f"✓ {verdict}", class_="verdict"))
-    lines = [
-        element("span", f"✗ {verdict}", class_="verdict"),
-        element("br"),
-        f"truth: {picture.truth}",
-    ]
-    return element("li", image, *lines, class_="wrong")
+        return element("li", image, element("span", f"✓ {answer}", class_="verdict"))
+    verdict = element("span", f"✗ {answer}", class_="verdict")
+    truth = f"truth: {picture.truth}"
+    return element("li", image, verdict, element("br"), truth, class_="wrong")

@@ -1,11 +1,10 @@
-"""What a report shows beside the rows: curves of training, episodes as pictures, and what
-failed.
-"""
+"""What a report shows beside the rows: learning curves, episodes as pictures, failures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isnan
 from typing import Any
 
@@ -24,8 +23,8 @@ __all__ = ["Curve", "Example", "Failure", "Picture"]
 class Curve:
     """One line of a learning curve: `values` of `quantity` ("validation auroc") at `steps`.
 
-    Curves of one `group` (a left-out domain, say) and one quantity share a plot; `label` names the
-    line, and `best` is the step whose weights were kept. NaN interrupts the line.
+    Curves of one `group` (for example a left-out domain) and one quantity share a plot. `label`
+    names the line, and `best` is the step whose weights were kept. NaN interrupts the line.
     """
 
     label: str
@@ -41,25 +40,21 @@ class Curve:
                 f"the curve {self.label!r} got {len(self.steps)} steps and {len(self.values)}"
                 " values; give one value per step"
             )
-        if any(
-            later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)
-        ):
+        if any(later <= earlier for earlier, later in pairwise(self.steps)):
             raise InputError(
-                f"the steps of the curve {self.label!r} do not ascend; give each step once, in"
-                " order"
+                f"the steps of the curve {self.label!r} are not in ascending order; give each"
+                " step once, in order"
             )
         if self.best is not None and self.best not in self.steps:
             raise InputError(
-                f"the curve {self.label!r} has its best at step {self.best}, which is none of its"
-                " steps"
+                f"the best step of the curve {self.label!r} is {self.best}, which is none of its"
+                " steps; give one of them"
             )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that was to be in the rows and is not, with its reason; empty fields mean "all of
-    them".
-    """
+    """A part of the study that has no rows, with its reason. An empty field means all of them."""
 
     reason: str
     kind: str = ""
@@ -76,11 +71,10 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One sample: 8-bit pixels (height, width) or (height, width, 3), its label, and what was
-    predicted.
+    """One sample: 8-bit pixels (height, width) or (height, width, 3), its label, its prediction.
 
-    `confidence` is the probability that the predictor gave to its own answer, `belief` the one it
-    gave to the truth, NaN where nobody knows the truth.
+    `confidence` is the probability that the predictor gave to its own answer. `belief` is the one
+    that it gave to the truth, NaN where the truth is unknown.
     """
 
     pixels: NDArray[np.uint8]
@@ -91,9 +85,8 @@ class Picture:
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
-        if self.pixels.dtype != np.uint8 or not (
-            len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
-        ):
+        is_image = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+        if self.pixels.dtype != np.uint8 or not is_image:
             raise InputError(
                 f"a Picture got pixels of {self.pixels.dtype} and shape {shape}; give 8-bit ones of"
                 " shape (height, width) or (height, width, 3)"
@@ -131,14 +124,13 @@ class Example:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> Example:
-        """The example that an episode and its query's prediction make.
+        """The example of an episode and the prediction of its query.
 
-        Images that were normalised come back by x * std + mean. What then lies outside 0..1 is
-        stretched to it, support and query alike.
+        The normalisation of the images is undone by x * std + mean. If values then lie outside
+        0..1, support and query are stretched to it together.
         """
         support, query = as_pixels([episode.support.x, episode.query.x], mean, std)
-        task = episode.task.target
-        plan = episode.plan
+        label_target, plan = episode.task.target, episode.plan
         return cls(
             target=target,
             algorithm=algorithm,
@@ -146,21 +138,18 @@ class Example:
             episode=0 if plan is None else plan.index,
             metric=metric,
             score=score,
-            support=tuple(map(Picture, support, _names(task, episode.support.y))),
-            query=tuple(_judged(task, query, episode.query, prediction)),
+            support=tuple(map(Picture, support, _label_names(label_target, episode.support.y))),
+            query=tuple(_query_pictures(label_target, query, episode.query, prediction)),
         )
 
     @property
     def worst(self) -> tuple[Picture, ...]:
-        """The mistakes of the query, the one whose truth was believed in least first."""
-        return tuple(sorted((picture for picture in self.query if picture.is_mistake), key=_belief))
+        """The mistakes of the query, the least probability of the truth first."""
+        mistakes = [picture for picture in self.query if picture.is_mistake]
+        return tuple(sorted(mistakes, key=lambda picture: picture.belief or 0.0))
 
 
-def _belief(picture: Picture) -> float:
-    return 0.0 if picture.belief is None else picture.belief
-
-
-def _judged(
+def _query_pictures(
     target: Target, pixels: Sequence[NDArray[np.uint8]], query: Batch, prediction: Prediction
 ) -> list[Picture]:
     truth = query.y.detach().cpu().numpy()
@@ -168,48 +157,44 @@ def _judged(
     probabilities = prediction.probabilities.detach().cpu().double().numpy()
     if not len(pixels) == len(truth) == len(decided) == len(probabilities):
         raise InputError(
-            f"an Example got {len(truth)} query samples and a prediction of {len(decided)}"
+            f"an Example got {len(truth)} query samples and a prediction of {len(decided)}; give"
+            " the prediction of this query"
         )
     return list(
         map(
             Picture,
             pixels,
-            _names(target, truth),
-            _names(target, decided, truth),
-            _probability(probabilities, decided).tolist(),
-            _probability(probabilities, truth).tolist(),
+            _label_names(target, truth),
+            _label_names(target, decided, truth),
+            _answer_probabilities(probabilities, decided).tolist(),
+            _answer_probabilities(probabilities, truth).tolist(),
         )
     )
 
 
-def _names(target: Target, codes: Any, known: Any = None) -> list[str]:
-    """The labels in words: a class each, or the list of what applies; what is unknown is left out
-    of both.
+def _label_names(target: Target, codes: Any, truth: Any = None) -> list[str]:
+    """One class for each sample, or the list of the labels that apply.
+
+    Labels whose `truth` is unknown are left out.
     """
     answers = np.asarray(codes)
     if answers.ndim == 1:
         return [target.classes[code] if code >= 0 else "unknown" for code in answers.tolist()]
-    labelled = np.ones_like(answers) if known is None else np.asarray(known) >= 0
-    return [
-        ", ".join(
-            name
-            for name, one, seen in zip(target.classes, row, labels, strict=True)
-            if one > 0 and seen
-        )
-        or "none of them"
-        for row, labels in zip(answers.tolist(), labelled.tolist(), strict=True)
-    ]
+    applies = answers > 0
+    if truth is not None:
+        applies &= np.asarray(truth) >= 0
+    names = [[target.classes[label] for label in np.flatnonzero(row).tolist()] for row in applies]
+    return [", ".join(row) or "none of them" for row in names]
 
 
-def _probability(
+def _answer_probabilities(
     probabilities: NDArray[np.float64], codes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The probability of the given answers: of the class, or of the least likely one of several
-    answers.
-    """
+    """The probability of each answer: of the class, or of the least likely of several labels."""
     if codes.ndim == 1:
-        taken = np.take_along_axis(probabilities, np.maximum(codes, 0)[:, None], axis=1)[:, 0]
-        return np.where(codes < 0, np.nan, taken)
-    answers = np.where(codes > 0, probabilities, 1.0 - probabilities)
-    least: NDArray[np.float64] = np.where(codes < 0, 1.0, answers).min(axis=1)
+        columns = np.maximum(codes, 0)[:, None]
+        of_class = np.take_along_axis(probabilities, columns, axis=1)[:, 0]
+        return np.where(codes < 0, np.nan, of_class)
+    of_label = np.where(codes > 0, probabilities, 1.0 - probabilities)
+    least: NDArray[np.float64] = np.where(codes < 0, 1.0, of_label).min(axis=1)
     return least

@@ -1,4 +1,4 @@
-"""Tensors as 8-bit pictures, and pictures as addresses that need no file: PNG inside a data URI."""
+"""Tensors as 8-bit pictures, and pictures as data URIs, which need no file."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ def as_pixels(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> list[list[Pixels]]:
-    """Images (N, 1 or 3, height, width), bytes or floats, as 8-bit ones; all batches share one
-    stretch.
+    """Images (N, 1 or 3, height, width), bytes or floats, as 8-bit images.
+
+    All batches are stretched alike.
     """
     for batch in batches:
         if batch.ndim != 4 or batch.shape[1] not in (1, 3):
             raise InputError(
-                "pictures need images of shape (N, 1 or 3, height, width), not"
-                f" {tuple(batch.shape)}"
+                f"pictures got images of shape {tuple(batch.shape)}; give"
+                " (N, 1 or 3, height, width)"
             )
-    restored = [_restored(batch, mean, std) for batch in batches]
-    low = min((float(batch.min()) for batch in restored if batch.numel()), default=0.0)
-    high = max((float(batch.max()) for batch in restored if batch.numel()), default=1.0)
-    # A hair outside 0..1 is rounding, not another scale.
+    images = [_undo_normalisation(batch, mean, std) for batch in batches]
+    low = min((float(batch.min()) for batch in images if batch.numel()), default=0.0)
+    high = max((float(batch.max()) for batch in images if batch.numel()), default=1.0)
+    # Values just outside 0..1 come from rounding, not from another scale.
     if low < -1e-3 or high > 1 + 1e-3:
-        restored = [(batch - low) / max(high - low, 1e-12) for batch in restored]
-    return [[_eight_bit(image) for image in batch] for batch in restored]
+        images = [(batch - low) / max(high - low, 1e-12) for batch in images]
+    return [[_eight_bit(image) for image in batch] for batch in images]
 
 
-def _restored(batch: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
+def _undo_normalisation(
+    batch: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Tensor:
     batch = batch.detach().cpu()
     if batch.dtype == torch.uint8:
         return batch.float() / 255
-    images = torch.nan_to_num(batch.float())
     factor = torch.tensor(1.0 if std is None else std).reshape(1, -1, 1, 1)
     offset = torch.tensor(0.0 if mean is None else mean).reshape(1, -1, 1, 1)
-    return images * factor + offset
+    return torch.nan_to_num(batch.float()) * factor + offset
 
 
 def _eight_bit(image: Tensor) -> Pixels:
@@ -57,11 +59,10 @@ def _eight_bit(image: Tensor) -> Pixels:
 
 
 def data_uri(pixels: Pixels, side: int) -> str:
-    """The picture, its longer side `side` pixels at most, as the address of a PNG."""
+    """The picture as the address of a PNG whose longer side has at most `side` pixels."""
     from PIL import Image  # slow to load, and only pages with pictures need it
 
-    picture = Image.fromarray(pixels)
+    picture, content = Image.fromarray(pixels), BytesIO()
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    written = BytesIO()
-    picture.save(written, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+    picture.save(content, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Names in tables of text: whatever they hold, they stay one cell of one line."""
+"""Names in tables of text: whatever characters they have, they stay one cell of one line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 __all__ = ["latex_note", "latex_text", "markdown_text", "one_line"]
 
 _SPACES = re.compile(r"\s+")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LATEX = {
     **{sign: f"\\{sign}" for sign in "{}$&#_%"},
     "\\": r"\textbackslash{}",
@@ -29,14 +30,9 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
 
 
 def one_line(text: str) -> str:
-    """No line break of a name may end a row or a comment; nor may what no text file holds."""
-    return _SPACES.sub(
-        " ",
-        "".join(
-            sign if sign.isprintable() or sign.isspace() else "\N{REPLACEMENT CHARACTER}"
-            for sign in text
-        ),
-    )
+    """The text without line breaks, and without characters that a text file cannot hold."""
+    signs = (sign if sign.isprintable() or sign.isspace() else _REPLACEMENT for sign in text)
+    return _SPACES.sub(" ", "".join(signs))
 
 
 def latex_text(text: str) -> str:
@@ -44,7 +40,7 @@ def latex_text(text: str) -> str:
 
 
 def latex_note(text: str) -> str:
-    """What is printed under a table."""
+    """Text that is printed under a table."""
     return f"\\par\\smallskip\\noindent{{\\footnotesize {latex_text(text)}\\par}}"
 
 
