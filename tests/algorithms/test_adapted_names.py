@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross.algorithms import ANIL, BOIL, IMAML, MAML, FineTune, LinearProbe, MetaSGD, Reptile
 from torchcross.heads import BIAS, WEIGHT
 
@@ -33,7 +33,7 @@ def moved(algorithm):
     return {
         name
         for name, value in before.items()
-        if not torch.equal(end._tensors["params"][name], value)
+        if not torch.equal(end.tensors["params"][name], value)
     }
 
 

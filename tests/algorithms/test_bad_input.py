@@ -1,17 +1,41 @@
 """What cannot work is refused, by episode and sample, and leaves everything as it was."""
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
 
-from tests.algorithms.subjects import TARGETS, WIDTH, Net, episode_of, same, snapshot
-from torchcross.algorithms import ANIL, BOIL, MAML, FineTune, LearnedHeads, ProtoNet, Ridge
-from torchcross.algorithms._shared.recipe import Recipe
+from tests.algorithms.cases import TARGETS, WIDTH, Net, episode_of, same, snapshot
+from torchcross import algorithms
+from torchcross.algorithms import (
+    ANIL,
+    BOIL,
+    MAML,
+    FineTune,
+    InnerLoopRecipe,
+    LearnedHeads,
+    MetaSGD,
+    MultiTask,
+    ProtoMAML,
+    ProtoNet,
+    Reptile,
+    Ridge,
+    Supervised,
+)
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError, LabelError
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.task import Task
 
+TASK = Task("t", TARGETS["binary"], "toys")
+EVERY = [
+    kind
+    for kind in (getattr(algorithms, name) for name in algorithms.__all__)
+    if inspect.isclass(kind)
+    and issubclass(kind, algorithms.Algorithm | algorithms.Pretraining)
+    and not inspect.isabstract(kind)
+]
 ALGORITHMS = [
     lambda: MAML(Net(), steps=1),
     lambda: ANIL(Net(), steps=1),
@@ -185,6 +209,32 @@ def test_settings_that_do_not_exist(options, match):
         MAML(Net(), **options).training_step([episode_of(TARGETS["binary"])])
 
 
+@pytest.mark.parametrize("algorithm", EVERY, ids=lambda kind: kind.__name__)
+def test_an_unknown_option_is_refused_in_the_name_of_the_algorithm(algorithm):
+    inputs = {Supervised: [TASK], MultiTask: [[TASK]]}.get(algorithm, [])
+    with pytest.raises(
+        TypeError, match=f"no option of {algorithm.__name__} is called 'featurs'.*'features'"
+    ):
+        algorithm(Net(), *inputs, featurs=WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        (ANIL, {"norm_weights": "shared"}),
+        (FineTune, {"order": 2}),
+        (MetaSGD, {"optimiser": "adam"}),
+        (ProtoMAML, {"head": "proto"}),
+        (ProtoNet, {"steps": 1}),
+        (Reptile, {"lanes": 2}),
+    ],
+)
+def test_an_option_of_another_algorithm_is_refused(algorithm, options):
+    (name,) = options
+    with pytest.raises(TypeError, match=f"no option of {algorithm.__name__} is called '{name}'"):
+        algorithm(Net(), **options)
+
+
 def test_settings_that_cannot_work():
     with pytest.raises(InputError, match="zero head"):
         BOIL(Net(), head="zero")
@@ -204,7 +254,7 @@ def test_settings_that_cannot_work():
         ProtoNet(Net()).adapt(
             episode_of(TARGETS["binary"]).support, Task("t", TARGETS["binary"]), steps=3
         )
-    assert Recipe("MAML", 1, 0.1).engine_at(0).name == "reverse"
+    assert InnerLoopRecipe("MAML", 1, 0.1).engine_at(0).name == "reverse"
 
 
 def test_inference_mode_is_refused_and_no_grad_is_not():

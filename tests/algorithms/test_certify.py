@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 import torchcross as tx
-from tests.algorithms.subjects import (
+from tests.algorithms.cases import (
     ALGORITHMS,
     TARGETS,
     WIDTH,
     Net,
     episode_of,
-    made,
+    make_algorithm,
     same,
     snapshot,
 )
@@ -21,6 +21,7 @@ from torchcross.algorithms import (
     MAML,
     Algorithm,
     Certificate,
+    InnerLoopAlgorithm,
     LinearProbe,
     MultiTask,
     ProtoNet,
@@ -47,14 +48,14 @@ class TenthTooMuch(torch.autograd.Function):
         return 1.1 * grad
 
 
-class WrongLoss(MAML.__base__):
+class WrongLoss(InnerLoopAlgorithm):
     """MAML whose query loss has a wrong derivative."""
 
     def __init__(self, net):
         super().__init__(net, MAML(net, steps=1).recipe)
 
-    def _inner(self, target, steps, weights):
-        inner = super()._inner(target, steps, weights)
+    def _make_inner_loop(self, target, steps, weights):
+        inner = super()._make_inner_loop(target, steps, weights)
 
         def query(params, buffers, data, step):
             loss, fresh = inner.query(params, buffers, data, step)
@@ -66,8 +67,8 @@ class WrongLoss(MAML.__base__):
 class WrongStep(WrongLoss):
     """MAML whose training step hands over something else than its meta-gradient."""
 
-    def _inner(self, target, steps, weights):
-        return MAML.__base__._inner(self, target, steps, weights)
+    def _make_inner_loop(self, target, steps, weights):
+        return InnerLoopAlgorithm._make_inner_loop(self, target, steps, weights)
 
     def training_step(self, episodes, **asked):
         step = super().training_step(episodes, **asked)
@@ -107,7 +108,7 @@ def episodes_of(*targets):
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_holds_what_it_claims(name):
-    subject = made(name, "multiclass")
+    subject = make_algorithm(name, "multiclass")
     before = snapshot(subject)
     with generators_left_alone("certify"):
         certificate = certify(
@@ -225,7 +226,7 @@ def test_made_up_episodes_that_do_not_suit():
     with pytest.raises(InputError, match=r"images of shape \(3, 16, 16\).*pass episodes="):
         certify(ProtoNet(large))
     with pytest.raises(InputError, match=r"no learned head for the task 'binary'.*pass episodes="):
-        certify(made("maml-learned-head", "multiclass"))
+        certify(make_algorithm("maml-learned-head", "multiclass"))
 
 
 def test_the_table_is_aligned():

@@ -5,14 +5,14 @@ import copy
 import pytest
 import torch
 
-from tests.algorithms.subjects import (
+from tests.algorithms.cases import (
     CELLS,
     NOT_LINEAR,
     RANDOM_HEAD,
     TARGETS,
     Net,
     episode_of,
-    made,
+    make_algorithm,
     relative,
     same,
     snapshot,
@@ -44,7 +44,7 @@ def equal(left, right):
 
 @cells
 def test_adaptation_is_pure_and_repeatable(algorithm, target):
-    subject = made(algorithm, target)
+    subject = make_algorithm(algorithm, target)
     first, second = (episode_of(TARGETS[target], seed) for seed in (0, 1))
     before = snapshot(subject)
     with generators_left_alone("adapt"):
@@ -58,7 +58,7 @@ def test_adaptation_is_pure_and_repeatable(algorithm, target):
 
 @cells
 def test_training_changes_nothing_and_asks_for_no_mode(algorithm, target):
-    subject = made(algorithm, target)
+    subject = make_algorithm(algorithm, target)
     episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1)]
     before = snapshot(subject)
     with generators_left_alone("training_step"):
@@ -73,7 +73,7 @@ def test_training_changes_nothing_and_asks_for_no_mode(algorithm, target):
 @cells
 def test_the_order_of_episodes_does_not_matter(algorithm, target):
     episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1, 2)]
-    forth, back = made(algorithm, target), made(algorithm, target)
+    forth, back = make_algorithm(algorithm, target), make_algorithm(algorithm, target)
     there, again = step_of(forth, episodes), step_of(back, episodes[::-1])
     assert torch.equal(there.losses, again.losses.flip(0))
     there.loss.backward()
@@ -86,7 +86,7 @@ def test_the_order_of_episodes_does_not_matter(algorithm, target):
 
 @cells
 def test_training_and_adaptation_are_the_same_loop_and_the_loss_is_the_targets(algorithm, target):
-    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     predictor = subject.adapt(episode.support, episode.task)
     loss = episode.task.target.loss(predictor.logits(episode.query.x), episode.query.y)
     if algorithm == "reptile":
@@ -99,7 +99,7 @@ def test_training_and_adaptation_are_the_same_loop_and_the_loss_is_the_targets(a
 
 @cells
 def test_a_saved_predictor_predicts_the_same_bits(algorithm, target, tmp_path):
-    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     predictor = subject.adapt(episode.support, episode.task)
     predictor.save(tmp_path / "p.safetensors")
     loaded = load_predictor(tmp_path / "p.safetensors", backbone=Net(seed=9))
@@ -111,7 +111,7 @@ def test_a_saved_predictor_predicts_the_same_bits(algorithm, target, tmp_path):
 
 @cells
 def test_a_predictor_outlives_training_and_a_copy_of_the_algorithm_is_its_own(algorithm, target):
-    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     predictor = subject.adapt(episode.support, episode.task)
     before = bits(predictor, episode.query.x)
     twin = copy.deepcopy(subject)
@@ -146,7 +146,7 @@ PERMUTED = {
     [cell for cell in CELLS if cell[1] in PERMUTED and cell[0] not in RANDOM_HEAD],
 )
 def test_permuting_classes_permutes_predictions(algorithm, target):
-    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     other = renumbered(episode, PERMUTED[target], ORDER)
     one, two = (
         subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
@@ -181,7 +181,7 @@ SYMMETRIC = ("ordinal", "ordinal-coral", "ordinal-earth_movers", "ordinal-soft_l
     [cell for cell in CELLS if cell[1] in SYMMETRIC and cell[0] not in RANDOM_HEAD],
 )
 def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
-    subject, episode = made(algorithm, target), episode_of(TARGETS[target])
+    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     order = list(reversed(range(episode.task.target.num_classes)))
     other = renumbered(episode, reversed_scale(episode.task.target), order)
     one, two = (
@@ -195,7 +195,7 @@ def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
     "algorithm", ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe"]
 )
 def test_episodes_of_all_targets_in_one_meta_loss(algorithm):
-    subject = made(algorithm, "multiclass")
+    subject = make_algorithm(algorithm, "multiclass")
     episodes = [
         episode_of(target, seed, name=f"task {seed}")
         for seed, target in enumerate(TARGETS.values())
@@ -234,7 +234,7 @@ def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
 )
 def test_lanes_change_nothing(algorithm, target):
     episodes = [episode_of(TARGETS[target], seed) for seed in range(4)]
-    loop, lanes = made(algorithm, target), made(algorithm, target)
+    loop, lanes = make_algorithm(algorithm, target), make_algorithm(algorithm, target)
     lanes.lanes = 3
     one, two = step_of(loop, episodes), step_of(lanes, episodes)
     assert one.groups == ((0,), (1,), (2,), (3,))
@@ -264,7 +264,7 @@ def test_targets_that_learn_alike_share_lanes():
 @pytest.mark.parametrize("algorithm", ["maml", "anil", "protonet", "fine-tune"])
 def test_dropout_masks_belong_to_seed_and_episode(algorithm):
     episodes = [episode_of(TARGETS["multiclass"], seed) for seed in range(3)]
-    subject = made(algorithm, "multiclass", dropout=0.5)
+    subject = make_algorithm(algorithm, "multiclass", dropout=0.5)
     with generators_left_alone("dropout"):
         losses = subject.training_step(episodes).losses
     assert torch.equal(losses, subject.training_step(episodes[::-1]).losses.flip(0))
@@ -294,7 +294,7 @@ def test_a_prototype_head_is_refused_where_there_is_no_linear_form(target):
     "algorithm", ["maml", "maml-low-memory", "anil", "imaml", "protonet", "ridge", "fine-tune"]
 )
 def test_bf16_autocast_runs_and_stays_near(algorithm):
-    subject = made(algorithm, "multiclass").float()
+    subject = make_algorithm(algorithm, "multiclass").float()
     episodes = [episode_of(target, seed) for seed, target in enumerate(TARGETS.values())]
     losses = step_of(subject, episodes).losses
     with torch.autocast("cpu", torch.bfloat16):
@@ -310,6 +310,6 @@ def test_bf16_autocast_runs_and_stays_near(algorithm):
 
 @pytest.mark.parametrize("algorithm", ["maml", "meta-sgd", "protonet-cosine"])
 def test_algorithms_can_be_pickled(algorithm):
-    subject, episode = made(algorithm, "binary"), episode_of(TARGETS["binary"])
+    subject, episode = make_algorithm(algorithm, "binary"), episode_of(TARGETS["binary"])
     losses = step_of(subject, [episode]).losses
     assert torch.equal(step_of(through_pickle(subject, algorithm), [episode]).losses, losses)

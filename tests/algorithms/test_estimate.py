@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import torchcross as tx
-from tests.algorithms.subjects import TARGETS, Net, episode_of, made
+from tests.algorithms.cases import TARGETS, Net, episode_of, make_algorithm
 from torchcross.algorithms import MAML, MultiTask
 from torchcross.errors import InputError
 from torchcross.functional import meta_gradient, peak_memory
@@ -17,11 +17,11 @@ EPISODES = [episode_of(TARGETS["multiclass"], 0), episode_of(TARGETS["binary"], 
     "name", ["maml", "maml-low-memory", "maml-first-order", "anil", "meta-sgd", "imaml"]
 )
 def test_the_estimate_is_the_peak_of_the_largest_episode(name):
-    subject = made(name, "multiclass")
+    subject = make_algorithm(name, "multiclass")
     found = tx.estimate(subject, EPISODES, steps=6)
     problems, meta, engine = subject.problems(EPISODES)
     assert (found.steps, found.engine, found.order) == (6, engine.name, engine.order)
-    longer = made(name, "multiclass")
+    longer = make_algorithm(name, "multiclass")
     object.__setattr__(longer.recipe, "steps", 6)
     problems, meta, engine = longer.problems(EPISODES)
     measured = max(
@@ -54,7 +54,7 @@ def test_rates_of_each_step_are_enough_for_any_number_of_steps(norm):
 
 @pytest.mark.parametrize("name", ["reptile", "protonet", "ridge"])
 def test_without_a_meta_gradient_a_training_step_is_measured(name):
-    subject = made(name, "multiclass")
+    subject = make_algorithm(name, "multiclass")
     found = tx.estimate(subject, EPISODES)
     assert (found.per_step, found.engine) == (0, "reptile" if name == "reptile" else "reverse")
     assert found.peak > 0

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from tests.algorithms.subjects import (
+from tests.algorithms.cases import (
     NOT_LINEAR,
     TARGETS,
     Net,
     episode_of,
     learned_heads,
-    made,
+    make_algorithm,
     relative,
 )
 from torchcross.algorithms import ANIL, BOIL, IMAML, MAML, MetaSGD, ProtoMAML, Reptile
@@ -332,12 +332,12 @@ def distances(target, episode, net, cosine=None):
 @all_targets
 def test_protonet(target):
     episode, kind = episode_of(TARGETS[target]), TARGETS[target]
-    algorithm = made("protonet", target)
+    algorithm = make_algorithm("protonet", target)
     reference = kind.loss(
         kind.prototype_logits(distances(kind, episode, algorithm.backbone)), episode.query.y
     )
     check(algorithm, episode, reference)
-    algorithm = made("protonet-cosine", target)
+    algorithm = make_algorithm("protonet-cosine", target)
     scores = distances(kind, episode, algorithm.backbone, algorithm.log_scale.exp())
     check(
         algorithm,
@@ -351,7 +351,7 @@ def test_protonet(target):
 def test_ridge(target):
     kind = TARGETS[target]
     episode = episode_of(kind)
-    algorithm = made("ridge", target)
+    algorithm = make_algorithm("ridge", target)
     with torch.no_grad():
         algorithm.log_scale.add_(0.3)
         algorithm.log_strength.sub_(0.7)
@@ -376,7 +376,7 @@ def test_imaml_at_the_solution(target):
     algorithm = IMAML(Net(), strength=strength, steps=800, lr=0.05, iterations=60, head="kaiming")
     algorithm.meta_loss([episode]).backward()
     net = copy.deepcopy(algorithm.backbone)
-    tensors = algorithm.adapt(episode.support, episode.task)._tensors
+    tensors = algorithm.adapt(episode.support, episode.task).tensors
     end = {
         name: value.requires_grad_()
         for name, value in {**tensors["params"], **tensors["head"]}.items()
@@ -462,7 +462,7 @@ def test_memory_is_estimated_from_an_algorithms_problem():
 def test_finite_differences_certify_it(algorithm):
     """Also from float32: certification widens an algorithm's problems itself."""
     subject, episode = (
-        made(algorithm, "ordinal-coral").float(),
+        make_algorithm(algorithm, "ordinal-coral").float(),
         episode_of(TARGETS["ordinal-coral"]),
     )
     (problem,), meta, engine = subject.problems([episode], epoch=9)

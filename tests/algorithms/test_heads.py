@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.algorithms.subjects import NOT_LINEAR, TARGETS, WIDTH, episode_of
+from tests.algorithms.cases import NOT_LINEAR, TARGETS, WIDTH, episode_of
 from torchcross.errors import InputError
 from torchcross.heads import (
     BIAS,

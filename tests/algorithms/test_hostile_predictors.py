@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross._kit import tensor_files
 from torchcross.algorithms import MAML, ProtoNet, Ridge, load_predictor
 from torchcross.algorithms._shared.predictor_files import FORMAT

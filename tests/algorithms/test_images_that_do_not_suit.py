@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.cases import TARGETS, Net, episode_of
 from tests.algorithms.test_bad_input import changed
 from torchcross.algorithms import ANIL, MAML, ProtoNet
 from torchcross.errors import InputError

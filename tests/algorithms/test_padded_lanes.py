@@ -5,7 +5,7 @@ it.
 import pytest
 import torch
 
-from tests.algorithms.subjects import Net, episode_of
+from tests.algorithms.cases import Net, episode_of
 from torchcross.algorithms import ANIL, BOIL, MAML, ProtoMAML
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross import backbones
 from torchcross._kit import tensor_files
 from torchcross.algorithms import MAML, FineTune, LinearProbe, ProtoNet, load_predictor
-from torchcross.algorithms._shared.input_normalisation import Pixels
+from torchcross.algorithms._shared.input_normalisation import InputNormalisation
 from torchcross.algorithms._shared.predictor_files import FORMAT
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.data.loading.augment import Normalise
@@ -268,16 +268,16 @@ def test_names_and_metrics():
 def test_pixels():
     like = torch.zeros((), dtype=torch.float64)
     bytes_, floats = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8), torch.full((2, 3, 4, 4), 0.2)
-    plain, normed = Pixels(), Pixels((0.1, 0.2, 0.3), (1.0, 2.0, 0.5))
+    plain, normed = InputNormalisation(), InputNormalisation((0.1, 0.2, 0.3), (1.0, 2.0, 0.5))
     torch.testing.assert_close(plain(bytes_, "x", like), floats.double(), rtol=1e-7, atol=0)
     expected = (
         torch.tensor([0.1, 0.0, -0.2], dtype=torch.float64).view(1, 3, 1, 1).expand(2, 3, 4, 4)
     )
     torch.testing.assert_close(normed(bytes_, "x", like), expected)
-    assert Pixels(left_alone=True)(bytes_, "x", like) is bytes_
+    assert InputNormalisation(left_alone=True)(bytes_, "x", like) is bytes_
     for bad in (((0.1,), ()), ((0.1,), (0.0,)), ((float("nan"),), (1.0,))):
         with pytest.raises(InputError, match="one finite mean and one positive std"):
-            Pixels(*bad)
+            InputNormalisation(*bad)
     with pytest.raises(
         InputError, match=r"the batch has the shape \(2, 1, 4, 4\) and the normalisation 3 channels"
     ):

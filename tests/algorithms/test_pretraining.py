@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from tests.algorithms.subjects import TARGETS, WIDTH, Net, episode_of, same, snapshot
+from tests.algorithms.cases import TARGETS, WIDTH, Net, episode_of, same, snapshot
 from torchcross.algorithms import FineTune, MultiTask, Supervised, TaskBatch, load_predictor
 from torchcross.data import MixedBatches, toys
 from torchcross.errors import InputError, LabelError

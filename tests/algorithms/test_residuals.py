@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross.algorithms import IMAML, MAML, ProtoNet
 from torchcross.functional import meta_gradient
 

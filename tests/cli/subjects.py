@@ -1,6 +1,6 @@
 """What `--module tests.cli.subjects:...` names."""
 
-from tests.algorithms.subjects import Net
+from tests.algorithms.cases import Net
 from tests.algorithms.test_certify import OwnRule, WrongStep
 from torchcross.algorithms import ProtoNet
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from tests.algorithms.subjects import TARGETS, WIDTH, Net, episode_of
+from tests.algorithms.cases import TARGETS, WIDTH, Net, episode_of
 from tests.interop import fakes
 from torchcross.algorithms import MAML, MultiTask, TaskBatch
 from torchcross.errors import MissingExtraError

@@ -30,7 +30,7 @@ from tests.peers.meta_gradients import (
 )
 from torchcross import Batch, Episode, Task
 from torchcross.algorithms import MAML
-from torchcross.algorithms._shared.recipe import Memory
+from torchcross.algorithms._shared.inner_loop_recipe import Memory
 from torchcross.functional import Inner, Meta, Network, Problem, meta_gradient, meta_loss, sgd
 from torchcross.targets import MultiClass
 

@@ -103,7 +103,7 @@ def test_buffers_stay_and_batches_are_named(monkeypatch):
     snapshot = Snapshot(monkeypatch)
 
     class Poisoned(type(multi_task()).__mro__[1]):  # HeadPerTask, of which MultiTask is a final one
-        def _factor(self, task):
+        def _loss_factor(self, task):
             return 1.0
 
         def protocol(self):
@@ -115,7 +115,7 @@ def test_buffers_stay_and_batches_are_named(monkeypatch):
             return infinite_loss(step) if any(item.plan.index == 3 for item in items) else step
 
     plain = multi_task()
-    algorithm = Poisoned(plain.backbone, plain.tasks, features=None, seed=0, normalise=None)
+    algorithm = Poisoned(plain.backbone, plain.tasks)
     with pytest.raises(
         DivergenceError, match=r"step 2 was not done .*: batch 3 of '.*' has the loss inf\. Param"
     ):

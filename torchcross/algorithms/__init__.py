@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from torchcross.algorithms._shared.closed_form import ClosedForm
+from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms._shared.inner_loop_recipe import InnerLoopRecipe
 from torchcross.algorithms.anil import ANIL
 from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
 from torchcross.algorithms.boil import BOIL
@@ -13,6 +16,7 @@ from torchcross.algorithms.linear_probe import LinearProbe
 from torchcross.algorithms.maml import MAML
 from torchcross.algorithms.meta_sgd import MetaSGD
 from torchcross.algorithms.multi_task import MultiTask
+from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import NamedPrediction, Predictor, load_predictor
 from torchcross.algorithms.proto_maml import ProtoMAML
 from torchcross.algorithms.protonet import ProtoNet
@@ -28,7 +32,11 @@ __all__ = [
     "MAML",
     "Algorithm",
     "Certificate",
+    "ClosedForm",
+    "EpisodicOptions",
     "FineTune",
+    "InnerLoopAlgorithm",
+    "InnerLoopRecipe",
     "LearnedHeads",
     "LinearProbe",
     "MetaSGD",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import (
+from torchcross.algorithms._shared.inner_loop_recipe import (
     HEAD_NAMES,
     HeadStart,
+    InnerLoopRecipe,
     InnerOptimiser,
     Memory,
-    Recipe,
 )
-from torchcross.functional.loop.lanes import Lanes
+from torchcross.algorithms.options import EpisodicOptions
 
 __all__ = ["ANIL"]
 
@@ -24,8 +23,9 @@ __all__ = ["ANIL"]
 class ANIL(InnerLoopAlgorithm):
     """MAML whose inner loop moves the head alone.
 
-    The features are computed once for each episode, where no dropout and no policy changes them
-    from step to step; gradients flow through them, so that nothing of the meta-gradient is lost.
+    The features are computed once for each episode, unless dropout or the BatchNorm policy changes
+    them from step to step. Gradients flow through them, so the meta-gradient is complete.
+    `EpisodicOptions` describes the other options.
     """
 
     def __init__(
@@ -38,21 +38,9 @@ class ANIL(InnerLoopAlgorithm):
         order: int = 2,
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        recipe = Recipe(
-            "ANIL",
-            steps,
-            lr,
-            head=head,
-            optimiser=optimiser,
-            adapted=HEAD_NAMES,
-            order=order,
-            memory=memory,
+        recipe = InnerLoopRecipe(
+            "ANIL", steps, lr, head, optimiser, adapted=HEAD_NAMES, order=order, memory=memory
         )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        super().__init__(backbone, recipe, **options)

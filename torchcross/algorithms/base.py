@@ -1,4 +1,4 @@
-"""What every algorithm answers."""
+"""What every algorithm offers: a training step, an adaptation, a protocol."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["Algorithm", "Labelled", "Pretraining", "Step", "TaskBatch"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one training step needs: nothing was changed yet.
+    """The result of one training step. Nothing was changed yet.
 
-    loss      a scalar for `.backward()`
-    losses    of the episodes or batches, detached, in their order
-    buffers   new values by the names of `algorithm.named_buffers()`, for the training loop to
-              commit
-    groups    which episodes ran together in lanes
-    engine    how the gradient was taken, and `order` of it
-    traces    for each episode the support loss before each inner step, then the query loss
-    residuals of conjugate gradients, relative, one for each episode, where the engine has them
-    (iMAML); near 1 the
-              meta-gradient is not solved: take more `iterations` or a larger `strength`
+    loss       a scalar for `.backward()`
+    losses     of the episodes or batches, detached, in their order
+    buffers    new values by the names of `algorithm.named_buffers()`, for the training loop to
+               commit
+    engine     how the gradient was computed, and `order` of it
+    groups     which episodes ran together in lanes
+    traces     for each episode the support loss before each inner step, then the query loss
+    residuals  of conjugate gradients, relative, one for each episode, where the engine has them
+               (iMAML); near 1 the meta-gradient is not solved: take more `iterations` or a larger
+               `strength`
     """
 
     loss: Tensor
@@ -43,12 +43,12 @@ class Step:
 
 
 class Algorithm(nn.Module, ABC):
-    """Learns from episodes, and turns a support set into a predictor. An `nn.Module`: any
-    optimiser, any device.
+    """Learns from episodes, and turns a support set into a predictor.
 
-    Both ways are pure: no parameter, buffer, mode or global random state changes. Random heads and
-    dropout masks belong to (seed, number of the episode): its plan's, or `indices` where episodes
-    have no plan.
+    It is an `nn.Module`, for any optimiser and any device. Training steps and adaptation are pure:
+    no parameter, buffer, mode or global random state changes. Random heads and dropout masks belong
+    to (seed, number of the episode): the number of its plan, or of `indices` where episodes have no
+    plan.
     """
 
     backbone: nn.Module
@@ -62,11 +62,10 @@ class Algorithm(nn.Module, ABC):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> Step:
-        """The loss of a meta-batch, with one episode's graph alive at a time, and what came with
-        it.
+        """The loss of a meta-batch and its by-products, with one episode's graph alive at a time.
 
-        Episodes may differ in task, number of classes and target type. `epoch` is asked for where
-        something is annealed.
+        Episodes may differ in task, number of classes and target type. Give `epoch` if something
+        is annealed.
         """
 
     def meta_loss(
@@ -84,7 +83,7 @@ class Algorithm(nn.Module, ABC):
     def adapt(
         self, support: Batch, task: Task, *, steps: int | None = None, seed: int = 0, index: int = 0
     ) -> Predictor:
-        """A predictor from a support set; `steps` other than in training, if given."""
+        """A predictor from a support set; `steps` may differ from training."""
 
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
@@ -103,15 +102,16 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TaskBatch:
-    """A batch and its task, for those who read their data themselves."""
+    """A batch and its task, for code that reads its data itself."""
 
     batch: Batch
     task: Task
 
 
 class Pretraining(nn.Module, ABC):
-    """Learns from batches with a head for each task. Hand its `backbone` to `FineTune` or
-    `LinearProbe` to adapt it.
+    """Learns from batches with a head for each task.
+
+    Hand its `backbone` to `FineTune` or `LinearProbe` to adapt it.
     """
 
     backbone: nn.Module
@@ -120,8 +120,9 @@ class Pretraining(nn.Module, ABC):
     def training_step(
         self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None
     ) -> Step:
-        """The mean loss over the batches, and the buffers' new values. `indices` number the batches
-        for dropout.
+        """The mean loss over the batches, and the new values of buffers.
+
+        `indices` number the batches for dropout.
         """
 
     def loss(

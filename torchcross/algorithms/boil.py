@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import (
+from torchcross.algorithms._shared.inner_loop_recipe import (
     HeadStart,
+    InnerLoopRecipe,
     InnerOptimiser,
     Memory,
-    Recipe,
-    body_alone,
+    is_in_body,
 )
-from torchcross.functional.loop.lanes import Lanes
+from torchcross.algorithms.options import EpisodicOptions
 
 __all__ = ["BOIL"]
 
@@ -24,8 +23,8 @@ __all__ = ["BOIL"]
 class BOIL(InnerLoopAlgorithm):
     """MAML whose inner loop moves the backbone alone and leaves the head where it starts.
 
-    A zero head would send the backbone no gradient at all, so the head starts as `kaiming`, `proto`
-    or `LearnedHeads`.
+    A zero head sends no gradient to the backbone, so the head starts as `kaiming`, `proto` or
+    `LearnedHeads`. `EpisodicOptions` describes the other options.
     """
 
     def __init__(
@@ -38,21 +37,9 @@ class BOIL(InnerLoopAlgorithm):
         order: int = 2,
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        recipe = Recipe(
-            "BOIL",
-            steps,
-            lr,
-            head=head,
-            optimiser=optimiser,
-            adapted=body_alone,
-            order=order,
-            memory=memory,
+        recipe = InnerLoopRecipe(
+            "BOIL", steps, lr, head, optimiser, adapted=is_in_body, order=order, memory=memory
         )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        super().__init__(backbone, recipe, **options)

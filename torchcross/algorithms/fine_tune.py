@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Recipe
-from torchcross.functional.loop.lanes import Lanes
+from torchcross.algorithms._shared.inner_loop_recipe import (
+    HeadStart,
+    InnerLoopRecipe,
+    InnerOptimiser,
+)
+from torchcross.algorithms.options import LaneOptions
 from torchcross.functional.network.network import Choice
 
 __all__ = ["FineTune"]
@@ -17,12 +20,11 @@ __all__ = ["FineTune"]
 
 @final
 class FineTune(InnerLoopAlgorithm):
-    """A fresh Kaiming head, and Adam on everything: 50 steps of 1e-3, the whole support set as one
-    batch.
+    """A fresh Kaiming head, and Adam on everything: 50 steps of 1e-3 on the whole support set.
 
-    BatchNorm as published: support forwards in training mode move the running statistics, the query
-    uses them (`running`).
-    As a meta-learner it is first order; its use is `adapt`, from any backbone.
+    BatchNorm is as published: support forwards in training mode move the running statistics, and
+    the query uses them (`running`). Use `adapt`, from any backbone; as a meta-learner it is first
+    order. `LaneOptions` describes the other options.
     """
 
     def __init__(
@@ -35,13 +37,7 @@ class FineTune(InnerLoopAlgorithm):
         optimiser: InnerOptimiser = "adam",
         adapted: Choice = "*",
         norm: str = "running",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[LaneOptions],
     ) -> None:
-        recipe = Recipe(
-            "FineTune", steps, lr, head=head, optimiser=optimiser, adapted=adapted, order=1
-        )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        recipe = InnerLoopRecipe("FineTune", steps, lr, head, optimiser, adapted, order=1)
+        super().__init__(backbone, recipe, norm=norm, **options)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Recipe
+from torchcross.algorithms._shared.inner_loop_recipe import (
+    HeadStart,
+    InnerLoopRecipe,
+    InnerOptimiser,
+)
+from torchcross.algorithms.options import EpisodicOptions
 from torchcross.functional import Implicit
-from torchcross.functional.loop.lanes import Lanes
 
 __all__ = ["IMAML"]
 
 
 @final
 class IMAML(InnerLoopAlgorithm):
-    """The inner loop minimises support loss + strength/2 |theta - phi|^2; conjugate gradients give
-    the meta-gradient there.
+    """The inner loop minimises support loss + strength/2 |theta - phi|^2.
 
-    Its memory does not grow with `steps`. Adaptation has the same proximal term. The gradient is
-    that of the solution: take
-    enough steps to be near it.
+    Conjugate gradients (`iterations` of them) compute the meta-gradient of the solution, so take
+    enough `steps` to be near it; the memory does not grow with them. Adaptation has the same
+    proximal term. `EpisodicOptions` describes the other options.
     """
 
     def __init__(
@@ -35,20 +37,10 @@ class IMAML(InnerLoopAlgorithm):
         iterations: int = 5,
         head: HeadStart = "zero",
         optimiser: InnerOptimiser = "sgd",
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        recipe = Recipe(
-            "IMAML",
-            steps,
-            lr,
-            head=head,
-            optimiser=optimiser,
-            engine=Implicit(strength, iterations),
-            proximal=strength,
+        engine = Implicit(strength, iterations)
+        recipe = InnerLoopRecipe(
+            "IMAML", steps, lr, head, optimiser, engine=engine, proximal=strength
         )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        super().__init__(backbone, recipe, **options)

@@ -1,25 +1,29 @@
-"""Linear probe: a head on the features of a backbone that is left as it is."""
+"""Linear probe: a head on the features of a backbone that stays as it is."""
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import HEAD_NAMES, HeadStart, InnerOptimiser, Recipe
-from torchcross.functional.loop.lanes import Lanes
+from torchcross.algorithms._shared.inner_loop_recipe import (
+    HEAD_NAMES,
+    HeadStart,
+    InnerLoopRecipe,
+    InnerOptimiser,
+)
+from torchcross.algorithms.options import LaneOptions
 
 __all__ = ["LinearProbe"]
 
 
 @final
 class LinearProbe(InnerLoopAlgorithm):
-    """A fresh Kaiming head trained with Adam on features that are computed once (BatchNorm policy
-    `frozen`).
+    """A fresh Kaiming head trained with Adam on features that are computed once.
 
-    As a meta-learner it is first order; its use is `adapt`, from any backbone.
+    The BatchNorm policy is `frozen`. Use `adapt`, from any backbone; as a meta-learner it is first
+    order. `LaneOptions` describes the other options.
     """
 
     def __init__(
@@ -31,13 +35,7 @@ class LinearProbe(InnerLoopAlgorithm):
         head: HeadStart = "kaiming",
         optimiser: InnerOptimiser = "adam",
         norm: str = "frozen",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[LaneOptions],
     ) -> None:
-        recipe = Recipe(
-            "LinearProbe", steps, lr, head=head, optimiser=optimiser, adapted=HEAD_NAMES, order=1
-        )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        recipe = InnerLoopRecipe("LinearProbe", steps, lr, head, optimiser, HEAD_NAMES, order=1)
+        super().__init__(backbone, recipe, norm=norm, **options)

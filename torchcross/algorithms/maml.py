@@ -1,20 +1,22 @@
-"""MAML (Finn, Abbeel and Levine 2017), with the options of MAML++ (Antoniou, Edwards and Storkey
-2019).
-"""
+"""MAML (Finn, Abbeel and Levine 2017), with the options of MAML++ (Antoniou et al. 2019)."""
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms._shared.inner_loop_recipe import (
+    HeadStart,
+    InnerLoopRecipe,
+    InnerOptimiser,
+    Memory,
+)
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms._shared.rates import RateKind
-from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Memory, Recipe
+from torchcross.algorithms.options import EpisodicOptions
 from torchcross.functional import Engine
-from torchcross.functional.loop.lanes import Lanes
 from torchcross.functional.network.network import Choice
 
 __all__ = ["MAML"]
@@ -25,13 +27,12 @@ class MAML(InnerLoopAlgorithm):
     """`MAML(backbone, steps=4, lr=0.1, head="zero")`; over a mixture of sources this is mm-MAML.
 
     head                `zero`, `kaiming`, `proto`: fresh for each episode; or `LearnedHeads`
-    order, engine       exact by default; order=1 for first-order MAML, `memory="low"` for the lean
-                        exact engine
+    order, engine       exact by default; order=1 for first-order MAML, `memory="low"` for the exact
+                        engine that needs less memory
     adapted             names that the inner loop moves, by predicate or pattern ("layer4.*",
                         "head.*")
-    norm                BatchNorm policy: `frozen`, `batch` (transductive), `support`, `running`,
-                        `per_step`
-    lanes               episodes at once: "auto", "loop" or a number
+
+    `EpisodicOptions` describes the other options: norm, lanes, normalise and features.
 
     MAML++: `rates="per_layer_step"` (learned), `multi_step=E` (query losses after every step,
     annealed over E epochs), `first_order_epochs=E`, `norm="per_step"` (statistics of each step),
@@ -50,16 +51,13 @@ class MAML(InnerLoopAlgorithm):
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
         adapted: Choice = "*",
-        norm: str = "batch",
         rates: RateKind = "fixed",
         multi_step: int | None = None,
         first_order_epochs: int = 0,
         norm_weights: NormWeights = "shared",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        recipe = Recipe(
+        recipe = InnerLoopRecipe(
             "MAML",
             steps,
             lr,
@@ -70,15 +68,8 @@ class MAML(InnerLoopAlgorithm):
             engine=engine,
             memory=memory,
             rates=rates,
-            multi_step=multi_step,
             first_order_epochs=first_order_epochs,
-        )
-        super().__init__(
-            backbone,
-            recipe,
-            norm=norm,
-            lanes=lanes,
-            normalise=normalise,
-            features=features,
+            multi_step=multi_step,
             norm_weights=norm_weights,
         )
+        super().__init__(backbone, recipe, **options)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import HeadStart, Memory, Recipe
-from torchcross.functional.loop.lanes import Lanes
+from torchcross.algorithms._shared.inner_loop_recipe import HeadStart, InnerLoopRecipe, Memory
+from torchcross.algorithms.options import EpisodicOptions
 
 __all__ = ["MetaSGD"]
 
@@ -18,8 +17,8 @@ __all__ = ["MetaSGD"]
 class MetaSGD(InnerLoopAlgorithm):
     """MAML with a learned rate for every entry of every parameter; `lr` is where they all start.
 
-    Heads are the episode's and differ in size, so that their weight and their bias have one rate
-    each.
+    Heads are the episode's and differ in size, so their weight and their bias have one rate each.
+    `EpisodicOptions` describes the other options.
     """
 
     def __init__(
@@ -31,14 +30,9 @@ class MetaSGD(InnerLoopAlgorithm):
         head: HeadStart = "zero",
         order: int = 2,
         memory: Memory = "fast",
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        recipe = Recipe(
-            "MetaSGD", steps, lr, head=head, rates="per_parameter", order=order, memory=memory
+        recipe = InnerLoopRecipe(
+            "MetaSGD", steps, lr, head, order=order, memory=memory, rates="per_parameter"
         )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        super().__init__(backbone, recipe, **options)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, final
+from typing import Any, Unpack, final
 
 from torch import nn
 
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
 from torchcross.algorithms._shared.pretraining import HeadPerTask
+from torchcross.algorithms.options import PretrainingOptions
 from torchcross.errors import InputError
 from torchcross.task import Task
 
@@ -17,11 +17,10 @@ __all__ = ["MultiTask"]
 
 @final
 class MultiTask(HeadPerTask):
-    """`MultiTask(backbone, [source.task for source in sources])`: one linear head per task, a batch
-    of one task at a time.
+    """`MultiTask(backbone, [source.task for source in sources])`: one linear head per task.
 
-    `batches`, the number of batches that each task has, scales losses by (largest / own), as the
-    published rows do.
+    Each batch is of one task. `batches`, the number of batches that each task has, scales losses by
+    (largest / own), as published. `PretrainingOptions` describes the other options.
     """
 
     def __init__(
@@ -30,32 +29,28 @@ class MultiTask(HeadPerTask):
         tasks: Iterable[Task],
         *,
         batches: Sequence[int] | None = None,
-        features: int | None = None,
-        seed: int = 0,
-        normalise: MeanAndStd | None = None,
+        **options: Unpack[PretrainingOptions],
     ) -> None:
-        super().__init__(backbone, tasks, features=features, seed=seed, normalise=normalise)
-        if batches is not None and (len(batches) != len(self.tasks) or min(batches) < 1):
-            raise InputError(
-                f"MultiTask got batches={list(batches)} for {len(self.tasks)} tasks; give one"
-                " number of 1 or more for each."
-            )
-        counts = [1] * len(self.tasks) if batches is None else list(batches)
-        self._factors = {
-            (task.domain, task.name): max(counts) / own
-            for task, own in zip(self.tasks, counts, strict=True)
-        }
+        super().__init__(backbone, tasks, **options)
         self.scaled = batches is not None
+        counts = [1] * len(self.tasks) if batches is None else list(batches)
+        if len(counts) != len(self.tasks) or any(count < 1 for count in counts):
+            raise InputError(
+                f"MultiTask got batches={counts} for {len(self.tasks)} tasks; give one number of 1"
+                " or more for each."
+            )
+        self._loss_factors = {
+            (task.domain, task.name): max(counts) / count
+            for task, count in zip(self.tasks, counts, strict=True)
+        }
 
-    def _factor(self, task: Task) -> float:
-        return self._factors[task.domain, task.name]
+    def _loss_factor(self, task: Task) -> float:
+        return self._loss_factors[task.domain, task.name]
 
     def protocol(self) -> dict[str, Any]:
-        tasks = [f"{task.domain}/{task.name}" for task in self.tasks]
-        scaled = "by largest / own number of batches" if self.scaled else "no"
         return {
             "algorithm": "MultiTask",
-            "tasks": tasks,
-            "loss_scaled": scaled,
+            "tasks": [f"{task.domain}/{task.name}" for task in self.tasks],
+            "loss_scaled": "by largest / own number of batches" if self.scaled else "no",
             **self._common_protocol(),
         }

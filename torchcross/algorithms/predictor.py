@@ -1,7 +1,8 @@
-"""What adaptation hands back: images -> probabilities, decisions and class names."""
+"""What adaptation returns: images -> probabilities, decisions and class names."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared import predictor_files
-from torchcross.algorithms._shared.input_normalisation import Pixels, taking
+from torchcross.algorithms._shared import predictor_checks, predictor_files
+from torchcross.algorithms._shared.input_normalisation import explain_refused_images
+from torchcross.algorithms._shared.predictor_files import PredictorRecord
 from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.heads import head_logits
@@ -24,8 +26,7 @@ __all__ = ["NamedPrediction", "Predictor", "load_predictor"]
 @final
 @dataclass(frozen=True, eq=False)
 class NamedPrediction:
-    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with the names of
-    the C classes.
+    """`probabilities` (N, C) and `decisions` (N,) or (N, L) as in `Prediction`, with class names.
 
     `scores` are the log-odds that samples are ranked by.
     """
@@ -53,33 +54,28 @@ class NamedPrediction:
 
 @final
 class Predictor:
-    """A pure function of images. It owns its tensors: training on, or adapting again, does not
-    change it.
+    """A pure function of images, made by `adapt` or `load_predictor`.
 
-    Under the BatchNorm policy `batch` what it says of an image depends on the images beside it
+    It owns its tensors: further training or another adaptation does not change it. Under the
+    BatchNorm policy `batch`, the prediction of an image depends on the images beside it
     (transductive).
     """
 
     def __init__(
-        self,
-        network: Network,
-        task: Task,
-        tensors: Mapping[str, dict[str, Tensor]],
-        *,
-        form: str,
-        step: int,
-        pixels: Pixels,
-        protocol: dict[str, Any],
-        backbone: Any,
+        self, network: Network, record: PredictorRecord, tensors: Mapping[str, dict[str, Tensor]]
     ) -> None:
-        self.task = task
-        self.protocol = protocol
         self._network = network
+        self._record = record
         self._tensors = {part: dict(tensors[part]) for part in predictor_files.PARTS}
-        self._form = form
-        self._step = step
-        self._pixels = pixels
-        self._backbone = backbone
+
+    @property
+    def task(self) -> Task:
+        return self._record.task
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """How the predictor came about, as plain values for a report."""
+        return self._record.protocol
 
     @property
     def target(self) -> Target:
@@ -89,21 +85,27 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         return self.task.classes
 
+    @property
+    def tensors(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Its tensors by name, in the parts `params`, `buffers`, `statistics` and `head`."""
+        return self._tensors
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """(N, D) features of the adapted backbone."""
-        params = self._tensors["params"]
-        like = next(iter(params.values())) if params else next(iter(self._tensors["head"].values()))
         if not len(images):
             raise InputError("the predictor got no images; give at least one.")
-        ready = self._pixels(images, "the batch of images", like)
-        with taking(self._network.module, ready, f"the predictor of {self.task.name!r}"):
+        params = self._tensors["params"]
+        like = next(iter((params or self._tensors["head"]).values()))
+        ready = self._record.pixels(images, "the batch of images", like)
+        name = f"the predictor of {self.task.name!r}"
+        with explain_refused_images(self._network.module, ready, name):
             features, _ = self._network.query(
                 params,
                 self._tensors["buffers"],
                 ready,
                 statistics=self._tensors["statistics"],
-                step=self._step,
+                step=self._record.step,
             )
         result: Tensor = features
         return result
@@ -111,14 +113,15 @@ class Predictor:
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """(N, outputs) logits of the target's loss."""
-        features, head = self.features(images), self._tensors["head"]
-        if features.shape[1] != (width := predictor_files.head_width(self._form, head)):
+        features, head, form = self.features(images), self._tensors["head"], self._record.form
+        width = predictor_checks.head_width(form, head)
+        if features.shape[1] != width:
             raise InputError(
                 f"the backbone makes {features.shape[1]} features and the head takes {width}; give"
                 " images of the size it was adapted to, or load the predictor with its own"
                 " backbone."
             )
-        return head_logits(self._form, self.target, features, head)
+        return head_logits(form, self.target, features, head)
 
     def __call__(self, images: Tensor) -> NamedPrediction:
         with torch.no_grad():
@@ -128,40 +131,20 @@ class Predictor:
         )
 
     def to(self, device: torch.device | str) -> Predictor:
-        """The same predictor elsewhere."""
-        moved = {
+        """The same predictor on another device."""
+        moved = copy.copy(self)
+        moved._tensors = {
             part: {name: value.to(device) for name, value in tree.items()}
             for part, tree in self._tensors.items()
         }
-        return Predictor(
-            self._network,
-            self.task,
-            moved,
-            form=self._form,
-            step=self._step,
-            pixels=self._pixels,
-            protocol=self.protocol,
-            backbone=self._backbone,
-        )
+        return moved
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file, whole or not at all; `load_predictor` predicts
-        the same bits.
+        """Write everything to one safetensors file, whole or not at all.
+
+        `load_predictor` reads a predictor that predicts the same bits.
         """
-        predictor_files.write(
-            Path(path),
-            self._tensors,
-            {
-                "task": predictor_files.task_record(self.task),
-                "protocol": self.protocol,
-                "form": self._form,
-                "step": self._step,
-                "norm": self._network.policy.name,
-                "fast": self._network.fast,
-                "pixels": self._pixels.describe(),
-                "backbone": self._backbone,
-            },
-        )
+        predictor_files.write(Path(path), self._record, self._tensors)
 
     def __repr__(self) -> str:
         algorithm = self.protocol.get("algorithm", "?")
@@ -171,23 +154,16 @@ class Predictor:
 
 
 def load_predictor(path: str | Path, backbone: nn.Module | None = None) -> Predictor:
-    """Read a saved predictor. `backbone` is a module like the one it was made with, where the file
-    does not name one of the library's own; its weights do not matter, only its shape.
+    """Read a saved predictor.
+
+    If the file does not name a backbone of the library, give a module like the one it was made
+    with. Only its shape matters, not its weights.
     """
     path = Path(path)
-    tensors, record = predictor_files.read(path)
+    record, tensors = predictor_files.read(path)
     module = predictor_files.backbone_for(path, record, backbone)
-    network = Network(module, norm=record["norm"], fast=record["fast"])
-    predictor_files.check_fit(path, module, tensors, rows=network.policy.rows, step=record["step"])
-    task = predictor_files.task_from(record["task"])
-    predictor_files.check_head(path, record["form"], task.target, tensors)
-    return Predictor(
-        network,
-        task,
-        tensors,
-        form=record["form"],
-        step=record["step"],
-        pixels=predictor_files.pixels_from(path, record),
-        protocol=record["protocol"],
-        backbone=record["backbone"],
-    )
+    network = Network(module, norm=record.norm, fast=record.fast)
+    has_rows = network.policy.rows
+    predictor_checks.check_tensors(path, module, tensors, has_rows=has_rows, step=record.step)
+    predictor_checks.check_head(path, record, tensors)
+    return Predictor(network, record, tensors)

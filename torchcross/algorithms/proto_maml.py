@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 from torch import nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import InnerOptimiser, Memory, Recipe
-from torchcross.functional.loop.lanes import Lanes
+from torchcross.algorithms._shared.inner_loop_recipe import (
+    InnerLoopRecipe,
+    InnerOptimiser,
+    Memory,
+)
+from torchcross.algorithms.options import EpisodicOptions
 
 __all__ = ["ProtoMAML"]
 
 
 @final
 class ProtoMAML(InnerLoopAlgorithm):
-    """MAML whose head starts as the prototypes: W_c = 2 mu_c, b_c = -|mu_c|^2. Gradients flow
-    through it.
+    """MAML whose head starts as the prototypes: W_c = 2 mu_c, b_c = -|mu_c|^2.
+
+    Gradients flow through the prototypes. `EpisodicOptions` describes the other options.
     """
 
     def __init__(
@@ -29,14 +33,9 @@ class ProtoMAML(InnerLoopAlgorithm):
         order: int = 2,
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        recipe = Recipe(
-            "ProtoMAML", steps, lr, head="proto", optimiser=optimiser, order=order, memory=memory
+        recipe = InnerLoopRecipe(
+            "ProtoMAML", steps, lr, "proto", optimiser, order=order, memory=memory
         )
-        super().__init__(
-            backbone, recipe, norm=norm, lanes=lanes, normalise=normalise, features=features
-        )
+        super().__init__(backbone, recipe, **options)

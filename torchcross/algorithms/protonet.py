@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, final
+from typing import Any, Literal, Unpack, final
 
 import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms.options import EpisodicOptions
 from torchcross.errors import InputError
-from torchcross.functional.loop.lanes import Lanes
 from torchcross.heads import prototypes
-from torchcross.task import Task
 
 __all__ = ["ProtoNet"]
 
@@ -22,14 +20,12 @@ Tree = dict[str, Tensor]
 
 @final
 class ProtoNet(ClosedForm):
-    """A query is scored by minus its squared distance to each prototype, or by `scale` times its
-    cosine with it.
+    """Scores a query by minus its squared distance to each prototype, or by `scale` x its cosine.
 
-    Prototypes are the means that the target asks for, one per class or rank; for multi-label
-    targets one of the samples with
-    each label and one of those without, whose scores are subtracted. The target turns scores into
-    logits of its own loss.
-    The scale of cosines is learned, as its logarithm, from `scale`.
+    Prototypes are the means that the target asks for: one per class or rank. For multi-label
+    targets, one is of the samples with each label and one of those without it, and their scores are
+    subtracted. The target turns scores into logits of its own loss. The scale of cosines is
+    learned, as its logarithm, from `scale`. `EpisodicOptions` describes the other options.
     """
 
     def __init__(
@@ -38,30 +34,23 @@ class ProtoNet(ClosedForm):
         *,
         metric: Literal["euclidean", "cosine"] = "euclidean",
         scale: float = 10.0,
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        super().__init__(backbone, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        super().__init__(backbone, **options)
         if metric not in ("euclidean", "cosine"):
             raise InputError(f"ProtoNet got metric={metric!r}; choose 'euclidean' or 'cosine'.")
         if not 0 < scale < math.inf:
             raise InputError(f"ProtoNet got scale={scale}; give a positive number.")
         self.form = metric
-        like = self._like()
-        self.log_scale = (
-            nn.Parameter(like.new_tensor(math.log(scale))) if metric == "cosine" else None
-        )
+        self.log_scale: nn.Parameter | None = None
+        if metric == "cosine":
+            self.log_scale = nn.Parameter(self._example_parameter().new_tensor(math.log(scale)))
 
     def _fit(self) -> Fit:
-        return _fit
+        return _mean_prototypes
 
-    def _own(self) -> Tree:
+    def _own_parameters(self) -> Tree:
         return {} if self.log_scale is None else {"head.log_scale": self.log_scale}
-
-    def _extra(self, data: Tree, task: Task) -> Tree:
-        return {}
 
     def protocol(self) -> dict[str, Any]:
         scale = {} if self.log_scale is None else {"scale": math.exp(self.log_scale.item())}
@@ -74,7 +63,7 @@ class ProtoNet(ClosedForm):
         }
 
 
-def _fit(features: Tensor, own: Tree, data: Tree) -> Tree:
+def _mean_prototypes(features: Tensor, own: Tree, data: Tree) -> Tree:
     head = {"head.prototypes": prototypes(features, data["strata"])}
     if "head.log_scale" in own:
         head["head.scale"] = torch.exp(own["head.log_scale"])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
-from torchcross.algorithms._shared.recipe import HeadStart, InnerOptimiser, Recipe
+from torchcross.algorithms._shared.inner_loop_recipe import (
+    HeadStart,
+    InnerLoopRecipe,
+    InnerOptimiser,
+)
 from torchcross.algorithms.base import Step
+from torchcross.algorithms.options import InputOptions, check_option_names
 from torchcross.episode import Batch, Episode
 from torchcross.functional import merge_buffers
 
@@ -20,13 +24,12 @@ __all__ = ["Reptile"]
 
 @final
 class Reptile(InnerLoopAlgorithm):
-    """phi <- phi + eps (theta_K - phi): the gradient handed to the optimiser is the mean of phi -
-    theta_K.
+    """phi <- phi + eps (theta_K - phi): the outer gradient is the mean of phi - theta_K.
 
     theta_K comes from K inner steps on support and query together. With SGD of rate eps as the
-    outer optimiser this is the
-    published update. The loss shown is that before the last inner step. A head that is not learned
-    takes no part in it.
+    outer optimiser this is the published update. The loss shown is the one before the last inner
+    step. A head that is not learned takes no part in the update. `InputOptions` describes the other
+    options.
     """
 
     def __init__(
@@ -38,13 +41,11 @@ class Reptile(InnerLoopAlgorithm):
         head: HeadStart = "zero",
         optimiser: InnerOptimiser = "adam",
         norm: str = "batch",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[InputOptions],
     ) -> None:
-        recipe = Recipe("Reptile", steps, lr, head=head, optimiser=optimiser, order=1)
-        super().__init__(
-            backbone, recipe, norm=norm, lanes="loop", normalise=normalise, features=features
-        )
+        check_option_names(Reptile, options, InputOptions)
+        recipe = InnerLoopRecipe("Reptile", steps, lr, head, optimiser, order=1)
+        super().__init__(backbone, recipe, norm=norm, lanes="loop", **options)
 
     def training_step(
         self,
@@ -54,38 +55,38 @@ class Reptile(InnerLoopAlgorithm):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> Step:
-        """One way for each episode, from the same parameters; the surrogate loss has their mean as
-        its gradient.
+        """One inner loop for each episode, from the same parameters.
+
+        The gradient of the surrogate loss is the mean of their phi - theta_K.
         """
-        ways, losses, traces, buffers = [], [], [], []
-        for episode, place in zip(episodes, self._places(episodes, seed, indices), strict=True):
-            whole = Batch(
+        surrogates, losses, traces, buffers = [], [], [], []
+        for episode, key in zip(episodes, self._keys(episodes, seed, indices), strict=True):
+            both = Batch(
                 torch.cat([episode.support.x, episode.query.x]),
                 torch.cat([episode.support.y, episode.query.y]),
             )
-            data = self._data(whole, None, episode.task, place)
-            end, _ = self._adapted(data, episode.task, place, None)
-            start = {**self.network.state()[0], **self._learned_head(episode)}
-            ways.append(_way(start, end.params, 1.0 / len(episodes)))
-            losses.append(end.trace[-1] if len(end.trace) else self._like().new_zeros(()))
+            data = self._data(both, None, episode.task, key.name)
+            end = self._run_inner_loop(data, episode.task, key, self.recipe.steps)
+            start = self.network.state()[0]
+            if self.heads is not None:
+                start |= self.heads.of(episode.task)
+            surrogates.append(_surrogate(start, end.params) / len(episodes))
+            losses.append(end.trace[-1] if len(end.trace) else torch.zeros_like(surrogates[-1]))
             traces.append(end.trace)
             buffers.append(end.buffers)
         value = torch.stack(losses)
-        surrogate = torch.stack(ways).sum()
+        surrogate = torch.stack(surrogates).sum()
+        # The value of the loss, with the gradient of the surrogate.
         loss = value.mean() + (surrogate - surrogate.detach())
-        return Step(
-            loss, value, self._renamed(merge_buffers(buffers)), "reptile", 1, traces=tuple(traces)
-        )
-
-    def _learned_head(self, episode: Episode) -> dict[str, Tensor]:
-        return {} if self.heads is None else self.heads.of(episode.task)
+        new_buffers = self._changed_buffers(merge_buffers(buffers))
+        return Step(loss, value, new_buffers, "reptile", 1, traces=tuple(traces))
 
 
-def _way(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> Tensor:
-    """A number whose gradient is share * (phi - theta)."""
+def _surrogate(start: dict[str, Tensor], end: dict[str, Tensor]) -> Tensor:
+    """Return a number whose gradient is phi - theta."""
     parts = [
         (value * (value - end[name]).detach()).sum()
         for name, value in start.items()
         if value.requires_grad
     ]
-    return share * torch.stack(parts).sum()
+    return torch.stack(parts).sum()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from typing import Any, Unpack, final
 
 import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.algorithms.options import EpisodicOptions
 from torchcross.errors import InputError
-from torchcross.functional.loop.lanes import Lanes
 from torchcross.heads import WEIGHT, known_codes, ridge_weight
 from torchcross.task import Task
 
@@ -22,12 +21,11 @@ Tree = dict[str, Tensor]
 
 @final
 class Ridge(ClosedForm):
-    """The support's code words regressed on its features; the query's outputs, scaled, become
-    logits of the target's loss.
+    """Regresses the support's code words on its features; scaled outputs are the query's logits.
 
     `strength` of the penalty and `scale` of the outputs are where these two start; both are
     learned, as logarithms. The paper's additive offset is left out: it cancels where classes are
-    exclusive, and would favour a side elsewhere.
+    exclusive, and would favour one side elsewhere. `EpisodicOptions` describes the other options.
     """
 
     form = "ridge"
@@ -38,39 +36,38 @@ class Ridge(ClosedForm):
         *,
         strength: float = 1.0,
         scale: float = 1.0,
-        norm: str = "batch",
-        lanes: Lanes = "auto",
-        normalise: MeanAndStd | None = None,
-        features: int | None = None,
+        **options: Unpack[EpisodicOptions],
     ) -> None:
-        super().__init__(backbone, norm=norm, lanes=lanes, normalise=normalise, features=features)
+        super().__init__(backbone, **options)
         if not (0 < strength < math.inf and 0 < scale < math.inf):
             raise InputError(
                 f"Ridge got strength={strength} and scale={scale}; give positive numbers."
             )
-        like = self._like()
+        like = self._example_parameter()
         self.log_strength = nn.Parameter(like.new_tensor(math.log(strength)))
         self.log_scale = nn.Parameter(like.new_tensor(math.log(scale)))
 
     def _fit(self) -> Fit:
-        return _fit
+        return _regression
 
-    def _own(self) -> Tree:
+    def _own_parameters(self) -> Tree:
         return {"head.log_strength": self.log_strength, "head.log_scale": self.log_scale}
 
-    def _extra(self, data: Tree, task: Task) -> Tree:
+    def _label_data(self, data: Tree, task: Task) -> Tree:
         codes, known = known_codes(task.target, data["ys"])
         return {"codes": codes, "known": known}
 
     def protocol(self) -> dict[str, Any]:
-        learned = {
+        return {
+            "algorithm": "Ridge",
             "strength": math.exp(self.log_strength.item()),
             "scale": math.exp(self.log_scale.item()),
+            "steps": 0,
+            **self._common_protocol(),
         }
-        return {"algorithm": "Ridge", **learned, "steps": 0, **self._common_protocol()}
 
 
-def _fit(features: Tensor, own: Tree, data: Tree) -> Tree:
+def _regression(features: Tensor, own: Tree, data: Tree) -> Tree:
     strength = torch.exp(own["head.log_strength"])
     return {
         WEIGHT: ridge_weight(features, data["codes"], data["known"], strength),

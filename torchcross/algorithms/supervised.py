@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Unpack, final
 
 from torch import nn
 
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
 from torchcross.algorithms._shared.pretraining import HeadPerTask
+from torchcross.algorithms.options import PretrainingOptions
 from torchcross.task import Task
 
 __all__ = ["Supervised"]
@@ -15,26 +15,21 @@ __all__ = ["Supervised"]
 
 @final
 class Supervised(HeadPerTask):
-    """`Supervised(backbone, task)`: what few-shot results are held against. `predictor(task)` needs
-    no support set.
+    """`Supervised(backbone, task)`: the reference that few-shot results are compared with.
+
+    `predictor(task)` needs no support set. `PretrainingOptions` describes the options.
     """
 
     def __init__(
-        self,
-        backbone: nn.Module,
-        task: Task,
-        *,
-        features: int | None = None,
-        seed: int = 0,
-        normalise: MeanAndStd | None = None,
+        self, backbone: nn.Module, task: Task, **options: Unpack[PretrainingOptions]
     ) -> None:
-        super().__init__(backbone, [task], features=features, seed=seed, normalise=normalise)
+        super().__init__(backbone, [task], **options)
 
-    def _factor(self, task: Task) -> float:
+    def _loss_factor(self, task: Task) -> float:
         return 1.0
 
     def protocol(self) -> dict[str, Any]:
-        task = self.tasks[0]
+        (task,) = self.tasks
         return {
             "algorithm": "Supervised",
             "task": f"{task.domain}/{task.name}",

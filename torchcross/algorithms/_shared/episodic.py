@@ -1,132 +1,91 @@
-"""What all algorithms over episodes share: a pure backbone, checked episodes, predictors."""
+"""What all algorithms over episodes share: checked episodes, problems, a training step."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared.checked_batch import episode_name, taken, whole_strata
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd, Pixels, taking
-from torchcross.algorithms._shared.per_step_norm import NormWeights, rows_of
-from torchcross.algorithms._shared.predictor_files import spec_of
+from torchcross.algorithms._shared.backbone_learner import BackboneLearner
+from torchcross.algorithms._shared.checked_batch import (
+    checked_strata,
+    checked_tensors,
+    episode_name,
+)
+from torchcross.algorithms._shared.draw_key import DrawKey, draw_keys
+from torchcross.algorithms._shared.input_normalisation import explain_refused_images
+from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms.base import Algorithm, Step
+from torchcross.algorithms.options import EpisodicOptions, check_option_names
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
-from torchcross.functional import (
-    Engine,
-    Inner,
-    MetaLoss,
-    Network,
-    Problem,
-    merge_buffers,
-    meta_loss,
-)
+from torchcross.functional import Engine, Inner, Problem, merge_buffers, meta_loss
 from torchcross.functional.loop.lanes import Lanes, lane_width
 from torchcross.functional.loop.problem import Meta
-from torchcross.heads import learning_key
 from torchcross.targets import Target
 from torchcross.task import Task
 
-__all__ = ["Episodic", "Place", "Rows", "detached_copies"]
+__all__ = ["Episodic"]
 
-_DROPOUT = nn.modules.dropout._DropoutNd
 Tree = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which episode this is: for error messages, and for what is drawn at random (`number` None:
-    nothing was given).
-    """
-
-    name: str
-    seed: int
-    number: int | None
-
-    def numbered(self, what: str) -> int:
-        if self.number is None:
-            raise InputError(
-                f"{self.name} has no plan, and {what} is drawn for the number of an episode; take"
-                " episodes from a sampler, or pass indices=[...], one number for each episode."
-            )
-        return self.number
-
-
-class Rows(nn.Module):
-    """Running statistics for each inner step (policy `per_step`), as buffers of the algorithm."""
-
-    def __init__(self, network: Network, steps: int) -> None:
-        super().__init__()
-        whole, rows = dict(network.module.named_buffers()), network.state(steps)[1]
-        self.slots = {
-            name: name.replace(".", "/") for name, value in rows.items() if value is not whole[name]
-        }
-        for name, slot in self.slots.items():
-            self.register_buffer(slot, rows[name])
-
-    def values(self) -> Tree:
-        return {name: self.get_buffer(slot) for name, slot in self.slots.items()}
-
-
-class Episodic(Algorithm, ABC):
+class Episodic(BackboneLearner, Algorithm, ABC):
     """Abstract: algorithms whose training step is a meta-loss over episodes."""
 
     def __init__(
         self,
         backbone: nn.Module,
+        options: EpisodicOptions,
         *,
-        norm: str,
-        lanes: Lanes,
-        normalise: MeanAndStd | None,
-        features: int | None,
         steps: int = 0,
         norm_weights: NormWeights = "shared",
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.network = Network(backbone, norm=norm)
-        self.lanes: Lanes = lanes
-        self.pixels = Pixels.before(backbone, normalise)
-        self.features: int | None = (
-            getattr(backbone, "num_features", None) if features is None else features
+        check_option_names(type(self), options, EpisodicOptions)
+        super().__init__(
+            backbone,
+            norm=options.get("norm", "batch"),
+            normalise=options.get("normalise"),
+            features=options.get("features"),
+            steps=steps,
+            norm_weights=norm_weights,
         )
-        self.rows = Rows(self.network, steps) if self.network.policy.rows else None
-        self.affine = rows_of(norm_weights, self.network, steps=steps)
-        self._drops = any(
-            isinstance(layer, _DROPOUT) and layer.p > 0 for layer in backbone.modules()
-        )
-        self._widths: dict[tuple[int, ...], int] = {}
-        self._inners: dict[Any, Inner] = {}
+        self.lanes: Lanes = options.get("lanes", "auto")
+        self._feature_counts: dict[tuple[int, ...], int] = {}
+        self._inner_loops: dict[Any, Inner] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # Inner loops are closures: made when needed, never copied.
-        return {**self.__dict__, "_inners": {}}
+        # Inner loops are closures, which cannot be copied; they are made again when needed.
+        return {**self.__dict__, "_inner_loops": {}}
 
     # -- for subclasses ----------------------------------------------------------------------------
 
     @abstractmethod
-    def _problem(self, data: Tree, task: Task, place: Place, epoch: int) -> Problem:
-        """The episode as a problem, from its checked tensors: xs, ys, strata, and xq, yq where
-        there is a query.
+    def _problem(self, data: Tree, task: Task, key: DrawKey, epoch: int) -> Problem:
+        """Return the episode as a problem.
+
+        `data` has the checked tensors xs, ys and strata of the support, and xq, yq of the query.
         """
 
     @abstractmethod
-    def _shared(self) -> Meta:
-        """Parameters, rates and buffers that episodes share."""
+    def _meta(self) -> Meta:
+        """Return the parameters, rates and buffers that episodes share."""
 
     @abstractmethod
     def _engine(self, epoch: int) -> Engine:
-        """How the meta-gradient is taken at this epoch."""
+        """Return the engine that computes the meta-gradient at this epoch."""
 
     @abstractmethod
-    def _epoch(self, epoch: int | None) -> int:
-        """The epoch, where one is needed."""
+    def _checked_epoch(self, epoch: int | None) -> int:
+        """Return the epoch; 0 where none is needed."""
+
+    def _problems_for_lanes(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
+        """Return the same problems in a form in which more of them can share lanes."""
+        return problems
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -139,13 +98,20 @@ class Episodic(Algorithm, ABC):
         indices: Sequence[int] | None = None,
     ) -> Step:
         problems, meta, engine = self.problems(episodes, epoch=epoch, seed=seed, indices=indices)
-        if lane_width(self.lanes, self._like().device) > 1:
-            problems = self._alike(problems, [episode.task.target for episode in episodes])
-        return self._step(meta_loss(problems, meta, engine=engine, lanes=self.lanes))
-
-    def _alike(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
-        """The same problems in a form in which more of them can share lanes."""
-        return problems
+        if lane_width(self.lanes, self._example_parameter().device) > 1:
+            targets = [episode.task.target for episode in episodes]
+            problems = self._problems_for_lanes(problems, targets)
+        result = meta_loss(problems, meta, engine=engine, lanes=self.lanes)
+        return Step(
+            loss=result.loss,
+            losses=result.losses,
+            buffers=self._changed_buffers(merge_buffers(result.buffers)),
+            engine=result.engine,
+            order=result.order,
+            groups=result.groups,
+            traces=result.traces,
+            residuals=result.residuals,
+        )
 
     def problems(
         self,
@@ -155,123 +121,72 @@ class Episodic(Algorithm, ABC):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> tuple[list[Problem], Meta, Engine]:
-        """The episodes in the terms of `torchcross.functional`: what `certify_problem` and
-        `estimate` ask for.
+        """The episodes in the terms of `torchcross.functional`, for `certify_problem` and
+        `estimate`.
         """
-        at, places = self._epoch(epoch), self._places(episodes, seed, indices)
-        problems = [
-            self._problem(
-                self._data(episode.support, episode.query, episode.task, place),
-                episode.task,
-                place,
-                at,
-            )
-            for episode, place in zip(episodes, places, strict=True)
-        ]
-        return problems, self._shared(), self._engine(at)
+        epoch = self._checked_epoch(epoch)
+        problems = []
+        for episode, key in zip(episodes, self._keys(episodes, seed, indices), strict=True):
+            data = self._data(episode.support, episode.query, episode.task, key.name)
+            problems.append(self._problem(data, episode.task, key, epoch))
+        return problems, self._meta(), self._engine(epoch)
 
-    def _step(self, result: MetaLoss) -> Step:
-        return Step(
-            loss=result.loss,
-            losses=result.losses,
-            buffers=self._renamed(merge_buffers(result.buffers)),
-            engine=result.engine,
-            order=result.order,
-            groups=result.groups,
-            traces=result.traces,
-            residuals=result.residuals,
-        )
-
-    def _places(
+    def _keys(
         self, episodes: Sequence[Episode], seed: int, indices: Sequence[int] | None
-    ) -> list[Place]:
+    ) -> list[DrawKey]:
         if not episodes:
             raise InputError(
                 "a training step needs at least one episode; the sequence given is empty."
             )
-        if indices is not None and len(indices) != len(episodes):
-            raise InputError(
-                f"{len(indices)} indices were given for {len(episodes)} episodes; give one for"
-                " each."
-            )
-        numbers: Sequence[int | None] = (
-            [None if episode.plan is None else episode.plan.index for episode in episodes]
-            if indices is None
-            else indices
-        )
-        return [
-            Place(episode_name(episode, position), seed, number)
-            for position, (episode, number) in enumerate(zip(episodes, numbers, strict=True))
-        ]
+        names = [episode_name(episode, position) for position, episode in enumerate(episodes)]
+        return draw_keys(episodes, names, seed, indices)
 
-    def _data(self, support: Batch, query: Batch | None, task: Task, place: Place) -> Tree:
-        like = self._like()
-        xs, ys = taken(support, task, place.name, "support", self.pixels, like)
-        data = {"xs": xs, "ys": ys, "strata": whole_strata(ys, task, place.name).to(like.dtype)}
-        self._check_width(xs, place.name)
+    def _data(self, support: Batch, query: Batch | None, task: Task, name: str) -> Tree:
+        """Return the checked tensors of an episode: xs, ys, strata, and xq, yq of a query."""
+        like, normalisation = self._example_parameter(), self.input_normalisation
+        xs, ys = checked_tensors(support, task, f"{name}: the support set", normalisation, like)
+        data = {"xs": xs, "ys": ys, "strata": checked_strata(ys, task, name).to(like.dtype)}
+        self._feature_count(xs, name)
         if query is not None:
-            data["xq"], data["yq"] = taken(query, task, place.name, "query", self.pixels, like)
+            data["xq"], data["yq"] = checked_tensors(
+                query, task, f"{name}: the query set", normalisation, like
+            )
         return data
 
-    def _like(self) -> Tensor:
-        """A tensor whose dtype and device images are brought to."""
-        return next(
-            (value for value in self.parameters() if value.is_floating_point()), torch.zeros(())
-        )
+    def _example_parameter(self) -> Tensor:
+        """Return a tensor whose dtype and device images are moved to."""
+        floating = (value for value in self.parameters() if value.is_floating_point())
+        return next(floating, torch.zeros(()))
 
     @torch.no_grad()
-    def _check_width(self, images: Tensor, name: str) -> int:
-        """The number of features; the backbone is run once for each shape of images."""
+    def _feature_count(self, images: Tensor, name: str) -> int:
+        """Return the number of features; the backbone runs once for each shape of images."""
         shape = tuple(images.shape[1:])
-        if shape not in self._widths:
-            output = self._tried(images, name)
-            if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-                found = (
-                    tuple(output.shape)
-                    if isinstance(output, Tensor)
-                    else f"a {type(output).__name__}"
-                )
-                raise InputError(
-                    f"{name}: the backbone {type(self.backbone).__name__} made {found} of"
-                    f" {tuple(images.shape)} images; a head needs features (N, D): end it with"
-                    " pooling and nn.Flatten()."
-                )
-            if self.features not in (None, output.shape[1]):
-                raise InputError(
-                    f"{name}: the backbone {type(self.backbone).__name__} made {output.shape[1]}"
-                    f" features of images of shape {shape}, and the head expects {self.features};"
-                    " give images of the size it was built for, or the right features=."
-                )
-            self._widths[shape] = output.shape[1]
-        return self._widths[shape]
+        if shape in self._feature_counts:
+            return self._feature_counts[shape]
+        with explain_refused_images(self.backbone, images, name):
+            output, _ = self.network.support(*self._state(), images)
+        kind = type(self.backbone).__name__
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
+            actual = f"a {type(output).__name__}"
+            if isinstance(output, Tensor):
+                actual = str(tuple(output.shape))
+            raise InputError(
+                f"{name}: the backbone {kind} made {actual} of {tuple(images.shape)} images; a head"
+                " needs features (N, D): end it with pooling and nn.Flatten()."
+            )
+        if self.features not in (None, output.shape[1]):
+            raise InputError(
+                f"{name}: the backbone {kind} made {output.shape[1]} features of images of shape"
+                f" {shape}, and the head expects {self.features}; give images of the size it was"
+                " built for, or the right features=."
+            )
+        self._feature_counts[shape] = output.shape[1]
+        return output.shape[1]
 
-    def _tried(self, images: Tensor, name: str) -> Any:
-        params, buffers = self.network.state()
-        buffers = {**buffers, **(self.rows.values() if self.rows is not None else {})}
-        with taking(self.backbone, images, name):
-            output, _ = self.network.support(params, buffers, images)
-        return output
+    # -- predictors --------------------------------------------------------------------------------
 
-    # -- what algorithms need ----------------------------------------------------------------------
-
-    def _state(self) -> tuple[Tree, Tree]:
-        params, buffers = self.network.state()
-        params = params if self.affine is None else {**params, **self.affine.values()}
-        return params, {**buffers, **(self.rows.values() if self.rows is not None else {})}
-
-    def _renamed(self, buffers: Tree) -> Tree:
-        """By the algorithm's own names, and only those with a new value."""
-        before, slots = self._state()[1], self.rows.slots if self.rows is not None else {}
-        changed = {name: value for name, value in buffers.items() if value is not before[name]}
-        return {
-            f"rows.{slots[name]}" if name in slots else f"backbone.{name}": value.detach()
-            for name, value in changed.items()
-        }
-
-    def _learning_key(self, task: Task, *more: Any) -> Any:
-        return (learning_key(task.target), *more)
-
-    def _predictor(
+    def _episode_predictor(
         self,
         task: Task,
         data: Tree,
@@ -281,50 +196,19 @@ class Episodic(Algorithm, ABC):
         *,
         form: str,
         step: int,
-        protocol: Any,
+        protocol: dict[str, Any],
     ) -> Predictor:
-        own = dict(self.backbone.named_parameters())
-        body = {name: params[name] for name in own}
+        body = {name: params[name] for name, _ in self.backbone.named_parameters()}
         with torch.no_grad():
             statistics, buffers = self.network.statistics(body, buffers, data["xs"], step=step)
-            kept = dict(self.backbone.named_buffers())
-            tensors = {
-                "params": body,
-                "buffers": {name: buffers[name] for name in kept},
-                "statistics": statistics,
-                "head": head,
-            }
-            shared = [*own.values(), *self._state()[1].values(), *self.parameters()]
-            tensors = {part: detached_copies(tree, shared) for part, tree in tensors.items()}
-        return Predictor(
-            self.network,
-            task,
-            tensors,
-            form=form,
-            step=step,
-            pixels=self.pixels,
-            protocol=protocol,
-            backbone=spec_of(self.backbone),
-        )
+        tensors = {
+            "params": body,
+            "buffers": {name: buffers[name] for name, _ in self.backbone.named_buffers()},
+            "statistics": statistics,
+            "head": head,
+        }
+        return self._make_predictor(task, tensors, form=form, step=step, protocol=protocol)
 
     def _common_protocol(self) -> dict[str, Any]:
-        weights = "shared" if self.affine is None else "per_step"
-        return {
-            "norm": self.network.policy.name,
-            "norm_weights": weights,
-            "dropout": self._drops,
-            "pixels": self.pixels.describe(),
-        }
-
-
-def detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:
-    """Tensors that share no storage with those that training moves."""
-    storages = {value.untyped_storage().data_ptr() for value in shared}
-    return {
-        name: (
-            value.detach().clone()
-            if value.untyped_storage().data_ptr() in storages
-            else value.detach()
-        )
-        for name, value in tree.items()
-    }
+        norm_weights = "shared" if self.affine is None else "per_step"
+        return {**super()._common_protocol(), "norm_weights": norm_weights}

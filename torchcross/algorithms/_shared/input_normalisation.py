@@ -1,4 +1,4 @@
-"""What happens to pixels before a backbone sees them; recorded in every predictor."""
+"""What happens to images before a backbone sees them; recorded in every predictor."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from torchcross.errors import InputError, TorchcrossError
 
-__all__ = ["MeanAndStd", "Pixels", "taking"]
+__all__ = ["InputNormalisation", "MeanAndStd", "explain_refused_images"]
 
 
 class MeanAndStd(Protocol):
-    """Anything with a mean and a standard deviation per channel:
-    `torchcross.data.augment.Normalise`, a weight record.
+    """A mean and a standard deviation per channel.
+
+    `torchcross.data.augment.Normalise` and weight records have them.
     """
 
     @property
@@ -30,12 +31,12 @@ class MeanAndStd(Protocol):
 
 @final
 @dataclass(frozen=True)
-class Pixels:
-    """uint8 images are divided by 255, floating ones taken as they are; then (x - mean) / std per
-    channel, where given.
+class InputNormalisation:
+    """Divides uint8 images by 255, then applies (x - mean) / std per channel.
 
-    `left_alone`: nothing of that, because the backbone prepares its images itself, as those of this
-    library do.
+    Without a mean and a std, floating images stay as they are. `left_alone`: uint8 images stay as
+    they are too, because the backbone prepares its images itself, as the backbones of this library
+    do.
     """
 
     mean: tuple[float, ...] = ()
@@ -51,41 +52,42 @@ class Pixels:
             )
 
     @staticmethod
-    def before(backbone: nn.Module, normalise: MeanAndStd | None) -> Pixels:
-        """What this backbone needs done to its images."""
-        inside = getattr(backbone, "normalises", None)
+    def before(backbone: nn.Module, normalise: MeanAndStd | None) -> InputNormalisation:
+        """Return what must be done to images before this backbone."""
+        normalises = getattr(backbone, "normalises", None)
         if normalise is None:
-            return Pixels(left_alone=inside is not None)
-        if inside:
+            return InputNormalisation(left_alone=normalises is not None)
+        if normalises:
             raise InputError(
                 "normalise= was given and the backbone normalises its images itself; leave"
                 " normalise out, or load the weights with inside=False."
             )
-        return Pixels(tuple(map(float, normalise.mean)), tuple(map(float, normalise.std)))
+        mean, std = (tuple(map(float, values)) for values in (normalise.mean, normalise.std))
+        return InputNormalisation(mean, std)
 
-    def __call__(self, images: Tensor, what: str, like: Tensor) -> Tensor:
-        """The images as the backbone gets them, in the dtype and on the device of `like`."""
+    def __call__(self, images: Tensor, subject: str, like: Tensor) -> Tensor:
+        """Return the images in the dtype and on the device of `like`; `subject` is their name."""
         if images.device != like.device:
             raise InputError(
-                f"{what} is on {images.device} and the model on {like.device}; move it with"
+                f"{subject} is on {images.device} and the model on {like.device}; move it with"
                 " .to(...)."
             )
-        if self.left_alone and images.dtype == torch.uint8:
+        is_uint8 = images.dtype == torch.uint8
+        if self.left_alone and is_uint8:
             return images
-        if images.dtype == torch.uint8:
-            scaled = images.to(like.dtype) / 255
-        elif images.is_floating_point():
-            scaled = images.to(like.dtype)
-        else:
+        if not is_uint8 and not images.is_floating_point():
             raise InputError(
-                f"{what} is {images.dtype}; give uint8 images (0..255) or floating ones."
+                f"{subject} is {images.dtype}; give uint8 images (0..255) or floating ones."
             )
+        scaled = images.to(like.dtype)
+        if is_uint8:
+            scaled = scaled / 255
         if not self.mean:
             return scaled
         if images.ndim < 3 or images.shape[1] != len(self.mean):
             raise InputError(
-                f"{what} has the shape {tuple(images.shape)} and the normalisation {len(self.mean)}"
-                f" channels; give images (N, {len(self.mean)}, H, W)."
+                f"{subject} has the shape {tuple(images.shape)} and the normalisation"
+                f" {len(self.mean)} channels; give images (N, {len(self.mean)}, H, W)."
             )
         shape = (-1, *[1] * (images.ndim - 2))
         mean, std = (like.new_tensor(values).view(shape) for values in (self.mean, self.std))
@@ -96,16 +98,16 @@ class Pixels:
 
 
 @contextmanager
-def taking(backbone: nn.Module, images: Tensor, name: str) -> Iterator[None]:
-    """Say which images a backbone could not take, where it fails on them."""
+def explain_refused_images(backbone: nn.Module, images: Tensor, name: str) -> Iterator[None]:
+    """Say which images were given where the backbone fails on them."""
     try:
         yield
     except (TorchcrossError, torch.OutOfMemoryError):
         raise
     except RuntimeError as error:
-        told = str(error).partition("\n")[0] or type(error).__name__
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
             f"{name}: the backbone {type(backbone).__name__} cannot take images of the shape"
-            f" {tuple(images.shape[1:])}: {told} Give images of the size and channels it was built"
-            " for, and a plain module of one dtype, not a scripted one."
+            f" {tuple(images.shape[1:])}: {reason} Give images of the size and channels it was"
+            " built for, and a plain module of one dtype, not a scripted one."
         ) from error

@@ -1,6 +1,4 @@
-"""BatchNorm weights and biases for each inner step (MAML++, Antoniou, Edwards and Storkey 2019,
-"BNWB").
-"""
+"""BatchNorm of each inner step (MAML++, Antoniou, Edwards and Storkey 2019, "BNRS" and "BNWB")."""
 
 from __future__ import annotations
 
@@ -11,17 +9,38 @@ from torch import Tensor, nn
 from torchcross.errors import InputError
 from torchcross.functional import Network
 
-__all__ = ["NormWeights", "StepAffine"]
+__all__ = ["NormWeights", "PerStepAffine", "PerStepStatistics"]
 
 NormWeights: TypeAlias = Literal["shared", "per_step"]
 
 
 @final
-class StepAffine(nn.Module):
+class PerStepStatistics(nn.Module):
+    """Running statistics of each inner step (policy `per_step`), as buffers of the algorithm."""
+
+    def __init__(self, network: Network, *, steps: int) -> None:
+        super().__init__()
+        shared, rows = dict(network.module.named_buffers()), network.state(steps)[1]
+        # torch allows no dots in the names of buffers.
+        self.slots = {
+            name: name.replace(".", "/")
+            for name, value in rows.items()
+            if value is not shared[name]
+        }
+        for name, slot in self.slots.items():
+            self.register_buffer(slot, rows[name])
+
+    def values(self) -> dict[str, Tensor]:
+        """Rows by the names of the backbone's own buffers."""
+        return {name: self.get_buffer(slot) for name, slot in self.slots.items()}
+
+
+@final
+class PerStepAffine(nn.Module):
     """Rows 0..steps of every BatchNorm weight and bias, in place of the backbone's own.
 
-    They start at the backbone's values, are learned by the outer loop, and are left alone by the
-    inner one.
+    They start at the backbone's values. The outer loop learns them; the inner loop does not move
+    them.
     """
 
     def __init__(self, network: Network, *, steps: int) -> None:
@@ -38,11 +57,13 @@ class StepAffine(nn.Module):
                 "norm_weights='per_step' needs BatchNorm layers with weights, and the backbone has"
                 " none."
             )
-        rows = {
-            slot: own[name].detach().expand(steps + 1, -1).clone()
-            for name, slot in self._slots.items()
-        }
-        self.rows = nn.ParameterDict({slot: nn.Parameter(value) for slot, value in rows.items()})
+        # Checkpoints count on the order of a ParameterDict made of a dict: by name.
+        self.rows = nn.ParameterDict(
+            {
+                slot: nn.Parameter(own[name].detach().expand(steps + 1, -1).clone())
+                for name, slot in self._slots.items()
+            }
+        )
 
     @property
     def names(self) -> frozenset[str]:
@@ -51,9 +72,3 @@ class StepAffine(nn.Module):
     def values(self) -> dict[str, Tensor]:
         """Rows by the names of the backbone's own parameters."""
         return {name: self.rows[slot] for name, slot in self._slots.items()}
-
-
-def rows_of(norm_weights: NormWeights, network: Network, *, steps: int) -> StepAffine | None:
-    if norm_weights not in ("shared", "per_step"):
-        raise InputError(f"norm_weights={norm_weights!r} is none of 'shared', 'per_step'.")
-    return StepAffine(network, steps=steps) if norm_weights == "per_step" else None

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from torchcross.algorithms import Algorithm, FineTune
-from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
+from torchcross.algorithms import Algorithm, FineTune, InnerLoopAlgorithm
 from torchcross.data import Episodes, EpisodeSampler
 from torchcross.experiment.rows.methods import Make, Method, pixels_of
 from torchcross.experiment.settings.schema import Experiment

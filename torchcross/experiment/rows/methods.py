@@ -18,6 +18,7 @@ from torchcross.algorithms import (
     BOIL,
     MAML,
     Algorithm,
+    InnerLoopAlgorithm,
     LinearProbe,
     MetaSGD,
     MultiTask,
@@ -28,7 +29,6 @@ from torchcross.algorithms import (
     Ridge,
     Supervised,
 )
-from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
 from torchcross.data import (
     Augmentation,
     Episodes,

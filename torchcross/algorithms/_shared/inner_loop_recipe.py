@@ -1,46 +1,55 @@
-"""How an inner loop runs: what algorithms set, checked once."""
+"""How an inner loop runs: the settings of an algorithm, checked once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from torchcross.algorithms._shared.rates import RateKind
+from torchcross.algorithms._shared.per_step_norm import NormWeights
+from torchcross.algorithms._shared.rates import RATE_KINDS, RateKind
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Implicit, Optimiser, adam, momentum, sgd
 from torchcross.functional.loop.engines import engine_named
 from torchcross.functional.network.network import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
-__all__ = ["HeadStart", "InnerOptimiser", "Memory", "Recipe", "body_alone"]
+__all__ = ["HEAD_NAMES", "HeadStart", "InnerLoopRecipe", "InnerOptimiser", "Memory", "is_in_body"]
 
 HeadStart: TypeAlias = Literal["zero", "kaiming", "proto"] | LearnedHeads
 InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "adam"]
 Memory: TypeAlias = Literal["fast", "low"]
 
-OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": sgd, "momentum": momentum, "adam": adam}
-HEADS = ("zero", "kaiming", "proto")
 HEAD_NAMES = (WEIGHT, BIAS)
-_EXACT = {"fast": "reverse", "low": "recompute"}
+_HEAD_STARTS = ("zero", "kaiming", "proto")
+_OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": sgd, "momentum": momentum, "adam": adam}
+_EXACT_ENGINES = {"fast": "reverse", "low": "recompute"}
 
 
-def body_alone(name: str) -> bool:
+def is_in_body(name: str) -> bool:
     return name not in HEAD_NAMES
 
 
 @dataclass(frozen=True)
-class Recipe:
+class InnerLoopRecipe:
     """The settings of one inner loop.
 
-    adapted             names that the inner loop moves: backbone's own names, `head.weight`,
+    name                of the algorithm, for messages and the protocol
+    steps, lr           how many steps the inner loop takes, and their rate
+    head                how the head starts: `zero`, `kaiming`, `proto`, or `LearnedHeads`
+    optimiser           of the inner loop: `sgd`, `momentum` or `adam`
+    adapted             names that the inner loop moves: the backbone's own names, `head.weight`,
                         `head.bias`; a parameter that requires no gradient stays as it is, unless
                         its full name is given
-    engine              a name or an engine; by default the exact one that `memory` asks for, or
+    order               2 for the exact meta-gradient, 1 for first order
+    engine              a name or an engine; the default is the exact one that `memory` asks for, or
                         first order
+    memory              `fast`, or `low` for the exact engine that needs less memory
+    rates               `fixed`, `per_parameter` or `per_layer_step`; the last two are learned
     first_order_epochs  first order before this epoch
     multi_step          epochs over which the query losses after each step are annealed away; None:
-                        the last step alone
+                        only the last step counts
+    norm_weights        `per_step`: BatchNorm has weights and biases of its own in each step
     proximal            adaptation minimises loss + proximal/2 |theta - phi|^2 (iMAML)
     """
 
@@ -56,17 +65,19 @@ class Recipe:
     rates: RateKind = "fixed"
     first_order_epochs: int = 0
     multi_step: int | None = None
+    norm_weights: NormWeights = "shared"
     proximal: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise InputError(f"{self.name} got steps={self.steps}; give 0 or more.")
-        _one_of(self.name, "optimiser", self.optimiser, OPTIMISERS)
-        _one_of(self.name, "memory", self.memory, _EXACT)
-        _one_of(self.name, "order", self.order, (1, 2))
-        _one_of(self.name, "rates", self.rates, ("fixed", "per_parameter", "per_layer_step"))
+        self._check_choice("optimiser", _OPTIMISERS)
+        self._check_choice("memory", _EXACT_ENGINES)
+        self._check_choice("order", (1, 2))
+        self._check_choice("rates", RATE_KINDS)
+        self._check_choice("norm_weights", ("shared", "per_step"))
         if not isinstance(self.head, LearnedHeads):
-            _one_of(self.name, "head", self.head, HEADS)
+            self._check_choice("head", _HEAD_STARTS)
         if self.engine is not None:
             engine_named(self.engine)
         if (self.engine is not None, self.order == 1, self.memory == "low").count(True) > 1:
@@ -80,21 +91,29 @@ class Recipe:
                 " more of both."
             )
 
+    def _check_choice(self, option: str, choices: Collection[Any]) -> None:
+        value = getattr(self, option)
+        if value not in choices:
+            raise InputError(
+                f"{self.name} got {option}={value!r}; choose one of {', '.join(map(str, choices))}."
+            )
+
     @property
-    def annealed(self) -> bool:
+    def is_annealed(self) -> bool:
         return self.first_order_epochs > 0 or self.multi_step is not None
 
     def engine_at(self, epoch: int) -> Engine:
         if epoch < self.first_order_epochs or (self.engine is None and self.order == 1):
             return engine_named("first_order")
-        return engine_named(self.engine if self.engine is not None else _EXACT[self.memory])
+        return engine_named(self.engine if self.engine is not None else _EXACT_ENGINES[self.memory])
 
     def make_optimiser(self) -> Optimiser:
-        return OPTIMISERS[self.optimiser](per_step=self.rates == "per_layer_step")
+        return _OPTIMISERS[self.optimiser](per_step=self.rates == "per_layer_step")
 
     def describe(self) -> dict[str, Any]:
         engine = self.engine_at(self.first_order_epochs)
-        told = {
+        head = f"learned by {self.head.by}" if isinstance(self.head, LearnedHeads) else self.head
+        settings = {
             "algorithm": self.name,
             "steps": self.steps,
             "lr": self.lr,
@@ -102,23 +121,11 @@ class Recipe:
             "optimiser": self.optimiser,
             "order": engine.order,
             "engine": engine.name,
-            "head": (
-                f"learned by {self.head.by}" if isinstance(self.head, LearnedHeads) else self.head
-            ),
+            "head": head,
             "first_order_epochs": self.first_order_epochs,
             "multi_step": self.multi_step,
         }
         if isinstance(engine, Implicit):
-            told |= {
-                "strength": engine.strength,
-                "iterations": engine.iterations,
-                "tolerance": engine.tolerance,
-            }
-        return told
-
-
-def _one_of(name: str, what: str, given: Any, known: Any) -> None:
-    if given not in known:
-        raise InputError(
-            f"{name} got {what}={given!r}; choose one of {', '.join(map(str, known))}."
-        )
+            for name in ("strength", "iterations", "tolerance"):
+                settings[name] = getattr(engine, name)
+        return settings

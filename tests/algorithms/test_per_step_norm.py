@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import torchcross as tx
-from tests.algorithms.subjects import TARGETS, Net, episode_of
+from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross.algorithms import MAML
 from torchcross.errors import InputError
 
@@ -51,7 +51,7 @@ def test_rows_are_not_moved_by_the_inner_loop_and_are_used_at_their_step():
     after = algorithm.adapt(episode.support, episode.task)
     assert not torch.allclose(before, after.logits(episode.query.x))
     for name, rows in algorithm.affine.values().items():
-        assert torch.equal(after._tensors["params"][name], rows)
+        assert torch.equal(after.tensors["params"][name], rows)
     first = algorithm.adapt(episode.support, episode.task, steps=1).logits(episode.query.x)
     assert torch.equal(
         first, stepwise().adapt(episode.support, episode.task, steps=1).logits(episode.query.x)
@@ -70,7 +70,7 @@ def test_saved_and_loaded(tmp_path):
 def test_refused():
     with pytest.raises(InputError, match="goes with norm='per_step', not with norm='batch'"):
         MAML(Net(), norm_weights="per_step")
-    with pytest.raises(InputError, match="none of 'shared', 'per_step'"):
+    with pytest.raises(InputError, match="choose one of shared, per_step"):
         MAML(Net(), norm="per_step", norm_weights="rows")
     with pytest.raises(InputError, match="the backbone has none"):
         MAML(nn.Flatten(), features=4, norm="per_step", norm_weights="per_step")

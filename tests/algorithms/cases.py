@@ -167,7 +167,7 @@ CELLS = [
 ]
 
 
-def made(algorithm, target, seed=0, dropout=0.0):
+def make_algorithm(algorithm, target, seed=0, dropout=0.0):
     return ALGORITHMS[algorithm](Net(seed, dropout), TARGETS[target]).double()
 
 

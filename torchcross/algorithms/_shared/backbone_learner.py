@@ -1,0 +1,116 @@
+"""What all algorithms share: a backbone in pure form, its images, its buffers, predictors."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchcross.algorithms._shared.dropout import has_dropout
+from torchcross.algorithms._shared.input_normalisation import InputNormalisation, MeanAndStd
+from torchcross.algorithms._shared.per_step_norm import (
+    NormWeights,
+    PerStepAffine,
+    PerStepStatistics,
+)
+from torchcross.algorithms._shared.predictor_files import PredictorRecord, backbone_spec
+from torchcross.algorithms.predictor import Predictor
+from torchcross.functional import Network
+from torchcross.task import Task
+
+__all__ = ["BackboneLearner"]
+
+Tree = dict[str, Tensor]
+
+
+class BackboneLearner(nn.Module, ABC):
+    """Abstract: learns a backbone, whose tensors it reads and never writes."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        norm: str,
+        normalise: MeanAndStd | None,
+        features: int | None,
+        steps: int = 0,
+        norm_weights: NormWeights = "shared",
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.network = Network(backbone, norm=norm)
+        self.input_normalisation = InputNormalisation.before(backbone, normalise)
+        self.features: int | None = features
+        if features is None:
+            self.features = getattr(backbone, "num_features", None)
+        self.rows: PerStepStatistics | None = None
+        if self.network.policy.rows:
+            self.rows = PerStepStatistics(self.network, steps=steps)
+        self.affine: PerStepAffine | None = None
+        if norm_weights == "per_step":
+            self.affine = PerStepAffine(self.network, steps=steps)
+        self.has_dropout = has_dropout(backbone)
+
+    def _state(self) -> tuple[Tree, Tree]:
+        """Return the parameters and buffers that a forward starts from."""
+        params, buffers = self.network.state()
+        if self.affine is not None:
+            params = {**params, **self.affine.values()}
+        if self.rows is not None:
+            buffers = {**buffers, **self.rows.values()}
+        return params, buffers
+
+    def _changed_buffers(self, buffers: Tree) -> Tree:
+        """Return the buffers that have a new value, by the algorithm's own names."""
+        before = self._state()[1]
+        slots = {} if self.rows is None else self.rows.slots
+        changed = {}
+        for name, value in buffers.items():
+            if value is not before[name]:
+                own_name = f"rows.{slots[name]}" if name in slots else f"backbone.{name}"
+                changed[own_name] = value.detach()
+        return changed
+
+    @torch.no_grad()
+    def _make_predictor(
+        self,
+        task: Task,
+        tensors: Mapping[str, Tree],
+        *,
+        form: str,
+        step: int,
+        protocol: dict[str, Any],
+    ) -> Predictor:
+        record = PredictorRecord(
+            task=task,
+            protocol=protocol,
+            form=form,
+            step=step,
+            norm=self.network.policy.name,
+            fast=self.network.fast,
+            pixels=self.input_normalisation,
+            backbone=backbone_spec(self.backbone),
+        )
+        shared = [*self.parameters(), *self.buffers()]
+        copies = {part: _detached_copies(tree, shared) for part, tree in tensors.items()}
+        return Predictor(self.network, record, copies)
+
+    def _common_protocol(self) -> dict[str, Any]:
+        return {
+            "norm": self.network.policy.name,
+            "dropout": self.has_dropout,
+            "pixels": self.input_normalisation.describe(),
+        }
+
+
+def _detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:
+    """Return tensors that share no storage with those that training changes."""
+    storages = {value.untyped_storage().data_ptr() for value in shared}
+    copies = {}
+    for name, value in tree.items():
+        is_shared = value.untyped_storage().data_ptr() in storages
+        copies[name] = value.detach().clone() if is_shared else value.detach()
+    return copies

@@ -1,0 +1,47 @@
+"""Random heads and dropout masks belong to (seed, number), never to a global generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torchcross.errors import InputError
+
+__all__ = ["DrawKey", "draw_keys"]
+
+
+@dataclass(frozen=True)
+class DrawKey:
+    """What the random draws of one episode or batch belong to, and its name in messages.
+
+    `number` is None where neither a plan nor `indices` gives one.
+    """
+
+    name: str
+    seed: int
+    number: int | None
+
+    def number_for(self, draw: str) -> int:
+        if self.number is None:
+            raise InputError(
+                f"{self.name} has no plan, and {draw} is drawn for its number; sample from a"
+                " sampler, or pass indices=[...], one number for each."
+            )
+        return self.number
+
+
+def draw_keys(
+    items: Sequence[Any], names: Sequence[str], seed: int, indices: Sequence[int] | None
+) -> list[DrawKey]:
+    """Return a key for each episode or batch: its number is in `indices`, or in its plan."""
+    if indices is not None and len(indices) != len(items):
+        raise InputError(
+            f"{len(indices)} indices were given for {len(items)} episodes or batches; give one for"
+            " each."
+        )
+    if indices is None:
+        numbers = [getattr(getattr(item, "plan", None), "index", None) for item in items]
+    else:
+        numbers = list(indices)
+    return [DrawKey(name, seed, number) for name, number in zip(names, numbers, strict=True)]

@@ -1,0 +1,56 @@
+"""Dropout: on in training and in the inner loop, with masks of the episode's or batch's number.
+
+Predictions have no dropout. How masks reach the layers: `torchcross/functional/network/dropout.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from torchcross.algorithms._shared.draw_key import DrawKey
+from torchcross.functional import Network
+
+__all__ = ["batch_masks", "episode_masks", "has_dropout"]
+
+Masks = dict[str, Tensor]
+# Support and query of one episode draw from streams of their own.
+_SUPPORT, _QUERY = 0, 1
+# torch has no public base class of its dropout layers.
+_DROPOUT_LAYER = nn.modules.dropout._DropoutNd
+
+
+def has_dropout(backbone: nn.Module) -> bool:
+    return any(isinstance(layer, _DROPOUT_LAYER) and layer.p > 0 for layer in backbone.modules())
+
+
+def episode_masks(
+    network: Network,
+    state: tuple[dict[str, Tensor], dict[str, Tensor]],
+    data: Mapping[str, Any],
+    key: DrawKey,
+    *,
+    steps: int = 1,
+) -> dict[str, Masks]:
+    """Return the masks of an episode's support ("ms", one row per step) and query ("mq")."""
+    number = key.number_for("dropout")
+    masks = {}
+    for name, images, part, rows in (("ms", "xs", _SUPPORT, steps), ("mq", "xq", _QUERY, 1)):
+        if images in data:
+            masks[name] = network.masks(
+                *state, data[images], seed=key.seed, episode=number, part=part, rows=max(rows, 1)
+            )
+    return masks
+
+
+def batch_masks(
+    network: Network,
+    state: tuple[dict[str, Tensor], dict[str, Tensor]],
+    images: Tensor,
+    key: DrawKey,
+) -> Masks:
+    """Return the masks of a batch of pre-training."""
+    number = key.number_for("dropout")
+    return network.masks(*state, images, seed=key.seed, episode=number, part=_SUPPORT)

@@ -1,0 +1,73 @@
+"""The options that algorithms have in common, each declared and described once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TypedDict, get_type_hints
+
+from torchcross._kit.suggestions import unknown
+from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.functional.loop.lanes import Lanes
+
+__all__ = [
+    "EpisodicOptions",
+    "InputOptions",
+    "LaneOptions",
+    "PretrainingOptions",
+    "check_option_names",
+]
+
+
+class InputOptions(TypedDict, total=False):
+    """What enters and leaves the backbone.
+
+    normalise  mean and standard deviation per channel, applied to images before the backbone, such
+               as `torchcross.data.augment.Normalise`
+    features   number of features that the backbone computes; the default is its `num_features`
+    """
+
+    normalise: MeanAndStd | None
+    features: int | None
+
+
+class LaneOptions(InputOptions, total=False):
+    """The options of `InputOptions`, and how many episodes are computed at once.
+
+    lanes      `"auto"` (many on accelerators, one on CPUs), `"loop"` (one by one) or a number
+    """
+
+    lanes: Lanes
+
+
+class EpisodicOptions(LaneOptions, total=False):
+    """The options of `LaneOptions`, and the BatchNorm policy.
+
+    norm       `"frozen"`, `"batch"` (transductive, the default), `"support"`, `"running"` or
+               `"per_step"`
+    """
+
+    norm: str
+
+
+class PretrainingOptions(InputOptions, total=False):
+    """The options of `InputOptions`, and the seed of the heads.
+
+    seed       of the heads' initial values; the default is 0
+    """
+
+    seed: int
+
+
+def check_option_names(algorithm: type, options: Mapping[str, object], known: type) -> None:
+    """Raise a TypeError for a keyword that is no option of the algorithm.
+
+    Python itself raises none: `**options: Unpack[...]` accepts every keyword.
+    """
+    common = get_type_hints(known)
+    for name in options:
+        if name not in common:
+            own = inspect.signature(algorithm).parameters.values()
+            names = [part.name for part in own if part.kind is part.KEYWORD_ONLY]
+            kind = f"option of {algorithm.__name__}"
+            raise TypeError(unknown(kind, name, [*names, *common]))
