@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TypedDict, get_type_hints
 
-from torchcross._kit.suggestions import unknown
+from torchcross._kit.suggestions import unknown_name
 from torchcross.algorithms._shared.input_normalisation import MeanAndStd
 from torchcross.functional.loop.lanes import Lanes
 
@@ -70,4 +70,4 @@ def check_option_names(algorithm: type, options: Mapping[str, object], known: ty
             own = inspect.signature(algorithm).parameters.values()
             names = [part.name for part in own if part.kind is part.KEYWORD_ONLY]
             kind = f"option of {algorithm.__name__}"
-            raise TypeError(unknown(kind, name, [*names, *common]))
+            raise TypeError(unknown_name(kind, name, [*names, *common]))
