@@ -1,6 +1,4 @@
-"""`torchcross data ...` and `torchcross weights ...`: arguments to calls, made by the command that
-is meant.
-"""
+"""`torchcross data ...` and `torchcross weights ...`: the lists of their commands."""
 
 from __future__ import annotations
 
@@ -13,7 +11,6 @@ __all__ = ["data", "weights"]
 _HERE = "medimeta_adapter.commands"
 
 _DATA = Group(
-    "data",
     "Datasets in the MedIMeta format: what is there, what is wrong, and where to get some.",
     {
         "info": Command(
@@ -33,7 +30,6 @@ _DATA = Group(
 )
 
 _WEIGHTS = Group(
-    "weights",
     "Pretrained weights of backbones.",
     {
         "list": Command(f"{_HERE}.weights_list", "what can be fetched"),
@@ -43,12 +39,10 @@ _WEIGHTS = Group(
 
 
 def data(arguments: Sequence[str]) -> int:
-    """`torchcross data ...`. Exit status: 0 done or it holds, 1 errors were found, 2 refused, 130
-    interrupted.
-    """
-    return run_group(_DATA, arguments)
+    """Run `torchcross data ...` and return its exit status: 0 it holds, 1 errors were found."""
+    return run_group(_DATA, arguments, "torchcross data")
 
 
 def weights(arguments: Sequence[str]) -> int:
-    """`torchcross weights ...`, with the same exit statuses."""
-    return run_group(_WEIGHTS, arguments)
+    """Run `torchcross weights ...` and return its exit status."""
+    return run_group(_WEIGHTS, arguments, "torchcross weights")

@@ -9,7 +9,6 @@ __all__ = ["GROUP"]
 _HERE = "medimeta_adapter.commands"
 
 GROUP = Group(
-    "convert",
     "Images of your own, or of another format, into a dataset in the MedIMeta format.",
     {
         "imagefolder": Command(f"{_HERE}.convert_imagefolder", "a folder of images per class"),

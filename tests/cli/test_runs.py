@@ -15,7 +15,7 @@ from tests.experiment.small import prepare
 from tests.records.published_table import NAMES, ROWS
 from tests.report.run_folder import made_run
 from torchcross import cli
-from torchcross.cli.runs import _value
+from torchcross.cli.run import _value
 
 ROOT = Path(__file__).parents[2]
 

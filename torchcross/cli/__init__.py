@@ -1,149 +1,103 @@
-"""The command line: arguments to calls, nothing else. What is slow is imported by the command that
-needs it.
-"""
+"""The command line: arguments to calls, nothing else. A command imports what it needs."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NoReturn
 
-from torchcross._kit.suggestions import unknown_name
-from torchcross.cli import certify, runs
-from torchcross.errors import InputError, TorchcrossError
+from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
+from torchcross.errors import TorchcrossError
 
 __all__ = ["main"]
 
-_GROUP = "torchcross.commands"
-"""Entry points of other packages: a name, and a function of the arguments after it that returns the
-exit status.
-"""
+_ENTRY_POINTS = "torchcross.commands"
+"""Commands of other packages: names, and functions of the arguments that return exit statuses."""
 
-_OWN = ("certify", "run", "report", "compare")
-_REFUSED, _INTERRUPTED, _UNHEARD, _TERMINATED = 2, 130, 141, 143
+_COMMANDS = {
+    "run": Command("torchcross.cli.run", "train, adapt and score: from images to a table"),
+    "report": Command(
+        "torchcross.cli.report", "the page and tables of a run, or of a published table of means"
+    ),
+    "compare": Command("torchcross.cli.compare", "one page over several runs"),
+    "certify": Command(
+        "torchcross.cli.certify", "check a gradient against finite differences and a closed form"
+    ),
+}
+
+# As a shell reports the signals SIGINT, SIGPIPE and SIGTERM: 128 and their number.
+_INTERRUPTED, _BROKEN_PIPE, _TERMINATED = 130, 141, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit status: 0 it holds, 1 it does not, 2 the arguments or what they name
-    cannot be used, 130 it was interrupted, 141 nobody reads what it says, 143 (as SystemExit) it
-    was terminated.
+    """Run one command and return its exit status.
+
+    0 it holds, 1 it does not, 2 the arguments or what they name cannot be used, 130 interrupted,
+    141 nobody reads the output, 143 (as SystemExit) terminated.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    _never_fail_to_encode()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _replace_unknown_characters()
     try:
         try:
-            return _done(given)
+            return _run_command(arguments)
         finally:
-            # Here and not when the interpreter ends, where nobody could tell of it.
+            # Here and not when the interpreter ends: an error there could not be reported.
             sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
-        return _UNHEARD
+        _discard_output()
+        return _BROKEN_PIPE
     except OSError as error:
-        _forget_output()
+        _discard_output()
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"torchcross: error: {where}{error.strerror or error}\n")
-        return _REFUSED
+        return REFUSED
 
 
-def _done(given: list[str]) -> int:
+def _run_command(arguments: list[str]) -> int:
+    # A run goes on where it stopped; other commands have options for that, or start again.
+    advice = "; run the same command again to go on" if arguments[:1] == ["run"] else ""
     try:
-        return _dispatch(given)
+        return _dispatch(arguments)
     except TorchcrossError as error:
         sys.stderr.write(f"torchcross: error: {error}\n")
-        return _REFUSED
+        return REFUSED
     except KeyboardInterrupt:
-        sys.stderr.write("torchcross: interrupted; run the same command again to go on\n")
+        sys.stderr.write(f"torchcross: interrupted{advice}\n")
         return _INTERRUPTED
-    except SystemExit as ended:
-        if ended.code == _TERMINATED:
-            sys.stderr.write("torchcross: terminated; run the same command again to go on\n")
+    except SystemExit as end:
+        if end.code == _TERMINATED:
+            sys.stderr.write(f"torchcross: terminated{advice}\n")
         raise
 
 
-def _never_fail_to_encode() -> None:
-    """A terminal without a character gets its code instead of an error after the work is done."""
+def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] == ["--version"]:
+        from torchcross import __version__
+
+        sys.stdout.write(f"torchcross {__version__}\n")
+        return 0
+    commands: dict[str, Command | ForeignCommand] = {**_COMMANDS}
+    for point in sorted(entry_points(group=_ENTRY_POINTS), key=lambda point: point.name):
+        commands.setdefault(point.name, ForeignCommand(point.name, point))
+    group = Group("Cross-domain few-shot learning.", commands)
+    return run_group(group, arguments, "torchcross")
+
+
+def _replace_unknown_characters() -> None:
+    """Let a terminal without a character show its code instead of failing after the work."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _forget_output() -> None:
-    """What is still to be written would fail again when the interpreter ends."""
+def _discard_output() -> None:
+    """Send unwritten output nowhere: it would fail again when the interpreter ends."""
     try:
         descriptor = sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):
         return
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), descriptor)
-
-
-def _dispatch(given: list[str]) -> int:
-    command = given[0] if given else ""
-    if command and not command.startswith("-") and command not in _OWN:
-        return _of_another_package(command, given[1:])
-    parser = _parser()
-    options = parser.parse_args(given)
-    if options.command is None:
-        parser.print_help(sys.stderr)
-        return _REFUSED
-    run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors become ours, so that all are told in one way."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    others = [
-        f"  {name:<12} from {point.value.partition(':')[0]}"
-        for name, point in sorted(_others().items())
-    ]
-    parser = _Parser(
-        prog="torchcross",
-        description="Cross-domain few-shot learning.",
-        epilog="\n".join(["commands of other packages:", *others]) if others else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    certify.add(commands)
-    runs.add(commands)
-    return parser
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
-        from torchcross import __version__
-
-        sys.stdout.write(f"torchcross {__version__}\n")
-        parser.exit(0)
-
-
-def _of_another_package(command: str, rest: list[str]) -> int:
-    others = _others()
-    point = others.get(command)
-    if point is None:
-        raise InputError(unknown_name("command", command, [*_OWN, *others]))
-    try:
-        run = point.load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"the command {command!r} is {point.value}, which cannot be loaded: {error}"
-        ) from error
-    status: int = run(rest)
-    return status
-
-
-def _others() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP) if point.name not in _OWN}

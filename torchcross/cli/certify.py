@@ -1,4 +1,8 @@
-"""`torchcross certify`: an algorithm's gradient against finite differences and a closed form."""
+"""Hold an algorithm's gradient against float64 finite differences and a closed form, on made-up
+episodes of every target type.
+
+Exit status 0 if and only if all that is claimed holds.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import argparse
 import inspect
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torchcross._kit.suggestions import unknown_name
+from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,22 +21,12 @@ if TYPE_CHECKING:
 
     from torchcross.algorithms import Algorithm, Pretraining
 
-__all__ = ["add"]
+__all__ = ["arguments", "run"]
 
 _HOLDS, _DOES_NOT = 0, 1
 
 
-def add(commands: Any) -> None:
-    parser = commands.add_parser(
-        "certify",
-        help="hold an algorithm's gradient against finite differences and a closed form",
-        description=(
-            "Hold an algorithm's gradient against float64 finite differences and a closed form, on"
-            " made-up episodes of every target type. Exit status 0 if and only if all that is"
-            " claimed holds."
-        ),
-        allow_abbrev=False,
-    )
+def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--algorithm", metavar="NAME", help="of torchcross.algorithms (default: maml)"
     )
@@ -53,10 +48,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--directions", type=int, default=2, metavar="N", help="for each episode (default: 2)"
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     from torchcross.algorithms import certify
 
     certificate = certify(_subject(options), directions=options.directions)

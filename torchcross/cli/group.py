@@ -1,37 +1,31 @@
-"""A group of commands under one name: finding the one that is meant, and ending well."""
+"""Groups of commands: which one the arguments name, its options and its help.
+
+A command is a module with `arguments(parser)` and `run(options) -> exit status`; its docstring is
+the help, EXAMPLE stands under it. The module of a group of commands has a GROUP instead.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import NoReturn
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
-__all__ = [
-    "BROKEN_PIPE",
-    "INTERRUPTED",
-    "REFUSED",
-    "Command",
-    "Group",
-    "Parser",
-    "run_group",
-]
+__all__ = ["REFUSED", "Command", "ForeignCommand", "Group", "Parser", "run_group"]
 
 REFUSED = 2
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-"""As a shell tells the signals SIGINT and SIGPIPE: 128 and their number."""
+"""The exit status where the arguments, or what they name, cannot be used."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors become the library's, so that all are told in one way."""
+    """A parser whose errors are the library's, so that all errors look the same."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -39,51 +33,58 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Command:
-    """A module with `arguments(parser)` and `run(options) -> exit status`, and what it is for in a
-    few words.
-    """
+    """A module of this package, imported when the command runs, and its purpose in a few words."""
 
     module: str
     purpose: str
 
 
 @dataclass(frozen=True)
-class Group:
+class ForeignCommand:
+    """A command of another package: a function of the arguments that returns the exit status."""
+
     name: str
+    entry_point: EntryPoint
+
+    @property
+    def purpose(self) -> str:
+        return f"from {self.entry_point.value.partition(':')[0]}"
+
+    def run(self, arguments: list[str]) -> int:
+        try:
+            run: Callable[[list[str]], int] = self.entry_point.load()
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"the command {self.name!r} is {self.entry_point.value}, which cannot be loaded:"
+                f" {error}"
+            ) from error
+        return run(arguments)
+
+
+@dataclass(frozen=True)
+class Group:
     description: str
-    commands: Mapping[str, Command]
+    commands: Mapping[str, Command | ForeignCommand]
 
 
-def run_group(group: Group, arguments: Sequence[str], program: str = "torchcross") -> int:
-    """Runs the command that the arguments name. An interrupt, or a reader that went away, leaves no
-    traceback.
+def run_group(group: Group, arguments: Sequence[str], program: str) -> int:
+    """Run the command that the arguments name and return its exit status.
+
+    `program` is what the user writes before the arguments: "torchcross data".
     """
-    try:
-        status = dispatch(group, list(arguments), program)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        return INTERRUPTED
-    except BrokenPipeError:
-        _write_nowhere()
-        return BROKEN_PIPE
-    return status
-
-
-def dispatch(group: Group, given: list[str], program: str) -> int:
-    """The command of a group, without the guards."""
-    program = f"{program} {group.name}"
-    if not given or given[0] in ("-h", "--help"):
-        stream = sys.stdout if given else sys.stderr
+    if not arguments or arguments[0] in ("-h", "--help"):
+        stream = sys.stdout if arguments else sys.stderr
         stream.write(_help(group, program))
-        return 0 if given else REFUSED
-    name, *rest = given
+        return 0 if arguments else REFUSED
+    name, *rest = arguments
     if name not in group.commands:
         raise InputError(unknown_name(f"command of {program}", name, group.commands))
     command = group.commands[name]
+    if isinstance(command, ForeignCommand):
+        return command.run(rest)
     module = import_module(command.module)
     if hasattr(module, "GROUP"):
-        return dispatch(module.GROUP, rest, program)
+        return run_group(module.GROUP, rest, f"{program} {name}")
     parser = Parser(
         prog=f"{program} {name}",
         description=module.__doc__,
@@ -101,26 +102,16 @@ def dispatch(group: Group, given: list[str], program: str) -> int:
 
 
 def _example(module: ModuleType) -> str | None:
-    text = getattr(module, "EXAMPLE", None)
-    return None if text is None else f"for example:\n  {text}"
+    example: str | None = getattr(module, "EXAMPLE", None)
+    if example is None:
+        return None
+    return "\n  ".join(["for example:", *example.splitlines()])
 
 
 def _help(group: Group, program: str) -> str:
     lines = [f"  {name:<12} {command.purpose}" for name, command in group.commands.items()]
-    more = f"{program} <command> --help tells more."
-    return "\n".join(
-        [f"usage: {program} <command> ...", "", group.description, "", *lines, "", more, ""]
+    return (
+        f"usage: {program} <command> ...\n\n{group.description}\n\n"
+        + "\n".join(lines)
+        + f"\n\n{program} <command> --help says more about a command.\n"
     )
-
-
-def _write_nowhere() -> None:
-    """What is still to be flushed at the end of the process would only meet the closed pipe
-    again.
-    """
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        # A standard output without a file of its own has nothing to flush there.
-        return

@@ -1,0 +1,69 @@
+"""Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is run.
+
+A CSV file is a published table of means: algorithms in the header, a target and its means in each
+row; a first column called "domain" names the domains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from torchcross.cli.group import Parser
+from torchcross.cli.options import names_in
+from torchcross.errors import InputError
+
+__all__ = ["EXAMPLE", "arguments", "run"]
+
+EXAMPLE = """\
+torchcross report runs/demo --metric accuracy
+torchcross report table4.csv --metric auroc --related organs_axial,organs_coronal"""
+
+
+def arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "source", type=Path, metavar="FOLDER|TABLE.csv", help="of a run, or a table of means"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="default: the run's; reports/ and the table's name",
+    )
+    parser.add_argument("--title", help="of the page")
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help=(
+            "that leads the tables (default: the run's); of a table of means: what its numbers are."
+            " For mae the smaller value is the better"
+        ),
+    )
+    parser.add_argument(
+        "--related",
+        action="append",
+        metavar="A,B",
+        help="targets of a table that share subjects; again for others",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from torchcross.experiment import write_page
+    from torchcross.experiment.page.pages import write_means_page
+
+    source: Path = options.source
+    if source.is_dir() or (source.suffix.lower() != ".csv" and not source.is_file()):
+        if options.related is not None:
+            raise InputError(
+                f"--related describes a table of means, and {source} is a run's folder"
+            )
+        written = write_page(source, title=options.title, out=options.out, metric=options.metric)
+    else:
+        related = [names_in(text) for text in options.related or ()]
+        out = options.out or Path("reports", source.stem)
+        written = write_means_page(
+            source, out, title=options.title, metric=options.metric or "", related=related
+        )
+    sys.stdout.write(f"{written}\n")
+    return 0
