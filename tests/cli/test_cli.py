@@ -161,7 +161,9 @@ def data_command(arguments):
 @pytest.mark.usefixtures("others")
 def test_commands_of_other_packages(capsys):
     assert run(capsys, "data", "list", "--long") == (7, "data got ['list', '--long']\n", "")
-    assert "no command of torchcross is called 'dato'; did you mean 'data'?" in refused(capsys, "dato")
+    assert "no command of torchcross is called 'dato'; did you mean 'data'?" in refused(
+        capsys, "dato"
+    )
     assert "'broken' is tests.cli.test_cli:not_there, which cannot be loaded" in refused(
         capsys, "broken"
     )
