@@ -61,9 +61,9 @@ class Net(nn.Module):
             for name, tensor in self.named_parameters():
                 noise = torch.randn(tensor.shape, generator=generator) * 0.3
                 tensor.copy_(1 + noise if "norm" in name and name.endswith("weight") else noise)
-            for name, tensor in self.named_buffers():
-                if tensor.is_floating_point():
-                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + ("var" in name))
+            for name, buffer in self.named_buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(torch.rand(buffer.shape, generator=generator) + ("var" in name))
         self.double()
 
     def forward(self, x):

@@ -5,6 +5,7 @@ ramp.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ DTYPES = [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float
 SHAPES = [(6, 3, 12, 12), (6, 1, 9, 14), (6, 15, 8), (6, 3, 1, 7), (6, 2, 1, 1)]
 
 
-def turned(*angles: float, **options: object) -> Augmentation:
+def turned(*angles: float, **options: Any) -> Augmentation:
     """Always rotates by exactly the angle, or by one between the two."""
     return replace(NOTHING, rotation_probability=1, rotation=(angles[0], angles[-1]), **options)
 

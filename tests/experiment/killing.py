@@ -20,6 +20,7 @@ import torch
 from tests.experiment.small import command, files, prepare
 from torchcross import cli
 from torchcross.experiment.run import runner
+from torchcross.records import EpisodeRecord, Records
 from torchcross.training.step import Stepper
 
 
@@ -53,7 +54,7 @@ def before_the_rename(pattern, call=1, half=False):
             die()
         return plain(self, target)
 
-    Path.replace = replace
+    Path.replace = replace  # type: ignore[method-assign]
 
 
 def half_written(pattern, call=1):
@@ -62,7 +63,7 @@ def half_written(pattern, call=1):
 
 def after_rows(call, rows):
     """Die in the middle of an evaluation."""
-    plain, calls = runner.evaluate, []
+    plain, calls = runner.evaluate, []  # type: ignore[attr-defined]
 
     def evaluate(*given, **more):
         calls.append(1)
@@ -71,7 +72,7 @@ def after_rows(call, rows):
                 die()
             yield row
 
-    runner.evaluate = evaluate
+    runner.evaluate = evaluate  # type: ignore[attr-defined]
 
 
 ROWS = "mm_maml-*-5_shots-*.csv"
@@ -104,16 +105,16 @@ INTERRUPTIONS = {
     "Ctrl-C in a training step": (130, lambda: before(Stepper, "gradients", 5, signal.SIGINT)),
     "Ctrl-C in an evaluation": (
         130,
-        lambda: before(runner.EpisodeRecord, "__post_init__", 60, signal.SIGINT),
+        lambda: before(EpisodeRecord, "__post_init__", 60, signal.SIGINT),
     ),
     "SIGTERM in a training step": (143, lambda: before(Stepper, "gradients", 5, signal.SIGTERM)),
     "SIGTERM in an evaluation": (
         143,
-        lambda: before(runner.EpisodeRecord, "__post_init__", 60, signal.SIGTERM),
+        lambda: before(EpisodeRecord, "__post_init__", 60, signal.SIGTERM),
     ),
     "SIGTERM while rows are written": (
         143,
-        lambda: before(runner.Records, "write", 3, signal.SIGTERM),
+        lambda: before(Records, "write", 3, signal.SIGTERM),
     ),
 }
 TWICE = (
@@ -155,7 +156,7 @@ def killed_and_run_again(root, place, moments):
 
 def main(root):
     torch.set_num_threads(1)
-    os.fsync = lambda descriptor: None
+    os.fsync = lambda fd: None
     os.chdir(root)
     prepare(root)
     # In this process, so that its forks need not import what is imported late.

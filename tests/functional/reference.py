@@ -24,9 +24,9 @@ class Net(nn.Module):
             for name, tensor in self.named_parameters():
                 noise = torch.randn(tensor.shape, generator=generator) * 0.3
                 tensor.copy_(1 + noise if "norm" in name and name.endswith("weight") else noise)
-            for name, tensor in self.named_buffers():
-                if tensor.is_floating_point():
-                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + ("var" in name))
+            for name, buffer in self.named_buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(torch.rand(buffer.shape, generator=generator) + ("var" in name))
         self.double()
 
     def forward(self, x):
@@ -72,7 +72,8 @@ def losses_of(network):
     return support, query
 
 
-def _normalise(x, mean, variance, params, layer):
+def _normalise(x, statistics, params, layer):
+    mean, variance = statistics
     shape = (1, -1, 1, 1)
     x = (x - mean.view(shape)) / torch.sqrt(variance.view(shape) + EPS)
     return x * params[f"{layer}.weight"].view(shape) + params[f"{layer}.bias"].view(shape)
@@ -84,7 +85,7 @@ def features_by_hand(params, x, statistics_for):
         x = F.conv2d(
             x, params[f"{conv}.weight"], params[f"{conv}.bias"], stride=stride, padding=padding
         )
-        x = torch.tanh(_normalise(x, *statistics_for(layer, x), params, layer))
+        x = torch.tanh(_normalise(x, statistics_for(layer, x), params, layer))
     return x.mean((2, 3))
 
 
@@ -182,9 +183,10 @@ def plain_loop(
             else value
         )
 
-    statistics, state = Statistics(policy, buffers), {}
+    statistics = Statistics(policy, buffers)
+    state: dict[str, torch.Tensor] = {}
     weights = weights or [0.0] * (steps - 1) + [1.0]
-    total, current = 0.0, dict(params)
+    total, current = torch.zeros((), dtype=torch.float64), dict(params)
 
     def logits(features):
         return F.linear(features, current["head.weight"], current["head.bias"])
@@ -195,22 +197,22 @@ def plain_loop(
         )
         loss = F.cross_entropy(logits(features), data["ys"])
         names = [name for name in current if name in adapted]
-        grads = torch.autograd.grad(loss, [current[n] for n in names], create_graph=True)
-        grads = [g.detach() if detach else g for g in grads]
+        slopes = torch.autograd.grad(loss, [current[n] for n in names], create_graph=True)
+        slopes = tuple(slope.detach() if detach else slope for slope in slopes)
         if detach:
             statistics.running = {
                 layer: tuple(value.detach() for value in pair)
                 for layer, pair in statistics.running.items()
             }
-        chosen = dict(zip(names, grads, strict=True))
-        moved, state = update_by_hand(kind, chosen, state, current, rate, step)
+        moved, state = update_by_hand(
+            kind, dict(zip(names, slopes, strict=True)), state, current, rate, step
+        )
         current = {**current, **moved}
         if weights[step]:
             query = F.cross_entropy(logits(statistics.query(current, data, step + 1)), data["yq"])
             total = total + weights[step] * query
     inputs = [*params.values(), *rates.values()]
-    grads = torch.autograd.grad(total, inputs, allow_unused=True)
-    grads = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, grads, strict=True)]
+    grads = torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
     return (
         total.detach(),
         dict(zip(params, grads, strict=False)),

@@ -21,7 +21,7 @@ class LightningModule(nn.Module):
 
 def lightning():
     module = ModuleType("lightning")
-    module.LightningModule = LightningModule
+    module.LightningModule = LightningModule  # type: ignore[attr-defined]
     return module
 
 
@@ -43,8 +43,8 @@ class Trainer:
 
 def _read_here(item):
     """A loader runs inside inference mode too, and so its tensors are of that mode."""
-    batches = (Batch(part.x.clone(), part.y.clone()) for part in (item.support, item.query))
-    return Episode(*batches, item.task, item.plan)
+    support, query = (Batch(part.x.clone(), part.y.clone()) for part in (item.support, item.query))
+    return Episode(support, query, item.task, item.plan)
 
 
 class Taskset:

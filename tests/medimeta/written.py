@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.format.info import TaskInfo, TaskTarget
 from medimeta_adapter.writing.writer import DatasetDraft, DatasetWriter
 
 TASKS = [
     TaskInfo(
-        "kind of thing", "MULTICLASS_CLASSIFICATION", {0: "disc", 1: "star: big", 2: "square"}
+        "kind of thing",
+        TaskTarget.MULTICLASS_CLASSIFICATION,
+        {0: "disc", 1: "star: big", 2: "square"},
     ),
-    TaskInfo("malignant", "BINARY_CLASSIFICATION", {0: "no", 1: "yes"}),
-    TaskInfo("findings", "MULTILABEL_CLASSIFICATION", {0: "dot", 1: "line", 2: "ring"}),
-    TaskInfo("Clarity", "ORDINAL_REGRESSION", {1: "poor", 4: "fair", 10: "good"}),
+    TaskInfo("malignant", TaskTarget.BINARY_CLASSIFICATION, {0: "no", 1: "yes"}),
+    TaskInfo("findings", TaskTarget.MULTILABEL_CLASSIFICATION, {0: "dot", 1: "line", 2: "ring"}),
+    TaskInfo("Clarity", TaskTarget.ORDINAL_REGRESSION, {1: "poor", 4: "fair", 10: "good"}),
 ]
 SIDES = (8, 9)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
+from typing import Any
 
 from tests.records.published_table import NAMES as NAMES_OF_ROWS
 from tests.records.published_table import ROWS
@@ -150,7 +151,7 @@ def write_sample(path: Path, hostile: bool) -> Records:
         "a dataset": {"domain": "a domain with a long name", "licence": "CC-BY-4.0", "images": 1234}
     }
     provenance = {name: name, "data": {"datasets": datasets}}
-    texts = {
+    texts: dict[str, Any] = {
         "title": f"Leave one domain out: {name}",
         "protocol": protocol,
         "provenance": provenance,

@@ -115,7 +115,7 @@ def allowed_counts() -> dict[str, dict[str, int]]:
 
 
 def lowered(
-    allowed: dict[str, dict[str, int]], counts: dict[str, dict[str, int]]
+    allowed: dict[str, dict[str, int]], counts: dict[str, Counter[str]]
 ) -> dict[str, dict[str, int]]:
     """Return the allowed counts, each lowered to the actual one where that is less."""
     return {

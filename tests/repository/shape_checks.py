@@ -46,7 +46,7 @@ def _jaxtyped_where_it_can(*, typechecker: Callable[..., Any]) -> Callable[[Any]
 
 
 # What the import hook writes above every function and class that it meets.
-jaxtyping.jaxtyped = _jaxtyped_where_it_can
+jaxtyping.jaxtyped = _jaxtyped_where_it_can  # type: ignore[assignment]
 
 
 def pytest_configure() -> None:

@@ -131,7 +131,7 @@ def absolute_module(module: str | None, level: int, folder: str) -> str:
 
 def module_names(sources: Sequence[Source]) -> set[str]:
     """Return the dotted names of the files and of the folders that hold them."""
-    names = set()
+    names: set[str] = set()
     for source in sources:
         parts = source.module.split(".")
         names.update(".".join(parts[:count]) for count in range(1, len(parts) + 1))

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from tests.training.subjects import SUBJECTS, magnitude, options
-from torchcross._kit import whole_files
 from torchcross.training import fit
 from torchcross.training.checkpoints import Checkpoints
 from torchcross.training.log import CsvLog
@@ -65,14 +64,10 @@ MOMENTS = {
     "in step 4": lambda: before(Stepper, "gradients", 4),
     "in step 6": lambda: before(Stepper, "gradients", 6),
     "in the last step": lambda: before(Stepper, "gradients", 9),
-    "while the first checkpoint is written": lambda: before(
-        whole_files.os, "fsync", 1, half_of_the_file
-    ),
-    "while the second checkpoint is written": lambda: before(
-        whole_files.os, "fsync", 3, half_of_the_file
-    ),
+    "while the first checkpoint is written": lambda: before(os, "fsync", 1, half_of_the_file),
+    "while the second checkpoint is written": lambda: before(os, "fsync", 3, half_of_the_file),
     "while the last but one checkpoint is written": lambda: before(
-        whole_files.os, "fsync", 9, half_of_the_file
+        os, "fsync", 9, half_of_the_file
     ),
     "before a checkpoint is renamed": lambda: before(Path, "replace", 3),
     "before an old checkpoint is removed": lambda: before(Path, "unlink", 6),

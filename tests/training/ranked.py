@@ -118,7 +118,7 @@ CASES = {case.__name__: case for case in (plain, resumed, diverged, interrupted,
 
 
 def one_rank(rank, root):
-    store = distributed.FileStore(str(root / "store"), RANKS)
+    store = distributed.FileStore(str(root / "store"), RANKS)  # type: ignore[attr-defined]
     # Where one rank fails, the other is not to wait for ever.
     patience = timedelta(seconds=100)
     distributed.init_process_group(
