@@ -124,7 +124,8 @@ def in_a_process(case: Case, who: str, count: int) -> dict[str, float]:
 
 def written(case: Case, who: str, count: int, folder: Path) -> dict[str, float]:
     from medimeta_adapter.format.info import TaskInfo, TaskTarget
-    from medimeta_adapter.writing.writer import DatasetDraft, DatasetWriter
+    from medimeta_adapter.writing.draft import DatasetDraft
+    from medimeta_adapter.writing.writer import DatasetWriter
 
     images = np.random.default_rng(0).integers(0, 256, (case.batch, *case.shape), dtype=np.uint8)
     task = TaskInfo("class", TaskTarget.MULTICLASS_CLASSIFICATION, {0: "a", 1: "b", 2: "c"})

@@ -18,8 +18,9 @@ from medimeta_adapter.convert.rows import Row, Rows, is_grey
 from medimeta_adapter.convert.splits import Splits, splits_of
 from medimeta_adapter.convert.threaded_decoding import in_order, unreadable
 from medimeta_adapter.preprocess import Recipe, standard
+from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import check_free
-from medimeta_adapter.writing.writer import DatasetDraft, DatasetWriter
+from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.convert.rows import Row, Rows
 from medimeta_adapter.convert.threaded_decoding import what_went_wrong
-from medimeta_adapter.writing.disk_errors import AGAIN
+from medimeta_adapter.writing.disk_errors import RESTART_ADVICE
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
 from torchcross.errors import WriteError
@@ -60,5 +60,5 @@ def check_resumed(
 def _changed(rows: Rows, place: int, how: str) -> WriteError:
     return WriteError(
         f"{rows.names[place]} of {rows.kind} has changed since the conversion was interrupted:"
-        f" {how}; put back what was there, or {AGAIN}"
+        f" {how}; put back what was there, or {RESTART_ADVICE}"
     )

@@ -26,6 +26,7 @@ from torchcross.errors import DatasetFileError, InputError
 from torchcross.targets import Target
 
 __all__ = [
+    "FROZEN_FIELDS",
     "DatasetInfo",
     "SplitCounts",
     "TaskInfo",
@@ -35,6 +36,11 @@ __all__ = [
 ]
 
 _SHOWN = 8
+# The fields of a description that hold lists and mappings.
+FROZEN_FIELDS = (
+    *("tasks", "input_size", "domain_overlaps", "subject_overlaps"),
+    *("original_data", "extra"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class TaskInfo:
     @property
     def multilabel(self) -> bool:
         """Whether a sample has one yes or no per label instead of one label."""
-        return bool(self.target().label_shape)
+        return self.task_target is TaskTarget.MULTILABEL_CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,7 @@ class DatasetInfo:
             "dataset",
             dataset_problems({entry.name: getattr(self, entry.name) for entry in fields(self)}),
         )
-        for name in (
-            "tasks",
-            "input_size",
-            "domain_overlaps",
-            "subject_overlaps",
-            "original_data",
-            "extra",
-        ):
+        for name in FROZEN_FIELDS:
             object.__setattr__(self, name, freeze(getattr(self, name)))
 
     @property

@@ -1,4 +1,4 @@
-"""Errors of the operating system, told with the folder that was being written and what to do."""
+"""Errors of the operating system, with the folder that was being written and what to do."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from pathlib import Path
 
 from torchcross.errors import WriteError
 
-__all__ = ["AGAIN", "check_space", "sync_data", "told"]
+__all__ = ["RESTART_ADVICE", "check_space", "explain_disk_errors", "sync_data"]
 
-AGAIN = "start again with resume=False (--restart; of open data: overwrite=True, --overwrite)"
+RESTART_ADVICE = (
+    "start again with resume=False (--restart; of open data: overwrite=True, --overwrite)"
+)
 
-# macOS has none of its own.
+# macOS and Windows have no `fdatasync`.
 sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Raises WriteError for an OSError inside, naming `folder`."""
+def explain_disk_errors(folder: Path) -> Iterator[None]:
+    """Raise WriteError, which names `folder`, for an OSError inside."""
     try:
         yield
     except OSError as error:
-        raise WriteError(_sentence(folder, error)) from error
+        raise WriteError(_message(folder, error)) from error
 
 
-def _sentence(folder: Path, error: OSError) -> str:
-    if error.errno in _FULL:
+def _message(folder: Path, error: OSError) -> str:
+    if error.errno in _DISK_FULL:
         return (
-            f"{folder} cannot be written: the disk is full ({error.strerror}); nothing stands under"
-            " the final name. Free some space or choose another folder, then write again (with"
-            " resume=True, as conversions have it, it goes on where it stopped)"
+            f"{folder} cannot be written: the disk is full ({error.strerror}). No dataset is under"
+            " the final name. Free some space or choose another folder, then write again; with"
+            " resume=True, which conversions use, the build goes on where it stopped"
         )
-    where = f" at {error.filename}" if error.filename else ""
+    place = f" at {error.filename}" if error.filename else ""
     return (
-        f"{folder} cannot be written{where}: {error.strerror or error}; nothing stands under the"
+        f"{folder} cannot be written{place}: {error.strerror or error}; no dataset is under the"
         " final name"
     )
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuses what is known not to fit before any work is done."""
+    """Refuse a dataset that cannot fit, before any work is done."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise WriteError(

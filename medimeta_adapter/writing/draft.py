@@ -8,17 +8,16 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from medimeta_adapter.format.frozen import FrozenMapping, freeze, thaw
-from medimeta_adapter.format.info import DatasetInfo, SplitCounts, TaskInfo
+from medimeta_adapter.format.info import FROZEN_FIELDS, DatasetInfo, SplitCounts, TaskInfo
 
-__all__ = ["SPLITS", "DatasetDraft"]
-
-SPLITS = ("train", "val", "test")
+__all__ = ["DatasetDraft"]
 
 
 @dataclass(frozen=True)
 class DatasetDraft:
-    """info.yaml without its counts, which the writer counts. `input_size` is (channels, height,
-    width).
+    """info.yaml without its counts, which the writer adds.
+
+    `input_size` is (channels, height, width).
     """
 
     id: str
@@ -35,31 +34,27 @@ class DatasetDraft:
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
-        for name in (
-            "tasks",
-            "input_size",
-            "domain_overlaps",
-            "subject_overlaps",
-            "original_data",
-            "extra",
-        ):
+        for name in FROZEN_FIELDS:
             object.__setattr__(self, name, freeze(getattr(self, name)))
+        # The checks of DatasetInfo are those of a draft.
         self.info(1, SplitCounts(), SplitCounts())
 
     @classmethod
-    def of(cls, info: DatasetInfo) -> DatasetDraft:
-        """The draft that a dataset's info was made of."""
+    def from_info(cls, info: DatasetInfo) -> DatasetDraft:
+        """Return the draft of a dataset that was written."""
         return cls(**{entry.name: getattr(info, entry.name) for entry in fields(cls)})
 
     def info(self, total: int, splits: SplitCounts, original_splits: SplitCounts) -> DatasetInfo:
-        """The info of a dataset with these counts."""
-        known: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        """Return the info of a dataset with these counts."""
         return DatasetInfo(
-            **known,
+            **self._values(),
             total_num_samples=total,
             splits_num_samples=splits,
             original_splits_num_samples=original_splits,
         )
+
+    def _values(self) -> dict[str, Any]:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -68,28 +63,24 @@ class DatasetDraft:
         return (height, width) if channels == 1 else (height, width, channels)
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """The fields in which a draft read from `as_dict` is another."""
-        mine = self.as_dict()
-        return [name for name in sorted({*mine, *other}) if mine.get(name) != other.get(name)]
+        """Return the fields in which the `as_dict` of another draft differs."""
+        own = self.as_dict()
+        return [name for name in sorted({*own, *other}) if own.get(name) != other.get(name)]
 
     def as_dict(self) -> dict[str, Any]:
-        """The draft as JSON gives it back."""
-        known = {
-            entry.name: thaw(getattr(self, entry.name))
-            for entry in fields(self)
-            if entry.name != "tasks"
-        }
+        """Return the draft as JSON gives it back."""
         tasks = [
             {
                 "name": task.name,
                 "target": str(task.task_target),
                 "labels": list(task.labels.items()),
+                "extra": thaw(task.extra),
             }
-            | {"extra": thaw(task.extra)}
             for task in self.tasks
         ]
-        return dict(json.loads(json.dumps(known | {"tasks": tasks}, default=str)))
+        values = {name: thaw(value) for name, value in self._values().items() if name != "tasks"}
+        return dict(json.loads(json.dumps(values | {"tasks": tasks}, default=str)))
 
     def with_extra(self, **extra: Any) -> DatasetDraft:
-        """The draft with further keys of its own in info.yaml, such as how its images were made."""
+        """Return the draft with further keys in info.yaml, such as how the images were made."""
         return replace(self, extra={**self.extra, **extra})

@@ -1,21 +1,25 @@
-"""Everything about the rows but their pixels: one JSON line per batch, in order, behind pixels that
-are written.
+"""The rows without their pixels: one JSON line per batch, in order.
 
-With `durable`, pixels reach the disk before the lines that speak of them, so that a journal never
-promises too much.
+A line is written behind the pixels that it speaks of. With `durable`, these pixels reach the disk
+first, so that no line names pixels that a power cut took away.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from medimeta_adapter.writing.disk_errors import AGAIN, sync_data
+from medimeta_adapter.writing.disk_errors import RESTART_ADVICE, sync_data
 from torchcross.errors import WriteError
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "journal_line"]
+
+
+def journal_line(entry: Mapping[str, Any], first: int, count: int) -> bytes:
+    content = {"row": first, "rows": count, **entry}
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
 class Journal:
@@ -25,21 +29,22 @@ class Journal:
         self.path = path
         self.rows = 0
         self._durable = durable
-        self._size = self._recovered()
+        size = self._count_earlier_rows()
         self._file: IO[bytes] = path.open("ab")
-        self._file.truncate(self._size)
+        self._file.truncate(size)
 
-    def _recovered(self) -> int:
-        """Count the rows of an earlier build; a torn last line is no line."""
+    def _count_earlier_rows(self) -> int:
+        """Count the rows of an earlier build; return the size of its lines in bytes."""
         size = 0
         if self.path.exists():
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
+                    # A line that a crash cut off does not count.
                     if not line.endswith(b"\n"):
                         break
-                    entry = self._entry(line, number)
+                    entry = self._read_line(line, number)
                     if entry["row"] != self.rows:
-                        raise self._damaged(number)
+                        raise self._damage(number)
                     self.rows += entry["rows"]
                     size += len(line)
         return size
@@ -53,22 +58,22 @@ class Journal:
         self.rows += rows
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """All lines from the first on."""
+        """Yield all lines from the first on."""
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                yield self._entry(line, number)
+                yield self._read_line(line, number)
 
-    def _entry(self, line: bytes, number: int) -> dict[str, Any]:
+    def _read_line(self, line: bytes, number: int) -> dict[str, Any]:
         try:
             entry = json.loads(line)
         except ValueError:
-            raise self._damaged(number) from None
+            raise self._damage(number) from None
         if not isinstance(entry, dict) or not isinstance(entry.get("rows"), int):
-            raise self._damaged(number)
+            raise self._damage(number)
         return entry
 
-    def _damaged(self, number: int) -> WriteError:
-        return WriteError(f"{self.path}, line {number}, is damaged; {AGAIN}")
+    def _damage(self, number: int) -> WriteError:
+        return WriteError(f"{self.path}, line {number}, is damaged; {RESTART_ADVICE}")
 
     def close(self) -> None:
         self._file.close()

@@ -12,7 +12,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from medimeta_adapter.writing.disk_errors import told
+from medimeta_adapter.writing.disk_errors import explain_disk_errors
 from torchcross._kit.lock import BaseFileLock, acquire_lock
 from torchcross.errors import WriteError
 
@@ -27,7 +27,7 @@ class PartialFolder:
         self.path = final.with_name(f".{final.name}.partial")
         self._replaced = final.with_name(f".{final.name}.replaced")
         self._overwrite = overwrite
-        with told(final):
+        with explain_disk_errors(final):
             self._restore_replaced()
             self._refuse_existing()
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class PartialFolder:
 
     def finish(self) -> None:
         """Give the build its final name; readers see the old dataset or the new one."""
-        with told(self.final):
+        with explain_disk_errors(self.final):
             sync_folder(self.path)
             if self._overwrite and os.path.lexists(self.final):
                 if self._replaced.exists():
@@ -128,11 +128,10 @@ def _busy(final: Path) -> WriteError:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder outlast a power cut."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows keeps entries with their files
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Make the entries of a folder outlast a power cut, where the system can: Windows cannot."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,17 +1,15 @@
-"""images.hdf5, written without a second copy of its pixels and without knowing how many there will
-be.
+"""images.hdf5: h5py creates it for the announced number of images, pixels go to their places.
 
-Pixels go straight to their place behind the room that HDF5's header takes; on closing, h5py makes a
-header for the final shape (a sparse file), and its bytes are put in front. Where they do not agree,
-h5py copies the pixels instead.
+Where the number was not announced, or another number was written, the pixels are copied once, into
+a file of the right size.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -20,133 +18,83 @@ from numpy.typing import NDArray
 from medimeta_adapter.writing.disk_errors import sync_data
 from torchcross.errors import WriteError
 
-__all__ = ["PixelFile"]
+__all__ = ["PixelFile", "create_pixel_file"]
 
-DATASET = "images"
-_BLOCK = 1 << 24
+_DATASET = "images"
+_BLOCK_BYTES = 1 << 24
+
+
+def create_pixel_file(path: Path, shape: tuple[int, ...]) -> None:
+    """Create an HDF5 file with one contiguous dataset of uint8, its pixels not yet written."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    # Space at once and no fill value: the offset is known, and the file sparse where it can be.
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    # Without times, two files of the same images have the same bytes.
+    properties.set_obj_track_times(False)
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(shape)
+        h5py.h5d.create(file.id, _DATASET.encode(), h5py.h5t.STD_U8LE, space, properties)
 
 
 class PixelFile:
-    """Rows of uint8 pixels at known places; `write` may be called by many threads at once."""
+    """Rows of uint8 pixels at known places; many threads may write and read at once."""
 
-    def __init__(self, path: Path, image_shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.image_shape = image_shape
-        self.row_bytes = int(np.prod(image_shape))
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._made = path.with_name(f".{path.name}.header")
-        start, _ = _make_empty(self._made, (1, *image_shape))
-        self.start = _start_of(path, start)
+        with h5py.File(path, "r") as file:
+            self._rows, *image_shape = map(int, file[_DATASET].shape)
+            self._start = int(file[_DATASET].id.get_offset())
+        self.image_shape: tuple[int, ...] = tuple(image_shape)
+        self.row_bytes = prod(image_shape)
+        self._file = path.open("r+b", buffering=0)
+        # Seeking and writing are two calls, since Windows has no `pwrite`: one thread at a time.
+        self._turn = threading.Lock()
 
-    def rows(self) -> int:
-        """How many whole rows the file has room for already."""
-        return max(0, os.fstat(self._file).st_size - self.start) // self.row_bytes
+    @property
+    def room(self) -> int:
+        """How many whole rows the file has room for; it grows when a later row is written."""
+        return (os.fstat(self._file.fileno()).st_size - self._start) // self.row_bytes
 
     def write(self, row: int, pixels: NDArray[np.uint8]) -> None:
         """Write contiguous pixels from row `row` on."""
-        left = pixels.data.cast("B")
-        place = self.start + row * self.row_bytes
-        while left:
-            written = os.pwrite(self._file, left, place)
-            left, place = left[written:], place + written
+        remaining = pixels.data.cast("B")
+        with self._turn:
+            self._file.seek(self._start + row * self.row_bytes)
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
 
     def read(self, row: int, rows: int = 1) -> bytes:
-        data = os.pread(self._file, rows * self.row_bytes, self.start + row * self.row_bytes)
-        if len(data) != rows * self.row_bytes:
+        with self._turn:
+            self._file.seek(self._start + row * self.row_bytes)
+            pixels = self._file.read(rows * self.row_bytes)
+        if len(pixels) != rows * self.row_bytes:
             raise WriteError(
                 f"{self.path} ends before row {row + rows}; it was changed while it was written"
             )
-        return data
+        return pixels
 
     def sync(self) -> None:
         """Make what was written outlast a power cut."""
-        sync_data(self._file)
+        sync_data(self._file.fileno())
 
-    def finish(self, rows: int) -> None:
-        """Make the file HDF5: one dataset of `rows` images, contiguous, uncompressed."""
-        os.ftruncate(self._file, self.start + rows * self.row_bytes)
-        start, size = _make_empty(self._made, (rows, *self.image_shape))
-        if start == self.start:
-            self._put_in_front(start, start + rows * self.row_bytes, size)
-            self._made.unlink()
-        else:
-            self._copy_over(rows)
-        os.fsync(self._file)
-        _check(self.path, (rows, *self.image_shape), self.row_bytes, self._ends(rows))
-
-    def _put_in_front(self, start: int, end: int, size: int) -> None:
-        with self._made.open("rb") as made:
-            for place, length in ((0, start), (end, size - end)):
-                made.seek(place)
-                os.pwrite(self._file, made.read(length), place)
-
-    def _copy_over(self, rows: int) -> None:
-        """Into h5py's own file, block by block; it takes the place of this one."""
-        with h5py.File(self._made, "r+") as file:
-            for first, block in self._blocks(rows):
-                file[DATASET][first : first + len(block)] = block
-        self._made.replace(self.path)
-        os.close(self._file)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        with h5py.File(self.path, "r") as file:
-            self.start = file[DATASET].id.get_offset()
-
-    def _blocks(self, rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        step = max(1, _BLOCK // self.row_bytes)
+    def with_rows(self, rows: int) -> PixelFile:
+        """Return a file of exactly `rows` images: this one, or a copy that takes its place."""
+        if rows == self._rows:
+            return self
+        path = self.path.with_name(f".{self.path.name}.part")
+        create_pixel_file(path, (rows, *self.image_shape))
+        copy = PixelFile(path)
+        step = max(1, _BLOCK_BYTES // self.row_bytes)
         for first in range(0, rows, step):
-            count = min(step, rows - first)
-            yield (
-                first,
-                np.frombuffer(self.read(first, count), np.uint8).reshape(count, *self.image_shape),
-            )
-
-    def _ends(self, rows: int) -> list[tuple[int, bytes]]:
-        return [(row, self.read(row)) for row in {0, rows - 1}]
+            block = self.read(first, min(step, rows - first))
+            copy.write(first, np.frombuffer(block, np.uint8))
+        # Windows renames no file that is open.
+        copy.close()
+        self.close()
+        path.replace(self.path)
+        return PixelFile(self.path)
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-def _start_of(path: Path, otherwise: int) -> int:
-    """Where the pixels of a file start that an earlier build had finished already."""
-    try:
-        with h5py.File(path, "r") as file:
-            return int(file[DATASET].id.get_offset())
-    except (OSError, KeyError):
-        return otherwise
-
-
-def _make_empty(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
-    """An HDF5 file with unwritten room for the images; returns where they start and the file's
-    size.
-    """
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.CONTIGUOUS)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    properties.set_obj_track_times(False)
-    path.unlink(missing_ok=True)
-    with h5py.File(path, "w") as file:
-        space = h5py.h5s.create_simple(shape)
-        dataset = h5py.h5d.create(file.id, DATASET.encode(), h5py.h5t.STD_U8LE, space, properties)
-        start = int(dataset.get_offset())
-    return start, path.stat().st_size
-
-
-def _check(
-    path: Path, shape: tuple[int, ...], row_bytes: int, rows: list[tuple[int, bytes]]
-) -> None:
-    """What h5py reads is what was written."""
-    with h5py.File(path, "r") as file:
-        dataset: Any = file[DATASET]
-        if dataset.shape != shape or dataset.dtype != np.uint8 or dataset.chunks is not None:
-            raise WriteError(
-                f"{path} came out as {dataset!r}, not as {shape} uint8; report this with your h5py"
-                " version"
-            )
-        if any(dataset[row].tobytes() != pixels for row, pixels in rows):
-            raise WriteError(
-                f"{path} does not read back as written; report this with your h5py version"
-            )
+        self._file.close()

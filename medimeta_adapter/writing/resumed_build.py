@@ -1,6 +1,4 @@
-"""An earlier build: whether this one may go on with it, and a clean start where it may not or need
-not.
-"""
+"""The folder of an earlier build: whether this build may go on with it, or how it starts anew."""
 
 from __future__ import annotations
 
@@ -9,18 +7,25 @@ import os
 import shutil
 from pathlib import Path
 
-from medimeta_adapter.writing.disk_errors import AGAIN
+from medimeta_adapter.writing.disk_errors import RESTART_ADVICE
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import sync_folder
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, WriteError
 
-__all__ = ["begin", "check_begun", "check_name", "clear", "sync_all"]
+__all__ = [
+    "DRAFT_FILE",
+    "begin_build",
+    "check_earlier_build",
+    "check_folder_name",
+    "remove_leftovers",
+    "sync_tree",
+]
 
-_DRAFT = ".draft.json"
+DRAFT_FILE = ".draft.json"
 
 
-def check_name(folder: Path, draft: DatasetDraft) -> None:
+def check_folder_name(folder: Path, draft: DatasetDraft) -> None:
     if folder.name != draft.id:
         places = f"{folder.parent / draft.id} or {folder / draft.id}"
         raise InputError(
@@ -29,42 +34,43 @@ def check_name(folder: Path, draft: DatasetDraft) -> None:
         )
 
 
-def begin(folder: Path, draft: DatasetDraft, *, durable: bool, pixels: str) -> None:
-    """A build without rows: of another draft's, nothing is left."""
-    (folder / pixels).unlink(missing_ok=True)
-    write_whole(folder / _DRAFT, json.dumps(draft.as_dict() | {"durable": durable}))
+def begin_build(folder: Path, draft: DatasetDraft, *, durable: bool) -> None:
+    """Note down what is built here, for a later build that wants to go on."""
+    write_whole(folder / DRAFT_FILE, json.dumps(draft.as_dict() | {"durable": durable}))
 
 
-def check_begun(folder: Path, draft: DatasetDraft) -> None:
-    """Go on only with the same draft, and only where pixels were kept ahead of the journal through
-    a power cut.
-    """
+def check_earlier_build(folder: Path, draft: DatasetDraft) -> None:
+    """Go on with the same draft alone, and only where no line is ahead of its pixels."""
     try:
-        earlier = dict(json.loads((folder / _DRAFT).read_bytes()))
+        earlier = dict(json.loads((folder / DRAFT_FILE).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         earlier = {}
     if not earlier.pop("durable", False):
-        raise WriteError(f"{folder} was begun without resume=True; {AGAIN}")
-    if different := draft.differences(earlier):
+        raise WriteError(f"{folder} was begun without resume=True; {RESTART_ADVICE}")
+    if differences := draft.differences(earlier):
         raise WriteError(
-            f"{folder} was begun with another draft ({', '.join(different)} differ); finish it with"
-            f" that one, or {AGAIN}"
+            f"{folder} was begun with another draft ({', '.join(differences)} differ); finish it"
+            f" with that draft, or {RESTART_ADVICE}"
         )
 
 
-def clear(folder: Path, keep: str) -> None:
-    """Take away what an earlier attempt to finish has left; what cannot be made again stays."""
+def remove_leftovers(folder: Path, keep: str) -> None:
+    """Remove what an earlier attempt to finish has left, but for `keep` and hidden files."""
     for entry in folder.iterdir():
         if entry.name.startswith(".") or entry.name == keep:
             continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
-def sync_all(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
     """Make a folder and all below outlast a power cut."""
     for path in folder.rglob("*"):
         if path.is_dir():
             sync_folder(path)
         else:
+            # Windows syncs only files that are open for writing.
             with path.open("r+b") as file:
                 os.fsync(file.fileno())

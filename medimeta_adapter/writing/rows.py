@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimeta_adapter.format.info import TaskInfo
-from medimeta_adapter.writing.draft import SPLITS, DatasetDraft
-from torchcross._kit.suggestions import suggest
+from medimeta_adapter.format.splits import SPLITS
+from medimeta_adapter.writing.draft import DatasetDraft
+from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Target
 
-__all__ = ["Columns", "Rows", "encoded", "spread"]
+__all__ = ["Columns", "RowChecker", "per_row"]
 
-RESERVED = frozenset({"filepath", "split", "original_filepath", "original_split", "patient_id"})
+_RESERVED = frozenset({"filepath", "split", "original_filepath", "original_split", "patient_id"})
 _MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What is told about a batch of rows, one entry per row."""
+    """What is known about a batch of rows besides the images, one entry per row."""
 
     labels: Mapping[str, Any]
     splits: Sequence[Any]
@@ -37,8 +37,8 @@ class Columns:
     stamps: Sequence[Any] | None = None
 
 
-class Rows:
-    """Knows a dataset's tasks and image size."""
+class RowChecker:
+    """Checks rows against a dataset's tasks and image size."""
 
     def __init__(self, draft: DatasetDraft) -> None:
         self._draft = draft
@@ -49,195 +49,176 @@ class Rows:
         self._values = {
             task.name: frozenset(() if task.multilabel else task.labels) for task in draft.tasks
         }
-        self._taken = (
-            RESERVED
-            | {task.name for task in draft.tasks}
-            | {f"tasks/{task.name}" for task in draft.tasks}
-        )
+        self._reserved = _RESERVED.union(self._targets, (f"tasks/{name}" for name in self._targets))
 
-    def images(self, images: Any, first: int, names: Sequence[Any]) -> NDArray[np.uint8]:
-        """A batch of images as contiguous pixels."""
+    def images(self, images: Any, first: int, files: Sequence[Any]) -> NDArray[np.uint8]:
+        """Return a batch of images as contiguous pixels."""
         shape = self._draft.image_shape
         try:
             array = np.asarray(images)
         except ValueError as error:
             raise InputError(
-                f"{_row(first, names)}: the images make no array ({error}); give one size, {shape}"
+                f"{_row(first, files)}: the images make no array ({error}); give one size, {shape}"
             ) from None
         if len(shape) == 2 and array.ndim == 4 and array.shape[3] == 1:
             array = array[..., 0]
         if array.dtype != np.uint8 or array.ndim != len(shape) + 1 or array.shape[1:] != shape:
-            row = _row(first, names)
+            row = _row(first, files)
             if array.ndim and len(array) > 1:
-                row = f"{row} and those behind it"
-            raise InputError(f"{row}: {_wrong_image(array, shape)}")
+                row = f"{row} and the rows behind it"
+            raise InputError(f"{row}: {_image_problem(array, shape)}")
         return np.ascontiguousarray(array)
 
-    def image(self, image: Any, row: int, name: str) -> NDArray[np.uint8]:
-        """One image, PIL or array, as a batch of one."""
+    def image(self, image: Any, row: int, file: str) -> NDArray[np.uint8]:
+        """Return one image, PIL or array, as a batch of one."""
         if isinstance(image, Image.Image):
             mode = _MODES[self._draft.input_size[0]]
             if image.mode != mode:
                 raise InputError(
-                    f"{_row(row, [name])}: the image has mode {image.mode}, the dataset takes"
+                    f"{_row(row, [file])}: the image has mode {image.mode}, the dataset takes"
                     f" {mode}; send it through a preprocess.Recipe, which says how it is converted"
                 )
-        return self.images(np.asarray(image)[None], row, [name])
+        return self.images(np.asarray(image)[None], row, [file])
 
-    def entry(self, columns: Columns, first: int, count: int) -> dict[str, Any]:
-        """What the journal keeps of a batch; refuses what does not fit."""
-        files = [
-            _text(value, "original_filepath", first + n)
-            for n, value in enumerate(columns.original_filepaths)
-        ]
-        known: dict[str, Any] = {
+    def journal_entry(self, columns: Columns, first: int, count: int) -> dict[str, Any]:
+        """Return what the journal keeps of a batch; refuse what does not fit."""
+
+        def checked(check: Callable[..., Any], values: Sequence[Any], *name: str) -> list[Any]:
+            return [check(value, first + place, *name) for place, value in enumerate(values)]
+
+        files = checked(_text, columns.original_filepaths, "original_filepath")
+        entry: dict[str, Any] = {
             "labels": self._labels(columns.labels, first, count, files),
             "files": files,
+            "splits": checked(_split, columns.splits),
+            "original_splits": checked(_split, columns.original_splits),
+            "patients": checked(_patient, columns.patient_ids),
+            "more": self._annotations(columns.annotations, first, count),
         }
-        known["splits"] = [_split(value, first + n) for n, value in enumerate(columns.splits)]
-        known["original_splits"] = [
-            _split(value, first + n) for n, value in enumerate(columns.original_splits)
-        ]
-        known["patients"] = [
-            _patient(value, first + n) for n, value in enumerate(columns.patient_ids)
-        ]
-        known["more"] = self._annotations(columns.annotations, first, count)
         if columns.stamps is not None:
-            known["stamps"] = [
-                _text(value, "stamp", first + n) for n, value in enumerate(columns.stamps)
-            ]
-        for name, values in known.items():
+            entry["stamps"] = checked(_text, columns.stamps, "stamp")
+        for name, values in entry.items():
             if isinstance(values, list) and len(values) != count:
                 raise InputError(
                     f"{name} has {len(values)} entries for {count} images; give one per image"
                 )
-        return known
+        return entry
 
     def _labels(
         self, labels: Mapping[str, Any], first: int, count: int, files: list[str]
     ) -> dict[str, Any]:
-        if labels.keys() != self._targets.keys():
-            for name in labels:
-                if name not in self._targets:
-                    raise LabelError(
-                        f"{_row(first, files)}: no task {name!r}; {suggest(name, self._targets)}"
-                    )
-            missing = [name for name in self._targets if name not in labels]
+        for name in labels:
+            if name not in self._targets:
+                raise LabelError(
+                    f"{_row(first, files)}: {unknown_name('task', name, self._targets)}"
+                )
+        if missing := [name for name in self._targets if name not in labels]:
             raise LabelError(
                 f"{_row(first, files)} has no label of {missing}; every row is labelled in every"
                 " task"
             )
-        found = {}
+        entry = {}
         for name, (task, target) in self._targets.items():
-            given = labels[name]
-            if (
-                count == 1
-                and isinstance(given, list)
-                and type(given[0]) is int
-                and given[0] in self._values[name]
-            ):
-                found[name] = given
-            else:
-                found[name] = _encoded(target, task, given, first, count, files).tolist()
-        return found
+            values = labels[name]
+            is_one = isinstance(values, list) and len(values) == count == 1
+            is_known = is_one and type(values[0]) is int and values[0] in self._values[name]
+            if not is_known:
+                values = _label_values(target, task, values, first, count, files).tolist()
+            entry[name] = values
+        return entry
 
     def _annotations(
-        self, given: Mapping[str, Sequence[Any]], first: int, count: int
+        self, annotations: Mapping[str, Sequence[Any]], first: int, count: int
     ) -> dict[str, list[Any]]:
-        found = {}
-        for name, values in given.items():
-            if not isinstance(name, str) or not name.strip() or name in self._taken:
+        columns = {}
+        for name, values in annotations.items():
+            if not isinstance(name, str) or not name.strip() or name in self._reserved:
                 raise InputError(
                     f"{name!r} cannot be a column of annotations: the writer fills"
-                    f" {sorted(self._taken)} itself; give it another name"
+                    f" {sorted(self._reserved)} itself; give it another name"
                 )
-            _text(name, "the name of an annotation", first)
+            _text(name, first, "the name of an annotation")
             if len(values) != count:
                 raise InputError(
-                    f"annotations {name!r} have {len(values)} entries for {count} images"
+                    f"annotations {name!r} have {len(values)} entries for {count} images; give one"
+                    " per image"
                 )
-            found[name] = [_plain(value, name, first + n) for n, value in enumerate(values)]
-        return found
+            columns[name] = [
+                _annotation(value, first + place, name) for place, value in enumerate(values)
+            ]
+        return columns
 
 
-def spread(value: Any, count: int) -> Sequence[Any]:
-    """One for all rows, or one per row."""
+def per_row(value: Any, count: int, default: str | None = None) -> Sequence[Any]:
+    """Return one value per row: a text, or the default for None, stands for all rows."""
+    if value is None:
+        value = default
     return [value] * count if value is None or isinstance(value, str) else value
 
 
-def encoded(entry: Mapping[str, Any], first: int, count: int) -> bytes:
-    """A journal line."""
-    return (
-        json.dumps({"row": first, "rows": count, **entry}, separators=(",", ":")).encode() + b"\n"
-    )
+# -- labels ----------------------------------------------------------------------------------------
 
 
-def _encoded(
+def _label_values(
     target: Target, task: TaskInfo, labels: Any, first: int, count: int, files: list[str]
 ) -> NDArray[np.int64]:
-    """Validated label values (n,) or (n, L)."""
+    """Return validated label values (n,) or (n, L)."""
     try:
         codes = target.encode(labels)
-        if len(codes) == count:
-            return target.decode(codes)
     except LabelError as error:
-        raise _refused(target, task, labels, first, count, files, error) from None
-    raise LabelError(
-        f"task {task.name!r} has {len(codes)} labels for {count} images; give one per image"
-    )
+        if hasattr(labels, "__len__") and len(labels) == count:
+            _refuse_first_row(target, task, labels, first, files)
+        raise LabelError(f"{_row(first, files)}, task {task.name!r}: {error}") from None
+    if len(codes) != count:
+        raise LabelError(
+            f"task {task.name!r} has {len(codes)} labels for {count} images; give one per image"
+        )
+    return target.decode(codes)
 
 
-def _refused(
-    target: Target,
-    task: TaskInfo,
-    labels: Any,
-    first: int,
-    count: int,
-    files: list[str],
-    error: LabelError,
-) -> LabelError:
-    """The error of a batch as the error of its first wrong row."""
-    advice = (
-        "the format has no unknown labels, so leave such a sample out, or declare a class for it in"
-        " the task"
-    )
-    if not hasattr(labels, "__len__") or len(labels) != count:
-        return LabelError(f"{_row(first, files)}, task {task.name!r}: {error}")
-    for n in range(count):
+def _refuse_first_row(
+    target: Target, task: TaskInfo, labels: Any, first: int, files: list[str]
+) -> None:
+    """Raise the error of a batch as the error of its first wrong row."""
+    for place in range(len(labels)):
         try:
-            target.encode(labels[n : n + 1])
+            target.encode(labels[place : place + 1])
         except LabelError:
-            value = np.asarray(labels[n]).tolist()
+            value = np.asarray(labels[place]).tolist()
             expected = f"{task.num_labels} zeros and ones, for" if task.multilabel else "one of"
-            return LabelError(
-                f"row {first + n}{_named(files, n)}, task {task.name!r}: the label is"
-                f" {value!r:.120}; expected {expected} {_shown(task)}; {advice}"
-            )
-    return LabelError(f"{_row(first, files)}, task {task.name!r}: {error}")
+            raise LabelError(
+                f"{_row(first, files, place)}, task {task.name!r}: the label is {value!r:.120};"
+                f" expected {expected} {_label_list(task)}; the format has no unknown labels, so"
+                " leave such a sample out, or declare a class for it in the task"
+            ) from None
 
 
-def _shown(task: TaskInfo) -> str:
+def _label_list(task: TaskInfo) -> str:
     pairs = [f"{value} ({name})" for value, name in task.labels.items()]
     return ", ".join(pairs if len(pairs) <= 8 else [*pairs[:6], "...", pairs[-1]])
 
 
-def _row(first: int, names: Sequence[Any]) -> str:
-    return f"row {first}{_named(names, 0)}"
+# -- texts of errors -------------------------------------------------------------------------------
 
 
-def _named(names: Sequence[Any], place: int) -> str:
-    return f" ({names[place]!r:.120})" if place < len(names) and names[place] else ""
+def _row(first: int, files: Sequence[Any], place: int = 0) -> str:
+    """Return `row 7`, with the original file where it is known."""
+    file = f" ({files[place]!r:.120})" if place < len(files) and files[place] else ""
+    return f"row {first + place}{file}"
 
 
-def _wrong_image(array: NDArray[Any], shape: tuple[int, ...]) -> str:
-    given = (
+def _image_problem(array: NDArray[Any], shape: tuple[int, ...]) -> str:
+    mismatch = (
         f"the image is {array.dtype} of shape {array.shape[1:]}, the dataset takes uint8 {shape}"
     )
     if array.dtype != np.uint8:
-        return f"{given}; scale it to 8 bits with a preprocess.Recipe, which says how"
+        return f"{mismatch}; scale it to 8 bits with a preprocess.Recipe, which says how"
     if len(shape) == 3 and array.shape[1:] == (shape[2], *shape[:2]):
-        return f"{given}; its channels come first: move them last, image.transpose(1, 2, 0)"
-    return f"{given}; crop, resize or convert it with a preprocess.Recipe, which says how"
+        return f"{mismatch}; its channels come first: move them last, image.transpose(1, 2, 0)"
+    return f"{mismatch}; crop, resize or convert it with a preprocess.Recipe, which says how"
+
+
+# -- single values ---------------------------------------------------------------------------------
 
 
 def _split(value: Any, row: int) -> str | None:
@@ -249,14 +230,14 @@ def _split(value: Any, row: int) -> str | None:
     )
 
 
-def _text(value: Any, what: str, row: int) -> str:
+def _text(value: Any, row: int, name: str) -> str:
     if not isinstance(value, str) or "\0" in value:
-        raise InputError(f"row {row}: {what} is {value!r:.80}; give a text without NULs")
+        raise InputError(f"row {row}: {name} is {value!r:.80}; give a text without NULs")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"row {row}: {what} {value!r:.80} is not Unicode text; rename it"
+            f"row {row}: {name} {value!r:.80} is not Unicode text; rename it"
         ) from None
     return str(value)
 
@@ -270,14 +251,14 @@ def _patient(value: Any, row: int) -> str | None:
         raise InputError(
             f"row {row}: patient_id is {value!r:.80}; give a text or an integer, None where unknown"
         )
-    return _text(value, "patient_id", row)
+    return _text(value, row, "patient_id")
 
 
-def _plain(value: Any, name: str, row: int) -> Any:
-    """A number, a truth value, a text or None, as JSON and CSV can hold them."""
+def _annotation(value: Any, row: int, name: str) -> Any:
+    """Return a number, a truth value, a text or None, as JSON and CSV can hold them."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str):
-        return _text(value, f"annotation {name!r}", row)
+        return _text(value, row, f"annotation {name!r}")
     if value is None or (isinstance(value, bool | int | float) and math.isfinite(value)):
         return value
     raise InputError(

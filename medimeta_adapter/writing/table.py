@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.format.info import SplitCounts, TaskInfo
-from medimeta_adapter.writing.draft import SPLITS, DatasetDraft
+from medimeta_adapter.format.splits import SPLITS
+from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.journal import Journal
 from torchcross.errors import WriteError
 
-__all__ = ["NO_SPLIT", "Table", "filepath"]
+__all__ = ["NO_SPLIT", "JournalTable", "image_path", "split_counts", "write_splits"]
 
 NO_SPLIT = -1
 _NO_LICENCE = "No licence was stated when this dataset was written.\n"
 _CODES: dict[str | None, int] = {None: NO_SPLIT, **{name: code for code, name in enumerate(SPLITS)}}
 
 
-def filepath(row: int) -> str:
-    """How the format names a row's image."""
+def image_path(row: int) -> str:
+    """Return how the format names a row's image."""
     return f"images/{row:06d}.tiff"
 
 
 @dataclass
-class Table:
-    """What fits in memory of all rows: numbers. Texts stay in the journal and go through line by
-    line.
-    """
+class JournalTable:
+    """The numbers of all rows, which fit in memory; texts stay in the journal, line by line."""
 
     draft: DatasetDraft
     labels: dict[str, NDArray[np.int64]]
@@ -42,31 +41,29 @@ class Table:
     has_patients: bool = False
 
     @classmethod
-    def of(cls, journal: Journal, draft: DatasetDraft) -> Table:
+    def from_journal(cls, journal: Journal, draft: DatasetDraft) -> JournalTable:
         rows = journal.rows
-        labels = {task.name: np.zeros(_shape(task, rows), np.int64) for task in draft.tasks}
-        nowhere = np.full(rows, NO_SPLIT, np.int8)
-        table = cls(draft, labels, nowhere, nowhere.copy())
-        names: dict[str, None] = {}
+        labels = {task.name: np.zeros(_label_shape(task, rows), np.int64) for task in draft.tasks}
+        no_splits = np.full(rows, NO_SPLIT, np.int8)
+        table = cls(draft, labels, no_splits, no_splits.copy())
+        annotations: dict[str, None] = {}
         for entry in journal.entries():
             place = slice(entry["row"], entry["row"] + entry["rows"])
             for name, values in entry["labels"].items():
                 labels[name][place] = values
             table.splits[place] = [_CODES[name] for name in entry["splits"]]
             table.original_splits[place] = [_CODES[name] for name in entry["original_splits"]]
-            names |= dict.fromkeys(entry["more"])
-            table.has_patients = table.has_patients or any(
-                name is not None for name in entry["patients"]
-            )
-        table.annotations = list(names)
+            annotations |= dict.fromkeys(entry["more"])
+            table.has_patients |= any(name is not None for name in entry["patients"])
+        table.annotations = list(annotations)
         return table
 
     def assign(self, codes: NDArray[np.int8]) -> None:
         """Fill in the splits of the rows that have none."""
         if len(codes) != len(self.splits):
             raise WriteError(
-                f"assign_splits was given {len(codes)} splits for {len(self.splits)} rows; give all"
-                " rows"
+                f"assign_splits got {len(codes)} splits for {len(self.splits)} rows; give one per"
+                " row"
             )
         clash = np.flatnonzero((self.splits != NO_SPLIT) & (self.splits != codes))
         if clash.size:
@@ -78,15 +75,13 @@ class Table:
             )
         self.splits = codes
 
-    def counts(self, codes: NDArray[np.int8]) -> SplitCounts:
-        return SplitCounts(**{name: int((codes == code).sum()) for code, name in enumerate(SPLITS)})
-
     def check(self) -> None:
-        if open_rows := int((self.splits == NO_SPLIT).sum()):
-            first = int(np.argmax(self.splits == NO_SPLIT))
+        without_split = np.flatnonzero(self.splits == NO_SPLIT)
+        if without_split.size:
             raise WriteError(
-                f"{open_rows} rows have no split, the first is row {first}; pass split= when"
-                " adding, or call assign_splits, for instance with split_by_subject(...)"
+                f"{without_split.size} rows have no split, the first is row {without_split[0]};"
+                " pass split= when adding, or call assign_splits, for instance with"
+                " split_by_subject(...)"
             )
 
     def write_licence(self, path: Path, text: str | None) -> None:
@@ -99,66 +94,57 @@ class Table:
             with (folder / f"{name}.npy").open("wb") as file:
                 np.save(file, values, allow_pickle=False)
 
-    def write_splits(self, folder: Path, codes: NDArray[np.int8]) -> None:
-        """One file of image paths per split that has any."""
-        folder.mkdir()
-        for code, name in enumerate(SPLITS):
-            rows = np.flatnonzero(codes == code).tolist()
-            if rows:
-                with (folder / f"{name}.txt").open("w", encoding="utf-8", newline="\n") as file:
-                    file.writelines(f"{filepath(row)}\n" for row in rows)
-
     def write_annotations(self, path: Path, journal: Journal) -> None:
-        """The published writer's columns: labels as values, where they come from, the rest by name,
-        labels as words.
-        """
+        """Write the published writer's columns, then further ones by name, labels as words."""
         names = sorted([*self.annotations, *self.labels])
-        words = {task.name: _in_words(task) for task in self.draft.tasks}
-        head = [
-            "filepath",
-            "split",
-            *(f"tasks/{name}" for name in self.labels),
-            "original_filepath",
-            "original_split",
-        ]
-        head += ["patient_id"] if self.has_patients else []
+        label_words = {task.name: _words_of(task) for task in self.draft.tasks}
+        tasks = [f"tasks/{name}" for name in self.labels]
+        header = ["filepath", "split", *tasks, "original_filepath", "original_split"]
+        if self.has_patients:
+            header.append("patient_id")
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*head, *names])
+            writer.writerow([*header, *names])
             for entry in journal.entries():
-                writer.writerows(self._lines(entry, names, words))
+                words = {
+                    name: list(map(label_words[name], values))
+                    for name, values in entry["labels"].items()
+                }
+                columns = entry["more"] | words
+                writer.writerows(self._lines(entry, [columns.get(name) for name in names]))
 
-    def _lines(
-        self,
-        entry: dict[str, Any],
-        names: Sequence[str],
-        in_words: Mapping[str, Callable[[Any], str]],
-    ) -> Iterator[list[Any]]:
-        first = entry["row"]
-        words = {
-            name: list(map(in_words[name], values)) for name, values in entry["labels"].items()
-        }
-        for n in range(entry["rows"]):
-            row = first + n
-            line = [
-                filepath(row),
-                SPLITS[self.splits[row]],
-                *(values[n] for values in entry["labels"].values()),
-            ]
-            line += [entry["files"][n], entry["original_splits"][n]]
-            line += [entry["patients"][n]] if self.has_patients else []
-            for name in names:
-                values = words.get(name) or entry["more"].get(name)
-                line.append(None if values is None else values[n])
+    def _lines(self, entry: dict[str, Any], columns: list[Any]) -> Iterator[list[Any]]:
+        """Yield the lines of one batch; a column is None where the batch has no value for it."""
+        values: list[Any] = [*entry["labels"].values(), entry["files"], entry["original_splits"]]
+        if self.has_patients:
+            values.append(entry["patients"])
+        for place in range(entry["rows"]):
+            row = entry["row"] + place
+            line: list[Any] = [image_path(row), SPLITS[self.splits[row]]]
+            line += [None if column is None else column[place] for column in values + columns]
             yield line
 
 
-def _shape(task: TaskInfo, rows: int) -> tuple[int, ...]:
-    return (rows, *task.target().label_shape)
+def write_splits(folder: Path, codes: NDArray[np.int8]) -> None:
+    """Write one file of image paths per split that has any."""
+    folder.mkdir()
+    for code, name in enumerate(SPLITS):
+        rows = np.flatnonzero(codes == code).tolist()
+        if rows:
+            with (folder / f"{name}.txt").open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{image_path(row)}\n" for row in rows)
 
 
-def _in_words(task: TaskInfo) -> Callable[[Any], str]:
-    """Label value -> its name, or the names of all labels that are 1."""
+def split_counts(codes: NDArray[np.int8]) -> SplitCounts:
+    return SplitCounts(**{name: int((codes == code).sum()) for code, name in enumerate(SPLITS)})
+
+
+def _label_shape(task: TaskInfo, rows: int) -> tuple[int, ...]:
+    return (rows, task.num_labels) if task.multilabel else (rows,)
+
+
+def _words_of(task: TaskInfo) -> Callable[[Any], str]:
+    """Return a function from a label to its name, or to the names of all labels that are 1."""
     labels = dict(task.labels)
     if not task.multilabel:
         return labels.__getitem__

@@ -1,4 +1,4 @@
-"""The images once more, one uncompressed TIFF each, as the format has them."""
+"""The images once more, as one uncompressed TIFF file each."""
 
 from __future__ import annotations
 
@@ -15,40 +15,39 @@ from medimeta_adapter.writing.pixel_file import PixelFile
 
 __all__ = ["write_tiffs"]
 
-_BLOCK = 1 << 22
+_BLOCK_BYTES = 1 << 22
 
 
 def write_tiffs(folder: Path, pixels: PixelFile, rows: int, name: Callable[[int], str]) -> None:
-    """`folder / name(row)` for every row, by as many threads as there are processors, a few MiB in
-    memory each.
-    """
-    header = _header(pixels)
-    step = max(1, _BLOCK // pixels.row_bytes)
+    """Write `folder / name(row)` for every row, with one thread per processor, eight at most."""
+    header = _shared_header(pixels)
+    step = max(1, _BLOCK_BYTES // pixels.row_bytes)
 
-    def write(first: int) -> None:
+    def write_block(first: int) -> None:
         count = min(step, rows - first)
         block = memoryview(pixels.read(first, count))
-        for n in range(count):
-            image = block[n * pixels.row_bytes : (n + 1) * pixels.row_bytes]
-            content = _encoded(image, pixels.image_shape) if header is None else header + image
-            with (folder / name(first + n)).open("wb", buffering=0) as file:
+        for place in range(count):
+            image = block[place * pixels.row_bytes : (place + 1) * pixels.row_bytes]
+            content = _as_tiff(image, pixels.image_shape) if header is None else header + image
+            with (folder / name(first + place)).open("wb", buffering=0) as file:
                 file.write(content)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for _ in threads.map(write, range(0, rows, step)):
+        for _ in threads.map(write_block, range(0, rows, step)):
             pass
 
 
-def _header(pixels: PixelFile) -> bytes | None:
-    """What Pillow puts before the pixels: the same for all images of one shape, where the pixels
-    come last.
+def _shared_header(pixels: PixelFile) -> bytes | None:
+    """Return what Pillow writes before the pixels of an image, the same for all of one shape.
+
+    None stands for a Pillow that does not write the pixels last.
     """
     image = memoryview(pixels.read(0))
-    whole = _encoded(image, pixels.image_shape)
-    return whole[: -len(image)] if whole.endswith(image) else None
+    content = _as_tiff(image, pixels.image_shape)
+    return content[: -len(image)] if content.endswith(image) else None
 
 
-def _encoded(image: memoryview, shape: tuple[int, ...]) -> bytes:
+def _as_tiff(image: memoryview, shape: tuple[int, ...]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.frombuffer(image, np.uint8).reshape(shape)).save(file, "TIFF")
     return file.getvalue()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from medimeta_adapter.format.info import TaskInfo, TaskTarget
-from medimeta_adapter.writing.writer import DatasetDraft, DatasetWriter
+from medimeta_adapter.writing.draft import DatasetDraft
+from medimeta_adapter.writing.writer import DatasetWriter
 
 TASKS = [
     TaskInfo(
