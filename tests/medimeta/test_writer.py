@@ -189,7 +189,11 @@ BAD_ROWS: list[tuple[dict[str, Any], type[TorchcrossError], str]] = [
     ({"findings": [1, 0]}, LabelError, "row 3.*task 'findings'"),
     ({"findings": [1, 0, 2]}, LabelError, r"the label is \[1, 0, 2\]; expected 3 zeros and ones"),
     ({"findings": 1}, LabelError, "row 3.*task 'findings'"),
-    ({"kind of things": 1}, LabelError, "no task is called 'kind of things'; did you mean 'kind of thing'"),
+    (
+        {"kind of things": 1},
+        LabelError,
+        "no task is called 'kind of things'; did you mean 'kind of thing'",
+    ),
     ({"Clarity": ...}, LabelError, r"no label of \['Clarity'\]"),
     ({"split": "dev"}, InputError, "'dev' is no split"),
     ({"original_split": "validation"}, InputError, "is no split"),
