@@ -135,7 +135,7 @@ def test_cosines_do_not_see_lengths():
     )
     torch.testing.assert_close(one, two)
     assert one.abs().max() <= 5
-    with pytest.raises(InputError, match="linear, euclidean, cosine, ridge"):
+    with pytest.raises(InputError, match="'linear', 'euclidean', 'cosine', 'ridge'"):
         head_logits("round", target, query, {})
     assert set(FORMS) == {"linear", "euclidean", "cosine", "ridge"}
 

@@ -23,13 +23,8 @@ from torchcross import losses, metrics
 
 ROOT = Path(__file__).parents[2]
 CHECKED = (
-    *("torchcross.losses", "torchcross.metrics", "torchcross.targets"),
-    *(
-        "torchcross.episode",
-        "torchcross.data.augment",
-        "torchcross.heads",
-        "torchcross.functional.ops",
-    ),
+    *("torchcross.losses", "torchcross.metrics", "torchcross.targets", "torchcross.episode"),
+    *("torchcross.data.loading.augment", "torchcross.heads", "torchcross.functional.network.ops"),
 )
 LEGAL = (
     "tests/losses/test_classification_losses.py",
