@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from medimeta_adapter.format.info import TaskInfo
+from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.arrays import Indices
 from torchcross._kit.randomness import Stream, shuffled
 from torchcross.errors import InputError
@@ -98,12 +99,10 @@ def overview(
     return _drawn(total, "the primary task of each, and classes of it", rows, "", tile, per_dataset)
 
 
-def _check(**values: object) -> None:
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{name}={value!r} is not an integer of at least 1")
-        if name == "tile" and value > _LARGEST_TILE:
-            raise InputError(f"tile={value} is more than {_LARGEST_TILE} pixels")
+def _check(tile: object, **counts: object) -> None:
+    checked_int("tile", tile, most=_LARGEST_TILE)
+    for name, count in counts.items():
+        checked_int(name, count)
 
 
 # -- which images ----------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ from medimeta_adapter.format.files import inside
 from medimeta_adapter.format.info import read_info
 from medimeta_adapter.format.pixels import TiffPixels, open_pixels
 from medimeta_adapter.format.size_bounds import unbelievable
-from torchcross.errors import DatasetFileError, InputError, SourceError, TorchcrossError
+from torchcross._kit.argument_checks import checked_int
+from torchcross.errors import DatasetFileError, SourceError, TorchcrossError
 
 __all__ = ["check"]
 
@@ -74,8 +75,7 @@ def check(
         "queries": queries,
         "workers": 1 if workers is None else workers,
     }.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{name}={value!r} is not an integer of at least 1")
+        checked_int(name, value)
     effort = _Effort(
         pixels, near_duplicates, shots, queries, progress, workers or default_workers()
     )

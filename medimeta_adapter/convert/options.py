@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from medimeta_adapter.preprocess import PreprocessingStep, Recipe
-from torchcross.errors import InputError
+from torchcross._kit.argument_checks import check_choice, checked_int
 
 __all__ = ["About", "Converted", "Options", "Progress"]
 
@@ -90,21 +90,16 @@ class Options:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("channels", self.channels, (None, 1, 3))
-        _one_of("fit", self.fit, ("crop", "pad"))
-        _one_of("splits", self.splits, ("original", "new"))
-        _one_of("duplicates", self.duplicates, ("keep", "drop"))
-        if self.size is not None and (not _whole(self.size) or not 1 <= self.size <= _LONGEST_SIDE):
-            raise InputError(
-                f"size={self.size!r} is no side of an image; give a whole number of 1 to"
-                f" {_LONGEST_SIDE}"
-            )
-        if self.limit is not None and (not _whole(self.limit) or self.limit < 1):
-            raise InputError(f"limit={self.limit!r}; give a whole number from 1, or leave it out")
-        if self.threads is not None and (not _whole(self.threads) or not 1 <= self.threads <= 256):
-            raise InputError(
-                f"threads={self.threads!r}; give a whole number of 1 to 256, or leave it out"
-            )
+        check_choice("channels", self.channels, (None, 1, 3))
+        check_choice("fit", self.fit, ("crop", "pad"))
+        check_choice("splits", self.splits, ("original", "new"))
+        check_choice("duplicates", self.duplicates, ("keep", "drop"))
+        if self.size is not None:
+            checked_int("size", self.size, most=_LONGEST_SIDE)
+        if self.limit is not None:
+            checked_int("limit", self.limit)
+        if self.threads is not None:
+            checked_int("threads", self.threads, most=256)
 
     @property
     def side(self) -> int:
@@ -154,12 +149,3 @@ class Converted:
         }
         told = "".join(f", {count} {what}" for what, count in notes.items() if count)
         return f"{self.folder}: {self.written} of {self.given} rows{told}"
-
-
-def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name}={value!r}; give one of {', '.join(map(repr, known))}")
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

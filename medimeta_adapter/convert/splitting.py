@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold
 
+from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
@@ -82,7 +83,9 @@ def split_by_subject(
                 f"{len(rest)} samples are in no kept split, and every split with a fraction is"
                 " kept; keep fewer splits, or place these samples too"
             )
-        codes[rest] = _divided(strata[rest], groups[rest], free, _seed(seed))
+        codes[rest] = _divided(
+            strata[rest], groups[rest], free, checked_int("seed", seed, 0, 2**32 - 1)
+        )
     elif free:
         names = [SPLITS[split] for split in free]
         raise InputError(
@@ -143,12 +146,6 @@ def _fractions(given: Sequence[float] | Mapping[str, float]) -> dict[int, float]
             f"fractions={given!r} are no fractions of train, val and test; give three that sum to 1"
         )
     return dict(enumerate(map(float, shares)))
-
-
-def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32:
-        raise InputError(f"seed={seed!r}; give an integer from 0 to 2**32 - 1")
-    return seed
 
 
 def _groups(labels: ArrayLike | None, subjects: ArrayLike | None) -> Indices:

@@ -20,6 +20,7 @@ from medimeta_adapter.synthetic.plan import DatasetPlan, plan_dataset, scale_of
 from medimeta_adapter.synthetic.render import Canvas
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.writer import DatasetWriter
+from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.randomness import Stream
 from torchcross.errors import InputError, WriteError
 
@@ -71,9 +72,9 @@ def generate(
     written, images in all).
     """
     how = scale_of(scale)
-    _check_number("size", size, *_SIZES)
-    _check_number("seed", seed, 0, 2**64 - 1)
-    _check_number("workers", workers, 1, 1024)
+    checked_int("size", size, *_SIZES)
+    checked_int("seed", seed, 0, 2**64 - 1)
+    checked_int("workers", workers, 1, 1024)
     chosen = _chosen(only)
     root = Path(out)
     root.mkdir(parents=True, exist_ok=True)
@@ -104,11 +105,6 @@ def _chosen(only: Iterable[str] | None) -> list[CatalogDataset]:
             "got only=[] and so no dataset to generate; name some, or leave only= out for all"
         )
     return [catalog.dataset(name) for name in names]
-
-
-def _check_number(name: str, value: int, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InputError(f"got {name}={value!r}; give a whole number from {least} to {most}")
 
 
 def _finished(folder: Path, draft: DatasetDraft) -> bool:

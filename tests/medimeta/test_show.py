@@ -161,7 +161,7 @@ def test_what_cannot_be_shown(dataset):
         grid(dataset, "sik")
     with pytest.raises(InputError, match="per_class=0 is not an integer of at least 1"):
         grid(dataset, per_class=0)
-    with pytest.raises(InputError, match="more than 512"):
+    with pytest.raises(InputError, match="tile=2000 is not an integer from 1 to 512"):
         grid(dataset, tile=2000)
     with pytest.raises(InputError, match="no dataset to show"):
         overview([])

@@ -344,14 +344,14 @@ def test_the_last_step_is_validated():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"steps": 0}, "steps must be a whole number, 1 or more, not 0"),
+        ({"steps": 0}, "steps=0 is not an integer of at least 1"),
         ({"steps": True}, "steps"),
         ({"meta_batch": 4, "at_once": 3}, "at_once=3 does not divide meta_batch=4"),
-        ({"optimiser": "lion"}, "optimiser must be one of"),
+        ({"optimiser": "lion"}, "optimiser='lion' is not one of"),
         ({"momentum": 0.9}, "momentum=0.9 has no use with optimiser='adam'"),
         ({"lr_end": 0.1}, "lr_end=0.1 has no use"),
-        ({"lr": math.nan}, "lr must be a number, above 0"),
-        ({"lr": 0}, "lr must be a number, above 0"),
+        ({"lr": math.nan}, "lr=.* is not a finite number above 0"),
+        ({"lr": 0}, "lr=.* is not a finite number above 0"),
         ({"clip": 0.0}, "clip"),
         ({"clip": math.inf}, "clip"),
         ({"warmup": 6}, "warmup=6 leaves nothing of steps=6"),
@@ -362,7 +362,7 @@ def test_the_last_step_is_validated():
         ({"keep": 0}, "keep"),
         ({"workers": -1}, "workers"),
         ({"seed": 0.5}, "seed"),
-        ({"schedule": "linear"}, "schedule must be one of"),
+        ({"schedule": "linear"}, "schedule='linear' is not one of"),
     ],
 )
 def test_options_are_checked(given, message):

@@ -12,8 +12,8 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross.backbones.initial_values import Seed, generator_of, materialise
-from torchcross.backbones.options import one_of, positive_int
 from torchcross.backbones.record import WeightRecord
 from torchcross.errors import InputError
 
@@ -69,7 +69,7 @@ class BackboneSpec:
         weights, options = given.get("weights"), given.get("options", {})
         if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
             raise InputError(f"the options of a backbone are names and values; got {options!r}")
-        one_of("normalises", given.get("normalises", False), (False, True))
+        check_choice("normalises", given.get("normalises", False), (False, True))
         return cls(
             given["name"],
             dict(options),
@@ -95,8 +95,8 @@ class Backbone(nn.Module, ABC):
     def __init__(self, num_features: int, *, in_channels: int, grey: Grey) -> None:
         super().__init__()
         self.num_features = num_features
-        self.in_channels = positive_int("in_channels", in_channels)
-        one_of("grey", grey, (None, "expand"))
+        self.in_channels = checked_int("in_channels", in_channels)
+        check_choice("grey", grey, (None, "expand"))
         if grey is not None and in_channels == 1:
             raise InputError(
                 "grey='expand' is for colour backbones; this one has in_channels=1, so leave"

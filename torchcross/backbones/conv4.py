@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross.backbones.base import Backbone, Grey, assemble
 from torchcross.backbones.initial_values import Seed, initialise_convolutional
-from torchcross.backbones.options import one_of, positive_int
 from torchcross.errors import InputError
 
 Norm: TypeAlias = Literal["batch", "group", "none"]
@@ -58,9 +58,9 @@ class Conv4(Backbone):
         image_size: int | None,
         grey: Grey,
     ) -> None:
-        positive_int("channels", channels)
-        one_of("norm", norm, ("batch", "group", "none"))
-        one_of("pooling", pooling, ("mean", "max", "flatten"))
+        checked_int("channels", channels)
+        check_choice("norm", norm, ("batch", "group", "none"))
+        check_choice("pooling", pooling, ("mean", "max", "flatten"))
         if norm == "group" and channels % _GROUPS:
             raise InputError(
                 f"norm='group' has {_GROUPS} groups, which do not divide channels={channels}"
@@ -122,7 +122,7 @@ def _places(pooling: Pooling, image_size: int | None) -> int:
                 " size"
             )
         return 1
-    if image_size is None or positive_int("image_size", image_size) < _SHRINKS:
+    if image_size is None or checked_int("image_size", image_size) < _SHRINKS:
         raise InputError(
             "pooling='flatten' keeps every place of the map, so it needs image_size, the side of"
             f" the images, of at least {_SHRINKS}; got {image_size}"

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchcross._kit.argument_checks import checked_text
 from torchcross.backbones.base import Backbone, Grey, describe
 from torchcross.backbones.initial_values import Seed, generator_of
-from torchcross.backbones.options import text
 from torchcross.backbones.wrap import as_backbone
 from torchcross.errors import InputError, MissingExtraError
 
@@ -95,7 +95,7 @@ def _module_named(name: str) -> ModuleType:
 
 def _refuse_fetching(name: str, options: dict[str, Any]) -> None:
     """Refuse what would go to a network or a file, or cannot be written down in a description."""
-    if set(text("name", name)) & set(":/\\"):
+    if set(checked_text("name", name)) & set(":/\\"):
         raise InputError(f"name={name!r} is an address; give the plain name of an architecture")
     named = [option for option in _FETCHING if option in options]
     if named:

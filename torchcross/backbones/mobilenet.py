@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import checked_number
 from torchcross.backbones.base import Backbone, Grey, assemble
 from torchcross.backbones.initial_values import Seed, initialise_convolutional
-from torchcross.backbones.options import positive_float
 
 # Table 2 of the paper: expansion, channels, blocks, stride of the first block.
 _STAGES = (
@@ -41,7 +41,7 @@ class MobileNetV2(Backbone):
     classifier = ("classifier.*",)
 
     def __init__(self, *, width: float, in_channels: int, grey: Grey) -> None:
-        positive_float("width", width)
+        checked_number("width", width, above=0)
         last = _multiple_of_8(1280 * max(1.0, width))
         super().__init__(last, in_channels=in_channels, grey=grey)
         channels = _multiple_of_8(32 * width)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from torchcross.backbones.options import positive_int, text
+from torchcross._kit.argument_checks import checked_int, checked_text
 from torchcross.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -48,8 +48,8 @@ class WeightRecord:
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        text("name", self.name)
-        text("source", self.source)
+        checked_text("name", self.name)
+        checked_text("source", self.source)
         if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
             raise InputError(f"sha256={self.sha256!r} is not 64 hexadecimal digits in lower case")
         mean, std = per_channel(self.mean, self.std)
@@ -57,7 +57,7 @@ class WeightRecord:
         object.__setattr__(self, "std", std)
         if self.input_size is not None:
             height, width = self.input_size
-            size = positive_int("input_size", height), positive_int("input_size", width)
+            size = checked_int("input_size", height), checked_int("input_size", width)
             object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "dropped", tuple(self.dropped))
         object.__setattr__(self, "notes", tuple(self.notes))

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import check_choice, checked_number
 from torchcross.backbones.base import Backbone, Grey, assemble
 from torchcross.backbones.initial_values import Seed, initialise_convolutional
-from torchcross.backbones.options import one_of, positive_float
 
 Stem: TypeAlias = Literal["imagenet", "small"]
 
@@ -88,9 +88,9 @@ class ResNet(Backbone):
         norm_eps: float = 1e-5,
         norm_momentum: float = 0.1,
     ) -> None:
-        one_of("stem", stem, ("imagenet", "small"))
+        check_choice("stem", stem, ("imagenet", "small"))
         super().__init__(_WIDTHS[-1] * block.expansion, in_channels=in_channels, grey=grey)
-        self.norm_eps = positive_float("norm_eps", norm_eps)
+        self.norm_eps = checked_number("norm_eps", norm_eps, above=0)
         norm = partial(nn.BatchNorm2d, eps=norm_eps, momentum=norm_momentum)
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)

@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross.backbones.base import Backbone, Grey, assemble
 from torchcross.backbones.initial_values import Seed, initialise_norm
-from torchcross.backbones.options import one_of, positive_int
 from torchcross.errors import InputError
 
 Pooling: TypeAlias = Literal["token", "mean"]
@@ -83,10 +83,10 @@ class ViT(Backbone):
             "heads": heads,
         }
         for name, value in sizes.items():
-            positive_int(name, value)
+            checked_int(name, value)
         if mlp_width is not None:
-            positive_int("mlp_width", mlp_width)
-        one_of("pooling", pooling, ("token", "mean"))
+            checked_int("mlp_width", mlp_width)
+        check_choice("pooling", pooling, ("token", "mean"))
         _refuse_indivisible(image_size=image_size, patch_size=patch_size)
         _refuse_indivisible(width=width, heads=heads)
         super().__init__(width, in_channels=in_channels, grey=grey)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from torchcross._kit.argument_checks import check_choice
 from torchcross.backbones import matching
 from torchcross.backbones.base import Backbone, attach
 from torchcross.backbones.keras import read_keras
-from torchcross.backbones.options import one_of
 from torchcross.backbones.record import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -110,7 +110,7 @@ def load_weights(
             f"load_weights fills a backbone; got {type(backbone).__name__}: wrap it with"
             " as_backbone(module)"
         )
-    one_of("inside", inside, (True, False))
+    check_choice("inside", inside, (True, False))
     path = Path(path)
     entries = _read(backbone, path, entry)
     _check_digest(entries, sha256)

@@ -8,8 +8,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import checked_int
 from torchcross.backbones.base import Backbone, Grey
-from torchcross.backbones.options import positive_int
 from torchcross.errors import InputError
 
 _SAMPLES = 2
@@ -44,12 +44,12 @@ def as_backbone(
             f" {type(module).__name__}"
         )
     _refuse_lazy(module)
-    size = positive_int("image_size", image_size)
-    channels = positive_int("in_channels", in_channels)
+    size = checked_int("image_size", image_size)
+    channels = checked_int("in_channels", in_channels)
     if num_features is None:
         num_features = _dry_run(module, channels, size)
     wrapped = WrappedBackbone(
-        module, positive_int("num_features", num_features), in_channels=channels, grey=grey
+        module, checked_int("num_features", num_features), in_channels=channels, grey=grey
     )
     wrapped.classifier = tuple(classifier)
     return wrapped.train(module.training)

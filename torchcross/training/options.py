@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from torchcross._kit.argument_checks import check_choice, checked_int, checked_number
 from torchcross.errors import InputError
 
 __all__ = ["FitOptions", "differing"]
@@ -61,24 +61,24 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for name in ("steps", "meta_batch", "checkpoint_every", "keep", "epoch_steps"):
-            _whole(name, getattr(self, name), 1)
+            checked_int(name, getattr(self, name), 1)
         for name in ("at_once", "validate_every", "patience"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1)
+                checked_int(name, getattr(self, name), 1)
         for name in ("warmup", "workers"):
-            _whole(name, getattr(self, name), 0)
+            checked_int(name, getattr(self, name), 0)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InputError(f"seed must be a whole number, not {self.seed!r}.")
         for name in ("weight_decay", "momentum", "lr_end", "min_delta"):
-            _number(name, getattr(self, name), "0 or more", 0.0)
+            checked_number(name, getattr(self, name), least=0)
         for name in ("lr", "clip"):
             if getattr(self, name) is not None or name == "lr":
-                _number(name, getattr(self, name), "above 0", math.ulp(0.0))
+                checked_number(name, getattr(self, name), above=0)
         self._check_together()
 
     def _check_together(self) -> None:
-        _one_of("optimiser", self.optimiser, ("adam", "adamw", "sgd"))
-        _one_of("schedule", self.schedule, ("constant", "cosine"))
+        check_choice("optimiser", self.optimiser, ("adam", "adamw", "sgd"))
+        check_choice("schedule", self.schedule, ("constant", "cosine"))
         if self.meta_batch % (self.at_once or 1):
             raise InputError(
                 f"at_once={self.at_once} does not divide meta_batch={self.meta_batch}; give a"
@@ -130,22 +130,3 @@ def differing(before: Mapping[str, Any], options: FitOptions) -> list[str]:
     return changed + [
         f"{name!r} is no option of this version" for name in before if name not in now
     ]
-
-
-def _whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be a whole number, {least} or more, not {value!r}.")
-
-
-def _number(name: str, value: Any, wanted: str, least: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not least <= value < math.inf
-    ):
-        raise InputError(f"{name} must be a number, {wanted}, not {value!r}.")
-
-
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}.")

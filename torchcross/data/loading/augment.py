@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, Self, TypeGuard, overload
+from typing import Literal, Self, overload
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from jaxtyping import Float32, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchcross._kit.argument_checks import as_int, check_choice, is_number
 from torchcross._kit.randomness import Stream, below_array
 from torchcross.data.loading.batches import LabelledBatch
-from torchcross.data.sampling.request import one_of, positive
 from torchcross.episode import Episode
 from torchcross.errors import InputError, MissingExtraError
 
@@ -73,9 +73,9 @@ class Augmentation:
                 "crop=0 leaves nothing of an image; give the crop's side as a fraction, e.g. 200"
                 " / 224"
             )
-        positive("seed", self.seed, least=0)
-        one_of("interpolation", self.interpolation, ("bilinear", "nearest"))
-        one_of("padding", self.padding, ("zeros", "border", "reflection"))
+        as_int("seed", self.seed, least=0)
+        check_choice("interpolation", self.interpolation, ("bilinear", "nearest"))
+        check_choice("padding", self.padding, ("zeros", "border", "reflection"))
 
     @classmethod
     def published(cls, seed: int = 0) -> Self:
@@ -119,7 +119,7 @@ class Augmentation:
         position.
         """
         _check_images("Augmentation", images)
-        number = positive("index", index, least=0)
+        number = as_int("index", index, least=0)
         words = Stream(int(self.seed), "augmentation", part).sequence(
             number, len(images) * _WORDS_PER_IMAGE
         )
@@ -326,17 +326,13 @@ def _check_rotation(rotation: object) -> None:
 
 
 def _within(name: str, value: object, least: float, most: float) -> float:
-    if not _is_number(value) or not least <= value <= most:
+    if not is_number(value) or not least <= value <= most:
         raise InputError(f"{name}={value!r} is not a number from {least:g} to {most:g}")
     return float(value)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
 def _channels(name: str, values: object) -> tuple[float, ...]:
     numbers = tuple(values) if isinstance(values, Iterable) else ()
-    if not numbers or not all(_is_number(number) and math.isfinite(number) for number in numbers):
+    if not numbers or not all(is_number(number) and math.isfinite(number) for number in numbers):
         raise InputError(f"{name}={values!r} does not have one finite number per channel")
     return tuple(float(number) for number in numbers)

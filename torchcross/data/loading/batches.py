@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchcross._kit.argument_checks import as_int, check_choice
 from torchcross._kit.arrays import Indices, frozen
 from torchcross._kit.randomness import Stream, shuffled
 from torchcross.data.sampling.mixture import SourceChoice, Weights, labelled
-from torchcross.data.sampling.request import checked_seed, one_of, positive
+from torchcross.data.sampling.request import checked_seed
 from torchcross.data.sampling.sampler import as_sources
 from torchcross.data.sources.source import TaskSource
 from torchcross.episode import Batch
@@ -96,9 +97,9 @@ class MixedBatches:
         weights: Weights = "size",
     ) -> None:
         self.sources = as_sources(sources)
-        self.batch_size = positive("batch_size", batch_size)
+        self.batch_size = as_int("batch_size", batch_size)
         self._seed = checked_seed(seed)
-        one_of("order", order, ("independent", "epoch"))
+        check_choice("order", order, ("independent", "epoch"))
         if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
             raise InputError(
                 f"weights={weights!r} has no use with order='epoch', where every source's batches"
@@ -124,7 +125,7 @@ class MixedBatches:
         return sum(self._per_pass.values())
 
     def __getitem__(self, index: int) -> BatchPlan:
-        number = positive("index", index, least=0)
+        number = as_int("index", index, least=0)
         name, earlier = (
             self._in_epoch(number) if self.order == "epoch" else self._independent(number)
         )

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from torchcross._kit.argument_checks import as_int
 from torchcross.data.loading.batches import BatchPlan, LabelledBatch, MixedBatches
-from torchcross.data.sampling.request import positive
 from torchcross.data.sources.source import TaskSource
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, ReadError
@@ -46,7 +46,7 @@ class Episodes(Dataset[Episode]):
                 " write EpisodeSampler(source)"
             )
         self.sampler = sampler
-        self.count = None if count is None else positive("count", count)
+        self.count = None if count is None else as_int("count", count)
         self.transform = transform
 
     def __getitem__(self, index: int) -> Episode:
@@ -180,11 +180,11 @@ def _end(sampler: PlanSource, stop: int | None) -> int:
 
 def _share(start: int, stop: int, rank: int, ranks: int) -> range:
     """The numbers start..stop-1 that are one rank's."""
-    positive("stop", stop, least=0)
-    if positive("start", start, least=0) > stop:
+    as_int("stop", stop, least=0)
+    if as_int("start", start, least=0) > stop:
         raise InputError(f"start={start} is beyond stop={stop}")
-    positive("ranks", ranks)
-    if positive("rank", rank, least=0) >= ranks:
+    as_int("ranks", ranks)
+    if as_int("rank", rank, least=0) >= ranks:
         raise InputError(f"rank={rank} is not below ranks={ranks}")
     return range(start + rank, stop, ranks)
 
@@ -200,8 +200,8 @@ def _chunk_loader(
     """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global
     one.
     """
-    positive("chunk", chunk)
-    positive("workers", workers, least=0)
+    as_int("chunk", chunk)
+    as_int("workers", workers, least=0)
     return DataLoader(
         dataset,
         batch_sampler=_Chunks(indices, chunk),

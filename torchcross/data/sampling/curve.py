@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from torchcross._kit.argument_checks import as_int
 from torchcross._kit.randomness import Stream
-from torchcross.data.sampling.request import positive
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError
 from torchcross.plan import EpisodePlan, PlanBatch
@@ -28,7 +28,7 @@ class ShotCurve:
     def __init__(
         self, sampler: EpisodeSampler, shots: Sequence[int], *, nested: bool = True
     ) -> None:
-        counts = sorted({positive("shots", count) for count in shots})
+        counts = sorted({as_int("shots", count) for count in shots})
         if not counts:
             raise InputError("a shot curve needs at least one number of shots")
         self.shots = tuple(counts)

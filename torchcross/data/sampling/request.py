@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Literal
 
-import numpy as np
-
+from torchcross._kit.argument_checks import as_int, as_text, check_choice, is_integer
 from torchcross.errors import InputError
 
 __all__ = ["MetaDatasetShots", "Request", "Shots", "Ways"]
 
 LARGEST_SEED = 2**128
-_WRITTEN_BITS = 256
 
 Ways = int | tuple[int, int | None] | None
 
@@ -33,8 +31,8 @@ class MetaDatasetShots:
     max_per_class: int = 100
 
     def __post_init__(self) -> None:
-        _settle(self, max_support=positive("max_support", self.max_support))
-        _settle(self, max_per_class=positive("max_per_class", self.max_per_class))
+        _settle(self, max_support=as_int("max_support", self.max_support))
+        _settle(self, max_per_class=as_int("max_per_class", self.max_per_class))
 
 
 Shots = int | tuple[int, int] | MetaDatasetShots
@@ -56,9 +54,9 @@ class Request:
 
     def __post_init__(self) -> None:
         _settle(self, ways=_normal_ways(self.ways), shots=_normal_shots(self.shots))
-        _settle(self, queries=positive("queries", self.queries))
-        one_of("query", self.query, ("balanced", "natural"))
-        one_of("groups", self.groups, ("respect", "ignore"))
+        _settle(self, queries=as_int("queries", self.queries))
+        check_choice("query", self.query, ("balanced", "natural"))
+        check_choice("groups", self.groups, ("respect", "ignore"))
         if not isinstance(self.minimal, bool):
             raise InputError(f"minimal={self.minimal!r} is not True or False")
         _settle(self, min_samples=_normal_min_samples(self.min_samples))
@@ -95,36 +93,13 @@ class Request:
         ]
 
 
-def positive(name: str, value: object, least: int = 1) -> int:
-    """`value` as an int >= least."""
-    if not _is_integer(value) or value < least:
-        raise InputError(f"{name}={_shown(value)} is not an integer of at least {least}")
-    return int(value)
-
-
 def checked_seed(value: object) -> int:
     """`value` as a seed."""
-    if not _is_integer(value) or not 0 <= value <= LARGEST_SEED:
+    if not is_integer(value) or not 0 <= value <= LARGEST_SEED:
         raise InputError(
-            f"seed={_shown(value)} is not an integer from 0 to 2**128; give one in that range"
+            f"seed={as_text(value)} is not an integer from 0 to 2**128; give one in that range"
         )
     return int(value)
-
-
-def _is_integer(value: object) -> TypeGuard[int | np.integer[Any]]:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    """`value` in words. Python refuses to write out integers of thousands of digits."""
-    if isinstance(value, int) and value.bit_length() > _WRITTEN_BITS:
-        return f"<an integer of {value.bit_length()} bits>"
-    return repr(value)
-
-
-def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
 def _settle(request: object, **values: object) -> None:
@@ -142,8 +117,8 @@ def _normal_ways(ways: object) -> Ways:
         return _one_number("ways", ways, "a pair (fewest, most or None), or None for all classes")
     if len(ways) != 2:
         raise InputError(f"ways={ways!r} is not a pair (fewest, most or None)")
-    low = positive("ways[0]", ways[0])
-    high = None if ways[1] is None else positive("ways[1]", ways[1])
+    low = as_int("ways[0]", ways[0])
+    high = None if ways[1] is None else as_int("ways[1]", ways[1])
     if high is not None and high < low:
         raise InputError(f"ways={ways!r}: the most is below the fewest")
     return low, high
@@ -156,7 +131,7 @@ def _normal_shots(shots: object) -> Shots:
         return _one_number("shots", shots, "a pair (fewest, most), or MetaDatasetShots()")
     if len(shots) != 2:
         raise InputError(f"shots={shots!r} is not a pair (fewest, most)")
-    low, high = positive("shots[0]", shots[0]), positive("shots[1]", shots[1])
+    low, high = as_int("shots[0]", shots[0]), as_int("shots[1]", shots[1])
     if high < low:
         raise InputError(f"shots={shots!r}: the most is below the fewest")
     return low, high
@@ -174,8 +149,8 @@ def _normal_min_samples(least: object) -> int | Literal["enough"] | None:
 
 def _one_number(name: str, value: object, otherwise: str) -> int:
     """`value` as a positive int, or an error that names the other forms too."""
-    if not _is_integer(value) or value < 1:
-        raise InputError(f"{name}={_shown(value)} is not an integer of at least 1, {otherwise}")
+    if not is_integer(value) or value < 1:
+        raise InputError(f"{name}={as_text(value)} is not an integer of at least 1, {otherwise}")
     return int(value)
 
 

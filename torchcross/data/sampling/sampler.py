@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from torchcross._kit.argument_checks import as_int, is_integer
 from torchcross._kit.randomness import Words
 from torchcross.data.sampling.curve import ShotCurve
 from torchcross.data.sampling.disjoint import lay_out_disjoint
 from torchcross.data.sampling.leaks import shared_subjects
 from torchcross.data.sampling.mixture import SourceChoice, Weights
 from torchcross.data.sampling.planner import SourcePlanner
-from torchcross.data.sampling.request import Request, Shots, Ways, checked_seed, positive
+from torchcross.data.sampling.request import Request, Shots, Ways, checked_seed
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
@@ -82,7 +83,7 @@ class EpisodeSampler:
             self._layout = lay_out_disjoint(
                 list(self._planners.values()),
                 self._choice,
-                positive("disjoint", disjoint),
+                as_int("disjoint", disjoint),
                 self.seed,
             )
         self._warn_of_shared_subjects()
@@ -155,7 +156,7 @@ class EpisodeSampler:
         return len(self._layout)
 
     def _checked(self, index: int | np.integer[Any]) -> int:
-        if isinstance(index, bool) or not isinstance(index, int | np.integer):
+        if not is_integer(index):
             raise TypeError(f"an episode's index is an integer, not {index!r}")
         if not 0 <= index < self._end:
             raise IndexError(f"episode {index} is outside 0..{self._end - 1}")

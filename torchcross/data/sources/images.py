@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchcross._kit.argument_checks import is_integer
 from torchcross._kit.arrays import Indices
 from torchcross.errors import ReadError, SourceError
 
@@ -64,7 +65,7 @@ def checked_size(size: Any, what: str) -> Size | None:
 
 
 def _is_length(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) > 0
+    return is_integer(value) and int(value) > 0
 
 
 def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None) -> Tensor:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._kit.argument_checks import as_int, check_choice
 from torchcross._kit.randomness import Stream
-from torchcross.data.sampling.request import one_of, positive
 from torchcross.data.sources.source import TensorSource
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
@@ -88,8 +88,8 @@ def multilabel(
 
 def _draws(seed: int, domain: str, task: str, samples: int) -> Floats:
     """32 numbers in [0, 1) per image."""
-    positive("samples", samples)
-    one_of("domain", domain, ("ink", "chalk"))
+    as_int("samples", samples)
+    check_choice("domain", domain, ("ink", "chalk"))
     return _unit(Stream(seed, "toys", domain, task).sequence(0, samples * 32)).reshape(samples, 32)
 
 
@@ -106,7 +106,7 @@ class _Canvas:
 
     def __init__(self, samples: int, domain: str, size: int) -> None:
         self.domain = domain
-        self.size = positive("size", size, least=8)
+        self.size = as_int("size", size, least=8)
         self.marks = np.zeros((samples, size, size))
         ticks = (np.arange(size) + 0.5) / size
         self._x, self._y = np.meshgrid(ticks, ticks)
