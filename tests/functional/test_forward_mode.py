@@ -10,17 +10,17 @@ from tests.functional.test_precision import Smooth, gap, problem_of
 from torchcross.functional import Network, meta_gradient
 from torchcross.functional.loop.derivatives import load_forward_rules
 from torchcross.functional.network.ops import (
-    Window,
+    PoolingWindow,
     batch_norm,
     convolution,
-    plainly_pooled,
+    pool_and_relu,
     pooled_batch_norm,
 )
 
 WINDOWS = {
-    "apart": Window([2, 2], [2, 2], [0, 0], [1, 1], False),
-    "overlapping": Window([3, 3], [2, 2], [1, 1], [1, 1], False),
-    "dilated": Window([2, 2], [1, 1], [0, 0], [2, 2], True),
+    "apart": PoolingWindow([2, 2], [2, 2], [0, 0], [1, 1], False),
+    "overlapping": PoolingWindow([3, 3], [2, 2], [1, 1], [1, 1], False),
+    "dilated": PoolingWindow([2, 2], [1, 1], [0, 0], [2, 2], True),
 }
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
 
@@ -88,7 +88,7 @@ def test_pooled_batch_norm(window, layout):
         )
 
     x, weight, bias = tensors
-    expected = plainly_pooled(F.batch_norm(x, None, None, weight, bias, True), window)
+    expected = pool_and_relu(F.batch_norm(x, None, None, weight, bias, True), window)
     torch.testing.assert_close(fused(*tensors), expected)
     assert (expected == 0).any()
     check(fused, tensors)
@@ -110,7 +110,7 @@ def test_pooling_in_pieces(monkeypatch):
         return torch.autograd.grad(y.square().sum(), tensors)
 
     whole = slopes()
-    monkeypatch.setattr("torchcross.functional.network.ops.pooled._FEW", 3)
+    monkeypatch.setattr("torchcross.functional.network.ops.pooled._INDICES_AT_A_TIME", 3)
     for ours, theirs in zip(slopes(), whole, strict=True):
         torch.testing.assert_close(ours, theirs)
 

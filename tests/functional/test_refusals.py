@@ -195,7 +195,7 @@ def test_scripted_modules_are_refused():
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     )
     with pytest.raises(
-        InputError, match=r"episode 0 of 'toys'.*scripted.*the module that it was made of"
+        InputError, match=r"episode 0 of 'toys'.*scripted.*the module that was scripted"
     ):
         meta_loss(*episodes(scripted))
 

@@ -210,7 +210,7 @@ class OwnNorm(nn.BatchNorm2d):
             "no BatchNorm policy is called 'transductive'",
         ),
         (lambda: nn.LazyLinear(2), "batch", "lazy parameters"),
-        (lambda: nn.Sequential(nn.AlphaDropout(0.5)), "batch", "masks cannot be given"),
+        (lambda: nn.Sequential(nn.AlphaDropout(0.5)), "batch", "takes no masks"),
     ],
 )
 @pytest.mark.filterwarnings(

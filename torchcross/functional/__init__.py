@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torchcross.functional.certify import CertificateRow, certify_engine, certify_problem
+from torchcross.functional.loop.adapt import Adapted, adapt
 from torchcross.functional.loop.engines import (
     ENGINES,
     Engine,
@@ -13,10 +14,10 @@ from torchcross.functional.loop.engines import (
     Reverse,
 )
 from torchcross.functional.loop.memory import MemoryEstimate, estimate, peak_memory
+from torchcross.functional.loop.meta_gradient import MetaGradient, meta_gradient
 from torchcross.functional.loop.meta_loss import MetaLoss, meta_loss
 from torchcross.functional.loop.optimisers import Optimiser, adam, momentum, sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem, Split
-from torchcross.functional.loop.unroll import Adapted, MetaGradient, adapt, meta_gradient
 from torchcross.functional.network.network import Network, call, merge_buffers, partition, select
 from torchcross.functional.network.norm_policies import POLICIES
 

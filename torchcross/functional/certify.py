@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 
 from torchcross.functional.loop.engines import Engine, Implicit, engine_named
 from torchcross.functional.loop.engines.loss_only import LossOnly
+from torchcross.functional.loop.meta_gradient import meta_gradient
 from torchcross.functional.loop.optimisers import Rates, sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem
-from torchcross.functional.loop.unroll import meta_gradient
 from torchcross.functional.trees import Buffers, Params, floating
 
 # From where rounding does not matter to where a curved loss is straight; kinks are passed on the

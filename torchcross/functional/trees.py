@@ -1,16 +1,12 @@
-"""The shapes of things: pytrees are plain dictionaries, everything else is a callable."""
+"""Trees of tensors: plain dictionaries by name, and what is done to all of their leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch._C._functorch import TransformType
-from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
-
-from torchcross.errors import TorchcrossError
 
 Params: TypeAlias = dict[str, Tensor]
 Buffers: TypeAlias = dict[str, Tensor]
@@ -24,8 +20,14 @@ InitFn: TypeAlias = Callable[[Params, Buffers, Data], Params]
 """(params, buffers, data) -> more params, differentiable in `params` (a prototype head, say)."""
 
 
-def detached(tree: Params) -> Params:
+def detach(tree: Params) -> Params:
     return {name: value.detach() for name, value in tree.items()}
+
+
+def split_by_name(tree: Params, names: Collection[str]) -> tuple[Params, Params]:
+    """(the tensors with these names, the rest)."""
+    rest = dict(tree)
+    return {name: rest.pop(name) for name in tree if name in names}, rest
 
 
 def leaves(tree: Params) -> Params:
@@ -39,9 +41,7 @@ def leaf(value: Tensor) -> Tensor:
 
 
 def views(tree: Params) -> Params:
-    """New tensors of the same values: a later gradient with respect to them is partial, not
-    total.
-    """
+    """New tensors of the same values: a later gradient with respect to them is a partial one."""
     return {name: value.view_as(value) for name, value in tree.items()}
 
 
@@ -59,15 +59,14 @@ def blank(like: Tensor) -> Tensor:
 
 
 _ALIGNED = 64
-"""Bytes: what kernels like the first number of a tensor to stand at."""
+"""Bytes: kernels are fastest where a tensor begins at a multiple of this."""
 
 
 def side_by_side(like: Params) -> Params:
-    """Zeros of these shapes in one piece of memory for each type and device, given back to the
-    system as a whole.
+    """Zeros of these shapes, in one piece of memory for each type and device.
 
-    Long-lived tensors that stand one by one among short-lived ones leave holes that an allocator
-    cannot give back.
+    The system gets such a piece back as a whole. Long-lived tensors one by one among short-lived
+    ones leave holes that an allocator cannot give back.
     """
     if inside_transform():
         return zeros(like)
@@ -80,46 +79,15 @@ def side_by_side(like: Params) -> Params:
     pieces = {
         kind: torch.zeros(size, dtype=kind[0], device=kind[1]) for kind, size in sizes.items()
     }
-    return {
-        name: (
-            pieces[value.dtype, value.device][offsets[name] : offsets[name] + value.numel()].view(
-                value.shape
-            )
-        )
-        for name, value in like.items()
-    }
+    zeros_by_name = {}
+    for name, value in like.items():
+        piece = pieces[value.dtype, value.device]
+        zeros_by_name[name] = piece.narrow(0, offsets[name], value.numel()).view(value.shape)
+    return zeros_by_name
 
 
 def floating(tree: Params) -> Params:
     return {name: value for name, value in tree.items() if value.is_floating_point()}
-
-
-def filled(grads: tuple[Tensor | None, ...], like: Params) -> Params:
-    """A gradient for each of `like`, zero where autograd found no path."""
-    pairs = zip(like.items(), grads, strict=True)
-    return {
-        name: torch.zeros_like(value) if grad is None else grad for (name, value), grad in pairs
-    }
-
-
-def summed(left: Tensor | None, right: Tensor | None) -> Tensor | None:
-    """The sum of two fresh tensors, in the place of the first."""
-    if left is None or right is None:
-        return right if left is None else left
-    return left.add_(right)
-
-
-def refuse_third_derivative() -> None:
-    """For the last derivative that is written out.
-
-    Torch's `once_differentiable` would not do: `torch.autograd.grad` prunes the node that raises,
-    and drops the term.
-    """
-    if torch.is_grad_enabled():
-        raise TorchcrossError(
-            "a third derivative was asked of a network's fast operations, which have two; build it"
-            " with Network(module, fast=False)."
-        )
 
 
 def inside_transform() -> bool:
@@ -127,36 +95,23 @@ def inside_transform() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-def kept(after: Buffers, before: Buffers) -> Buffers:
-    """The same, with the very tensors of `before` where nothing has changed."""
+def reuse_unchanged(after: Buffers, before: Buffers) -> Buffers:
+    """`after`, with the very tensors of `before` where nothing has changed."""
     return {
-        name: before[name] if _same_memory(value, before[name]) else value
+        name: before[name] if _is_same_memory(value, before[name]) else value
         for name, value in after.items()
     }
 
 
-def _same_memory(left: Tensor, right: Tensor) -> bool:
-    """Whether both are the same numbers in the same place, under whatever transforms."""
-    left, right = _unwrapped(left), _unwrapped(right)
-    same_place = left.data_ptr() == right.data_ptr() and left.device == right.device
-    return same_place and left.shape == right.shape and left.stride() == right.stride()
+def _is_same_memory(left: Tensor, right: Tensor) -> bool:
+    """Whether both are the same numbers at the same place, under whatever transforms."""
+    left, right = _unwrap(left), _unwrap(right)
+    is_same_place = left.data_ptr() == right.data_ptr() and left.device == right.device
+    return is_same_place and left.shape == right.shape and left.stride() == right.stride()
 
 
-def _unwrapped(value: Tensor) -> Tensor:
+def _unwrap(value: Tensor) -> Tensor:
+    # Every transform wraps the tensors that it sees in one more layer.
     while torch._C._functorch.is_functorch_wrapped_tensor(value):
         value = torch._C._functorch.get_unwrapped(value)
     return value
-
-
-def forward_mode() -> bool:
-    """Whether dual numbers may be about: a forward-mode level is open."""
-    level: int = torch.autograd.forward_ad._current_level
-    return level >= 0
-
-
-def forward_over_reverse() -> bool:
-    """Whether just these transforms are active: a forward-mode one, and a gradient inside it."""
-    return [level.key() for level in retrieve_all_functorch_interpreters()] == [
-        TransformType.Jvp,
-        TransformType.Grad,
-    ]

@@ -18,26 +18,25 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils import _pytree as pytree
 
-from torchcross.functional.network.purity import given_leaf
+from torchcross.functional.network.purity import guarded_leaf
 from torchcross.functional.trees import Params, blank, blanks, zeros
 
 Tree = dict[str, Params]
-Take = Callable[[str, str, Tensor], None]
-"""(part of a tree, name, derivative): gets each as soon as it is there, and need not copy what it
-does not keep.
-"""
+Sink = Callable[[str, str, Tensor], None]
+"""(part of a tree, name, derivative): receives each as soon as it is computed."""
 
 _DEAD_END = "torch::autograd::Error"
+"""What torch calls the backward node of a function that has no derivative."""
 
 
 class Pullback(Protocol):
     """Cotangent of the value -> cotangent of the argument.
 
-    With `take`, cotangents go there one by one (none where there is no path) and the tree handed
-    back is empty.
+    With `sink`, cotangents go there one by one (none where there is no path), and the tree that is
+    returned is empty.
     """
 
-    def __call__(self, cotangent: Any, take: Take | None = None) -> Tree: ...
+    def __call__(self, cotangent: Any, sink: Sink | None = None) -> Tree: ...
 
 
 class Calculus(Protocol):
@@ -53,17 +52,17 @@ class Calculus(Protocol):
     ) -> tuple[Params, Tensor, Any]:
         """(gradient, value, aux) of a scalar function; `keep`: differentiable once more.
 
-        `inspect`: look for what torch would drop from the second derivative without a word. A
-        transform has no graph to look at: there `torchcross.functional.unroll.probe` looks
-        beforehand.
+        `inspect`: raise where torch would drop a term of the second derivative without an error. A
+        transform has no graph to inspect: see `refuse_lost_terms` in lanes.py.
         """
         ...
 
     def pullback(
         self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
     ) -> tuple[Any, Any, Pullback]:
-        """(value, aux, cotangent of the value -> cotangent of the argument); `reuse`: to be called
-        many times.
+        """(value, aux, cotangent of the value -> cotangent of the argument).
+
+        `reuse`: the pullback can be called many times.
         """
         ...
 
@@ -73,16 +72,15 @@ class Calculus(Protocol):
         at: Tree,
         along: Tree,
         weights: Params,
-        take: Take,
+        sink: Sink,
         *,
-        value: bool,
+        want_gradient: bool,
     ) -> Tree:
-        """The gradient of f(at, 0); its derivative along `along` and `weights` goes to `take`.
-        Forward over reverse.
+        """Forward over reverse: the gradient of f(at, 0).
 
-        `along` may have less than `at`; without `value` the gradient itself is let go, and blank.
-        `take` may write to the tensor of `along` that has the name it is called with: nothing reads
-        it any more.
+        Its derivative along `along` and `weights` goes to `sink`. `along` may have less than `at`;
+        without `want_gradient` the gradient itself is blank. `sink` may write to the tensor of
+        `along` that has the name it is called with: nothing reads it any more.
         """
         ...
 
@@ -99,7 +97,7 @@ class Autograd:
         inspect: bool = False,
     ) -> tuple[Params, Tensor, Any]:
         with torch.enable_grad():
-            at = at if keep else {name: given_leaf(value.detach()) for name, value in at.items()}
+            at = at if keep else {name: guarded_leaf(value.detach()) for name, value in at.items()}
             value, aux = f(at)
             grads = dict(zip(at, _grad([value], list(at.values()), None, keep=keep), strict=True))
         if keep:
@@ -113,22 +111,22 @@ class Autograd:
         self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
     ) -> tuple[Any, Any, Pullback]:
         flat, spec = pytree.tree_flatten(at)
-        leaves = [given_leaf(value.detach()) for value in flat]
+        leaves = [guarded_leaf(value.detach()) for value in flat]
         with torch.enable_grad():
             value, aux = f(pytree.tree_unflatten(leaves, spec))
-        # Edges, not tensors: who drops the value frees its memory.
+        # Edges, not tensors: a caller who drops the value frees its memory.
         edges = [
             get_gradient_edge(output) if output.requires_grad else None
             for output in pytree.tree_leaves(value)
         ]
 
-        def pull(cotangent: Any, take: Take | None = None) -> Tree:
+        def pull(cotangent: Any, sink: Sink | None = None) -> Tree:
             pairs = zip(edges, pytree.tree_leaves(cotangent), strict=True)
             alive = [(edge, back) for edge, back in pairs if edge is not None]
             sources, backs = [edge for edge, _ in alive], [back for _, back in alive]
-            with _handed_on(leaves, _places(at), take):
+            with _stream_gradients(leaves, _places(at), sink):
                 grads = _grad(sources, leaves, backs, keep=False, reuse=reuse)
-            tree: Tree = pytree.tree_unflatten(grads, spec) if take is None else {}
+            tree: Tree = pytree.tree_unflatten(grads, spec) if sink is None else {}
             return tree
 
         aux = pytree.tree_map_only(Tensor, torch.Tensor.detach, aux)
@@ -140,9 +138,9 @@ class Autograd:
         at: Tree,
         along: Tree,
         weights: Params,
-        take: Take,
+        sink: Sink,
         *,
-        value: bool,
+        want_gradient: bool,
     ) -> Tree:
         load_forward_rules()
         flat, spec = pytree.tree_flatten(at)
@@ -150,25 +148,23 @@ class Autograd:
         tangents = [along.get(part, {}).get(name) for part, name in places]
         grads = {part: blanks(tree) for part, tree in at.items()}
 
-        def take_apart(part: str, name: str, grad: Tensor) -> None:
+        def unpack(part: str, name: str, grad: Tensor) -> None:
             primal, tangent = torch.autograd.forward_ad.unpack_dual(grad)  # type: ignore[no-untyped-call]
-            if value:
+            if want_gradient:
                 grads[part][name] = primal
             if tangent is not None:
-                take(part, name, tangent)
+                sink(part, name, tangent)
 
         with torch.autograd.forward_ad.dual_level():
-            leaves = [given_leaf(_dual(*pair)) for pair in zip(flat, tangents, strict=True)]
+            leaves = [guarded_leaf(_dual(*pair)) for pair in zip(flat, tangents, strict=True)]
             with torch.enable_grad():
-                output = f(
-                    pytree.tree_unflatten(leaves, spec),
-                    {
-                        name: _dual(torch.zeros_like(weight), weight)
-                        for name, weight in weights.items()
-                    },
-                )
+                duals = {
+                    name: _dual(torch.zeros_like(weight), weight)
+                    for name, weight in weights.items()
+                }
+                output = f(pytree.tree_unflatten(leaves, spec), duals)
             if output.requires_grad:
-                with _handed_on(leaves, places, take_apart):
+                with _stream_gradients(leaves, places, unpack):
                     torch.autograd.grad(output, leaves, allow_unused=True)
         return grads
 
@@ -186,23 +182,22 @@ def _places(tree: Tree) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _handed_on(
-    leaves: list[Tensor], places: list[tuple[str, str]], take: Take | None
+def _stream_gradients(
+    leaves: list[Tensor], places: list[tuple[str, str]], sink: Sink | None
 ) -> Iterator[None]:
-    """Meanwhile a gradient that reaches a leaf goes to `take` at once, and zeros without memory
-    stand in for it.
-    """
+    """While this is open, a gradient that reaches a leaf goes to `sink` at once.
 
-    def hook_of(part: str, name: str) -> Callable[[Tensor], Tensor]:
-        def hook(grad: Tensor) -> Tensor:
-            assert take is not None
-            take(part, name, grad)
+    Zeros without memory take its place, so that gradients do not wait for each other in memory.
+    """
+    handles = []
+    for leaf, (part, name) in zip(leaves, places, strict=True) if sink is not None else ():
+
+        def hook(grad: Tensor, part: str = part, name: str = name) -> Tensor:
+            assert sink is not None
+            sink(part, name, grad)
             return blank(grad)
 
-        return hook
-
-    hooks = [] if take is None else [hook_of(*place) for place in places]
-    handles = [leaf.register_hook(hook) for leaf, hook in zip(leaves, hooks, strict=False)]  # type: ignore[no-untyped-call]
+        handles.append(leaf.register_hook(hook))  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
@@ -212,8 +207,9 @@ def _handed_on(
 
 @functools.cache
 def load_forward_rules() -> None:
-    """Import torch's forward-mode rules ahead of their first use: scripting them warns of
-    scripting's end.
+    """Import torch's forward-mode rules before their first use.
+
+    Torch scripts them at import and then warns that scripting is deprecated.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -221,24 +217,24 @@ def load_forward_rules() -> None:
 
 
 def refuse_dead_ends(grads: Params) -> None:
-    """Raise where a custom function marked `once_differentiable` lies on the way.
+    """Raise where a custom function marked `once_differentiable` is part of these graphs.
 
-    `torch.autograd.grad` prunes the node that would raise, so that the second derivative comes out
-    wrong instead.
+    `torch.autograd.grad` prunes the node that would raise: the second derivative lacks its term,
+    without an error.
     """
     seen: set[Any] = set()
-    todo = [value.grad_fn for value in grads.values()]
-    while todo:
-        node = todo.pop()
+    nodes = [value.grad_fn for value in grads.values()]
+    while nodes:
+        node = nodes.pop()
         if node is None or node in seen:
             continue
         if node.name() == _DEAD_END:
-            # As torch itself says it where it notices, so that `serving` tells both in one way.
+            # Torch's own words where it does notice: `explain_torch_errors` knows them.
             raise NotImplementedError(
                 "derivative for a function marked `once_differentiable` is not implemented"
             )
         seen.add(node)
-        todo.extend(following for following, _ in node.next_functions)
+        nodes.extend(following for following, _ in node.next_functions)
 
 
 def _grad(
@@ -249,10 +245,8 @@ def _grad(
     keep: bool,
     reuse: bool = False,
 ) -> list[Tensor]:
-    alive = bool(inputs) and any(
-        not isinstance(output, Tensor) or output.requires_grad for output in outputs
-    )
-    if not alive:
+    has_path = any(not isinstance(output, Tensor) or output.requires_grad for output in outputs)
+    if not (inputs and has_path):
         return [torch.zeros_like(value) for value in inputs]
     grads = torch.autograd.grad(
         outputs,
@@ -262,10 +256,8 @@ def _grad(
         create_graph=keep,
         allow_unused=True,
     )
-    return [
-        torch.zeros_like(at) if grad is None else grad
-        for at, grad in zip(inputs, grads, strict=True)
-    ]
+    pairs = zip(inputs, grads, strict=True)
+    return [torch.zeros_like(value) if grad is None else grad for value, grad in pairs]
 
 
 class Transforms:
@@ -295,9 +287,9 @@ class Transforms:
     ) -> tuple[Any, Any, Pullback]:
         value, pull_all, aux = cast(Any, torch.func.vjp(f, at, has_aux=True))
 
-        def pull(cotangent: Any, take: Take | None = None) -> Tree:
+        def pull(cotangent: Any, sink: Sink | None = None) -> Tree:
             tree: Tree = pull_all(cotangent)[0]
-            return tree if take is None else _emptied(tree, take)
+            return tree if sink is None else _pour(tree, sink)
 
         return value, aux, pull
 
@@ -307,9 +299,9 @@ class Transforms:
         at: Tree,
         along: Tree,
         weights: Params,
-        take: Take,
+        sink: Sink,
         *,
-        value: bool,
+        want_gradient: bool,
     ) -> Tree:
         load_forward_rules()
 
@@ -319,14 +311,15 @@ class Transforms:
             return gradient
 
         primals = {part: {name: at[part][name] for name in tree} for part, tree in along.items()}
-        grads, found = cast(
+        grads, tangents = cast(
             "tuple[Tree, Tree]", torch.func.jvp(slopes, (primals, zeros(weights)), (along, weights))
         )
-        _emptied(found, take)
+        _pour(tangents, sink)
         return grads
 
 
-def _emptied(tree: Tree, take: Take) -> Tree:
+def _pour(tree: Tree, sink: Sink) -> Tree:
+    """Hand all leaves to the sink, and return the tree, which is empty then."""
     for part, name in _places(tree):
-        take(part, name, tree[part].pop(name))
+        sink(part, name, tree[part].pop(name))
     return {}

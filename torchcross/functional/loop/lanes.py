@@ -1,8 +1,7 @@
-"""Many episodes at once: a lane for each under `torch.func.vmap` where shapes agree, one by one
-where they do not.
+"""Many episodes at once, a lane for each under `torch.func.vmap`, or one after the other.
 
 Episodes share lanes when they have the same `Inner` object and data and own parameters of the same
-shapes. The choice changes nothing beyond rounding, and is handed back.
+shapes. The choice changes nothing beyond rounding; `MetaLoss.groups` shows it.
 """
 
 from __future__ import annotations
@@ -17,24 +16,22 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from torchcross.errors import InputError
-from torchcross.functional.loop.derivatives import Transforms
-from torchcross.functional.loop.engines import Engine
-from torchcross.functional.loop.problem import Meta, Problem, start_of
-from torchcross.functional.loop.unroll import (
-    MetaGradient,
-    check_finite,
-    gradient_with,
-    meta_gradient,
-    probe,
-    serving,
-)
+from torchcross.functional.loop.derivatives import Autograd, Transforms
+from torchcross.functional.loop.engines import Engine, Implicit, Mixed
+from torchcross.functional.loop.meta_gradient import MetaGradient, check_finite, open_episode
+from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
+from torchcross.functional.loop.torch_errors import explain_torch_errors
+from torchcross.functional.trees import Buffers, Params, detach, leaves
 
 Lanes: TypeAlias = Literal["auto", "loop"] | int
-"""`"loop"`: one by one; a number: up to so many at once; `"auto"`: 16 on accelerators, the loop on
-the CPU.
+"""`"loop"`: one by one; a number: up to so many at once.
+
+`"auto"`: 16 at once on accelerators, one by one on the CPU.
 """
 
 _AUTO_WIDTH = 16
+_TENSOR_FIELDS = ("loss", "params", "own", "rates", "buffers", "trace", "residual")
+"""The fields of a MetaGradient that `vmap` can return."""
 
 
 def lane_groups(
@@ -42,12 +39,14 @@ def lane_groups(
 ) -> list[tuple[int, ...]]:
     """Indices of the episodes that run together, in the order of each group's first episode."""
     width = lane_width(lanes, device)
-    by_key: dict[Any, list[int]] = {}
+    if width == 1:
+        return [(index,) for index in range(len(problems))]
+    by_shape: dict[Any, list[int]] = {}
     for index, problem in enumerate(problems):
-        by_key.setdefault(_key(problem) if width > 1 else index, []).append(index)
+        by_shape.setdefault(_shape_key(problem), []).append(index)
     return [
         tuple(group[at : at + width])
-        for group in by_key.values()
+        for group in by_shape.values()
         for at in range(0, len(group), width)
     ]
 
@@ -63,80 +62,78 @@ def lane_width(lanes: Lanes, device: torch.device) -> int:
     raise InputError(f"lanes must be 'auto', 'loop' or a number of 1 or more, not {lanes!r}.")
 
 
-def _key(problem: Problem) -> Any:
+def _shape_key(problem: Problem) -> Any:
+    """Equal for episodes that can share lanes."""
     flat, spec = pytree.tree_flatten((problem.data, problem.own))
-    shapes = tuple(
-        (
-            (tuple(leaf.shape), leaf.dtype, leaf.device)
-            if isinstance(leaf, Tensor)
-            else (type(leaf), repr(leaf))
-        )
-        for leaf in flat
-    )
-    return id(problem.inner), str(spec), shapes
+    shapes: list[Any] = []
+    for leaf in flat:
+        if isinstance(leaf, Tensor):
+            shapes.append((tuple(leaf.shape), leaf.dtype, leaf.device))
+        else:
+            shapes.append((type(leaf), repr(leaf)))
+    return id(problem.inner), str(spec), tuple(shapes)
 
 
-def gradients(
-    problems: Sequence[Problem], groups: Sequence[tuple[int, ...]], meta: Meta, engine: Engine
-) -> Iterator[tuple[int, MetaGradient]]:
-    """(index, meta-gradient) of every episode, group by group."""
-    probed: set[int] = set()
-    for group in groups:
-        if len(group) == 1:
-            yield group[0], meta_gradient(problems[group[0]], meta, engine=engine)
-            continue
-        members = [problems[index] for index in group]
-        if id(members[0].inner) not in probed:
-            probed.add(id(members[0].inner))
-            with serving(members[0], engine):
-                probe(members[0], meta, engine)
-        for index, problem, result in zip(
-            group, members, _in_lanes(members, meta, engine), strict=True
-        ):
-            check_finite(problem, result)
-            yield index, result
+def refuse_lost_terms(problem: Problem, meta: Meta, engine: Engine) -> None:
+    """Raise where torch would drop a term of the second derivative without an error.
+
+    One inner gradient on torch's tape shows it; a transform hides the graph.
+    """
+    inner = problem.inner
+    takes_gradients = inner.steps or isinstance(engine, Implicit)
+    if engine.order < 2 or isinstance(engine, Mixed) or not takes_gradients:
+        return
+    params = detach(meta.params)
+    own = dataclasses.replace(problem, own=detach(problem.own))
+    whole = with_initial_params(own, params, meta.buffers)
+    start = start_of(whole, params, meta.rates, meta.buffers, check_values=False)
+
+    def support_loss(adapted: Params) -> tuple[Tensor, Buffers]:
+        return inner.support({**start.fixed, **adapted}, meta.buffers, problem.data, 0)
+
+    with explain_torch_errors(problem.name, engine.name):
+        Autograd().gradient(support_loss, leaves(start.adapted), keep=True, inspect=True)
 
 
-def _in_lanes(members: Sequence[Problem], meta: Meta, engine: Engine) -> Iterator[MetaGradient]:
+def meta_gradients_in_lanes(
+    members: Sequence[Problem], meta: Meta, engine: Engine
+) -> Iterator[MetaGradient]:
+    """Yield the meta-gradients of episodes that run at once."""
     for member in members:
         if member.inner.init is None:
             start_of(member, meta.params, meta.rates, meta.buffers)
     flat = [pytree.tree_flatten((member.data, member.own)) for member in members]
-    spec, first = flat[0][1], flat[0][0]
-    batched = [at for at, leaf in enumerate(first) if isinstance(leaf, Tensor)]
-    stacks = [torch.stack([leaves[at].detach() for leaves, _ in flat]) for at in batched]
-    meta_fields = ("loss", "params", "own", "rates", "buffers", "trace", "residual")
-
-    changed: set[str] = set()
-
-    def one(*lane: Tensor) -> dict[str, Any]:
-        leaves = list(first)
-        for at, value in zip(batched, lane, strict=True):
-            leaves[at] = value
-        data, own = pytree.tree_unflatten(leaves, spec)
-        problem = dataclasses.replace(members[0], data=data, own=own)
-        result = gradient_with(problem, meta, engine, Transforms(), look=False)
-        changed.update(
-            name for name, value in result.buffers.items() if value is not meta.buffers[name]
-        )
-        return {
-            name: getattr(result, name) for name in meta_fields if getattr(result, name) is not None
-        }
-
-    if not stacks:
+    first, spec = flat[0]
+    places = [at for at, leaf in enumerate(first) if isinstance(leaf, Tensor)]
+    if not places:
         raise InputError(
             f"{members[0].name}: an episode without tensors cannot run in lanes; use lanes='loop'."
         )
-    with serving(members[0], engine, in_lanes=True):
-        together = torch.func.vmap(one)(*stacks)
-    for lane in range(len(members)):
-        parts = pytree.tree_map_only(Tensor, operator.itemgetter(lane), together)
-        buffers = {
-            name: value if name in changed else meta.buffers[name]
-            for name, value in parts["buffers"].items()
-        }
-        yield MetaGradient(
-            **{"residual": None, **parts, "buffers": buffers},
-            engine=engine.name,
-            order=engine.order,
+    stacks = [torch.stack([parts[at].detach() for parts, _ in flat]) for at in places]
+    changed: set[str] = set()
+
+    def one_lane(*tensors: Tensor) -> dict[str, Any]:
+        parts = list(first)
+        for at, tensor in zip(places, tensors, strict=True):
+            parts[at] = tensor
+        data, own = pytree.tree_unflatten(parts, spec)
+        problem = dataclasses.replace(members[0], data=data, own=own)
+        with torch.no_grad():
+            episode = open_episode(problem, meta, Transforms(), check_values=False)
+            result = episode.meta_gradient(engine, engine(episode.loop))
+        # Noted here, for vmap returns new tensors even for buffers that did not change.
+        changed.update(
+            name for name, value in result.buffers.items() if value is not meta.buffers[name]
         )
+        fields = {name: getattr(result, name) for name in _TENSOR_FIELDS}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    with explain_torch_errors(members[0].name, engine.name, in_lanes=True):
+        together = torch.func.vmap(one_lane)(*stacks)
+    for lane, member in enumerate(members):
+        parts = pytree.tree_map_only(Tensor, operator.itemgetter(lane), together)
+        unchanged = {name: meta.buffers[name] for name in parts["buffers"] if name not in changed}
+        parts["buffers"].update(unchanged)
+        result = MetaGradient(**{"residual": None, **parts}, engine=engine.name, order=engine.order)
+        check_finite(member, result)
+        yield result

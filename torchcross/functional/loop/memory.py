@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchcross.errors import InputError
 from torchcross.functional.loop.engines import Engine, engine_named
+from torchcross.functional.loop.meta_gradient import meta_gradient
 from torchcross.functional.loop.problem import Meta, Problem
-from torchcross.functional.loop.unroll import meta_gradient
 
 _FEW = 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,22 +13,27 @@ from torch import Tensor
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.functional.loop.engines import Engine, engine_named
 from torchcross.functional.loop.engines.loss_only import LossOnly
-from torchcross.functional.loop.lanes import Lanes, gradients, lane_groups
+from torchcross.functional.loop.lanes import (
+    Lanes,
+    lane_groups,
+    meta_gradients_in_lanes,
+    refuse_lost_terms,
+)
+from torchcross.functional.loop.meta_gradient import MetaGradient, meta_gradient
 from torchcross.functional.loop.problem import Meta, Problem
-from torchcross.functional.loop.unroll import MetaGradient
-from torchcross.functional.network.purity import untouched
-from torchcross.functional.trees import Buffers, Params
+from torchcross.functional.network.purity import refuse_writes
+from torchcross.functional.trees import Buffers
 
 
 @dataclass(frozen=True)
 class MetaLoss:
-    """The weighted mean of the query losses, and what the episodes handed back, in their order.
+    """The weighted mean of the query losses, and the results of the episodes, in their order.
 
     loss      a scalar with a gradient to every parameter, rate and own tensor that requires one;
               one backward
     losses    of the episodes, detached
-    buffers   new values, episode by episode (`merge_buffers` makes one of them), and the very
-              tensors given where there is none; nothing was changed
+    buffers   new values, episode by episode (`merge_buffers` makes one of them); where a buffer did
+              not change, the very tensor of `meta.buffers`
     traces    support losses and the query loss of each episode
     groups    which episodes ran together in lanes
     residuals relative residuals of conjugate gradients, one for each episode, of engine `implicit`
@@ -51,88 +57,107 @@ def meta_loss(
     lanes: Lanes = "auto",
     weights: Sequence[float] | None = None,
 ) -> MetaLoss:
-    """The mean query loss (or `weights` times the losses), each episode's gradient finished on the
-    way.
+    """Return the mean query loss (or the sum of `weights` times the losses).
+
+    The gradient of each episode is computed here, one episode after the other: `.backward()` only
+    hands it back, so that no two graphs are alive at once.
     """
-    if not problems:
-        raise InputError("meta_loss needs at least one episode; the sequence given is empty.")
-    shares = (
-        [1.0 / len(problems)] * len(problems) if weights is None else [float(w) for w in weights]
-    )
-    if len(shares) != len(problems):
-        raise InputError(
-            f"{len(shares)} weights were given for {len(problems)} episodes; give one for each."
-        )
-    learned = _learned(problems, meta)
-    chosen = engine_named(engine) if learned and torch.is_grad_enabled() else LossOnly()
+    shares = _checked_weights(problems, weights)
+    learned = _learned_tensors(problems, meta) if torch.is_grad_enabled() else {}
+    engine = engine_named(engine) if learned else LossOnly()
     device = next(iter(meta.params.values())).device if meta.params else torch.device("cpu")
     groups = lane_groups(problems, lanes, device)
-    totals = {key: torch.zeros_like(value) for key, value in learned.items()}
-    results: list[MetaGradient | None] = [None] * len(problems)
-    with untouched(meta.params):
-        for index, result in gradients(problems, groups, meta, chosen):
-            _gather(totals, result, index, shares[index])
-            results[index] = _light(result)
-            del result  # or its gradients would live on beside those of the next episode
-    done = [result for result in results if result is not None]
-    residuals = [result.residual for result in done if result.residual is not None]
-    losses = torch.stack([result.loss for result in done])
-    value = torch.stack([loss * share for loss, share in zip(losses, shares, strict=True)]).sum()
-    if learned and torch.is_grad_enabled():
-        value = cast(Tensor, _HandBack.apply(value, list(totals.values()), *learned.values()))  # type: ignore[no-untyped-call]
-    return MetaLoss(
-        loss=value,
-        losses=losses,
-        buffers=tuple(result.buffers for result in done),
-        traces=tuple(result.trace for result in done),
-        groups=tuple(groups),
-        engine=chosen.name,
-        order=chosen.order,
-        residuals=torch.stack(residuals) if residuals else None,
-    )
+    batch = _BatchGradient(learned, shares)
+    with refuse_writes(meta.params):
+        in_lanes = {
+            id(problems[group[0]].inner): problems[group[0]] for group in groups if group[1:]
+        }
+        for problem in in_lanes.values():
+            refuse_lost_terms(problem, meta, engine)
+        for group in groups:
+            if len(group) == 1:
+                # The result is no local: it would live on beside that of the next episode.
+                batch.add(group[0], meta_gradient(problems[group[0]], meta, engine=engine))
+                continue
+            members = [problems[index] for index in group]
+            results = meta_gradients_in_lanes(members, meta, engine)
+            for index, result in zip(group, results, strict=True):
+                batch.add(index, result)
+    return batch.meta_loss(groups, engine)
+
+
+def _checked_weights(
+    problems: Sequence[Problem], weights: Sequence[float] | None
+) -> Sequence[float]:
+    if not problems:
+        raise InputError("meta_loss needs at least one episode; the sequence given is empty.")
+    if weights is None:
+        return [1.0 / len(problems)] * len(problems)
+    if len(weights) != len(problems):
+        raise InputError(
+            f"{len(weights)} weights were given for {len(problems)} episodes; give one for each."
+        )
+    return [float(weight) for weight in weights]
 
 
 _Key = tuple[str, int, str]
+"""(field of a MetaGradient, episode or 0 for all, name): which tensor a gradient belongs to."""
 
 
-def _learned(problems: Sequence[Problem], meta: Meta) -> dict[_Key, Tensor]:
-    """Every tensor that wants a gradient, by where it stands."""
+def _learned_tensors(problems: Sequence[Problem], meta: Meta) -> dict[_Key, Tensor]:
+    """Every tensor that requires a gradient."""
     rates = meta.rates if isinstance(meta.rates, Mapping) else {"*": meta.rates}
-    found: dict[_Key, Tensor] = {("params", 0, name): value for name, value in meta.params.items()}
-    found |= {("rates", 0, name): rate for name, rate in rates.items() if isinstance(rate, Tensor)}
+    tensors: dict[_Key, Any] = {("params", 0, name): value for name, value in meta.params.items()}
+    tensors |= {("rates", 0, name): rate for name, rate in rates.items()}
     for index, problem in enumerate(problems):
-        found |= {("own", index, name): value for name, value in problem.own.items()}
-    return {key: value for key, value in found.items() if value.requires_grad}
+        tensors |= {("own", index, name): value for name, value in problem.own.items()}
+    return {
+        key: value
+        for key, value in tensors.items()
+        if isinstance(value, Tensor) and value.requires_grad
+    }
 
 
-def _gather(totals: dict[_Key, Tensor], result: MetaGradient, index: int, share: float) -> None:
-    parts: tuple[tuple[str, int, Params], ...] = (
-        ("params", 0, result.params),
-        ("rates", 0, result.rates),
-        ("own", index, result.own),
-    )
-    for kind, at, grads in parts:
-        for name, grad in grads.items():
-            if (kind, at, name) in totals:
-                totals[kind, at, name].add_(grad, alpha=share)
+class _BatchGradient:
+    """Sums the episodes' gradients, and keeps the rest of their results."""
+
+    def __init__(self, learned: dict[_Key, Tensor], shares: Sequence[float]) -> None:
+        self.learned = learned
+        self.shares = shares
+        self.totals = {key: torch.zeros_like(value) for key, value in learned.items()}
+        self.results: dict[int, MetaGradient] = {}
+
+    def add(self, index: int, result: MetaGradient) -> None:
+        parts = (("params", 0), ("rates", 0), ("own", index))
+        for part, episode in parts:
+            for name, grad in getattr(result, part).items():
+                total = self.totals.get((part, episode, name))
+                if total is not None:
+                    total.add_(grad, alpha=self.shares[index])
+        self.results[index] = dataclasses.replace(result, params={}, rates={}, own={})
+
+    def meta_loss(self, groups: Sequence[tuple[int, ...]], engine: Engine) -> MetaLoss:
+        results = [self.results[index] for index in range(len(self.shares))]
+        losses = torch.stack([result.loss for result in results])
+        terms = [loss * share for loss, share in zip(losses, self.shares, strict=True)]
+        loss = torch.stack(terms).sum()
+        if self.learned:
+            grads = list(self.totals.values())
+            loss = cast(Tensor, _KnownGradient.apply(loss, grads, *self.learned.values()))  # type: ignore[no-untyped-call]
+        residuals = [result.residual for result in results if result.residual is not None]
+        return MetaLoss(
+            loss=loss,
+            losses=losses,
+            buffers=tuple(result.buffers for result in results),
+            traces=tuple(result.trace for result in results),
+            groups=tuple(groups),
+            engine=engine.name,
+            order=engine.order,
+            residuals=torch.stack(residuals) if residuals else None,
+        )
 
 
-def _light(result: MetaGradient) -> MetaGradient:
-    """Without its gradients: they are in the totals already."""
-    return MetaGradient(
-        loss=result.loss,
-        params={},
-        own={},
-        rates={},
-        buffers=result.buffers,
-        trace=result.trace,
-        residual=result.residual,
-        engine=result.engine,
-        order=result.order,
-    )
-
-
-class _HandBack(torch.autograd.Function):
+class _KnownGradient(torch.autograd.Function):
     """A value whose gradients are known already."""
 
     @staticmethod
@@ -144,13 +169,14 @@ class _HandBack(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.grads is None:
             raise TorchcrossError(
-                "a second backward through the same meta_loss: its gradients were handed back once"
-                " and let go; call meta_loss again."
+                "a second backward through the same meta_loss: the first one handed its gradients"
+                " back and freed them; call meta_loss again."
             )
         if torch.is_grad_enabled():
             raise TorchcrossError(
                 "meta_loss has no further derivative; call backward without create_graph."
             )
+        # Scaled in place: no second copy of the gradients of all parameters.
         grads, ctx.grads = ctx.grads, None
         scale = cotangents[0]
         return None, None, *(grad.mul_(scale) for grad in grads)

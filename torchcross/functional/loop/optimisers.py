@@ -181,7 +181,7 @@ def rate_of(rates: Mapping[str, Rate], name: str, step: int, per_step: bool) -> 
     return rate[step] if per_step and isinstance(rate, Tensor) else rate
 
 
-def one_rate(rates: Mapping[str, Rate]) -> float | None:
+def single_rate(rates: Mapping[str, Rate]) -> float | None:
     """The rate, where there is one number for all parameters and steps."""
     rate = rates.get(_ALL)
     return None if isinstance(rate, Tensor) else rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from torchcross.errors import InputError
 from torchcross.functional.loop.optimisers import Optimiser, Rate, Rates, rate_table
 from torchcross.functional.network.network import Choice, select
-from torchcross.functional.trees import Buffers, Data, InitFn, LossFn, Params
+from torchcross.functional.trees import Buffers, Data, InitFn, LossFn, Params, split_by_name
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Inner:
 
     support, query   (params, buffers, data, step) -> (loss, new buffers); the query's step is the
                      number of updates
-    adapted          which names the inner loop moves (all, where not given); the rest stay fixed
-    init             further params from (params, buffers, data), differentiable: a prototype head,
-                     say
-    zero_head        names that start at exactly zero and are not learned, and through which alone
-                     the support loss sees the other adapted parameters: their first inner gradient
-                     is then exactly zero and is left out (and with a `Split` support loss, the
-                     first two steps share the features)
-    query_weights    weight of the query loss after each of the updates 1..steps (all on the last,
-                     where not given)
+    adapted          which names the inner loop moves (default: all); the rest stay fixed
+    init             makes further parameters from (params, buffers, data), differentiable: a
+                     prototype head, say
+    zero_head        names that start at exactly zero and are not learned. The support loss must
+                     depend on the other adapted parameters through them alone: then the first inner
+                     gradient of those is exactly zero and is not computed (and with a `Split`
+                     support loss, the first two steps share the features)
+    query_weights    weight of the query loss after each of the updates 1..steps (default: all
+                     weight on the last)
     """
 
     support: LossFn
@@ -73,6 +73,7 @@ class Inner:
             )
 
     def weight_after(self, updates: int) -> float:
+        """The weight of the query loss after so many updates."""
         if self.query_weights is None or self.steps == 0:
             return 1.0 if updates == self.steps else 0.0
         return self.query_weights[updates - 1] if updates else 0.0
@@ -80,9 +81,7 @@ class Inner:
 
 @dataclass(frozen=True)
 class Problem:
-    """One episode: its inner loop, its data, and parameters of its own (a head's initial
-    values).
-    """
+    """One episode: its inner loop, its data, and its own parameters (a head's initial values)."""
 
     inner: Inner
     data: Data
@@ -101,7 +100,10 @@ class Meta:
 
 @dataclass(frozen=True)
 class Start:
-    """Where the inner loop begins, parted into what moves and what does not."""
+    """Where the inner loop begins, split into what moves and what does not.
+
+    `head` holds the names of a declared zero head.
+    """
 
     adapted: Params
     fixed: Params
@@ -114,46 +116,53 @@ class Start:
         return {name: rate for name, rate in self.rates.items() if isinstance(rate, Tensor)}
 
 
+def with_initial_params(problem: Problem, params: Params, buffers: Buffers) -> Problem:
+    """The problem with the parameters that `inner.init` makes, as constants among its own."""
+    if problem.inner.init is None:
+        return problem
+    with torch.no_grad():
+        initial = problem.inner.init(params, buffers, problem.data)
+    return replace(problem, own={**problem.own, **initial})
+
+
 def start_of(
-    problem: Problem, params: Params, rates: Rates, buffers: Buffers, *, look: bool = True
+    problem: Problem, params: Params, rates: Rates, buffers: Buffers, *, check_values: bool = True
 ) -> Start:
-    """Part the parameters and check them; `look=False` under a transform, where values cannot be
-    looked at.
-    """
+    """Split the parameters and check them; a transform hides values, so that none are checked."""
     inner = problem.inner
     clash = params.keys() & problem.own.keys()
     if clash:
         raise InputError(
-            f"{problem.name}: {sorted(clash)[0]!r} is both a shared and an own parameter; rename"
-            " one."
+            f"{problem.name}: {min(clash)!r} is both a shared and an own parameter; rename one."
         )
     everything = {**params, **problem.own}
-    chosen = select(everything, inner.adapted)
-    not_floating = [name for name in chosen if not everything[name].is_floating_point()]
-    if not_floating:
-        raise InputError(
-            f"{problem.name}: the adapted parameter {not_floating[0]!r} is not floating point."
-        )
-    adapted = {name: value for name, value in everything.items() if name in chosen}
-    fixed = {name: value for name, value in everything.items() if name not in chosen}
+    names = select(everything, inner.adapted)
+    for name in names:
+        if not everything[name].is_floating_point():
+            raise InputError(
+                f"{problem.name}: the adapted parameter {name!r} is not floating point."
+            )
+    adapted, fixed = split_by_name(everything, names)
     table = rate_table(rates, adapted, inner.steps, inner.optimiser.per_step)
-    head = _head_of(problem, chosen, look)
+    head = _zero_head_names(problem, names, check_values=check_values)
     return Start(adapted, fixed, table, buffers, head)
 
 
-def _head_of(problem: Problem, chosen: frozenset[str], look: bool) -> frozenset[str]:
+def _zero_head_names(
+    problem: Problem, adapted: frozenset[str], *, check_values: bool
+) -> frozenset[str]:
     if problem.inner.zero_head is None:
         return frozenset()
     head = select(problem.own, problem.inner.zero_head)
-    if not head or not head <= chosen:
+    if not head or not head <= adapted:
         raise InputError(
             f"{problem.name}: zero_head must choose parameters of the episode's own that the inner"
             f" loop adapts; it chose {sorted(head) or 'none'} of {sorted(problem.own) or 'none'}."
         )
-    for name in head if look else ():
+    for name in head if check_values else ():
         if torch.count_nonzero(problem.own[name]):
             raise InputError(
-                f"{problem.name}: zero_head is stated and {name!r} is not zero; leave zero_head"
+                f"{problem.name}: zero_head is declared, but {name!r} is not zero; leave zero_head"
                 " out."
             )
     return head

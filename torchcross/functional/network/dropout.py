@@ -1,8 +1,7 @@
 """Dropout whose masks are drawn outside of the forward, from (seed, episode).
 
-A mask is data: it enters a forward like images do, so that a loop over episodes and lanes under
-`vmap` drop the same units, and nothing touches a global generator. Without masks dropout layers are
-off.
+A mask is data: it enters a forward as images do. So a loop over episodes and lanes under `vmap`
+drop the same units, and no global generator is touched. Without masks dropout layers are off.
 """
 
 from __future__ import annotations
@@ -18,16 +17,14 @@ from torchcross.functional.network.norm_policies import FrameHolder
 
 _ELEMENTWISE = (nn.Dropout,)
 _CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-_UNSERVED = (nn.AlphaDropout, nn.FeatureAlphaDropout)
+_UNSUPPORTED = (nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 def substitute_dropout(layer: nn.Module, name: str, holder: FrameHolder) -> bool:
-    """Give a dropout layer a forward that reads its mask from the frame; False where the layer is
-    none.
-    """
-    if type(layer) in _UNSERVED:
+    """Give a dropout layer a forward that reads its mask from the frame; False if it is none."""
+    if type(layer) in _UNSUPPORTED:
         kind = type(layer).__name__
-        raise InputError(f"layer {name!r} is {kind}, whose masks cannot be given; use nn.Dropout.")
+        raise InputError(f"layer {name!r} is {kind}, which takes no masks; use nn.Dropout.")
     if type(layer) not in (*_ELEMENTWISE, *_CHANNELWISE):
         return False
     vars(layer)["forward"] = _forward_of(layer, name, holder)
@@ -40,7 +37,7 @@ def _forward_of(layer: nn.Module, name: str, holder: FrameHolder) -> Callable[[T
 
     def forward(x: Tensor) -> Tensor:
         frame = holder.frame
-        key = frame.key(name)
+        key = frame.call_key(name)
         if keep == 1.0:
             return x
         if frame.shapes is not None:
@@ -57,25 +54,23 @@ def _forward_of(layer: nn.Module, name: str, holder: FrameHolder) -> Callable[[T
 
 def _mask(masks: dict[str, Tensor], key: str, row: int) -> Tensor:
     if key not in masks or row >= masks[key].shape[0]:
-        drawn = masks[key].shape[0] if key in masks else 0
+        count = masks[key].shape[0] if key in masks else 0
         raise InputError(
-            f"dropout layer {key!r} needs a mask for step {row} and {drawn} were drawn; draw masks"
+            f"dropout layer {key!r} needs a mask for step {row} and {count} were drawn; draw masks"
             " with `network.masks(...)` for this network, these shapes and enough steps."
         )
     return masks[key][row]
 
 
 def refuse_unreached(shapes: dict[str, torch.Size], rates: dict[str, float]) -> None:
-    """Raise where a layer drops units and the forward went around it: it would be off without a
-    word.
-    """
+    """Raise where a layer drops units and the forward went around it: it would be off silently."""
     reached = {key.rsplit("#", 1)[0] for key in shapes}
     missed = [name for name, rate in rates.items() if rate > 0 and name not in reached]
     if missed:
         raise InputError(
             f"dropout layer {missed[0]!r} (p={rates[missed[0]]}) is not called in the forward, so"
-            " that no mask can be given for it; call the layer itself where its rate is used, or"
-            " set its p to 0.0."
+            " that it can get no mask; call the layer itself where its rate is used, or set its p"
+            " to 0.0."
         )
 
 
@@ -93,13 +88,13 @@ def draw_masks(
     masks = {}
     for index, (key, shape) in enumerate(shapes.items()):
         words = (seed, episode, part, index)
-        generator = torch.Generator().manual_seed(_mixed(words))
+        generator = torch.Generator().manual_seed(_mix(words))
         uniform = torch.rand((rows, *shape), generator=generator)
         masks[key] = (uniform >= rates[key.rsplit("#", 1)[0]]).to(device)
     return masks
 
 
-def _mixed(words: tuple[int, ...]) -> int:
+def _mix(words: tuple[int, ...]) -> int:
     """One 63-bit number from several, by the finaliser of SplitMix64 (Steele et al. 2014)."""
     state = 0
     for word in words:

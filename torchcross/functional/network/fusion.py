@@ -11,7 +11,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from torchcross.functional.network.norm_policies import FrameHolder
-from torchcross.functional.network.ops import Window, convolution
+from torchcross.functional.network.ops import PoolingWindow, convolution
 
 _CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: nn.functional.conv1d,
@@ -79,7 +79,7 @@ def _calls_of(layers: list[nn.Module]) -> list[_Call]:
         if norm is None:
             calls.append(functools.partial(_run, [pool, layers[relu]]))
         else:
-            calls.append(functools.partial(layers[norm], window=Window.of(pool)))
+            calls.append(functools.partial(layers[norm], window=PoolingWindow.of(pool)))
         at = relu + 2
     return calls
 

@@ -1,4 +1,4 @@
-"""What a module's forward must leave alone: global generators, and the tensors it is given."""
+"""What a module's forward must not change: global generators, and the tensors it gets."""
 
 from __future__ import annotations
 
@@ -20,70 +20,65 @@ _WIDTHS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(frozen=True)
 class _Generator:
-    """A global generator: what it is called, how its state is read and put back."""
+    """A global generator: whose it is, how its state is read and put back."""
 
-    called: str
+    owner: str
     read: Callable[[], Any]
     restore: Callable[[Any], None]
 
 
-def _generators(device: torch.device) -> list[_Generator]:
-    found = [
+def _global_generators(device: torch.device) -> list[_Generator]:
+    generators = [
         _Generator("torch's", torch.random.get_rng_state, torch.random.set_rng_state),
         _Generator("numpy's", np.random.get_state, np.random.set_state),
         _Generator("Python's", random.getstate, random.setstate),
     ]
     if device.type == "cuda":
         read, restore = torch.cuda.get_rng_state, torch.cuda.set_rng_state
-        found.append(
+        generators.append(
             _Generator("CUDA's", lambda: read(device), lambda state: restore(state, device))
         )
-    return found
+    return generators
 
 
 @contextmanager
-def undrawn(who: str, device: torch.device) -> Iterator[None]:
-    """Refuses a forward that draws from a global generator, which is put back."""
-    before = [(generator, generator.read()) for generator in _generators(device)]
+def refuse_random_draws(module_name: str, device: torch.device) -> Iterator[None]:
+    """Raise where the block draws from a global generator, and put the generator back."""
+    before = [(generator, generator.read()) for generator in _global_generators(device)]
     moved = []
     try:
         yield
     finally:
         for generator, state in before:
-            if not _same(state, generator.read()):
+            if not _is_same_state(state, generator.read()):
                 generator.restore(state)
-                moved.append(generator.called)
+                moved.append(generator.owner)
     if moved:
         raise InputError(
-            f"{who} draws from the global random generator in its forward ({moved[0]}); use"
-            " nn.Dropout layers (their masks are given) or pass the noise as an input."
+            f"{module_name} draws from the global random generator in its forward ({moved[0]}); use"
+            " nn.Dropout layers (their masks are inputs) or pass the noise as an input."
         )
 
 
-def _same(left: Any, right: Any) -> bool:
+def _is_same_state(left: Any, right: Any) -> bool:
     if isinstance(left, Tensor):
         return torch.equal(left, right)
     if isinstance(left, tuple):
-        return all(_same(*pair) for pair in zip(left, right, strict=True))
+        return all(_is_same_state(*pair) for pair in zip(left, right, strict=True))
     return bool(np.array_equal(left, right))
 
 
-def writes(who: str, name: str, *, kept: bool = False) -> InputError:
-    """`kept`: what it wrote to may be the parameter itself, and no copy."""
-    after = (
-        " The parameter has the value written: put it back from your last checkpoint."
-        if kept
-        else ""
-    )
+def write_error(module_name: str, parameter: str, *, after: str = "") -> InputError:
     return InputError(
-        f"{who} writes to its parameter {name!r} in its forward, so it has no pure form; compute"
-        f" the changed value as a new tensor instead.{after}"
+        f"{module_name} writes to its parameter {parameter!r} in its forward, so it has no pure"
+        f" form; compute the changed value as a new tensor instead.{after}"
     )
 
 
-class Given(Tensor):
-    """A parameter as a layer sees it: `.data` tells of writes, which torch's own keeps to
-    itself.
+class GuardedTensor(Tensor):
+    """A parameter as a layer sees it: a write through `.data` counts as a write.
+
+    Torch's own `.data` does not count the version of its tensor up.
     """
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
@@ -93,74 +88,67 @@ class Given(Tensor):
         return self.detach()
 
 
-def given(tensors: Params) -> Params:
-    """The same tensors under eyes that see a write; under a transform as they are."""
+def guard(tensors: Params) -> Params:
+    """The same tensors as `GuardedTensor`s; under a transform as they are."""
     if inside_transform():
         return tensors
-    once = {id(value): _given(value) for value in tensors.values()}
-    return {name: once[id(value)] for name, value in tensors.items()}
+    # A tensor with two names stays one tensor.
+    guarded = {id(value): _guard_one(value) for value in tensors.values()}
+    return {name: guarded[id(value)] for name, value in tensors.items()}
 
 
-def _given(value: Tensor) -> Tensor:
-    return value if isinstance(value, Given) else value.as_subclass(Given)
+def _guard_one(value: Tensor) -> Tensor:
+    return value if isinstance(value, GuardedTensor) else value.as_subclass(GuardedTensor)
 
 
-def given_leaf(value: Tensor) -> Tensor:
-    """A detached tensor as an autograd leaf that `given` leaves as it is.
+def guarded_leaf(value: Tensor) -> Tensor:
+    """A detached tensor as an autograd leaf that `guard` leaves as it is.
 
-    An alias made ahead of a forward is the last node of its backward: all gradients would wait
-    there until the end.
+    An alias made before a forward is the last node of its backward: all gradients would wait there
+    until the end.
     """
-    with (
-        torch.enable_grad()
-    ):  # torch takes a write to views made without gradients for a mistake of its user
-        return value.as_subclass(Given).requires_grad_()
+    # Under no_grad, torch refuses a later write to such a view as a mistake of its user.
+    with torch.enable_grad():
+        return value.as_subclass(GuardedTensor).requires_grad_()
 
 
 def versions(tensors: Params) -> dict[str, tuple[Tensor, int]]:
-    """What tells, after a call, which of them it wrote to or replaced."""
+    """What `changed_name` compares with after a call."""
     return {
         name: (value, value._version) for name, value in tensors.items() if not value.is_inference()
     }
 
 
-def written(tensors: Params, before: dict[str, tuple[Tensor, int]]) -> str | None:
-    return next(
-        (
-            name
-            for name, (was, at) in before.items()
-            if tensors[name] is not was or was._version != at
-        ),
-        None,
-    )
+def changed_name(tensors: Params, before: dict[str, tuple[Tensor, int]]) -> str | None:
+    """The first tensor that was written to or replaced since `versions`, if any."""
+    for name, (value, version) in before.items():
+        if tensors[name] is not value or value._version != version:
+            return name
+    return None
 
 
 @contextmanager
-def untouched(params: Params) -> Iterator[None]:
-    """Raises where the values of the parameters have changed meanwhile, down to a bit: `.data`
-    hides who writes.
-    """
+def refuse_writes(params: Params) -> Iterator[None]:
+    """Raise where the block changes a bit of a parameter: `.data` hides some writes."""
     if inside_transform():
         yield
         return
-    before = _sums(params)
+    before = _bit_sums(params)
     yield
-    names = [name for name, total in _sums(params).items() if not torch.equal(total, before[name])]
-    if names:
-        raise InputError(
-            f"the module wrote to its parameter {names[0]!r} in a forward (through `.data`, say),"
-            " and the value it wrote is what the parameter now has: the result was let go. Compute"
-            " the changed value as a new tensor in the forward, and put the parameters back from"
-            " your last checkpoint."
-        )
+    for name, total in _bit_sums(params).items():
+        if not torch.equal(total, before[name]):
+            raise InputError(
+                f"the module wrote to its parameter {name!r} in a forward (through `.data`, say)."
+                " The parameter now has the value that was written, and the result was dropped."
+                " Compute the changed value as a new tensor in the forward, and put the parameters"
+                " back from your last checkpoint."
+            )
 
 
-def _sums(params: Params) -> dict[str, Tensor]:
-    """Of each tensor the sum of its bits as whole numbers: exact, in any order, and with little
-    memory.
-    """
+def _bit_sums(params: Params) -> dict[str, Tensor]:
+    """The sum of each tensor's bits as whole numbers: exact in any order, and of little memory."""
     return {
-        name: _sum_of(value.detach().view(_WIDTHS[value.element_size()]))
+        name: _sum_whole(value.detach().view(_WIDTHS[value.element_size()]))
         for name, value in params.items()
         if value.element_size() in _WIDTHS and value.layout == torch.strided
     }
@@ -169,9 +157,10 @@ def _sums(params: Params) -> dict[str, Tensor]:
 _SUMMED_AT_ONCE = 1 << 17
 
 
-def _sum_of(whole: Tensor) -> Tensor:
-    """Piece by piece: torch makes a copy of 64 bits a number of what it sums."""
-    if whole.numel() <= _SUMMED_AT_ONCE:
-        return whole.sum(dtype=torch.int64)
-    rows = max(1, _SUMMED_AT_ONCE * len(whole) // whole.numel())
-    return torch.stack([piece.sum(dtype=torch.int64) for piece in torch.split(whole, rows)]).sum()
+def _sum_whole(numbers: Tensor) -> Tensor:
+    """Piece by piece, for torch first makes a copy with 64 bits a number of what it sums."""
+    if numbers.numel() <= _SUMMED_AT_ONCE:
+        return numbers.sum(dtype=torch.int64)
+    rows = max(1, _SUMMED_AT_ONCE * len(numbers) // numbers.numel())
+    pieces = torch.split(numbers, rows)
+    return torch.stack([piece.sum(dtype=torch.int64) for piece in pieces]).sum()

@@ -1,11 +1,9 @@
-"""The structural copy that a pure forward runs: a module's layers with placeholders where its
-tensors are.
-"""
+"""The structural copy that a pure forward runs: a module's layers, placeholders for tensors."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
@@ -18,17 +16,18 @@ from torchcross.errors import InputError
 
 
 class Placeholder(Tensor):
-    """Stands where a parameter or buffer comes in with the call; whoever computes with it got past
-    the call.
+    """Stands where a parameter or buffer comes in with the call.
+
+    Code that computes with a placeholder runs outside the call, and is refused.
     """
 
-    called: str
+    tensor_name: str
 
     @classmethod
     def of(cls, tensor: Tensor, name: str) -> Placeholder:
         blank = torch.empty_like(tensor, device="meta")
         twin: Placeholder = torch.Tensor._make_subclass(cls, blank, tensor.requires_grad)
-        twin.called = name
+        twin.tensor_name = name
         if isinstance(tensor, nn.Parameter):
             twin._is_param = True
         return twin
@@ -37,78 +36,72 @@ class Placeholder(Tensor):
     def __torch_function__(
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> NoReturn:
-        found = [
-            leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Placeholder)
-        ]
+        leaves = pytree.tree_leaves((args, kwargs))
+        names = [leaf.tensor_name for leaf in leaves if isinstance(leaf, Placeholder)]
         raise InputError(
-            f"{found[0].called if found else 'a tensor'!r} was used outside the network's call,"
-            " where it has no value: activation checkpointing runs layers again when the call is"
-            " over, and a list or another attribute that holds a tensor holds it past the call;"
-            " run without checkpointing (engine 'recompute' saves the same memory) and read"
-            " parameters and buffers under their registered names."
+            f"{[*names, 'a tensor'][0]!r} was used outside the network's call, where it has no"
+            " value. Activation checkpointing runs layers again after the call, and a list or other"
+            " attribute that holds a tensor keeps it after the call. Run without checkpointing"
+            " (engine 'recompute' saves the same memory), and read parameters and buffers under"
+            " their registered names."
         )
 
 
-def shadow_of(module: nn.Module) -> nn.Module:
-    """A copy in evaluation mode that holds none of the module's tensors, with nothing in it that
-    fails in silence.
+def structural_copy(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode that holds none of the module's tensors.
+
+    Layers that would run and be wrong are refused, or replaced by operations of the same values.
     """
-    named = [*module.named_parameters(), *module.named_buffers()]
-    if any(
-        isinstance(t, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer)
-        for _, t in named
-    ):
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    lazy = nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer
+    if any(isinstance(tensor, lazy) for _, tensor in tensors):
         raise InputError(
             f"{type(module).__name__} has lazy parameters; run it once on a batch first."
         )
-    memo: dict[int, Any] = {id(tensor): Placeholder.of(tensor, name) for name, tensor in named}
+    # `deepcopy` takes what the memo holds for a tensor's id instead of copying the tensor.
+    memo: dict[int, Any] = {id(tensor): Placeholder.of(tensor, name) for name, tensor in tensors}
     try:
-        shadow = copy.deepcopy(module, memo)
+        twin = copy.deepcopy(module, memo)
     except (RuntimeError, TypeError) as error:
         raise InputError(
             f"{type(module).__name__} cannot be copied ({error}); an attribute of it is neither"
             " plain data nor a parameter or buffer. Register tensors, and use"
             " torch.nn.utils.parametrizations for weight norms."
         ) from error
-    for name, layer in shadow.named_modules():
-        _refuse_silent(layer, name)
-        _write_out(layer)
-    return shadow.eval()
+    for name, layer in twin.named_modules():
+        _refuse_wrong_layer(layer, name)
+        _replace_operations(layer)
+    return twin.eval()
 
 
-def _refuse_silent(layer: nn.Module, name: str) -> None:
+def _refuse_wrong_layer(layer: nn.Module, name: str) -> None:
     """Refuse what would run and be wrong."""
-    inside = isinstance(layer, nn.MultiheadAttention) or (
-        isinstance(layer, nn.RNNBase) and layer.num_layers > 1
-    )
-    rate = layer.dropout if inside else 0.0
-    if rate:
+    is_deep_rnn = isinstance(layer, nn.RNNBase) and layer.num_layers > 1
+    if (isinstance(layer, nn.MultiheadAttention) or is_deep_rnn) and layer.dropout:
         raise InputError(
-            f"layer {name!r} is a {type(layer).__name__} with dropout={rate} inside, which would be"
-            " left out, for it takes no mask; set its `dropout` to 0.0 (nn.Dropout layers are"
-            " served)."
+            f"layer {name!r} is a {type(layer).__name__} with dropout={layer.dropout} inside, which"
+            " takes no mask and would be off; set its `dropout` to 0.0 (nn.Dropout layers work)."
         )
     if any(isinstance(hook, WeightNorm) for hook in layer._forward_pre_hooks.values()):
         raise InputError(
             f"layer {name!r} has torch.nn.utils.weight_norm, whose second derivative torch gets"
-            " wrong; use torch.nn.utils.parametrizations.weight_norm, which is served."
+            " wrong; use torch.nn.utils.parametrizations.weight_norm, which works."
         )
 
 
-def _write_out(layer: nn.Module) -> None:
-    """Operations of the same values: torch's weight norm has a wrong second derivative, its fast
-    path no dropout.
-    """
+def _replace_operations(layer: nn.Module) -> None:
+    """Operations of the same values where torch's own would be wrong."""
     if type(layer) is _WeightNorm:
+        # Torch's has a wrong second derivative.
         vars(layer)["forward"] = _weight_norm(layer.dim)
     if isinstance(layer, nn.TransformerEncoderLayer):
-        layer.activation_relu_or_gelu = 0  # asked for by the fast path alone
-    if isinstance(layer, nn.RNNBase):
-        vars(layer)["flatten_parameters"] = lambda: (
-            None
-        )  # it moves the tensors given to other storage
+        # Turns off the fast path, which has no dropout; nothing else reads the attribute.
+        layer.activation_relu_or_gelu = 0
     if isinstance(layer, nn.TransformerEncoder):
         layer.use_nested_tensor = False
+    if isinstance(layer, nn.RNNBase):
+        # It would move the tensors of the call to other storage.
+        vars(layer)["flatten_parameters"] = lambda: None
 
 
 def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
@@ -125,21 +118,19 @@ def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 class Bypasses(torch.overrides.TorchFunctionMode):
-    """Looks for the module's own parameters in a forward that was given others: who reads them got
-    past the call.
+    """Looks for the module's own parameters in a forward that gets copies of them.
+
+    Code that reads them bypasses the call: the parameters of the call do not reach it.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self._own = {id(tensor): name for name, tensor in module.named_parameters()}
-        self.found: str | None = None
+        self.parameter: str | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        names = (self._own.get(id(leaf)) for leaf in _tensors((args, kwargs)))
-        self.found = self.found or next((name for name in names if name is not None), None)
+        for leaf in pytree.tree_leaves((args, kwargs)):
+            if self.parameter is None and isinstance(leaf, Tensor):
+                self.parameter = self._own.get(id(leaf))
         return func(*args, **kwargs)
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    return (leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torchcross.errors import InputError
 from torchcross.functional.loop.engines.implicit import Implicit
-from torchcross.functional.loop.engines.loop import Loop, Outcome
+from torchcross.functional.loop.engines.loop import Loop, LoopResult
 from torchcross.functional.loop.engines.recompute import Mixed, Recompute
 from torchcross.functional.loop.engines.unrolling import FirstOrder, Reverse
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Engine(Protocol):
-    """Takes a loop, hands back its loss and gradient; `order` is that of the gradient."""
+    """Runs a loop and returns its loss and gradient; `order` is that of the gradient."""
 
     @property
     def name(self) -> str: ...
@@ -32,7 +32,7 @@ class Engine(Protocol):
     @property
     def order(self) -> int: ...
 
-    def __call__(self, loop: Loop) -> Outcome: ...
+    def __call__(self, loop: Loop) -> LoopResult: ...
 
 
 ENGINES: dict[str, Callable[[], Engine]] = {

@@ -1,5 +1,9 @@
-"""`implicit`: the gradient of the proximal inner problem's solution (iMAML, Rajeswaran et al.
-2019).
+"""`implicit`: the gradient of the solution of the proximal inner problem (iMAML).
+
+Rajeswaran et al. 2019. The solution theta* of min L(theta) + s/2 |theta - phi|^2 satisfies
+grad L(theta*) + s (theta* - phi) = 0. Differentiated by phi, with H the Hessian of L at theta*:
+(H + s I) d theta* / d phi = s I. So the meta-gradient is x with (I + H/s) x = d query / d theta*,
+and H is needed in products with vectors alone.
 """
 
 from __future__ import annotations
@@ -14,18 +18,17 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.functional.loop.derivatives import Tree
-from torchcross.functional.loop.engines.loop import Loop, Moment, Outcome
+from torchcross.functional.loop.engines.loop import Loop, LoopResult, Moment
 from torchcross.functional.loop.problem import Inner
 from torchcross.functional.trees import Buffers, Data, Params, floating, inside_transform, zeros
 
 
 @dataclass(frozen=True)
 class Implicit:
-    """theta* = argmin L(theta) + strength/2 |theta - phi|^2; the gradient solves (I + H/strength) x
-    = d query.
+    """The gradient through theta* = argmin L(theta) + strength/2 |theta - phi|^2.
 
-    Exact where the inner steps reach theta* and conjugate gradients converge: `residual` in the
-    result tells the latter. Rates get zero gradients (theta* does not depend on them), and
+    Exact where the inner steps reach theta* and conjugate gradients converge; `residual` in the
+    result shows whether they did. Rates get zero gradients (theta* does not depend on them), and
     statistics are constants.
     """
 
@@ -42,33 +45,33 @@ class Implicit:
                 f" ({self.strength}, {self.iterations}, {self.tolerance})."
             )
 
-    def __call__(self, loop: Loop) -> Outcome:
+    def __call__(self, loop: Loop) -> LoopResult:
         if loop.inner.query_weights is not None:
             raise InputError("engine 'implicit' sees the solution alone; leave query_weights out.")
-        near = dataclasses.replace(loop, inner=self._proximal(loop.inner, loop.start.adapted))
-        moment, losses = near.begin(), []
+        inner = self._proximal_inner(loop.inner, loop.start.adapted)
+        proximal = dataclasses.replace(loop, inner=inner)
+        moment, losses = proximal.begin(), []
         for k in range(loop.inner.steps):
-            moment, loss = near.step(moment, k, keep=False)
+            moment, loss = proximal.step(moment, k, keep=False)
             losses.append(loss)
-        loss, buffers, grads = _query(loop, moment)
+        loss, buffers, grads = _query_gradient(loop, moment)
         solution, through, residual = self._solve(loop, moment, grads["params"])
+        # theta* moves with a fixed parameter f by -(H + s I)^-1 d grad L / d f.
         fixed = {
             name: grad - through[name] / self.strength for name, grad in grads["fixed"].items()
         }
-        rates = zeros(loop.start.learned_rates)
-        return Outcome(
-            loss, solution, fixed, rates, buffers, torch.stack([*losses, loss]), residual
-        )
+        rates, trace = zeros(loop.start.learned_rates), torch.stack([*losses, loss])
+        return LoopResult(loss, solution, fixed, rates, buffers, trace, residual)
 
-    def _proximal(self, inner: Inner, anchor: Params) -> Inner:
+    def _proximal_inner(self, inner: Inner, anchor: Params) -> Inner:
         def support(
             params: Params, buffers: Buffers, data: Data, step: int
         ) -> tuple[Tensor, Buffers]:
             loss, fresh = inner.support(params, buffers, data, step)
-            apart = sum(
+            distance = sum(
                 (params[name] - value.detach()).square().sum() for name, value in anchor.items()
             )
-            return loss + 0.5 * self.strength * apart, fresh
+            return loss + 0.5 * self.strength * distance, fresh
 
         return dataclasses.replace(inner, support=support)
 
@@ -76,13 +79,16 @@ class Implicit:
         """(x, d <x, gradient> / d fixed, relative residual)."""
 
         def gradient(tree: Tree) -> tuple[Params, Any]:
-            def loss_of(params: Params) -> tuple[Tensor, Any]:
+            def support_loss(params: Params) -> tuple[Tensor, Any]:
                 everything = {**loop.start.fixed, **tree["fixed"], **params}
                 return loop.inner.support(everything, moment.buffers, loop.data, loop.inner.steps)
 
-            grads, _, _ = loop.calculus.gradient(loss_of, tree["params"], keep=True, inspect=True)
+            grads, _, _ = loop.calculus.gradient(
+                support_loss, tree["params"], keep=True, inspect=True
+            )
             return grads, ()
 
+        # The graph of the gradient is kept: each product with H is one more pass over it.
         at = {"params": moment.params, "fixed": floating(loop.start.fixed)}
         _, _, pull = loop.calculus.pullback(gradient, at, reuse=True)
 
@@ -95,12 +101,12 @@ class Implicit:
         return solution, pull(solution)["fixed"], residual
 
 
-def _query(loop: Loop, moment: Moment) -> tuple[Tensor, Buffers, Tree]:
+def _query_gradient(loop: Loop, moment: Moment) -> tuple[Tensor, Buffers, Tree]:
+    """(query loss, new buffers, its gradient by the adapted and the fixed parameters)."""
+
     def query(tree: Tree) -> tuple[Tensor, Buffers]:
         here = Moment(tree["params"], moment.opt, moment.buffers)
-        return loop.with_tree({"fixed": tree["fixed"], "rates": {}}).query_loss(
-            here, loop.inner.steps
-        )
+        return loop.with_tree({"fixed": tree["fixed"]}).query_loss(here, loop.inner.steps)
 
     at = {"params": moment.params, "fixed": floating(loop.start.fixed)}
     loss, buffers, pull = loop.calculus.pullback(query, at)
@@ -115,6 +121,7 @@ def _conjugate_gradient(
     direction, size = dict(target), _dot(target, target)
     scale = size
     for _ in range(iterations):
+        # Under vmap no value can be looked at; steps after convergence change nothing (`_ratio`).
         if not inside_transform() and bool(size <= tolerance**2 * scale):
             break
         image = product(direction)

@@ -7,31 +7,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from torchcross.functional.loop.engines.loop import Loop, Outcome
+from torchcross.functional.loop.engines.loop import Loop, LoopResult
 from torchcross.functional.trees import zeros
 
 
 @dataclass(frozen=True)
 class LossOnly:
-    """Runs the loop, keeps one step at a time, and hands back gradients of zero."""
+    """Runs the loop, keeps one step at a time, and returns gradients of zero."""
 
     name: str = "value"
     order: int = 0
 
-    def __call__(self, loop: Loop) -> Outcome:
+    def __call__(self, loop: Loop) -> LoopResult:
         moment, losses = loop.begin(), []
-        total: Tensor | None = None
+        weighted: list[Tensor] = []
         buffers = moment.buffers
-        query = torch.zeros(())
         for updates in range(loop.inner.steps + 1):
             weight = loop.inner.weight_after(updates)
             if weight or updates == loop.inner.steps:
                 query, buffers = loop.query_loss(moment, updates)
-                total = query * weight if total is None else total + query * weight
+                weighted.append(query * weight)
             if updates < loop.inner.steps:
                 moment, loss = loop.step(moment, updates, keep=False)
                 losses.append(loss)
-        assert total is not None
-        grads = {name: zeros(part) for name, part in loop.tree().items()}
-        trace = torch.stack([*losses, query])
-        return Outcome(total, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)
+        loss, trace = sum(weighted[1:], weighted[0]), torch.stack([*losses, query])
+        grads = {part: zeros(tensors) for part, tensors in loop.tree().items()}
+        return LoopResult(loss, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)

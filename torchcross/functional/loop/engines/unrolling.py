@@ -1,89 +1,68 @@
-"""`reverse` and `first_order`: autograd through the unrolled loop, with and without second
-derivatives.
-"""
+"""`reverse` and `first_order`: autograd through the unrolled loop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from torchcross.functional.loop.derivatives import Tree
-from torchcross.functional.loop.engines.loop import Loop, Moment, Outcome
-from torchcross.functional.loop.engines.shared_first_steps import shared_start
-from torchcross.functional.trees import Buffers, detached, views
+from torchcross.functional.loop.engines.loop import Loop, LoopResult, Moment
+from torchcross.functional.loop.engines.shared_first_steps import shared_first_steps
+from torchcross.functional.trees import Buffers, detach, views
+
+
+class _Unrolling(ABC):
+    """Abstract: one backward through all inner steps, with or without second derivatives."""
+
+    order: int
+
+    def __call__(self, loop: Loop) -> LoopResult:
+        keep = self.order > 1
+        steps = loop.inner.steps
+
+        def query_loss(tree: Tree) -> tuple[Tensor, tuple[Buffers, Tensor]]:
+            """(weighted query loss, (buffers, losses on the way)), differentiable in the tree."""
+            unrolled = loop.with_tree(tree)
+            moment = unrolled.begin()
+            buffers = moment.buffers if keep else detach(moment.buffers)
+            # Views: the first inner gradient is partial, with respect to new tensors.
+            moment = Moment(views(moment.params), moment.opt, buffers)
+            first = shared_first_steps(unrolled, moment, keep=keep)
+            losses: list[Tensor] = []
+            weighted: list[Tensor] = []
+            for updates in range(steps + 1):
+                if 0 < updates <= len(first):
+                    moment, support_loss = first[updates - 1]
+                    losses.append(support_loss.detach())
+                elif updates:
+                    moment, support_loss = unrolled.step(moment, updates - 1, keep=keep)
+                    losses.append(support_loss.detach())
+                weight = loop.inner.weight_after(updates)
+                if weight or updates == steps:
+                    query, buffers = unrolled.query_loss(moment, updates)
+                    weighted.append(query if weight == 1.0 else query * weight)
+            trace = torch.stack([*losses, query.detach()])
+            return sum(weighted[1:], weighted[0]), (buffers, trace)
+
+        loss, (buffers, trace), pull = loop.calculus.pullback(query_loss, loop.tree())
+        grads = pull(torch.ones_like(loss))
+        return LoopResult(loss, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)
 
 
 @dataclass(frozen=True)
-class Reverse:
+class Reverse(_Unrolling):
     """Exact: reverse over reverse, the graph of all inner steps kept."""
 
     name: str = "reverse"
     order: int = 2
 
-    def __call__(self, loop: Loop) -> Outcome:
-        return _through(loop, keep=True)
-
 
 @dataclass(frozen=True)
-class FirstOrder:
+class FirstOrder(_Unrolling):
     """Inner gradients as constants (Finn et al. 2017, section 5.2)."""
 
     name: str = "first_order"
     order: int = 1
-
-    def __call__(self, loop: Loop) -> Outcome:
-        return _through(loop, keep=False)
-
-
-def _through(loop: Loop, *, keep: bool) -> Outcome:
-    def total(tree: Tree) -> tuple[torch.Tensor, tuple[Buffers, torch.Tensor]]:
-        return unrolled(loop.with_tree(tree), keep=keep)
-
-    loss, (buffers, trace), pull = loop.calculus.pullback(total, loop.tree())
-    grads = pull(torch.ones_like(loss))
-    return Outcome(loss, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)
-
-
-def unrolled(loop: Loop, *, keep: bool) -> tuple[Tensor, tuple[Buffers, Tensor]]:
-    """(weighted query loss, (buffers, losses on the way)), differentiable in the loop's tree.
-
-    With `keep=False` inner gradients are constants: the detached loop of first-order MAML.
-    """
-    losses: list[Tensor] = []
-    total: Tensor | None = None
-    buffers = loop.start.buffers
-    for updates, moment, support_loss in moments_of(loop, keep=keep):
-        if support_loss is not None:
-            losses.append(support_loss.detach())
-        weight = loop.inner.weight_after(updates)
-        if weight or updates == loop.inner.steps:
-            query, buffers = loop.query_loss(moment, updates)
-            part = query if weight == 1.0 else query * weight
-            total = part if total is None else total + part
-            last = query
-    assert total is not None
-    return total, (buffers, torch.stack([*losses, last.detach()]))
-
-
-def moments_of(loop: Loop, *, keep: bool) -> Iterator[tuple[int, Moment, Tensor | None]]:
-    """The loop after 0..steps updates, with the support loss before the update that led there."""
-    moment = loop.begin()
-    moment = Moment(views(moment.params), moment.opt, moment.buffers)
-    yield 0, moment, None
-    shared = shared_start(loop, moment, keep=keep)
-    first = list(shared.first_two(moment)) if shared is not None else []
-    for k, (after, loss) in enumerate(first):
-        moment = after
-        yield k + 1, moment, loss
-    for k in range(len(first), loop.inner.steps):
-        moment, loss = _step(loop, moment, k, keep=keep)
-        yield k + 1, moment, loss
-
-
-def _step(loop: Loop, moment: Moment, k: int, *, keep: bool) -> tuple[Moment, Tensor]:
-    if keep:
-        return loop.step(moment, k, keep=True)
-    return loop.step(Moment(moment.params, moment.opt, detached(moment.buffers)), k, keep=False)

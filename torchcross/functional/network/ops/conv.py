@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from torchcross.functional.trees import (
-    forward_mode,
-    inside_transform,
+from torchcross.functional.network.ops.custom_functions import (
+    add_terms,
     refuse_third_derivative,
-    summed,
+    save_for_derivatives,
 )
+from torchcross.functional.network.ops.layout import channel_view
+from torchcross.functional.trees import inside_transform
 
 _aten = torch.ops.aten
 
@@ -31,55 +32,68 @@ class _Geometry(NamedTuple):
     channels_last: bool = True
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        x, last = self._laid_out(x, weight)
-        shape = (
-            self.stride,
-            self.padding,
-            self.dilation,
-            False,
-            [0] * len(self.stride),
-            self.groups,
-        )
-        y = cast(Tensor, _aten.convolution(x, weight, bias, *shape))
+        x, last = self._choose_layout(x, weight)
+        y = cast(Tensor, _aten.convolution(x, weight, bias, *self._arguments()))
         return y.contiguous(memory_format=torch.channels_last) if last is False else y
 
     def backward(
         self, gy: Tensor, x: Tensor, weight: Tensor, mask: list[bool]
     ) -> list[Tensor | None]:
-        sizes = [weight.shape[0]] if mask[2] else None
-        x, last = self._laid_out(x, weight)
+        """The gradients of x, weight and bias that `mask` asks for."""
+        x, last = self._choose_layout(x, weight)
         if last is not None:
-            gy = gy.contiguous(
-                memory_format=torch.channels_last if last else torch.contiguous_format
-            )
-        shape = (
-            self.stride,
-            self.padding,
-            self.dilation,
-            False,
-            [0] * len(self.stride),
-            self.groups,
-        )
-        grads = _aten.convolution_backward(gy, x, weight, sizes, *shape, mask)
+            layout = torch.channels_last if last else torch.contiguous_format
+            gy = gy.contiguous(memory_format=layout)
+        sizes = [weight.shape[0]] if mask[2] else None
+        grads = _aten.convolution_backward(gy, x, weight, sizes, *self._arguments(), mask)
         gx, gw, gb = (grad if wanted else None for grad, wanted in zip(grads, mask, strict=True))
         if last is False and gx is not None:
             gx = gx.contiguous(memory_format=torch.channels_last)
         return [gx, None if gw is None else gw.contiguous(), gb]
 
-    def _laid_out(self, x: Tensor, weight: Tensor) -> tuple[Tensor, bool | None]:
-        """(x in the layout to compute in, whether channels come last in it; None where layouts do
-        not matter).
+    def pull_to_x(self, gy: Tensor, x: Tensor, weight: Tensor) -> Tensor | None:
+        return self.backward(gy, x, weight, [True, False, False])[0]
+
+    def pull_to_weight(self, gy: Tensor, x: Tensor, weight: Tensor) -> Tensor | None:
+        return self.backward(gy, x, weight, [False, True, False])[1]
+
+    def tangent(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        d_x: Tensor | None,
+        d_weight: Tensor | None,
+        d_bias: Tensor | None,
+    ) -> Tensor | None:
+        """How the output moves: conv(x, d_weight) + conv(d_x, weight) + d_bias.
+
+        In the double backward it is the cotangent of gy.
+        """
+        total = None
+        if d_weight is not None:
+            total = self.forward(x, d_weight, d_bias)
+            d_bias = None
+        if d_x is not None:
+            return add_terms(self.forward(d_x, weight, d_bias), total)
+        if d_bias is not None:
+            zeros = torch.zeros_like(self.forward(x, weight, None))
+            return zeros + channel_view(d_bias, x)
+        return total
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """(stride, padding, dilation, transposed, output padding, groups), as aten has them."""
+        no_padding = [0] * len(self.stride)
+        return self.stride, self.padding, self.dilation, False, no_padding, self.groups
+
+    def _choose_layout(self, x: Tensor, weight: Tensor) -> tuple[Tensor, bool | None]:
+        """(x in the layout to compute in, whether channels are last in it; None: keep any layout).
 
         On the CPU, normalisation and pooling are several times faster with the channels last, and
-        convolutions a little. Weights larger than the images would have to be turned around for it,
-        at a higher price.
+        convolutions a little. Weights larger than the images would have to be reordered too, which
+        costs more.
         """
-        if (
-            not self.channels_last
-            or x.device.type != "cpu"
-            or x.dim() != 4
-            or x.dtype == torch.float64
-        ):
+        is_served = x.device.type == "cpu" and x.dim() == 4 and x.dtype != torch.float64
+        if not (self.channels_last and is_served):
             return x, None
         if weight.numel() > x.numel():
             return x.contiguous(), False
@@ -95,9 +109,7 @@ class _Convolution(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: _Geometry
     ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        if forward_mode():
-            ctx.save_for_forward(x, weight)
+        save_for_derivatives(ctx, x, weight)
         ctx.geometry = geometry
         return geometry.forward(x, weight, bias)
 
@@ -110,8 +122,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
         x, weight = ctx.saved_tensors
-        d_x, d_weight, d_bias = tangents[:3]
-        return _tangent(ctx.geometry, d_x, d_weight, d_bias, x, weight)
+        return cast("Tensor | None", ctx.geometry.tangent(x, weight, *tangents[:3]))
 
 
 class _ConvolutionBackward(torch.autograd.Function):
@@ -119,9 +130,7 @@ class _ConvolutionBackward(torch.autograd.Function):
     def forward(
         ctx: Any, gy: Tensor, x: Tensor, weight: Tensor, mask: list[bool], geometry: _Geometry
     ) -> tuple[Tensor | None, ...]:
-        ctx.save_for_backward(gy, x, weight)
-        if forward_mode():
-            ctx.save_for_forward(gy, x, weight)
+        save_for_derivatives(ctx, gy, x, weight)
         ctx.geometry, ctx.mask = geometry, mask
         ctx.set_materialize_grads(False)
         return tuple(geometry.backward(gy, x, weight, mask))
@@ -132,51 +141,29 @@ class _ConvolutionBackward(torch.autograd.Function):
         geometry, (d_gy, d_x, d_weight) = ctx.geometry, tangents[:3]
         parts = [None] * 3 if d_gy is None else geometry.backward(d_gy, x, weight, ctx.mask)
         if ctx.mask[0] and d_weight is not None:
-            parts[0] = summed(parts[0], geometry.backward(gy, x, d_weight, [True, False, False])[0])
+            parts[0] = add_terms(parts[0], geometry.pull_to_x(gy, x, d_weight))
         if ctx.mask[1] and d_x is not None:
-            parts[1] = summed(parts[1], geometry.backward(gy, d_x, weight, [False, True, False])[1])
+            parts[1] = add_terms(parts[1], geometry.pull_to_weight(gy, d_x, weight))
         return tuple(parts)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        """<ggx, gx> + <ggw, gw> + <ggb, gb>, differentiated with respect to gy, x and the
-        weight.
+        """<ggx, gx> + <ggw, gw> + <ggb, gb>, differentiated by gy, x and the weight.
+
+        gx is linear in gy and weight, gw in gy and x: by each of them it is one more convolution.
         """
         refuse_third_derivative()
         ggx, ggw, ggb = cotangents
         gy, x, weight = ctx.saved_tensors
         geometry: _Geometry = ctx.geometry
         want_gy, want_x, want_weight = ctx.needs_input_grad[:3]
-        g_gy = _tangent(geometry, ggx, ggw, ggb, x, weight) if want_gy else None
+        g_gy = geometry.tangent(x, weight, ggx, ggw, ggb) if want_gy else None
         g_x = g_weight = None
         if want_x and ggw is not None:
-            g_x = geometry.backward(gy, x, ggw, [True, False, False])[0]
+            g_x = geometry.pull_to_x(gy, x, ggw)
         if want_weight and ggx is not None:
-            g_weight = geometry.backward(gy, ggx, weight, [False, True, False])[1]
+            g_weight = geometry.pull_to_weight(gy, ggx, weight)
         return g_gy, g_x, g_weight, None, None
-
-
-def _tangent(
-    geometry: _Geometry,
-    d_x: Tensor | None,
-    d_weight: Tensor | None,
-    d_bias: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-) -> Tensor | None:
-    """How the output moves where x, weight and bias move so; in the double backward, the cotangent
-    of gy.
-    """
-    total = None if d_weight is None else geometry.forward(x, d_weight, d_bias)
-    if d_x is not None:
-        return summed(
-            geometry.forward(d_x, weight, None if d_weight is not None else d_bias), total
-        )
-    if total is None and d_bias is not None:
-        return torch.zeros_like(geometry.forward(x, weight, None)) + d_bias.view(
-            -1, *[1] * (x.dim() - 2)
-        )
-    return total
 
 
 def convolution(
@@ -191,8 +178,7 @@ def convolution(
     plain: Callable[..., Tensor],
     channels_last: bool = True,
 ) -> Tensor:
-    """The convolution `plain(x, weight, bias, ...)`, differentiable twice at the speed of its
-    parts.
+    """The convolution `plain(x, weight, bias, ...)`, with fast first and second derivatives.
 
     Inside a torch.func transform, where a custom function has no rule, it is `plain` itself.
     """

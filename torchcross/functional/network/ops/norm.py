@@ -1,7 +1,7 @@
 """Batch normalisation as pure functions, with a closed double backward.
 
 y = w (x - m) r + b with r = (v + eps)^-1/2 (Ioffe & Szegedy 2015). Statistics are arguments or
-results, never state.
+results, never state. Below, x' = (x - m) r, and sums and means run over all axes but the channels.
 """
 
 from __future__ import annotations
@@ -11,38 +11,29 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from torchcross.functional.trees import (
-    forward_mode,
-    forward_over_reverse,
-    inside_transform,
+from torchcross.functional.network.ops.custom_functions import (
+    add_terms,
+    is_forward_over_reverse,
     refuse_third_derivative,
-    summed,
+    save_for_derivatives,
 )
+from torchcross.functional.network.ops.layout import (
+    all_but_channels,
+    channel_coefficients,
+    channel_view,
+    match_layout,
+    statistics_dtype,
+    values_per_channel,
+)
+from torchcross.functional.trees import inside_transform
 
 _aten = torch.ops.aten
 
 
-def _columns(value: Tensor, like: Tensor) -> Tensor:
-    return value.view(1, -1, *[1] * (like.dim() - 2))
-
-
-def _coefficients(value: Tensor, like: Tensor) -> Tensor:
-    return _columns(value, like).to(like.dtype)
-
-
-def _reduced(x: Tensor) -> list[int]:
-    return [0, *range(2, x.dim())]
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel, at least in float32, differentiable to any
-    order.
-    """
-    variance, mean = torch.var_mean(x.to(_wide(x)), _reduced(x), correction=0)
+    """Mean and biased variance of each channel, at least in float32; any derivative exists."""
+    wide = x.to(statistics_dtype(x))
+    variance, mean = torch.var_mean(wide, all_but_channels(x), correction=0)
     return mean, variance
 
 
@@ -54,66 +45,80 @@ def normalise(
     bias: Tensor | None,
     eps: float,
 ) -> Tensor:
-    """Normalise with the statistics given: two passes over x, differentiable to any order."""
+    """Normalise with these statistics: two passes over x, differentiable to any order."""
     scale = (variance + eps).rsqrt()
     if weight is not None:
         scale = scale * weight
     shift = -mean * scale
     if bias is not None:
         shift = shift + bias
-    return (x * _columns(scale, x) + _columns(shift, x)).to(x.dtype)
+    return (x * channel_view(scale, x) + channel_view(shift, x)).to(x.dtype)
+
+
+class NormInputs(NamedTuple):
+    """Where a normalisation is differentiated; `inverse` is r, one over the standard deviation."""
+
+    x: Tensor
+    weight: Tensor
+    mean: Tensor
+    inverse: Tensor
+    eps: float
+
+    def gradients(self, gy: Tensor, *, data: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """(gx, gw, gb): the gradient of <gy, y>; gx is None where `data` is not asked for.
+
+        gx = w r (g - mean(g) - x' mean(g x')), gw = sum(g x'), gb = sum(g). As a map of g, gx is
+        symmetric: it is also how y moves with x.
+        """
+        x, weight, mean, inverse, eps = self
+        mask = [data, True, True]
+        return cast(
+            tuple[Tensor, Tensor, Tensor],
+            _aten.native_batch_norm_backward(
+                gy, x, weight, None, None, mean, inverse, True, eps, mask
+            ),
+        )
+
+    def add_affine_terms(
+        self, total: Tensor | None, s: Tensor | None, t: Tensor | None
+    ) -> Tensor | None:
+        """`total` + s x' + t, written over `total`: how y moves with the weight and the bias."""
+        if s is None and t is None:
+            return total
+        slope = torch.zeros_like(self.mean) if s is None else s * self.inverse
+        level = -self.mean * slope if t is None else t - self.mean * slope
+        x = self.x
+        if total is None:
+            return torch.addcmul(channel_coefficients(level, x), x, channel_coefficients(slope, x))
+        if s is not None:
+            total.addcmul_(x, channel_coefficients(slope, x))
+        return total.add_(channel_coefficients(level, x))
 
 
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         y, mean, inverse = _aten.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
-        ctx.save_for_backward(x, weight, mean, inverse)
-        if forward_mode():
-            ctx.save_for_forward(x, weight, mean, inverse)
+        save_for_derivatives(ctx, x, weight, mean, inverse)
         ctx.eps = eps
         return cast(Tensor, y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, inverse = ctx.saved_tensors
-        mask = list(ctx.needs_input_grad[:3])
-        grads_in = _BatchNormBackward.apply(
-            _as_laid_out(grads[0], x), x, weight, mean, inverse, mask, ctx.eps
-        )  # type: ignore[no-untyped-call]
-        return (*grads_in, None)
+        tensors, mask = ctx.saved_tensors, list(ctx.needs_input_grad[:3])
+        gy = match_layout(grads[0], tensors[0])
+        return (*BatchNormBackward.apply(gy, *tensors, mask, ctx.eps), None)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
-        """The projection of the backward pass, which is symmetric."""
-        x, weight, mean, inverse = ctx.saved_tensors
+        inputs = NormInputs(*(*ctx.saved_tensors, ctx.eps))
         d_x, d_weight, d_bias = tangents[:3]
-        projected = None
-        if d_x is not None:
-            projected = pulled(_as_laid_out(d_x, x), x, weight, mean, inverse, ctx.eps)[0]
-        return _with_affine_terms(projected, x, mean, inverse, d_weight, d_bias)
+        total = None if d_x is None else inputs.gradients(match_layout(d_x, inputs.x))[0]
+        return inputs.add_affine_terms(total, d_weight, d_bias)
 
 
-def pulled(
-    gy: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
-    eps: float,
-    *,
-    data: bool = True,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(gx, gw, gb): the gradient of <gy, y>; gx is None where `data` is not asked for."""
-    mask = [data, True, True]
-    return cast(
-        tuple[Tensor, Tensor, Tensor],
-        _aten.native_batch_norm_backward(gy, x, weight, None, None, mean, inverse, True, eps, mask),
-    )
-
-
-class _BatchNormBackward(torch.autograd.Function):
-    """gx = w r (g - mean(g) - x' mean(g x')), gw = sum(g x'), gb = sum(g), with x' = (x - m) r."""
+class BatchNormBackward(torch.autograd.Function):
+    """(gx, gw, gb) of `NormInputs.gradients`, differentiable once more."""
 
     @staticmethod
     def forward(
@@ -126,64 +131,70 @@ class _BatchNormBackward(torch.autograd.Function):
         mask: list[bool],
         eps: float,
     ) -> tuple[Tensor | None, ...]:
-        gx, gw, gb = pulled(gy, x, weight, mean, inverse, eps, data=mask[0])
-        ctx.save_for_backward(gy, x, weight, mean, inverse, gw, gb)
-        if forward_mode():
-            ctx.save_for_forward(gy, x, weight, mean, inverse, gw, gb)
+        grads = NormInputs(x, weight, mean, inverse, eps).gradients(gy, data=mask[0])
+        save_for_derivatives(ctx, gy, x, weight, mean, inverse, *grads[1:])
         ctx.eps, ctx.mask = eps, mask
         ctx.set_materialize_grads(False)
-        return gx if mask[0] else None, gw if mask[1] else None, gb if mask[2] else None
+        return tuple(grad if wanted else None for grad, wanted in zip(grads, mask, strict=True))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_third_derivative()
         u, s, t = cotangents
-        gy, x, weight, mean, inverse, gw, gb = ctx.saved_tensors
-        to_g, sums = None, None
-        if u is not None:
-            u = _as_laid_out(u, x)
-            to_g, sum_ux, sum_u = pulled(u, x, weight, mean, inverse, ctx.eps)
-            sums = sum_u, sum_ux, (u * gy).sum(_reduced(x), dtype=mean.dtype)
-        to_x, to_weight = None, None
-        if u is not None or s is not None:
-            curved = curvature(gb, gw, sums, s, _count(x), weight, mean, inverse)
-            to_x, to_weight = _along(curved, x, gy, u), curved.to_weight
-        return (
-            _with_affine_terms(to_g, x, mean, inverse, s, t),
-            to_x,
-            to_weight,
-            None,
-            None,
-            None,
-            None,
-        )
+        gy, *tensors, gw, gb = ctx.saved_tensors
+        inputs = NormInputs(*(*tensors, ctx.eps))
+        to_g, to_x, to_weight = _second_derivatives(inputs, gy, gw, gb, u, s)
+        return inputs.add_affine_terms(to_g, s, t), to_x, to_weight, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
-        """The Hessian of <g, y> is symmetric: what `backward` sends to x and weight, and g's
-        tangent pulled back.
+        """The Hessian of <g, y> is symmetric: u and s move (gx, gw) as `backward` sends them.
+
+        To that, g's own tangent is pulled back.
         """
-        gy, x, weight, mean, inverse, gw, gb = ctx.saved_tensors
+        gy, *tensors, gw, gb = ctx.saved_tensors
+        inputs, mask = NormInputs(*(*tensors, ctx.eps)), ctx.mask
         d_gy, u, s = tangents[:3]
         parts: list[Tensor | None] = [None, None, None]
         if d_gy is not None:
-            parts = list(
-                pulled(_as_laid_out(d_gy, x), x, weight, mean, inverse, ctx.eps, data=ctx.mask[0])
-            )
-        if u is not None or s is not None:
-            u, sums = None if u is None else _as_laid_out(u, x), None
-            if u is not None:
-                _, sum_ux, sum_u = pulled(u, x, weight, mean, inverse, ctx.eps, data=False)
-                sums = sum_u, sum_ux, (u * gy).sum(_reduced(x), dtype=mean.dtype)
-            curved = curvature(gb, gw, sums, s, _count(x), weight, mean, inverse)
-            parts[0] = summed(parts[0], _along(curved, x, gy, u) if ctx.mask[0] else None)
-            parts[1] = summed(parts[1], curved.to_weight)
-        return tuple(part if wanted else None for part, wanted in zip(parts, ctx.mask, strict=True))
+            parts = list(inputs.gradients(match_layout(d_gy, inputs.x), data=mask[0]))
+        _, to_x, to_weight = _second_derivatives(
+            inputs, gy, gw, gb, u, s, want_g=False, want_x=mask[0]
+        )
+        parts[0], parts[1] = add_terms(parts[0], to_x), add_terms(parts[1], to_weight)
+        return tuple(part if wanted else None for part, wanted in zip(parts, mask, strict=True))
+
+
+def _second_derivatives(
+    inputs: NormInputs,
+    gy: Tensor,
+    gw: Tensor,
+    gb: Tensor,
+    u: Tensor | None,
+    s: Tensor | None,
+    *,
+    want_g: bool = True,
+    want_x: bool = True,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """<u, gx> + <s, gw> differentiated by g (the part of u alone), x and the weight."""
+    if u is None and s is None:
+        return None, None, None
+    x, to_g, sums = inputs.x, None, None
+    if u is not None:
+        u = match_layout(u, x)
+        to_g, sum_ux, sum_u = inputs.gradients(u, data=want_g)
+        sums = sum_u, sum_ux, (u * gy).sum(all_but_channels(x), dtype=inputs.mean.dtype)
+    curved = curvature(inputs, gb, gw, sums, s)
+    if not want_x:
+        return to_g, None, curved.to_weight
+    to_x = curved.start(x).addcmul_(gy, channel_coefficients(curved.of_g, x))
+    return to_g, curved.add_u(to_x, u), curved.to_weight
 
 
 class Curvature(NamedTuple):
-    """What one direction does to the gradient of <g, y>: to the weight's, and to x's as
-    coefficients of 1, x, g, u.
+    """How a direction moves the gradient of <g, y>: by the weight, and by x.
+
+    The latter is level + slope x + of_g g + of_u u, with one coefficient for each channel.
     """
 
     to_weight: Tensor | None
@@ -192,25 +203,33 @@ class Curvature(NamedTuple):
     of_g: Tensor
     of_u: Tensor | None
 
+    def start(self, x: Tensor) -> Tensor:
+        """Level + slope x, a new tensor."""
+        level, slope = channel_coefficients(self.level, x), channel_coefficients(self.slope, x)
+        return torch.addcmul(level, x, slope)
+
+    def add_u(self, to_x: Tensor, u: Tensor | None) -> Tensor:
+        """`to_x` + of_u u, written over `to_x`."""
+        if self.of_u is None or u is None:
+            return to_x
+        return to_x.addcmul_(u, channel_coefficients(self.of_u, to_x))
+
 
 def curvature(
+    inputs: NormInputs,
     sum_g: Tensor,
     sum_gx: Tensor,
     sums: tuple[Tensor, Tensor, Tensor] | None,
     s: Tensor | None,
-    count: int,
-    weight: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
 ) -> Curvature:
-    """<u, gx> + <s, gw> differentiated with respect to x and the weight; `sums` are those of u, u
-    x' and u g.
+    """<u, gx> + <s, gw> differentiated by x and the weight; `sums` are those of u, u x' and u g.
 
     With a = mean(u), c = mean(u x'), d = mean(g), e = mean(g x'), f = mean(u g):
     to weight  r n (f - a d - c e)
-    to x       r (h - mean(h) - x' mean(h x')) - w r^2 (f - a d - c e) x',  h = -w r (e u + c g) + s
-               g
+    to x       r (h - mean(h) - x' mean(h x')) - w r^2 (f - a d - c e) x'
+               with h = -w r (e u + c g) + s g
     """
+    count, inverse = values_per_channel(inputs.x), inputs.inverse
     d, e = sum_g / count, sum_gx / count
     to_weight, of_u, of_g = None, None, torch.zeros_like(d)
     mean_h = mean_hx = of_x = of_g
@@ -218,55 +237,17 @@ def curvature(
         a, c, f = (total / count for total in sums)
         covariance = f - a * d - c * e
         to_weight = inverse * count * covariance
-        wr = weight * inverse
+        wr = inputs.weight * inverse
         of_u, of_g = -wr * e, -wr * c
+        # mean(h x') = of_u c + of_g e, and of_u c = -w r e c = of_g e.
         mean_h, mean_hx, of_x = of_u * a + of_g * d, 2 * of_g * e, wr * covariance
         of_u = inverse * of_u
     if s is not None:
         of_g, mean_h, mean_hx = of_g + s, mean_h + s * d, mean_hx + s * e
+    # In terms of x, not x' = (x - m) r: one tensor less to write.
     slope = -inverse * inverse * (mean_hx + of_x)
-    return Curvature(to_weight, -inverse * mean_h - mean * slope, slope, inverse * of_g, of_u)
-
-
-def _along(curved: Curvature, x: Tensor, gy: Tensor, u: Tensor | None) -> Tensor:
-    to_x = torch.addcmul(_coefficients(curved.level, x), x, _coefficients(curved.slope, x))
-    to_x.addcmul_(gy, _coefficients(curved.of_g, x))
-    if curved.of_u is not None and u is not None:
-        to_x.addcmul_(u, _coefficients(curved.of_u, x))
-    return to_x
-
-
-def _count(x: Tensor) -> int:
-    return x.numel() // x.shape[1]
-
-
-def _as_laid_out(value: Tensor, x: Tensor) -> Tensor:
-    """`value` in the memory layout of x: kernels crawl where they differ."""
-    last = (
-        x.dim() == 4
-        and x.is_contiguous(memory_format=torch.channels_last)
-        and not x.is_contiguous()
-    )
-    return value.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-
-
-def _with_affine_terms(
-    to_g: Tensor | None,
-    x: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
-    s: Tensor | None,
-    t: Tensor | None,
-) -> Tensor | None:
-    if s is None and t is None:
-        return to_g
-    slope = torch.zeros_like(mean) if s is None else s * inverse
-    level = -mean * slope if t is None else t - mean * slope
-    if to_g is None:
-        return torch.addcmul(_coefficients(level, x), x, _coefficients(slope, x))
-    if s is not None:
-        to_g.addcmul_(x, _coefficients(slope, x))
-    return to_g.add_(_coefficients(level, x))
+    level = -inverse * mean_h - inputs.mean * slope
+    return Curvature(to_weight, level, slope, inverse * of_g, of_u)
 
 
 def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -277,12 +258,12 @@ def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     `grad(vmap(grad(...)))`.
     """
     if inside_transform():
-        if forward_over_reverse():
+        if is_forward_over_reverse():
             return torch.nn.functional.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
         mean, variance = moments(x)
         return normalise(x, mean, variance, weight, bias, eps)
     if weight is None:
-        weight = torch.ones(x.shape[1], dtype=_wide(x), device=x.device)
+        weight = torch.ones(x.shape[1], dtype=statistics_dtype(x), device=x.device)
     if bias is None:
         bias = torch.zeros_like(weight)
     return cast(Tensor, _BatchNorm.apply(x, weight, bias, eps))  # type: ignore[no-untyped-call]

@@ -1,9 +1,8 @@
 """Batch normalisation, max-pooling and ReLU in one, with a closed double backward.
 
-The gradient that reaches the normalised images is zero save where a window had its maximum: sums
-over it are sums over the pooled images, and of the large images their own are read and the result
-is written, nothing else. Kept for the backward pass are the images before normalisation and where
-the maxima were.
+The gradient that reaches the normalised images is zero except where a window had its maximum. So
+sums over it are sums over the pooled images: of the large images only x is read, and only the
+result is written. Kept for the backward pass are x and the places of the maxima.
 """
 
 from __future__ import annotations
@@ -13,30 +12,31 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from torchcross.functional.network.ops.norm import (
-    Curvature,
-    _as_laid_out,
-    _coefficients,
-    _columns,
-    _count,
-    _reduced,
-    _wide,
-    batch_norm,
-    curvature,
-    pulled,
-)
-from torchcross.functional.trees import (
-    forward_mode,
-    inside_transform,
+from torchcross.functional.network.ops.custom_functions import (
+    add_terms,
     refuse_third_derivative,
-    summed,
+    save_for_derivatives,
 )
+from torchcross.functional.network.ops.layout import (
+    all_but_channels,
+    channel_coefficients,
+    channel_view,
+    is_channels_last,
+    match_layout,
+    statistics_dtype,
+    values_per_channel,
+)
+from torchcross.functional.network.ops.norm import NormInputs, batch_norm, curvature
+from torchcross.functional.trees import inside_transform
 
 _aten = torch.ops.aten
 
+_INDICES_AT_A_TIME = 1 << 17
+"""Whole-number indices take 8 bytes each: only so many are alive at once."""
 
-class Window(NamedTuple):
-    """Where maxima are taken over."""
+
+class PoolingWindow(NamedTuple):
+    """The windows over which maxima are taken."""
 
     size: list[int]
     stride: list[int]
@@ -45,7 +45,7 @@ class Window(NamedTuple):
     ceil: bool
 
     @classmethod
-    def of(cls, layer: nn.MaxPool2d) -> Window:
+    def of(cls, layer: nn.MaxPool2d) -> PoolingWindow:
         size, stride, padding, dilation = (
             [value, value] if isinstance(value, int) else list(value)
             for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
@@ -53,92 +53,74 @@ class Window(NamedTuple):
         return cls(size, stride, padding, dilation, layer.ceil_mode)
 
 
-class _Places(NamedTuple):
-    """The maxima: where they are, and which of them the ReLU lets through."""
+class _Maxima(NamedTuple):
+    """The maxima: their places, and which of them the ReLU lets through."""
 
     at: Tensor
-    open: Tensor
+    is_open: Tensor
 
-    def gathered(self, large: Tensor) -> Tensor:
-        return _gathered(large, self.at)
+    def gather(self, large: Tensor) -> Tensor:
+        """The values of `large` where the maxima were."""
+        last = is_channels_last(large)
+        flat, at = _flatten(large, last=last), _flatten(self.at, last=last)
+        return _unflatten(torch.gather(flat, 1, at.long()), self.at.shape, last=last)
 
-    def scattered(self, into: Tensor, small: Tensor, factor: Tensor) -> Tensor:
-        """`into` with `factor * small` added where the maxima were, a few images at a time: indices
-        take much room.
-        """
-        last = _channels_last(into)
-        large, at, small = (
-            _flat(into, last=last),
-            _flat(self.at, last=last),
-            _flat(small, last=last),
-        )
-        factor = factor if last else factor.repeat(into.shape[0]).unsqueeze(1)
-        few = max(1, _FEW // at[0].numel())
-        for rows in (slice(first, first + few) for first in range(0, len(at), few)):
-            large[rows].scatter_add_(
-                1, at[rows].long(), small[rows] * (factor if last else factor[rows])
-            )
-        return _unflat(large, into.shape, last=last)
-
-
-_FEW = 1 << 17
-"""Indices at a time."""
+    def scatter_add(self, into: Tensor, small: Tensor, factor: Tensor) -> Tensor:
+        """`into` with `factor * small` added where the maxima were, a few images at a time."""
+        last = is_channels_last(into)
+        large, at, small = (_flatten(value, last=last) for value in (into, self.at, small))
+        if not last:
+            # Here each channel of each image is a row of its own.
+            factor = factor.repeat(into.shape[0]).unsqueeze(1)
+        few = max(1, _INDICES_AT_A_TIME // at[0].numel())
+        for first in range(0, len(at), few):
+            rows = slice(first, first + few)
+            scaled = small[rows] * (factor if last else factor[rows])
+            large[rows].scatter_add_(1, at[rows].long(), scaled)
+        return _unflatten(large, into.shape, last=last)
 
 
-def _channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
-def _flat(x: Tensor, *, last: bool) -> Tensor:
-    """Places along the second axis, whatever is next to each other in memory along the last."""
+def _flatten(x: Tensor, *, last: bool) -> Tensor:
+    """Places along axis 1, and along the last axis what is adjacent in memory."""
     return x.permute(0, 2, 3, 1).flatten(1, 2) if last else x.reshape(-1, x.shape[2] * x.shape[3])
 
 
-def _unflat(flat: Tensor, shape: torch.Size, *, last: bool) -> Tensor:
+def _unflatten(flat: Tensor, shape: torch.Size, *, last: bool) -> Tensor:
     images, channels, height, width = shape
     if last:
         return flat.view(images, height, width, channels).permute(0, 3, 1, 2)
     return flat.view(shape)
 
 
-def _gathered(large: Tensor, at: Tensor) -> Tensor:
-    last = _channels_last(large)
-    return _unflat(
-        torch.gather(_flat(large, last=last), 1, _flat(at, last=last).long()), at.shape, last=last
-    )
-
-
 class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, window: Window
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, window: PoolingWindow
     ) -> Tensor:
         y, mean, inverse = _aten.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
         top, at = _aten.max_pool2d_with_indices(y, *window)
         at = at.to(torch.int32)
         out = top.relu_()
-        kept = (x, weight, mean, inverse, at, out > 0)
-        ctx.save_for_backward(*kept)
-        if forward_mode():
-            ctx.save_for_forward(*kept)
+        save_for_derivatives(ctx, x, weight, mean, inverse, at, out > 0)
         ctx.eps = eps
         return cast(Tensor, out)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         mask = list(ctx.needs_input_grad[:3])
-        found = _PooledBackward.apply(grads[0], *ctx.saved_tensors, mask, ctx.eps)  # type: ignore[no-untyped-call]
-        return *found, None, None
+        grads_in = _PooledBackward.apply(grads[0], *ctx.saved_tensors, mask, ctx.eps)  # type: ignore[no-untyped-call]
+        return *grads_in, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor | None:
-        x, weight, mean, inverse, *kept = ctx.saved_tensors
-        u, sums = _direction(tangents[0], x, weight, mean, inverse, ctx.eps)
-        return _seen(_Places(*kept), x, weight, mean, inverse, u, sums, tangents[1], tangents[2])
+        *tensors, at, is_open = ctx.saved_tensors
+        inputs, maxima = NormInputs(*(*tensors, ctx.eps)), _Maxima(at, is_open)
+        d_x, d_weight, d_bias = tangents[:3]
+        return _output_tangent(maxima, inputs, _direction(d_x, inputs), d_weight, d_bias)
 
 
 class _PooledBackward(torch.autograd.Function):
-    """As `_BatchNormBackward`, of a gradient that is scattered from the maxima."""
+    """As `BatchNormBackward`, of a gradient G that is scattered from the maxima."""
 
     @staticmethod
     def forward(
@@ -149,17 +131,15 @@ class _PooledBackward(torch.autograd.Function):
         mean: Tensor,
         inverse: Tensor,
         at: Tensor,
-        opened: Tensor,
+        is_open: Tensor,
         mask: list[bool],
         eps: float,
     ) -> tuple[Tensor | None, ...]:
-        places = _Places(at, opened)
-        g = g * opened
-        sum_g, sum_gx = _sums(g, places.gathered(x), mean, inverse)
-        gx = _pushed(places, g, x, weight, mean, inverse, sum_g, sum_gx) if mask[0] else None
-        ctx.save_for_backward(g, x, weight, mean, inverse, *places, sum_g, sum_gx)
-        if forward_mode():
-            ctx.save_for_forward(g, x, weight, mean, inverse, *places, sum_g, sum_gx)
+        inputs, maxima = NormInputs(x, weight, mean, inverse, eps), _Maxima(at, is_open)
+        g = g * is_open
+        sum_g, sum_gx = _sums(g, maxima, inputs)
+        gx = _input_gradient(g, maxima, inputs, sum_g, sum_gx) if mask[0] else None
+        save_for_derivatives(ctx, g, x, weight, mean, inverse, at, is_open, sum_g, sum_gx)
         ctx.eps, ctx.mask = eps, mask
         ctx.set_materialize_grads(False)
         return gx, sum_gx if mask[1] else None, sum_g if mask[2] else None
@@ -167,144 +147,131 @@ class _PooledBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_third_derivative()
-        g, x, weight, mean, inverse, *kept, sum_g, sum_gx = ctx.saved_tensors
-        places = _Places(*kept)
-        u, sums = _direction(cotangents[0], x, weight, mean, inverse, ctx.eps)
-        to_g = _seen(places, x, weight, mean, inverse, u, sums, cotangents[1], cotangents[2])
-        to_x, to_weight = _bent(
-            places, g, x, weight, mean, inverse, u, sums, cotangents[1], sum_g, sum_gx
-        )
+        g, *tensors, at, is_open, sum_g, sum_gx = ctx.saved_tensors
+        inputs, maxima = NormInputs(*(*tensors, ctx.eps)), _Maxima(at, is_open)
+        u, s, t = cotangents
+        direction = _direction(u, inputs)
+        to_g = _output_tangent(maxima, inputs, direction, s, t)
+        to_x, to_weight = _second_derivatives(g, maxima, inputs, direction, s, sum_g, sum_gx)
         return to_g, to_x, to_weight, *[None] * 6
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
-        g, x, weight, mean, inverse, *kept, sum_g, sum_gx = ctx.saved_tensors
-        places, mask, d_g = _Places(*kept), ctx.mask, tangents[0]
+        g, *tensors, at, is_open, sum_g, sum_gx = ctx.saved_tensors
+        inputs, maxima, mask = NormInputs(*(*tensors, ctx.eps)), _Maxima(at, is_open), ctx.mask
+        d_g, u, s = tangents[:3]
         parts: list[Tensor | None] = [None, None, None]
         if d_g is not None:
-            d_g = d_g * places.open
-            d_sum, d_sum_gx = _sums(d_g, places.gathered(x), mean, inverse)
+            d_g = d_g * is_open
+            d_sum, d_sum_gx = _sums(d_g, maxima, inputs)
             parts[1:] = d_sum_gx, d_sum
             if mask[0]:
-                parts[0] = _pushed(places, d_g, x, weight, mean, inverse, d_sum, d_sum_gx)
-        u, sums = _direction(tangents[1], x, weight, mean, inverse, ctx.eps)
-        to_x, to_weight = _bent(
-            places, g, x, weight, mean, inverse, u, sums, tangents[2], sum_g, sum_gx
-        )
-        parts[0], parts[1] = summed(parts[0], to_x), summed(parts[1], to_weight)
+                parts[0] = _input_gradient(d_g, maxima, inputs, d_sum, d_sum_gx)
+        direction = _direction(u, inputs)
+        to_x, to_weight = _second_derivatives(g, maxima, inputs, direction, s, sum_g, sum_gx)
+        parts[0], parts[1] = add_terms(parts[0], to_x), add_terms(parts[1], to_weight)
         return tuple(part if wanted else None for part, wanted in zip(parts, mask, strict=True))
 
 
-_Direction = tuple[Tensor, Tensor]
-"""Over all places of a channel: a direction u, and u x'."""
+class _Direction(NamedTuple):
+    """A direction of x, and for each channel the sums of u and of u x'."""
+
+    u: Tensor
+    sum_u: Tensor
+    sum_ux: Tensor
 
 
-def _direction(
-    u: Tensor | None, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor, eps: float
-) -> tuple[Tensor | None, _Direction | None]:
+def _direction(u: Tensor | None, inputs: NormInputs) -> _Direction | None:
     if u is None:
-        return None, None
-    u = _as_laid_out(u, x)
-    _, sum_ux, sum_u = pulled(u, x, weight, mean, inverse, eps, data=False)
-    return u, (sum_u, sum_ux)
+        return None
+    u = match_layout(u, inputs.x)
+    _, sum_ux, sum_u = inputs.gradients(u, data=False)
+    return _Direction(u, sum_u, sum_ux)
 
 
-def _normal(px: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
-    return (px - _columns(mean, px)).mul_(_columns(inverse, px))
+def _normalised_maxima(maxima: _Maxima, inputs: NormInputs) -> Tensor:
+    """X' where the maxima were."""
+    x = maxima.gather(inputs.x)
+    return (x - channel_view(inputs.mean, x)).mul_(channel_view(inputs.inverse, x))
 
 
-def _sums(g: Tensor, px: Tensor, mean: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+def _sums(g: Tensor, maxima: _Maxima, inputs: NormInputs) -> tuple[Tensor, Tensor]:
     """The sums of g and g x'."""
-    dims, wide = _reduced(g), _wide(g)
-    return g.sum(dims, dtype=wide), (g * _normal(px, mean, inverse)).sum(dims, dtype=wide)
+    axes, dtype = all_but_channels(g), statistics_dtype(g)
+    normal = _normalised_maxima(maxima, inputs)
+    return g.sum(axes, dtype=dtype), (g * normal).sum(axes, dtype=dtype)
 
 
-def _pushed(
-    places: _Places,
-    g: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
-    sum_g: Tensor,
-    sum_gx: Tensor,
+def _input_gradient(
+    g: Tensor, maxima: _Maxima, inputs: NormInputs, sum_g: Tensor, sum_gx: Tensor
 ) -> Tensor:
-    """Of x: w r (G - mean(G) - x' mean(G x')), G scattered from g."""
-    wr, count = weight * inverse, _count(x)
+    """W r (G - mean(G) - x' mean(G x')): level + slope x everywhere, and w r g at the maxima."""
+    x, inverse, count = inputs.x, inputs.inverse, values_per_channel(inputs.x)
+    wr = inputs.weight * inverse
     slope = -wr * inverse * sum_gx / count
-    level = -wr * sum_g / count - mean * slope
-    gx = torch.addcmul(_coefficients(level, x), x, _coefficients(slope, x))
-    return places.scattered(gx, g, wr.to(g.dtype))
+    level = -wr * sum_g / count - inputs.mean * slope
+    gx = torch.addcmul(channel_coefficients(level, x), x, channel_coefficients(slope, x))
+    return maxima.scatter_add(gx, g, wr.to(g.dtype))
 
 
-def _seen(
-    places: _Places,
-    x: Tensor,
-    weight: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
-    u: Tensor | None,
-    sums: _Direction | None,
+def _output_tangent(
+    maxima: _Maxima,
+    inputs: NormInputs,
+    direction: _Direction | None,
     s: Tensor | None,
     t: Tensor | None,
 ) -> Tensor | None:
-    """At the maxima w r (u - mean(u) - x' mean(u x')) + s x' + t, where the ReLU lets it
-    through.
-    """
-    if u is None and s is None and t is None:
+    """At the open maxima w r (u - mean(u) - x' mean(u x')) + s x' + t: how the output moves."""
+    if direction is None and s is None and t is None:
         return None
-    wr, slope, level, count = (
-        weight * inverse,
-        torch.zeros_like(mean),
-        torch.zeros_like(mean),
-        _count(x),
-    )
-    if sums is not None:
-        slope, level = -wr * sums[1] / count, -wr * sums[0] / count
-    slope, level = slope if s is None else slope + s, level if t is None else level + t
-    normal = _normal(places.gathered(x), mean, inverse)
-    total = torch.addcmul(_columns(level, normal), normal, _columns(slope, normal))
-    if u is not None:
-        total = total.addcmul_(places.gathered(u), _columns(wr, normal))
-    return total.mul_(places.open).to(x.dtype)
+    wr, count = inputs.weight * inputs.inverse, values_per_channel(inputs.x)
+    slope = level = torch.zeros_like(inputs.mean)
+    if direction is not None:
+        slope, level = -wr * direction.sum_ux / count, -wr * direction.sum_u / count
+    if s is not None:
+        slope = slope + s
+    if t is not None:
+        level = level + t
+    normal = _normalised_maxima(maxima, inputs)
+    total = torch.addcmul(channel_view(level, normal), normal, channel_view(slope, normal))
+    if direction is not None:
+        total = total.addcmul_(maxima.gather(direction.u), channel_view(wr, normal))
+    return total.mul_(maxima.is_open).to(inputs.x.dtype)
 
 
-def _bent(
-    places: _Places,
+def _second_derivatives(
     g: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
-    u: Tensor | None,
-    sums: _Direction | None,
+    maxima: _Maxima,
+    inputs: NormInputs,
+    direction: _Direction | None,
     s: Tensor | None,
     sum_g: Tensor,
     sum_gx: Tensor,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """What (u, s) do to the gradients of x and of the weight."""
-    if u is None and s is None:
+    """<u, gx> + <s, gw> differentiated by x and the weight."""
+    if direction is None and s is None:
         return None, None
-    three = None
-    if u is not None and sums is not None:
-        three = (*sums, (places.gathered(u) * g).sum(_reduced(g), dtype=mean.dtype))
-    curved: Curvature = curvature(sum_g, sum_gx, three, s, _count(x), weight, mean, inverse)
-    to_x = torch.addcmul(_coefficients(curved.level, x), x, _coefficients(curved.slope, x))
-    if curved.of_u is not None and u is not None:
-        to_x.addcmul_(u, _coefficients(curved.of_u, x))
-    return places.scattered(to_x, g, curved.of_g.to(g.dtype)), curved.to_weight
+    u = sums = None
+    if direction is not None:
+        u, sum_u, sum_ux = direction
+        sum_ug = (maxima.gather(u) * g).sum(all_but_channels(g), dtype=inputs.mean.dtype)
+        sums = (sum_u, sum_ux, sum_ug)
+    curved = curvature(inputs, sum_g, sum_gx, sums, s)
+    to_x = curved.add_u(curved.start(inputs.x), u)
+    return maxima.scatter_add(to_x, g, curved.of_g.to(g.dtype)), curved.to_weight
 
 
 def pooled_batch_norm(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, window: Window
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, window: PoolingWindow
 ) -> Tensor:
     """relu(max_pool2d(batch_norm(x))), with x's own statistics."""
     if inside_transform() or weight is None or bias is None or x.dim() != 4:
-        return plainly_pooled(batch_norm(x, weight, bias, eps), window)
+        return pool_and_relu(batch_norm(x, weight, bias, eps), window)
     return cast(Tensor, _Pooled.apply(x, weight, bias, eps, window))  # type: ignore[no-untyped-call]
 
 
-def plainly_pooled(y: Tensor, window: Window) -> Tensor:
+def pool_and_relu(y: Tensor, window: PoolingWindow) -> Tensor:
+    """relu(max_pool2d(y)), as torch does it."""
     return nn.functional.max_pool2d(
         y, window.size, window.stride, window.padding, window.dilation, window.ceil
     ).relu()

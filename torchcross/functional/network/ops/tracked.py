@@ -1,6 +1,4 @@
-"""Batch normalisation that hands back the statistics it was done with: one pass over x instead of
-two.
-"""
+"""Batch normalisation that returns the statistics of x as well: one pass over x instead of two."""
 
 from __future__ import annotations
 
@@ -10,15 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from torchcross.functional.network.ops.norm import (
-    _as_laid_out,
-    _BatchNormBackward,
-    _columns,
-    _wide,
-    batch_norm,
-    moments,
+from torchcross.functional.network.ops.custom_functions import is_forward_mode
+from torchcross.functional.network.ops.layout import (
+    channel_view,
+    match_layout,
+    statistics_dtype,
+    values_per_channel,
 )
-from torchcross.functional.trees import forward_mode, inside_transform
+from torchcross.functional.network.ops.norm import BatchNormBackward, batch_norm, moments
+from torchcross.functional.trees import inside_transform
 
 _aten = torch.ops.aten
 
@@ -28,53 +26,48 @@ class _TrackedBatchNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        mean, unbiased = (
-            torch.zeros(x.shape[1], dtype=_wide(x), device=x.device) for _ in range(2)
-        )
+        mean = torch.zeros(x.shape[1], dtype=statistics_dtype(x), device=x.device)
+        unbiased = torch.zeros_like(mean)
         # With momentum 1 the running statistics are those of the batch.
-        y, kept_mean, inverse = _aten.native_batch_norm(
+        y, saved_mean, inverse = _aten.native_batch_norm(
             x, weight, bias, mean, unbiased, True, 1.0, eps
         )
-        count = x.numel() // x.shape[1]
-        ctx.save_for_backward(x, weight, kept_mean, inverse)
+        count = values_per_channel(x)
+        ctx.save_for_backward(x, weight, saved_mean, inverse)
         ctx.eps = eps
         ctx.set_materialize_grads(False)
         return cast(Tensor, y), mean, unbiased * ((count - 1) / count)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, weight, mean, inverse = ctx.saved_tensors
+        of_y, of_mean, of_variance = grads
+        tensors, mask = ctx.saved_tensors, list(ctx.needs_input_grad[:3])
+        x = tensors[0]
         to_x, to_weight, to_bias = None, None, None
-        mask = list(ctx.needs_input_grad[:3])
-        if grads[0] is not None:
-            gy = _as_laid_out(grads[0], x)
-            to_x, to_weight, to_bias = _BatchNormBackward.apply(
-                gy, x, weight, mean, inverse, mask, ctx.eps
-            )  # type: ignore[no-untyped-call]
-        if mask[0] and (grads[1] is not None or grads[2] is not None):
-            of_moments = _pulled_through_moments(x, grads[1], grads[2])
+        if of_y is not None:
+            gy = match_layout(of_y, x)
+            to_x, to_weight, to_bias = BatchNormBackward.apply(gy, *tensors, mask, ctx.eps)  # type: ignore[no-untyped-call]
+        if mask[0] and (of_mean is not None or of_variance is not None):
+            of_moments = _pull_through_moments(x, of_mean, of_variance)
             to_x = of_moments if to_x is None else to_x + of_moments
         return to_x, to_weight, to_bias, None
 
 
-def _pulled_through_moments(
-    x: Tensor, of_mean: Tensor | None, of_variance: Tensor | None
-) -> Tensor:
-    """<s, mean> + <t, variance> differentiated by x: (s + 2 t (x - mean)) / n, differentiable once
-    more.
+def _pull_through_moments(x: Tensor, s: Tensor | None, t: Tensor | None) -> Tensor:
+    """<s, mean> + <t, variance> differentiated by x, once more differentiable.
+
+    That is (s + 2 t (x - mean)) / n.
     """
-    count = x.numel() // x.shape[1]
-    pulled = (
-        torch.zeros_like(x)
-        if of_mean is None
-        else (_columns(of_mean, x) / count).to(x.dtype).expand_as(x)
-    )
-    if of_variance is not None:
+    count = values_per_channel(x)
+    if s is None:
+        to_x = torch.zeros_like(x)
+    else:
+        to_x = (channel_view(s, x) / count).to(x.dtype).expand_as(x)
+    if t is not None:
+        # Computed anew, for the saved mean is a constant: its own derivative would be missing.
         mean, _ = moments(x)
-        pulled = pulled + (2 / count * _columns(of_variance, x) * (x - _columns(mean, x))).to(
-            x.dtype
-        )
-    return pulled
+        to_x = to_x + (2 / count * channel_view(t, x) * (x - channel_view(mean, x))).to(x.dtype)
+    return to_x
 
 
 def tracked_batch_norm(
@@ -83,9 +76,10 @@ def tracked_batch_norm(
     bias: Float[Tensor, " C"] | None,
     eps: float,
 ) -> tuple[Float[Tensor, "N C *places"], Float[Tensor, " C"], Float[Tensor, " C"]]:
-    """(x normalised with its own statistics, mean, biased variance); differentiable twice in all
-    three.
+    """(x normalised, mean, biased variance), with x's own statistics.
+
+    Differentiable twice in all three.
     """
-    if inside_transform() or forward_mode() or weight is None or bias is None:
+    if inside_transform() or is_forward_mode() or weight is None or bias is None:
         return batch_norm(x, weight, bias, eps), *moments(x)
     return cast("tuple[Tensor, Tensor, Tensor]", _TrackedBatchNorm.apply(x, weight, bias, eps))  # type: ignore[no-untyped-call]
