@@ -54,7 +54,7 @@ def test_records_are_what_the_target_says_of_the_predictor(kind):
     assert records.unique("shots") == (2,)
     assert records.unique("seed") == (7,)
     assert records.unique("episode") == (4, 5, 6)
-    assert records.twins() == ()
+    assert records.repeated_keys() == ()
     for episode in episodes:
         predictor = algorithm.adapt(episode.support, episode.task, seed=7, index=episode.plan.index)
         scores = episode.task.target.evaluate(predictor(episode.query.x).plain, episode.query.y)

@@ -26,7 +26,7 @@ def test_rows_of_every_cell(collection, tmp_path):
     }
     auroc = records.where(metric="auroc")
     assert len(auroc) == 3 * 2 * 2 * 3
-    assert not records.twins()
+    assert not records.repeated_keys()
     assert sum("auroc" in line for line in said) == 12
 
 

@@ -104,10 +104,10 @@ def test_sorted_is_the_same_for_every_order():
     assert made.sorted().unique("algorithm") == ("maml", "ridge")
 
 
-def test_twins_are_found():
+def test_repeated_keys_are_found():
     made = table({"maml": [0.1, 0.2]})
-    assert made.twins() == ()
-    assert (made + made[:1]).twins() == (("run", "ink/shape", "maml", 5, 0, 0, "auroc"),)
+    assert made.repeated_keys() == ()
+    assert (made + made[:1]).repeated_keys() == (("run", "ink/shape", "maml", 5, 0, 0, "auroc"),)
 
 
 @pytest.mark.parametrize(

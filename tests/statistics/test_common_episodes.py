@@ -94,7 +94,7 @@ def test_seeds_lose_episodes_each_for_itself():
     kept = common_episodes(
         {name: {s: dict(enumerate(v)) for s, v in rows.items()} for name, rows in scores.items()}
     )
-    assert [len(kept.kept["a"][seed]) for seed in (0, 1)] == [40, 36]
+    assert [len(kept.scores["a"][seed]) for seed in (0, 1)] == [40, 36]
     # A training that failed as a whole is no matter of single episodes.
     failed = compare({"a": scores["a"], "b": {0: STEADY + 0.02, 1: NEVER}})
     assert failed.row("a").interval.n == 80
@@ -112,7 +112,7 @@ def test_no_best_where_the_mean_and_the_pairs_disagree():
     assert found.row("a").interval.mean > found.row("b").interval.mean
     assert (found.best, found.ties) == ("", ())
     assert (
-        "a has the best mean, and b the better one in what both have: no best is marked"
+        "a has the best mean, and b the better one on the episodes of both: no best is marked"
         in found.notes
     )
 

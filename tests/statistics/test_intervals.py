@@ -13,7 +13,12 @@ from scipy import stats
 
 from tests.examples import max_examples
 from torchcross.errors import InputError
-from torchcross.statistics import hierarchical_interval, mean_interval
+from torchcross.statistics import (
+    hierarchical_interval,
+    mean_interval,
+    paired_difference,
+    seeded_difference,
+)
 from torchcross.statistics.resampling import crossed_means, nested_means, resampled_means
 from torchcross.statistics.special_functions import nemenyi_q
 
@@ -100,6 +105,28 @@ def test_where_nothing_varies(method):
     assert (equal.mean, equal.low, equal.high, equal.half) == (0.1, 0.1, 0.1, 0.0)
     assert equal.note == "all 3 values are equal"
     assert mean_interval([], method=method).n == 0
+
+
+@pytest.mark.parametrize("method", ["t", "normal", "bca"])
+@pytest.mark.parametrize("size", [5e-324, 3.8e-234, 1e-160, 1e160, 1e300])
+def test_the_size_of_the_values_does_not_matter(method, size):
+    plain, scaled = (mean_interval([0.0, value, value], method=method) for value in (1.0, size))
+    bounds = [getattr(scaled, name) / size for name in ("mean", "low", "high")]
+    # The smallest numbers of all have no digits to round to.
+    tolerance = 1 if size < 1e-300 else 1e-9
+    assert bounds == pytest.approx([plain.mean, plain.low, plain.high], abs=tolerance)
+
+
+@pytest.mark.parametrize("size", [5e-324, 3.8e-234, 1e160])
+def test_tests_of_tiny_and_of_huge_differences_are_those_of_plain_ones(size):
+    plain, scaled = np.array([1.0, 2.0, 4.0]), size * np.array([1.0, 2.0, 4.0])
+    zeros = np.zeros(3)
+    assert paired_difference(scaled, zeros).p == pytest.approx(paired_difference(plain, zeros).p)
+    one, other = ([values, values[::-1]] for values in (plain, scaled))
+    assert seeded_difference(other).p == pytest.approx(seeded_difference(one).p)
+    assert hierarchical_interval(other).half / size == pytest.approx(
+        hierarchical_interval(one).half, abs=1 if size < 1e-300 else 1e-9
+    )
 
 
 def test_undefined_values_are_counted_and_never_zero():

@@ -20,7 +20,7 @@ from torchcross.statistics import (
     seeded_difference,
     wilcoxon,
 )
-from torchcross.statistics.pairs import average_ranks, settled
+from torchcross.statistics.pairs import average_ranks, without_rounding
 
 RNG = np.random.RandomState(1)
 nan = math.nan
@@ -197,7 +197,7 @@ def test_ranks_are_scipys(values):
 def test_ranks_tie_what_rounding_sets_apart():
     assert average_ranks(np.array([0.1 + 0.2, 0.3, 0.2])).tolist() == [2.5, 2.5, 1.0]
     x, y = np.array([0.3, 0.7]), np.array([0.1 + 0.2, 0.4])
-    assert settled(x - y, x, y)[0] == 0
+    assert without_rounding(x - y, x, y)[0] == 0
 
 
 # -- Holm ------------------------------------------------------------------------------------------

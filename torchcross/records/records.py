@@ -182,7 +182,7 @@ class Records:
         ]
         return self[np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64)]
 
-    def twins(self) -> tuple[tuple[Any, ...], ...]:
+    def repeated_keys(self) -> tuple[tuple[Any, ...], ...]:
         """The keys (run, target, algorithm, shots, seed, episode, metric) that more than one row
         has.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torchcross.statistics.across_targets import Across, TargetPair, across_targets
+from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.means import means_of
 from torchcross.statistics.pairs import (
@@ -15,22 +16,16 @@ from torchcross.statistics.pairs import (
 )
 from torchcross.statistics.ranks import Friedman, critical_difference, friedman
 from torchcross.statistics.seeds import hierarchical_interval
-from torchcross.statistics.within_target import (
-    Comparison,
-    Pair,
-    Row,
-    lower_is_better,
-    within_target,
-)
+from torchcross.statistics.within_target import lower_is_better, within_target
 
 __all__ = [
     "Across",
     "Comparison",
+    "ComparisonRow",
     "Difference",
     "Friedman",
     "Interval",
     "Pair",
-    "Row",
     "TargetPair",
     "Wilcoxon",
     "across_targets",

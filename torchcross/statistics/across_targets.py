@@ -1,4 +1,4 @@
-"""Across targets: ranks, Friedman, Nemenyi, pairwise Wilcoxon, and when none of it may be said."""
+"""Across targets: ranks, the tests of Friedman, Nemenyi and Wilcoxon, and warnings about them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from torchcross.statistics.pairs import (
     Wilcoxon,
     holm,
     paired_difference,
-    settled,
     wilcoxon,
+    without_rounding,
 )
 from torchcross.statistics.ranks import (
     Friedman,
@@ -34,15 +34,13 @@ from torchcross.statistics.within_target import lower_is_better as metric_is_low
 __all__ = ["FEWEST_TARGETS", "Across", "TargetPair", "across_targets"]
 
 FEWEST_TARGETS: Final = 6
-"""2 / 2^5 = .0625: with five targets the smallest two-sided exact p of Wilcoxon's test is above
-.05.
-"""
+"""With five targets the smallest two-sided exact p of Wilcoxon's test is 2 / 2^5 = .0625."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class TargetPair:
-    """`first` minus `second` over targets; `p` is Wilcoxon's, corrected by Holm over all pairs."""
+    """`first` minus `second` over targets. `p` is Wilcoxon's, corrected by Holm over all pairs."""
 
     first: str
     second: str
@@ -54,10 +52,11 @@ class TargetPair:
 @final
 @dataclass(frozen=True)
 class Across:
-    """What a table of means says of its algorithms.
+    """The algorithms of a table of means, compared.
 
-    `ranks` are means over the targets used, 1 being best, in the order of `algorithms`. `groups`
-    are sets that Nemenyi's `cd` does not separate. With `diagram` False there is too little for a
+    `ranks` are means over the targets used, 1 being the best, in the order of `algorithms`.
+    `untied` is Friedman's test without the correction for ties. `groups` are sets that Nemenyi's
+    `cd` does not separate. `diagram` is False where there are too few targets for a
     critical-difference diagram. `warnings` say why, what was left out, and what is not independent.
     """
 
@@ -84,29 +83,32 @@ class Across:
         )
 
     def __str__(self) -> str:
-        order = sorted(range(len(self.algorithms)), key=self.ranks.__getitem__)
-        ranked = ", ".join(f"{self.algorithms[i]} {self.ranks[i]:.3f}" for i in order)
-        test = f"Friedman chi2 {self.friedman.chi2:.2f}, p {self.friedman.p:.2g}; CD {self.cd:.3f}"
-        return "\n".join([f"{len(self.targets)} targets: {ranked}", test, *self.warnings])
+        ranks = ", ".join(f"{name} {rank:.3f}" for rank, name, _ in self._ranking())
+        title = f"{len(self.targets)} targets: {ranks}"
+        return "\n".join([title, self._friedman_line(), *self.warnings])
 
     def _repr_html_(self) -> str:
-        order = sorted(range(len(self.algorithms)), key=self.ranks.__getitem__)
-        rows = [(self.algorithms[i], f"{self.ranks[i]:.3f}", f"{self.means[i]:.3f}") for i in order]
+        rows = [(name, f"{rank:.3f}", f"{mean:.3f}") for rank, name, mean in self._ranking()]
         tests = [
             f"{pair.first} - {pair.second}: {pair.difference.interval}, Wilcoxon W"
             f" {pair.wilcoxon.W:g}, p {pair.p:.2g}"
             for pair in self.pairs
         ]
-        friedman_line = (
-            f"Friedman chi2 {self.friedman.chi2:.2f}, p {self.friedman.p:.2g}; CD {self.cd:.3f}"
-        )
-        caption = f"{len(self.targets)} targets"
         return html_table(
-            caption,
+            f"{len(self.targets)} targets",
             ("algorithm", "mean rank", "mean"),
             rows,
-            [friedman_line, *tests, *self.warnings],
+            [self._friedman_line(), *tests, *self.warnings],
         )
+
+    def _ranking(self) -> list[tuple[float, str, float]]:
+        """(mean rank, algorithm, mean), the best first."""
+        rows = zip(self.ranks, self.algorithms, self.means, strict=True)
+        return sorted(rows, key=lambda row: row[0])
+
+    def _friedman_line(self) -> str:
+        test = self.friedman
+        return f"Friedman chi2 {test.chi2:.2f}, p {test.p:.2g}; CD {self.cd:.3f}"
 
 
 def across_targets(
@@ -118,45 +120,51 @@ def across_targets(
     related: Iterable[Collection[str]] = (),
     level: float = 0.95,
 ) -> Across:
-    """Compare algorithms over targets from a table of means: `Means`, or targets x algorithms with
-    the algorithms' `names`.
+    """Compare algorithms over targets.
 
-    An algorithm that has no mean of more than half of the targets is left out, and then every
-    target with a mean missing, each with a warning. `related` are sets of targets that share
-    subjects. `lower_is_better` is read from the table's metric unless given.
+    The table is `Means`, or targets x algorithms with the algorithms' `names`. An algorithm without
+    a mean of more than half of the targets is left out. Then every target with a mean missing is
+    left out. Each has a warning. `related` are sets of targets that share subjects.
+    `lower_is_better` is known from the table's metric unless given.
     """
     check_level(level)
-    given = _as_means(table, names, targets)
-    means = _without_sparse(given)
+    all_means = _as_means(table, names, targets)
+    means = _without_sparse(all_means)
     k = len(means.algorithms)
     if k < 2:
         raise InputError(
             f"a comparison needs two algorithms; the table has {list(means.algorithms)}"
         )
-    complete = np.array([not np.isnan(row).any() for row in means.values])
-    values = means.values[complete]
-    used = tuple(name for name, kept in zip(means.targets, complete.tolist(), strict=True) if kept)
-    lower = metric_is_lower(means.metric) if lower_is_better is None else lower_is_better
-    ranks = ranks_of(values, lower_is_better=lower)
-    mean_ranks = ranks.mean(axis=0) if len(used) else np.full(k, np.nan)
+    is_complete = ~np.isnan(means.values).any(axis=1)
+    values = means.values[is_complete]
+    used = tuple(means.targets[place] for place in np.flatnonzero(is_complete).tolist())
+    if lower_is_better is None:
+        lower_is_better = metric_is_lower(means.metric)
+    ranks = ranks_of(values, lower_is_better=lower_is_better)
+    mean_ranks = _column_means(ranks)
     cd = critical_difference(k, len(used), level)
-    diagram = len(used) >= FEWEST_TARGETS
-    groups = groups_within(mean_ranks, cd) if diagram else ()
+    has_diagram = len(used) >= FEWEST_TARGETS
+    groups = groups_within(mean_ranks, cd) if has_diagram else ()
     return Across(
         algorithms=means.algorithms,
         targets=used,
         metric=means.metric,
-        means=tuple(values.mean(axis=0).tolist()) if len(used) else (float("nan"),) * k,
+        means=tuple(_column_means(values).tolist()),
         ranks=tuple(mean_ranks.tolist()),
         friedman=friedman(ranks),
         untied=friedman(ranks, tied=False),
         cd=cd,
-        groups=tuple(tuple(means.algorithms[one] for one in group) for group in groups),
+        groups=tuple(tuple(means.algorithms[place] for place in group) for group in groups),
         pairs=_pairs(values, means.algorithms, level),
         level=level,
-        diagram=diagram,
-        warnings=tuple(_warnings(given, means, used, [set(one) for one in related])),
+        diagram=has_diagram,
+        warnings=tuple(_warnings(all_means, means, used, [set(group) for group in related])),
     )
+
+
+def _column_means(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """NaN of no rows, without numpy's warning."""
+    return table.mean(axis=0) if len(table) else np.full(table.shape[1], np.nan)
 
 
 def _as_means(
@@ -176,17 +184,17 @@ def _as_means(
 
 
 def _without_sparse(means: Means) -> Means:
-    """Without the algorithms that would take more than half of the targets from the others, where
-    two are left.
+    """Without the algorithms that would take more than half of the targets from the others.
+
+    They stay where fewer than two others would be left.
     """
     missing = np.isnan(means.values).sum(axis=0)
     dense = np.flatnonzero(2 * missing <= len(means.targets))
     if not 2 <= len(dense) < len(means.algorithms):
         return means
-    names = [means.algorithms[place] for place in dense.tolist()]
     return Means(
         means.values[:, dense],
-        names,
+        [means.algorithms[place] for place in dense.tolist()],
         means.targets,
         domains=means.domains,
         metric=means.metric,
@@ -197,33 +205,35 @@ def _without_sparse(means: Means) -> Means:
 def _pairs(
     values: NDArray[np.float64], names: Sequence[str], level: float
 ) -> tuple[TargetPair, ...]:
-    places = list(combinations(range(len(names)), 2))
-    columns = [(values[:, i], values[:, j]) for i, j in places]
-    differences = [paired_difference(x, y, level=level) for x, y in columns]
-    tests = [wilcoxon(settled(x - y, x, y)) for x, y in columns]
+    columns = dict(zip(names, values.T, strict=True))
+    pairs = list(combinations(names, 2))
+    tests = []
+    for first, second in pairs:
+        x, y = columns[first], columns[second]
+        tests.append(wilcoxon(without_rounding(x - y, x, y)))
     adjusted = holm([test.p for test in tests]).tolist()
-    named = [(names[i], names[j]) for i, j in places]
     return tuple(
-        TargetPair(first, second, difference, test, p)
-        for (first, second), difference, test, p in zip(
-            named, differences, tests, adjusted, strict=True
+        TargetPair(
+            first,
+            second,
+            paired_difference(columns[first], columns[second], level=level),
+            test,
+            p,
         )
+        for (first, second), test, p in zip(pairs, tests, adjusted, strict=True)
     )
 
 
 def _warnings(
-    given: Means, means: Means, used: tuple[str, ...], related: list[set[str]]
+    all_means: Means, means: Means, used: tuple[str, ...], related: list[set[str]]
 ) -> Iterator[str]:
-    for name, column in zip(given.algorithms, given.values.T, strict=True):
+    for name, column in zip(all_means.algorithms, all_means.values.T, strict=True):
         if name not in means.algorithms:
             known = np.count_nonzero(~np.isnan(column))
-            yield f"{name} is left out: it has a mean of {known} of {len(given.targets)} targets"
+            yield f"{name} is left out: it has a mean of {known} of {len(column)} targets"
     for target, row in zip(means.targets, means.values, strict=True):
-        if missing := [
-            name
-            for name, value in zip(means.algorithms, row.tolist(), strict=True)
-            if np.isnan(value)
-        ]:
+        missing = [means.algorithms[place] for place in np.flatnonzero(np.isnan(row)).tolist()]
+        if missing:
             yield f"{target} is left out: it has no mean of {', '.join(missing)}"
     if len(used) < FEWEST_TARGETS:
         smallest = f"{2.0 ** (1 - len(used)):.4g}" if used else "none"
@@ -231,8 +241,8 @@ def _warnings(
             f"fewer than six targets ({len(used)}): no two-sided exact Wilcoxon test can reach .05"
             f" (its smallest p is {smallest}), and no critical-difference diagram is drawn"
         )
-    for together in related:
-        if len(shared := [name for name in used if name in together]) > 1:
+    for group in related:
+        if len(shared := [name for name in used if name in group]) > 1:
             yield (
                 f"{', '.join(shared)} share subjects: they are not independent, and p values are"
                 " too small"

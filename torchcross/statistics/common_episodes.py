@@ -1,8 +1,7 @@
-"""Which episodes may be compared: those that every algorithm of a row scored, and who is set aside
-for scoring too few.
+"""Which episodes may be compared: those that every algorithm of a row scored.
 
-An algorithm that diverges where episodes are hard would be the best of its row if each mean were
-over its own episodes.
+If each mean were over its own episodes, an algorithm that diverges where episodes are hard would be
+the best of its row. Algorithms that scored too few episodes are set aside.
 """
 
 from __future__ import annotations
@@ -14,7 +13,13 @@ from typing import final
 
 from torchcross.records.records import Records
 
-__all__ = ["Common", "Scores", "common_episodes", "scores_of"]
+__all__ = [
+    "CommonEpisodes",
+    "Scores",
+    "common_episodes",
+    "groups_by_episodes",
+    "scores_of",
+]
 
 Scores = Mapping[int, Mapping[int, float]]
 """Training seed -> episode -> value, NaN where undefined."""
@@ -22,99 +27,113 @@ Scores = Mapping[int, Mapping[int, float]]
 
 @final
 @dataclass(frozen=True, slots=True)
-class Common:
-    """`kept` has for each algorithm its defined values in the episodes that count, by training
-    seed.
+class CommonEpisodes:
+    """The defined `scores` of each algorithm in the episodes that count.
 
-    Those `aside` scored too few: they take no episode away from the others, and keep what they
-    have. `scored` counts what at least one algorithm scored, over all training seeds. With
-    `nothing` the others have no episode in common, and each keeps its own.
+    Algorithms that are `aside` scored too few episodes: they take none away from the others, and
+    keep their own. `scored` counts what at least one algorithm scored, over all training seeds.
+    `is_empty`: the others have no episode in common, and each keeps its own.
     """
 
-    kept: Mapping[str, Scores]
+    scores: Mapping[str, Scores]
     aside: tuple[str, ...]
     scored: int
-    nothing: bool
+    is_empty: bool
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The algorithms that are left, with the episodes of all of them."""
-        return () if self.nothing else tuple(name for name in self.kept if name not in self.aside)
+        """The algorithms that have their episodes in common."""
+        return (
+            () if self.is_empty else tuple(name for name in self.scores if name not in self.aside)
+        )
 
     def count(self, algorithm: str) -> int:
-        return sum(map(len, self.kept[algorithm].values()))
+        return sum(map(len, self.scores[algorithm].values()))
 
 
 def scores_of(records: Records) -> dict[str, Scores]:
     """The values of each algorithm by training seed and episode, in their order."""
     columns = records.columns
-    found: dict[str, dict[int, dict[int, float]]] = {
+    names = ("seed", "episode", "algorithm", "value")
+    rows = zip(*(columns[name].tolist() for name in names), strict=True)
+    scores: dict[str, dict[int, dict[int, float]]] = {
         name: {} for name in records.unique("algorithm")
     }
-    rows = zip(
-        *(columns[name].tolist() for name in ("seed", "episode", "algorithm", "value")), strict=True
-    )
     for seed, episode, algorithm, value in sorted(rows, key=lambda row: row[:2]):
-        found[algorithm].setdefault(seed, {})[episode] = value
-    return dict(found)
+        scores[algorithm].setdefault(seed, {})[episode] = value
+    return dict(scores)
 
 
-def common_episodes(scores: Mapping[str, Scores]) -> Common:
-    """The episodes that all algorithms scored, seed by seed.
+def groups_by_episodes(algorithms: Iterable[str], episodes: Mapping[str, str]) -> list[list[str]]:
+    """The algorithms that were scored on the same episodes, group by group.
+
+    `episodes` identifies those of an algorithm. Two algorithms without such a text are alike.
+    """
+    groups: dict[str | None, list[str]] = {}
+    for name in algorithms:
+        groups.setdefault(episodes.get(name), []).append(name)
+    return list(groups.values())
+
+
+def common_episodes(scores: Mapping[str, Scores]) -> CommonEpisodes:
+    """The episodes that all algorithms scored: equal episodes have one seed and one number.
 
     An episode that an algorithm has no row of, or NaN, is lost to all algorithms in that training
-    seed; to those that have no score of the seed, it is lost in all of theirs. A seed without any
-    score tells nothing of single episodes: the others keep it. While that leaves an algorithm fewer
-    than half of what anyone scored, those that scored the smallest share are set aside, unless
-    nobody would be left.
+    seed. An algorithm without any score of the seed loses it in all its seeds. A seed in which an
+    algorithm has no score at all takes no single episode away from the others. While this leaves an
+    algorithm fewer than half of what all algorithms together scored, those that scored the smallest
+    share are set aside, unless none would be left.
     """
-    defined = {
-        name: {seed: row for seed, values in rows.items() if (row := _defined(values))}
-        for name, rows in scores.items()
-    }
+    defined: dict[str, Scores] = {}
+    for name, rows in scores.items():
+        known = {seed: _defined_values(values) for seed, values in rows.items()}
+        defined[name] = {seed: values for seed, values in known.items() if values}
     seeds = {seed for rows in defined.values() for seed in rows}
     scored = {seed: _union(rows.get(seed, ()) for rows in defined.values()) for seed in seeds}
-    left = dict(defined)
-    kept = _in_common(left, scored)
-    while len(left) > 1 and min(_share(rows, scored) for rows in kept.values()) < 0.5:
-        shares = {name: _share(rows, scored) for name, rows in left.items()}
-        if min(shares.values()) == max(shares.values()):
+    remaining = defined
+    common = _in_common(remaining, scored)
+    while len(remaining) > 1 and min(_share(rows, scored) for rows in common.values()) < 0.5:
+        shares = {name: _share(rows, scored) for name, rows in remaining.items()}
+        smallest = min(shares.values())
+        if smallest == max(shares.values()):
             break
-        left = {name: rows for name, rows in left.items() if shares[name] > min(shares.values())}
-        kept = _in_common(left, scored)
-    nothing = not all(any(rows.values()) for rows in kept.values())
-    aside = tuple(name for name in defined if name not in left)
-    return Common(
-        {**defined, **({} if nothing else kept)}, aside, sum(map(len, scored.values())), nothing
+        remaining = {name: rows for name, rows in remaining.items() if shares[name] > smallest}
+        common = _in_common(remaining, scored)
+    is_empty = not all(any(rows.values()) for rows in common.values())
+    return CommonEpisodes(
+        defined if is_empty else defined | common,
+        tuple(name for name in defined if name not in remaining),
+        sum(map(len, scored.values())),
+        is_empty,
     )
 
 
-def _in_common(left: Mapping[str, Scores], scored: Mapping[int, set[int]]) -> dict[str, Scores]:
-    gaps = {
+def _in_common(
+    algorithms: Mapping[str, Scores], scored: Mapping[int, set[int]]
+) -> dict[str, Scores]:
+    missing = {
         name: {seed: scored[seed] - row.keys() for seed, row in rows.items()}
-        for name, rows in left.items()
+        for name, rows in algorithms.items()
     }
-    anywhere = {name: _union(found.values()) for name, found in gaps.items()}
-    kept: dict[str, Scores] = {}
-    for name, rows in left.items():
-        lost = {
-            seed: _union(theirs.get(seed, anywhere[other]) for other, theirs in gaps.items())
-            for seed in rows
-        }
-        kept[name] = {
-            seed: {e: value for e, value in row.items() if e not in lost[seed]}
-            for seed, row in rows.items()
-        }
-    return kept
+    missing_anywhere = {name: _union(by_seed.values()) for name, by_seed in missing.items()}
+    common: dict[str, dict[int, dict[int, float]]] = {}
+    for name, rows in algorithms.items():
+        common[name] = {}
+        for seed, row in rows.items():
+            lost = _union(
+                by_seed.get(seed, missing_anywhere[other]) for other, by_seed in missing.items()
+            )
+            common[name][seed] = {e: value for e, value in row.items() if e not in lost}
+    return dict(common)
 
 
 def _share(rows: Scores, scored: Mapping[int, set[int]]) -> float:
     return sum(map(len, rows.values())) / max(1, sum(len(scored[seed]) for seed in rows))
 
 
-def _defined(row: Mapping[int, float]) -> dict[int, float]:
+def _defined_values(row: Mapping[int, float]) -> dict[int, float]:
     return {episode: value for episode, value in row.items() if not math.isnan(value)}
 
 
 def _union(sets: Iterable[Iterable[int]]) -> set[int]:
-    return {episode for one in sets for episode in one}
+    return set().union(*sets)

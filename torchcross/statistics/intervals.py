@@ -1,4 +1,4 @@
-"""What a sample of values says of their mean: t, normal and BCa bootstrap intervals."""
+"""Intervals of the mean of a sample: Student's t, normal, and BCa bootstrap."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _FEWEST_RESAMPLES = 99
 @final
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean of `n` values and where it may lie. `undefined` values (NaN) were left out; `note`
-    says what is special.
+    """A mean of `n` values and where it may lie.
 
-    `low` and `high` are NaN where there is no interval: of one value, or none.
+    `low` and `high` are NaN where there is no interval: of one value, or none. `undefined` values
+    (NaN) were left out. `note` says what is special.
     """
 
     mean: float
@@ -59,44 +59,46 @@ def mean_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The mean and its interval: mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal"), or
-    "bca" (Efron 1987).
+    """The mean and its interval.
 
-    NaN values are left out and counted. One value has no interval; equal values have one of width
-    0. The order of the values does not matter, not even to the last bit.
+    The methods are mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal") and "bca" (Efron
+    1987). NaN values are left out and counted. One value has no interval; equal values have one of
+    width 0. The order of the values does not matter, not even to the last bit.
     """
     check_level(level)
     check_method(method)
-    given = as_values(values, "values")
-    defined = np.sort(given[~np.isnan(given)])
-    undefined = len(given) - len(defined)
-    if (simple := without_spread(defined, method, level)) is not None:
-        return noted(replace(simple, undefined=undefined), len(given))
-    low, high = METHODS[method](defined, level, seed, check_resamples(resamples))
-    return noted(
-        Interval(mean_of(defined), low, high, len(defined), method, level, undefined), len(given)
-    )
+    numbers = as_values(values, "values")
+    defined = np.sort(numbers[~np.isnan(numbers)])
+    interval = without_spread(defined, method, level)
+    if interval is None:
+        check_resamples(resamples)
+        exponent = binary_exponent(defined)
+        scaled = np.ldexp(defined, -exponent)
+        bounds = (mean_of(scaled), *METHODS[method](scaled, level, seed, resamples))
+        mean, low, high = np.ldexp(bounds, exponent).tolist()
+        interval = Interval(mean, low, high, len(defined), method, level)
+    return with_undefined(interval, len(numbers))
 
 
-def noted(found: Interval, given: int) -> Interval:
-    """The same interval, saying how many values were undefined."""
-    if not found.undefined:
-        return found
-    left_out = f"{found.undefined} of {given} values undefined, left out"
-    return replace(found, note="; ".join(filter(None, (left_out, found.note))))
+def with_undefined(interval: Interval, values: int) -> Interval:
+    """The interval, with a note of how many of the `values` were undefined."""
+    undefined = values - interval.n
+    if not undefined:
+        return interval
+    note = join_notes(f"{undefined} of {values} values undefined, left out", interval.note)
+    return replace(interval, undefined=undefined, note=note)
 
 
 def without_spread(values: Floats, method: str, level: float) -> Interval | None:
-    """The answer where nothing varies: no value, one, or equal ones."""
-    if not len(values):
+    """The interval where nothing varies: of no value, one, or equal ones."""
+    n = len(values)
+    if not n:
         return Interval(math.nan, math.nan, math.nan, 0, method, level, note="no value is defined")
-    if len(values) == 1:
-        return Interval(float(values[0]), math.nan, math.nan, 1, method, level, note=ONE_VALUE)
+    mean = float(values[0])
+    if n == 1:
+        return Interval(mean, math.nan, math.nan, 1, method, level, note=ONE_VALUE)
     if values.min() == values.max():
-        mean = float(values[0])
-        return Interval(
-            mean, mean, mean, len(values), method, level, note=f"all {len(values)} values are equal"
-        )
+        return Interval(mean, mean, mean, n, method, level, note=f"all {n} values are equal")
     return None
 
 
@@ -116,16 +118,15 @@ def _normal(values: Floats, level: float, seed: int, resamples: int) -> tuple[fl
 def _bca(values: Floats, level: float, seed: int, resamples: int) -> tuple[float, float]:
     """The quantiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))) of the bootstrap means.
 
-    z0 is their median bias, means equal to the sample's counting half; a, of the jackknife, is for
-    a mean sum d^3 / (6 (sum d^2)^1.5), d being deviations from the mean.
+    z0 is their median bias, where means equal to the sample's count by half. The jackknife's a is
+    sum d^3 / (6 (sum d^2)^1.5) for a mean, d being deviations from the mean.
     """
     means = resampled_means(values, seed, resamples)
     centre = mean_of(values)
     rounding = 1e-13 * float(np.abs(values).max())
-    below = np.count_nonzero(means < centre - rounding) + np.count_nonzero(
-        means <= centre + rounding
-    )
-    bias = float(normal_quantile(below / (2 * len(means))))
+    below = np.count_nonzero(means < centre - rounding)
+    not_above = np.count_nonzero(means <= centre + rounding)
+    bias = float(normal_quantile((below + not_above) / (2 * len(means))))
     deviations = values - centre
     acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
     shifted = bias + normal_quantile(np.array([(1 - level) / 2, (1 + level) / 2]))
@@ -148,27 +149,37 @@ def mean_of(values: Floats) -> float:
     return math.fsum(values.tolist()) / len(values)
 
 
+def binary_exponent(values: Floats) -> int:
+    """The e for which all finite values lie within ±2^e.
+
+    Values over 2^e have the same digits, and squares and cubes that neither underflow nor overflow.
+    """
+    return int(np.frexp(np.nanmax(np.abs(values), initial=0.0))[1])
+
+
 def standard_error(values: Floats) -> float:
     """The standard deviation over n - 1, over sqrt(n)."""
     squares = math.fsum(((values - mean_of(values)) ** 2).tolist())
     return math.sqrt(squares / (len(values) - 1) / len(values))
 
 
-def as_values(values: Any, what: str) -> Floats:
+def join_notes(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def as_values(values: Any, name: str) -> Floats:
     """A row of float64 numbers, finite or NaN."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{what} are no numbers ({error}); give a row of numbers, NaN where undefined"
+            f"{name} are no numbers ({error}); give a row of numbers, NaN where undefined"
         ) from error
-    if array.ndim != 1 or np.isinf(array).any():
-        found = (
-            f"shape {array.shape}"
-            if array.ndim != 1
-            else f"{int(np.isinf(array).sum())} infinite numbers"
-        )
-        raise InputError(f"{what} have {found}; give a row of finite numbers, NaN where undefined")
+    advice = "give a row of finite numbers, NaN where undefined"
+    if array.ndim != 1:
+        raise InputError(f"{name} have shape {array.shape}; {advice}")
+    if infinite := int(np.isinf(array).sum()):
+        raise InputError(f"{name} have {infinite} infinite numbers; {advice}")
     return array
 
 
@@ -182,9 +193,8 @@ def check_method(method: str) -> None:
         raise InputError(f"there is no method {method!r}; choose from {sorted(METHODS)}")
 
 
-def check_resamples(resamples: int) -> int:
+def check_resamples(resamples: int) -> None:
     if resamples < _FEWEST_RESAMPLES:
         raise InputError(
-            f"{resamples} bootstrap samples say too little; give {_FEWEST_RESAMPLES} or more"
+            f"{resamples} bootstrap samples are too few; give {_FEWEST_RESAMPLES} or more"
         )
-    return resamples

@@ -1,6 +1,4 @@
-"""Friedman's test of k algorithms over N targets, Iman and Davenport's F, and Nemenyi's critical
-difference.
-"""
+"""Ranks of algorithms over targets: Friedman's test, and Nemenyi's critical difference."""
 
 from __future__ import annotations
 
@@ -22,8 +20,9 @@ Floats = NDArray[np.float64]
 @final
 @dataclass(frozen=True, slots=True)
 class Friedman:
-    """Friedman's chi2 and p, and Iman and Davenport's F and p, of `n` targets; `tied`: with the
-    correction for ties.
+    """Friedman's chi2 and p, and Iman and Davenport's F and p, of `n` targets.
+
+    `tied`: with the correction for ties.
     """
 
     chi2: float
@@ -35,20 +34,19 @@ class Friedman:
 
 
 def ranks_of(values: Floats, *, lower_is_better: bool) -> Floats:
-    """The ranks within each row, 1 for the best, ties sharing the mean of theirs."""
+    """The ranks within each row, 1 for the best; ties share the mean of their ranks."""
     signed = values if lower_is_better else -values
-    return (
-        np.stack([average_ranks(row) for row in signed]) if len(values) else np.empty(values.shape)
-    )
+    ranks = [average_ranks(row) for row in signed]
+    return np.array(ranks).reshape(values.shape)
 
 
 def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
     """chi2 = 12 N / (k (k+1)) [sum R_j^2 - k (k+1)^2 / 4], R_j being mean ranks.
 
-    `tied` divides it by 1 - sum(t^3 - t) / (N (k^3 - k)) over groups of t tied ranks. F = (N-1)
-    chi2 / (N (k-1) - chi2) with k-1 and (k-1)(N-1) degrees of freedom. Ties everywhere: chi2 = 0, p
-    = 1. Rows that are all the same: F is infinite, and its p the exact one, m^(1-N) for m orders of
-    such a row.
+    `tied` divides it by 1 - sum(t^3 - t) / (N (k^3 - k)) over groups of t tied ranks.
+    F = (N-1) chi2 / (N (k-1) - chi2) with k-1 and (k-1)(N-1) degrees of freedom. Ties everywhere:
+    chi2 = 0, p = 1. Rows that are all the same: F is infinite, and its p the exact one, m^(1-N)
+    for m orders of such a row.
     """
     n, k = ranks.shape
     if n < 2:
@@ -70,22 +68,19 @@ def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:
 
 
 def critical_difference(k: int, n: int, level: float = 0.95) -> float:
-    """Nemenyi's: mean ranks that differ by q sqrt(k (k+1) / (6 N)) or more are different (Demšar
-    2006).
-    """
+    """Nemenyi's: mean ranks that are q sqrt(k (k+1) / (6 N)) apart are different (Demšar 2006)."""
     return nemenyi_q(k, level) * math.sqrt(k * (k + 1) / (6 * n)) if n else math.nan
 
 
 def groups_within(mean_ranks: Floats, distance: float) -> tuple[tuple[int, ...], ...]:
-    """The largest sets of two or more algorithms whose mean ranks lie less than `distance` apart:
-    the bars to draw.
+    """The largest sets of two or more algorithms whose mean ranks lie less than `distance` apart.
+
+    They are the bars of the critical-difference diagram.
     """
     order = np.argsort(mean_ranks, kind="stable").tolist()
-    found: list[tuple[int, ...]] = []
-    for start, first in enumerate(order):
-        group = tuple(
-            one for one in order[start:] if mean_ranks[one] - mean_ranks[first] < distance
-        )
-        if len(group) > 1 and not (found and set(group) <= set(found[-1])):
-            found.append(group)
-    return tuple(found)
+    groups: list[tuple[int, ...]] = []
+    for start, best in enumerate(order):
+        group = tuple(i for i in order[start:] if mean_ranks[i] - mean_ranks[best] < distance)
+        if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
+            groups.append(group)
+    return tuple(groups)

@@ -15,50 +15,40 @@ __all__ = ["crossed_means", "nested_means", "resampled_means"]
 
 Floats = NDArray[np.float64]
 _CELLS = 2**20
-"""Blocks of bootstrap samples hold so many numbers, so memory does not grow with what is
-resampled.
-"""
+"""The size of a block of bootstrap samples: memory does not grow with the number of samples."""
 
 
 def resampled_means(values: Floats, seed: int, resamples: int) -> Floats:
     """The means of `resamples` samples with replacement."""
-    parts = [
-        counts @ values for counts in _blocks(seed, "values", len(values), len(values), resamples)
-    ]
-    return np.concatenate(parts) / len(values)
+    n = len(values)
+    sums = [counts @ values for counts in _blocks(seed, "values", n, n, resamples)]
+    return np.concatenate(sums) / n
 
 
 def crossed_means(matrix: Floats, seed: int, resamples: int) -> Floats:
-    """Means of a (training seeds x episodes) table, rows drawn with replacement, then columns; NaN
-    cells are left out.
+    """Means of a (training seeds x episodes) table: rows drawn with replacement, then columns.
 
-    Every drawn row meets the same drawn columns (Owen 2007), since all training seeds saw the same
-    episodes.
+    NaN cells are left out. Every drawn row meets the same drawn columns (Owen 2007), since all
+    training seeds saw the same episodes.
     """
     defined = ~np.isnan(matrix)
     filled = np.where(defined, matrix, 0.0)
     rows, columns = matrix.shape
-    parts = []
-    both = zip(
-        _blocks(seed, "seeds", rows, rows + columns, resamples),
-        _blocks(seed, "episodes", columns, rows + columns, resamples),
-        strict=True,
-    )
-    for by_row, by_column in both:
+    row_blocks = _blocks(seed, "seeds", rows, rows + columns, resamples)
+    column_blocks = _blocks(seed, "episodes", columns, rows + columns, resamples)
+    means = []
+    for by_row, by_column in zip(row_blocks, column_blocks, strict=True):
         sums = ((by_column @ filled.T) * by_row).sum(axis=1)
         if defined.all():
-            parts.append(sums / matrix.size)
+            means.append(sums / matrix.size)
         else:
-            parts.append(
-                _ratio(sums, ((by_column @ defined.T.astype(np.float64)) * by_row).sum(axis=1))
-            )
-    return np.concatenate(parts)
+            counts = ((by_column @ defined.T.astype(np.float64)) * by_row).sum(axis=1)
+            means.append(_ratio(sums, counts))
+    return np.concatenate(means)
 
 
 def nested_means(groups: Sequence[Floats], seed: int, resamples: int) -> Floats:
-    """Means over training seeds drawn with replacement, each with its own episodes drawn with
-    replacement.
-    """
+    """Means over training seeds drawn with replacement, each with its own episodes drawn so too."""
     lengths = np.array([len(group) for group in groups])
     longest = int(lengths.max())
     padded = np.full((len(groups), longest), np.nan)
@@ -66,22 +56,23 @@ def nested_means(groups: Sequence[Floats], seed: int, resamples: int) -> Floats:
         row[: len(group)] = group
     stream = Stream(seed, "bootstrap", "nested")
     height = max(1, _CELLS // longest)
-    parts = []
+    means = []
     for block, start in enumerate(range(0, resamples, height)):
         rows = min(height, resamples - start)
         sums, counts = np.zeros(rows), np.zeros(rows)
         for slot in range(len(groups)):
-            words = (
-                stream.named(slot).sequence(block, rows * (longest + 1)).reshape(rows, longest + 1)
-            )
-            chosen = below_array(words[:, 0], _bound(len(groups)))
-            places = below_array(words[:, 1:], lengths[chosen, None].astype(np.uint64))
-            found = padded[chosen[:, None], places]
-            found[np.arange(longest) >= lengths[chosen, None]] = np.nan
-            sums += np.nansum(found, axis=1)
-            counts += (~np.isnan(found)).sum(axis=1)
-        parts.append(_ratio(sums, counts))
-    return np.concatenate(parts)
+            words = stream.named(slot).sequence(block, rows * (longest + 1))
+            words = words.reshape(rows, longest + 1)
+            # The first word of a row draws the training seed, the others its episodes.
+            drawn_seeds = below_array(words[:, 0], _bound(len(groups)))
+            drawn_lengths = lengths[drawn_seeds, None]
+            episodes = below_array(words[:, 1:], drawn_lengths.astype(np.uint64))
+            values = padded[drawn_seeds[:, None], episodes]
+            values[np.arange(longest) >= drawn_lengths] = np.nan
+            sums += np.nansum(values, axis=1)
+            counts += (~np.isnan(values)).sum(axis=1)
+        means.append(_ratio(sums, counts))
+    return np.concatenate(means)
 
 
 def _ratio(sums: Floats, counts: Floats) -> Floats:
@@ -94,8 +85,9 @@ def _bound(n: int) -> NDArray[np.uint64]:
 
 
 def _blocks(seed: int, name: str, n: int, width: int, resamples: int) -> Iterator[Floats]:
-    """How often each of n things is drawn, one row per bootstrap sample, in blocks of
-    `_CELLS // width` rows.
+    """How often each of n things is drawn, one row per bootstrap sample, in blocks.
+
+    A block has `_CELLS // width` rows.
     """
     height = max(1, _CELLS // width)
     for block, start in enumerate(range(0, resamples, height)):
@@ -107,6 +99,5 @@ def _counts(seed: int, name: str, n: int, rows: int, block: int) -> Floats:
     """Cached, because the cells of a table have equally many episodes."""
     words = Stream(seed, "bootstrap", name, n).sequence(block, rows * n)
     places = below_array(words, _bound(n)).reshape(rows, n) + np.arange(rows)[:, None] * n
-    return frozen(
-        np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-    )
+    counts = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
+    return frozen(counts.astype(np.float64))

@@ -1,6 +1,4 @@
-"""A mean over several training seeds: how far it may be off, and an interval that resamples seeds,
-then episodes.
-"""
+"""A mean over several training seeds: its standard errors, and an interval that resamples seeds."""
 
 from __future__ import annotations
 
@@ -17,10 +15,12 @@ from torchcross.statistics.intervals import (
     RESAMPLES,
     Interval,
     as_values,
+    binary_exponent,
     check_level,
     check_resamples,
+    join_notes,
     mean_of,
-    noted,
+    with_undefined,
     without_spread,
 )
 from torchcross.statistics.resampling import crossed_means, nested_means
@@ -33,26 +33,26 @@ __all__ = [
     "hierarchical_interval",
     "seeded_interval",
     "spread_of",
-    "with_seeds",
+    "with_seed_note",
 ]
 
 Floats = NDArray[np.float64]
 ONE_SEED: Final = "training variance was not measured: there is one training seed"
 SEEDED: Final = "hierarchical bootstrap"
-_FEW = 3
+_FEW_SEEDS = 3
 _SMALLEST_LOG_P = -700.0
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The squared standard errors of a mean that are due to training seeds and to episodes, with
-    their degrees of freedom. Where there is nothing to estimate one from it is 0.
+    """The squared standard errors of a mean by training seeds and by episodes.
 
-    The squared half-width of an interval is the sum of the squares of two: of the t interval over
-    the means of the seeds, and of the one over the means of the episodes. For normal effects this
-    covers at least what it promises, whatever the two variances are (Banerjee 1960); what seeds and
-    episodes do together is in both, and counts twice.
+    Each has its degrees of freedom; an error that cannot be estimated is 0. The squared half-width
+    of an interval is the sum of the squares of two: of the t interval over the means of the seeds,
+    and of the one over the means of the episodes. For normal effects this covers at least what it
+    promises, whatever the two variances are (Banerjee 1960); the interaction of seeds and episodes
+    is in both, and counts twice.
     """
 
     by_seed: float
@@ -64,45 +64,42 @@ class Spread:
         return self._half((1 - level) / 2)
 
     def p_of(self, mean: float) -> float:
-        """The two-sided p of no difference: 1 - the level at which the interval about `mean` ends
-        at 0.
+        """The two-sided p of no difference.
+
+        It is 1 - the level at which the interval about `mean` ends at 0.
         """
-        if not self.by_episode or not self.by_seed:
-            squares, degrees = (
-                (self.by_seed, self.seeds) if self.by_seed else (self.by_episode, self.episodes)
-            )
-            return t_two_sided(degrees, mean / math.sqrt(squares))
+        if not self.by_episode:
+            return t_two_sided(self.seeds, mean / math.sqrt(self.by_seed))
+        if not self.by_seed:
+            return t_two_sided(self.episodes, mean / math.sqrt(self.by_episode))
+        # The half-width falls as p grows: bisect log p.
         low, high = _SMALLEST_LOG_P, 0.0
         while high - low > 1e-13 * max(1.0, -high):
             middle = (low + high) / 2
-            low, high = (
-                (middle, high) if self._half(math.exp(middle) / 2) > abs(mean) else (low, middle)
-            )
+            if self._half(math.exp(middle) / 2) > abs(mean):
+                low = middle
+            else:
+                high = middle
         return math.exp(high)
 
     def _half(self, tail: float) -> float:
         parts = ((self.by_seed, self.seeds), (self.by_episode, self.episodes))
-        return math.sqrt(
-            math.fsum(
-                square * t_quantile(degrees, tail) ** 2 for square, degrees in parts if square
-            )
-        )
+        squares = (square * t_quantile(degrees, tail) ** 2 for square, degrees in parts if square)
+        return math.sqrt(math.fsum(squares))
 
 
 def spread_of(rows: Sequence[Floats], shared: bool) -> Spread | None:
-    """How far the mean of a (training seeds x episodes) table may be off; None with fewer than two
-    seeds.
+    """The spread of the mean of a (training seeds x episodes) table; None of fewer than two seeds.
 
     NaN cells are left out. Rows that do not share their episodes vary by seed alone: a seed's mean
-    brings the spread of its own episodes along.
+    has the spread of its own episodes in it.
     """
     by_seed, seeds = _squared_error(rows)
     if not seeds:
         return None
     by_episode, episodes = _squared_error(list(np.stack(rows).T)) if shared else (0.0, 0)
     if not by_seed and not by_episode:
-        # Means that agree, by seed and by episode, of values that do not: nothing but the values
-        # can tell.
+        # The means agree, by seed and by episode, and the values do not: only they have a spread.
         by_episode, episodes = _squared_error(
             [cell for row in rows for cell in np.split(row, len(row))]
         )
@@ -116,12 +113,15 @@ def _squared_error(groups: Sequence[Floats]) -> tuple[float, int]:
     if len(defined) < 2:
         return 0.0, 0
     means = [mean_of(group) for group in defined]
-    centre = math.fsum(means) / len(means)
-    variance = math.fsum((mean - centre) ** 2 for mean in means) / (len(means) - 1)
+    degrees = len(means) - 1
     rounding = 8 * np.finfo(np.float64).eps * max(map(abs, means))
+    if max(means) - min(means) <= rounding:
+        return 0.0, degrees
+    centre = math.fsum(means) / len(means)
+    variance = math.fsum((mean - centre) ** 2 for mean in means) / degrees
+    # Groups of n_i values weigh n_i / sum n: the error of the mean is var * sum (n_i / sum n)^2.
     sizes = np.array([len(group) for group in defined], dtype=np.float64)
-    share = float((sizes**2).sum() / sizes.sum() ** 2)
-    return (variance * share if max(means) - min(means) > rounding else 0.0), len(means) - 1
+    return variance * float((sizes**2).sum() / sizes.sum() ** 2), degrees
 
 
 def hierarchical_interval(
@@ -132,78 +132,80 @@ def hierarchical_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The mean over training seeds and episodes, by a bootstrap that resamples the seeds, then the
-    episodes.
+    """The mean over training seeds and episodes, by a bootstrap that resamples both.
 
     `groups` has the values of one training seed each. With `shared_episodes` they are equally long,
-    place i of each being the same episode, and every resampled seed meets the same resampled
-    episodes; otherwise each seed's are drawn anew. A bootstrap of few seeds is too narrow, by more
-    than the variance that it misses: it has no t quantile. So its quantiles say how the interval
-    lies about the mean, and its width is twice `Spread.half`. One seed gives the bootstrap over its
-    episodes alone, and its note says so.
+    place i of each is the same episode, and every resampled seed meets the same resampled episodes;
+    otherwise each seed's episodes are resampled by themselves. A bootstrap of few seeds is too
+    narrow, by more than the variance that it misses: it has no t quantile. So its quantiles only
+    say how the interval lies about the mean, and its width is twice `Spread.half`. One seed gives
+    the bootstrap over its episodes alone, and its note says so.
     """
     check_level(level)
     check_resamples(resamples)
     rows = [as_values(group, "a group of values") for group in groups]
-    if not rows or not all(len(row) for row in rows):
+    lengths = {len(row) for row in rows}
+    if not rows or 0 in lengths:
         raise InputError(
             "hierarchical_interval got no groups, or an empty one; give the values of each training"
             " seed"
         )
-    if shared_episodes and len({len(row) for row in rows}) > 1:
+    if shared_episodes and len(lengths) > 1:
         raise InputError(
-            f"the training seeds have {sorted({len(row) for row in rows})} values, so they cannot"
-            " be the same episodes; give NaN where one is undefined, or shared_episodes=False"
+            f"the training seeds have {sorted(lengths)} values, so they cannot be the same"
+            " episodes; give NaN where one is undefined, or shared_episodes=False"
         )
-    given = np.concatenate(rows)
-    found = seeded_interval(rows, shared_episodes, level, seed, resamples)
-    return noted(replace(found, undefined=len(given) - found.n), len(given))
+    interval = seeded_interval(rows, shared_episodes, level, seed, resamples)
+    return with_undefined(interval, sum(map(len, rows)))
 
 
 def seeded_interval(
     rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int
 ) -> Interval:
-    """The same where NaN means that there is no value, and nothing that is to be counted."""
-    values = np.sort(np.concatenate(rows))
-    values = values[~np.isnan(values)]
+    """The same of checked rows, where NaN is no value and is not counted as undefined."""
     rows = [row for row in rows if not np.isnan(row).all()]
-    if (found := without_spread(values, SEEDED, level)) is None:
-        low, high = _bounds(rows, shared, level, seed, resamples)
-        found = Interval(mean_of(values), low, high, len(values), SEEDED, level)
-    return with_seeds(found, max(1, len(rows)))
+    values = np.sort(np.concatenate(rows)) if rows else np.empty(0)
+    values = values[~np.isnan(values)]
+    interval = without_spread(values, SEEDED, level)
+    if interval is None:
+        exponent = binary_exponent(values)
+        scaled = [np.ldexp(row, -exponent) for row in rows]
+        bounds = _bounds(scaled, shared, level, seed, resamples)
+        low, high = np.ldexp(bounds, exponent).tolist()
+        interval = Interval(mean_of(values), low, high, len(values), SEEDED, level)
+    return with_seed_note(interval, max(1, len(rows)))
 
 
 def _bounds(
     rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int
 ) -> tuple[float, float]:
-    means = (
-        crossed_means(np.stack(rows), seed, resamples)
-        if shared
-        else nested_means(rows, seed, resamples)
-    )
-    low, high = np.quantile(means[~np.isnan(means)], [(1 - level) / 2, (1 + level) / 2])
+    if shared:
+        means = crossed_means(np.stack(rows), seed, resamples)
+    else:
+        means = nested_means(rows, seed, resamples)
+    quantiles = np.quantile(means[~np.isnan(means)], [(1 - level) / 2, (1 + level) / 2])
+    low, high = quantiles.tolist()
     spread = spread_of(rows, shared)
     if spread is None:
-        return float(low), float(high)
-    given = np.concatenate(rows)
-    mean = mean_of(given[~np.isnan(given)])
-    below, above = max(0.0, mean - float(low)), max(0.0, float(high) - mean)
+        return low, high
+    values = np.concatenate(rows)
+    mean = mean_of(values[~np.isnan(values)])
+    below, above = max(0.0, mean - low), max(0.0, high - mean)
     if not below + above:
         below = above = 1.0
     width = 2 * spread.half(level)
     return mean - width * below / (below + above), mean + width * above / (below + above)
 
 
-def with_seeds(found: Interval, seeds: int) -> Interval:
-    """The same interval, saying what it does not cover, or why it is wide."""
-    if seeds > _FEW:
-        return found
-    if seeds == 1:
-        said = ONE_SEED
-    else:
-        quantile = t_quantile(seeds - 1, (1 + found.level) / 2)
-        said = (
-            f"{seeds} training seeds are few, and intervals wide: Student's t for what they differ"
-            f" by is {quantile:.1f}"
+def with_seed_note(interval: Interval, seeds: int) -> Interval:
+    """The interval, with a note of what it does not cover, or why it is wide."""
+    if seeds > _FEW_SEEDS:
+        return interval
+    note = ONE_SEED
+    if seeds > 1:
+        quantile = t_quantile(seeds - 1, (1 + interval.level) / 2)
+        note = (
+            f"{seeds} training seeds are few, so intervals are wide: the quantile of Student's t"
+            f" between them is {quantile:.1f}"
         )
-    return replace(found, note="; ".join(filter(None, (said, found.note))))
+    return replace(interval, note=join_notes(note, interval.note))

@@ -1,6 +1,4 @@
-"""Distribution functions, by SciPy's special functions. SciPy is imported when one is first asked
-for.
-"""
+"""Distribution functions, by SciPy's special functions."""
 
 from __future__ import annotations
 
@@ -27,6 +25,7 @@ _DENSITY = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) * (_GRID[1] - _GRID[
 
 
 def _special() -> Any:
+    # SciPy is slow to import, and most programs never need it.
     from scipy import special  # type: ignore[import-untyped]
 
     return special
@@ -59,13 +58,17 @@ def f_tail(above: float, below: float, value: float) -> float:
 
 @cache
 def nemenyi_q(k: int, level: float) -> float:
-    """The `level` quantile of the range of k standard normal numbers, over sqrt(2) (Demšar 2006,
-    table 5).
+    """The `level` quantile of the range of k standard normal numbers, over sqrt(2).
+
+    Table 5 of Demšar (2006) has it.
     """
     low, high = 0.0, 40.0
     while high - low > 1e-13 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if _range_cdf(middle, k) < level else (low, middle)
+        if _range_cdf(middle, k) < level:
+            low = middle
+        else:
+            high = middle
     return high / math.sqrt(2)
 
 
