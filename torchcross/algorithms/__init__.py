@@ -8,7 +8,8 @@ from torchcross.algorithms._shared.inner_loop_recipe import InnerLoopRecipe
 from torchcross.algorithms.anil import ANIL
 from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
 from torchcross.algorithms.boil import BOIL
-from torchcross.algorithms.checks.certify import Certificate, certify
+from torchcross.algorithms.checks.certificate import Certificate
+from torchcross.algorithms.checks.certify import certify
 from torchcross.algorithms.checks.estimate import estimate
 from torchcross.algorithms.fine_tune import FineTune
 from torchcross.algorithms.imaml import IMAML

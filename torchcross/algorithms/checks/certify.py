@@ -1,5 +1,6 @@
-"""Is the gradient that an algorithm hands to the optimiser right? In float64, on the module it will
-train.
+"""Is the gradient that an algorithm hands to the optimiser right?
+
+The check runs in float64, on a copy of the module that will be trained.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from torchcross.algorithms._shared.episodic import Episodic
 from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
-from torchcross.algorithms.checks.sample_episodes import built_in_episodes
+from torchcross.algorithms.checks.certificate import Certificate
+from torchcross.algorithms.checks.sample_episodes import make_sample_episodes
 from torchcross.episode import Episode
 from torchcross.errors import InputError
 from torchcross.functional import (
@@ -30,73 +31,24 @@ from torchcross.functional import (
 )
 from torchcross.functional.certify import certify_gradient
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["certify"]
 
 Tree = dict[str, Tensor]
-_SAME = 1e-9
+# How far a training step may be from the mean of the episodes' gradients: rounding alone.
+_ROUNDING = 1e-9
+# How often a direction is drawn again where a kink hides the answer.
 _TRIES = 4
+_NO_LOOP = "plain gradient, exact; there is no inner loop to differentiate through"
 
 
-@final
 @dataclass(frozen=True)
-class Certificate:
-    """What was compared, as a table: `print(certificate)`. `holds` says whether everything that is
-    claimed is so.
+class _Comparison:
+    """How a gradient is compared with finite differences."""
 
-    claim   which gradient this is, and of what order
-    rows    the comparisons; `row.holds` is None where nothing is claimed, or where a kink hides the
-            answer
-    """
-
-    algorithm: str
-    engine: str
-    order: int | None
-    claim: str
-    rows: tuple[CertificateRow, ...]
-    differences_count: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """No row is wrong and, where differences are to agree, kinks have left one of each kind
-        that tells.
-        """
-        return not any(row.holds is False for row in self.rows) and not self.undecided
-
-    @property
-    def undecided(self) -> bool:
-        """Whether differences are to agree and none of a kind (parameters, rates) could tell."""
-        return bool(self._hidden_kinds())
-
-    def _hidden_kinds(self) -> list[str]:
-        kinds: dict[str, bool] = {}
-        for row in self.rows if self.differences_count else ():
-            if _by_differences(row):
-                kinds[_kind(row)] = kinds.get(_kind(row), False) or row.holds is not None
-        return [kind for kind, told in kinds.items() if not told]
-
-    def __str__(self) -> str:
-        lines = [f"{self.algorithm}, engine {self.engine}: {self.claim}"]
-        if self.rows:
-            width = max(len(row.name) for row in self.rows)
-            lines.append(f"  {'check':<{width}}  order  rel. error  tolerance  verdict")
-            lines += [
-                f"  {row.name:<{width}}  {row.order:>5}  {row.error:>10.1e}  {row.tolerance:>9.0e} "
-                f" {_verdict(row)}"
-                for row in self.rows
-            ]
-        return "\n".join([*lines, f"verdict: {self._summary()}"])
-
-    def _summary(self) -> str:
-        if self.undecided:
-            kinds = " and ".join(self._hidden_kinds())
-            return (
-                f"undecided: there are kinks wherever differences were taken of {kinds}; certify a"
-                " smaller or smoother backbone"
-            )
-        if not self.holds:
-            wrong = sum(row.holds is False for row in self.rows)
-            return f"does not hold, {wrong} of {len(self.rows)} checks failed"
-        return "holds" if self.rows else "nothing is claimed, so there is nothing to check"
+    directions: int
+    tolerance: float
+    epoch: int | None
+    seed: int
 
 
 def certify(
@@ -108,12 +60,11 @@ def certify(
     epoch: int | None = None,
     seed: int = 0,
 ) -> Certificate:
-    """Hold an algorithm's gradient against a closed form, against differences, and its training
-    step against both.
+    """Compare an algorithm's gradient with finite differences and a closed form.
 
-    Where no episodes are given, one small made-up episode of each target type is taken (a
-    pre-training's own tasks). `directions` random ones are tried for each episode. Nothing of
-    `algorithm` changes: a copy in float64 is looked at.
+    The training step is compared with both. Without `episodes`, one small made-up episode of each
+    target type is used, or of a pre-training's own tasks. `directions` random directions are tried
+    for each episode. Nothing of `algorithm` changes: the check runs on a copy in float64.
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
         raise InputError(
@@ -121,31 +72,31 @@ def certify(
         )
     if directions < 1:
         raise InputError(f"certify got directions={directions}; give 1 or more.")
-    twin = _double(algorithm)
-    given = list(episodes) if episodes is not None else built_in_episodes(twin)
-    if not given:
+    twin = _double_copy(algorithm)
+    samples = make_sample_episodes(twin) if episodes is None else list(episodes)
+    if not samples:
         raise InputError(
             "certify got no episodes; give at least one, or leave episodes out for made-up ones."
         )
-    options: dict[str, Any] = {"directions": directions, "tolerance": tolerance, "seed": seed}
     if not any(value.requires_grad for value in twin.parameters()):
         claim = "nothing is trained: no parameter requires a gradient"
         return Certificate(type(algorithm).__name__, "none", None, claim, ())
+    comparison = _Comparison(directions, tolerance, epoch, seed)
     try:
         if isinstance(twin, Episodic):
-            return _of_episodes(twin, given, epoch, options)
-        return _of_steps(twin, given, epoch, options)
+            return _certify_problems(twin, samples, comparison)
+        return _certify_steps(twin, samples, comparison)
     except (RuntimeError, ValueError) as error:
         if episodes is not None:
             raise
         raise InputError(
             f"{error} This was on made-up episodes with images of shape"
-            f" {tuple(given[0].support.x.shape[1:])}; where they do not suit, pass episodes=[...]"
+            f" {tuple(samples[0].support.x.shape[1:])}; where they do not suit, pass episodes=[...]"
             " of your own."
         ) from error
 
 
-def _double(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
+def _double_copy(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
     try:
         return copy.deepcopy(algorithm).double()
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -155,34 +106,31 @@ def _double(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
         ) from error
 
 
-# -- algorithms that say what their problems are ---------------------------------------------------
+# -- algorithms whose problems are known -----------------------------------------------------------
 
 
-def _of_episodes(
-    algorithm: Episodic, episodes: list[Episode], epoch: int | None, options: Any
+def _certify_problems(
+    algorithm: Episodic, episodes: list[Episode], comparison: _Comparison
 ) -> Certificate:
-    asked: dict[str, Any] = {"epoch": epoch, "seed": options["seed"], "indices": _numbers(episodes)}
-    problems, meta, engine = algorithm.problems(episodes, **asked)
-    step = algorithm.training_step(episodes, **asked)
-    name = type(algorithm).__name__
+    name, seed, epoch = type(algorithm).__name__, comparison.seed, comparison.epoch
+    indices = _indices(episodes)
+    problems, meta, engine = algorithm.problems(episodes, epoch=epoch, seed=seed, indices=indices)
+    step = algorithm.training_step(episodes, epoch=epoch, seed=seed, indices=indices)
     if step.engine != engine.name:
         claim = "no meta-gradient is claimed: its training step is a rule of its own"
         return Certificate(name, repr(step.engine), None, claim, ())
-    looped = any(problem.inner.steps for problem in problems)
-    rows = list(certify_engine(engine)) if looped else []
+    has_loop = any(problem.inner.steps for problem in problems)
+    rows = list(certify_engine(engine)) if has_loop else []
     for episode, problem in zip(episodes, problems, strict=True):
         label = episode.task.name if episode.plan is None else problem.name
-        rows += _against_differences(problem, label, meta, engine, options)
-    rows.append(_step_row(step, problems, meta, engine))
-    exact = engine.order == 2 and not isinstance(engine, Implicit)
-    return Certificate(
-        name, repr(engine.name), engine.order, _claim(engine, looped), tuple(rows), exact
-    )
+        rows += _compare_problem(problem, label, meta, engine, comparison)
+    rows.append(_compare_step(step, problems, meta, engine))
+    is_exact = engine.order == 2 and not isinstance(engine, Implicit)
+    claim = _claim(engine) if has_loop else _NO_LOOP
+    return Certificate(name, repr(engine.name), engine.order, claim, tuple(rows), is_exact)
 
 
-def _claim(engine: Engine, looped: bool) -> str:
-    if not looped:
-        return "plain gradient, exact; there is no inner loop to differentiate through"
+def _claim(engine: Engine) -> str:
     if isinstance(engine, Implicit):
         return (
             "implicit meta-gradient: exact where the inner problem is solved, so differences are"
@@ -196,141 +144,153 @@ def _claim(engine: Engine, looped: bool) -> str:
     return "exact second-order meta-gradient"
 
 
-def _against_differences(
-    problem: Problem, label: str, meta: Meta, engine: Engine, options: Any
+def _compare_problem(
+    problem: Problem, label: str, meta: Meta, engine: Engine, comparison: _Comparison
 ) -> list[CertificateRow]:
-    """Rows of an episode; directions in which a kink hides the answer are drawn anew, a few
-    times.
-    """
-    found: list[CertificateRow] = []
-    for at in range(options["directions"]):
-        for attempt in range(_TRIES):
-            seed = options["seed"] + options["directions"] * attempt + at
-            rows = certify_problem(
-                problem,
-                meta,
-                engine=engine,
-                directions=1,
-                seed=seed,
-                tolerance=options["tolerance"],
-            )
-            if not any(map(_hidden, rows)):
-                break
-        found += [_told(row, f"{label}: {row.name[:-2]} {at + 1}") for row in rows]
-    return sorted(found, key=lambda row: row.name)
+    def compare(seed: int) -> list[CertificateRow]:
+        tolerance = comparison.tolerance
+        rows = certify_problem(
+            problem, meta, engine=engine, directions=1, seed=seed, tolerance=tolerance
+        )
+        return [dataclasses.replace(row, name=f"{label}: {row.name}") for row in rows]
+
+    return sorted(_rows_of_directions(compare, comparison), key=lambda row: row.name)
 
 
-def _step_row(step: Step, problems: list[Problem], meta: Meta, engine: Engine) -> CertificateRow:
-    """What the training step hands back against the mean of the episodes' gradients, each taken
-    alone.
-    """
-    total: dict[int, Tensor] = {}
-    live: dict[int, Tensor] = {}
+def _compare_step(
+    step: Step, problems: list[Problem], meta: Meta, engine: Engine
+) -> CertificateRow:
+    """Compare the training step's gradient with the mean of the episodes' own gradients."""
+    rates = meta.rates if isinstance(meta.rates, dict) else {"*": meta.rates}
+    means: dict[int, Tensor] = {}
+    learned: dict[int, Tensor] = {}
     for problem in problems:
         result = meta_gradient(problem, meta, engine=engine)
-        rates = meta.rates if isinstance(meta.rates, dict) else {"*": meta.rates}
-        for tensors, grads in (
-            (meta.params, result.params),
-            (rates, result.rates),
-            (problem.own, result.own),
-        ):
+        tensors = [(meta.params, result.params), (rates, result.rates), (problem.own, result.own)]
+        for values, grads in tensors:
             for name, grad in grads.items():
-                tensor = tensors[name]
-                if isinstance(tensor, Tensor) and tensor.requires_grad:
-                    live[id(tensor)] = tensor
-                    total[id(tensor)] = total.get(id(tensor), torch.zeros_like(grad)) + grad / len(
-                        problems
-                    )
-    handed = torch.autograd.grad(step.loss, list(live.values()), allow_unused=True)
-    error = _relative(handed, list(total.values()))
-    return CertificateRow(
-        "training step: mean of the episodes",
-        engine.name,
-        engine.order,
-        error,
-        _SAME,
-        error <= _SAME,
-    )
+                value = values[name]
+                if isinstance(value, Tensor) and value.requires_grad:
+                    learned[id(value)] = value
+                    before = means.get(id(value), torch.zeros_like(grad))
+                    means[id(value)] = before + grad / len(problems)
+    grads_of_step = torch.autograd.grad(step.loss, list(learned.values()), allow_unused=True)
+    error = _relative_error(grads_of_step, list(means.values()))
+    name, holds = "training step: mean of the episodes", error <= _ROUNDING
+    return CertificateRow(name, engine.name, engine.order, error, _ROUNDING, holds)
 
 
-# -- algorithms that only say what their training step is ------------------------------------------
+# -- algorithms of which only the training step is known -------------------------------------------
 
 
-def _of_steps(
-    algorithm: Algorithm | Pretraining, episodes: list[Episode], epoch: int | None, options: Any
+def _certify_steps(
+    algorithm: Algorithm | Pretraining, episodes: list[Episode], comparison: _Comparison
 ) -> Certificate:
-    rows, name = [], type(algorithm).__name__
-    parameters = {key: value for key, value in algorithm.named_parameters() if value.requires_grad}
+    is_pretraining = isinstance(algorithm, Pretraining)
+    params = {name: value for name, value in algorithm.named_parameters() if value.requires_grad}
+    rows = []
     for position, episode in enumerate(episodes):
-
-        def take(episode: Episode = episode, position: int = position) -> Step:
-            if isinstance(algorithm, Pretraining):
-                batch = TaskBatch(episode.support, episode.task)
-                return algorithm.training_step([batch], seed=options["seed"], indices=[position])
-            numbers = _numbers([episode])
-            return algorithm.training_step(
-                [episode], epoch=epoch, seed=options["seed"], indices=numbers
-            )
-
-        step = take()
-        exact = isinstance(algorithm, Pretraining) or step.order == 2
-        found = torch.autograd.grad(step.loss, list(parameters.values()), allow_unused=True)
-        # What this step does not see (the heads of other tasks) is left out.
-        grads = {key: grad for key, grad in zip(parameters, found, strict=True) if grad is not None}
-        kind = CertificateRow(
-            f"{episode.task.name}: step", step.engine, step.order, 0.0, options["tolerance"], None
-        )
-        rows += _step_differences(take, parameters, grads, kind, exact, options)
-    claim = (
-        "exact gradient of its training step"
-        if exact
-        else "first order, so differences are not claimed"
-    )
-    if isinstance(algorithm, Pretraining):
+        take_step = _step_on(algorithm, episode, position, comparison)
+        step = take_step()
+        is_exact = is_pretraining or step.order == 2
+        grads = torch.autograd.grad(step.loss, list(params.values()), allow_unused=True)
+        # Parameters that this step does not use, the heads of other tasks, are left out.
+        used = {name: grad for name, grad in zip(params, grads, strict=True) if grad is not None}
+        name = f"{episode.task.name}: step, finite differences"
+        form = CertificateRow(name, step.engine, step.order, 0.0, comparison.tolerance, None)
+        rows += _compare_steps(take_step, params, used, form, is_exact, comparison)
+    if is_pretraining:
         claim = "plain gradient of a supervised loss, exact; nothing is adapted"
-    return Certificate(name, repr(step.engine), step.order, claim, tuple(rows), exact)
+    elif is_exact:
+        claim = "exact gradient of its training step"
+    else:
+        claim = "first order, so differences are not claimed"
+    name = type(algorithm).__name__
+    return Certificate(name, repr(step.engine), step.order, claim, tuple(rows), is_exact)
 
 
-def _step_differences(
-    take: Callable[[], Step],
-    parameters: Mapping[str, Tensor],
+def _step_on(
+    algorithm: Algorithm | Pretraining, episode: Episode, position: int, comparison: _Comparison
+) -> Callable[[], Step]:
+    """Return a function that takes the training step on one episode, or on its support."""
+    seed = comparison.seed
+
+    def take_step() -> Step:
+        if isinstance(algorithm, Pretraining):
+            batch = TaskBatch(episode.support, episode.task)
+            return algorithm.training_step([batch], seed=seed, indices=[position])
+        indices = _indices([episode])
+        return algorithm.training_step(
+            [episode], epoch=comparison.epoch, seed=seed, indices=indices
+        )
+
+    return take_step
+
+
+def _compare_steps(
+    take_step: Callable[[], Step],
+    params: Mapping[str, Tensor],
     grads: Tree,
-    kind: CertificateRow,
-    exact: bool,
-    options: Any,
+    form: CertificateRow,
+    is_exact: bool,
+    comparison: _Comparison,
 ) -> list[CertificateRow]:
-    at = {key: parameters[key].detach().clone() for key in grads}
+    start = {name: params[name].detach().clone() for name in grads}
 
     @torch.no_grad()
-    def loss(moved: Tree) -> float:
-        for key, value in moved.items():
-            parameters[key].copy_(value)
-        found = float(take().loss)
-        for key, old in at.items():
-            parameters[key].copy_(old)
-        return found
+    def loss_at(values: Tree) -> float:
+        for name, value in values.items():
+            params[name].copy_(value)
+        loss = float(take_step().loss)
+        for name, value in start.items():
+            params[name].copy_(value)
+        return loss
 
-    found = []
-    for index in range(options["directions"]):
+    def compare(seed: int) -> list[CertificateRow]:
+        generator = torch.Generator().manual_seed(seed)
+        return certify_gradient(
+            loss_at, start, grads, form, exact=is_exact, directions=1, generator=generator
+        )
+
+    return _rows_of_directions(compare, comparison)
+
+
+# -- what both have in common ----------------------------------------------------------------------
+
+
+def _rows_of_directions(
+    compare: Callable[[int], list[CertificateRow]], comparison: _Comparison
+) -> list[CertificateRow]:
+    """Return the rows of `compare(seed)` for each direction.
+
+    A direction in which a kink hides the answer is drawn again, a few times.
+    """
+    rows = []
+    for direction in range(comparison.directions):
         for attempt in range(_TRIES):
-            generator = torch.Generator().manual_seed(
-                options["seed"] + options["directions"] * attempt + index
-            )
-            row = dataclasses.replace(kind, name=f"{kind.name}, finite differences")
-            (row,) = certify_gradient(
-                loss, at, grads, row, exact=exact, directions=1, generator=generator
-            )
-            if not _hidden(row):
+            seed = comparison.seed + comparison.directions * attempt + direction
+            drawn = compare(seed)
+            if not any(map(_is_hidden, drawn)):
                 break
-        found.append(_told(row, f"{row.name[:-2]} {index + 1}"))
-    return found
+        rows += [_with_direction(row, direction) for row in drawn]
+    return rows
 
 
-# -- small things ----------------------------------------------------------------------------------
+def _with_direction(row: CertificateRow, direction: int) -> CertificateRow:
+    """Return the row with its direction's number, and without a verdict that a kink hides."""
+    row = dataclasses.replace(row, name=f"{row.name[:-2]} {direction + 1}")
+    if row.holds is None:
+        # A kink does not matter where nothing is claimed.
+        return dataclasses.replace(row, note="")
+    return dataclasses.replace(row, holds=None) if _is_hidden(row) else row
 
 
-def _numbers(episodes: list[Episode]) -> list[int] | None:
-    """Numbers for random heads and dropout, where an episode has no plan that numbers it."""
+def _is_hidden(row: CertificateRow) -> bool:
+    return bool(row.note) and row.holds is False
+
+
+def _indices(episodes: list[Episode]) -> list[int] | None:
+    """Return numbers for random heads and dropout, where an episode has no plan that gives one."""
     if all(episode.plan is not None for episode in episodes):
         return None
     return [
@@ -338,39 +298,10 @@ def _numbers(episodes: list[Episode]) -> list[int] | None:
     ]
 
 
-def _hidden(row: CertificateRow) -> bool:
-    return bool(row.note) and row.holds is False
-
-
-def _told(row: CertificateRow, name: str) -> CertificateRow:
-    if row.holds is None:
-        # A kink does not matter where nothing is claimed.
-        return dataclasses.replace(row, name=name, note="")
-    return dataclasses.replace(row, name=name, holds=None if _hidden(row) else row.holds)
-
-
-def _by_differences(row: CertificateRow) -> bool:
-    return "finite differences" in row.name
-
-
-def _kind(row: CertificateRow) -> str:
-    """What was moved: `finite differences, rates 2` is of the rates; a whole step is of the
-    parameters.
-    """
-    return "rates" if "finite differences, rates" in row.name else "params"
-
-
-def _verdict(row: CertificateRow) -> str:
-    if row.holds is None:
-        return f"cannot tell: {row.note}" if row.note else "not claimed"
-    return "holds" if row.holds else "WRONG"
-
-
-def _relative(handed: Sequence[Tensor | None], expected: Sequence[Tensor]) -> float:
-    pairs = [
-        (torch.zeros_like(right) if left is None else left, right)
-        for left, right in zip(handed, expected, strict=True)
-    ]
-    apart = torch.stack([(left - right).square().sum() for left, right in pairs]).sum().sqrt()
-    length = torch.stack([right.square().sum() for _, right in pairs]).sum().sqrt()
-    return float(apart / length.clamp_min(1e-300))
+def _relative_error(actual: Sequence[Tensor | None], expected: Sequence[Tensor]) -> float:
+    difference, length = torch.zeros(2, dtype=torch.float64)
+    for left, right in zip(actual, expected, strict=True):
+        apart = right if left is None else left - right
+        difference = difference + apart.square().sum()
+        length = length + right.square().sum()
+    return float(difference.sqrt() / length.sqrt().clamp_min(1e-300))

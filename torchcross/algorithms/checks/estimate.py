@@ -19,8 +19,8 @@ from torchcross.functional.loop.engines.loss_only import LossOnly
 
 __all__ = ["estimate"]
 
-_ROWS = 3
-"""Estimates run up to three steps, whatever is asked for."""
+# Estimates run up to three steps, so rates and statistics of each step need as many rows more.
+_EXTRA_ROWS = 3
 
 
 def estimate(
@@ -33,8 +33,7 @@ def estimate(
     seed: int = 0,
     indices: Sequence[int] | None = None,
 ) -> MemoryEstimate:
-    """The peak of the largest of these episodes at `steps` inner steps, with another `engine` if
-    one is given.
+    """The peak of the largest of these episodes at `steps` inner steps, with `engine` if given.
 
     A training step has one episode's graph alive at a time, so a larger meta-batch does not raise
     it; lanes do, by their number. Where there is no meta-gradient (Reptile, closed forms), one
@@ -45,54 +44,52 @@ def estimate(
             f"estimate got {type(algorithm).__name__}; give an algorithm over episodes, such as"
             " MAML."
         )
-    asked: dict[str, Any] = {"epoch": epoch, "seed": seed, "indices": indices}
     if isinstance(algorithm, Episodic):
-        problems, meta, own = algorithm.problems(episodes, **asked)
+        problems, meta, own_engine = algorithm.problems(
+            episodes, epoch=epoch, seed=seed, indices=indices
+        )
         with torch.no_grad():
-            rule = algorithm.training_step(episodes[:1], **_first(asked)).engine
-        if any(problem.inner.steps for problem in problems) and rule == LossOnly().name:
-            chosen = own if engine is None else engine
-            meta = _with_rows(algorithm, meta, problems[0].inner.optimiser.per_step)
-            found = [
-                estimate_problem(problem, meta, engine=chosen, steps=steps) for problem in problems
+            first = algorithm.training_step(
+                episodes[:1], epoch=epoch, seed=seed, indices=indices and indices[:1]
+            )
+        # Without gradients every meta-loss runs the same engine; a rule of its own does not.
+        has_loop = any(problem.inner.steps for problem in problems)
+        if has_loop and first.engine == LossOnly().name:
+            meta = _with_extra_rows(algorithm, meta, problems[0].inner.optimiser.per_step)
+            estimates = [
+                estimate_problem(problem, meta, engine=engine or own_engine, steps=steps)
+                for problem in problems
             ]
-            return max(found, key=lambda one: one.peak)
+            return max(estimates, key=lambda estimate: estimate.peak)
     if steps is not None or engine is not None:
         raise InputError(
             f"{type(algorithm).__name__} takes no meta-gradient through inner steps, so"
             f" steps={steps} and engine={engine!r} say nothing about its memory; leave them out."
         )
-    (step, _), peak = peak_memory(lambda: _whole(algorithm, episodes, asked))
+
+    def run_step() -> tuple[Step, Any]:
+        step = algorithm.training_step(episodes, epoch=epoch, seed=seed, indices=indices)
+        learned = [value for value in algorithm.parameters() if value.requires_grad]
+        return step, torch.autograd.grad(step.loss, learned, allow_unused=True)
+
+    (step, _), peak = peak_memory(run_step)
     return MemoryEstimate(peak, 0, 0, step.engine, step.order)
 
 
-def _whole(
-    algorithm: Algorithm, episodes: Sequence[Episode], asked: dict[str, Any]
-) -> tuple[Step, Any]:
-    step = algorithm.training_step(episodes, **asked)
-    learned = [value for value in algorithm.parameters() if value.requires_grad]
-    return step, torch.autograd.grad(step.loss, learned, allow_unused=True)
-
-
-def _first(asked: dict[str, Any]) -> dict[str, Any]:
-    numbers = asked["indices"]
-    return {**asked, "indices": None if numbers is None else numbers[:1]}
-
-
-def _with_rows(algorithm: Episodic, meta: Meta, per_step: bool) -> Meta:
-    """Rates and statistics of each step, for at least as many steps as an estimate runs."""
-    stepwise = set() if algorithm.rows is None else set(algorithm.rows.slots)
-    buffers = {
-        name: _longer(value) if name in stepwise else value for name, value in meta.buffers.items()
-    }
+def _with_extra_rows(algorithm: Episodic, meta: Meta, per_step: bool) -> Meta:
+    """Return rates and statistics of each step, for at least as many steps as an estimate runs."""
+    per_step_buffers = {} if algorithm.rows is None else algorithm.rows.slots
+    buffers = dict(meta.buffers)
+    for name in per_step_buffers:
+        buffers[name] = _extend(buffers[name])
     rates = meta.rates
     if per_step and isinstance(rates, Mapping):
         rates = {
-            name: _longer(rate) if isinstance(rate, Tensor) else rate
+            name: _extend(rate) if isinstance(rate, Tensor) else rate
             for name, rate in rates.items()
         }
     return dataclasses.replace(meta, rates=rates, buffers=buffers)
 
 
-def _longer(rows: Tensor) -> Tensor:
-    return torch.cat([rows, rows[-1:].expand(_ROWS, *rows.shape[1:])])
+def _extend(rows: Tensor) -> Tensor:
+    return torch.cat([rows, rows[-1:].expand(_EXTRA_ROWS, *rows.shape[1:])])

@@ -11,33 +11,27 @@ from torchcross.episode import Batch, Episode
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
 from torchcross.task import Task
 
-__all__ = ["built_in_episodes", "image_shape"]
+__all__ = ["make_sample_episodes"]
 
 _SIDE = 16
 _SAMPLES = 6
 
 
-def built_in_episodes(algorithm: Any) -> list[Episode]:
-    """Of the algorithm's own tasks, where it has some; otherwise of one task of each target
-    type.
-    """
-    like = next(
-        (value for value in algorithm.parameters() if value.is_floating_point()), torch.zeros(())
-    )
-    shape = image_shape(algorithm.backbone)
-    return [
-        _episode(task, shape, like, seed)
-        for seed, task in enumerate(getattr(algorithm, "tasks", None) or _tasks())
-    ]
+def make_sample_episodes(algorithm: Any) -> list[Episode]:
+    """Return an episode of each task of the algorithm, or else of each target type."""
+    floating = (value for value in algorithm.parameters() if value.is_floating_point())
+    like = next(floating, torch.zeros(()))
+    shape = _image_shape(algorithm.backbone)
+    tasks = getattr(algorithm, "tasks", None) or _tasks()
+    return [_episode(task, shape, like, seed) for seed, task in enumerate(tasks)]
 
 
-def image_shape(backbone: nn.Module) -> tuple[int, int, int]:
-    """(channels, height, width): as the backbone says, or as its first convolution does."""
-    first = next(
-        (layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d)), 1
-    )
-    side = getattr(backbone, "image_size", None) or _SIDE
-    return int(getattr(backbone, "in_channels", first)), int(side), int(side)
+def _image_shape(backbone: nn.Module) -> tuple[int, int, int]:
+    """Return (channels, height, width): of the backbone, or of its first convolution."""
+    convolutions = (layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d))
+    channels = getattr(next(convolutions, None), "in_channels", 1)
+    side = int(getattr(backbone, "image_size", None) or _SIDE)
+    return int(getattr(backbone, "in_channels", channels)), side, side
 
 
 def _tasks() -> list[Task]:
@@ -54,6 +48,7 @@ def _episode(task: Task, shape: tuple[int, int, int], like: Tensor, seed: int) -
     count = max(_SAMPLES, 2 * task.target.num_classes)
     generator = torch.Generator().manual_seed(seed)
     labels = _labels(task.target, count)
+    # Half noise, half a shade that tells the label.
     shade = labels.reshape(count, -1).double().mean(1) / task.target.num_classes
     noise = torch.rand((2, count, *shape), generator=generator, dtype=torch.float64)
     images = (0.5 * noise + 0.5 * shade.reshape(-1, 1, 1, 1)).to(like)
@@ -62,7 +57,7 @@ def _episode(task: Task, shape: tuple[int, int, int], like: Tensor, seed: int) -
 
 
 def _labels(target: Target, count: int) -> Tensor:
-    """Codes with every class, or every label both present and absent, among them."""
+    """Return codes with every class, or every label both present and absent, among them."""
     rows = torch.arange(count)
     if not target.label_shape:
         return rows % target.num_classes
