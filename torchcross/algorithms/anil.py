@@ -16,8 +16,6 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
 )
 from torchcross.algorithms.options import EpisodicOptions
 
-__all__ = ["ANIL"]
-
 
 @final
 class ANIL(InnerLoopAlgorithm):

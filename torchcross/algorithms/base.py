@@ -13,8 +13,6 @@ from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch, Episode
 from torchcross.task import Task
 
-__all__ = ["Algorithm", "Labelled", "Pretraining", "Step", "TaskBatch"]
-
 
 @dataclass(frozen=True, eq=False)
 class Step:

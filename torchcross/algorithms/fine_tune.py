@@ -15,8 +15,6 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
 from torchcross.algorithms.options import LaneOptions
 from torchcross.functional.network.network import Choice
 
-__all__ = ["FineTune"]
-
 
 @final
 class FineTune(InnerLoopAlgorithm):

@@ -15,8 +15,6 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.functional import Implicit
 
-__all__ = ["IMAML"]
-
 
 @final
 class IMAML(InnerLoopAlgorithm):

@@ -15,8 +15,6 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
 )
 from torchcross.algorithms.options import LaneOptions
 
-__all__ = ["LinearProbe"]
-
 
 @final
 class LinearProbe(InnerLoopAlgorithm):

@@ -19,8 +19,6 @@ from torchcross.algorithms.options import EpisodicOptions
 from torchcross.functional import Engine
 from torchcross.functional.network.network import Choice
 
-__all__ = ["MAML"]
-
 
 @final
 class MAML(InnerLoopAlgorithm):

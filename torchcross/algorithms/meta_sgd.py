@@ -10,8 +10,6 @@ from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
 from torchcross.algorithms._shared.inner_loop_recipe import HeadStart, InnerLoopRecipe, Memory
 from torchcross.algorithms.options import EpisodicOptions
 
-__all__ = ["MetaSGD"]
-
 
 @final
 class MetaSGD(InnerLoopAlgorithm):

@@ -12,8 +12,6 @@ from torchcross.algorithms.options import PretrainingOptions
 from torchcross.errors import InputError
 from torchcross.task import Task
 
-__all__ = ["MultiTask"]
-
 
 @final
 class MultiTask(HeadPerTask):

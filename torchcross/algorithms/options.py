@@ -10,14 +10,6 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.algorithms._shared.input_normalisation import MeanAndStd
 from torchcross.functional.loop.lanes import Lanes
 
-__all__ = [
-    "EpisodicOptions",
-    "InputOptions",
-    "LaneOptions",
-    "PretrainingOptions",
-    "check_option_names",
-]
-
 
 class InputOptions(TypedDict, total=False):
     """What enters and leaves the backbone.

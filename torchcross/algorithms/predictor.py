@@ -20,8 +20,6 @@ from torchcross.heads import head_logits
 from torchcross.targets import Prediction, Target
 from torchcross.task import Task
 
-__all__ = ["NamedPrediction", "Predictor", "load_predictor"]
-
 
 @final
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,6 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
 )
 from torchcross.algorithms.options import EpisodicOptions
 
-__all__ = ["ProtoMAML"]
-
 
 @final
 class ProtoMAML(InnerLoopAlgorithm):

@@ -13,8 +13,6 @@ from torchcross.algorithms.options import EpisodicOptions
 from torchcross.errors import InputError
 from torchcross.heads import prototypes
 
-__all__ = ["ProtoNet"]
-
 Tree = dict[str, Tensor]
 
 

@@ -19,8 +19,6 @@ from torchcross.algorithms.options import InputOptions, check_option_names
 from torchcross.episode import Batch, Episode
 from torchcross.functional import merge_buffers
 
-__all__ = ["Reptile"]
-
 
 @final
 class Reptile(InnerLoopAlgorithm):

@@ -14,8 +14,6 @@ from torchcross.errors import InputError
 from torchcross.heads import WEIGHT, known_codes, ridge_weight
 from torchcross.task import Task
 
-__all__ = ["Ridge"]
-
 Tree = dict[str, Tensor]
 
 

@@ -10,8 +10,6 @@ from torchcross.algorithms._shared.pretraining import HeadPerTask
 from torchcross.algorithms.options import PretrainingOptions
 from torchcross.task import Task
 
-__all__ = ["Supervised"]
-
 
 @final
 class Supervised(HeadPerTask):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torchcross.errors import InputError
 
-__all__ = ["checked_epoch", "multi_step_weights"]
-
 _LEAST = 0.03
 
 

@@ -21,8 +21,6 @@ from torchcross.algorithms.predictor import Predictor
 from torchcross.functional import Network
 from torchcross.task import Task
 
-__all__ = ["BackboneLearner"]
-
 Tree = dict[str, Tensor]
 
 

@@ -11,8 +11,6 @@ from torchcross.errors import InputError, LabelError
 from torchcross.targets import MISSING
 from torchcross.task import Task
 
-__all__ = ["checked_strata", "checked_tensors", "episode_name"]
-
 
 def episode_name(episode: Episode, position: int) -> str:
     if episode.plan is None:

@@ -20,8 +20,6 @@ from torchcross.functional import Engine, Inner, Meta, Network, Problem, Reverse
 from torchcross.heads import head_logits, learning_key
 from torchcross.task import Task
 
-__all__ = ["ClosedForm", "Fit"]
-
 Tree = dict[str, Tensor]
 Fit = Callable[[Tensor, Tree, Tree], Tree]
 """(support features, the algorithm's own parameters, data) -> the head's tensors."""

@@ -8,8 +8,6 @@ from typing import Any
 
 from torchcross.errors import InputError
 
-__all__ = ["DrawKey", "draw_keys"]
-
 
 @dataclass(frozen=True)
 class DrawKey:

@@ -13,9 +13,6 @@ from torch import Tensor, nn
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.functional import Network
 
-__all__ = ["batch_masks", "episode_masks", "has_dropout"]
-
-Masks = dict[str, Tensor]
 # Support and query of one episode draw from streams of their own.
 _SUPPORT, _QUERY = 0, 1
 # torch has no public base class of its dropout layers.
@@ -33,24 +30,14 @@ def episode_masks(
     key: DrawKey,
     *,
     steps: int = 1,
-) -> dict[str, Masks]:
+) -> dict[str, dict[str, Tensor]]:
     """Return the masks of an episode's support ("ms", one row per step) and query ("mq")."""
     number = key.number_for("dropout")
-    masks = {}
-    for name, images, part, rows in (("ms", "xs", _SUPPORT, steps), ("mq", "xq", _QUERY, 1)):
-        if images in data:
-            masks[name] = network.masks(
-                *state, data[images], seed=key.seed, episode=number, part=part, rows=max(rows, 1)
-            )
-    return masks
-
-
-def batch_masks(
-    network: Network,
-    state: tuple[dict[str, Tensor], dict[str, Tensor]],
-    images: Tensor,
-    key: DrawKey,
-) -> Masks:
-    """Return the masks of a batch of pre-training."""
-    number = key.number_for("dropout")
-    return network.masks(*state, images, seed=key.seed, episode=number, part=_SUPPORT)
+    parts = {"ms": ("xs", _SUPPORT, max(steps, 1)), "mq": ("xq", _QUERY, 1)}
+    return {
+        name: network.masks(
+            *state, data[images], seed=key.seed, episode=number, part=part, rows=rows
+        )
+        for name, (images, part, rows) in parts.items()
+        if images in data
+    }

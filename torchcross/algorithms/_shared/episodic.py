@@ -29,8 +29,6 @@ from torchcross.functional.loop.problem import Meta
 from torchcross.targets import Target
 from torchcross.task import Task
 
-__all__ = ["Episodic"]
-
 Tree = dict[str, Tensor]
 
 

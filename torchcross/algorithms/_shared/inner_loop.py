@@ -15,11 +15,11 @@ from torchcross.algorithms._shared.annealing import checked_epoch, multi_step_we
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms._shared.episode_losses import (
-    cached_features,
+    HeadLoss,
+    Loss,
+    episode_start,
     losses,
     plain_loss,
-    prototype_start,
-    start_in_turn,
 )
 from torchcross.algorithms._shared.episodic import Episodic
 from torchcross.algorithms._shared.inner_loop_recipe import HEAD_NAMES, InnerLoopRecipe
@@ -29,13 +29,11 @@ from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
-from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, adapt, select
+from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, Split, adapt, select
 from torchcross.functional.network.network import Choice
 from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded, zero_head
 from torchcross.targets import Target
 from torchcross.task import Task
-
-__all__ = ["InnerLoopAlgorithm"]
 
 Tree = dict[str, Tensor]
 
@@ -120,23 +118,27 @@ class InnerLoopAlgorithm(Episodic, ABC):
     def _make_inner_loop(
         self, target: Target, steps: int, weights: tuple[float, ...] | None
     ) -> Inner:
-        starts = [cached_features(self.network)] if self.cached else []
-        if self.recipe.head == "proto":
-            starts.append(prototype_start(self.network, target))
-        head_loss = functools.partial(plain_loss, target)
-        support, query = losses(
-            self.network, head_loss, is_cached=self.cached, is_steady=self._is_steady
+        start = episode_start(
+            self.network,
+            target,
+            keeps_features=self.cached,
+            has_prototypes=self.recipe.head == "proto",
         )
+        support, query = self._losses(functools.partial(plain_loss, target))
         return Inner(
             support,
             query,
             self.recipe.make_optimiser(),
             steps,
             adapted=self.adapted.__contains__,
-            init=start_in_turn(starts),
+            init=start,
             zero_head=HEAD_NAMES if self.recipe.head == "zero" else None,
             query_weights=weights,
         )
+
+    def _losses(self, head_loss: HeadLoss) -> tuple[Loss | Split, Loss]:
+        may_split = self._is_steady and not self.cached
+        return losses(self.network, head_loss, may_split=may_split)
 
     def _problems_for_lanes(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
         if self.heads is not None or self.recipe.head == "proto":
@@ -157,9 +159,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
             def head_loss(params: Tree, features: Tensor, data: Any, labels: str) -> Tensor:
                 return loss_of(params, features, data[labels], data[PRESENT])
 
-            support, query = losses(
-                self.network, head_loss, is_cached=self.cached, is_steady=self._is_steady
-            )
+            support, query = self._losses(head_loss)
             self._inner_loops[key] = dataclasses.replace(inner, support=support, query=query)
         return self._inner_loops[key]
 

@@ -14,8 +14,6 @@ from torchcross.functional.loop.engines import engine_named
 from torchcross.functional.network.network import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
-__all__ = ["HEAD_NAMES", "HeadStart", "InnerLoopRecipe", "InnerOptimiser", "Memory", "is_in_body"]
-
 HeadStart: TypeAlias = Literal["zero", "kaiming", "proto"] | LearnedHeads
 InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "adam"]
 Memory: TypeAlias = Literal["fast", "low"]

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from torchcross.errors import InputError, TorchcrossError
 
-__all__ = ["InputNormalisation", "MeanAndStd", "explain_refused_images"]
-
 
 class MeanAndStd(Protocol):
     """A mean and a standard deviation per channel.

@@ -17,8 +17,6 @@ from torchcross.functional import Inner, Problem
 from torchcross.heads import BIAS, WEIGHT
 from torchcross.targets import Target
 
-__all__ = ["PRESENT", "pad_heads", "padded_loss"]
-
 PRESENT = "present"
 _LABELS = ("ys", "yq")
 _PER_TARGET = (*_LABELS, "strata")

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torchcross.errors import InputError
 from torchcross.functional import Network
 
-__all__ = ["NormWeights", "PerStepAffine", "PerStepStatistics"]
-
 NormWeights: TypeAlias = Literal["shared", "per_step"]
 
 

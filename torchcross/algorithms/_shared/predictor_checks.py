@@ -12,8 +12,6 @@ from torchcross.errors import InputError, ReadError
 from torchcross.heads import BIAS, WEIGHT
 from torchcross.targets import Target
 
-__all__ = ["check_head", "check_tensors", "head_width"]
-
 # The dimension of a head's tensor that is the number of features, which no target knows.
 _ANY = None
 

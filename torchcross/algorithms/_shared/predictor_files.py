@@ -22,17 +22,6 @@ from torchcross.heads import FORMS
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
 from torchcross.task import Task
 
-__all__ = [
-    "FORMAT",
-    "PARTS",
-    "PredictorRecord",
-    "Tensors",
-    "backbone_for",
-    "backbone_spec",
-    "read",
-    "write",
-]
-
 FORMAT, VERSION = "torchcross-predictor", 1
 PARTS = ("params", "buffers", "statistics", "head")
 _TARGETS: dict[str, Any] = {cls.kind: cls for cls in (Binary, MultiClass, MultiLabel, Ordinal)}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchcross.algorithms._shared.backbone_learner import BackboneLearner
 from torchcross.algorithms._shared.checked_batch import checked_tensors
 from torchcross.algorithms._shared.draw_key import DrawKey, draw_keys
-from torchcross.algorithms._shared.dropout import batch_masks
+from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms.base import Labelled, Pretraining, Step
 from torchcross.algorithms.options import PretrainingOptions, check_option_names
 from torchcross.algorithms.predictor import Predictor
@@ -20,8 +20,6 @@ from torchcross.errors import InputError
 from torchcross.functional import merge_buffers
 from torchcross.heads import LearnedHeads, head_logits
 from torchcross.task import Task
-
-__all__ = ["HeadPerTask"]
 
 Tree = dict[str, Tensor]
 
@@ -80,14 +78,14 @@ class HeadPerTask(BackboneLearner, Pretraining, ABC):
     def _loss_of(self, item: Labelled, key: DrawKey) -> tuple[Tensor, Tree]:
         """Return the loss of a batch, and the buffers after it."""
         task, name = self._known_task(item.task), key.name
-        params, buffers = self._state()
-        like = next(iter(params.values()))
+        state = self._state()
+        like = next(iter(state[0].values()))
         subject = f"{name}: the training set"
         images, labels = checked_tensors(item.batch, task, subject, self.input_normalisation, like)
         masks = None
         if self.has_dropout:
-            masks = batch_masks(self.network, (params, buffers), images, key)
-        features, buffers = self.network.support(params, buffers, images, masks=masks)
+            masks = episode_masks(self.network, state, {"xs": images}, key)["ms"]
+        features, buffers = self.network.support(*state, images, masks=masks)
         if features.ndim != 2 or features.shape[1] != self.heads.features:
             raise InputError(
                 f"{name}: the backbone {type(self.backbone).__name__} made features of shape"

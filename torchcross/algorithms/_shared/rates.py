@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from torchcross.heads import WEIGHT
 
-__all__ = ["RATE_KINDS", "LearnedRates", "RateKind"]
-
 RateKind: TypeAlias = Literal["fixed", "per_parameter", "per_layer_step"]
 """`fixed`: a number. `per_parameter`: one for each entry of each tensor (Meta-SGD); heads, whose
 size is the episode's, have one for their weight and one for their bias. `per_layer_step`: one for

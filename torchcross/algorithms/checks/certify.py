@@ -31,8 +31,6 @@ from torchcross.functional import (
 )
 from torchcross.functional.certify import certify_gradient
 
-__all__ = ["certify"]
-
 Tree = dict[str, Tensor]
 # How far a training step may be from the mean of the episodes' gradients: rounding alone.
 _ROUNDING = 1e-9

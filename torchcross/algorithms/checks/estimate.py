@@ -17,8 +17,6 @@ from torchcross.functional import Engine, MemoryEstimate, Meta, peak_memory
 from torchcross.functional import estimate as estimate_problem
 from torchcross.functional.loop.engines.loss_only import LossOnly
 
-__all__ = ["estimate"]
-
 # Estimates run up to three steps, so rates and statistics of each step need as many rows more.
 _EXTRA_ROWS = 3
 

@@ -11,8 +11,6 @@ from torchcross.episode import Batch, Episode
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Target
 from torchcross.task import Task
 
-__all__ = ["make_sample_episodes"]
-
 _SIDE = 16
 _SAMPLES = 6
 
