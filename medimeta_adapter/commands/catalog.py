@@ -20,8 +20,12 @@ def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.synthetic import catalog
 
     table = catalog.table()
-    write(table.csv() if options.csv else table.markdown() if options.markdown else table.text())
-    if not (options.csv or options.markdown):
+    if options.csv:
+        write(table.csv())
+    elif options.markdown:
+        write(table.markdown())
+    else:
+        write(table.text())
         totals = catalog.totals
         counts = (
             f"{totals.datasets} datasets, {totals.tasks} tasks, {totals.domains} domains,"

@@ -1,8 +1,7 @@
-"""What is there, what is wrong with it, what it allows and what leaks. Exit status 1 where errors
-are found.
+"""Check datasets: errors, leaks between splits, and how many shots each class allows.
 
-Read: info.yaml, splits, labels and annotations of every dataset, and every image once. Nothing is
-changed.
+Reads info.yaml, splits, labels and annotations of every dataset, and every image once. Changes
+nothing. The exit status is 1 if there are errors.
 """
 
 from __future__ import annotations
@@ -23,15 +22,13 @@ def arguments(parser: Parser) -> None:
         "folder", help="a folder of datasets, or one dataset's folder (with info.yaml)"
     )
     parser.add_argument("--no-pixels", action="store_true", help="do not read the images")
-    parser.add_argument(
-        "--no-near-duplicates", action="store_true", help="look for equal images only"
-    )
+    parser.add_argument("--no-near-duplicates", action="store_true", help="find equal images only")
     parser.add_argument(
         "--shots",
         type=int,
         default=5,
         metavar="K",
-        help="name classes that cannot give K (default: 5)",
+        help="report classes with fewer than K shots (default: 5)",
     )
     parser.add_argument(
         "--queries", type=int, default=10, metavar="Q", help="queries per class (default: 10)"
@@ -40,14 +37,14 @@ def arguments(parser: Parser) -> None:
         "--workers", type=int, metavar="N", help="threads (default: one per core, 4 at most)"
     )
     parser.add_argument(
-        "--follow-links", action="store_true", help="read what links lead to outside the folder"
+        "--follow-links", action="store_true", help="follow links that leave the folder"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--fail-on",
         choices=["error", "warning", "note", _NEVER],
         default="error",
-        help="the least severe finding that makes the exit status 1 (default: error)",
+        help="exit status 1 from this severity on (default: error)",
     )
 
 
@@ -70,5 +67,5 @@ def run(options: argparse.Namespace) -> int:
         write(report.to_json())
     else:
         say(rendered(report))
-    holds = options.fail_on == _NEVER or report.holds(Severity(options.fail_on))
-    return 0 if holds else 1
+    passes = options.fail_on == _NEVER or report.holds(Severity(options.fail_on))
+    return 0 if passes else 1

@@ -1,4 +1,4 @@
-"""Which kinds of source `torchcross data convert` knows."""
+"""The formats that `torchcross data convert` reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["GROUP"]
 _HERE = "medimeta_adapter.commands"
 
 GROUP = Group(
-    "Images of your own, or of another format, into a dataset in the MedIMeta format.",
+    "Convert your own images, or another format, into a dataset in the MedIMeta format.",
     {
         "imagefolder": Command(f"{_HERE}.convert_imagefolder", "a folder of images per class"),
         "arrays": Command(f"{_HERE}.convert_arrays", ".npy files of images and labels"),

@@ -1,5 +1,6 @@
-""".npy files: images (N, H, W) or (N, H, W, channels), and labels (N,), or (N, L) zeros and ones
-for multilabel.
+"""Convert .npy files: images (N, H, W) or (N, H, W, channels), and labels (N,).
+
+Labels of a multilabel task are zeros and ones (N, L).
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ import argparse
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimeta_adapter.commands.convert_options import (
-    about,
-    about_arguments,
-    classes_of,
-    converted,
-    how_arguments,
-    options_of,
+    conversion_options,
+    dataset_arguments,
+    dataset_description,
+    image_arguments,
+    run_conversion,
+    task_class_names,
 )
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
@@ -38,8 +38,8 @@ def arguments(parser: Parser) -> None:
         required=True,
         metavar=("NAME", "KIND", "FILE.npy"),
         help=(
-            "kind: binary, multiclass, multilabel or ordinal; once for every task, the primary one"
-            " first"
+            "kind: binary, multiclass, multilabel or ordinal; repeat it for every task, the primary"
+            " task first"
         ),
     )
     parser.add_argument(
@@ -47,45 +47,50 @@ def arguments(parser: Parser) -> None:
         nargs=2,
         action="append",
         metavar=("TASK", "A,B,..."),
-        help="names of its labels",
+        help="names of the task's labels",
     )
-    parser.add_argument("--subjects", metavar="FILE.npy", help="who each image is of")
+    parser.add_argument("--subjects", metavar="FILE.npy", help="the subject of each image")
     parser.add_argument(
         "--given-splits",
         metavar="FILE.npy",
-        help="train, val or test for each image, as they are to be",
+        help="the split to write for each image: train, val or test",
     )
-    parser.add_argument("--original-splits", metavar="FILE.npy", help="the same, as they were")
-    about_arguments(parser)
-    how_arguments(parser, size="as large as they are")
+    parser.add_argument(
+        "--original-splits", metavar="FILE.npy", help="the original split of each image"
+    )
+    dataset_arguments(parser)
+    image_arguments(parser, size="unchanged")
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.convert import ArrayTask, arrays
 
-    names = classes_of(options, [task for task, _, _ in options.task])
-    tasks = [ArrayTask(task, kind, _loaded(file), names[task]) for task, kind, file in options.task]
-    return converted(
+    names = task_class_names(options, [task for task, _, _ in options.task])
+    tasks = [ArrayTask(task, kind, _load(file), names[task]) for task, kind, file in options.task]
+    return run_conversion(
         options,
         arrays,
-        _loaded(options.images, mapped=True),
+        _load(options.images, mapped=True),
         tasks,
         options.out,
-        about(options),
-        subjects=_loaded(options.subjects) if options.subjects else None,
-        splits=_loaded(options.given_splits) if options.given_splits else None,
-        original_splits=_loaded(options.original_splits) if options.original_splits else None,
-        options=options_of(options),
+        dataset_description(options),
+        subjects=_load(options.subjects),
+        splits=_load(options.given_splits),
+        original_splits=_load(options.original_splits),
+        options=conversion_options(options),
     )
 
 
-def _loaded(file: str, *, mapped: bool = False) -> NDArray[Any]:
+def _load(file: str | None, *, mapped: bool = False) -> Any:
+    """The array in a file, or None without a file."""
+    if file is None:
+        return None
     try:
-        found = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
+        array = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"{file} cannot be read as an .npy file without pickles: {error}"
         ) from error
-    if not isinstance(found, np.ndarray):
-        raise InputError(f"{file} is an archive of arrays; give an .npy file with one")
-    return found
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{file} is an archive of arrays; give an .npy file with one array")
+    return array

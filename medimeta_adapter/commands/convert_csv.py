@@ -1,16 +1,16 @@
-"""A table with a header, and image files: paths, labels, subjects and splits by column."""
+"""Convert a table with a header and image files: paths, labels, subjects, splits by column."""
 
 from __future__ import annotations
 
 import argparse
 
 from medimeta_adapter.commands.convert_options import (
-    about,
-    about_arguments,
-    classes_of,
-    converted,
-    how_arguments,
-    options_of,
+    conversion_options,
+    dataset_arguments,
+    dataset_description,
+    image_arguments,
+    run_conversion,
+    task_class_names,
 )
 from torchcross.cli.group import Parser
 
@@ -31,8 +31,9 @@ def arguments(parser: Parser) -> None:
         required=True,
         metavar=("NAME", "KIND", "COLUMNS"),
         help=(
-            "kind: binary, multiclass, multilabel or ordinal; multilabel: columns of 0 and 1"
-            " between commas, or one column of names; once for every task, the primary one first"
+            "kind: binary, multiclass, multilabel or ordinal; multilabel: columns of 0 and 1,"
+            " separated by commas, or one column of names; repeat it for every task, the primary"
+            " task first"
         ),
     )
     parser.add_argument(
@@ -40,29 +41,31 @@ def arguments(parser: Parser) -> None:
         nargs=2,
         action="append",
         metavar=("TASK", "A,B,..."),
-        help="names of its labels",
+        help="names of the task's labels",
     )
     parser.add_argument(
-        "--separator", default="|", help="between names in one column of multilabel (default: |)"
+        "--separator", default="|", help="between the names in a multilabel column (default: |)"
     )
     parser.add_argument(
-        "--path", default="path", metavar="COLUMN", help="of image paths (default: path)"
+        "--path", default="path", metavar="COLUMN", help="the column of image paths (default: path)"
     )
     parser.add_argument(
-        "--root", metavar="FOLDER", help="what paths are relative to (default: the table's folder)"
+        "--root",
+        metavar="FOLDER",
+        help="the folder of relative paths (default: the table's folder)",
     )
-    parser.add_argument("--subject", metavar="COLUMN", help="who an image is of")
-    parser.add_argument("--split", metavar="COLUMN", help="train, val or test, as they are to be")
-    parser.add_argument("--original-split", metavar="COLUMN", help="the same, as they were")
+    parser.add_argument("--subject", metavar="COLUMN", help="the column of subjects")
+    parser.add_argument("--split", metavar="COLUMN", help="the split to write: train, val or test")
+    parser.add_argument("--original-split", metavar="COLUMN", help="the column of original splits")
     parser.add_argument("--delimiter", default=",", help="one character; a tab is \\t (default: ,)")
-    about_arguments(parser)
-    how_arguments(parser)
+    dataset_arguments(parser)
+    image_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.convert import CsvTask, csv_images
 
-    names = classes_of(options, [task for task, _, _ in options.task])
+    names = task_class_names(options, [task for task, _, _ in options.task])
     tasks = [
         CsvTask(
             task,
@@ -73,12 +76,12 @@ def run(options: argparse.Namespace) -> int:
         )
         for task, kind, columns in options.task
     ]
-    return converted(
+    return run_conversion(
         options,
         csv_images,
         options.table,
         options.out,
-        about(options),
+        dataset_description(options),
         tasks,
         path=options.path,
         root=options.root,
@@ -86,5 +89,5 @@ def run(options: argparse.Namespace) -> int:
         split=options.split,
         original_split=options.original_split,
         delimiter=options.delimiter,
-        options=options_of(options),
+        options=conversion_options(options),
     )

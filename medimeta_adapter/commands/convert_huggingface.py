@@ -1,5 +1,6 @@
-"""A dataset of the Hugging Face hub, or a folder that save_to_disk wrote; needs the extra
-`huggingface`.
+"""Convert a dataset of the Hugging Face hub, or a folder that `save_to_disk` wrote.
+
+Needs the extra `huggingface`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from medimeta_adapter.commands.convert_options import (
-    about,
-    about_arguments,
-    converted,
-    how_arguments,
-    options_of,
+    conversion_options,
+    dataset_arguments,
+    dataset_description,
+    image_arguments,
+    run_conversion,
 )
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError, MissingExtraError
@@ -30,48 +31,47 @@ _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("source", help="a name on the hub, or a saved folder")
-    parser.add_argument("--config", metavar="NAME", help="of the hub's dataset")
-    parser.add_argument("--revision", metavar="COMMIT", help="of the hub's dataset")
+    parser.add_argument("source", help="a dataset name on the hub, or a saved folder")
+    parser.add_argument("--config", metavar="NAME", help="of the dataset on the hub")
+    parser.add_argument("--revision", metavar="COMMIT", help="of the dataset on the hub")
     parser.add_argument("--image", metavar="COLUMN", help="(default: the only column of images)")
     parser.add_argument(
         "--task",
         action="append",
         metavar="COLUMN[=KIND]",
         help=(
-            "a label column, and its kind where it is binary or ordinal (default: all label"
-            " columns)"
+            "a label column; add its kind if it is binary or ordinal (default: all label columns)"
         ),
     )
-    parser.add_argument("--subject", metavar="COLUMN", help="who an image is of")
-    about_arguments(parser)
-    how_arguments(parser)
+    parser.add_argument("--subject", metavar="COLUMN", help="the column of subjects")
+    dataset_arguments(parser)
+    image_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.convert import hugging_face
 
-    return converted(
+    return run_conversion(
         options,
         hugging_face,
-        _loaded(options),
+        _load(options),
         options.out,
-        about(options),
+        dataset_description(options),
         image=options.image,
         tasks=_tasks(options.task),
         subject=options.subject,
-        options=options_of(options),
+        options=conversion_options(options),
     )
 
 
-def _tasks(given: list[str] | None) -> dict[str, str] | list[str] | None:
-    if given is None or not any("=" in text for text in given):
-        return given
-    named = [text.partition("=") for text in given]
-    return {column: kind or "multiclass" for column, _, kind in named}
+def _tasks(texts: list[str] | None) -> dict[str, str] | list[str] | None:
+    if texts is None or not any("=" in text for text in texts):
+        return texts
+    parts = [text.partition("=") for text in texts]
+    return {column: kind or "multiclass" for column, _, kind in parts}
 
 
-def _loaded(options: argparse.Namespace) -> Any:
+def _load(options: argparse.Namespace) -> Any:
     try:
         datasets = import_module("datasets")
     except ImportError as error:
@@ -86,5 +86,5 @@ def _loaded(options: argparse.Namespace) -> Any:
         return datasets.load_dataset(options.source, options.config, revision=options.revision)
     except (OSError, ValueError, ConnectionError) as error:
         raise InputError(
-            f"{options.source}: neither a saved dataset nor one that the hub gives: {error}"
+            f"{options.source} is neither a saved dataset nor one that the hub has: {error}"
         ) from error

@@ -1,5 +1,6 @@
-"""A folder with a folder of images per class; train, val and test above them are the original
-splits.
+"""Convert a folder with one folder of images per class.
+
+Folders called train, val and test above the class folders are the original splits.
 """
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ from __future__ import annotations
 import argparse
 
 from medimeta_adapter.commands.convert_options import (
-    about,
-    about_arguments,
     class_names,
-    converted,
-    how_arguments,
-    options_of,
+    conversion_options,
+    dataset_arguments,
+    dataset_description,
+    image_arguments,
+    run_conversion,
 )
 from torchcross.cli.group import Parser
 
@@ -33,31 +34,33 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--labels",
         metavar="A,B,...",
-        help="folder names in the order of their labels (default: sorted)",
+        help="class folders in the order of their labels (default: sorted by name)",
     )
     parser.add_argument(
-        "--nested", action="store_true", help="folders within a class folder belong to the class"
+        "--nested", action="store_true", help="folders inside a class folder belong to the class"
     )
     parser.add_argument(
-        "--subject", metavar="PATTERN", help="its first group, found in the path, names the subject"
+        "--subject",
+        metavar="PATTERN",
+        help="regular expression; its first group in the path names the subject",
     )
-    about_arguments(parser)
-    how_arguments(parser)
+    dataset_arguments(parser)
+    image_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.convert import image_folder
 
-    return converted(
+    return run_conversion(
         options,
         image_folder,
         options.source,
         options.out,
-        about(options),
+        dataset_description(options),
         task=options.task,
         target=options.target,
         labels=class_names(options.labels),
         nested=options.nested,
         subject=options.subject,
-        options=options_of(options),
+        options=conversion_options(options),
     )

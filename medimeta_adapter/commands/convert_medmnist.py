@@ -1,18 +1,16 @@
-"""An .npz file of MedMNIST (v1, v2, v3, every size); its train, val and test are the original
-splits.
-"""
+"""Convert an .npz file of MedMNIST (v1, v2, v3, every size). It holds the original splits."""
 
 from __future__ import annotations
 
 import argparse
 
 from medimeta_adapter.commands.convert_options import (
-    about,
-    about_arguments,
     class_names,
-    converted,
-    how_arguments,
-    options_of,
+    conversion_options,
+    dataset_arguments,
+    dataset_description,
+    image_arguments,
+    run_conversion,
 )
 from torchcross.cli.group import Parser
 
@@ -30,31 +28,34 @@ def arguments(parser: Parser) -> None:
         "--kind",
         required=True,
         choices=["multi-class", "binary-class", "multi-label, binary-class", "ordinal-regression"],
-        help="as MedMNIST calls the task",
+        help="the kind of task, as MedMNIST calls it",
     )
     parser.add_argument("--task", default="class", metavar="NAME", help="(default: class)")
     parser.add_argument(
         "--labels", metavar="A,B,...", help="names of the labels (default: numbers)"
     )
     parser.add_argument(
-        "--slices", type=int, choices=[0, 1, 2], help="volumes: the middle slice across this axis"
+        "--slices",
+        type=int,
+        choices=[0, 1, 2],
+        help="volumes: take the middle slice along this axis",
     )
-    about_arguments(parser)
-    how_arguments(parser, size="as large as they are")
+    dataset_arguments(parser)
+    image_arguments(parser, size="unchanged")
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.convert import medmnist
 
-    return converted(
+    return run_conversion(
         options,
         medmnist,
         options.source,
         options.out,
-        about(options),
+        dataset_description(options),
         kind=options.kind,
         task=options.task,
         labels=class_names(options.labels),
         slices=options.slices,
-        options=options_of(options),
+        options=conversion_options(options),
     )

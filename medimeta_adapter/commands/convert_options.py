@@ -1,6 +1,4 @@
-"""What every `torchcross data convert ...` takes: where to, what the dataset is, and how images
-become rows.
-"""
+"""Arguments that every `torchcross data convert ...` takes: the dataset, and its images."""
 
 from __future__ import annotations
 
@@ -18,32 +16,27 @@ if TYPE_CHECKING:
     from medimeta_adapter.convert import About, Converted, Options
 
 __all__ = [
-    "about",
-    "about_arguments",
     "class_names",
-    "classes_of",
-    "converted",
-    "how_arguments",
-    "options_of",
-    "pairs",
+    "conversion_options",
+    "dataset_arguments",
+    "dataset_description",
+    "image_arguments",
+    "run_conversion",
+    "task_class_names",
 ]
 
 
-def about_arguments(parser: Parser) -> None:
-    """`--out` and what info.yaml says."""
+def dataset_arguments(parser: Parser) -> None:
+    """`--out`, and the fields of info.yaml."""
     group = parser.add_argument_group("the dataset")
     group.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="the dataset becomes FOLDER/ID"
+        "--out", type=Path, required=True, metavar="FOLDER", help="write the dataset to FOLDER/ID"
     )
-    group.add_argument("--id", required=True, help="short name, also of its folder")
-    group.add_argument(
-        "--domain", required=True, help="what kind of image it is, e.g. 'Chest X-ray'"
-    )
+    group.add_argument("--id", required=True, help="short name; also the name of the folder")
+    group.add_argument("--domain", required=True, help="imaging domain, e.g. 'Chest X-ray'")
     group.add_argument("--name", default="", help="(default: the id)")
     group.add_argument("--summary", default="")
-    group.add_argument(
-        "--license", default="", help="who may do what with the images, e.g. 'CC BY 4.0'"
-    )
+    group.add_argument("--license", default="", help="licence of the images, e.g. 'CC BY 4.0'")
     group.add_argument("--doi", default="")
     group.add_argument(
         "--domain-overlaps", nargs="+", default=[], metavar="ID", help="datasets of the same domain"
@@ -57,35 +50,33 @@ def about_arguments(parser: Parser) -> None:
     )
 
 
-def how_arguments(parser: Parser, *, size: str = "224") -> None:
-    """How images become rows; `size` says what happens without one."""
+def image_arguments(parser: Parser, *, size: str = "224") -> None:
+    """How images become rows. `size` is the default that the help text names."""
     group = parser.add_argument_group("the images")
     group.add_argument(
         "--size", type=int, metavar="PIXELS", help=f"side of the square (default: {size})"
     )
-    group.add_argument(
-        "--channels", type=int, choices=[1, 3], help="(default: what the images have)"
-    )
+    group.add_argument("--channels", type=int, choices=[1, 3], help="(default: as the images have)")
     group.add_argument(
         "--fit",
         choices=["crop", "pad"],
         default="crop",
-        help="the centre square, or all with margins",
+        help="crop the centre square, or pad to a square",
     )
     depth = group.add_mutually_exclusive_group()
-    depth.add_argument("--bits", type=int, metavar="N", help="values of N bits become 8")
+    depth.add_argument("--bits", type=int, metavar="N", help="scale values of N bits to 8")
     depth.add_argument(
         "--window",
         type=float,
         nargs=2,
         metavar=("LEVEL", "WIDTH"),
-        help="this window becomes 8 bits",
+        help="scale this window of values to 8 bits",
     )
     group.add_argument(
         "--splits",
         choices=["original", "new"],
         default="original",
-        help="keep the source's, or draw new",
+        help="keep the source's splits, or draw new ones",
     )
     group.add_argument(
         "--fractions",
@@ -94,28 +85,32 @@ def how_arguments(parser: Parser, *, size: str = "224") -> None:
         default=[0.7, 0.1, 0.2],
         metavar=("TRAIN", "VAL", "TEST"),
     )
-    group.add_argument("--seed", type=int, default=0, help="of the drawn splits (default: 0)")
+    group.add_argument("--seed", type=int, default=0, help="seed of new splits (default: 0)")
     group.add_argument(
-        "--duplicates", choices=["keep", "drop"], default="keep", help="rows with equal content"
+        "--duplicates",
+        choices=["keep", "drop"],
+        default="keep",
+        help="keep or drop rows with equal content",
     )
     group.add_argument(
-        "--limit", type=int, metavar="N", help="images per class of the first task at most"
+        "--limit", type=int, metavar="N", help="at most N images per class of the first task"
     )
     group.add_argument(
-        "--threads", type=int, metavar="N", help="that decode (default: one per core, 8 at most)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="decoding threads (default: one per core, at most 8)",
     )
-    group.add_argument("--no-tiffs", action="store_true", help="images.hdf5 only")
+    group.add_argument("--no-tiffs", action="store_true", help="write images.hdf5 only")
     group.add_argument(
         "--restart",
         action="store_true",
-        help="from the start, where an interrupted conversion would go on",
+        help="start again instead of resuming an interrupted conversion",
     )
-    group.add_argument(
-        "--overwrite", action="store_true", help="replace a dataset that is already there"
-    )
+    group.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
 
 
-def about(options: argparse.Namespace) -> About:
+def dataset_description(options: argparse.Namespace) -> About:
     from medimeta_adapter.convert import About
 
     return About(
@@ -130,7 +125,7 @@ def about(options: argparse.Namespace) -> About:
     )
 
 
-def options_of(options: argparse.Namespace) -> Options:
+def conversion_options(options: argparse.Namespace) -> Options:
     from medimeta_adapter.convert import Options
     from medimeta_adapter.preprocess import PreprocessingStep, ScaleByBits, Window
 
@@ -159,42 +154,36 @@ def class_names(text: str | None) -> dict[int, str] | list[str] | None:
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
-    named = [part.partition("=") for part in parts]
-    if not all(equals for _, equals, _ in named):
+    pairs = [part.partition("=") for part in parts]
+    if not all(equals for _, equals, _ in pairs):
         return parts
     try:
-        return {int(value): name.strip() for value, _, name in named}
+        return {int(value): name.strip() for value, _, name in pairs}
     except ValueError:
         raise InputError(
-            f"label names {text!r}: what stands before = must be whole numbers, as in 0=no,4=some"
+            f"label names {text!r}: give whole numbers before =, as in 0=no,4=some"
         ) from None
 
 
-def pairs(given: Sequence[Sequence[str]] | None, flag: str) -> dict[str, str]:
-    """`--labels TASK NAMES` given several times, by task."""
-    found: dict[str, str] = {}
-    for task, text in given or ():
-        if task in found:
-            raise InputError(f"{flag} names {task!r} twice")
-        found[task] = text
-    return found
+def task_class_names(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
+    """The label names of each task, from `--labels TASK NAMES`, which may be repeated."""
+    texts: dict[str, str] = {}
+    for task, text in options.labels or ():
+        if task in texts:
+            raise InputError(f"--labels names {task!r} twice; give its labels once")
+        if task not in tasks:
+            raise InputError(
+                f"--labels {task!r} belongs to no --task; there are {', '.join(map(repr, tasks))}"
+            )
+        texts[task] = text
+    return {task: class_names(texts.get(task)) for task in tasks}
 
 
-def classes_of(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
-    """The label names of each task."""
-    found = pairs(options.labels, "--labels")
-    if strange := sorted(set(found) - set(tasks)):
-        raise InputError(
-            f"--labels {strange[0]!r} belongs to no --task; there are {', '.join(map(repr, tasks))}"
-        )
-    return {task: class_names(found.get(task)) for task in tasks}
-
-
-def converted(
-    given: argparse.Namespace, convert: Callable[..., Converted], /, *arguments: Any, **more: Any
+def run_conversion(
+    options: argparse.Namespace, convert: Callable[..., Converted], /, *arguments: Any, **more: Any
 ) -> int:
-    """Runs a converter with a progress bar and says what came of it."""
-    with ProgressBar(name=given.id, unit="images", transient=False) as progress:
+    """Run a converter with a progress bar and print its result."""
+    with ProgressBar(name=options.id, unit="images", transient=False) as progress:
         result = convert(*arguments, **more, progress=progress)
     write(f"{result}\n")
     return 0

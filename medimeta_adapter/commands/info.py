@@ -1,6 +1,4 @@
-"""What is there: datasets and their tasks; with --lodo, what may be trained on when one of them is
-the target.
-"""
+"""List datasets and their tasks; with --lodo, list the sources when one dataset is the target."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ def arguments(parser: Parser) -> None:
         "folder", help="a folder of datasets, or one dataset's folder (with info.yaml)"
     )
     parser.add_argument(
-        "--lodo", metavar="TARGET", help="leave this dataset out, and what overlaps with it"
+        "--lodo", metavar="TARGET", help="leave out this dataset and those that overlap with it"
     )
     parser.add_argument(
         "--task", metavar="NAME", help="with --lodo: the target's task (default: its first)"
@@ -40,79 +38,68 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--by",
         choices=["dataset", "domain"],
-        help="with --lodo: what is left out (default: dataset)",
+        help="with --lodo: leave out the dataset or its domain (default: dataset)",
     )
     parser.add_argument(
-        "--why", action="store_true", help="with --lodo: why each dataset is in or out"
+        "--why", action="store_true", help="with --lodo: say why each dataset is a source or not"
     )
     parser.add_argument(
-        "--follow-links", action="store_true", help="read what links lead to outside the folder"
+        "--follow-links", action="store_true", help="follow links that leave the folder"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.lodo is None:
-        given = {
-            "--task": options.task,
-            "--by": options.by,
-            "--all-tasks": options.all_tasks,
-            "--why": options.why,
-        }
-        if alone := [name for name, value in given.items() if value]:
-            raise InputError(f"{alone[0]} needs --lodo TARGET")
     if options.lodo is not None:
-        return _left_out(MedIMeta(options.folder, follow_links=options.follow_links), options)
-    infos = _infos(options)
+        meta = MedIMeta(options.folder, follow_links=options.follow_links)
+        return _print_leave_one_out(meta, options)
+    for flag in ("task", "by", "all_tasks", "why"):
+        if getattr(options, flag):
+            raise InputError(f"--{flag.replace('_', '-')} needs --lodo TARGET")
+    infos = _dataset_infos(options)
     if options.json:
-        write(json.dumps([_plain(info) for info in infos], indent=2) + "\n")
+        write(json.dumps([_info_as_dict(info) for info in infos], indent=2) + "\n")
         return 0
-    numbers = ("images", "train", "val", "test", "labels")
-    made = table(
-        "",
-        "dataset",
-        "domain",
-        "size",
-        *numbers[:4],
-        "task",
-        "kind",
-        "labels",
-        right=("size", *numbers),
-    )
+    _print_infos(infos)
+    return 0
+
+
+def _print_infos(infos: list[DatasetInfo]) -> None:
+    numbers = ("size", "images", "train", "val", "test")
+    columns = ("dataset", "domain", *numbers, "task", "kind", "labels")
+    listing = table("", *columns, right=(*numbers, "labels"))
     for info in infos:
-        counts = info.splits_num_samples
+        splits = info.splits_num_samples
         size = "x".join(map(str, info.input_size))
         images = [
             f"{count:,}"
-            for count in (info.total_num_samples, counts.train, counts.val, counts.test)
+            for count in (info.total_num_samples, splits.train, splits.val, splits.test)
         ]
         start = [info.id, info.domain, size, *images]
         for task in info.tasks:
             row = (*start, task.name, task.task_target.value, str(task.num_labels))
-            made.add_row(*map(escape, row))
+            listing.add_row(*map(escape, row))
             start = [""] * len(start)
-    say(made)
-    counted = {"dataset": len(infos), "task": sum(len(info.tasks) for info in infos)}
-    counted |= {
+    say(listing)
+    totals = {
+        "dataset": len(infos),
+        "task": sum(len(info.tasks) for info in infos),
         "domain": len({info.domain for info in infos}),
         "image": sum(info.total_num_samples for info in infos),
     }
-    write(
-        ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in counted.items())
-        + "\n"
-    )
-    return 0
+    counts = [f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in totals.items()]
+    write(f"{', '.join(counts)}\n")
 
 
-def _infos(options: argparse.Namespace) -> list[DatasetInfo]:
-    """Of the datasets in a folder, or of the one whose folder it is."""
+def _dataset_infos(options: argparse.Namespace) -> list[DatasetInfo]:
+    """The descriptions of all datasets in a folder, or of the one dataset in its own folder."""
     if (Path(options.folder) / "info.yaml").exists():
         return [MedIMetaDataset(options.folder, follow_links=options.follow_links).info]
     meta = MedIMeta(options.folder, follow_links=options.follow_links)
     return [dataset.info for dataset in meta.datasets.values()]
 
 
-def _plain(info: DatasetInfo) -> dict[str, Any]:
+def _info_as_dict(info: DatasetInfo) -> dict[str, Any]:
     return {
         "id": info.id,
         "name": info.name,
@@ -136,28 +123,26 @@ def _plain(info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _left_out(meta: MedIMeta, options: argparse.Namespace) -> int:
+def _print_leave_one_out(meta: MedIMeta, options: argparse.Namespace) -> int:
     by: By = options.by or "dataset"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TorchcrossWarning)
-        left = meta.leave_one_domain_out(
+        leave_out = meta.leave_one_domain_out(
             options.lodo, options.task, all_tasks=options.all_tasks, by=by
         )
     for warning in caught:
         sys.stderr.write(f"torchcross: warning: {warning.message}\n")
-    names = [source.name for source in left.sources]
-    targets = [target.name for target in left.targets]
+    names = [source.name for source in leave_out.sources]
+    targets = [target.name for target in leave_out.targets]
     if options.json:
-        write(
-            json.dumps({"targets": targets, "sources": names, "why": dict(left.why)}, indent=2)
-            + "\n"
-        )
+        plain = {"targets": targets, "sources": names, "why": dict(leave_out.why)}
+        write(json.dumps(plain, indent=2) + "\n")
         return 0
     write("".join(f"target: {name}\n" for name in targets))
     write(f"sources: {len(names)}\n" + "".join(f"  {name}\n" for name in names))
     if options.why:
-        made = table("", "dataset", "why")
-        for dataset, reason in left.why.items():
-            made.add_row(escape(dataset), escape(reason))
-        say(made)
+        listing = table("", "dataset", "why")
+        for dataset, reason in leave_out.why.items():
+            listing.add_row(escape(dataset), escape(reason))
+        say(listing)
     return 0

@@ -10,11 +10,11 @@ from rich.table import Table
 __all__ = ["say", "table", "write"]
 
 _NO_WRAPPING = 4000
-"""Columns of a standard output that is no terminal: a line stays a line, for grep and the like."""
+"""Columns of an output that is not a terminal: one line stays one line, so that grep works."""
 
 
 def write(text: str) -> None:
-    """What standard output's encoding does not know is written as Python writes it, in ASCII."""
+    """Write to standard output; characters that its encoding lacks become ASCII escapes."""
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:
@@ -23,7 +23,7 @@ def write(text: str) -> None:
 
 
 def say(content: RenderableType) -> None:
-    """Colours and wrapping on a terminal, plain long lines elsewhere."""
+    """Print with colours and wrapping on a terminal, as plain long lines elsewhere."""
     if sys.stdout.isatty():
         Console(highlight=False).print(content)
         return
@@ -34,8 +34,8 @@ def say(content: RenderableType) -> None:
 
 
 def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines; `right` are the columns of numbers."""
-    made = Table(
+    """A table without rules; `right` names the columns of numbers."""
+    listing = Table(
         title=title or None,
         title_justify="left",
         title_style="bold",
@@ -44,8 +44,8 @@ def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
         padding=(0, 2, 0, 0),
     )
     for column in columns:
-        number = column in right
-        made.add_column(
-            column, justify="right" if number else "left", no_wrap=number, overflow="fold"
-        )
-    return made
+        if column in right:
+            listing.add_column(column, justify="right", no_wrap=True)
+        else:
+            listing.add_column(column, overflow="fold")
+    return listing

@@ -1,5 +1,6 @@
-"""The catalogue with made-up images: every dataset, task, label count and overlap of MedIMeta.
-Synthetic, all of it.
+"""Generate the whole catalogue with synthetic images.
+
+Every dataset, task, label count and overlap of MedIMeta is there; no image is real.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--scale",
         default="tiny",
-        help="tiny, small, medium, or a share such as 0.1 (default: tiny)",
+        help="tiny, small, medium, or a fraction such as 0.1 (default: tiny)",
     )
     parser.add_argument(
         "--size", type=int, default=28, metavar="PIXELS", help="side of an image (default: 28)"
@@ -29,12 +30,10 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--only", nargs="+", metavar="ID", help="some of the datasets (default: all 19)"
     )
-    parser.add_argument(
-        "--tiffs", action="store_true", help="a TIFF file per image beside images.hdf5"
-    )
+    parser.add_argument("--tiffs", action="store_true", help="also write one TIFF file per image")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads (default: 1)")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted call")
-    parser.add_argument("--overwrite", action="store_true", help="replace datasets that are there")
+    parser.add_argument("--resume", action="store_true", help="resume an interrupted call")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing datasets")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             progress=progress,
         )
-    write(f"{root}: synthetic images, nothing in them is real\n")
+    write(f"{root}: synthetic images; none of them is real\n")
     return 0
 
 

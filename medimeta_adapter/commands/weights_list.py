@@ -1,4 +1,4 @@
-"""The pretrained weights that can be fetched."""
+"""List the pretrained weights that can be fetched."""
 
 from __future__ import annotations
 
@@ -13,21 +13,16 @@ __all__ = ["arguments", "run"]
 
 
 def arguments(parser: Parser) -> None:
-    """None."""
+    """This command takes no arguments."""
 
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.fetch import WEIGHTS
 
-    made = table("", "name", "backbone", "package", "MB", "licence", right=("MB",))
+    listing = table("", "name", "backbone", "package", "MB", "licence", right=("MB",))
     for name, entry in WEIGHTS.items():
-        row = (
-            name,
-            entry.backbone,
-            str(entry.package),
-            str(entry.package.megabytes),
-            entry.license,
-        )
-        made.add_row(*map(escape, row))
-    say(made)
+        package = entry.package
+        row = (name, entry.backbone, str(package), str(package.megabytes), entry.license)
+        listing.add_row(*map(escape, row))
+    say(listing)
     return 0

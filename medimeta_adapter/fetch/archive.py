@@ -1,6 +1,4 @@
-"""Wheels and npm tarballs as data: members are listed and read, and nothing is extracted, imported
-or unpickled.
-"""
+"""Wheels and npm tarballs as data: members are listed and read, never extracted or imported."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ __all__ = ["Archive", "open_archive"]
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 100_000
 _BLOCK = 1 << 20
-# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it
-# does not have.
+# zipfile raises NotImplementedError for unknown compression methods and RuntimeError for passwords.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -37,7 +34,7 @@ _DAMAGE = (
 
 
 class Archive(ABC):
-    """Regular files by name, checked when the archive was opened, in the order of the archive."""
+    """The regular files of an archive by name. Opening it checks names and sizes."""
 
     def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
         self.path = path
@@ -66,7 +63,7 @@ class Archive(ABC):
         return content
 
     def under(self, prefix: str, *, ending: str = "") -> list[str]:
-        """The members whose names begin and end so, sorted."""
+        """The members whose names have this start and this ending, sorted."""
         return sorted(
             name for name in self.sizes if name.startswith(prefix) and name.endswith(ending)
         )
@@ -90,14 +87,15 @@ class _Tar(Archive):
         self._members = dict(members)
 
     def _content(self, name: str) -> bytes:
-        opened = self._file.extractfile(self._members[name])
-        return b"" if opened is None else opened.read()
+        member = self._file.extractfile(self._members[name])
+        return b"" if member is None else member.read()
 
 
 @contextmanager
 def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archive]:
-    """A .whl, .zip, .tar.gz or .tgz, refused if it holds links, devices, names that leave the
-    folder, or too much.
+    """Open a .whl, .zip, .tar.gz or .tgz file.
+
+    Raises `FetchError` if it holds links, devices, names that leave the folder, or too much data.
     """
     try:
         if path.name.endswith((".whl", ".zip")):
@@ -105,7 +103,7 @@ def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archi
                 yield _Zip(path, file, _zip_sizes(path, file, most_bytes))
         elif path.name.endswith((".tgz", ".tar.gz")):
             with (
-                _unpacked(path, most_bytes) as plain,
+                _unpack_tar(path, most_bytes) as plain,
                 tarfile.open(fileobj=plain, mode="r:") as tar,
             ):
                 yield _Tar(path, tar, _tar_members(path, tar, most_bytes))
@@ -113,37 +111,37 @@ def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archi
             raise FetchError(f"{path.name} is neither a wheel or zip nor a .tar.gz or .tgz")
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise FetchError(
-            f"{path.name} is no whole archive ({error}); fetch the package again"
+            f"{path.name} is not a complete archive ({error}); fetch the package again"
         ) from error
 
 
 @contextmanager
-def _unpacked(path: Path, most_bytes: int) -> Iterator[IO[bytes]]:
-    """The plain tar, in a nameless file: members can be read in any order, and a bomb ends at its
-    limit.
+def _unpack_tar(path: Path, most_bytes: int) -> Iterator[IO[bytes]]:
+    """The uncompressed tar in a nameless file: members can be read in any order, and a
+    decompression bomb stops at the limit.
     """
     with tempfile.TemporaryFile(dir=path.parent) as plain, gzip.open(path) as packed:
         while block := packed.read(_BLOCK):
             plain.write(block)
             if plain.tell() > most_bytes:
                 raise FetchError(
-                    f"{path.name} unpacks to more than {most_bytes:,} bytes; it is left alone"
+                    f"{path.name} unpacks to more than {most_bytes:,} bytes; it is not read"
                 )
         plain.seek(0)
         yield plain
 
 
 def _zip_sizes(path: Path, file: zipfile.ZipFile, most_bytes: int) -> dict[str, int]:
-    seen = _Seen(path, most_bytes)
+    seen = _MemberSizes(path, most_bytes)
     for member in file.infolist():
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise FetchError(
-                f"{path.name} holds {member.filename!r}, a link or device; it is left alone"
+                f"{path.name} holds {member.filename!r}, a link or device; it is not read"
             )
         if member.flag_bits & 1:
             raise FetchError(
-                f"{path.name} holds {member.filename!r}, which is encrypted; it is left alone"
+                f"{path.name} holds {member.filename!r}, which is encrypted; it is not read"
             )
         if not member.is_dir():
             seen.admit(member.filename, member.file_size)
@@ -152,20 +150,18 @@ def _zip_sizes(path: Path, file: zipfile.ZipFile, most_bytes: int) -> dict[str, 
 
 def _tar_members(path: Path, file: tarfile.TarFile, most_bytes: int) -> dict[str, tarfile.TarInfo]:
     members: dict[str, tarfile.TarInfo] = {}
-    seen = _Seen(path, most_bytes)
+    seen = _MemberSizes(path, most_bytes)
     for member in file:
         if member.issparse() or not (member.isreg() or member.isdir()):
-            raise FetchError(
-                f"{path.name} holds {member.name!r}, a link or device; it is left alone"
-            )
+            raise FetchError(f"{path.name} holds {member.name!r}, a link or device; it is not read")
         if member.isreg():
             seen.admit(member.name, member.size)
             members[member.name] = member
     return members
 
 
-class _Seen:
-    """What an archive announced so far, with its limits."""
+class _MemberSizes:
+    """The sizes of an archive's members, checked against the limits one by one."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         self.sizes: dict[str, int] = {}
@@ -184,14 +180,14 @@ class _Seen:
             or ":" in parts[0]
         ):
             raise FetchError(
-                f"{self._path.name} holds {name!r}, which would leave its folder; it is left alone"
+                f"{self._path.name} holds {name!r}, which would leave its folder; it is not read"
             )
         if name in self.sizes:
-            raise FetchError(f"{self._path.name} holds {name!r} twice; it is left alone")
+            raise FetchError(f"{self._path.name} holds {name!r} twice; it is not read")
         self.sizes[name] = size
         self._total += size
         if size < 0 or self._total > self._most_bytes or len(self.sizes) > _MOST_MEMBERS:
             raise FetchError(
                 f"{self._path.name} announces more than {self._most_bytes:,} bytes or"
-                f" {_MOST_MEMBERS:,} files; it is left alone"
+                f" {_MOST_MEMBERS:,} files; it is not read"
             )

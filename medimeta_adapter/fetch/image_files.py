@@ -1,4 +1,4 @@
-"""Packages that hold image files -> rows."""
+"""Rows from packages that hold image files."""
 
 from __future__ import annotations
 
@@ -40,19 +40,20 @@ _ON_WHITE = Recipe([Upright(), ExpandPalette(), DropAlpha("white"), Grey()])
 
 
 def chest_xray(archive: Archive) -> Rows:
-    """Binary: pneumonia; three classes: its cause, from the file name. Persons from the file
-    name.
-    """
+    """Binary: pneumonia. Three classes: its cause. Cause and person come from the file name."""
     names = archive.under(_CHEST, ending=".jpeg")
     causes, subjects = [], []
     for name in names:
-        ill, well = _PERSON.search(name), _STUDY.search(name)
-        if ill is None and well is None:
+        if ill := _PERSON.search(name):
+            causes.append({"bacteria": 1, "virus": 2}[ill[2]])
+            subjects.append(ill[1])
+        elif well := _STUDY.search(name):
+            causes.append(0)
+            subjects.append(well[1])
+        else:
             raise FetchError(
                 f"{archive.path.name} holds {name!r}, whose name says neither a person nor a study"
             )
-        causes.append({"bacteria": 1, "virus": 2}[ill[2]] if ill else 0)
-        subjects.append((ill or well)[1])  # type: ignore[index]  # one of them is there
     cause = np.array(causes)
     return _rows(
         archive,
@@ -69,7 +70,7 @@ def chest_xray(archive: Archive) -> Rows:
 
 
 def ct_patches(archive: Archive) -> Rows:
-    """Binary: is there a marker."""
+    """Binary: is there a marker?"""
     names = archive.under(f"{_CT}neg/", ending=".png") + archive.under(f"{_CT}pos/", ending=".png")
     marker = np.array([name.startswith(f"{_CT}pos/") for name in names])
     return _rows(

