@@ -185,8 +185,10 @@ def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
         given.update(options, out=out)
         return fetch.FetchReport(
             (
-                fetch.Outcome("open_digits", "present", tmp_path / "open_digits", "BSD-3-Clause"),
-                fetch.Outcome(
+                fetch.FetchOutcome(
+                    "open_digits", "present", tmp_path / "open_digits", "BSD-3-Clause"
+                ),
+                fetch.FetchOutcome(
                     "open_sketches",
                     "failed",
                     tmp_path / "open_sketches",
@@ -216,7 +218,9 @@ def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
 
 def test_weights(capsys, tmp_path, monkeypatch):
     assert "mobilenet_v2" in run(capsys, "weights", "list")[1]
-    monkeypatch.setattr(fetch, "weights", lambda out, name, **options: Path(out, name, "file.pth"))
+    monkeypatch.setattr(
+        fetch, "fetch_weights", lambda out, name, **options: Path(out, name, "file.pth")
+    )
     status, out, _ = run(capsys, "weights", "fetch", "mobilenet_v2", "--out", tmp_path)
     assert status == 0
     assert out.startswith(f"{tmp_path / 'mobilenet_v2' / 'file.pth'} (for mobilenet_v2; licence: ")

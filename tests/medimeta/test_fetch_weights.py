@@ -71,7 +71,7 @@ def test_what_is_there_is_checked_and_left_alone(tmp_path: Path, shop: Shop) -> 
     path = fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
     assert fetch_weights(tmp_path / "out", "mobilenet_v2", run=Shop(status=1)) == path
     path.write_bytes(b"something else")
-    with pytest.raises(FetchError, match=r"have the sha256 .*; say overwrite"):
+    with pytest.raises(FetchError, match=r"have the sha256 .*; use overwrite=True"):
         fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
     assert (
         fetch_weights(tmp_path / "out", "mobilenet_v2", overwrite=True, run=shop).stat().st_size
