@@ -39,7 +39,7 @@ _WEIGHTS = Group(
 
 
 def data(arguments: Sequence[str]) -> int:
-    """Run `torchcross data ...` and return its exit status; `check` returns 1 if it finds errors."""
+    """Run `torchcross data ...` and return its exit status; `check` returns 1 for errors."""
     return run_group(_DATA, arguments, "torchcross data")
 
 
