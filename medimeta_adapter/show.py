@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.arrays import Indices
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def grid(
     stream = Stream(seed, "show", info.id, task_info.name)
     rows = []
     for place, (name, images) in enumerate(classes[:most_classes]):
-        drawn = images[shuffled(stream, place, len(images))[:per_class]]
+        drawn = images[permutation(stream, place, len(images))[:per_class]]
         rows.append(_PictureRow(name, (_count_of(len(images), "image"),), dataset, drawn))
     title = f"{info.name} ({info.id})" if info.name != info.id else info.id
     parts = (info.domain, f"task: {task_info.name}", _describe_kind(task_info))
@@ -122,7 +122,7 @@ def _overview_row(dataset: MedIMetaDataset, most: int, seed: int, tile: int) -> 
     task = info.primary_task
     stream = Stream(seed, "overview", info.id, task.name)
     orders = [
-        (name, images[shuffled(stream, place, len(images))[:most]])
+        (name, images[permutation(stream, place, len(images))[:most]])
         for place, (name, images) in enumerate(_images_by_class(dataset, task))
         if len(images)
     ]

@@ -10,7 +10,7 @@ from typing import overload
 
 import numpy as np
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 
 __all__ = ["EpisodePlan", "PlanBatch"]
 
@@ -69,7 +69,7 @@ def _restored(
     index: int, source: str, classes: tuple[int, ...], shots: int | None, *arrays: Indices
 ) -> EpisodePlan:
     """A plan out of its pickle, where arrays forget that they are read-only."""
-    return EpisodePlan(index, source, classes, shots, *map(frozen, arrays))
+    return EpisodePlan(index, source, classes, shots, *map(read_only, arrays))
 
 
 class PlanBatch(Sequence[EpisodePlan]):

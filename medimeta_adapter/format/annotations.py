@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medimeta_adapter.format.files import read_small
 from medimeta_adapter.format.frozen import FrozenMapping
 from medimeta_adapter.format.splits import image_index
-from torchcross._kit.arrays import frozen
+from torchcross._kit.arrays import read_only
 from torchcross.errors import DatasetFileError
 
 __all__ = ["read_annotations", "subjects_of"]
@@ -52,7 +52,7 @@ def read_annotations(path: Path, count: int) -> Mapping[str, NDArray[Any]]:
     columns = zip(*(rows[row] for row in range(count)), strict=True)
     return FrozenMapping(
         {
-            name: frozen(np.array(column, dtype=object))
+            name: read_only(np.array(column, dtype=object))
             for name, column in zip(header, columns, strict=True)
         }
     )

@@ -20,7 +20,7 @@ from medimeta_adapter.format.pixels import Pixels, checked_rows, open_pixels
 from medimeta_adapter.format.size_bounds import unbelievable
 from medimeta_adapter.format.splits import SPLITS, read_split
 from medimeta_adapter.format.tensors import Channels, PixelType, check_reading, read_images
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 
@@ -85,7 +85,7 @@ class MedIMetaDataset:
         found = self.info.primary_task if task is None else self.info.task(task)
         if found.name not in self._labels:
             path = self._path("task_labels", f"{found.name}.npy")
-            self._labels[found.name] = frozen(read_labels(path, found, len(self)))
+            self._labels[found.name] = read_only(read_labels(path, found, len(self)))
         return self._labels[found.name]
 
     def split(self, name: Split = None, original: bool = False) -> Indices:
@@ -95,7 +95,7 @@ class MedIMetaDataset:
         self._check_count()
         names = ("all",) if name is None else (name,) if isinstance(name, str) else tuple(name)
         if "all" in names:
-            return frozen(np.arange(len(self)))
+            return read_only(np.arange(len(self)))
         if not names or len(set(names)) < len(names) or any(split not in SPLITS for split in names):
             raise InputError(
                 f"dataset {self.id!r} got split={name!r}; give 'train', 'val', 'test', several of"
@@ -108,7 +108,7 @@ class MedIMetaDataset:
                 f"{folder}: image {twice[0]:06d} and {len(twice) - 1} more are in two of the splits"
                 f" {names}"
             )
-        return frozen(joined)
+        return read_only(joined)
 
     def _split(self, name: str, original: bool) -> Indices:
         kind = "original_splits" if original else "splits"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medimeta_adapter.format.pixels import checked_rows
 from medimeta_adapter.format.tensors import Channels, PixelType, check_reading, read_images
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross.data import TaskSource
 from torchcross.errors import ReadError, SourceError
 from torchcross.task import Task
@@ -87,7 +87,7 @@ class MedIMetaSource(TaskSource):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        frozen(self.rows)
+        read_only(self.rows)
 
 
 def _groups(dataset: MedIMetaDataset, column: str | None, rows: Indices, name: str) -> Any:

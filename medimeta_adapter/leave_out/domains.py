@@ -12,7 +12,7 @@ from medimeta_adapter.format.dataset import MedIMetaDataset, Split
 from medimeta_adapter.format.frozen import FrozenMapping
 from medimeta_adapter.format.source import MedIMetaSource
 from medimeta_adapter.format.tensors import Channels, PixelType
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.randomness import Stream, permutation
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, OverlapWarning
 
@@ -253,7 +253,7 @@ def domain_folds(datasets: Datasets, k: int, seed: int) -> tuple[Fold, ...]:
         )
     folds: list[list[str]] = [[] for _ in range(k)]
     order = sorted(
-        shuffled(Stream(seed, "domain folds"), 0, len(blocks)).tolist(),
+        permutation(Stream(seed, "domain folds"), 0, len(blocks)).tolist(),
         key=lambda at: -len(blocks[at]),
     )
     for at in order:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import torchcross as tx
 from tests.data.sampler_kinds import SAMPLERS, multiclass_source, multilabel_source
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.data import LabelSource, MetaDatasetShots
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
@@ -99,7 +99,7 @@ def draw_or_skip(sampler, number):
 def test_many_rare_labels_are_covered_minimally():
     """As in chest X-rays: fourteen labels, the rarest in one of a hundred samples."""
     words = Stream(0, "rare labels")
-    answers = np.stack([shuffled(words, c, 6000) < 60 + 60 * c for c in range(14)], axis=1)
+    answers = np.stack([permutation(words, c, 6000) < 60 + 60 * c for c in range(14)], axis=1)
     source = LabelSource(answers, tx.Task("toy", MultiLabel([f"label {c}" for c in range(14)])))
     sampler = tx.EpisodeSampler(source, shots=5, queries=10)
     check_sampler(sampler, 5)

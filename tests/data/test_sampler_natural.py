@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import torchcross as tx
-from torchcross._kit.arrays import frozen
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.arrays import read_only
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.data import LabelSource, MixedBatches
 from torchcross.errors import InfeasibleError
 from torchcross.targets import MultiLabel
@@ -28,7 +28,7 @@ def source_of(answers, groups=None, name=None):
 def answers_with_gaps(samples, labels, unknown, seed=0):
     """Answers of random samples; of every label, `unknown` samples have none."""
     words = Stream(seed, "test")
-    places = np.stack([shuffled(words, c, samples) for c in range(labels)], axis=1)
+    places = np.stack([permutation(words, c, samples) for c in range(labels)], axis=1)
     return np.where(places < unknown, -1, places % 2)
 
 
@@ -114,7 +114,7 @@ class Careless:
         plan, labels = self.honest[index], self.honest[index].query_labels.copy()
         labels[0] = -1
         return replace(
-            plan, query=frozen(np.append(150, plan.query[1:])), query_labels=frozen(labels)
+            plan, query=read_only(np.append(150, plan.query[1:])), query_labels=read_only(labels)
         )
 
 

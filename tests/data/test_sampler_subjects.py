@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import torchcross as tx
 from tests.examples import max_examples
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.data import LabelSource, MetaDatasetShots
 from torchcross.data.sampling.subject_division import can_divide, divide
 from torchcross.errors import InfeasibleError
@@ -74,13 +74,13 @@ def test_few_subjects_that_have_everything_are_enough(target_type, subjects, que
     """A free draw of the support would touch all of them and leave nobody for the query."""
     samples, words = 900, Stream(0, "test")
     if target_type is MultiLabel:
-        labels = np.stack([shuffled(words, c, samples) < 200 for c in range(4)], axis=1)
+        labels = np.stack([permutation(words, c, samples) < 200 for c in range(4)], axis=1)
     else:
-        labels = shuffled(words, 0, samples) % 5
+        labels = permutation(words, 0, samples) % 5
     source = LabelSource(
         labels,
         task_of(target_type, 4 if target_type is MultiLabel else 5),
-        groups=shuffled(words, 9, samples) % subjects,
+        groups=permutation(words, 9, samples) % subjects,
     )
     check_sampler(tx.EpisodeSampler(source, shots=5, queries=10, query=query), 10)
 
@@ -92,13 +92,13 @@ def test_small_sources_are_divided_exactly_where_they_can_be(data):
     classes, samples = data.draw(st.integers(2, 4)), data.draw(st.integers(4, 60))
     words = Stream(data.draw(st.integers(0, 9999)), "test")
     if target_type is MultiClass:
-        labels = shuffled(words, 0, samples) ** 2 % 17 % classes
+        labels = permutation(words, 0, samples) ** 2 % 17 % classes
     else:
         shares = data.draw(st.lists(st.integers(0, samples), min_size=classes, max_size=classes))
         labels = np.stack(
-            [shuffled(words, c, samples) < share for c, share in enumerate(shares)], axis=1
+            [permutation(words, c, samples) < share for c, share in enumerate(shares)], axis=1
         )
-    owners = shuffled(words, 9, samples) ** 2 % 19 % data.draw(st.integers(2, 6))
+    owners = permutation(words, 9, samples) ** 2 % 19 % data.draw(st.integers(2, 6))
     if target_type is MultiClass and data.draw(st.booleans()):
         owners = 2 * labels + owners % 2
     source = LabelSource(labels, task_of(target_type, classes), groups=owners)

@@ -36,7 +36,8 @@ SIGNAL_NAMES = (
 
 def take_posix_away():
     for name in MODULES:
-        sys.modules[name] = None  # importing it raises ImportError
+        # Importing it raises ImportError then.
+        sys.modules[name] = None  # type: ignore[assignment]
     for module, names in ((os, OS_NAMES), (signal, SIGNAL_NAMES)):
         for name in names:
             if hasattr(module, name):
@@ -88,7 +89,7 @@ def train(folder):
 
     source = MedIMeta(folder / "data").source("oct")
     sampler = EpisodeSampler(source, ways=2, shots=1, queries=2, seed=0)
-    algorithm = ProtoNet(conv4(4, in_channels=source.images([0]).shape[1], seed=0))
+    algorithm = ProtoNet(conv4(4, in_channels=source.images(np.array([0])).shape[1], seed=0))
     return fit(algorithm, sampler, FitOptions(steps=3, meta_batch=2), folder=folder / "run").steps
 
 

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Indices", "frozen"]
+__all__ = ["Indices", "read_only"]
 
 Indices = NDArray[np.int64]
 Array = TypeVar("Array", bound=NDArray[Any])
 
 
-def frozen(array: Array) -> Array:
+def read_only(array: Array) -> Array:
     """The same array, read-only."""
     array.flags.writeable = False
     return array

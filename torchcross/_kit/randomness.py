@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stream", "Words", "below", "below_array", "distinct", "distinct_rows", "shuffled"]
+__all__ = ["Stream", "Words", "below", "below_array", "distinct", "distinct_rows", "permutation"]
 
 _BLOCK = 4
 _CHUNK = 128
@@ -39,7 +39,7 @@ class Stream:
         digest = hashlib.blake2b(text.encode(), digest_size=16, person=b"torchcross-words").digest()
         self._key = (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"))
 
-    def named(self, *more: object) -> Stream:
+    def substream(self, *more: object) -> Stream:
         """A family of its own, named after this one."""
         return Stream(*self._name, *more)  # type: ignore[arg-type]  # the first part of a name is its seed
 
@@ -168,7 +168,7 @@ def _swap_rows(picks: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return found
 
 
-def shuffled(stream: Stream, index: int, length: int) -> NDArray[np.int64]:
+def permutation(stream: Stream, index: int, length: int) -> NDArray[np.int64]:
     """A permutation of range(length) that belongs to `index`: how a stable sort orders `length`
     random words.
     """

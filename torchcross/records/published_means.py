@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from torchcross._kit.arrays import frozen
+from torchcross._kit.arrays import read_only
 from torchcross.errors import InputError, ReadError
 from torchcross.records.notebook_tables import html_table
 
@@ -68,7 +68,7 @@ class Means:
                 raise InputError(
                     f"the {kind} {twice} stand twice in a table of means; name each once"
                 )
-        self.values: NDArray[np.float64] = frozen(table)
+        self.values: NDArray[np.float64] = read_only(table)
         self.algorithms = tuple(algorithms)
         self.targets = tuple(names)
         self.domains = ("",) * len(names) if domains is None else tuple(domains)

@@ -14,7 +14,7 @@ from typing import Any, Final, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import frozen
+from torchcross._kit.arrays import read_only
 from torchcross.errors import InputError
 from torchcross.records.notebook_tables import html_table
 
@@ -116,7 +116,7 @@ class Records:
     def _trusted(cls, columns: Mapping[str, NDArray[Any]]) -> Records:
         """From arrays that were checked already."""
         table = object.__new__(cls)
-        table._columns = {name: frozen(columns[name]) for name in FIELDS}
+        table._columns = {name: read_only(columns[name]) for name in FIELDS}
         return table
 
     @property
@@ -291,13 +291,13 @@ def _column(name: str, values: Any) -> NDArray[Any]:
                 raise InputError(f"the column of {problem}")
         # Equal texts become one object: a column of 100,000 rows has few different ones.
         same = {value: value for value in given}
-        return frozen(_array(name, [same[value] for value in given]))
+        return read_only(_array(name, [same[value] for value in given]))
     made = (
         [_whole(name, value) for value in given]
         if name in INTEGERS
         else [_number(value) for value in given]
     )
-    return frozen(_array(name, made))
+    return read_only(_array(name, made))
 
 
 def _check_reasons(columns: Mapping[str, NDArray[Any]]) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import frozen
+from torchcross._kit.arrays import read_only
 from torchcross._kit.randomness import Stream, below_array
 
 __all__ = ["crossed_means", "nested_means", "resampled_means"]
@@ -61,7 +61,7 @@ def nested_means(groups: Sequence[Floats], seed: int, resamples: int) -> Floats:
         rows = min(height, resamples - start)
         sums, counts = np.zeros(rows), np.zeros(rows)
         for slot in range(len(groups)):
-            words = stream.named(slot).sequence(block, rows * (longest + 1))
+            words = stream.substream(slot).sequence(block, rows * (longest + 1))
             words = words.reshape(rows, longest + 1)
             # The first word of a row draws the training seed, the others its episodes.
             drawn_seeds = below_array(words[:, 0], _bound(len(groups)))
@@ -100,4 +100,4 @@ def _counts(seed: int, name: str, n: int, rows: int, block: int) -> Floats:
     words = Stream(seed, "bootstrap", name, n).sequence(block, rows * n)
     places = below_array(words, _bound(n)).reshape(rows, n) + np.arange(rows)[:, None] * n
     counts = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
-    return frozen(counts.astype(np.float64))
+    return read_only(counts.astype(np.float64))

@@ -14,7 +14,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.data import EpisodeSampler, MetaDatasetShots, TaskSource
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Partition, Target
@@ -125,12 +125,12 @@ def _codes(draw: st.DrawFn, target: Target, each: int, max_extra: int) -> Codes:
         counts = [each + draw(extra) for _ in target.classes]
         counts[0] += sum(counts) == 0
         codes = np.repeat(np.arange(len(counts)), counts)
-        return codes[shuffled(stream, 0, len(codes))]
+        return codes[permutation(stream, 0, len(codes))]
     length = 2 * each + draw(extra) + (each == 0)
     columns = []
     for label in range(target.num_classes):
         positives = each + draw(st.integers(0, length - 2 * each))
-        columns.append(shuffled(stream, label, length) < positives)
+        columns.append(permutation(stream, label, length) < positives)
     return np.stack(columns, axis=1).astype(np.int64)
 
 
@@ -139,14 +139,14 @@ def _with_unknowns(draw: st.DrawFn, codes: Codes, needed: bool) -> Codes:
     """Some further samples whose labels (multi-label: some of whose labels) are missing."""
     count = draw(st.integers(int(needed), 5))
     stream = Stream(draw(st.integers(0, 999)), "generated unknowns")
-    extra = codes[shuffled(stream, 0, count) % len(codes)].copy()
+    extra = codes[permutation(stream, 0, count) % len(codes)].copy()
     if codes.ndim == 1 or draw(st.booleans()):
         extra[...] = -1
     else:
         places = np.arange(codes.shape[1])
         extra[:, places % 2 == draw(st.sampled_from([0, 1] if len(places) > 1 else [0]))] = -1
     together = np.concatenate([codes, extra])
-    return together[shuffled(stream, 1, len(together))]
+    return together[permutation(stream, 1, len(together))]
 
 
 @st.composite
@@ -218,9 +218,9 @@ def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
     samples = len(codes)
     count = draw(st.sampled_from([2, 3, 5, max(samples // 2, 1), samples]))
     stream = Stream(draw(st.integers(0, 999)), "generated subjects")
-    found = shuffled(stream, 0, samples) % count
+    found = permutation(stream, 0, samples) % count
     if draw(st.booleans()):
-        found[shuffled(stream, 1, samples) < samples // 2] = 0
+        found[permutation(stream, 1, samples) < samples // 2] = 0
     columns = codes.reshape(samples, -1).T
     alone = [
         np.flatnonzero(column == code)[:each]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from torchcross._kit.argument_checks import as_int, check_choice
-from torchcross._kit.arrays import Indices, frozen
-from torchcross._kit.randomness import Stream, shuffled
+from torchcross._kit.arrays import Indices, read_only
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.data.sampling.mixture import SourceChoice, Weights, labelled
 from torchcross.data.sampling.request import checked_seed
 from torchcross.data.sampling.sampler import as_sources
@@ -51,7 +51,7 @@ class BatchPlan:
 
 def _restored(index: int, source: str, samples: Indices) -> BatchPlan:
     """A plan out of its pickle, where arrays forget that they are read-only."""
-    return BatchPlan(index, source, frozen(samples))
+    return BatchPlan(index, source, read_only(samples))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -132,7 +132,7 @@ class MixedBatches:
         turn, place = divmod(earlier, self._per_pass[name])
         order = _pass_order(self._shuffle, name, turn, len(self._usable[name]))
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-        return BatchPlan(number, name, frozen(self._usable[name][chosen]))
+        return BatchPlan(number, name, read_only(self._usable[name][chosen]))
 
     def read(self, plan: BatchPlan) -> LabelledBatch:
         """The tensors of a plan, in one read."""
@@ -183,11 +183,11 @@ def _pass_order(stream: Stream, name: str, turn: int, length: int) -> Indices:
     """The order of one source's samples in one of its passes. Kept for a while: a pass serves many
     batches.
     """
-    return frozen(shuffled(stream.named(name), turn, length))
+    return read_only(permutation(stream.substream(name), turn, length))
 
 
 @lru_cache(maxsize=8)
 def _epoch_row(stream: Stream, epoch: int, batches: tuple[int, ...]) -> Indices:
     """Which source each batch of an epoch comes from."""
     row = np.repeat(np.arange(len(batches)), batches)
-    return frozen(row[shuffled(stream, epoch, len(row))])
+    return read_only(row[permutation(stream, epoch, len(row))])

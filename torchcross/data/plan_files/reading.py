@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import PlanFileError
 from torchcross.plan import EpisodePlan
@@ -248,7 +248,7 @@ def _side(
     stored = columns.take(f"{side}_labels", expected.size).reshape(expected.shape)
     if not np.array_equal(expected, stored) or (expected.ndim == 1 and expected.min() < 0):
         raise ValueError(f"{side} labels are not those of the source")
-    return frozen(samples.copy()), frozen(expected)
+    return read_only(samples.copy()), read_only(expected)
 
 
 def _has_shots(labels: Indices, ways: int, shots: int, *, exactly: bool) -> bool:

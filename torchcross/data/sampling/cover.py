@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream, Words, distinct, distinct_rows
 from torchcross.data.sampling.class_index import ClassIndex, cover_supply
 from torchcross.data.sampling.feasibility import Eligible, eligible_classes
@@ -231,10 +231,10 @@ class CoverDrawer:
             self.name,
             classes,
             shots,
-            frozen(support),
-            frozen(support_labels),
-            frozen(query),
-            frozen(query_labels),
+            read_only(support),
+            read_only(support_labels),
+            read_only(query),
+            read_only(query_labels),
         )
 
 

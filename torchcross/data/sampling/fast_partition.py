@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream, below_array, distinct, distinct_rows
 from torchcross.data.sampling.class_index import ClassIndex
 from torchcross.data.sampling.feasibility import Eligible
@@ -36,7 +36,7 @@ def block_labels(classes: int, each: int) -> Indices:
     """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this
     shape.
     """
-    return frozen(np.repeat(np.arange(classes), each))
+    return read_only(np.repeat(np.arange(classes), each))
 
 
 class FastPartitionDrawer:
@@ -120,8 +120,8 @@ class FastPartitionDrawer:
         self, number: int, classes: tuple[int, ...], shots: int, samples: NDArray[np.int64]
     ) -> EpisodePlan:
         ways, queries = len(classes), self.queries
-        support = frozen(samples[:, queries:].reshape(-1))
-        query = frozen(samples[:, :queries].reshape(-1))
+        support = read_only(samples[:, queries:].reshape(-1))
+        query = read_only(samples[:, :queries].reshape(-1))
         return EpisodePlan(
             number,
             self.name,
@@ -182,8 +182,8 @@ class FastPartitionDrawer:
         queries = self.queries
         if self.eligible.ways[0] == self._most and self.shot_range[0] == self.shot_range[1]:
             count = len(samples)
-            query = frozen(np.ascontiguousarray(samples[:, :, :queries]).reshape(count, -1))
-            support = frozen(np.ascontiguousarray(samples[:, :, queries:]).reshape(count, -1))
+            query = read_only(np.ascontiguousarray(samples[:, :, :queries]).reshape(count, -1))
+            support = read_only(np.ascontiguousarray(samples[:, :, queries:]).reshape(count, -1))
             k, q = block_labels(self._most, shots[0]), block_labels(self._most, queries)
             return [
                 EpisodePlan(start + i, self.name, tuple(class_lists[i]), shots[0], s, k, r, q)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError, SourceError
@@ -69,7 +69,7 @@ def labelled(source: TaskSource) -> Indices:
         raise SourceError(
             f"source {source.name!r} has no labelled sample; nothing can be learned from it"
         )
-    return frozen(found)
+    return read_only(found)
 
 
 def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:

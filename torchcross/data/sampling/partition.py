@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream, Words
 from torchcross.data.sampling import meta_dataset
 from torchcross.data.sampling.class_index import ClassIndex, partition_supply
@@ -96,8 +96,8 @@ class PartitionDrawer:
         return replace(
             plan,
             shots=shots,
-            support=frozen(plan.support[keep]),
-            support_labels=frozen(plan.support_labels[keep]),
+            support=read_only(plan.support[keep]),
+            support_labels=read_only(plan.support_labels[keep]),
         )
 
     def _balanced(
@@ -302,8 +302,8 @@ def _by_list(samples: Indices, which: Indices, lists: int) -> list[list[int]]:
 
 
 def _joined(samples: list[list[int]]) -> Indices:
-    return frozen(np.array([sample for group in samples for sample in group], dtype=np.int64))
+    return read_only(np.array([sample for group in samples for sample in group], dtype=np.int64))
 
 
 def _labels_of(samples: list[list[int]]) -> Indices:
-    return frozen(np.repeat(np.arange(len(samples)), [len(group) for group in samples]))
+    return read_only(np.repeat(np.arange(len(samples)), [len(group) for group in samples]))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchcross._kit.arrays import Indices, frozen
+from torchcross._kit.arrays import Indices, read_only
 from torchcross.data.sources.images import check_readable, rows_at
 from torchcross.errors import ReadError, SourceError
 from torchcross.targets.labels import Codes, _is_blank, as_array
@@ -53,12 +53,12 @@ class TaskSource(ABC):
                 f"{type(self).__name__} got name={name!r}; give a non-empty string, or leave it out"
             )
         self.name: str = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
-        self.labels: Codes = frozen(self._encoded(labels))
+        self.labels: Codes = read_only(self._encoded(labels))
         if len(self.labels) == 0:
             raise SourceError(f"source {self.name!r} has no samples; give at least one")
         self.groups: Indices | None = None
         if groups is not None:
-            self.groups = frozen(_group_codes(groups, len(self.labels), self.name))
+            self.groups = read_only(_group_codes(groups, len(self.labels), self.name))
 
     def _encoded(self, labels: Any) -> Codes:
         return self.task.target.encode(labels, f"labels of source {self.name!r}")
@@ -72,9 +72,9 @@ class TaskSource(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Out of a pickle, where arrays forget that they are read-only."""
         self.__dict__.update(state)
-        frozen(self.labels)
+        read_only(self.labels)
         if self.groups is not None:
-            frozen(self.groups)
+            read_only(self.groups)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -273,7 +273,7 @@ class SubsetSource(TaskSource):
                 f" 0..{len(source) - 1}"
             )
         self.source = source
-        self.indices = frozen(chosen.astype(np.int64))
+        self.indices = read_only(chosen.astype(np.int64))
         groups = None if source.groups is None else source.groups[self.indices]
         name = f"{source.name}[{len(chosen)} of {len(source)}]" if name is None else name
         super().__init__(source.task, source.labels[self.indices], groups=groups, name=name)
@@ -284,7 +284,7 @@ class SubsetSource(TaskSource):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        frozen(self.indices)
+        read_only(self.indices)
 
     def images(self, indices: Indices) -> Tensor:
         return self.source.images(self.indices[indices])

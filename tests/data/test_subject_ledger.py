@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import torchcross as tx
-from torchcross._kit.randomness import Stream, Words, shuffled
+from torchcross._kit.randomness import Stream, Words, permutation
 from torchcross.data import LabelSource
 from torchcross.data.sampling.class_index import ClassIndex
 from torchcross.data.sampling.subject_ledger import Owners
@@ -22,11 +22,11 @@ SAMPLES = 40_000
 @given(st.integers(1, 80), st.integers(1, 4), st.integers(1, 9), st.integers(0, 999), st.booleans())
 def test_ledgers_and_piles_hold_what_subjects_own(samples, classes, subjects, seed, some_used):
     words = Stream(seed, "test")
-    codes = shuffled(words, 0, samples) % (classes + 1) - 1
-    groups = np.unique(shuffled(words, 1, samples) % subjects, return_inverse=True)[1]
-    used = shuffled(words, 2, samples) % 3 == 0 if some_used else None
+    codes = permutation(words, 0, samples) % (classes + 1) - 1
+    groups = np.unique(permutation(words, 1, samples) % subjects, return_inverse=True)[1]
+    used = permutation(words, 2, samples) % 3 == 0 if some_used else None
     owners = Owners(ClassIndex.of_partition(Partition(codes, classes)), groups)
-    allowed = shuffled(words, 3, owners.count) % 2 == 0
+    allowed = permutation(words, 3, owners.count) % 2 == 0
     free = np.ones(samples, dtype=bool) if used is None else ~used
     for c, counted in enumerate(owners.owned(range(classes), used).T):
         assert (
@@ -45,11 +45,11 @@ def test_ledgers_and_piles_hold_what_subjects_own(samples, classes, subjects, se
 def sources(target_type, subjects):
     words = Stream(0, "test")
     if target_type is MultiLabel:
-        labels = np.stack([shuffled(words, c, SAMPLES) % 8 == 0 for c in range(4)], axis=1)
+        labels = np.stack([permutation(words, c, SAMPLES) % 8 == 0 for c in range(4)], axis=1)
     else:
-        labels = shuffled(words, 0, SAMPLES) % 4
+        labels = permutation(words, 0, SAMPLES) % 4
     task = tx.Task("toy", target_type(list("abcd")))
-    return LabelSource(labels, task, groups=subjects(shuffled(words, 9, SAMPLES)))
+    return LabelSource(labels, task, groups=subjects(permutation(words, 9, SAMPLES)))
 
 
 def test_number_of_words_taken_does_not_follow_the_number_of_samples(monkeypatch):

@@ -26,7 +26,7 @@ from torchcross._kit.randomness import (
     below_array,
     distinct,
     distinct_rows,
-    shuffled,
+    permutation,
 )
 from torchcross.data.sampling.shuffle import Deck, any_order, choose
 
@@ -139,9 +139,9 @@ def test_names_and_seeds_tell_streams_apart():
     streams = [Stream(*name) for name in names]
     assert len({stream.window(0, 1).item() for stream in streams}) == len(names)
     assert len(set(streams)) == len(names)
-    assert Stream(0, "a").named("b") == Stream(0, "a", "b")
+    assert Stream(0, "a").substream("b") == Stream(0, "a", "b")
     assert Stream(0, "a") != "a"
-    assert pickle.loads(pickle.dumps(streams[4])).named(1) == streams[4].named(1)
+    assert pickle.loads(pickle.dumps(streams[4])).substream(1) == streams[4].substream(1)
 
 
 def test_a_stream_is_the_same_for_ever():
@@ -273,8 +273,8 @@ def draws_of(count, population, draws=24_000):
         "any_order": Counter(
             tuple(any_order(stream.words(n), population)[:count]) for n in range(draws // 4)
         ),
-        "shuffled": Counter(
-            tuple(shuffled(stream, n, population)[:count].tolist()) for n in range(draws // 4)
+        "permutation": Counter(
+            tuple(permutation(stream, n, population)[:count].tolist()) for n in range(draws // 4)
         ),
     }
 
