@@ -38,7 +38,7 @@ timed = @start=$$(date +%s); ( $(1) ); status=$$?; \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo real test fuzz browser check format docs bench clean distclean
+.PHONY: help demo real test quick fuzz browser check format docs bench clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -56,6 +56,9 @@ real: $(READY)  ## the same on real open images with ImageNet weights; fetches a
 # No time of its own: pytest says it in its closing line, which stays the last one.
 test: $(READY)  ## run all tests (those of `make docs` are among them)
 	$(PYTEST) $(PARALLEL) $(ARGS)
+
+quick: $(READY)  ## what to run while working: the fast tests of every room, a few cases of each
+	$(PYTEST) $(PARALLEL) -m quick $(ARGS)
 
 fuzz: $(READY)  ## run the property tests with a new seed and twenty times the examples; SEED=... repeats a run
 	$(call timed,$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # One thread: tensors are tiny here, threads would wait for each other, and the bits of a sum
 # depend on their number. Subprocesses inherit it, and torch reads it when it is imported.
@@ -38,6 +39,28 @@ settings.load_profile("fixed")
 # Hypothesis also draws constants that it reads in the modules imported so far. The examples of a
 # test would then depend on the tests that ran before it.
 providers._get_local_constants = providers.Constants
+
+
+# A run that was started in the background ignores Ctrl-C, and its subprocesses would do the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How many cases of one test function `make quick` runs.
+QUICK_CASES = 3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of `make quick`: a few cases of every function that is not slow."""
+    functions: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in functions.values():
+        count = min(QUICK_CASES, len(cases))
+        for number in range(count):
+            case = cases[number * len(cases) // count]
+            if not case.get_closest_marker("slow"):
+                case.add_marker("quick")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

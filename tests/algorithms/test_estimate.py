@@ -33,6 +33,7 @@ def test_the_estimate_is_the_peak_of_the_largest_episode(name):
     assert own.peak <= found.peak
 
 
+@pytest.mark.slow
 def test_another_engine_may_be_asked_about():
     subject = MAML(Net(), steps=10)
     lean, fast = (
@@ -44,6 +45,7 @@ def test_another_engine_may_be_asked_about():
     assert lean.peak < fast.peak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "per_step"])
 def test_rates_of_each_step_are_enough_for_any_number_of_steps(norm):
     subject = MAML(Net(), steps=1, rates="per_layer_step", norm=norm)

@@ -152,6 +152,7 @@ linear_targets = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @all_targets
 @pytest.mark.parametrize("engine", ["reverse", "recompute", "mixed"])
 def test_maml(engine, target):
@@ -367,6 +368,7 @@ def test_ridge(target):
     check(algorithm, episode, reference, [algorithm.log_scale, algorithm.log_strength])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
 def test_imaml_at_the_solution(target):
     """With the inner problem solved: (I + H/s) times the meta-gradient is the query loss's own

@@ -11,6 +11,8 @@ from torchcross.data import Episodes, EpisodeSampler, MixedBatches, TensorSource
 from torchcross.targets import MultiClass
 from torchcross.task import Task
 
+pytestmark = pytest.mark.slow
+
 SIZE, PER_CLASS, WAYS = 16, 12, 5
 STEPS, LR = 3, 0.1
 ITERATIONS, META_BATCH = 60, 4

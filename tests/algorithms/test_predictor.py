@@ -248,6 +248,7 @@ def test_grades_missing_values_and_losses_survive(tmp_path):
         assert loaded.task.target.loss_options == task.target.loss_options
 
 
+@pytest.mark.slow
 def test_names_and_metrics():
     for name, target in TARGETS.items():
         episode = episode_of(target)
@@ -309,6 +310,7 @@ def test_an_empty_batch_has_no_prediction():
         predictor(episode.query.x[:0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [

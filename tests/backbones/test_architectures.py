@@ -64,6 +64,7 @@ def test_published_parameter_counts(name, with_classifier, features):
     assert count == with_classifier - 1000 * (features + 1)
 
 
+@pytest.mark.slow
 def test_resnet18_and_conv4_by_number():
     assert sum(value.numel() for value in backbones.resnet18().parameters()) == 11_176_512
     # 113,088 with the biases that a norm makes idle.

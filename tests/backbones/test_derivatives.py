@@ -33,6 +33,7 @@ def dot(one, other):
     return sum((one[name] * other[name]).sum() for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SMOOTH)
 def test_second_derivatives_are_those_of_finite_differences(kind):
     module = smooth(SMALL[kind]().double())

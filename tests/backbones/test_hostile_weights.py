@@ -96,6 +96,7 @@ def test_a_file_that_is_not_there(tmp_path):
     refused(conv4(), tmp_path / "model.json", r"fits resnet50_keras\(\) alone")
 
 
+@pytest.mark.slow
 @max_examples(40)
 @given(st.integers(0, 2**31), st.integers(0, 255), st.sampled_from([".pth", ".safetensors"]))
 def test_a_damaged_byte_is_an_error_or_a_value(tmp_path_factory, place, byte, suffix):

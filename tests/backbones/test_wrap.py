@@ -31,6 +31,7 @@ def net():
         return Net().train()
 
 
+@pytest.mark.slow
 def test_the_number_of_features_is_found_without_touching_the_module(net):
     before, state = values(net), torch.random.get_rng_state()
     wrapped = as_backbone(net)

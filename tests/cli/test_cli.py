@@ -32,6 +32,7 @@ def refused(capsys, *arguments):
     return err
 
 
+@pytest.mark.slow
 def test_certify_prints_the_table_and_says_whether_it_holds(capsys):
     status, out, err = run(
         capsys, "certify", "--module", f"{HERE}:net", "--steps", "2", "--directions", "1"
@@ -77,6 +78,7 @@ def test_a_module_that_is_an_algorithm(capsys):
     assert "makes an algorithm already; leave out --algorithm, --steps" in said
 
 
+@pytest.mark.slow
 def test_a_backbone_by_name(capsys):
     small = ("certify", "--backbone", "small_vit", "--algorithm", "protonet", "--directions", "1")
     assert run(capsys, *small)[0] == 0

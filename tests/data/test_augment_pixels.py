@@ -54,6 +54,7 @@ def test_flips_are_exact(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 @pytest.mark.parametrize("dtype", DTYPES)

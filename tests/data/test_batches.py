@@ -117,6 +117,7 @@ def test_a_source_smaller_than_a_batch_comes_whole():
     assert all(sorted(plan.samples.tolist()) == [0, 1, 2, 3, 4] for plan in plans)
 
 
+@pytest.mark.slow
 @given(sources(), st.integers(1, 5), st.sampled_from(ORDERS))
 def test_unlabelled_samples_are_left_out(item, batch_size, order):
     known = (item.labels >= 0).reshape(len(item), -1).any(axis=1)
@@ -184,6 +185,7 @@ def test_threads_may_share_batches():
             assert all(found == expected for found in threads.map(walk, [shared] * 8))
 
 
+@pytest.mark.slow
 def test_a_spawned_process_draws_the_same():
     with get_context("spawn").Pool(1) as pool:
         for order in ORDERS:

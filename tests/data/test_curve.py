@@ -67,6 +67,7 @@ def test_one_shot_is_part_of_five_is_part_of_ten(make, minimal):
         check_sampler(AtShots(curve, sampler, shots), 10)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_curves_keep_every_contract(data):
     source = data.draw(sources(each=8, max_extra=20))

@@ -51,6 +51,7 @@ def most_episodes(counts, ways, each):
 # -- how many --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(3, 30), min_size=2, max_size=6),
     st.integers(1, 2),
@@ -70,6 +71,7 @@ def test_there_are_as_many_as_counting_allows_and_no_more(counts, shots, queries
     assert laid_out(source_of(counts), most + 1, **asked) == most
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 12))
 def test_every_kind_of_disjoint_episodes_keeps_its_word(data, count):
     """Whatever cannot be counted beforehand: drawn shots, natural queries, variable shots, labels,
@@ -99,6 +101,7 @@ def test_every_kind_of_disjoint_episodes_keeps_its_word(data, count):
     check_sampler(found, len(found), disjoint=True)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 60), st.data())
 def test_a_mixture_speaks_of_all_its_episodes(count, data):
     items = [
@@ -175,6 +178,7 @@ def test_plans_of_a_pickled_layout_stay_read_only():
 # -- uniformity ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_class_sets_are_uniform_where_there_is_room_and_at_every_place_where_there_is_none():
     roomy = [list(make(3, seed=seed)) for seed in range(400)]
     found = Counter(plan.classes for plans in roomy for plan in plans)
@@ -193,6 +197,7 @@ def test_class_sets_are_uniform_where_there_is_room_and_at_every_place_where_the
         assert chi_square(list(classes.values())) > UNLIKELY
 
 
+@pytest.mark.slow
 def test_no_place_in_the_layout_is_better_served_than_another():
     """The layout runs out of ways towards its end; its order is then shuffled."""
     asked = {"ways": (2, None), "shots": 1, "queries": 1, "disjoint": 4}
@@ -205,6 +210,7 @@ def test_no_place_in_the_layout_is_better_served_than_another():
     assert chi_square(wide) > UNLIKELY
 
 
+@pytest.mark.slow
 def test_samples_are_uniform_over_the_episodes():
     """Half of each class is used; which half, and in which episode, is chance."""
     times = np.zeros(40, dtype=int)

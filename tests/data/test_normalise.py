@@ -19,6 +19,7 @@ from torchcross.task import Task
 IMAGENET = Normalise.imagenet()
 
 
+@pytest.mark.slow
 def test_by_hand() -> None:
     normalise = Normalise((0.5, 0.0), (0.25, 2.0))
     images = torch.tensor([[[[255, 0]], [[255, 51]]]], dtype=torch.uint8)
@@ -55,6 +56,7 @@ def test_gradients_flow() -> None:
     torch.testing.assert_close(images.grad[0, :, 0, 0], 1 / torch.tensor([0.229, 0.224, 0.225]))
 
 
+@pytest.mark.slow
 def test_it_works_in_worker_processes() -> None:
     task = Task("shape", MultiClass(["disc", "square", "star"]))
     sampler = EpisodeSampler(

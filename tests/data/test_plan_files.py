@@ -59,12 +59,14 @@ def test_plans_from_a_file_go_where_a_sampler_goes(tmp_path) -> None:
     assert pickle.loads(pickle.dumps(plans))[4] == sampler[4]
 
 
+@pytest.mark.slow
 def test_the_same_plans_make_the_same_bytes(tmp_path) -> None:
     for name in ("one", "two"):
         tx.save_plans(tmp_path / f"{name}.npz", samplers()["mixture"], range(4))
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
+@pytest.mark.slow
 def test_saving_replaces_whole_files_and_leaves_no_pieces(tmp_path, monkeypatch) -> None:
     path = tmp_path / "plans.npz"
     tx.save_plans(path, samplers()["binary"], range(2))
@@ -81,6 +83,7 @@ def test_saving_replaces_whole_files_and_leaves_no_pieces(tmp_path, monkeypatch)
     assert [item.name for item in tmp_path.iterdir()] == ["plans.npz"]
 
 
+@pytest.mark.slow
 def test_odd_requests_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match=r"ends in \.npz"):
         tx.save_plans(tmp_path / "plans.pkl", samplers()["binary"], range(2))
@@ -229,6 +232,7 @@ def test_nothing_is_unpickled(saved) -> None:
         tx.load_plans(saved, toys.multiclass())
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @max_examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_are_an_error_of_ours_or_change_nothing(saved, tmp_path, data) -> None:

@@ -56,12 +56,14 @@ def reason_to_give_up(sampler, episodes):
 # -- all contracts at once -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(0, 10**6))
 def test_samplers_of_exclusive_classes_keep_every_contract(data, start):
     source = data.draw(sources(EXCLUSIVE, each=data.draw(FEW), groups=False))
     check_sampler(data.draw(samplers(source)), 6, start=start)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_samplers_of_several_labels_keep_every_contract_or_say_that_labels_overlap(data):
     source = data.draw(sources(["multilabel"], each=data.draw(FEW), groups=False))
@@ -69,6 +71,7 @@ def test_samplers_of_several_labels_keep_every_contract_or_say_that_labels_overl
     assert "labels overlap" in reason_to_give_up(sampler, 6)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_samplers_with_subjects_keep_every_contract_or_say_that_subjects_are_in_the_way(data):
     source = data.draw(hostile_subjects(data.draw(FEW)))
@@ -215,6 +218,7 @@ def test_a_filter_leaves_out_a_class_that_one_subject_owns():
 # -- natural queries -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_natural_queries_keep_every_contract(data):
     source = data.draw(sources(each=5, missing=None))
@@ -244,6 +248,7 @@ def test_a_natural_query_of_several_labels_may_hold_any_sample_with_an_answer():
 # -- Meta-Dataset ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 80), st.integers(1, 30), st.integers(1, 12))
 def test_variable_shots_keep_every_contract(data, max_support, max_per_class, queries):
     source = data.draw(sources(["multiclass", "ordinal"], each=2, max_extra=40, groups=False))
@@ -311,6 +316,7 @@ def test_threads_may_share_a_sampler(kind):
             assert found == expected
 
 
+@pytest.mark.slow
 def test_a_spawned_process_draws_the_same_plans():
     drawn = [make() for make in SAMPLERS.values()]
     with get_context("spawn").Pool(1) as pool:

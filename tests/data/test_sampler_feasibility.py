@@ -102,6 +102,7 @@ def ways_out(message, asked):
         yield text, asked | changes | change(asked, found)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(0, 3))
 def test_what_an_error_says_is_possible_can_be_had(data, each):
     source = data.draw(sources(each=each))
@@ -127,6 +128,7 @@ def one_more(number):
     return (number[0], number[1] + 1) if isinstance(number, tuple) else number + 1
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(0, 3))
 def test_an_error_without_a_way_out_is_right(data, each):
     source = data.draw(sources(each=each))

@@ -48,6 +48,7 @@ def test_a_sample_without_any_answer_stands_in_no_query(groups):
         assert plan.query.max() < 50
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_queries_hold_answers_however_few_there_are(data):
     samples, labels = data.draw(st.integers(30, 120)), data.draw(st.integers(1, 4))

@@ -50,6 +50,7 @@ def test_every_sample_of_a_class_is_as_likely_as_any_other(way, side):
         assert chi_square(found[first:last]) > UNLIKELY
 
 
+@pytest.mark.slow
 def test_samples_of_a_natural_query_come_in_proportion():
     """All samples that the support leaves are alike, so a sample of a large class is left, and
     drawn, more often.
@@ -99,6 +100,7 @@ def test_ways_and_shots_are_drawn_uniformly_and_apart(drawing):
     assert chi_square(list(found.values())) > UNLIKELY
 
 
+@pytest.mark.slow
 def test_neighbouring_episodes_and_neighbouring_seeds_are_independent():
     """The class sets of consecutive episodes, and of the same episode under consecutive seeds, are
     pairs at random.
@@ -114,6 +116,7 @@ def test_neighbouring_episodes_and_neighbouring_seeds_are_independent():
     assert chi_square(list(Counter(itertools.pairwise(seeds)).values())) > UNLIKELY
 
 
+@pytest.mark.slow
 def test_labels_of_equal_standing_are_drawn_alike():
     """Four samples with each answer pattern; by symmetry, patterns' samples come equally often."""
     answers = np.array([[n >> 1 & 1, n & 1] for n in range(32)])
@@ -128,6 +131,7 @@ def test_labels_of_equal_standing_are_drawn_alike():
             assert chi_square(found[patterns == pattern]) > UNLIKELY
 
 
+@pytest.mark.slow
 def test_labels_are_chosen_uniformly():
     answers = np.array([[n >> place & 1 for place in range(4)] for n in range(64)])
     sampler = tx.EpisodeSampler(

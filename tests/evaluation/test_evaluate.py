@@ -42,6 +42,7 @@ def guess(support, task):
     return lambda images: torch.zeros(len(images), task.target.num_outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SOURCES)
 def test_records_are_what_the_target_says_of_the_predictor(kind):
     algorithm, episodes = ProtoNet(conv()), episodes_of(kind)
@@ -146,6 +147,7 @@ def test_a_diverging_adaptation_is_a_row_and_no_end():
         list(evaluate(faulty, episodes, run="r", algorithm="x"))
 
 
+@pytest.mark.slow
 def test_nothing_is_kept():
     given = []
 

@@ -11,6 +11,8 @@ from torchcross.experiment import METHODS, run_experiment
 from torchcross.experiment.rows.adaptation import adapter, inner_steps, reads_running_statistics
 from torchcross.experiment.run import runner
 
+pytestmark = pytest.mark.slow
+
 OWN = {"evaluation.adaptation": "own"}
 EPISODIC = [name for name, method in METHODS.items() if method.make is not None]
 

@@ -43,6 +43,7 @@ def test_runs_on_the_same_episodes_are_paired(tmp_path):
     assert [place[::2] for place in RunFolder(one).episodes()] == [("ncm", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -67,6 +68,7 @@ def test_what_is_done_with_the_same_episodes_is_named_and_paired(tmp_path):
     assert UNPAIRED not in text
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_tell_their_episodes_are_paired_with_their_own_run_alone(tmp_path):
     one, other = ran(tmp_path / "one", algorithms=["ncm", "scratch"]), ran(tmp_path / "other")
     for path in (one / "episodes").iterdir():
@@ -159,6 +161,7 @@ def test_weights_that_changed_are_another_experiment(tmp_path):
     ran(tmp_path / "run", **{**changes, "model.weights": str(tmp_path / "renamed.safetensors")})
 
 
+@pytest.mark.slow
 def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_path):
     collection.made["specks"] = collection.made["specks"].subset(
         range(8), name=collection.made["specks"].name
@@ -176,6 +179,7 @@ def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_
     assert "protonet did not learn from 1 of 3" in write_page(tmp_path).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [True, False])
 def test_processes_that_read_ahead_change_nothing(tmp_path, augment):
     settings = {"algorithms": ["mm-pt"], "pretraining.augment": augment}
@@ -197,6 +201,7 @@ def test_a_page_where_everything_failed(collection, tmp_path):
     assert "the disk is gone" in side_by_side(tmp_path, tmp_path / "run", other)
 
 
+@pytest.mark.slow
 def test_records_are_read_once_each(tmp_path, monkeypatch):
     """In time that grows with the rows alone."""
     run = ran(

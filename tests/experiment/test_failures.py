@@ -21,6 +21,8 @@ from torchcross.errors import WriteError
 from torchcross.experiment.run import runner
 from torchcross.training.step import Stepper
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("oct/disease class", "bus/case category")
 
 

@@ -46,6 +46,7 @@ def test_a_run_that_is_renamed_goes_on_under_the_name_of_its_rows(tmp_path):
 # -- where rows come from --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("collection")
 def test_a_run_that_goes_on_elsewhere_names_both_places(tmp_path, monkeypatch):
     found = {"python": "3.11"}
@@ -152,6 +153,7 @@ def test_failures_that_were_changed_by_hand_are_refused(collection, tmp_path, co
         run_experiment(scratch(), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("collection")
 def test_targets_that_share_a_training_are_told_by_the_first(tmp_path, monkeypatch):
     """Also when the run goes on behind it."""

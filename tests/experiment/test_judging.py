@@ -24,6 +24,7 @@ from torchcross.experiment.rows.methods import METHODS, course, scores_of
 # -- what they are judged by -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))
 def test_validation_reads_validation_splits_alone(name, splits):
     told = published(**{"meta.validation_episodes": 3, "meta.validation_inner_steps": 1})
@@ -147,6 +148,7 @@ def test_no_more_steps_between_validations_than_steps(splits):
     assert made("mm-pt", published(**short), splits).options.validate_every == 3
 
 
+@pytest.mark.slow
 def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path, monkeypatch):
     given = collection.sources
     monkeypatch.setattr(
@@ -247,6 +249,7 @@ def test_sources_are_the_tasks_that_were_chosen(tasks, collection, tmp_path, mon
     assert set(asked) == {("hole", "train", tasks), ("hole", "val", tasks)}
 
 
+@pytest.mark.slow
 def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_share_one(
     collection, tmp_path, monkeypatch
 ):
@@ -288,6 +291,7 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
     assert scores[0] != scores[1]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monkeypatch):
     from torchcross.experiment.run import runner
 

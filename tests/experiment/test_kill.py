@@ -12,6 +12,8 @@ import pytest
 
 from tests.experiment.killing import INTERRUPTIONS, MOMENTS, TWICE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,6 +12,8 @@ from tests.experiment.conftest import told
 from torchcross.data import Episodes
 from torchcross.experiment import run_experiment
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = 20, 400
 
 

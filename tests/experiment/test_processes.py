@@ -14,6 +14,8 @@ import pytest
 from tests.experiment.small import command, prepare
 from torchcross import cli
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LIMITED = """
 import resource, signal, sys

@@ -13,6 +13,7 @@ from torchcross.errors import InputError, SourceError, WriteError
 from torchcross.experiment import RunFolder, run_experiment, write_page
 
 
+@pytest.mark.slow
 def test_rows_of_every_cell(collection, tmp_path):
     said = []
     outcome = run_experiment(
@@ -30,6 +31,7 @@ def test_rows_of_every_cell(collection, tmp_path):
     assert sum("auroc" in line for line in said) == 12
 
 
+@pytest.mark.slow
 def test_algorithms_and_shots_share_their_episodes(collection, tmp_path, monkeypatch):
     seen = {}
     from torchcross.experiment.run import runner
@@ -61,6 +63,7 @@ def test_full_supervision_is_scored_on_the_test_split(collection, tmp_path):
     assert "supervised" in write_page(tmp_path / "run").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_the_same_rows(collection, tmp_path):
     whole = run_experiment(told(), tmp_path / "a" / "run").records
     outcome = run_experiment(told(), tmp_path / "b" / "run")
@@ -75,6 +78,7 @@ def test_a_run_goes_on_to_the_same_rows(collection, tmp_path):
     assert 0 < len(collection.opened) < len(files)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(collection, tmp_path):
     run_experiment(told(), tmp_path / "run")
     collection.opened.clear()
@@ -84,6 +88,7 @@ def test_what_is_done_is_not_done_again(collection, tmp_path):
     assert not said
 
 
+@pytest.mark.slow
 def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monkeypatch):
     from torchcross.experiment.run import runner
 
@@ -101,6 +106,7 @@ def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monke
     assert collection.opened
 
 
+@pytest.mark.slow
 def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
     collection.broken = {"hole"}
     outcome = run_experiment(told(), tmp_path / "run")
@@ -115,6 +121,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
     assert len(healed.records.unique("target")) == 2
 
 
+@pytest.mark.slow
 def test_an_error_of_torch_does_not_stop_the_rest(collection, tmp_path, monkeypatch):
     from torchcross.experiment.run import runner
 
@@ -144,12 +151,14 @@ def test_rows_of_other_data_are_not_mixed_in(collection, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "provenance.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_algorithms_stand_in_the_order_of_the_configuration(collection, tmp_path):
     outcome = run_experiment(told(algorithms=["scratch", "protonet", "ncm"]), tmp_path / "run")
     assert outcome.records.unique("algorithm") == ("scratch", "protonet", "ncm")
     assert "AUROC" in outcome._repr_html_()
 
 
+@pytest.mark.slow
 def test_targets_stand_in_the_order_of_the_configuration(collection, tmp_path):
     for targets in (["hole", "specks"], ["specks", "hole"]):
         chosen = {"data.targets": targets, "shots": [1]}
@@ -212,6 +221,7 @@ def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection
         run_experiment(told(**{"data.targets": ["oct"]}), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_page_and_tables_come_from_the_folder_alone(collection, tmp_path):
     run_experiment(told(), tmp_path / "run")
     written = write_page(tmp_path / "run")

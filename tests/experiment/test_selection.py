@@ -108,6 +108,7 @@ def run(root, **changes):
     return run_experiment(told, root / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_reads_training_and_validation_splits_of_sources_alone(root, monkeypatch, name):
     guard = Guard(root / "data", (TARGET, *RELATED), monkeypatch)

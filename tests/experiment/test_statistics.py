@@ -17,6 +17,8 @@ from torchcross.experiment.rows import adaptation
 from torchcross.experiment.run import runner
 from torchcross.training import FitOptions, fit, renew_statistics
 
+pytestmark = pytest.mark.slow
+
 EPISODIC = [name for name, method in METHODS.items() if method.make is not None]
 
 

@@ -69,6 +69,7 @@ def assert_same(problem, meta, engine, reference):
     assert_close(result.rates, rates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", EXACT)
 @pytest.mark.parametrize("kind", OPTIMISERS)
 def test_optimisers(engine, kind):

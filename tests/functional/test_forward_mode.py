@@ -77,6 +77,7 @@ def test_batch_norm(which):
     check(*chosen(norm, [draw(3, 2, 2, 3), draw(2, seed=1), draw(2, seed=2)], which))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_pooled_batch_norm(window, layout):
@@ -94,6 +95,7 @@ def test_pooled_batch_norm(window, layout):
     check(fused, tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [(0,), (1,), (2,), (0, 2), (1, 2)])
 def test_pooled_batch_norm_of_some(which):
     def fused(x, weight, bias):

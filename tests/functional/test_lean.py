@@ -32,6 +32,7 @@ def with_plain_rate(problem, meta, engine):
     return meta_gradient(problem, Meta(meta.params, RATE, meta.buffers), engine=engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", LEAN)
 @pytest.mark.parametrize("every", [1, 2, 3, 9])
 @pytest.mark.parametrize("weights", [None, (0.2, 0.0, 0.5, 0.1, 0.2)])

@@ -2,10 +2,13 @@
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
 from torchcross.functional import Inner, Meta, Network, Problem, adapt, meta_loss, sgd
+
+pytestmark = pytest.mark.slow
 
 STEPS = 2
 

@@ -33,6 +33,7 @@ def large(steps=8):
     return Problem(Inner(*losses_of(network), sgd(), steps), data, own), Meta(params, 0.1, buffers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [*EXACT, "first_order"])
 def test_the_prediction_is_what_is_measured(engine):
     problem, meta = large()
@@ -79,6 +80,7 @@ def test_few_sets_of_parameters_are_alive_at_once(engine, sets):
     assert peak < sets * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["recompute", "mixed"])
 def test_an_episode_leaves_nothing_to_the_next(engine):
     problem, meta = large(3)

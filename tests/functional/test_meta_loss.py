@@ -173,6 +173,7 @@ def test_without_gradients_only_the_value_is_computed():
     assert (value.engine, value.order, value.loss.requires_grad) == ("value", 0, False)
 
 
+@pytest.mark.slow
 def test_nothing_given_is_changed():
     problems, meta = batch(policy="running")
     module_state = [

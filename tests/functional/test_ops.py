@@ -17,6 +17,7 @@ def draw(*shape, seed=0, grad=True):
     return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_(grad)
 
 
+@pytest.mark.slow
 @max_examples(8)
 @given(
     dims=st.sampled_from([1, 2, 3]),

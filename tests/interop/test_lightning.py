@@ -31,6 +31,7 @@ def by_hand(algorithm, batches):
     return algorithm
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("lightning")
 def test_training_is_that_of_a_loop_by_hand():
     batches = [EPISODES, EPISODES[:1]]

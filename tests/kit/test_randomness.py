@@ -163,11 +163,13 @@ def test_threads_do_not_disturb_each_other():
             assert dict(zip(alone, threads.map(draw_many, alone), strict=True)) == alone
 
 
+@pytest.mark.slow
 def test_a_spawned_process_draws_the_same():
     with get_context("spawn").Pool(1) as pool:
         assert pool.apply(draw_many, (7,)) == draw_many(7)
 
 
+@pytest.mark.slow
 def test_hash_seeds_do_not_matter():
     program = (
         "from torchcross._kit.randomness import Stream; print(Stream(4, 'x', (1, None)).window(3,"

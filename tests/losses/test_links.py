@@ -33,6 +33,7 @@ def logits(columns: int, size: float) -> st.SearchStrategy[Tensor]:
     return rows.map(torch.from_numpy)
 
 
+@pytest.mark.slow
 @every_link
 @max_examples(100)
 @given(data=st.data(), ranks=st.integers(2, 8), size=st.sampled_from([3.0, 100.0, 1e4]))
@@ -133,6 +134,7 @@ def test_two_ranks_are_one_sigmoid(name: str) -> None:
     torch.testing.assert_close(link(rows), torch.cat(expected, dim=1))
 
 
+@pytest.mark.slow
 @every_link
 def test_links_differentiate_and_vectorise(name: str) -> None:
     link, columns = LINKS[name]

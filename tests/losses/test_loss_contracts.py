@@ -77,6 +77,7 @@ def draw(case: Case, rows: int, seed: int = 0, missing: bool = True) -> tuple[Te
     return z, y
 
 
+@pytest.mark.slow
 @every_loss
 def test_first_and_second_derivatives(case: Case) -> None:
     z, y = draw(case, 5)
@@ -85,6 +86,7 @@ def test_first_and_second_derivatives(case: Case) -> None:
     assert torch.autograd.gradgradcheck(lambda z: case.loss(z, y), z)
 
 
+@pytest.mark.slow
 @every_loss
 def test_vmap_of_grad_is_the_loop(case: Case) -> None:
     pairs = [draw(case, 6, seed) for seed in range(4)]

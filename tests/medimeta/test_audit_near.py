@@ -119,6 +119,7 @@ def by_all_pairs(found):
     return [group.tolist() for group in groups_of(np.array(label, dtype=np.int64))]
 
 
+@pytest.mark.slow
 @max_examples(25)
 @given(st.integers(0, 2**32), st.integers(1, 8))
 def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
@@ -147,6 +148,7 @@ def test_equal_hashes_are_not_enough(correlation, groups):
     assert len(alike_groups(Looks(np.zeros(2, dtype=np.uint64), sketches))) == groups
 
 
+@pytest.mark.slow
 def test_every_pair_within_the_distance_is_found_wherever_the_bits_are():
     draw = np.random.default_rng(5)
     sketch = np.ones((2, 255), dtype=np.int8)

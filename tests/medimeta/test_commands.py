@@ -256,6 +256,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(data, tmp_path, capsys,
 # -- ending ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_as_a_process(data):
     done = subprocess.run(
         [*PROGRAM, "data", "check", str(data)],
@@ -268,6 +269,7 @@ def test_as_a_process(data):
     assert "What it allows" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(data):
     """As `torchcross data check data | head -1`, with a pipe that is closed at once."""
     reading, writing = os.pipe()
@@ -280,6 +282,7 @@ def test_a_reader_that_goes_away_is_no_error(data):
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_names_that_the_output_cannot_write(tmp_path, encoding):
     root = os.fsencode(tmp_path) + b"/\xff"

@@ -44,6 +44,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return Shop(*files)
 
 
+@pytest.mark.slow
 def test_a_file_that_load_weights_takes(tmp_path: Path, shop: Shop) -> None:
     path = fetch_weights(tmp_path / "out", "mobilenet_v2", run=shop)
     record = backbones.WeightRecord.from_dict(json.loads((path.parent / "record.json").read_text()))

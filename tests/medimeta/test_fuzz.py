@@ -174,6 +174,7 @@ def valid_npy() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @max_examples(EXAMPLES)
 @given(changed(valid_info(), YAML_PIECES))
 @example(b"? ? ? ? a")
@@ -184,6 +185,7 @@ def test_any_info(folder: Path, content: bytes) -> None:
     survives(read_info, folder / "info.yaml", content)
 
 
+@pytest.mark.slow
 @max_examples(EXAMPLES)
 @given(changed(valid_npy(), NPY_PIECES))
 def test_any_npy(folder: Path, content: bytes) -> None:
@@ -196,6 +198,7 @@ def test_any_split(folder: Path, content: bytes) -> None:
     survives(lambda path: read_split(path, 3), folder / "a.txt", content)
 
 
+@pytest.mark.slow
 @max_examples(EXAMPLES)
 @given(changed(b'filepath,a\nimages/000001.tiff,"x, y"\nimages/000000.tiff,\n', CSV_PIECES))
 def test_any_annotations(folder: Path, content: bytes) -> None:

@@ -163,6 +163,7 @@ tasks = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(tasks, min_size=1, max_size=3, unique_by=lambda task: task.name),
     names,

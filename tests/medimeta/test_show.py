@@ -106,6 +106,7 @@ def test_more_classes_than_are_shown(dataset):
     assert two.height < all_of_them.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["x" * 190, "many words " * 20, "\u4e2d\u6587 \u0639\u0631\u0628\u064a", "a\tb", "[b]<i>&amp;"],

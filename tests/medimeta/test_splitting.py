@@ -45,6 +45,7 @@ def collections(draw: st.DrawFn) -> tuple[Any, Any, tuple[float, ...], int]:
     return labels, named, draw(st.sampled_from(FRACTIONS)), seed
 
 
+@pytest.mark.slow
 @max_examples(80)
 @given(collections())
 def test_no_subject_stands_in_two_splits(case: tuple[Any, Any, tuple[float, ...], int]) -> None:

@@ -57,6 +57,7 @@ def digest(folder):
 # -- the shape of the catalogue --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_info_is_the_catalogues(written):
     entry, _, info = written
     assert (info.id, info.domain, info.input_size) == (
@@ -114,6 +115,7 @@ def test_every_split_has_every_label(written):
             assert labels.ndim == 1 or not answers[splits == split].all(axis=0).any()
 
 
+@pytest.mark.slow
 def test_as_many_sources_are_left_as_the_catalogue_says(tiny):
     meta = MedIMeta(tiny)
     assert (len(meta), len(meta.tasks), len(meta.domains)) == (19, 54, 10)

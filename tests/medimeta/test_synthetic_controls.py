@@ -14,6 +14,8 @@ from torchcross.algorithms import MultiTask, ProtoNet
 from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, MixedBatches, TensorSource
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("organs_axial", "organs_coronal", "organs_sagittal")
 TARGETS = ("oct", "derm", "aml")
 ITERATIONS, EPISODES = 300, 12

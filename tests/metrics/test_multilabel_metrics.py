@@ -54,6 +54,7 @@ def both_kinds(truth: np.ndarray) -> bool:
     return 0 < truth.sum() < len(truth)
 
 
+@pytest.mark.slow
 @max_examples(80)
 @given(
     seed=st.integers(0, 10**6), rows=st.integers(1, 15), width=st.integers(1, 4), rare=st.booleans()

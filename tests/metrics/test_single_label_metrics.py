@@ -61,6 +61,7 @@ def agrees(score: Score, values: list[float | None], names: list[str]) -> None:
             assert repr(name) in score.reason
 
 
+@pytest.mark.slow
 @few
 @episodes
 def test_auroc_and_average_precision(seed: int, rows: int, classes: int, coarse: bool) -> None:
@@ -76,6 +77,7 @@ def test_auroc_and_average_precision(seed: int, rows: int, classes: int, coarse:
     agrees(metrics.average_precision(p, labels, NAMES[:classes]), precisions, NAMES)
 
 
+@pytest.mark.slow
 @few
 @episodes
 def test_decisions(seed: int, rows: int, classes: int, coarse: bool) -> None:
@@ -104,6 +106,7 @@ def test_decisions(seed: int, rows: int, classes: int, coarse: bool) -> None:
     agrees(metrics.f1(decisions, labels, names), [scores.get(c) for c in range(classes)], NAMES)
 
 
+@pytest.mark.slow
 @few
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 25), coarse=st.booleans())
 def test_binary(seed: int, rows: int, coarse: bool) -> None:
@@ -260,6 +263,7 @@ def test_predictions_that_carry_gradients() -> None:
     assert metrics.auroc(p, torch.tensor([0, 1, 0, 1]), PAIR).defined
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_torchmetrics() -> None:
     code = (
         "import sys, torchcross.metrics as m, torch; "

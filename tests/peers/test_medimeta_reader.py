@@ -16,6 +16,8 @@ from benchmarks.peers.child import Arrays
 from medimeta_adapter import DatasetInfo, MedIMeta, SplitCounts, TaskInfo, info_text
 from tests.medimeta.make import BINARY, LABELS, MULTI, ORDINAL, edit_info, write_dataset
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("medimeta_reader.py")
 SPLITS = {"train": [8, 0, 3, 5], "val": [1, 2], "test": [11]}
 ORIGINAL = {"train": [0, 1, 2, 3, 4, 5, 6, 7, 8], "test": [9, 10, 11]}

@@ -16,6 +16,8 @@ from benchmarks.peers.child import Arrays
 from medimeta_adapter.writing.writer import DatasetWriter
 from tests.medimeta.written import TASKS, draft, fill, image, labels, told
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("medimeta_reader.py")
 ROWS = 23
 CASES = [

@@ -34,6 +34,8 @@ from torchcross.algorithms._shared.inner_loop_recipe import Memory
 from torchcross.functional import Inner, Meta, Network, Problem, meta_gradient, meta_loss, sgd
 from torchcross.targets import MultiClass
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("meta_gradients.py")
 SUPPORT, QUERY = 9, 6
 ENGINES = {1: ["first_order"], 2: ["reverse", "recompute", "mixed"]}

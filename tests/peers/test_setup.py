@@ -94,6 +94,7 @@ def script(folder: Path, body: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_script_sees_the_peers_and_not_this_repository(in_peers: Run, tmp_path: Path) -> None:
     body = """
 import importlib.metadata, importlib.util, torch
@@ -110,6 +111,7 @@ def main(inputs, by):
     assert not found["alien"]
 
 
+@pytest.mark.slow
 def test_a_failure_shows_what_the_script_said(in_peers: Run, tmp_path: Path) -> None:
     failing = script(tmp_path, "def main(inputs):\n    raise RuntimeError('the peer is unwell')\n")
     with pytest.raises(PeerError, match=r"(?s)script\.py failed .* the peer is unwell"):

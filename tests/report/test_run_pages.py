@@ -38,6 +38,7 @@ def read(path: Path) -> Node:
     return read_page(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_overlapping_and_disjoint_episodes_are_told_apart() -> None:
     assert told()["episodes of a target"].startswith("they overlap: the 100")
     assert "understate" in told()["episodes of a target"]

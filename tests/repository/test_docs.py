@@ -50,6 +50,7 @@ def run_snippets(path: Path) -> int:
     return ran
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unmoved_generators")
 @pytest.mark.parametrize("path", [*PAGES, *OTHER_PAGES], ids=name_of)
 def test_snippets_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +87,7 @@ def test_relative_links_resolve(path: Path) -> None:
     assert broken_links(path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
 def test_examples_run(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(path)]

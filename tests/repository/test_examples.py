@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import FUZZ, USUAL, max_examples
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 FAILS_SOMETIMES = """

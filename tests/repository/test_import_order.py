@@ -17,6 +17,7 @@ from tests.repository.import_order import (
 from tests.repository.sources import PACKAGES, ROOT
 
 
+@pytest.mark.slow
 def test_every_import_points_down() -> None:
     assert wrong_arrows(ROOT) == []
 
@@ -25,6 +26,7 @@ def test_every_room_is_placed() -> None:
     assert unplaced_rooms(ROOT) == []
 
 
+@pytest.mark.slow
 def test_the_reader_sees_the_arrows_that_are_there() -> None:
     seen = {(arrow.importer, arrow.imported) for arrow in arrows(ROOT)}
     assert ("torchcross._kit", "torchcross.errors") in seen

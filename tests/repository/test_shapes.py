@@ -87,6 +87,7 @@ def run_checked(
     )
 
 
+@pytest.mark.slow
 def test_legal_inputs_and_their_outputs_have_the_shapes_of_the_signatures() -> None:
     ran = run_checked(
         CHECKED, *LEGAL, *(f"--deselect={test}" for test in ILLEGAL + LONG), folder=ROOT
@@ -126,6 +127,7 @@ def test_wrong_argument():
 """
 
 
+@pytest.mark.slow
 def test_a_wrong_shape_is_caught(tmp_path: Path) -> None:
     (tmp_path / "sums.py").write_text(MODULE)
     (tmp_path / "test_sums.py").write_text(TESTS)

@@ -52,6 +52,7 @@ def test_intervals_cover_and_tests_keep_their_size(seeds, between):
     assert rejected / TABLES <= 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_two_algorithms_of_equal_worth_are_rarely_told_apart(seeds):
     rng = np.random.RandomState(0)

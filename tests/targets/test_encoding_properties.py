@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +100,7 @@ def test_relabelling_agrees_with_the_restricted_target(case, data):
     assert set(target.relabel(np.array(outside, dtype=np.int64), kept).tolist()) <= {MISSING}
 
 
+@pytest.mark.slow
 @given(single_label_targets(), st.data())
 def test_restricting_keeps_names_values_and_order(target, data):
     kept = data.draw(st.lists(st.integers(0, target.num_classes - 1), min_size=2, unique=True))

@@ -85,6 +85,7 @@ def test_outputs_per_loss(name, kind, outputs):
     assert TARGETS[name].head == HeadLayout(kind, outputs)
 
 
+@pytest.mark.slow
 @every_target
 def test_a_head_from_zero_learns_what_can_be_told_apart(target: Target):
     codes = torch.arange(target.num_classes if target.label_shape == () else 2)

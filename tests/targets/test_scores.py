@@ -56,6 +56,7 @@ def test_rare_ranks_keep_their_probability(target: Target, data):
     assert torch.allclose(p, scores.softmax(dim=1), rtol=1e-6, atol=0.0)
 
 
+@pytest.mark.slow
 @every_target
 def test_scores_become_logits_under_function_transforms(target: Target):
     scores = random_scores(12, target.num_prototypes).reshape(3, 4, -1)

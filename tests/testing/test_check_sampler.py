@@ -24,6 +24,7 @@ def test_a_sampler_of_their_own_passes_in_three_lines():
     check_sampler(TheirSampler(source, **ASKED), **ASKED)
 
 
+@pytest.mark.slow
 @given(sources(["multiclass", "ordinal"], each=8, groups=False))
 def test_a_sampler_of_their_own_passes_over_generated_sources(source):
     labels = source.labels

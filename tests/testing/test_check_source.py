@@ -35,6 +35,7 @@ def test_a_plain_source_passes():
     check_source(Plain())
 
 
+@pytest.mark.slow
 @given(sources(), st.data())
 def test_the_wrapped_and_the_subset_pass(source, data):
     images = source.images(np.arange(len(source)))

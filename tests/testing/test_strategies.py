@@ -69,6 +69,7 @@ def test_missing_labels_are_there_when_asked_for(data):
     assert (target.encode(data.draw(label_arrays(target, missing=False))) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -101,6 +102,7 @@ def test_groups_are_all_or_none_when_asked_for(grouped, loose):
     assert loose.groups is None
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_requests_without_subjects_and_exclusive_classes_are_always_possible(data):
     source = data.draw(sources(["binary", "multiclass", "ordinal"], groups=False, each=1))
@@ -146,6 +148,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 HIDE_HYPOTHESIS = "import sys; sys.modules['hypothesis'] = None\n"
 
 
+@pytest.mark.slow
 def test_the_checks_need_no_hypothesis():
     program = (
         HIDE_HYPOTHESIS
@@ -159,6 +162,7 @@ def test_the_checks_need_no_hypothesis():
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.slow
 def test_a_strategy_without_hypothesis_names_the_extra():
     program = (
         HIDE_HYPOTHESIS + "import torchcross.testing as t\n"
@@ -180,6 +184,7 @@ def test_a_strategy_without_hypothesis_names_the_extra():
     ), ran.stderr
 
 
+@pytest.mark.slow
 def test_hypothesis_is_imported_only_for_a_strategy():
     program = (
         "import sys, torchcross.testing as t\n"

@@ -75,6 +75,7 @@ def record_of(path):
     return json.loads(header["__metadata__"][FORMAT])
 
 
+@pytest.mark.slow
 def test_old_checkpoints_go(folder):
     assert sorted(path.name for path in folder.glob("*.safetensors")) == [
         "checkpoint-00000004.safetensors",
@@ -206,6 +207,7 @@ def test_a_spoilt_checkpoint_is_refused_and_moves_nothing(folder, change, said):
     assert equal(bits(algorithm), bits(protonet(seed=7)))
 
 
+@pytest.mark.slow
 @max_examples(40)
 @given(place=st.integers(0, 1 << 30), value=st.integers(0, 255))
 def test_a_byte_that_is_wrong_is_an_error_of_ours_or_harmless(kept, tmp_path_factory, place, value):
@@ -302,6 +304,7 @@ with lock_folder(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder(tmp_path):
     folder = tmp_path / "run"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

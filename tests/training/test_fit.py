@@ -78,6 +78,7 @@ def by_hand(subject, steps, meta_batch, make_optimiser):
     return algorithm, losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_it_is_the_plain_loop(subject, tmp_path):
     plain, losses = by_hand(
@@ -109,6 +110,7 @@ def test_optimisers_are_those_of_torch(chosen, make):
     assert equal(bits(algorithm), bits(plain))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_accumulation_equals_the_bigger_meta_batch(subject):
     whole, _ = fitted(subject, meta_batch=4, steps=3, optimiser="sgd")
@@ -131,6 +133,7 @@ def test_buffers_are_committed():
     assert any(name.endswith("running_mean") for name in changed)
 
 
+@pytest.mark.slow
 def test_episodes_plan_files_and_feeds_of_ones_own_are_the_same_data(tmp_path):
     expected, _ = fitted()
     save_plans(tmp_path / "plans.npz", sampler(), range(12))

@@ -26,6 +26,7 @@ def gradients(module):
     return [value.grad for value in module.parameters() if value.grad is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_what_was_left_from_elsewhere_does_not_count(subject):
     make, data = SUBJECTS[subject]

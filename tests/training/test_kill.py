@@ -10,6 +10,8 @@ import pytest
 
 from tests.training.killing import FEW, MOMENTS, SUBJECTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CELLS = [
     (subject, moment) for subject in SUBJECTS for moment in (FEW if subject == "maml" else MOMENTS)

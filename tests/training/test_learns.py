@@ -1,11 +1,14 @@
 """Training makes an algorithm better at episodes it has not seen."""
 
+import pytest
 import torch
 
 from torchcross.algorithms import ProtoNet
 from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.training import FitOptions, fit
+
+pytestmark = pytest.mark.slow
 
 
 def test_it_learns():

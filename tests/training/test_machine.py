@@ -44,6 +44,7 @@ class FakeFabric:
         return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_with_fabric_the_numbers_are_the_same(subject, tmp_path):
     fabric = FakeFabric()
@@ -103,6 +104,7 @@ def tensors(weights):
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in weights.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_two_ranks_do_what_one_does(found, subject):
     alone = found["alone"][subject]["weights"]

@@ -8,6 +8,8 @@ import torch
 from tests.training.subjects import SUBJECTS, options
 from torchcross.training import fit
 
+pytestmark = pytest.mark.slow
+
 
 class Counts:
     """Live objects, and the tensors among them, at every validation."""

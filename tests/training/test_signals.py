@@ -128,6 +128,7 @@ fit(protonet(), sampler(), options(steps=100000, workers=2), folder=Path(sys.arg
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_the_workers_too_and_they_go_on(tmp_path):
     """A terminal sends it to the whole group of processes."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
