@@ -227,7 +227,7 @@ def test_what_is_wrong_is_said_at_once():
 
 def test_shots_and_plans():
     (episode,) = episodes_of("binary", 1)
-    with pytest.raises(InputError, match="told shots=5"):
+    with pytest.raises(InputError, match="got shots=5"):
         list(evaluate(guess, [episode], run="r", algorithm="x", shots=5))
     with pytest.raises(InputError, match="no plan"):
         list(evaluate(guess, [dataclasses.replace(episode, plan=None)], run="r", algorithm="x"))

@@ -52,7 +52,7 @@ def test_a_table_that_cannot_be_read(tmp_path, text, said):
 def test_tables_that_do_not_fit_their_names():
     with pytest.raises(InputError, match="one column per algorithm"):
         Means([[1, 2]], ["a"])
-    with pytest.raises(InputError, match="name each row"):
+    with pytest.raises(InputError, match="got 2 targets"):
         Means([[1, 2]], ["a", "b"], ["s", "t"])
     with pytest.raises(InputError, match="finite"):
         Means([[1, math.inf]], ["a", "b"])

@@ -96,12 +96,12 @@ def test_where_and_unique():
         made.where(algorithms="maml")
 
 
-def test_sorted_is_the_same_for_every_order():
+def test_sorted_rows_are_the_same_for_every_order():
     made = table({"ridge": [0.3, math.nan], "maml": [0.1, 0.2]})
     back = Records.of(reversed(list(made)))
     assert back != made
-    assert back.sorted() == made.sorted()
-    assert made.sorted().unique("algorithm") == ("maml", "ridge")
+    assert back.sorted_rows() == made.sorted_rows()
+    assert made.sorted_rows().unique("algorithm") == ("maml", "ridge")
 
 
 def test_repeated_keys_are_found():

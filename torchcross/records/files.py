@@ -1,13 +1,11 @@
-"""Tables of records on disk: CSV always, Parquet where pyarrow is installed. Written whole or not
-at all.
-"""
+"""Tables of records on disk: CSV, and Parquet where pyarrow is installed."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,15 +20,16 @@ _FLOAT: Final = re.compile(r"nan|[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-
 
 
 def write_records(records: Records, path: Path) -> Path:
-    """Write the rows under `path`, by a temporary name beside it."""
-    content = _by_suffix(path, {".csv": _csv_bytes, ".parquet": _parquet_bytes})(records)
-    write_whole(path, content)
+    """Write the rows under `path`, whole or not at all."""
+    to_bytes = _by_suffix(path, {".csv": _csv_bytes, ".parquet": _parquet_bytes})
+    write_whole(path, to_bytes(records))
     return path
 
 
 def read_records(path: str | Path) -> Records:
-    """Read a file of records, checking every row; an error names the file and its line (Parquet:
-    its row).
+    """Read a file of records and check every row.
+
+    An error names the file and its line (Parquet: its row).
     """
     path = Path(path)
     read = _by_suffix(path, {".csv": _read_csv, ".parquet": _read_parquet})
@@ -47,7 +46,7 @@ def read_records(path: str | Path) -> Records:
 def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     if path.suffix.lower() not in table:
         raise InputError(
-            f"{path} is no kind of table that is known; give a name that ends in"
+            f"{path} has an unknown ending; give the name of a table, which ends in"
             f" {' or '.join(table)}"
         )
     return table[path.suffix.lower()]
@@ -59,11 +58,10 @@ def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[...
 def _csv_bytes(records: Records) -> bytes:
     text = io.StringIO()
     columns = records.columns
-    # Left to itself the writer does not quote a lone carriage return, and the reader takes it for
-    # the end of a row.
-    returns = any("\r" in value for name in TEXTS for value in records.unique(name))
+    # By default the writer does not quote a lone carriage return, which ends a row for the reader.
+    has_returns = any("\r" in value for name in TEXTS for value in records.unique(name))
     writer = csv.writer(
-        text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
     )
     writer.writerow(FIELDS)
     # `tolist` gives Python floats, whose repr reads back to the same bits.
@@ -87,27 +85,26 @@ def _csv_rows(path: Path, text: str) -> Iterator[EpisodeRecord]:
     line = 0
     try:
         header = next(reader, [])
-        order = _order(path, header)
+        places = _places_of_fields(path, header)
         line = reader.line_num
         for row in reader:
             if len(row) != len(header):
                 raise InputError(f"has {len(row)} fields where the header has {len(header)}")
-            yield _parsed([row[place] for place in order])
+            yield _record([row[place] for place in places])
             line = reader.line_num
     except (csv.Error, InputError) as error:
         raise ReadError(
-            f"{path}:{line + 1}: {error}. The file is damaged or was changed by hand; mend it"
+            f"{path}:{line + 1}: {error}. The file is damaged or was changed by hand; correct it"
         ) from error
 
 
-def _order(path: Path, header: Iterable[str]) -> list[int]:
-    names = list(header)
-    if sorted(names) != sorted(FIELDS):
-        raise ReadError(f"{path}:1 has the columns {names}; a file of records has {list(FIELDS)}")
-    return [names.index(name) for name in FIELDS]
+def _places_of_fields(path: Path, header: list[str]) -> list[int]:
+    if sorted(header) != sorted(FIELDS):
+        raise ReadError(f"{path}:1 has the columns {header}; a file of records has {list(FIELDS)}")
+    return [header.index(name) for name in FIELDS]
 
 
-def _parsed(row: list[str]) -> EpisodeRecord:
+def _record(row: list[str]) -> EpisodeRecord:
     cells: dict[str, Any] = dict(zip(FIELDS, row, strict=True))
     for name in INTEGERS:
         if not _DIGITS.fullmatch(cells[name]):
@@ -136,12 +133,12 @@ def _pyarrow() -> tuple[Any, Any]:
 
 def _parquet_bytes(records: Records) -> bytes:
     arrow, parquet = _pyarrow()
-    kinds = {**dict.fromkeys(TEXTS, arrow.string()), **dict.fromkeys(INTEGERS, arrow.int64())}
+    types = {**dict.fromkeys(TEXTS, arrow.string()), **dict.fromkeys(INTEGERS, arrow.int64())}
     columns = records.columns
     schema = arrow.schema(
-        [arrow.field(name, kinds.get(name, arrow.float64()), nullable=False) for name in FIELDS]
+        [arrow.field(name, types.get(name, arrow.float64()), nullable=False) for name in FIELDS]
     )
-    # Without `from_pandas` NaN stays a number and does not turn into "no value".
+    # With `from_pandas` NaN would turn into "no value".
     arrays = [
         arrow.array(columns[name], type=schema.field(name).type, from_pandas=False)
         for name in FIELDS
@@ -157,33 +154,31 @@ def _read_parquet(path: Path, content: bytes) -> Records:
     try:
         table = parquet.read_table(arrow.BufferReader(content))
     except (arrow.ArrowException, OSError, ValueError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ReadError(
-            f"{path} is no Parquet file that can be read ({_first_line(error)}); write it again"
+            f"{path} is no Parquet file that can be read ({first_line}); write it again"
         ) from error
-    _order(path, table.column_names)
+    _places_of_fields(path, table.column_names)
     for name in FIELDS:
-        _check_kind(path, name, table.column(name), arrow)
+        _check_column(path, name, table.column(name), arrow.types)
     try:
         return Records({name: table.column(name).to_pylist() for name in FIELDS})
     except InputError as error:
-        raise ReadError(f"{path}: {error}. The file was changed by hand; mend it") from error
+        raise ReadError(f"{path}: {error}. The file was changed by hand; correct it") from error
 
 
-def _check_kind(path: Path, name: str, column: Any, arrow: Any) -> None:
-    kinds = arrow.types
-    texts = (kinds.is_string, kinds.is_large_string, kinds.is_dictionary)
-    wanted = (
-        texts if name in TEXTS else (kinds.is_integer,) if name in INTEGERS else (kinds.is_float64,)
-    )
-    if not any(check(column.type) for check in wanted):
-        expected = "text" if name in TEXTS else "whole numbers" if name in INTEGERS else "float64"
+def _check_column(path: Path, name: str, column: Any, types: Any) -> None:
+    if name in TEXTS:
+        expected = "text"
+        allowed: tuple[Any, ...] = (types.is_string, types.is_large_string, types.is_dictionary)
+    elif name in INTEGERS:
+        expected, allowed = "whole numbers", (types.is_integer,)
+    else:
+        expected, allowed = "float64", (types.is_float64,)
+    if not any(is_type(column.type) for is_type in allowed):
         raise ReadError(f"{path}: the column {name} is {column.type}; it must hold {expected}")
     if column.null_count:
         raise ReadError(
             f"{path}: the column {name} has {column.null_count} empty cells; every row needs every"
             " field"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -12,11 +12,13 @@ def html_table(
     caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()
 ) -> str:
     """A table whose cells are plain text, with notes under it."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    under = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    header = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-    table = f"<table>{header}<tbody>{body}</tbody></table>"
-    return table + (f"<ul>{under}</ul>" if under else "")
+    head = _elements("th", header)
+    body = "".join(f"<tr>{_elements('td', row)}</tr>" for row in rows)
+    items = _elements("li", notes)
+    head = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+    table = f"<table>{head}<tbody>{body}</tbody></table>"
+    return f"{table}<ul>{items}</ul>" if items else table
+
+
+def _elements(name: str, texts: Iterable[str]) -> str:
+    return "".join(f"<{name}>{escape(text)}</{name}>" for text in texts)

@@ -1,4 +1,4 @@
-"""A table of means, targets x algorithms: of records, or as somebody published it."""
+"""A table of means, targets x algorithms: computed from records, or as somebody published it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AVERAGES = {"mean", "average", "avg", "mean of the targets", "mean rank"}
 
 @final
 class Means:
-    """`values[i, j]` is the mean of algorithm j on target i; NaN where there is none.
+    """`values[i, j]` is the mean of algorithm j on target i, NaN where there is none.
 
     `domains` has one name per target, "" where none was given. `notes` say what was left out.
     """
@@ -41,37 +41,30 @@ class Means:
         notes: Sequence[str] = (),
     ) -> None:
         table = np.array(values, dtype=np.float64)
-        if (
-            table.ndim != 2
-            or not len(table)
-            or table.shape[1] != len(algorithms)
-            or np.isinf(table).any()
-        ):
+        has_shape = table.ndim == 2 and len(table) and table.shape[1] == len(algorithms)
+        if not has_shape or np.isinf(table).any():
             raise InputError(
                 f"a table of means has shape {table.shape} and {len(algorithms)} algorithms; give"
                 " one row per target and one column per algorithm, of finite numbers or NaN"
             )
-        names = (
-            [f"target {row + 1}" for row in range(len(table))] if targets is None else list(targets)
-        )
-        if len(names) != len(table):
-            raise InputError(
-                f"a table of {len(table)} rows got {len(names)} targets; name each row"
-            )
-        if domains is not None and len(domains) != len(table):
-            raise InputError(
-                f"a table of {len(table)} rows got {len(domains)} domains; give one for each row,"
-                " or none"
-            )
-        for kind, given in (("targets", names), ("algorithms", list(algorithms))):
-            if twice := sorted({name for name in given if given.count(name) > 1}):
+        if targets is None:
+            targets = [f"target {row + 1}" for row in range(len(table))]
+        if domains is None:
+            domains = [""] * len(table)
+        for axis, names in (("targets", targets), ("domains", domains)):
+            if len(names) != len(table):
                 raise InputError(
-                    f"the {kind} {twice} stand twice in a table of means; name each once"
+                    f"a table of {len(table)} rows got {len(names)} {axis}; give one for each row"
+                )
+        for axis, names in (("targets", targets), ("algorithms", algorithms)):
+            if repeated := sorted({name for name in names if list(names).count(name) > 1}):
+                raise InputError(
+                    f"the {axis} {repeated} stand twice in a table of means; name each once"
                 )
         self.values: NDArray[np.float64] = read_only(table)
         self.algorithms = tuple(algorithms)
-        self.targets = tuple(names)
-        self.domains = ("",) * len(names) if domains is None else tuple(domains)
+        self.targets = tuple(targets)
+        self.domains = tuple(domains)
         self.metric = metric
         self.notes = tuple(notes)
 
@@ -89,17 +82,18 @@ class Means:
 
 
 def read_means(path: str | Path, *, metric: str = "") -> Means:
-    """Read a published table of means: CSV, a header with the algorithms, then a target and its
-    means in each row.
+    """Read a published table of means.
 
-    An empty cell or `nan` is a mean that was not given. Where the first column is called "domain",
-    the targets stand in the second one, and an empty domain is that of the row above. A row that
+    It is a CSV file: a header with the algorithms, then a target and its means in each row. An
+    empty cell or `nan` is a mean that was not given. Where the first column is called "domain", the
+    targets stand in the second one, and an empty domain is that of the row above. A row that
     averages the others is refused: it is no target.
     """
     path = Path(path)
-    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""))
     header = [name.strip() for name in next(reader, [])]
-    first = 2 if header and header[0].lower() == "domain" else 1
+    has_domains = [name.lower() for name in header[:1]] == ["domain"]
+    first = 2 if has_domains else 1
     if any(name.endswith(": mean") for name in header):
         raise ReadError(
             f"{path} is a table that a report wrote, with intervals; give the folder of the run, or"
@@ -114,25 +108,23 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
     for row in reader:
         if not any(cell.strip() for cell in row):
             continue
+        line = f"{path}:{reader.line_num}"
         if len(row) != len(header):
-            raise ReadError(
-                f"{path}:{reader.line_num} has {len(row)} cells where the header has {len(header)}"
-            )
+            raise ReadError(f"{line} has {len(row)} cells where the header has {len(header)}")
         target = row[first - 1].strip()
         if target.lower().rstrip(".") in _AVERAGES:
             raise ReadError(
-                f"{path}:{reader.line_num} is called {target!r}: an average of rows is no target;"
-                " leave it out"
+                f"{line} is called {target!r}: an average of rows is no target; leave it out"
             )
-        domains.append((row[0].strip() or domains[-1]) if first == 2 else "")
+        domains.append((row[0].strip() or domains[-1]) if has_domains else "")
         targets.append(target)
-        table.append([_cell(path, reader.line_num, cell) for cell in row[first:]])
+        table.append([_mean(line, cell) for cell in row[first:]])
     if not table:
         raise ReadError(f"{path} has no row of means; give a header and one row per target")
     return Means(table, header[first:], targets, domains=domains[1:], metric=metric)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -143,13 +135,13 @@ def _text(path: Path) -> str:
         raise ReadError(f"{path} is not UTF-8; convert it") from error
 
 
-def _cell(path: Path, line: int, text: str) -> float:
+def _mean(line: str, text: str) -> float:
     try:
         value = float(text) if text.strip() else math.nan
     except ValueError:
         value = math.inf
     if math.isinf(value):
         raise ReadError(
-            f"{path}:{line} holds {text!r} where a mean is expected; give a number, or nothing"
+            f"{line} holds {text!r} where a mean is expected; give a number, or nothing"
         )
     return value

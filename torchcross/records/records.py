@@ -1,10 +1,12 @@
-"""What an evaluation leaves behind: one value of one metric in one episode, and an immutable table
-of them.
+"""A record is one value of one metric in one episode; `Records` is an immutable table of them.
+
+To add a column, add a field to `EpisodeRecord`: the table and its files follow.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -20,15 +22,13 @@ from torchcross.records.notebook_tables import html_table
 
 __all__ = ["FIELDS", "INTEGERS", "KEY", "TEXTS", "EpisodeRecord", "Records"]
 
-TEXTS: Final = ("run", "target", "domain", "algorithm", "metric", "reason")
-INTEGERS: Final = ("shots", "seed", "episode")
 KEY: Final = ("run", "target", "algorithm", "shots", "seed", "episode", "metric")
-"""No two rows of a table that is to be averaged may agree in all of these."""
+"""No two rows of a table may agree in all of these fields if the table is to be averaged."""
 
 _MAY_BE_EMPTY = {"domain", "reason"}
-_MOST = 2**63 - 1
+_LARGEST_INTEGER = 2**63 - 1
 _ROWS_SHOWN = 10
-_LONGEST = 2**16
+_LONGEST_TEXT = 2**16
 """Readers of CSV files refuse fields of twice that length."""
 
 
@@ -37,8 +37,8 @@ _LONGEST = 2**16
 class EpisodeRecord:
     """`metric` of `algorithm`, trained with `seed`, in episode number `episode` of `target`.
 
-    `value` is NaN, with its `reason`, where the metric is undefined; a defined value may have a
-    reason too (what an average had to leave out).
+    `value` is NaN, with its `reason`, where the metric is undefined. A defined value may have a
+    reason too, for example what an average left out.
     """
 
     run: str
@@ -57,27 +57,32 @@ class EpisodeRecord:
             if problem := text_problem(name, getattr(self, name)):
                 raise InputError(f"an EpisodeRecord's {problem}")
         for name in INTEGERS:
-            object.__setattr__(self, name, _whole(name, getattr(self, name)))
-        object.__setattr__(self, "value", _number(self.value))
+            object.__setattr__(self, name, _checked_integer(name, getattr(self, name)))
+        object.__setattr__(self, "value", _checked_value(self.value))
         if math.isnan(self.value) and not self.reason:
             raise InputError(
                 "an EpisodeRecord's value is NaN without a reason; say why the metric is undefined"
             )
 
     def __eq__(self, other: object) -> bool:
-        return _row(self) == _row(other) if isinstance(other, EpisodeRecord) else NotImplemented
+        if not isinstance(other, EpisodeRecord):
+            return NotImplemented
+        return _comparable(self) == _comparable(other)
 
     def __hash__(self) -> int:
-        return hash(_row(self))
+        return hash(_comparable(self))
 
 
 FIELDS: Final = tuple(field.name for field in fields(EpisodeRecord))
+# The annotations are strings: this module has `from __future__ import annotations`.
+TEXTS: Final = tuple(field.name for field in fields(EpisodeRecord) if field.type == "str")
+INTEGERS: Final = tuple(field.name for field in fields(EpisodeRecord) if field.type == "int")
 _ALL_FIELDS = attrgetter(*FIELDS)
 
 
 @final
 class Records:
-    """Rows of `EpisodeRecord`, held as columns. Immutable; rows stay in the order they came in.
+    """Rows of `EpisodeRecord`, held as columns. Immutable; rows keep their order.
 
     table = Records.of(records)
     table.where(target="oct/disease class", shots=[1, 5]).columns["value"]
@@ -86,44 +91,48 @@ class Records:
     __slots__ = ("_columns",)
 
     def __init__(self, columns: Mapping[str, Any]) -> None:
-        """From columns of equal length, one for each field; `Records.of` takes rows."""
+        """From columns of equal length, one for each field. `Records.of` takes rows."""
         if missing := [name for name in FIELDS if name not in columns]:
             raise InputError(
                 f"Records got no column {missing}; give one for each of {list(FIELDS)}"
             )
         if unknown := [name for name in columns if name not in FIELDS]:
             raise InputError(f"Records got the unknown columns {unknown}; a row has {list(FIELDS)}")
-        made = {name: _column(name, columns[name]) for name in FIELDS}
-        if len(lengths := {len(column) for column in made.values()}) > 1:
+        arrays = {name: _checked_column(name, columns[name]) for name in FIELDS}
+        if len(lengths := {len(column) for column in arrays.values()}) > 1:
             raise InputError(
                 f"Records got columns of {sorted(lengths)} rows; give columns of one length"
             )
-        _check_reasons(made)
-        self._columns = made
+        without_reason = np.isnan(arrays["value"]) & (arrays["reason"] == "")
+        if without_reason.any():
+            raise InputError(
+                f"row {int(np.argmax(without_reason))} has the value NaN without a reason; say why"
+                " the metric is undefined"
+            )
+        self._columns = arrays
 
     @classmethod
     def of(cls, rows: Iterable[EpisodeRecord]) -> Records:
         """A table of these rows."""
-        listed = list(rows)
-        if strangers := [row for row in listed if not isinstance(row, EpisodeRecord)]:
-            raise InputError(f"Records.of got a {type(strangers[0]).__name__}; give EpisodeRecords")
-        columns = list(zip(*map(_ALL_FIELDS, listed), strict=True)) or [()] * len(FIELDS)
-        return cls._trusted(
+        rows = list(rows)
+        for row in rows:
+            if not isinstance(row, EpisodeRecord):
+                raise InputError(f"Records.of got a {type(row).__name__}; give EpisodeRecords")
+        columns = list(zip(*map(_ALL_FIELDS, rows), strict=True)) or [()] * len(FIELDS)
+        return cls._from_checked(
             {name: _array(name, column) for name, column in zip(FIELDS, columns, strict=True)}
         )
 
     @classmethod
-    def _trusted(cls, columns: Mapping[str, NDArray[Any]]) -> Records:
-        """From arrays that were checked already."""
+    def _from_checked(cls, columns: Mapping[str, NDArray[Any]]) -> Records:
+        """From arrays that are checked."""
         table = object.__new__(cls)
         table._columns = {name: read_only(columns[name]) for name in FIELDS}
         return table
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """One read-only array per field: texts as objects, whole numbers as int64, values as
-        float64.
-        """
+        """One read-only array per field: texts as objects, integers as int64, values as float64."""
         return dict(self._columns)
 
     def __len__(self) -> int:
@@ -139,25 +148,23 @@ class Records:
     def __getitem__(self, item: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Records: ...
     def __getitem__(self, item: int | slice | NDArray[Any]) -> EpisodeRecord | Records:
         if isinstance(item, int):
-            return EpisodeRecord(
-                *(self._columns[name][item : item + 1 or None].tolist()[0] for name in FIELDS)
-            )
-        return self._trusted({name: column[item] for name, column in self._columns.items()})
+            # A slice and `tolist` give Python numbers; `or None`: the slice of -1 is [-1:].
+            rows = slice(item, item + 1 or None)
+            return EpisodeRecord(*(self._columns[name][rows].tolist()[0] for name in FIELDS))
+        return self._from_checked({name: column[item] for name, column in self._columns.items()})
 
     def where(self, **wanted: Any) -> Records:
-        """The rows whose fields have these values:
-        `where(target="oct/disease class", shots=[1, 5])`.
-        """
-        kept = np.arange(len(self))
+        """The rows whose fields have these values: `where(algorithm="maml", shots=[1, 5])`."""
+        rows = np.arange(len(self))
         for name, value in wanted.items():
-            # What one field has ruled out is not looked at again.
-            column = self._column(name)[kept]
+            # Rows that one field has ruled out are not looked at again.
+            column = self._column(name)[rows]
             several = isinstance(value, Iterable) and not isinstance(value, str)
-            found = np.zeros(len(kept), dtype=np.bool_)
-            for one in value if several else (value,):
-                found |= column == one
-            kept = kept[found]
-        return self[kept]
+            matches = np.zeros(len(rows), dtype=np.bool_)
+            for each in value if several else (value,):
+                matches |= column == each
+            rows = rows[matches]
+        return self[rows]
 
     def unique(self, name: str) -> tuple[Any, ...]:
         """The different values of a field, in the order they first appear."""
@@ -166,34 +173,30 @@ class Records:
     def __add__(self, other: Records) -> Records:
         if not isinstance(other, Records):
             return NotImplemented
-        both = ((name, (column, other._columns[name])) for name, column in self._columns.items())
-        return self._trusted({name: np.concatenate(pair) for name, pair in both})
+        columns = {
+            name: np.concatenate([column, other._columns[name]])
+            for name, column in self._columns.items()
+        }
+        return self._from_checked(columns)
 
-    def sorted(self) -> Records:
-        """The same rows in an order that belongs to their values: by run, target, algorithm, shots,
-        and so on.
-        """
+    def sorted_rows(self) -> Records:
+        """The same rows, sorted by run, target, algorithm, shots, and so on."""
         keys = [self._columns[name].tolist() for name in (*KEY, "domain", "reason")]
-        # NaN has no order of its own.
-        values = [(math.isnan(value), value) for value in self._columns["value"].tolist()]
-        rows = [
-            (*key, value if not value[0] else (True, 0.0))
-            for *key, value in zip(*keys, values, strict=True)
-        ]
+        values = self._columns["value"]
+        # NaN has no order: it comes last.
+        keys += [np.isnan(values).tolist(), np.nan_to_num(values).tolist()]
+        rows = list(zip(*keys, strict=True))
         return self[np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64)]
 
     def repeated_keys(self) -> tuple[tuple[Any, ...], ...]:
-        """The keys (run, target, algorithm, shots, seed, episode, metric) that more than one row
-        has.
-        """
-        counts: dict[tuple[Any, ...], int] = {}
-        for key in zip(*(self._columns[name].tolist() for name in KEY), strict=True):
-            counts[key] = counts.get(key, 0) + 1
+        """The keys (run, target, algorithm, shots, seed, episode, metric) of more than one row."""
+        counts = Counter(zip(*(self._columns[name].tolist() for name in KEY), strict=True))
         return tuple(key for key, count in counts.items() if count > 1)
 
     def write(self, path: str | Path) -> Path:
-        """Write a ".csv" or a ".parquet" file, whole or not at all, and return its path. Values
-        keep every bit.
+        """Write a ".csv" or a ".parquet" file, whole or not at all, and return its path.
+
+        Values keep every bit.
         """
         from torchcross.records.files import write_records
 
@@ -202,9 +205,8 @@ class Records:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Records):
             return NotImplemented
-        theirs = other._columns
-        return len(self) == len(other) and all(
-            np.array_equal(column, theirs[name], equal_nan=name == "value")
+        return all(
+            np.array_equal(column, other._columns[name], equal_nan=name == "value")
             for name, column in self._columns.items()
         )
 
@@ -217,9 +219,9 @@ class Records:
         return f"Records({len(self)} rows: {counts})"
 
     def _repr_html_(self) -> str:
-        shown = [[str(getattr(row, name)) for name in FIELDS] for row in self[:_ROWS_SHOWN]]
-        more = [f"{len(self) - len(shown)} more rows"] if len(self) > len(shown) else []
-        return html_table(repr(self), FIELDS, shown, more)
+        rows = [list(map(str, _ALL_FIELDS(row))) for row in self[:_ROWS_SHOWN]]
+        notes = [f"{len(self) - len(rows)} more rows"] if len(self) > len(rows) else []
+        return html_table(repr(self), FIELDS, rows, notes)
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
@@ -228,50 +230,43 @@ class Records:
 
 
 def text_problem(name: str, value: object) -> str:
-    """What is wrong with a text, or ""."""
+    """Why the text is not valid, or ""."""
     if not isinstance(value, str):
         return f"{name} is {value!r}; give a string"
     if not value and name not in _MAY_BE_EMPTY:
         return f"{name} is empty; give it a name"
-    if len(value) > _LONGEST:
-        return f"{name} has {len(value)} characters; give {_LONGEST} at most"
-    if not _encodable(value):
+    if len(value) > _LONGEST_TEXT:
+        return f"{name} has {len(value)} characters; give {_LONGEST_TEXT} at most"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
         return f"{name} is {value!r}, which UTF-8 cannot hold; give plain text"
     return ""
 
 
-def _encodable(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _checked_integer(name: str, value: object) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        integer = int(value)
+        if 0 <= integer <= _LARGEST_INTEGER:
+            return integer
+    raise InputError(
+        f"a record's {name} is {value!r}; give a whole number, at least 0 and below 2**63"
+    )
 
 
-def _whole(name: str, value: object) -> int:
-    integral = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not integral or not 0 <= int(value) <= _MOST:  # type: ignore[call-overload]  # `integral` says that it is one
-        raise InputError(
-            f"a record's {name} is {value!r}; give a whole number, at least 0 and below 2**63"
-        )
-    return int(value)  # type: ignore[call-overload,no-any-return]
+def _checked_value(value: object) -> float:
+    if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
+        if math.isnan(value):
+            return math.nan
+        if not math.isinf(value):
+            return float(value)
+    raise InputError(f"a record's value is {value!r}; give a finite number, or NaN with its reason")
 
 
-def _number(value: object) -> float:
-    if (
-        not isinstance(value, float | int | np.floating | np.integer)
-        or isinstance(value, bool)
-        or math.isinf(value)
-    ):
-        raise InputError(
-            f"a record's value is {value!r}; give a finite number, or NaN with its reason"
-        )
-    return math.nan if math.isnan(value) else float(value)
-
-
-def _row(record: EpisodeRecord) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = _ALL_FIELDS(record)
-    return tuple(None if isinstance(value, float) and math.isnan(value) else value for value in row)
+def _comparable(record: EpisodeRecord) -> tuple[Any, ...]:
+    """The fields with None for NaN: two undefined values are equal."""
+    value = None if math.isnan(record.value) else record.value
+    return (*(getattr(record, name) for name in FIELDS if name != "value"), value)
 
 
 def _array(name: str, values: Any) -> NDArray[Any]:
@@ -282,28 +277,18 @@ def _array(name: str, values: Any) -> NDArray[Any]:
     return np.array(values, dtype=np.int64 if name in INTEGERS else np.float64)
 
 
-def _column(name: str, values: Any) -> NDArray[Any]:
-    """A checked, read-only copy."""
-    given = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    if name in TEXTS:
-        for value in dict.fromkeys(given):
-            if problem := text_problem(name, value):
-                raise InputError(f"the column of {problem}")
+def _checked_column(name: str, values: Any) -> NDArray[Any]:
+    """A read-only copy."""
+    cells = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    if name in INTEGERS:
+        cells = [_checked_integer(name, cell) for cell in cells]
+    elif name not in TEXTS:
+        cells = list(map(_checked_value, cells))
+    else:
         # Equal texts become one object: a column of 100,000 rows has few different ones.
-        same = {value: value for value in given}
-        return read_only(_array(name, [same[value] for value in given]))
-    made = (
-        [_whole(name, value) for value in given]
-        if name in INTEGERS
-        else [_number(value) for value in given]
-    )
-    return read_only(_array(name, made))
-
-
-def _check_reasons(columns: Mapping[str, NDArray[Any]]) -> None:
-    silent = np.isnan(columns["value"]) & (columns["reason"] == "")
-    if silent.any():
-        raise InputError(
-            f"row {int(np.argmax(silent))} has the value NaN without a reason; say why the metric"
-            " is undefined"
-        )
+        unique = {cell: cell for cell in cells}
+        for cell in unique:
+            if problem := text_problem(name, cell):
+                raise InputError(f"the column of {problem}")
+        cells = [unique[cell] for cell in cells]
+    return read_only(_array(name, cells))

@@ -125,7 +125,7 @@ class RunFolder:
         tables = [read_records(file).columns for file in files] or [Records.of([]).columns]
         whole = Records(
             {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
-        ).sorted()
+        ).sorted_rows()
         algorithms, targets = (
             self.experiment["algorithms"],
             self.plain("protocol.json").get("order of targets", []),
