@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,21 +15,20 @@ from torch.utils import _pytree as pytree
 from torchcross.functional.loop.engines import Engine, Implicit, engine_named
 from torchcross.functional.loop.engines.loss_only import LossOnly
 from torchcross.functional.loop.meta_gradient import meta_gradient
-from torchcross.functional.loop.optimisers import Rates, sgd
+from torchcross.functional.loop.optimisers import sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem
-from torchcross.functional.trees import Buffers, Params, floating
+from torchcross.functional.trees import Buffers, Data, LossFn, Params, floating
 
-# From where rounding does not matter to where a curved loss is straight; kinks are passed on the
-# way down.
-_STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-_AGREE = 1e-6
+# From large, where rounding does not matter, to small, where a curved loss is straight and no kink
+# lies between both ends.
+_SIZES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+_AGREEMENT = 1e-6
+_RATE = 0.1
 
 
 @dataclass(frozen=True)
 class CertificateRow:
-    """One comparison. `holds` is None where the engine does not claim equality (first order,
-    implicit).
-    """
+    """One comparison; `holds` is None where the engine claims no equality (order 1, implicit)."""
 
     name: str
     engine: str
@@ -49,24 +49,20 @@ def certify_engine(
     B(x_K - b) in first order; s (A + sI)^-1 B(x* - b) with x* = (A + sI)^-1 (Aa + s x_0) in the
     implicit case of strength s.
     """
-    chosen = engine_named(engine)
+    engine = engine_named(engine)
     rows = []
     for steps in (1, 5):
-        task = _Quadratic.drawn(seed=steps)
-        if isinstance(chosen, Implicit):
-            # The closed form is that of the inner problem's solution: take enough steps to be
-            # there.
+        task = _quadratic_task(seed=steps)
+        if isinstance(engine, Implicit):
+            # The closed form is that of the inner problem's solution: take enough steps.
             steps = 2000
-        meta = Meta({"x": task.x}, torch.tensor(task.rate, dtype=torch.float64))
-        inner = Inner(task.support, task.query, sgd(), steps)
-        result = meta_gradient(
-            Problem(inner, task.tensors(), name="quadratic"), meta, engine=chosen
-        )
-        error = _relative(result.params["x"], task.gradient(chosen, steps))
-        name = f"closed form, {steps} steps"
-        rows.append(
-            CertificateRow(name, chosen.name, chosen.order, error, tolerance, error <= tolerance)
-        )
+        meta = Meta({"x": task["x"]}, torch.tensor(_RATE, dtype=torch.float64))
+        inner = Inner(_quadratic_loss("a", "A"), _quadratic_loss("b", "B"), sgd(), steps)
+        result = meta_gradient(Problem(inner, task, name="quadratic"), meta, engine=engine)
+        expected = _closed_form(task, engine, steps)
+        error = float(_norm({"x": result.params["x"] - expected}) / _norm({"x": expected}))
+        name, holds = f"closed form, {steps} steps", error <= tolerance
+        rows.append(CertificateRow(name, engine.name, engine.order, error, tolerance, holds))
     return rows
 
 
@@ -79,18 +75,18 @@ def certify_problem(
     seed: int = 0,
     tolerance: float = 1e-6,
 ) -> list[CertificateRow]:
-    """An episode of one's own against central differences in float64, along random directions.
+    """Your own episode against central differences in float64, along random directions.
 
-    Differences are taken at several sizes; where they do not agree, the loss has a kink nearby
-    (ReLU, max-pooling) and the row says so.
+    Differences are taken at several sizes. Where they disagree, the loss has a kink nearby (ReLU,
+    max-pooling), and the row says so.
     """
-    chosen = engine_named(engine)
-    problem, meta = _double(problem, meta)
-    result = meta_gradient(problem, meta, engine=chosen)
+    engine = engine_named(engine)
+    problem, meta = _in_float64(problem, meta)
+    result = meta_gradient(problem, meta, engine=engine)
     rates = meta.rates if isinstance(meta.rates, Mapping) else {"*": meta.rates}
     learned = {name: rate for name, rate in rates.items() if isinstance(rate, Tensor)}
-    exact = chosen.order == 2 and not isinstance(chosen, Implicit)
-    kind = CertificateRow("finite differences", chosen.name, chosen.order, 0.0, tolerance, None)
+    exact = engine.order == 2 and not isinstance(engine, Implicit)
+    kind = CertificateRow("finite differences", engine.name, engine.order, 0.0, tolerance, None)
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for part, at, grads in (
@@ -122,89 +118,69 @@ def certify_gradient(
     directions: int,
     generator: torch.Generator,
 ) -> list[CertificateRow]:
-    """Any gradient of any loss against central differences; `row` says what is the same in all
-    rows.
-    """
+    """Any gradient of any loss against central differences; `row` has what all rows share."""
     rows = []
     for index in range(directions):
-        way = _direction(at, generator)
-        slope = float(sum((grads[name] * value).sum() for name, value in way.items()))
-        scale = float(_norm({name: grads[name] for name in at}) * _norm(way))
-        difference, note = _difference(_along(loss, at, way))
+        direction = _random_direction(at, generator)
+        slope = float(sum((grads[name] * value).sum() for name, value in direction.items()))
+        difference, note = _central_difference(loss, at, direction)
+        # Relative to the gradient's length too: along some directions the slope is next to zero.
+        scale = float(_norm({name: grads[name] for name in at}))
         error = abs(slope - difference) / max(abs(difference), 1e-3 * scale, 1e-300)
-        claim = error <= row.tolerance if exact else None
-        rows.append(
-            dataclasses.replace(
-                row, name=f"{row.name} {index + 1}", error=error, holds=claim, note=note
-            )
-        )
+        holds = error <= row.tolerance if exact else None
+        name = f"{row.name} {index + 1}"
+        rows.append(dataclasses.replace(row, name=name, error=error, holds=holds, note=note))
     return rows
 
 
-@dataclass(frozen=True)
-class _Quadratic:
-    A: Tensor
-    B: Tensor
-    a: Tensor
-    b: Tensor
-    x: Tensor
-    rate: float = 0.1
-
-    @classmethod
-    def drawn(cls, seed: int, size: int = 5) -> _Quadratic:
-        generator = torch.Generator().manual_seed(seed)
-
-        def draw(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-        roots = (draw(size, size), draw(size, size))
-        A, B = (root @ root.T / size + 0.1 * torch.eye(size, dtype=torch.float64) for root in roots)
-        return cls(A, B, draw(size), draw(size), draw(size))
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"A": self.A, "B": self.B, "a": self.a, "b": self.b}
-
-    @staticmethod
-    def support(
-        params: Params, buffers: Buffers, data: dict[str, Tensor], step: int
-    ) -> tuple[Tensor, Buffers]:
-        away = params["x"] - data["a"]
-        return 0.5 * away @ data["A"] @ away, buffers
-
-    @staticmethod
-    def query(
-        params: Params, buffers: Buffers, data: dict[str, Tensor], step: int
-    ) -> tuple[Tensor, Buffers]:
-        away = params["x"] - data["b"]
-        return 0.5 * away @ data["B"] @ away, buffers
-
-    def gradient(self, engine: Engine, steps: int) -> Tensor:
-        eye = torch.eye(len(self.x), dtype=torch.float64)
-        if isinstance(engine, Implicit):
-            inverse = torch.linalg.inv(self.A + engine.strength * eye)
-            end = inverse @ (self.A @ self.a + engine.strength * self.x)
-            return cast(Tensor, engine.strength * inverse @ self.B @ (end - self.b))
-        shrink = torch.linalg.matrix_power(eye - self.rate * self.A, steps)
-        slope = self.B @ (self.a + shrink @ (self.x - self.a) - self.b)
-        return cast(Tensor, slope if engine.order == 1 else shrink @ slope)
+def _quadratic_task(seed: int, size: int = 5) -> Params:
+    """Random A, B (positive definite), a, b and x of the task in `certify_engine`."""
+    generator = torch.Generator().manual_seed(seed)
+    task = {}
+    for name in ("A", "B"):
+        root = torch.randn(size, size, generator=generator, dtype=torch.float64)
+        task[name] = root @ root.T / size + 0.1 * torch.eye(size, dtype=torch.float64)
+    for name in ("a", "b", "x"):
+        task[name] = torch.randn(size, generator=generator, dtype=torch.float64)
+    return task
 
 
-def _double(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
-    def wide(value: Tensor) -> Tensor:
-        return value.detach().double() if value.is_floating_point() else value
+def _quadratic_loss(centre: str, matrix: str) -> LossFn:
+    def loss(params: Params, buffers: Buffers, data: Data, step: int) -> tuple[Tensor, Buffers]:
+        away = params["x"] - data[centre]
+        return 0.5 * away @ data[matrix] @ away, buffers
 
-    def widened(tree: Any) -> Any:
-        return pytree.tree_map_only(Tensor, wide, tree)
+    return loss
 
-    rates: Rates = widened(dict(meta.rates) if isinstance(meta.rates, Mapping) else meta.rates)
-    wide_meta = Meta(widened(meta.params), rates, widened(meta.buffers))
+
+def _closed_form(task: Params, engine: Engine, steps: int) -> Tensor:
+    A, B, a, b, x = (task[name] for name in ("A", "B", "a", "b", "x"))
+    eye = torch.eye(len(x), dtype=torch.float64)
+    if isinstance(engine, Implicit):
+        inverse = torch.linalg.inv(A + engine.strength * eye)
+        end = inverse @ (A @ a + engine.strength * x)
+        return cast(Tensor, engine.strength * inverse @ B @ (end - b))
+    shrink = torch.linalg.matrix_power(eye - _RATE * A, steps)
+    slope = B @ (a + shrink @ (x - a) - b)
+    return cast(Tensor, slope if engine.order == 1 else shrink @ slope)
+
+
+def _in_float64(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
+    def widen(tree: Any) -> Any:
+        return pytree.tree_map_only(
+            Tensor, lambda x: x.detach().double() if x.is_floating_point() else x, tree
+        )
+
+    rates = widen(dict(meta.rates) if isinstance(meta.rates, Mapping) else meta.rates)
     return (
-        dataclasses.replace(problem, data=widened(problem.data), own=widened(problem.own)),
-        wide_meta,
+        dataclasses.replace(problem, data=widen(problem.data), own=widen(problem.own)),
+        Meta(widen(meta.params), rates, widen(meta.buffers)),
     )
 
 
 def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], float]:
+    """The query loss as a function of some of the parameters, or of some of the rates."""
+
     def loss(moved: Params) -> float:
         if part == "params":
             here = dataclasses.replace(meta, params={**meta.params, **moved})
@@ -217,43 +193,37 @@ def _loss_at(problem: Problem, meta: Meta, part: str) -> Callable[[Params], floa
     return loss
 
 
-def _along(loss: Callable[[Params], float], at: Params, way: Params) -> Callable[[float], float]:
-    return lambda t: loss({name: value + t * way[name] for name, value in at.items()})
+def _central_difference(
+    loss: Callable[[Params], float], at: Params, direction: Params
+) -> tuple[float, str]:
+    """(the difference at the first two sizes that agree, a note where none do)."""
 
+    def value(distance: float) -> float:
+        return loss({name: start + distance * direction[name] for name, start in at.items()})
 
-def _difference(value: Callable[[float], float]) -> tuple[float, str]:
-    """The central difference at the first two sizes that agree."""
-    before: float | None = None
-    for size in _STEPS:
-        slope = (value(size) - value(-size)) / (2 * size)
-        if before is not None and abs(slope - before) <= _AGREE * max(abs(slope), abs(before)):
+    slopes: list[float] = []
+    for size in _SIZES:
+        slopes.append((value(size) - value(-size)) / (2 * size))
+        # With one slope alone, NaN agrees with nothing.
+        before, last = [math.nan, *slopes][-2:]
+        if abs(last - before) <= _AGREEMENT * max(abs(last), abs(before)):
             return before, ""
-        if before is None:
-            first = slope
-        before = slope
-    return (
-        first,
-        (
-            "differences disagree between sizes: a kink nearby (ReLU, max-pooling), or a steep"
-            " inner loop"
-        ),
+    return slopes[0], (
+        "differences disagree between sizes: a kink nearby (ReLU, max-pooling), or a steep inner"
+        " loop"
     )
 
 
-def _direction(at: Params, generator: torch.Generator) -> Params:
+def _random_direction(at: Params, generator: torch.Generator) -> Params:
     """A random direction of length one."""
-    way = {
+    direction = {
         name: torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
         for name, value in at.items()
     }
-    length = _norm(way)
-    return {name: value / length for name, value in way.items()}
+    length = _norm(direction)
+    return {name: value / length for name, value in direction.items()}
 
 
 def _norm(tree: Params) -> Tensor:
     lengths = torch.stack([torch.linalg.vector_norm(value) for value in tree.values()])
     return cast(Tensor, torch.linalg.vector_norm(lengths))
-
-
-def _relative(left: Tensor, right: Tensor) -> float:
-    return float(torch.linalg.vector_norm(left - right) / torch.linalg.vector_norm(right))

@@ -11,7 +11,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -39,8 +39,8 @@ class Pullback(Protocol):
     def __call__(self, cotangent: Any, sink: Sink | None = None) -> Tree: ...
 
 
-class Calculus(Protocol):
-    """Derivatives of pure functions of tensors."""
+class Autograd:
+    """Torch's tape."""
 
     def gradient(
         self,
@@ -55,47 +55,6 @@ class Calculus(Protocol):
         `inspect`: raise where torch would drop a term of the second derivative without an error. A
         transform has no graph to inspect: see `refuse_lost_terms` in lanes.py.
         """
-        ...
-
-    def pullback(
-        self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
-    ) -> tuple[Any, Any, Pullback]:
-        """(value, aux, cotangent of the value -> cotangent of the argument).
-
-        `reuse`: the pullback can be called many times.
-        """
-        ...
-
-    def gradient_along(
-        self,
-        f: Callable[[Tree, Params], Tensor],
-        at: Tree,
-        along: Tree,
-        weights: Params,
-        sink: Sink,
-        *,
-        want_gradient: bool,
-    ) -> Tree:
-        """Forward over reverse: the gradient of f(at, 0).
-
-        Its derivative along `along` and `weights` goes to `sink`. `along` may have less than `at`;
-        without `want_gradient` the gradient itself is blank. `sink` may write to the tensor of
-        `along` that has the name it is called with: nothing reads it any more.
-        """
-        ...
-
-
-class Autograd:
-    """Torch's tape."""
-
-    def gradient(
-        self,
-        f: Callable[[Params], tuple[Tensor, Any]],
-        at: Params,
-        *,
-        keep: bool,
-        inspect: bool = False,
-    ) -> tuple[Params, Tensor, Any]:
         with torch.enable_grad():
             at = at if keep else {name: guarded_leaf(value.detach()) for name, value in at.items()}
             value, aux = f(at)
@@ -110,6 +69,10 @@ class Autograd:
     def pullback(
         self, f: Callable[[Tree], tuple[Any, Any]], at: Tree, *, reuse: bool = False
     ) -> tuple[Any, Any, Pullback]:
+        """(value, aux, cotangent of the value -> cotangent of the argument).
+
+        `reuse`: the pullback can be called many times.
+        """
         flat, spec = pytree.tree_flatten(at)
         leaves = [guarded_leaf(value.detach()) for value in flat]
         with torch.enable_grad():
@@ -142,6 +105,12 @@ class Autograd:
         *,
         want_gradient: bool,
     ) -> Tree:
+        """Forward over reverse: the gradient of f(at, 0).
+
+        Its derivative along `along` and `weights` goes to `sink`. `along` may have less than `at`;
+        without `want_gradient` the gradient itself is blank. `sink` may write to the tensor of
+        `along` that has the name it is called with: nothing reads it any more.
+        """
         load_forward_rules()
         flat, spec = pytree.tree_flatten(at)
         places = _places(at)
@@ -261,7 +230,7 @@ def _grad(
 
 
 class Transforms:
-    """torch.func."""
+    """torch.func; the methods do what those of `Autograd` do."""
 
     def gradient(
         self,
@@ -316,6 +285,9 @@ class Transforms:
         )
         _pour(tangents, sink)
         return grads
+
+
+Calculus: TypeAlias = Autograd | Transforms
 
 
 def _pour(tree: Tree, sink: Sink) -> Tree:

@@ -119,8 +119,8 @@ def meta_gradients_in_lanes(
         data, own = pytree.tree_unflatten(parts, spec)
         problem = dataclasses.replace(members[0], data=data, own=own)
         with torch.no_grad():
-            episode = open_episode(problem, meta, Transforms(), check_values=False)
-            result = episode.meta_gradient(engine, engine(episode.loop))
+            loop, finish = open_episode(problem, meta, engine, Transforms(), check_values=False)
+            result = finish(engine(loop))
         # Noted here, for vmap returns new tensors even for buffers that did not change.
         changed.update(
             name for name, value in result.buffers.items() if value is not meta.buffers[name]

@@ -18,13 +18,14 @@ from torchcross.functional.loop.engines import Engine, engine_named
 from torchcross.functional.loop.meta_gradient import meta_gradient
 from torchcross.functional.loop.problem import Meta, Problem
 
-_FEW = 2
+_FEW_STEPS = 2
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes of live tensors at the peak, above what was alive before; `per_step` for each further
-    inner step.
+    """Bytes of live tensors at the peak, above what was alive before.
+
+    `per_step` is for each further inner step.
     """
 
     peak: int
@@ -39,23 +40,22 @@ def estimate(
 ) -> MemoryEstimate:
     """Predict the peak of one episode's meta-gradient from runs of few inner steps.
 
-    Growth is linear in the steps for every engine (in every so-many of them, where it keeps so
-    few). Counted are tensors, not an allocator's slack or a kernel's scratch space.
+    Memory grows linearly with the steps for every engine (by periods of `every` steps where an
+    engine has them). Tensors are counted, not an allocator's slack or a kernel's scratch space.
     """
-    chosen = engine_named(engine)
-    wanted = problem.inner.steps if steps is None else steps
-    if wanted < 0:
-        raise InputError(f"steps must be 0 or more, not {wanted}.")
-    period = int(getattr(chosen, "every", 1))
-    few = _FEW + max(0, wanted - _FEW) % period
-    peaks = [_peak(problem, meta, chosen, count) for count in (few, few + period)]
-    grown = max(0, peaks[1] - peaks[0])
-    peak = (
-        peaks[0] + (wanted - few) // period * grown
-        if wanted > _FEW
-        else _peak(problem, meta, chosen, wanted)
-    )
-    return MemoryEstimate(peak, grown // period, wanted, chosen.name, chosen.order)
+    engine = engine_named(engine)
+    steps = problem.inner.steps if steps is None else steps
+    if steps < 0:
+        raise InputError(f"steps must be 0 or more, not {steps}.")
+    period = int(getattr(engine, "every", 1))
+    few = _FEW_STEPS + max(0, steps - _FEW_STEPS) % period
+    first, second = (_peak(problem, meta, engine, count) for count in (few, few + period))
+    growth = max(0, second - first)
+    if steps > _FEW_STEPS:
+        peak = first + (steps - few) // period * growth
+    else:
+        peak = _peak(problem, meta, engine, steps)
+    return MemoryEstimate(peak, growth // period, steps, engine.name, engine.order)
 
 
 def _peak(problem: Problem, meta: Meta, engine: Engine, steps: int) -> int:
@@ -65,13 +65,13 @@ def _peak(problem: Problem, meta: Meta, engine: Engine, steps: int) -> int:
 
 
 def peak_memory(run: Callable[[], Any]) -> tuple[Any, int]:
-    """(result of `run`, bytes of tensors made by it that were alive at once)."""
-    with _Watch() as watch:
+    """(result of `run`, the most bytes of tensors made by it that were alive at once)."""
+    with _PeakCounter() as counter:
         result = run()
-    return result, watch.peak
+    return result, counter.peak
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _PeakCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts every storage that an operation makes until it dies."""
 
     def __init__(self) -> None:
@@ -87,22 +87,23 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = {id(tensor.untyped_storage()) for tensor in _tensors((args, kwargs))}
+        inputs = {id(tensor.untyped_storage()) for tensor in _tensors((args, kwargs))}
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
-            self._watch(tensor.untyped_storage(), given)
+            if id(tensor.untyped_storage()) not in inputs:
+                self._count(tensor.untyped_storage())
         return result
 
-    def _watch(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+    def _count(self, storage: torch.UntypedStorage) -> None:
         key, size = id(storage), storage.nbytes()
-        if key in given or key in self._known:
+        if key in self._known:
             return
 
-        def died(_: object) -> None:
+        def forget(_: object) -> None:
             self.alive -= size
             self._known.pop(key, None)
 
-        self._known[key] = weakref.ref(storage, died)
+        self._known[key] = weakref.ref(storage, forget)
         self.alive += size
         self.peak = max(self.peak, self.alive)
 

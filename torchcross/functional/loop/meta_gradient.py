@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,72 +52,70 @@ def meta_gradient(
         explain_torch_errors(problem.name, engine.name),
         torch.no_grad(),
     ):
-        episode = open_episode(problem, meta, Autograd())
-        result = episode.meta_gradient(engine, engine(episode.loop))
+        loop, finish = open_episode(problem, meta, engine, Autograd())
+        result = finish(engine(loop))
     check_finite(problem, result)
     return result
 
 
-@dataclass(frozen=True)
-class OpenEpisode:
-    """The loop that an engine runs, and what turns the engine's result into a meta-gradient.
+def open_episode(
+    problem: Problem,
+    meta: Meta,
+    engine: Engine,
+    calculus: Calculus,
+    *,
+    check_values: bool = True,
+) -> tuple[Loop, Callable[[LoopResult], MetaGradient]]:
+    """(the loop that the engine runs, what turns its result into a meta-gradient).
 
-    initial   the parameters that `inner.init` made from the shared ones (a prototype head, say)
-    pull_init their cotangents -> those of the shared parameters
+    A transform hides values: there, none can be checked.
     """
+    initial: Params = {}
+    pull_init: Pullback | None = None
+    init = problem.inner.init
+    if init is not None:
 
-    loop: Loop
-    problem: Problem
-    meta: Meta
-    initial: Params
-    pull_init: Pullback | None
+        def initial_params(tree: Tree) -> tuple[Params, tuple[()]]:
+            return init({**meta.params, **tree["params"]}, meta.buffers, problem.data), ()
 
-    def meta_gradient(self, engine: Engine, result: LoopResult) -> MetaGradient:
+        shared = {"params": floating(meta.params)}
+        initial, _, pull_init = calculus.pullback(initial_params, shared)
+    own = {**problem.own, **initial}
+    start = start_of(
+        dataclasses.replace(problem, own=own),
+        detach(meta.params),
+        meta.rates,
+        meta.buffers,
+        check_values=check_values,
+    )
+
+    def finish(result: LoopResult) -> MetaGradient:
         grads = {**result.adapted, **result.fixed}
-        params = {name: grads[name] for name in self.meta.params if name in grads}
-        if self.pull_init is not None:
-            # The chain rule: what `inner.init` made depends on the shared parameters too.
-            through = self.pull_init({name: grads[name] for name in self.initial})["params"]
+        params = {name: grads[name] for name in meta.params if name in grads}
+        if pull_init is not None:
+            # The chain rule: what `init` made depends on the shared parameters too.
+            through = pull_init({name: grads[name] for name in initial})["params"]
             params = {name: grad + through[name] for name, grad in params.items()}
-        constant = self.loop.start.head | self.initial.keys()
-        own = {name: grads[name] for name in self.problem.own if name in grads.keys() - constant}
+        learned = grads.keys() - start.head - initial.keys()
         return MetaGradient(
             loss=result.loss,
             params=params,
-            own=own,
+            own={name: grads[name] for name in problem.own if name in learned},
             rates=result.rates,
-            buffers=reuse_unchanged(result.buffers, self.meta.buffers),
+            buffers=reuse_unchanged(result.buffers, meta.buffers),
             trace=result.trace,
             residual=result.residual,
             engine=engine.name,
             order=engine.order,
         )
 
-
-def open_episode(
-    problem: Problem, meta: Meta, calculus: Calculus, *, check_values: bool = True
-) -> OpenEpisode:
-    """Prepare an episode for an engine. A transform hides values, so that none are checked."""
-    initial: Params = {}
-    pull_init, init = None, problem.inner.init
-    if init is not None:
-
-        def initial_params(tree: Tree) -> tuple[Params, tuple[()]]:
-            return init({**meta.params, **tree["params"]}, meta.buffers, problem.data), ()
-
-        initial, _, pull_init = calculus.pullback(initial_params, {"params": floating(meta.params)})
-    whole = dataclasses.replace(problem, own={**problem.own, **initial})
-    start = start_of(
-        whole, detach(meta.params), meta.rates, meta.buffers, check_values=check_values
-    )
-    loop = Loop(problem.inner, start, problem.data, calculus)
-    return OpenEpisode(loop, problem, meta, initial, pull_init)
+    return Loop(problem.inner, start, problem.data, calculus), finish
 
 
 def check_finite(problem: Problem, result: MetaGradient) -> None:
     """Raise where the inner loop or its gradient is not finite; the error names the step."""
-    gradients = {
-        "the gradient of parameter": result.params,
-        "the gradient of rate": result.rates,
-    }
-    refuse_divergence(problem, result.trace, gradients)
+    refuse_divergence(
+        problem,
+        result.trace,
+        {"the gradient of parameter": result.params, "the gradient of rate": result.rates},
+    )

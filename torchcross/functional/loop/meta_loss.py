@@ -67,23 +67,44 @@ def meta_loss(
     engine = engine_named(engine) if learned else LossOnly()
     device = next(iter(meta.params.values())).device if meta.params else torch.device("cpu")
     groups = lane_groups(problems, lanes, device)
-    batch = _BatchGradient(learned, shares)
+    totals = {key: torch.zeros_like(value) for key, value in learned.items()}
+    results: dict[int, MetaGradient] = {}
+
+    def add(index: int, result: MetaGradient) -> None:
+        _add_gradients(totals, result, index, shares[index])
+        # Without its gradients, or they would live on beside those of the next episode.
+        results[index] = dataclasses.replace(result, params={}, rates={}, own={})
+
     with refuse_writes(meta.params):
-        in_lanes = {
-            id(problems[group[0]].inner): problems[group[0]] for group in groups if group[1:]
-        }
-        for problem in in_lanes.values():
+        firsts = [problems[group[0]] for group in groups if len(group) > 1]
+        for problem in {id(first.inner): first for first in firsts}.values():
             refuse_lost_terms(problem, meta, engine)
         for group in groups:
             if len(group) == 1:
-                # The result is no local: it would live on beside that of the next episode.
-                batch.add(group[0], meta_gradient(problems[group[0]], meta, engine=engine))
+                add(group[0], meta_gradient(problems[group[0]], meta, engine=engine))
                 continue
             members = [problems[index] for index in group]
-            results = meta_gradients_in_lanes(members, meta, engine)
-            for index, result in zip(group, results, strict=True):
-                batch.add(index, result)
-    return batch.meta_loss(groups, engine)
+            for index, result in zip(
+                group, meta_gradients_in_lanes(members, meta, engine), strict=True
+            ):
+                add(index, result)
+    done = [results[index] for index in range(len(problems))]
+    losses = torch.stack([result.loss for result in done])
+    loss = torch.stack([loss * share for loss, share in zip(losses, shares, strict=True)]).sum()
+    if learned:
+        grads = list(totals.values())
+        loss = cast(Tensor, _KnownGradient.apply(loss, grads, *learned.values()))  # type: ignore[no-untyped-call]
+    residuals = [result.residual for result in done if result.residual is not None]
+    return MetaLoss(
+        loss=loss,
+        losses=losses,
+        buffers=tuple(result.buffers for result in done),
+        traces=tuple(result.trace for result in done),
+        groups=tuple(groups),
+        engine=engine.name,
+        order=engine.order,
+        residuals=torch.stack(residuals) if residuals else None,
+    )
 
 
 def _checked_weights(
@@ -118,43 +139,14 @@ def _learned_tensors(problems: Sequence[Problem], meta: Meta) -> dict[_Key, Tens
     }
 
 
-class _BatchGradient:
-    """Sums the episodes' gradients, and keeps the rest of their results."""
-
-    def __init__(self, learned: dict[_Key, Tensor], shares: Sequence[float]) -> None:
-        self.learned = learned
-        self.shares = shares
-        self.totals = {key: torch.zeros_like(value) for key, value in learned.items()}
-        self.results: dict[int, MetaGradient] = {}
-
-    def add(self, index: int, result: MetaGradient) -> None:
-        parts = (("params", 0), ("rates", 0), ("own", index))
-        for part, episode in parts:
-            for name, grad in getattr(result, part).items():
-                total = self.totals.get((part, episode, name))
-                if total is not None:
-                    total.add_(grad, alpha=self.shares[index])
-        self.results[index] = dataclasses.replace(result, params={}, rates={}, own={})
-
-    def meta_loss(self, groups: Sequence[tuple[int, ...]], engine: Engine) -> MetaLoss:
-        results = [self.results[index] for index in range(len(self.shares))]
-        losses = torch.stack([result.loss for result in results])
-        terms = [loss * share for loss, share in zip(losses, self.shares, strict=True)]
-        loss = torch.stack(terms).sum()
-        if self.learned:
-            grads = list(self.totals.values())
-            loss = cast(Tensor, _KnownGradient.apply(loss, grads, *self.learned.values()))  # type: ignore[no-untyped-call]
-        residuals = [result.residual for result in results if result.residual is not None]
-        return MetaLoss(
-            loss=loss,
-            losses=losses,
-            buffers=tuple(result.buffers for result in results),
-            traces=tuple(result.trace for result in results),
-            groups=tuple(groups),
-            engine=engine.name,
-            order=engine.order,
-            residuals=torch.stack(residuals) if residuals else None,
-        )
+def _add_gradients(
+    totals: dict[_Key, Tensor], result: MetaGradient, index: int, share: float
+) -> None:
+    parts = {("params", 0): result.params, ("rates", 0): result.rates, ("own", index): result.own}
+    for place, grads in parts.items():
+        for name, grad in grads.items():
+            if (*place, name) in totals:
+                totals[(*place, name)].add_(grad, alpha=share)
 
 
 class _KnownGradient(torch.autograd.Function):

@@ -115,12 +115,15 @@ class ForwardFrame:
     def buffer(self, name: str) -> Tensor:
         """The buffer as this forward has it: this step's row, if there is one for each step."""
         value = self.fresh.get(name, self.buffers[name])
-        if self.row is None:
-            return value
+        return value if self.row is None else self._this_row(value, f"statistics {name!r}")
+
+    def _this_row(self, value: Tensor, kind: str) -> Tensor:
+        assert self.row is not None
         if self.row >= value.shape[0]:
             raise InputError(
-                f"{name!r} holds statistics for {value.shape[0] - 1} inner steps and step"
-                f" {self.row} was asked for; make the buffers with `network.state(steps=...)`."
+                f"the {kind} are for {value.shape[0] - 1} inner steps and step {self.row} was asked"
+                " for; make them with `network.state(steps=...)`, or adapt with no more steps than"
+                " were trained."
             )
         return value[self.row]
 
@@ -136,12 +139,7 @@ class ForwardFrame:
         """A weight or bias as this forward has it: this step's row, if there is one for each."""
         if value is None or value.dim() == 1 or self.row is None:
             return value
-        if self.row >= value.shape[0]:
-            raise InputError(
-                f"there are BatchNorm weights for {value.shape[0] - 1} inner steps and step"
-                f" {self.row} was asked for; adapt with no more steps than were trained."
-            )
-        return value[self.row]
+        return self._this_row(value, "BatchNorm weights")
 
     def statistics_of(self, name: str, key: str) -> tuple[Tensor, Tensor]:
         """(mean, variance) of a layer that does not use those of its own input."""

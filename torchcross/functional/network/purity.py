@@ -5,7 +5,6 @@ from __future__ import annotations
 import random  # noqa: TID251
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,45 +17,39 @@ from torchcross.functional.trees import Params, inside_transform
 _WIDTHS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-@dataclass(frozen=True)
-class _Generator:
-    """A global generator: whose it is, how its state is read and put back."""
-
-    owner: str
-    read: Callable[[], Any]
-    restore: Callable[[Any], None]
+_Generator = tuple[str, Callable[[], Any], Callable[[Any], None]]
+"""Whose global generator it is, how its state is read and put back."""
 
 
 def _global_generators(device: torch.device) -> list[_Generator]:
-    generators = [
-        _Generator("torch's", torch.random.get_rng_state, torch.random.set_rng_state),
-        _Generator("numpy's", np.random.get_state, np.random.set_state),
-        _Generator("Python's", random.getstate, random.setstate),
+    generators: list[_Generator] = [
+        ("torch's", torch.random.get_rng_state, torch.random.set_rng_state),
+        ("numpy's", np.random.get_state, np.random.set_state),
+        ("Python's", random.getstate, random.setstate),
     ]
     if device.type == "cuda":
         read, restore = torch.cuda.get_rng_state, torch.cuda.set_rng_state
-        generators.append(
-            _Generator("CUDA's", lambda: read(device), lambda state: restore(state, device))
-        )
+        generators.append(("CUDA's", lambda: read(device), lambda state: restore(state, device)))
     return generators
 
 
 @contextmanager
 def refuse_random_draws(module_name: str, device: torch.device) -> Iterator[None]:
     """Raise where the block draws from a global generator, and put the generator back."""
-    before = [(generator, generator.read()) for generator in _global_generators(device)]
-    moved = []
+    generators = _global_generators(device)
+    before = [read() for _, read, _ in generators]
+    owners = []
     try:
         yield
     finally:
-        for generator, state in before:
-            if not _is_same_state(state, generator.read()):
-                generator.restore(state)
-                moved.append(generator.owner)
-    if moved:
+        for (owner, read, restore), state in zip(generators, before, strict=True):
+            if not _is_same_state(state, read()):
+                restore(state)
+                owners.append(owner)
+    if owners:
         raise InputError(
-            f"{module_name} draws from the global random generator in its forward ({moved[0]}); use"
-            " nn.Dropout layers (their masks are inputs) or pass the noise as an input."
+            f"{module_name} draws from the global random generator in its forward ({owners[0]});"
+            " use nn.Dropout layers (their masks are inputs) or pass the noise as an input."
         )
 
 

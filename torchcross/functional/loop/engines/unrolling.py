@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC
 from dataclasses import dataclass
 
@@ -14,39 +15,41 @@ from torchcross.functional.loop.engines.shared_first_steps import shared_first_s
 from torchcross.functional.trees import Buffers, detach, views
 
 
+def unrolled_query_loss(
+    loop: Loop, tree: Tree, *, keep: bool
+) -> tuple[Tensor, tuple[Buffers, Tensor]]:
+    """(weighted query loss, (buffers, losses on the way)), differentiable in the loop's `tree`.
+
+    Without `keep`, inner gradients are constants: the detached loop of first-order MAML.
+    """
+    loop, steps = loop.with_tree(tree), loop.inner.steps
+    moment = loop.begin()
+    buffers = moment.buffers if keep else detach(moment.buffers)
+    # Views: the first inner gradient is partial, with respect to new tensors.
+    moment = Moment(views(moment.params), moment.opt, buffers)
+    first = shared_first_steps(loop, moment, keep=keep)
+    losses: list[Tensor] = []
+    weighted: list[Tensor] = []
+    for updates in range(steps + 1):
+        if updates:
+            step = first.pop(0) if first else loop.step(moment, updates - 1, keep=keep)
+            moment, support_loss = step
+            losses.append(support_loss.detach())
+        weight = loop.inner.weight_after(updates)
+        if weight or updates == steps:
+            query, buffers = loop.query_loss(moment, updates)
+            weighted.append(query if weight == 1.0 else query * weight)
+    trace = torch.stack([*losses, query.detach()])
+    return sum(weighted[1:], weighted[0]), (buffers, trace)
+
+
 class _Unrolling(ABC):
     """Abstract: one backward through all inner steps, with or without second derivatives."""
 
     order: int
 
     def __call__(self, loop: Loop) -> LoopResult:
-        keep = self.order > 1
-        steps = loop.inner.steps
-
-        def query_loss(tree: Tree) -> tuple[Tensor, tuple[Buffers, Tensor]]:
-            """(weighted query loss, (buffers, losses on the way)), differentiable in the tree."""
-            unrolled = loop.with_tree(tree)
-            moment = unrolled.begin()
-            buffers = moment.buffers if keep else detach(moment.buffers)
-            # Views: the first inner gradient is partial, with respect to new tensors.
-            moment = Moment(views(moment.params), moment.opt, buffers)
-            first = shared_first_steps(unrolled, moment, keep=keep)
-            losses: list[Tensor] = []
-            weighted: list[Tensor] = []
-            for updates in range(steps + 1):
-                if 0 < updates <= len(first):
-                    moment, support_loss = first[updates - 1]
-                    losses.append(support_loss.detach())
-                elif updates:
-                    moment, support_loss = unrolled.step(moment, updates - 1, keep=keep)
-                    losses.append(support_loss.detach())
-                weight = loop.inner.weight_after(updates)
-                if weight or updates == steps:
-                    query, buffers = unrolled.query_loss(moment, updates)
-                    weighted.append(query if weight == 1.0 else query * weight)
-            trace = torch.stack([*losses, query.detach()])
-            return sum(weighted[1:], weighted[0]), (buffers, trace)
-
+        query_loss = functools.partial(unrolled_query_loss, loop, keep=self.order > 1)
         loss, (buffers, trace), pull = loop.calculus.pullback(query_loss, loop.tree())
         grads = pull(torch.ones_like(loss))
         return LoopResult(loss, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)
