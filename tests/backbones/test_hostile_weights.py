@@ -89,7 +89,7 @@ def test_a_packed_archive_is_refused(tmp_path):
 
 def test_a_file_that_is_not_there(tmp_path):
     refused(conv4(), tmp_path / "none.pth", "No such file")
-    refused(conv4(), tmp_path, "of no kind")
+    refused(conv4(), tmp_path, "is no weight file")
     (tmp_path / "folder.pth").mkdir()
     refused(conv4(), tmp_path / "folder.pth", "cannot be read")
     refused(conv4(), tmp_path / "weights.h5", r"\.pth, \.pt, \.bin, \.safetensors")

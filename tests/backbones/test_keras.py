@@ -9,6 +9,7 @@ from tests.backbones.kinds import bottlenecks, images
 from tests.backbones.test_weights import refused
 from torchcross import backbones
 from torchcross.backbones import load_weights
+from torchcross.backbones.keras import torchvision_layer
 
 MEANS = (103.939, 116.779, 123.68)
 
@@ -201,6 +202,4 @@ def test_it_fits_no_other_backbone(tmp_path):
     ],
 )
 def test_names(keras, torchvision):
-    from torchcross.backbones.keras import _place
-
-    assert _place(keras) == torchvision
+    assert torchvision_layer(keras) == torchvision

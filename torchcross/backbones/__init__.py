@@ -1,6 +1,4 @@
-"""Backbones: images (N, C, H, W) to features (N, num_features), with descriptions and strictly
-loaded weights.
-"""
+"""Backbones: images (N, C, H, W) to features (N, num_features), and strictly loaded weights."""
 
 from __future__ import annotations
 

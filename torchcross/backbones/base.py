@@ -1,6 +1,4 @@
-"""What every backbone is: images to features, a description, its weights' record and its choice for
-grey images.
-"""
+"""What every backbone has: features, a description, a record of weights, grey images."""
 
 from __future__ import annotations
 
@@ -14,13 +12,11 @@ from torch import Tensor, nn
 
 from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross.backbones.initial_values import Seed, generator_of, materialise
-from torchcross.backbones.record import WeightRecord
+from torchcross.backbones.record import WeightRecord, lists_for_tuples
 from torchcross.errors import InputError
 
 Grey: TypeAlias = Literal["expand"] | None
-"""What a colour backbone does with grey images: `"expand"` repeats their one channel, None refuses
-them.
-"""
+"""What a colour backbone does with grey images: `"expand"` repeats the channel, None refuses."""
 
 B = TypeVar("B", bound="Backbone")
 
@@ -31,7 +27,7 @@ class BackboneSpec:
 
     name         of a constructor in `torchcross.backbones`
     options      its keyword arguments, without the seed
-    weights      the record of what was loaded, if anything was
+    weights      the record of the loaded weights, if any were loaded
     normalises   whether the backbone itself normalises its images, as the record says
     """
 
@@ -42,52 +38,40 @@ class BackboneSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values alone, as JSON has them."""
-        weights = None if self.weights is None else self.weights.as_dict()
-        options = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in self.options.items()
-        }
         return {
             "name": self.name,
-            "options": options,
-            "weights": weights,
+            "options": lists_for_tuples(self.options),
+            "weights": None if self.weights is None else self.weights.as_dict(),
             "normalises": self.normalises,
         }
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        if not isinstance(given, Mapping) or not {"name"} <= set(given) <= {
-            "name",
-            "options",
-            "weights",
-            "normalises",
-        }:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        known = {"name", "options", "weights", "normalises"}
+        if not isinstance(values, Mapping) or not {"name"} <= set(values) <= known:
             raise InputError(
                 "a description of a backbone has name, options, weights and normalises; got"
-                f" {given!r}"
+                f" {values!r}"
             )
-        weights, options = given.get("weights"), given.get("options", {})
+        weights, options = values.get("weights"), values.get("options", {})
+        normalises = values.get("normalises", False)
         if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
             raise InputError(f"the options of a backbone are names and values; got {options!r}")
-        check_choice("normalises", given.get("normalises", False), (False, True))
-        return cls(
-            given["name"],
-            dict(options),
-            None if weights is None else WeightRecord.from_dict(weights),
-            given.get("normalises", False),
-        )
+        check_choice("normalises", normalises, (False, True))
+        record = None if weights is None else WeightRecord.from_dict(weights)
+        return cls(values["name"], dict(options), record, normalises)
 
 
 class Backbone(nn.Module, ABC):
     """Images (N, C, H, W) to features (N, num_features).
 
-    Floating images are taken as they are; uint8 images are divided by 255. Where `normalises` is
-    true, images are in [0, 1] and the backbone applies the mean and standard deviation of its
-    weights' record, after grey images were expanded.
+    Floating images stay as they are; uint8 images are divided by 255. If `normalises` is true,
+    images are in [0, 1] and the backbone applies the mean and standard deviation of its weights'
+    record, after it has expanded grey images.
     """
 
     classifier: tuple[str, ...] = ()
-    """Entries that published weight files have beyond the backbone's own, as patterns."""
+    """Patterns of the entries that published weight files have beyond the backbone's own."""
 
     _mean: Tensor | None
     _std: Tensor | None
@@ -110,16 +94,14 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def _features(self, images: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W), as the weights want them, to features (N,
-        num_features).
-        """
+        """Images (N, in_channels, H, W), as the weights want them, to (N, num_features)."""
 
     @abstractmethod
     def _initialise(self, generator: torch.Generator) -> None:
-        """Draw every parameter and set every buffer; their memory holds anything before."""
+        """Draw every parameter and set every buffer; their memory is not initialised yet."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._features(self._prepared(images))
+        return self._features(self._prepare(images))
 
     @property
     def spec(self) -> BackboneSpec | None:
@@ -138,51 +120,52 @@ class Backbone(nn.Module, ABC):
         """The module whose names a weight file uses."""
         return self
 
-    def _prepared(self, images: Tensor) -> Tensor:
+    @property
+    def label(self) -> str:
+        """What error texts call it: its constructor, or its class."""
+        return type(self).__name__ if self._described is None else self._described[0]
+
+    def _prepare(self, images: Tensor) -> Tensor:
         if images.dim() != 4:
             raise InputError(
-                f"{self._named()} takes images (N, C, H, W); got the shape {tuple(images.shape)}"
+                f"{self.label} takes images (N, C, H, W); got the shape {tuple(images.shape)}"
             )
         channels = images.shape[1]
         if channels == 1 and self.in_channels > 1 and self.grey == "expand":
             images = images.expand(-1, self.in_channels, -1, -1)
         elif channels != self.in_channels:
-            raise InputError(self._wrong_channels(channels))
-        images = self._floating(images)
+            raise InputError(self._channels_message(channels))
+        images = self._as_floating(images)
         if self._mean is None or self._std is None:
             return images
         return (images - self._mean.to(images.dtype)) / self._std.to(images.dtype)
 
-    def _floating(self, images: Tensor) -> Tensor:
+    def _as_floating(self, images: Tensor) -> Tensor:
         if images.is_floating_point():
             return images
         if images.dtype != torch.uint8:
             raise InputError(
-                f"{self._named()} takes floating or uint8 images; got {images.dtype}, so convert"
+                f"{self.label} takes floating or uint8 images; got {images.dtype}, so convert"
                 " them first"
             )
         if self.weights is not None and self.weights.mean is not None and not self.normalises:
             raise InputError(
-                f"{self._named()} was told that its images come normalised (inside=False), and"
+                f"{self.label} expects images that are normalised already (inside=False), and"
                 " uint8 images are not; normalise them first, or load the weights with inside=True"
             )
         return images.to(next(self.parameters()).dtype) / 255
 
-    def _wrong_channels(self, channels: int) -> str:
+    def _channels_message(self, channels: int) -> str:
+        advice = f"build it with in_channels={channels}, or convert the images"
         if channels == 1:
             advice = (
                 "build it with grey='expand' to repeat the one channel of grey images, or with"
                 " in_channels=1"
             )
-        else:
-            advice = f"build it with in_channels={channels}, or convert the images"
         return (
-            f"{self._named()} takes {self.in_channels} channels and the images have {channels};"
+            f"{self.label} takes {self.in_channels} channels and the images have {channels};"
             f" {advice}"
         )
-
-    def _named(self) -> str:
-        return type(self).__name__ if self._described is None else self._described[0]
 
 
 def assemble(name: str, architecture: Callable[..., B], seed: Seed, **options: Any) -> B:
@@ -201,17 +184,17 @@ def describe(backbone: Backbone, name: str, options: Mapping[str, Any]) -> None:
 
 
 def attach(backbone: Backbone, record: WeightRecord | None, *, inside: bool) -> None:
-    """Give a backbone its record, and its input normalisation where it is applied inside."""
+    """Give a backbone its record, and its input normalisation if it is applied inside."""
     mean, std = (None, None) if record is None else (record.mean, record.std)
     if mean is not None and len(mean) != backbone.in_channels:
         raise InputError(
             f"the weights' normalisation has {len(mean)} channels and the backbone"
             f" {backbone.in_channels}; give mean and std of as many channels"
         )
-    like: Tensor = next(iter(backbone.parameters()), nn.Parameter(torch.empty(0)))
-    for slot, values in (("_mean", mean), ("_std", std)):
-        value = None
-        if inside and values is not None:
-            value = torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, 1, 1)
-        setattr(backbone, slot, value)
+    like = next(iter(backbone.parameters()), torch.empty(0))
+    backbone._mean = backbone._std = None
+    if inside and mean is not None and std is not None:
+        backbone._mean, backbone._std = (
+            like.new_tensor(values).view(-1, 1, 1) for values in (mean, std)
+        )
     backbone.weights = record

@@ -30,27 +30,28 @@ _CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
 
 
 def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone:
-    """The backbone that `spec` describes, with fresh initial values, its weights' record and input
-    normalisation.
+    """The backbone that `spec` describes, with fresh initial values and its weights' record.
 
     A description from a file may be wrong: its names and options are checked, and it can call
     nothing but the constructors of this package.
     """
-    given = spec if isinstance(spec, BackboneSpec) else BackboneSpec.from_dict(spec)
-    if not isinstance(given.name, str) or given.name not in _CONSTRUCTORS:
-        raise InputError(unknown_name("backbone", given.name, _CONSTRUCTORS))
-    construct = _CONSTRUCTORS[given.name]
+    if not isinstance(spec, BackboneSpec):
+        spec = BackboneSpec.from_dict(spec)
+    name, options = spec.name, spec.options
+    if not isinstance(name, str) or name not in _CONSTRUCTORS:
+        raise InputError(unknown_name("backbone", name, _CONSTRUCTORS))
+    construct = _CONSTRUCTORS[name]
     known = inspect.signature(construct).parameters
-    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
-    strange = [] if open_ended else sorted(set(given.options) - set(known))
-    if strange or "seed" in given.options:
+    accepts_any = any(part.kind is part.VAR_KEYWORD for part in known.values())
+    unknown = [] if accepts_any else sorted(set(options) - set(known))
+    if unknown or "seed" in options:
         raise InputError(
-            f"the description of {given.name!r} has options {strange or ['seed']} that it does not"
-            f" take; it takes {sorted(set(known) - {'seed'})}"
+            f"the description of {name!r} has options {unknown or ['seed']} that it does not take;"
+            f" it takes {sorted(set(known) - {'seed'})}"
         )
     try:
-        backbone = construct(**given.options, seed=seed)
+        backbone = construct(**options, seed=seed)
     except TypeError as error:
-        raise InputError(f"the description of {given.name!r} does not fit: {error}") from error
-    attach(backbone, given.weights, inside=given.normalises)
+        raise InputError(f"the description of {name!r} does not fit: {error}") from error
+    attach(backbone, spec.weights, inside=spec.normalises)
     return backbone

@@ -30,20 +30,24 @@ def conv4(
     grey: Grey = None,
     seed: Seed = 0,
 ) -> Conv4:
-    """Conv4 of 3x3 convolutions, for images of 16 pixels and more.
+    """Conv4 of 3x3 convolutions, for images of at least 16 pixels.
 
-    `norm`: `"batch"`, `"group"` (8 groups) or `"none"` (convolutions then have biases). `pooling`
-    of the last map: `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps them and
-    needs the side of the images as `image_size` (84 gives the 1600 features of Snell et al. 2017).
+    norm     `"batch"`, `"group"` (8 groups) or `"none"` (convolutions then have biases)
+    pooling  of the last map: `"mean"` or `"max"` over all its places, or `"flatten"`, which keeps
+             them and needs `image_size`, the side of the images (84 gives the 1600 features of
+             Snell et al. 2017)
     """
-    options = {
-        "in_channels": in_channels,
-        "norm": norm,
-        "pooling": pooling,
-        "image_size": image_size,
-        "grey": grey,
-    }
-    return assemble("conv4", Conv4, seed, channels=channels, **options)
+    return assemble(
+        "conv4",
+        Conv4,
+        seed,
+        channels=channels,
+        in_channels=in_channels,
+        norm=norm,
+        pooling=pooling,
+        image_size=image_size,
+        grey=grey,
+    )
 
 
 @final
@@ -66,12 +70,14 @@ class Conv4(Backbone):
                 f"norm='group' has {_GROUPS} groups, which do not divide channels={channels}"
             )
         super().__init__(
-            channels * _places(pooling, image_size), in_channels=in_channels, grey=grey
+            channels * _place_count(pooling, image_size), in_channels=in_channels, grey=grey
         )
         self.pooling = pooling
         self.image_size = image_size
         widths = [in_channels, *[channels] * _BLOCKS]
-        self.layers = nn.Sequential(*(_Block(widths[at], channels, norm) for at in range(_BLOCKS)))
+        self.layers = nn.Sequential(
+            *(_ConvBlock(widths[at], channels, norm) for at in range(_BLOCKS))
+        )
 
     def _features(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
@@ -85,17 +91,17 @@ class Conv4(Backbone):
                 f"conv4 with pooling='flatten' was built for image_size={self.image_size} and got"
                 f" {height} x {width}; resize the images, or build it with their side"
             )
-        map_: Tensor = self.layers(images)
+        last_map: Tensor = self.layers(images)
         if self.pooling == "flatten":
-            return torch.flatten(map_, 1)
-        return map_.mean((2, 3)) if self.pooling == "mean" else map_.amax((2, 3))
+            return torch.flatten(last_map, 1)
+        return last_map.mean((2, 3)) if self.pooling == "mean" else last_map.amax((2, 3))
 
     def _initialise(self, generator: torch.Generator) -> None:
         initialise_convolutional(self, generator)
 
 
 @final
-class _Block(nn.Module):
+class _ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
@@ -114,7 +120,7 @@ def _norm(norm: Norm, channels: int) -> nn.Module:
     return nn.GroupNorm(_GROUPS, channels) if norm == "group" else nn.Identity()
 
 
-def _places(pooling: Pooling, image_size: int | None) -> int:
+def _place_count(pooling: Pooling, image_size: int | None) -> int:
     if pooling != "flatten":
         if image_size is not None:
             raise InputError(

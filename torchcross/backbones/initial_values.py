@@ -1,5 +1,6 @@
-"""Initial values from a generator that is given. Modules are made on the meta device, where nothing
-is drawn.
+"""Initial values from an explicit generator.
+
+Modules are made on the meta device, where torch draws nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torchcross.errors import InputError
 
 Seed: TypeAlias = int | torch.Generator
-"""A number, or a generator on the CPU that is moved by what is drawn."""
+"""A number, or a generator on the CPU, which draws advance."""
 
 _LIMIT = 2**63
 
@@ -35,8 +36,9 @@ def generator_of(seed: Seed) -> torch.Generator:
 
 @torch.no_grad()
 def materialise(module: nn.Module) -> None:
-    """Memory on the CPU for a module on the meta device; NaN everywhere, so that a forgotten tensor
-    shows.
+    """Give a module on the meta device memory on the CPU, filled with NaN.
+
+    A tensor that nobody initialises shows as NaN.
     """
     module.to_empty(device="cpu")
     for tensor in (*module.parameters(), *module.buffers()):
@@ -46,9 +48,7 @@ def materialise(module: nn.Module) -> None:
 
 @torch.no_grad()
 def initialise_convolutional(module: nn.Module, generator: torch.Generator) -> None:
-    """As torchvision's ResNets: convolutions normal by the fan out (He et al. 2015), norms ones and
-    zeros.
-    """
+    """As torchvision's ResNets: convolutions normal by the fan out (He et al. 2015), norms 1, 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(

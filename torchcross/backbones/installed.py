@@ -1,6 +1,4 @@
-"""Models of timm and torchvision, where those are installed. Nothing is fetched: weights come from
-local files.
-"""
+"""Models of timm and torchvision, if installed; weights come from local files."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from torchcross.backbones.initial_values import Seed, generator_of
 from torchcross.backbones.wrap import as_backbone
 from torchcross.errors import InputError, MissingExtraError
 
-# The usual names of what stands last, in the order in which they are looked for.
-_LAST = ("fc", "classifier", "heads", "head")
+# The usual names of a model's classifier, in the order in which they are tried.
+_CLASSIFIERS = ("fc", "classifier", "heads", "head")
 _FETCHING = (
     "pretrained",
     "weights",
@@ -40,9 +38,7 @@ def from_timm(
     seed: Seed = 0,
     **options: Any,
 ) -> Backbone:
-    """`timm.create_model(name, num_classes=0, **options)`, whose output is timm's own pooled
-    features.
-    """
+    """`timm.create_model(name, num_classes=0, **options)`: its output is timm's pooled features."""
     _refuse_fetching(name, options)
     create = _module_named("timm").create_model
     with _drawing_from(seed):
@@ -51,34 +47,23 @@ def from_timm(
     backbone = as_backbone(
         model, in_channels=in_channels, grey=grey, image_size=image_size, classifier=patterns
     )
-    given = {
-        "name": name,
-        "in_channels": in_channels,
-        "grey": grey,
-        "image_size": image_size,
-        **options,
-    }
-    describe(backbone, "from_timm", given)
+    plain = {"name": name, "in_channels": in_channels, "grey": grey, "image_size": image_size}
+    describe(backbone, "from_timm", {**plain, **options})
     return backbone
 
 
 def from_torchvision(
     name: str, *, grey: Grey = None, image_size: int = 224, seed: Seed = 0, **options: Any
 ) -> Backbone:
-    """`torchvision.models.get_model(name, weights=None, **options)` without its last linear
-    layer.
-    """
+    """`torchvision.models.get_model(name, **options)` without its last linear layer."""
     _refuse_fetching(name, options)
     get_model = _module_named("torchvision.models").get_model
     with _drawing_from(seed):
         model = get_model(name, weights=None, **options)
     last = _without_last_linear(name, model)
     backbone = as_backbone(model, grey=grey, image_size=image_size, classifier=(f"{last}.*",))
-    describe(
-        backbone,
-        "from_torchvision",
-        {"name": name, "grey": grey, "image_size": image_size, **options},
-    )
+    plain = {"name": name, "grey": grey, "image_size": image_size}
+    describe(backbone, "from_torchvision", {**plain, **options})
     return backbone
 
 
@@ -94,19 +79,19 @@ def _module_named(name: str) -> ModuleType:
 
 
 def _refuse_fetching(name: str, options: dict[str, Any]) -> None:
-    """Refuse what would go to a network or a file, or cannot be written down in a description."""
+    """Refuse options that fetch or read weights, or that a description cannot hold."""
     if set(checked_text("name", name)) & set(":/\\"):
         raise InputError(f"name={name!r} is an address; give the plain name of an architecture")
-    named = [option for option in _FETCHING if option in options]
-    if named:
+    fetching = [option for option in _FETCHING if option in options]
+    if fetching:
         raise InputError(
-            f"{named[0]}= would fetch or read weights without a record of them; build the model"
+            f"{fetching[0]}= would fetch or read weights without a record of them; build the model"
             " without, then load_weights(backbone, path) from a local file"
         )
-    strange = [option for option, value in options.items() if not _is_plain(value)]
-    if strange:
+    not_plain = [option for option, value in options.items() if not _is_plain(value)]
+    if not_plain:
         raise InputError(
-            f"{strange[0]}= is not a number, a text or a list of them, so the backbone would have"
+            f"{not_plain[0]}= is not a number, a text or a list of them, so the backbone would have"
             " no description; build the model yourself and give it to as_backbone"
         )
 
@@ -119,7 +104,7 @@ def _is_plain(value: object) -> bool:
 
 @contextmanager
 def _drawing_from(seed: Seed) -> Iterator[None]:
-    """Let code that draws from the global generator draw from ours, and put the global one back."""
+    """Let code that draws from the global generator draw from ours; restore the global one."""
     generator = generator_of(seed)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.random.set_rng_state(generator.get_state())
@@ -129,8 +114,8 @@ def _drawing_from(seed: Seed) -> Iterator[None]:
 
 
 def _without_last_linear(name: str, model: nn.Module) -> str:
-    """Put an identity in the place of the classifier's last linear layer; return where it was."""
-    for attribute in _LAST:
+    """Replace the classifier's last linear layer by an identity; return its name."""
+    for attribute in _CLASSIFIERS:
         block = getattr(model, attribute, None)
         if not isinstance(block, nn.Module):
             continue
@@ -140,6 +125,6 @@ def _without_last_linear(name: str, model: nn.Module) -> str:
             model.set_submodule(path, nn.Identity())
             return path
     raise InputError(
-        f"torchvision's {name!r} has no linear layer under {', '.join(_LAST)}; take its classifier"
-        " off yourself and give the rest to as_backbone"
+        f"torchvision's {name!r} has no linear layer under {', '.join(_CLASSIFIERS)}; take its"
+        " classifier off yourself and give the rest to as_backbone"
     )

@@ -1,9 +1,8 @@
-"""Keras's ResNet-50 in the TensorFlow.js layers format (model.json and float32 shards), under
-torchvision's names.
+"""Keras's ResNet-50 in the TensorFlow.js layers format, under torchvision's names.
 
-Kernels are turned from (H, W, in, out) to (out, in, H, W), and the first one from BGR to RGB. A
-convolution's bias b before a norm with running mean m is m - b: the same function, and
-torchvision's names have no place for it.
+The format is a model.json and float32 shards. Kernels are turned from (H, W, in, out) to
+(out, in, H, W), and the first one from BGR to RGB. A convolution's bias b before a norm with running
+mean m becomes m - b: the same function, and torchvision's names have no place for the bias.
 """
 
 from __future__ import annotations
@@ -51,11 +50,12 @@ def read_keras(path: Path, *, norm_eps: float) -> Entries:
     for group in model["weightsManifest"]:
         data = b"".join(_shards(path, group))
         digest.update(data)
-        for name, value in _split(path, group, data):
+        for name, value in _arrays(path, group, data):
             if name in arrays:
                 raise InputError(f"{path.name!r} has the entry {name!r} twice")
             arrays[name] = value
-    return Entries(path, _renamed(path, arrays), digest.hexdigest(), _NOTES)
+    entries = _torchvision_entries(path, arrays)
+    return Entries(path, entries, digest.hexdigest(), _NOTES)
 
 
 def _model(path: Path, raw: bytes) -> Mapping[str, Any]:
@@ -71,8 +71,8 @@ def _model(path: Path, raw: bytes) -> Mapping[str, Any]:
             f"{path.name!r} has no 'weightsManifest' of groups with 'paths' and 'weights'; give a"
             " model.json"
         )
-    found: Mapping[str, Any] = model
-    return found
+    checked: Mapping[str, Any] = model
+    return checked
 
 
 def _is_group(group: Any) -> bool:
@@ -82,8 +82,8 @@ def _is_group(group: Any) -> bool:
     return (
         isinstance(paths, list)
         and isinstance(weights, list)
-        and all(isinstance(one, str) for one in paths)
-        and all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in weights)
+        and all(isinstance(name, str) for name in paths)
+        and all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in weights)
     )
 
 
@@ -118,13 +118,14 @@ def _shards(path: Path, group: Mapping[str, Any]) -> Iterator[bytes]:
         yield read_bytes(path.with_name(name))
 
 
-def _split(
+def _arrays(
     path: Path, group: Mapping[str, Any], data: bytes
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    at = 0
-    for one in group["weights"]:
-        name, shape = one["name"], one.get("shape")
-        if one.get("dtype") != "float32" or "quantization" in one:
+    """Yield the entries of a group, which stand one after the other in its shards."""
+    start = 0
+    for entry in group["weights"]:
+        name, shape = entry["name"], entry.get("shape")
+        if entry.get("dtype") != "float32" or "quantization" in entry:
             raise InputError(
                 f"the entry {name!r} of {path.name!r} is not plain float32; convert without"
                 " quantisation"
@@ -133,41 +134,43 @@ def _split(
             type(side) is int and side >= 0 for side in shape
         ):
             raise InputError(f"the entry {name!r} of {path.name!r} has the shape {shape!r}")
-        end = at + _FLOAT.itemsize * math.prod(shape)
+        count = math.prod(shape)
+        end = start + _FLOAT.itemsize * count
         if end > len(data):
             raise InputError(
                 f"the shards of {path.name!r} end within {name!r}: {end} bytes are due up to there"
                 f" and {len(data)} are there; fetch them again"
             )
-        yield (
-            name,
-            np.frombuffer(data, _FLOAT, math.prod(shape), at).reshape(shape).astype(np.float32),
-        )
-        at = end
-    if at != len(data):
+        yield name, np.frombuffer(data, _FLOAT, count, start).reshape(shape).astype(np.float32)
+        start = end
+    if start != len(data):
         raise InputError(
-            f"the shards of {path.name!r} have {len(data) - at} bytes too many; fetch them again"
+            f"the shards of {path.name!r} have {len(data) - start} bytes too many; fetch them again"
         )
 
 
-def _renamed(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+def _torchvision_entries(
+    path: Path, arrays: Mapping[str, NDArray[np.float32]]
+) -> dict[str, Tensor]:
+    """Return the entries under torchvision's names, in its layout; others keep their names."""
     entries: dict[str, Tensor] = {}
     biases: dict[str, Tensor] = {}
     for name, array in arrays.items():
         layer, _, part = name.rpartition("/")
         value = torch.from_numpy(array.copy())
-        place = _place(layer)
-        if place is None or (part not in _NORM and part not in ("kernel", "bias")):
+        own_name = torchvision_layer(layer)
+        if own_name is None or (part not in _NORM and part not in ("kernel", "bias")):
             entries[name.replace("/", ".")] = value
         elif part == "kernel" and value.dim() == 4:
             kernel = value.permute(3, 2, 0, 1)
-            entries[f"{place}.weight"] = (
-                kernel.flip(1) if place == "conv1" else kernel
-            ).contiguous()
+            if own_name == "conv1":
+                # Keras's first kernel expects BGR.
+                kernel = kernel.flip(1)
+            entries[f"{own_name}.weight"] = kernel.contiguous()
         elif part == "bias":
-            biases[_norm_behind(place)] = value
+            biases[_norm_behind(own_name)] = value
         else:
-            entries[f"{place}.{_NORM.get(part, part)}"] = value
+            entries[f"{own_name}.{_NORM.get(part, part)}"] = value
     for norm, bias in biases.items():
         mean = entries.get(f"{norm}.running_mean")
         if mean is None or mean.shape != bias.shape:
@@ -179,15 +182,14 @@ def _renamed(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str,
     return entries
 
 
-def _place(layer: str) -> str | None:
-    """`res3b_branch2a` is layer2.1.conv1, `bn3a_branch1` is layer2.0.downsample.1; None for what is
-    not known.
+def torchvision_layer(layer: str) -> str | None:
+    """Return the layer's name in torchvision; None for a layer that it has not.
+
+    `res3b_branch2a` is layer2.1.conv1, `bn3a_branch1` is layer2.0.downsample.1.
     """
-    if layer in ("conv1", "bn_conv1"):
-        return "conv1" if layer == "conv1" else "bn1"
     match = _BRANCH.fullmatch(layer)
     if match is None:
-        return None
+        return {"conv1": "conv1", "bn_conv1": "bn1"}.get(layer)
     kind, stage, block, branch = match.groups()
     within = f"layer{int(stage) - 1}.{ord(block) - ord('a')}"
     if branch == "1":

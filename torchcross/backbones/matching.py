@@ -1,10 +1,11 @@
-"""Entries of a file against the places of a module: every difference named, and nothing written
-before all fit.
+"""Which entry of a weight file belongs to which tensor of a backbone.
+
+Every difference is named, and nothing is written before all entries fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -21,108 +22,105 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Values ready to be written, each beside its place."""
+class MatchedEntries:
+    """Values ready to be written, each beside its tensor, and what was done to the entries."""
 
     pairs: tuple[tuple[Tensor, Tensor], ...]
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def fit(
-    backbone: Backbone, entries: Entries, patterns: tuple[str, ...], *, given: bool, prefix: str
-) -> Fitted:
-    """Find each entry's place; `given`: the patterns are the user's, and each must match an
-    entry.
+def match_entries(
+    backbone: Backbone,
+    entries: Entries,
+    patterns: Sequence[str],
+    *,
+    all_must_match: bool,
+    prefix: str,
+) -> MatchedEntries:
+    """Find the tensor of each entry. Entries that match a pattern are dropped.
+
+    `all_must_match`: the patterns are the user's, so each must match an entry.
     """
-    places = {
-        name: one for name, one in backbone.loadable.state_dict().items() if isinstance(one, Tensor)
-    }
-    _refuse_meta(places)
-    found, notes = _bare_names(entries, places, prefix)
-    dropped = tuple(
-        name for name in found if any(fnmatchcase(name, pattern) for pattern in patterns)
-    )
-    idle = [
-        pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in found)
-    ]
-    if given and idle:
-        raise InputError(
-            f"drop={idle[0]!r} matches no entry of {entries.path.name!r}; its names are"
-            f" {_few(list(found))}"
-        )
-    kept = {name: value for name, value in found.items() if name not in dropped}
-    kept, counted = _with_counts(kept, places)
-    _refuse_differences(entries.path.name, backbone, kept, places)
-    pairs = tuple(
-        (place, _value(entries.path.name, name, kept[name], place))
-        for name, place in places.items()
-    )
-    cast = sum(kept[name].dtype != place.dtype for name, place in places.items())
-    if cast:
-        notes = (*notes, f"{cast} entries converted to the backbone's number format")
-    return Fitted(pairs, dropped, (*notes, *counted))
-
-
-@torch.no_grad()
-def write(fitted: Fitted) -> None:
-    for place, value in fitted.pairs:
-        place.copy_(value)
-
-
-def _refuse_meta(places: Mapping[str, Tensor]) -> None:
+    state = backbone.loadable.state_dict()
+    places = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if any(place.is_meta for place in places.values()):
         raise InputError(
             "the backbone is on the meta device, where there is nothing to fill; move it with"
             " to_empty()"
         )
+    tensors, notes = _without_prefixes(entries, places, prefix)
+    hits = {
+        pattern: [name for name in tensors if fnmatchcase(name, pattern)] for pattern in patterns
+    }
+    idle = [pattern for pattern, names in hits.items() if not names]
+    if all_must_match and idle:
+        raise InputError(
+            f"drop={idle[0]!r} matches no entry of {entries.path.name!r}; its names are"
+            f" {_few(list(tensors))}"
+        )
+    dropped = tuple(
+        name for name in tensors if any(fnmatchcase(name, pattern) for pattern in patterns)
+    )
+    kept = {name: value for name, value in tensors.items() if name not in dropped}
+    counts = _missing_counts(kept, places)
+    kept |= counts
+    file = entries.path.name
+    _refuse_differences(file, backbone, kept, places)
+    pairs = tuple((place, _value(file, name, kept[name], place)) for name, place in places.items())
+    if cast := sum(kept[name].dtype != place.dtype for name, place in places.items()):
+        notes += (f"{cast} entries converted to the backbone's number format",)
+    if counts:
+        notes += (f"{len(counts)} counts of batches ({_COUNT}) are not in the file and set to 0",)
+    return MatchedEntries(pairs, dropped, notes)
 
 
-def _bare_names(
+@torch.no_grad()
+def write_entries(matched: MatchedEntries) -> None:
+    for place, value in matched.pairs:
+        place.copy_(value)
+
+
+def _without_prefixes(
     entries: Entries, places: Mapping[str, Tensor], prefix: str
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The entries without what DataParallel puts before all names, and without the prefix that was
-    asked for.
-    """
-    found: dict[str, Tensor] = entries.tensors
+    """Return the entries without DataParallel's prefix and the user's, and notes that say so."""
+    tensors: dict[str, Tensor] = entries.tensors
     notes: tuple[str, ...] = ()
-    parallel = bool(found) and all(name.startswith(_PARALLEL) for name in found)
-    if (
-        parallel
-        and not any(name.startswith(_PARALLEL) for name in places)
-        and not prefix.startswith(_PARALLEL)
-    ):
-        found = {name.removeprefix(_PARALLEL): value for name, value in found.items()}
+    is_parallel = bool(tensors) and all(name.startswith(_PARALLEL) for name in tensors)
+    is_own = prefix.startswith(_PARALLEL) or any(name.startswith(_PARALLEL) for name in places)
+    if is_parallel and not is_own:
+        tensors = {name.removeprefix(_PARALLEL): value for name, value in tensors.items()}
         notes = (f"the prefix {_PARALLEL!r} of DataParallel taken off all names",)
     if not prefix:
-        return found, notes
-    hits = [name for name in found if name.startswith(prefix)]
-    bare = {name.removeprefix(prefix): value for name, value in found.items()}
-    if not hits or len(bare) < len(found):
-        why = "is one with and without it" if hits else "begins so"
-        names = [name for name in hits if name.removeprefix(prefix) in found] or list(found)
+        return tensors, notes
+    hits = [name for name in tensors if name.startswith(prefix)]
+    bare = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    if not hits:
         raise InputError(
-            f"prefix={prefix!r}: {'a name' if hits else 'no name'} of {entries.path.name!r} {why}:"
-            f" {_few(names)}"
+            f"prefix={prefix!r}: no name of {entries.path.name!r} begins so: {_few(list(tensors))}"
+        )
+    if len(bare) < len(tensors):
+        twins = [name for name in hits if name.removeprefix(prefix) in tensors]
+        raise InputError(
+            f"prefix={prefix!r}: a name of {entries.path.name!r} is one with and without it:"
+            f" {_few(twins)}"
         )
     return bare, (*notes, f"the prefix {prefix!r} taken off {len(hits)} names")
 
 
-def _with_counts(
-    kept: Mapping[str, Tensor], places: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Files from before torch 0.4.1 have no counts of batches; they matter to cumulative averages
-    alone.
+def _missing_counts(kept: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return zeros for counts of batches, which files from before torch 0.4.1 do not have.
+
+    Only cumulative averages depend on them.
     """
-    counts = [name for name in places if name.rpartition(".")[2] == _COUNT and name not in kept]
-    absent = [name for name in counts if f"{name.removesuffix(_COUNT)}running_mean" in kept]
-    filled = {name: torch.zeros_like(places[name], device="cpu") for name in absent}
-    notes = (
-        (f"{len(absent)} counts of batches (num_batches_tracked) are not in the file and set to 0",)
-        if absent
-        else ()
-    )
-    return {**kept, **filled}, notes
+    return {
+        name: torch.zeros_like(place, device="cpu")
+        for name, place in places.items()
+        if name.rpartition(".")[2] == _COUNT
+        and name not in kept
+        and f"{name.removesuffix(_COUNT)}running_mean" in kept
+    }
 
 
 def _refuse_differences(
@@ -132,27 +130,24 @@ def _refuse_differences(
     extra = [name for name in kept if name not in places]
     common = [name for name in places if name in kept]
     wrong = [name for name in common if kept[name].shape != places[name].shape]
-    if not (missing or extra or wrong):
-        return
-    shapes = [
-        f"{name!r} is {tuple(kept[name].shape)}, not {tuple(places[name].shape)}"
-        for name in wrong[:_SHOWN]
-    ]
-    parts = [
-        f"{len(missing)} missing ({_few(missing)})" if missing else "",
-        f"{len(extra)} extra ({_few(extra)})" if extra else "",
-        (
-            f"{len(wrong)} misshapen ({', '.join(shapes)}{', ...' if len(wrong) > _SHOWN else ''})"
-            if wrong
-            else ""
-        ),
-    ]
-    differences = "; ".join(filter(None, parts))
-    advice = _advice(missing, extra, [(kept[name], places[name]) for name in wrong], bool(common))
-    raise InputError(
-        f"{file!r} does not fit {backbone._named()}, which has {len(places)} entries:"
-        f" {differences}. {advice}. Nothing was changed"
-    )
+    differences = []
+    if missing:
+        differences.append(f"{len(missing)} missing ({_few(missing)})")
+    if extra:
+        differences.append(f"{len(extra)} extra ({_few(extra)})")
+    if wrong:
+        shapes = [
+            f"{name!r} is {tuple(kept[name].shape)}, not {tuple(places[name].shape)}"
+            for name in wrong
+        ]
+        differences.append(f"{len(wrong)} misshapen ({_first(shapes)})")
+    if differences:
+        pairs = [(kept[name], places[name]) for name in wrong]
+        raise InputError(
+            f"{file!r} does not fit {backbone.label}, which has {len(places)} entries:"
+            f" {'; '.join(differences)}. {_advice(missing, extra, pairs, bool(common))}."
+            " Nothing was changed"
+        )
 
 
 def _advice(
@@ -161,21 +156,15 @@ def _advice(
     if missing and extra and not any_common:
         start = extra[0].partition(".")[0]
         return (
-            f"No name is the same: name what comes before them in the file, prefix='{start}.' say,"
-            " or build its network"
+            "No name is the same: give the prefix of the names in the file, for example"
+            f" prefix='{start}.', or build its network"
         )
     if missing:
         return (
             "The file is of another network, or not whole: build the backbone that it was saved"
             " from"
         )
-    if any(
-        len(a.shape) == 4
-        and len(b.shape) == 4
-        and a.shape[1] != b.shape[1]
-        and a.shape[1] in (1, 3)
-        for a, b in wrong
-    ):
+    if any(_differ_in_channels(value, place) for value, place in wrong):
         return (
             "The first layer has other channels: build the backbone with the file's in_channels"
             " (and grey='expand')"
@@ -188,16 +177,22 @@ def _advice(
     return f"If they are meant to be left out, name them: drop=['{extra[0].partition('.')[0]}.*']"
 
 
+def _differ_in_channels(value: Tensor, place: Tensor) -> bool:
+    """Whether two kernels differ as those of a first layer for grey and for colour images."""
+    are_kernels = value.dim() == place.dim() == 4
+    return are_kernels and value.shape[1] in (1, 3) and value.shape[1] != place.shape[1]
+
+
 def _value(file: str, name: str, value: Tensor, place: Tensor) -> Tensor:
-    """The value in the place's number format and on its device."""
-    kinds = value.is_floating_point(), place.is_floating_point()
-    if kinds[0] != kinds[1] or value.is_complex():
+    """Return the value in the place's number format and on its device."""
+    is_floating = value.is_floating_point()
+    if is_floating != place.is_floating_point() or value.is_complex():
         raise InputError(
             f"{file!r}: the entry {name!r} is {value.dtype}, and {place.dtype} is needed; nothing"
             " was changed"
         )
     converted = value.to(dtype=place.dtype, device=place.device)
-    if kinds[0] and not bool(torch.isfinite(converted).all()):
+    if is_floating and not bool(torch.isfinite(converted).all()):
         raise InputError(
             f"{file!r}: the entry {name!r} has values that are not finite; nothing was changed"
         )
@@ -205,5 +200,9 @@ def _value(file: str, name: str, value: Tensor, place: Tensor) -> Tensor:
 
 
 def _few(names: list[str]) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN]))
-    return f"{shown}, ..." if len(names) > _SHOWN else shown
+    return _first([repr(name) for name in names])
+
+
+def _first(texts: list[str]) -> str:
+    shown = ", ".join(texts[:_SHOWN])
+    return f"{shown}, ..." if len(texts) > _SHOWN else shown

@@ -1,6 +1,4 @@
-"""MobileNetV2 (Sandler et al. 2018) under torchvision's names: its weight file loads without a
-change.
-"""
+"""MobileNetV2 (Sandler et al. 2018) under torchvision's names, so its weight files load as is."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ _STAGES = (
 def mobilenet_v2(
     *, width: float = 1.0, in_channels: int = 3, grey: Grey = None, seed: Seed = 0
 ) -> MobileNetV2:
-    """MobileNetV2, 1280 features; `width` multiplies the channels (and the features where it is
-    above 1).
-    """
+    """MobileNetV2, 1280 features; `width` multiplies the channels (above 1, also the features)."""
     return assemble(
         "mobilenet_v2", MobileNetV2, seed, width=width, in_channels=in_channels, grey=grey
     )
@@ -49,7 +45,9 @@ class MobileNetV2(Backbone):
         for expansion, outputs, blocks, stride in _STAGES:
             outputs = _multiple_of_8(outputs * width)
             for at in range(blocks):
-                layers.append(_Inverted(channels, outputs, stride if at == 0 else 1, expansion))
+                layers.append(
+                    _InvertedResidual(channels, outputs, stride if at == 0 else 1, expansion)
+                )
                 channels = outputs
         self.features = nn.Sequential(*layers, _unit(channels, last, 1))
 
@@ -62,10 +60,8 @@ class MobileNetV2(Backbone):
 
 
 @final
-class _Inverted(nn.Module):
-    """Expand by 1x1, filter each channel by 3x3, project by 1x1 without an activation; add the
-    input where it fits.
-    """
+class _InvertedResidual(nn.Module):
+    """Expand by 1x1, filter each channel by 3x3, project by 1x1; add the input if it fits."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -94,6 +90,6 @@ def _unit(
 
 
 def _multiple_of_8(channels: float) -> int:
-    """The nearest multiple of 8, of at least 8 and nine tenths of what was asked."""
+    """Return the nearest multiple of 8, but at least 8 and nine tenths of the number."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

@@ -1,4 +1,4 @@
-"""Where weights come from and what images they want, as values that are saved with a predictor."""
+"""Where weights come from and which images they want; predictors are saved with it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ KERAS_STD = (1 / 255, 1 / 255, 1 / 255)
 
 @dataclass(frozen=True, kw_only=True)
 class WeightRecord:
-    """One set of weights.
+    """One set of weights: its origin, and the images that it wants.
 
     name         a name for people
     source       where it comes from: the file's name, a publisher, a paper
     sha256       of the file, as hexadecimal digits (of model.json and its shards, one after the
                  other, for TF.js)
-    mean, std    per channel: the weights want (x - mean) / std of images x in [0, 1]; both None
-                 where they want x
+    mean, std    per channel: the weights want (x - mean) / std of images x in [0, 1]; if both are
+                 None, they want x
     input_size   height and width of the images that the weights were trained on, where known
     licence      as the publisher states it, where known
-    dropped      entries of the file that were left out: its classifier, or what `drop=` named
-    notes        what else was done to the entries on the way in
+    dropped      entries of the file that were left out: its classifier, or those of `drop=`
+    notes        other changes to the entries of the file
     """
 
     name: str
@@ -63,9 +63,7 @@ class WeightRecord:
         object.__setattr__(self, "notes", tuple(self.notes))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(x - mean) / std for images (N, C, H, W) in [0, 1], for those who do it outside of the
-        backbone.
-        """
+        """(x - mean) / std for images (N, C, H, W) in [0, 1], to apply outside the backbone."""
         if self.mean is None or self.std is None:
             return images
         mean, std = (
@@ -75,37 +73,40 @@ class WeightRecord:
         return (images - mean) / std
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-            if value not in (None, ())
-        }
+        known = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        return lists_for_tuples(known)
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """The record that `as_dict` gave, also after a trip through JSON."""
-        known = {one.name for one in fields(cls)}
-        if (
-            not isinstance(given, Mapping)
-            or not {"name", "source", "sha256"} <= set(given) <= known
-        ):
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The record that `as_dict` returned, also after a trip through JSON."""
+        known = {field.name for field in fields(cls)}
+        required = {"name", "source", "sha256"}
+        if not isinstance(values, Mapping) or not required <= set(values) <= known:
             raise InputError(
-                f"a weight record has {sorted(known)}, of which name, source and sha256 must be:"
-                f" {given!r}"
+                f"a weight record has {sorted(known)}, and needs name, source and sha256; got"
+                f" {values!r}"
             )
-        values: dict[str, Any] = {
-            name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
+        options: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
         }
         try:
-            return cls(**values)
+            return cls(**options)
         except (TypeError, ValueError) as error:
             raise InputError(f"this is no weight record: {error}") from error
+
+
+def lists_for_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as JSON returns them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
 
 
 def per_channel(
     mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Mean and standard deviation as tuples of one length, or None both."""
+    """Return mean and standard deviation as tuples of one length, or None for both."""
     if mean is None and std is None:
         return None, None
     if mean is None or std is None or len(mean) != len(std) or not mean:

@@ -20,8 +20,9 @@ _WIDTHS = (64, 128, 256, 512)
 def resnet18(
     *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
 ) -> ResNet:
-    """ResNet-18, 512 features. `stem="small"`, for images of some 32 pixels: 3x3, stride 1, no
-    pooling.
+    """ResNet-18, 512 features.
+
+    `stem="small"` is for images of about 32 pixels: 3x3, stride 1, no pooling.
     """
     return _plain(
         "resnet18", _BasicBlock, (2, 2, 2, 2), seed, in_channels=in_channels, grey=grey, stem=stem
@@ -40,8 +41,9 @@ def resnet34(
 def resnet50(
     *, in_channels: int = 3, grey: Grey = None, stem: Stem = "imagenet", seed: Seed = 0
 ) -> ResNet:
-    """ResNet-50, 2048 features, with the stride in the 3x3 convolution as in torchvision; for
-    `stem` see `resnet18`.
+    """ResNet-50, 2048 features; for `stem` see `resnet18`.
+
+    The stride is in the 3x3 convolution, as in torchvision.
     """
     return _plain(
         "resnet50", _Bottleneck, (3, 4, 6, 3), seed, in_channels=in_channels, grey=grey, stem=stem
@@ -56,19 +58,20 @@ def resnet50_keras(
     norm_eps: float = 1e-3,
     seed: Seed = 0,
 ) -> ResNet:
-    """ResNet-50 as the paper and Keras have it, with the stride in the first 1x1 convolution; 2048
-    features.
+    """ResNet-50 of the paper and of Keras, 2048 features.
 
-    Convolutions have no biases; those of Keras's files are folded into the running means of the
-    norms behind them. `norm_eps` is 1e-3 in the files of the first Keras applications and 1.001e-5
-    in later ones; the momentum is Keras's.
+    The stride is in the first 1x1 convolution. Convolutions have no biases; those of Keras's files
+    are folded into the running means of the norms behind them. `norm_eps` is 1e-3 in the files of
+    the first Keras applications and 1.001e-5 in later ones; the momentum is Keras's.
     """
     shape = partial(ResNet, _Bottleneck, (3, 4, 6, 3), stride_first=True, norm_momentum=0.01)
     options = {"in_channels": in_channels, "grey": grey, "stem": stem, "norm_eps": norm_eps}
     return assemble("resnet50_keras", shape, seed, **options)
 
 
-def _plain(name: str, block: _Block, depths: tuple[int, ...], seed: Seed, **options: Any) -> ResNet:
+def _plain(
+    name: str, block: _ResidualBlock, depths: tuple[int, ...], seed: Seed, **options: Any
+) -> ResNet:
     return assemble(name, partial(ResNet, block, depths), seed, **options)
 
 
@@ -78,7 +81,7 @@ class ResNet(Backbone):
 
     def __init__(
         self,
-        block: _Block,
+        block: _ResidualBlock,
         depths: tuple[int, ...],
         *,
         in_channels: int,
@@ -101,12 +104,12 @@ class ResNet(Backbone):
         self.bn1 = norm(64)
         self.relu = nn.ReLU()
         inputs = 64
-        for at, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True)):
+        for stage, (width, depth) in enumerate(zip(_WIDTHS, depths, strict=True)):
             make = partial(block, width=width, norm=norm, stride_first=stride_first)
             outputs = width * block.expansion
-            first = make(inputs, stride=1 if at == 0 else 2)
+            first = make(inputs, stride=1 if stage == 0 else 2)
             self.add_module(
-                f"layer{at + 1}",
+                f"layer{stage + 1}",
                 nn.Sequential(first, *(make(outputs, stride=1) for _ in range(depth - 1))),
             )
             inputs = outputs
@@ -139,7 +142,8 @@ class _BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        out: Tensor = self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out: Tensor = self.relu(y + shortcut)
         return out
 
 
@@ -164,11 +168,12 @@ class _Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(y)))))
-        out: Tensor = self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out: Tensor = self.relu(y + shortcut)
         return out
 
 
-_Block: TypeAlias = type[_BasicBlock] | type[_Bottleneck]
+_ResidualBlock: TypeAlias = type[_BasicBlock] | type[_Bottleneck]
 _Norm: TypeAlias = partial[nn.BatchNorm2d]
 
 

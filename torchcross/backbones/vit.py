@@ -1,5 +1,6 @@
-"""A vision transformer (Dosovitskiy et al. 2021) under torchvision's names, with attention that
-derives twice.
+"""A vision transformer (Dosovitskiy et al. 2021) under torchvision's names.
+
+Its attention can be differentiated twice.
 """
 
 from __future__ import annotations
@@ -35,22 +36,19 @@ def small_vit(
 ) -> ViT:
     """A vision transformer for square images of one size; `width` features.
 
-    `mlp_width` is four times `width` where it is not given. `pooling`: the features are those of
-    the class `"token"`, or the `"mean"` over the patches. With torchvision's sizes (224, 16, 768,
-    12, 12) its vit_b_16 files load.
+    The default of `mlp_width` is four times `width`. `pooling`: the features are those of the class
+    `"token"`, or the `"mean"` over the patches. With torchvision's sizes (224, 16, 768, 12, 12) its
+    vit_b_16 files load.
     """
-    options = {
-        "image_size": image_size,
-        "patch_size": patch_size,
-        "width": width,
-        "depth": depth,
-        "heads": heads,
-    }
     return assemble(
         "small_vit",
         ViT,
         seed,
-        **options,
+        image_size=image_size,
+        patch_size=patch_size,
+        width=width,
+        depth=depth,
+        heads=heads,
         mlp_width=mlp_width,
         pooling=pooling,
         in_channels=in_channels,
@@ -81,23 +79,20 @@ class ViT(Backbone):
             "width": width,
             "depth": depth,
             "heads": heads,
+            "mlp_width": 4 * width if mlp_width is None else mlp_width,
         }
         for name, value in sizes.items():
             checked_int(name, value)
-        if mlp_width is not None:
-            checked_int("mlp_width", mlp_width)
         check_choice("pooling", pooling, ("token", "mean"))
-        _refuse_indivisible(image_size=image_size, patch_size=patch_size)
-        _refuse_indivisible(width=width, heads=heads)
+        _check_multiple(image_size=image_size, patch_size=patch_size)
+        _check_multiple(width=width, heads=heads)
         super().__init__(width, in_channels=in_channels, grey=grey)
         self.image_size = image_size
         self.pooling = pooling
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.conv_proj = nn.Conv2d(in_channels, width, patch_size, stride=patch_size)
         tokens = (image_size // patch_size) ** 2 + 1
-        self.encoder = _Encoder(
-            tokens, width, depth, heads, 4 * width if mlp_width is None else mlp_width
-        )
+        self.encoder = _Encoder(tokens, width, depth, heads, sizes["mlp_width"])
 
     def _features(self, images: Tensor) -> Tensor:
         if images.shape[2:] != (self.image_size, self.image_size):
@@ -112,9 +107,7 @@ class ViT(Backbone):
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
-        """As torchvision's: patches by a truncated normal of the fan in, matrices by Glorot &
-        Bengio (2010).
-        """
+        """As torchvision's: patches truncated normal, matrices by Glorot & Bengio (2010)."""
         self.class_token.zero_()
         fan_in = self.conv_proj.weight[0].numel()
         nn.init.trunc_normal_(self.conv_proj.weight, std=math.sqrt(1 / fan_in), generator=generator)
@@ -175,8 +168,9 @@ class _Layer(nn.Module):
 
 @final
 class _Attention(nn.Module):
-    """softmax(q k' / sqrt(d)) v per head (Vaswani et al. 2017), written out: torch's fused ones do
-    not derive twice.
+    """softmax(q k' / sqrt(d)) v per head (Vaswani et al. 2017).
+
+    It is written out because torch's fused forms have no second derivative.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -189,17 +183,15 @@ class _Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         samples, count, width = tokens.shape
         mixed = nn.functional.linear(tokens, self.in_proj_weight, self.in_proj_bias)
-        split = mixed.view(samples, count, 3, self.heads, width // self.heads).permute(
-            2, 0, 3, 1, 4
-        )
-        queries, keys, values = split.unbind(0)
+        split = mixed.view(samples, count, 3, self.heads, width // self.heads)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)
         scores = (queries / math.sqrt(width // self.heads)) @ keys.transpose(-2, -1)
         attended = scores.softmax(-1) @ values
         out: Tensor = self.out_proj(attended.transpose(1, 2).reshape(samples, count, width))
         return out
 
 
-def _refuse_indivisible(**pair: int) -> None:
+def _check_multiple(**pair: int) -> None:
     (whole, size), (part, step) = pair.items()
     if size % step:
         raise InputError(f"{whole}={size} is not a multiple of {part}={step}")

@@ -1,4 +1,4 @@
-"""Weight files as named tensors. What is read is data: no code of a file is ever run."""
+"""Weight files as named tensors. Only data is read: no code of a file is ever run."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ class Entries:
 
 
 def read_entries(path: Path, entry: str | None) -> Entries:
-    """Read a .pth, .pt, .bin or .safetensors file; `entry` names the state dict inside a larger
-    checkpoint.
+    """Read a .pth, .pt, .bin or .safetensors file.
+
+    `entry` names the state dict inside a larger checkpoint.
     """
     kind = path.suffix.lower()
     if kind not in (*_TORCH, _SAFE):
         raise InputError(
-            f"{path.name!r} is of no kind that is read here: {', '.join((*_TORCH, _SAFE))}, or a"
+            f"{path.name!r} is no weight file; give one of {', '.join((*_TORCH, _SAFE))}, or a"
             " TensorFlow.js model.json for resnet50_keras"
         )
     data = read_bytes(path)
-    found = _safe_entries(path, data) if kind == _SAFE else _torch_entries(path, data)
+    content = _safe_content(path, data) if kind == _SAFE else _torch_content(path, data)
     if entry is not None:
-        found = _entry(path, found, entry)
-    return Entries(path, _tensors_of(path, found), hashlib.sha256(data).hexdigest())
+        content = _state_dict_at(path, content, entry)
+    return Entries(path, _dense_tensors(path, content), hashlib.sha256(data).hexdigest())
 
 
 def read_bytes(path: Path) -> bytes:
@@ -60,11 +61,11 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _torch_entries(path: Path, data: bytes) -> Mapping[str, Any]:
+def _torch_content(path: Path, data: bytes) -> Mapping[str, Any]:
     if data.startswith(b"PK"):
         _refuse_packed(path, data)
     try:
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(
             f"{path.name!r} is damaged, cut off, or holds more than tensors"
@@ -72,20 +73,20 @@ def _torch_entries(path: Path, data: bytes) -> Mapping[str, Any]:
             " in a file is never run: fetch it again, or, if you trust it, load it where it was"
             " made and save its state_dict() alone"
         ) from error
-    if not isinstance(found, Mapping):
+    if not isinstance(content, Mapping):
         raise InputError(
-            f"{path.name!r} holds a {type(found).__name__}, not a state dict of names and tensors"
+            f"{path.name!r} holds a {type(content).__name__}, not a state dict of names and tensors"
         )
-    return found
+    return content
 
 
 def _refuse_packed(path: Path, data: bytes) -> None:
-    """Torch stores its members as they are; a packed one could claim any size."""
+    """Refuse compressed members: torch never writes them, and they could claim any size."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        # zipfile says NotImplementedError of compression methods that it does not know.
+        # zipfile raises NotImplementedError for compression methods that it does not know.
         raise InputError(
             f"{path.name!r} is damaged or cut off ({error}); fetch it again"
         ) from error
@@ -96,17 +97,17 @@ def _refuse_packed(path: Path, data: bytes) -> None:
         )
 
 
-def _safe_entries(path: Path, data: bytes) -> Mapping[str, Any]:
+def _safe_content(path: Path, data: bytes) -> Mapping[str, Any]:
     try:
         return tensor_files.parse(path, data)[0]
     except ReadError as error:
         raise InputError(str(error)) from error
 
 
-def _entry(path: Path, found: Mapping[str, Any], entry: str) -> Mapping[str, Any]:
-    inner = found.get(entry)
+def _state_dict_at(path: Path, content: Mapping[str, Any], entry: str) -> Mapping[str, Any]:
+    inner = content.get(entry)
     if not isinstance(inner, Mapping):
-        names = [name for name, value in found.items() if isinstance(value, Mapping)]
+        names = [name for name, value in content.items() if isinstance(value, Mapping)]
         raise InputError(
             f"{path.name!r} has no state dict at entry={entry!r}; it has some at"
             f" {names or 'no name'}"
@@ -114,34 +115,32 @@ def _entry(path: Path, found: Mapping[str, Any], entry: str) -> Mapping[str, Any
     return inner
 
 
-def _tensors_of(path: Path, found: Mapping[str, Any]) -> dict[str, Tensor]:
-    inner = [name for name, value in found.items() if isinstance(value, Mapping)]
+def _dense_tensors(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    inner = [name for name, value in content.items() if isinstance(value, Mapping)]
     if inner:
+        others = f" (or {', '.join(map(repr, inner[1:5]))})" if inner[1:] else ""
         raise InputError(
             f"{path.name!r} is a checkpoint with several parts; name the one with the weights:"
-            f" entry={inner[0]!r}"
-            + (f" (or {', '.join(map(repr, inner[1:5]))})" if inner[1:] else "")
+            f" entry={inner[0]!r}{others}"
         )
     wrong = [
-        name
-        for name, value in found.items()
+        f"{name!r}, a {type(value).__name__}"
+        for name, value in content.items()
         if not isinstance(name, str) or not isinstance(value, Tensor)
     ]
     if wrong:
-        kind = type(found[wrong[0]]).__name__
         raise InputError(
-            f"{path.name!r} has {len(wrong)} of {len(found)} entries that are no tensors under"
-            f" names; the first is {wrong[0]!r}, a {kind}. Save a plain state_dict()"
+            f"{path.name!r} has {len(wrong)} of {len(content)} entries that are no tensors under"
+            f" names; the first is {wrong[0]}. Save a plain state_dict()"
         )
-    return {name: _dense(path, name, value.detach()) for name, value in found.items()}
+    return {name: _dense(path, name, value.detach()) for name, value in content.items()}
 
 
 def _dense(path: Path, name: str, value: Tensor) -> Tensor:
     if value.layout is not torch.strided or value.is_quantized or value.device.type != "cpu":
         raise InputError(
-            f"{path.name!r}: the entry {name!r} is sparse, quantised or without values "
-            f"({value.layout}, {value.device}); "
-            "save plain dense tensors"
+            f"{path.name!r}: the entry {name!r} is sparse, quantised or without values"
+            f" ({value.layout}, {value.device}); save plain dense tensors"
         )
     return value
 

@@ -1,6 +1,4 @@
-"""Weights from a local file into a backbone: strictly, all or nothing, with a record of what they
-are.
-"""
+"""Weights from a local file into a backbone: strictly, all or nothing, and recorded."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from torchcross._kit.argument_checks import check_choice
-from torchcross.backbones import matching
 from torchcross.backbones.base import Backbone, attach
 from torchcross.backbones.keras import read_keras
+from torchcross.backbones.matching import match_entries, write_entries
 from torchcross.backbones.record import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -26,8 +24,9 @@ from torchcross.backbones.weight_files import Entries, read_entries
 from torchcross.errors import InputError
 
 Normalisation: TypeAlias = str | tuple[Sequence[float], Sequence[float]]
-"""`"imagenet"`, `"keras"`, `"none"`, or a pair (mean, std) with a number each per channel, for
-images in [0, 1].
+"""`"imagenet"`, `"keras"`, `"none"`, or a pair (mean, std) with a number each per channel.
+
+It is for images in [0, 1].
 """
 
 _NAMED: dict[str, tuple[tuple[float, ...] | None, tuple[float, ...] | None]] = {
@@ -86,23 +85,23 @@ def load_weights(
     input_size: tuple[int, int] | None = None,
     licence: str | None = None,
 ) -> WeightRecord:
-    """Fill `backbone` from a .pth, .pt, .bin or .safetensors file, or `resnet50_keras` from a TF.js
-    model.json.
+    """Fill `backbone` from a .pth, .pt, .bin or .safetensors file.
 
-    Every entry must have its place and every place its entry, in its shape; otherwise nothing is
-    changed.
+    `resnet50_keras` also reads a TF.js model.json. Every entry must have its tensor and every
+    tensor its entry, in its shape; otherwise nothing is changed.
 
-    normalisation   what the weights want of images in [0, 1]; known for torchvision's files, to be
-                    stated for others
-    inside          the backbone normalises (images come in [0, 1]); False: images come normalised,
-                    from a loader, say
-    drop            patterns of entries to leave out; where not given, those of the backbone's
+    normalisation   what the weights want of images in [0, 1]; known for torchvision's files, state
+                    it for others
+    inside          True: images come in [0, 1], and the backbone normalises them; False: images
+                    come normalised, for example from a loader
+    drop            patterns of entries to leave out; the default is those of the backbone's
                     published classifier
-    prefix          what all names begin with in the file and not in the backbone, as in "backbone."
-    entry           where the state dict stands inside a larger checkpoint, as in "state_dict"
-    sha256          what the file's must begin with: at least 8 digits
+    prefix          the start of all names in the file that the backbone's names do not have, such
+                    as "backbone."
+    entry           the name of the state dict inside a larger checkpoint, such as "state_dict"
+    sha256          the start of the file's digest, at least 8 digits
 
-    The rest goes into the record, which is returned and stays with the backbone as
+    The other options go into the record, which is returned and stays with the backbone as
     `backbone.weights`.
     """
     if not isinstance(backbone, Backbone):
@@ -117,21 +116,27 @@ def load_weights(
     published = _PUBLISHED.get(entries.sha256[:8])
     _refuse_other(backbone, path, published)
     patterns = _patterns(backbone, drop, entries)
-    fitted = matching.fit(backbone, entries, patterns, given=drop is not None, prefix=prefix)
-    mean, std = _normalisation(backbone, path, normalisation, published)
+    matched = match_entries(
+        backbone, entries, patterns, all_must_match=drop is not None, prefix=prefix
+    )
+    mean, std = _mean_and_std(path, normalisation, published)
+    if published is not None:
+        source = source or published.source
+        input_size = input_size or published.input_size
+        licence = licence or published.licence
     record = WeightRecord(
         name=name or path.stem,
-        source=source or (published.source if published else path.name),
+        source=source or path.name,
         sha256=entries.sha256,
         mean=mean,
         std=std,
-        input_size=input_size or (published.input_size if published else None),
-        licence=licence or (published.licence if published else None),
-        dropped=fitted.dropped,
-        notes=(*entries.notes, *fitted.notes),
+        input_size=input_size,
+        licence=licence or None,
+        dropped=matched.dropped,
+        notes=(*entries.notes, *matched.notes),
     )
     attach(backbone, record, inside=inside)
-    matching.write(fitted)
+    write_entries(matched)
     return record
 
 
@@ -142,7 +147,7 @@ def _read(backbone: Backbone, path: Path, entry: str | None) -> Entries:
     if not isinstance(backbone, ResNet) or spec is None or spec.name != _KERAS:
         raise InputError(
             f"{path.name!r} is read as Keras's ResNet-50 in the TF.js format, which fits {_KERAS}()"
-            " alone: its strides stand elsewhere than torchvision's"
+            " alone: its strides are in other layers than torchvision's"
         )
     if entry is not None:
         raise InputError(
@@ -165,11 +170,9 @@ def _check_digest(entries: Entries, expected: str | None) -> None:
 
 def _refuse_other(backbone: Backbone, path: Path, published: _Published | None) -> None:
     spec = backbone.spec
-    if (
-        published is None
-        or spec is None
-        or spec.name in (published.backbone, "from_timm", "from_torchvision")
-    ):
+    if published is None or spec is None:
+        return
+    if spec.name in (published.backbone, "from_timm", "from_torchvision"):
         return
     raise InputError(
         f"{path.name!r} is {published.source}, made for {published.backbone}() and not for"
@@ -182,17 +185,15 @@ def _patterns(backbone: Backbone, drop: Iterable[str] | None, entries: Entries) 
         raise InputError(f"drop={drop!r} is one text; give patterns in a list: drop=[{drop!r}]")
     if drop is not None:
         return tuple(drop)
-    return (
-        ("fc1000.*", *backbone.classifier)
-        if entries.path.suffix.lower() == ".json"
-        else backbone.classifier
-    )
+    if entries.path.suffix.lower() == ".json":
+        return ("fc1000.*", *backbone.classifier)
+    return backbone.classifier
 
 
-def _normalisation(
-    backbone: Backbone, path: Path, asked: Normalisation | None, published: _Published | None
+def _mean_and_std(
+    path: Path, normalisation: Normalisation | None, published: _Published | None
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    if asked is None:
+    if normalisation is None:
         if published is None:
             raise InputError(
                 f"what images the weights of {path.name!r} want is not known; say"
@@ -200,16 +201,16 @@ def _normalisation(
                 " pair (mean, std) with a number each per channel"
             )
         return _NAMED[published.normalisation]
-    if isinstance(asked, str):
-        if asked not in _NAMED:
+    if isinstance(normalisation, str):
+        if normalisation not in _NAMED:
             raise InputError(
-                f"no normalisation is called {asked!r}; there are {', '.join(_NAMED)}, or a pair"
-                " (mean, std)"
+                f"no normalisation is called {normalisation!r}; there are {', '.join(_NAMED)}, or a"
+                " pair (mean, std)"
             )
-        return _NAMED[asked]
-    if not isinstance(asked, tuple | list) or len(asked) != 2:
+        return _NAMED[normalisation]
+    if not isinstance(normalisation, tuple | list) or len(normalisation) != 2:
         raise InputError(
-            f"normalisation={asked!r} is neither a name ({', '.join(_NAMED)}) nor a pair (mean,"
-            " std)"
+            f"normalisation={normalisation!r} is neither a name ({', '.join(_NAMED)}) nor a pair"
+            " (mean, std)"
         )
-    return per_channel(*asked)
+    return per_channel(*normalisation)

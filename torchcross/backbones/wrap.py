@@ -24,13 +24,12 @@ def as_backbone(
     image_size: int = 224,
     classifier: tuple[str, ...] = (),
 ) -> Backbone:
-    """A module whose output for images (N, C, H, W) is (N, D), as a backbone that shares its
-    tensors.
+    """A module whose output for images (N, C, H, W) is (N, D), as a backbone with the same tensors.
 
-    Where `num_features` is not given, D is found by a dry run on the meta device with images of
-    `image_size`, which reads and changes nothing. A backbone is handed back as it is. `classifier`
-    names the entries that weight files may have beyond the module's own. Such a backbone has no
-    description: `spec` is None.
+    Without `num_features`, a dry run on the meta device with images of `image_size` determines D;
+    it reads and changes nothing. A backbone is returned as it is. `classifier` has patterns of the
+    entries that weight files may have beyond the module's own. Such a backbone has no description:
+    its `spec` is None.
     """
     if isinstance(module, Backbone):
         if num_features not in (None, module.num_features):
@@ -57,7 +56,7 @@ def as_backbone(
 
 @final
 class WrappedBackbone(Backbone):
-    """A module of the user's own; it stands under `body`."""
+    """A module of the user's own, which is the submodule `body`."""
 
     def __init__(self, body: nn.Module, num_features: int, *, in_channels: int, grey: Grey) -> None:
         super().__init__(num_features, in_channels=in_channels, grey=grey)
@@ -72,9 +71,9 @@ class WrappedBackbone(Backbone):
         _check_features(type(self.body).__name__, features, images.shape[0])
         if features.shape[1] != self.num_features:
             raise InputError(
-                f"{type(self.body).__name__} gave {features.shape[1]} features and was wrapped for "
-                f"{self.num_features}; "
-                "give as_backbone the right num_features, or image_size where they depend on it"
+                f"{type(self.body).__name__} gave {features.shape[1]} features and was wrapped for"
+                f" {self.num_features}; give as_backbone the right num_features, or image_size if"
+                " they depend on it"
             )
         out: Tensor = features
         return out
@@ -84,9 +83,7 @@ class WrappedBackbone(Backbone):
 
 
 def _dry_run(module: nn.Module, in_channels: int, size: int) -> int:
-    """Run a structural copy whose tensors are on the meta device: no memory, no mode and no
-    statistics change.
-    """
+    """Run a copy of the module whose tensors are on the meta device, and so change nothing."""
     name = type(module).__name__
     images = torch.empty(_SAMPLES, in_channels, size, size, device="meta", dtype=_dtype_of(module))
     try:
@@ -115,11 +112,9 @@ def _check_features(name: str, features: object, samples: int) -> None:
             " it does"
         )
     if features.dim() != 2 or features.shape[0] != samples:
-        advice = (
-            "pool the map, e.g. features.mean((2, 3))"
-            if features.dim() == 4
-            else "give one row per image"
-        )
+        advice = "give one row per image"
+        if features.dim() == 4:
+            advice = "pool the map, e.g. features.mean((2, 3))"
         raise InputError(
             f"{name} returns the shape {tuple(features.shape)} for {samples} images, not (N, D);"
             f" {advice}"
@@ -127,10 +122,8 @@ def _check_features(name: str, features: object, samples: int) -> None:
 
 
 def _refuse_lazy(module: nn.Module) -> None:
-    if any(
-        isinstance(one, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer)
-        for one in _tensors(module)
-    ):
+    lazy = nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer
+    if any(isinstance(tensor, lazy) for tensor in _tensors(module)):
         raise InputError(
             f"{type(module).__name__} has lazy parameters; run it once on a batch first"
         )
@@ -141,7 +134,7 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:
-    floating = [one.dtype for one in _tensors(module) if one.is_floating_point()]
+    floating = [tensor.dtype for tensor in _tensors(module) if tensor.is_floating_point()]
     return floating[0] if floating else torch.get_default_dtype()
 
 
