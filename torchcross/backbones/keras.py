@@ -1,8 +1,8 @@
 """Keras's ResNet-50 in the TensorFlow.js layers format, under torchvision's names.
 
 The format is a model.json and float32 shards. Kernels are turned from (H, W, in, out) to
-(out, in, H, W), and the first one from BGR to RGB. A convolution's bias b before a norm with running
-mean m becomes m - b: the same function, and torchvision's names have no place for the bias.
+(out, in, H, W), and the first one from BGR to RGB. A convolution's bias b before a norm with
+running mean m becomes m - b: the same function, and torchvision's names have no place for b.
 """
 
 from __future__ import annotations

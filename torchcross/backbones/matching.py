@@ -50,10 +50,9 @@ def match_entries(
             " to_empty()"
         )
     tensors, notes = _without_prefixes(entries, places, prefix)
-    hits = {
-        pattern: [name for name in tensors if fnmatchcase(name, pattern)] for pattern in patterns
-    }
-    idle = [pattern for pattern, names in hits.items() if not names]
+    idle = [
+        pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in tensors)
+    ]
     if all_must_match and idle:
         raise InputError(
             f"drop={idle[0]!r} matches no entry of {entries.path.name!r}; its names are"
