@@ -1,8 +1,7 @@
-"""Losses: pure functions ``(logits, labels) -> scalar``, and the links from logits to
-probabilities.
+"""Losses ``(logits, labels) -> scalar``, and the links from logits to probabilities.
 
-Every function may be differentiated, vectorised and differentiated again by ``torch.func``. A label
-of ``MISSING`` contributes nothing.
+All are pure. ``torch.func`` may differentiate each function, vectorise it and differentiate it
+again. A label of ``MISSING`` contributes nothing.
 """
 
 from __future__ import annotations

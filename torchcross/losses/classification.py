@@ -16,14 +16,18 @@ from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
 from torchcross.losses.checks import (
-    check_alpha,
-    check_gamma,
     check_multi_label,
+    check_option,
     check_single_label,
-    check_smoothing,
     weight_tensor,
 )
-from torchcross.losses.masking import known, masked_mean, quiet, softplus, working
+from torchcross.losses.masking import (
+    at_least_float32,
+    is_known,
+    masked_mean,
+    softplus,
+    zero_outside,
+)
 
 __all__ = [
     "binary_cross_entropy",
@@ -48,14 +52,14 @@ def cross_entropy(
     """
     name = "cross_entropy"
     check_single_label(name, logits, labels, "C", 1)
-    check_smoothing(name, smoothing)
-    mask = known(labels)
+    check_option(name, "smoothing", smoothing)
+    mask = is_known(labels)
     index = torch.where(mask, labels, 0).unsqueeze(1)
-    costs = -F.log_softmax(quiet(working(logits), mask.unsqueeze(1)), dim=1)
+    costs = -F.log_softmax(zero_outside(at_least_float32(logits), mask.unsqueeze(1)), dim=1)
     weights = None
     if class_weights is not None:
-        what = "one finite weight >= 0 per class"
-        row = weight_tensor(name, class_weights, (logits.shape[1],), what, costs)
+        expected = "one finite weight >= 0 per class"
+        row = weight_tensor(name, class_weights, (logits.shape[1],), expected, costs)
         costs = costs * row
         weights = row.expand_as(costs).gather(1, index).squeeze(1)
     terms = costs.gather(1, index).squeeze(1)
@@ -77,12 +81,12 @@ def binary_cross_entropy(
     """
     name = "binary_cross_entropy"
     check_single_label(name, logits, labels, "1", 1, exactly=True)
-    check_smoothing(name, smoothing)
+    check_option(name, "smoothing", smoothing)
     pair = None
     if class_weights is not None:
-        what = "the pair (negative, positive) of finite weights >= 0"
-        pair = weight_tensor(name, class_weights, (2,), what, working(logits))
-    return _binary_mean(working(logits).squeeze(1), labels, pair, smoothing)
+        expected = "the pair (negative, positive) of finite weights >= 0"
+        pair = weight_tensor(name, class_weights, (2,), expected, at_least_float32(logits))
+    return _binary_mean(at_least_float32(logits).squeeze(1), labels, pair, smoothing)
 
 
 def multilabel_binary_cross_entropy(
@@ -99,12 +103,13 @@ def multilabel_binary_cross_entropy(
     """
     name = "multilabel_binary_cross_entropy"
     check_multi_label(name, logits, labels)
-    check_smoothing(name, smoothing)
+    check_option(name, "smoothing", smoothing)
     pairs = None
     if class_weights is not None:
-        what = "one pair (negative, positive) of finite weights >= 0 per label"
-        pairs = weight_tensor(name, class_weights, (logits.shape[1], 2), what, working(logits))
-    return _binary_mean(working(logits), labels, pairs, smoothing)
+        expected = "one pair (negative, positive) of finite weights >= 0 per label"
+        shape = (logits.shape[1], 2)
+        pairs = weight_tensor(name, class_weights, shape, expected, at_least_float32(logits))
+    return _binary_mean(at_least_float32(logits), labels, pairs, smoothing)
 
 
 def binary_focal(
@@ -121,9 +126,9 @@ def binary_focal(
     """
     name = "binary_focal"
     check_single_label(name, logits, labels, "1", 1, exactly=True)
-    check_gamma(name, gamma)
-    check_alpha(name, alpha)
-    return _focal_mean(working(logits).squeeze(1), labels, gamma, alpha)
+    check_option(name, "gamma", gamma)
+    check_option(name, "alpha", alpha)
+    return _focal_mean(at_least_float32(logits).squeeze(1), labels, gamma, alpha)
 
 
 def multilabel_focal(
@@ -136,9 +141,9 @@ def multilabel_focal(
     """``binary_focal`` over every known entry, with one alpha for all."""
     name = "multilabel_focal"
     check_multi_label(name, logits, labels)
-    check_gamma(name, gamma)
-    check_alpha(name, alpha)
-    return _focal_mean(working(logits), labels, gamma, alpha)
+    check_option(name, "gamma", gamma)
+    check_option(name, "alpha", alpha)
+    return _focal_mean(at_least_float32(logits), labels, gamma, alpha)
 
 
 def _binary_mean(
@@ -147,11 +152,9 @@ def _binary_mean(
     pairs: Float[Tensor, "*L 2"] | None,
     smoothing: float,
 ) -> Float[Tensor, ""]:
-    """Weighted mean of binary cross-entropies; ``pairs`` are the weights of negatives and
-    positives.
-    """
-    mask = known(labels)
-    z = quiet(z, mask)
+    """Weighted mean of binary cross-entropies; ``pairs`` weigh negatives and positives."""
+    mask = is_known(labels)
+    z = zero_outside(z, mask)
     positive = labels == 1
     own, other = softplus(torch.where(positive, -z, z)), None
     if smoothing > 0.0:
@@ -170,9 +173,9 @@ def _binary_mean(
 def _focal_mean(
     z: Float[Tensor, " N *L"], labels: Int64[Tensor, " N *L"], gamma: float, alpha: float | None
 ) -> Float[Tensor, ""]:
-    mask = known(labels)
+    mask = is_known(labels)
     positive = labels == 1
-    margin = torch.where(positive, quiet(z, mask), -quiet(z, mask))
+    margin = torch.where(positive, zero_outside(z, mask), -zero_outside(z, mask))
     # (1 - p_t)^gamma as an exponential: a power has no second derivative where p_t rounds to 1.
     terms = torch.exp(-gamma * softplus(margin)) * softplus(-margin)
     if alpha is not None:

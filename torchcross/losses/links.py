@@ -1,8 +1,8 @@
-"""From logits to probabilities, and the decision rules of CORAL and CORN, whose logits are T = K-1
-thresholds.
+"""From logits to probabilities, and the decision rules of CORAL and CORN.
 
-Rows are never negative and sum to 1 to rounding, also where logits saturate in float32. ``s`` is
-the logistic sigmoid. Half-precision logits are computed in float32.
+The logits of CORAL and CORN are T = K-1 thresholds. Probabilities are never negative and each row
+sums to 1 up to rounding, also where logits saturate in float32. ``s`` is the logistic sigmoid.
+Half-precision logits are computed in float32.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchcross.losses.checks import check_columns
-from torchcross.losses.cumulative import cumulative_link_log_probabilities
-from torchcross.losses.masking import softplus, working
+from torchcross.losses.masking import at_least_float32, softplus
 
 __all__ = [
     "coral_decision",
     "coral_probabilities",
     "corn_decision",
     "corn_probabilities",
+    "cumulative_link_log_probabilities",
     "cumulative_link_probabilities",
     "softmax",
 ]
@@ -28,19 +28,18 @@ __all__ = [
 def softmax(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
     """``p_k = exp(z_k) / sum_j exp(z_j)``."""
     check_columns("softmax", logits, "C", 1)
-    return torch.softmax(working(logits), dim=1)
+    return torch.softmax(at_least_float32(logits), dim=1)
 
 
 def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
-    """``P(y >= k)`` is the k-th largest ``s(z)``; its differences are the probabilities of the
-    ranks.
+    """Differences of ``P(y >= k)``, which is the k-th largest ``s(z)``.
 
-    Trained thresholds are ordered already; sorting the others keeps ``coral_decision`` and the
-    distribution in agreement, and no probability negative. A difference is taken as ``s(a) s(-b) (1
-    - e^(b-a))``, which does not cancel.
+    Trained thresholds are in order. Sorting the others keeps every probability from being negative,
+    and ``coral_decision`` in agreement with the distribution. A difference is computed as
+    ``s(a) s(-b) (1 - e^(b-a))``, which does not cancel.
     """
     check_columns("coral_probabilities", logits, "K-1", 1)
-    z = working(logits).sort(dim=1, descending=True).values
+    z = at_least_float32(logits).sort(dim=1, descending=True).values
     upper, lower = torch.sigmoid(z), torch.sigmoid(-z)
     between = upper[:, :-1] * lower[:, 1:] * -torch.expm1(z[:, 1:] - z[:, :-1])
     return torch.cat([lower[:, :1], between, upper[:, -1:]], dim=1)
@@ -49,7 +48,7 @@ def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
 def corn_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
     """``P(y = k) = P(y >= k) (1 - s(z_{k+1}))`` with ``P(y >= k) = prod_{j<=k} s(z_j)``."""
     check_columns("corn_probabilities", logits, "K-1", 1)
-    z = working(logits)
+    z = at_least_float32(logits)
     # Sums of logarithms rather than a product: the derivative of cumprod branches on zeros.
     at_least = -softplus(-z).cumsum(dim=1)
     stop = -softplus(z)
@@ -57,12 +56,26 @@ def corn_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
     return log_p.exp()
 
 
-def cumulative_link_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
-    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, with the columns of
-    ``losses.cumulative_link``.
+def cumulative_link_log_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    """``log P(y = k)``: of the logits column 0 is f, columns 1..K-1 are the raw thresholds.
+
+    The first threshold is free, each next one lies ``softplus(raw)`` above it.
     """
+    first = logits[:, 1:2] - logits[:, :1]
+    raw_gaps = logits[:, 2:]
+    margins = torch.cat([first, softplus(raw_gaps)], dim=1).cumsum(dim=1)
+    # s(b) - s(a) = s(b) s(-a) (1 - e^(a-b)), and for b - a = softplus(r) the last factor is s(r).
+    # So no difference is computed, and no extreme logit can round a probability to 0.
+    at_most = -softplus(-margins)
+    above = -softplus(margins)
+    between = at_most[:, 1:] + above[:, :-1] - softplus(-raw_gaps)
+    return torch.cat([at_most[:, :1], between, above[:, -1:]], dim=1)
+
+
+def cumulative_link_probabilities(logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    """``P(y = k) = s(theta_k - f) - s(theta_{k-1} - f)``, logits as for ``cumulative_link``."""
     check_columns("cumulative_link_probabilities", logits, "K", 2)
-    return cumulative_link_log_probabilities(working(logits)).exp()
+    return cumulative_link_log_probabilities(at_least_float32(logits)).exp()
 
 
 def coral_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
@@ -74,4 +87,4 @@ def coral_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
 def corn_decision(logits: Float[Tensor, "N T"]) -> Int64[Tensor, " N"]:
     """The rank ``#{k: prod_{j<=k} s(z_j) > 1/2}``."""
     check_columns("corn_decision", logits, "K-1", 1)
-    return (torch.sigmoid(working(logits)).cumprod(dim=1) > 0.5).sum(dim=1)
+    return (torch.sigmoid(at_least_float32(logits)).cumprod(dim=1) > 0.5).sum(dim=1)

@@ -15,25 +15,23 @@ from torch import Tensor
 
 from torchcross._kit.missing_labels import MISSING
 
-__all__ = ["MISSING", "known", "masked_mean", "quiet", "softplus", "working"]
+__all__ = ["MISSING", "at_least_float32", "is_known", "masked_mean", "softplus", "zero_outside"]
 
 _SOFTPLUS_THRESHOLD: Final = 40.0
 
 
-def known(labels: Int64[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
+def is_known(labels: Int64[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
     """True where there is a label."""
     return labels != MISSING
 
 
-def working(logits: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """Half-precision logits as float32, in which counts and sums are safe; others as they are."""
+def at_least_float32(logits: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+    """Half-precision logits as float32, in which counts and sums are safe. Others as they are."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
-def quiet(logits: Float[Tensor, "*S"], mask: Bool[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
-    """The logits with zeros outside the mask, so that nothing there can overflow or send a NaN
-    back.
-    """
+def zero_outside(logits: Float[Tensor, "*S"], mask: Bool[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
+    """The logits, with zeros where nothing may overflow or send a NaN back."""
     return torch.where(mask, logits, 0.0)
 
 
@@ -52,7 +50,7 @@ def masked_mean(
 ) -> Float[Tensor, ""]:
     """Sum of the terms inside the mask, over the number of them or the sum of their weights.
 
-    The terms come already weighted. With nothing to average the mean is 0 and so is its gradient.
+    The terms are weighted before. With nothing to average the mean is 0, and so is its gradient.
     """
     inside = mask.to(terms.dtype)
     total = (inside if weights is None else inside * weights).sum()
