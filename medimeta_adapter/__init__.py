@@ -18,9 +18,10 @@ if TYPE_CHECKING:
         info_text,
         read_info,
     )
+    from medimeta_adapter.format.reading_options import ReadingOptions
     from medimeta_adapter.format.source import MedIMetaSource
-    from medimeta_adapter.leave_out.domains import Fold, LeaveOut
-    from medimeta_adapter.leave_out.meta_dataset import MedIMeta, TaskRef
+    from medimeta_adapter.leave_out.folds import Fold
+    from medimeta_adapter.leave_out.meta_dataset import LeaveOut, MedIMeta, TaskRef
     from medimeta_adapter.writing.draft import DatasetDraft
     from medimeta_adapter.writing.writer import DatasetWriter
 
@@ -28,11 +29,12 @@ _HOME = {
     "DatasetDraft": "writing.draft",
     "DatasetInfo": "format.info",
     "DatasetWriter": "writing.writer",
-    "Fold": "leave_out.domains",
-    "LeaveOut": "leave_out.domains",
+    "Fold": "leave_out.folds",
+    "LeaveOut": "leave_out.meta_dataset",
     "MedIMeta": "leave_out.meta_dataset",
     "MedIMetaDataset": "format.dataset",
     "MedIMetaSource": "format.source",
+    "ReadingOptions": "format.reading_options",
     "SplitCounts": "format.info",
     "TaskInfo": "format.info",
     "TaskRef": "leave_out.meta_dataset",
@@ -52,6 +54,7 @@ __all__ = [
     "MedIMeta",
     "MedIMetaDataset",
     "MedIMetaSource",
+    "ReadingOptions",
     "SplitCounts",
     "TaskInfo",
     "TaskRef",

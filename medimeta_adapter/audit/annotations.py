@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.format.annotations import read_annotations, subjects_of
-from medimeta_adapter.format.files import inside
+from medimeta_adapter.format.files import path_inside
 from torchcross.errors import DatasetFileError
 
 __all__ = ["SUBJECTS", "audit_annotations"]
@@ -30,7 +30,7 @@ def audit_annotations(opened: Opened, findings: Findings) -> None:
         findings.note("annotations-missing", opened.name, message, file=_FILE)
         return
     try:
-        columns = read_annotations(inside(opened.boundary, path), opened.count)
+        columns = read_annotations(path_inside(opened.boundary, path), opened.count)
     except DatasetFileError as error:
         findings.error("annotations-unreadable", opened.name, str(error), file=_FILE)
         return

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.format.files import inside
+from medimeta_adapter.format.files import path_inside
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.format.labels import read_labels
 from torchcross.errors import DatasetFileError, InputError
@@ -24,7 +24,7 @@ def audit_labels(opened: Opened, findings: Findings) -> None:
         place = f"task_labels/{task.name}.npy"
         try:
             labels = read_labels(
-                inside(opened.boundary, folder / f"{task.name}.npy"), task, opened.count
+                path_inside(opened.boundary, folder / f"{task.name}.npy"), task, opened.count
             )
             task.target().encode(labels, place)
         except (DatasetFileError, InputError) as error:

@@ -28,10 +28,10 @@ from medimeta_adapter.audit.shots import TaskShots, audit_shots
 from medimeta_adapter.audit.splits import audit_splits
 from medimeta_adapter.audit.subjects import audit_shared_subjects, audit_subjects
 from medimeta_adapter.audit.tiffs import SAMPLED, audit_tiffs
-from medimeta_adapter.format.files import inside
+from medimeta_adapter.format.files import path_inside
 from medimeta_adapter.format.info import read_info
 from medimeta_adapter.format.pixels import TiffPixels, open_pixels
-from medimeta_adapter.format.size_bounds import unbelievable
+from medimeta_adapter.format.size_bounds import sample_count_problem
 from torchcross._kit.argument_checks import checked_int
 from torchcross.errors import DatasetFileError, SourceError, TorchcrossError
 
@@ -113,11 +113,11 @@ def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
     found: dict[str, Opened] = {}
     for folder in folders:
         try:
-            info = read_info(inside(boundary, folder / _INFO))
+            info = read_info(path_inside(boundary, folder / _INFO))
         except DatasetFileError as error:
             findings.error("dataset-unreadable", folder.name, str(error), file=_INFO)
             continue
-        if why := unbelievable(folder, info):
+        if why := sample_count_problem(folder, info):
             message = f"{why}; nothing more is read"
             findings.error(
                 "count-unbelievable", info.id, message, file=_INFO, field="total_num_samples"

@@ -10,7 +10,7 @@ import numpy as np
 
 from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
 from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.format.files import inside, read_small
+from medimeta_adapter.format.files import path_inside, read_small_file
 from medimeta_adapter.format.info import SplitCounts
 from medimeta_adapter.format.splits import image_index
 from torchcross._kit.arrays import Indices
@@ -64,8 +64,8 @@ def _audit_folder(
 
 def _lines(path: Path, opened: Opened) -> list[str]:
     # Twice the rows and room for a line each: what is longer is no split of this dataset.
-    content = read_small(
-        inside(opened.boundary, path), _LONGEST_LINE * (2 * opened.count + 16), "a split"
+    content = read_small_file(
+        path_inside(opened.boundary, path), _LONGEST_LINE * (2 * opened.count + 16), "a split"
     )
     try:
         lines = content.decode("utf-8-sig").split("\n")

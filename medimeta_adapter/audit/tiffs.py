@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.audit.scan import Rows
-from medimeta_adapter.format.files import inside, regular_size
+from medimeta_adapter.format.files import path_inside, regular_file_size
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, TorchcrossError
 
@@ -94,9 +94,9 @@ def _difference(opened: Opened, pixels: Rows, row: int, name: str) -> str:
 
 
 def _read(opened: Opened, name: str) -> NDArray[np.uint8]:
-    path = inside(opened.boundary, opened.folder / "images" / name)
+    path = path_inside(opened.boundary, opened.folder / "images" / name)
     channels, height, width = opened.info.input_size
-    regular_size(path, "a TIFF file")
+    regular_file_size(path, "a TIFF file")
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.format.files import read_small
+from medimeta_adapter.format.files import read_small_file
 from medimeta_adapter.format.frozen import FrozenMapping
 from medimeta_adapter.format.splits import image_index
 from torchcross._kit.arrays import read_only
@@ -20,27 +20,27 @@ from torchcross.errors import DatasetFileError
 __all__ = ["read_annotations", "subjects_of"]
 
 _LONGEST_ROW = 1 << 14
-_NOBODY = frozenset({"", "nan", "none", "na", "n/a", "null"})
+_UNKNOWN = frozenset({"", "nan", "none", "na", "n/a", "null"})
 
 
 def read_annotations(path: Path, count: int) -> Mapping[str, NDArray[Any]]:
-    """Every column by its name; row i belongs to image i, whatever the order in the file."""
-    raw = read_small(path, (count + 64) * _LONGEST_ROW, f"a table of {count} rows")
+    """Return every column by its name, entry i for image i, whatever the order in the file."""
+    content = read_small_file(path, (count + 64) * _LONGEST_ROW, f"a table of {count} rows")
     try:
-        reader = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise DatasetFileError(
             f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8"
         ) from None
     try:
         header = next(reader, [])
         _check_header(header, path)
-        # By row, and not a list of `count`: a short info.yaml can claim any number.
+        # By row, and no list of `count` entries: a short info.yaml can claim any number.
         rows: dict[int, list[str]] = {}
         for row in reader:
             if row:
-                rows[_place(row, header, rows, count, f"{path}, line {reader.line_num}")] = row
+                rows[_image_of(row, header, rows, count, f"{path}, line {reader.line_num}")] = row
     except csv.Error as error:
         raise DatasetFileError(f"{path}, line {reader.line_num}: not valid CSV: {error}") from None
     if len(rows) < count:
@@ -65,14 +65,14 @@ def _check_header(header: list[str], path: Path) -> None:
         )
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise DatasetFileError(
-            f"{path}, line 1: the columns {str(twice)[:200]} stand here twice; name each once"
+            f"{path}, line 1: the columns {str(twice)[:200]} are here twice; name each once"
         )
 
 
-def _place(
+def _image_of(
     row: list[str], header: list[str], rows: Mapping[int, list[str]], count: int, where: str
 ) -> int:
-    """Which image a row is about; `rows` are those there are already."""
+    """Return which image a row is about; `rows` are those that were read already."""
     if len(row) != len(header):
         raise DatasetFileError(f"{where}: {len(row)} fields, the header has {len(header)}")
     name = row[header.index("filepath")]
@@ -88,12 +88,9 @@ def _place(
 
 
 def subjects_of(column: NDArray[Any]) -> NDArray[Any]:
-    """Who a sample comes from. Where the column says nobody, the sample is a subject of its own."""
-    known = [text.strip() for text in column.tolist()]
-    return np.array(
-        [
-            f"unknown subject of row {row}" if text.lower() in _NOBODY else text
-            for row, text in enumerate(known)
-        ],
-        dtype=object,
-    )
+    """Return who each sample comes from; one without a name is a subject of its own."""
+    subjects = [text.strip() for text in column.tolist()]
+    for row, subject in enumerate(subjects):
+        if subject.lower() in _UNKNOWN:
+            subjects[row] = f"unknown subject of row {row}"
+    return np.array(subjects, dtype=object)

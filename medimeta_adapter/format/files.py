@@ -1,6 +1,4 @@
-"""Files of strangers: nothing outside the dataset's folder, regular files only, nothing larger than
-announced.
-"""
+"""Files from elsewhere: inside the dataset's folder, regular, no larger than announced."""
 
 from __future__ import annotations
 
@@ -14,73 +12,72 @@ from pathlib import Path
 
 from torchcross.errors import DatasetFileError
 
-__all__ = ["inside", "raised_warnings", "read_small", "regular_size"]
+__all__ = ["path_inside", "read_small_file", "regular_file_size", "warnings_as_errors"]
 
 _filters = threading.Lock()
 
 
-def inside(boundary: Path | None, path: Path) -> Path:
-    """The path, refused where links lead it out of the (real) `boundary`; None is no boundary."""
+def path_inside(boundary: Path | None, path: Path) -> Path:
+    """Return the path; refuse one that links lead out of the (real) `boundary`. None allows all."""
     real = Path(os.path.realpath(path))
     if boundary is not None and not real.is_relative_to(boundary):
         raise DatasetFileError(
-            f"{path} leads out of {boundary}, to {real}; put it there itself, or pass"
+            f"{path} leads out of {boundary}, to {real}; put the file there itself, or pass"
             " follow_links=True if you trust it"
         )
     return path
 
 
-def regular_size(path: Path, what: str) -> int:
-    """The size of a file in bytes; devices, pipes, folders and missing files are refused without
-    being opened.
+def regular_file_size(path: Path, description: str) -> int:
+    """Return the size of a file in bytes, without opening it.
+
+    Devices, pipes, folders and missing files are refused.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DatasetFileError(
-            f"{path}: {what} is expected here, and cannot be had: {reason}"
-        ) from None
-    if not stat.S_ISREG(found.st_mode):
-        raise DatasetFileError(f"{path}: {what} is expected here, and this is no regular file")
-    return found.st_size
+        raise DatasetFileError(f"{path}: expected {description}, but: {reason}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise DatasetFileError(f"{path}: expected {description}, and this is no regular file")
+    return status.st_size
 
 
-def read_small(path: Path, largest: int, what: str) -> bytes:
-    """The content of a file of at most `largest` bytes."""
-    size = regular_size(path, what)
-    if size <= largest:
-        try:
-            with path.open("rb") as file:
-                # Not `largest`: Python takes memory for all that is asked for.
-                content = file.read(size + 1)
-        except OSError as error:
-            raise DatasetFileError(f"{path}: {what} cannot be read: {error.strerror}") from None
-        if len(content) <= size:
-            return content
+def read_small_file(path: Path, largest: int, description: str) -> bytes:
+    """Return the content of a file of at most `largest` bytes."""
+    size = regular_file_size(path, description)
+    if size > largest:
+        raise DatasetFileError(f"{path}: {size:,} bytes; {description} has at most {largest:,}")
+    try:
+        with path.open("rb") as file:
+            # Not `largest`: Python allocates as much as it is asked to read.
+            content = file.read(size + 1)
+    except OSError as error:
+        raise DatasetFileError(f"{path}: {description} cannot be read: {error.strerror}") from None
+    if len(content) > size:
         raise DatasetFileError(
-            f"{path}: {what} grows while it is read; try again when it is written"
+            f"{path}: {description} grows while it is read; try again when it is written"
         )
-    raise DatasetFileError(f"{path}: {size:,} bytes; {what} has at most {largest:,}")
+    return content
 
 
 @contextmanager
-def raised_warnings(*harmless: type[Warning]) -> Iterator[None]:
-    """What a decoder warns of is raised, but for `harmless` kinds: a damaged file is no file.
+def warnings_as_errors(*harmless: type[Warning]) -> Iterator[None]:
+    """Raise what a decoder warns of, but for the `harmless` kinds: a damaged file is refused.
 
-    One thread at a time: the filters are the process's, and two that put back what they found would
-    leave them changed.
+    One thread at a time, because warning filters belong to the process: two threads that each
+    restored the filters would leave them changed.
     """
-    ignored: tuple[type[Warning], ...] = (DeprecationWarning, *harmless)
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("error")
-        for kind in ignored:
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for kind in harmless:
             warnings.simplefilter("ignore", kind)
         yield
 
 
 def _renew_lock() -> None:
-    """A child begins without the threads that may hold its parent's lock."""
+    """A forked child lacks the threads that may hold its parent's lock."""
     global _filters
     _filters = threading.Lock()
 

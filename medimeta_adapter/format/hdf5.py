@@ -1,5 +1,6 @@
-"""What an HDF5 file says about its dataset "images", believed only as far as the file's size bears
-it out.
+"""The dataset "images" of an HDF5 file: what its header claims is checked against the file's size.
+
+The orders of axes that it may have are in hdf5_layouts.py.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from medimeta_adapter.format.files import regular_size
+from medimeta_adapter.format.files import regular_file_size
 from torchcross.errors import DatasetFileError
 
-__all__ = ["Stored", "inspect"]
+__all__ = ["Hdf5Array", "check_contiguous", "inspect_images"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SMALLEST_USER_BLOCK = 512
@@ -33,23 +34,27 @@ _BROKEN = (
 )
 
 
-class Stored(NamedTuple):
-    """An array of bytes in a file; `offset` where it lies in one piece, None where it is
-    chunked.
-    """
+class Hdf5Array(NamedTuple):
+    """An array of bytes in a file; `offset` is None where it is chunked."""
 
+    path: str
     shape: tuple[int, ...]
     offset: int | None
 
+    @property
+    def end(self) -> int:
+        """Where a contiguous array ends."""
+        return (self.offset or 0) + math.prod(self.shape)
 
-def inspect(path: Path) -> Stored:
-    """The dataset "images": uint8, in this very file, and no larger than the file can hold."""
-    size = regular_size(path, "an HDF5 file")
+
+def inspect_images(path: Path) -> Hdf5Array:
+    """Return the dataset "images": uint8, in this very file, no larger than the file can hold."""
+    size = regular_file_size(path, "an HDF5 file")
     if not _is_signed(path, size):
         raise DatasetFileError(f"{path}: not an HDF5 file; its first bytes are not HDF5's")
     try:
-        with h5py.File(path, "r") as opened:
-            return _dataset(opened, path, size)
+        with h5py.File(path, "r") as file:
+            return _inspect(_images_of(file, path), path, size)
     except DatasetFileError:
         raise
     except _BROKEN as error:
@@ -57,7 +62,7 @@ def inspect(path: Path) -> Stored:
 
 
 def _is_signed(path: Path, size: int) -> bool:
-    """HDF5's signature stands at byte 0, or after a user block of 512, 1024, 2048, ... bytes."""
+    """Look for HDF5's signature at byte 0, or behind a user block of 512, 1024, ... bytes."""
     place = 0
     try:
         with path.open("rb") as file:
@@ -73,51 +78,56 @@ def _is_signed(path: Path, size: int) -> bool:
     return False
 
 
-def _dataset(opened: Any, path: Path, size: int) -> Stored:
-    link = opened.get("images", getlink=True)
+def _images_of(file: Any, path: Path) -> Any:
+    link = file.get("images", getlink=True)
     if link is None:
         raise DatasetFileError(
-            f"{path}: no dataset 'images' in it; there are {str(list(opened)[:8])[:200]}"
+            f"{path}: no dataset 'images' in it; there are {str(list(file)[:8])[:200]}"
         )
     if not isinstance(link, h5py.HardLink):
         raise DatasetFileError(
             f"{path}, images: a link to elsewhere ({type(link).__name__}); store the images"
             " themselves"
         )
-    dataset = opened["images"]
+    dataset = file["images"]
     if not isinstance(dataset, h5py.Dataset):
         raise DatasetFileError(
             f"{path}, images: a {type(dataset).__name__}; expected a dataset of uint8"
         )
     if dataset.external or dataset.is_virtual:
         raise DatasetFileError(
-            f"{path}, images: its bytes lie in other files; store the images in this one"
+            f"{path}, images: its bytes are in other files; store the images in this one"
         )
     if dataset.dtype != np.uint8:
         raise DatasetFileError(
             f"{path}, images: dtype {str(dataset.dtype)[:60]}; expected uint8, 0 to 255"
         )
+    return dataset
+
+
+def _inspect(dataset: Any, path: Path, size: int) -> Hdf5Array:
     shape = tuple(int(side) for side in dataset.shape or ())
     claimed = math.prod(shape)
     if not shape or not claimed:
         raise DatasetFileError(f"{path}, images: shape {shape}; it holds no image")
-    layout = dataset.id.get_create_plist().get_layout()
-    offset = dataset.id.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
-    if layout == h5py.h5d.CONTIGUOUS:
-        _check_contiguous(offset, claimed, size, path)
-    elif layout == h5py.h5d.CHUNKED:
+    storage = dataset.id.get_create_plist().get_layout()
+    if storage == h5py.h5d.CONTIGUOUS:
+        offset = dataset.id.get_offset()
+        check_contiguous(offset, claimed, size, path)
+        return Hdf5Array(str(path), shape, int(offset))
+    if storage == h5py.h5d.CHUNKED:
         _check_chunks(dataset, claimed, size, path)
     elif claimed > size:
         raise DatasetFileError(
             f"{path}, images: claims {claimed:,} bytes, the file has {size:,}; it is cut off"
         )
-    return Stored(shape, None if offset is None else int(offset))
+    return Hdf5Array(str(path), shape, None)
 
 
-def _check_contiguous(offset: int | None, claimed: int, size: int, path: Path) -> None:
+def check_contiguous(offset: int | None, claimed: int, size: int, path: Path) -> None:
     if offset is None:
         raise DatasetFileError(
-            f"{path}, images: announced, and never written; the file holds no pixels"
+            f"{path}, images: announced, but never written; the file holds no pixels"
         )
     if offset + claimed > size:
         raise DatasetFileError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from medimeta_adapter.format.problems import (
     TaskTarget,
     count_problems,
     dataset_problems,
+    path_text,
     refuse_first,
-    shown,
     task_problems,
 )
 from medimeta_adapter.format.yaml import Node, load
@@ -45,8 +45,7 @@ FROZEN_FIELDS = (
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """One entry of `tasks`:
-    `TaskInfo("disease class", "MULTICLASS_CLASSIFICATION", {0: "CNV", 1: "DME"})`.
+    """A task: `TaskInfo("disease class", "MULTICLASS_CLASSIFICATION", {0: "CNV", 1: "DME"})`.
 
     `labels` maps label value to name (multi-label: column to name); ordinal values are grades and
     may have gaps.
@@ -64,9 +63,7 @@ class TaskInfo:
         object.__setattr__(self, "extra", freeze(self.extra))
 
     def target(self) -> Target:
-        """What the library calls this kind of task, with these classes; grades of an ordinal task
-        are the keys.
-        """
+        """Return the target, with these classes; the grades of an ordinal task are the keys."""
         return TARGETS[self.task_target](self.labels)
 
     @property
@@ -98,7 +95,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What info.yaml says; keys that the format does not know are kept in `extra`."""
+    """The content of info.yaml; keys that the format does not know are kept in `extra`."""
 
     id: str
     name: str
@@ -117,10 +114,8 @@ class DatasetInfo:
     extra: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
-        refuse_first(
-            "dataset",
-            dataset_problems({entry.name: getattr(self, entry.name) for entry in fields(self)}),
-        )
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        refuse_first("dataset", dataset_problems(values))
         for name in FROZEN_FIELDS:
             object.__setattr__(self, name, freeze(getattr(self, name)))
 
@@ -130,42 +125,29 @@ class DatasetInfo:
         return self.tasks[0]
 
     def task(self, name: str) -> TaskInfo:
-        """The task of this name."""
+        """Return the task of this name."""
         for task in self.tasks:
             if task.name == name:
                 return task
-        raise InputError(
-            f"dataset {self.id!r} has no task"
-            f" {name!r}; {suggest(name, [task.name for task in self.tasks])}"
-        )
+        names = [task.name for task in self.tasks]
+        raise InputError(f"dataset {self.id!r} has no task {name!r}; {suggest(name, names)}")
 
 
 # -- reading ---------------------------------------------------------------------------------------
 
 _REQUIRED = (
-    "id",
-    "name",
-    "domain",
-    "tasks",
-    "input_size",
-    "total_num_samples",
-    "splits_num_samples",
+    *("id", "name", "domain", "tasks", "input_size"),
+    *("total_num_samples", "splits_num_samples"),
 )
 _TEXTS = ("id", "name", "domain", "summary", "license", "DOI")
-_KNOWN = frozenset(
-    {
-        *_REQUIRED,
-        *_TEXTS,
-        "original_splits_num_samples",
-        "domain_overlaps",
-        "subject_overlaps",
-        "original_data",
-    }
-)
+_COUNTS = ("splits_num_samples", "original_splits_num_samples")
+_OVERLAPS = ("domain_overlaps", "subject_overlaps")
+_KNOWN = frozenset({*_REQUIRED, *_TEXTS, *_COUNTS, *_OVERLAPS, "original_data"})
+_TASK_KEYS = ("task_name", "task_target", "labels")
 
 
 def read_info(path: str | Path) -> DatasetInfo:
-    """info.yaml, validated; an error names every wrong field with its path and line."""
+    """Read and check info.yaml; an error names every wrong field with its path and line."""
     path = Path(path)
     root = load(path)
     if not isinstance(root.value, dict):
@@ -180,54 +162,52 @@ def read_info(path: str | Path) -> DatasetInfo:
     data = _fields(root)
     if not problems:
         problems += dataset_problems(data)
-    for name in ("splits_num_samples", "original_splits_num_samples"):
+    for name in _COUNTS:
         problems += count_problems(data[name], (name,))
-        data[name] = SplitCounts(**data[name]) if not problems else SplitCounts()
+        data[name] = SplitCounts() if problems else SplitCounts(**data[name])
     data["tasks"] = list(_tasks(root, problems))
-    problems = list(dict.fromkeys([*problems, *(() if problems else dataset_problems(data))]))
+    if not problems:
+        problems += dataset_problems(data)
     if problems:
-        raise DatasetFileError(_report(path, root, problems))
+        raise DatasetFileError(_report(path, root, list(dict.fromkeys(problems))))
     return DatasetInfo(**data)
 
 
 def _report(path: Path, root: Node, problems: list[Problem]) -> str:
     lines = [
-        f"line {root.at(place).line}, {shown(place)}: {sentence}" for place, sentence in problems
+        f"line {root.at(place).line}, {path_text(place)}: {sentence}"
+        for place, sentence in problems
     ]
-    more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return (
-        f"{path}, {lines[0]}"
-        if len(lines) == 1
-        else f"{path}:\n  " + "\n  ".join(lines[:_SHOWN]) + more
-    )
+    if len(lines) == 1:
+        return f"{path}, {lines[0]}"
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
+    return f"{path}:\n  " + "\n  ".join(lines)
 
 
 def _fields(root: Node) -> dict[str, Any]:
-    """The document as arguments of DatasetInfo, as yet unchecked."""
-    known: dict[str, Any] = {
-        name: []
-        for name in ("tasks", "input_size", "domain_overlaps", "subject_overlaps", "original_data")
-    }
-    known |= dict.fromkeys(_TEXTS, "") | {"total_num_samples": None}
-    known |= {name: {} for name in ("splits_num_samples", "original_splits_num_samples")}
+    """Return the document as arguments of DatasetInfo, not yet checked."""
+    data: dict[str, Any] = dict.fromkeys(_TEXTS, "") | {"total_num_samples": None, "extra": {}}
+    data |= {name: [] for name in ("tasks", "input_size", *_OVERLAPS, "original_data")}
+    data |= {name: {} for name in _COUNTS}
     for key, node in root.value.items():
-        if key in _KNOWN and node.value is not None:
-            known[key] = _as_text(node) if key in _TEXTS else node.plain()
-    for key in ("domain_overlaps", "subject_overlaps"):
-        if key in root.value and isinstance(root.value[key].value, list):
-            known[key] = [_as_text(entry) for entry in root.value[key].value]
-    known["doi"] = known.pop("DOI")
-    known["extra"] = {key: node.plain() for key, node in root.value.items() if key not in _KNOWN}
-    return known
+        if key not in _KNOWN:
+            data["extra"][key] = node.plain()
+        elif key in _OVERLAPS and isinstance(node.value, list):
+            data[key] = [_as_text(entry) for entry in node.value]
+        elif node.value is not None:
+            data[key] = _as_text(node) if key in _TEXTS else node.plain()
+    data["doi"] = data.pop("DOI")
+    return data
 
 
 def _as_text(node: Node) -> Any:
-    """What was written, even where YAML reads a number or a truth value in it: `no`, `007`."""
+    """Return what was written, even where YAML reads a number or a truth value: `no`, `007`."""
     return node.plain() if node.text is None or node.value is None else node.text
 
 
 def _tasks(root: Node, problems: list[Problem]) -> Iterator[TaskInfo]:
-    """The tasks; what is wrong in them is added to `problems`."""
+    """Yield the tasks; what is wrong in them is added to `problems`."""
     listed = root.value["tasks"].value if "tasks" in root.value else None
     for place, node in enumerate(listed if isinstance(listed, list) else ()):
         if not isinstance(node.value, dict):
@@ -239,22 +219,12 @@ def _tasks(root: Node, problems: list[Problem]) -> Iterator[TaskInfo]:
         name: Any = _as_text(entry["task_name"]) if "task_name" in entry else None
         target: Any = _as_text(entry["task_target"]) if "task_target" in entry else None
         labels: Any = entry["labels"].value if "labels" in entry else None
-        labels = (
-            {key: _as_text(item) for key, item in labels.items()}
-            if isinstance(labels, dict)
-            else labels
-        )
-        found = [
-            (("tasks", place, *path), sentence)
-            for path, sentence in task_problems(name, target, labels)
-        ]
-        problems += found
-        if not found:
-            extra = {
-                key: item.plain()
-                for key, item in entry.items()
-                if key not in ("task_name", "task_target", "labels")
-            }
+        if isinstance(labels, dict):
+            labels = {key: _as_text(item) for key, item in labels.items()}
+        sentences = list(task_problems(name, target, labels))
+        problems += [(("tasks", place, *path), sentence) for path, sentence in sentences]
+        if not sentences:
+            extra = {key: item.plain() for key, item in entry.items() if key not in _TASK_KEYS}
             yield TaskInfo(name, target, labels, extra)
 
 
@@ -262,10 +232,10 @@ def _tasks(root: Node, problems: list[Problem]) -> Iterator[TaskInfo]:
 
 
 def info_text(info: DatasetInfo) -> str:
-    """The YAML of an info.yaml: `read_info`, and the published package, read the same values
-    back.
+    """Return the YAML of an info.yaml.
+
+    `read_info`, and the published package, read the same values back.
     """
-    counts = ("splits_num_samples", "original_splits_num_samples")
     document: dict[Any, Any] = {
         "id": info.id,
         "name": info.name,
@@ -274,27 +244,15 @@ def info_text(info: DatasetInfo) -> str:
         "tasks": [_task_entry(task) for task in info.tasks],
         "input_size": list(info.input_size),
         "total_num_samples": info.total_num_samples,
-        **{
-            name: {
-                split.name: getattr(getattr(info, name), split.name)
-                for split in fields(SplitCounts)
-            }
-            for name in counts
-        },
+        **{name: asdict(getattr(info, name)) for name in _COUNTS},
         "domain_overlaps": list(info.domain_overlaps),
         "subject_overlaps": list(info.subject_overlaps),
         "license": info.license,
         "DOI": info.doi,
         "original_data": thaw(info.original_data),
     }
-    if clash := [key for key in info.extra if key in document]:
-        raise InputError(
-            f"dataset {info.id!r} has the extra keys {clash}, which are fields of their own; rename"
-            " them"
-        )
-    text: str = yaml.safe_dump(
-        document | thaw(info.extra), sort_keys=False, allow_unicode=True, width=110
-    )
+    document = _with_extra(document, info.extra, f"dataset {info.id!r}")
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 
@@ -304,10 +262,12 @@ def _task_entry(task: TaskInfo) -> dict[str, Any]:
         "task_target": str(task.task_target),
         "labels": thaw(task.labels),
     }
-    if clash := [key for key in task.extra if key in entry]:
+    return _with_extra(entry, task.extra, f"task {task.name!r}")
+
+
+def _with_extra(entry: dict[Any, Any], extra: Mapping[str, Any], who: str) -> dict[Any, Any]:
+    if clash := [key for key in extra if key in entry]:
         raise InputError(
-            f"task {task.name!r} has the extra keys {clash}, which are fields of their own; rename"
-            " them"
+            f"{who} has the extra keys {clash}, which are fields of their own; rename them"
         )
-    entry.update(thaw(task.extra))
-    return entry
+    return {**entry, **thaw(extra)}

@@ -1,15 +1,16 @@
-"""What may be wrong with a description: pairs of a field path and a sentence, for files and for
-arguments alike.
+"""What may be wrong with a description: pairs of a field path and a sentence.
+
+Files and arguments are checked alike.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from medimeta_adapter.format.frozen import name_problem
 from torchcross.errors import InputError, TargetError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
@@ -19,15 +20,17 @@ __all__ = [
     "TaskTarget",
     "count_problems",
     "dataset_problems",
+    "path_text",
     "refuse_first",
-    "shown",
     "task_problems",
 ]
 
 Problem = tuple[tuple[Any, ...], str]
 _CHANNELS = (1, 3)
+_LONGEST_NAME = 200
 _LONGEST_SIDE = 1 << 16
 _MOST_SAMPLES = 1 << 40
+_MOST_BYTES = 1 << 62
 
 
 class TaskTarget(StrEnum):
@@ -47,27 +50,46 @@ TARGETS: dict[TaskTarget, type[Binary] | type[MultiClass] | type[MultiLabel] | t
 }
 
 
-def refuse_first(what: str, problems: Iterator[Problem]) -> None:
+def refuse_first(kind: str, problems: Iterator[Problem]) -> None:
     for path, sentence in problems:
-        raise InputError(f"{what}: {shown(path)}: {sentence}")
+        raise InputError(f"{kind}: {path_text(path)}: {sentence}")
 
 
-def shown(path: tuple[Any, ...]) -> str:
-    """A field path as tasks[2].labels[3]."""
-    text = "".join(
+def path_text(path: tuple[Any, ...]) -> str:
+    """Return a field path as tasks[2].labels[3]."""
+    parts = [
         f".{part}" if isinstance(part, str) and part.isprintable() else f"[{part!r}]"
         for part in path
-    )
-    return text.removeprefix(".")[:200] or "the file"
+    ]
+    return "".join(parts).removeprefix(".")[:200] or "the file"
+
+
+def name_problem(name: Any) -> str:
+    """Return why this cannot be the name of a file or folder, or an empty text."""
+    if not isinstance(name, str) or not name.strip():
+        return f"{name!r} is no name; give a non-empty text"
+    if name in (".", "..") or "/" in name or "\\" in name:
+        return f"{name[:80]!r} would leave its folder; give a name without slashes"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        return f"{name[:80]!r} holds a control character; give printable text"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"{name[:40]!r}... is longer than the {_LONGEST_NAME} bytes that a name may have"
+    return ""
 
 
 def _is_count(value: Any, most: int = _MOST_SAMPLES) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
+def _is_size(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        return False
+    return all(_is_count(side, _LONGEST_SIDE) and side for side in value)
+
+
 def task_problems(name: Any, target: Any, labels: Any) -> Iterator[Problem]:
-    if why := name_problem(name):
-        yield ("task_name",), why
+    if problem := name_problem(name):
+        yield ("task_name",), problem
     known = [entry.value for entry in TaskTarget]
     if not isinstance(target, str) or target not in known:
         yield ("task_target",), f"{target!r:.80} is no kind of task; give one of {', '.join(known)}"
@@ -83,13 +105,8 @@ def task_problems(name: Any, target: Any, labels: Any) -> Iterator[Problem]:
 
 def _label_problems(labels: Any) -> Iterator[Problem]:
     if not isinstance(labels, Mapping) or not labels:
-        yield (
-            ("labels",),
-            (
-                "a task needs labels, a mapping from label value to name such as {0: benign, 1:"
-                " malignant}"
-            ),
-        )
+        example = "{0: benign, 1: malignant}"
+        yield ("labels",), f"a task needs labels, a mapping from value to name such as {example}"
         return
     for key, label in labels.items():
         if not isinstance(key, int) or isinstance(key, bool) or abs(key) >= 1 << 31:
@@ -113,9 +130,9 @@ def count_problems(counts: Any, at: tuple[Any, ...]) -> Iterator[Problem]:
 
 
 def dataset_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Everything but the tasks' insides, which check themselves."""
-    if why := name_problem(data["id"]):
-        yield ("id",), why
+    """Yield what is wrong with a dataset, but for the insides of its tasks."""
+    if problem := name_problem(data["id"]):
+        yield ("id",), problem
     for name in ("name", "domain"):
         if not isinstance(data[name], str) or not data[name].strip():
             yield (name,), f"{data[name]!r:.60} is no {name}; give a non-empty text"
@@ -124,11 +141,7 @@ def dataset_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             yield (name,), f"{data[name]!r:.60} is no text"
     yield from _list_problems(data)
     size = data["input_size"]
-    if (
-        not isinstance(size, list | tuple)
-        or len(size) != 3
-        or not all(_is_count(n, _LONGEST_SIDE) and n for n in size)
-    ):
+    if not _is_size(size):
         yield ("input_size",), f"{size!r:.60} is no size; give [channels, height, width]"
     elif size[0] not in _CHANNELS:
         yield ("input_size", 0), f"{size[0]} channels; the format has images of 1 channel or of 3"
@@ -152,8 +165,8 @@ def _list_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             yield (key,), f"{data[key]!r:.60} is no list; give a list of dataset ids"
             continue
         for place, entry in enumerate(data[key]):
-            if why := name_problem(entry):
-                yield (key, place), why
+            if problem := name_problem(entry):
+                yield (key, place), problem
     original = data["original_data"]
     if not isinstance(original, list | tuple) or not all(
         isinstance(entry, Mapping) for entry in original
@@ -169,11 +182,7 @@ def _total_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             f"{total!r:.60} is no number of samples; give an integer from 1",
         )
         return
-    if (
-        isinstance(size, list | tuple)
-        and all(_is_count(n) for n in size)
-        and total * math.prod(size) >= 1 << 62
-    ):
+    if _is_size(size) and total * math.prod(size) >= _MOST_BYTES:
         yield ("total_num_samples",), f"{total} images of {size} are more bytes than any file holds"
     for name in ("splits_num_samples", "original_splits_num_samples"):
         counted = getattr(data[name], "total", 0)

@@ -7,27 +7,28 @@ from pathlib import Path
 
 from medimeta_adapter.format.info import DatasetInfo
 
-__all__ = ["unbelievable"]
+__all__ = ["sample_count_problem"]
 
-_BELIEVED = 1 << 20
+_ALWAYS_POSSIBLE = 1 << 20
 
 
-def unbelievable(folder: Path, info: DatasetInfo) -> str:
-    """Why so many samples cannot be, or nothing. Memory is taken by their number; a label takes a
-    byte at least.
+def sample_count_problem(folder: Path, info: DatasetInfo) -> str:
+    """Return why a dataset cannot have so many samples, or an empty text.
+
+    Memory is allocated by this number, and a short info.yaml can claim any. A label takes a byte at
+    least.
     """
-    largest = max(
-        (_size(folder / "task_labels" / f"{task.name}.npy") for task in info.tasks), default=0
-    )
-    if info.total_num_samples <= max(largest, _BELIEVED):
+    paths = [folder / "task_labels" / f"{task.name}.npy" for task in info.tasks]
+    largest = max(map(_file_size, paths), default=0)
+    if info.total_num_samples <= max(largest, _ALWAYS_POSSIBLE):
         return ""
     return f"{info.total_num_samples:,} samples, and the largest label file has {largest:,} bytes"
 
 
-def _size(path: Path) -> int:
-    """Of a regular file; 0 where there is none."""
+def _file_size(path: Path) -> int:
+    """Return the size of a regular file, and 0 where there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0

@@ -1,22 +1,21 @@
-"""From bytes in a file to tensors, in one pass over the chosen images."""
+"""From bytes in a file to tensors, in one pass over the images."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medimeta_adapter.format.pixels import Bytes, Pixels
+from medimeta_adapter.format.pixels import Bytes, StoredPixels
+from medimeta_adapter.format.reading_options import Channels, PixelType
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = ["Channels", "PixelType", "check_reading", "read_images"]
+__all__ = ["check_reading", "read_images"]
 
-Channels = Literal[1, 3]
-PixelType = Literal["uint8", "float"]
 _DTYPES = {"uint8": torch.uint8, "float": torch.float32}
 # ITU-R BT.601 luma, L = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point and rounded, as Pillow's
 # "L" has it.
@@ -25,42 +24,42 @@ _HALF_RANGE, _ONE = np.float32(127.5), np.float32(1)
 _HALF, _BITS = np.uint32(0x8000), np.uint32(16)
 
 
-def check_reading(channels: Any, pixels: Any, what: str) -> None:
+def check_reading(channels: Any, pixels: Any, who: str) -> None:
     if channels is not None and (isinstance(channels, bool) or channels not in (1, 3)):
         raise InputError(
-            f"{what} got channels={channels!r}; it is 1 (grey), 3 (RGB), or None: as stored"
+            f"{who} got channels={channels!r}; give 1 (grey), 3 (RGB), or None (as stored)"
         )
     if not isinstance(pixels, str) or pixels not in _DTYPES:
         raise InputError(
-            f"{what} got pixels={pixels!r}; it is 'uint8' (0 to 255) or 'float' (-1 to 1)"
+            f"{who} got pixels={pixels!r}; give 'uint8' (0 to 255) or 'float' (-1 to 1)"
         )
 
 
 def read_images(
-    stored: Pixels,
+    stored: StoredPixels,
     indices: Indices,
     channels: Channels | None,
     pixels: PixelType,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Images as (n, C, H, W): bytes, or floats (x/255 - 0.5) / 0.5 as the published reader's.
+    """Return images (n, C, H, W): bytes, or floats (x/255 - 0.5) / 0.5 as the published reader's.
 
-    RGB bytes come as they lie in the file, with torch's channels_last strides; floats come
+    RGB bytes come as they are in the file, with torch's channels_last strides; floats come
     contiguous.
     """
-    wanted = stored.channels if channels is None else channels
-    shape = (len(indices), wanted, *stored.shape[1:3])
+    depth = stored.channels if channels is None else channels
+    shape = (len(indices), depth, *stored.shape[1:3])
     _check_buffer(out, shape, _DTYPES[pixels])
-    if pixels == "uint8" and out is None and wanted == stored.channels:
+    if pixels == "uint8" and out is None and depth == stored.channels:
         rows = torch.from_numpy(stored.rows(indices))
-        return rows.unsqueeze(1) if wanted == 1 else rows.permute(0, 3, 1, 2)
+        return rows.unsqueeze(1) if depth == 1 else rows.permute(0, 3, 1, 2)
     if out is None:
         # numpy asks for huge pages where torch does not: a fresh tensor of 45 MB costs a third in
         # page faults.
         out = torch.from_numpy(np.empty(shape, dtype=np.uint8 if pixels == "uint8" else np.float32))
     # numpy, and not torch: for pieces this small one thread is as fast as several, and does not
     # wait for others.
-    _fill(out.detach().numpy(), stored, indices, wanted)
+    _fill(out.detach().numpy(), stored, indices, depth)
     return out
 
 
@@ -76,27 +75,26 @@ def _check_buffer(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         )
 
 
-def _fill(out: NDArray[Any], stored: Pixels, indices: Indices, wanted: int) -> None:
-    """One image at a time, in the file's order, so that it stays in the processor's cache through
-    all steps.
+def _fill(out: NDArray[Any], stored: StoredPixels, indices: Indices, depth: int) -> None:
+    """Write one image at a time, in the file's order.
+
+    An image stays in the processor's cache through all steps.
     """
     images, places = stored.gather(indices)
-    for at in np.argsort(places, kind="stable"):
-        image, one = _channels_first(images[places[at]], stored), out[at]
-        np.copyto(one, image if wanted >= stored.channels else _luma(image))
-        if one.dtype == np.float32:
+    for position in np.argsort(places, kind="stable"):
+        image, target = _channels_first(images[places[position]]), out[position]
+        np.copyto(target, image if depth >= stored.channels else _luma(image))
+        if target.dtype == np.float32:
             # 2 (x / 255) - 1, rounded as (x / 255 - 0.5) / 0.5 is: to double is exact.
-            np.subtract(np.divide(one, _HALF_RANGE, out=one), _ONE, out=one)
+            np.subtract(np.divide(target, _HALF_RANGE, out=target), _ONE, out=target)
 
 
-def _channels_first(image: Bytes, stored: Pixels) -> Bytes:
-    if image.ndim == 2:
-        return image[None]
-    return image if stored.layout == "NCHW" else image.transpose(2, 0, 1)
+def _channels_first(image: Bytes) -> Bytes:
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
 
 
 def _luma(image: Bytes) -> Bytes:
-    """(3, H, W) -> (1, H, W)."""
+    """Return (3, H, W) as (1, H, W)."""
     weighted = image.astype(np.uint32) * _LUMA[:, None, None]
     luma: Bytes = ((weighted.sum(axis=0, dtype=np.uint32) + _HALF) >> _BITS).astype(np.uint8)
     return luma[None]

@@ -1,11 +1,11 @@
-"""YAML from strangers: bounded size, depth and aliases, no objects, no duplicate keys; every value
-knows its line.
+"""YAML from elsewhere: bounded size, depth and aliases, no objects, no duplicate keys.
+
+Every value knows its line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
-from medimeta_adapter.format.files import read_small
+from medimeta_adapter.format.files import read_small_file
 from torchcross.errors import DatasetFileError
 
 __all__ = ["Node", "load"]
@@ -35,8 +35,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass
 class Node:
-    """A value, the text it was written as (scalars), and where. Containers hold nodes; `size`
-    counts what is inside.
+    """A value, its line, and for scalars the text it was written as.
+
+    Containers hold nodes; `size` counts the values inside.
     """
 
     value: Any
@@ -47,13 +48,13 @@ class Node:
     keys: list[Node] = field(default_factory=list)
 
     def plain(self) -> Any:
-        """The value with its nodes replaced by theirs."""
+        """Return the value, with the values of its nodes in their place."""
         if isinstance(self.value, dict):
             return {key: item.plain() for key, item in self.value.items()}
         return [item.plain() for item in self.value] if isinstance(self.value, list) else self.value
 
     def at(self, path: tuple[Any, ...]) -> Node:
-        """The node at a field path, or the nearest above it."""
+        """Return the node at a field path, or the nearest above it."""
         if not path or not isinstance(self.value, dict | list):
             return self
         try:
@@ -63,12 +64,12 @@ class Node:
 
 
 def load(path: Path) -> Node:
-    """The one document of a YAML file, as a tree of nodes."""
-    raw = read_small(path, LARGEST, "a YAML description")
+    """Return the one document of a YAML file, as a tree of nodes."""
+    content = read_small_file(path, LARGEST, "a YAML description")
     try:
-        text = raw.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise DatasetFileError(
             f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8"
         ) from None
@@ -76,7 +77,7 @@ def load(path: Path) -> Node:
 
 
 class _Builder:
-    """Events in, one tree out; refuses as soon as a bound is passed."""
+    """Turns events into one tree; refuses as soon as a bound is passed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -86,13 +87,15 @@ class _Builder:
 
     def build(self, text: str) -> Node:
         try:
-            for event in self._events(text):
-                self._take(event)
+            for event in yaml.parse(text, Loader=_LOADER):
+                self._handle(event)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = "" if mark is None else f", line {mark.line + 1}"
-            why = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-            raise DatasetFileError(f"{self.path}{line}: not valid YAML: {why}") from None
+            reason = getattr(error, "problem", None) or getattr(error, "reason", None)
+            raise DatasetFileError(
+                f"{self.path}{line}: not valid YAML: {reason or 'unreadable'}"
+            ) from None
         if self.root is None:
             raise DatasetFileError(
                 f"{self.path}: empty; expected a mapping with id, name, domain, tasks,"
@@ -100,18 +103,14 @@ class _Builder:
             )
         return self.root
 
-    @staticmethod
-    def _events(text: str) -> Iterator[Any]:
-        yield from yaml.parse(text, Loader=_LOADER)
-
-    def _take(self, event: Any) -> None:
+    def _handle(self, event: Any) -> None:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             self._refuse(line, "a second document starts here; the file holds one")
         elif isinstance(event, yaml.AliasEvent):
-            self._add(self._anchored(event.anchor or "", line), line)
+            self._add(self._anchor_node(event.anchor or "", line), line)
         elif isinstance(event, yaml.ScalarEvent):
-            self._name(event, self._add(self._scalar(event, line), line))
+            self._keep_anchor(event, self._add(self._scalar(event, line), line))
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._open(event, line)
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
@@ -130,7 +129,7 @@ class _Builder:
         node = Node({} if is_mapping else [], line, is_open=True)
         if self.stack and isinstance(self.stack[-1].value, dict) and not self.stack[-1].keys:
             self._refuse(line, "a key is a mapping or a list; give text or a number")
-        self._name(event, node)
+        self._keep_anchor(event, node)
         self.stack.append(node)
 
     def _close(self, line: int) -> None:
@@ -162,17 +161,17 @@ class _Builder:
         if key.text is None:
             self._refuse(line, "a key is a mapping or a list; give text or a number")
         if key.value in parent.value:
-            self._refuse(line, f"the key {key.text[:60]!r} stands here twice; keep one of them")
+            self._refuse(line, f"the key {key.text[:60]!r} is here twice; keep one of them")
 
-    def _anchored(self, name: str, line: int) -> Node:
+    def _anchor_node(self, name: str, line: int) -> Node:
         node = self.anchors.get(name)
         if node is None:
             self._refuse(line, f"the alias *{name[:60]} has no anchor before it")
         if node.is_open:
-            self._refuse(line, f"the alias *{name[:60]} stands inside what it names, a cycle")
+            self._refuse(line, f"the alias *{name[:60]} is inside what it names, a cycle")
         return node
 
-    def _name(self, event: Any, node: Node) -> None:
+    def _keep_anchor(self, event: Any, node: Node) -> None:
         if event.anchor is not None:
             self.anchors[event.anchor] = node
 
@@ -202,5 +201,5 @@ class _Builder:
             self._refuse(line, f"{text[:60]!r} is no {kind}")
         return Node(value, line, text)
 
-    def _refuse(self, line: int, why: str) -> NoReturn:
-        raise DatasetFileError(f"{self.path}, line {line}: {why}")
+    def _refuse(self, line: int, problem: str) -> NoReturn:
+        raise DatasetFileError(f"{self.path}, line {line}: {problem}")

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
-from medimeta_adapter.format.dataset import MedIMetaDataset, Split
+from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.frozen import FrozenMapping
+from medimeta_adapter.format.reading_options import ReadingOptions
 from medimeta_adapter.format.root import open_datasets
 from medimeta_adapter.format.source import MedIMetaSource
-from medimeta_adapter.format.tensors import Channels, PixelType
+from medimeta_adapter.format.splits import Split
 from medimeta_adapter.leave_out.domains import (
     By,
-    Fold,
-    LeaveOut,
-    SourceOptions,
-    domain_folds,
-    leave_one_domain_out,
+    Role,
     source_ids,
+    target_ids,
+    verdicts,
+    warn_of_one_sided_overlaps,
 )
+from medimeta_adapter.leave_out.folds import Fold, domain_folds
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError
 
-__all__ = ["MedIMeta", "TaskRef"]
+__all__ = ["LeaveOut", "MedIMeta", "TaskRef"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,30 @@ class TaskRef:
         return f"{self.dataset}/{self.task}"
 
 
-class MedIMeta:
-    """The datasets in a folder: `MedIMeta("data/MedIMeta")["oct"].info`. Any subset of the 19, or
-    your own.
+@dataclass(frozen=True)
+class LeaveOut:
+    """Unpacks to (sources, target); `why` says what every dataset is here and for what reason."""
 
-    Datasets are found by their info.yaml, all of which are read and checked now; nothing else is
-    opened. `only` names the ids wanted. Links that lead out of the folder are refused unless
-    `follow_links=True`.
+    sources: tuple[MedIMetaSource, ...]
+    targets: tuple[MedIMetaSource, ...]
+    why: Mapping[str, str]
+    by: By = "dataset"
+
+    @property
+    def target(self) -> Any:
+        """The target's source; by domain, a tuple of them."""
+        return self.targets[0] if self.by == "dataset" else self.targets
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.sources, self.target))
+
+
+class MedIMeta:
+    """The datasets in a folder: `MedIMeta("data/MedIMeta")["oct"].info`.
+
+    Any subset of the 19 published datasets, or your own. Datasets are found by their info.yaml, all
+    of which are read and checked now; nothing else is opened. `only` names the ids wanted. Links
+    that lead out of the folder are refused unless `follow_links=True`.
     """
 
     def __init__(
@@ -99,24 +118,14 @@ class MedIMeta:
         task: str | None = None,
         *,
         split: Split = None,
-        original_splits: bool = False,
-        groups: str | None = "auto",
-        channels: Channels | None = None,
-        pixels: PixelType = "uint8",
         name: str | None = None,
+        **reading: Unpack[ReadingOptions],
     ) -> MedIMetaSource:
-        """A task as a task source; without a name, the dataset's primary task. See
-        `MedIMetaSource`.
+        """Return a task as a task source; without a name, the dataset's primary task.
+
+        The keyword arguments are those of `ReadingOptions`.
         """
-        return self[dataset].source(
-            task,
-            split=split,
-            original_splits=original_splits,
-            groups=groups,
-            channels=channels,
-            pixels=pixels,
-            name=name,
-        )
+        return MedIMetaSource(self[dataset], task, split=split, name=name, **reading)
 
     def leave_one_domain_out(
         self,
@@ -127,38 +136,52 @@ class MedIMeta:
         split: Split = None,
         target_split: Split = None,
         by: By = "dataset",
-        original_splits: bool = False,
-        groups: str | None = "auto",
-        channels: Channels | None = None,
-        pixels: PixelType = "uint8",
+        **reading: Unpack[ReadingOptions],
     ) -> LeaveOut:
-        """Sources and target, `sources, target = meta.leave_one_domain_out("oct")`, as the MedIMeta
-        paper splits them.
+        """Return sources and target as the MedIMeta paper splits them.
 
-        The target's own dataset, its domain_overlaps and its subject_overlaps leave the sources; an
-        overlap that either side lists binds both. Sources are primary tasks, or with `all_tasks`
-        every task. `split` is the sources' split. `by="domain"` takes a domain's name: the target
-        is then a tuple, the primary task (or all) of each of its datasets. `.why` explains every
-        dataset.
+        `sources, target = meta.leave_one_domain_out("oct")`. The target's own dataset, its
+        domain_overlaps and its subject_overlaps leave the sources; an overlap that either side
+        lists binds both. Sources are primary tasks, or with `all_tasks` every task. `split` is the
+        sources' split. `by="domain"` takes a domain's name: the target is then a tuple, the primary
+        task (or all) of each of its datasets. `.why` explains every dataset.
         """
-        options = SourceOptions(original_splits, groups, channels, pixels)
-        return leave_one_domain_out(
-            self.datasets,
-            target,
-            task,
-            all_tasks=all_tasks,
-            split=split,
-            target_split=target_split,
-            by=by,
-            options=options,
-        )
+        left_out = target_ids(self.datasets, target, by)
+        if by == "domain" and task is not None:
+            raise InputError(
+                f"by='domain' got task={task!r}; a domain's targets are primary tasks, or all with"
+                " all_tasks=True"
+            )
+        warn_of_one_sided_overlaps(self.datasets)
+        roles = verdicts(self.datasets, left_out, by)
+        why = {name: str(verdict) for name, verdict in roles.items()}
+
+        def primary_or_all(role: Role, split: Split) -> tuple[MedIMetaSource, ...]:
+            return tuple(
+                self.source(name, entry.name, split=split, **reading)
+                for name, verdict in roles.items()
+                if verdict.role is role
+                for entry in self.datasets[name].info.tasks[: None if all_tasks else 1]
+            )
+
+        sources = primary_or_all(Role.SOURCE, split)
+        if not sources:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in why.items())
+            raise InputError(f"no source is left for {target!r}: {reasons}")
+        if by == "domain":
+            targets = primary_or_all(Role.TARGET, target_split)
+        else:
+            targets = (self.source(target, task, split=target_split, **reading),)
+        return LeaveOut(sources, targets, FrozenMapping(why), by)
 
     def lodo_targets(self) -> tuple[str, ...]:
-        """Every dataset that can be left out: all that leave a source behind."""
+        """Return every dataset that can be left out: all that leave a source behind."""
         return tuple(name for name in self.datasets if source_ids(self.datasets, (name,)))
 
     def domain_folds(self, k: int, seed: int) -> tuple[Fold, ...]:
-        """k-fold over domains: every dataset is a target in one fold; domains that overlap are
-        never torn apart.
+        """Return k folds over domains; domains that overlap are in one fold.
+
+        Every dataset is a target in one fold.
         """
+        warn_of_one_sided_overlaps(self.datasets)
         return domain_folds(self.datasets, k, seed)

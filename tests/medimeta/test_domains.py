@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from medimeta_adapter import LeaveOut, MedIMeta
+from medimeta_adapter import LeaveOut, MedIMeta, TaskInfo
 from medimeta_adapter.leave_out import domains
 from medimeta_adapter.leave_out.collection import MedIMetaCollection
 from tests.medimeta.make import BINARY, MULTI, edit_info, write_dataset
@@ -77,6 +77,19 @@ def test_tasks_of_one_name_in_one_domain_have_heads_of_their_own(catalogue: MedI
     for target in catalogue.lodo_targets():
         sources, _ = catalogue.leave_one_domain_out(target, all_tasks=True)
         assert len({(source.task.domain, source.task.name) for source in sources}) == len(sources)
+
+
+def test_one_target_is_built_for_each_source(
+    catalogue: MedIMeta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    build = TaskInfo.target
+    monkeypatch.setattr(TaskInfo, "target", lambda task: built.append(task) or build(task))
+    meta = MedIMeta(catalogue.root)
+    assert [task.multilabel for task in meta["cxr"].info.tasks].count(True) == 1
+    sources, _ = meta.leave_one_domain_out("derm", all_tasks=True)
+    assert len(sources) == 41
+    assert len(built) == 42
 
 
 def test_why_explains_every_dataset(catalogue: MedIMeta) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from medimeta_adapter import TaskInfo, read_info
 from medimeta_adapter.format.annotations import read_annotations
-from medimeta_adapter.format.hdf5 import inspect
+from medimeta_adapter.format.hdf5 import inspect_images
 from medimeta_adapter.format.labels import read_labels
 from medimeta_adapter.format.splits import read_split
 from tests.examples import max_examples
@@ -214,7 +214,7 @@ def test_any_hdf5_header(folder: Path, data: st.DataObject) -> None:
         min_size=1,
         max_size=3,
     )
-    survives(inspect, folder / "b.hdf5", _edited(valid, data.draw(edits)))
+    survives(inspect_images, folder / "b.hdf5", _edited(valid, data.draw(edits)))
 
 
 def _hdf5(folder: Path) -> bytes:
@@ -231,4 +231,4 @@ def test_the_valid_files_are_read(tmp_path: Path) -> None:
     assert read_info(path).id == "dr_regular"
     path.write_bytes(valid_npy())
     assert read_labels(path, TASK, 3).shape == (3, 2)
-    assert inspect(write_dataset(tmp_path) / "images.hdf5").shape == (12, 6, 5)
+    assert inspect_images(write_dataset(tmp_path) / "images.hdf5").shape == (12, 6, 5)

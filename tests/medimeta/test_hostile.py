@@ -52,8 +52,8 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     ("text", "message"),
     [
         (BOMB, r"line 5: more than 50,000 values"),
-        ("a: &a [1, *a]\n", "line 1: the alias .a stands inside what it names, a cycle"),
-        ("a: &a {b: {c: *a}}\n", "line 1: the alias .a stands inside what it names, a cycle"),
+        ("a: &a [1, *a]\n", "line 1: the alias .a is inside what it names, a cycle"),
+        ("a: &a {b: {c: *a}}\n", "line 1: the alias .a is inside what it names, a cycle"),
         ("[" * 100_000, "line 1: nested deeper than 24 levels"),
         ("{a: " * 100_000, "line 1: nested deeper than 24 levels"),
         ("- " * 100_000, "line 1: nested deeper than 24 levels|not valid YAML"),

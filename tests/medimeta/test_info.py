@@ -234,7 +234,7 @@ def test_any_description_comes_back(
             "labels: {0: M, 1: }",
             r"tasks\[3\]\.labels\[1\]: None is no label name",
         ),
-        ("labels: {0: M, 1: F}", "labels: {0: M, 0: F}", r"the key '0' stands here twice"),
+        ("labels: {0: M, 1: F}", "labels: {0: M, 0: F}", r"the key '0' is here twice"),
         (
             "labels: {0: M, 1: F}",
             "labels: {0: M, 99999999999: F}",
@@ -280,7 +280,7 @@ def test_any_description_comes_back(
         (
             "domain: Retinal fundus",
             "domain: Retinal fundus\nname: again",
-            r"the key 'name' stands here twice",
+            r"the key 'name' is here twice",
         ),
         ("domain: Retinal fundus", "domain: [unclosed", r"line \d+: not valid YAML"),
         (
@@ -326,7 +326,7 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
 
 def test_other_files(tmp_path: Path) -> None:
     path = tmp_path / "info.yaml"
-    with pytest.raises(DatasetFileError, match="cannot be had"):
+    with pytest.raises(DatasetFileError, match="but: No such file"):
         read_info(path)
     for content, message in (
         (b"", "empty"),

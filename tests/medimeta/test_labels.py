@@ -158,5 +158,5 @@ def test_a_later_version_is_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetFileError, match=r"none\.npy: an array of labels is expected here"):
+    with pytest.raises(DatasetFileError, match=r"none\.npy: expected an array of labels"):
         read_labels(tmp_path / "none.npy", BINARY, 3)

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medimeta_adapter import MedIMetaDataset
-from medimeta_adapter.format.hdf5 import _check_contiguous
-from medimeta_adapter.format.pixels import ChunkedPixels, MappedPixels, TiffPixels, layout_of
+from medimeta_adapter.format.hdf5 import check_contiguous
+from medimeta_adapter.format.hdf5_layouts import layout_of
+from medimeta_adapter.format.pixels import ChunkedPixels, MappedPixels, TiffPixels
 from tests.medimeta.make import LAYOUTS, as_stored, pixels, write_dataset, write_hdf5
 from torchcross.errors import DatasetFileError, InputError
 
@@ -374,8 +375,8 @@ def test_a_header_that_claims_more_than_the_file_has(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetFileError, match="claims 36,000 bytes from byte 2,048 on, the file has 2,408"
     ):
-        _check_contiguous(2048, 36000, 2408, path)
-    _check_contiguous(2048, 360, 2408, path)
+        check_contiguous(2048, 36000, 2408, path)
+    check_contiguous(2048, 360, 2408, path)
 
 
 def test_another_process_opens_the_file_for_itself(

@@ -87,6 +87,17 @@ def test_pixels_and_channels(tmp_path: Path) -> None:
         meta.source("toy", channels=2)  # type: ignore[arg-type]
 
 
+def test_an_unknown_option_is_refused_by_every_function_that_reads(tmp_path: Path) -> None:
+    write_dataset(tmp_path, "toy")
+    write_dataset(tmp_path, "other", domain="Elsewhere")
+    meta = MedIMeta(tmp_path)
+    for read in (meta.source, meta.leave_one_domain_out):
+        with pytest.raises(TypeError, match="no option of reading is called 'chanels'; did you"):
+            read("toy", chanels=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="did you mean 'pixels'"):
+        meta["toy"].source(pixel="float")  # type: ignore[call-arg]
+
+
 def test_subjects_are_groups(tmp_path: Path) -> None:
     patients = [f"p{row // 2}" for row in range(12)]
     write_dataset(tmp_path, "with", patients=patients, splits={"train": [1, 4, 5, 11]})

@@ -51,7 +51,7 @@ def test_rows_come_ascending(tmp_path: Path, content: bytes) -> None:
         (b"000001", "is no image"),
         (b"images/000009.tiff", "is beyond the 4 images"),
         (b"images/99999999999999999999.tiff", "is no image"),
-        (b"images/000002.tiff", "stands in line 1 already"),
+        (b"images/000002.tiff", "is in line 1 already"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, line: bytes, message: str) -> None:
@@ -132,7 +132,7 @@ def test_subjects(tmp_path: Path) -> None:
     [
         ("", "line 1: no column 'filepath'"),
         ("file,a\n", "line 1: no column 'filepath'"),
-        ("filepath,a,a\n", "line 1: the columns .'a'. stand here twice"),
+        ("filepath,a,a\n", "line 1: the columns .'a'. are here twice"),
         ("filepath,a\nimages/000000.tiff\n", "line 2: 1 fields, the header has 2"),
         (
             "filepath,a\nimages/000000.tiff,1\nimages/000002.tiff,1\n",

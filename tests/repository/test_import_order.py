@@ -104,7 +104,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
         ),
         (
             "medimeta_adapter/format/info.py",
-            "from medimeta_adapter.leave_out.domains import Fold\n",
+            "from medimeta_adapter.leave_out.folds import Fold\n",
             "medimeta_adapter.leave_out",
         ),
         ("medimeta_adapter/format/info.py", "from medimeta_adapter import Fold\n", ADAPTER),
