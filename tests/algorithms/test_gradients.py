@@ -19,7 +19,7 @@ from tests.algorithms.cases import (
 )
 from torchcross.algorithms import ANIL, BOIL, IMAML, MAML, MetaSGD, ProtoMAML, Reptile
 from torchcross.functional import FirstOrder, certify_problem, estimate
-from torchcross.heads import kaiming_head, seeded
+from torchcross.heads import kaiming_head, seeded_generator
 
 EXACT = 1e-9
 
@@ -53,7 +53,7 @@ def zeros_head(target):
 
 
 def random_head(target):
-    return kaiming_head(target, 4, generator=seeded(0, "head", 0), dtype=torch.float64)
+    return kaiming_head(target, 4, generator=seeded_generator(0, "head", 0), dtype=torch.float64)
 
 
 def means_head(target):
@@ -423,7 +423,10 @@ def test_reptile_hands_back_the_way(target):
     for episode in episodes:
         params = dict(algorithm.backbone.named_parameters())
         params |= kaiming_head(
-            TARGETS[target], 4, generator=seeded(0, "head", episode.plan.index), dtype=torch.float64
+            TARGETS[target],
+            4,
+            generator=seeded_generator(0, "head", episode.plan.index),
+            dtype=torch.float64,
         )
         images = torch.cat([episode.support.x, episode.query.x])
         labels = torch.cat([episode.support.y, episode.query.y])

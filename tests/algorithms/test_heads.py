@@ -19,7 +19,7 @@ from torchcross.heads import (
     proto_head,
     prototypes,
     ridge_weight,
-    seeded,
+    seeded_generator,
     zero_head,
 )
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
@@ -42,9 +42,9 @@ def features_and_labels(target, seed=0):
 def test_shapes_and_starts(target):
     zero = zero_head(target, WIDTH, dtype=torch.float64)
     with generators_left_alone("kaiming_head"), foreign_generators():
-        drawn = kaiming_head(target, WIDTH, generator=seeded(0, 1))
-    again = kaiming_head(target, WIDTH, generator=seeded(0, 1), dtype=torch.float64)
-    other = kaiming_head(target, WIDTH, generator=seeded(0, 2))
+        drawn = kaiming_head(target, WIDTH, generator=seeded_generator(0, 1))
+    again = kaiming_head(target, WIDTH, generator=seeded_generator(0, 1), dtype=torch.float64)
+    other = kaiming_head(target, WIDTH, generator=seeded_generator(0, 2))
     for head in (zero, drawn, again):
         assert head[WEIGHT].shape == (target.head.weight_rows, WIDTH)
         assert head[BIAS].shape == (target.head.biases,)
@@ -57,7 +57,9 @@ def test_shapes_and_starts(target):
 
 
 def test_a_kaiming_head_is_spread_as_torchs_own():
-    head = kaiming_head(MultiClass([f"c{at}" for at in range(400)]), 25, generator=seeded(3))
+    head = kaiming_head(
+        MultiClass([f"c{at}" for at in range(400)]), 25, generator=seeded_generator(3)
+    )
     for part in head.values():
         assert float(part.abs().max()) == pytest.approx(0.2, rel=0.01)
         assert float(part.std()) == pytest.approx(0.2 / math.sqrt(3), rel=0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchcross.heads.learned import LearnedHeads
 from torchcross.heads.learning_key import learning_key
-from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded, zero_head
+from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
 from torchcross.heads.logits import FORMS, head_logits
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, ridge_weight
@@ -21,6 +21,6 @@ __all__ = [
     "proto_head",
     "prototypes",
     "ridge_weight",
-    "seeded",
+    "seeded_generator",
     "zero_head",
 ]

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
-from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded
+from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator
 from torchcross.task import Task
 
 __all__ = ["LearnedHeads"]
@@ -17,11 +17,10 @@ __all__ = ["LearnedHeads"]
 
 @final
 class LearnedHeads(nn.Module):
-    """`LearnedHeads(tasks, features)`: a linear head for each task (by domain and name),
-    Kaiming-initialised from `seed`.
+    """`LearnedHeads(tasks, features)`: a linear head for each task (by domain and name).
 
-    With `by="layout"` tasks whose heads have the same shapes share one: the fixed-way head of
-    classical MAML.
+    They are Kaiming-initialised from `seed`. With `by="layout"`, tasks whose heads have the same
+    shapes share one: the fixed-way head of classical MAML.
     """
 
     def __init__(
@@ -47,11 +46,11 @@ class LearnedHeads(nn.Module):
                     f" {task.domain!r}; rename one of them, or share a head with by='layout'."
                 )
             if key not in self.weights:
-                head = kaiming_head(task.target, features, generator=seeded(seed, "learned", key))
-                self.weights[key], self.biases[key] = (
-                    nn.Parameter(head[WEIGHT]),
-                    nn.Parameter(head[BIAS]),
+                head = kaiming_head(
+                    task.target, features, generator=seeded_generator(seed, "learned", key)
                 )
+                self.weights[key] = nn.Parameter(head[WEIGHT])
+                self.biases[key] = nn.Parameter(head[BIAS])
         if not self.weights:
             raise InputError("LearnedHeads got no task; give at least one.")
 
@@ -62,7 +61,7 @@ class LearnedHeads(nn.Module):
             raise InputError(
                 f"there is no learned head for the task {task.name!r} of the domain"
                 f" {task.domain!r}; there are heads for {', '.join(sorted(self.weights.keys()))}."
-                " Name it when the heads are made, or use head='zero'."
+                " Pass it to LearnedHeads(tasks, ...), or use head='zero'."
             )
         weight, bias = self.weights[key], self.biases[key]
         if (weight.shape[0], bias.shape[0]) != (layout.weight_rows, layout.biases):
@@ -76,10 +75,8 @@ class LearnedHeads(nn.Module):
 
     def _key(self, task: Task) -> str:
         layout = task.target.head
-        name = (
-            f"{layout.kind}-{layout.outputs}"
-            if self.by == "layout"
-            else f"{task.domain}/{task.name}"
-        )
-        # A module's parameters have names without dots, other than those of its methods.
+        name = f"{task.domain}/{task.name}"
+        if self.by == "layout":
+            name = f"{layout.kind}-{layout.outputs}"
+        # Torch allows no dots in names of parameters, and no names of the module's own methods.
         return f"{self.by}={quote(name, safe='/- ').replace('.', '%2E')}"

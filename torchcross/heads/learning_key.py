@@ -14,12 +14,12 @@ __all__ = ["learning_key"]
 
 @lru_cache(maxsize=4096)
 def learning_key(target: Target) -> Hashable:
-    """Equal for targets that train and predict alike: class names, and label values that their loss
-    does not look at, do
-    not count.
+    """Equal for targets that train and predict alike.
 
-    Whether a loss looks at the label values (the gaps between grades, say) is found by asking it.
+    Class names do not count, nor do label values that the loss ignores. Whether a loss uses the
+    label values (the gaps between grades, say) shows in its values for fixed logits.
     """
+    # Fixed logits without a pattern, and every label value in every column.
     rows, shape = len(target.values), target.label_shape
     columns = torch.arange(shape[0]) if shape else torch.zeros((), dtype=torch.int64)
     labels = (torch.arange(rows).view(-1, *[1] * len(shape)) + columns) % rows

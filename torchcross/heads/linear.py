@@ -1,6 +1,4 @@
-"""Linear heads: `head.weight` (rows, D) and `head.bias` (biases,) in the shapes of the target's
-`HeadLayout`.
-"""
+"""Linear heads: `head.weight` and `head.bias` in the shapes of the target's `HeadLayout`."""
 
 from __future__ import annotations
 
@@ -14,18 +12,17 @@ from torch import Tensor
 
 from torchcross.targets import Target
 
-__all__ = ["BIAS", "WEIGHT", "kaiming_head", "seeded", "zero_head"]
+__all__ = ["BIAS", "WEIGHT", "kaiming_head", "seeded_generator", "zero_head"]
 
 WEIGHT: Final = "head.weight"
 BIAS: Final = "head.bias"
 Params = dict[str, Tensor]
 
 
-def seeded(*words: int | str) -> torch.Generator:
-    """A generator of its own for these words, the same in every process."""
-    digest = hashlib.blake2b(
-        json.dumps(words).encode(), digest_size=8, person=b"torchcross-heads"
-    ).digest()
+def seeded_generator(*words: int | str) -> torch.Generator:
+    """A generator for these words alone, the same in every process."""
+    text = json.dumps(words).encode()
+    digest = hashlib.blake2b(text, digest_size=8, person=b"torchcross-heads").digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
@@ -36,7 +33,7 @@ def zero_head(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Params:
-    """A head that says nothing yet: its first step moves no feature (mm-MAML's default)."""
+    """A head of zeros: the first inner step moves the head alone (the default of mm-MAML)."""
     layout = target.head
     return {
         WEIGHT: torch.zeros(layout.weight_rows, features, dtype=dtype, device=device),
@@ -52,11 +49,10 @@ def kaiming_head(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Params:
-    """Torch's default for a linear layer: weights and biases uniform in ±1/sqrt(D) (He et al. 2015,
-    with a = sqrt 5).
+    """Torch's default for a linear layer: weights and biases uniform in ±1/sqrt(D).
 
-    Drawn on the CPU in float32, so that the same generator gives the same head for every dtype and
-    device.
+    That is He et al. 2015 with a = sqrt 5. The draw is on the CPU in float32: the same generator
+    gives the same head for every dtype and device.
     """
     layout, bound = target.head, 1.0 / math.sqrt(features)
     weight = torch.rand(layout.weight_rows, features, generator=generator)

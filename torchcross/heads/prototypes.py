@@ -1,6 +1,4 @@
-"""Prototypes: means of the support's strata, and the linear head that measures distances to
-them.
-"""
+"""Prototypes: means of the support's strata, and the linear head of distances to them."""
 
 from __future__ import annotations
 
@@ -28,12 +26,12 @@ def prototypes(features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]) -> Fl
 def proto_head(
     target: Target, features: Float[Tensor, "N D"], strata: Num[Tensor, "N P"]
 ) -> dict[str, Tensor]:
-    """The linear head that scores -|x - mu_p|^2 (Snell et al. 2017; Triantafillou et al. 2020), up
-    to -|x|^2.
+    """The linear head that scores -|x - mu_p|^2 for each prototype, up to -|x|^2.
 
-    W_p = 2 mu_p and b_p = -|mu_p|^2 for every prototype, combined as `target.prototype_logits`
-    combines scores: with M the matrix of that (linear) map, W = 2 M mu and b = -M |mu|^2. `strata`
-    are those of `target.prototype_strata(labels)`. Differentiable in the features.
+    (Snell et al. 2017; Triantafillou et al. 2020.) W_p = 2 mu_p and b_p = -|mu_p|^2, combined as
+    `target.prototype_logits` combines scores: with M the matrix of that linear map, W = 2 M mu and
+    b = -M |mu|^2. `strata` are those of `target.prototype_strata(labels)`. Differentiable in the
+    features.
     """
     means = prototypes(features, strata)
     matrix = prototype_map(target).to(means)
@@ -44,19 +42,16 @@ def proto_head(
 def prototype_map(target: Target) -> Float[Tensor, "outputs P"]:
     """The matrix M with `prototype_logits(scores) = scores M'`, where that is linear.
 
-    It is found by asking: a target whose logits are no linear function of scores, or whose head's
-    layout cannot hold one row per output, has no such head.
+    Its columns are the logits of unit scores. A target whose logits are not linear in the scores,
+    or whose head layout cannot hold one row per output, has no prototype head.
     """
     size, layout = target.num_prototypes, target.head
     scores = torch.sin(torch.arange(1.0, 6 * size + 1, dtype=torch.float64)).view(6, size) * 3
     matrix = target.prototype_logits(torch.eye(size, dtype=torch.float64)).mT
     matrix = matrix - target.prototype_logits(torch.zeros(1, size, dtype=torch.float64)).mT
     error = float((target.prototype_logits(scores) - scores @ matrix.mT).abs().max())
-    if (
-        error > _TOLERANCE
-        or layout.weight_rows != layout.outputs
-        or layout.biases != layout.outputs
-    ):
+    has_row_per_output = layout.weight_rows == layout.biases == layout.outputs
+    if error > _TOLERANCE or not has_row_per_output:
         raise InputError(
             f"{target!r} has no prototype head: with its loss {target.loss_name!r} the logits that"
             " distances to prototypes stand for are not linear in the features (head layout"

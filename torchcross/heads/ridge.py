@@ -14,8 +14,9 @@ __all__ = ["known_codes", "ridge_weight"]
 def known_codes(
     target: Target, labels: Int[Tensor, " N *L"]
 ) -> tuple[Float[Tensor, "N R"], Float[Tensor, "N one_or_R"]]:
-    """(regression targets, what is known of them: a column, or one for each where labels are
-    several answers).
+    """(regression targets, which of them are known).
+
+    The latter has one column, or one for each answer where a label holds several.
     """
     known = (labels != MISSING).to(torch.get_default_dtype())
     return target.regression_targets(labels), known.reshape(len(labels), -1)
@@ -29,7 +30,9 @@ def ridge_weight(
 ) -> Float[Tensor, "D R"]:
     """argmin_W sum over known entries of (X W - Y)^2 + strength |W|^2.
 
-    Solved in the smaller of the two spaces: W = X'(X X' + s I)^-1 Y, or (X'X + s I)^-1 X'Y.
+    Solved in the smaller of the two spaces: W = X'(X X' + s I)^-1 Y, or (X'X + s I)^-1 X'Y, with
+    the rows of X and Y that are unknown set to zero. Where answers are known apart from each other,
+    each one is a problem of its own.
     """
     known = known.to(features.dtype)
     codes = codes.to(features.dtype) * known

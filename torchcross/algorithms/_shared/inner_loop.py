@@ -31,7 +31,7 @@ from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, Split, adapt, select
 from torchcross.functional.network.network import Choice
-from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded, zero_head
+from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded_generator, zero_head
 from torchcross.targets import Target
 from torchcross.task import Task
 
@@ -178,7 +178,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
         kind: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
         if self.recipe.head == "zero":
             return zero_head(task.target, width, **kind)
-        generator = seeded(key.seed, "head", key.number_for("a Kaiming head"))
+        generator = seeded_generator(key.seed, "head", key.number_for("a Kaiming head"))
         return kaiming_head(task.target, width, generator=generator, **kind)
 
     # -- adaptation --------------------------------------------------------------------------------

@@ -1,6 +1,4 @@
-"""Forwards of the copy's layers that do the same work faster; the layers themselves stay where they
-are.
-"""
+"""Faster forwards for layers of the structural copy; the layers themselves stay in place."""
 
 from __future__ import annotations
 
@@ -21,6 +19,7 @@ _CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
 
 
 def substitute_convolution(layer: nn.Module, holder: FrameHolder) -> None:
+    """Give a convolution the forward of `ops.conv`, if that serves it."""
     plain = _CONVOLUTIONS.get(type(layer))
     if plain is None or not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return
@@ -40,56 +39,51 @@ def substitute_convolution(layer: nn.Module, holder: FrameHolder) -> None:
 
 
 def pool_before_relu(layer: nn.Module) -> None:
-    """In a sequence, take the maximum before the ReLU: the same values and gradients from a
-    fraction of the work.
+    """In a sequence, take the maximum before the ReLU: the same results from less work.
 
-    Both are monotone. Where a window's maximum is at most 0 either order gives 0 and passes no
-    gradient on; where it is above, the ReLU changes neither the maximum nor its place. After a
-    BatchNorm all three are one operation. Only the call of the whole sequence is another: its
-    layers, and slices of it, are what they were.
+    Both are monotone. Where a window's maximum is at most 0, either order gives 0 and passes no
+    gradient on; where it is above 0, the ReLU changes neither the maximum nor its place. After a
+    BatchNorm all three are one operation. Only the call of the whole sequence changes: its layers,
+    and slices of it, stay as they are.
     """
     if type(layer) is not nn.Sequential or "forward" in vars(layer) or any(map(_is_hooked, layer)):
         return
     calls = _calls_of(list(layer))
-    if len(calls) < len(layer):
-        vars(layer)["forward"] = functools.partial(_run, calls)
+    if calls != list(layer):
+        vars(layer)["forward"] = functools.partial(_call_in_order, calls)
 
 
 _Call = Callable[[Tensor], Tensor]
 
 
-def _run(calls: list[_Call], x: Tensor) -> Tensor:
+def _call_in_order(calls: list[_Call], x: Tensor) -> Tensor:
     for call in calls:
         x = call(x)
     return x
 
 
 def _calls_of(layers: list[nn.Module]) -> list[_Call]:
-    """One call for each layer, or for two or three that go together."""
+    """One call for each layer, or for two or three layers that run as one."""
     calls: list[_Call] = []
-    at = 0
-    while at < len(layers):
-        norm = at if type(layers[at]) is nn.BatchNorm2d else None
-        relu = at if norm is None else at + 1
-        if not _are_relu_and_pool(layers[relu : relu + 2]):
-            calls.append(layers[at])
-            at += 1
-            continue
-        pool = cast(nn.MaxPool2d, layers[relu + 1])
-        if norm is None:
-            calls.append(functools.partial(_run, [pool, layers[relu]]))
+    rest = list(layers)
+    while rest:
+        layer = rest.pop(0)
+        if type(layer) is nn.BatchNorm2d and _is_relu_and_pool(rest):
+            _relu, pool = rest.pop(0), cast(nn.MaxPool2d, rest.pop(0))
+            calls.append(functools.partial(layer, window=PoolingWindow.of(pool)))
+        elif _is_relu_and_pool([layer, *rest]):
+            calls += [rest.pop(0), layer]
         else:
-            calls.append(functools.partial(layers[norm], window=PoolingWindow.of(pool)))
-        at = relu + 2
+            calls.append(layer)
     return calls
 
 
-def _are_relu_and_pool(pair: list[nn.Module]) -> bool:
-    if [type(layer) for layer in pair] != [nn.ReLU, nn.MaxPool2d] or any(
-        "forward" in vars(layer) for layer in pair
-    ):
+def _is_relu_and_pool(layers: list[nn.Module]) -> bool:
+    pair = layers[:2]
+    if [type(layer) for layer in pair] != [nn.ReLU, nn.MaxPool2d]:
         return False
-    return not cast(nn.MaxPool2d, pair[1]).return_indices
+    is_plain = not any("forward" in vars(layer) for layer in pair)
+    return is_plain and not cast(nn.MaxPool2d, pair[1]).return_indices
 
 
 def _is_hooked(layer: nn.Module) -> bool:
