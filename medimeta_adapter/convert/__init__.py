@@ -1,6 +1,4 @@
-"""What people have -> datasets in the MedIMeta format: folders, arrays, tables, MedMNIST,
-torchvision, Hugging Face.
-"""
+"""Convert folders, arrays, tables, MedMNIST, torchvision and Hugging Face datasets to MedIMeta."""
 
 from __future__ import annotations
 

@@ -1,58 +1,53 @@
-"""Texts per row from whatever stands there, and who a row is of where nothing says so."""
+"""Columns of texts, one per row, and columns of subjects."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimeta_adapter.convert.rows import Texts
 from medimeta_adapter.format.annotations import subjects_of
 from torchcross.errors import InputError
 
-__all__ = ["as_text", "is_somebody", "subjects", "texts"]
+__all__ = ["as_text", "names_a_subject", "subjects", "texts"]
 
 
-def texts(given: Any, what: str) -> Texts | None:
+def texts(values: Any, what: str) -> Texts | None:
     """One text per row."""
-    if given is None:
+    if values is None:
         return None
-    array = np.asarray(given)
+    array = np.asarray(values)
     if array.ndim != 1:
         raise InputError(f"{what} has the shape {array.shape}; give one per image")
-    return _joined([as_text(value, what) for value in array.tolist()])
+    return np.array([as_text(value, what) for value in array.tolist()], dtype=str)
 
 
-def subjects(given: Any, what: str) -> Texts | None:
-    """As the reader has them: where nobody is named ("", NaN, None, n/a, ...), the row is a subject
+def subjects(values: Any, what: str) -> Texts | None:
+    """Subjects as the reader sees them: a row without a name ("", NaN, None, n/a, ...) is a subject
     of its own.
     """
-    found = texts(given, what)
-    return None if found is None else _joined(subjects_of(found).tolist())
+    column = texts(values, what)
+    return None if column is None else np.array(subjects_of(column).tolist(), dtype=str)
 
 
-def is_somebody(text: str) -> bool:
-    """Whether the reader takes a text for the name of a subject."""
+def names_a_subject(text: str) -> bool:
+    """Whether the reader accepts a text as the name of a subject."""
     column = np.array([text], dtype=object)
     return bool(subjects_of(column)[0] == text.strip())
 
 
 def as_text(value: Any, what: str) -> str:
-    """Bytes as UTF-8; whole floats, which a column of numbers becomes by a gap, as whole
-    numbers.
+    """Bytes as UTF-8, and whole floats as whole numbers: one gap turns a column of whole numbers
+    into floats.
     """
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             raise InputError(
-                f"{what} holds {value!r}, which is no UTF-8 text; decode it first"
+                f"{what} holds {value!r}, which is not UTF-8 text; decode it first"
             ) from None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
-
-
-def _joined(found: list[str]) -> NDArray[np.str_]:
-    return np.array(found, dtype=str)

@@ -1,6 +1,4 @@
-"""Rows -> a dataset: duplicates, splits, decoding in threads, and writing in order, in bounded
-memory.
-"""
+"""From rows to a dataset: filter, split, decode in threads, write in order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,10 +11,10 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import check_resumed
-from medimeta_adapter.convert.row_filters import limited, without_duplicates
+from medimeta_adapter.convert.row_filters import drop_duplicates, limit_per_class
 from medimeta_adapter.convert.rows import Row, Rows, is_grey
-from medimeta_adapter.convert.splits import Splits, splits_of
-from medimeta_adapter.convert.threaded_decoding import in_order, unreadable
+from medimeta_adapter.convert.splits import Splits, assign_splits
+from medimeta_adapter.convert.threaded_decoding import results_in_order, unreadable_images_error
 from medimeta_adapter.preprocess import Recipe, standard
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import check_free
@@ -31,7 +29,7 @@ _LARGEST_BATCH = 1024
 
 
 def check_target(out: str | Path, about: About, options: Options) -> None:
-    """Before anything is read: whether the dataset may be written where it is to be."""
+    """Raise before anything is read if the dataset cannot be written to its place."""
     check_free((Path(out) / about.id).absolute(), overwrite=options.overwrite)
 
 
@@ -41,14 +39,13 @@ def build(
     """Write the dataset `out/<id>`."""
     check_target(out, about, options)
     given = len(rows)
-    rows, duplicates, contradictory = without_duplicates(rows, options)
-    rows = limited(rows, options)
-    splits = splits_of(rows, options)
+    rows, duplicates, contradictory = drop_duplicates(rows, options)
+    rows = limit_per_class(rows, options)
+    splits = assign_splits(rows, options)
     channels = options.channels or rows.channels
     recipe = options.recipe or standard(options.side, channels, options.fit, depth=options.depth)
-    decode = _Decoder(
-        recipe, _shape(recipe, channels, options), strict=options.channels is None and channels == 1
-    )
+    only_grey = options.channels is None and channels == 1
+    decode = _Decoder(recipe, _shape(recipe, channels, options), only_grey=only_grey)
     folder = Path(out) / about.id
     draft = _draft(rows, about, decode, splits)
     with DatasetWriter(
@@ -76,19 +73,19 @@ def build(
 
 
 class _Decoder:
-    """A row's image as the dataset has it."""
+    """Decodes a row into an image of the dataset."""
 
-    def __init__(self, recipe: Recipe, shape: tuple[int, ...], *, strict: bool) -> None:
+    def __init__(self, recipe: Recipe, shape: tuple[int, ...], *, only_grey: bool) -> None:
         self.recipe = recipe
         self.shape = shape
-        self._strict = strict
+        self._only_grey = only_grey
 
     def __call__(self, row: Row) -> NDArray[np.uint8]:
         pixels = row.pixels()
-        if self._strict and not is_grey(pixels):
+        if self._only_grey and not is_grey(pixels):
             raise InputError(
-                "it has colours, and the images looked at first are grey; say channels=3, or"
-                " channels=1 (--channels)"
+                "it has colours, but the images that were sampled first are grey; give channels=3"
+                " or channels=1 (--channels)"
             )
         image = self.recipe(pixels)
         if image.dtype != np.uint8 or image.shape != self.shape:
@@ -99,7 +96,7 @@ class _Decoder:
 
 
 def _shape(recipe: Recipe, channels: int, options: Options) -> tuple[int, ...]:
-    """What the recipe makes of any image."""
+    """The shape of every image that the recipe makes."""
     if options.recipe is None:
         return (options.side, options.side) if channels == 1 else (options.side, options.side, 3)
     probe = recipe(np.zeros((8, 8) if channels == 1 else (8, 8, 3), np.uint8))
@@ -116,22 +113,22 @@ def _batches(
     """Decoded images in order, a few MB at a time."""
     size = min(_LARGEST_BATCH, max(1, _BATCH_BYTES // int(np.prod(decode.shape))))
     places = np.arange(start, len(rows), dtype=np.int64)
-    images = in_order(rows.read(places), lambda row: _tried(decode, row), threads)
+    images = results_in_order(rows.read(places), lambda row: _decode_or_error(decode, row), threads)
     for first in range(0, len(places), size):
         batch = places[first : first + size]
         pixels = np.empty((len(batch), *decode.shape), np.uint8)
         for at, place in enumerate(batch.tolist()):
-            found = next(images)
-            if isinstance(found, Exception):
-                raise unreadable(rows, place, found, images) from found
-            pixels[at] = found
+            image = next(images)
+            if isinstance(image, Exception):
+                raise unreadable_images_error(rows, place, image, images) from image
+            pixels[at] = image
         yield batch, pixels
 
 
-def _tried(decode: _Decoder, row: Row) -> NDArray[np.uint8] | Exception:
+def _decode_or_error(decode: _Decoder, row: Row) -> NDArray[np.uint8] | Exception:
     try:
         return decode(row)
-    except Exception as error:  # noqa: BLE001  # told later, with all others
+    except Exception as error:  # noqa: BLE001  # reported later, together with all others
         return error
 
 
@@ -141,17 +138,15 @@ def _tried(decode: _Decoder, row: Row) -> NDArray[np.uint8] | Exception:
 def _add(
     writer: DatasetWriter, rows: Rows, splits: Splits, places: Indices, images: NDArray[np.uint8]
 ) -> None:
-    listed = places.tolist()
+    original_splits = None
+    if splits.original is not None:
+        original_splits = [split or None for split in splits.original[places].tolist()]
     writer.add_batch(
         images,
         {name: values[places] for name, values in rows.labels.items()},
         splits=splits.final[places].tolist(),
-        original_splits=(
-            None
-            if splits.original is None
-            else [splits.original[place] or None for place in listed]
-        ),
-        original_filepaths=[rows.names[place] for place in listed],
+        original_splits=original_splits,
+        original_filepaths=[rows.names[place] for place in places.tolist()],
         patient_ids=None if rows.subjects is None else rows.subjects[places].tolist(),
         stamps=None if rows.stamps is None else rows.stamps(places),
     )
@@ -182,8 +177,8 @@ def _draft(rows: Rows, about: About, decode: _Decoder, splits: Splits) -> Datase
 
 
 def _fingerprint(rows: Rows, decode: _Decoder, splits: Splits) -> str:
-    """Of what is known without pixels: only with the same rows, labels and recipe does an
-    interrupted one go on.
+    """A hash of rows, labels, splits and recipe: an interrupted conversion resumes only if it is
+    equal.
     """
     digest = hashlib.sha256(repr(decode.recipe).encode() + rows.content.encode())
     for texts in (rows.names, rows.subjects, splits.final, splits.original):

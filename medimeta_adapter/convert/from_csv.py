@@ -1,4 +1,4 @@
-"""A table and its images: paths, labels of one or several tasks, subjects and splits by column."""
+"""Convert a table and its images: paths, labels of tasks, subjects and splits by column."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.convert.columns import subjects
 from medimeta_adapter.convert.engine import build, check_target
-from medimeta_adapter.convert.grey import channels_of
+from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
-from medimeta_adapter.convert.rows import Encoded, Rows, Texts, readable_later
+from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
 from medimeta_adapter.convert.splits import split_names
-from medimeta_adapter.convert.table import CsvTask, Table, multilabel, read_table
-from medimeta_adapter.convert.tasks import LabelNames, encoded_task, kind_of, label_names
+from medimeta_adapter.convert.table import CsvTask, Table, multilabel_values, read_table
+from medimeta_adapter.convert.tasks import LabelNames, encode_task, kind_of, label_names
 from medimeta_adapter.format.info import TaskInfo
 from torchcross.errors import InputError, LabelError
 
@@ -43,71 +43,69 @@ def csv_images(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    r"""A CSV file with a header, UTF-8, and image files -> `out/<id>`.
+    r"""Write the images of a CSV file (UTF-8, with a header) as the dataset `out/<id>`.
 
-    path             the column of paths, below `root`, or below the table's folder; a path that
-                     leaves it is refused
-    subject          the column that says who an image is of; an empty cell: a subject of its own
-    split            the column of splits as they are to be, and are: train, val, test
-    original_split   the column of splits as they were; `Options.splits` says whether they stay
-    delimiter        between cells, one character; a tab may be written \t
+    path             the column of paths below `root` (default: below the table's folder); a path
+                     that leaves the folder is an error
+    subject          the column of subjects; an empty cell is a subject of its own
+    split            the column of the splits to write: train, val, test
+    original_split   the column of original splits; `Options.splits` says whether they stay
+    delimiter        the character between cells; a tab may be written \t
     """
     options = options or Options()
     check_target(out, about, options)
-    read = read_table(Path(table), delimiter)
-    folder = Path(root) if root is not None else read.path.parent
-    named = read.column(path)
-    files = [name.replace("\\", "/") for name in named]
-    _check_below(read, folder, named, files)
+    cells = read_table(Path(table), delimiter)
+    folder = Path(root) if root is not None else cells.path.parent
+    paths = cells.column(path)
+    files = [name.replace("\\", "/") for name in paths]
+    _check_below(cells, folder, paths, files)
     if not tasks:
         raise InputError(
             "a dataset needs at least one task; give CsvTask(name, target, column), of"
-            f" {list(read.columns)}"
+            f" {list(cells.columns)}"
         )
-    encoded = [_encoded(read, task) for task in tasks]
+    encoded = [_encode(cells, task) for task in tasks]
     rows = Rows(
-        kind=f"table {read.path.name}",
+        kind=f"table {cells.path.name}",
         tasks=tuple(info for info, _ in encoded),
         labels={info.name: values for info, values in encoded},
-        read=readable_later(folder, files),
-        channels=channels_of(len(files), lambda place: Encoded(folder / files[place]).pixels()),
-        names=named,
-        subjects=None if subject is None else subjects(read.column(subject), subject),
-        splits=_splits(read, split),
-        original_splits=_splits(read, original_split),
+        read=lazy_file_reader(folder, files),
+        channels=common_channels(len(files), lambda place: Encoded(folder / files[place]).pixels()),
+        names=paths,
+        subjects=None if subject is None else subjects(cells.column(subject), subject),
+        splits=_splits(cells, split),
+        original_splits=_splits(cells, original_split),
         stamps=file_stamps(folder, files),
     )
     return build(rows, out, about, options, progress)
 
 
-def _check_below(table: Table, root: Path, named: list[str], files: list[str]) -> None:
+def _check_below(table: Table, root: Path, paths: list[str], files: list[str]) -> None:
     inside = os.path.realpath(root)
-    for row, (name, file) in enumerate(zip(named, files, strict=True)):
-        if (
-            "\0" in name
-            or not name.strip()
-            or not Path(os.path.realpath(root / file)).is_relative_to(inside)
-        ):
+    for row, (name, file) in enumerate(zip(paths, files, strict=True)):
+        # realpath refuses a NUL byte, so that is looked for first.
+        is_path = "\0" not in name and bool(name.strip())
+        if not is_path or not Path(os.path.realpath(root / file)).is_relative_to(inside):
             raise InputError(
-                f"{table.line(row)}: {name!r} is no path below {root}; only files there are read"
+                f"{table.line(row)}: {name!r} is not a path below {root}; only files there are read"
             )
 
 
-def _encoded(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
-    listed = [task.columns] if isinstance(task.columns, str) else list(task.columns)
-    cells = [table.column(name) for name in listed]
+def _encode(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
+    columns = [task.columns] if isinstance(task.columns, str) else list(task.columns)
+    cells = [table.column(name) for name in columns]
     if kind_of(task.target).columns:
-        values, names = multilabel(table, task, listed, cells)
-        return encoded_task(task.name, task.target, values, names)
+        values, names = multilabel_values(table, task, columns, cells)
+        return encode_task(task.name, task.target, values, names)
     if len(cells) != 1:
-        raise InputError(f"a {task.target} task has one column; {task.name!r} got {listed}")
+        raise InputError(f"a {task.target} task has one column; {task.name!r} got {columns}")
     for row, cell in enumerate(cells[0]):
         if cell.strip().lower() in _NO_LABEL:
             raise LabelError(
-                f"{table.line(row)}: no label in {listed[0]!r}, but {cell!r}; the format has none"
-                " for unlabelled images"
+                f"{table.line(row)}: {cell!r} in {columns[0]!r} is no label; the format has no"
+                " unlabelled images"
             )
-    return encoded_task(
+    return encode_task(
         task.name,
         task.target,
         _numbers_or_names(cells[0], task.labels),
@@ -117,7 +115,7 @@ def _encoded(table: Table, task: CsvTask) -> tuple[TaskInfo, NDArray[np.int64]]:
 
 
 def _numbers_or_names(cells: list[str], labels: LabelNames) -> NDArray[np.int64] | Texts:
-    """Numbers where all cells are whole numbers, as 2 or 2.0, and no label is called so."""
+    """Numbers if all cells are whole numbers, such as 2 or 2.0, and no label has such a name."""
     stripped = [cell.strip() for cell in cells]
     names = set((label_names(labels) or {}).values())
     if names.issuperset(stripped) or not all(map(_WHOLE.fullmatch, stripped)):

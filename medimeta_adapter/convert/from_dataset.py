@@ -1,8 +1,8 @@
-"""A torchvision-style dataset: anything with a length whose items are (image, label)."""
+"""Convert a torchvision-style dataset: any object with a length and items (image, label)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from PIL import Image
 
 from medimeta_adapter.convert.columns import subjects as subjects_in
 from medimeta_adapter.convert.engine import build, check_target
-from medimeta_adapter.convert.grey import channels_of
+from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
-from medimeta_adapter.convert.rows import Decoded, Failed, Pixels, Row, Rows
-from medimeta_adapter.convert.splits import split_names
-from medimeta_adapter.convert.tasks import LabelNames, encoded_task
-from torchcross._kit.arrays import Indices
+from medimeta_adapter.convert.parts import Parts, read_one_by_one
+from medimeta_adapter.convert.rows import Decoded, Pixels, Rows
+from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross.errors import InputError, ReadError
 
 __all__ = ["as_pixels", "dataset"]
@@ -39,62 +38,53 @@ def dataset(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    """Items (PIL image | tensor (C, H, W) | array, label) -> `out/<id>`; also {"train": dataset,
-    "test": dataset}.
+    """Write items (PIL image | tensor (C, H, W) | array, label) as the dataset `out/<id>`.
 
-    labels   class names; where not given, `source.classes` (of a `Subset`: of what it is a part of)
-    values   one label per item; where not given, `source.targets`, `source.labels`, or those of all
-             items, read for it
+    `source` is one dataset, or a mapping such as {"train": dataset, "test": dataset}.
 
-    Items are read one after the other, since not every dataset can be read by several threads.
+    labels   class names (default: `source.classes`; for a `Subset`, those of the whole dataset)
+    values   one label per item (default: `source.targets`, `source.labels`, or the labels of all
+             items, which are then read once more)
+
+    Items are read one after the other, because not every dataset is safe with several threads.
     """
     options = options or Options()
     check_target(out, about, options)
-    parts = dict(source) if isinstance(source, Mapping) else {"": source}
-    for part in parts.values():
+    for part in source.values() if isinstance(source, Mapping) else (source,):
         if not hasattr(part, "__getitem__") or not hasattr(part, "__len__"):
             raise InputError(
                 f"a {type(part).__name__} has no length or cannot be indexed; give a map-style"
                 " dataset"
             )
-    offsets = np.cumsum([0, *map(len, parts.values())])
+    parts = Parts(source)
+    datasets = list(parts.by_name.values())
     if values is None:
-        values = np.concatenate([_labels(part) for part in parts.values()]) if offsets[-1] else []
-    first = next(iter(parts.values()), None)
+        values = np.concatenate([_labels(part) for part in datasets]) if len(parts) else []
+    first = datasets[0] if datasets else None
     names = _classes(first) if labels is None else labels
-    info, encoded = encoded_task(task, target, values, names)
-    original = np.repeat(np.array(list(parts), dtype=str), np.diff(offsets))
+    info, encoded = encode_task(task, target, values, names)
 
     def image(place: int) -> Pixels:
-        part = int(np.searchsorted(offsets, place, side="right")) - 1
-        item = _item(list(parts.values())[part], place - int(offsets[part]))
-        return as_pixels(item[0])
-
-    def read(places: Indices) -> Iterator[Row]:
-        for place in places.tolist():
-            try:
-                yield Decoded(image(place))
-            except Exception as error:  # noqa: BLE001  # told later, with all others
-                yield Failed(error)
+        number, row = parts.locate(place)
+        return as_pixels(_item(datasets[number], row)[0])
 
     rows = Rows(
         kind=type(first).__name__,
         tasks=(info,),
         labels={task: encoded},
-        read=read,
-        channels=channels_of(int(offsets[-1]), image),
-        names=[f"{name}[{place}]" for name, part in parts.items() for place in range(len(part))],
+        read=read_one_by_one(lambda place: Decoded(image(place))),
+        channels=common_channels(len(parts), image),
+        names=parts.row_names(),
         subjects=subjects_in(subjects, "subjects"),
-        original_splits=(
-            split_names(original, "the datasets' names") if isinstance(source, Mapping) else None
-        ),
+        original_splits=parts.original_splits("the datasets' names"),
     )
     return build(rows, out, about, options, progress)
 
 
 def as_pixels(image: Any) -> Pixels:
-    """PIL images and arrays as they are; tensors (C, H, W) with channels last, floating ones from
-    [0, 1] to 0..255.
+    """PIL images and arrays unchanged; tensors (C, H, W) as arrays with channels last.
+
+    Floating tensors are scaled from [0, 1] to 0..255.
     """
     if image is None:
         raise InputError("there is no image; leave the row out")
@@ -104,7 +94,7 @@ def as_pixels(image: Any) -> Pixels:
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
         raise InputError(
-            f"a tensor of shape {tuple(image.shape)} is no image; expected (1, 3 or 4, H, W)"
+            f"a tensor of shape {tuple(image.shape)} is not an image; expected (1, 3 or 4, H, W)"
         )
     array: NDArray[Any] = image.detach().cpu().permute(1, 2, 0).numpy()
     if array.dtype.kind != "f":
@@ -112,17 +102,18 @@ def as_pixels(image: Any) -> Pixels:
     if not (array.min() >= 0 and array.max() <= 1):
         raise InputError(
             f"a floating image has values in {array.min():g}..{array.max():g}; expected [0, 1]:"
-            " take normalisation out of the dataset's transform"
+            " remove normalisation from the dataset's transform"
         )
     scaled: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
     return scaled
 
 
 def _classes(part: Any) -> Any:
-    """Class names, of a part (`torch.utils.data.Subset`) those of the whole."""
-    seen = 0
-    while part is not None and not hasattr(part, "classes") and seen < _DEEPEST:
-        part, seen = getattr(part, "dataset", None), seen + 1
+    """Class names; for a `torch.utils.data.Subset`, those of the whole dataset."""
+    for _ in range(_DEEPEST):
+        if hasattr(part, "classes"):
+            break
+        part = getattr(part, "dataset", None)
     return getattr(part, "classes", None)
 
 
@@ -135,9 +126,9 @@ def _item(part: Any, place: int) -> tuple[Any, Any]:
 
 def _labels(part: Any) -> NDArray[Any]:
     for name in ("targets", "labels"):
-        found = getattr(part, name, None)
-        if found is not None and not callable(found) and len(found) == len(part):
-            return np.asarray(found)
+        labels = getattr(part, name, None)
+        if labels is not None and not callable(labels) and len(labels) == len(part):
+            return np.asarray(labels)
     return np.stack([_label(part, place) for place in range(len(part))])
 
 

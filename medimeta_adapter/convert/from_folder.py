@@ -1,4 +1,4 @@
-"""A folder of images, one folder per class."""
+"""Convert a folder of images, one folder per class."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from medimeta_adapter.convert.columns import is_somebody
+from medimeta_adapter.convert.columns import names_a_subject
 from medimeta_adapter.convert.engine import build, check_target
-from medimeta_adapter.convert.grey import channels_of
+from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
-from medimeta_adapter.convert.rows import Encoded, Rows, Texts, readable_later
+from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
 from medimeta_adapter.convert.splits import split_names
-from medimeta_adapter.convert.tasks import LabelNames, encoded_task
+from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross.errors import InputError
 
 __all__ = ["image_folder", "subjects_from"]
@@ -39,23 +39,21 @@ def image_folder(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    """`source/disc/a.png`, `source/star/b.jpg`, ... -> `out/<id>`.
+    """Write `source/disc/a.png`, `source/star/b.jpg`, ... as the dataset `out/<id>`.
 
-    Where the first level is train, val or test (or what else people call them), these are the
-    original splits.
+    If the first level is train, val or test (or a common synonym), these are the original splits.
 
     task, target   the task's name, and its kind: "multiclass", "binary" or "ordinal"
-    labels         folder names in the order of their labels, or by label value; sorted where not
-                   given
-    nested         folders within a class folder belong to the class; otherwise they are refused
-    subject        pattern searched in the path below `source`; what its first group matches is the
-                   subject, and an image without a match is a subject of its own
+    labels         folder names in the order of their labels, or by label value (default: sorted)
+    nested         folders inside a class folder belong to the class; otherwise they are an error
+    subject        regular expression that is searched in the path below `source`; its first group
+                   is the subject, and an image without a match is a subject of its own
     """
     options = options or Options()
     check_target(out, about, options)
     root = Path(source)
     if not root.is_dir():
-        raise InputError(f"{root} is no folder; give one with a folder of images per class")
+        raise InputError(f"{root} is not a folder; give one with a folder of images per class")
     files = list(_files(root))
     names = [name for name in files if name.lower().endswith(ENDINGS)]
     if not names:
@@ -65,13 +63,13 @@ def image_folder(
     first = np.array([name.partition("/")[0] for name in names])
     split_level = {folder.lower() for folder in np.unique(first).tolist()} <= _SPLIT_FOLDERS
     classes = [_class_of(root, name, int(split_level), nested) for name in names]
-    info, values = encoded_task(task, target, np.array(classes), labels)
+    info, values = encode_task(task, target, np.array(classes), labels)
     rows = Rows(
         kind=f"image folder {root.name}",
         tasks=(info,),
         labels={task: values},
-        read=readable_later(root, names),
-        channels=channels_of(len(names), lambda place: Encoded(root / names[place]).pixels()),
+        read=lazy_file_reader(root, names),
+        channels=common_channels(len(names), lambda place: Encoded(root / names[place]).pixels()),
         names=names,
         subjects=subjects_from(names, subject),
         stamps=file_stamps(root, names),
@@ -81,31 +79,31 @@ def image_folder(
 
 
 def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
-    """What the first group of the pattern matches; the name itself where nothing does."""
+    """The text that the first group of the pattern matches, or the name itself without a match."""
     if pattern is None:
         return None
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"subject={pattern!r} is no pattern: {error}") from error
+        raise InputError(f"subject={pattern!r} is not a regular expression: {error}") from error
     if compiled.groups < 1:
         raise InputError(
-            f"subject={pattern!r} has no group; put the part that names the subject in brackets"
+            f"subject={pattern!r} has no group; put the part that names the subject in parentheses"
         )
     matches = [compiled.search(name) for name in names]
     if not any(matches):
         raise InputError(
             f"subject={pattern!r} is found in none of {len(names)} paths such as {names[0]!r}"
         )
-    found = [(match and match[1]) or "" for match in matches]
-    return np.array(
-        [text if is_somebody(text) else name for name, text in zip(names, found, strict=True)]
-    )
+    texts = [(match and match[1]) or "" for match in matches]
+    pairs = zip(names, texts, strict=True)
+    return np.array([text if names_a_subject(text) else name for name, text in pairs])
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """All files below but hidden ones, sorted; links to folders are not followed, images out of the
-    folder refused.
+    """All files below a folder except hidden ones, sorted.
+
+    Links to folders are not followed. A link to an image outside the folder is an error.
     """
     inside = folder.resolve()
     for base, folders, files in os.walk(folder):
@@ -118,21 +116,21 @@ def _files(folder: Path) -> Iterator[str]:
             is_image = name.lower().endswith(ENDINGS)
             if is_image and path.is_symlink() and not path.resolve().is_relative_to(inside):
                 raise InputError(
-                    f"{path} is a link out of {folder}; copy the image itself, or leave it out"
+                    f"{path} is a link that leaves {folder}; copy the image itself, or leave it out"
                 )
             yield below + name
 
 
 def _class_of(root: Path, name: str, level: int, nested: bool) -> str:
-    parts, shown = name.split("/"), root / name
+    parts, path = name.split("/"), root / name
     if len(parts) < level + 2:
         raise InputError(
-            f"{shown} stands in no class folder; expected {root}/<class>/<image> or"
+            f"{path} is in no class folder; expected {root}/<class>/<image> or"
             " <split>/<class>/<image>"
         )
     if len(parts) > level + 2 and not nested:
         raise InputError(
-            f"{shown} stands deeper than {root}/<class>/<image>; say nested=True (--nested) if all"
-            " below a class folder belongs to that class"
+            f"{path} is deeper than {root}/<class>/<image>; give nested=True (--nested) if all"
+            " files below a class folder belong to that class"
         )
     return parts[level]

@@ -1,6 +1,4 @@
-"""MedMNIST .npz files: v1, v2 and v3, every size, the four kinds of 2-D task, and volumes by a
-middle slice.
-"""
+"""Convert MedMNIST .npz files: v1 to v3, every size, all 2-D tasks, and volumes by a slice."""
 
 from __future__ import annotations
 
@@ -13,8 +11,9 @@ import numpy as np
 from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.npz import Member, npz_members
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
+from medimeta_adapter.convert.parts import Parts
 from medimeta_adapter.convert.rows import Decoded, Row, Rows
-from medimeta_adapter.convert.tasks import LabelNames, encoded_task
+from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from medimeta_adapter.preprocess import centred_slices
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, InputError
@@ -42,16 +41,15 @@ def medmnist(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
-    """`pathmnist.npz`, `chestmnist_224.npz`, ... -> `out/<id>`; images are read a row at a time,
-    not the whole file.
+    """Write `pathmnist.npz`, `chestmnist_224.npz`, ... as the dataset `out/<id>`.
+
+    Images are read one row at a time, not the whole file. train, val and test are the original
+    splits. The files do not name subjects. Without `Options.size`, images keep their size.
 
     kind     the task as MedMNIST calls it: "multi-class", "binary-class", "multi-label,
              binary-class" or "ordinal-regression"
-    labels   label names in order, or by label value; numbered where not given
-    slices   for volumes: the axis (0, 1, 2) across which the middle slice is taken
-
-    train, val and test are the original splits. The files do not say who an image is of. The images
-    stay as large as they are where no size is given.
+    labels   label names in order, or by label value (default: numbers)
+    slices   for volumes: the axis (0, 1, 2) of the middle slice
     """
     options = options or Options()
     check_target(out, about, options)
@@ -62,58 +60,54 @@ def medmnist(
     path = Path(source)
     images, values = _arrays(path)
     volumes = _volumes(path, images, slices)
-    info, encoded = encoded_task(
-        task, _TARGETS[kind], np.concatenate([member.whole() for member in values]), labels
-    )
-    offsets = np.cumsum([0, *map(len, images)])
+    all_values = np.concatenate([member.read_all() for member in values])
+    info, encoded = encode_task(task, _TARGETS[kind], all_values, labels)
+    parts = Parts(dict(zip(_SPLITS, images, strict=True)))
     rows = Rows(
         kind=path.name,
         tasks=(info,),
         labels={task: encoded},
-        read=lambda places: _read(images, offsets, places, slices if volumes else None),
+        read=lambda places: _read(images, places, slices if volumes else None),
         channels=3 if len(images[0].shape) == 4 and not volumes else 1,
-        names=[
-            f"{split}[{place}]"
-            for split, member in zip(_SPLITS, images, strict=True)
-            for place in range(len(member))
-        ],
-        original_splits=np.repeat(np.array(_SPLITS), np.diff(offsets)),
+        names=parts.row_names(),
+        original_splits=parts.original_splits("the arrays' names"),
         content=" ".join(f"{member.crc:08x}" for member in images),
     )
-    return build(rows, out, about, options.sized(*_plane(images, slices)), progress)
+    return build(rows, out, about, options.with_size_of(*_plane(images, slices)), progress)
 
 
 def _plane(images: list[Member], slices: Literal[0, 1, 2] | None) -> tuple[int, int]:
-    """(height, width) of what becomes an image."""
+    """(height, width) of an image or slice."""
     sides = [side for axis, side in enumerate(images[0].shape[1:]) if axis != slices]
     return sides[0], sides[1]
 
 
 def _arrays(path: Path) -> tuple[list[Member], list[Member]]:
     """The images and labels of the three splits."""
-    found = npz_members(path)
-    names = [f"{split}_{what}" for what in ("images", "labels") for split in _SPLITS]
-    if missing := [name for name in names if name not in found]:
+    members = npz_members(path)
+    names = [f"{split}_{kind}" for kind in ("images", "labels") for split in _SPLITS]
+    if missing := [name for name in names if name not in members]:
         raise DatasetFileError(
-            f"{path} has no {', '.join(missing)}, only {', '.join(found) or 'nothing'}; is it"
+            f"{path} has no {', '.join(missing)}, only {', '.join(members) or 'nothing'}; is it"
             " MedMNIST?"
         )
-    images, labels = ([found[name] for name in part] for part in (names[:3], names[3:]))
-    for these, those in zip(images, labels, strict=True):
-        if len(these) != len(those):
+    images, labels = ([members[name] for name in part] for part in (names[:3], names[3:]))
+    for split, answers in zip(images, labels, strict=True):
+        if len(split) != len(answers):
             raise DatasetFileError(
-                f"{path}: {these.name} has {len(these)} images and {those.name} {len(those)} labels"
+                f"{path}: {split.name} has {len(split)} images and {answers.name} {len(answers)}"
+                " labels"
             )
-        if these.shape[1:] != images[0].shape[1:] or these.dtype != np.uint8:
+        if split.shape[1:] != images[0].shape[1:] or split.dtype != np.uint8:
             raise DatasetFileError(
-                f"{path}: {these.name} is {these.dtype} {these.shape}; expected uint8 (N, H, W) or"
+                f"{path}: {split.name} is {split.dtype} {split.shape}; expected uint8 (N, H, W) or"
                 " (N, H, W, 3), the same in train, val and test"
             )
     return images, labels
 
 
 def _volumes(path: Path, images: list[Member], slices: int | None) -> bool:
-    """Whether the file holds volumes, refused where nothing says how to slice them."""
+    """Whether the file holds volumes; raises if `slices` does not fit."""
     shape = images[0].shape[1:]
     three_d = len(shape) == 3 and shape[-1] != 3
     if len(shape) not in (2, 3):
@@ -122,8 +116,8 @@ def _volumes(path: Path, images: list[Member], slices: int | None) -> bool:
         )
     if three_d and slices is None:
         raise InputError(
-            f"{path} holds volumes of shape {shape}, and the format has images; say slices=0, 1 or"
-            " 2 (--slices) to take the middle slice across that axis"
+            f"{path} holds volumes of shape {shape}, and the format has images; give slices=0, 1 or"
+            " 2 (--slices) to take the middle slice along that axis"
         )
     if slices is not None and (not three_d or slices not in (0, 1, 2)):
         raise InputError(
@@ -133,10 +127,10 @@ def _volumes(path: Path, images: list[Member], slices: int | None) -> bool:
     return three_d
 
 
-def _read(
-    images: list[Member], offsets: Indices, places: Indices, slices: Literal[0, 1, 2] | None
-) -> Iterator[Row]:
-    for member, start in zip(images, offsets[:-1].tolist(), strict=True):
-        wanted = places[(places >= start) & (places < start + len(member))] - start
-        for image in member.rows(wanted):
+def _read(images: list[Member], places: Indices, slices: Literal[0, 1, 2] | None) -> Iterator[Row]:
+    start = 0
+    for member in images:
+        inside = places[(places >= start) & (places < start + len(member))] - start
+        for image in member.rows(inside):
             yield Decoded(image if slices is None else centred_slices(image, slices)[0])
+        start += len(member)

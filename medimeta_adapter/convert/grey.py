@@ -1,29 +1,26 @@
-"""Whether images are grey or coloured, from a look at some of them."""
+"""Whether the images of a source are grey, judged by a sample of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
+from medimeta_adapter.convert.rows import Pixels, evenly_spaced, is_grey
 
-from medimeta_adapter.convert.rows import Pixels, is_grey
-
-__all__ = ["channels_of"]
+__all__ = ["common_channels"]
 
 _LOOKS = 32
 
 
-def channels_of(count: int, image: Callable[[int], Pixels]) -> Literal[1, 3]:
-    """3 if any of some evenly spaced images has colours, else 1. One that cannot be read is named
-    later, with all.
+def common_channels(count: int, image: Callable[[int], Pixels]) -> Literal[1, 3]:
+    """3 if any of some evenly spaced images has colours, else 1.
+
+    An image that cannot be read is reported later, together with all others.
     """
-    for place in np.unique(
-        np.linspace(0, count - 1, min(count, _LOOKS)).round().astype(int)
-    ).tolist():
+    for place in evenly_spaced(count, _LOOKS).tolist():
         try:
             if not is_grey(image(place)):
                 return 3
-        except Exception:  # noqa: BLE001  # told later, with all others
+        except Exception:  # noqa: BLE001  # reported later, together with all others
             continue
     return 1

@@ -1,6 +1,4 @@
-"""Arrays of an .npz file, a row at a time: headers are checked against what is there, and nothing
-is unpickled.
-"""
+"""Arrays of an .npz file, one row at a time. Headers are checked; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -24,8 +22,7 @@ from torchcross.errors import DatasetFileError
 __all__ = ["Member", "npz_members"]
 
 _LONGEST_HEADER = 10_000
-# zipfile says NotImplementedError of compression methods, and RuntimeError of passwords, that it
-# does not have.
+# zipfile raises NotImplementedError for unknown compression methods and RuntimeError for passwords.
 _DAMAGE = (
     *BROKEN_HEADER,
     OSError,
@@ -52,7 +49,7 @@ class Member:
     def rows(self, places: Indices) -> Iterator[NDArray[Any]]:
         """The rows at ascending places, in one pass through the file."""
         size = self.dtype.itemsize * math.prod(self.shape[1:])
-        with _opened(self.path, self.name) as stream:
+        with _open_member(self.path, self.name) as stream:
             _header(stream)
             at = 0
             for place in places.tolist():
@@ -61,8 +58,8 @@ class Member:
                 yield np.frombuffer(content, self.dtype).reshape(self.shape[1:])
                 at = place + 1
 
-    def whole(self) -> NDArray[Any]:
-        """All of it; for labels."""
+    def read_all(self) -> NDArray[Any]:
+        """The whole array; for labels."""
         if not len(self):
             return np.empty(self.shape, self.dtype)
         return np.stack(list(self.rows(np.arange(len(self), dtype=np.int64))))
@@ -75,10 +72,13 @@ def npz_members(path: Path) -> dict[str, Member]:
             announced = {entry.filename: entry for entry in file.infolist()}
             if len(announced) != len(file.infolist()) or len(announced) > 1000:
                 raise DatasetFileError(
-                    f"{path} holds arrays of one name, or more than 1000; it is no file of images"
+                    f"{path} holds two arrays with one name, or more than 1000; it is not a file of"
+                    " images"
                 )
     except (zipfile.BadZipFile, OSError) as error:
-        raise DatasetFileError(f"{path} is no whole .npz file ({error}); fetch it again") from error
+        raise DatasetFileError(
+            f"{path} is not a complete .npz file ({error}); fetch it again"
+        ) from error
     members = {}
     for name, entry in announced.items():
         if name.endswith(".npy"):
@@ -87,7 +87,7 @@ def npz_members(path: Path) -> dict[str, Member]:
 
 
 def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
-    with _opened(path, name) as stream:
+    with _open_member(path, name) as stream:
         shape, fortran, dtype = _header(stream)
         start = stream.tell()
     if dtype.hasobject:
@@ -101,14 +101,14 @@ def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
     size = entry.file_size
     if not shape or min(shape) < 0 or start + dtype.itemsize * math.prod(shape) != size:
         raise DatasetFileError(
-            f"{path}: {name} announces {dtype} {shape}, and holds {size - start} bytes; fetch it"
+            f"{path}: {name} announces {dtype} {shape} but holds {size - start} bytes; fetch it"
             " again"
         )
     return Member(path, name, shape, dtype, entry.CRC)
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+def _open_member(path: Path, name: str) -> Iterator[IO[bytes]]:
     try:
         with zipfile.ZipFile(path) as file, file.open(name) as stream:
             yield stream

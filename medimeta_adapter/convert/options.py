@@ -1,4 +1,4 @@
-"""What a conversion is told, and what it tells."""
+"""The options of a conversion, and its result."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["About", "Converted", "Options", "Progress"]
 
 _LONGEST_SIDE = 1 << 14
 _SIDE = 224
-"""Of the published datasets."""
+"""The side of the published images."""
 
 
 class Progress(Protocol):
-    """Called now and then with the number of rows done and the number of all."""
+    """Called from time to time with the number of rows done and the number of all rows."""
 
     def __call__(self, done: int, total: int, /) -> object: ...
 
 
 @dataclass(frozen=True)
 class About:
-    """What info.yaml says about the dataset beside its tasks and counts; `id` is also the name of
-    its folder.
+    """The description of a dataset without its tasks and counts.
 
-    `license` goes into info.yaml, `license_text`, where given, into the file LICENSE.
+    `id` is also the name of its folder. `license` goes into info.yaml, and `license_text`, if there
+    is one, into the file LICENSE.
     """
 
     id: str
@@ -49,29 +49,27 @@ class About:
 class Options:
     """How images become rows.
 
-    size         side of the square images that are written; None: arrays and MedMNIST stay as large
-                 as they are, all else becomes 224
-    channels     1 or 3; None: what the images are (the first image that says otherwise is an error
-                 that names it)
-    fit          "crop": the centre square; "pad": all of the image, with margins
-    depth        how more than 8 bits become 8, as in ScaleByBits(12) or Window(40, 400)
-    recipe       steps of one's own instead of size, fit and depth
-    splits       "original": all three splits of the source are kept as they are; where one is
-                 missing, it is drawn from training by subject, and training images of subjects in a
-                 kept split join that split; "new": the source's splits are only recorded, and new
-                 ones are drawn by subject (refused where the user's own splits are given, which are
-                 final)
-    fractions    of train, val and test where splits are drawn, and `seed` of the draw
-    duplicates   "drop": of rows with the very same content the first stays, none where their labels
-                 disagree
-    limit        images per class of the first task at most, evenly spaced over the source; for
-                 labels of yes and no: as many with each label, and as many without any
-    threads      that decode images; None: one per core, 8 at most
-    tiffs        whether a TIFF file is written for each image beside images.hdf5
-    resume       go on where an interrupted conversion of the same rows stopped, which is refused
-                 where labels, splits, options, files (by size and time) or pixels (of 32 rows)
-                 differ; False: from the start
-    overwrite    replace a dataset that is already there
+    size         side of the square images; None: arrays and MedMNIST keep their size, all other
+                 images get 224
+    channels     1 or 3; None: as the images have (a later image that differs is an error that names
+                 it)
+    fit          "crop": the centre square; "pad": the whole image, with margins
+    depth        how to reduce more than 8 bits to 8, as in ScaleByBits(12) or Window(40, 400)
+    recipe       your own steps instead of size, fit and depth
+    splits       "original": keep the three splits of the source. A missing split is drawn from
+                 training by subject, and training images of subjects in a kept split join that
+                 split. "new": record the source's splits and draw new ones by subject (an error if
+                 you give splits yourself, because those are final)
+    fractions    of train, val and test for new splits; `seed` is the seed of the draw
+    duplicates   "drop": of rows with equal content the first stays, or none if their labels differ
+    limit        at most so many images per class of the first task, evenly spaced over the source;
+                 for multilabel tasks, so many with each label and so many without any label
+    threads      decoding threads; None: one per core, at most 8
+    tiffs        whether to write one TIFF file per image beside images.hdf5
+    resume       continue an interrupted conversion of the same rows. It is an error if labels,
+                 splits, options, files (by size and time) or pixels (of 32 rows) differ. False:
+                 start again
+    overwrite    replace an existing dataset
     """
 
     size: int | None = None
@@ -103,30 +101,30 @@ class Options:
 
     @property
     def side(self) -> int:
-        """Of the images that are written."""
+        """The side of the images that are written."""
         return self.size or _SIDE
 
-    def sized(self, height: int, width: int) -> Options:
-        """The same where images are of one size already: without a size, they keep theirs."""
+    def with_size_of(self, height: int, width: int) -> Options:
+        """Options for images of one common size: without `size`, the images keep theirs."""
         own = min(height, width) if self.fit == "crop" else max(height, width)
         return self if self.size is not None else replace(self, size=own)
 
     @property
     def workers(self) -> int:
-        """Threads that decode."""
+        """The number of decoding threads."""
         return self.threads or min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A dataset that was written; it is taken as a path wherever a path is.
+    """A dataset that was written. It can be used as a path.
 
     given            rows of the source
     written          rows of the dataset
-    duplicates       rows left out because an earlier one has the same content
-    contradictory    rows left out because the same content stands there under several labels
-    passed_over      files of a folder that are no images by their endings
-    shared_subjects  subjects in several splits, where the source's own splits are kept as they are
+    duplicates       rows left out because an earlier row has the same content
+    contradictory    rows left out because the same content has several labels
+    passed_over      files of a folder whose endings are not those of images
+    shared_subjects  subjects in several splits, if the source's own splits are kept
     """
 
     folder: Path
@@ -144,8 +142,8 @@ class Converted:
         notes = {
             "duplicates left out": self.duplicates,
             "with contradictory labels left out": self.contradictory,
-            "subjects stand in several splits": self.shared_subjects,
+            "subjects are in several splits": self.shared_subjects,
             "other files passed over": self.passed_over,
         }
-        told = "".join(f", {count} {what}" for what, count in notes.items() if count)
-        return f"{self.folder}: {self.written} of {self.given} rows{told}"
+        text = "".join(f", {count} {note}" for note, count in notes.items() if count)
+        return f"{self.folder}: {self.written} of {self.given} rows{text}"

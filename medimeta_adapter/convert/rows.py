@@ -1,6 +1,4 @@
-"""Rows on their way into a dataset: what is known of all of them, and how the pixels of each are
-had.
-"""
+"""The rows of a source: labels, names and subjects of all, and how to read the pixels of each."""
 
 from __future__ import annotations
 
@@ -28,13 +26,14 @@ __all__ = [
     "Row",
     "Rows",
     "Texts",
+    "evenly_spaced",
     "is_grey",
-    "readable_later",
+    "lazy_file_reader",
 ]
 
 Pixels: TypeAlias = Image.Image | NDArray[Any]
 Texts: TypeAlias = NDArray[np.str_]
-# What a phone saves: a photograph, then smaller versions of it.
+# Phones save a photograph followed by smaller versions of it.
 _FIRST_FRAME = frozenset({"MPO"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 
@@ -53,16 +52,16 @@ class Row(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image file: where it is, or what it holds."""
+    """An image file: its path or its content."""
 
     content: Path | bytes
 
     def pixels(self) -> Image.Image:
-        with _opened(self.content) as image:
+        with _open_image(self.content) as image:
             frames: int = getattr(image, "n_frames", 1)
             if frames > 1 and image.format not in _FIRST_FRAME:
                 raise InputError(
-                    f"it holds {frames} pictures; save each that is meant as a file of its own"
+                    f"it holds {frames} pictures; save each one that you need as its own file"
                 )
             refuse_lost_bits(image)
             image.load()
@@ -73,16 +72,16 @@ class Encoded:
         return hashlib.sha256(content).digest()
 
 
-def _opened(content: Path | bytes) -> Image.Image:
+def _open_image(content: Path | bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
     except UnidentifiedImageError:
-        raise InputError("it is no image, or of a format that is not known here") from None
+        raise InputError("it is not an image, or its format is unknown") from None
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image or array that is there already."""
+    """An image or array in memory."""
 
     image: Pixels
 
@@ -98,7 +97,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Failed:
-    """An image that could not be had."""
+    """An image that could not be read; the error is raised when its pixels are needed."""
 
     error: Exception
 
@@ -114,15 +113,14 @@ class Rows:
     """All rows of a source.
 
     labels            per task (N,) or (N, L), as the tasks' label values
-    read              the rows at ascending places, one after the other
-    channels          1 where all images are known or believed to be grey, else 3
-    names             where each row comes from, for errors and for `original_filepath`
-    stamps            what tells that the content of rows has changed, without reading it, where
-                      anything does
-    content           the same for all of the source
+    read              yields the rows at ascending places
+    channels          1 if all images are known or expected to be grey, else 3
+    names             the origin of each row, for errors and for `original_filepath`
+    stamps            values that change if the content of rows changes, without reading it
+    content           one such value for the whole source
     subjects          per row
-    splits            per row, where the user gave them
-    original_splits   per row, "" where the source does not say
+    splits            per row, if the user gave them
+    original_splits   per row, "" if the source does not say
     """
 
     kind: str
@@ -154,14 +152,11 @@ class Rows:
                     f"{self.kind} has {len(self)} images and {len(values)} {name}; give one per"
                     " image"
                 )
-        for name in (
-            self.kind,
-            *self.names,
-            *(() if self.subjects is None else self.subjects.tolist()),
-        ):
+        subjects = [] if self.subjects is None else self.subjects.tolist()
+        for name in (self.kind, *self.names, *subjects):
             if not _is_unicode(name):
                 raise InputError(
-                    f"{name!a} is no Unicode text, which a dataset's tables are; rename it"
+                    f"{name!a} is not Unicode text, and a dataset's tables are; rename it"
                 )
 
     def __len__(self) -> int:
@@ -186,7 +181,7 @@ class Rows:
 
 
 def is_grey(image: Pixels) -> bool:
-    """Whether an image has one channel (and perhaps an alpha)."""
+    """Whether an image has one channel, not counting alpha."""
     if isinstance(image, Image.Image):
         return image.mode in _GREY_MODES or image.mode.startswith("I;16")
     return image.ndim == 2 or image.shape[-1] == 1
@@ -200,6 +195,11 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def readable_later(root: Path, names: Sequence[str]) -> Callable[[Indices], Iterator[Row]]:
+def lazy_file_reader(root: Path, names: Sequence[str]) -> Callable[[Indices], Iterator[Row]]:
     """`Rows.read` for image files below a folder."""
     return lambda places: (Encoded(root / names[place]) for place in places.tolist())
+
+
+def evenly_spaced(count: int, most: int) -> Indices:
+    """At most `most` of the places 0 .. count-1, evenly spaced, the first and the last included."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

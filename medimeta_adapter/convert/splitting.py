@@ -1,10 +1,9 @@
-"""Train, val and test by subject: never a subject in two, classes in proportion, the same for the
-same seed.
+"""Divide samples into train, val and test by subject, with classes in proportion.
 
-scikit-learn divides into folds of equal size (`StratifiedGroupKFold`; `StratifiedKFold` where every
-sample is a subject of its own); folds are then dealt out to the splits. Another version of
-scikit-learn may draw other folds, so keep the answer, as the files of a dataset do, rather than the
-seed.
+scikit-learn draws folds of equal size (`StratifiedGroupKFold`, or `StratifiedKFold` if every sample
+is its own subject), and the folds are then assigned to the splits. Another version of scikit-learn
+may draw other folds for the same seed, so store the splits, as the files of a dataset do, and not
+the seed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _OPEN = -1
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What a division came to."""
+    """The counts of a division into splits."""
 
     samples: Mapping[str, int]
     subjects: Mapping[str, int]
@@ -62,34 +61,31 @@ def split_by_subject(
 ) -> NDArray[np.str_]:
     """The split of every sample: an array of "train", "val" and "test".
 
-    `labels` (N,) or (N, L) are stratified, None for no strata; `subjects` (N,) stay together, None
-    for a subject per sample. `keep` holds splits that are given already ({"test": indices}): they
-    stay as they are, the other samples of their subjects join them, and the rest is divided between
-    the other splits in proportion to their fractions.
+    labels     (N,) or (N, L), for strata; None for no strata
+    subjects   (N,), whose samples stay together; None for one subject per sample
+    keep       existing splits, such as {"test": indices}. They stay, the other samples of their
+               subjects join them, and the rest is divided between the other splits in proportion
+               to their fractions
     """
-    wanted = _fractions(fractions)
+    shares = _fractions(fractions)
     groups = _groups(labels, subjects)
     strata = _raw_strata(labels, len(groups))
-    codes = _kept(keep or {}, groups, np.asarray(subjects) if subjects is not None else None)
+    keep = keep or {}
+    codes = _kept_codes(keep, groups, np.asarray(subjects) if subjects is not None else None)
     rest = np.flatnonzero(codes == _OPEN)
-    free = {
-        split: share
-        for split, share in wanted.items()
-        if share and SPLITS[split] not in (keep or {})
-    }
+    free = {split: share for split, share in shares.items() if share and SPLITS[split] not in keep}
     if len(rest):
         if not free:
             raise InputError(
                 f"{len(rest)} samples are in no kept split, and every split with a fraction is"
                 " kept; keep fewer splits, or place these samples too"
             )
-        codes[rest] = _divided(
-            strata[rest], groups[rest], free, checked_int("seed", seed, 0, 2**32 - 1)
-        )
+        seed = checked_int("seed", seed, 0, 2**32 - 1)
+        codes[rest] = _divide(strata[rest], groups[rest], free, seed)
     elif free:
         names = [SPLITS[split] for split in free]
         raise InputError(
-            f"the kept splits take every sample, nothing is left for {names}; give these fraction 0"
+            f"the kept splits take every sample and leave none for {names}; give these fraction 0"
         )
     return np.array(SPLITS)[codes]
 
@@ -97,7 +93,7 @@ def split_by_subject(
 def split_report(
     splits: ArrayLike, labels: ArrayLike | None = None, subjects: ArrayLike | None = None
 ) -> SplitReport:
-    """Count what is where; a subject in two splits is refused by name."""
+    """Count samples, subjects and classes per split; a subject in two splits is an error."""
     names = np.asarray(splits)
     groups = _groups(names, subjects)
     values = np.zeros((len(names), 0)) if labels is None else np.asarray(labels)
@@ -119,31 +115,29 @@ def _class_counts(values: NDArray[Any], inside: NDArray[np.bool_]) -> dict[Any, 
 
 def _refuse_shared(names: NDArray[Any], groups: Indices, subjects: NDArray[Any]) -> None:
     for group in np.unique(groups):
-        found = np.unique(names[groups == group])
-        if len(found) > 1:
+        splits = np.unique(names[groups == group])
+        if len(splits) > 1:
             subject = subjects[groups == group][0].item()
             raise InputError(
-                f"subject {subject!r} is in the splits {found.tolist()}; divide by subject"
+                f"subject {subject!r} is in the splits {splits.tolist()}; divide by subject"
             )
 
 
-# -- what was asked --------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 
 
-def _fractions(given: Sequence[float] | Mapping[str, float]) -> dict[int, float]:
-    if isinstance(given, Mapping):
-        if unknown := [name for name in given if name not in SPLITS]:
+def _fractions(fractions: Sequence[float] | Mapping[str, float]) -> dict[int, float]:
+    if isinstance(fractions, Mapping):
+        if unknown := [name for name in fractions if name not in SPLITS]:
             raise InputError(f"fractions name {unknown}; the splits are {list(SPLITS)}")
-        shares = [given.get(name, 0.0) for name in SPLITS]
+        shares = [fractions.get(name, 0.0) for name in SPLITS]
     else:
-        shares = list(given)
-    if (
-        len(shares) != len(SPLITS)
-        or not all(share >= 0 for share in shares)
-        or abs(sum(shares) - 1) > 1e-6
-    ):
+        shares = list(fractions)
+    are_shares = len(shares) == len(SPLITS) and all(share >= 0 for share in shares)
+    if not are_shares or abs(sum(shares) - 1) > 1e-6:
         raise InputError(
-            f"fractions={given!r} are no fractions of train, val and test; give three that sum to 1"
+            f"fractions={fractions!r} are not fractions of train, val and test; give three that sum"
+            " to 1"
         )
     return dict(enumerate(map(float, shares)))
 
@@ -166,15 +160,15 @@ def _groups(labels: ArrayLike | None, subjects: ArrayLike | None) -> Indices:
     ]
     if blank:
         raise InputError(
-            f"{len(blank)} samples have no subject, the first is sample {blank[0]}; give each an id"
-            " of its own if they are known to be other people, or leave them out"
+            f"{len(blank)} samples have no subject, the first is sample {blank[0]}; give each its"
+            " own id if you know that they are different people, or leave them out"
         )
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(item, len(numbers)) for item in items], np.int64)
 
 
 def _raw_strata(labels: ArrayLike | None, count: int) -> Indices:
-    """A number per class, or per set of labels."""
+    """A number for each class, or for each set of labels."""
     if labels is None:
         return np.zeros(count, np.int64)
     values = np.asarray(labels)
@@ -190,22 +184,23 @@ def _raw_strata(labels: ArrayLike | None, count: int) -> Indices:
         )
     if values.ndim == 2:
         return _label_sets(values)
-    _, numbers = np.unique(
-        values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True
-    )
+    if values.dtype.kind == "O":
+        values = values.astype(str)
+    _, numbers = np.unique(values, return_inverse=True)
     return np.asarray(numbers, np.int64)
 
 
 def _label_sets(answers: NDArray[Any]) -> Indices:
-    """A stratum per set of labels; a sample with a rare set counts as one of its rarest label."""
+    """A stratum per set of labels; a sample with a rare set joins that of its rarest label."""
     if not np.isin(answers, (0, 1)).all():
         raise InputError(
-            "labels (N, L) hold more than zeros and ones; give one column per yes-or-no label"
+            "labels (N, L) have values other than 0 and 1; give one column of 0 and 1 per label"
         )
     answers = answers.astype(np.uint8)
     _, sets = np.unique(answers, axis=0, return_inverse=True)
     sets = np.asarray(sets, np.int64).reshape(-1)
     rare = (np.bincount(sets) < _MOST_FOLDS)[sets]
+    # Absent labels count as more frequent than any label, so that argmin finds the rarest present.
     positives = answers.sum(axis=0, dtype=np.int64)
     rarest = np.where(answers[rare] == 1, positives, len(answers) + 1).argmin(axis=1)
     sets[rare] = sets.max() + 1 + np.where(answers[rare].any(axis=1), rarest, answers.shape[1])
@@ -213,15 +208,15 @@ def _label_sets(answers: NDArray[Any]) -> Indices:
     return np.asarray(numbers, np.int64)
 
 
-def _kept(
+def _kept_codes(
     keep: Mapping[str, ArrayLike], groups: Indices, subjects: NDArray[Any] | None
 ) -> NDArray[np.int64]:
-    """Codes of the samples that are placed already, and of all others of their subjects."""
+    """Split codes of kept samples and of all samples of their subjects; _OPEN elsewhere."""
     of_group = np.full(int(groups.max()) + 1, _OPEN, np.int64)
-    for name, given in keep.items():
+    for name, kept in keep.items():
         if name not in SPLITS:
             raise InputError(f"keep names {name!r}; the splits are {list(SPLITS)}")
-        indices = np.asarray(given)
+        indices = np.asarray(kept)
         if indices.size and (indices.ndim != 1 or indices.dtype.kind not in "iu"):
             raise InputError(
                 f"keep[{name!r}] is {indices.dtype} of shape {indices.shape}; give indices of"
@@ -233,14 +228,12 @@ def _kept(
         clash = np.flatnonzero((of_group[inside] != _OPEN) & (of_group[inside] != code))
         if clash.size:
             sample = int(indices[clash[0]])
-            who = (
-                f"sample {sample}"
-                if subjects is None
-                else f"subject {subjects[sample].item()!r} (sample {sample})"
-            )
+            label = f"sample {sample}"
+            if subjects is not None:
+                label = f"subject {subjects[sample].item()!r} (sample {sample})"
             raise InputError(
-                f"{who} is in two kept splits, {SPLITS[of_group[groups[sample]]]!r} and {name!r};"
-                " keep only one of them, and let the other be divided anew"
+                f"{label} is in two kept splits, {SPLITS[of_group[groups[sample]]]!r} and {name!r};"
+                " keep only one of them"
             )
         of_group[inside] = code
     return of_group[groups]
@@ -249,32 +242,30 @@ def _kept(
 # -- dividing --------------------------------------------------------------------------------------
 
 
-def _divided(
+def _divide(
     strata: Indices, groups: Indices, free: Mapping[int, float], seed: int
 ) -> NDArray[np.int64]:
-    """Split codes of samples that may go anywhere."""
+    """Split codes of the samples that are in no kept split."""
     subjects = len(np.unique(groups))
     if subjects < len(free):
         names = [SPLITS[split] for split in free]
         raise InputError(
-            f"{subjects} subject(s) cannot be divided into the {len(free)} splits {names} without"
-            " standing in two; give the smaller ones fraction 0, or bring more subjects"
+            f"{subjects} subject(s) are too few for the {len(free)} splits {names}; give the"
+            " smaller splits fraction 0, or add subjects"
         )
     total = sum(free.values())
     shares = {split: share / total for split, share in free.items()}
     count = _fold_count(list(shares.values()), subjects)
     if count == 1:
         return np.full(len(strata), next(iter(shares)), np.int64)
-    codes = _dealt(_folds(strata, groups, count, seed), shares)
+    codes = _deal_folds(_folds(strata, groups, count, seed), shares)
     if len(np.unique(codes)) < len(shares):
-        return _by_subjects_alone(groups, shares, seed)
+        return _divide_by_subject_count(groups, shares, seed)
     return codes
 
 
 def _fold_count(shares: Sequence[float], subjects: int) -> int:
-    """The number of equal folds whose sums come nearest to the shares, the fewest of equally good
-    ones.
-    """
+    """The number of equal folds that fits the shares best; the smallest if equal."""
     if len(shares) == 1:
         return 1
 
@@ -300,7 +291,7 @@ def _folds(strata: Indices, groups: Indices, count: int, seed: int) -> Indices:
 
 
 def _common_strata(strata: Indices, fewest: int) -> Indices:
-    """Strata too rare to be in every fold, as one; what is still too rare joins the largest."""
+    """Merge strata that are too rare for every fold, into the largest if still too rare."""
     counts = np.bincount(strata)
     rare = counts < fewest
     merged = np.where(rare[strata], len(counts), strata)
@@ -310,34 +301,34 @@ def _common_strata(strata: Indices, fewest: int) -> Indices:
     return merged
 
 
-def _dealt(folds: Indices, shares: Mapping[int, float]) -> NDArray[np.int64]:
-    """Folds to splits, the largest first, each to the split that lacks most."""
+def _deal_folds(folds: Indices, shares: Mapping[int, float]) -> NDArray[np.int64]:
+    """Assign folds to splits, the largest first, each to the split that lacks most samples."""
     sizes = Counter(folds.tolist())
     lacking = {split: share * len(folds) for split, share in shares.items()}
     split_of = np.zeros(max(sizes) + 1, np.int64)
     for fold, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
-        chosen = max(lacking, key=lambda split: (round(lacking[split], 6), -split))
-        split_of[fold] = chosen
-        lacking[chosen] -= size
+        neediest = max(lacking, key=lambda split: (round(lacking[split], 6), -split))
+        split_of[fold] = neediest
+        lacking[neediest] -= size
     return split_of[folds]
 
 
-def _by_subjects_alone(
+def _divide_by_subject_count(
     groups: Indices, shares: Mapping[int, float], seed: int
 ) -> NDArray[np.int64]:
-    """Without strata, by numbers of subjects: no split stays empty however unequal the subjects
-    are.
+    """Divide by numbers of subjects, without strata: no split stays empty, however unequal the
+    subjects are.
     """
     subjects = len(np.unique(groups))
     first, *others = sorted(shares, key=lambda split: -shares[split])
     codes = np.full(len(groups), first, np.int64)
-    left = subjects
+    remaining = subjects
     for place, split in enumerate(others):
         spare = len(others) - place
-        taken = min(max(1, round(shares[split] * subjects)), left - spare)
+        count = min(max(1, round(shares[split] * subjects)), remaining - spare)
         inside = np.flatnonzero(codes == first)
-        splitter = GroupShuffleSplit(1, test_size=taken, random_state=seed)
-        _, chosen = next(splitter.split(inside, groups=groups[inside]))
-        codes[inside[chosen]] = split
-        left -= taken
+        splitter = GroupShuffleSplit(1, test_size=count, random_state=seed)
+        _, drawn = next(splitter.split(inside, groups=groups[inside]))
+        codes[inside[drawn]] = split
+        remaining -= count
     return codes

@@ -1,4 +1,4 @@
-"""A CSV file by columns, with the lines where rows stand, and its columns of several labels."""
+"""CSV files by columns, with the line of each row, and columns of several labels."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from torchcross.errors import InputError, LabelError
 if TYPE_CHECKING:
     import _csv
 
-__all__ = ["CsvTask", "Table", "multilabel", "read_table"]
+__all__ = ["CsvTask", "Table", "multilabel_values", "read_table"]
 
 _YES_NO = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
-# ['a', 'b'], (0, 1), "0 1 1": what several labels in a cell look like when the separator is another
-# one.
+# ['a', 'b'], (0, 1), "0 1 1": several labels in a cell with another separator than the given one.
 _LIST = re.compile(r"[\[({].*[\])}]|[01]([ ,;/]+[01])+")
 
 
 @dataclass(frozen=True)
 class CsvTask:
-    """A task and where its labels stand.
+    """A task and the columns of its labels.
 
     columns     one column; for "multilabel" a list of columns of zeros and ones, one per label, or
-                one column of names between `separator` (of zeros and ones alone, it is one label)
-    labels      label names in order, or by label value; where not given, the columns' names or what
-                stands in them
+                one column of names separated by `separator` (zeros and ones alone are one label)
+    labels      label names in order, or by label value (default: the names of the columns, or the
+                values in the column)
     """
 
     name: str
@@ -46,14 +45,14 @@ class CsvTask:
     def __post_init__(self) -> None:
         if not self.separator:
             raise InputError(
-                f"the separator of {self.name!r} is empty; give what stands between labels, such"
-                " as '|'"
+                f"the separator of {self.name!r} is empty; give the text between labels, such as"
+                " '|'"
             )
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells by column, and the line that each row ends at."""
+    """Cells by column, and the line in which each row ends."""
 
     path: Path
     columns: Mapping[str, list[str]]
@@ -65,7 +64,7 @@ class Table:
         return self.columns[name]
 
     def line(self, row: int) -> str:
-        """Where a row stands, for errors."""
+        """The place of a row, for errors."""
         return f"{self.path}, line {self.lines[row]}"
 
 
@@ -74,26 +73,25 @@ def read_table(path: Path, delimiter: str) -> Table:
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise InputError(
-            f"delimiter={delimiter!r} stands between no cells; give one character, such as ',' or"
+            f"delimiter={delimiter!r} cannot separate cells; give one character, such as ',' or"
             " '\\t'"
         )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _parsed(path, csv.reader(file, delimiter=delimiter, strict=True))
+            return _read_rows(path, csv.reader(file, delimiter=delimiter, strict=True))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text ({error}); save it as UTF-8") from error
+        raise InputError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
 
 
-def _parsed(path: Path, reader: _csv.Reader) -> Table:
+def _read_rows(path: Path, reader: _csv.Reader) -> Table:
     rows, lines = [], []
     try:
         header = next(reader, None)
         if not header or len(set(header)) < len(header):
             raise InputError(
-                f"{path}: the first line must name every column, each by a name of its own; got"
-                f" {header}"
+                f"{path}: the first line must give every column a different name; got {header}"
             )
         for row in reader:
             if row and len(row) != len(header):
@@ -108,72 +106,73 @@ def _parsed(path: Path, reader: _csv.Reader) -> Table:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise InputError(f"{path} has a header and no rows; give one per image")
-    return Table(
-        path, {name: [row[place] for row in rows] for place, name in enumerate(header)}, lines
-    )
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(header)}
+    return Table(path, columns, lines)
 
 
-def multilabel(
-    table: Table, task: CsvTask, listed: list[str], cells: list[list[str]]
+def multilabel_values(
+    table: Table, task: CsvTask, columns: list[str], cells: list[list[str]]
 ) -> tuple[NDArray[np.int64], LabelNames]:
     """Zeros and ones (N, L), from columns of them, or from one column of names."""
-    known = label_names(task.labels)
-    if not isinstance(task.columns, str) or _are_flags(cells[0], known):
-        names = known or dict(enumerate(listed))
-        if len(names) != len(listed):
-            raise InputError(
-                f"{len(names)} labels are given for the columns {listed} of {task.name!r}; give one"
-                " for each"
-            )
-        columns = [
-            [_yes(table, name, row, cell) for row, cell in enumerate(c)]
-            for name, c in zip(listed, cells, strict=True)
-        ]
-        return np.array(columns, dtype=np.int64).T, names
-    sets = [
-        {part.strip() for part in cell.split(task.separator) if part.strip()} for cell in cells[0]
-    ]
-    if known is None:
-        _check_separated(table, task, listed[0], cells[0])
-    known = known or dict(enumerate(sorted(set().union(*sets))))
-    names_only = list(known.values())
-    for row, found in enumerate(sets):
-        if wrong := sorted(found.difference(names_only)):
+    names_by_value = label_names(task.labels)
+    if isinstance(task.columns, str) and not _are_flags(cells[0], names_by_value):
+        return _values_of_sets(table, task, columns[0], cells[0], names_by_value)
+    names_by_value = names_by_value or dict(enumerate(columns))
+    if len(names_by_value) != len(columns):
+        raise InputError(
+            f"{len(names_by_value)} labels are given for the columns {columns} of {task.name!r};"
+            " give one for each"
+        )
+    values = np.empty((len(table.lines), len(columns)), dtype=np.int64)
+    for place, (name, column) in enumerate(zip(columns, cells, strict=True)):
+        values[:, place] = [_flag_value(table, name, row, cell) for row, cell in enumerate(column)]
+    return values, names_by_value
+
+
+def _values_of_sets(
+    table: Table,
+    task: CsvTask,
+    column: str,
+    cells: list[str],
+    names_by_value: dict[int, str] | None,
+) -> tuple[NDArray[np.int64], LabelNames]:
+    """Zeros and ones from a column whose cells list the names of their labels."""
+    sets = [{part.strip() for part in cell.split(task.separator)} - {""} for cell in cells]
+    if names_by_value is None:
+        _check_separated(table, task, column, cells)
+        names_by_value = dict(enumerate(sorted(set().union(*sets))))
+    names = list(names_by_value.values())
+    for row, labels in enumerate(sets):
+        if unknown := sorted(labels.difference(names)):
             raise LabelError(
-                f"{table.line(row)}: {wrong[0]!r} in {listed[0]!r} is none of the labels"
-                f" {names_only}"
+                f"{table.line(row)}: {unknown[0]!r} in {column!r} is none of the labels {names}"
             )
-    return (
-        np.array([[name in found for name in names_only] for found in sets], dtype=np.int64),
-        known,
-    )
+    values = [[name in labels for name in names] for labels in sets]
+    return np.array(values, dtype=np.int64).reshape(len(sets), len(names)), names_by_value
 
 
-def _are_flags(cells: list[str], known: Mapping[int, str] | None) -> bool:
-    """Whether all that stands in a column is yes and no, and no label is called so."""
-    found = {cell.strip().lower() for cell in cells} - {""}
-    return (
-        bool(found)
-        and found <= _YES_NO.keys()
-        and not found & {name.lower() for name in (known or {}).values()}
-    )
+def _are_flags(cells: list[str], names_by_value: Mapping[int, str] | None) -> bool:
+    """Whether a column holds only yes and no, in any spelling, and no label has such a name."""
+    values = {cell.strip().lower() for cell in cells} - {""}
+    names = {name.lower() for name in (names_by_value or {}).values()}
+    return bool(values) and values <= _YES_NO.keys() and values.isdisjoint(names)
 
 
 def _check_separated(table: Table, task: CsvTask, column: str, cells: list[str]) -> None:
-    """Refuses cells that list labels in another way than with the separator."""
+    """Raise if cells list labels with another separator."""
     if any(task.separator in cell for cell in cells):
         return
     for row, cell in enumerate(cells):
         if _LIST.fullmatch(cell.strip()):
             raise LabelError(
-                f"{table.line(row)}: {cell!r} in {column!r} looks like a list, and no cell holds"
-                f" the separator {task.separator!r}; write a|b, say separator= (--separator), or"
+                f"{table.line(row)}: {cell!r} in {column!r} looks like a list, but no cell holds"
+                f" the separator {task.separator!r}; write a|b, give separator= (--separator), or"
                 " give columns of zeros and ones"
             )
 
 
-def _yes(table: Table, column: str, row: int, cell: str) -> int:
-    found = _YES_NO.get(cell.strip().lower())
-    if found is None:
+def _flag_value(table: Table, column: str, row: int, cell: str) -> int:
+    value = _YES_NO.get(cell.strip().lower())
+    if value is None:
         raise LabelError(f"{table.line(row)}: {cell!r} in {column!r} is neither 1 nor 0")
-    return found
+    return value

@@ -1,4 +1,4 @@
-"""Labels of any origin -> a TaskInfo and an array of its label values."""
+"""From labels of any origin to a TaskInfo and an array of its label values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medimeta_adapter.convert.columns import as_text
 from medimeta_adapter.format.info import TaskInfo, TaskTarget
 from torchcross.errors import InputError, LabelError
 
-__all__ = ["LabelNames", "encoded_task", "kind_of", "label_names"]
+__all__ = ["LabelNames", "encode_task", "kind_of", "label_names"]
 
 LabelNames: TypeAlias = Mapping[int, str] | Sequence[str] | None
 _SHOWN = 8
@@ -21,8 +21,8 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of task: a column per label or one label per row, and whether names alone can be put
-    in order.
+    """A kind of task: its target, whether it has a column per label, and whether sorted names are a
+    valid order of its labels.
     """
 
     target: TaskTarget
@@ -42,12 +42,12 @@ _KINDS |= {kind.target.value: kind for kind in _KINDS.values()}
 def kind_of(name: str) -> _Kind:
     """The kind of task of this name, short or as in info.yaml."""
     if name not in _KINDS:
-        raise InputError(f"{name!r} is no kind of task; there are {', '.join(_KINDS)}")
+        raise InputError(f"{name!r} is not a kind of task; there are {', '.join(_KINDS)}")
     return _KINDS[name]
 
 
 def label_names(labels: LabelNames) -> dict[int, str] | None:
-    """Names by label value; of a sequence, by place."""
+    """Names by label value; the places of a sequence are its values."""
     if labels is None:
         return None
     if isinstance(labels, str):
@@ -57,19 +57,18 @@ def label_names(labels: LabelNames) -> dict[int, str] | None:
     return dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels))
 
 
-def encoded_task(
+def encode_task(
     name: str,
     target: str,
     values: Any,
     labels: LabelNames,
     where: Callable[[int], str] = "label {}".format,
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
-    """The task, and the values as its label values: (N,), or (N, L) zeros and ones for a column per
-    label.
+    """The task, and its label values: (N,), or (N, L) zeros and ones for a column per label.
 
-    Values are numbers or names. Without `labels`, numbers name themselves, and names are sorted
-    (not for an ordinal task, whose order the alphabet does not know). `where` says in errors where
-    a row's label stands.
+    Values are numbers or names. Without `labels`, numbers are their own names and names are sorted
+    (not for an ordinal task, whose order is not alphabetical). `where` describes the place of a
+    row's label in errors.
     """
     kind = kind_of(target)
     array = np.asarray(values)
@@ -78,108 +77,111 @@ def encoded_task(
     if array.ndim == 2 and array.shape[1] == 1 and not kind.columns:
         array = array[:, 0]
     if array.ndim != 1 + kind.columns:
-        wanted = (
-            "(N, L), a column of zeros and ones per label"
-            if kind.columns
-            else "(N,), one label per image"
-        )
+        shapes = ("(N,), one label per image", "(N, L), a column of zeros and ones per label")
         raise LabelError(
-            f"labels of {name!r} have the shape {array.shape}; a {target} task has {wanted}"
+            f"labels of {name!r} have the shape {array.shape}; a {target} task has"
+            f" {shapes[kind.columns]}"
         )
-    known = label_names(labels)
+    names = label_names(labels)
     if kind.columns:
-        names = known or {column: str(column) for column in range(array.shape[1])}
-        return TaskInfo(name, kind.target, names), _whole(name, array)
+        names = names or {column: str(column) for column in range(array.shape[1])}
+        return TaskInfo(name, kind.target, names), _whole_numbers(name, array)
     if array.dtype.kind == "U":
-        return _from_names(name, kind, array, known, where)
-    return _from_numbers(name, kind, _whole(name, array), known, where)
+        return _encode_names(name, kind, array, names, where)
+    return _encode_numbers(name, kind, _whole_numbers(name, array), names, where)
 
 
 def _as_texts(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    listed = array.ravel().tolist()
-    for place, value in enumerate(listed):
+    values = array.ravel().tolist()
+    for place, value in enumerate(values):
+        # NaN is the only value that differs from itself.
         if value is None or value != value:
             raise LabelError(f"label {place} of {name!r} is {value}; give a label to every image")
-    return np.asarray(
-        [as_text(value, f"labels of {name!r}") for value in listed], dtype=str
-    ).reshape(array.shape)
+    texts = [as_text(value, f"labels of {name!r}") for value in values]
+    return np.asarray(texts, dtype=str).reshape(array.shape)
 
 
-def _whole(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
+def _whole_numbers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
     if array.dtype.kind not in "biuf":
         raise LabelError(
             f"labels of {name!r} have the dtype {array.dtype}; give whole numbers (or names)"
         )
     with np.errstate(invalid="ignore"):
-        whole = array.astype(np.int64)
-    wrong = np.argwhere(whole != array)
-    if len(wrong):
-        place = tuple(wrong[0].tolist())
+        numbers = array.astype(np.int64)
+    fractional = np.argwhere(numbers != array)
+    if len(fractional):
+        place = tuple(fractional[0].tolist())
         raise LabelError(
             f"label {place[0]} of {name!r} is {array[place]}; give whole numbers, and a label to"
             " every image"
         )
-    return whole
+    return numbers
 
 
-def _from_numbers(
+def _encode_numbers(
     name: str,
     kind: _Kind,
     values: NDArray[np.int64],
-    known: dict[int, str] | None,
+    names: dict[int, str] | None,
     where: Callable[[int], str],
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     present, codes = np.unique(values, return_inverse=True)
-    if known is not None:
-        unknown = [value for value in present.tolist() if value not in known]
-        if unknown:
-            place = int(np.argmax(values == unknown[0]))
-            raise LabelError(
-                f"{where(place)} of {name!r} is {unknown[0]}; the labels are {_some(list(known))}:"
-                " name it, or mend it"
-            )
-        return TaskInfo(name, kind.target, known), values
-    _refuse_one(name, present)
+    if names is not None:
+        for value in present.tolist():
+            if value not in names:
+                raise _unknown_label_error(name, values, value, list(names), where)
+        return TaskInfo(name, kind.target, names), values
+    _check_several(name, present)
     names = {value: str(value) for value in present.tolist()}
     if kind.sortable and list(names) != list(range(len(names))):
         return TaskInfo(name, kind.target, dict(enumerate(names.values()))), codes.astype(np.int64)
     return TaskInfo(name, kind.target, names), values
 
 
-def _from_names(
+def _encode_names(
     name: str,
     kind: _Kind,
     values: NDArray[np.str_],
-    known: dict[int, str] | None,
+    names: dict[int, str] | None,
     where: Callable[[int], str],
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     present, codes = np.unique(values, return_inverse=True)
-    if known is None and not kind.sortable:
+    if names is None and not kind.sortable:
         raise InputError(
-            f"the labels of {name!r} are names ({_some(present.tolist())}) and their order is not"
-            " known; give them in order: labels=[...], or labels={grade: name, ...} (--labels"
+            f"the labels of {name!r} are names ({_some(present.tolist())}) and their order is"
+            " unknown; give them in order: labels=[...], or labels={grade: name, ...} (--labels"
             " A,B,... or 0=A,4=B,...)"
         )
-    if known is None:
-        _refuse_one(name, present)
-    names = known or dict(enumerate(present.tolist()))
+    if names is None:
+        _check_several(name, present)
+    names = names or dict(enumerate(present.tolist()))
     value_of = {label: value for value, label in names.items()}
-    unknown = [label for label in present.tolist() if label not in value_of]
-    if unknown:
-        place = int(np.argmax(values == unknown[0]))
-        raise LabelError(
-            f"{where(place)} of {name!r} is {unknown[0]!r}; the labels are {_some(list(value_of))}:"
-            " name it, or mend it"
-        )
-    found = np.array([value_of[label] for label in present.tolist()], dtype=np.int64)[codes]
-    return TaskInfo(name, kind.target, names), found
+    for label in present.tolist():
+        if label not in value_of:
+            raise _unknown_label_error(name, values, label, list(value_of), where)
+    label_values = np.array([value_of[label] for label in present.tolist()], dtype=np.int64)
+    return TaskInfo(name, kind.target, names), label_values[codes]
 
 
-def _refuse_one(name: str, present: NDArray[Any]) -> None:
+def _unknown_label_error(
+    name: str,
+    values: NDArray[Any],
+    unknown: object,
+    labels: list[Any],
+    where: Callable[[int], str],
+) -> LabelError:
+    place = int(np.argmax(values == unknown))
+    return LabelError(
+        f"{where(place)} of {name!r} is {unknown!r}; the labels are {_some(labels)}: add it to the"
+        " labels, or correct it"
+    )
+
+
+def _check_several(name: str, present: NDArray[Any]) -> None:
     if len(present) == 1:
         raise LabelError(
-            f"all labels of {name!r} are {present[0].item()!r}; name the others too: labels=[...]"
-            " (--labels)"
+            f"all labels of {name!r} are {present[0].item()!r}; name the other labels too:"
+            " labels=[...] (--labels)"
         )
 
 

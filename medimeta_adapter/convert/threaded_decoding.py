@@ -1,4 +1,4 @@
-"""Work on rows in threads, results in order, and what went wrong told in one go."""
+"""Process rows in threads, with results in order and all failures in one error."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any, TypeVar
 from medimeta_adapter.convert.rows import Row, Rows
 from torchcross.errors import ReadError
 
-__all__ = ["in_order", "unreadable", "what_went_wrong"]
+__all__ = ["describe_error", "results_in_order", "unreadable_images_error"]
 
 Result = TypeVar("Result")
 _SHOWN = 10
 
 
-def in_order(rows: Iterator[Row], work: Callable[[Row], Result], threads: int) -> Iterator[Result]:
-    """`work` of each row by a pool of threads, results in order, with few rows on their way at any
-    time.
+def results_in_order(
+    rows: Iterator[Row], work: Callable[[Row], Result], threads: int
+) -> Iterator[Result]:
+    """Apply `work` to each row in a pool of threads and yield the results in order.
+
+    Only a few rows wait at any time.
     """
     if threads == 1:
         yield from map(work, rows)
@@ -37,31 +40,27 @@ def in_order(rows: Iterator[Row], work: Callable[[Row], Result], threads: int) -
                 future.cancel()
 
 
-def unreadable(rows: Rows, place: int, first: Exception, results: Iterator[Any]) -> ReadError:
-    """All that cannot be read, so that they can be mended in one go; `results` are those behind
-    `place`.
-    """
-    failed = [(place, first)]
-    failed += [
-        (at, found) for at, found in enumerate(results, place + 1) if isinstance(found, Exception)
-    ]
-    alike: dict[str, list[str]] = {}
-    for at, error in failed:
-        alike.setdefault(what_went_wrong(error), []).append(rows.names[at])
-    told = "".join(f"\n  {_some(names)}: {wrong}" for wrong, names in list(alike.items())[:_SHOWN])
-    more = (
-        f"\n  and {sum(map(len, list(alike.values())[_SHOWN:]))} more"
-        if len(alike) > _SHOWN
-        else ""
-    )
+def unreadable_images_error(
+    rows: Rows, place: int, first: Exception, results: Iterator[Any]
+) -> ReadError:
+    """One error for all images that cannot be read; `results` are those after `place`."""
+    names_by_reason: dict[str, list[str]] = {describe_error(first): [rows.names[place]]}
+    for at, result in enumerate(results, place + 1):
+        if isinstance(result, Exception):
+            names_by_reason.setdefault(describe_error(result), []).append(rows.names[at])
+    groups = list(names_by_reason.items())
+    lines = [f"\n  {_some(names)}: {reason}" for reason, names in groups[:_SHOWN]]
+    if len(groups) > _SHOWN:
+        lines.append(f"\n  and {sum(len(names) for _, names in groups[_SHOWN:])} more")
+    count = sum(len(names) for _, names in groups)
     return ReadError(
-        f"{len(failed)} of {len(rows)} images of {rows.kind} cannot be read; mend them or leave"
-        f" them out:{told}{more}"
+        f"{count} of {len(rows)} images of {rows.kind} cannot be read; repair them or leave them"
+        f" out:{''.join(lines)}"
     )
 
 
-def what_went_wrong(error: Exception) -> str:
-    """In words that are the same for images with the same trouble."""
+def describe_error(error: Exception) -> str:
+    """The same words for images with the same problem."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.convert.rows import Encoded, Row, Rows
-from medimeta_adapter.convert.tasks import encoded_task
+from medimeta_adapter.convert.tasks import encode_task
 from medimeta_adapter.fetch.archive import Archive
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.preprocess import DropAlpha, ExpandPalette, Grey, Recipe, Upright
@@ -59,8 +59,8 @@ def chest_xray(archive: Archive) -> Rows:
         archive,
         names,
         [
-            encoded_task("pneumonia", "binary", cause > 0, ["normal", "pneumonia"]),
-            encoded_task(
+            encode_task("pneumonia", "binary", cause > 0, ["normal", "pneumonia"]),
+            encode_task(
                 "cause", "multiclass", cause, ["normal", "bacterial pneumonia", "viral pneumonia"]
             ),
         ],
@@ -73,9 +73,7 @@ def ct_patches(archive: Archive) -> Rows:
     """Binary: is there a marker?"""
     names = archive.under(f"{_CT}neg/", ending=".png") + archive.under(f"{_CT}pos/", ending=".png")
     marker = np.array([name.startswith(f"{_CT}pos/") for name in names])
-    return _rows(
-        archive, names, [encoded_task("marker", "binary", marker, ["no marker", "marker"])]
-    )
+    return _rows(archive, names, [encode_task("marker", "binary", marker, ["no marker", "marker"])])
 
 
 def solar_cells(archive: Archive) -> Rows:
@@ -97,8 +95,8 @@ def solar_cells(archive: Archive) -> Rows:
         archive,
         names,
         [
-            encoded_task("defect probability", "ordinal", grades, ["0", "1/3", "2/3", "1"]),
-            encoded_task("silicon", "binary", types, ["monocrystalline", "polycrystalline"]),
+            encode_task("defect probability", "ordinal", grades, ["0", "1/3", "2/3", "1"]),
+            encode_task("silicon", "binary", types, ["monocrystalline", "polycrystalline"]),
         ],
     )
 
@@ -122,7 +120,7 @@ def molecules(archive: Archive) -> Rows:
             names.append(f"{_DRAWINGS}{collection}/images/{image}")
             elements.append([element in present for element in _ELEMENTS])
             subjects.append(hashlib.sha256(inchi.encode()).hexdigest()[:16])
-    tasks = [encoded_task("elements", "multilabel", elements, _ELEMENTS)]
+    tasks = [encode_task("elements", "multilabel", elements, _ELEMENTS)]
     return _rows(archive, names, tasks, subjects=subjects, row=_Inverted)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medimeta_adapter.convert.rows import Decoded, Row, Rows
-from medimeta_adapter.convert.tasks import encoded_task
+from medimeta_adapter.convert.tasks import encode_task
 from medimeta_adapter.fetch.archive import Archive
 from torchcross._kit.arrays import Indices
 from torchcross.errors import FetchError
@@ -77,7 +77,7 @@ def photographs(archive: Archive) -> Rows:
     given = [len(found) for found in labels]
     if given != [5 * _BATCH, _BATCH]:
         raise FetchError(f"{archive.path.name} has {given} labels; expected {[5 * _BATCH, _BATCH]}")
-    task, values = encoded_task("object", "multiclass", np.concatenate(labels), _OBJECTS)
+    task, values = encode_task("object", "multiclass", np.concatenate(labels), _OBJECTS)
     return Rows(
         kind=archive.path.name,
         tasks=(task,),
@@ -108,7 +108,7 @@ def _photographs(archive: Archive, places: Indices) -> Iterator[Row]:
 def _array_rows(
     kind: str, images: NDArray[np.uint8], labels: NDArray[Any], names: list[str], task: str
 ) -> Rows:
-    info, values = encoded_task(task, "multiclass", labels, names)
+    info, values = encode_task(task, "multiclass", labels, names)
     return Rows(
         kind=kind,
         tasks=(info,),

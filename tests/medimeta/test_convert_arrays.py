@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medimeta_adapter.convert import ArrayTask, arrays
-from medimeta_adapter.convert.tasks import encoded_task
+from medimeta_adapter.convert.tasks import encode_task
 from tests.medimeta.convert_cases import ABOUT, SMALL, Written
 from torchcross.errors import InputError, LabelError
 
@@ -76,14 +76,14 @@ def test_a_column_of_labels(tmp_path: Path) -> None:
     )
 )
 def test_names_come_back(names: list[str]) -> None:
-    task, values = encoded_task("kind", "multiclass", names, None)
+    task, values = encode_task("kind", "multiclass", names, None)
     assert [task.labels[value] for value in values.tolist()] == names
     assert list(task.labels.values()) == sorted(set(names))
 
 
 @given(st.lists(st.integers(-100, 100), min_size=2).filter(lambda grades: len(set(grades)) > 1))
 def test_grades_come_back(grades: list[int]) -> None:
-    task, values = encoded_task("grade", "ordinal", [float(grade) for grade in grades], None)
+    task, values = encode_task("grade", "ordinal", [float(grade) for grade in grades], None)
     assert values.tolist() == grades
     assert list(task.labels) == sorted(set(grades))
 
@@ -111,7 +111,7 @@ def test_a_memory_map(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        (ArrayTask("t", "regression", np.zeros(COUNT)), "'regression' is no kind of task"),
+        (ArrayTask("t", "regression", np.zeros(COUNT)), "'regression' is not a kind of task"),
         (ArrayTask("t", "binary", np.full(COUNT, 0.5)), "label 0 of 't' is 0.5"),
         (ArrayTask("t", "binary", np.full(COUNT, np.nan)), "label 0 of 't' is nan"),
         (
@@ -157,7 +157,7 @@ def test_texts_as_bytes(tmp_path: Path) -> None:
     )
     assert written.names("t") == {0: "nö", 1: "yes"}
     assert set(written.column("patient_id")) == {"a", "b", "c"}
-    with pytest.raises(InputError, match="no UTF-8 text"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         convert(tmp_path / "bad", task, subjects=[b"\xff"] * COUNT)
     with pytest.raises(LabelError, match="label 1 of 't' is None"):
         convert(
@@ -166,7 +166,7 @@ def test_texts_as_bytes(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'p\\udcff' is no Unicode text"):
+    with pytest.raises(InputError, match=r"'p\\udcff' is not Unicode text"):
         convert(
             tmp_path, ArrayTask("t", "binary", np.arange(COUNT) % 2), subjects=["p\udcff"] * COUNT
         )

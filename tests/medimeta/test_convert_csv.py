@@ -138,7 +138,7 @@ def test_rows_without_a_subject_or_a_label(tmp_path: Path) -> None:
         lambda n: f",{('', 'NaN', 'p')[n % 3]},{'nan' if n == 3 else n % 2}",
     )
     assert len(set(convert(path, subject="patient").column("patient_id"))) == 14 + 1
-    with pytest.raises(LabelError, match=r"line 5: no label in 'level', but 'nan'"):
+    with pytest.raises(LabelError, match=r"line 5: 'nan' in 'level' is no label"):
         convert(path, CsvTask("level", "multiclass", "level"), overwrite=True)
     with pytest.raises(LabelError, match=r"line 3: the label of 'kind' is 'star'"):
         convert(path, CsvTask("kind", "multiclass", "kind", ["disc"]), overwrite=True)
@@ -172,7 +172,7 @@ def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: str) -> Non
     save(picture(1), tmp_path / "secret.png")
     path = table(tmp_path / "in")
     path.write_text(path.read_text().replace("images/7.png", name), encoding="utf-8")
-    with pytest.raises(InputError, match=r"line 9: .* is no path below"):
+    with pytest.raises(InputError, match=r"line 9: .* is not a path below"):
         convert(path)
 
 
@@ -180,7 +180,7 @@ def test_links_that_leave_the_root_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path / "in")
     (tmp_path / "in" / "images" / "7.png").unlink()
     (tmp_path / "in" / "images" / "7.png").symlink_to(save(picture(1), tmp_path / "secret.png"))
-    with pytest.raises(InputError, match=r"line 9: .* is no path below"):
+    with pytest.raises(InputError, match=r"line 9: .* is not a path below"):
         convert(path)
 
 
@@ -205,7 +205,7 @@ def test_another_root(tmp_path: Path) -> None:
             CsvTask("t", "multilabel", "kind", ["disc"]),
             "line 3: 'star' in 'kind' is none of the labels",
         ),
-        (CsvTask("t", "multiclass", "blank"), "line 2: no label in 'blank'"),
+        (CsvTask("t", "multiclass", "blank"), "line 2: '' in 'blank' is no label"),
     ],
 )
 def test_wrong_columns_and_cells(tmp_path: Path, task: CsvTask, said: str) -> None:

@@ -100,7 +100,7 @@ def test_an_item_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_normalised_tensors_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="take normalisation out"):
+    with pytest.raises(ReadError, match="remove normalisation"):
         convert(tmp_path, Shapes(image=lambda n: torch.full((1, 12, 12), -1.0)))
 
 

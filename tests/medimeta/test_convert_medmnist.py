@@ -223,9 +223,9 @@ def test_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetFileError, match=r"has no train_images.*only x"):
         convert(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes(npz(tmp_path / "c.npz").read_bytes()[:500])
-    with pytest.raises(DatasetFileError, match=r"no whole .npz file"):
+    with pytest.raises(DatasetFileError, match=r"not a complete .npz file"):
         convert(tmp_path / "b.npz")
-    with pytest.raises(DatasetFileError, match=r"no whole .npz file"):
+    with pytest.raises(DatasetFileError, match=r"not a complete .npz file"):
         convert(tmp_path / "none.npz")
 
 

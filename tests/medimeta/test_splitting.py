@@ -121,7 +121,7 @@ def test_one_giant_subject_leaves_no_split_empty() -> None:
     [
         (
             {"subjects": ["a", "a", "b", "b", "b", "a"]},
-            r"2 subject\(s\) cannot be divided into the 3 splits",
+            r"2 subject\(s\) are too few for the 3 splits",
         ),
         ({"subjects": ["a", None, "b", "c", "d", "e"]}, "no subject, the first is sample 1"),
         ({"subjects": [1.0, float("nan"), 2.0, 3.0, 4.0, 5.0]}, "no subject"),
@@ -137,7 +137,7 @@ def test_one_giant_subject_leaves_no_split_empty() -> None:
         ({"keep": {"test": [9]}}, "outside the samples"),
         ({"keep": {"test": [0.5]}}, "indices"),
         ({"keep": {"test": [0], "val": [0]}}, "subject 'a' .* two kept splits"),
-        ({"keep": {"test": [0, 1, 2, 3, 4, 5]}}, "nothing is left"),
+        ({"keep": {"test": [0, 1, 2, 3, 4, 5]}}, "leave none for"),
         ({"keep": {"test": [0], "val": [1], "train": [2]}}, "every split with a fraction is kept"),
     ],
 )
