@@ -11,7 +11,7 @@ import torchcross as tx
 from torchcross._kit.randomness import Stream, Words, permutation
 from torchcross.data import LabelSource
 from torchcross.data.sampling.class_index import ClassIndex
-from torchcross.data.sampling.subject_ledger import Owners
+from torchcross.data.sampling.subject_ledger import SubjectLedger
 from torchcross.targets import MultiClass, MultiLabel
 from torchcross.targets.strata import Partition
 from torchcross.testing import check_sampler
@@ -20,24 +20,24 @@ SAMPLES = 40_000
 
 
 @given(st.integers(1, 80), st.integers(1, 4), st.integers(1, 9), st.integers(0, 999), st.booleans())
-def test_ledgers_and_piles_hold_what_subjects_own(samples, classes, subjects, seed, some_used):
+def test_runs_and_pools_hold_what_subjects_own(samples, classes, subjects, seed, some_used):
     words = Stream(seed, "test")
     codes = permutation(words, 0, samples) % (classes + 1) - 1
     groups = np.unique(permutation(words, 1, samples) % subjects, return_inverse=True)[1]
     used = permutation(words, 2, samples) % 3 == 0 if some_used else None
-    owners = Owners(ClassIndex.of_partition(Partition(codes, classes)), groups)
-    allowed = permutation(words, 3, owners.count) % 2 == 0
+    ledger = SubjectLedger(ClassIndex.of_partition(Partition(codes, classes)), groups)
+    allowed = permutation(words, 3, ledger.count) % 2 == 0
     free = np.ones(samples, dtype=bool) if used is None else ~used
-    for c, counted in enumerate(owners.owned(range(classes), used).T):
+    for c, counted in enumerate(ledger.count_samples(range(classes), used).T):
         assert (
             counted.tolist()
-            == np.bincount(groups[(codes == c) & free], minlength=owners.count).tolist()
+            == np.bincount(groups[(codes == c) & free], minlength=ledger.count).tolist()
         )
-    pile = owners.pile(range(classes), allowed, used)
+    pool = ledger.pool(range(classes), allowed, used)
     expected = np.flatnonzero((codes >= 0) & allowed[groups] & free)
-    assert pile.size == len(expected)
-    assert pile.draw(words.words(0), pile.size + 1) is None
-    drawn, which = pile.draw(words.words(0), pile.size)
+    assert pool.size == len(expected)
+    assert pool.draw(words.words(0), pool.size + 1) is None
+    drawn, which = pool.draw(words.words(0), pool.size)
     assert sorted(drawn.tolist()) == expected.tolist()
     assert (codes[drawn] == which).all()
 

@@ -1,6 +1,4 @@
-"""Which samples a class has, laid out once so that a draw costs the same for a thousand samples or
-ten million.
-"""
+"""Which samples a class has, laid out once: a draw costs the same for any number of samples."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ __all__ = ["ClassIndex", "cover_supply", "narrow", "partition_supply"]
 
 @dataclass(frozen=True, eq=False)
 class ClassIndex:
-    """Sample numbers grouped by stratum: stratum s has `order[starts[s] : starts[s] + counts[s]]`,
-    ascending.
-    """
+    """Sample numbers by stratum: s has `order[starts[s] : starts[s] + counts[s]]`, ascending."""
 
     order: NDArray[np.int32] | Indices
     starts: Indices
@@ -38,8 +34,9 @@ class ClassIndex:
 
     @classmethod
     def of_cover(cls, strata: Cover) -> ClassIndex:
-        """Two strata per label, samples without it (0..L-1) and with it (L..2L-1); the last stratum
-        is every sample with a known answer.
+        """Two strata for each label: samples without it (0..L-1) and with it (L..2L-1).
+
+        The last stratum is every sample with a known answer.
         """
         columns = [
             np.flatnonzero(strata.answers[:, c] == answer)
@@ -55,22 +52,24 @@ class ClassIndex:
         start = self.starts[stratum]
         return self.order[start : start + self.counts[stratum]]
 
-    def subjects(self, stratum: int, groups: Indices | None) -> Indices | None:
+    def count_by_subject(self, stratum: int, groups: Indices | None) -> Indices | None:
         """How many samples of a stratum each subject owns; None without subjects."""
         if groups is None:
             return None
-        return _owned(groups[self.members(stratum)])
+        return _count_each(groups[self.members(stratum)])
 
-    def unused(self, stratum: int, used: NDArray[np.bool_] | None) -> int:
+    def count_unused(self, stratum: int, used: NDArray[np.bool_] | None) -> int:
         """How many samples of a stratum are not used up."""
-        return int(self.counts[stratum] if used is None else (~used[self.members(stratum)]).sum())
+        if used is None:
+            return int(self.counts[stratum])
+        return int((~used[self.members(stratum)]).sum())
 
 
 def partition_supply(index: ClassIndex, groups: Indices | None) -> Supply:
     def stratum(c: int) -> Stratum:
-        return Stratum("samples", int(index.counts[c]), index.subjects(c, groups))
+        return Stratum("samples", int(index.counts[c]), index.count_by_subject(c, groups))
 
-    owned = None if groups is None else _owned(groups[index.order])
+    owned = None if groups is None else _count_each(groups[index.order])
     everything = Stratum("samples", len(index.order), owned)
     classes = [(stratum(c),) for c in range(len(index.counts))]
     return Supply(
@@ -84,29 +83,28 @@ def cover_supply(
     labels = (len(index.counts) - 1) // 2
 
     def stratum(place: int, unit: str) -> Stratum:
-        return Stratum(unit, int(index.counts[place]), index.subjects(place, groups))
+        return Stratum(unit, int(index.counts[place]), index.count_by_subject(place, groups))
 
-    def known(chosen: Sequence[int]) -> int:
-        """Samples with an answer to one of these labels; counted only where a single label does not
-        have them all.
-        """
+    def count_known(chosen: Sequence[int]) -> int:
+        """Samples with an answer to one of these labels."""
         most = max(int(index.counts[[c, labels + c]].sum()) for c in chosen)
         everyone = int(index.counts[-1])
-        return (
-            everyone if most == everyone else int((answers[:, list(chosen)] >= 0).any(axis=1).sum())
-        )
+        if most == everyone:  # One label has them all: nothing to count.
+            return everyone
+        return int((answers[:, list(chosen)] >= 0).any(axis=1).sum())
 
     classes = [
         (stratum(labels + c, "samples with it"), stratum(c, "samples without it"))
         for c in range(labels)
     ]
     return Supply(
-        classes, stratum(2 * labels, "samples with a known label"), known, exclusive=False
+        classes, stratum(2 * labels, "samples with a known label"), count_known, exclusive=False
     )
 
 
-def _owned(owners: Indices) -> Indices:
-    counts = np.bincount(owners)
+def _count_each(subjects: Indices) -> Indices:
+    """How often each subject occurs, those that do not left out."""
+    counts = np.bincount(subjects)
     return counts[counts > 0]
 
 

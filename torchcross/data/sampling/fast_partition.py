@@ -1,6 +1,4 @@
-"""Plans of exclusive classes where every episode has one shape and nothing can fail: a few array
-operations each.
-"""
+"""Plans of exclusive classes where every episode has one shape and nothing can fail."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ __all__ = ["FastPartitionDrawer"]
 _AHEAD = 64
 
 
-def _chosen(words: list[int], items: tuple[int, ...]) -> tuple[int, ...]:
+def _choose_items(words: list[int], items: tuple[int, ...]) -> tuple[int, ...]:
     """One item per word, all different, ascending: `distinct` with the swaps done in place."""
     cards = list(items)
     for step, word in enumerate(words):
@@ -33,15 +31,12 @@ def _chosen(words: list[int], items: tuple[int, ...]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def block_labels(classes: int, each: int) -> Indices:
-    """0, .., 0, 1, .., 1, ...: `each` labels per class, read-only and shared by every plan of this
-    shape.
-    """
+    """0, .., 0, 1, .., 1, ...: `each` labels per class, shared by every plan of this shape."""
     return read_only(np.repeat(np.arange(classes), each))
 
 
 class FastPartitionDrawer:
-    """Balanced queries, one number of shots per episode, no subjects: every plan is the same few
-    array operations.
+    """Balanced queries, one number of shots per episode, no subjects: a few array operations each.
 
     The words of episode i are a window of one row of words, so a range of episodes is a range of
     words. A window holds the word for the ways, the word for the shots, one word per chosen class,
@@ -67,9 +62,7 @@ class FastPartitionDrawer:
         self._blocks = -(-(2 + self._most + self._most * self._per_class) // 4)
 
     def plan(self, number: int) -> EpisodePlan:
-        """One episode. Who asks for them in order gets them from a block drawn ahead: the same
-        plans, sooner.
-        """
+        """One episode. Calls in order get the same plans from a block drawn ahead, sooner."""
         start, plans = self._ahead
         if start <= number < start + len(plans):
             self._expected = number + 1
@@ -93,26 +86,24 @@ class FastPartitionDrawer:
         shots = high if low == high else low + ((int(words[1]) * (high - low + 1)) >> 64)
         classes = self.eligible.classes
         if ways < len(classes):
-            classes = _chosen(words[2 : 2 + ways].tolist(), classes)
+            classes = _choose_items(words[2 : 2 + ways].tolist(), classes)
         first = 2 + self._most
         rows = words[first : first + ways * self._per_class].reshape(ways, self._per_class)
-        return self._assemble(
-            number, classes, shots, self._samples(rows, classes)[:, : self.queries + shots]
-        )
+        samples = self._samples(rows, classes)[:, : self.queries + shots]
+        return self._assemble(number, classes, shots, samples)
 
     def _samples(self, words: NDArray[np.uint64], classes: tuple[int, ...]) -> Indices:
-        """The first samples of each class's shuffle. Classes share no sample, so one look finds
-        every repeat.
-        """
-        chosen = np.array(classes)
-        places = below_array(words, self._spans.take(chosen, axis=0))
-        places += self._firsts.take(chosen, axis=0)
+        """The first samples of each class's shuffle."""
+        rows = np.array(classes)
+        places = below_array(words, self._spans.take(rows, axis=0))
+        places += self._firsts.take(rows, axis=0)
+        # Classes share no sample, so one look at all places finds every repeat.
         if len(set(places.ravel().tolist())) < places.size:
-            counts = self._counts[chosen].tolist()
-            picks = np.array(
-                [distinct(row, count) for row, count in zip(words.tolist(), counts, strict=True)]
-            )
-            places = picks + self._starts[chosen, None]
+            counts = self._counts[rows].tolist()
+            picks = [
+                distinct(row, count) for row, count in zip(words.tolist(), counts, strict=True)
+            ]
+            places = np.array(picks) + self._starts[rows, None]
         samples: Indices = self._order[places].astype(np.int64)
         return samples
 
@@ -140,30 +131,29 @@ class FastPartitionDrawer:
             count, -1
         )
         ways, shots = self._shapes(words)
-        chosen = self._choose(words[:, 2:first], ways)
+        classes = self._choose(words[:, 2:first], ways)
         rows = words[:, first : first + self._most * self._per_class].reshape(
             count * self._most, self._per_class
         )
-        samples = self._draw(rows, chosen.reshape(-1)).reshape(count, self._most, self._per_class)
-        return self._split(numbers.start, chosen, ways, shots, samples)
+        samples = self._draw(rows, classes.reshape(-1)).reshape(count, self._most, self._per_class)
+        return self._split(numbers.start, classes, ways, shots, samples)
 
     def _shapes(self, words: NDArray[np.uint64]) -> tuple[list[int], list[int]]:
+        """The ways and the shots of every episode."""
         (fewest, most), (low, high) = self.eligible.ways, self.shot_range
         spans = np.array([[most - fewest + 1, high - low + 1]], dtype=np.uint64)
-        found = below_array(words[:, :2], spans) + np.array([fewest, low])
-        return found[:, 0].tolist(), found[:, 1].tolist()
+        shapes = below_array(words[:, :2], spans) + np.array([fewest, low])
+        return shapes[:, 0].tolist(), shapes[:, 1].tolist()
 
     def _choose(self, words: NDArray[np.uint64], ways: list[int]) -> NDArray[np.int64]:
-        """(episodes, most ways) ascending classes; places beyond an episode's ways hold any
-        class.
-        """
+        """(episodes, most ways) ascending classes; any class beyond an episode's ways."""
         if len(self._classes) == self.eligible.ways[0]:
             return np.tile(self._classes, (len(words), 1))
         picks = distinct_rows(words, np.full(len(words), len(self._classes)))
         spare = np.arange(self._most) >= np.array(ways)[:, None]
         ranked = np.sort(np.where(spare, len(self._classes), picks), axis=1)
-        chosen: Indices = self._classes[np.minimum(ranked, len(self._classes) - 1)]
-        return chosen
+        classes: Indices = self._classes[np.minimum(ranked, len(self._classes) - 1)]
+        return classes
 
     def _draw(self, words: NDArray[np.uint64], classes: Indices) -> Indices:
         places = distinct_rows(words, self._counts[classes])
@@ -173,12 +163,12 @@ class FastPartitionDrawer:
     def _split(
         self,
         start: int,
-        chosen: NDArray[np.int64],
+        classes: NDArray[np.int64],
         ways: list[int],
         shots: list[int],
         samples: NDArray[np.int64],
     ) -> list[EpisodePlan]:
-        class_lists = chosen.tolist()
+        class_lists = classes.tolist()
         queries = self.queries
         if self.eligible.ways[0] == self._most and self.shot_range[0] == self.shot_range[1]:
             count = len(samples)

@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from torchcross._kit.arrays import Indices
 from torchcross._kit.randomness import Words
 
-__all__ = ["can_divide", "divide", "split"]
+__all__ = ["can_divide", "choose_support_subjects", "divide"]
 
 
 def divide(sizes: Sequence[int], first: int, second: int) -> list[bool] | None:
-    """Which subjects, owning so many samples each, make up a first side of at least `first` samples
-    such that the others own at least `second`; None where there is no such division.
+    """Which subjects make up the first side; `sizes` are the samples that each of them owns.
 
-    Exact: finds a first side as small as can be. That is either one subject with `first` samples or
-    more, or subjects with fewer, whose sums below 2 x first are kept as the bits of an integer.
-    Among equals, earlier subjects are taken.
+    The first side owns at least `first` samples, the others at least `second`. None where there is
+    no such division.
+
+    Exact: it finds the smallest first side. That is either one subject with `first` samples or
+    more, or subjects with fewer, whose sums below 2 x first are the bits of an integer. Among
+    equals, earlier subjects win.
     """
     if first <= 0:
         return [False] * len(sizes) if sum(sizes) >= second else None
@@ -36,8 +38,9 @@ def divide(sizes: Sequence[int], first: int, second: int) -> list[bool] | None:
 
 
 def _small_sum(sizes: Sequence[int], least: int) -> tuple[int, list[bool]] | None:
-    """The smallest sum of some of these numbers below `least` that reaches `least`, and which
-    numbers make it.
+    """The smallest sum of some of these numbers that reaches `least`, and which numbers make it.
+
+    All numbers are below `least`.
     """
     reached, wanted, limit = [1], 1 << least, (1 << 2 * least) - 1
     for size in sizes:
@@ -47,12 +50,12 @@ def _small_sum(sizes: Sequence[int], least: int) -> tuple[int, list[bool]] | Non
     enough = reached[-1] >> least
     if not enough:
         return None
-    total = left = least + (enough & -enough).bit_length() - 1
+    total = rest = least + (enough & -enough).bit_length() - 1
     chosen = [False] * len(sizes)
     for position in range(len(reached) - 2, -1, -1):
-        if not reached[position] >> left & 1:
+        if not reached[position] >> rest & 1:
             chosen[position] = True
-            left -= sizes[position]
+            rest -= sizes[position]
     return total, chosen
 
 
@@ -66,10 +69,10 @@ def can_divide(sizes: Indices, first: int, second: int) -> bool:
     )
 
 
-def split(words: Words, owned: Indices, need: int) -> NDArray[np.bool_] | None:
-    """The subjects that stand for the support when `owned[subject, stratum]` samples are theirs:
-    random ones, as few as own `need` samples of every stratum. None where all subjects together own
-    too few.
+def choose_support_subjects(words: Words, owned: Indices, need: int) -> NDArray[np.bool_] | None:
+    """Random subjects for the support: as few as own `need` samples of every stratum.
+
+    `owned[subject, stratum]` samples belong to each. None where all subjects together own too few.
     """
     order = np.argsort(words.bulk(len(owned)), kind="stable")
     in_support, lacking = np.zeros(len(owned), dtype=bool), np.full(owned.shape[1], need)

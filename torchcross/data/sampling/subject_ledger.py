@@ -1,5 +1,6 @@
-"""Which subject owns which samples, laid out once: a plan then asks subjects, of which there are
-few, not samples.
+"""Which subject owns which samples, laid out once.
+
+A plan then asks the subjects, of which there are few, and not the samples.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from torchcross._kit.randomness import Words, distinct
 from torchcross.data.sampling.class_index import ClassIndex, narrow
 from torchcross.data.sampling.shuffle import Used
 
-__all__ = ["Ledger", "Owners", "Pile"]
+__all__ = ["SamplePool", "SubjectLedger", "SubjectRuns"]
 
 Subjects = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Ledger:
-    """The samples of a stratum by subject: `subjects[i]` owns
-    `samples[starts[i] : starts[i] + counts[i]]`.
+class SubjectRuns:
+    """The samples of a stratum, one run for each subject.
+
+    `subjects[i]` owns `samples[starts[i] : starts[i] + counts[i]]`.
     """
 
     samples: NDArray[Any]
@@ -33,89 +35,85 @@ class Ledger:
     counts: Indices
 
 
-class Owners:
-    """The ledgers of all strata of a source."""
+class SubjectLedger:
+    """The samples of all strata of a source, by subject."""
 
     def __init__(self, index: ClassIndex, groups: Indices) -> None:
         self.groups = groups
         self.count = int(groups.max()) + 1
-        # Sorting places in one order by subject is several times as fast as sorting every stratum
-        # by subject.
+        # To sort places in one order by subject is several times as fast as to sort every stratum.
         self._by_subject = narrow(np.argsort(groups, kind="stable"), len(groups))
         self._place = np.empty_like(self._by_subject)
         self._place[self._by_subject] = np.arange(len(groups))
         self._members = index.members
-        self._ledgers = [
-            self._ledger(index.members(stratum)) for stratum in range(len(index.counts))
-        ]
+        self._runs = [self._runs_of(index.members(place)) for place in range(len(index.counts))]
 
-    def _ledger(self, members: NDArray[Any]) -> Ledger:
+    def _runs_of(self, members: NDArray[Any]) -> SubjectRuns:
         samples = self._by_subject[np.sort(self._place[members])]
-        owners = self.groups[samples]
-        starts = np.flatnonzero(np.diff(owners, prepend=-1))
-        return Ledger(samples, owners[starts], starts, np.diff(starts, append=len(samples)))
+        subjects = self.groups[samples]
+        starts = np.flatnonzero(np.diff(subjects, prepend=-1))
+        counts = np.diff(starts, append=len(samples))
+        return SubjectRuns(samples, subjects[starts], starts, counts)
 
-    def ledger(self, stratum: int, used: Used = None) -> Ledger:
-        """The ledger of what is not used up."""
+    def runs(self, stratum: int, used: Used = None) -> SubjectRuns:
+        """The samples of a stratum that are not used up."""
         if used is None:
-            return self._ledgers[stratum]
+            return self._runs[stratum]
         members = self._members(stratum)
-        return self._ledger(members[~used[members]])
+        return self._runs_of(members[~used[members]])
 
-    def owned(self, strata: Sequence[int], used: Used = None) -> Indices:
+    def count_samples(self, strata: Sequence[int], used: Used = None) -> Indices:
         """(subjects, strata): how many samples each subject owns of each stratum."""
-        found = np.zeros((self.count, len(strata)), dtype=np.int64)
+        counts = np.zeros((self.count, len(strata)), dtype=np.int64)
         for column, stratum in enumerate(strata):
-            ledger = self.ledger(stratum, used)
-            found[ledger.subjects, column] = ledger.counts
-        return found
+            runs = self.runs(stratum, used)
+            counts[runs.subjects, column] = runs.counts
+        return counts
 
-    def pile(self, strata: Sequence[int], allowed: Subjects, used: Used = None) -> Pile:
+    def pool(self, strata: Sequence[int], allowed: Subjects, used: Used = None) -> SamplePool:
         """The samples of these strata that allowed subjects own, and that are not used up."""
-        return Pile.owned([self.ledger(stratum, used) for stratum in strata], allowed)
+        return SamplePool.of_subjects([self.runs(stratum, used) for stratum in strata], allowed)
 
 
-class Pile:
-    """Samples of several lists, numbered through without being listed."""
+class SamplePool:
+    """Samples of several lists to draw from. The lists are numbered through, not copied."""
 
     def __init__(
-        self, parts: Sequence[NDArray[Any]], which: Indices, firsts: Indices, counts: Indices
+        self, lists: Sequence[NDArray[Any]], list_of: Indices, firsts: Indices, counts: Indices
     ) -> None:
-        """Block b is `counts[b]` samples of `parts[which[b]]`, from place `firsts[b]` on."""
-        self._parts, self._which = parts, which
+        """Block b is `counts[b]` samples of `lists[list_of[b]]`, from place `firsts[b]` on."""
+        self._lists, self._list_of = lists, list_of
         self._ends = counts.cumsum()
         self._shifts = firsts - (self._ends - counts)
         self.size = int(counts.sum())
 
     @classmethod
-    def of(cls, parts: Sequence[NDArray[Any]]) -> Pile:
-        """All samples of these parts."""
-        counts = np.array([len(part) for part in parts], dtype=np.int64)
-        return cls(parts, np.arange(len(parts)), np.zeros_like(counts), counts)
+    def of_lists(cls, lists: Sequence[NDArray[Any]]) -> SamplePool:
+        """All samples of these lists."""
+        counts = np.array([len(samples) for samples in lists], dtype=np.int64)
+        return cls(lists, np.arange(len(lists)), np.zeros_like(counts), counts)
 
     @classmethod
-    def owned(cls, ledgers: Sequence[Ledger], allowed: Subjects) -> Pile:
-        """The samples of these ledgers that allowed subjects own."""
-        chosen = [np.flatnonzero(allowed[ledger.subjects]) for ledger in ledgers]
-        pairs = list(zip(ledgers, chosen, strict=True))
+    def of_subjects(cls, strata: Sequence[SubjectRuns], allowed: Subjects) -> SamplePool:
+        """The samples of these strata that allowed subjects own."""
+        chosen = [np.flatnonzero(allowed[runs.subjects]) for runs in strata]
+        pairs = list(zip(strata, chosen, strict=True))
         return cls(
-            [ledger.samples for ledger in ledgers],
-            np.repeat(np.arange(len(ledgers)), [len(mine) for mine in chosen]),
-            np.concatenate([ledger.starts[mine] for ledger, mine in pairs]),
-            np.concatenate([ledger.counts[mine] for ledger, mine in pairs]),
+            [runs.samples for runs in strata],
+            np.repeat(np.arange(len(strata)), [len(places) for places in chosen]),
+            np.concatenate([runs.starts[places] for runs, places in pairs]),
+            np.concatenate([runs.counts[places] for runs, places in pairs]),
         )
 
-    def draw(self, words: Words, wanted: int) -> tuple[Indices, Indices] | None:
-        """`wanted` different places at random: the samples there, and which part each comes from;
-        None if too few.
-        """
-        if self.size < wanted:
+    def draw(self, words: Words, count: int) -> tuple[Indices, Indices] | None:
+        """`count` samples at different places, and which list each is from; None if too few."""
+        if self.size < count:
             return None
-        places = np.array(distinct(words.bulk(wanted).tolist(), self.size), dtype=np.int64)
+        places = np.array(distinct(words.bulk(count).tolist(), self.size), dtype=np.int64)
         block = np.searchsorted(self._ends, places, side="right")
-        which, inside = self._which[block], places + self._shifts[block]
-        samples = np.empty(wanted, dtype=np.int64)
-        for part in np.unique(which).tolist():
-            mine = which == part
-            samples[mine] = self._parts[part][inside[mine]]
-        return samples, which
+        list_of, inside = self._list_of[block], places + self._shifts[block]
+        samples = np.empty(count, dtype=np.int64)
+        for number in np.unique(list_of).tolist():
+            here = list_of == number
+            samples[here] = self._lists[number][inside[here]]
+        return samples, list_of
