@@ -188,12 +188,12 @@ def test_binary_episodes_have_two_ways_and_no_other(ways, reason):
 def test_a_filter_leaves_out_what_is_rare_and_says_so():
     source = multiclass_source([40, 15, 14, 3, 40])
     enough = tx.EpisodeSampler(source, ways=(2, None), shots=5, queries=10, min_samples="enough")
-    assert enough.dropped == {"toy": ("class 2", "class 3")}
+    assert enough.dropped_classes == {"toy": ("class 2", "class 3")}
     assert {c for plan in enough.batch(range(50)) for c in plan.classes} == {0, 1, 4}
     number = tx.EpisodeSampler(source, ways=(2, None), shots=5, queries=10, min_samples=16)
-    assert number.dropped == {"toy": ("class 1", "class 2", "class 3")}
+    assert number.dropped_classes == {"toy": ("class 1", "class 2", "class 3")}
     everything = tx.EpisodeSampler(source, shots=1, queries=2)
-    assert everything.dropped == {"toy": ()}
+    assert everything.dropped_classes == {"toy": ()}
     assert everything[0].classes == (0, 1, 2, 3, 4)
 
 
@@ -202,7 +202,7 @@ def test_a_filter_counts_the_rarer_answer_of_a_label():
     answers[:30, 0], answers[:5, 1], answers[:55, 2] = 1, 1, 1
     source = LabelSource(answers, tx.Task("toy", MultiLabel(["even", "rare", "common"])))
     sampler = tx.EpisodeSampler(source, shots=2, queries=5, min_samples="enough")
-    assert sampler.dropped == {"toy": ("rare", "common")}
+    assert sampler.dropped_classes == {"toy": ("rare", "common")}
     assert sampler[0].classes == (0,)
 
 
@@ -211,7 +211,7 @@ def test_a_filter_leaves_out_a_class_that_one_subject_owns():
     groups = np.where(labels == 1, 999, np.arange(60) // 4)
     source = LabelSource(labels, tx.Task("toy", MultiClass(["a", "b", "c"])), groups=groups)
     sampler = tx.EpisodeSampler(source, shots=5, queries=10, min_samples="enough")
-    assert sampler.dropped == {"toy": ("b",)}
+    assert sampler.dropped_classes == {"toy": ("b",)}
     check_sampler(sampler)
 
 

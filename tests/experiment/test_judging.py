@@ -131,7 +131,7 @@ def test_who_is_left_out_is_told(splits):
 
 def test_without_a_filter_all_classes_serve(splits):
     sampler = made("mm-maml", published(**{"meta.min_images": 0}), splits).data
-    assert not any(sampler.dropped.values())
+    assert not any(sampler.dropped_classes.values())
     assert list(sampler.sources) == splits[0]
 
 

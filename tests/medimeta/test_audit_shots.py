@@ -59,7 +59,7 @@ def accepted(source, name, shots, queries):
     except InfeasibleError as error:
         # Too few classes are left; those that it names as left out are the others.
         return "leaves out" in str(error) and f"{name!r}" not in str(error)
-    return name not in sampler.dropped[source.name]
+    return name not in sampler.dropped_classes[source.name]
 
 
 @pytest.mark.parametrize("queries", [1, 4, 25])

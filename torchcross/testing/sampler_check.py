@@ -43,8 +43,9 @@ class Asked(TypedDict, total=False):
 
 
 class AnySampler(Protocol):
-    """Plans by number, and the sources that they name. `batch`, `request`, `dropped` and a length
-    are optional.
+    """Plans by number, and the sources that they name.
+
+    `batch`, `request`, `dropped_classes` and a length are optional.
     """
 
     def __getitem__(self, index: int, /) -> Any: ...
@@ -139,13 +140,15 @@ def _check_plans(
             )
         source = sampler.source(plan.source)
         if plan.source not in usable:
-            usable[plan.source] = usable_classes(source, request, _dropped(sampler, plan.source))
+            usable[plan.source] = usable_classes(
+                source, request, _dropped_classes(sampler, plan.source)
+            )
         for sentence in violations(PlanCase(number, plan, source, request, usable[plan.source])):
             raise AssertionError(f"episode {number} of source {plan.source!r}: {sentence}")
 
 
-def _dropped(sampler: AnySampler, name: str) -> tuple[str, ...]:
-    return tuple(getattr(sampler, "dropped", {}).get(name, ()))
+def _dropped_classes(sampler: AnySampler, name: str) -> tuple[str, ...]:
+    return tuple(getattr(sampler, "dropped_classes", {}).get(name, ()))
 
 
 # -- purity ----------------------------------------------------------------------------------------

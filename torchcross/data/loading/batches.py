@@ -14,7 +14,7 @@ from torch import Tensor
 from torchcross._kit.argument_checks import as_int, check_choice
 from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream, permutation
-from torchcross.data.sampling.mixture import SourceChoice, Weights, labelled
+from torchcross.data.sampling.mixture import SourceChoice, Weights, labelled_samples
 from torchcross.data.sampling.request import checked_seed
 from torchcross.data.sampling.sampler import as_sources
 from torchcross.data.sources.source import TaskSource
@@ -106,7 +106,7 @@ class MixedBatches:
                 " all come"
             )
         self.order = order
-        self._usable = {source.name: labelled(source) for source in self.sources}
+        self._usable = {source.name: labelled_samples(source) for source in self.sources}
         self._per_pass = {
             name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()
         }

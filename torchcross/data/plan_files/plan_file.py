@@ -35,8 +35,7 @@ from torchcross.data.plan_files.reading import (
     read_arrays,
     read_header,
 )
-from torchcross.data.sampling.leaks import shared_subjects
-from torchcross.data.sampling.sampler import as_sources
+from torchcross.data.sampling.sampler import as_sources, shared_subjects
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch

@@ -40,7 +40,7 @@ class ShotCurve:
         )
 
     def at(self, shots: int) -> CurveLevel:
-        """The plans with so many shots alone, for whatever takes a sampler: loaders, plan files."""
+        """The plans at one number of shots, for everything that takes a sampler."""
         if shots not in self.shots:
             raise InputError(f"this curve has no {shots} shots; it has {list(self.shots)}")
         return CurveLevel(self, shots)

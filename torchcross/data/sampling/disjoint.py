@@ -28,14 +28,15 @@ _FREE_TRIES = 16
 
 @dataclass(frozen=True)
 class _Shortage:
-    """A source that gave `given` of the `wanted` episodes that fell to it; the first missing is
-    number `reached`.
+    """A source that gives `possible` of the `wanted` episodes that fall to it.
+
+    The first missing episode has the number `first_missing`.
     """
 
     source: str
-    given: int
+    possible: int
     wanted: int
-    reached: int
+    first_missing: int
     reason: str
 
 
@@ -47,17 +48,17 @@ def lay_out_disjoint(
     Which source an episode comes from is drawn as without disjointness; then every source lays out
     its own episodes.
     """
-    found = _lay_out(planners, choice, count, seed)
-    if isinstance(found, PlanBatch):
-        return found
-    possible = _fewer(planners, choice, found, count, seed)
-    asked = (
-        f"{count} were asked for" if len(planners) == 1 else f"{found.wanted} of {count} fall to it"
-    )
+    layout = _lay_out(planners, choice, count, seed)
+    if isinstance(layout, PlanBatch):
+        return layout
+    possible = _largest_layout(planners, choice, layout, count, seed)
+    wanted = f"{layout.wanted} of {count} fall to it"
+    if len(planners) == 1:
+        wanted = f"{count} were asked for"
     raise InfeasibleError(
-        f"source {found.source!r} gives {found.given} disjoint episodes and then no more, {asked}:"
-        f" {found.reason}. Possible: {f'disjoint={possible}' if possible else 'none'}, or fewer"
-        " shots, queries or ways"
+        f"source {layout.source!r} gives {layout.possible} disjoint episodes and then no more,"
+        f" {wanted}: {layout.reason}. Possible: {f'disjoint={possible}' if possible else 'none'},"
+        " or fewer shots, queries or ways"
     )
 
 
@@ -68,31 +69,30 @@ def _lay_out(
     positions = choice.positions(0, count)
     plans: dict[int, EpisodePlan] = {}
     for planner in planners:
-        numbers = [
-            int(n) for n in np.flatnonzero(positions == choice.position(planner.source.name))
-        ]
-        if numbers:
-            laid_out = _Layout(planner, len(numbers), stream.words(0, len(plans))).plans(numbers)
-            if isinstance(laid_out, _Shortage):
-                return laid_out
-            plans |= {
-                number: replace(plan, index=number)
-                for number, plan in zip(numbers, laid_out, strict=True)
-            }
+        numbers = np.flatnonzero(positions == choice.position(planner.source.name)).tolist()
+        if not numbers:
+            continue
+        layout = _Layout(planner, len(numbers), stream.words(0, len(plans))).plans(numbers)
+        if isinstance(layout, _Shortage):
+            return layout
+        for number, plan in zip(numbers, layout, strict=True):
+            plans[number] = replace(plan, index=number)
     return PlanBatch([plans[number] for number in range(count)])
 
 
-def _fewer(
-    planners: Sequence[SourcePlanner], choice: SourceChoice, found: _Shortage, count: int, seed: int
+def _largest_layout(
+    planners: Sequence[SourcePlanner],
+    choice: SourceChoice,
+    layout: PlanBatch | _Shortage,
+    count: int,
+    seed: int,
 ) -> int:
-    """A smaller number of episodes that was laid out and did fit; every number is a layout of its
-    own.
-    """
-    outcome: PlanBatch | _Shortage = found
+    """A smaller number of episodes that fits; every number is laid out anew."""
     step = 0
-    while isinstance(outcome, _Shortage) and count > 0:
-        count = min(outcome.reached, count - step)
-        outcome = _lay_out(planners, choice, count, seed) if count else outcome
+    while isinstance(layout, _Shortage) and count > 0:
+        count = min(layout.first_missing, count - step)
+        if count:
+            layout = _lay_out(planners, choice, count, seed)
         step = max(1, count // 10)
     return count
 
@@ -111,28 +111,26 @@ class _Layout:
         self._stock = _tally(self._strata, slice(None))[list(self._classes)]
 
     def plans(self, numbers: Sequence[int]) -> list[EpisodePlan] | _Shortage:
-        """One plan per number. Scarce classes are used up late in the layout, so the order is
-        shuffled in the end.
-        """
+        """One plan per number, in random order: scarce classes are used up late in the layout."""
         fewest = self.planner.eligible.ways[0]
         if not _suffices(self._capacity(), self.count, fewest):
-            return self._shortage(
-                numbers, _most_episodes(self._capacity(), self.count, fewest), self._scarcity()
-            )
-        found: list[EpisodePlan] = []
+            possible = _most_episodes(self._capacity(), self.count, fewest)
+            return self._shortage(numbers, possible, self._scarcity())
+        plans: list[EpisodePlan] = []
         for number in numbers:
-            left = self.count - len(found)
-            classes = self._choose(left) if self.planner.drawer.exclusive else None
+            missing = self.count - len(plans)
+            classes = self._choose(missing) if self.planner.drawer.exclusive else None
             try:
-                plan = self.planner.attempts(number, self._out_of_reach(classes, left), classes)
+                plan = self.planner.attempts(number, self._unusable(classes, missing), classes)
             except InfeasibleError:
-                return self._shortage(numbers, len(found), "what is left does not make another one")
+                return self._shortage(numbers, len(plans), "what is left does not make another one")
             self._use(plan)
-            found.append(plan)
-        return [found[place] for place in any_order(self.words, len(found))]
+            plans.append(plan)
+        return [plans[place] for place in any_order(self.words, len(plans))]
 
-    def _shortage(self, numbers: Sequence[int], given: int, reason: str) -> _Shortage:
-        return _Shortage(self.planner.source.name, given, self.count, numbers[given], reason)
+    def _shortage(self, numbers: Sequence[int], possible: int, reason: str) -> _Shortage:
+        name = self.planner.source.name
+        return _Shortage(name, possible, self.count, numbers[possible], reason)
 
     def _scarcity(self) -> str:
         rarest = int(self._stock.min(axis=1).argmin())
@@ -152,49 +150,46 @@ class _Layout:
         capacity: Indices = self._stock.min(axis=1) // self._need
         return capacity
 
-    def _choose(self, left: int) -> tuple[int, ...]:
-        """Random classes that leave enough for the episodes to come; where chance finds none, the
-        fullest or fewer.
+    def _choose(self, missing: int) -> tuple[int, ...]:
+        """Random classes that leave enough for the other missing episodes.
+
+        Where chance finds none, the fullest classes, or fewer of them.
         """
         low, high = self.planner.eligible.ways
         ways = low + self.words.below(high - low + 1)
         capacity = self._capacity()
-        later = high if _suffices(capacity, left, high) else low
+        later_ways = high if _suffices(capacity, missing, high) else low
         for _ in range(_FREE_TRIES):
-            chosen = any_order(self.words, len(capacity))[:ways]
-            if _leaves_enough(capacity, chosen, left - 1, later):
+            places = any_order(self.words, len(capacity))[:ways]
+            if _leaves_enough(capacity, places, missing - 1, later_ways):
                 break
         else:
             order = any_order(self.words, len(capacity))
             fullest = sorted(order, key=lambda place: -int(capacity[place]))
-            fits = (
-                w
-                for w in range(ways, low, -1)
-                if _leaves_enough(capacity, fullest[:w], left - 1, low)
-            )
-            chosen = fullest[: next(fits, low)]
-        return tuple(sorted(self._classes[place] for place in chosen))
+            while ways > low and not _leaves_enough(capacity, fullest[:ways], missing - 1, low):
+                ways -= 1
+            places = fullest[:ways]
+        return tuple(sorted(self._classes[place] for place in places))
 
-    def _out_of_reach(self, classes: Sequence[int] | None, left: int) -> NDArray[np.bool_]:
-        """What an episode may not use. One of variable size is kept to its share, or it would use
-        up its classes.
+    def _unusable(self, classes: Sequence[int] | None, missing: int) -> NDArray[np.bool_]:
+        """Samples that an episode may not use.
+
+        An episode of variable size gets its share, or it would use up its classes.
         """
         if classes is None or not isinstance(self.planner.request.shots, MetaDatasetShots):
             return self.used
-        out = self.used.copy()
+        unusable = self.used.copy()
         for c in classes:
             members = self.planner.drawer.index.members(c)
             free = members[~self.used[members]]
-            share = max(self._need, len(free) // left)
-            out[free[any_order(self.words, len(free))[share:]]] = True
-        return out
+            share = max(self._need, len(free) // missing)
+            unusable[free[any_order(self.words, len(free))[share:]]] = True
+        return unusable
 
 
 @singledispatch
 def _tally(strata: Strata, samples: Any) -> Indices:
-    """(classes, kinds): how many of these samples each class has, of every kind that an episode
-    needs.
-    """
+    """(classes, kinds): how many of these samples each class has, of each kind of answer."""
     raise TypeError(f"no tally for strata of type {type(strata).__name__}")
 
 
@@ -211,15 +206,13 @@ def _(strata: Cover, samples: Any) -> Indices:
 
 
 def _suffices(capacity: Indices, episodes: int, ways: int) -> bool:
-    """Whether classes that serve capacity[c] episodes each can fill `episodes` episodes of `ways`
-    different classes.
-    """
+    """Whether the classes can fill the episodes, class c at most capacity[c] of them."""
     return int(np.minimum(capacity, episodes).sum()) >= episodes * ways
 
 
-def _leaves_enough(capacity: Indices, chosen: Sequence[int], episodes: int, ways: int) -> bool:
+def _leaves_enough(capacity: Indices, places: Sequence[int], episodes: int, ways: int) -> bool:
     after = capacity.copy()
-    after[list(chosen)] -= 1
+    after[list(places)] -= 1
     return int(after.min()) >= 0 and _suffices(after, episodes, ways)
 
 

@@ -15,7 +15,7 @@ from torchcross._kit.randomness import Stream
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError, SourceError
 
-__all__ = ["SourceChoice", "Weights", "labelled"]
+__all__ = ["SourceChoice", "Weights", "labelled_samples"]
 
 Weights = Literal["uniform", "size"] | Sequence[float] | NDArray[np.floating[Any] | np.integer[Any]]
 
@@ -29,16 +29,12 @@ class SourceChoice:
     def __init__(
         self, sources: Sequence[TaskSource], weights: Weights, seed: int, purpose: str
     ) -> None:
-        shares = {
-            source.name: share
-            for source, share in zip(sources, _shares(sources, weights), strict=True)
-            if share
-        }
+        names = [source.name for source in sources]
+        shares = dict(zip(names, _shares(sources, weights), strict=True))
+        shares = {name: share for name, share in shares.items() if share}
         self.names = list(shares)
-        reached = list(accumulate(shares.values()))
-        self._ends = np.array(
-            [int(end / reached[-1] * 2**64) for end in reached[:-1]], dtype=np.uint64
-        )
+        *ends, total = accumulate(shares.values())
+        self._ends = np.array([int(end / total * 2**64) for end in ends], dtype=np.uint64)
         self._stream = Stream(seed, purpose, *self.names, *map(str, shares.values()))
 
     def positions(self, start: int, count: int) -> NDArray[np.int64]:
@@ -55,45 +51,40 @@ class SourceChoice:
         return self.names[int(self.positions(index, 1)[0])]
 
     def sources(self, indices: range) -> list[str]:
-        return [
-            self.names[position]
-            for position in self.positions(indices.start, len(indices)).tolist()
-        ]
+        positions = self.positions(indices.start, len(indices))
+        return [self.names[position] for position in positions.tolist()]
 
 
-def labelled(source: TaskSource) -> Indices:
+def labelled_samples(source: TaskSource) -> Indices:
     """Samples with at least one known label: the data set D_t whose size |D_t| weighs a source."""
     known = source.labels >= 0
-    found = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
-    if len(found) == 0:
+    samples = np.flatnonzero(known if known.ndim == 1 else known.any(axis=1))
+    if len(samples) == 0:
         raise SourceError(
             f"source {source.name!r} has no labelled sample; nothing can be learned from it"
         )
-    return read_only(found)
+    return read_only(samples)
 
 
 def _shares(sources: Sequence[TaskSource], weights: Weights) -> list[Fraction]:
     if isinstance(weights, str):
-        if weights not in ("uniform", "size"):
-            raise InputError(
-                f"weights={weights!r} is not 'uniform', 'size' or one weight per source"
-            )
-        return [
-            Fraction(len(labelled(source))) if weights == "size" else Fraction(1)
-            for source in sources
-        ]
-    given = list(weights) if isinstance(weights, Iterable) else []
-    if len(given) != len(sources):
+        if weights == "uniform":
+            return [Fraction(1)] * len(sources)
+        if weights == "size":
+            return [Fraction(len(labelled_samples(source))) for source in sources]
+        raise InputError(f"weights={weights!r} is not 'uniform', 'size' or one weight per source")
+    values = list(weights) if isinstance(weights, Iterable) else []
+    if len(values) != len(sources):
         raise InputError(
             f"weights={weights!r} is not 'uniform', 'size' or one weight for each of {len(sources)}"
             " sources"
         )
-    for weight, source in zip(given, sources, strict=True):
+    for weight, source in zip(values, sources, strict=True):
         if not isinstance(weight, int | float | np.number) or not np.isfinite(weight) or weight < 0:
             raise InputError(
                 f"weights gives source {source.name!r} the weight {weight!r}; weights are finite"
                 " and not negative"
             )
-    if not any(given):
-        raise InputError(f"weights={given!r} gives every source the weight 0")
-    return [Fraction(float(weight)) for weight in given]
+    if not any(values):
+        raise InputError(f"weights={values!r} gives every source the weight 0")
+    return [Fraction(float(weight)) for weight in values]

@@ -1,6 +1,4 @@
-"""From an episode's number to its plan, for one source: the fast way where there is one, else
-bounded attempts.
-"""
+"""From an episode's number to its plan: the fast way where there is one, else bounded attempts."""
 
 from __future__ import annotations
 
@@ -87,31 +85,26 @@ class SourcePlanner:
     def attempts(
         self, number: int, used: Used = None, classes: tuple[int, ...] | None = None
     ) -> EpisodePlan:
-        """The first attempt that succeeds; attempts are numbered, so the outcome is the same
-        everywhere.
-        """
+        """The first attempt that succeeds. Attempts are numbered, so it is always the same."""
         for attempt in range(ATTEMPTS):
             plan = self.drawer.attempt(number, attempt, used, classes)
             if plan is not None:
                 return plan
-        raise InfeasibleError(self._give_up(number))
+        raise InfeasibleError(self._failure(number))
 
-    def _give_up(self, number: int) -> str:
+    def _failure(self, number: int) -> str:
         request, name = self.request, self.source.name
-        respected = self.source.groups is not None and request.groups == "respect"
-        reason = (
-            "no subject may stand in both support and query, and"
-            if respected
-            else "labels overlap so much that the support uses up what the query needs:"
-        )
-        counts = ", ".join(
-            f"{label!r}: {count}" for label, count in list(self.source.counts().items())[:10]
-        )
+        reason = "labels overlap so much that the support uses up what the query needs:"
+        advice = "fewer shots, fewer queries or fewer ways"
+        if self.source.groups is not None and request.groups == "respect":
+            reason = "no subject may stand in both support and query, and"
+            advice += ", or groups='ignore'"
+        counts_by_class = list(self.source.counts().items())[:10]
+        counts = ", ".join(f"{label!r}: {count}" for label, count in counts_by_class)
         if self.source.groups is not None:
             counts += f"; from {len(np.unique(self.source.groups))} subjects"
         return (
             f"source {name!r} could not give episode {number} ({request.shot_range[1]} shots,"
             f" {request.queries} queries) in {ATTEMPTS} attempts: {reason} the samples ({counts})"
-            " cannot be divided that way, or hardly ever. Possible: fewer shots, fewer queries or"
-            " fewer ways" + (", or groups='ignore'" if respected else "")
+            f" cannot be divided that way, or hardly ever. Possible: {advice}"
         )

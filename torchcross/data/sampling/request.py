@@ -1,4 +1,4 @@
-"""What a sampler is asked for, validated and normalised before any label is looked at."""
+"""The request for episodes, checked and in one form before any label is looked at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Literal
 from torchcross._kit.argument_checks import as_int, as_text, check_choice, is_integer
 from torchcross.errors import InputError
 
-__all__ = ["MetaDatasetShots", "Request", "Shots", "Ways"]
+__all__ = [
+    "LARGEST_SEED",
+    "MetaDatasetShots",
+    "Request",
+    "Shots",
+    "Ways",
+    "checked_seed",
+    "ways_within",
+]
 
 LARGEST_SEED = 2**128
 
@@ -17,22 +25,21 @@ Ways = int | tuple[int, int | None] | None
 
 @dataclass(frozen=True)
 class MetaDatasetShots:
-    """Variable, imbalanced shots in the manner of Meta-Dataset (Triantafillou et al. 2020, appendix
-    A.2).
+    """Variable, imbalanced shots in the manner of Meta-Dataset.
 
-    For the W chosen classes with n_c samples: the query takes q = min(queries, floor(min n_c / 2))
-    of each; the support holds min(max_support, sum_c ceil(beta * min(max_per_class, n_c - q)))
-    samples with beta uniform in (0, 1], divided over the classes in proportion to n_c *
-    exp(alpha_c), alpha_c uniform in [log 1/2, log 2), at least one each. Exact integer arithmetic,
-    so every machine draws the same.
+    Triantafillou et al. 2020, appendix A.2. For the W chosen classes with n_c samples: the query
+    takes q = min(queries, floor(min n_c / 2)) of each; the support holds min(max_support,
+    sum_c ceil(beta * min(max_per_class, n_c - q))) samples with beta uniform in (0, 1], divided
+    over the classes in proportion to n_c * exp(alpha_c), alpha_c uniform in [log 1/2, log 2), at
+    least one each. Exact integer arithmetic, so every machine draws the same.
     """
 
     max_support: int = 500
     max_per_class: int = 100
 
     def __post_init__(self) -> None:
-        _settle(self, max_support=as_int("max_support", self.max_support))
-        _settle(self, max_per_class=as_int("max_per_class", self.max_per_class))
+        _set_plain(self, max_support=as_int("max_support", self.max_support))
+        _set_plain(self, max_per_class=as_int("max_per_class", self.max_per_class))
 
 
 Shots = int | tuple[int, int] | MetaDatasetShots
@@ -40,8 +47,9 @@ Shots = int | tuple[int, int] | MetaDatasetShots
 
 @dataclass(frozen=True)
 class Request:
-    """Ways, shots and queries of an episode. `ways=None` means all classes, `(2, None)` two or as
-    many as there are.
+    """Ways, shots and queries of an episode.
+
+    `ways=None` means all classes, `(2, None)` two or as many as there are.
     """
 
     ways: Ways
@@ -53,13 +61,13 @@ class Request:
     min_samples: int | Literal["enough"] | None
 
     def __post_init__(self) -> None:
-        _settle(self, ways=_normal_ways(self.ways), shots=_normal_shots(self.shots))
-        _settle(self, queries=as_int("queries", self.queries))
+        _set_plain(self, ways=_normal_ways(self.ways), shots=_normal_shots(self.shots))
+        _set_plain(self, queries=as_int("queries", self.queries))
         check_choice("query", self.query, ("balanced", "natural"))
         check_choice("groups", self.groups, ("respect", "ignore"))
         if not isinstance(self.minimal, bool):
             raise InputError(f"minimal={self.minimal!r} is not True or False")
-        _settle(self, min_samples=_normal_min_samples(self.min_samples))
+        _set_plain(self, min_samples=_normal_min_samples(self.min_samples))
         if isinstance(self.shots, MetaDatasetShots) and self.query != "balanced":
             raise InputError(
                 "MetaDatasetShots defines its own query per class; use query='balanced' with it"
@@ -67,30 +75,20 @@ class Request:
 
     @property
     def shot_range(self) -> tuple[int, int]:
-        """The fewest and the most shots per class, where one number serves all classes of an
-        episode.
-        """
+        """The fewest and the most shots per class; (1, 1) where classes have shots of their own."""
         if isinstance(self.shots, MetaDatasetShots):
             return 1, 1
-        return (self.shots, self.shots) if isinstance(self.shots, int) else self.shots
+        if isinstance(self.shots, int):
+            return self.shots, self.shots
+        return self.shots
 
     def describe(self) -> list[object]:
         """Plain values that name this request: part of every stream's name, and of a plan file."""
-        shots = self.shots
-        named = (
-            ["meta-dataset", shots.max_support, shots.max_per_class]
-            if isinstance(shots, MetaDatasetShots)
-            else shots
-        )
-        return [
-            self.ways,
-            named,
-            self.queries,
-            self.query,
-            self.groups,
-            self.minimal,
-            self.min_samples,
-        ]
+        shots: object = self.shots
+        if isinstance(self.shots, MetaDatasetShots):
+            shots = ["meta-dataset", self.shots.max_support, self.shots.max_per_class]
+        amounts = [self.ways, shots, self.queries]
+        return [*amounts, self.query, self.groups, self.minimal, self.min_samples]
 
 
 def checked_seed(value: object) -> int:
@@ -102,10 +100,8 @@ def checked_seed(value: object) -> int:
     return int(value)
 
 
-def _settle(request: object, **values: object) -> None:
-    """Puts plain Python values in place of what was given (numpy integers are no JSON, and not
-    equal as text).
-    """
+def _set_plain(request: object, **values: object) -> None:
+    """Replace values of a frozen request by plain ones: integers of numpy are not JSON."""
     for name, value in values.items():
         object.__setattr__(request, name, value)
 
@@ -137,13 +133,13 @@ def _normal_shots(shots: object) -> Shots:
     return low, high
 
 
-def _normal_min_samples(least: object) -> int | Literal["enough"] | None:
-    if least is None:
+def _normal_min_samples(value: object) -> int | Literal["enough"] | None:
+    if value is None:
         return None
-    if isinstance(least, str) and least == "enough":
+    if isinstance(value, str) and value == "enough":
         return "enough"
     return _one_number(
-        "min_samples", least, "'enough' for what the request needs, or None for no filter"
+        "min_samples", value, "'enough' for what the request needs, or None for no filter"
     )
 
 
@@ -155,15 +151,15 @@ def _one_number(name: str, value: object, otherwise: str) -> int:
 
 
 def ways_within(ways: Ways, fewest: int, most: int) -> tuple[int, int] | None:
-    """The ways an episode may have when `most` classes are there and the target needs `fewest`;
-    None if there are none.
+    """The ways an episode may have where the target needs `fewest` and there are `most` classes.
 
-    A fixed number must be met exactly; the ends of a range are only bounds.
+    None where there are none. A fixed number is met exactly; the ends of a range are only bounds.
     """
     if ways is None:
         low, high = most, most
     elif isinstance(ways, tuple):
-        low, high = max(ways[0], fewest), min(most, ways[1] if ways[1] is not None else most)
+        upper = most if ways[1] is None else ways[1]
+        low, high = max(ways[0], fewest), min(most, upper)
     else:
         low = high = ways
     return (low, high) if fewest <= low <= high <= most else None

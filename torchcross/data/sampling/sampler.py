@@ -1,6 +1,4 @@
-"""Episodes as data: `sampler[i]` is a pure function of the seed, the index, the request and the
-labels.
-"""
+"""Episodes as data: `sampler[i]` is a function of seed, index, request and labels alone."""
 
 from __future__ import annotations
 
@@ -11,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from torchcross._kit.argument_checks import as_int, is_integer
+from torchcross._kit.arrays import Indices
 from torchcross._kit.randomness import Words
 from torchcross.data.sampling.curve import ShotCurve
 from torchcross.data.sampling.disjoint import lay_out_disjoint
-from torchcross.data.sampling.leaks import shared_subjects
 from torchcross.data.sampling.mixture import SourceChoice, Weights
 from torchcross.data.sampling.planner import SourcePlanner
 from torchcross.data.sampling.request import Request, Shots, Ways, checked_seed
@@ -22,7 +20,7 @@ from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
 
-__all__ = ["EpisodeSampler"]
+__all__ = ["EpisodeSampler", "as_sources", "shared_subjects"]
 
 _LAST_INDEX = 2**63 - 1
 _STREAM_CHUNK = 256
@@ -31,28 +29,27 @@ _STREAM_CHUNK = 256
 class EpisodeSampler:
     """Plans of episodes from one source or a mixture of sources.
 
-    ways: classes per episode: a number, a pair (fewest, most or None), or None for all classes.
-    Multi-class: classes;
-        ordinal: grades, order kept; multi-label: labels; binary: always both classes. A fixed
-        number must be met by every source; the ends of a pair are bounds, and a source needs as
-        many classes as the lower.
-    shots: support samples per class: a number, a pair (drawn anew for every episode), or
-    `MetaDatasetShots()`. For
-        multi-label: at least so many with and without each label.
-    queries: query samples per class (multi-label: at least so many with and without each label).
-    query: "balanced", or "natural": queries x ways samples as they come from the chosen classes
-    (multi-label: samples
-        with a known answer to one of the chosen labels).
-    groups: "respect" keeps subjects apart where a source has groups; "ignore" does not, and warns.
-    minimal: multi-label sets are inclusion-minimal (True), or the plain union of what was drawn for
-    every label. min_samples: leave out classes with fewer samples (multi-label: labels whose rarer
-    answer has fewer): a number, or
-        "enough" for what the request needs. `dropped` names them. Without it, a class that cannot
-        serve is an error.
-    weights: how a mixture draws its sources: "uniform", "size" (samples with a known label), or one
-    weight per source. disjoint: lay out exactly this many episodes that share no sample; the
-    sampler then has a length. They may share
-        subjects: `groups` keeps support and query of one episode apart, not episodes.
+    ways         classes per episode: a number, a pair (fewest, most or None), or None for all
+                 classes. Multi-class: classes; ordinal: grades, in their order; multi-label:
+                 labels; binary: always both classes. Every source must have a fixed number; the
+                 ends of a pair are bounds, and a source needs as many classes as the lower end
+    shots        support samples per class: a number, a pair (drawn anew for every episode), or
+                 `MetaDatasetShots()`. Multi-label: at least so many with and without each label
+    queries      query samples per class; multi-label: at least so many with and without each label
+    query        "balanced", or "natural": queries x ways samples as they come from the chosen
+                 classes (multi-label: with a known answer to one of the chosen labels)
+    groups       "respect" keeps subjects apart where a source has groups; "ignore" does not, and
+                 warns
+    minimal      multi-label: no sample of a set can be left out (True), or a set is the plain union
+                 of what was drawn for every label
+    min_samples  leave out classes with fewer samples (multi-label: labels whose rarer answer has
+                 fewer): a number, or "enough" for what the request needs. `dropped_classes` names
+                 them. Without it, a class that cannot serve is an error
+    weights      how a mixture draws its sources: "uniform", "size" (samples with a known label), or
+                 one weight per source
+    disjoint     lay out exactly this many episodes that share no sample; the sampler then has a
+                 length. They may share subjects: `groups` keeps support and query of one episode
+                 apart, not episodes
     """
 
     def __init__(
@@ -80,12 +77,8 @@ class EpisodeSampler:
         self._choice = SourceChoice(self.sources, weights, self.seed, "mixture")
         self._layout = None
         if disjoint is not None:
-            self._layout = lay_out_disjoint(
-                list(self._planners.values()),
-                self._choice,
-                as_int("disjoint", disjoint),
-                self.seed,
-            )
+            planners, count = list(self._planners.values()), as_int("disjoint", disjoint)
+            self._layout = lay_out_disjoint(planners, self._choice, count, self.seed)
         self._warn_of_shared_subjects()
 
     def _warn_of_shared_subjects(self) -> None:
@@ -100,33 +93,28 @@ class EpisodeSampler:
 
     @property
     def seed(self) -> int:
-        """What every plan follows from; another seed takes another sampler."""
+        """The seed of all plans; for another seed, make another sampler."""
         return self._seed
 
     # -- plans -------------------------------------------------------------------------------------
 
     def __getitem__(self, index: int | np.integer[Any]) -> EpisodePlan:
         """The plan of episode `index`; the same value in any order, process and year."""
-        number = self._checked(index)
+        number = self._episode_number(index)
         if self._layout is not None:
             return self._layout[number]
-        if len(self.sources) == 1:
-            return self._planners[self.sources[0].name].plan(number)
-        return self._planners[self._choice.source(number)].plan(number)
+        # A single source needs no draw of a source.
+        name = self.sources[0].name if len(self.sources) == 1 else self._choice.source(number)
+        return self._planners[name].plan(number)
 
     def batch(self, indices: Iterable[int]) -> PlanBatch:
-        """Several plans at once: the same values as one by one, several times as fast over a
-        range.
-        """
-        if (
-            not isinstance(indices, range)
-            or indices.step != 1
-            or self._layout is not None
-            or len(indices) == 0
-        ):
+        """Several plans: the same values as one by one, several times as fast over a range."""
+        if self._layout is not None or not isinstance(indices, range):
+            return PlanBatch([self[index] for index in indices])
+        if indices.step != 1 or len(indices) == 0:
             return PlanBatch([self[index] for index in indices])
         for end in (indices[0], indices[-1]):
-            self._checked(end)
+            self._episode_number(end)
         if len(self.sources) == 1:
             return PlanBatch(self._planners[self.sources[0].name].plans(indices))
         names = self._choice.sources(indices)
@@ -155,7 +143,7 @@ class EpisodeSampler:
             )
         return len(self._layout)
 
-    def _checked(self, index: int | np.integer[Any]) -> int:
+    def _episode_number(self, index: int | np.integer[Any]) -> int:
         if not is_integer(index):
             raise TypeError(f"an episode's index is an integer, not {index!r}")
         if not 0 <= index < self._end:
@@ -171,12 +159,13 @@ class EpisodeSampler:
         return self._planners[name].source
 
     @property
-    def dropped(self) -> Mapping[str, tuple[str, ...]]:
-        """Per source, the classes that `min_samples` left out."""
-        return {
-            name: tuple(planner.source.task.target.classes[c] for c in planner.eligible.dropped)
-            for name, planner in self._planners.items()
-        }
+    def dropped_classes(self) -> Mapping[str, tuple[str, ...]]:
+        """For each source, the classes that `min_samples` left out."""
+        dropped = {}
+        for name, planner in self._planners.items():
+            classes = planner.source.task.target.classes
+            dropped[name] = tuple(classes[c] for c in planner.eligible.dropped)
+        return dropped
 
     def shared_subjects(self, plan: EpisodePlan) -> int:
         """How many subjects stand in both support and query of a plan."""
@@ -187,9 +176,7 @@ class EpisodeSampler:
         return {"seed": self.seed, "request": self.request.describe()}
 
     def curve(self, shots: Sequence[int], *, nested: bool = True) -> ShotCurve:
-        """Plans at several shots per episode. Nested: they share the query, and fewer shots are
-        part of more.
-        """
+        """Plans at several numbers of shots. Nested: one query, fewer shots are part of more."""
         return ShotCurve(self, shots, nested=nested)
 
     def with_shots(self, shots: Shots) -> EpisodeSampler:
@@ -217,9 +204,9 @@ class EpisodeSampler:
 
     def __repr__(self) -> str:
         request = self.request
-        names = ", ".join(repr(source.name) for source in self.sources[:3]) + (
-            ", ..." if len(self.sources) > 3 else ""
-        )
+        names = ", ".join(repr(source.name) for source in self.sources[:3])
+        if len(self.sources) > 3:
+            names += ", ..."
         length = "" if self._layout is None else f", disjoint={len(self)}"
         return (
             f"EpisodeSampler([{names}], ways={request.ways}, shots={request.shots},"
@@ -228,14 +215,12 @@ class EpisodeSampler:
 
 
 def as_sources(source: TaskSource | Iterable[TaskSource]) -> tuple[TaskSource, ...]:
-    """One source or several, with distinct names."""
-    sources = (
-        (source,)
-        if isinstance(source, TaskSource)
-        else tuple(source)
-        if isinstance(source, Iterable)
-        else ()
-    )
+    """One source or several, as a tuple with distinct names."""
+    sources: tuple[TaskSource, ...] = ()
+    if isinstance(source, TaskSource):
+        sources = (source,)
+    elif isinstance(source, Iterable):
+        sources = tuple(source)
     if not sources or not all(isinstance(item, TaskSource) for item in sources):
         raise InputError(f"expected a TaskSource or a non-empty list of them, not {source!r}")
     names = [item.name for item in sources]
@@ -244,3 +229,10 @@ def as_sources(source: TaskSource | Iterable[TaskSource]) -> tuple[TaskSource, .
             f"several sources are named {repeated}; give each a name of its own (name=...)"
         )
     return sources
+
+
+def shared_subjects(groups: Indices | None, plan: EpisodePlan) -> int:
+    """How many subjects stand in both support and query; 0 where subjects are not known."""
+    if groups is None:
+        return 0
+    return len(np.intersect1d(groups[plan.support], groups[plan.query]))

@@ -14,9 +14,7 @@ Used = NDArray[np.bool_] | None
 
 
 class Deck:
-    """A shuffled deck over one or several lists of samples; cards are swapped into place only as
-    they are drawn.
-    """
+    """A shuffled deck over one or several lists of samples, shuffled only as far as it is drawn."""
 
     __slots__ = ("_lists", "_moved", "_next", "_used", "_words", "size")
 
@@ -34,30 +32,28 @@ class Deck:
         return None if card is None else card[0]
 
     def draw_with_list(self) -> tuple[int, int] | None:
-        """The next sample that is not used up and which list it comes from, or None when all are
-        drawn.
-        """
-        while (card := self._turn()) is not None:
+        """The next sample that is not used up, and its list; None when all are drawn."""
+        while (card := self._next_card()) is not None:
             if self._used is None or not self._used[card[0]]:
                 return card
         return None
 
-    def _turn(self) -> tuple[int, int] | None:
+    def _next_card(self) -> tuple[int, int] | None:
         step = self._next
         if step == self.size:
             return None
         self._next = step + 1
         moved = self._moved
         pick = step + self._words.below(self.size - step)
-        found = moved.get(pick, pick)
+        place = moved.get(pick, pick)
         at_step = moved.pop(step, step)
         if pick != step:
             moved[pick] = at_step
         for number, members in enumerate(self._lists):
-            if found < len(members):
-                return int(members[found]), number
-            found -= len(members)
-        raise AssertionError("a deck's places are its lists' places")
+            if place < len(members):
+                return int(members[place]), number
+            place -= len(members)
+        raise AssertionError("the places of a deck are those of its lists")
 
 
 def choose(words: Words, items: Sequence[int], count: int) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ from torchcross.data import (
     TaskSource,
 )
 from torchcross.data.loading.batches import BatchPlan
-from torchcross.data.sampling.mixture import labelled
+from torchcross.data.sampling.mixture import labelled_samples
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
 from torchcross.experiment.settings.schema import INPUTS, Experiment, MetaTraining
@@ -210,7 +210,7 @@ def course(
     if method.pretrains:
         # As many as MixedBatches deals out in one pass: whole batches of labelled samples.
         size = told.pretraining.batch_size
-        batches = [max(len(labelled(source)) // size, 1) for source in train]
+        batches = [max(len(labelled_samples(source)) // size, 1) for source in train]
         counts = batches if told.pretraining.scale_losses else None
         tasks = [source.task for source in train]
         learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=pixels_of(net, told))

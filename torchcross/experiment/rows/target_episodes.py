@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torchcross.data import EpisodeSampler, TaskSource
-from torchcross.data.sampling.leaks import shared_subjects
+from torchcross.data.sampling.sampler import shared_subjects
 from torchcross.episode import Episode
 from torchcross.errors import SubjectLeakWarning
 from torchcross.experiment.rows.disjoint import evaluation_sampler
@@ -31,7 +31,7 @@ class Supply:
     def describe(self) -> dict[str, Any]:
         """What was asked of the target and what it gives, for a protocol."""
         (source,) = self.sampler.sources
-        dropped = self.sampler.dropped[source.name]
+        dropped = self.sampler.dropped_classes[source.name]
         return {
             "name": source.name,
             "episodes": self.count,
