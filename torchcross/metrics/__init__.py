@@ -1,8 +1,8 @@
 """Metrics: thin pure functions over ``torchmetrics.functional`` that return a ``Score``.
 
-Where a metric is undefined its value is NaN and the reason is given; where some classes are
-undefined it is the mean of the others, and says so. torchmetrics is imported when a metric first
-runs, not before.
+Where a metric is undefined, its value is NaN, with the reason. Where it is undefined for some
+classes, its value is the mean of the others, and the score says so. torchmetrics is imported when a
+metric first runs.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ from torch import Tensor
 from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
 from torchcross.metrics.inputs import (
-    beside,
     check_probabilities,
-    count_non_finite,
-    multi_label_pair,
-    nothing_known,
+    checked_scores,
+    multi_label_entries,
+    no_labels_reason,
+    non_finite_reason,
 )
 from torchcross.metrics.ranking import area_under_roc, mean_precision
-from torchcross.metrics.score import Score, average, undefined
+from torchcross.metrics.score import Score, average_score, undefined_score
 
 __all__ = [
     "exact_match",
@@ -41,11 +41,10 @@ def multilabel_auroc(
     *,
     scores: Float[Tensor, "N L"] | None = None,
 ) -> Score:
-    """The mean over labels of the area under the ROC curve; a label needs a positive and a
-    negative.
+    """The mean over labels of the area under the ROC curve.
 
-    Items are ranked by ``scores`` where they are given (log-odds, say, which do not saturate), else
-    by probabilities.
+    A label needs a positive and a negative. Items are ranked by ``scores`` where they are given
+    (such as log-odds, which do not saturate), else by their probabilities.
     """
     return _by_label(
         "multilabel_auroc",
@@ -65,8 +64,9 @@ def multilabel_average_precision(
     *,
     scores: Float[Tensor, "N L"] | None = None,
 ) -> Score:
-    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive. Ranked as
-    for AUROC.
+    """The mean over labels of ``sum_n (R_n - R_{n-1}) P_n``; a label needs a positive.
+
+    Items are ranked as for ``multilabel_auroc``.
     """
     return _by_label(
         "multilabel_average_precision",
@@ -84,9 +84,7 @@ def multilabel_f1(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive, whatever was
-    predicted.
-    """
+    """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive."""
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
         return 2 * tp / (2 * tp + fp + fn) if tp + fn else None
@@ -100,15 +98,13 @@ def multilabel_accuracy(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of the share of right decisions; undefined for a label without known
-    entries.
-    """
+    """The mean over labels of the share of right decisions; a label needs a known entry."""
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
         known = tp + fp + tn + fn
         return (tp + tn) / known if known else None
 
-    if_none = nothing_known(len(labels))
+    if_none = no_labels_reason(len(labels))
     return _by_counts("multilabel_accuracy", score, decisions, labels, classes, if_none)
 
 
@@ -117,8 +113,9 @@ def multilabel_balanced_accuracy(
     labels: Int[Tensor, "N L"],
     classes: Sequence[str],
 ) -> Score:
-    """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``; a label needs both
-    kinds.
+    """The mean over labels of ``(tp / (tp + fn) + tn / (tn + fp)) / 2``.
+
+    A label needs a positive and a negative.
     """
 
     def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
@@ -132,15 +129,15 @@ def exact_match(
     decisions: Int[Tensor, "N L"] | Bool[Tensor, "N L"], labels: Int[Tensor, "N L"]
 ) -> Score:
     """The share of items with every label right, among the items with every label known."""
-    decided, truth, known = multi_label_pair(
-        "exact_match", _decided("exact_match", decisions), labels, None
+    decided, truth, known = multi_label_entries(
+        "exact_match", _zeros_and_ones("exact_match", decisions), labels, None
     )
     complete = known.all(dim=1)
     items, total = int(complete.sum()), len(labels)
     if not known.any():
-        return undefined(nothing_known(total))
+        return undefined_score(no_labels_reason(total))
     if not items:
-        return undefined(f"each of the {total} items of the query has a missing label")
+        return undefined_score(f"each of the {total} items of the query has a missing label")
     right = int((decided == truth).all(dim=1)[complete].sum())
     reason = "" if items == total else f"over the {items} of {total} items without a missing label"
     return Score(right / items, reason)
@@ -155,20 +152,20 @@ def _by_label(
     scores: Tensor | None,
     if_none: str,
 ) -> Score:
-    p, truth, known = multi_label_pair(name, probabilities, labels, classes)
+    p, truth, known = multi_label_entries(name, probabilities, labels, classes)
     check_probabilities(name, p[known])
-    why_not = "" if known.any() else nothing_known(len(labels))
-    ranked = p if scores is None else beside(name, scores, probabilities).detach().cpu()
-    why_not = (
-        why_not
-        or count_non_finite(p[known], "probabilities")
-        or count_non_finite(ranked[known], "scores")
+    ranked = p if scores is None else checked_scores(name, scores, probabilities).detach().cpu()
+    reason = (
+        no_labels_reason(len(labels))
+        if not known.any()
+        else non_finite_reason(p[known], "probabilities")
+        or non_finite_reason(ranked[known], "scores")
     )
-    if why_not:
-        return undefined(why_not, over=())
+    if reason:
+        return undefined_score(reason, over=())
     columns = zip(ranked.T, truth.T, known.T, strict=True)
     values = [metric(column[mask], row[mask] == 1) for column, row, mask in columns]
-    return average(values, classes, "labels", if_none)
+    return average_score(values, classes, "labels", if_none)
 
 
 def _by_counts(
@@ -181,9 +178,11 @@ def _by_counts(
 ) -> Score:
     from torchmetrics.functional.classification import multilabel_stat_scores
 
-    decided, truth, known = multi_label_pair(name, _decided(name, decisions), labels, classes)
+    decided, truth, known = multi_label_entries(
+        name, _zeros_and_ones(name, decisions), labels, classes
+    )
     if not known.any():
-        return undefined(nothing_known(len(labels)), over=())
+        return undefined_score(no_labels_reason(len(labels)), over=())
     counts = multilabel_stat_scores(
         decided,
         truth,
@@ -195,15 +194,15 @@ def _by_counts(
     # For a single label torchmetrics drops the dimension.
     rows = counts.reshape(len(classes), -1).tolist()
     values = [score(*row[:4]) for row in rows]
-    return average(values, classes, "labels", if_none)
+    return average_score(values, classes, "labels", if_none)
 
 
-def _decided(name: str, decisions: Shaped[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
+def _zeros_and_ones(name: str, decisions: Shaped[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
     """Decisions of 0 and 1 (or bools) as int64."""
-    given = decisions.detach().cpu()
-    if given.is_floating_point() or not bool(((given == 0) | (given == 1)).all()):
+    decisions = decisions.detach().cpu()
+    if decisions.is_floating_point() or not bool(((decisions == 0) | (decisions == 1)).all()):
         raise InputError(
-            f"{name}: decisions of {given.dtype} were given, expected bools or integers of 0 and 1"
-            " only; compare the probabilities with a threshold first"
+            f"{name}: decisions are {decisions.dtype}, expected bools or integers of 0 and 1 only;"
+            " compare the probabilities with a threshold first"
         )
-    return given.to(torch.int64)
+    return decisions.to(torch.int64)

@@ -11,8 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from torchcross.errors import InputError
-from torchcross.metrics.inputs import indices, known_rows, nothing_known
-from torchcross.metrics.score import Score, undefined
+from torchcross.metrics.inputs import decided_rows, no_labels_reason
+from torchcross.metrics.score import Score, undefined_score
 from torchcross.metrics.single_label import confusion
 
 __all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
@@ -21,11 +21,11 @@ __all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
 def quadratic_weighted_kappa(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_ranks: int
 ) -> Score:
-    """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``, O the counts, E those by
-    chance.
+    """``1 - sum(w O) / sum(w E)`` with ``w_ij = (i - j)^2 / (K - 1)^2``.
 
-    Computed in whole numbers, so that a constant predictor scores exactly 0 and a perfect one
-    exactly 1. On labels of one rank alone it is 0 whatever else was decided, and says so.
+    O are the counts, E those by chance. It is computed in whole numbers: a constant predictor
+    scores exactly 0, and a perfect one exactly 1. On labels of one rank alone it is 0 for all
+    decisions, and its reason says so.
     """
     name = "quadratic_weighted_kappa"
     if num_ranks < 2:
@@ -33,20 +33,18 @@ def quadratic_weighted_kappa(
     observed = confusion(name, decisions, labels, num_ranks)
     total = int(observed.sum())
     if not total:
-        return undefined(nothing_known(len(labels)))
+        return undefined_score(no_labels_reason(len(labels)))
     ranks = torch.arange(num_ranks)
     squares = (ranks.unsqueeze(0) - ranks.unsqueeze(1)).square()
     by_chance = observed.sum(dim=1).unsqueeze(1) * observed.sum(dim=0).unsqueeze(0)
     expected = int((squares * by_chance).sum())
     if not expected:
         rank = int(observed.diagonal().argmax())
-        return undefined(f"all decisions and all labels of the query are rank {rank}")
+        return undefined_score(f"all decisions and all labels of the query are rank {rank}")
     present = observed.sum(dim=1).nonzero().flatten().tolist()
-    reason = (
-        f"all labels of the query are rank {present[0]}, so kappa is 0 by its formula"
-        if len(present) == 1
-        else ""
-    )
+    reason = ""
+    if len(present) == 1:
+        reason = f"all labels of the query are rank {present[0]}, so kappa is 0 by its formula"
     return Score(1 - total * int((squares * observed).sum()) / expected, reason)
 
 
@@ -61,9 +59,8 @@ def mean_absolute_error(
             f"{name}: grades is {list(grades)!r}, expected one finite grade per rank in increasing"
             " order"
         )
-    decided = indices(name, "decisions", decisions, 0, len(grades))
-    decided, known = known_rows(name, decided, labels, len(grades))
-    if not len(known):
-        return undefined(nothing_known(len(labels)))
+    decided, truth = decided_rows(name, decisions, labels, len(grades))
+    if not len(truth):
+        return undefined_score(no_labels_reason(len(labels)))
     scale = torch.tensor(grades, dtype=torch.float64)
-    return Score((scale[decided] - scale[known]).abs().mean().item())
+    return Score((scale[decided] - scale[truth]).abs().mean().item())

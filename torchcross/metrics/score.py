@@ -1,6 +1,4 @@
-"""A metric's value together with what it means: why it is undefined, or which classes it
-averages.
-"""
+"""The value of a metric, with the reason why it is undefined, or the classes it averages."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from dataclasses import dataclass
 
 from torchcross.errors import InputError
 
-__all__ = ["Score", "average", "name_list", "undefined"]
+__all__ = ["Score", "average_score", "name_list", "undefined_score"]
 
 _NAMES_SHOWN = 5
 
@@ -19,9 +17,9 @@ _NAMES_SHOWN = 5
 class Score:
     """The value of a metric; NaN, and never 0, where the metric is undefined.
 
-    ``reason`` says why the value is undefined, or what an average had to leave out; it is empty for
-    a value that needs no remark. ``over`` names the classes averaged over, and is None where
-    nothing is averaged. Two undefined scores with the same reason are equal.
+    ``reason`` says why the value is undefined, or what an average left out. It is empty for a value
+    that needs no remark. ``over`` names the classes averaged over, and is None where nothing is
+    averaged. Two undefined scores with the same reason are equal.
     """
 
     value: float
@@ -47,7 +45,9 @@ class Score:
         return f"{shown} ({self.reason})" if self.reason else shown
 
     def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, Score) else NotImplemented
+        if not isinstance(other, Score):
+            return NotImplemented
+        return self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash(self._key())
@@ -56,22 +56,21 @@ class Score:
         return (self.value if self.defined else None, self.reason, self.over)
 
 
-def undefined(reason: str, over: tuple[str, ...] | None = None) -> Score:
+def undefined_score(reason: str, over: tuple[str, ...] | None = None) -> Score:
     """The score of a metric that has no value here."""
     return Score(math.nan, reason, over)
 
 
-def average(
+def average_score(
     values: Sequence[float | None], classes: Sequence[str], noun: str, if_none: str
 ) -> Score:
-    """The mean of the values that are defined, naming the classes (or labels) whose value is
-    not.
-    """
+    """The mean of the values that are defined. Its reason names the classes without a value."""
+    pairs = list(zip(classes, values, strict=True))
     defined = [value for value in values if value is not None]
-    over = tuple(name for name, value in zip(classes, values, strict=True) if value is not None)
+    over = tuple(name for name, value in pairs if value is not None)
     if not defined:
-        return undefined(if_none, over)
-    missing = [name for name, value in zip(classes, values, strict=True) if value is None]
+        return undefined_score(if_none, over)
+    missing = [name for name, value in pairs if value is None]
     reason = ""
     if missing:
         reason = f"mean of {len(over)} of {len(values)} {noun}; undefined for {name_list(missing)}"

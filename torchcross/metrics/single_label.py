@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.metrics.inputs import (
-    beside,
     check_classes,
     check_probabilities,
-    count_non_finite,
-    indices,
+    checked_scores,
+    decided_rows,
     known_rows,
-    nothing_known,
+    no_labels_reason,
+    non_finite_reason,
 )
 from torchcross.metrics.ranking import area_under_roc, mean_precision
-from torchcross.metrics.score import Score, average, undefined
+from torchcross.metrics.score import Score, average_score, undefined_score
 
 __all__ = [
     "accuracy",
@@ -40,22 +40,20 @@ __all__ = [
 
 def accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> Score:
     """The share of decisions that are right."""
-    decisions, known = known_rows(
-        "accuracy", indices("accuracy", "decisions", decisions, 0), labels, None
-    )
-    if not len(known):
-        return undefined(nothing_known(len(labels)))
-    return Score(int((decisions == known).sum()) / len(known))
+    decided, truth = decided_rows("accuracy", decisions, labels, None)
+    if not len(truth):
+        return undefined_score(no_labels_reason(len(labels)))
+    return Score(int((decided == truth).sum()) / len(truth))
 
 
 def balanced_accuracy(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
 ) -> Score:
-    """The mean over the classes that are present of the share of their items decided rightly."""
+    """The mean, over the classes that are present, of the share of their items decided rightly."""
     counts = confusion("balanced_accuracy", decisions, labels, len(classes), classes)
     present = counts.sum(dim=1)
-    return average(
-        _ratios(counts.diagonal(), present), classes, "classes", nothing_known(len(labels))
+    return average_score(
+        _ratios(counts.diagonal(), present), classes, "classes", no_labels_reason(len(labels))
     )
 
 
@@ -65,21 +63,19 @@ def f1(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequenc
     A class that no label names is left out, whatever was predicted.
     """
     values = _f1_by_class(confusion("f1", decisions, labels, len(classes), classes))
-    return average(values, classes, "classes", nothing_known(len(labels)))
+    return average_score(values, classes, "classes", no_labels_reason(len(labels)))
 
 
 def binary_f1(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
 ) -> Score:
-    """``2 tp / (2 tp + fp + fn)`` of the positive class, the second of two; undefined without a
-    positive.
-    """
+    """``2 tp / (2 tp + fp + fn)`` of the second class, the positive one; it needs a positive."""
     counts = confusion("binary_f1", decisions, labels, 2, classes)
     if not counts.sum():
-        return undefined(nothing_known(len(labels)))
+        return undefined_score(no_labels_reason(len(labels)))
     value = _f1_by_class(counts)[1]
     if value is None:
-        return undefined(f"only one class in the query: {classes[0]!r}")
+        return undefined_score(f"only one class in the query: {classes[0]!r}")
     return Score(value)
 
 
@@ -93,7 +89,7 @@ def auroc(
     """The mean over classes of the area under the ROC curve of one class against the rest.
 
     A class that is absent, or that all items belong to, is left out of the mean. Items are ranked
-    by ``scores`` where they are given (log-odds, say, which do not saturate), else by their
+    by ``scores`` where they are given (such as log-odds, which do not saturate), else by their
     probabilities.
     """
     return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes, scores)
@@ -119,22 +115,14 @@ def binary_auroc(
     scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
 ) -> Score:
     """The area under the ROC curve of scores, any finite numbers that are higher for positives."""
-    scores, positive, why_not = _binary("binary_auroc", scores, labels, classes)
-    if why_not:
-        return undefined(why_not)
-    value = area_under_roc(scores, positive)
-    return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
+    return _rank_binary("binary_auroc", area_under_roc, scores, labels, classes)
 
 
 def binary_average_precision(
     scores: Float[Tensor, " N"], labels: Int[Tensor, " N"], classes: Sequence[str]
 ) -> Score:
     """``sum_n (R_n - R_{n-1}) P_n`` of scores, any finite numbers that are higher for positives."""
-    scores, positive, why_not = _binary("binary_average_precision", scores, labels, classes)
-    if why_not:
-        return undefined(why_not)
-    value = mean_precision(scores, positive)
-    return undefined(_only_one_class(positive.long(), classes)) if value is None else Score(value)
+    return _rank_binary("binary_average_precision", mean_precision, scores, labels, classes)
 
 
 def confusion(
@@ -149,10 +137,9 @@ def confusion(
 
     if classes is not None:
         check_classes(name, classes, count, "one per class")
-    decided = indices(name, "decisions", decisions, 0, count)
-    decided, known = known_rows(name, decided, labels, count)
+    decided, truth = decided_rows(name, decisions, labels, count)
     counts: Tensor = multiclass_confusion_matrix(
-        decided, known, num_classes=count, validate_args=False
+        decided, truth, num_classes=count, validate_args=False
     )
     return counts
 
@@ -185,36 +172,44 @@ def _one_against_rest(
             f"{name}: probabilities have shape {shape}, expected (N, C); give one row per item"
         )
     check_classes(name, classes, probabilities.shape[1], "one per column of the probabilities")
-    p, known = known_rows(name, probabilities, labels, len(classes))
+    p, truth = known_rows(name, probabilities, labels, len(classes))
     check_probabilities(name, p)
-    ranked = (
-        p
-        if scores is None
-        else known_rows(name, beside(name, scores, probabilities), labels, None)[0]
+    ranked = p
+    if scores is not None:
+        ranked, _ = known_rows(name, checked_scores(name, scores, probabilities), labels, None)
+    reason = (
+        no_labels_reason(len(labels))
+        if not len(truth)
+        else non_finite_reason(p, "probabilities") or non_finite_reason(ranked, "scores")
     )
-    why_not = "" if len(known) else nothing_known(len(labels))
-    why_not = why_not or count_non_finite(p, "probabilities") or count_non_finite(ranked, "scores")
-    if why_not:
-        return undefined(why_not, over=())
-    values = [metric(ranked[:, column], known == column) for column in range(len(classes))]
-    return average(values, classes, "classes", _only_one_class(known, classes))
+    if reason:
+        return undefined_score(reason, over=())
+    values = [metric(ranked[:, column], truth == column) for column in range(len(classes))]
+    return average_score(values, classes, "classes", _only_one_class(truth, classes))
 
 
-def _binary(
-    name: str, scores: Tensor, labels: Tensor, classes: Sequence[str]
-) -> tuple[Float[Tensor, " M"], Bool[Tensor, " M"], str]:
-    """The known scores, which are positives, and why they cannot be scored, if so."""
+def _rank_binary(
+    name: str,
+    metric: Callable[[Tensor, Tensor], float | None],
+    scores: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+) -> Score:
     check_classes(name, classes, 2, "the negative and the positive class")
     if scores.dim() != 1 or not scores.is_floating_point():
         raise InputError(
             f"{name}: scores are {scores.dtype} of shape {tuple(scores.shape)}, expected floats"
             " (N,); give one score per item"
         )
-    scores, known = known_rows(name, scores, labels, 2)
-    why_not = "" if len(known) else nothing_known(len(labels))
-    return scores, known == 1, why_not or count_non_finite(scores, "scores")
+    scores, truth = known_rows(name, scores, labels, 2)
+    if not len(truth):
+        return undefined_score(no_labels_reason(len(labels)))
+    if reason := non_finite_reason(scores, "scores"):
+        return undefined_score(reason)
+    value = metric(scores, truth == 1)
+    return undefined_score(_only_one_class(truth, classes)) if value is None else Score(value)
 
 
-def _only_one_class(known: Int64[Tensor, " M"], classes: Sequence[str]) -> str:
-    present = torch.unique(known).tolist()
-    return "only one class in the query: " + ", ".join(repr(classes[index]) for index in present)
+def _only_one_class(truth: Int64[Tensor, " M"], classes: Sequence[str]) -> str:
+    names = ", ".join(repr(classes[index]) for index in torch.unique(truth).tolist())
+    return f"only one class in the query: {names}"
