@@ -128,7 +128,7 @@ def test_one_giant_subject_leaves_no_split_empty() -> None:
         ({"subjects": [[1]] * 6}, "one per sample"),
         ({"labels": [0, 1]}, "for 6 samples"),
         ({"labels": [0, 1, 0, 1, 0, float("nan")]}, "NaN"),
-        ({"labels": [[0, 2]] * 6}, "zeros and ones"),
+        ({"labels": [[0, 2]] * 6}, "other than 0 and 1"),
         ({"fractions": (0.5, 0.5)}, "three that sum to 1"),
         ({"fractions": (0.9, 0.2, -0.1)}, "three that sum to 1"),
         ({"fractions": {"training": 1.0}}, "training"),
