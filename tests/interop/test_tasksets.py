@@ -24,9 +24,9 @@ def test_episodes_are_split_again_by_learn2learns_scripts(queries):
     assert len(taskset) == len(list(taskset)) == 3
     for index, (data, labels) in enumerate(taskset):
         support, query = fast_adapt_split(data, labels, shots=2, ways=5)
-        for found, batch in ((support, episodes[index].support), (query, episodes[index].query)):
-            assert torch.equal(found[0], batch.x)
-            assert torch.equal(found[1], batch.y)
+        for task, batch in ((support, episodes[index].support), (query, episodes[index].query)):
+            assert torch.equal(task[0], batch.x)
+            assert torch.equal(task[1], batch.y)
 
 
 def test_sample_goes_round_in_order():
@@ -69,7 +69,7 @@ def test_there_and_back():
 
 
 @pytest.mark.parametrize(
-    ("found", "match"),
+    ("task", "match"),
     [
         ((torch.zeros(4, 1), torch.tensor([5, 5, 9, 9])), r"labels \[5, 9\].*RemapLabels"),
         (
@@ -77,13 +77,13 @@ def test_there_and_back():
             r"\[2, 0\] samples.*KShots\(dataset, 2\)",
         ),
         ((torch.zeros(4, 1), torch.tensor([0, 0, 0, 0])), "RemapLabels"),
-        ((torch.zeros(4, 1), torch.zeros(3)), r"hands out \(data, labels\)"),
+        ((torch.zeros(4, 1), torch.zeros(3)), r"returns \(data, labels\)"),
         (Batch(torch.zeros(4, 1), torch.zeros(4).long()), "task 0 is a Batch"),
     ],
 )
-def test_tasks_of_another_form_are_refused(found, match):
+def test_tasks_of_another_form_are_refused(task, match):
     with pytest.raises(InputError, match=match):
-        TasksetEpisodes([found], shots=1)[0]
+        TasksetEpisodes([task], shots=1)[0]
 
 
 def test_a_taskset_without_length_or_shots():

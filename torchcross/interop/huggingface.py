@@ -25,13 +25,13 @@ __all__ = ["HuggingFaceSource"]
 
 
 class HuggingFaceSource(TaskSource):
-    """One split of a Hugging Face dataset. `image` and `label` name its columns, `group` that of
-    the subjects, if any.
+    """One split of a Hugging Face dataset; an episode is one batched read.
 
-    Without a task, the names of a ClassLabel column become the classes of a MultiClass task, those
-    of a list of ClassLabel the labels of a MultiLabel task; its domain is the dataset's name.
-    `mode` ("RGB" or "L") and `size` are those of ImageFolderSource; without a mode images are as
-    they are, palettes expanded. An episode is one batched read.
+    `image` and `label` name its columns, `group` that of the subjects, if there are any. Without a
+    task, the names of a ClassLabel column become the classes of a MultiClass task, and those of a
+    list of ClassLabel the labels of a MultiLabel task; its domain is the dataset's name. `mode`
+    ("RGB" or "L") and `size` are those of ImageFolderSource. Without a mode, images stay as they
+    are, with palettes expanded.
     """
 
     def __init__(
@@ -76,48 +76,47 @@ class HuggingFaceSource(TaskSource):
             image_tensor(first)
 
     def images(self, indices: Indices) -> Tensor:
-        places = indices.tolist()
-        found = self.dataset[places][self.column]
-        for place, item in zip(places, found, strict=True):
-            if item is None:
+        samples = indices.tolist()
+        images = self.dataset[samples][self.column]
+        for sample, image in zip(samples, images, strict=True):
+            if image is None:
                 raise ReadError(
-                    f"source {self.name!r} has no image for sample {place}: its {self.column!r} is"
+                    f"source {self.name!r} has no image for sample {sample}: its {self.column!r} is"
                     " empty"
                 )
-        return stack_images(
-            [image_tensor(item, self.mode, self.size) for item in found], places, self.name
-        )
+        tensors = [image_tensor(image, self.mode, self.size) for image in images]
+        return stack_images(tensors, samples, self.name)
 
 
 def _is_picture(feature: Any, column: str) -> bool:
     is_picture = type(feature).__name__ == "Image"
     if is_picture and not feature.decode:
         raise SourceError(
-            f"the column {column!r} is Image(decode=False), files that nobody opens; "
-            f"give dataset.cast_column({column!r}, datasets.Image())"
+            f"the column {column!r} is Image(decode=False), files that nobody opens; give"
+            f" dataset.cast_column({column!r}, datasets.Image())"
         )
     return is_picture
 
 
 def _as_arrays(dataset: Any, column: str) -> Any:
-    """Arrays of the type that the column declares; by itself the numpy format widens it."""
+    """Return arrays of the type that the column declares, which the numpy format would widen."""
     feature = dataset.features[column]
     options = {"dtype": np.dtype(feature.dtype)} if hasattr(feature, "shape") else {}
     return dataset.with_format("numpy", **options)
 
 
 def _dataset_name(dataset: Any) -> str:
-    """As far as the dataset knows it, with its configuration if that says anything."""
+    """Return the dataset's name, with that of its configuration unless it says nothing new."""
     info = dataset.info
     name = info.dataset_name or info.builder_name or ""
     config = info.config_name or "default"
-    return (
-        name if not name or config.startswith("default") or config == name else f"{name}-{config}"
-    )
+    if not name or config == name or config.startswith("default"):
+        return name
+    return f"{name}-{config}"
 
 
 def _listed_names(feature: Any) -> list[str] | None:
-    """The class names of a column that lists, for every sample, the labels that it has."""
+    """Return the class names of a column that lists the labels of every sample."""
     inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
     return getattr(inner, "names", None)
 
@@ -140,7 +139,7 @@ def _labels(dataset: Any, column: str, target: Target) -> Any:
         return dataset.with_format("numpy", columns=[column])[column][:]
     rows = dataset.with_format(None)[column][:]
     if set(names) == set(target.classes):
-        return _marked(rows, [target.classes.index(name) for name in names], column)
+        return _zeros_and_ones(rows, [target.classes.index(name) for name in names], column)
     if len(names) == 2 and getattr(feature, "length", -1) == target.num_classes:
         return rows
     raise SourceError(
@@ -149,13 +148,14 @@ def _labels(dataset: Any, column: str, target: Target) -> Any:
     )
 
 
-def _marked(rows: list[list[int] | None], places: list[int], column: str) -> NDArray[np.int8]:
-    """Lists of class numbers as rows of zeros and ones."""
+def _zeros_and_ones(
+    rows: list[list[int] | None], places: list[int], column: str
+) -> NDArray[np.int8]:
+    """Return lists of class numbers as rows of zeros and ones."""
     marks = np.zeros((len(rows), len(places)), dtype=np.int8)
     for sample, row in enumerate(rows):
-        if row is None or not all(
-            number is not None and 0 <= number < len(places) for number in row
-        ):
+        numbers = range(len(places))
+        if row is None or not all(number in numbers for number in row):
             raise LabelError(
                 f"the column {column!r} holds {row} for sample {sample}; expected a list of class"
                 f" numbers in 0..{len(places) - 1}, empty where the sample has none of them"

@@ -1,6 +1,4 @@
-"""An algorithm as a Lightning module, for those who train with Lightning. It is imported only here,
-when asked for.
-"""
+"""An algorithm as a Lightning module. Lightning is imported here alone, when it is needed."""
 
 from __future__ import annotations
 
@@ -24,15 +22,13 @@ MakeOptimiser = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 def lightning_module(
     algorithm: Algorithm | Pretraining, optimiser: MakeOptimiser | None = None
 ) -> Any:
-    """A `LightningModule` whose batches are lists of episodes (or of labelled batches, for
-    pre-training).
+    """A `LightningModule` whose batches are lists of episodes, or of labelled batches.
 
-    It logs `train_loss` and `val_loss`, and writes new buffer values after each training batch,
-    which algorithms never do themselves. The algorithm is its attribute `algorithm`. Without an
-    optimiser: Adam at 1e-3.
+    Labelled batches are for pre-training. The module logs `train_loss` and `val_loss`, and writes
+    new buffer values after each training batch, which algorithms never do themselves. The algorithm
+    is its attribute `algorithm`. The default optimiser is Adam at 1e-3.
     """
-    make: MakeOptimiser = _adam if optimiser is None else optimiser
-    return _kind(_lightning().LightningModule)(algorithm, make)
+    return _module_class(_lightning().LightningModule)(algorithm, optimiser or _adam)
 
 
 def _lightning() -> Any:
@@ -51,53 +47,52 @@ def _adam(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, 1e-3)
 
 
-def _kind(base: Any) -> Any:
-    """The class, made when Lightning is there to give its base."""
+def _module_class(base: Any) -> Any:
+    """Return the class of the modules, whose base only an installed Lightning has."""
 
     class AlgorithmModule(base):  # type: ignore[misc]
-        """Training by Lightning's loop; gradients, episodes and predictors as everywhere else."""
+        """Lightning's loop; gradients, episodes and predictors are those of the algorithm."""
 
-        def __init__(self, algorithm: Algorithm | Pretraining, make: MakeOptimiser) -> None:
+        def __init__(self, algorithm: Algorithm | Pretraining, optimiser: MakeOptimiser) -> None:
             super().__init__()
             self.algorithm = algorithm
-            self._make = make
-            self._fresh: dict[str, Tensor] = {}
+            self._make_optimiser = optimiser
+            self._new_buffers: dict[str, Tensor] = {}
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return self._make(self.algorithm.parameters())
+            return self._make_optimiser(self.algorithm.parameters())
 
         def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
-            step = _step(self.algorithm, batch, self.current_epoch)
-            self._fresh = step.buffers
+            step = _training_step(self.algorithm, batch, self.current_epoch)
+            self._new_buffers = step.buffers
             self.log("train_loss", step.loss.detach(), batch_size=len(batch))
             return step.loss
 
         def on_train_batch_end(self, *_: Any) -> None:
             with torch.no_grad():
-                for name, value in self._fresh.items():
+                for name, value in self._new_buffers.items():
                     self.algorithm.get_buffer(name).copy_(value)
-            self._fresh = {}
+            self._new_buffers = {}
 
         def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
-            # Inference mode, which Lightning validates in, has no gradients for the inner loop.
+            # Lightning validates in inference mode, where the inner loop gets no gradients.
             with torch.inference_mode(False), torch.no_grad():
-                step = _step(
-                    self.algorithm, [_outside_inference(item) for item in batch], self.current_epoch
-                )
+                copies = [_outside_inference(item) for item in batch]
+                step = _training_step(self.algorithm, copies, self.current_epoch)
             self.log("val_loss", step.loss, batch_size=len(batch))
 
     return AlgorithmModule
 
 
 def _outside_inference(item: Any) -> Any:
-    """An episode read in inference mode cannot be adapted to; a copy of it can."""
+    """Return a copy of an episode: one that was read in inference mode allows no adaptation."""
     if not isinstance(item, Episode):
         return item
     support, query = (Batch(part.x.clone(), part.y.clone()) for part in (item.support, item.query))
     return replace(item, support=support, query=query)
 
 
-def _step(algorithm: Algorithm | Pretraining, batch: Sequence[Any], epoch: int) -> Step:
+def _training_step(algorithm: Algorithm | Pretraining, batch: Sequence[Any], epoch: int) -> Step:
     if isinstance(algorithm, Pretraining):
         return algorithm.training_step(batch)
     return algorithm.training_step(batch, epoch=epoch)

@@ -1,7 +1,7 @@
-"""Episodes as learn2learn tasksets, and tasksets as episodes. Nothing of learn2learn is imported.
+"""Episodes as learn2learn tasksets, and tasksets as episodes. learn2learn is not imported.
 
-Its scripts read one batch (data, labels) for a task and take the samples at 0, 2, 4, ... for
-adaptation, as many as there are shots, and all others for evaluation. Both ways keep to that order.
+Its scripts read one batch (data, labels) for each task. They use the samples at 0, 2, 4, ... for
+adaptation, as many as there are shots, and all others for evaluation. Both classes keep that order.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from torchcross.task import Task
 __all__ = ["EpisodeTaskset", "TasksetEpisodes"]
 
 
-class _ByNumber(Protocol):
+class _Numbered(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
 @final
 class EpisodeTaskset:
-    """`EpisodeTaskset(episodes, count)`: `sample()` gives (data, labels) of the next episode, `[i]`
-    those of episode i.
+    """`EpisodeTaskset(episodes, count)`: `sample()` returns (data, labels) of the next episode.
 
-    `episodes` is anything that hands out episodes by number, such as `torchcross.Episodes`.
-    Episodes come in their order, over and over; no generator is asked.
+    `taskset[i]` returns those of episode i. `episodes` is anything that returns episodes by number,
+    such as `torchcross.Episodes`. Episodes come in their order, again and again, and no generator
+    is used.
     """
 
-    def __init__(self, episodes: _ByNumber, count: int) -> None:
+    def __init__(self, episodes: _Numbered, count: int) -> None:
         if count < 1:
             raise InputError(
                 f"EpisodeTaskset got count={count}; give the number of episodes, 1 or more."
@@ -48,7 +48,7 @@ class EpisodeTaskset:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not 0 <= index < self.count:
             raise IndexError(f"task {index} is outside 0..{self.count - 1}")
-        return _woven(self.episodes[index], index)
+        return _alternate(self.episodes[index], index)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return (self[index] for index in range(self.count))
@@ -63,11 +63,11 @@ class TasksetEpisodes:
     """`TasksetEpisodes(taskset, shots=5)[i]` is task i of a learn2learn taskset as an episode.
 
     Every class has `shots` samples at the even places, as `NWays`, `KShots(2 * shots)`, `LoadData`
-    and `RemapLabels` leave them. `task` names the classes; without it they are called by their
+    and `RemapLabels` leave them. `task` names the classes; without it, their names are their
     numbers.
     """
 
-    def __init__(self, taskset: _ByNumber, *, shots: int, task: Task | None = None) -> None:
+    def __init__(self, taskset: _Numbered, *, shots: int, task: Task | None = None) -> None:
         if shots < 1:
             raise InputError(f"TasksetEpisodes got shots={shots}; give 1 or more.")
         self.taskset = taskset
@@ -81,13 +81,14 @@ class TasksetEpisodes:
         return int(length())
 
     def __getitem__(self, index: int) -> Episode:
-        data, labels = _pair(self.taskset[index], index)
-        ways = len(set(labels.tolist()))
+        data, labels = _checked_pair(self.taskset[index], index)
+        codes = sorted(set(labels.tolist()))
+        ways = len(codes)
         task = self.task or Task("taskset", MultiClass([str(code) for code in range(max(ways, 2))]))
-        if set(labels.tolist()) != set(range(len(task.classes))):
+        if codes != list(range(len(task.classes))):
             raise InputError(
-                f"task {index} has the labels {sorted(set(labels.tolist()))[:8]}, and {task.name!r}"
-                f" has {len(task.classes)} classes; end the task transforms with RemapLabels, which"
+                f"task {index} has the labels {codes[:8]}, and {task.name!r} has"
+                f" {len(task.classes)} classes; end the task transforms with RemapLabels, which"
                 " makes them 0, 1, 2, ..."
             )
         support = torch.zeros(len(labels), dtype=torch.bool)
@@ -110,35 +111,31 @@ class TasksetEpisodes:
             )
 
 
-def _woven(episode: Episode, index: int) -> tuple[Tensor, Tensor]:
-    """Support at 0, 2, 4, ...; the query at all other places."""
+def _alternate(episode: Episode, index: int) -> tuple[Tensor, Tensor]:
+    """Return data and labels with the support at 0, 2, 4, ... and the query at all other places."""
     support, query = episode.support, episode.query
     if len(query) < len(support) - 1:
         raise InputError(
             f"episode {index} has {len(support)} support and {len(query)} query samples;"
-            " learn2learn's scripts take every other sample for adaptation, so ask for at least as"
+            " learn2learn's scripts use every other sample for adaptation, so ask for at least as"
             " many queries as shots."
         )
-    places = torch.zeros(len(support) + len(query), dtype=torch.bool)
-    places[: 2 * len(support) : 2] = True
-    return _woven_rows(support.x, query.x, places), _woven_rows(support.y, query.y, places)
+    count = len(support) + len(query)
+    is_support = torch.zeros(count, dtype=torch.bool)
+    is_support[: 2 * len(support) : 2] = True
+    order = torch.empty(count, dtype=torch.int64)
+    order[is_support] = torch.arange(len(support))
+    order[~is_support] = torch.arange(len(support), count)
+    data, labels = torch.cat([support.x, query.x]), torch.cat([support.y, query.y])
+    return data[order.to(data.device)], labels[order.to(labels.device)]
 
 
-def _woven_rows(support: Tensor, query: Tensor, places: Tensor) -> Tensor:
-    rows = torch.cat([support, query])
-    order = torch.empty(len(rows), dtype=torch.int64)
-    order[places] = torch.arange(len(support))
-    order[~places] = torch.arange(len(support), len(rows))
-    return rows[order.to(rows.device)]
-
-
-def _pair(found: Any, index: int) -> tuple[Tensor, Tensor]:
-    match found:
-        case [Tensor() as data, Tensor() as labels] if labels.ndim == 1 and len(data) == len(
-            labels
-        ):
-            return data, labels.long()
+def _checked_pair(pair: Any, index: int) -> tuple[Tensor, Tensor]:
+    match pair:
+        case [Tensor() as data, Tensor() as labels]:
+            if labels.ndim == 1 and len(data) == len(labels):
+                return data, labels.long()
     raise InputError(
-        f"task {index} is a {type(found).__name__}; a taskset hands out (data, labels), two tensors"
+        f"task {index} is a {type(pair).__name__}; a taskset returns (data, labels), two tensors"
         " with a row per sample"
     )
