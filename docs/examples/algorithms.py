@@ -1,9 +1,9 @@
 """Every algorithm in seconds, on made-up images of all four target types.
 
-Meta-learners train for a moment on the domain `ink` and are asked about the domain `chalk`, whose
-images look inverted; pre-training sees the same images batch by batch and is then fine-tuned. The
-table has AUROC on new episodes, 5 shots. With so little training this shows how things are called,
-not which algorithm is best.
+Meta-learners train for a moment on the domain `ink` and predict in the domain `chalk`, whose images
+look inverted. Pre-training learns from the same images batch by batch and is then fine-tuned. The
+table shows AUROC on new episodes, 5 shots. With so little training it shows how to use each
+algorithm, not which one is best.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def main() -> None:
     sources = [make(300, size=16) for make in TOYS]
     print(f"{'algorithm':<22}" + "".join(f"{source.task.target.kind:>12}" for source in sources))
     for name, make in META_LEARNERS.items():
-        report(name, meta_trained(make(backbone()), sources, arguments.steps), arguments.episodes)
-    net = pretrained(sources, 5 * arguments.steps)
+        learner = train(make(backbone()), sources, arguments.steps)
+        report(name, learner, arguments.episodes)
+    net = pretrain(sources, 5 * arguments.steps)
     for name, make in PRETRAINED.items():
         report(name, make(net), arguments.episodes)
 
@@ -60,32 +61,33 @@ def backbone():
     return backbones.conv4(8, in_channels=1, seed=0)
 
 
-def meta_trained(algorithm: algorithms.Algorithm, sources, steps: int) -> algorithms.Algorithm:
+def train(algorithm: algorithms.Algorithm, sources, steps: int) -> algorithms.Algorithm:
     """One loop for all of them: episodes of every target type in each meta-batch."""
     episodes = [
         tx.Episodes(tx.EpisodeSampler(source, shots=5, queries=5, seed=0)) for source in sources
     ]
     optimiser = torch.optim.Adam(algorithm.parameters(), 1e-3)
-    for at in range(steps):
-        step = algorithm.training_step([task[at] for task in episodes], epoch=at)
+    for number in range(steps):
+        step = algorithm.training_step([task[number] for task in episodes], epoch=number)
         commit(step, algorithm, optimiser)
     return algorithm
 
 
-def pretrained(sources, steps: int) -> torch.nn.Module:
+def pretrain(sources, steps: int) -> torch.nn.Module:
     """mm-PT: one head per task, a batch of one task at a time."""
-    subject = algorithms.MultiTask(backbone(), [source.task for source in sources])
+    pretraining = algorithms.MultiTask(backbone(), [source.task for source in sources])
     batches = tx.MixedBatches(sources, batch_size=32, seed=0)
-    optimiser = torch.optim.Adam(subject.parameters(), 1e-3)
-    for at in range(steps):
-        commit(subject.training_step([batches.read(batches[at])]), subject, optimiser)
-    return subject.backbone
+    optimiser = torch.optim.Adam(pretraining.parameters(), 1e-3)
+    for number in range(steps):
+        step = pretraining.training_step([batches.read(batches[number])])
+        commit(step, pretraining, optimiser)
+    return pretraining.backbone
 
 
 def commit(
     step: algorithms.Step, module: torch.nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
-    """The only place where anything changes."""
+    """Take the step; nothing else in this script changes a parameter or a buffer."""
     optimiser.zero_grad()
     step.loss.backward()
     optimiser.step()
