@@ -190,7 +190,7 @@ def job(tmp_path, monkeypatch):
             "--shots",
             "1",
         ),
-        *("--quiet", "--set", "model.options.channels=2", "--set", "evaluation.steps=1"),
+        *("--quiet", "--set", "model.backbone.channels=2", "--set", "evaluation.steps=1"),
         *("--set", "evaluation.min_images=10", "--set", "evaluation.queries=2"),
     ]
 
@@ -227,7 +227,7 @@ def test_settings_are_listed_and_nothing_runs(capsys, tmp_path, monkeypatch):
         (("--set", "evaluation.steps.foo=2"), "evaluation.steps"),
         (("--set", "evaluation.metric=auc"), "evaluation.metric='auc'"),
         (("--set", "meta.shots=[5,1]"), "meta.shots"),
-        (("--set", "model.options.channels=2020-01-01"), "model.options"),
+        (("--set", "model.backbone.channels=2020-01-01"), "model.backbone"),
         (("--device", "cuda:77"), "machine.device='cuda:77'"),
         (("--weights", "none.pth"), "none.pth"),
         (("--weights", "data"), "cannot be read"),

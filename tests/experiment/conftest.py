@@ -4,7 +4,7 @@ import pytest
 
 from torchcross.data import toys
 from torchcross.errors import InputError, ReadError
-from torchcross.experiment import experiment
+from torchcross.experiment import experiment_from_values
 
 MAKERS = {
     "shape": toys.multiclass,
@@ -76,7 +76,7 @@ def told(**changes):
         "algorithms": ["scratch", "protonet"],
         "shots": [1, 2],
         "data": {"folder": "nowhere", "targets": ["hole", "specks"], "channels": 1},
-        "model": {"options": {"channels": 4}},
+        "model": {"backbone": {"channels": 4}},
         "pretraining": {"steps": 3, "batch_size": 8, "validate_every": 2, "validation_images": 12},
         "meta": {
             "steps": 3,
@@ -91,7 +91,7 @@ def told(**changes):
         },
         "evaluation": {"episodes": 3, "queries": 2, "min_images": 4, "steps": 1},
     }
-    return experiment(plain, changes)
+    return experiment_from_values(plain, changes)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import torch
 
 from tests.experiment.small import command, files, prepare
 from torchcross import cli
-from torchcross.experiment.run import runner
+from torchcross.experiment.run import runner, scoring
 from torchcross.records import EpisodeRecord, Records
 from torchcross.training.step import Stepper
 
@@ -63,7 +63,7 @@ def half_written(pattern, call=1):
 
 def after_rows(call, rows):
     """Die in the middle of an evaluation."""
-    plain, calls = runner.evaluate, []  # type: ignore[attr-defined]
+    plain, calls = scoring.evaluate, []  # type: ignore[attr-defined]
 
     def evaluate(*given, **more):
         calls.append(1)
@@ -72,7 +72,7 @@ def after_rows(call, rows):
                 die()
             yield row
 
-    runner.evaluate = evaluate  # type: ignore[attr-defined]
+    scoring.evaluate = evaluate  # type: ignore[attr-defined]
 
 
 ROWS = "mm_maml-*-5_shots-*.csv"

@@ -7,8 +7,9 @@ from safetensors.torch import save_file
 
 from torchcross import algorithms
 from torchcross.data import TensorSource, toys
-from torchcross.experiment import experiment
-from torchcross.experiment.rows.methods import METHODS, course
+from torchcross.experiment import experiment_from_values
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.training_setup import training_setup
 
 UNTRAINED = {"scratch", "ncm", "probe", "im-pt"}
 EPISODIC = {
@@ -36,8 +37,10 @@ def saved(net, folder):
 def published(**changes):
     """The published protocol, with a small network."""
     data = {"folder": "nowhere", "channels": 1}
-    model = {"backbone": "conv4", "options": {"channels": 4}}
-    return experiment({"preset": "medimeta-table4", "data": data, "model": model}, changes)
+    model = {"backbone": {"name": "conv4", "channels": 4}}
+    return experiment_from_values(
+        {"preset": "medimeta-table4", "data": data, "model": model}, changes
+    )
 
 
 class Seen(TensorSource):
@@ -83,7 +86,7 @@ def made(name, told, splits, seed=0):
     train, val = splits
     if METHODS[name].supervised:
         train, val = train[:1], val[:1]
-    return course(METHODS[name], told, seed, train, val)
+    return training_setup(METHODS[name], told, seed, train, val)
 
 
 def is_published_fine_tuning(how, net):

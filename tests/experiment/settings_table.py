@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from torchcross.experiment import PRESETS, experiment
+from torchcross.experiment import PRESETS, experiment_from_values
 from torchcross.experiment.settings.listing import Setting, settings
-from torchcross.experiment.settings.reading import as_plain
+from torchcross.experiment.settings.plain import as_plain
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
@@ -20,7 +20,7 @@ BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 
 def rendered() -> str:
     presets = {
-        name: as_plain(experiment({"preset": name, "data": {"folder": "there"}}))
+        name: as_plain(experiment_from_values({"preset": name, "data": {"folder": "there"}}))
         for name in PRESETS
     }
     sections: dict[str, list[Setting]] = {}
@@ -46,6 +46,8 @@ def _defaults(one: Setting, presets: dict[str, Any]) -> str:
         value: Any = plain
         for part in one.name.split("."):
             value = value[part]
+        if isinstance(value, dict) and value.keys() == {"name"}:
+            value = value["name"]
         if one.name != "preset" and json.dumps(value) != one.default:
             others.setdefault(json.dumps(value), []).append(name)
     return "; ".join(

@@ -18,8 +18,8 @@ targets = ["oct", "bus"]
 source_tasks = "primary"
 channels = 1
 
-[model]
-options = { channels = 2 }
+[model.backbone]
+channels = 2
 
 [pretraining]
 steps = 3

@@ -9,12 +9,12 @@ from tests.experiment.conftest import told
 from torchcross.backbones import conv4
 from torchcross.experiment import METHODS, run_experiment
 from torchcross.experiment.rows.adaptation import adapter, inner_steps, reads_running_statistics
-from torchcross.experiment.run import runner
+from torchcross.experiment.run import scoring
 
 pytestmark = pytest.mark.slow
 
 OWN = {"evaluation.adaptation": "own"}
-EPISODIC = [name for name, method in METHODS.items() if method.make is not None]
+EPISODIC = [name for name, method in METHODS.items() if method.make_learner is not None]
 
 
 def learner(name, row):
@@ -66,13 +66,13 @@ def test_another_policy_takes_nothing_else_from_it(name, norm):
     ],
 )
 def test_inner_steps_reach_the_evaluation(tmp_path, monkeypatch, name, changes, expected):
-    asked, plain = [], runner.evaluate
+    asked, plain = [], scoring.evaluate
 
     def evaluate(*given, **more):
         asked.append(more["steps"])
         return plain(*given, **more)
 
-    monkeypatch.setattr(runner, "evaluate", evaluate)
+    monkeypatch.setattr(scoring, "evaluate", evaluate)
     row = told(algorithms=[name], shots=[1], **{"data.targets": ["hole"], **changes})
     assert run_experiment(row, tmp_path).complete
     assert asked == [expected]

@@ -9,11 +9,15 @@ from tests.experiment.conftest import told
 from torchcross import backbones
 from torchcross.data import toys
 from torchcross.errors import InputError
-from torchcross.experiment import METHODS, experiment
+from torchcross.experiment import METHODS, experiment_from_values
 from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.methods import backbone
-from torchcross.experiment.run.checks import check, check_metric, without_effect
-from torchcross.experiment.settings.schema import Machine
+from torchcross.experiment.rows.network import starting_network
+from torchcross.experiment.run.checks import (
+    check_experiment,
+    check_metric,
+    settings_without_effect,
+)
+from torchcross.experiment.settings.schema import MachineSettings
 
 
 @pytest.fixture
@@ -24,8 +28,8 @@ def weights(tmp_path):
 
 
 def test_what_can_run(weights):
-    check(told())
-    check(
+    check_experiment(told())
+    check_experiment(
         told(
             **{
                 "model.weights": weights,
@@ -46,30 +50,33 @@ def test_what_can_run(weights):
         ({"algorithms": ["mm-mal"]}, "no algorithm of a table is called 'mm-mal'"),
         ({"algorithms": ["im-pt"]}, "starts from published weights"),
         ({"model.backbone": "resnet19"}, r"model\.backbone='resnet19'.*: no backbone is called"),
-        ({"model.options.width": 3}, r"model\.options=.*'width'.* that it does not take"),
-        ({"model.options.channels": "many"}, r"model\.options=\{'channels': 'many'\}"),
-        ({"model.options.in_channels": 3}, r"in_channels=3 and data\.channels=1"),
-        ({"model.options.channels": -1}, r"model\.options=\{'channels': -1\}"),
+        ({"model.backbone.width": 3}, r"model\.backbone=.*'width'.* that it does not take"),
+        (
+            {"model.backbone.channels": "many"},
+            r"model\.backbone=\{'name': 'conv4', 'channels': 'many'\}",
+        ),
+        ({"model.backbone.in_channels": 3}, r"in_channels=3 and data\.channels=1"),
+        ({"model.backbone.channels": -1}, r"model\.backbone=\{'name': 'conv4', 'channels': -1\}"),
         ({"model.weights": "none.pth", "algorithms": ["im-pt"]}, r"model\.weights='none\.pth'"),
         ({"machine.device": "cuda:77"}, r"machine\.device='cuda:77' is not here; there are cpu"),
-        ({"machine.device": "gpu"}, r"machine\.device='gpu' is no device"),
+        ({"machine.device": "gpu"}, r"machine\.device='gpu' is not a device"),
     ],
 )
 def test_refused(changes, match):
     with pytest.raises(InputError, match=match):
-        check(told(**changes))
+        check_experiment(told(**changes))
 
 
 def test_weights_that_do_not_fit_are_refused(weights, tmp_path):
     known = {"model.normalisation": "none", "algorithms": ["im-pt"]}
     with pytest.raises(InputError, match=r"data\.channels=3"):
-        check(told(**known, **{"model.weights": weights, "data.channels": 3}))
+        check_experiment(told(**known, **{"model.weights": weights, "data.channels": 3}))
     with pytest.raises(InputError, match="what images the weights"):
-        check(told(**{"algorithms": ["im-pt"], "model.weights": weights}))
+        check_experiment(told(**{"algorithms": ["im-pt"], "model.weights": weights}))
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(b"PK not really")
     with pytest.raises(InputError, match=r"damaged\.pth"):
-        check(told(**known, **{"model.weights": str(damaged)}))
+        check_experiment(told(**known, **{"model.weights": str(damaged)}))
 
 
 def test_a_metric_that_no_target_has_is_refused():
@@ -83,31 +90,31 @@ def test_a_metric_that_no_target_has_is_refused():
 
 
 def test_the_machine_that_is_told():
-    machine = machine_of(Machine(device="cpu", precision="bf16-mixed"))
+    machine = machine_of(MachineSettings(device="cpu", precision="bf16-mixed"))
     assert (machine.device.type, machine.precision) == ("cpu", "bf16-mixed")
 
 
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert machine_of(Machine()).device.type == "cpu"
+    assert machine_of(MachineSettings()).device.type == "cpu"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr(
         "torch.zeros",
         lambda *_, device: SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 0)),
     )
-    assert machine_of(Machine()).device.type == "cuda"
+    assert machine_of(MachineSettings()).device.type == "cuda"
     with pytest.raises(InputError, match=r"'cuda:1' is not here; there are cpu, cuda:0"):
-        machine_of(Machine(device="cuda:1"))
+        machine_of(MachineSettings(device="cuda:1"))
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: False)
     with pytest.raises(InputError, match=r"machine\.precision='bf16-mixed'"):
-        machine_of(Machine(precision="bf16-mixed"))
+        machine_of(MachineSettings(precision="bf16-mixed"))
 
 
 @pytest.mark.parametrize("name", ["meta"] if torch.backends.mps.is_available() else ["meta", "mps"])
 def test_a_device_that_cannot_be_used_is_told_in_one_line(name):
     with pytest.raises(InputError, match="cannot be used here") as refused:
-        machine_of(Machine(device=name))
+        machine_of(MachineSettings(device=name))
     assert len(str(refused.value)) < 400
 
 
@@ -115,7 +122,9 @@ def test_a_device_that_cannot_be_used_is_told_in_one_line(name):
 
 
 def lines(preset="medimeta-table4", **changes):
-    return without_effect(experiment({"preset": preset, "data": {"folder": "there"}}, changes))
+    return settings_without_effect(
+        experiment_from_values({"preset": preset, "data": {"folder": "there"}}, changes)
+    )
 
 
 def test_nothing_is_said_where_all_is_read():
@@ -184,30 +193,30 @@ def test_a_test_split_has_no_episodes():
         "fully-supervised",
         **{"pretraining.scale_losses": False, "meta.steps": 3, "evaluation.steps": 9},
     )
-    assert said[1:] == ["meta.steps, pretraining.scale_losses: no effect on any row"]
+    assert said[1:] == ["pretraining.scale_losses, meta.steps: no effect on any row"]
 
 
 def test_the_rows_are_as_they_are_said_to_be():
-    """Which rows take steps and rates of their own is written in `checks` by name: hold it against
-    the algorithms.
-    """
-    from torchcross.experiment.run.checks import _WITHOUT_INNER_LR, _WITHOUT_STEPS
-
+    """Which rows read steps and rates is written beside them: hold it against the algorithms."""
     how = told(**{"meta.inner_lr": 0.123, "meta.inner_steps": 3})
     for name, method in METHODS.items():
-        if method.make is None:
+        if method.make_learner is None:
             continue
-        learner = method.make(backbone(method, how, 0), how.meta, None)
+        learner = method.make_learner(starting_network(method, how, 0), how.meta, None)
         recipe = getattr(learner, "recipe", None)
-        assert (recipe is None) == (name in _WITHOUT_STEPS), name
-        assert (recipe is None or recipe.lr != 0.123) == (name in _WITHOUT_INNER_LR), name
+        for setting in ("meta.inner_steps", "meta.validation_inner_steps"):
+            assert (recipe is not None) == method.reads(setting, how), name
+        reads_rate = recipe is not None and recipe.lr == 0.123
+        assert reads_rate == method.reads("meta.inner_lr", how), name
 
 
 def test_one_kind_of_interval_over_several_seeds():
-    told = experiment({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}, "seeds": [0, 1]})
+    told = experiment_from_values(
+        {"data": {"folder": "x"}, "evaluation": {"interval": "bca"}, "seeds": [0, 1]}
+    )
     assert any(
         "evaluation.interval" in text and "no effect on any row" in text
-        for text in without_effect(told)
+        for text in settings_without_effect(told)
     )
-    one = experiment({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}})
-    assert not any("evaluation.interval" in text for text in without_effect(one))
+    one = experiment_from_values({"data": {"folder": "x"}, "evaluation": {"interval": "bca"}})
+    assert not any("evaluation.interval" in text for text in settings_without_effect(one))

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tests.experiment.conftest import told
 from torchcross.backbones import conv4
 from torchcross.errors import InputError
-from torchcross.experiment import RunFolder, compared, run_experiment, write_page
+from torchcross.experiment import RunFolder, compare_runs, run_experiment, write_page
 from torchcross.experiment.run import runner
 
 pytestmark = pytest.mark.usefixtures("collection")
@@ -30,7 +30,7 @@ def ran(folder, **changes):
 
 
 def side_by_side(tmp_path, *folders):
-    return compared(folders, tmp_path / "both").read_text(encoding="utf-8")
+    return compare_runs(folders, tmp_path / "both").read_text(encoding="utf-8")
 
 
 def test_runs_on_the_same_episodes_are_paired(tmp_path):
@@ -93,12 +93,14 @@ def test_runs_are_told_apart_by_their_folders(tmp_path, monkeypatch):
     shutil.copytree(one, tmp_path / "copy")
     assert "ncm (copy)" in side_by_side(tmp_path, one, tmp_path / "copy")
     monkeypatch.chdir(one)
-    assert "ncm (one)" in compared([".", "../copy"], tmp_path / "both").read_text(encoding="utf-8")
+    assert "ncm (one)" in compare_runs([".", "../copy"], tmp_path / "both").read_text(
+        encoding="utf-8"
+    )
     assert "Cross-domain few-shot learning: one" in write_page(".").read_text(encoding="utf-8")
     (tmp_path / "deeper").mkdir()
     shutil.copytree(one, tmp_path / "deeper" / "one")
     with pytest.raises(InputError, match="have one name; rename"):
-        compared([one, tmp_path / "deeper" / "one"], tmp_path / "both")
+        compare_runs([one, tmp_path / "deeper" / "one"], tmp_path / "both")
 
 
 def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):

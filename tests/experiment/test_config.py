@@ -8,14 +8,14 @@ import pytest
 
 from tests.experiment.conftest import told
 from torchcross.errors import InputError
-from torchcross.experiment import PRESETS, experiment, read_experiment
-from torchcross.experiment.settings.reading import as_plain, digest
+from torchcross.experiment import PRESETS, BackboneSettings, experiment_from_values, read_experiment
+from torchcross.experiment.settings.plain import as_plain, digest
 
 DATA = {"data": {"folder": "there"}}
 
 
 def test_the_default_is_the_published_protocol():
-    made = experiment(DATA)
+    made = experiment_from_values(DATA)
     assert made.preset == "medimeta-table4"
     how = made.evaluation
     assert (how.episodes, how.queries, how.min_images, how.steps, how.lr) == (100, 10, 50, 50, 1e-3)
@@ -31,7 +31,7 @@ def test_the_default_is_the_published_protocol():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_hold_no_setting_that_does_not_exist(preset):
-    assert experiment({**DATA, "preset": preset}).preset == preset
+    assert experiment_from_values({**DATA, "preset": preset}).preset == preset
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
@@ -43,7 +43,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     made = read_experiment(path, {"evaluation.steps": 11, "shots": [3]})
     assert made.data.folder == str(tmp_path / "images")
     assert (made.evaluation.episodes, made.evaluation.steps, made.shots) == (7, 11, (3,))
-    assert made.model.backbone == "conv4"
+    assert made.model.backbone.name == "conv4"
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
         ({**DATA, "shots": [0]}, "'supervised' goes with"),
         ({**DATA, "algorithms": ["supervised"]}, "'supervised' goes with"),
         ({**DATA, "algorithms": ["supervised", "scratch"], "shots": [0]}, "a run of its own"),
-        ({**DATA, "seeds": [True]}, r"seeds\[0\] is True; give a number"),
+        ({**DATA, "seeds": [True]}, r"seeds\[0\] is True; give a whole number"),
         ({**DATA, "meta": {"ways": [2]}}, "give two numbers"),
         ({"data": {"folder": "x", "channels": 2}}, "data.channels is 2; give one of 1, 3"),
     ],
 )
 def test_refused(given, match):
     with pytest.raises(InputError, match=match):
-        experiment(given)
+        experiment_from_values(given)
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):
@@ -92,18 +92,18 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 
 def test_plain_values_make_the_same_experiment_again():
     made = told()
-    assert experiment(as_plain(made)) == made
+    assert experiment_from_values(as_plain(made)) == made
     assert digest(made) == digest(told())
     assert digest(made) != digest(told(**{"evaluation.steps": 2}))
 
 
 def test_a_section_as_override_keeps_what_it_does_not_name():
     given = {"preset": "quick", "data": {"folder": "x"}, "evaluation": {"episodes": 7}}
-    plain = experiment(given)
-    told = experiment(given, {"evaluation": {"steps": 3}})
+    plain = experiment_from_values(given)
+    told = experiment_from_values(given, {"evaluation": {"steps": 3}})
     assert (told.evaluation.episodes, told.evaluation.steps) == (7, 3)
     assert told.evaluation.min_images == plain.evaluation.min_images
-    kept = experiment(given, {"model": {"normalisation": "none"}})
-    assert (kept.model.backbone, dict(kept.model.options)) == ("conv4", {"channels": 32})
-    other = experiment(given, {"model.options": {"channels": 8}})
-    assert dict(other.model.options) == {"channels": 8}
+    kept = experiment_from_values(given, {"model": {"normalisation": "none"}})
+    assert kept.model.backbone == BackboneSettings("conv4", {"channels": 32})
+    other = experiment_from_values(given, {"model.backbone": {"channels": 8}})
+    assert dict(other.model.backbone.options) == {"channels": 8}

@@ -5,7 +5,7 @@ import pytest
 from tests.experiment.conftest import told
 from torchcross.data import EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
-from torchcross.experiment.rows.disjoint import evaluation_sampler
+from torchcross.experiment.rows.target_episodes import evaluation_sampler
 
 DISJOINT = {
     "evaluation.disjoint": True,

@@ -84,7 +84,7 @@ def test_large_images_are_thinned_out(side, kept, tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(WriteError, match=r"one\.npz cannot be written"):
         write_example(tmp_path / "absent" / "one.npz", example())
-    with pytest.raises(InputError, match=r"absent\.npz is no example of a run"):
+    with pytest.raises(InputError, match=r"absent\.npz is not an example of a run"):
         read_example(tmp_path / "absent.npz")
 
 
@@ -93,7 +93,7 @@ def test_a_torn_file_is_named(length, tmp_path):
     path = tmp_path / "one.npz"
     write_example(path, example())
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"one\.npz is no example of a run"):
+    with pytest.raises(InputError, match=r"one\.npz is not an example of a run"):
         read_example(path)
 
 
@@ -149,7 +149,7 @@ def test_a_file_of_something_else_is_named(change, tmp_path):
     path = tmp_path / "one.npz"
     write_example(path, example())
     rewritten(path, change)
-    with pytest.raises(InputError, match=r"one\.npz is no example of a run"):
+    with pytest.raises(InputError, match=r"one\.npz is not an example of a run"):
         read_example(path)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.experiment.small import command, prepare
 from torchcross import cli
 from torchcross.errors import WriteError
-from torchcross.experiment.run import runner
+from torchcross.experiment.run import runner, training
 from torchcross.training.step import Stepper
 
 pytestmark = pytest.mark.slow
@@ -158,14 +158,14 @@ def as_tiff(folder):
 def test_images_that_go_while_the_run_is_on(root, clean, run, monkeypatch):
     """A file that is open outlives its name; files that are opened one by one do not."""
     as_tiff(root / "data" / "oct")
-    plain = runner.fit
+    plain = training.fit
 
     def fit(*given, **more):
         result = plain(*given, **more)
         shutil.rmtree(root / "data" / "oct" / "images", ignore_errors=True)
         return result
 
-    monkeypatch.setattr(runner, "fit", fit)
+    monkeypatch.setattr(training, "fit", fit)
     status, err = run()
     failed = [("protonet", TARGETS[0]), ("ncm", TARGETS[0]), ("protonet", TARGETS[1])]
     check(root, clean, failed, status, err, "data/oct")
@@ -178,7 +178,9 @@ def test_chunks_that_rot_while_they_are_trained_on(root, clean, run, monkeypatch
     """Compressed images are read by HDF5 itself, chunk after chunk."""
     compress(root / "data" / "derm" / "images.hdf5")
     monkeypatch.setattr(
-        runner, "course", after(runner.course, lambda: rot(root / "data" / "derm" / "images.hdf5"))
+        training,
+        "training_setup",
+        after(training.training_setup, lambda: rot(root / "data" / "derm" / "images.hdf5")),
     )
     status, err = run()
     check(

@@ -9,8 +9,8 @@ import pytest
 from tests.experiment.conftest import told
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.experiment import RunFolder, run_experiment
-from torchcross.experiment.run import runner
-from torchcross.experiment.run.provenance import completed, contradictions, with_earlier
+from torchcross.experiment.run import provenance, runner
+from torchcross.experiment.run.provenance import complete_description, contradictions, with_earlier
 
 
 def plain(folder, name):
@@ -50,7 +50,7 @@ def test_a_run_that_is_renamed_goes_on_under_the_name_of_its_rows(tmp_path):
 @pytest.mark.usefixtures("collection")
 def test_a_run_that_goes_on_elsewhere_names_both_places(tmp_path, monkeypatch):
     found = {"python": "3.11"}
-    monkeypatch.setattr(runner, "provenance", lambda: dict(found))
+    monkeypatch.setattr(provenance, "surroundings", lambda: dict(found))
     run_experiment(scratch(), tmp_path)
     assert "earlier" not in plain(tmp_path, "provenance.json")
     found["python"] = "3.12"
@@ -104,11 +104,14 @@ def test_what_was_known_is_kept_while_it_cannot_be_read():
         {"digest": "1"},
         {"x": {"digest": "1"}, "y": {"digest": "2"}},
     )
-    assert completed(gone, whole) == whole
-    assert completed(whole, gone) == whole
-    assert completed(gone, {"unreadable": "before"}) == gone
-    assert completed({"x": gone, "y": {"digest": "2"}}, both) == both
-    assert completed({"x": gone, "y": {"digest": "2"}}, {}) == {"x": gone, "y": {"digest": "2"}}
+    assert complete_description(gone, whole) == whole
+    assert complete_description(whole, gone) == whole
+    assert complete_description(gone, {"unreadable": "before"}) == gone
+    assert complete_description({"x": gone, "y": {"digest": "2"}}, both) == both
+    assert complete_description({"x": gone, "y": {"digest": "2"}}, {}) == {
+        "x": gone,
+        "y": {"digest": "2"},
+    }
 
 
 def test_data_that_cannot_be_described_stop_nobody_who_does_without(

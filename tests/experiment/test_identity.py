@@ -4,7 +4,9 @@ import pytest
 
 from tests.experiment.conftest import told
 from torchcross.errors import InputError
-from torchcross.experiment.settings.reading import decisive, identity
+from torchcross.experiment.run.identity import decisive_settings, identity
+
+EARLIER = "fce8302af62c07339c548a59b8229eeb0472c4b31c8ef7c63b689c04ef1b08ab"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_weights_are_known_by_what_is_in_their_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert of(first) == of(moved) == of("a.pth")
     assert len({of(first), of(other), identity(told())}) == 3
-    assert "a.pth" not in str(decisive(told(**{"model.weights": str(first)})))
+    assert "a.pth" not in str(decisive_settings(told(**{"model.weights": str(first)})))
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(InputError, match=r"model\.weights=.* cannot be read"):
             of(path)
@@ -79,3 +81,10 @@ def test_a_model_in_shards_is_known_by_them_too(tmp_path):
     before = identity(told(**{"model.weights": str(model)}))
     shard.write_bytes(b"two")
     assert identity(told(**{"model.weights": str(model)})) != before
+
+
+def test_runs_of_earlier_versions_are_known():
+    """The digest of version 0.1.0.dev0, whose backbone's options were a setting apart."""
+    plain = decisive_settings(told(**{"machine.device": "cpu"}))
+    assert plain["model"]["backbone"] == {"name": "conv4", "channels": 4}
+    assert identity(told(**{"machine.device": "cpu"})) == EARLIER

@@ -19,7 +19,9 @@ from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
 from torchcross.experiment import run_experiment, write_page
 from torchcross.experiment.rows import methods
-from torchcross.experiment.rows.methods import METHODS, course, scores_of
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.training_setup import scores_of, training_setup
+from torchcross.experiment.run import scoring, training
 
 # -- what they are judged by -----------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ def test_long_sources_are_scored_whole_and_in_pieces(splits, monkeypatch):
 
 def test_sources_of_other_tasks_do_not_judge(splits):
     train, val = splits
-    made_of = course(METHODS["mm-pt"], published(), 0, train[:1], val)
+    made_of = training_setup(METHODS["mm-pt"], published(), 0, train[:1], val)
     made_of.validate(made_of.learner)
     assert [bool(source.read_rows) for source in val] == [True, False, False]
 
@@ -173,8 +175,7 @@ def test_a_run_without_validation_splits_trains_to_its_end(collection, tmp_path,
 
 
 def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monkeypatch):
-    from torchcross.experiment.rows import disjoint
-    from torchcross.experiment.run import runner
+    from torchcross.experiment.rows import target_episodes
 
     asked, done = [], []
 
@@ -188,8 +189,8 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
         done.append((how, kept, more))
         return iter(())
 
-    monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
-    monkeypatch.setattr(runner, "evaluate", counted)
+    monkeypatch.setattr(target_episodes, "EpisodeSampler", Spy)
+    monkeypatch.setattr(scoring, "evaluate", counted)
     told = published(**{"algorithms": ["scratch"], "data.targets": ["shape"], "seeds": [3]})
     run_experiment(told, tmp_path / "run")
     # Before anything is trained, to see whether it has them, and again when they are scored.
@@ -215,7 +216,7 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
 
 
 def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_path, monkeypatch):
-    from torchcross.experiment.rows import disjoint
+    from torchcross.experiment.rows import target_episodes
 
     asked = []
 
@@ -224,7 +225,7 @@ def test_disjoint_episodes_are_asked_for_as_many_as_are_scored(collection, tmp_p
             asked.append(given)
             super().__init__(source, **given)
 
-    monkeypatch.setattr(disjoint, "EpisodeSampler", Spy)
+    monkeypatch.setattr(target_episodes, "EpisodeSampler", Spy)
     chosen = {
         "data.targets": ["hole"],
         "shots": [1],
@@ -253,9 +254,8 @@ def test_sources_are_the_tasks_that_were_chosen(tasks, collection, tmp_path, mon
 def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_share_one(
     collection, tmp_path, monkeypatch
 ):
-    from torchcross.experiment.run import runner
 
-    given, seeds, fit = collection.sources, [], runner.fit
+    given, seeds, fit = collection.sources, [], training.fit
     # Both targets leave the same sources.
     monkeypatch.setattr(
         collection,
@@ -267,7 +267,7 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
         seeds.append(options.seed)
         return fit(learner, data, options, **more)
 
-    monkeypatch.setattr(runner, "fit", noted)
+    monkeypatch.setattr(training, "fit", noted)
     told = quick(
         algorithms=["protonet"], seeds=[0, 1], shots=[1], **{"data.targets": ["hole", "specks"]}
     )
@@ -295,7 +295,7 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
 def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monkeypatch):
     from torchcross.experiment.run import runner
 
-    given, done, fit = collection.sources, [], runner.fit
+    given, done, fit = collection.sources, [], training.fit
     monkeypatch.setattr(
         collection,
         "sources",

@@ -24,7 +24,8 @@ from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches
 from torchcross.errors import InputError
 from torchcross.experiment.rows import methods
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.methods import METHODS, backbone
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.network import starting_network
 from torchcross.targets import Binary
 from torchcross.task import Task
 
@@ -35,7 +36,7 @@ def test_every_row_is_of_one_kind():
     assert set(METHODS) == UNTRAINED | EPISODIC | {"mm-pt", "supervised"}
     assert all(name == method.name and method.says for name, method in METHODS.items())
     assert {name for name, method in METHODS.items() if not method.trains} == UNTRAINED
-    assert {name for name, method in METHODS.items() if method.make is not None} == EPISODIC
+    assert {name for name, method in METHODS.items() if method.make_learner is not None} == EPISODIC
     assert [name for name, method in METHODS.items() if method.pretrains] == ["mm-pt"]
     assert [name for name, method in METHODS.items() if method.supervised] == ["supervised"]
     assert [name for name, method in METHODS.items() if method.wants_weights] == ["im-pt"]
@@ -54,7 +55,7 @@ def test_a_row_starts_from_the_weights_unless_it_is_scratch(name, tmp_path):
     told = published(
         **{"model.weights": saved(published_weights, tmp_path), "model.normalisation": "none"}
     )
-    net = backbone(METHODS[name], told, seed=5)
+    net = starting_network(METHODS[name], told, seed=5)
     expected = conv4(4, in_channels=1, seed=5) if name == "scratch" else published_weights
     assert same(net, weights_of(expected))
 
@@ -64,14 +65,17 @@ def test_without_weights_a_row_starts_from_its_seed(name):
     told = published()
     for seed in (0, 3):
         assert same(
-            backbone(METHODS[name], told, seed), weights_of(conv4(4, in_channels=1, seed=seed))
+            starting_network(METHODS[name], told, seed),
+            weights_of(conv4(4, in_channels=1, seed=seed)),
         )
-    assert not same(backbone(METHODS[name], told, 0), weights_of(conv4(4, in_channels=1, seed=3)))
+    assert not same(
+        starting_network(METHODS[name], told, 0), weights_of(conv4(4, in_channels=1, seed=3))
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_network_takes_the_channels_of_the_data(channels):
-    net = backbone(METHODS["scratch"], published(**{"data.channels": channels}), 0)
+    net = starting_network(METHODS["scratch"], published(**{"data.channels": channels}), 0)
     assert net(torch.zeros(2, channels, 16, 16)).shape == (2, net.num_features)
 
 
@@ -103,7 +107,7 @@ def test_without_weights_images_are_normalised_as_published(name):
     ]
     for channels, given, expected in ((3, "", imagenet), (3, "none", ((), ())), (1, "", ((), ()))):
         told = published(**{"data.channels": channels, "model.normalisation": given})
-        net = backbone(METHODS[name], told, 0)
+        net = starting_network(METHODS[name], told, 0)
         assert not net.normalises
         assert prepared(adapter(METHODS[name], net, told)) == expected
         if METHODS[name].trains:
@@ -116,11 +120,13 @@ def test_without_weights_images_are_normalised_as_published(name):
 def test_with_weights_images_are_as_those_want_them(name, tmp_path):
     weights = saved(conv4(4, in_channels=3), tmp_path)
     with pytest.raises(InputError, match="say normalisation="):
-        backbone(METHODS["im-pt"], published(**{"data.channels": 3, "model.weights": weights}), 0)
+        starting_network(
+            METHODS["im-pt"], published(**{"data.channels": 3, "model.weights": weights}), 0
+        )
     told = published(
         **{"data.channels": 3, "model.weights": weights, "model.normalisation": "keras"}
     )
-    net = backbone(METHODS[name], told, 0)
+    net = starting_network(METHODS[name], told, 0)
     how = adapter(METHODS[name], net, told)
     keras = (123.68 / 255, 116.779 / 255, 103.939 / 255)
     if name == "scratch":

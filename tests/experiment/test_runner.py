@@ -11,6 +11,7 @@ from tests.experiment.conftest import told
 from torchcross._kit.lock import lock_folder
 from torchcross.errors import InputError, SourceError, WriteError
 from torchcross.experiment import RunFolder, run_experiment, write_page
+from torchcross.experiment.run import scoring, training
 
 
 @pytest.mark.slow
@@ -34,9 +35,8 @@ def test_rows_of_every_cell(collection, tmp_path):
 @pytest.mark.slow
 def test_algorithms_and_shots_share_their_episodes(collection, tmp_path, monkeypatch):
     seen = {}
-    from torchcross.experiment.run import runner
 
-    plain = runner.evaluate
+    plain = scoring.evaluate
 
     def spying(how, episodes, **more):
         kept = list(episodes)
@@ -45,7 +45,7 @@ def test_algorithms_and_shots_share_their_episodes(collection, tmp_path, monkeyp
         ]
         return plain(how, kept, **more)
 
-    monkeypatch.setattr(runner, "evaluate", spying)
+    monkeypatch.setattr(scoring, "evaluate", spying)
     run_experiment(told(**{"data.targets": ["hole"]}), tmp_path / "run")
     for shots in (1, 2):
         assert seen["scratch", shots] == seen["protonet", shots]
@@ -90,9 +90,8 @@ def test_what_is_done_is_not_done_again(collection, tmp_path):
 
 @pytest.mark.slow
 def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monkeypatch):
-    from torchcross.experiment.run import runner
 
-    plain = runner.fit
+    plain = training.fit
 
     def watched(*arguments, **more):
         before = list(collection.opened)
@@ -100,7 +99,7 @@ def test_no_target_is_opened_before_training_is_over(collection, tmp_path, monke
         assert collection.opened == before
         return result
 
-    monkeypatch.setattr(runner, "fit", watched)
+    monkeypatch.setattr(training, "fit", watched)
     outcome = run_experiment(told(algorithms=["protonet", "mm-pt"]), tmp_path / "run")
     assert outcome.complete
     assert collection.opened
@@ -123,16 +122,15 @@ def test_what_fails_is_told_and_the_rest_goes_on(collection, tmp_path):
 
 @pytest.mark.slow
 def test_an_error_of_torch_does_not_stop_the_rest(collection, tmp_path, monkeypatch):
-    from torchcross.experiment.run import runner
 
-    plain = runner.fit
+    plain = training.fit
 
     def failing(learner, *arguments, **more):
         if type(learner).__name__ == "ProtoNet":
             raise RuntimeError("out of memory")
         return plain(learner, *arguments, **more)
 
-    monkeypatch.setattr(runner, "fit", failing)
+    monkeypatch.setattr(training, "fit", failing)
     outcome = run_experiment(told(algorithms=["protonet", "mm-pt"]), tmp_path / "run")
     reasons = {failure["reason"] for failure in outcome.failures}
     assert all(

@@ -12,7 +12,7 @@ from medimeta_adapter.leave_out.collection import MedIMetaCollection
 from medimeta_adapter.synthetic import generate
 from tests.experiment.small import prepare
 from torchcross.experiment import METHODS, read_experiment, run_experiment
-from torchcross.experiment.run import runner
+from torchcross.experiment.run import training
 
 TARGET, RELATED, SOURCES = "organs_axial", ("organs_coronal", "organs_sagittal"), ("bus", "oct")
 TRAINED = [name for name, method in METHODS.items() if method.trains and not method.supervised]
@@ -44,7 +44,7 @@ class Guard:
             MedIMetaDataset, "pixels", property(self.refusing(lambda dataset: pixels.func(dataset)))
         )
         monkeypatch.setattr(MedIMetaSource, "images", self.watching(MedIMetaSource.images))
-        monkeypatch.setattr(runner, "fit", self.opening(runner.fit))
+        monkeypatch.setattr(training, "fit", self.opening(training.fit))
 
     def refusing(self, plain):
         def asked(dataset, *given, **more):
@@ -135,7 +135,7 @@ def check_splits(root, rows):
 
 def test_full_supervision_reads_its_own_training_and_validation_splits_alone(root, monkeypatch):
     guard = Guard(root / "data", (*RELATED, *SOURCES), monkeypatch)
-    monkeypatch.setattr(runner, "course", guard.closing(runner.course))
+    monkeypatch.setattr(training, "training_setup", guard.closing(training.training_setup))
     outcome = run(root, algorithms=["supervised"], shots=[0])
     assert outcome.complete, outcome.failures
     assert guard.times == 1
@@ -165,13 +165,13 @@ def test_the_guard_sees_a_leak(root, monkeypatch, leak):
         return plain(collection, *given, **more)
 
     monkeypatch.setattr(MedIMetaCollection, "sources", guard.closing(sources))
-    course = runner.course
+    plain_setup = training.training_setup
 
     def leaking(*given, **more):
         leak(known[0])
-        return course(*given, **more)
+        return plain_setup(*given, **more)
 
-    monkeypatch.setattr(runner, "course", leaking)
+    monkeypatch.setattr(training, "training_setup", leaking)
     outcome = run(root, algorithms=["protonet"])
     assert {failure["kind"] for failure in outcome.failures} <= {
         "TargetReadError",

@@ -8,9 +8,9 @@ import math
 import pytest
 
 from torchcross.errors import InputError
-from torchcross.experiment import PRESETS, experiment, read_experiment
-from torchcross.experiment.settings.reading import as_plain, digest
-from torchcross.experiment.settings.schema import Experiment, MetaTraining
+from torchcross.experiment import PRESETS, experiment_from_values, read_experiment
+from torchcross.experiment.settings.plain import as_plain, digest
+from torchcross.experiment.settings.schema import Experiment, MetaTrainingSettings
 
 DATA = {"data": {"folder": "there"}}
 
@@ -29,7 +29,7 @@ PLAIN_ADAM = {
 
 
 def test_the_published_protocol_in_full():
-    made = as_plain(experiment(DATA))
+    made = as_plain(experiment_from_values(DATA))
     assert made["pretraining"] == {
         "steps": 20_000,
         "batch_size": 64,
@@ -84,12 +84,12 @@ def test_the_published_protocol_in_full():
 
 
 def test_other_presets_differ_in_what_they_are_for():
-    whole = experiment(DATA)
-    disjoint = experiment({**DATA, "preset": "disjoint"})
+    whole = experiment_from_values(DATA)
+    disjoint = experiment_from_values({**DATA, "preset": "disjoint"})
     assert (disjoint.evaluation.disjoint, disjoint.evaluation.adaptation) == (True, "own")
     assert (disjoint.evaluation.norm, disjoint.data.leave_out) == ("support", "domain")
     assert (disjoint.pretraining, disjoint.meta) == (whole.pretraining, whole.meta)
-    supervised = experiment({**DATA, "preset": "fully-supervised"})
+    supervised = experiment_from_values({**DATA, "preset": "fully-supervised"})
     assert (supervised.algorithms, supervised.shots) == (("supervised",), (0,))
     assert supervised.pretraining == whole.pretraining
 
@@ -98,14 +98,14 @@ def test_other_presets_differ_in_what_they_are_for():
 @pytest.mark.parametrize("value", [0, -1, -1.5, 0.0, math.inf, math.nan, 10**400, True, "1", None])
 def test_rates_are_finite_and_above_zero(section, value):
     with pytest.raises(InputError, match=rf"{section}\.lr is .*; give a number"):
-        experiment({**DATA, section: {"lr": value}})
+        experiment_from_values({**DATA, section: {"lr": value}})
 
 
 def test_a_whole_number_serves_as_a_rate():
-    rate = experiment({**DATA, "evaluation": {"lr": 1}}).evaluation.lr
+    rate = experiment_from_values({**DATA, "evaluation": {"lr": 1}}).evaluation.lr
     assert (rate, type(rate)) == (1.0, float)
-    assert digest(experiment({**DATA, "evaluation": {"lr": 1}})) == digest(
-        experiment({**DATA, "evaluation": {"lr": 1.0}})
+    assert digest(experiment_from_values({**DATA, "evaluation": {"lr": 1}})) == digest(
+        experiment_from_values({**DATA, "evaluation": {"lr": 1.0}})
     )
 
 
@@ -128,73 +128,79 @@ def test_a_whole_number_serves_as_a_rate():
 )
 def test_refused_before_anything_runs(given, match):
     with pytest.raises(InputError, match=match):
-        experiment({**DATA, **given})
+        experiment_from_values({**DATA, **given})
 
 
 @pytest.mark.parametrize("given", [3, None, ["data"], "data"])
 def test_what_is_no_mapping_is_refused(given):
     with pytest.raises(InputError, match=r"an experiment is .*; give a section"):
-        experiment(given)
+        experiment_from_values(given)
 
 
 def test_made_by_hand_it_is_checked_too():
-    made = experiment(DATA)
+    made = experiment_from_values(DATA)
     with pytest.raises(InputError, match="numbers from 0"):
         Experiment(data=made.data, seeds=(-1,))
     with pytest.raises(InputError, match="numbers from 0"):
         Experiment(data=made.data, shots=(-1,))
     with pytest.raises(InputError, match="give two numbers"):
-        MetaTraining(ways=(2,))
+        MetaTrainingSettings(ways=(2,))
 
 
 # -- presets, files and flags ----------------------------------------------------------------------
 
 
 def test_a_section_that_is_given_in_part_keeps_the_rest_of_the_preset():
-    made = experiment(
-        {**DATA, "preset": "quick", "evaluation": {"steps": 7}, "model": {"options": {"blocks": 3}}}
+    made = experiment_from_values(
+        {
+            **DATA,
+            "preset": "quick",
+            "evaluation": {"steps": 7},
+            "model": {"backbone": {"blocks": 3}},
+        }
     )
     assert (made.evaluation.steps, made.evaluation.episodes, made.evaluation.lr) == (7, 50, 3e-3)
-    assert made.model.backbone == "conv4"
-    assert dict(made.model.options) == {"channels": 32, "blocks": 3}
+    assert made.model.backbone.name == "conv4"
+    assert dict(made.model.backbone.options) == {"channels": 32, "blocks": 3}
 
 
 def test_a_flag_chooses_another_preset():
-    made = experiment({**DATA, "preset": "quick"}, {"preset": "disjoint"})
+    made = experiment_from_values({**DATA, "preset": "quick"}, {"preset": "disjoint"})
     assert made.preset == "disjoint"
     assert (made.evaluation.disjoint, made.evaluation.episodes) == (True, 100)
     with pytest.raises(InputError, match="no preset is called 'quik'; did you mean 'quick'"):
-        experiment(DATA, {"preset": "quik"})
+        experiment_from_values(DATA, {"preset": "quik"})
 
 
 @pytest.mark.parametrize("name", ["preset.name", "shots.first", "data.folder.name", "seeds.0"])
 def test_a_flag_into_a_value_is_refused(name):
     with pytest.raises(InputError, match="is a value and has no parts"):
-        experiment({**DATA, "shots": [5], "seeds": [0]}, {name: 1})
+        experiment_from_values({**DATA, "shots": [5], "seeds": [0]}, {name: 1})
 
 
 @pytest.mark.parametrize("name", ["", "data.", "evaluation.step", "modell.backbone"])
 def test_a_flag_that_means_nothing_is_refused(name):
     with pytest.raises(InputError, match="no setting is called"):
-        experiment(DATA, {name: 1})
+        experiment_from_values(DATA, {name: 1})
 
 
 def test_nobodys_values_are_written_into():
     presets = copy.deepcopy(dict(PRESETS))
-    given = {"preset": "quick", "data": {"folder": "there"}, "model": {"options": {"blocks": 3}}}
+    given = {"preset": "quick", "data": {"folder": "there"}, "model": {"backbone": {"blocks": 3}}}
     before = copy.deepcopy(given)
-    made = experiment(
-        given, {"data.folder": "elsewhere", "model.options.channels": 8, "evaluation.steps": 3}
+    made = experiment_from_values(
+        given,
+        {"data.folder": "elsewhere", "model.backbone.channels": 8, "evaluation.steps": 3},
     )
-    experiment({**DATA, "preset": "quick"}, {"model.options.channels": 4})
+    experiment_from_values({**DATA, "preset": "quick"}, {"model.backbone.channels": 4})
     assert given == before
     assert dict(PRESETS) == presets
-    assert (made.data.folder, dict(made.model.options)) == (
+    assert (made.data.folder, dict(made.model.backbone.options)) == (
         "elsewhere",
         {"channels": 8, "blocks": 3},
     )
-    given["model"]["options"]["channels"] = 99
-    assert made.model.options["channels"] == 8
+    given["model"]["backbone"]["channels"] = 99
+    assert made.model.backbone.options["channels"] == 8
 
 
 def test_relative_paths_are_beside_the_file_and_flags_are_as_they_stand(tmp_path):
@@ -215,8 +221,12 @@ def test_relative_paths_are_beside_the_file_and_flags_are_as_they_stand(tmp_path
 
 
 def test_the_order_of_settings_is_no_other_experiment():
-    one = experiment({"data": {"folder": "there"}, "model": {"options": {"a": 1, "b": 2}}})
-    other = experiment({"model": {"options": {"b": 2, "a": 1}}, "data": {"folder": "there"}})
+    one = experiment_from_values(
+        {"data": {"folder": "there"}, "model": {"backbone": {"a": 1, "b": 2}}}
+    )
+    other = experiment_from_values(
+        {"model": {"backbone": {"b": 2, "a": 1}}, "data": {"folder": "there"}}
+    )
     assert digest(one) == digest(other)
     assert digest({"a": 1, "b": (2, 3)}) == digest({"b": [2, 3], "a": 1})
     assert digest([1, 2]) != digest([2, 1])

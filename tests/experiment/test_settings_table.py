@@ -4,7 +4,7 @@ import re
 import tomllib
 
 from tests.experiment.settings_table import PAGE, page_with_tables, rendered
-from torchcross.experiment import Evaluation, experiment
+from torchcross.experiment import EvaluationSettings, experiment_from_values
 from torchcross.experiment.settings.listing import settings
 from torchcross.statistics.intervals import METHODS
 
@@ -18,12 +18,12 @@ def test_every_setting_is_explained_and_can_be_set():
     values = {
         one.name: tomllib.loads(f"value = {one.default}")["value"] for one in found if one.default
     }
-    assert experiment({"data": {"folder": "there"}}, values).data.leave_out == "domain"
+    assert experiment_from_values({"data": {"folder": "there"}}, values).data.leave_out == "domain"
 
 
 def test_an_entry_of_several_lines_is_whole():
     said = {one.name: one.says for one in settings()}
-    assert said["evaluation.disjoint"].startswith("episodes that share no image")
+    assert said["evaluation.disjoint"].startswith("true: episodes share no image")
     assert said["evaluation.disjoint"].endswith("about the task")
     assert said["pretraining.clip"] == said["meta.clip"]
 
@@ -39,14 +39,14 @@ def test_the_page_shows_experiments_that_can_be_told():
     blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert blocks
     for block in blocks:
-        experiment(tomllib.loads(block))
+        experiment_from_values(tomllib.loads(block))
 
 
 def test_intervals_are_those_that_there_are():
     for name in METHODS:
-        assert Evaluation(interval=name).interval == name
+        assert EvaluationSettings(interval=name).interval == name
         assert (
-            experiment(
+            experiment_from_values(
                 {"data": {"folder": "there"}}, {"evaluation.interval": name}
             ).evaluation.interval
             == name

@@ -14,12 +14,12 @@ from torchcross.evaluation import evaluate
 from torchcross.experiment import METHODS, run_experiment
 from torchcross.experiment.page.disputed_choices import choices
 from torchcross.experiment.rows import adaptation
-from torchcross.experiment.run import runner
+from torchcross.experiment.run import runner, training
 from torchcross.training import FitOptions, fit, renew_statistics
 
 pytestmark = pytest.mark.slow
 
-EPISODIC = [name for name, method in METHODS.items() if method.make is not None]
+EPISODIC = [name for name, method in METHODS.items() if method.make_learner is not None]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_episodes_are_the_first_of_training(tmp_path, monkeypatch):
         data.append(sampler)
         return fit(learner, sampler, options, **more)
 
-    monkeypatch.setattr(runner, "fit", fitted)
+    monkeypatch.setattr(training, "fit", fitted)
     run(tmp_path, ["protonet"])
     ((*_, last),) = asked
     assert len(asked[0]) == 40

@@ -11,9 +11,9 @@ from tests.experiment.conftest import told
 from torchcross.data import Episodes, EpisodeSampler, TensorSource, toys
 from torchcross.errors import ReadError
 from torchcross.experiment import run_experiment, write_page
-from torchcross.experiment.rows import disjoint
-from torchcross.experiment.rows.target_episodes import Scored, supply
-from torchcross.experiment.run import runner
+from torchcross.experiment.rows import target_episodes
+from torchcross.experiment.rows.target_episodes import ScoredEpisodes
+from torchcross.experiment.run import protocol, training
 from torchcross.targets import Binary
 from torchcross.task import Task
 
@@ -40,7 +40,7 @@ def test_a_target_that_cannot_give_the_episodes_is_known_before_its_training(
     def fit(*given, **more):
         raise AssertionError("trained for nothing")
 
-    monkeypatch.setattr(runner, "fit", fit)
+    monkeypatch.setattr(training, "fit", fit)
     outcome = run_experiment(one_target(**{"evaluation.queries": 10_000}), tmp_path)
     (failure,) = outcome.failures
     assert failure["kind"] == "InfeasibleError"
@@ -80,7 +80,7 @@ def test_disjoint_episodes_are_as_many_as_there_are(collection, tmp_path, monkey
         asked.append(request.get("disjoint"))
         return EpisodeSampler(source, **request)
 
-    monkeypatch.setattr(disjoint, "EpisodeSampler", noted)
+    monkeypatch.setattr(target_episodes, "EpisodeSampler", noted)
     collection.made["shape"] = rare(collection.made["shape"], 14)
     changes = {"evaluation.disjoint": True, "evaluation.episodes": 9, "evaluation.min_images": 14}
     outcome = run_experiment(one_target(algorithms=["ncm", "protonet"], **changes), tmp_path)
@@ -109,9 +109,9 @@ def test_what_is_known_of_targets_is_kept_when_the_run_goes_on(tmp_path):
 def test_an_old_run_keeps_its_words(tmp_path, monkeypatch):
     run_experiment(one_target(algorithms=["ncm"]), tmp_path)
     before = plain(tmp_path, "protocol.json")["choices"]
-    monkeypatch.setattr(runner, "choices", lambda told: {"episodes of a target": "other words"})
+    monkeypatch.setattr(protocol, "choices", lambda told: {"episodes of a target": "other words"})
     monkeypatch.setattr(
-        "torchcross.experiment.page.pages.choices",
+        "torchcross.experiment.page.run_choices.choices",
         lambda told: {"episodes of a target": "other words"},
     )
     run_experiment(one_target(algorithms=["ncm"]), tmp_path)
@@ -159,8 +159,8 @@ def test_a_digest_is_of_the_episodes_alone(changes, same):
     source = toys.binary(200, size=8)
 
     def digest(told_of):
-        found = supply(source, told_of)
-        scored, episodes = Scored(source), Episodes(found.sampler)
+        found = target_episodes.target_episodes(source, told_of)
+        scored, episodes = ScoredEpisodes(source), Episodes(found.sampler)
         for number in range(found.count):
             scored.add(episodes[number])
         return scored.describe()["digest"]
@@ -172,4 +172,6 @@ def test_the_same_numbers_of_other_classes_are_other_episodes():
     source = toys.binary(200, size=8)
     task = Task(source.task.name, Binary(("none", "some")), domain=source.task.domain)
     renamed = TensorSource(source.images(np.arange(200)), source.labels, task, name=source.name)
-    assert Scored(source).describe()["digest"] != Scored(renamed).describe()["digest"]
+    assert (
+        ScoredEpisodes(source).describe()["digest"] != ScoredEpisodes(renamed).describe()["digest"]
+    )

@@ -27,7 +27,7 @@ from tests.medimeta.make import (
 from torchcross.errors import DatasetFileError, InputError, SourceError
 from torchcross.experiment.data_formats import open_collection
 from torchcross.experiment.run.provenance import contradictions
-from torchcross.experiment.settings.reading import as_plain
+from torchcross.experiment.settings.plain import as_plain
 
 LEAVE_OUT: tuple[Literal["dataset", "domain"], ...] = ("dataset", "domain")
 HOSTILE = ("a b", "c..", "né", "-x", "sémantique: 7", "$HOME", "lock", "con.")

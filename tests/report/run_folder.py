@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchcross.experiment import RunFolder, experiment
+from torchcross.experiment import RunFolder, experiment_from_values
 from torchcross.experiment.run.folder import write_json
 from torchcross.records import EpisodeRecord, Records
 
@@ -11,7 +11,7 @@ def made_run(
     path, *, algorithms=("scratch", "mm-maml"), metric="auroc", failures=(), rows=True, **settings
 ):
     """Return its path; the rows are of two targets."""
-    told = experiment(
+    told = experiment_from_values(
         {"algorithms": list(algorithms), "data": {"folder": "data", "targets": ["oct", "derm"]}},
         {"evaluation.metric": metric, **settings},
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.report.reading import Node, read_page
 from tests.report.run_folder import made_run
-from torchcross.experiment import RunFolder, experiment, write_page
+from torchcross.experiment import RunFolder, experiment_from_values, write_page
 from torchcross.experiment.page.disputed_choices import choices
 from torchcross.experiment.page.pages import outcome_html
 from torchcross.experiment.run.folder import write_json
@@ -31,7 +31,7 @@ TRAINING = {
 
 def told(**changes: Any) -> dict[str, str]:
     plain = {"algorithms": ["scratch", "mm-maml", "protonet"], "data": {"folder": "nowhere"}}
-    return choices(experiment(plain, changes))
+    return choices(experiment_from_values(plain, changes))
 
 
 def read(path: Path) -> Node:

@@ -1,4 +1,4 @@
-"""One page and its tables over the rows of several runs."""
+"""Write one page and its tables over the rows of several runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["arguments", "run"]
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of the runs")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run folders")
     parser.add_argument(
-        "--out", type=Path, default=Path("compared"), help="for the page (default: compared)"
+        "--out", type=Path, default=Path("compared"), help="folder for the page (default: compared)"
     )
     parser.add_argument(
-        "--metric", metavar="NAME", help="that leads the tables (default: that of all runs)"
+        "--metric", metavar="NAME", help="metric that leads the tables (default: that of the runs)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    from torchcross.experiment import compared
+    from torchcross.experiment import compare_runs
 
-    sys.stdout.write(f"{compared(options.folders, options.out, metric=options.metric)}\n")
+    sys.stdout.write(f"{compare_runs(options.folders, options.out, metric=options.metric)}\n")
     return 0

@@ -1,4 +1,5 @@
-"""Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is run.
+"""Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is
+computed again.
 
 A CSV file is a published table of means: algorithms in the header, a target and its means in each
 row; a first column called "domain" names the domains.
@@ -23,28 +24,28 @@ torchcross report table4.csv --metric auroc --related organs_axial,organs_corona
 
 def arguments(parser: Parser) -> None:
     parser.add_argument(
-        "source", type=Path, metavar="FOLDER|TABLE.csv", help="of a run, or a table of means"
+        "source", type=Path, metavar="FOLDER|TABLE.csv", help="folder of a run, or a table of means"
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="default: the run's; reports/ and the table's name",
+        help="folder for the page (default: the run's; for a table, reports/ and its name)",
     )
-    parser.add_argument("--title", help="of the page")
+    parser.add_argument("--title", help="title of the page")
     parser.add_argument(
         "--metric",
         metavar="NAME",
         help=(
-            "that leads the tables (default: the run's); of a table of means: what its numbers are."
-            " For mae the smaller value is the better"
+            "metric that leads the tables (default: the run's); for a table of means, the metric of"
+            " its numbers: with mae, smaller values are better"
         ),
     )
     parser.add_argument(
         "--related",
         action="append",
         metavar="A,B",
-        help="targets of a table that share subjects; again for others",
+        help="targets of a table that share subjects; may be repeated",
     )
 
 
@@ -58,12 +59,12 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(
                 f"--related describes a table of means, and {source} is a run's folder"
             )
-        written = write_page(source, title=options.title, out=options.out, metric=options.metric)
+        page = write_page(source, title=options.title, out=options.out, metric=options.metric)
     else:
         related = [names_in(text) for text in options.related or ()]
         out = options.out or Path("reports", source.stem)
-        written = write_means_page(
+        page = write_means_page(
             source, out, title=options.title, metric=options.metric or "", related=related
         )
-    sys.stdout.write(f"{written}\n")
+    sys.stdout.write(f"{page}\n")
     return 0

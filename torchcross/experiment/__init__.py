@@ -1,39 +1,41 @@
-"""Experiments: a configuration, a folder with everything that came of it, and its page."""
+"""Experiments: settings, a run folder with everything that came of them, and its page."""
 
 from __future__ import annotations
 
 from torchcross.experiment.data_formats import Collection, open_collection
-from torchcross.experiment.page.pages import compared, write_page
+from torchcross.experiment.page.pages import compare_runs, write_page
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import RunFolder
-from torchcross.experiment.run.runner import Outcome, run_experiment
+from torchcross.experiment.run.runner import RunOutcome, run_experiment
 from torchcross.experiment.settings.presets import PRESETS
-from torchcross.experiment.settings.reading import experiment, read_experiment
+from torchcross.experiment.settings.reading import experiment_from_values, read_experiment
 from torchcross.experiment.settings.schema import (
-    Data,
-    Evaluation,
+    BackboneSettings,
+    DataSettings,
+    EvaluationSettings,
     Experiment,
-    Machine,
-    MetaTraining,
-    Model,
-    Pretraining,
+    MachineSettings,
+    MetaTrainingSettings,
+    ModelSettings,
+    PretrainingSettings,
 )
 
 __all__ = [
     "METHODS",
     "PRESETS",
+    "BackboneSettings",
     "Collection",
-    "Data",
-    "Evaluation",
+    "DataSettings",
+    "EvaluationSettings",
     "Experiment",
-    "Machine",
-    "MetaTraining",
-    "Model",
-    "Outcome",
-    "Pretraining",
+    "MachineSettings",
+    "MetaTrainingSettings",
+    "ModelSettings",
+    "PretrainingSettings",
     "RunFolder",
-    "compared",
-    "experiment",
+    "RunOutcome",
+    "compare_runs",
+    "experiment_from_values",
     "open_collection",
     "read_experiment",
     "run_experiment",

@@ -1,6 +1,4 @@
-"""Where an experiment's sources and targets come from: whatever registers itself to open a
-folder.
-"""
+"""Formats of data: each is a function that opens a folder, registered as an entry point."""
 
 from __future__ import annotations
 
@@ -17,14 +15,16 @@ __all__ = ["GROUP", "Collection", "open_collection"]
 GROUP = "torchcross.collections"
 """Entry points: a name, and a function (folder, channels=..., leave_out=...) -> Collection.
 
-`leave_out` is "dataset": what overlaps with a target's dataset leaves its sources; or "domain": and
-what is of its domain.
+`leave_out` is "dataset": a target's sources are without what overlaps with its dataset; or
+"domain": and without what is of its domain.
 """
 
 
 class Collection(Protocol):
-    """Datasets of several domains. A target's pixels are read from the source that `target` hands
-    out (and by `describe`, some, for a fingerprint that no model sees).
+    """Datasets of several domains.
+
+    A target's pixels are read from the source that `target` returns. Only `describe` reads some
+    more, for a fingerprint that no model sees.
     """
 
     def targets(self) -> tuple[str, ...]:
@@ -34,28 +34,28 @@ class Collection(Protocol):
     def sources(
         self, target: str, *, split: Literal["train", "val"], tasks: Literal["primary", "all"]
     ) -> tuple[TaskSource, ...]:
-        """What may be learned from where `target` is left out; sources without samples in the split
-        are left out.
+        """The sources that remain where `target` is left out; only those with samples in the
+        split.
         """
         ...
 
     def target(
         self, target: str, *, split: Literal["all", "train", "val", "test"] = "all"
     ) -> TaskSource:
-        """The target itself."""
+        """The source of the target itself."""
         ...
 
     def named(self, given: str) -> str:
-        """The full name of a target from what a person writes; an error tells the nearest one."""
+        """The full name of a target that a person writes; an error names the nearest one."""
         ...
 
     def why(self, target: str) -> Mapping[str, str]:
-        """What every dataset is where `target` is left out, and for what reason."""
+        """The part of every dataset where `target` is left out, and the reason."""
         ...
 
     def cautions(self, target: str) -> tuple[str, ...]:
-        """What a reader must know of the sources of `target`: that one is of the target's domain,
-        say.
+        """What a reader must know of the sources of `target`: for example, that one is of its
+        domain.
         """
         ...
 
@@ -64,12 +64,12 @@ class Collection(Protocol):
         ...
 
     def describe(self) -> Mapping[str, object]:
-        """What a report says of the data: names, sizes, whether it is synthetic, licences, a
+        """What a report says of the data: names, sizes, licences, whether it is synthetic, a
         fingerprint.
 
-        A run that goes on is refused where this differs from what it was. A part that cannot be
-        read now is a mapping with the reason under "unreadable": it differs from nothing. An error
-        that is raised counts for the whole.
+        A run does not go on where this has changed. A part that cannot be read now is a mapping
+        with the reason under "unreadable": it counts as unchanged. An error that is raised counts
+        for all parts.
         """
         ...
 
@@ -83,16 +83,14 @@ def open_collection(
 ) -> Collection:
     """The collection in a folder, opened by the package that knows its format.
 
-    A description that cannot be read is an error here, before any work: it is not known what it
-    overlaps with, so no target could be left out safely. Labels and images that cannot be read are
-    errors of those who ask for them.
+    A description that cannot be read is an error here, before any work: what overlaps with it is
+    not known, so no target could be left out safely. Labels and images that cannot be read are
+    errors where they are needed.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if kind not in known:
-        raise InputError(
-            f"no package opens data of the format {kind!r}; there are"
-            f" {', '.join(sorted(known)) or 'none'}"
-        )
+        formats = ", ".join(sorted(known)) or "none"
+        raise InputError(f"no package opens data of the format {kind!r}; there are {formats}")
     try:
         make = known[kind].load()
     except (ImportError, AttributeError) as error:
@@ -100,9 +98,9 @@ def open_collection(
             f"the format {kind!r} is {known[kind].value}, which cannot be loaded: {error}"
         ) from error
     try:
-        opened: Collection = make(folder, channels=channels, leave_out=leave_out)
+        collection: Collection = make(folder, channels=channels, leave_out=leave_out)
     except OSError as error:
         raise InputError(
             f"{folder} cannot be opened ({error}); give a folder of datasets that can be read"
         ) from error
-    return opened
+    return collection

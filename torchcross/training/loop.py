@@ -21,7 +21,7 @@ from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
 from torchcross.training.feed import Feed, Transform, begun, feed_of
 from torchcross.training.log import CsvLog, TensorBoard, tensorboard_for
 from torchcross.training.machine import Machine, TorchMachine
-from torchcross.training.options import FitOptions, differing
+from torchcross.training.options import FitOptions, changed_options
 from torchcross.training.result import FitResult
 from torchcross.training.schedule import rate
 from torchcross.training.signals import Request, obey, shielded, watched
@@ -154,7 +154,7 @@ class _Run:
     def _resume(self, store: Checkpoints, step: int) -> None:
         tensors, position, identity = store.read(step)
         where, now = store.path(step), self.identity
-        if changed := differing(identity.get("options", {}), self.options):
+        if changed := changed_options(identity.get("options", {}), self.options):
             raise InputError(
                 f"{where} is of a run with other options ({'; '.join(changed)}); give another"
                 " folder."

@@ -3,82 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from torchcross._kit.argument_checks import check_choice, checked_int, checked_number
 from torchcross.errors import InputError
 
-__all__ = ["FitOptions", "differing"]
+__all__ = [
+    "FitOptions",
+    "TrainingOptions",
+    "changed_options",
+    "decides_numbers",
+    "may_be_zero",
+    "option",
+]
 
-# They change how a run is kept or fed, and no number in it.
-_FREE = ("checkpoint_every", "keep", "workers")
+Optimiser = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine"]
+_MAY_BE_ZERO, _DECIDES_NUMBERS = "may be zero", "decides numbers"
+
+
+def option(default: Any, *, may_be_zero: bool = False, decides_numbers: bool = True) -> Any:
+    """A field of options or settings, with what is known of it.
+
+    may_be_zero      0 is a value of it; other numbers must be above 0
+    decides_numbers  another value makes other numbers: a run does not go on with another value
+    """
+    facts = {_MAY_BE_ZERO: may_be_zero, _DECIDES_NUMBERS: decides_numbers}
+    return field(default=default, metadata=facts)
+
+
+def may_be_zero(each: Field[Any]) -> bool:
+    return bool(each.metadata.get(_MAY_BE_ZERO, False))
+
+
+def decides_numbers(each: Field[Any]) -> bool:
+    return bool(each.metadata.get(_DECIDES_NUMBERS, True))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FitOptions:
-    """Everything about training that is a plain value. Steps are counted from 1.
+class TrainingOptions:
+    """The options that `fit` and the settings of an experiment share. Steps are counted from 1.
 
     steps             optimiser steps in all
-    meta_batch        episodes (for pre-training: batches) of one optimiser step
-    at_once           how many of them a training step sees at a time, the gradients being added up;
-                      None: all
-    seed              of random heads and dropout, with the number of the episode
-    optimiser         "adam", "adamw" or "sgd", with lr, weight_decay and (sgd) momentum
-    schedule          "constant", or "cosine" from lr to lr_end; `warmup` steps rise linearly to lr
-                      before either
-    clip              the largest norm of the gradient
-    ema               decay of a moving average of the parameters, which is then what is validated
-                      and kept
+    lr                the learning rate
+    optimiser         "adam", "adamw" or "sgd"
+    weight_decay      of the optimiser; "adamw" keeps it apart from the gradient
+    momentum          for "sgd" only
+    schedule          "constant", or "cosine" from lr down to lr_end
+    warmup            the first steps, in which the learning rate rises linearly to lr
+    lr_end            the learning rate at which "cosine" ends
+    clip              the largest norm of the gradient; None: the gradient is not clipped
+    ema               decay of a moving average of the weights; the average is then validated and
+                      kept. None: no average
     validate_every    steps between two validations; the last step is validated too
-    patience          stop after so many validations in a row that were not better by more than
-                      min_delta
-    checkpoint_every  steps between two checkpoints; `keep` of them stay, and the best one
-    epoch_steps       steps of one epoch, for algorithms that anneal something over epochs
-    workers           processes that read ahead
+    patience          training stops after so many validations in a row without a better score
+    checkpoint_every  steps between two checkpoints; a killed run repeats at most so many
     """
 
     steps: int
-    meta_batch: int = 4
-    at_once: int | None = None
-    seed: int = 0
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup: int = 0
-    lr_end: float = 0.0
+    optimiser: Optimiser = "adam"
+    weight_decay: float = option(0.0, may_be_zero=True)
+    momentum: float = option(0.0, may_be_zero=True)
+    schedule: Schedule = "constant"
+    warmup: int = option(0, may_be_zero=True)
+    lr_end: float = option(0.0, may_be_zero=True)
     clip: float | None = None
     ema: float | None = None
     validate_every: int | None = None
     patience: int | None = None
-    min_delta: float = 0.0
-    checkpoint_every: int = 500
-    keep: int = 2
+    checkpoint_every: int = option(500, decides_numbers=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitOptions(TrainingOptions):
+    """Everything about training that is a plain value: these, and those of `TrainingOptions`.
+
+    meta_batch   episodes (for pre-training: batches) of one optimiser step
+    at_once      how many of them are computed together; their gradients are added. None: all
+    seed         of random heads and dropout, together with the number of the episode
+    min_delta    a score counts for `patience` when it is better by more than this
+    keep         how many checkpoints stay, besides the best one
+    epoch_steps  steps of one epoch, for algorithms that change something from epoch to epoch
+    workers      processes that read ahead
+    """
+
+    meta_batch: int = 4
+    at_once: int | None = None
+    seed: int = 0
+    min_delta: float = option(0.0, may_be_zero=True)
+    keep: int = option(2, decides_numbers=False)
     epoch_steps: int = 500
-    workers: int = 0
+    workers: int = option(0, may_be_zero=True, decides_numbers=False)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "meta_batch", "checkpoint_every", "keep", "epoch_steps"):
-            checked_int(name, getattr(self, name), 1)
-        for name in ("at_once", "validate_every", "patience"):
-            if getattr(self, name) is not None:
-                checked_int(name, getattr(self, name), 1)
-        for name in ("warmup", "workers"):
-            checked_int(name, getattr(self, name), 0)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InputError(f"seed must be a whole number, not {self.seed!r}.")
-        for name in ("weight_decay", "momentum", "lr_end", "min_delta"):
-            checked_number(name, getattr(self, name), least=0)
-        for name in ("lr", "clip"):
-            if getattr(self, name) is not None or name == "lr":
-                checked_number(name, getattr(self, name), above=0)
+        for each in fields(self):
+            _check_value(each, getattr(self, each.name))
         self._check_together()
 
     def _check_together(self) -> None:
-        check_choice("optimiser", self.optimiser, ("adam", "adamw", "sgd"))
-        check_choice("schedule", self.schedule, ("constant", "cosine"))
         if self.meta_batch % (self.at_once or 1):
             raise InputError(
                 f"at_once={self.at_once} does not divide meta_batch={self.meta_batch}; give a"
@@ -86,19 +110,19 @@ class FitOptions:
             )
         if self.momentum and self.optimiser != "sgd":
             raise InputError(
-                f"momentum={self.momentum} has no use with optimiser={self.optimiser!r}; leave it"
-                " out."
+                f"momentum={self.momentum} has no effect with optimiser={self.optimiser!r}; leave"
+                " it out."
             )
         if self.lr_end and self.schedule != "cosine":
             raise InputError(
-                f"lr_end={self.lr_end} has no use with schedule={self.schedule!r}; leave it out."
+                f"lr_end={self.lr_end} has no effect with schedule={self.schedule!r}; leave it out."
             )
         if self.warmup >= self.steps:
             raise InputError(
-                f"warmup={self.warmup} leaves nothing of steps={self.steps}; give fewer steps of"
+                f"warmup={self.warmup} leaves none of steps={self.steps}; give fewer steps of"
                 " warm-up."
             )
-        if self.ema is not None and not (isinstance(self.ema, float) and 0.0 < self.ema < 1.0):
+        if self.ema is not None and self.ema >= 1.0:
             raise InputError(f"ema is a decay between 0 and 1, such as 0.999, not {self.ema!r}.")
         if self.patience is not None and self.validate_every is None:
             raise InputError(
@@ -114,19 +138,40 @@ class FitOptions:
         return asdict(self)
 
 
-def differing(before: Mapping[str, Any], options: FitOptions) -> list[str]:
+def changed_options(before: Mapping[str, Any], options: FitOptions) -> list[str]:
     """The options that would make other numbers than those of a run that began with `before`.
 
     A run whose learning rate does not depend on the number of its steps may be made longer.
     """
-    now, constant = options.as_dict(), options.schedule == "constant"
-    free = (*_FREE, "steps") if constant else _FREE
-    names = [field.name for field in fields(options) if field.name not in free]
+    now = options.as_dict()
+    may_change = {each.name for each in fields(options) if not decides_numbers(each)}
+    if options.schedule == "constant":
+        may_change.add("steps")
     changed = [
-        f"{name} was {before.get(name)!r} and is {now[name]!r}"
-        for name in names
-        if before.get(name) != now[name]
+        f"{name} was {before.get(name)!r} and is {value!r}"
+        for name, value in now.items()
+        if name not in may_change and before.get(name) != value
     ]
-    return changed + [
-        f"{name!r} is no option of this version" for name in before if name not in now
-    ]
+    unknown = [f"{name!r} is no option of this version" for name in before if name not in now]
+    return changed + unknown
+
+
+_CHOICES = {"optimiser": get_args(Optimiser), "schedule": get_args(Schedule)}
+
+
+def _check_value(each: Field[Any], value: Any) -> None:
+    """Refuse a value that is not of the field's type, or is out of its range."""
+    kind, _, optional = str(each.type).partition(" | ")
+    if optional and value is None:
+        return
+    if each.name in _CHOICES:
+        check_choice(each.name, value, _CHOICES[each.name])
+    elif each.name == "seed":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InputError(f"seed must be a whole number, not {value!r}.")
+    elif kind == "int":
+        checked_int(each.name, value, 0 if may_be_zero(each) else 1)
+    elif may_be_zero(each):
+        checked_number(each.name, value, least=0)
+    else:
+        checked_number(each.name, value, above=0)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torchcross import backbones
-from torchcross.experiment.rows.adaptation import RENEWED, adapter, reads_running_statistics
+from torchcross.experiment.rows.adaptation import (
+    RENEWAL_EPISODES,
+    adapter,
+    reads_running_statistics,
+)
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.settings.schema import Experiment
 
@@ -13,38 +18,38 @@ __all__ = ["choices"]
 
 _NORMS = {
     "running": (
-        "running statistics, moved by the forwards of the support set; no query image tells of"
-        " another"
+        "running statistics, moved by the forwards of the support set; no query image says anything"
+        " about another"
     ),
-    "frozen": "running statistics as they are; no query image tells of another",
-    "support": "statistics of the support set; no query image tells of another",
+    "frozen": "running statistics as they are; no query image says anything about another",
+    "support": "statistics of the support set; no query image says anything about another",
     "per_step": (
-        "statistics of each inner step, moved by the support set; no query image tells of another"
+        "statistics of each inner step, moved by the support set; no query image says anything"
+        " about another"
     ),
     "batch": (
-        "statistics of the query set itself. This is transductive: what is said of an image depends"
-        " on the images beside it, and such rows know more than the others"
+        "statistics of the query set itself. This is transductive: the prediction for an image"
+        " depends on the other images, and such rows know more than the others"
     ),
 }
 
 _SUBJECTS = {
     "respect": (
-        "where they are known, none stands in both support and query of an episode. (As published"
-        " they may.)"
+        "where they are known, none is in both support and query of an episode. (As published, one"
+        " may be in both.)"
     ),
     "ignore": (
-        "one may stand in both support and query of an episode, as published, which flatters every"
-        " score."
+        "one may be in both support and query of an episode, as published. This raises every score."
     ),
 }
 _DOMAINS = {
     "dataset": (
-        "with a target leave its dataset and those that are listed to overlap with it, as"
-        " published; what is of its domain and is not listed is learned from."
+        "the sources of a target are without its dataset and those that are listed to overlap with"
+        " it, as published; other datasets of its domain stay."
     ),
     "domain": (
-        "with a target leave its dataset, those that are listed to overlap with it, and all of its"
-        " domain."
+        "the sources of a target are without its dataset, those that are listed to overlap with it,"
+        " and all of its domain."
     ),
 }
 
@@ -52,128 +57,131 @@ _SELECTION = (
     "by scores on the validation splits of the sources; the target's episodes were read after"
     " training."
 )
+_MIXED_NORMS = " Rows that are transductive and rows that are not stand in one table."
 
 
-def choices(told: Experiment) -> dict[str, str]:
+def choices(experiment: Experiment) -> dict[str, str]:
     """In words: what can be disputed in a protocol, and what was chosen; the most important
     first.
     """
-    seeds = ", ".join(map(str, told.seeds))
-    variance = (
-        f"one ({seeds}): training variance was not measured, no interval covers it; `seeds = [0, 1,"
-        " 2]` measures it."
-        if len(told.seeds) == 1
-        else f"{len(told.seeds)} ({seeds}): intervals resample the seeds, then the episodes."
-    )
-    if "supervised" in told.algorithms:
-        return {
-            "scores": (
-                "one for each training seed, over the test split: without episodes there is no"
-                " spread but that of the seeds."
-            ),
-            "training seeds": variance,
-        }
-    trains = any(METHODS[name].trains for name in told.algorithms)
-    return {
-        "episodes of a target": _overlap(told),
-        "training seeds": variance,
-        "adaptation": _adaptation(told),
-        "BatchNorm on the query, where the network has any": _norms(told),
-        **(
-            {"running statistics that adaptation begins with": text}
-            if (text := _running(told))
-            else {}
-        ),
-        **({"model selection": _SELECTION} if trains else {}),
-        "subjects": _SUBJECTS[told.evaluation.groups],
-        **({"domains": _DOMAINS[told.data.leave_out]} if trains else {}),
+    if "supervised" in experiment.algorithms:
+        scores = (
+            "one for each training seed, over the test split: without episodes, the seeds are the"
+            " only spread."
+        )
+        return {"scores": scores, "training seeds": _training_seeds(experiment)}
+    chosen = {
+        "episodes of a target": _overlap(experiment),
+        "training seeds": _training_seeds(experiment),
+        "adaptation": _adaptation(experiment),
+        "BatchNorm on the query, where the network has any": _norms(experiment),
     }
+    if origins := _running_statistics(experiment):
+        chosen["running statistics that adaptation begins with"] = origins
+    trains = any(METHODS[name].trains for name in experiment.algorithms)
+    if trains:
+        chosen["model selection"] = _SELECTION
+    chosen["subjects"] = _SUBJECTS[experiment.evaluation.groups]
+    if trains:
+        chosen["domains"] = _DOMAINS[experiment.data.leave_out]
+    return chosen
 
 
-def _overlap(told: Experiment) -> str:
-    count = told.evaluation.episodes
-    if told.evaluation.disjoint:
+def _training_seeds(experiment: Experiment) -> str:
+    seeds = ", ".join(map(str, experiment.seeds))
+    if len(experiment.seeds) > 1:
+        return (
+            f"{len(experiment.seeds)} ({seeds}): intervals resample the seeds, then the episodes."
+        )
+    return (
+        f"one ({seeds}): training variance was not measured, and no interval covers it;"
+        " `seeds = [0, 1, 2]` measures it."
+    )
+
+
+def _overlap(experiment: Experiment) -> str:
+    count = experiment.evaluation.episodes
+    if experiment.evaluation.disjoint:
         return (
             f"they are disjoint: no two of the {count} share an image, so they are as independent"
             " as the images are. They may share subjects. A target whose images give fewer than"
             f" {count} has fewer. (As published they overlap.)"
         )
     return (
-        f"they overlap: the {count} are drawn from the same images, as published. Intervals tell"
+        f"they overlap: the {count} are drawn from the same images, as published. Intervals say"
         " how well the mean over all episodes of these images is known, and understate what is not"
         " known about the task itself; `evaluation.disjoint = true` draws episodes that share no"
         " image."
     )
 
 
-def _adaptation(told: Experiment) -> str:
-    how = told.evaluation
-    tuned = f"a fresh head and {_counted(how.steps, 'step')} of Adam at {how.lr:g} on everything"
-    fixed = [name for name in told.algorithms if METHODS[name].adapts is not None]
-    apart = (
-        f" {', '.join(fixed)}: the network as it is, with no adaptation but the head's."
-        if fixed
-        else ""
-    )
-    if how.adaptation == "own":
+def _adaptation(experiment: Experiment) -> str:
+    settings = experiment.evaluation
+    steps = _number_of(settings.steps, "step")
+    fine_tuning = f"a fresh head and {steps} of Adam at {settings.lr:g} on all parameters"
+    fixed = [name for name in experiment.algorithms if METHODS[name].make_adapter is not None]
+    exceptions, rows = "", "every row"
+    if fixed:
+        exceptions = f" {', '.join(fixed)}: the network stays as it is, only the head adapts."
+        rows = "every other row"
+    if settings.adaptation == "own":
         return (
             "each row as it was trained to adapt, where it has a way of its own, with"
-            f" {_counted(told.own_steps, 'inner step')} where it takes any; the others by {tuned}."
-            f" (As published every row is fine-tuned.){apart}"
+            f" {_number_of(experiment.own_steps, 'inner step')} where it takes any; the others by"
+            f" {fine_tuning}. (As published every row is fine-tuned.){exceptions}"
         )
     return (
-        f"every {'other ' if fixed else ''}row by {tuned}, as the published table has it, also"
-        " those that were trained "
-        f'to adapt in another way; `evaluation.adaptation = "own"` lets these.{apart}'
+        f"{rows} by {fine_tuning}, as published, also those that were trained to adapt in another"
+        f' way; `evaluation.adaptation = "own"` lets these adapt in their own way.{exceptions}'
     )
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _number_of(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _norms(told: Experiment) -> str:
-    """By policy, and a word where rows of one table differ in it."""
-    rows: dict[str, list[str]] = {}
-    for name in told.algorithms:
-        rows.setdefault(_stand_in(name, told).network.policy.name, []).append(name)
-    said = "; ".join(
+def _norms(experiment: Experiment) -> str:
+    """Rows by BatchNorm policy, and a caution where transductive rows stand beside others."""
+    rows = _rows_by(experiment, lambda name, algorithm: algorithm.network.policy.name)
+    texts = [
         f"`{norm}` ({', '.join(names)}): {_NORMS.get(norm, norm)}" for norm, names in rows.items()
-    )
-    mixed = (
-        " Rows that are transductive and rows that are not stand in one table."
-        if len({*rows} & {"batch"})
-        else ""
-    )
-    return f"{said}.{mixed if len(rows) > 1 else ''}"
+    ]
+    mixed = len(rows) > 1 and "batch" in rows
+    return f"{'; '.join(texts)}.{_MIXED_NORMS if mixed else ''}"
 
 
-def _running(told: Experiment) -> str:
+def _running_statistics(experiment: Experiment) -> str:
     """Where the running statistics come from, by rows that read them."""
-    rows: dict[str, list[str]] = {}
-    for name in told.algorithms:
-        if reads_running_statistics(_stand_in(name, told)):
-            rows.setdefault(_origin(name, told), []).append(name)
-    return "; ".join(f"{', '.join(names)}: {text}" for text, names in rows.items())
+
+    def origin(name: str, algorithm: Any) -> str:
+        return _origin(name, experiment) if reads_running_statistics(algorithm) else ""
+
+    rows = _rows_by(experiment, origin)
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in rows.items() if text)
 
 
-def _origin(name: str, told: Experiment) -> str:
+def _origin(name: str, experiment: Experiment) -> str:
     method = METHODS[name]
-    if method.make is not None:
+    if method.make_learner is not None:
         return (
-            f"renewed on {RENEWED} episodes of the sources after training, which leaves them as"
-            " they were (as published they were moved while training)"
+            f"renewed on {RENEWAL_EPISODES} episodes of the sources after training, which does not"
+            " move them (as published, training moved them)"
         )
     if method.pretrains:
         return "as training on the sources left them"
-    if told.model.weights and not method.random:
+    if experiment.model.weights and not method.random:
         return "those of the published weights"
     return "those of a new network, mean 0 and variance 1"
 
 
-def _stand_in(name: str, told: Experiment) -> Any:
-    """What a row adapts with; a network of one channel stands in for the trained one."""
-    method = METHODS[name]
-    net = backbones.conv4(1, in_channels=1)
-    trained = net if method.make is None else method.make(net, told.meta, None)
-    return adapter(method, trained, told)
+def _rows_by(experiment: Experiment, key: Callable[[str, Any], str]) -> dict[str, list[str]]:
+    """The rows by what `key` says of what they adapt with."""
+    rows: dict[str, list[str]] = {}
+    for name in experiment.algorithms:
+        method = METHODS[name]
+        # A network of one channel stands for the trained one.
+        net = backbones.conv4(1, in_channels=1)
+        make = method.make_learner
+        trained = net if make is None else make(net, experiment.meta, None)
+        rows.setdefault(key(name, adapter(method, trained, experiment)), []).append(name)
+    return rows

@@ -1,4 +1,7 @@
-"""What leads a page over one run or several, and what must be said of it before anything else."""
+"""What stands first on a page over one run or several: the leading metric, and warnings.
+
+The columns of the headline table itself are made in `torchcross.report.tables`.
+"""
 
 from __future__ import annotations
 
@@ -7,121 +10,136 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchcross.errors import InputError
-from torchcross.experiment.run.folder import RunFolder, differences
+from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.identity import differences
 from torchcross.experiment.run.provenance import contradictions
 from torchcross.records import Records
 
-__all__ = ["Leading", "cautions", "differing", "episodes_of", "made_up", "shared_subjects"]
+__all__ = [
+    "Headline",
+    "caution_warnings",
+    "difference_warnings",
+    "episodes_of_rows",
+    "headline_of",
+    "shared_subject_warnings",
+    "synthetic_warnings",
+]
 
 
 @dataclass(frozen=True)
-class Leading:
-    """The metric that leads a page (None: there are no rows), how its intervals are made, and what
-    to say of them.
+class Headline:
+    """The metric that leads a page (None: there are no rows), how its intervals are made, and
+    warnings about both.
     """
 
     metric: str | None
     method: str
     warnings: tuple[str, ...]
 
-    @classmethod
-    def of(cls, records: Records, runs: Sequence[RunFolder], asked: str | None) -> Leading:
-        """As all runs say, or else the first one; a metric that is asked for must be there."""
-        told = [run.experiment["evaluation"] for run in runs]
-        method, warnings = told[0].get("interval", "t"), []
-        present = [str(name) for name in records.unique("metric")]
-        if asked is not None and asked not in present and present:
-            raise InputError(f"no row has the metric {asked!r}; there are {', '.join(present)}")
-        metric = told[0]["metric"] if asked is None else asked
-        for name, values in (
-            ("metric", [one["metric"] for one in told]),
-            ("interval", _intervals(runs)),
-        ):
-            if len(set(values)) > 1 and not (name == "metric" and asked is not None):
-                warnings.append(
-                    f"The runs chose {', '.join(dict.fromkeys(values))} for evaluation.{name}: the"
-                    " first is shown."
-                )
-        if not present:
-            return cls(None, method, tuple(warnings))
-        if metric not in present:
-            instead = "auroc" if "auroc" in present else present[0]
-            warnings.append(
-                f"No row has the metric {metric}, which was to lead this page; {instead} stands in"
-                " its place."
-            )
-            metric = instead
-        return cls(metric, method, tuple(warnings))
+
+def headline_of(records: Records, runs: Sequence[RunFolder], metric: str | None) -> Headline:
+    """As all runs say, or else as the first run says; a `metric` that is given must be in the
+    rows.
+    """
+    sections = [run.experiment["evaluation"] for run in runs]
+    method = sections[0].get("interval", "t")
+    present = [str(name) for name in records.unique("metric")]
+    if metric is not None and present and metric not in present:
+        raise InputError(f"no row has the metric {metric!r}; there are {', '.join(present)}")
+    warnings = []
+    if metric is None:
+        metric = sections[0]["metric"]
+        warnings += _disagreement("metric", [section["metric"] for section in sections])
+    warnings += _disagreement("interval", _intervals(runs))
+    if not present:
+        return Headline(None, method, tuple(warnings))
+    if metric not in present:
+        instead = "auroc" if "auroc" in present else present[0]
+        warnings.append(
+            f"No row has the metric {metric}, which was to lead this page; {instead} leads it"
+            " instead."
+        )
+        metric = instead
+    return Headline(metric, method, tuple(warnings))
+
+
+def _disagreement(name: str, values: Sequence[str]) -> list[str]:
+    if len(set(values)) < 2:
+        return []
+    listed = ", ".join(dict.fromkeys(values))
+    return [f"The runs chose {listed} for evaluation.{name}: the first is shown."]
 
 
 def _intervals(runs: Sequence[RunFolder]) -> list[str]:
-    """Of the runs with one training seed; over several there is but one interval."""
-    told = [run.experiment for run in runs if len(run.experiment["seeds"]) == 1]
-    return [one["evaluation"].get("interval", "t") for one in told]
+    """Of the runs with one training seed; over several seeds there is only one kind of interval."""
+    experiments = [run.experiment for run in runs]
+    return [
+        experiment["evaluation"].get("interval", "t")
+        for experiment in experiments
+        if len(experiment["seeds"]) == 1
+    ]
 
 
-def episodes_of(
-    run: RunFolder, records: Records, unknown: str = "not told"
+def episodes_of_rows(
+    run: RunFolder, records: Records, unknown: str = "not known"
 ) -> dict[tuple[str, str, int], str]:
-    """Which episodes the rows of a run are of; of rows that do not tell, that it is not known."""
+    """(algorithm, target, shots) -> which episodes these rows are of, or `unknown`."""
     known = run.episodes()
-    columns = records.columns
-    places = dict.fromkeys(
-        zip(*(columns[name].tolist() for name in ("algorithm", "target", "shots")), strict=True)
-    )
-    return {place: known.get(place, unknown) for place in places}
+    columns = [records.columns[name].tolist() for name in ("algorithm", "target", "shots")]
+    return {row: known.get(row, unknown) for row in zip(*columns, strict=True)}
 
 
-def differing(
+# -- warnings --------------------------------------------------------------------------------------
+
+
+def difference_warnings(
     runs: Mapping[str, RunFolder], provenances: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """What is not alike in runs that stand in one table, by name."""
+    """What differs between runs that stand in one table, by name."""
     first, *others = runs
     for other in others:
-        one, two = (_of_evaluation(runs[name].experiment) for name in (first, other))
+        one, two = (_evaluation_of(runs[name].experiment) for name in (first, other))
         settings = list(differences(one, two))
-        data = list(
-            contradictions(provenances[first].get("data", {}), provenances[other].get("data", {}))
-        )
+        one, two = (provenances[name].get("data", {}) for name in (first, other))
+        data = list(contradictions(one, two))
         if settings:
             yield f"{first} and {other} were evaluated differently: {', '.join(settings)}."
         if data:
             yield f"{first} and {other} are not of the same data: {', '.join(data)}."
 
 
-def _of_evaluation(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the episodes and what is done with them; the most shots do, since fewer are
-    parts of them.
+def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide the episodes and the evaluation.
+
+    Of the shots, the most decide: fewer shots are parts of them.
     """
-    evaluation = {
-        name: value
-        for name, value in told["evaluation"].items()
-        if name not in ("metric", "interval")
-    }
+    evaluation = dict(experiment["evaluation"])
+    for shown in ("metric", "interval"):
+        evaluation.pop(shown, None)
     return {
         "evaluation": evaluation,
-        "data": {"channels": told["data"]["channels"]},
-        "shots": max(told["shots"]),
+        "data": {"channels": experiment["data"]["channels"]},
+        "shots": max(experiment["shots"]),
     }
 
 
-def made_up(provenance: Mapping[str, Any]) -> list[str]:
-    told = provenance.get("data", {}).get("synthetic", "")
-    return (
-        [f"Synthetic data: {told}."]
-        if isinstance(told, str) and told and not told.startswith("0 ")
-        else []
-    )
+def synthetic_warnings(provenance: Mapping[str, Any]) -> list[str]:
+    synthetic = provenance.get("data", {}).get("synthetic", "")
+    if isinstance(synthetic, str) and synthetic and not synthetic.startswith("0 "):
+        return [f"Synthetic data: {synthetic}."]
+    return []
 
 
-def cautions(protocol: Mapping[str, Any]) -> list[str]:
-    return [f"{text}." for text in protocol.get("cautions", ())]
+def caution_warnings(protocol: Mapping[str, Any]) -> list[str]:
+    return [f"{caution}." for caution in protocol.get("cautions", ())]
 
 
-def shared_subjects(run: RunFolder) -> Iterator[str]:
-    if counts := run.shared_subjects():
-        listed = ", ".join(f"{target}: {count}" for target, count in counts.items())
-        yield (
-            "Subjects stand in both support and query of an episode; in all episodes together, at"
-            f" most, {listed}."
-        )
+def shared_subject_warnings(run: RunFolder) -> list[str]:
+    counts = run.shared_subjects()
+    if not counts:
+        return []
+    listed = ", ".join(f"{target}: {count}" for target, count in counts.items())
+    return [
+        "Subjects are in both support and query of an episode; over all episodes of one row, at"
+        f" most, {listed}."
+    ]

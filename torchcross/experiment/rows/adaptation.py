@@ -1,4 +1,4 @@
-"""How a row meets a target: what turns a support set into a predictor, and what it begins with."""
+"""How a row adapts to a target: what turns a support set into a predictor."""
 
 from __future__ import annotations
 
@@ -8,71 +8,80 @@ from torch import nn
 
 from torchcross.algorithms import Algorithm, FineTune, InnerLoopAlgorithm
 from torchcross.data import Episodes, EpisodeSampler
-from torchcross.experiment.rows.methods import Make, Method, pixels_of
+from torchcross.experiment.rows.methods import MakeLearner, Method
+from torchcross.experiment.rows.network import input_normalisation
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import renew_statistics
 
-__all__ = ["RENEWED", "adapter", "inner_steps", "reads_running_statistics", "renew"]
+__all__ = [
+    "RENEWAL_EPISODES",
+    "adapter",
+    "inner_steps",
+    "reads_running_statistics",
+    "renew_running_statistics",
+]
 
-RENEWED = 40
-"""Episodes of the sources that running statistics are renewed on after meta-training, which does
-not move them.
-"""
+RENEWAL_EPISODES = 40
+"""Meta-training does not move running statistics: they are renewed on so many episodes after it."""
 
 
-def adapter(method: Method, trained: nn.Module, told: Experiment) -> Algorithm:
+def adapter(method: Method, trained: nn.Module, experiment: Experiment) -> Algorithm:
     """What turns a target's support set into a predictor."""
-    if method.adapts is not None:
-        return method.adapts(trained, pixels_of(trained, told))
-    how = told.evaluation
-    if method.make is not None and isinstance(trained, Algorithm) and how.adaptation == "own":
-        return _own(method.make, trained, told)
+    if method.make_adapter is not None:
+        return method.make_adapter(trained, input_normalisation(trained, experiment))
+    settings = experiment.evaluation
+    own_way = settings.adaptation == "own" and method.make_learner is not None
+    if own_way and isinstance(trained, Algorithm):
+        assert method.make_learner is not None
+        return _own_adapter(method.make_learner, trained, experiment)
     net: Any = getattr(trained, "backbone", trained)
     return FineTune(
-        net, steps=how.steps, lr=how.lr, norm=how.fine_tuning_norm, normalise=pixels_of(net, told)
+        net,
+        steps=settings.steps,
+        lr=settings.lr,
+        norm=settings.fine_tuning_norm,
+        normalise=input_normalisation(net, experiment),
     )
 
 
-def _own(make: Make, trained: Algorithm, told: Experiment) -> Algorithm:
-    """The learner itself; under another BatchNorm policy one like it, with all that it has
-    learned.
-    """
-    norm: str = told.evaluation.norm
+def _own_adapter(
+    make_learner: MakeLearner, trained: Algorithm, experiment: Experiment
+) -> Algorithm:
+    """The learner itself; under another BatchNorm policy, a copy with the same values."""
+    norm: str = experiment.evaluation.norm
     if not norm:
         return trained
     if norm == "running" and not isinstance(trained, InnerLoopAlgorithm):
         # Without inner steps no support forward moves the running statistics.
         norm = "frozen"
-    made = make(trained.backbone, told.meta, pixels_of(trained.backbone, told), norm=norm)
-    made.load_state_dict(trained.state_dict())
-    return made.to(next(trained.parameters()).device)
+    net = trained.backbone
+    copy = make_learner(net, experiment.meta, input_normalisation(net, experiment), norm=norm)
+    copy.load_state_dict(trained.state_dict())
+    return copy.to(next(trained.parameters()).device)
 
 
-def inner_steps(method: Method, how: Algorithm, told: Experiment) -> int | None:
-    """How many inner steps a row that adapts in its own way takes on a target; None where the row
-    itself says it.
-    """
-    own = (
-        told.evaluation.adaptation == "own"
-        and method.make is not None
-        and isinstance(how, InnerLoopAlgorithm)
-    )
-    return told.own_steps if own else None
+def inner_steps(method: Method, algorithm: Algorithm, experiment: Experiment) -> int | None:
+    """The inner steps of a row that adapts in its own way; None where the row itself decides."""
+    own_way = experiment.evaluation.adaptation == "own" and method.make_learner is not None
+    return experiment.own_steps if own_way and isinstance(algorithm, InnerLoopAlgorithm) else None
 
 
-def reads_running_statistics(how: Algorithm) -> bool:
+def reads_running_statistics(algorithm: Algorithm) -> bool:
     """Whether adapting or predicting reads the running statistics that the network begins with."""
-    network: Any = how.network
-    return bool(network.policy.moves or "stored" in (network.policy.support, network.policy.query))
+    network: Any = algorithm.network
+    policy = network.policy
+    return bool(policy.moves or "stored" in (policy.support, policy.query))
 
 
-def renew(method: Method, trained: Algorithm, told: Experiment, episodes: EpisodeSampler) -> None:
-    """After meta-training: where the row reads running statistics, make them those of the first
-    episodes of training.
+def renew_running_statistics(
+    method: Method, trained: Algorithm, experiment: Experiment, episodes: EpisodeSampler
+) -> None:
+    """After meta-training: where the row reads running statistics, take them over the first
+    training episodes.
 
-    They follow from weights and episodes alone, so that a training that goes on, or is only loaded,
-    ends in the same.
+    They depend on weights and episodes alone: a training that goes on, or is only loaded, ends with
+    the same ones.
     """
-    if reads_running_statistics(adapter(method, trained, told)):
+    if reads_running_statistics(adapter(method, trained, experiment)):
         read = Episodes(episodes)
-        renew_statistics(trained, (read[number] for number in range(RENEWED)))
+        renew_statistics(trained, (read[number] for number in range(RENEWAL_EPISODES)))

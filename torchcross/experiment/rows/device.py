@@ -1,5 +1,5 @@
-"""From the section `machine` to where trainings run; a device that is not there is refused before
-anything runs.
+"""From the section `machine` to the machine of `fit`; an absent device is refused before anything
+runs.
 """
 
 from __future__ import annotations
@@ -7,56 +7,54 @@ from __future__ import annotations
 import torch
 
 from torchcross.errors import InputError
-from torchcross.experiment.settings.schema import Machine
+from torchcross.experiment.settings.schema import MachineSettings
 from torchcross.training import TorchMachine
 
 __all__ = ["device_type", "machine_of"]
 
 
-def machine_of(section: Machine) -> TorchMachine:
+def machine_of(settings: MachineSettings) -> TorchMachine:
     """The machine for `fit`."""
     try:
-        machine = TorchMachine(_named(section), section.precision)
+        machine = TorchMachine(_device_name(settings), settings.precision)
     except InputError as error:
         raise InputError(
-            f"machine.device={section.device!r} is no device; give 'auto', 'cpu', 'cuda' or"
+            f"machine.device={settings.device!r} is not a device; give 'auto', 'cpu', 'cuda' or"
             " 'cuda:1'"
         ) from error
-    _refuse_absent(section, machine.device)
+    _refuse_absent_device(settings, machine.device)
     if (
         machine.precision == "bf16-mixed"
         and machine.device.type == "cuda"
         and not torch.cuda.is_bf16_supported()
     ):
-        raise InputError("machine.precision='bf16-mixed', which this GPU does not know; give '32'")
+        raise InputError("machine.precision='bf16-mixed', which this GPU does not have; give '32'")
     return machine
 
 
-def device_type(section: Machine) -> str:
-    """What decides the bits of a number: "cpu", "cuda" and so on. Which of several equal ones does
-    not.
-    """
-    return _named(section).partition(":")[0]
+def device_type(settings: MachineSettings) -> str:
+    """The kind of device, such as "cuda": it decides the bits of a number, its index does not."""
+    return _device_name(settings).partition(":")[0]
 
 
-def _named(section: Machine) -> str:
-    if section.device != "auto":
-        return section.device
+def _device_name(settings: MachineSettings) -> str:
+    if settings.device != "auto":
+        return settings.device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _refuse_absent(section: Machine, device: torch.device) -> None:
+def _refuse_absent_device(settings: MachineSettings, device: torch.device) -> None:
     here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
-            f"machine.device={section.device!r} is not here; there are {', '.join(here)}"
+            f"machine.device={settings.device!r} is not here; there are {', '.join(here)}"
         )
     try:
         torch.zeros(1, device=device).sum().item()
-    # What torch raises depends on how it was built: an absent backend is any of these.
+    # What torch raises for an absent backend depends on how torch was built.
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         reason = str(error).partition(". ")[0].partition("\n")[0][:200]
         raise InputError(
-            f"machine.device={section.device!r} cannot be used here ({reason}); there are"
+            f"machine.device={settings.device!r} cannot be used here ({reason}); there are"
             f" {', '.join(here)}"
         ) from error

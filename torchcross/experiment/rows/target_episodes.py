@@ -1,26 +1,24 @@
-"""What a target can give: its episodes, known from its labels, before anything is trained for
-it.
-"""
+"""The episodes of a target: how many it can give, and which ones were scored."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torchcross.data import EpisodeSampler, TaskSource
 from torchcross.data.sampling.sampler import shared_subjects
 from torchcross.episode import Episode
-from torchcross.errors import SubjectLeakWarning
-from torchcross.experiment.rows.disjoint import evaluation_sampler
+from torchcross.errors import InfeasibleError, SubjectLeakWarning
 from torchcross.experiment.settings.schema import Experiment
 
-__all__ = ["Scored", "Supply", "supply"]
+__all__ = ["ScoredEpisodes", "TargetEpisodes", "evaluation_sampler", "target_episodes"]
 
 
 @dataclass(frozen=True)
-class Supply:
+class TargetEpisodes:
     """The episodes of a target: a sampler of the most shots, and how many of its episodes are
     scored.
     """
@@ -29,7 +27,7 @@ class Supply:
     count: int
 
     def describe(self) -> dict[str, Any]:
-        """What was asked of the target and what it gives, for a protocol."""
+        """For a protocol: the target's classes, and how many episodes it gives."""
         (source,) = self.sampler.sources
         dropped = self.sampler.dropped_classes[source.name]
         return {
@@ -40,27 +38,63 @@ class Supply:
         }
 
 
-def supply(source: TaskSource, told: Experiment, known: int | None = None) -> Supply:
-    """The episodes that the experiment asks for, as many as there are; a target without any is an
-    InfeasibleError.
+def target_episodes(
+    source: TaskSource, experiment: Experiment, count: int | None = None
+) -> TargetEpisodes:
+    """The episodes that the experiment asks for, or as many as the target has; where it has none,
+    an InfeasibleError.
 
-    `known` is how many there are, where that was found out before.
+    `count` is how many there are, where this is known already.
     """
-    if known is not None:
-        told = replace(told, evaluation=replace(told.evaluation, episodes=known))
+    if count is not None:
+        evaluation = replace(experiment.evaluation, episodes=count)
+        experiment = replace(experiment, evaluation=evaluation)
     with warnings.catch_warnings():
-        # Who said groups = "ignore" finds the number of shared subjects on the page.
+        # With groups = "ignore" the page says how many subjects are shared.
         warnings.simplefilter("ignore", SubjectLeakWarning)
-        sampler = evaluation_sampler(source, told)
-    return Supply(sampler, len(sampler) if told.evaluation.disjoint else told.evaluation.episodes)
+        sampler = evaluation_sampler(source, experiment)
+    evaluation = experiment.evaluation
+    return TargetEpisodes(sampler, len(sampler) if evaluation.disjoint else evaluation.episodes)
 
 
-class Scored:
-    """Which episodes were scored: a digest that is the same for the same samples of the same labels
-    in the same order.
+def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSampler:
+    """Plans the episodes of a target; with `evaluation.disjoint` it has a length, at most
+    `evaluation.episodes`.
 
-    `shared` counts the subjects that stand in both support and query of an episode, over all
-    episodes.
+    Where the data does not give a single episode, the error says what is missing.
+    """
+    settings = experiment.evaluation
+    sampler_of = partial(
+        EpisodeSampler,
+        source,
+        shots=max(experiment.shots),
+        queries=settings.queries,
+        min_samples=settings.min_images or None,
+        seed=settings.seed,
+        groups=settings.groups,
+    )
+    if not settings.disjoint:
+        return sampler_of()
+    try:
+        return sampler_of(disjoint=settings.episodes)
+    except InfeasibleError:
+        sampler = sampler_of(disjoint=1)
+    # The most that fit, by halving: `enough` fit, `too_many` do not.
+    enough, too_many = 1, settings.episodes
+    while too_many - enough > 1:
+        middle = (enough + too_many) // 2
+        try:
+            sampler, enough = sampler_of(disjoint=middle), middle
+        except InfeasibleError:
+            too_many = middle
+    return sampler
+
+
+class ScoredEpisodes:
+    """Which episodes were scored: rows of two algorithms are compared where their digests agree.
+
+    The digest is the same for the same samples of the same labels in the same order. `shared`
+    counts the subjects in both support and query of an episode, over all episodes.
     """
 
     def __init__(self, source: TaskSource) -> None:

@@ -18,35 +18,38 @@ from torchcross.report import Example, Picture
 __all__ = ["read_example", "write_example"]
 
 _SIDE = 112
-"""Pixels of a picture on the page; larger images are thinned out."""
-# NotImplementedError: a compression method that zipfile does not know.
+"""Pixels of a picture on the page; of larger images, every second pixel, or third, and so on."""
 _UNREADABLE = (
-    *(
-        InputError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-        MemoryError,
-    ),
-    *(RecursionError, zipfile.BadZipFile, zlib.error, struct.error),
+    InputError,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,  # a compression method that zipfile does not know
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
 )
+"""What a damaged or foreign file raises."""
 _FIELDS = ("target", "algorithm", "shots", "episode", "metric", "score")
 
 
 def write_example(path: Path, example: Example) -> None:
-    """Whole or not at all."""
+    """Write an example, whole or not at all."""
     pictures = [*example.support, *example.query]
-    told = {
+    record = {
         **{name: getattr(example, name) for name in _FIELDS},
         "support": len(example.support),
-        "pictures": [[one.truth, one.predicted, one.confidence, one.belief] for one in pictures],
+        "pictures": [
+            [each.truth, each.predicted, each.confidence, each.belief] for each in pictures
+        ],
     }
-    text = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
-    pixels = np.stack([_thinned(one.pixels) for one in pictures])
+    text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
+    pixels = np.stack([_thin_out(each.pixels) for each in pictures])
     with open_whole(path) as file:
         np.savez_compressed(file, told=text, pixels=pixels)
 
@@ -54,18 +57,18 @@ def write_example(path: Path, example: Example) -> None:
 def read_example(path: Path) -> Example:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            told: dict[str, Any] = json.loads(bytes(file["told"]))
+            record: dict[str, Any] = json.loads(bytes(file["told"]))
             pixels = file["pixels"]
         pictures = [
-            Picture(image, *words) for image, words in zip(pixels, told["pictures"], strict=True)
+            Picture(image, *words) for image, words in zip(pixels, record["pictures"], strict=True)
         ]
-        count = int(told["support"])
-        fields = {name: told[name] for name in _FIELDS}
+        count = int(record["support"])
+        fields = {name: record[name] for name in _FIELDS}
         return Example(**fields, support=tuple(pictures[:count]), query=tuple(pictures[count:]))
     except _UNREADABLE as error:
-        raise InputError(f"{path} is no example of a run: {error}") from error
+        raise InputError(f"{path} is not an example of a run: {error}") from error
 
 
-def _thinned(pixels: Any) -> Any:
+def _thin_out(pixels: Any) -> Any:
     step = max(1, -(-max(pixels.shape[:2]) // _SIDE))
     return pixels[::step, ::step]

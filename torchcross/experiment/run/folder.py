@@ -1,16 +1,15 @@
-"""A run's folder: what is done is a file there, whole or not at all; what is not a file is done
-again.
+"""The folder of a run: a result is a whole file there, or it is computed again.
 
-experiment.json            the resolved experiment, and the run's name in its rows
-protocol.json              what was done, in words
-provenance.json            versions, git state, machine, data
-train/<row>-<digest>/      checkpoints, log.csv and weights of one training (see
-                           torchcross.training)
-rows/<row>-<digest>.csv    records of one algorithm, training seed, target and number of shots
-episodes/<row>-<digest>.json  which episodes they are of
-examples/<row>-<digest>.npz  an example episode
-failures.json              what could not be done, and why
-report.html                the page
+experiment.json               the resolved experiment, and the run's name in its rows
+protocol.json                 what was done, in words
+provenance.json               versions, git state, machine, data
+train/<row>-<digest>/         checkpoints, log.csv and weights of one training (see
+                              torchcross.training)
+rows/<row>-<digest>.csv       records of one algorithm, training seed, target and number of shots
+episodes/<row>-<digest>.json  which episodes these records are of
+examples/<row>-<digest>.npz   an example episode
+failures.json                 what failed, and why
+report.html                   the page
 """
 
 from __future__ import annotations
@@ -26,19 +25,22 @@ from numpy.typing import NDArray
 
 from torchcross._kit.whole_files import UNFINISHED, write_whole
 from torchcross.errors import InputError, WriteError
-from torchcross.experiment.settings.reading import as_plain, decisive, digest, identity
+from torchcross.experiment.run.identity import decisive_settings, differences, identity
+from torchcross.experiment.settings.plain import as_plain, digest, with_backbone_table
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.records import Records, read_records
 from torchcross.records.records import FIELDS
 
-__all__ = ["RunFolder", "differences", "write_json"]
+__all__ = ["PROTOCOL", "RunFolder", "write_json"]
+
+PROTOCOL = "protocol.json"
 
 _EXPERIMENT = "experiment.json"
 _FAILURES = "failures.json"
 _UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
 _PARTS = ("train", "rows", "episodes", "examples")
 _EPISODES = {"algorithm": str, "target": str, "shots": int, "digest": str, "shared subjects": int}
-_TOLD = {"kind", "target", "algorithm", "seed", "reason"}
+_FAILURE = {"kind", "target", "algorithm", "seed", "reason"}
 
 
 class RunFolder:
@@ -53,37 +55,27 @@ class RunFolder:
             )
 
     @classmethod
-    def begin(cls, path: str | Path, told: Experiment) -> RunFolder:
-        """A new run, or one of the same experiment that goes on; what a killed process was writing
-        is removed.
+    def begin(cls, path: str | Path, experiment: Experiment) -> RunFolder:
+        """A new run, or one of the same experiment that goes on; half-written files are removed.
 
         Only for the owner of the folder's lock.
         """
         path = Path(path)
-        mine = {
-            "experiment": as_plain(told),
-            "decides": decisive(told),
-            "digest": identity(told),
+        record = {
+            "experiment": as_plain(experiment),
+            "decides": decisive_settings(experiment),
+            "digest": identity(experiment),
             "run": path.resolve().name,
         }
-        existing = path / _EXPERIMENT
-        if existing.is_file():
-            found = _read_json(existing)
-            if found.get("digest") != mine["digest"]:
-                changed = list(
-                    differences(found.get("decides", found.get("experiment", {})), mine["decides"])
-                )
-                raise InputError(
-                    f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ);"
-                    " give another folder"
-                )
+        if (path / _EXPERIMENT).is_file():
+            _refuse_other_experiment(path, record)
         else:
             if path.exists() and not all(map(_is_ours, path.iterdir())):
                 raise InputError(f"{path} is not empty and holds no run; give a new folder")
             path.mkdir(parents=True, exist_ok=True)
-            write_json(existing, mine)
+            write_json(path / _EXPERIMENT, record)
         try:
-            for unfinished in _unfinished(path):
+            for unfinished in _unfinished_files(path):
                 unfinished.unlink(missing_ok=True)
             for part in _PARTS:
                 (path / part).mkdir(exist_ok=True)
@@ -94,24 +86,23 @@ class RunFolder:
             ) from error
         return cls(path)
 
-    def update(self, told: Experiment) -> None:
-        """Of what decides no row, such as the metric that leads the page, the last word counts."""
+    def update(self, experiment: Experiment) -> None:
+        """Settings that decide no row, such as the metric that leads the page, may change."""
         before = _read_json(self.path / _EXPERIMENT)
-        now = {**before, "experiment": as_plain(told)}
+        now = {**before, "experiment": as_plain(experiment)}
         if now != before:
             write_json(self.path / _EXPERIMENT, now)
 
     @property
     def experiment(self) -> dict[str, Any]:
-        """The resolved experiment as plain values."""
-        found: dict[str, Any] = _read_json(self.path / _EXPERIMENT)["experiment"]
-        return found
+        """The resolved experiment as plain values; runs of earlier versions are read too."""
+        return with_backbone_table(_read_json(self.path / _EXPERIMENT)["experiment"])
 
     @property
     def name(self) -> str:
-        """What the rows say that they are of: the folder's name when the run began."""
-        found = _read_json(self.path / _EXPERIMENT).get("run")
-        return found if isinstance(found, str) else self.path.resolve().name
+        """The run's name in its rows: the folder's name when the run began."""
+        name = _read_json(self.path / _EXPERIMENT).get("run")
+        return name if isinstance(name, str) else self.path.resolve().name
 
     def rows_file(self, *key: object) -> Path:
         return self.path / "rows" / f"{_slug(key)}.csv"
@@ -120,105 +111,107 @@ class RunFolder:
         return self.path / "train" / _slug(key)
 
     def records(self) -> Records:
-        """All rows that there are, algorithms and targets in the experiment's order."""
+        """All rows so far, with algorithms and targets in the experiment's order."""
         files = sorted((self.path / "rows").glob("*.csv"))
         tables = [read_records(file).columns for file in files] or [Records.of([]).columns]
-        whole = Records(
-            {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
-        ).sorted_rows()
-        algorithms, targets = (
-            self.experiment["algorithms"],
-            self.plain("protocol.json").get("order of targets", []),
-        )
-        columns = whole.columns
-        # By the last key first: in numpy's order of sorting.
-        order = np.lexsort(
-            (_places(columns["target"], targets), _places(columns["algorithm"], algorithms))
-        )
-        return whole[order]
+        joined = {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
+        records = Records(joined).sorted()
+        targets = self.plain(PROTOCOL).get("order of targets", [])
+        by_target = _places(records.columns["target"], targets)
+        by_algorithm = _places(records.columns["algorithm"], self.experiment["algorithms"])
+        # numpy's lexsort takes the most important key last.
+        return records[np.lexsort((by_target, by_algorithm))]
 
     def episodes(self) -> dict[tuple[str, str, int], str]:
-        """(algorithm, target, shots) -> a digest of the episodes that were scored, of the rows that
-        tell it.
+        """(algorithm, target, shots) -> a digest of the episodes that were scored, where it is
+        known.
         """
-        told = self._scored()
-        return {(each["algorithm"], each["target"], each["shots"]): each["digest"] for each in told}
+        return {
+            (each["algorithm"], each["target"], each["shots"]): each["digest"]
+            for each in self._scored_episodes()
+        }
 
     def shared_subjects(self) -> dict[str, int]:
-        """Target -> how many subjects stand in both support and query, over all episodes of the
-        most such shots.
-        """
-        found: dict[str, int] = {}
-        for each in self._scored():
+        """Target -> the most subjects in both support and query, over all episodes of one row."""
+        counts: dict[str, int] = {}
+        for each in self._scored_episodes():
             if each["shared subjects"]:
-                found[each["target"]] = max(found.get(each["target"], 0), each["shared subjects"])
-        return found
+                target = each["target"]
+                counts[target] = max(counts.get(target, 0), each["shared subjects"])
+        return counts
 
-    def _scored(self) -> list[dict[str, Any]]:
-        found = []
+    def _scored_episodes(self) -> Iterator[dict[str, Any]]:
         for file in sorted((self.path / "episodes").glob("*.json")):
-            told = _read_json(file)
-            if any(not isinstance(told.get(name), kind) for name, kind in _EPISODES.items()):
+            scored = _read_json(file)
+            if any(not isinstance(scored.get(name), kind) for name, kind in _EPISODES.items()):
                 raise InputError(
                     f"{file} is not as a run writes it; remove it, and nothing is paired with its"
                     " rows"
                 )
-            found.append(told)
-        return found
+            yield scored
 
     def failures(self) -> list[dict[str, str]]:
-        """What could not be done when it was last tried."""
-        found = self.plain(_FAILURES).get("failures", [])
-        if not isinstance(found, list) or not all(
-            isinstance(each, dict) and each.keys() >= _TOLD for each in found
+        """What failed when it was last tried."""
+        failures = self.plain(_FAILURES).get("failures", [])
+        if not isinstance(failures, list) or not all(
+            isinstance(each, dict) and each.keys() >= _FAILURE for each in failures
         ):
             raise InputError(
                 f"{self.path / _FAILURES} is not as a run writes it; remove it, and run again"
             )
-        return found
+        return failures
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
         if not (self.path / _FAILURES).is_file() or failures != self.failures():
             write_json(self.path / _FAILURES, {"failures": failures})
 
     def plain(self, name: str) -> dict[str, Any]:
-        """The content of a JSON file of this run; nothing where it is not there yet."""
+        """The content of a JSON file of this run; empty while there is none."""
         path = self.path / name
         return _read_json(path) if path.is_file() else {}
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
+    """Write a JSON file, whole or not at all."""
     write_whole(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _is_ours(path: Path) -> bool:
-    """What a run leaves that is killed at its very beginning."""
+    """Whether it is a file of a run that was killed at its very beginning."""
     return path.name == "lock" or (
         path.name.startswith(_EXPERIMENT) and bool(_UNFINISHED.fullmatch(path.name))
     )
 
 
-def _unfinished(path: Path) -> Iterator[Path]:
-    """What a process was writing when it was killed."""
+def _unfinished_files(path: Path) -> Iterator[Path]:
+    """The files that a process was writing when it was killed."""
     for pattern in ("*", "*/*", "train/*/*"):
-        yield from (
-            found
-            for found in path.glob(f"{pattern}{UNFINISHED}")
-            if _UNFINISHED.fullmatch(found.name)
-        )
+        for file in path.glob(f"{pattern}{UNFINISHED}"):
+            if _UNFINISHED.fullmatch(file.name):
+                yield file
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read ({error}); it is not as a run writes it"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path} is not as a run writes it; expected a mapping")
-    return found
+    return content
+
+
+def _refuse_other_experiment(path: Path, record: dict[str, Any]) -> None:
+    existing = _read_json(path / _EXPERIMENT)
+    if existing.get("digest") != record["digest"]:
+        before = with_backbone_table(existing.get("decides", existing.get("experiment", {})))
+        changed = list(differences(before, record["decides"]))
+        raise InputError(
+            f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ);"
+            " give another folder"
+        )
 
 
 def _places(names: NDArray[Any], order: Sequence[str]) -> NDArray[np.int64]:
@@ -228,19 +221,6 @@ def _places(names: NDArray[Any], order: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _slug(key: tuple[object, ...]) -> str:
-    """A name for a person, and a digest for certainty."""
-    words = "-".join(
-        "".join(c if c.isalnum() else "_" for c in str(part))[:40] for part in key[:-1]
-    )
-    return f"{words}-{digest([str(part) for part in key])[:12]}"
-
-
-def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """The dotted names of what differs between two nested mappings."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            yield from differences(
-                before.get(name), now.get(name), f"{place}.{name}" if place else name
-            )
-    elif before != now:
-        yield place
+    """A file name: words for people, and a digest that makes it unique."""
+    words = [re.sub(r"\W", "_", str(part))[:40] for part in key[:-1]]
+    return f"{'-'.join(words)}-{digest([str(part) for part in key])[:12]}"

@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, the state of the code, the machine, and the data."""
+"""Where numbers come from: versions, the state of the code, the machine and the data."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ import torch
 
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
-from torchcross.experiment.settings.reading import as_plain
+from torchcross.experiment.run.context import RunContext
+from torchcross.experiment.run.folder import write_json
+from torchcross.experiment.run.identity import decisive_settings
+from torchcross.experiment.settings.plain import as_plain
 
-__all__ = [
-    "completed",
-    "contradictions",
-    "described",
-    "provenance",
-    "remembered",
-    "with_earlier",
-]
+__all__ = ["complete_description", "contradictions", "update_provenance", "with_earlier"]
 
+_FILE = "provenance.json"
 _UNREADABLE = "unreadable"
 _INPUTS = ("data", "weights")
-"""What rows are made of; the rest of a provenance is what they are made with."""
+"""What rows are computed from; the rest of a provenance is what computes them."""
 
 _SHOWN = 6
 _PACKAGES = (
@@ -42,13 +39,30 @@ _PACKAGES = (
 )
 
 
-def provenance() -> dict[str, Any]:
-    """Versions of what computes, the git state of the working folder where it has one, and the
-    machine.
+def update_provenance(run: RunContext, *, finished: bool) -> None:
+    """Write provenance.json; refuse to mix rows of different data.
+
+    A run that has all its rows keeps the surroundings that it has.
     """
+    before = run.folder.plain(_FILE)
+    data = _same_data(_description(run.collection), before, str(run.folder.path))
+    now: dict[str, Any] = {"data": data}
+    if weights := run.experiment.model.weights:
+        contents = decisive_settings(run.experiment)["model"]["weights"]
+        now["weights"] = {"file": Path(weights).name, "contents": contents}
+    if before and finished:
+        now = {**before, **now}
+    else:
+        now = with_earlier(as_plain({**surroundings(), **now}), before)
+    if now != before:
+        write_json(run.folder.path / _FILE, now)
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions of what computes, the git state of the working folder, and the machine."""
     cuda = torch.cuda.is_available()
     return {
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: number for name in _PACKAGES if (number := _version(name))},
         "python": platform.python_version(),
         "git": _git(),
         "machine": {
@@ -70,36 +84,32 @@ def _version(name: str) -> str | None:
 def _git() -> dict[str, Any]:
     """The commit that the working folder is at, and whether files differ from it."""
     try:
-        commit = _ask("rev-parse", "HEAD")
-        changed = bool(_ask("status", "--porcelain", "--untracked-files=no"))
+        commit = _git_output("rev-parse", "HEAD")
+        changed = bool(_git_output("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return {"commit": "none: the working folder is no git repository, or git is not installed"}
     return {"commit": commit, "changed": changed}
 
 
-def _ask(*arguments: str) -> str:
+def _git_output(*arguments: str) -> str:
     command = ["git", "-C", str(Path.cwd()), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=20
-    ).stdout.strip()
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    return result.stdout.strip()
 
 
 def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance that also names the surroundings that a run has gone through before, each of them
-    once.
-    """
-    earlier = list(before.get("earlier", []))
-    was = {name: value for name, value in before.items() if name not in (*_INPUTS, "earlier")}
+    """Provenance that also has the other surroundings of the run so far, each of them once."""
+    last = {name: value for name, value in before.items() if name not in (*_INPUTS, "earlier")}
     current = {name: value for name, value in now.items() if name not in _INPUTS}
-    found = [each for each in (*earlier, *([was] if was else [])) if each != current]
-    distinct = [each for place, each in enumerate(found) if each not in found[:place]]
-    return {**now, "earlier": distinct} if distinct else dict(now)
+    earlier: list[Any] = []
+    for each in (*before.get("earlier", []), last):
+        if each and each != current and each not in earlier:
+            earlier.append(each)
+    return {**now, "earlier": earlier} if earlier else dict(now)
 
 
-def remembered(data: Mapping[str, Any], before: Mapping[str, Any], run: str) -> dict[str, Any]:
-    """The description of the data, completed by what was known of them before; other data than
-    before are refused.
-    """
+def _same_data(data: Mapping[str, Any], before: Mapping[str, Any], run: str) -> dict[str, Any]:
+    """The description of the data, completed by the earlier one; different data are refused."""
     known = before.get("data", data)
     if changed := list(contradictions(known, data)):
         more = f", and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
@@ -108,23 +118,24 @@ def remembered(data: Mapping[str, Any], before: Mapping[str, Any], run: str) -> 
             f" ({', '.join(changed[:_SHOWN])}{more} changed); give another folder, so that no table"
             " mixes them"
         )
-    found: dict[str, Any] = completed(data, known)
-    return found
+    description: dict[str, Any] = complete_description(data, known)
+    return description
 
 
-def described(collection: Collection) -> dict[str, Any]:
-    """What a collection says of its data, as plain values; what it cannot read stops nobody who
-    does without it.
+def _description(collection: Collection) -> dict[str, Any]:
+    """What a collection says of its data, as plain values.
+
+    Data that cannot be read is no error here: rows that need it fail on their own.
     """
     try:
-        found: dict[str, Any] = as_plain(dict(collection.describe()))
+        description: dict[str, Any] = as_plain(dict(collection.describe()))
     except (TorchcrossError, OSError) as error:
         return {_UNREADABLE: str(error)}
-    return found
+    return description
 
 
 def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """The dotted names of what differs in two descriptions. What could not be read contradicts
+    """The dotted names of what differs in two descriptions; what could not be read differs from
     nothing.
     """
     if not isinstance(before, dict) or not isinstance(now, dict):
@@ -139,10 +150,10 @@ def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
                 yield here
 
 
-def completed(now: Any, before: Any) -> Any:
-    """The description of now; what cannot be read now is as it was when it could be."""
+def complete_description(now: Any, before: Any) -> Any:
+    """The present description; what cannot be read now is as it was when it could be read."""
     if not isinstance(now, dict) or not isinstance(before, dict) or _UNREADABLE in before:
         return now
     if _UNREADABLE in now:
         return before
-    return {name: completed(value, before.get(name)) for name, value in now.items()}
+    return {name: complete_description(value, before.get(name)) for name, value in now.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
-from torchcross.experiment.settings.reading import as_plain
-from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.schema import BackboneSettings, Experiment
 
 __all__ = ["Setting", "settings"]
 
@@ -27,41 +27,40 @@ class Setting:
 
 
 def settings() -> tuple[Setting, ...]:
-    """All of them, in the order of the sections; a preset may have another value."""
+    """All settings, in the order of the sections; a preset may give another default."""
     return tuple(_settings_of(Experiment, ""))
 
 
 def _settings_of(section: type[Any], place: str) -> Iterator[Setting]:
-    said, hints = _said(section), get_type_hints(section)
-    for one in fields(section):
-        if is_dataclass(hints[one.name]):
-            yield from _settings_of(hints[one.name], f"{place}{one.name}.")
+    meanings, hints = _meanings(section), get_type_hints(section)
+    for each in fields(section):
+        kind = hints[each.name]
+        if isinstance(kind, type) and is_dataclass(kind) and kind is not BackboneSettings:
+            yield from _settings_of(kind, f"{place}{each.name}.")
         else:
-            yield Setting(f"{place}{one.name}", _default(one), said.get(one.name, ""))
+            yield Setting(f"{place}{each.name}", _default(each), meanings.get(each.name, ""))
 
 
-def _default(one: Field[Any]) -> str:
-    if one.default is not MISSING:
-        return json.dumps(as_plain(one.default))
-    if one.default_factory is not MISSING:
-        made = one.default_factory()
-        return "{}" if isinstance(made, Mapping) and not made else json.dumps(as_plain(made))
+def _default(each: Field[Any]) -> str:
+    if each.default is not MISSING:
+        return json.dumps(as_plain(each.default))
+    if each.default_factory is not MISSING:
+        default = each.default_factory()
+        # Without options, a name is enough.
+        return json.dumps(default.name if isinstance(default, BackboneSettings) else default)
     return ""
 
 
-def _said(section: type[Any]) -> dict[str, str]:
-    """The entries of the docstrings of a section and of what it stands on: a name, two blanks, and
-    what it means.
-    """
-    found: dict[str, str] = {}
+def _meanings(section: type[Any]) -> dict[str, str]:
+    """The entries of the docstrings of a section and its bases: a name, two blanks, its meaning."""
+    meanings: dict[str, str] = {}
     for kind in reversed(section.__mro__):
         name = ""
         for line in inspect.cleandoc(kind.__dict__.get("__doc__") or "").splitlines():
             if entry := _ENTRY.match(line):
-                name = entry[1]
-                found[name] = entry[2]
+                name, meanings[entry[1]] = entry[1], entry[2]
             elif name and line.startswith(" "):
-                found[name] += f" {line.strip()}"
+                meanings[name] += f" {line.strip()}"
             else:
                 name = ""
-    return found
+    return meanings

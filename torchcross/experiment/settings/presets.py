@@ -1,19 +1,21 @@
-"""Protocols by name: what is published, said in full.
+"""Protocols by name. To add a preset, add an entry to `PRESETS`: a preset says only what differs
+from the defaults of the sections, and `medimeta-table4` says what is published in full.
 
 `medimeta-table4`: the cross-domain few-shot evaluation of the MedIMeta paper (Woerner et al. 2024,
-Table 4): every row is fine-tuned with a fresh head and 50 steps of Adam at 1e-3, episodes come from
-all splits and overlap, BatchNorm uses running statistics that the support forwards have moved, and
-images of three channels are normalised as ImageNet's. Two things are stricter than published:
-support and query share no subject where subjects are known (`evaluation.groups` undoes it), and
-validation reads the sources' validation splits alone. The paper's intervals are those of
-`evaluation.interval = "normal"`. For a ResNet-50 it trains at `pretraining.lr = 1e-4`.
+Table 4). Every row is fine-tuned with a fresh head and 50 steps of Adam at 1e-3; episodes come from
+all splits and overlap; BatchNorm uses running statistics that the support forwards have moved;
+images of three channels are normalised with ImageNet's mean and deviation. Two things are stricter
+than published: support and query share no subject where subjects are known (`evaluation.groups`
+changes this), and validation reads only the validation splits of the sources. The intervals of the
+paper are those of `evaluation.interval = "normal"`. For a ResNet-50 the paper trains with
+`pretraining.lr = 1e-4`.
 
-`disjoint`: the same comparison with what the published protocol leaves questionable decided the
-other way: episodes share no image, every algorithm adapts in its own way, BatchNorm reads
-statistics of the support set alone, so that nothing is learned from a query image about another,
-and every dataset of the target's domain leaves the sources.
+`disjoint`: the same comparison, with the questionable choices of the published protocol decided the
+other way. Episodes share no image; every algorithm adapts in its own way; BatchNorm reads
+statistics of the support set alone, so no query image says anything about another; and every
+dataset of the target's domain leaves the sources.
 
-`fully-supervised`: what many labels give (Table 3): training on a task's own train split from
+`fully-supervised`: what many labels give (Table 3). Training on a task's own train split from
 `model.weights`, stopped by its validation split, scored on its test split. Its rows have 0 shots
 and one "episode", the test split.
 
@@ -66,7 +68,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "pretraining": {"batch_size": 64, "lr": 1e-3, "augment": True, "patience": 10},
     },
     "quick": {
-        "model": {"backbone": "conv4", "options": {"channels": 32}},
+        "model": {"backbone": {"name": "conv4", "channels": 32}},
         "data": {"channels": 1},
         "pretraining": {
             "steps": 400,

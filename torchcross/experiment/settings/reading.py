@@ -1,260 +1,234 @@
-"""From a TOML file, or plain values, to an `Experiment`: typed, validated, nothing unknown passed
-over.
+"""From a TOML file, or plain values, to an `Experiment`: typed and checked; no unknown setting is
+accepted.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import tomllib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
-from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.settings.plain import with_backbone_table
 from torchcross.experiment.settings.presets import PRESETS
-from torchcross.experiment.settings.schema import Evaluation, Experiment, Model
+from torchcross.experiment.settings.schema import (
+    BackboneSettings,
+    EvaluationSettings,
+    Experiment,
+)
+from torchcross.training.options import may_be_zero
 
-__all__ = ["as_plain", "decisive", "digest", "experiment", "identity", "read_experiment"]
+__all__ = ["experiment_from_values", "read_experiment"]
 
 
 def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
-    """The experiment of a TOML file; `overrides` by dotted name ("data.targets") win over it.
+    """The experiment of a TOML file; `overrides` by dotted name ("data.targets") win over the file.
 
     A relative data folder or weights file is looked for beside the TOML file.
     """
     path = Path(path)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from error
     for section, name in (("data", "folder"), ("model", "weights")):
-        part = given.get(section)
+        part = values.get(section)
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
             part[name] = str(path.parent / part[name])
     try:
-        return experiment(given, overrides)
+        return experiment_from_values(values, overrides)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def experiment(given: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
-    """From nested plain values. The preset's values come first, then `given`, then `overrides`."""
-    if not isinstance(given, Mapping):
-        raise InputError(f"an experiment is {given!r}; give a section of names and values")
-    chosen = (overrides or {}).get("preset", given.get("preset", Experiment.preset))
-    if not isinstance(chosen, str) or chosen not in PRESETS:
-        raise InputError(unknown_name("preset", str(chosen), list(PRESETS)))
-    merged = _layered(chosen, given, overrides or {})
-    made: Experiment = _built(Experiment, merged, "")
-    return made
+def experiment_from_values(
+    values: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> Experiment:
+    """The experiment of nested plain values.
 
-
-def as_plain(value: Any) -> Any:
-    """An experiment as values that JSON and TOML know."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, Mapping):
-        return {str(key): as_plain(item) for key, item in value.items()}
-    return [as_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def digest(value: Any) -> str:
-    """The same for the same values, on every machine."""
-    return hashlib.sha256(
-        json.dumps(as_plain(value), sort_keys=True, default=str).encode()
-    ).hexdigest()
-
-
-def decisive(told: Experiment) -> dict[str, Any]:
-    """What decides the rows of a run, as plain values: not where the data lie, nor how rows are
-    shown or files kept.
-
-    Weights are known by what is in their file, data by their own fingerprint (see
-    `Collection.describe`).
+    The preset's values come first, then `values`, then `overrides` by dotted name.
     """
-    plain: dict[str, Any] = as_plain(told)
-    for place in _UNDECISIVE:
-        section, name = place.split(".")
-        del plain[section][name]
-    if told.model.weights:
-        plain["model"]["weights"] = f"sha256 {_contents(Path(told.model.weights))}"
-    plain["machine"]["device"] = device_type(told.machine)
-    return plain
-
-
-def identity(told: Experiment) -> str:
-    """The same for experiments with the same rows."""
-    return digest(decisive(told))
-
-
-_UNDECISIVE = (
-    "data.folder",
-    "pretraining.checkpoint_every",
-    "meta.checkpoint_every",
-    "evaluation.metric",
-    "evaluation.interval",
-    "machine.workers",
-)
-
-
-def _contents(weights: Path) -> str:
-    """Of the file; a model.json of TF.js has its values in the shards beside it."""
-    shards = sorted(weights.parent.glob("*.bin")) if weights.suffix.lower() == ".json" else []
-    whole = hashlib.sha256()
-    try:
-        for path in (weights, *shards):
-            with path.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise InputError(
-            f"model.weights={str(weights)!r} cannot be read: {error.strerror}; give a file"
-        ) from error
-    return whole.hexdigest()
+    if not isinstance(values, Mapping):
+        raise InputError(f"an experiment is {values!r}; give a section of names and values")
+    experiment: Experiment = _section(Experiment, _layered(values, overrides or {}), "")
+    return experiment
 
 
 # -- layers of values ------------------------------------------------------------------------------
 
 
-def _layered(chosen: str, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset's values, then `given`, then `overrides`. What was said for another value goes
-    with that value.
-
-    A backbone takes along the options that were given for another one, a way of adapting the
-    preset's BatchNorm policy.
-    """
-    base, own = {"preset": chosen, **_merged(PRESETS[chosen], {})}, _merged(given, {})
-    whole = _overridden(_merged(base, own), overrides)
-    meant = _merged(PRESETS.get(str(given.get("preset", Experiment.preset)), {}), own)
-    for layer, context, section, name, takes_along, default in (
-        (base, base, "model", "backbone", "options", Model.backbone),
-        (own, meant, "model", "backbone", "options", Model.backbone),
-        (base, base, "evaluation", "adaptation", "norm", Evaluation.adaptation),
-    ):
-        if _found(context, section, name, default) != _found(whole, section, name, default):
-            part = layer.get(section)
-            if isinstance(part, dict):
-                part.pop(takes_along, None)
-    return {**_overridden(_merged(base, own), overrides), "preset": chosen}
-
-
-def _overridden(merged: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """With values by dotted name put in their places."""
-    for name, value in overrides.items():
-        *sections, last = name.split(".")
-        place = merged
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise InputError(
-                    f"no setting is called {name!r}: {section!r} is a value and has no parts"
-                )
-        if isinstance(value, Mapping):
-            # A section keeps what is not named; the parts of a value, such as a backbone's options,
-            # are one value.
-            before = None if sections else place.get(last)
-            place[last] = _merged(before if isinstance(before, Mapping) else {}, value)
-        else:
-            place[last] = value
+def _layered(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    own = _layer({"preset": Experiment.preset, **values})
+    flags = _layer(_nested(overrides))
+    changed = _merge(own, flags)
+    preset = changed["preset"]
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise InputError(unknown_name("preset", str(preset), PRESETS))
+    base = _layer(PRESETS[preset])
+    merged = _merge(base, changed)
+    if isinstance(merged.get("model"), dict) and "backbone" in merged["model"]:
+        name = _backbone_name(merged)
+        # A file's options are for the backbone of the file, or of the preset that the file names.
+        own_name = _backbone_name(own, _backbone_name(PRESETS.get(str(own["preset"]), {})))
+        layers = ((base, _backbone_name(base)), (own, own_name), (flags, name))
+        merged["model"]["backbone"] = _backbone_table(name, layers)
+    # A preset's BatchNorm policy is for the preset's way of adapting.
+    evaluation, is_given = merged.get("evaluation"), "norm" in _part(changed, "evaluation")
+    if isinstance(evaluation, dict) and not is_given and _adaptation(merged) != _adaptation(base):
+        evaluation.pop("norm", None)
     return merged
 
 
-def _found(layer: Mapping[str, Any], section: str, name: str, default: Any) -> Any:
-    part = layer.get(section)
-    return part.get(name, default) if isinstance(part, Mapping) else default
-
-
-def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy through and through: what is written into it is written into neither."""
-    merged = {
-        key: _merged(value, {}) if isinstance(value, Mapping) else value
-        for key, value in base.items()
-    }
-    for key, value in more.items():
-        before = merged.get(key)
-        nested = isinstance(value, Mapping)
-        merged[key] = (
-            _merged(before if isinstance(before, Mapping) else {}, value) if nested else value
+def _layer(values: Mapping[str, Any]) -> dict[str, Any]:
+    """One layer, with the backbone as a table."""
+    model = values.get("model")
+    if isinstance(model, Mapping) and "options" in model:
+        warnings.warn(
+            "model.options is deprecated: write the backbone's options into its own table,"
+            " [model.backbone], beside its name; or --set model.backbone.OPTION=VALUE",
+            FutureWarning,
+            stacklevel=2,
         )
+    return with_backbone_table(values)
+
+
+def _backbone_table(
+    name: str, layers: tuple[tuple[dict[str, Any], str], ...]
+) -> dict[str, Any] | Any:
+    """The backbone's options from every layer that is about this backbone."""
+    table: dict[str, Any] = {}
+    for layer, of_backbone in layers:
+        part = _part(layer, "model").get("backbone", {})
+        if not isinstance(part, Mapping):
+            return part
+        if of_backbone == name:
+            table |= part
+    return {**table, "name": name}
+
+
+def _backbone_name(layer: Mapping[str, Any], default: str = BackboneSettings.name) -> str:
+    table = _part(layer, "model").get("backbone", {})
+    name: str = table.get("name", default) if isinstance(table, Mapping) else default
+    return name
+
+
+def _adaptation(layer: Mapping[str, Any]) -> Any:
+    return _part(layer, "evaluation").get("adaptation", EvaluationSettings.adaptation)
+
+
+def _part(layer: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    part = layer.get(section)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted name as nested sections."""
+    nested: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if name == "model.backbone" and isinstance(value, str):
+            name += ".name"
+        for section in reversed(name.split(".")):
+            value = {section: value}
+        nested = _merge(nested, value)
+    return nested
+
+
+def _merge(base: Mapping[str, Any], more: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """A new mapping: the values of `more` over those of `base`, section by section."""
+    merged = dict(base)
+    for name, value in more.items():
+        before = merged.get(name)
+        if isinstance(value, Mapping):
+            if before is not None and not isinstance(before, Mapping):
+                raise InputError(
+                    f"no setting is called '{place}{name}.{next(iter(value), '')}':"
+                    f" '{place}{name}' is a value and has no parts"
+                )
+            value = _merge(before or {}, value, f"{place}{name}.")
+        merged[name] = value
     return merged
 
 
-def _built(kind: type[Any], given: Any, place: str) -> Any:
-    if not isinstance(given, Mapping):
+# -- values as their sections want them ------------------------------------------------------------
+
+
+def _section(kind: type[Any], values: Any, place: str) -> Any:
+    if not isinstance(values, Mapping):
         raise InputError(
-            f"{place.rstrip('.') or 'an experiment'} is {given!r}; give a section of names and"
+            f"{place.rstrip('.') or 'an experiment'} is {values!r}; give a section of names and"
             " values"
         )
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    for name in given:
+    for name in values:
         if name not in fields:
-            raise InputError(
-                unknown_name("setting", f"{place}{name}", [f"{place}{known}" for known in fields])
-            )
+            known = [f"{place}{field}" for field in fields]
+            raise InputError(unknown_name("setting", f"{place}{name}", known))
     missing = dataclasses.MISSING
     for name, field in fields.items():
-        if name not in given and field.default is missing and field.default_factory is missing:
+        if name not in values and field.default is missing and field.default_factory is missing:
             raise InputError(f"{place}{name} is missing; give it")
     hints = get_type_hints(kind)
-    values = {name: _value(hints[name], value, f"{place}{name}") for name, value in given.items()}
-    return kind(**values)
+    return kind(
+        **{
+            name: _value(hints[name], value, f"{place}{name}", may_be_zero(fields[name]))
+            for name, value in values.items()
+        }
+    )
 
 
-def _value(kind: Any, value: Any, place: str) -> Any:
-    """`value` as the annotation wants it: exactly, but that a list becomes a tuple and a whole
-    number a float.
+def _value(kind: Any, value: Any, place: str, zero: bool) -> Any:
+    """`value` as the annotation asks for it; only a list becomes a tuple, a whole number a float.
+
+    `zero`: it may be 0.
     """
+    if kind is BackboneSettings:
+        return _backbone(value, place)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _built(kind, value, f"{place}.")
+        return _section(kind, value, f"{place}.")
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
-        value = str(value) if type(value) is int and str(value) in arguments else value
-        if value not in arguments or type(value) not in map(type, arguments):
-            raise InputError(f"{place} is {value!r}; give one of {', '.join(map(repr, arguments))}")
-        return value
+        return _choice(arguments, value, place)
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, list | tuple):
             raise InputError(f"{place} is {value!r}; give a list")
-        return tuple(_value(arguments[0], item, f"{place}[{at}]") for at, item in enumerate(value))
-    if origin in (UnionType,):
-        raise TypeError(f"{place}: unions are not settings")
-    if kind in (int, float) and isinstance(value, bool):
-        raise InputError(f"{place} is {value!r}; give a number")
-    if kind is float and isinstance(value, int):
+        items = enumerate(value)
+        return tuple(_value(arguments[0], item, f"{place}[{at}]", zero) for at, item in items)
+    if kind is float and type(value) is int:
         value = float(value) if abs(value) < _TOO_LARGE else math.inf
-    expected = Mapping if origin is not None else kind
-    if not isinstance(value, expected):
-        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-        raise InputError(
-            f"{place} is {value!r}; give {wanted.get(kind, 'a section of names and values')}"
-        )
-    _check_range(value, place)
+    is_flag = isinstance(value, bool) and kind is not bool
+    if is_flag or not isinstance(value, kind):
+        raise InputError(f"{place} is {value!r}; give {_WANTED[kind]}")
+    if kind in (int, float) and not (0 < value < math.inf or (zero and value == 0)):
+        least = "from 0" if zero else "above 0"
+        raise InputError(f"{place} is {value!r}; give a number {least}")
     return value
 
 
 _TOO_LARGE = 2**1000
-_MAY_BE_ZERO = (
-    *("ways", "shots", "seeds", "seed", "min_images", "evaluation.inner_steps", "workers"),
-    *("weight_decay", "momentum", "warmup", "lr_end", "clip", "ema", "at_once"),
-)
+_WANTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def _check_range(value: Any, place: str) -> None:
-    whole = place.partition("[")[0]
-    name = whole if whole in _MAY_BE_ZERO else whole.rpartition(".")[2]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        good = 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO)
-        if not good:
-            raise InputError(
-                f"{place} is {value!r}; give a number"
-                f" {'from 0' if name in _MAY_BE_ZERO else 'above 0'}"
-            )
+def _choice(choices: tuple[Any, ...], value: Any, place: str) -> Any:
+    # A precision of 32 bits may be written as a number.
+    if type(value) is int and str(value) in choices:
+        value = str(value)
+    if value not in choices or type(value) not in map(type, choices):
+        raise InputError(f"{place} is {value!r}; give one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def _backbone(value: Any, place: str) -> BackboneSettings:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{place} is {value!r}; give a name, or a table of a name and options")
+    options = dict(value)
+    name = options.pop("name", BackboneSettings.name)
+    if not isinstance(name, str):
+        raise InputError(f"{place}.name is {name!r}; give a text")
+    return BackboneSettings(name, options)

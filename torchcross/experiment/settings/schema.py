@@ -1,52 +1,56 @@
-"""What an experiment is told, as frozen sections with a default for everything that has a sensible
-one.
+"""The settings of an experiment: frozen sections, with a default wherever there is a sensible one.
+
+The docstrings of the sections are the help of `torchcross run --settings` and the tables of
+docs/experiments.md. What else is known of a setting stands with its field (see `option`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.errors import InputError
 from torchcross.training import FitOptions
+from torchcross.training.options import TrainingOptions, option
 
 __all__ = [
-    "INPUTS",
-    "Data",
-    "Evaluation",
+    "NORMALISATIONS",
+    "BackboneSettings",
+    "DataSettings",
+    "EvaluationSettings",
     "Experiment",
-    "Fitting",
-    "Machine",
-    "MetaTraining",
-    "Model",
-    "Pretraining",
+    "MachineSettings",
+    "MetaTrainingSettings",
+    "ModelSettings",
+    "PretrainingSettings",
+    "TrainingSettings",
 ]
 
-INPUTS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "keras": (KERAS_MEAN, KERAS_STD),
     "none": ((), ()),
 }
-"""Mean and standard deviation per channel of images in [0, 1], by the name of whose they are."""
+"""Mean and standard deviation per channel of images in [0, 1], by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """Where the datasets are, and which are targets.
+class DataSettings:
+    """Where the datasets are, and which of them are targets.
 
-    folder        that holds the datasets
-    format        who opens it: a name of the entry points `torchcross.collections`
+    folder        the folder that holds the datasets
+    format        the format of the datasets: a name of the entry points `torchcross.collections`
     targets       dataset ids, or ids with a task ("oct/urgent referral"); empty: every dataset
-    source_tasks  "primary": the first task of every source dataset, "all": every task
-    leave_out     "dataset": a target takes its dataset and what that is listed to overlap with out
-                  of the sources, as published; "domain": and every other dataset of its domain,
-                  listed or not
-    channels      1 or 3: what every image becomes
+    source_tasks  "primary": the first task of every source dataset; "all": every task
+    leave_out     what leaves the sources of a target. "dataset": its dataset, and those that are
+                  listed to overlap with it, as published; "domain": also every other dataset of its
+                  domain, listed or not
+    channels      1 or 3: the channels that every image is converted to
     """
 
-    folder: str
+    folder: str = option(MISSING, decides_numbers=False)
     format: str = "medimeta"
     targets: tuple[str, ...] = ()
     source_tasks: Literal["primary", "all"] = "all"
@@ -54,105 +58,89 @@ class Data:
     channels: Literal[1, 3] = 3
 
 
+@dataclass(frozen=True)
+class BackboneSettings:
+    """A backbone: its name in `torchcross.backbones`, and the options that its function takes."""
+
+    name: str = "resnet18"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_table(self) -> dict[str, Any]:
+        """As TOML writes it: the options stand beside the name."""
+        return {"name": self.name, **self.options}
+
+
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class ModelSettings:
     """The network that everything starts from.
 
-    backbone       a name of `torchcross.backbones`
-    options        what the backbone's function takes, by name
-    weights        a file of weights for it; "": random initial values
-    normalisation  by whose mean and standard deviation images are normalised: "imagenet", "keras"
-                   or "none". "": as the weights are known to want it; for random values as
-                   ImageNet's, and grey images are left as they are
+    backbone       a name of `torchcross.backbones`; with options, a table:
+                   `[model.backbone]` with `name` and what the backbone's function takes
+    weights        a file of weights for the backbone; "": random initial values
+    normalisation  mean and standard deviation that images are normalised by: "imagenet", "keras" or
+                   "none". "": those that the weights are known to need; with random values, those
+                   of ImageNet for three channels and none for one
     """
 
-    backbone: str = "resnet18"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    backbone: BackboneSettings = field(default_factory=BackboneSettings)
     weights: str = ""
     normalisation: Literal["", "imagenet", "keras", "none"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitting:
-    """What pre-training and meta-training have in common: see `torchcross.training.FitOptions`.
+class TrainingSettings(TrainingOptions):
+    """Options of training that pre-training and meta-training share. TOML has no None: 0 stands
+    for it.
 
-    steps             of the optimiser, at most
-    lr                its learning rate
-    optimiser         "adam", "adamw" or "sgd"
-    weight_decay      of the optimiser; "adamw" takes it apart from the gradient
-    momentum          of "sgd" alone
-    schedule          "constant", or "cosine" from lr down to lr_end
-    warmup            steps in which the learning rate rises to lr
-    lr_end            the learning rate at which "cosine" ends
-    clip              the largest norm of the gradient; 0: not clipped
-    ema               decay of a moving average of the weights, which is then what is validated and
-                      kept; 0: none
-    validate_every    steps between two validations, by AUROC on the validation splits of the
-                      sources
-    patience          stops after so many validations that were no better
-    checkpoint_every  steps between two checkpoints, and so the most that a killed run does again
+    clip            the largest norm of the gradient; 0: the gradient is not clipped
+    ema             decay of a moving average of the weights; the average is then validated and
+                    kept. 0: no average
+    validate_every  steps between two validations, by AUROC on the validation splits of the sources
     """
 
+    section: ClassVar[str]
+
     steps: int = 20_000
-    lr: float = 1e-3
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup: int = 0
-    lr_end: float = 0.0
-    clip: float = 0.0
-    ema: float = 0.0
+    clip: float = option(0.0, may_be_zero=True)
+    ema: float = option(0.0, may_be_zero=True)
     validate_every: int = 500
-    patience: int
-    checkpoint_every: int = 500
 
-    def _fit_options(self, **more: Any) -> FitOptions:
-        return FitOptions(
-            steps=self.steps,
-            lr=self.lr,
-            optimiser=self.optimiser,
-            weight_decay=self.weight_decay,
-            momentum=self.momentum,
-            schedule=self.schedule,
-            warmup=self.warmup,
-            lr_end=self.lr_end,
-            clip=self.clip or None,
-            ema=self.ema or None,
-            checkpoint_every=self.checkpoint_every,
-            **more,
-        )
-
-    def _stopping(self, judged: bool) -> dict[str, Any]:
-        """Early stopping, where there is something to judge by."""
-        if not judged:
-            return {}
-        return {"validate_every": min(self.validate_every, self.steps), "patience": self.patience}
+    def _shared_options(self, judged: bool) -> dict[str, Any]:
+        """For `FitOptions`. `judged`: there is something to validate on, so training may stop."""
+        options = {each.name: getattr(self, each.name) for each in fields(TrainingOptions)}
+        options |= {"clip": self.clip or None, "ema": self.ema or None}
+        if judged:
+            options["validate_every"] = min(self.validate_every, self.steps)
+        else:
+            options |= {"validate_every": None, "patience": None}
+        return options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining(Fitting):
-    """Multi-task pre-training (mm-PT): one head per source task, batches of one task at a time.
-    Also `supervised`.
+class PretrainingSettings(TrainingSettings):
+    """Multi-task pre-training (mm-PT): one head per source task, each batch from one task. The row
+    `supervised` reads it too.
 
     batch_size         images of one batch
     accumulate         batches of one optimiser step, read one after the other; their gradients are
                        averaged
-    augment            flips, rotation and crops, as published
-    scale_losses       a task's loss counts (batches of the largest task) / (its own batches) times
-    validation_images  of each source, at most, evenly spaced
-    patience           stops after so many validations that were no better
+    augment            flips, rotations and crops, as published
+    scale_losses       the loss of a task is multiplied by (batches of the largest task) / (batches
+                       of this task)
+    validation_images  the most images of a source that one validation reads, evenly spaced
     """
 
+    section: ClassVar[str] = "pretraining"
+
+    patience: int = 10
     batch_size: int = 64
     accumulate: int = 1
     augment: bool = True
     scale_losses: bool = True
     validation_images: int = 500
-    patience: int = 10
 
     def __post_init__(self) -> None:
-        _check_fitting("pretraining", self)
+        _check_options(self)
 
     def fit_options(
         self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None
@@ -160,48 +148,46 @@ class Pretraining(Fitting):
         """For `fit`. `judged`: there is something to validate on; `epoch_steps`: batches of one
         pass over the data.
         """
-        more: dict[str, Any] = (
-            {} if epoch_steps is None else {"epoch_steps": max(epoch_steps // self.accumulate, 1)}
-        )
-        return self._fit_options(
-            meta_batch=self.accumulate,
-            at_once=1 if self.accumulate > 1 else None,
-            seed=seed,
-            workers=workers,
-            **more,
-            **self._stopping(judged),
+        options = self._shared_options(judged)
+        if epoch_steps is not None:
+            options["epoch_steps"] = max(epoch_steps // self.accumulate, 1)
+        at_once = 1 if self.accumulate > 1 else None
+        return FitOptions(
+            **options, meta_batch=self.accumulate, at_once=at_once, seed=seed, workers=workers
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaTraining(Fitting):
+class MetaTrainingSettings(TrainingSettings):
     """Training over episodes of the sources (mm-MAML, ProtoNet and the others).
 
     meta_batch              episodes of one optimiser step
-    at_once                 how many of them are computed together; fewer take less memory. 0: all
+    at_once                 how many of them are computed together; fewer need less memory. 0: all
     inner_lr                learning rate of the steps on a support set
     inner_steps             steps on a support set
-    validation_inner_steps  steps on a support set of a validation episode
-    ways                    classes of an episode: the fewest and the most, 0: all there are
-    shots                   support images per class: the fewest and the most, drawn anew for every
-                            episode
+    validation_inner_steps  steps on a support set in validation
+    ways                    classes of an episode: the fewest and the most; 0 as the most: all
+    shots                   support images per class: the fewest and the most; each episode draws
+                            a number between them
     queries                 query images per class
-    min_images              classes with fewer are left out (labels: fewer with, or fewer without)
-    validation_episodes     of one validation, over all sources together
-    patience                stops after so many validations that were no better
+    min_images              classes with fewer images are left out (labels: fewer with, or fewer
+                            without)
+    validation_episodes     episodes of one validation, over all sources together
     """
 
+    section: ClassVar[str] = "meta"
+
+    patience: int = 5
     meta_batch: int = 1
-    at_once: int = 0
+    at_once: int = option(0, may_be_zero=True)
     inner_lr: float = 0.1
     inner_steps: int = 4
     validation_inner_steps: int = 32
-    ways: tuple[int, ...] = (2, 0)
-    shots: tuple[int, ...] = (1, 10)
+    ways: tuple[int, ...] = option((2, 0), may_be_zero=True)
+    shots: tuple[int, ...] = option((1, 10), may_be_zero=True)
     queries: int = 10
-    min_images: int = 40
+    min_images: int = option(40, may_be_zero=True)
     validation_episodes: int = 50
-    patience: int = 5
 
     def __post_init__(self) -> None:
         for name in ("ways", "shots"):
@@ -219,16 +205,16 @@ class MetaTraining(Fitting):
             raise InputError(
                 f"meta.shots={list(self.shots)}; give the fewest, at least 1, and the most"
             )
-        _check_fitting("meta", self)
+        _check_options(self)
 
     def fit_options(self, *, seed: int, judged: bool, workers: int = 0) -> FitOptions:
         """For `fit`. `judged`: there is something to validate on."""
-        return self._fit_options(
+        return FitOptions(
+            **self._shared_options(judged),
             meta_batch=self.meta_batch,
             at_once=self.at_once or None,
             seed=seed,
             workers=workers,
-            **self._stopping(judged),
         )
 
     @property
@@ -236,44 +222,53 @@ class MetaTraining(Fitting):
         return self.ways[0], self.ways[1] or None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Episodes of the target, and what is done with their support sets.
+def _check_options(settings: PretrainingSettings | MetaTrainingSettings) -> None:
+    """Refuse options that contradict each other now, not when a training begins."""
+    try:
+        settings.fit_options(seed=0, judged=True)
+    except InputError as error:
+        raise InputError(f"{settings.section}: {error}") from error
 
-    episodes     per target and number of shots, the same ones for every algorithm
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Episodes of the target, and how rows adapt to their support sets.
+
+    episodes     episodes per target and number of shots, the same ones for every algorithm
     queries      query images per class
-    min_images   classes with fewer are left out (labels: fewer with, or fewer without)
-    disjoint     episodes that share no image, as many as the data has and at most `episodes`;
-                 otherwise they overlap, and intervals understate the uncertainty about the task
-    groups       "respect": no subject stands in both support and query, where subjects are known;
-                 "ignore": as it comes, as published
-    adaptation   "fine-tune": a fresh head and Adam on everything, as the published table does for
-                 every row; "own": as the algorithm itself adapts, where it has a way of its own
-    steps        of Adam in fine-tuning
+    min_images   classes with fewer images are left out (labels: fewer with, or fewer without)
+    disjoint     true: episodes share no image; there are as many as the data gives, and at most
+                 `episodes`. false: they overlap, and intervals understate the uncertainty about the
+                 task
+    groups       "respect": where subjects are known, none is in both support and query; "ignore":
+                 subjects are not looked at, as published
+    adaptation   "fine-tune": a fresh head, and Adam on all parameters, for every row, as published;
+                 "own": each algorithm adapts in its own way, where it has one
+    steps        steps of Adam in fine-tuning
     lr           learning rate of fine-tuning
     inner_steps  steps of an algorithm's own adaptation; 0: as many as in validation
-    norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": fine-tuning
-                 `running`, own adaptation as it was trained
-    metric       the one that leads the table; rows hold all of them, and
+    norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": `running` for
+                 fine-tuning; for an algorithm's own adaptation, the policy it was trained with
+    metric       the metric that leads the table; rows hold every metric, and
                  `torchcross report --metric` chooses another
-    interval     kind of interval of a mean over episodes, with one training seed: "t", "normal"
-                 (1.96 standard errors, as published) or "bca" (bootstrap)
-    seed         of the episodes: another one draws others
+    interval     interval of a mean over episodes, with one training seed: "t", "normal" (1.96
+                 standard errors, as published) or "bca" (bootstrap)
+    seed         seed of the episodes: another seed draws other episodes
     """
 
     episodes: int = 100
     queries: int = 10
-    min_images: int = 50
+    min_images: int = option(50, may_be_zero=True)
     disjoint: bool = False
     groups: Literal["respect", "ignore"] = "respect"
     adaptation: Literal["fine-tune", "own"] = "fine-tune"
     steps: int = 50
     lr: float = 1e-3
-    inner_steps: int = 0
+    inner_steps: int = option(0, may_be_zero=True)
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
-    metric: str = "auroc"
-    interval: Literal["t", "normal", "bca"] = "t"
-    seed: int = 0
+    metric: str = option("auroc", decides_numbers=False)
+    interval: Literal["t", "normal", "bca"] = option("t", decides_numbers=False)
+    seed: int = option(0, may_be_zero=True)
 
     @property
     def fine_tuning_norm(self) -> str:
@@ -281,8 +276,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where it runs.
+class MachineSettings:
+    """Where the experiment runs.
 
     device     where networks train and adapt: "cpu", "cuda", "cuda:1" and so on; "auto": a GPU
                where there is one
@@ -292,30 +287,30 @@ class Machine:
 
     device: str = "auto"
     precision: Literal["32", "bf16-mixed"] = "32"
-    workers: int = 0
+    workers: int = option(0, may_be_zero=True, decides_numbers=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole run, as `experiment()` and `read_experiment()` make it: the class alone applies no
-    preset's values.
+    """A whole experiment, as `experiment_from_values` and `read_experiment` make it; the class
+    alone applies no preset.
 
-    preset      the protocol whose values stand where nothing else is said
+    preset      the protocol that gives its values to the settings you leave out
     algorithms  rows of the table
     shots       support images per class
-    seeds       seeds of training: a column in the rows, and intervals resample them
+    seeds       training seeds: a column in the rows; intervals resample them
     """
 
     preset: str = "medimeta-table4"
     algorithms: tuple[str, ...] = ("scratch", "mm-pt", "mm-maml", "protonet")
-    shots: tuple[int, ...] = (5,)
-    seeds: tuple[int, ...] = (0,)
-    data: Data
-    model: Model = field(default_factory=Model)
-    pretraining: Pretraining = field(default_factory=Pretraining)
-    meta: MetaTraining = field(default_factory=MetaTraining)
-    evaluation: Evaluation = field(default_factory=Evaluation)
-    machine: Machine = field(default_factory=Machine)
+    shots: tuple[int, ...] = option((5,), may_be_zero=True)
+    seeds: tuple[int, ...] = option((0,), may_be_zero=True)
+    data: DataSettings
+    model: ModelSettings = field(default_factory=ModelSettings)
+    pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
+    meta: MetaTrainingSettings = field(default_factory=MetaTrainingSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
 
     @property
     def own_steps(self) -> int:
@@ -325,49 +320,42 @@ class Experiment:
     def __post_init__(self) -> None:
         if not self.data.folder:
             raise InputError("data.folder is empty; give the folder that holds the datasets")
-        if (
-            self.data.channels == 1
-            and INPUTS[self.model.normalisation or "none"][0]
-            and not self.model.weights
-        ):
+        normalisation = self.model.normalisation
+        has_mean = bool(NORMALISATIONS[normalisation or "none"][0])
+        if self.data.channels == 1 and has_mean and not self.model.weights:
             raise InputError(
-                f"model.normalisation={self.model.normalisation!r} is for three channels and"
+                f"model.normalisation={normalisation!r} is for three channels and"
                 " data.channels is 1; give data.channels=3, or leave normalisation out"
             )
         for name in ("algorithms", "shots", "seeds"):
-            given = getattr(self, name)
-            if not given:
+            values = getattr(self, name)
+            if not values:
                 raise InputError(f"{name} is empty; give at least one")
-            if len(set(given)) < len(given):
-                raise InputError(f"{name}={list(given)} names one twice")
+            if len(set(values)) < len(values):
+                raise InputError(f"{name}={list(values)} names one twice")
         if min(self.shots) < 0 or min(self.seeds) < 0:
             raise InputError(
                 f"shots={list(self.shots)} and seeds={list(self.seeds)}: give numbers from 0"
             )
-        if ("supervised" in self.algorithms) != (0 in self.shots) or (
-            0 in self.shots and len(self.shots) > 1
-        ):
+        self._check_supervised()
+
+    def _check_supervised(self) -> None:
+        """The row `supervised` has 0 shots and stands alone; no other row has 0 shots."""
+        supervised, zero = "supervised" in self.algorithms, 0 in self.shots
+        if supervised != zero or (zero and len(self.shots) > 1):
             raise InputError(
                 f"algorithms={list(self.algorithms)} with shots={list(self.shots)}: 'supervised'"
                 " goes with shots=[0] alone, as in the preset 'fully-supervised', and the others"
                 " with 1 or more"
             )
-        if "supervised" in self.algorithms and len(self.algorithms) > 1:
+        if supervised and len(self.algorithms) > 1:
             raise InputError(
                 "'supervised' is scored on a test split, the others on episodes; give it a run of"
                 " its own"
             )
-        if self.preset == "fully-supervised" and "supervised" not in self.algorithms:
+        if self.preset == "fully-supervised" and not supervised:
             raise InputError(
                 "the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and"
                 f" algorithms={list(self.algorithms)} was given; leave algorithms and shots out, or"
                 " give --algorithms supervised --shots 0"
             )
-
-
-def _check_fitting(section: str, how: Pretraining | MetaTraining) -> None:
-    """What does not fit together is said when it is told, not when a training begins."""
-    try:
-        how.fit_options(seed=0, judged=True)
-    except InputError as error:
-        raise InputError(f"{section}: {error}") from error

@@ -1,0 +1,270 @@
+"""How a row is trained: its learner, its data, and what judges it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+
+from torchcross.algorithms import (
+    Algorithm,
+    InnerLoopAlgorithm,
+    MultiTask,
+    Pretraining,
+    Supervised,
+)
+from torchcross.data import (
+    Augmentation,
+    Episodes,
+    EpisodeSampler,
+    MixedBatches,
+    MixedBatchLoader,
+    TaskSource,
+)
+from torchcross.data.loading.batches import BatchPlan
+from torchcross.data.sampling.mixture import labelled
+from torchcross.errors import InfeasibleError, InputError
+from torchcross.evaluation import evaluate
+from torchcross.experiment.rows.methods import Method
+from torchcross.experiment.rows.network import input_normalisation, starting_network
+from torchcross.experiment.settings.schema import Experiment, MetaTrainingSettings
+from torchcross.metrics import Score
+from torchcross.training import Feed, FitOptions
+
+__all__ = ["TrainingSetup", "scores_of", "training_setup"]
+
+_IMAGES_AT_ONCE = 256
+_UNJUDGED = "no validation split can be scored, so all steps are done and the last weights are kept"
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """What `fit` needs to train one row.
+
+    validate  the mean AUROC over validation splits; None where no split can be scored: nothing
+              stops training early then, and the last weights are kept
+    learned   the names of the sources that the row learns from
+    left_out  the sources that it cannot learn from, each with the reason
+    unjudged  the validation splits that cannot be scored, and why
+    renewal   episodes to renew running statistics on, where training does not move them
+    """
+
+    learner: Algorithm | Pretraining
+    data: Any
+    options: FitOptions
+    validate: Callable[[Any], float] | None
+    learned: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    renewal: EpisodeSampler | None = None
+
+
+def training_setup(
+    method: Method,
+    experiment: Experiment,
+    seed: int,
+    train: Sequence[TaskSource],
+    val: Sequence[TaskSource],
+) -> TrainingSetup:
+    """How a row learns from its sources; it sees only these."""
+    net = starting_network(method, experiment, seed)
+    if method.make_learner is not None:
+        return _episodic(method, net, experiment, seed, train, val)
+    normalise = input_normalisation(net, experiment)
+    if method.supervised:
+        alone = Supervised(net, train[0].task, seed=seed, normalise=normalise)
+        return _batched(alone, experiment, seed, train, val)
+    counts = None
+    if experiment.pretraining.scale_losses:
+        # As many as MixedBatches gives in one pass: whole batches of labelled samples.
+        size = experiment.pretraining.batch_size
+        counts = [max(len(labelled(source)) // size, 1) for source in train]
+    tasks = [source.task for source in train]
+    learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=normalise)
+    return _batched(learner, experiment, seed, train, val)
+
+
+# -- batches: pre-training and supervised training -------------------------------------------------
+
+
+def _batched(
+    learner: Pretraining,
+    experiment: Experiment,
+    seed: int,
+    train: Sequence[TaskSource],
+    val: Sequence[TaskSource],
+) -> TrainingSetup:
+    settings, workers = experiment.pretraining, experiment.machine.workers
+    batches = MixedBatches(list(train), batch_size=settings.batch_size, seed=seed, order="epoch")
+    known = {(source.task.domain, source.task.name) for source in train}
+    judges = [source for source in val if (source.task.domain, source.task.name) in known]
+    data: Any = batches
+    if settings.augment:
+        # A feed has workers of its own, so `fit` gets none.
+        data, workers = _AugmentedFeed(batches, Augmentation.published(seed), workers), 0
+    options = settings.fit_options(
+        seed=seed,
+        judged=bool(judges),
+        workers=workers,
+        epoch_steps=batches.batches_per_epoch,
+    )
+
+    def validate(trained: Pretraining) -> float:
+        return _mean([_auroc_of(trained, source, settings.validation_images) for source in judges])
+
+    return TrainingSetup(
+        learner,
+        data,
+        options,
+        validate if judges else None,
+        learned=tuple(source.name for source in train),
+        unjudged=() if judges else (_UNJUDGED,),
+    )
+
+
+@final
+class _AugmentedBatches:
+    """What a loader reads batches from."""
+
+    def __init__(self, batches: MixedBatches, augmentation: Augmentation) -> None:
+        self._batches = batches
+        self._augmentation = augmentation
+
+    def __getitem__(self, number: int) -> BatchPlan:
+        return self._batches[number]
+
+    def read(self, plan: BatchPlan) -> Any:
+        return self._augmentation(self._batches.read(plan))
+
+
+@final
+class _AugmentedFeed(Feed):
+    """Batches of images that are flipped, rotated and cropped at random; batch i never changes."""
+
+    def __init__(self, batches: MixedBatches, augmentation: Augmentation, workers: int) -> None:
+        self._batches = batches
+        self._augmentation = augmentation
+        self._workers = workers
+
+    def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
+        augmented: Any = _AugmentedBatches(self._batches, self._augmentation)
+        yield from MixedBatchLoader(
+            augmented, stop, start=start, rank=rank, ranks=ranks, workers=self._workers
+        )
+
+    def fingerprint(self, count: int) -> str:
+        digest = hashlib.sha256(repr(self._augmentation).encode())
+        for number in range(count):
+            plan = self._batches[number]
+            digest.update(f"\0{plan.source}\0".encode() + plan.samples.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def _auroc_of(trained: Pretraining, source: TaskSource, most: int) -> float:
+    return float(scores_of(trained, source, most, ("auroc",))["auroc"].value)
+
+
+def scores_of(
+    trained: Pretraining, source: TaskSource, most: int, metrics: Sequence[str] | None = None
+) -> dict[str, Score]:
+    """Metrics over at most `most` samples of a source, evenly spaced, read a batch at a time."""
+    count = min(len(source), most)
+    rows = [place * len(source) // count for place in range(count)]
+    predictor, target = trained.predictor(source.task), source.task.target
+    device = next(trained.parameters()).device
+    logits = []
+    for start in range(0, count, _IMAGES_AT_ONCE):
+        images = source.read(rows[start : start + _IMAGES_AT_ONCE]).to(device)
+        logits.append(predictor.logits(images))
+    prediction = target.predict(torch.cat(logits))
+    return target.evaluate(prediction, source.targets(rows), metrics=metrics)
+
+
+# -- episodes: meta-training -----------------------------------------------------------------------
+
+
+def _episodic(
+    method: Method,
+    net: Any,
+    experiment: Experiment,
+    seed: int,
+    train: Sequence[TaskSource],
+    val: Sequence[TaskSource],
+) -> TrainingSetup:
+    settings = experiment.meta
+    assert method.make_learner is not None
+    usable, left_out = _usable_sources(train, settings, seed)
+    judges, unfit = _usable_sources(val, settings, seed)
+    if not usable:
+        raise InfeasibleError(
+            f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}"
+        )
+    options = settings.fit_options(
+        seed=seed, judged=bool(judges), workers=experiment.machine.workers
+    )
+    learner = method.make_learner(net, settings, input_normalisation(net, experiment))
+    by_steps = isinstance(learner, InnerLoopAlgorithm)
+    steps = settings.validation_inner_steps if by_steps else None
+    held_out = Episodes(_sampler(judges, settings, seed + 1)) if judges else ()
+
+    def validate(trained: Algorithm) -> float:
+        device = next(trained.parameters()).device
+        episodes = (held_out[number].to(device) for number in range(settings.validation_episodes))
+        rows = evaluate(
+            trained,
+            episodes,
+            run="validation",
+            algorithm=method.name,
+            metrics=("auroc",),
+            steps=steps,
+        )
+        return _mean([row.value for row in rows])
+
+    sampler = _sampler(usable, settings, seed)
+    return TrainingSetup(
+        learner,
+        sampler,
+        options,
+        validate if judges else None,
+        learned=tuple(source.name for source in usable),
+        left_out=tuple(left_out),
+        unjudged=tuple(unfit) if judges else (*unfit, _UNJUDGED),
+        renewal=sampler,
+    )
+
+
+def _sampler(
+    sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
+) -> EpisodeSampler:
+    return EpisodeSampler(
+        list(sources),
+        ways=settings.way_range,
+        shots=(settings.shots[0], settings.shots[1]),
+        queries=settings.queries,
+        min_samples=max(settings.min_images, 1),
+        seed=seed,
+    )
+
+
+def _usable_sources(
+    sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
+) -> tuple[list[TaskSource], list[str]]:
+    """The sources that have such episodes, and for each of the others the reason."""
+    usable, left_out = [], []
+    for source in sources:
+        try:
+            _sampler([source], settings, seed)
+        except (InfeasibleError, InputError) as error:
+            left_out.append(f"{source.name}: {error}")
+        else:
+            usable.append(source)
+    return usable, left_out
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan

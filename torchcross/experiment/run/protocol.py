@@ -1,0 +1,80 @@
+"""protocol.json: what a run does, in words, and which episodes its targets give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import final
+
+from torchcross.experiment.page.disputed_choices import choices
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
+from torchcross.experiment.run.checks import settings_without_effect
+from torchcross.experiment.run.context import RunContext
+from torchcross.experiment.run.folder import PROTOCOL, write_json
+from torchcross.experiment.settings.plain import as_plain
+
+__all__ = ["Protocol"]
+
+
+@final
+class Protocol:
+    """What is known of the episodes of targets, and the file that says it."""
+
+    def __init__(self, run: RunContext) -> None:
+        self._run = run
+        self._episodes = dict(run.folder.plain(PROTOCOL).get("episodes of targets", {}))
+
+    def start(self, targets: Iterable[str]) -> None:
+        """Look at the labels of these targets, write the file, and say what a reader must know.
+
+        A target that cannot be read now is an error of the cells that need it.
+        """
+        for target in targets:
+            self._episodes.pop(target, None)
+            with suppress(Exception):
+                self.episodes_of(target)
+        self._write()
+        for note in (*self._cautions(), *settings_without_effect(self._run.experiment)):
+            self._run.say(f"note: {note}")
+
+    def require(self, target: str) -> None:
+        """Raise where a target has no episodes, before a training that would be for nothing."""
+        if target not in self._episodes:
+            self.episodes_of(target)
+            self._write()
+
+    def episodes_of(self, target: str) -> TargetEpisodes:
+        count = self._episodes.get(target, {}).get("episodes")
+        source = self._run.collection.target(target)
+        episodes = target_episodes(source, self._run.experiment, count)
+        self._episodes[target] = episodes.describe()
+        return episodes
+
+    def _cautions(self) -> list[str]:
+        collection, targets = self._run.collection, self._run.targets
+        return [
+            f"{target}: {caution}" for target in targets for caution in collection.cautions(target)
+        ]
+
+    def _write(self) -> None:
+        run, experiment = self._run, self._run.experiment
+        protocol = {
+            "preset": experiment.preset,
+            "rows": {name: METHODS[name].description for name in experiment.algorithms},
+            "targets": {target: dict(run.collection.why(target)) for target in run.targets},
+            "order of targets": [
+                self._episodes.get(target, {}).get("name", target) for target in run.targets
+            ],
+            "episodes of targets": self._episodes,
+            "experiment": experiment,
+            "interval": (
+                "over episodes of a target; with several training seeds, seeds are resampled first"
+            ),
+            "related targets": [sorted(group) for group in run.collection.related()],
+            # As pairs: the most important choice comes first, and JSON files of a run sort names.
+            "choices": list(choices(experiment).items()),
+            "cautions": self._cautions(),
+            "settings without effect": settings_without_effect(experiment),
+        }
+        write_json(run.folder.path / PROTOCOL, as_plain(protocol))

@@ -1,0 +1,135 @@
+"""The scores of one cell, written as rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torchcross.algorithms import Algorithm
+from torchcross.data import Episodes
+from torchcross.episode import Episode
+from torchcross.errors import DivergenceError
+from torchcross.evaluation import ProgressBar, evaluate
+from torchcross.experiment.rows.adaptation import inner_steps
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.target_episodes import ScoredEpisodes, TargetEpisodes
+from torchcross.experiment.rows.training_setup import scores_of
+from torchcross.experiment.run.context import Cell, RunContext
+from torchcross.experiment.run.examples import write_example
+from torchcross.experiment.run.folder import write_json
+from torchcross.records import EpisodeRecord, Records
+from torchcross.report import Example
+from torchcross.targets import Prediction
+
+__all__ = ["score_episodes", "score_test_split"]
+
+
+def score_episodes(
+    run: RunContext,
+    cell: Cell,
+    algorithm: Algorithm,
+    target: TargetEpisodes,
+    episodes: Episodes,
+    shots: int,
+) -> None:
+    """Adapt to the episodes of a target, and write the rows, a digest of the episodes, and an
+    example.
+    """
+    experiment = run.experiment
+    first: list[tuple[Episode, Prediction]] = []
+
+    def observe(episode: Episode, prediction: Prediction) -> None:
+        if not first:
+            first.append((episode, prediction))
+
+    scored = ScoredEpisodes(*target.sampler.sources)
+    title = f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}"
+    with ProgressBar(target.count, title, wanted=run.progress) as bar:
+        rows = list(
+            evaluate(
+                algorithm,
+                (
+                    scored.add(episodes[number]).to(run.machine.device)
+                    for number in range(target.count)
+                ),
+                run=run.folder.name,
+                algorithm=cell.algorithm,
+                shots=shots,
+                seed=cell.seed,
+                steps=inner_steps(METHODS[cell.algorithm], algorithm, experiment),
+                progress=bar,
+                observe=observe,
+            )
+        )
+    if all(math.isnan(row.value) for row in rows):
+        raise DivergenceError(
+            f"none of {target.count} episodes has a score; the first: {rows[0].reason}"
+        )
+    metric = experiment.evaluation.metric
+    values = [row.value for row in rows if row.metric == metric]
+    if first and shots == max(experiment.shots) and cell.seed == experiment.seeds[0]:
+        _write_example(run, cell, *first[0], score=values[0] if values else math.nan)
+    _write_rows(run, cell, shots, rows, scored.describe())
+    defined = [value for value in values if not math.isnan(value)]
+    mean = sum(defined) / len(defined) if defined else math.nan
+    run.say(f"{title}: {metric} {mean:.3f}")
+
+
+def score_test_split(run: RunContext, cell: Cell, learner: Any) -> None:
+    """Score the row `supervised` over the target's test split: one "episode" of 0 shots."""
+    source = run.collection.target(cell.target, split="test")
+    scores = scores_of(learner, source, len(source))
+    rows = [
+        EpisodeRecord(
+            run=run.folder.name,
+            target=source.name,
+            domain=source.task.domain,
+            algorithm=cell.algorithm,
+            shots=0,
+            seed=cell.seed,
+            episode=0,
+            metric=metric,
+            value=score.value,
+            reason=score.reason,
+        )
+        for metric, score in scores.items()
+    ]
+    about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint()}
+    _write_rows(run, cell, 0, rows, about)
+    metric = run.experiment.evaluation.metric
+    run.say(
+        f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric}"
+        f" {scores[metric].value:.3f}"
+    )
+
+
+def _write_rows(
+    run: RunContext, cell: Cell, shots: int, rows: list[EpisodeRecord], about: Mapping[str, Any]
+) -> None:
+    """The rows come last: a cell that has its rows has everything."""
+    path = run.rows_file(cell, shots)
+    episodes = {
+        "target": rows[0].target,
+        "algorithm": cell.algorithm,
+        "shots": shots,
+        "seed": cell.seed,
+        **about,
+    }
+    write_json(run.folder.path / "episodes" / f"{path.stem}.json", episodes)
+    Records.of(rows).write(path)
+
+
+def _write_example(
+    run: RunContext, cell: Cell, episode: Episode, prediction: Prediction, score: float
+) -> None:
+    example = Example.of(
+        episode,
+        prediction,
+        target=cell.target,
+        algorithm=cell.algorithm,
+        metric=run.experiment.evaluation.metric,
+        score=score,
+    )
+    name = f"{run.rows_file(cell, max(run.experiment.shots)).stem}.npz"
+    write_example(run.folder.path / "examples" / name, example)

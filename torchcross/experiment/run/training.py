@@ -1,0 +1,101 @@
+"""The trained learners of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, final
+
+from torchcross.algorithms import Algorithm
+from torchcross.data import TaskSource
+from torchcross.errors import InputError, SourceError
+from torchcross.experiment.rows.adaptation import renew_running_statistics
+from torchcross.experiment.rows.methods import Method
+from torchcross.experiment.rows.network import starting_network
+from torchcross.experiment.rows.training_setup import training_setup
+from torchcross.experiment.run.context import Cell, RunContext
+from torchcross.experiment.run.folder import write_json
+from torchcross.experiment.settings.plain import digest
+from torchcross.training import fit
+
+__all__ = ["Learners"]
+
+Sources = Sequence[TaskSource]
+
+
+@final
+class Learners:
+    """The learner of a cell, trained; targets that leave the same sources share one.
+
+    Only the last one stays in memory.
+    """
+
+    def __init__(self, run: RunContext) -> None:
+        self._run = run
+        self._last: dict[str, Any] = {}
+
+    def learner(self, cell: Cell, method: Method) -> Any:
+        if not method.trains:
+            net = starting_network(method, self._run.experiment, cell.seed)
+            return net.to(self._run.machine.device)
+        train, val = self._sources(cell, method)
+        fingerprints = [[source.name, source.fingerprint()] for source in train]
+        key = digest([cell.algorithm, cell.seed, fingerprints])
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = self._train(cell, method, key, train, val)
+        return self._last[key]
+
+    def _sources(self, cell: Cell, method: Method) -> tuple[Sources, Sources]:
+        """What a cell learns from, and what judges it."""
+        collection, tasks = self._run.collection, self._run.experiment.data.source_tasks
+        if method.supervised:
+            judges: Sources = ()
+            # Without a validation split all steps are done, and the report says so.
+            with suppress(SourceError):
+                judges = (collection.target(cell.target, split="val"),)
+            return (collection.target(cell.target, split="train"),), judges
+        train = collection.sources(cell.target, split="train", tasks=tasks)
+        if not train:
+            reasons = dict(collection.why(cell.target))
+            raise InputError(f"no source is left for {cell.target!r}; {reasons}")
+        return train, collection.sources(cell.target, split="val", tasks=tasks)
+
+    def _train(self, cell: Cell, method: Method, key: str, train: Sources, val: Sources) -> Any:
+        run = self._run
+        setup = training_setup(method, run.experiment, cell.seed, train, val)
+        folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
+        sources = _count_of(setup.learned, train)
+        run.say(f"training {cell.algorithm} on {sources}, seed {cell.seed}")
+        result = fit(
+            setup.learner,
+            setup.data,
+            setup.options,
+            folder=folder,
+            validate=setup.validate,
+            machine=run.machine,
+            progress=run.progress,
+        )
+        if setup.renewal is not None and isinstance(setup.learner, Algorithm):
+            renew_running_statistics(method, setup.learner, run.experiment, setup.renewal)
+        summary = {
+            "algorithm": cell.algorithm,
+            "seed": cell.seed,
+            "target": cell.target,
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "best_score": result.best_score,
+            "stopped": result.stopped,
+            "sources": list(setup.learned),
+            "left_out": list(setup.left_out),
+            "unjudged": list(setup.unjudged),
+        }
+        # A training that several targets share names the first of them, also when the run goes on.
+        if not (folder / "training.json").is_file():
+            write_json(folder / "training.json", summary)
+        return setup.learner
+
+
+def _count_of(learned: Sequence[str], train: Sources) -> str:
+    of = "" if len(learned) == len(train) else f" of {len(train)}"
+    return f"{len(learned)}{of} {'source' if len(train) == 1 else 'sources'}"
