@@ -19,7 +19,7 @@ EPISODIC = [name for name, method in METHODS.items() if method.make_learner is n
 
 def learner(name, row):
     """As a training might leave it."""
-    made = METHODS[name].make(conv4(4, in_channels=1), row.meta, None)
+    made = METHODS[name].make_learner(conv4(4, in_channels=1), row.meta, None)
     with torch.no_grad():
         for number, value in enumerate(made.parameters()):
             value.add_(0.01 * (number + 1))

@@ -110,9 +110,7 @@ def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
         told_of.replace('"metric": "auroc"', '"metric": "mae"'), encoding="utf-8"
     )
     text = write_page(run).read_text(encoding="utf-8")
-    assert (
-        "No row has the metric mae, which was to lead this page; auroc stands in its place." in text
-    )
+    assert "No row has the metric mae, which was to lead this page; auroc leads it instead." in text
     assert "auroc" in (run / "table.csv").read_text(encoding="utf-8")
     outcome = run_experiment(
         told(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}), tmp_path / "other"

@@ -156,5 +156,5 @@ def test_a_file_of_something_else_is_named(change, tmp_path):
 def test_no_pickle_is_loaded(tmp_path):
     path = tmp_path / "one.npz"
     np.savez(path, told=np.array([{"a": 1}], dtype=object), pixels=np.zeros(3))
-    with pytest.raises(InputError, match="no example of a run"):
+    with pytest.raises(InputError, match="not an example of a run"):
         read_example(path)

@@ -18,7 +18,7 @@ from tests.experiment.rows import (
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
 from torchcross.experiment import run_experiment, write_page
-from torchcross.experiment.rows import methods
+from torchcross.experiment.rows import training_setup as setups
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.training_setup import scores_of, training_setup
 from torchcross.experiment.run import scoring, training
@@ -45,13 +45,13 @@ def test_meta_learners_are_judged_as_published(name, splits, monkeypatch):
         asked.update(more, episodes=list(episodes))
         return iter(())
 
-    monkeypatch.setattr(methods, "evaluate", spying)
+    monkeypatch.setattr(setups, "evaluate", spying)
     made_of = made(name, published(), splits, seed=4)
     assert np.isnan(made_of.validate(made_of.learner))
     assert asked["steps"] == (32 if name in BY_STEPS else None)
     assert asked["metrics"] == ("auroc",)
     assert len(asked["episodes"]) == 50
-    again = Episodes(methods._sampler(splits[1], published().meta, 5))
+    again = Episodes(setups._sampler(splits[1], published().meta, 5))
     assert [episode.plan for episode in asked["episodes"]] == [
         again[number].plan for number in range(50)
     ]
@@ -59,7 +59,7 @@ def test_meta_learners_are_judged_as_published(name, splits, monkeypatch):
 
 def test_the_mean_is_over_what_is_defined(splits, monkeypatch):
     scores = iter([0.5, float("nan"), 1.0])
-    monkeypatch.setattr(methods, "_auroc_of", lambda *given: next(scores))
+    monkeypatch.setattr(setups, "_auroc_of", lambda *given: next(scores))
     made_of = made("mm-pt", published(), splits)
     assert made_of.validate(made_of.learner) == 0.75
 
@@ -87,7 +87,7 @@ def test_pretraining_is_judged_by_auroc_over_so_many_images(splits):
 
 
 def test_long_sources_are_scored_whole_and_in_pieces(splits, monkeypatch):
-    monkeypatch.setattr(methods, "_AT_ONCE", 100)
+    monkeypatch.setattr(setups, "_IMAGES_AT_ONCE", 100)
     made_of, (source, *_) = made("supervised", published(), splits), splits[1]
     found = scores_of(made_of.learner, source, 10_000)
     assert [len(rows) for rows in source.read_rows] == [100, 100, 40]
@@ -302,7 +302,7 @@ def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monk
         lambda target, *, split, tasks: given("hole", split=split, tasks=tasks)[:1],
     )
     monkeypatch.setattr(
-        runner, "fit", lambda *given, **more: (done.append(1), fit(*given, **more))[1]
+        training, "fit", lambda *given, **more: (done.append(1), fit(*given, **more))[1]
     )
     told = quick(algorithms=["protonet"], shots=[1], **{"data.targets": ["hole", "specks"]})
     assert run_experiment(told, tmp_path / "run").complete

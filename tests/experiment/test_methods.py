@@ -22,7 +22,7 @@ from torchcross import algorithms
 from torchcross.backbones import conv4
 from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TensorSource, toys
 from torchcross.errors import InputError
-from torchcross.experiment.rows import methods
+from torchcross.experiment.rows import training_setup as setups
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.network import starting_network
@@ -34,13 +34,13 @@ from torchcross.task import Task
 
 def test_every_row_is_of_one_kind():
     assert set(METHODS) == UNTRAINED | EPISODIC | {"mm-pt", "supervised"}
-    assert all(name == method.name and method.says for name, method in METHODS.items())
+    assert all(name == method.name and method.description for name, method in METHODS.items())
     assert {name for name, method in METHODS.items() if not method.trains} == UNTRAINED
     assert {name for name, method in METHODS.items() if method.make_learner is not None} == EPISODIC
     assert [name for name, method in METHODS.items() if method.pretrains] == ["mm-pt"]
     assert [name for name, method in METHODS.items() if method.supervised] == ["supervised"]
-    assert [name for name, method in METHODS.items() if method.wants_weights] == ["im-pt"]
-    assert [name for name, method in METHODS.items() if method.adapts is not None] == [
+    assert [name for name, method in METHODS.items() if method.needs_weights] == ["im-pt"]
+    assert [name for name, method in METHODS.items() if method.make_adapter is not None] == [
         "ncm",
         "probe",
     ]
@@ -89,7 +89,7 @@ def test_training_starts_from_the_rows_network(name, splits, tmp_path):
 
 def prepared(how):
     """What an algorithm does to images before its network sees them."""
-    return how.pixels.mean, how.pixels.std
+    return how.input_normalisation.mean, how.input_normalisation.std
 
 
 @METHOD
@@ -356,6 +356,8 @@ def test_other_batches_have_another_fingerprint(splits):
         made("mm-pt", published(), splits, seed=4).data.fingerprint(3),
     ]
     batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")
-    prints.append(methods._Augmented(batches, Augmentation(rotation=20.0, seed=4)).fingerprint(2))
+    prints.append(
+        setups._AugmentedFeed(batches, Augmentation(rotation=20.0, seed=4), 0).fingerprint(2)
+    )
     assert len(set(prints)) == 5
     assert made("mm-pt", published(), splits, seed=4).data.fingerprint(2) == prints[0]

@@ -141,7 +141,7 @@ def test_subjects_on_both_sides_are_counted(collection, tmp_path):
         plain(tmp_path, f"episodes/{path.name}") for path in (tmp_path / "episodes").iterdir()
     )
     assert told_of["shared subjects"] > 0
-    assert "Subjects stand in both support and query" in write_page(tmp_path).read_text(
+    assert "Subjects are in both support and query" in write_page(tmp_path).read_text(
         encoding="utf-8"
     )
 

@@ -78,8 +78,9 @@ def _running(module: nn.Module) -> bool:
 def _images(algorithm: Algorithm, episodes: Iterable[Episode]) -> Iterator[Tensor]:
     """As the algorithm hands them to its backbone."""
     like = next(algorithm.backbone.parameters())
-    pixels: Any = getattr(algorithm, "pixels", None)
+    # An algorithm of one's own may have none.
+    normalise: Any = getattr(algorithm, "input_normalisation", None)
     for episode in episodes:
         for part in (episode.support, episode.query):
             images = part.x.to(like.device)
-            yield images if pixels is None else pixels(images, "an episode", like)
+            yield images if normalise is None else normalise(images, "an episode", like)
