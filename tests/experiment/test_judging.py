@@ -293,7 +293,6 @@ def test_every_seed_has_a_training_of_its_own_and_targets_with_the_same_sources_
 
 @pytest.mark.slow
 def test_a_training_that_is_at_hand_is_not_done_again(collection, tmp_path, monkeypatch):
-    from torchcross.experiment.run import runner
 
     given, done, fit = collection.sources, [], training.fit
     monkeypatch.setattr(
