@@ -26,7 +26,7 @@ from torchcross.data import (
     TaskSource,
 )
 from torchcross.data.loading.batches import BatchPlan
-from torchcross.data.sampling.mixture import labelled
+from torchcross.data.sampling.mixture import labelled_samples
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
 from torchcross.experiment.rows.methods import Method
@@ -80,9 +80,9 @@ def training_setup(
         return _batched(alone, experiment, seed, train, val)
     counts = None
     if experiment.pretraining.scale_losses:
-        # As many as MixedBatches gives in one pass: whole batches of labelled samples.
+        # As many as MixedBatches gives in one pass: whole batches of labelled_samples samples.
         size = experiment.pretraining.batch_size
-        counts = [max(len(labelled(source)) // size, 1) for source in train]
+        counts = [max(len(labelled_samples(source)) // size, 1) for source in train]
     tasks = [source.task for source in train]
     learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=normalise)
     return _batched(learner, experiment, seed, train, val)

@@ -115,7 +115,7 @@ class RunFolder:
         files = sorted((self.path / "rows").glob("*.csv"))
         tables = [read_records(file).columns for file in files] or [Records.of([]).columns]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
-        records = Records(joined).sorted()
+        records = Records(joined).sorted_rows()
         targets = self.plain(PROTOCOL).get("order of targets", [])
         by_target = _places(records.columns["target"], targets)
         by_algorithm = _places(records.columns["algorithm"], self.experiment["algorithms"])
