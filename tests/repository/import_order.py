@@ -91,7 +91,6 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
 
 # Arrows that still run up. An entry goes as soon as its arrow is gone.
 UPWARD = {
-    ("torchcross.experiment.settings", "torchcross.experiment.rows"),
     ("torchcross.experiment.run", "torchcross.experiment.page"),
 }
 

@@ -80,7 +80,7 @@ def training_setup(
         return _batched(alone, experiment, seed, train, val)
     counts = None
     if experiment.pretraining.scale_losses:
-        # As many as MixedBatches gives in one pass: whole batches of labelled_samples samples.
+        # As many as MixedBatches gives in one pass: whole batches of labelled samples.
         size = experiment.pretraining.batch_size
         counts = [max(len(labelled_samples(source)) // size, 1) for source in train]
     tasks = [source.task for source in train]
