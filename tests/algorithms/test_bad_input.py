@@ -188,11 +188,11 @@ def test_an_inner_loop_that_diverges():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"head": "proton"}, "MAML got head='proton'; choose one of zero, kaiming, proto"),
-        ({"optimiser": "lion"}, "sgd, momentum, adam"),
+        ({"head": "proton"}, "MAML: head='proton' is not one of 'zero', 'kaiming', 'proto'"),
+        ({"optimiser": "lion"}, "'sgd', 'momentum', 'adam'"),
         ({"steps": -1}, "steps=-1"),
         ({"order": 3}, "order=3"),
-        ({"memory": "none"}, "fast, low"),
+        ({"memory": "none"}, "'fast', 'low'"),
         ({"engine": "mixed", "order": 1}, "give one of them"),
         ({"memory": "low", "order": 1}, "give one of them"),
         ({"engine": "steam"}, "no engine is called 'steam'"),

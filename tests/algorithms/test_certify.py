@@ -209,7 +209,7 @@ def test_kinks_are_reported_and_do_not_count_as_proof():
     )
     differences = [row for row in certificate.rows if "differences" in row.name]
     assert all(row.holds is None and "kink" in row.note for row in differences), str(certificate)
-    assert certificate.undecided
+    assert certificate.is_undecided
     assert not certificate.holds
     assert "cannot tell" in str(certificate)
     assert "undecided" in str(certificate)
@@ -275,5 +275,5 @@ def test_each_kind_of_differences_needs_a_row_that_tells(params, rates, undecide
     certificate = Certificate(
         "MetaSGD", "'reverse'", 2, "exact", (*rows, _row("training step", True)), True
     )
-    assert (certificate.undecided, certificate.holds) == (bool(undecided), not undecided)
+    assert (certificate.is_undecided, certificate.holds) == (bool(undecided), not undecided)
     assert undecided in str(certificate)

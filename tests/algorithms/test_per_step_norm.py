@@ -70,7 +70,7 @@ def test_saved_and_loaded(tmp_path):
 def test_refused():
     with pytest.raises(InputError, match="goes with norm='per_step', not with norm='batch'"):
         MAML(Net(), norm_weights="per_step")
-    with pytest.raises(InputError, match="choose one of shared, per_step"):
+    with pytest.raises(InputError, match="not one of 'shared', 'per_step'"):
         MAML(Net(), norm="per_step", norm_weights="rows")
     with pytest.raises(InputError, match="the backbone has none"):
         MAML(nn.Flatten(), features=4, norm="per_step", norm_weights="per_step")

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.heads import head_logits
 from torchcross.targets import Prediction, Target
-from torchcross.task import Task
 
 
 @final
@@ -62,18 +61,11 @@ class Predictor:
     def __init__(
         self, network: Network, record: PredictorRecord, tensors: Mapping[str, dict[str, Tensor]]
     ) -> None:
+        self.task = record.task
+        self.protocol = record.protocol
         self._network = network
         self._record = record
         self._tensors = {part: dict(tensors[part]) for part in predictor_files.PARTS}
-
-    @property
-    def task(self) -> Task:
-        return self._record.task
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """How the predictor came about, as plain values for a report."""
-        return self._record.protocol
 
     @property
     def target(self) -> Target:

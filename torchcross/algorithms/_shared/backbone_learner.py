@@ -41,15 +41,11 @@ class BackboneLearner(nn.Module, ABC):
         self.backbone = backbone
         self.network = Network(backbone, norm=norm)
         self.input_normalisation = InputNormalisation.before(backbone, normalise)
-        self.features: int | None = features
-        if features is None:
-            self.features = getattr(backbone, "num_features", None)
-        self.rows: PerStepStatistics | None = None
-        if self.network.policy.rows:
-            self.rows = PerStepStatistics(self.network, steps=steps)
-        self.affine: PerStepAffine | None = None
-        if norm_weights == "per_step":
-            self.affine = PerStepAffine(self.network, steps=steps)
+        own_features = getattr(backbone, "num_features", None)
+        self.features: int | None = own_features if features is None else features
+        has_rows, has_affine = self.network.policy.rows, norm_weights == "per_step"
+        self.rows = PerStepStatistics(self.network, steps=steps) if has_rows else None
+        self.affine = PerStepAffine(self.network, steps=steps) if has_affine else None
         self.has_dropout = has_dropout(backbone)
 
     def _state(self) -> tuple[Tree, Tree]:
@@ -65,12 +61,11 @@ class BackboneLearner(nn.Module, ABC):
         """Return the buffers that have a new value, by the algorithm's own names."""
         before = self._state()[1]
         slots = {} if self.rows is None else self.rows.slots
-        changed = {}
-        for name, value in buffers.items():
-            if value is not before[name]:
-                own_name = f"rows.{slots[name]}" if name in slots else f"backbone.{name}"
-                changed[own_name] = value.detach()
-        return changed
+        return {
+            f"rows.{slots[name]}" if name in slots else f"backbone.{name}": value.detach()
+            for name, value in buffers.items()
+            if value is not before[name]
+        }
 
     @torch.no_grad()
     def _make_predictor(
@@ -106,9 +101,13 @@ class BackboneLearner(nn.Module, ABC):
 
 def _detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:
     """Return tensors that share no storage with those that training changes."""
-    storages = {value.untyped_storage().data_ptr() for value in shared}
-    copies = {}
-    for name, value in tree.items():
-        is_shared = value.untyped_storage().data_ptr() in storages
-        copies[name] = value.detach().clone() if is_shared else value.detach()
-    return copies
+    storages = {_address(value) for value in shared}
+    detached = {name: value.detach() for name, value in tree.items()}
+    return {
+        name: value.clone() if _address(value) in storages else value
+        for name, value in detached.items()
+    }
+
+
+def _address(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from torchcross._kit.argument_checks import check_choice
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms._shared.rates import RATE_KINDS, RateKind
 from torchcross.errors import InputError
@@ -19,9 +20,16 @@ InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "adam"]
 Memory: TypeAlias = Literal["fast", "low"]
 
 HEAD_NAMES = (WEIGHT, BIAS)
-_HEAD_STARTS = ("zero", "kaiming", "proto")
 _OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": sgd, "momentum": momentum, "adam": adam}
 _EXACT_ENGINES = {"fast": "reverse", "low": "recompute"}
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "optimiser": tuple(_OPTIMISERS),
+    "memory": tuple(_EXACT_ENGINES),
+    "order": (1, 2),
+    "rates": RATE_KINDS,
+    "norm_weights": ("shared", "per_step"),
+    "head": ("zero", "kaiming", "proto"),
+}
 
 
 def is_in_body(name: str) -> bool:
@@ -69,13 +77,11 @@ class InnerLoopRecipe:
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise InputError(f"{self.name} got steps={self.steps}; give 0 or more.")
-        self._check_choice("optimiser", _OPTIMISERS)
-        self._check_choice("memory", _EXACT_ENGINES)
-        self._check_choice("order", (1, 2))
-        self._check_choice("rates", RATE_KINDS)
-        self._check_choice("norm_weights", ("shared", "per_step"))
-        if not isinstance(self.head, LearnedHeads):
-            self._check_choice("head", _HEAD_STARTS)
+        choices = dict(_CHOICES)
+        if isinstance(self.head, LearnedHeads):
+            del choices["head"]
+        for option, values in choices.items():
+            check_choice(f"{self.name}: {option}", getattr(self, option), values)
         if self.engine is not None:
             engine_named(self.engine)
         if (self.engine is not None, self.order == 1, self.memory == "low").count(True) > 1:
@@ -87,13 +93,6 @@ class InnerLoopRecipe:
             raise InputError(
                 f"{self.name} got multi_step={self.multi_step} with {self.steps} steps; give 1 or"
                 " more of both."
-            )
-
-    def _check_choice(self, option: str, choices: Collection[Any]) -> None:
-        value = getattr(self, option)
-        if value not in choices:
-            raise InputError(
-                f"{self.name} got {option}={value!r}; choose one of {', '.join(map(str, choices))}."
             )
 
     @property
@@ -124,6 +123,6 @@ class InnerLoopRecipe:
             "multi_step": self.multi_step,
         }
         if isinstance(engine, Implicit):
-            for name in ("strength", "iterations", "tolerance"):
-                settings[name] = getattr(engine, name)
+            own = ("strength", "iterations", "tolerance")
+            settings |= {name: getattr(engine, name) for name in own}
         return settings

@@ -60,9 +60,8 @@ def _pad(problem: Problem, target: Target, outputs: int, inner: Inner) -> Proble
     missing, padding = outputs - target.num_outputs, target.padding
     assert padding is not None
     data = {name: value for name, value in problem.data.items() if name not in _PER_TARGET}
-    for name in _LABELS:
-        if name in problem.data:
-            data[name] = padding.labels(problem.data[name], outputs)
+    labels = {name: problem.data[name] for name in _LABELS if name in problem.data}
+    data |= {name: padding.labels(values, outputs) for name, values in labels.items()}
     data[PRESENT] = torch.arange(outputs, device=problem.own[BIAS].device) < target.num_outputs
     own = {
         WEIGHT: F.pad(problem.own[WEIGHT], (0, 0, 0, missing)),

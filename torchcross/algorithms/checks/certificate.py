@@ -33,10 +33,10 @@ class Certificate:
         No row is wrong. If the gradient claims to equal differences, at least one row of each kind
         could tell.
         """
-        return not any(row.holds is False for row in self.rows) and not self.undecided
+        return not any(row.holds is False for row in self.rows) and not self.is_undecided
 
     @property
-    def undecided(self) -> bool:
+    def is_undecided(self) -> bool:
         """Whether kinks hide all differences of a kind (parameters, rates)."""
         return bool(self._hidden_kinds())
 
@@ -62,7 +62,7 @@ class Certificate:
         return "\n".join([*lines, f"verdict: {self._summary()}"])
 
     def _summary(self) -> str:
-        if self.undecided:
+        if self.is_undecided:
             kinds = " and ".join(self._hidden_kinds())
             return (
                 f"undecided: there are kinks wherever differences were taken of {kinds}; certify a"
