@@ -1,6 +1,4 @@
-"""Episodes as data: which samples of which source, and what they are labelled within the episode.
-No pixels.
-"""
+"""Episodes as data: which samples of which source, and their labels within the episode."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ class EpisodePlan:
         return hash((*self._scalars(), *(array.tobytes() for array in self._arrays())))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (*self._scalars(), *self._arrays())
+        return _restore, (*self._scalars(), *self._arrays())
 
     def _scalars(self) -> tuple[int, str, tuple[int, ...], int | None]:
         return self.index, self.source, self.classes, self.shots
@@ -65,7 +63,7 @@ class EpisodePlan:
         )
 
 
-def _restored(
+def _restore(
     index: int, source: str, classes: tuple[int, ...], shots: int | None, *arrays: Indices
 ) -> EpisodePlan:
     """A plan out of its pickle, where arrays forget that they are read-only."""

@@ -85,13 +85,11 @@ class PlanFile(Sequence[EpisodePlan]):
         return PlanBatch([self.plans[index] for index in indices])
 
     def source(self, name: str) -> TaskSource:
-        found = [source for source in self.sources if source.name == name]
-        if not found:
-            raise InputError(
-                f"these plans have no source {name!r}; they have"
-                f" {[item.name for item in self.sources]}"
-            )
-        return found[0]
+        for source in self.sources:
+            if source.name == name:
+                return source
+        names = [source.name for source in self.sources]
+        raise InputError(f"these plans have no source {name!r}; they have {names}")
 
     def shared_subjects(self, plan: EpisodePlan) -> int:
         """How many subjects stand in both support and query of a plan."""
@@ -106,33 +104,31 @@ class PlanFile(Sequence[EpisodePlan]):
 
 
 def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None = None) -> None:
-    """Writes the plans at `indices` (default: all of a finite sampler). The file appears whole or
-    not at all.
-    """
+    """Write the plans at `indices` (default: all of a finite sampler), whole or not at all."""
     path = _npz_path(path)
     if not all(hasattr(plans, name) for name in ("sources", "batch", "provenance")):
         raise InputError(
             f"save_plans got a {type(plans).__name__}; give a sampler, curve.at(shots), or plans"
             " from a file"
         )
-    chosen = list(plans.batch(range(len(plans)) if indices is None else indices))  # type: ignore[arg-type]  # Sized where finite
-    if not chosen:
+    batch = list(plans.batch(range(len(plans)) if indices is None else indices))  # type: ignore[arg-type]  # Sized where finite
+    if not batch:
         raise InputError("no plans to save; give at least one index")
     header = plans.provenance() | {
         "format": FORMAT,
         "version": VERSION,
         "sources": [_describe(source) for source in plans.sources],
-        "plans": len(chosen),
+        "plans": len(batch),
     }
     position = {source.name: place for place, source in enumerate(plans.sources)}
     columns: dict[str, Any] = {
-        "index": [plan.index for plan in chosen],
-        "source": [position[plan.source] for plan in chosen],
-        "shots": [-1 if plan.shots is None else plan.shots for plan in chosen],
-        "sizes": [(plan.ways, len(plan.support), len(plan.query)) for plan in chosen],
-        "classes": np.concatenate([plan.classes for plan in chosen]),
+        "index": [plan.index for plan in batch],
+        "source": [position[plan.source] for plan in batch],
+        "shots": [-1 if plan.shots is None else plan.shots for plan in batch],
+        "sizes": [(plan.ways, len(plan.support), len(plan.query)) for plan in batch],
+        "classes": np.concatenate([plan.classes for plan in batch]),
         **{
-            name: np.concatenate([getattr(plan, name).reshape(-1) for plan in chosen])
+            name: np.concatenate([getattr(plan, name).reshape(-1) for plan in batch])
             for name in ("support", "support_labels", "query", "query_labels")
         },
     }
@@ -143,17 +139,15 @@ def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None =
 
 
 def load_plans(path: str | Path, sources: TaskSource | Iterable[TaskSource]) -> PlanFile:
-    """Reads plans for these sources; refused where the labels are not those the plans were made
-    for.
+    """Read plans for these sources, whose labels must be those that the plans were drawn for.
 
-    Warns where subjects of the sources stand in both support and query, whatever the plans were
-    made with.
+    Warns where subjects of the sources stand in both support and query.
     """
     path = Path(path)
-    given = {source.name: source for source in as_sources(sources)}
+    by_name = {source.name: source for source in as_sources(sources)}
     arrays = read_arrays(path)
     header = read_header(path, arrays.pop("header"))
-    ordered = [matching_source(path, entry, given) for entry in header["sources"]]
+    ordered = [matching_source(path, entry, by_name) for entry in header["sources"]]
     plans = PlanFile(PlanBatch(checked_plans(path, arrays, ordered, header)), ordered, header)
     leaking = sum(1 for plan in plans if plans.shared_subjects(plan))
     if leaking:

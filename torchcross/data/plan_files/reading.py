@@ -1,6 +1,4 @@
-"""Reading a file of plans: what it holds is checked, against itself and against the labels, before
-it is believed.
-"""
+"""Reading a file of plans: all of it is checked before it is used."""
 
 from __future__ import annotations
 
@@ -44,8 +42,9 @@ COLUMNS = (
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of the archive. Members are stored, not compressed, so a small file cannot claim
-    to be a large one.
+    """The arrays of the archive.
+
+    Members are stored, not compressed, so a small file cannot claim to be a large one.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -112,13 +111,16 @@ def read_header(path: Path, text: NDArray[Any]) -> dict[str, Any]:
     return dict(header)
 
 
-def matching_source(path: Path, entry: dict[str, Any], given: dict[str, TaskSource]) -> TaskSource:
-    if entry["name"] not in given:
+def matching_source(
+    path: Path, entry: dict[str, Any], sources: dict[str, TaskSource]
+) -> TaskSource:
+    """The source of an entry of the header, which must have the labels of the plans."""
+    if entry["name"] not in sources:
         raise PlanFileError(
             f"{path} has plans over the source {entry['name']!r}; the sources given are"
-            f" {list(given)}"
+            f" {list(sources)}"
         )
-    source = given[entry["name"]]
+    source = sources[entry["name"]]
     if source.fingerprint() != entry["fingerprint"]:
         raise PlanFileError(
             f"{path} was made for other labels of {entry['name']!r}: {entry.get('samples')} samples"
@@ -136,9 +138,7 @@ def checked_plans(
     sources: Sequence[TaskSource],
     header: dict[str, Any],
 ) -> list[EpisodePlan]:
-    """Plans rebuilt from their samples, and every statement of the file checked against the
-    labels.
-    """
+    """The plans of a file, every statement of it checked against the labels."""
     count = header.get("plans")
     sizes = arrays["sizes"]
     if sizes.shape != (count, 3) or any(
@@ -156,7 +156,7 @@ def checked_plans(
             raise PlanFileError(
                 f"{path} is damaged in plan {row}: {error}; save it again with save_plans"
             ) from error
-    if not reader.exhausted:
+    if not reader.is_at_end:
         raise PlanFileError(
             f"{path} is damaged: it holds more samples than its plans; save it again with"
             " save_plans"
@@ -170,24 +170,23 @@ def checked_plans(
 
 
 class _Columns:
-    """Takes the next entries of the joined columns, and knows when there are too few or too
-    many.
-    """
+    """Reads the joined columns, entry after entry."""
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._arrays = arrays
         self._at = dict.fromkeys(COLUMNS[4:], 0)
 
     def take(self, name: str, count: int) -> NDArray[np.int64]:
+        """The next `count` entries of a column."""
         start = self._at[name]
-        found = self._arrays[name][start : start + count]
-        if count < 0 or found.ndim != 1 or len(found) != count:
+        entries = self._arrays[name][start : start + count]
+        if count < 0 or entries.ndim != 1 or len(entries) != count:
             raise ValueError(f"{name} ends too early")
         self._at[name] = start + count
-        return found
+        return entries
 
     @property
-    def exhausted(self) -> bool:
+    def is_at_end(self) -> bool:
         return all(self._at[name] == len(self._arrays[name]) for name in self._at)
 
 
@@ -206,13 +205,18 @@ def _one_plan(
         raise ValueError("support and query share samples")
     shots = int(arrays["shots"][row])
     if not _has_shots(support_labels, ways, max(shots, 1), exactly=shots >= 0):
-        raise ValueError(
-            f"the support does not have {shots} shots" if shots >= 0 else "a class has no support"
-        )
-    number = int(arrays["index"][row])
-    shown = None if shots < 0 else shots
+        if shots < 0:
+            raise ValueError("a class has no support")
+        raise ValueError(f"the support does not have {shots} shots")
     return EpisodePlan(
-        number, source.name, classes, shown, support, support_labels, query, query_labels
+        int(arrays["index"][row]),
+        source.name,
+        classes,
+        None if shots < 0 else shots,
+        support,
+        support_labels,
+        query,
+        query_labels,
     )
 
 
@@ -252,9 +256,7 @@ def _side(
 
 
 def _has_shots(labels: Indices, ways: int, shots: int, *, exactly: bool) -> bool:
-    """Whether every class has its shots: as many samples, or for several labels as many of both
-    answers at least.
-    """
+    """Whether every class has its shots; every label at least so many of both answers."""
     if labels.ndim == 2:
         return bool(min((labels == answer).sum(axis=0).min() for answer in (0, 1)) >= shots)
     counts = np.bincount(labels, minlength=ways)

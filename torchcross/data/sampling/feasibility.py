@@ -1,4 +1,4 @@
-"""What counting proves before the first episode, said in words a person can act on."""
+"""Whether a source can give the episodes, by counting, and what is possible instead."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Stratum:
-    """Samples that support and query both need some of. `subjects`: how many each subject owns,
-    where that matters.
+    """Samples of which support and query both need some.
+
+    `subjects` are the samples that each subject owns; None where subjects do not matter.
     """
 
     unit: str
@@ -30,18 +31,23 @@ class Stratum:
     subjects: Indices | None
 
     def serves(self, support: int, query: int) -> bool:
-        return self.samples >= support + query and (
-            self.subjects is None or query == 0 or can_divide(self.subjects, support, query)
-        )
+        """Whether there is a support and a query of these sizes."""
+        if self.samples < support + query:
+            return False
+        if self.subjects is None or query == 0:
+            return True
+        return can_divide(self.subjects, support, query)
 
 
 @dataclass(frozen=True)
 class Supply:
-    """What a source can give: the strata of every class (for a yes/no label both answers), all
-    labelled samples, and how many samples some classes have together (for labels: samples with a
-    known answer to one of them).
+    """The samples of a source.
 
-    Exclusive classes need support samples of their own; otherwise one sample may serve every class.
+    classes     the strata of every class; for a yes/no label both answers
+    everything  all labelled samples
+    together    how many samples some classes have together; for labels: samples with a known answer
+                to one of them
+    exclusive   whether every class needs support samples of its own, or one sample may serve all
     """
 
     classes: Sequence[tuple[Stratum, ...]]
@@ -52,9 +58,7 @@ class Supply:
 
 @dataclass(frozen=True)
 class Eligible:
-    """Classes an episode may use, how many of them at a time, and what the class filter left
-    out.
-    """
+    """Classes an episode may use, how many at a time, and those that `min_samples` left out."""
 
     classes: tuple[int, ...]
     ways: tuple[int, int]
@@ -70,66 +74,63 @@ class _Refusal:
 
 def needed_per_class(request: Request) -> int:
     """Samples that a class must have for the largest episode asked for."""
-    return sum(_needed(request))
+    return sum(_needed_samples(request))
 
 
-def _needed(request: Request) -> tuple[int, int]:
+def _needed_samples(request: Request) -> tuple[int, int]:
     """The support and query samples that every stratum must have."""
     if isinstance(request.shots, MetaDatasetShots):
         return 1, 1
-    return request.shot_range[1], request.queries if request.query == "balanced" else 0
+    queries = request.queries if request.query == "balanced" else 0
+    return request.shot_range[1], queries
 
 
 def eligible_classes(request: Request, supply: Supply, target: Target, source: str) -> Eligible:
-    """The classes that stay, or an InfeasibleError naming source, classes, what is there, needed
-    and possible.
-    """
-    found = _judge(request, supply, target)
-    if isinstance(found, Eligible):
-        return found
-    ways_out = list(_ways_out(request, supply, target))
-    possible = (
-        "; or ".join(ways_out)
-        or "nothing of this kind; the source has too few samples, or too few subjects"
-    )
-    header = f"source {source!r} cannot give {_asked(request)}:"
-    raise InfeasibleError("\n".join([header, *found.lines, f"Possible: {possible}"]))
+    """The classes an episode may use, or an InfeasibleError that says what is possible instead."""
+    verdict = _judge(request, supply, target)
+    if isinstance(verdict, Eligible):
+        return verdict
+    possible = "; or ".join(_alternatives(request, supply, target))
+    if not possible:
+        possible = "nothing of this kind; the source has too few samples, or too few subjects"
+    header = f"source {source!r} cannot give {_in_words(request)}:"
+    raise InfeasibleError("\n".join([header, *verdict.lines, f"Possible: {possible}"]))
 
 
 def _judge(request: Request, supply: Supply, target: Target) -> Eligible | _Refusal:
-    """What an episode may use, or why there can be none. Only what counting proves."""
-    support, query = _needed(request)
-    threshold = support + query if request.min_samples == "enough" else (request.min_samples or 0)
-    kept, blamed = [], []
+    """What an episode may use, or why there can be none, as far as counting proves it."""
+    support, query = _needed_samples(request)
+    only_enough = request.min_samples == "enough"
+    least = support + query if request.min_samples == "enough" else request.min_samples or 0
+    usable, dropped, lacking = [], [], []
     for c, strata in enumerate(supply.classes):
         serves = all(stratum.serves(support, query) for stratum in strata)
-        stays = min(stratum.samples for stratum in strata) >= threshold
-        if stays and (serves or request.min_samples != "enough"):
-            kept.append(c)
-            blamed += [] if serves else [c]
-    if blamed:
-        return _Refusal(tuple(_shortages(supply, target, blamed, support, query)))
-    ways = ways_within(request.ways, target.ways[0], len(kept))
+        large = min(stratum.samples for stratum in strata) >= least
+        if not large or (only_enough and not serves):
+            dropped.append(c)
+            continue
+        usable.append(c)
+        if not serves:
+            lacking.append(c)
+    if lacking:
+        return _Refusal(tuple(_shortages(supply, target, lacking, support, query)))
+    ways = ways_within(request.ways, target.ways[0], len(usable))
     if ways is None:
-        return _Refusal(_too_few_classes(request, supply, target, kept))
-    if request.query == "natural" and (line := _natural_shortage(request, supply, kept, ways)):
+        return _Refusal(_too_few_classes(request, supply, target, usable))
+    if request.query == "natural" and (line := _natural_shortage(request, supply, usable, ways)):
         return _Refusal((line,))
-    return Eligible(
-        tuple(kept), ways, tuple(c for c in range(len(supply.classes)) if c not in set(kept))
-    )
+    return Eligible(tuple(usable), ways, tuple(dropped))
 
 
 # -- what is there and what is needed --------------------------------------------------------------
 
 
 def _shortages(
-    supply: Supply, target: Target, blamed: Sequence[int], support: int, query: int
+    supply: Supply, target: Target, lacking: Sequence[int], support: int, query: int
 ) -> Iterator[str]:
     split = f"{support} support + {query} query" if query else f"{support} support"
-    for c in blamed[:_SHOWN]:
-        stratum = next(
-            stratum for stratum in supply.classes[c] if not stratum.serves(support, query)
-        )
+    for c in lacking[:_SHOWN]:
+        stratum = next(each for each in supply.classes[c] if not each.serves(support, query))
         have = f"  class {target.classes[c]!r} has {stratum.samples} {stratum.unit}"
         if stratum.samples < support + query:
             yield f"{have}, {support + query} are needed ({split})"
@@ -138,24 +139,24 @@ def _shortages(
                 f"{have}, {_from(stratum)}; they cannot be divided into {split} without a subject"
                 " on both sides"
             )
-    if len(blamed) > _SHOWN:
-        yield f"  and {len(blamed) - _SHOWN} more classes"
+    if len(lacking) > _SHOWN:
+        yield f"  and {len(lacking) - _SHOWN} more classes"
 
 
 def _from(stratum: Stratum) -> str:
-    owned = [] if stratum.subjects is None else np.sort(stratum.subjects)[::-1].tolist()
-    if len(owned) == 1:
+    counts = [] if stratum.subjects is None else np.sort(stratum.subjects)[::-1].tolist()
+    if len(counts) == 1:
         return "all from one subject"
-    shown = ", ".join(map(str, owned[:5])) + (", ..." if len(owned) > 5 else "")
-    return f"from {len(owned)} subjects that own {shown}"
+    more = ", ..." if len(counts) > 5 else ""
+    return f"from {len(counts)} subjects that own {', '.join(map(str, counts[:5]))}{more}"
 
 
 def _too_few_classes(
-    request: Request, supply: Supply, target: Target, kept: Sequence[int]
+    request: Request, supply: Supply, target: Target, usable: Sequence[int]
 ) -> tuple[str, ...]:
-    asked = "all classes (ways=None)" if request.ways is None else f"ways={request.ways!r}"
-    lines = [f"  {asked} cannot be had: {_failed_bound(request.ways, target, len(kept))}"]
-    if len(kept) < target.num_classes:
+    ways = "all classes (ways=None)" if request.ways is None else f"ways={request.ways!r}"
+    lines = [f"  {ways} cannot be had: {_failed_bound(request.ways, target, len(usable))}"]
+    if len(usable) < target.num_classes:
         rarest = [min(strata, key=lambda stratum: stratum.samples) for strata in supply.classes]
         counts = ", ".join(
             f"{target.classes[c]!r}: {rarest[c].samples}"
@@ -185,30 +186,30 @@ def _failed_bound(ways: Ways, target: Target, usable: int) -> str:
 
 
 def _natural_shortage(
-    request: Request, supply: Supply, kept: Sequence[int], ways: tuple[int, int]
+    request: Request, supply: Supply, usable: Sequence[int], ways: tuple[int, int]
 ) -> str | None:
-    """A natural query draws from what the support leaves; the smallest classes are the worst
-    case.
+    """Why a natural query cannot be had: it draws from what the support leaves.
+
+    The smallest classes are the worst case.
     """
     shots, everything = request.shot_range[1], supply.everything
-    known = {c: sum(stratum.samples for stratum in supply.classes[c]) for c in kept}
-    smallest = sorted(kept, key=known.__getitem__)
+    known = {c: sum(stratum.samples for stratum in supply.classes[c]) for c in usable}
+    smallest = sorted(usable, key=known.__getitem__)
     for count in range(ways[0], ways[1] + 1):
-        support, query = count * shots if supply.exclusive else 2 * shots, count * request.queries
+        support = count * shots if supply.exclusive else 2 * shots
+        query = count * request.queries
         # Classes together have as many samples as the largest of them, at least.
         if known[smallest[count - 1]] >= support + query:
             continue
         have = supply.together(smallest[:count])
         if have < support + query:
-            where = f"the {count} smallest classes together have {have} samples"
-            if not supply.exclusive:
-                scope = (
-                    ""
-                    if have == everything.samples
-                    else f" with a known answer to one of {count} labels"
-                )
-                where = f"there are {have} samples{scope}"
-            return f"  {where}, {support + query} are needed ({support} support + {query} query)"
+            if supply.exclusive:
+                there = f"the {count} smallest classes together have {have} samples"
+            elif have == everything.samples:
+                there = f"there are {have} samples"
+            else:
+                there = f"there are {have} samples with a known answer to one of {count} labels"
+            return f"  {there}, {support + query} are needed ({support} support + {query} query)"
     if not everything.serves(support, query):
         divided = (
             f"they cannot be divided into {support} support + {query} query without a subject on"
@@ -221,23 +222,24 @@ def _natural_shortage(
 # -- what is possible instead ----------------------------------------------------------------------
 
 
-def _ways_out(request: Request, supply: Supply, target: Target) -> Iterator[str]:
-    """Requests that counting does not refuse, in words; with other ways only where those asked for
-    are in the way.
+def _alternatives(request: Request, supply: Supply, target: Target) -> Iterator[str]:
+    """Requests that counting does not refuse, in words.
+
+    They have other ways only where the requested ways are what fails.
     """
     any_ways = replace(request, ways=(target.ways[0], None))
-    found = [*_smaller(request, supply, target), *_fewer_classes(request, supply, target)]
-    if not found and isinstance(eligible := _judge(any_ways, supply, target), Eligible):
+    texts = [*_smaller(request, supply, target), *_fewer_classes(request, supply, target)]
+    if not texts and isinstance(eligible := _judge(any_ways, supply, target), Eligible):
         low, high = eligible.ways
-        found = [f"ways={low}" if low == high else f"ways from {low} to {high}"]
-    if not found:
+        texts = [f"ways={low}" if low == high else f"ways from {low} to {high}"]
+    if not texts:
         smaller = (*_smaller(any_ways, supply, target), *_fewer_classes(any_ways, supply, target))
-        found = [f"{text}, with ways={any_ways.ways}" for text in smaller]
-    yield from found
+        texts = [f"{text}, with ways={any_ways.ways}" for text in smaller]
+    yield from texts
     mixed = _without_subjects(supply)
     if isinstance(_judge(request, mixed, target), Eligible):
         yield "groups='ignore', which lets a subject stand on both sides"
-    elif not found:
+    elif not texts:
         yield from (f"{text}, with groups='ignore'" for text in _smaller(request, mixed, target))
 
 
@@ -269,13 +271,17 @@ def _smaller(request: Request, supply: Supply, target: Target) -> Iterator[str]:
             yield f"at most {at_most} queries with shots=1"
 
 
-def _most(upper: int, asked: Callable[[int], Request], supply: Supply, target: Target) -> int:
+def _most(
+    upper: int, request_with: Callable[[int], Request], supply: Supply, target: Target
+) -> int:
     """The largest number up to `upper` that is not refused; 0 where all are."""
     low = 0
     while low < upper:
         middle = (low + upper + 1) // 2
-        fine = isinstance(_judge(asked(middle), supply, target), Eligible)
-        low, upper = (middle, upper) if fine else (low, middle - 1)
+        if isinstance(_judge(request_with(middle), supply, target), Eligible):
+            low = middle
+        else:
+            upper = middle - 1
     return low
 
 
@@ -286,16 +292,16 @@ def _fewer_classes(request: Request, supply: Supply, target: Target) -> Iterator
         request.shot_range[1] + request.queries,
     )
     for least in thresholds:
-        found = _judge(replace(request, min_samples=least), supply, target)
-        if isinstance(found, Eligible):
-            names = ", ".join(repr(target.classes[c]) for c in found.dropped[:_SHOWN])
-            more = ", ..." if len(found.dropped) > _SHOWN else ""
-            left = f"keeps {len(found.classes)} of {target.num_classes} classes"
-            yield f"min_samples={least!r}, which leaves out {names or 'nothing'}{more} and {left}"
+        verdict = _judge(replace(request, min_samples=least), supply, target)
+        if isinstance(verdict, Eligible):
+            names = ", ".join(repr(target.classes[c]) for c in verdict.dropped[:_SHOWN])
+            more = ", ..." if len(verdict.dropped) > _SHOWN else ""
+            rest = f"keeps {len(verdict.classes)} of {target.num_classes} classes"
+            yield f"min_samples={least!r}, which leaves out {names or 'nothing'}{more} and {rest}"
             return
 
 
-def _asked(request: Request) -> str:
+def _in_words(request: Request) -> str:
     if isinstance(request.shots, MetaDatasetShots):
         return "episodes with Meta-Dataset shots"
     low, high = request.shot_range
