@@ -211,7 +211,7 @@ def _object_reader(legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]]:
             return _STRANGER
         if code is not None:
             return code
-        return blank if _is_blank(item) or _is_blank_text(item) else _STRANGER
+        return blank if is_blank(item) or _is_blank_text(item) else _STRANGER
 
     def read(array: NDArray[Any]) -> NDArray[Any]:
         items = array.ravel().tolist()
@@ -222,7 +222,7 @@ def _object_reader(legend: Legend) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return read
 
 
-def _is_blank(item: Any) -> bool:
+def is_blank(item: Any) -> bool:
     """None, or what does not equal itself: NaN of any kind, NaT. Comparing pandas' NA gives NA,
     which has no truth.
     """
@@ -268,7 +268,7 @@ def _blanks(array: NDArray[Any], strange: NDArray[np.bool_]) -> NDArray[np.bool_
     if array.dtype.kind == "f":
         blank[strange] = np.isnan(array[strange])
     elif array.dtype.kind in "OT":
-        blank[strange] = [_is_blank(item) for item in array[strange].tolist()]
+        blank[strange] = [is_blank(item) for item in array[strange].tolist()]
     return blank
 
 

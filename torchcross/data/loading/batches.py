@@ -46,10 +46,10 @@ class BatchPlan:
         return hash((self.index, self.source, self.samples.tobytes()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (self.index, self.source, self.samples)
+        return _restore, (self.index, self.source, self.samples)
 
 
-def _restored(index: int, source: str, samples: Indices) -> BatchPlan:
+def _restore(index: int, source: str, samples: Indices) -> BatchPlan:
     """A plan out of its pickle, where arrays forget that they are read-only."""
     return BatchPlan(index, source, read_only(samples))
 
@@ -73,18 +73,17 @@ class LabelledBatch:
 
 
 class MixedBatches:
-    """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1), a pure function of
-    (seed, b).
+    """`batches[b]` is batch b of multi-task training (mm-PT, Algorithm 1): a function of (seed, b).
 
-    order="independent": a source is drawn for every batch with probability |D_t| / sum |D_i| (or by
-    `weights`);
-        |D_t| counts the samples with at least one known label.
-    order="epoch": the batches of one pass over every source stand in one shuffled row, then in
-    another; this draws a
-        source in proportion to its *remaining* batches, as the published code does.
-    Either way a source's samples come in shuffled passes: none is seen again before all (but for
-    the remainder of an incomplete last batch, different in every pass) have been seen. Samples
-    without a label are left out.
+    order="independent"  every batch draws its source with probability |D_t| / sum |D_i| (or by
+                         `weights`); |D_t| counts the samples with at least one known label
+    order="epoch"        the batches of one pass over every source stand in one shuffled row, then
+                         in another; this draws a source in proportion to its *remaining* batches,
+                         as the published code does
+
+    In both, the samples of a source come in shuffled passes: none comes again before all have come,
+    but for the rest of an incomplete last batch, which differs in every pass. Samples without a
+    label are left out.
     """
 
     def __init__(
@@ -102,8 +101,8 @@ class MixedBatches:
         check_choice("order", order, ("independent", "epoch"))
         if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
             raise InputError(
-                f"weights={weights!r} has no use with order='epoch', where every source's batches"
-                " all come"
+                f"weights={weights!r} has no use with order='epoch', where all batches of every"
+                " source come; leave it out"
             )
         self.order = order
         self._usable = {source.name: labelled_samples(source) for source in self.sources}
@@ -116,7 +115,7 @@ class MixedBatches:
 
     @property
     def seed(self) -> int:
-        """What every batch follows from; another seed takes another `MixedBatches`."""
+        """The seed of all batches; for another seed, make another `MixedBatches`."""
         return self._seed
 
     @property
@@ -126,63 +125,59 @@ class MixedBatches:
 
     def __getitem__(self, index: int) -> BatchPlan:
         number = as_int("index", index, least=0)
-        name, earlier = (
-            self._in_epoch(number) if self.order == "epoch" else self._independent(number)
-        )
+        place_of = self._place_in_epochs if self.order == "epoch" else self._place_in_draws
+        name, earlier = place_of(number)
         turn, place = divmod(earlier, self._per_pass[name])
         order = _pass_order(self._shuffle, name, turn, len(self._usable[name]))
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-        return BatchPlan(number, name, read_only(self._usable[name][chosen]))
+        samples = order[place * self.batch_size : (place + 1) * self.batch_size]
+        return BatchPlan(number, name, read_only(self._usable[name][samples]))
 
     def read(self, plan: BatchPlan) -> LabelledBatch:
         """The tensors of a plan, in one read."""
         source = self.source(plan.source)
-        return LabelledBatch(
-            Batch(source.read(plan.samples), source.targets(plan.samples)), source.task, plan
-        )
+        batch = Batch(source.read(plan.samples), source.targets(plan.samples))
+        return LabelledBatch(batch, source.task, plan)
 
     def source(self, name: str) -> TaskSource:
         """The source a plan names."""
         for source in self.sources:
             if source.name == name:
                 return source
-        raise InputError(
-            f"these batches have no source {name!r}; they have"
-            f" {[source.name for source in self.sources]}"
-        )
+        names = [source.name for source in self.sources]
+        raise InputError(f"these batches have no source {name!r}; they have {names}")
 
-    def _independent(self, number: int) -> tuple[str, int]:
-        """The source of a batch, and how many it had before. Counts of full blocks are kept: they
-        never change, so threads may fill them in at the same time.
-        """
+    def _place_in_draws(self, number: int) -> tuple[str, int]:
+        """The source of a batch, and how many batches it had before; order="independent"."""
+        # Counts of full blocks never change, so threads may fill them in at the same time.
         block, inside = divmod(number, _COUNT_BLOCK)
         before = self._counts_before
         for known in range(len(before) - 1, block):
             drawn = self._choice.positions(known * _COUNT_BLOCK, _COUNT_BLOCK)
-            before[known + 1] = before[known] + np.bincount(
-                drawn, minlength=len(self._choice.names)
-            )
+            counts = np.bincount(drawn, minlength=len(self._choice.names))
+            before[known + 1] = before[known] + counts
         positions = self._choice.positions(block * _COUNT_BLOCK, inside + 1)
-        mine = positions[-1]
-        return self._choice.names[mine], int(before[block][mine] + (positions[:-1] == mine).sum())
+        source = positions[-1]
+        earlier = before[block][source] + (positions[:-1] == source).sum()
+        return self._choice.names[source], int(earlier)
 
-    def _in_epoch(self, number: int) -> tuple[str, int]:
+    def _place_in_epochs(self, number: int) -> tuple[str, int]:
+        """The source of a batch, and how many batches it had before; order="epoch"."""
         epoch, place = divmod(number, self.batches_per_epoch)
         names = list(self._per_pass)
         row = _epoch_row(Stream(self.seed, "epochs", *names), epoch, tuple(self._per_pass.values()))
-        mine = row[place]
-        return names[mine], epoch * self._per_pass[names[mine]] + int((row[:place] == mine).sum())
+        name = names[row[place]]
+        return name, epoch * self._per_pass[name] + int((row[:place] == row[place]).sum())
 
     def __repr__(self) -> str:
-        how = f"batch_size={self.batch_size}, order={self.order!r}, seed={self.seed}"
-        return f"MixedBatches({len(self.sources)} sources, {how})"
+        return (
+            f"MixedBatches({len(self.sources)} sources, batch_size={self.batch_size},"
+            f" order={self.order!r}, seed={self.seed})"
+        )
 
 
 @lru_cache(maxsize=128)
 def _pass_order(stream: Stream, name: str, turn: int, length: int) -> Indices:
-    """The order of one source's samples in one of its passes. Kept for a while: a pass serves many
-    batches.
-    """
+    """The order of one source's samples in one of its passes, which serves many batches."""
     return read_only(permutation(stream.substream(name), turn, length))
 
 

@@ -1,4 +1,4 @@
-"""From plans to tensors. The only place that reads; it never chooses."""
+"""From plans to tensors: reads what plans name, and chooses nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class PlanSource(Protocol):
-    """Whatever hands out plans by index: a sampler, or plans loaded from a file."""
+    """Plans by index: a sampler, or plans loaded from a file."""
 
     def __getitem__(self, index: int, /) -> EpisodePlan: ...
     def batch(self, indices: Any, /) -> Sequence[EpisodePlan]: ...
@@ -34,7 +34,7 @@ class Episodes(Dataset[Episode]):
     """`Episodes(sampler)[i]` is episode i as tensors: support and query come from one read.
 
     `transform` maps a batch of images (n, ...) to another; it sees support and query separately.
-    `count` gives a length, for those who iterate it as an ordinary Dataset.
+    `count` gives a length, so that it can be iterated as an ordinary Dataset.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Episodes(Dataset[Episode]):
         return self.read(self.sampler[index])
 
     def __getitems__(self, indices: Sequence[int]) -> list[Episode]:
-        span = range(indices[0], indices[-1] + 1) if len(indices) else range(0)
-        return [
-            self.read(plan)
-            for plan in self.sampler.batch(span if list(span) == list(indices) else indices)
-        ]
+        if len(indices):
+            # A sampler plans a range several times as fast as a list.
+            span = range(indices[0], indices[-1] + 1)
+            indices = span if list(span) == list(indices) else indices
+        return [self.read(plan) for plan in self.sampler.batch(indices)]
 
     def read(self, plan: EpisodePlan) -> Episode:
         """The episode of any plan over these sources, e.g. one of a shot curve."""
@@ -78,19 +78,20 @@ class Episodes(Dataset[Episode]):
         return episode if self.transform is None else episode.map(self.transform)
 
     def __len__(self) -> int:
-        return self.count if self.count is not None else len(self.sampler)  # type: ignore[arg-type]  # Sized where finite
+        if self.count is not None:
+            return self.count
+        return len(self.sampler)  # type: ignore[arg-type]  # Sized where finite
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
 
 
 class EpisodeLoader:
-    """Episodes start..stop-1 in order (stop: a finite sampler's end), read ahead by workers,
-    divided over ranks.
+    """Episodes start..stop-1 in order, read ahead by workers and divided over ranks.
 
-    Rank r of R gets the episodes r, r + R, r + 2R, ... of the range: none twice, none lost,
-    whatever the number of workers. To resume, start where you stopped. No global random state is
-    read or moved.
+    Without `stop` it goes to the end of a finite sampler. Rank r of R gets the episodes r, r + R, r
+    + 2R, ... of the range: none twice, none lost, whatever the number of workers. To resume, start
+    where you stopped. No global random state is read or moved.
     """
 
     def __init__(
@@ -122,9 +123,7 @@ class EpisodeLoader:
 
 
 class MixedBatchLoader:
-    """Batches start..stop-1 of `MixedBatches`, read ahead by worker processes and divided over
-    ranks, like episodes.
-    """
+    """Batches start..stop-1 of `MixedBatches`, loaded as `EpisodeLoader` loads episodes."""
 
     def __init__(
         self,
@@ -164,7 +163,7 @@ class _BatchDataset(Dataset[LabelledBatch]):
 
 
 def _end(sampler: PlanSource, stop: int | None) -> int:
-    """Where to stop: where asked, but not beyond a finite sampler's end."""
+    """Where to stop: at `stop`, which is not beyond the end of a finite sampler."""
     try:
         length = len(sampler)  # type: ignore[arg-type]  # Sized where finite
     except TypeError:
@@ -197,18 +196,17 @@ def _chunk_loader(
     pin_memory: bool,
     context: str | None,
 ) -> DataLoader[Any]:
-    """A DataLoader over lists of consecutive items; a generator of its own keeps it off the global
-    one.
-    """
+    """A DataLoader over lists of consecutive items."""
     as_int("chunk", chunk)
     as_int("workers", workers, least=0)
     return DataLoader(
         dataset,
         batch_sampler=_Chunks(indices, chunk),
-        collate_fn=_as_is,
+        collate_fn=_unchanged,
         num_workers=workers,
         pin_memory=pin_memory,
         multiprocessing_context=context if workers else None,
+        # Without one of its own, a DataLoader draws from the global generator.
         generator=torch.Generator(),
     )
 
@@ -230,5 +228,5 @@ class _Chunks(Sampler[list[int]]):
         return -(-len(self.indices) // self.chunk)
 
 
-def _as_is(items: list[Any]) -> list[Any]:
+def _unchanged(items: list[Any]) -> list[Any]:
     return items

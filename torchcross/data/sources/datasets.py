@@ -1,4 +1,4 @@
-"""Sources over what people already have: any torch Dataset, a folder of images."""
+"""Sources over any torch Dataset and over a folder of images."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ IMAGE_ENDINGS = frozenset(
 
 
 class DatasetSource(TaskSource):
-    """Any map-style dataset whose items are pairs (image, label), or with `labels` given also
-    (image, ...) or images.
+    """Any map-style dataset whose items are pairs (image, label).
 
-    An image is a tensor (C, H, W), a PIL image, an array (H, W) or a uint8 array (H, W, C) with 1,
-    3 or 4 channels; other arrays could be either way round and are refused. PIL images are turned
-    upright, palettes and bits expanded. Give `labels` where you have them: one item is read now, to
-    check it. Otherwise every item is read once, now, and the labels are kept.
+    With `labels=`, items may also be (image, ...) or images alone. An image is a tensor (C, H, W),
+    a PIL image, an array (H, W) or a uint8 array (H, W, C) with 1, 3 or 4 channels; other arrays
+    could be either way round and are refused. PIL images are turned upright, palettes and bits
+    expanded. Give `labels` where you have them: one item is read now, to check it. Otherwise every
+    item is read once, now, and the labels are kept.
     """
 
     def __init__(
@@ -52,32 +52,29 @@ class DatasetSource(TaskSource):
                 " indexed; give a map-style dataset (an iterable one can be collected into a list"
                 " first)"
             )
-        is_given = labels is not None
-        super().__init__(
-            task, labels if is_given else _collect_labels(dataset), groups=groups, name=name
-        )
+        labels_are_in_items = labels is None
+        if labels_are_in_items:
+            labels = _collect_labels(dataset)
+        super().__init__(task, labels, groups=groups, name=name)
         if len(dataset) != len(self):
             raise SourceError(
                 f"source {self.name!r} has {len(dataset)} items and {len(self)} labels; give one"
                 " label per item"
             )
-        if is_given:
+        if not labels_are_in_items:
             image_tensor(_image_of(_item(dataset, 0), 0))
         self.dataset = dataset
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
         items = _items(self.dataset, places, self.name)
-        images = [
-            image_tensor(_image_of(item, place)) for item, place in zip(items, places, strict=True)
-        ]
+        pairs = zip(items, places, strict=True)
+        images = [image_tensor(_image_of(item, place)) for item, place in pairs]
         return stack_images(images, places, self.name)
 
 
 def _items(dataset: Any, places: list[int], name: str) -> Sequence[Any]:
-    """Items in one call where the dataset offers it, else one by one, so that an error names its
-    item.
-    """
+    """Items in one call where the dataset allows it, else one by one."""
     if hasattr(dataset, "__getitems__"):
         batch: Sequence[Any] = dataset.__getitems__(places)
         return batch
@@ -142,12 +139,11 @@ def _label_shape(label: Any) -> tuple[int, ...] | None:
 
 
 class ImageFolderSource(TaskSource):
-    """One folder per class: `root/disc/a.png`, `root/star/b.jpg`, ... Sub-folders of a class are
-    searched too.
+    """One folder per class: `root/disc/a.png`, `root/star/b.jpg`, ...
 
-    Without a task, the folder names in alphabetical order are the classes of a MultiClass task
-    named after the root; with one, folders are matched to its class names. Hidden files and folders
-    (`._a.png`) are skipped.
+    Sub-folders of a class are searched too. Without a task, the folder names in alphabetical order
+    are the classes of a MultiClass task named after the root; with one, folders are matched to its
+    class names. Hidden files and folders (`._a.png`) are skipped.
 
     `size`, (height, width) or one number for both, resizes every image (bilinear); without it all
     images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L"),
@@ -171,27 +167,25 @@ class ImageFolderSource(TaskSource):
         folders = _class_folders(self.root)
         if task is None:
             task = Task(self.root.resolve().name, MultiClass([folder.name for folder in folders]))
-        if strangers := [
-            folder.name for folder in folders if folder.name not in task.target.classes
-        ]:
+        classes = task.target.classes
+        if strangers := [folder.name for folder in folders if folder.name not in classes]:
             raise SourceError(
                 f"{self.root} has folders {strangers[:5]} that are no classes of the task"
                 f" {task.name!r}; its classes are {list(task.target.classes)}"
             )
-        found = [(path, folder.name) for folder in folders for path in _images_below(folder)]
-        if not found:
+        files = [(path, folder.name) for folder in folders for path in _images_below(folder)]
+        if not files:
             raise SourceError(
                 f"{self.root} has class folders but no images in them"
                 f" ({', '.join(sorted(IMAGE_ENDINGS))})"
             )
-        self.paths = tuple(path for path, _ in found)
-        super().__init__(task, np.array([label for _, label in found]), groups=groups, name=name)
+        self.paths = tuple(path for path, _ in files)
+        super().__init__(task, np.array([label for _, label in files]), groups=groups, name=name)
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
-        return stack_images(
-            [self._open(self.paths[place], place) for place in places], places, self.name
-        )
+        images = [self._open(self.paths[place], place) for place in places]
+        return stack_images(images, places, self.name)
 
     def _open(self, path: Path, place: int) -> Tensor:
         from PIL import Image
@@ -224,7 +218,6 @@ def _images_below(folder: Path) -> list[Path]:
 
 def _visible_files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        if path.is_file() and not any(
-            part.startswith(".") for part in path.relative_to(folder).parts
-        ):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") for part in parts):
             yield path

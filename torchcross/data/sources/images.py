@@ -1,4 +1,4 @@
-"""From what files, datasets and arrays hold as images to tensors."""
+"""Images of files, datasets and arrays, as tensors."""
 
 from __future__ import annotations
 
@@ -40,14 +40,15 @@ _SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM"})
 _LARGEST_TRIAL = 1 << 28
 
 
-def checked_mode(mode: Any, what: str) -> Mode:
-    if mode not in ("RGB", "L"):
-        raise SourceError(f"{what} got mode={mode!r}; it is 'RGB' or 'L'")
-    found: Mode = mode
-    return found
+def checked_mode(mode: Any, owner: str) -> Mode:
+    if mode == "RGB":
+        return "RGB"
+    if mode == "L":
+        return "L"
+    raise SourceError(f"{owner} got mode={mode!r}; it is 'RGB' or 'L'")
 
 
-def checked_size(size: Any, what: str) -> Size | None:
+def checked_size(size: Any, owner: str) -> Size | None:
     """(height, width); one number stands for both."""
     pair = (size, size) if _is_length(size) else size
     if pair is None:
@@ -58,7 +59,7 @@ def checked_size(size: Any, what: str) -> Size | None:
         or not all(_is_length(length) for length in pair)
     ):
         raise SourceError(
-            f"{what} got size={size!r}; give (height, width) as two positive integers, or one for"
+            f"{owner} got size={size!r}; give (height, width) as two positive integers, or one for"
             " both"
         )
     return int(pair[0]), int(pair[1])
@@ -69,11 +70,10 @@ def _is_length(value: Any) -> bool:
 
 
 def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None) -> Tensor:
-    """A tensor as it is, (C, H, W); a PIL image, an array (H, W) or a uint8 array (H, W, C) with
-    channels first.
+    """An image as a tensor (C, H, W).
 
-    `mode` and `size` are for PIL images alone. Without a mode they keep theirs, but palettes and
-    bits are expanded.
+    It is one already, or a PIL image, an array (H, W) or a uint8 array (H, W, C). `mode` and `size`
+    are for PIL images alone. Without a mode they keep theirs, but palettes and bits are expanded.
     """
     from PIL import Image
 
@@ -81,20 +81,18 @@ def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None)
         return image
     if isinstance(image, Image.Image):
         return _from_pixels(np.array(_picture(image, mode, size)))
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype.kind not in "biuf"
-        or image.ndim not in (2, 3)
-    ):
-        found = (
-            f"array {image.dtype} {image.shape}"
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise SourceError(
-            f"an image is a {found}; expected a tensor (C, H, W), a PIL image, an array (H, W) or a"
-            " uint8 array (H, W, C)"
-        )
+    kind = type(image).__name__
+    if isinstance(image, np.ndarray):
+        if image.dtype.kind in "biuf" and image.ndim in (2, 3):
+            return _from_array(image)
+        kind = f"array {image.dtype} {image.shape}"
+    raise SourceError(
+        f"an image is a {kind}; expected a tensor (C, H, W), a PIL image, an array (H, W) or a"
+        " uint8 array (H, W, C)"
+    )
+
+
+def _from_array(image: NDArray[Any]) -> Tensor:
     if image.ndim == 3 and (image.dtype != np.uint8 or image.shape[2] not in _CHANNELS):
         raise SourceError(
             f"an image is an array {image.dtype} {image.shape}, and which axis holds its channels"
@@ -110,7 +108,7 @@ def _from_pixels(array: NDArray[Any]) -> Tensor:
 
 
 def _picture(image: Image, mode: Mode | None, size: Size | None) -> Image:
-    """Upright, without a palette, of the mode and size asked for."""
+    """The image upright, without a palette, of this mode and size."""
     from PIL import Image, ImageOps
 
     wide = image.mode.startswith("I;16") or (
@@ -119,15 +117,15 @@ def _picture(image: Image, mode: Mode | None, size: Size | None) -> Image:
     if image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if mode is not None:
-        image = _flat(_eight_bits(image) if wide else image).convert(mode)
+        image = _flat(_to_eight_bits(image) if wide else image).convert(mode)
     elif image.mode in ("P", "PA"):
-        image = _expanded(image)
+        image = _without_palette(image)
     elif image.mode == "1":
         image = image.convert("L")
     return image if size is None else image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
-def _eight_bits(image: Image) -> Image:
+def _to_eight_bits(image: Image) -> Image:
     """0..65535 onto 0..255: v / 257, rounded. What the file declares transparent becomes white."""
     from PIL import Image
 
@@ -147,12 +145,13 @@ def _flat(image: Image) -> Image:
             " to 8 or 16 bits first"
         )
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        clear = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        # Pillow has no way from "La" to "RGBA" but through "LA".
+        clear = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", clear.size, _WHITE), clear).convert("RGB")
     return image.convert("RGB") if image.mode == "LAB" else image
 
 
-def _expanded(image: Image) -> Image:
+def _without_palette(image: Image) -> Image:
     """The colours behind a palette; grey ones as "L"."""
     palette = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     is_grey = bool((palette == palette[:, :1]).all())
@@ -200,17 +199,17 @@ def check_readable(images: Any, name: str) -> None:
     if 2 * math.prod(shape[1:]) * getattr(dtype, "itemsize", 1) > _LARGEST_TRIAL:
         return
     try:
-        found = tuple(rows_at(images, np.array([shape[0] - 1, 0])).shape)
+        shape_read = tuple(rows_at(images, np.array([shape[0] - 1, 0])).shape)
     except Exception as error:
         raise SourceError(
             f"source {name!r} cannot read rows of its images, a {type(images).__name__} {dtype}"
             f" {shape}: {type(error).__name__}: {error}; give a dense tensor, an array or a"
             " memory map"
         ) from error
-    if found != (2, *shape[1:]):
+    if shape_read != (2, *shape[1:]):
         raise SourceError(
             f"source {name!r} asked for 2 rows of its images, a {type(images).__name__} {shape},"
-            f" and got shape {found}; give a dense tensor, an array or a memory map"
+            f" and got shape {shape_read}; give a dense tensor, an array or a memory map"
         )
 
 
@@ -223,7 +222,7 @@ def rows_at(images: Any, indices: Indices) -> Tensor:
 
 
 def _rows_of_file(images: Any, indices: Indices) -> NDArray[Any]:
-    """What lies in an HDF5 file and the like is indexed with sorted, distinct numbers only."""
+    """Rows of an HDF5 file and the like, which takes sorted, distinct indices only."""
     if not len(indices):
         return np.empty((0, *images.shape[1:]), dtype=images.dtype)
     distinct, places = np.unique(indices, return_inverse=True)

@@ -1,6 +1,4 @@
-"""Task sources: a task with samples. Samplers read `labels` and `groups`; only `images` touches
-pixels.
-"""
+"""Task sources: a task with samples. Samplers read labels; only `images` reads pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import json
 import mmap
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +20,7 @@ from torch.utils.data import Dataset
 from torchcross._kit.arrays import Indices, read_only
 from torchcross.data.sources.images import check_readable, rows_at
 from torchcross.errors import ReadError, SourceError
-from torchcross.targets.labels import Codes, _is_blank, as_array
+from torchcross.targets.labels import Codes, as_array, is_blank
 from torchcross.task import Task
 
 __all__ = ["LabelSource", "SourceDataset", "SubsetSource", "TaskSource", "TensorSource"]
@@ -53,24 +51,22 @@ class TaskSource(ABC):
                 f"{type(self).__name__} got name={name!r}; give a non-empty string, or leave it out"
             )
         self.name: str = name or (f"{task.domain}/{task.name}" if task.domain else task.name)
-        self.labels: Codes = read_only(self._encoded(labels))
+        self.labels: Codes = read_only(self._encode(labels))
         if len(self.labels) == 0:
             raise SourceError(f"source {self.name!r} has no samples; give at least one")
         self.groups: Indices | None = None
         if groups is not None:
             self.groups = read_only(_group_codes(groups, len(self.labels), self.name))
 
-    def _encoded(self, labels: Any) -> Codes:
+    def _encode(self, labels: Any) -> Codes:
         return self.task.target.encode(labels, f"labels of source {self.name!r}")
 
     @abstractmethod
     def images(self, indices: Indices) -> Tensor:
-        """The images at `indices` (1-D, any order, repeats allowed) as one tensor (len(indices),
-        ...), in one read.
-        """
+        """The images at `indices` (1-D, any order, repeats allowed) as one tensor, in one read."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Out of a pickle, where arrays forget that they are read-only."""
+        """Restore from a pickle, where arrays lose that they are read-only."""
         self.__dict__.update(state)
         read_only(self.labels)
         if self.groups is not None:
@@ -92,25 +88,23 @@ class TaskSource(ABC):
         except ReadError:
             raise
         except Exception as error:
-            self._blame(wanted)
+            self._raise_for_first(wanted)
             raise ReadError(
                 f"source {self.name!r} could not read the samples {_some(wanted)} together, though"
                 f" each of them alone: {type(error).__name__}: {error}"
             ) from error
-        if not isinstance(images, Tensor) or len(images) != len(wanted):
-            found = (
-                f"shape {tuple(images.shape)}"
-                if isinstance(images, Tensor)
-                else f"a {type(images).__name__}"
-            )
-            raise ReadError(
-                f"source {self.name!r} returned {found} for {len(wanted)} indices; expected a"
-                " tensor, one image each"
-            )
-        return images
+        result = f"a {type(images).__name__}"
+        if isinstance(images, Tensor):
+            if len(images) == len(wanted):
+                return images
+            result = f"shape {tuple(images.shape)}"
+        raise ReadError(
+            f"source {self.name!r} returned {result} for {len(wanted)} indices; expected a tensor,"
+            " one image each"
+        )
 
-    def _blame(self, wanted: Indices) -> None:
-        """After a failed read of all, raises for the first sample that cannot be read alone."""
+    def _raise_for_first(self, wanted: Indices) -> None:
+        """Raise for the first sample that cannot be read alone."""
         for index in wanted:
             try:
                 self.images(index[None])
@@ -136,13 +130,12 @@ class TaskSource(ABC):
 
     def counts(self) -> dict[str, int]:
         """Samples per class name (per label: samples that have it)."""
+        target = self.task.target
         if self.labels.ndim == 1:
-            found = np.bincount(
-                self.labels[self.labels >= 0], minlength=self.task.target.num_classes
-            )
+            counts = np.bincount(self.labels[self.labels >= 0], minlength=target.num_classes)
         else:
-            found = (self.labels == 1).sum(axis=0)
-        return dict(zip(self.task.target.classes, found.tolist(), strict=True))
+            counts = (self.labels == 1).sum(axis=0)
+        return dict(zip(target.classes, counts.tolist(), strict=True))
 
     def fingerprint(self) -> str:
         """SHA-256 over the target's kind, class names, label values and the encoded labels."""
@@ -150,9 +143,8 @@ class TaskSource(ABC):
         head = [target.kind, target.classes, target.values, self.labels.shape]
         digest = hashlib.sha256(json.dumps(head).encode())
         for start in range(0, len(self.labels), _HASH_ROWS):
-            digest.update(
-                np.ascontiguousarray(self.labels[start : start + _HASH_ROWS], dtype="<i4").tobytes()
-            )
+            rows = self.labels[start : start + _HASH_ROWS]
+            digest.update(np.ascontiguousarray(rows, dtype="<i4").tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -180,9 +172,9 @@ class LabelSource(TaskSource):
 class TensorSource(TaskSource):
     """Images in one array: a tensor, a numpy array or a memory map, (N, C, H, W) or any (N, ...).
 
-    `channels="last"` takes arrays of shape (N, H, W, C) and hands images out with channels first.
-    Values and dtype are handed out as they are. Anything with a shape, a dtype and rows at sorted,
-    distinct indices will do (an HDF5 dataset); its first and last row are read now, to be sure.
+    `channels="last"` takes arrays of shape (N, H, W, C) and returns images with channels first.
+    Values and dtype stay as they are. An HDF5 dataset works too, as does anything with a shape, a
+    dtype and rows at sorted, distinct indices; its first and last row are read now, as a check.
     """
 
     def __init__(
@@ -202,9 +194,9 @@ class TensorSource(TaskSource):
                 " an array"
             )
         if len(images.shape) == 0 or images.shape[0] != len(self):
-            found = images.shape[0] if len(images.shape) else "a scalar"
+            count = images.shape[0] if len(images.shape) else "a scalar"
             raise SourceError(
-                f"source {self.name!r} has {found} images and {len(self)} labels; give one label"
+                f"source {self.name!r} has {count} images and {len(self)} labels; give one label"
                 " per image"
             )
         if channels not in ("first", "last") or (channels == "last" and len(images.shape) != 4):
@@ -218,7 +210,7 @@ class TensorSource(TaskSource):
         check_readable(images, self.name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A memory map travels as the place of its file, not as its content."""
+        """Pickle a memory map as the place of its file, not as its content."""
         images = self._images
         base: object = images.base if isinstance(images, np.memmap) else None
         if isinstance(images, np.memmap) and isinstance(base, mmap.mmap):
@@ -227,13 +219,13 @@ class TensorSource(TaskSource):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["_images"]
-        super().__setstate__(
-            state | ({"_images": images.open()} if isinstance(images, _MappedFile) else {})
-        )
+        if isinstance(images, _MappedFile):
+            state = state | {"_images": images.open()}
+        super().__setstate__(state)
 
     def images(self, indices: Indices) -> Tensor:
-        found = rows_at(self._images, indices)
-        return found.movedim(-1, 1).contiguous() if self._channels_last else found
+        images = rows_at(self._images, indices)
+        return images.movedim(-1, 1).contiguous() if self._channels_last else images
 
 
 @dataclass(frozen=True)
@@ -278,7 +270,7 @@ class SubsetSource(TaskSource):
         name = f"{source.name}[{len(chosen)} of {len(source)}]" if name is None else name
         super().__init__(source.task, source.labels[self.indices], groups=groups, name=name)
 
-    def _encoded(self, labels: Any) -> Codes:
+    def _encode(self, labels: Any) -> Codes:
         """The labels of another source are codes already."""
         return np.array(labels)
 
@@ -291,9 +283,7 @@ class SubsetSource(TaskSource):
 
 
 class SourceDataset(Dataset[tuple[Any, Tensor]]):
-    """A task source as an ordinary torch Dataset. Batches are read in one go where the DataLoader
-    allows it.
-    """
+    """A task source as an ordinary torch Dataset. A DataLoader reads each batch in one go."""
 
     def __init__(
         self, source: TaskSource, transform: Callable[[Tensor], Any] | None = None
@@ -308,11 +298,10 @@ class SourceDataset(Dataset[tuple[Any, Tensor]]):
         return self.__getitems__([range(len(self))[index]])[0]
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Any, Tensor]]:
-        images, labels = self.source.read(indices), self.source.targets(indices)
-        changed = (
-            list(images) if self.transform is None else [self.transform(image) for image in images]
-        )
-        return list(zip(changed, labels, strict=True))
+        images: Iterable[Any] = self.source.read(indices)
+        if self.transform is not None:
+            images = map(self.transform, images)
+        return list(zip(images, self.source.targets(indices), strict=True))
 
 
 def _group_codes(groups: Any, length: int, name: str) -> Indices:
@@ -330,9 +319,8 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
     if array.dtype.kind in "OUST":
         texts = [_subject(item) for item in array.tolist()]
         unknown = np.array([text is None for text in texts])
-        code_of: dict[str | None, int] = {
-            text: code for code, text in enumerate(sorted(filter(None, set(texts))))
-        }
+        names = sorted(filter(None, set(texts)))
+        code_of: dict[str | None, int] = {name: code for code, name in enumerate(names)}
         codes = np.array([code_of.get(text, -1) for text in texts], dtype=np.int64)
     else:
         unknown = np.isnan(array) if array.dtype.kind == "f" else np.zeros(length, dtype=bool)
@@ -347,10 +335,8 @@ def _group_codes(groups: Any, length: int, name: str) -> Indices:
 
 
 def _subject(item: Any) -> str | None:
-    """One text per subject: 1, 1.0 and "1" are the same. None where nobody is named: NaN, blank, or
-    "nan".
-    """
-    if _is_blank(item):
+    """One text per subject: 1, 1.0 and "1" are the same. None for NaN, blank and "nan"."""
+    if is_blank(item):
         return None
     if isinstance(item, bytes):
         item = item.decode(errors="backslashreplace")
