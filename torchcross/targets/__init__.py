@@ -1,4 +1,4 @@
-"""Target types: the only place that knows binary, multi-class, multi-label and ordinal apart."""
+"""Types of labels. Only this room knows the difference between binary, multi-class and so on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every target type answers. A fifth type is one new file that answers the same questions."""
+"""The base of all target types. A fifth type is one new file with a subclass."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from torchcross.losses import MISSING
 from torchcross.metrics import Score
 from torchcross.targets.checks import (
     as_codes,
-    broken_rows,
     check_codes,
     check_readable_codes,
     check_shapes,
+    non_finite_rows,
 )
 from torchcross.targets.classes import MissingValue, normalise_missing
 from torchcross.targets.head_layout import HeadLayout
@@ -42,15 +42,12 @@ _PER_CLASS = {"class_weights"}
 
 @dataclass(frozen=True, init=False, repr=False)
 class Target(ABC):
-    """The type of a label: its classes, what a head predicts, which loss and metrics, and what a
-    sampler may count.
+    """The type of a label: its classes, its loss and metrics, its head, and what samplers count.
 
     Immutable, comparable, hashable and picklable. Encoded labels ("codes") are positions in
-    `classes` (for an ordinal target: ranks; for a multi-label one: 0 and 1), -1 where the label is
-    missing; `decode` gives the raw values back.
-
-    `missing` declares the raw values that mean "unknown": integers, strings, or `float("nan")`,
-    which also covers None.
+    `classes` (ordinal: ranks; multi-label: 0 and 1), -1 where the label is missing. `decode` gives
+    the raw values back. `missing` declares the raw values that mean "unknown": integers, strings,
+    or `float("nan")`, which also covers None.
     """
 
     kind: ClassVar[str]
@@ -65,7 +62,7 @@ class Target(ABC):
     loss_name: str
     loss_options: tuple[tuple[str, Any], ...]
 
-    def _set(
+    def _check_and_fill(
         self,
         classes: tuple[str, ...],
         values: tuple[int, ...],
@@ -73,7 +70,7 @@ class Target(ABC):
         loss: str | None,
         options: Mapping[str, Any],
     ) -> None:
-        """Checks what is common to all targets and fills the fields."""
+        """Check what all targets have in common, and fill the fields."""
         name = type(self).__name__
         loss = self.default_loss if loss is None else loss
         if not isinstance(loss, str) or loss not in self.objectives:
@@ -86,12 +83,9 @@ class Target(ABC):
                 f"{name} got the unknown options {unknown}; its loss {loss!r} takes"
                 f" {sorted(allowed) or 'no options'}"
             )
-        normal_options = tuple(
-            sorted((option, _freeze(value)) for option, value in options.items())
-        )
-        self._fill(
-            classes, values, normalise_missing(name, missing, values, classes), loss, normal_options
-        )
+        normal_missing = normalise_missing(name, missing, values, classes)
+        frozen_options = sorted((option, _freeze(value)) for option, value in options.items())
+        self._fill(classes, values, normal_missing, loss, tuple(frozen_options))
         self._try_loss()
 
     def _fill(
@@ -102,7 +96,7 @@ class Target(ABC):
         loss: str,
         options: tuple[tuple[str, Any], ...],
     ) -> None:
-        """Writes the frozen fields; the only place that does."""
+        """Write the frozen fields. No other place does."""
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "missing", missing)
@@ -110,41 +104,34 @@ class Target(ABC):
         object.__setattr__(self, "loss_options", options)
 
     def _try_loss(self) -> None:
-        """Runs the loss once on zeros, so that a bad option speaks when the target is made, not in
-        the first step.
-        """
+        """Run the loss once on zeros: a bad option raises here, and not in the first step."""
         labels = torch.zeros(1, *self.label_shape, dtype=torch.int64)
         try:
             self.loss(torch.zeros(1, self.num_outputs), labels)
         except (InputError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-            given = reprlib.repr(dict(self.loss_options))
+            options = reprlib.repr(dict(self.loss_options))
             raise TargetError(
-                f"{type(self).__name__} cannot use the loss {self.loss_name!r} with {given}:"
+                f"{type(self).__name__} cannot use the loss {self.loss_name!r} with {options}:"
                 f" {error}"
             ) from error
 
     # -- labels ------------------------------------------------------------------------------------
 
     @abstractmethod
-    def encode(self, labels: Any, what: str = "labels") -> Codes:
-        """Raw labels -> validated codes; an error names what was found where. `what` names the
-        array in errors.
-        """
+    def encode(self, labels: Any, name: str = "labels") -> Codes:
+        """Raw labels -> validated codes. `name` stands for the labels in errors."""
 
     def decode(self, codes: Tensor | Codes) -> NDArray[np.int64]:
-        """Codes -> raw label values (grades for an ordinal target). Missing codes cannot be
-        decoded.
-        """
-        array = self._checked(codes)
-        if (array < 0).any():
+        """Codes -> raw label values (ordinal: grades). A missing label has none."""
+        array = self._checked_codes(codes)
+        if missing := int((array < 0).sum()):
             raise LabelError(
-                f"{int((array < 0).sum())} code(s) are missing (-1) and have no label value; drop"
-                " them first"
+                f"{missing} code(s) are missing (-1) and have no label value; drop them first"
             )
         return np.asarray(self.values, dtype=np.int64)[array]
 
-    def _checked(self, codes: Tensor | Codes) -> NDArray[np.int64]:
-        """Codes as an int64 array, after checking that they are codes of this target."""
+    def _checked_codes(self, codes: Tensor | Codes) -> NDArray[np.int64]:
+        """The codes as an int64 array."""
         array = as_array(codes, "codes")
         highest = len(self.values) - 1
         if array.dtype.kind not in "biu" or array.shape[1:] != self.label_shape or not array.ndim:
@@ -183,14 +170,12 @@ class Target(ABC):
         """
 
     def positions(self, classes: Iterable[int | str]) -> tuple[int, ...]:
-        """Names or positions of classes -> ascending positions; the target's order always
-        survives.
-        """
-        given = (classes,) if isinstance(classes, str) else tuple(classes)
-        found = [self._position(item) for item in given]
-        if len(set(found)) < len(found):
-            raise TargetError(f"{list(given)} name a class of {self!r} twice; name each once")
-        return tuple(sorted(found))
+        """Names or positions of classes -> ascending positions: the target keeps its order."""
+        items = (classes,) if isinstance(classes, str) else tuple(classes)
+        positions = sorted(map(self._position, items))
+        if len(set(positions)) < len(positions):
+            raise TargetError(f"{list(items)} name a class of {self!r} twice; name each once")
+        return tuple(positions)
 
     def _position(self, item: int | str) -> int:
         if isinstance(item, str) and item in self.classes:
@@ -207,7 +192,7 @@ class Target(ABC):
         return position
 
     def restrict(self, classes: Iterable[int | str]) -> Self:
-        """The same target with some of its classes: names, order and grades stay."""
+        """The same target with some of its classes, which keep their names, order and grades."""
         positions = self.positions(classes)
         if len(positions) == self.num_classes:
             return self
@@ -217,21 +202,15 @@ class Target(ABC):
                 f"{self!r} cannot be restricted to {len(positions)} of its classes; keep {fewest}"
                 f" to {most}"
             )
-        options = tuple(
-            (
-                name,
-                (
-                    tuple(value[p] for p in positions)
-                    if name in _PER_CLASS and value is not None
-                    else value
-                ),
-            )
-            for name, value in self.loss_options
-        )
+        options = dict(self.loss_options)
+        for name in _PER_CLASS & options.keys():
+            if options[name] is not None:
+                options[name] = tuple(options[name][p] for p in positions)
         names = tuple(self.classes[p] for p in positions)
-        twin = object.__new__(type(self))
-        twin._fill(names, self._values_at(positions), self.missing, self.loss_name, options)
-        return twin
+        values = self._values_at(positions)
+        restricted = object.__new__(type(self))
+        restricted._fill(names, values, self.missing, self.loss_name, tuple(options.items()))
+        return restricted
 
     @abstractmethod
     def _values_at(self, positions: tuple[int, ...]) -> tuple[int, ...]:
@@ -239,13 +218,13 @@ class Target(ABC):
 
     @abstractmethod
     def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
-        """Codes of this target -> codes of `restrict(classes)`; -1 for what has no code there."""
+        """Codes of this target -> codes of `restrict(classes)`, -1 for classes that it lacks."""
 
     def with_loss(self, loss: str, **options: Any) -> Self:
         """The same target, trained with another loss."""
-        twin = object.__new__(type(self))
-        twin._set(self.classes, self.values, self.missing, loss, options)
-        return twin
+        target = object.__new__(type(self))
+        target._check_and_fill(self.classes, self.values, self.missing, loss, options)
+        return target
 
     # -- learning ----------------------------------------------------------------------------------
 
@@ -260,12 +239,10 @@ class Target(ABC):
 
     @property
     def padding(self) -> Padding | None:
-        """How this loss is that of a task with more outputs; None where it cannot be."""
+        """How to compute this loss as that of more outputs; None where that is not exact."""
         padding = self.objective.padding
-        exact = padding is not None and all(
-            option in padding.keeps for option, _ in self.loss_options
-        )
-        return padding if exact else None
+        options = dict(self.loss_options)
+        return padding if padding is not None and padding.keeps >= options.keys() else None
 
     @property
     def num_outputs(self) -> int:
@@ -274,10 +251,10 @@ class Target(ABC):
     def loss(
         self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]
     ) -> Float[Tensor, ""]:
-        """Mean loss over known labels; usable under torch.func transforms.
+        """Mean loss over known labels; it works under the transforms of torch.func.
 
-        Labels outside the classes are refused where they can be read: on the CPU, outside vmap and
-        torch.compile.
+        Labels outside the classes raise an error where their values can be read: on the CPU,
+        outside vmap and torch.compile.
         """
         check_readable_codes(labels, len(self.values) - 1, self)
         return self.objective.loss(logits, labels, self, **dict(self.loss_options))
@@ -317,7 +294,7 @@ class Target(ABC):
 
     @abstractmethod
     def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
-        """What a least-squares head regresses on, 0 where missing."""
+        """What a least-squares head regresses on, 0 where the label is missing."""
 
     @abstractmethod
     def regression_logits(
@@ -333,18 +310,14 @@ class Target(ABC):
         labels: Int[Tensor, " N *L"] | Int[np.ndarray, " N *L"],
         metrics: Sequence[str] | None = None,
     ) -> dict[str, Score]:
-        """Metrics of codes by name (default: `default_metrics`); what is undefined is NaN with its
-        reason.
+        """Metrics of codes by name, by default `default_metrics`.
 
-        So is every metric where a prediction is not finite: a decision taken on NaN is no decision.
+        An undefined metric is NaN with its reason. So is every metric where a prediction is not
+        finite: decisions on NaN mean nothing.
         """
-        names = (
-            (metrics,)
-            if isinstance(metrics, str)
-            else self.default_metrics
-            if metrics is None
-            else tuple(metrics)
-        )
+        if isinstance(metrics, str):
+            metrics = (metrics,)
+        names = self.default_metrics if metrics is None else tuple(metrics)
         if unknown := [name for name in names if name not in self.metrics]:
             raise InputError(
                 f"{type(self).__name__} has no metric {unknown}; choose from {sorted(self.metrics)}"
@@ -352,28 +325,32 @@ class Target(ABC):
         codes = as_codes(labels)
         check_shapes(prediction, codes, self)
         check_codes(codes, len(self.values) - 1, self)
-        if broken := broken_rows(prediction, codes):
-            reason = f"the predictions of {broken} of {len(codes)} samples are not finite"
+        if rows := non_finite_rows(prediction, codes):
+            reason = f"the predictions of {rows} of {len(codes)} samples are not finite"
             return dict.fromkeys(names, Score(nan, reason))
         return {name: self.metrics[name](self, prediction, codes) for name in names}
 
     def __repr__(self) -> str:
-        shown = [f"missing={list(self.missing)}"] if self.missing else []
-        shown += [f"loss={self.loss_name!r}"] if self.loss_name != self.default_loss else []
-        shown += [f"{name}={reprlib.repr(value)}" for name, value in self.loss_options]
-        return f"{type(self).__name__}({', '.join([self._shown_classes(), *shown])})"
+        arguments = [self._class_list()]
+        if self.missing:
+            arguments.append(f"missing={list(self.missing)}")
+        if self.loss_name != self.default_loss:
+            arguments.append(f"loss={self.loss_name!r}")
+        arguments += [f"{name}={reprlib.repr(value)}" for name, value in self.loss_options]
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
-    def _shown_classes(self) -> str:
-        return f"[{shortened(map(repr, self.classes))}]"
+    def _class_list(self) -> str:
+        return f"[{first_items(map(repr, self.classes))}]"
 
 
-def shortened(items: Iterable[str]) -> str:
+def first_items(items: Iterable[str]) -> str:
     """The first six items, and dots if there are more."""
-    shown = list(islice(items, 7))
-    return ", ".join(shown if len(shown) < 7 else [*shown[:6], "..."])
+    first = list(islice(items, 7))
+    return ", ".join(first if len(first) < 7 else [*first[:6], "..."])
 
 
 def _freeze(value: Any) -> Any:
     """Options as hashable values: tensors, arrays and lists become (nested) tuples of numbers."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(_freeze, value)) if isinstance(value, list | tuple) else value

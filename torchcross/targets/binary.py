@@ -50,15 +50,17 @@ def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
 
 
 def _ranking(prediction: Prediction) -> Float[Tensor, " N"]:
-    """What the positive class is ranked by."""
-    return (prediction.probabilities if prediction.scores is None else prediction.scores)[:, 1]
+    """The scores of the positive class, by which samples are ranked."""
+    scores = prediction.probabilities if prediction.scores is None else prediction.scores
+    return scores[:, 1]
 
 
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class Binary(SingleLabelTarget):
-    """A yes/no question: `Binary(["benign", "malignant"])`, by label value
-    `Binary({2: "benign", 7: "malignant"})`.
+    """A yes/no question: `Binary(["benign", "malignant"])`.
+
+    By label value: `Binary({2: "benign", 7: "malignant"})`.
     """
 
     kind = "binary"
@@ -94,7 +96,7 @@ class Binary(SingleLabelTarget):
                 f"Binary got {len(names)} classes, {list(names)}; it takes two, use MultiClass for"
                 " more"
             )
-        self._set(names, values, missing, loss, loss_options)
+        self._check_and_fill(names, values, missing, loss, loss_options)
 
     def regression_codes(self) -> Float[Tensor, "2 1"]:
         return torch.tensor([[-1.0], [1.0]])

@@ -13,7 +13,7 @@ from torchcross.errors import InputError, LabelError
 from torchcross.targets.labels import as_array
 from torchcross.targets.objective import Prediction
 
-__all__ = ["as_codes", "broken_rows", "check_codes", "check_readable_codes", "check_shapes"]
+__all__ = ["as_codes", "check_codes", "check_readable_codes", "check_shapes", "non_finite_rows"]
 
 
 def as_codes(labels: Any) -> Tensor:
@@ -29,11 +29,10 @@ def as_codes(labels: Any) -> Tensor:
 
 
 def check_readable_codes(labels: object, highest: int, target: object) -> None:
-    """`check_codes` where values can be read for nothing: int64 on the CPU, outside vmap and
-    compiled functions.
+    """`check_codes` where values can be read at no cost.
 
-    On a GPU reading them would wait for all that is queued there. Whatever is not int64 the losses
-    refuse themselves.
+    That is: int64 on the CPU, outside vmap and compiled functions. On a GPU reading would wait for
+    all kernels in its queue. Other dtypes are refused by the losses.
     """
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.device.type != "cpu":
         return
@@ -42,37 +41,32 @@ def check_readable_codes(labels: object, highest: int, target: object) -> None:
     try:
         bool((labels == MISSING).any())
     except RuntimeError:
-        # The lanes of a vmap have no values that could be read.
+        # Inside vmap a tensor has no values that could be read.
         return
     check_codes(labels, highest, target)
 
 
 def check_codes(labels: Int[Tensor, "*S"], highest: int, target: object) -> None:
-    """Refuses what is neither a code, 0..highest, nor missing; says what it is and where."""
-    strange = (labels < MISSING) | (labels > highest)
-    if not strange.any():
+    """Refuse values that are neither a code, 0..highest, nor missing."""
+    outside = (labels < MISSING) | (labels > highest)
+    if not outside.any():
         return
-    first = strange.nonzero()[0].tolist()
+    first = outside.nonzero()[0].tolist()
     value = int(labels[tuple(first)])
-    where = f"row {first[0]}, column {first[1]}" if first[1:] else f"index {first[0]}"
-    advice = (
-        "a missing label is -1 here"
-        if value < 0
-        else "raw labels are encoded first: target.encode(labels)"
-    )
+    place = f"row {first[0]}, column {first[1]}" if first[1:] else f"index {first[0]}"
+    advice = "raw labels are encoded first: target.encode(labels)"
+    if value < 0:
+        advice = "a missing label is -1 here"
     raise LabelError(
-        f"labels hold {int(strange.sum())} value(s) outside the classes, the first {value} at"
-        f" {where}; {target!r} has the codes 0..{highest}, and -1 for missing; {advice}"
+        f"labels hold {int(outside.sum())} value(s) outside the classes, the first {value} at"
+        f" {place}; {target!r} has the codes 0..{highest}, and -1 for missing; {advice}"
     )
 
 
 def check_shapes(prediction: Prediction, labels: Tensor, target: Any) -> None:
-    """One row per sample in everything, and the columns of the target."""
-    shapes = (
-        tuple(prediction.probabilities.shape),
-        tuple(prediction.decisions.shape),
-        tuple(labels.shape),
-    )
+    """Refuse shapes other than one row per sample, with the columns of the target."""
+    tensors = (prediction.probabilities, prediction.decisions, labels)
+    shapes = tuple(tuple(tensor.shape) for tensor in tensors)
     per_sample = (len(labels), *target.label_shape) if labels.ndim else ()
     if shapes != ((*per_sample[:1], target.num_classes), per_sample, per_sample):
         raise InputError(
@@ -87,11 +81,12 @@ def check_shapes(prediction: Prediction, labels: Tensor, target: Any) -> None:
         )
 
 
-def broken_rows(prediction: Prediction, labels: Int[Tensor, " N *L"]) -> int:
-    """Samples with a known label whose prediction holds NaN or infinity."""
+def non_finite_rows(prediction: Prediction, labels: Int[Tensor, " N *L"]) -> int:
+    """How many samples with a known label have a prediction with NaN or infinity."""
     finite = prediction.probabilities.isfinite()
     if prediction.scores is not None:
         finite = finite & prediction.scores.isfinite().to(finite.device)
     known = (labels != MISSING).to(finite.device)
-    known = known if known.ndim == finite.ndim else known.unsqueeze(1)
+    if known.ndim < finite.ndim:
+        known = known.unsqueeze(1)
     return int((known & ~finite).any(dim=1).sum())

@@ -1,6 +1,4 @@
-"""The description of a target's classes -> names, label values and declared unknown values,
-normalised and checked.
-"""
+"""Checks of a target's classes: their names, label values and declared unknown values."""
 
 from __future__ import annotations
 
@@ -26,26 +24,24 @@ _EXAMPLES = (
 def normalise_classes(
     kind: str, classes: Any, fewest: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Class names and the raw label value of each: positions for a sequence of names, the keys for
-    a mapping.
-    """
+    """Class names and their raw label values: positions in a sequence, or keys of a mapping."""
     if isinstance(classes, str | bytes | set | frozenset):
-        why = " (a set has no order)" if isinstance(classes, set | frozenset) else ""
-        raise TargetError(f"{kind} got {classes!r} for its classes{why}; pass {_EXAMPLES}")
-    given = _listed(
-        kind,
-        "its classes",
-        classes.values() if isinstance(classes, Mapping) else classes,
-        _EXAMPLES,
-    )
-    keys = tuple(classes) if isinstance(classes, Mapping) else range(len(given))
-    for name in given:
+        reason = " (a set has no order)" if isinstance(classes, set | frozenset) else ""
+        raise TargetError(f"{kind} got {classes!r} for its classes{reason}; pass {_EXAMPLES}")
+    keys: Iterable[object]
+    if isinstance(classes, Mapping):
+        keys, labels = classes.keys(), tuple(classes.values())
+    else:
+        labels = _as_tuple(kind, "its classes", classes, _EXAMPLES)
+        keys = range(len(labels))
+    for name in labels:
         if not isinstance(name, str) or not name.strip():
             raise TargetError(
                 f"{kind} got {name!r} as a class name; pass {_EXAMPLES}, with a non-empty string"
                 " for each"
             )
-    names = tuple(str.__str__(name) for name in given)
+    # `str.__str__`: members of a string enumeration become plain strings.
+    names = tuple(map(str.__str__, labels))
     if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
         raise TargetError(
             f"{kind} got the class names {repeated} more than once; give every class a name of"
@@ -60,34 +56,35 @@ def normalise_classes(
 
 def normalise_values(kind: str, values: Iterable[object]) -> tuple[int, ...]:
     """Label values as distinct Python integers."""
-    whole = []
-    for value in _listed(kind, "its label values", values, "one integer per class"):
+    integers = []
+    for value in _as_tuple(kind, "its label values", values, "one integer per class"):
         integer = _integer(value)
         if integer is None:
             raise TargetError(
                 f"{kind} got {value!r} as the label value of a class; give distinct (64-bit)"
                 " integers"
             )
-        whole.append(integer)
-    if len(set(whole)) < len(whole):
+        integers.append(integer)
+    if len(set(integers)) < len(integers):
         raise TargetError(
-            f"{kind} got the label values {whole}; give every class a value of its own"
+            f"{kind} got the label values {integers}; give every class a value of its own"
         )
-    return tuple(whole)
+    return tuple(integers)
 
 
 def normalise_missing(
     kind: str, missing: object, values: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[MissingValue, ...]:
-    """Declared 'unknown' values as a sorted tuple of integers and strings; NaN (and None) is the
-    string 'nan'.
-    """
-    how = "integers, strings or float('nan'), which also stands for None; () declares nothing"
+    """Declared unknown values, sorted: integers and strings. NaN and None are the string 'nan'."""
+    expected = "integers, strings or float('nan'), which also stands for None; () declares nothing"
     if missing is None:
-        raise TargetError(f"{kind} got missing=None, which may mean NaN or nothing; declare {how}")
-    single = isinstance(missing, str | int | float | np.number)
+        raise TargetError(
+            f"{kind} got missing=None, which may mean NaN or nothing; declare {expected}"
+        )
+    if isinstance(missing, str | int | float | np.number):
+        missing = (missing,)
     normal: set[MissingValue] = set()
-    for value in (missing,) if single else _listed(kind, "missing", missing, how):
+    for value in _as_tuple(kind, "missing", missing, expected):
         integer = _integer(value)
         if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
             normal.add(NAN)
@@ -96,7 +93,7 @@ def normalise_missing(
         elif integer is not None:
             normal.add(integer)
         else:
-            raise TargetError(f"{kind} got missing={value!r}; declare {how}")
+            raise TargetError(f"{kind} got missing={value!r}; declare {expected}")
     clash = sorted(str(value) for value in normal if value in values or value in names)
     if clash:
         raise TargetError(
@@ -106,18 +103,18 @@ def normalise_missing(
     return tuple(sorted(normal, key=lambda value: (isinstance(value, str), value)))
 
 
-def _listed(kind: str, what: str, given: Any, expected: str) -> tuple[Any, ...]:
+def _as_tuple(kind: str, argument: str, values: Any, expected: str) -> tuple[Any, ...]:
     try:
-        return tuple(given)
+        return tuple(values)
     except TypeError:
-        raise TargetError(f"{kind} got {given!r} for {what}; pass {expected}") from None
+        raise TargetError(f"{kind} got {values!r} for {argument}; pass {expected}") from None
 
 
 def _integer(value: object) -> int | None:
-    """The 64-bit integer that `value` is, if it is one."""
+    """The 64-bit integer that equals `value`, if there is one."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return None
     if isinstance(value, float | np.floating) and not float(value).is_integer():
         return None
-    whole = int(value)
-    return whole if _INT64.min <= whole <= _INT64.max else None
+    integer = int(value)
+    return integer if _INT64.min <= integer <= _INT64.max else None

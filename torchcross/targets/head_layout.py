@@ -1,6 +1,4 @@
-"""What a linear head for a target looks like: how many weights and biases, and how they make
-logits.
-"""
+"""The layout of a linear head: how many weights and biases it has, and how they give logits."""
 
 from __future__ import annotations
 
@@ -16,12 +14,11 @@ __all__ = ["HeadLayout"]
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """Shapes of a head's parameters: `weight` is (weight_rows, D), `bias` is (biases,), logits are
-    (N, outputs).
+    """Shapes of a head: `weight` (weight_rows, D), `bias` (biases,), logits (N, outputs).
 
     - ``linear``: one row and one bias per output.
     - ``shared``: one row for all outputs, one bias each (CORAL's rank-consistent head).
-    - ``thresholds``: output 0 is the row's score, the biases are handed on as the remaining outputs
+    - ``thresholds``: output 0 is the score of the only row, the other outputs are the biases
       (cumulative link).
     """
 

@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from torchcross import losses, metrics
+from torchcross import losses
 from torchcross.targets.classes import normalise_classes
 from torchcross.targets.objective import Objective
 from torchcross.targets.objective_parts import (
     WithoutTarget,
-    likeliest,
+    identity,
     log_odds,
+    most_likely,
     output_per_class,
-    unchanged,
 )
 from torchcross.targets.padding import ABSENT_CLASSES
-from torchcross.targets.single_label import SingleLabelTarget
+from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarget
 
 __all__ = ["MultiClass"]
 
@@ -38,26 +38,14 @@ class MultiClass(SingleLabelTarget):
             loss=WithoutTarget(losses.cross_entropy),
             layout=output_per_class,
             probabilities=losses.softmax,
-            decisions=likeliest,
-            from_scores=unchanged,
+            decisions=most_likely,
+            from_scores=identity,
             options=frozenset({"class_weights", "smoothing"}),
             log_odds=log_odds,
             padding=ABSENT_CLASSES,
         )
     }
-    metrics = {
-        "auroc": lambda target, p, y: metrics.auroc(
-            p.probabilities, y, target.classes, scores=p.scores
-        ),
-        "average_precision": lambda target, p, y: metrics.average_precision(
-            p.probabilities, y, target.classes, scores=p.scores
-        ),
-        "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
-        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(
-            p.decisions, y, target.classes
-        ),
-        "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
-    }
+    metrics = METRICS_OF_CLASSES
     default_metrics = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1")
 
     def __init__(
@@ -69,7 +57,7 @@ class MultiClass(SingleLabelTarget):
         **loss_options: Any,
     ) -> None:
         names, values = normalise_classes("MultiClass", classes, fewest=2)
-        self._set(names, values, missing, loss, loss_options)
+        self._check_and_fill(names, values, missing, loss, loss_options)
 
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} {self.num_classes}"]:
         return torch.eye(self.num_classes)

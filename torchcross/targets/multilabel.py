@@ -18,7 +18,7 @@ from torchcross.targets.base import Target
 from torchcross.targets.classes import normalise_classes
 from torchcross.targets.labels import Codes, Legend, encode_multi
 from torchcross.targets.objective import Objective
-from torchcross.targets.objective_parts import WithoutTarget, output_per_class, unchanged
+from torchcross.targets.objective_parts import WithoutTarget, identity, output_per_class
 from torchcross.targets.padding import UNKNOWN_LABELS
 from torchcross.targets.strata import Cover
 
@@ -39,9 +39,9 @@ def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
         layout=output_per_class,
         probabilities=_probabilities,
         decisions=_decisions,
-        from_scores=unchanged,
+        from_scores=identity,
         options=frozenset(options),
-        log_odds=unchanged,
+        log_odds=identity,
         padding=UNKNOWN_LABELS,
     )
 
@@ -49,9 +49,7 @@ def _objective(loss: Callable[..., Tensor], *options: str) -> Objective:
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class MultiLabel(Target):
-    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones of shape (N, L), one column
-    per name.
-    """
+    """`MultiLabel(["cyst", "edema", ...])`: labels are zeros and ones (N, L), a column per name."""
 
     kind = "multilabel"
     default_loss = "binary_cross_entropy"
@@ -93,12 +91,11 @@ class MultiLabel(Target):
                 f"MultiLabel got {classes!r} for its labels; the keys of a mapping are the columns"
                 f" of the label array, 0..{len(names) - 1} in this order, or pass a list of names"
             )
-        self._set(names, (0, 1), missing, loss, loss_options)
+        self._check_and_fill(names, (0, 1), missing, loss, loss_options)
 
-    def encode(self, labels: Any, what: str = "labels") -> Codes:
-        return encode_multi(
-            labels, Legend("MultiLabel", self.values, self.missing, columns=self.classes), what
-        )
+    def encode(self, labels: Any, name: str = "labels") -> Codes:
+        legend = Legend("MultiLabel", self.values, self.missing, columns=self.classes)
+        return encode_multi(labels, legend, name)
 
     def strata(self, codes: Codes) -> Cover:
         return Cover(codes)
@@ -115,7 +112,7 @@ class MultiLabel(Target):
         return self.values
 
     def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
-        return np.take(self._checked(codes), self.positions(classes), axis=1)
+        return np.take(self._checked_codes(codes), self.positions(classes), axis=1)
 
     @property
     def num_prototypes(self) -> int:
@@ -124,9 +121,7 @@ class MultiLabel(Target):
     def prototype_strata(
         self, labels: Int64[Tensor, " N *L"]
     ) -> Float[Tensor, "N {self.num_prototypes}"]:
-        """For every label the samples without it (first L columns), then the samples with it (last
-        L columns).
-        """
+        """L columns of the samples without each label, then L of the samples with it."""
         return torch.cat([labels == 0, labels == 1], dim=-1).to(torch.get_default_dtype())
 
     def prototype_logits(
@@ -137,9 +132,8 @@ class MultiLabel(Target):
 
     def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         """+1 with the label, -1 without, 0 where unknown."""
-        return ((labels == 1).to(torch.get_default_dtype())) - (
-            (labels == 0).to(torch.get_default_dtype())
-        )
+        dtype = torch.get_default_dtype()
+        return (labels == 1).to(dtype) - (labels == 0).to(dtype)
 
     def regression_logits(
         self, outputs: Float[Tensor, "N R"]

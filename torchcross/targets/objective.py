@@ -1,4 +1,4 @@
-"""What a head is trained on and what a predictor says."""
+"""The objective that a head is trained on, and the prediction that it gives."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Objective", "Prediction"]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a predictor says of N samples.
+    """The prediction for N samples.
 
-    `probabilities` has one column per class (binary: two) or per label; `decisions` are class
-    positions, or zeros and ones for multi-label. `scores`, where there are any, are the log-odds
-    behind the probabilities: metrics that rank samples (AUROC, average precision) read them
-    instead, since probabilities round to 1 and then tie.
+    `probabilities` has one column per class (binary: two) or per label. `decisions` are class
+    positions, or zeros and ones for multi-label. `scores`, where there are any, are the log-odds of
+    the probabilities. Metrics that rank samples (AUROC, average precision) read them instead, since
+    probabilities round to 1 and then tie.
     """
 
     probabilities: Float[Tensor, "N C"]
@@ -33,15 +33,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Objective:
-    """One way to train a head: the loss, the head's layout, and the way from logits to
-    probabilities and decisions.
+    """One way to train a head: the loss, the layout of the head, and the meaning of its logits.
 
     `loss` is called as `loss(logits, labels, target, **options)`. `from_scores` turns one score per
-    class, or per label (higher is likelier, a softmax or sigmoid of it is the probability), into
-    logits that mean the same under this objective, so that prototype and ridge heads work with
-    every loss. `log_odds` turns float64 logits into the log-odds of each class or label; without it
-    they come from the probabilities, of classes that exclude each other. With `padding` the loss of
-    more outputs can be this one's.
+    class or label (its softmax or sigmoid is the probability) into logits that mean the same under
+    this objective, so that prototype and ridge heads work with every loss. `log_odds` turns float64
+    logits into the log-odds of each class or label. Without it they are computed from the
+    probabilities, of classes that exclude each other. `padding` computes the loss as that of more
+    outputs.
     """
 
     loss: Callable[..., Tensor]
@@ -54,16 +53,15 @@ class Objective:
     padding: Padding | None = None
 
     def scores(self, logits: Float[Tensor, "N O"]) -> Float64[Tensor, "N C"]:
-        """Log-odds to rank samples by, without gradient; certainty is the largest float64, so that
-        they are finite.
-        """
+        """Log-odds to rank samples by, without gradient. Certainty is the largest float64."""
         logits = logits.detach()
-        # Apple's GPUs have no float64.
-        exact = (logits.cpu() if logits.device.type == "mps" else logits).double()
-        odds = (
-            log_odds(self.probabilities(exact).log())
-            if self.log_odds is None
-            else self.log_odds(exact)
-        )
+        if logits.device.type == "mps":
+            # Apple's GPUs have no float64.
+            logits = logits.cpu()
+        logits = logits.double()
+        if self.log_odds is not None:
+            odds = self.log_odds(logits)
+        else:
+            odds = log_odds(self.probabilities(logits).log())
         bound = torch.finfo(torch.float64).max
         return odds.clamp(-bound, bound)

@@ -1,4 +1,4 @@
-"""What objectives are made of. All of it has a name, so that an objective can be pickled."""
+"""Parts of objectives. They are functions with names, so that an objective can be pickled."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from torchcross.targets.head_layout import HeadLayout
 
-__all__ = ["WithoutTarget", "likeliest", "log_odds", "one_output", "output_per_class", "unchanged"]
+__all__ = ["WithoutTarget", "identity", "log_odds", "most_likely", "one_output", "output_per_class"]
 
 
 @dataclass(frozen=True)
 class WithoutTarget:
-    """A loss of logits, labels and options alone, called as an objective's loss is."""
+    """A loss that does not depend on the target, with the signature of an objective's loss."""
 
     function: Callable[..., Tensor]
 
@@ -33,21 +33,20 @@ def output_per_class(classes: int) -> HeadLayout:
     return HeadLayout("linear", classes)
 
 
-def unchanged(values: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
+def identity(values: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
     return values
 
 
-def likeliest(logits: Float[Tensor, "N C"]) -> Int64[Tensor, " N"]:
+def most_likely(logits: Float[Tensor, "N C"]) -> Int64[Tensor, " N"]:
     return logits.argmax(dim=-1)
 
 
 def log_odds(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
-    """``z_c - log sum_{j != c} e^(z_j)``: the log-odds of each class under the softmax of the
-    logits.
+    """``z_c - log sum_{j != c} e^(z_j)``: log-odds of each class under the softmax of the logits.
 
-    They never saturate. For the largest logit the others are summed; elsewhere p <= 1/2, so that 1
-    - p is exact.
+    They never saturate.
     """
+    # For the largest logit the others are summed. For the others p <= 1/2, so that 1 - p is exact.
     z = logits - logits.amax(dim=-1, keepdim=True)
     largest = torch.arange(z.shape[-1], device=z.device) == z.argmax(dim=-1, keepdim=True)
     others = torch.where(largest, -torch.inf, z).logsumexp(dim=-1, keepdim=True)

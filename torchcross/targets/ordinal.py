@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -17,13 +18,13 @@ from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.objective import Objective
 from torchcross.targets.objective_parts import (
     WithoutTarget,
-    likeliest,
+    identity,
     log_odds,
+    most_likely,
     output_per_class,
-    unchanged,
 )
 from torchcross.targets.padding import ABSENT_CLASSES, Padding
-from torchcross.targets.single_label import SingleLabelTarget
+from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarget
 
 __all__ = ["Ordinal"]
 
@@ -31,7 +32,7 @@ __all__ = ["Ordinal"]
 def _earth_movers(
     logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], target: Any
 ) -> Float[Tensor, ""]:
-    gaps = tuple(b - a for a, b in zip(target.grades[:-1], target.grades[1:], strict=True))
+    gaps = tuple(later - earlier for earlier, later in pairwise(target.grades))
     return losses.earth_movers(logits, labels, gaps=gaps)
 
 
@@ -53,7 +54,7 @@ def _thresholds(ranks: int) -> HeadLayout:
     return HeadLayout("thresholds", ranks)
 
 
-def _likeliest_between_thresholds(logits: Float[Tensor, "N K"]) -> Int64[Tensor, " N"]:
+def _most_likely_between_thresholds(logits: Float[Tensor, "N K"]) -> Int64[Tensor, " N"]:
     return losses.cumulative_link_probabilities(logits).argmax(dim=-1)
 
 
@@ -72,24 +73,23 @@ def _conditional_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K-1"]:
 def _threshold_logits(scores: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
     """Scores -> cumulative-link outputs that give their softmax: f = 0, theta_1 and raw gaps.
 
-    With a, b the scores of rank k relative to all ranks below and above it, theta_{k+1} - theta_k
-    is log(1 + e^a) + log(1 + e^b), and what softplus maps to that is log(e^a + e^b + e^(a+b)):
-    nothing cancels.
+    Let a and b be the scores of rank k relative to all ranks below and above it. Then
+    theta_{k+1} - theta_k is log(1 + e^a) + log(1 + e^b), which is the softplus of
+    log(e^a + e^b + e^(a+b)): nothing cancels.
     """
     below, above = _log_sums(scores)
     inner = scores[..., 1:-1]
     a, b = inner - below[..., :-1], inner - above[..., 1:]
+    first = below[..., :1] - above[..., :1]
     raw_gaps = torch.stack([a, b, a + b]).logsumexp(0)
-    return torch.cat(
-        [torch.zeros_like(scores[..., :1]), below[..., :1] - above[..., :1], raw_gaps], dim=-1
-    )
+    return torch.cat([torch.zeros_like(first), first, raw_gaps], dim=-1)
 
 
 def _log_sums(
     scores: Float[Tensor, "N K"],
 ) -> tuple[Float[Tensor, "N K-1"], Float[Tensor, "N K-1"]]:
     """For k = 1..K-1 the log-sum-exp of the scores below rank k, and of those from rank k up."""
-    # Not by logcumsumexp: its second derivative is NaN where a gradient is 0.
+    # logcumsumexp would not do: its second derivative is NaN where a gradient is 0.
     ranks = torch.arange(scores.shape[-1], device=scores.device)
     below = ranks < ranks[1:, None]
     rows = scores.unsqueeze(-2)
@@ -105,8 +105,8 @@ def _rank_scores(
         loss=loss,
         layout=output_per_class,
         probabilities=losses.softmax,
-        decisions=likeliest,
-        from_scores=unchanged,
+        decisions=most_likely,
+        from_scores=identity,
         options=frozenset(options),
         log_odds=log_odds,
         padding=padding,
@@ -116,11 +116,11 @@ def _rank_scores(
 @final
 @dataclass(frozen=True, init=False, repr=False)
 class Ordinal(SingleLabelTarget):
-    """Grades in ascending order: `Ordinal(["none", "mild", "severe"])`, or with real gaps between
-    the grades, `Ordinal(["none", "some", "much"], grades=[0, 1, 4])` or
-    `Ordinal({0: "none", 1: "some", 4: "much"})`.
+    """Grades in ascending order: `Ordinal(["none", "mild", "severe"])`.
 
-    Codes are ranks 0..K-1; raw labels and `decode` speak of grades.
+    With real gaps between the grades: `Ordinal(["none", "some", "much"], grades=[0, 1, 4])` or
+    `Ordinal({0: "none", 1: "some", 4: "much"})`. Codes are ranks 0..K-1; raw labels and `decode`
+    have grades.
     """
 
     kind = "ordinal"
@@ -150,24 +150,14 @@ class Ordinal(SingleLabelTarget):
             loss=WithoutTarget(losses.cumulative_link),
             layout=_thresholds,
             probabilities=losses.cumulative_link_probabilities,
-            decisions=_likeliest_between_thresholds,
+            decisions=_most_likely_between_thresholds,
             from_scores=_threshold_logits,
         ),
         "earth_movers": _rank_scores(_earth_movers),
         "soft_labels": _rank_scores(_soft_labels, "tau"),
     }
     metrics = {
-        "auroc": lambda target, p, y: metrics.auroc(
-            p.probabilities, y, target.classes, scores=p.scores
-        ),
-        "average_precision": lambda target, p, y: metrics.average_precision(
-            p.probabilities, y, target.classes, scores=p.scores
-        ),
-        "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
-        "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(
-            p.decisions, y, target.classes
-        ),
-        "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
+        **METRICS_OF_CLASSES,
         "qwk": lambda target, p, y: metrics.quadratic_weighted_kappa(
             p.decisions, y, target.num_classes
         ),
@@ -188,8 +178,8 @@ class Ordinal(SingleLabelTarget):
         if grades is not None:
             if isinstance(classes, Mapping):
                 raise TargetError(
-                    "Ordinal got grades twice, as keys of the mapping and as grades=; give them"
-                    " once"
+                    "Ordinal got grades twice, as keys of the mapping and as grades=; give one of"
+                    " them"
                 )
             values = normalise_values("Ordinal", grades)
         if len(values) != len(names):
@@ -202,7 +192,7 @@ class Ordinal(SingleLabelTarget):
                 f"Ordinal got the grades {list(values)}; list grades (and their names) in ascending"
                 " order"
             )
-        self._set(names, values, missing, loss, loss_options)
+        self._check_and_fill(names, values, missing, loss, loss_options)
 
     @property
     def grades(self) -> tuple[int, ...]:

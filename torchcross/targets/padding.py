@@ -1,6 +1,4 @@
-"""The loss of a few outputs as that of more, so that tasks of different sizes can be computed side
-by side.
-"""
+"""The loss of a few outputs as that of more: tasks of different sizes are computed side by side."""
 
 from __future__ import annotations
 
@@ -19,11 +17,11 @@ __all__ = ["ABSENT_CLASSES", "UNKNOWN_LABELS", "Padding"]
 
 @dataclass(frozen=True)
 class Padding:
-    """What makes outputs that a task does not have count for nothing.
+    """How outputs that a task does not have are kept from counting.
 
     labels   (labels, outputs) -> labels of a task with so many outputs
-    logits   (logits, which outputs there are) -> logits for the loss
-    keeps    options of the loss under which this is exact; others speak of the number of outputs
+    logits   (logits, which outputs the task has) -> logits for the loss
+    keeps    options of the loss under which this is exact; others depend on the number of outputs
     """
 
     labels: Callable[[Tensor, int], Tensor]
@@ -46,9 +44,8 @@ def _logits_alone(
 
 
 def _impossible(logits: Float[Tensor, "N O"], present: Bool[Tensor, " O"]) -> Float[Tensor, "N O"]:
-    """Probabilities of exactly 0 under a softmax; finite, so that no difference of infinities comes
-    up.
-    """
+    """Probabilities of exactly 0 under a softmax."""
+    # Finite logits: a difference of infinities would be NaN.
     return torch.where(present, logits, torch.finfo(logits.dtype).min / 2)
 
 

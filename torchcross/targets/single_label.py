@@ -1,4 +1,4 @@
-"""What binary, multi-class and ordinal targets share: one class per sample."""
+"""What binary, multi-class and ordinal targets have in common: one class per sample."""
 
 from __future__ import annotations
 
@@ -14,19 +14,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchcross import metrics
 from torchcross.losses import MISSING
-from torchcross.targets.base import Target, shortened
+from torchcross.targets.base import MetricFunction, Target, first_items
 from torchcross.targets.labels import Codes, Legend, encode_single
 from torchcross.targets.strata import Partition
+
+METRICS_OF_CLASSES: dict[str, MetricFunction] = {
+    "auroc": lambda target, p, y: metrics.auroc(
+        p.probabilities, y, target.classes, scores=p.scores
+    ),
+    "average_precision": lambda target, p, y: metrics.average_precision(
+        p.probabilities, y, target.classes, scores=p.scores
+    ),
+    "accuracy": lambda target, p, y: metrics.accuracy(p.decisions, y),
+    "balanced_accuracy": lambda target, p, y: metrics.balanced_accuracy(
+        p.decisions, y, target.classes
+    ),
+    "f1": lambda target, p, y: metrics.f1(p.decisions, y, target.classes),
+}
+"""Metrics that treat all classes alike."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class SingleLabelTarget(Target):
     """Abstract: every sample belongs to exactly one class, or its label is missing."""
 
-    def encode(self, labels: Any, what: str = "labels") -> Codes:
+    def encode(self, labels: Any, name: str = "labels") -> Codes:
         legend = Legend(type(self).__name__, self.values, self.missing, names=self.classes)
-        return encode_single(labels, legend, what)
+        return encode_single(labels, legend, name)
 
     def strata(self, codes: Codes) -> Partition:
         return Partition(codes, self.num_classes)
@@ -43,17 +59,17 @@ class SingleLabelTarget(Target):
         return tuple(self.values[p] for p in positions)
 
     def relabel(self, codes: Tensor | Codes, classes: Iterable[int | str]) -> NDArray[np.int64]:
-        kept = self.positions(classes)
-        # The code -1 reads the last entry.
+        positions = self.positions(classes)
+        # One entry more: the code -1 reads the last one.
         lookup = np.full(self.num_classes + 1, MISSING, dtype=np.int64)
-        lookup[list(kept)] = np.arange(len(kept))
-        return lookup[self._checked(codes)]
+        lookup[list(positions)] = np.arange(len(positions))
+        return lookup[self._checked_codes(codes)]
 
-    def _shown_classes(self) -> str:
+    def _class_list(self) -> str:
         if self.values == tuple(range(self.num_classes)):
-            return super()._shown_classes()
+            return super()._class_list()
         pairs = zip(self.values, self.classes, strict=True)
-        return f"{{{shortened(f'{value}: {name!r}' for value, name in pairs)}}}"
+        return f"{{{first_items(f'{value}: {name!r}' for value, name in pairs)}}}"
 
     @property
     def num_prototypes(self) -> int:

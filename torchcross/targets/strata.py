@@ -1,6 +1,4 @@
-"""How a sampler may see labels: two shapes of strata cover every target type, so samplers never ask
-for the type.
-"""
+"""What samplers know of labels: two kinds of strata cover all target types."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ __all__ = ["Cover", "Partition", "Strata"]
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Every sample belongs to one class (code >= 0) or to none (code -1): supports hold exactly k
-    of each class.
+    """Every sample belongs to one class (code >= 0) or to none (-1).
+
+    A support has exactly k samples of each class.
     """
 
     codes: NDArray[np.signedinteger[Any]]
@@ -25,8 +24,9 @@ class Partition:
 
 @dataclass(frozen=True, eq=False)
 class Cover:
-    """Every sample answers every label with yes (1), no (0) or unknown (-1): supports hold at least
-    k of both.
+    """Every sample answers every label with yes (1), no (0) or unknown (-1).
+
+    A support has at least k samples of both answers.
     """
 
     answers: NDArray[np.signedinteger[Any]]
