@@ -1,4 +1,4 @@
-"""annotations.csv against the splits and the labels; who the subjects are."""
+"""Checks annotations.csv against splits and labels, and reads who the subjects are."""
 
 from __future__ import annotations
 
@@ -9,101 +9,94 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.format.annotations import read_annotations, subjects_of
 from medimeta_adapter.format.files import path_inside
+from medimeta_adapter.format.splits import SPLITS
 from torchcross.errors import DatasetFileError
-
-__all__ = ["SUBJECTS", "audit_annotations"]
 
 SUBJECTS = "patient_id"
 _FILE = "annotations.csv"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-def audit_annotations(opened: Opened, findings: Findings) -> None:
-    """Fills `opened.subjects` where there is a column of them."""
-    path = opened.folder / _FILE
+def audit_annotations(dataset: AuditedDataset, findings: Findings) -> None:
+    """Check annotations.csv, and fill `dataset.subjects` if it has a column of them."""
+    path = dataset.folder / _FILE
     if not os.path.lexists(path):
-        message = "no such file: where the images come from, and who they are of, is not known"
-        findings.note("annotations-missing", opened.name, message, file=_FILE)
+        message = "no such file; the origin and the subjects of the images are unknown"
+        findings.note("annotations-missing", dataset.name, message, file=_FILE)
         return
     try:
-        columns = read_annotations(path_inside(opened.boundary, path), opened.count)
+        columns = read_annotations(path_inside(dataset.boundary, path), dataset.count)
     except DatasetFileError as error:
-        findings.error("annotations-unreadable", opened.name, str(error), file=_FILE)
+        findings.error("annotations-unreadable", dataset.name, str(error), file=_FILE)
         return
-    _audit_split_column(opened, columns.get("split"), findings)
-    for name, labels in opened.labels.items():
-        _audit_task_column(opened, name, labels, columns.get(f"tasks/{name}"), findings)
+    if "split" in columns and dataset.splits:
+        _audit_split_column(dataset, columns["split"], findings)
+    for task, labels in dataset.labels.items():
+        if f"tasks/{task}" in columns:
+            _audit_task_column(dataset, task, labels, columns[f"tasks/{task}"], findings)
     if SUBJECTS in columns:
-        opened.subjects = subjects_of(columns[SUBJECTS])
-        _audit_unknown(opened, columns[SUBJECTS], findings)
+        dataset.subjects = subjects_of(columns[SUBJECTS])
+        _audit_unknown_subjects(dataset, columns[SUBJECTS], findings)
 
 
-def _audit_split_column(opened: Opened, column: NDArray[Any] | None, findings: Findings) -> None:
-    if column is None or not opened.splits:
-        return
-    names = np.array([*SPLITS, ""], dtype=object)[opened.split_codes()]
-    told = np.array([text.strip().lower() for text in column.tolist()], dtype=object)
-    told[~np.isin(told, list(SPLITS))] = ""
-    differ = np.flatnonzero(names != told)
-    if len(differ):
-        message = "rows whose column says another split than the split files"
-        shown = [
-            f"row {row}: {told[row] or 'none'}, in {names[row] or 'none'}"
-            for row in differ[:5].tolist()
-        ]
-        findings.error(
-            "annotations-split",
-            opened.name,
-            message,
-            file=_FILE,
-            field="split",
-            count=len(differ),
-            examples=shown,
-        )
+def _audit_split_column(dataset: AuditedDataset, column: NDArray[Any], findings: Findings) -> None:
+    # Code -1, no split, picks the last name.
+    by_file = np.array([*SPLITS, ""], dtype=object)[dataset.split_codes()]
+    by_column = np.array([text.strip().lower() for text in column.tolist()], dtype=object)
+    by_column[~np.isin(by_column, list(SPLITS))] = ""
+    findings.error(
+        "annotations-split",
+        dataset.name,
+        "rows for which this column and the split files name different splits",
+        file=_FILE,
+        field="split",
+        examples=[
+            f"row {row}: {by_column[row] or 'none'}, in {by_file[row] or 'none'}"
+            for row in np.flatnonzero(by_file != by_column).tolist()
+        ],
+    )
 
 
 def _audit_task_column(
-    opened: Opened, name: str, labels: NDArray[Any], column: NDArray[Any] | None, findings: Findings
+    dataset: AuditedDataset,
+    task: str,
+    labels: NDArray[Any],
+    column: NDArray[Any],
+    findings: Findings,
 ) -> None:
-    """Only where the column holds as many numbers as there are labels; some datasets keep words
-    there.
+    """Compare a column with the labels if each cell has one number per label.
+
+    The columns of some datasets hold words instead.
     """
-    if column is None:
-        return
     width = labels.shape[1] if labels.ndim == 2 else 1
     numbers = [_NUMBER.findall(text) for text in column.tolist()]
-    if not all(len(found) == width for found in numbers):
+    if any(len(cell) != width for cell in numbers):
         return
-    told = np.array(numbers, dtype=object).astype(np.float64).reshape(labels.shape)
-    differ = np.flatnonzero((told != labels).reshape(len(labels), -1).any(axis=1))
-    if len(differ):
-        message = "rows whose column says another label than task_labels"
-        findings.error(
-            "annotations-labels",
-            opened.name,
-            message,
-            file=_FILE,
-            field=f"tasks/{name}",
-            count=len(differ),
-            examples=differ,
-        )
+    values = np.array(numbers, dtype=object).astype(np.float64).reshape(labels.shape)
+    findings.error(
+        "annotations-labels",
+        dataset.name,
+        "rows for which this column and task_labels hold different labels",
+        file=_FILE,
+        field=f"tasks/{task}",
+        examples=np.flatnonzero((values != labels).reshape(len(labels), -1).any(axis=1)),
+    )
 
 
-def _audit_unknown(opened: Opened, column: NDArray[Any], findings: Findings) -> None:
-    known = np.array([text.strip() for text in column.tolist()], dtype=object)
-    unknown = np.flatnonzero(np.asarray(opened.subjects) != known)
-    if len(unknown):
-        message = "images without a subject; each counts as a subject of its own"
-        findings.warning(
-            "subject-unknown",
-            opened.name,
-            message,
-            file=_FILE,
-            field=SUBJECTS,
-            count=len(unknown),
-            examples=unknown,
-        )
+def _audit_unknown_subjects(
+    dataset: AuditedDataset, column: NDArray[Any], findings: Findings
+) -> None:
+    # `subjects_of` gives an id of its own to every image whose cell is empty.
+    texts = np.array([text.strip() for text in column.tolist()], dtype=object)
+    findings.warning(
+        "subject-unknown",
+        dataset.name,
+        "images without a subject; each counts as a subject of its own",
+        file=_FILE,
+        field=SUBJECTS,
+        examples=np.flatnonzero(np.asarray(dataset.subjects) != texts),
+    )

@@ -1,6 +1,4 @@
-"""A dataset as far as it can be read: what one file lacks does not keep the others from being
-looked at.
-"""
+"""A dataset as far as it can be read: if one file is broken, the others are still checked."""
 
 from __future__ import annotations
 
@@ -15,17 +13,15 @@ from medimeta_adapter.format.info import DatasetInfo
 from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.arrays import Indices
 
-__all__ = ["SPLITS", "Opened"]
-
 
 @dataclass(eq=False)
-class Opened:
-    """What was read of one dataset. Labels, splits and subjects hold only what is sound."""
+class AuditedDataset:
+    """What was read of one dataset. Labels, splits and subjects hold only what is valid."""
 
     folder: Path
     info: DatasetInfo
     boundary: Path | None = None
-    """What links may not lead out of."""
+    """Links may not lead out of this folder."""
     labels: dict[str, NDArray[Any]] = field(default_factory=dict)
     splits: dict[str, Indices] = field(default_factory=dict)
     original_splits: dict[str, Indices] = field(default_factory=dict)
@@ -40,8 +36,8 @@ class Opened:
         return self.info.total_num_samples
 
     def split_codes(self) -> NDArray[np.int8]:
-        """The split of every row: a place in SPLITS, or -1."""
+        """Return the split of every row as an index of SPLITS; -1 is no split."""
         codes = np.full(self.count, -1, dtype=np.int8)
-        for code, name in enumerate(SPLITS):
-            codes[self.splits.get(name, np.zeros(0, dtype=np.int64))] = code
+        for name, rows in self.splits.items():
+            codes[rows] = SPLITS.index(name)
         return codes

@@ -1,21 +1,23 @@
-"""What an audit finds: one value per kind of trouble and place, collected and never raised."""
+"""What an audit finds: one value per kind of problem and place, collected and never raised."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partialmethod
+from itertools import islice
 from typing import Any
 
-__all__ = ["SHOWN", "Finding", "Findings", "Severity"]
-
 SHOWN = 5
-"""Examples kept with a finding; its count is of all."""
+"""A finding keeps at most this many examples. Its count is of all."""
 
 
 class Severity(StrEnum):
-    """error: the files contradict themselves, or subjects leak; warning: results are in doubt;
-    note: good to know.
+    """How bad a finding is.
+
+    error: the files contradict each other, or subjects leak. warning: results may be wrong. note:
+    good to know.
     """
 
     ERROR = "error"
@@ -30,11 +32,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble at one place.
+    """One kind of problem at one place.
 
-    code: a stable name of the kind, for machines. dataset: its id, or its folder's name where it
-    has none; empty where the finding is about the root. file: relative to the dataset's folder.
-    field: a key of info.yaml, a task, a column. count: how often; examples: some of them, in words.
+    code: a stable name of the kind, for programs. dataset: its id, or the name of its folder if it
+    has no id; empty if the finding is about the root. file: relative to the dataset's folder.
+    field: a key of info.yaml, a task or a column. count: how many cases there are; examples: some
+    of them as text.
     """
 
     severity: Severity
@@ -47,7 +50,7 @@ class Finding:
     examples: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
-        """The finding as JSON's values."""
+        """Return the finding as values of JSON."""
         return {
             "severity": str(self.severity),
             "code": self.code,
@@ -59,27 +62,14 @@ class Finding:
             "examples": list(self.examples),
         }
 
-    @property
-    def _place(self) -> tuple[str, ...]:
-        return self.dataset, self.file, self.field, self.code, self.message
-
 
 class Findings:
-    """A growing collection."""
+    """A growing collection of findings."""
 
     def __init__(self) -> None:
-        self._found: list[Finding] = []
+        self._findings: list[Finding] = []
 
-    def error(self, code: str, dataset: str, message: str, **more: Any) -> None:
-        self._add(Severity.ERROR, code, dataset, message, **more)
-
-    def warning(self, code: str, dataset: str, message: str, **more: Any) -> None:
-        self._add(Severity.WARNING, code, dataset, message, **more)
-
-    def note(self, code: str, dataset: str, message: str, **more: Any) -> None:
-        self._add(Severity.NOTE, code, dataset, message, **more)
-
-    def _add(
+    def add(
         self,
         severity: Severity,
         code: str,
@@ -88,19 +78,36 @@ class Findings:
         *,
         file: str = "",
         field: str = "",
-        count: int = 1,
-        examples: Iterable[object] = (),
+        count: int | None = None,
+        examples: Collection[Any] | None = None,
     ) -> None:
-        shown = tuple(str(example) for example, _ in zip(examples, range(SHOWN), strict=False))
-        self._found.append(
-            Finding(severity, code, dataset, message, file, field, int(count), shown)
-        )
+        """Add a finding, unless its count is 0. The default count is the number of examples.
+
+        Give all examples: the finding keeps the first few. Without count and examples, it counts 1.
+        """
+        if examples is None:
+            examples = ()
+            count = 1 if count is None else count
+        elif count is None:
+            count = len(examples)
+        if count > 0:
+            shown = tuple(map(str, islice(examples, SHOWN)))
+            self._findings.append(
+                Finding(severity, code, dataset, message, file, field, count, shown)
+            )
+
+    error = partialmethod(add, Severity.ERROR)
+    warning = partialmethod(add, Severity.WARNING)
+    note = partialmethod(add, Severity.NOTE)
+
+    def in_order(self) -> tuple[Finding, ...]:
+        """Return the worst first, then by place: the same order for the same folder, always."""
+        return tuple(sorted(self._findings, key=_sort_key))
 
     def __iter__(self) -> Iterator[Finding]:
-        return iter(self.sorted())
+        return iter(self.in_order())
 
-    def sorted(self) -> tuple[Finding, ...]:
-        """The worst first, then by place: the same order for the same folder, always."""
-        return tuple(
-            sorted(self._found, key=lambda finding: (finding.severity.rank, finding._place))
-        )
+
+def _sort_key(finding: Finding) -> tuple[int | str, ...]:
+    place = (finding.dataset, finding.file, finding.field)
+    return (finding.severity.rank, *place, finding.code, finding.message)

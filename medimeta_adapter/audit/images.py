@@ -1,198 +1,196 @@
-"""Images that are one colour, equal or alike: within a split, across splits, with other labels,
+"""Finds images of one colour, equal images and near duplicates.
+
+Equal and similar images are reported within a split, across splits, with different labels and
 across datasets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
-from medimeta_adapter.audit.findings import SHOWN, Findings
-from medimeta_adapter.audit.perceptual_hash import DISTANCE, Looks, alike_groups, groups_of
-from medimeta_adapter.audit.relations import overlapping
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
+from medimeta_adapter.audit.findings import SHOWN, Findings, Severity
+from medimeta_adapter.audit.near_duplicates import DISTANCE, groups_of, near_duplicate_groups
+from medimeta_adapter.audit.perceptual_hash import Fingerprints
+from medimeta_adapter.audit.relations import left_out_together
 from medimeta_adapter.audit.scan import Progress, Scan
+from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.arrays import Indices
 
-__all__ = ["Scanned", "audit_constant", "audit_duplicates", "audit_near_duplicates"]
-
 _FILE = "images.hdf5"
+_EQUAL, _SIMILAR = "duplicate", "near-duplicate"
+_SETS = {
+    _EQUAL: "sets of identical images",
+    _SIMILAR: f"sets of images that look alike (at most {DISTANCE} of 64 bits differ)",
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Scanned:
-    """A dataset with what a scan of its pixels found."""
+class ScannedDataset:
+    """A dataset, and what a scan of its pixels found."""
 
-    opened: Opened
+    dataset: AuditedDataset
     scan: Scan
 
 
-@dataclass(frozen=True, eq=False)
-class _Crowd:
-    """The images of all datasets in one row: whose each is, which row there, in which split."""
+class _AllImages:
+    """The images of all datasets, one after the other. A place is an index of this sequence."""
 
-    datasets: Sequence[Opened]
-    owner: Indices
-    row: Indices
-    split: NDArray[np.int8]
-
-    @classmethod
-    def of(cls, scanned: Sequence[Scanned]) -> _Crowd:
-        counts = [entry.opened.count for entry in scanned]
-        empty = [np.zeros(0, dtype=np.int64)]
-        return cls(
-            [entry.opened for entry in scanned],
-            np.repeat(np.arange(len(counts)), counts),
-            np.concatenate([np.arange(count) for count in counts] or empty),
-            np.concatenate([entry.opened.split_codes() for entry in scanned] or empty).astype(
-                np.int8
-            ),
+    def __init__(self, scanned: Sequence[ScannedDataset]) -> None:
+        scans = [entry.scan for entry in scanned]
+        self.datasets = [entry.dataset for entry in scanned]
+        counts = [dataset.count for dataset in self.datasets]
+        self.owner = np.repeat(np.arange(len(counts)), counts)
+        """The dataset of each image, as an index of `datasets`."""
+        self.row = np.concatenate([np.arange(count) for count in counts])
+        self.split = np.concatenate([dataset.split_codes() for dataset in self.datasets])
+        self.fingerprints = Fingerprints.concatenate([scan.fingerprints for scan in scans])
+        self._digests = np.concatenate([scan.digests for scan in scans])
+        # Images of one colour have a finding of their own.
+        self._usable = np.flatnonzero(
+            np.concatenate([scan.read & ~scan.constant for scan in scans])
         )
 
-    def named(self, places: Indices, *, with_dataset: bool = False) -> str:
-        """`12 (train) = 77 (test)`, at most five of them."""
-        shown = []
+    def equal_groups(self) -> list[Indices]:
+        """Return groups of places whose images have one digest."""
+        digests = self._digests[self._usable]
+        # Sort the digests, number the runs of equal ones, and bring the numbers back in place.
+        order = np.lexsort((digests[:, 1], digests[:, 0]))
+        starts = np.ones(len(order), dtype=bool)
+        starts[1:] = (digests[order][1:] != digests[order][:-1]).any(axis=1)
+        labels = np.empty(len(order), dtype=np.int64)
+        labels[order] = np.cumsum(starts)
+        return [self._usable[part] for part in groups_of(labels)]
+
+    def distinct(self) -> Indices:
+        """Return the places of all images; of equal ones, the first stands for all."""
+        copies = [group[1:] for group in self.equal_groups()]
+        return np.setdiff1d(self._usable, np.concatenate([self._usable[:0], *copies]))
+
+    def describe(self, places: Indices) -> str:
+        """Return `12 (train) = 77 (test)`, with the datasets if these are several; five at most."""
+        several = len(np.unique(self.owner[places])) > 1
+        images = []
         for place in places[:SHOWN].tolist():
-            split = SPLITS[self.split[place]] if self.split[place] >= 0 else "no split"
-            start = f"{self.datasets[self.owner[place]].name}: " if with_dataset else ""
-            shown.append(f"{start}{self.row[place]} ({split})")
-        return " = ".join(shown) + (f" = ... ({len(places)})" if len(places) > SHOWN else "")
+            split = [*SPLITS, "no split"][self.split[place]]
+            image = f"{self.row[place]} ({split})"
+            if several:
+                image = f"{self.datasets[self.owner[place]].name}: {image}"
+            images.append(image)
+        if len(places) > SHOWN:
+            images.append(f"... ({len(places)})")
+        return " = ".join(images)
 
 
-def audit_constant(scanned: Scanned, findings: Findings) -> None:
-    rows = np.flatnonzero(scanned.scan.constant)
-    if len(rows):
-        name = scanned.opened.name
-        findings.warning(
-            "image-constant",
-            name,
-            "images of a single colour",
-            file=_FILE,
-            count=len(rows),
-            examples=rows,
-        )
+class _Case(NamedTuple):
+    """What is reported of a group of images. All groups with one case share a finding."""
+
+    severity: Severity
+    code: str
+    dataset: str
+    message: str
+    field: str = ""
 
 
-def audit_duplicates(scanned: Sequence[Scanned], findings: Findings) -> None:
-    """Equal bytes in an equal shape. Images of one colour are told elsewhere."""
-    crowd = _Crowd.of(scanned)
-    usable = np.flatnonzero(_usable(scanned))
-    _tell(crowd, [usable[part] for part in _equal(scanned, usable)], "duplicate", findings)
+def audit_constant(scanned: ScannedDataset, findings: Findings) -> None:
+    findings.warning(
+        "image-constant",
+        scanned.dataset.name,
+        "images of one colour",
+        file=_FILE,
+        examples=np.flatnonzero(scanned.scan.constant),
+    )
+
+
+def audit_duplicates(scanned: Sequence[ScannedDataset], findings: Findings) -> None:
+    """Report images of equal shape and equal bytes."""
+    if scanned:
+        images = _AllImages(scanned)
+        _report(images, images.equal_groups(), _EQUAL, findings)
 
 
 def audit_near_duplicates(
-    scanned: Sequence[Scanned], findings: Findings, progress: Progress | None = None
+    scanned: Sequence[ScannedDataset], findings: Findings, progress: Progress | None = None
 ) -> None:
-    """Images that look alike and are not equal: of equal ones the first stands for all."""
-    crowd = _Crowd.of(scanned)
-    usable = np.flatnonzero(_usable(scanned))
-    again = np.zeros(len(usable), dtype=bool)
-    for part in _equal(scanned, usable):
-        again[part[1:]] = True
-    usable = usable[~again]
-    found = Looks.joined([entry.scan.looks for entry in scanned]).at(usable)
-    tell = None if progress is None else partial(progress, "look-alikes")
-    _tell(crowd, [usable[part] for part in alike_groups(found, tell)], "near-duplicate", findings)
+    """Report images that look alike but are not equal."""
+    if not scanned:
+        return
+    images = _AllImages(scanned)
+    places = images.distinct()
+    step = None if progress is None else partial(progress, "near duplicates")
+    groups = near_duplicate_groups(images.fingerprints[places], step)
+    _report(images, [places[group] for group in groups], _SIMILAR, findings)
 
 
-def _usable(scanned: Sequence[Scanned]) -> NDArray[np.bool_]:
-    parts = [entry.scan.read & ~entry.scan.constant for entry in scanned]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
-
-
-def _equal(scanned: Sequence[Scanned], usable: Indices) -> list[Indices]:
-    """Groups of places in `usable` with one digest."""
-    parts = [entry.scan.digests for entry in scanned]
-    digests = np.concatenate(parts)[usable] if parts else np.zeros((0, 2), dtype=np.uint64)
-    order = np.lexsort((digests[:, 1], digests[:, 0]))
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (digests[order][1:] != digests[order][:-1]).any(axis=1)
-    labels = np.empty(len(order), dtype=np.int64)
-    labels[order] = np.cumsum(new)
-    return groups_of(labels)
-
-
-def _tell(crowd: _Crowd, groups: Sequence[Indices], kind: str, findings: Findings) -> None:
-    """Each group counts once for every dataset, and for every pair of datasets, that it touches."""
-    inside: dict[tuple[int, str], list[Indices]] = {}
-    between: dict[tuple[int, int], list[Indices]] = {}
+def _report(images: _AllImages, groups: Sequence[Indices], kind: str, findings: Findings) -> None:
+    """Count each group once for every dataset, and every pair of datasets, that it touches."""
+    cases: defaultdict[_Case, list[Indices]] = defaultdict(list)
     for group in groups:
-        owners = crowd.owner[group]
-        present = np.unique(owners).tolist()
-        for owner in present:
-            mine = group[owners == owner]
-            if len(mine) > 1:
-                splits = np.unique(crowd.split[mine])
-                inside.setdefault(
-                    (owner, "splits" if (splits >= 0).sum() > 1 else "within"), []
-                ).append(mine)
-                if kind == "duplicate" and (
-                    tasks := _tasks_that_differ(crowd.datasets[owner], crowd.row[mine])
-                ):
-                    inside.setdefault((owner, f"labels {tasks[0]}"), []).append(mine)
-        for place, one in enumerate(present):
-            for other in present[place + 1 :]:
-                between.setdefault((one, other), []).append(
-                    group[(owners == one) | (owners == other)]
-                )
-    for (owner, where), found in inside.items():
-        _tell_inside(crowd, owner, where, found, kind, findings)
-    for (one, other), found in between.items():
-        _tell_between(crowd, one, other, found, kind, findings)
-
-
-def _tasks_that_differ(opened: Opened, rows: Indices) -> list[str]:
-    return [
-        name for name, labels in opened.labels.items() if (labels[rows] != labels[rows[:1]]).any()
-    ]
-
-
-def _words(kind: str) -> str:
-    if kind == "duplicate":
-        return "identical images"
-    return f"images that look alike ({DISTANCE} of 64 bits differ at most)"
-
-
-def _tell_inside(
-    crowd: _Crowd, owner: int, where: str, found: Sequence[Indices], kind: str, findings: Findings
-) -> None:
-    name = crowd.datasets[owner].name
-    more = {
-        "file": _FILE,
-        "count": len(found),
-        "examples": [crowd.named(group) for group in found[:SHOWN]],
-    }
-    if where == "splits":
-        message = f"sets of {_words(kind)} that stand in more than one split"
-        findings.warning(f"{kind}-across-splits", name, message, **more)
-    elif where == "within":
-        tell = findings.warning if kind == "duplicate" else findings.note
-        tell(f"{kind}-within-split", name, f"sets of {_words(kind)} within a split", **more)
-    else:
-        task = where.removeprefix("labels ")
-        message = f"sets of {_words(kind)} with different labels"
-        findings.warning(f"{kind}-other-label", name, message, field=task, **more)
-
-
-def _tell_between(
-    crowd: _Crowd, one: int, other: int, found: Sequence[Indices], kind: str, findings: Findings
-) -> None:
-    first, second = crowd.datasets[one], crowd.datasets[other]
-    examples = [crowd.named(group, with_dataset=True) for group in found[:SHOWN]]
-    more = {"file": _FILE, "field": second.name, "count": len(found), "examples": examples}
-    shared = f"sets of {_words(kind)} in both {first.name!r} and {second.name!r}"
-    if overlapping(first, second):
-        message = (
-            f"{shared}, which list each other as overlapping, so neither is a source for the other"
+        owners = images.owner[group]
+        parts = {owner: group[owners == owner] for owner in np.unique(owners).tolist()}
+        for owner, part in parts.items():
+            if len(part) > 1:
+                rows, splits = images.row[part], images.split[part]
+                for case in _cases_inside(images.datasets[owner], rows, splits, kind):
+                    cases[case].append(part)
+        for one, other in combinations(parts, 2):
+            case = _case_between(images.datasets[one], images.datasets[other], kind)
+            cases[case].append(np.concatenate([parts[one], parts[other]]))
+    for (severity, code, dataset, message, field), members in cases.items():
+        examples = [images.describe(group) for group in members[:SHOWN]]
+        findings.add(
+            severity,
+            code,
+            dataset,
+            message,
+            file=_FILE,
+            field=field,
+            count=len(members),
+            examples=examples,
         )
-        findings.note(f"{kind}-across-datasets", first.name, message, **more)
+
+
+def _cases_inside(
+    dataset: AuditedDataset, rows: Indices, splits: NDArray[np.int8], kind: str
+) -> Iterator[_Case]:
+    """Yield what is wrong with equal or similar images of one dataset."""
+    name, sets = dataset.name, _SETS[kind]
+    if len(np.unique(splits[splits >= 0])) > 1:
+        message = f"{sets} in more than one split"
+        yield _Case(Severity.WARNING, f"{kind}-across-splits", name, message)
     else:
+        severity = Severity.WARNING if kind == _EQUAL else Severity.NOTE
+        yield _Case(severity, f"{kind}-within-split", name, f"{sets} within a split")
+    if kind != _EQUAL:
+        return
+    for task, labels in dataset.labels.items():
+        if (labels[rows] != labels[rows[0]]).any():
+            message = f"{sets} with different labels"
+            yield _Case(Severity.WARNING, f"{kind}-other-label", name, message, task)
+            # One task is enough to show that the labels of these images contradict each other.
+            return
+
+
+def _case_between(one: AuditedDataset, other: AuditedDataset, kind: str) -> _Case:
+    """Return what is wrong with equal or similar images of two datasets."""
+    shared = f"{_SETS[kind]} in both {one.name!r} and {other.name!r}"
+    if left_out_together(one, other):
+        severity = Severity.NOTE
         message = (
-            f"{shared}: with one of them left out, the sources still show its images; list them as"
+            f"{shared}, which list each other as overlapping: neither is a source for the other"
+        )
+    else:
+        severity = Severity.WARNING
+        message = (
+            f"{shared}: if one is the target, the other still shows its images. List them as"
             " overlapping"
         )
-        findings.warning(f"{kind}-across-datasets", first.name, message, **more)
+    return _Case(severity, f"{kind}-across-datasets", one.name, message, other.name)

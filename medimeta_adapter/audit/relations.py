@@ -1,14 +1,12 @@
-"""What datasets say of each other, and of their licence."""
+"""Checks what datasets say about each other, and what their licences say."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
-from medimeta_adapter.audit.audited_dataset import Opened
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.findings import Findings
-
-__all__ = ["audit_licences", "audit_overlaps", "licence_terms", "overlapping"]
 
 _TERMS = {
     "non-commercial": re.compile(r"\bnc\b|non-?\s?commercial", re.IGNORECASE),
@@ -20,54 +18,42 @@ _TERMS = {
 }
 
 
-def audit_overlaps(datasets: Sequence[Opened], findings: Findings) -> None:
-    """Lists that name the dataset itself, one that is not there, or one that does not name it
-    back.
-    """
-    present = {opened.name: opened for opened in datasets}
-    for opened in datasets:
+def audit_overlaps(datasets: Sequence[AuditedDataset], findings: Findings) -> None:
+    """Report lists that name the dataset itself, an absent one, or one that does not name it."""
+    present = {dataset.name: dataset for dataset in datasets}
+    for dataset in datasets:
         for field in ("domain_overlaps", "subject_overlaps"):
-            listed: tuple[str, ...] = getattr(opened.info, field)
+            listed = _overlaps(dataset, field)
             where = {"file": "info.yaml", "field": field}
-            if opened.name in listed:
-                findings.warning("overlap-itself", opened.name, "lists itself", **where)
-            if absent := sorted({name for name in listed if name not in present}):
-                message = "names datasets that are not here"
-                findings.note(
-                    "overlap-absent",
-                    opened.name,
-                    message,
-                    count=len(absent),
-                    examples=absent,
-                    **where,
-                )
-            silent = [
-                name
-                for name in listed
-                if name in present and opened.name not in _listed(present[name], field)
-            ]
-            if silent:
-                message = (
-                    "names datasets that do not name it back; the overlap is taken as binding for"
-                    " both"
-                )
-                findings.warning(
-                    "overlap-asymmetric",
-                    opened.name,
-                    message,
-                    count=len(silent),
-                    examples=sorted(silent),
-                    **where,
-                )
+            if dataset.name in listed:
+                findings.warning("overlap-itself", dataset.name, "lists itself", **where)
+            findings.note(
+                "overlap-absent",
+                dataset.name,
+                "names datasets that are not here",
+                examples=sorted(set(listed) - set(present)),
+                **where,
+            )
+            findings.warning(
+                "overlap-asymmetric",
+                dataset.name,
+                "names datasets that do not name it in turn; the overlap applies to both",
+                examples=sorted(
+                    name
+                    for name in listed
+                    if name in present and dataset.name not in _overlaps(present[name], field)
+                ),
+                **where,
+            )
 
 
-def _listed(opened: Opened, field: str) -> tuple[str, ...]:
-    names: tuple[str, ...] = getattr(opened.info, field)
+def _overlaps(dataset: AuditedDataset, field: str) -> tuple[str, ...]:
+    names: tuple[str, ...] = getattr(dataset.info, field)
     return names
 
 
-def overlapping(one: Opened, other: Opened) -> bool:
-    """Whether leaving one of them out leaves out the other: a list of either names the other."""
+def left_out_together(one: AuditedDataset, other: AuditedDataset) -> bool:
+    """Whether leaving one of them out leaves out the other, because one lists the other."""
     return any(
         second.name in (*first.info.domain_overlaps, *first.info.subject_overlaps)
         for first, second in ((one, other), (other, one))
@@ -75,21 +61,21 @@ def overlapping(one: Opened, other: Opened) -> bool:
 
 
 def licence_terms(text: str) -> tuple[str, ...]:
-    """What a licence's name gives away of its terms: `CC BY-NC-SA 4.0` -> non-commercial,
-    share-alike.
-    """
+    """Return the terms in a licence's name: `CC BY-NC-SA 4.0` -> non-commercial, share-alike."""
     return tuple(term for term, pattern in _TERMS.items() if pattern.search(text))
 
 
-def audit_licences(datasets: Sequence[Opened], findings: Findings) -> Mapping[str, tuple[str, ...]]:
-    """The terms of each dataset, as far as its licence's name tells."""
-    terms = {opened.name: licence_terms(opened.info.license) for opened in datasets}
-    for opened in datasets:
+def audit_licences(
+    datasets: Sequence[AuditedDataset], findings: Findings
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the terms of each dataset, as far as the name of its licence shows them."""
+    terms = {dataset.name: licence_terms(dataset.info.license) for dataset in datasets}
+    for dataset in datasets:
         where = {"file": "info.yaml", "field": "license"}
-        if not opened.info.license.strip():
-            message = "no licence is named: nobody may use the images without asking"
-            findings.warning("licence-missing", opened.name, message, **where)
-        elif terms[opened.name]:
-            message = f"{opened.info.license}: {', '.join(terms[opened.name])}"
-            findings.note("licence-terms", opened.name, message, **where)
+        if not dataset.info.license.strip():
+            message = "no licence is named: ask the owners before you use the images"
+            findings.warning("licence-missing", dataset.name, message, **where)
+        elif terms[dataset.name]:
+            message = f"{dataset.info.license}: {', '.join(terms[dataset.name])}"
+            findings.note("licence-terms", dataset.name, message, **where)
     return terms

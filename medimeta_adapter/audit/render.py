@@ -1,6 +1,4 @@
-"""A report for people: tables where there is a terminal, the same words in plain text where there
-is none.
-"""
+"""Prints a report: tables and colours in a terminal, the same words as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -14,34 +12,37 @@ from rich.text import Text
 from medimeta_adapter.audit.findings import Finding, Severity
 from medimeta_adapter.audit.report import AuditReport, DatasetSummary
 from medimeta_adapter.audit.shots import TaskShots
-
-__all__ = ["as_text", "rendered"]
+from medimeta_adapter.format.splits import SPLITS
 
 _WIDTH = 120
 _INDENT = " " * 9
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+_UNKNOWN = "–"
 
 
 def as_text(report: AuditReport, width: int = _WIDTH) -> str:
-    """The report without colours."""
+    """Return the report as text without colours."""
     console = Console(
         file=StringIO(), width=width, color_system=None, force_terminal=False, highlight=False
     )
     with console.capture() as captured:
-        console.print(rendered(report))
+        console.print(render_report(report))
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
-def rendered(report: AuditReport) -> RenderableType:
-    """For rich's Console.print."""
+def render_report(report: AuditReport) -> RenderableType:
+    """Return the report for `Console.print` of rich."""
     parts: list[RenderableType] = []
     if report.datasets:
-        parts += [_datasets(report), Text(), _tasks(report), Text()]
-    parts += [_findings(report), Text(), _looked_at(report), _verdict(report)]
+        parts += [_datasets_table(report), Text(), _tasks_table(report), Text()]
+    parts += _finding_lines(report)
+    parts.append(Text())
+    parts += [Text(f"{name}: {extent}", style="dim") for name, extent in report.looked_at.items()]
+    parts.append(_verdict(report))
     return Group(*parts)
 
 
-def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+def _empty_table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
     table = Table(
         title=title,
         title_justify="left",
@@ -51,37 +52,32 @@ def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
         padding=(0, 2, 0, 0),
     )
     for column in columns:
-        number = column in right
-        table.add_column(
-            column, justify="right" if number else "left", no_wrap=number, overflow="fold"
-        )
+        if column in right:
+            table.add_column(column, justify="right", no_wrap=True, overflow="fold")
+        else:
+            table.add_column(column, overflow="fold")
     return table
 
 
-def _datasets(report: AuditReport) -> Table:
-    numbers = ("images", "train", "val", "test", "subjects")
-    table = _table(
-        "What is there", "dataset", "domain", "size", *numbers, "licence", right=("size", *numbers)
-    )
+def _datasets_table(report: AuditReport) -> Table:
+    numbers = ("size", "images", *SPLITS, "subjects")
+    table = _empty_table("Datasets", "dataset", "domain", *numbers, "licence", right=numbers)
     for dataset in report.datasets:
-        channels, height, width = dataset.size
-        splits = [
-            f"{dataset.splits[name]:,}" if name in dataset.splits else "–"
-            for name in ("train", "val", "test")
-        ]
-        subjects = "–" if dataset.subjects is None else f"{dataset.subjects:,}"
-        size = f"{channels}x{height}x{width}"
         row = (
             dataset.id,
             dataset.domain,
-            size,
-            f"{dataset.samples:,}",
-            *splits,
-            subjects,
+            "x".join(map(str, dataset.size)),
+            _number(dataset.samples),
+            *(_number(dataset.splits.get(split)) for split in SPLITS),
+            _number(dataset.subjects),
             _licence(dataset),
         )
         table.add_row(*map(escape, row))
     return table
+
+
+def _number(count: int | None) -> str:
+    return _UNKNOWN if count is None else f"{count:,}"
 
 
 def _licence(dataset: DatasetSummary) -> str:
@@ -89,21 +85,11 @@ def _licence(dataset: DatasetSummary) -> str:
     return (dataset.licence or "none named") + terms
 
 
-def _tasks(report: AuditReport) -> Table:
-    title = (
-        f"What it allows: the most shots per class beside {report.queries} queries per class, by"
-        " counting"
-    )
+def _tasks_table(report: AuditReport) -> Table:
     usable = f"classes for {report.shots}"
-    table = _table(
-        title,
-        "dataset",
-        "task",
-        "kind",
-        "shots",
-        usable,
-        "scarcest class (images)",
-        "by subject",
+    table = _empty_table(
+        f"Tasks: the most shots per class beside {report.queries} queries per class, by counting",
+        *("dataset", "task", "kind", "shots", usable, "scarcest class (images)", "by subject"),
         right=("shots", usable),
     )
     for dataset in report.datasets:
@@ -114,63 +100,48 @@ def _tasks(report: AuditReport) -> Table:
 
 def _task_row(task: TaskShots, shots: int) -> tuple[str, ...]:
     scarcest = task.scarcest
-    rarer = "" if scarcest.rarer == scarcest.samples else f", rarer answer {scarcest.rarer:,}"
-    kept = "yes" if task.by_subject else "–"
-    most = "none" if task.shots < 0 else f"{task.shots:,}"
-    usable = f"{task.usable(shots)} of {len(task.classes)}"
+    images = f"{scarcest.samples:,}"
+    if scarcest.rarer != scarcest.samples:
+        images += f", rarer answer {scarcest.rarer:,}"
+    most_shots = "none" if task.shots < 0 else f"{task.shots:,}"
     return (
         task.task,
         task.kind,
-        most,
-        usable,
-        f"{scarcest.name} ({scarcest.samples:,}{rarer})",
-        kept,
+        most_shots,
+        f"{task.usable(shots)} of {len(task.classes)}",
+        f"{scarcest.name} ({images})",
+        "yes" if task.by_subject else _UNKNOWN,
     )
 
 
-def _findings(report: AuditReport) -> RenderableType:
+def _finding_lines(report: AuditReport) -> list[Text]:
     if not report.findings:
-        return Text("Nothing was found.")
-    lines = [Text("What was found", style="bold")]
+        return [Text("No problems were found.")]
+    lines = [Text("Findings", style="bold")]
     for finding in report.findings:
-        lines += _told(finding)
-    return Group(*lines)
+        lines += _lines_of(finding)
+    return lines
 
 
-def _told(finding: Finding) -> list[Text]:
-    place = (
-        " / ".join(part for part in (finding.dataset, finding.file, finding.field) if part)
-        or "the root"
-    )
-    times = f" [{finding.count:,}]" if finding.count > 1 or finding.examples else ""
+def _lines_of(finding: Finding) -> list[Text]:
+    place = " / ".join(filter(None, (finding.dataset, finding.file, finding.field)))
     message = finding.message.replace("\n", f"\n{_INDENT}")
-    line = Text.assemble(
-        (f"{finding.severity:<7}", _STYLES[finding.severity]),
-        "  ",
-        (place, "bold"),
-        f": {message}{times}",
-    )
-    more = ", ..." if finding.count > len(finding.examples) > 0 else ""
-    examples = (
-        [Text(f"{_INDENT}{', '.join(finding.examples)}{more}", style="dim")]
-        if finding.examples
-        else []
-    )
-    return [line, *examples]
-
-
-def _looked_at(report: AuditReport) -> Group:
-    lines = [Text(f"{name}: {how}", style="dim") for name, how in report.looked_at.items()]
-    return Group(*lines)
+    if finding.count > 1 or finding.examples:
+        message += f" [{finding.count:,}]"
+    head = (f"{finding.severity:<7}", _STYLES[finding.severity])
+    lines = [Text.assemble(head, "  ", (place or "the root", "bold"), f": {message}")]
+    if finding.examples:
+        more = ", ..." if finding.count > len(finding.examples) else ""
+        lines.append(Text(f"{_INDENT}{', '.join(finding.examples)}{more}", style="dim"))
+    return lines
 
 
 def _verdict(report: AuditReport) -> Text:
-    counts = report.counts
-    had = ", ".join(_counted(counts[name], name) for name in ("datasets", "tasks", "images"))
-    found = ", ".join(_counted(counts[name], name) for name in ("errors", "warnings", "notes"))
+    """Return the last line: `2 datasets, 5 tasks, 300 images: 1 error, 2 warnings, 3 notes`."""
+    counts = [_count_text(count, name) for name, count in report.counts.items()]
     style = _STYLES[Severity.ERROR] if report.errors else "bold green"
-    return Text(f"{had}: {found}", style=style)
+    return Text(f"{', '.join(counts[:3])}: {', '.join(counts[3:])}", style=style)
 
 
-def _counted(count: int, plural: str) -> str:
+def _count_text(count: int, plural: str) -> str:
     return f"{count:,} {plural.removesuffix('s') if count == 1 else plural}"

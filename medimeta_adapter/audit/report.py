@@ -1,25 +1,22 @@
-"""What an audit hands back: findings, and what there is, as values, JSON and text."""
+"""What an audit returns: findings and a summary of the datasets, as values, JSON and text."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medimeta_adapter.audit.audited_dataset import Opened
 from medimeta_adapter.audit.findings import Finding, Severity
 from medimeta_adapter.audit.shots import TaskShots
 
-__all__ = ["SCHEMA", "AuditReport", "DatasetSummary"]
-
 SCHEMA = 1
-"""Raised when a field of the JSON changes its meaning or goes; new fields do not raise it."""
+"""Increases when a field of the JSON changes its meaning or goes; not for a new field."""
 
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """One dataset that could be opened."""
+    """One dataset whose info.yaml could be read."""
 
     id: str
     folder: str
@@ -33,31 +30,8 @@ class DatasetSummary:
     terms: tuple[str, ...]
     tasks: tuple[TaskShots, ...]
 
-    @classmethod
-    def of(
-        cls,
-        opened: Opened,
-        subjects: int | None,
-        terms: tuple[str, ...],
-        tasks: Sequence[TaskShots],
-    ) -> DatasetSummary:
-        info = opened.info
-        splits = {name: len(rows) for name, rows in opened.splits.items()}
-        return cls(
-            info.id,
-            opened.folder.name,
-            info.name,
-            info.domain,
-            info.total_num_samples,
-            info.input_size,
-            splits,
-            subjects,
-            info.license,
-            terms,
-            tuple(tasks),
-        )
-
     def plain(self) -> dict[str, Any]:
+        """Return the summary as values of JSON."""
         return {
             "id": self.id,
             "folder": self.folder,
@@ -75,11 +49,10 @@ class DatasetSummary:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Findings (the worst first), datasets that could be opened, and what was and was not looked
-    at.
+    """Findings (the worst first), the datasets that could be read, and what was checked.
 
-    shots: what classes are held against; looked_at: for every kind of check, in words, how far it
-    went.
+    shots, queries: the episodes that classes were checked for. looked_at: for every kind of check,
+    in words, how far it went.
     """
 
     root: str
@@ -102,14 +75,16 @@ class AuditReport:
         return self.of(Severity.NOTE)
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """Return the findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity is severity)
 
     def holds(self, fail_on: Severity = Severity.ERROR) -> bool:
-        """Whether nothing as bad as `fail_on`, or worse, was found."""
+        """Whether there is no finding as bad as `fail_on` or worse."""
         return all(finding.severity.rank > fail_on.rank for finding in self.findings)
 
     @property
     def counts(self) -> dict[str, int]:
+        """How many datasets, tasks, images, errors, warnings and notes there are."""
         return {
             "datasets": len(self.datasets),
             "tasks": sum(len(dataset.tasks) for dataset in self.datasets),
@@ -120,7 +95,7 @@ class AuditReport:
         }
 
     def plain(self) -> dict[str, Any]:
-        """The report as JSON's values, in an order that only the data decides."""
+        """Return the report as values of JSON, in an order that depends only on the data."""
         return {
             "schema": "medimeta-audit",
             "schema_version": SCHEMA,
@@ -134,9 +109,11 @@ class AuditReport:
         }
 
     def to_json(self) -> str:
+        """Return the report as the text of a JSON file."""
         return json.dumps(self.plain(), indent=2, ensure_ascii=False) + "\n"
 
     def __str__(self) -> str:
+        # rich is imported only for a report that is printed.
         from medimeta_adapter.audit.render import as_text
 
         return as_text(self)

@@ -1,4 +1,4 @@
-"""The audit itself: every dataset on its own, then all of them together."""
+"""The audit itself: every dataset alone, then all of them together."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from medimeta_adapter.audit.annotations import audit_annotations
-from medimeta_adapter.audit.audited_dataset import Opened
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.audit.images import (
-    Scanned,
+    ScannedDataset,
     audit_constant,
     audit_duplicates,
     audit_near_duplicates,
 )
 from medimeta_adapter.audit.labels import audit_labels
-from medimeta_adapter.audit.perceptual_hash import DISTANCE, LIKENESS
+from medimeta_adapter.audit.near_duplicates import DISTANCE, LIKENESS
 from medimeta_adapter.audit.relations import audit_licences, audit_overlaps
 from medimeta_adapter.audit.report import AuditReport, DatasetSummary
-from medimeta_adapter.audit.scan import Progress, Rows, Scan, default_workers, scan
+from medimeta_adapter.audit.scan import PixelRows, Progress, Scan, default_workers, scan
 from medimeta_adapter.audit.shots import TaskShots, audit_shots
 from medimeta_adapter.audit.splits import audit_splits
 from medimeta_adapter.audit.subjects import audit_shared_subjects, audit_subjects
@@ -35,14 +35,12 @@ from medimeta_adapter.format.size_bounds import sample_count_problem
 from torchcross._kit.argument_checks import checked_int
 from torchcross.errors import DatasetFileError, SourceError, TorchcrossError
 
-__all__ = ["check"]
-
 _INFO = "info.yaml"
 _PIXELS = "images.hdf5"
 
 
 @dataclass(frozen=True)
-class _Effort:
+class _Options:
     pixels: bool
     near_duplicates: bool
     shots: int
@@ -62,79 +60,92 @@ def check(
     workers: int | None = None,
     follow_links: bool = False,
 ) -> AuditReport:
-    """Looks at one dataset's folder, or at a folder of such folders, and tells all that is wrong;
-    nothing is changed.
+    """Check a dataset's folder, or a folder of such folders, and report everything that is wrong.
 
-    pixels: read every image once (for constant, equal and alike images, and the TIFF files);
-    near_duplicates: look for those that are merely alike. shots and queries: what classes are held
-    against. progress: told of (what, done, of how many). workers: threads; None takes one per core,
-    four at most. follow_links: read what links lead to outside.
+    Nothing is changed. pixels: read every image once, to find constant, equal and similar images
+    and to compare TIFF files. near_duplicates: find similar images, not only equal ones. shots,
+    queries: report classes that are too small for such episodes. progress: called with (what, done,
+    of how many). workers: threads; None is one per core, at most four. follow_links: also read what
+    links outside the folder lead to.
     """
-    for name, value in {
-        "shots": shots,
-        "queries": queries,
-        "workers": 1 if workers is None else workers,
-    }.items():
+    workers = default_workers() if workers is None else workers
+    for name, value in (("shots", shots), ("queries", queries), ("workers", workers)):
         checked_int(name, value)
-    effort = _Effort(
-        pixels, near_duplicates, shots, queries, progress, workers or default_workers()
-    )
+    options = _Options(pixels, near_duplicates, shots, queries, progress, workers)
     findings = Findings()
-    datasets = list(_opened(Path(folder), follow_links, findings))
+    datasets = _open_datasets(Path(folder), follow_links, findings)
     tables, scanned = [], []
-    for opened in datasets:
-        tables.append(_audit_files(opened, effort, findings))
-        scanned += _audit_pixels(opened, effort, findings)
+    for dataset in datasets:
+        tables.append(_audit_files(dataset, options, findings))
+        scanned += _audit_pixels(dataset, options, findings)
     audit_overlaps(datasets, findings)
     audit_shared_subjects(datasets, findings)
-    _audit_across(scanned, effort, findings)
+    audit_duplicates(scanned, findings)
+    if near_duplicates:
+        audit_near_duplicates(scanned, findings, progress)
     terms = audit_licences(datasets, findings)
-    summaries = [
-        _summary(opened, terms[opened.name], table)
-        for opened, table in zip(datasets, tables, strict=True)
-    ]
-    return AuditReport(
-        str(folder), tuple(summaries), findings.sorted(), shots, queries, _looked_at(effort)
+    summaries = tuple(
+        _summarise(dataset, terms[dataset.name], table)
+        for dataset, table in zip(datasets, tables, strict=True)
     )
+    extents = _extents(options)
+    return AuditReport(str(folder), summaries, findings.in_order(), shots, queries, extents)
 
 
-def _summary(opened: Opened, terms: tuple[str, ...], tables: Sequence[TaskShots]) -> DatasetSummary:
-    subjects = None if opened.subjects is None else len(np.unique(opened.subjects))
-    return DatasetSummary.of(opened, subjects, terms, tables)
+def _summarise(
+    dataset: AuditedDataset, terms: tuple[str, ...], tables: Sequence[TaskShots]
+) -> DatasetSummary:
+    info, subjects = dataset.info, dataset.subjects
+    return DatasetSummary(
+        id=info.id,
+        folder=dataset.folder.name,
+        name=info.name,
+        domain=info.domain,
+        samples=info.total_num_samples,
+        size=info.input_size,
+        splits={name: len(rows) for name, rows in dataset.splits.items()},
+        subjects=None if subjects is None else len(np.unique(subjects)),
+        licence=info.license,
+        terms=terms,
+        tasks=tuple(tables),
+    )
 
 
 # -- which folders ---------------------------------------------------------------------------------
 
 
-def _opened(root: Path, follow_links: bool, findings: Findings) -> list[Opened]:
-    """The datasets whose info.yaml can be read, by id."""
-    folders = _folders(root)
+def _open_datasets(root: Path, follow_links: bool, findings: Findings) -> list[AuditedDataset]:
+    """Return the datasets whose info.yaml can be read, in the order of their ids."""
     boundary = None if follow_links else Path(os.path.realpath(root))
-    found: dict[str, Opened] = {}
-    for folder in folders:
+    datasets: dict[str, AuditedDataset] = {}
+    for folder in _folders(root):
         try:
             info = read_info(path_inside(boundary, folder / _INFO))
         except DatasetFileError as error:
             findings.error("dataset-unreadable", folder.name, str(error), file=_INFO)
             continue
-        if why := sample_count_problem(folder, info):
-            message = f"{why}; nothing more is read"
+        if problem := sample_count_problem(folder, info):
+            message = f"{problem}; nothing more is read"
             findings.error(
-                "count-unbelievable", info.id, message, file=_INFO, field="total_num_samples"
+                "count-unbelievable",
+                info.id,
+                message,
+                file=_INFO,
+                field="total_num_samples",
             )
             continue
-        if info.id in found:
+        if info.id in datasets:
             message = (
-                f"{found[info.id].folder.name!r} and {folder.name!r} have one id; the second is"
-                " left out"
+                f"{datasets[info.id].folder.name!r} and {folder.name!r} have one id; the second is"
+                " not checked"
             )
             findings.error("id-twice", info.id, message, file=_INFO, field="id")
             continue
         if folder.name != info.id:
             message = f"the folder is called {folder.name!r}; the published reader warns of that"
             findings.note("folder-name", info.id, message, file=_INFO, field="id")
-        found[info.id] = Opened(folder, info, boundary)
-    return [found[name] for name in sorted(found)]
+        datasets[info.id] = AuditedDataset(folder, info, boundary)
+    return [datasets[name] for name in sorted(datasets)]
 
 
 def _folders(root: Path) -> list[Path]:
@@ -145,13 +156,10 @@ def _folders(root: Path) -> list[Path]:
         )
     if (root / _INFO).exists():
         return [root]
-    folders = [
-        entry
-        for entry in sorted(root.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    ]
+    entries = sorted(root.iterdir())
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     datasets = [
-        entry for entry in folders if (entry / _INFO).exists() or (entry / _PIXELS).exists()
+        folder for folder in folders if (folder / _INFO).exists() or (folder / _PIXELS).exists()
     ]
     if not datasets:
         raise SourceError(
@@ -163,92 +171,84 @@ def _folders(root: Path) -> list[Path]:
 # -- one dataset -----------------------------------------------------------------------------------
 
 
-def _audit_files(opened: Opened, effort: _Effort, findings: Findings) -> list[TaskShots]:
-    """All but the pixels."""
-    audit_splits(opened, findings)
-    audit_labels(opened, findings)
-    audit_annotations(opened, findings)
-    audit_subjects(opened, findings)
-    return audit_shots(opened, shots=effort.shots, queries=effort.queries, findings=findings)
+def _audit_files(dataset: AuditedDataset, options: _Options, findings: Findings) -> list[TaskShots]:
+    """Check everything but the pixels."""
+    audit_splits(dataset, findings)
+    audit_labels(dataset, findings)
+    audit_annotations(dataset, findings)
+    audit_subjects(dataset, findings)
+    return audit_shots(dataset, shots=options.shots, queries=options.queries, findings=findings)
 
 
-def _audit_pixels(opened: Opened, effort: _Effort, findings: Findings) -> list[Scanned]:
-    """Opens the pixels (which tells a wrong shape or type), and reads them where that is asked
-    for.
-    """
+def _audit_pixels(
+    dataset: AuditedDataset, options: _Options, findings: Findings
+) -> list[ScannedDataset]:
+    """Open the pixels, which checks their shape and type, and read them if that is wanted."""
     try:
-        pixels = open_pixels(opened.folder, opened.info, opened.boundary)
+        pixels = open_pixels(dataset.folder, dataset.info, dataset.boundary)
     except (TorchcrossError, OSError) as error:
-        findings.error("images-unreadable", opened.name, str(error), file=_PIXELS)
+        findings.error("images-unreadable", dataset.name, str(error), file=_PIXELS)
         return []
     if isinstance(pixels, TiffPixels):
         message = (
-            "no such file; the images are read from TIFF files, slowly, and the published reader"
-            " cannot read them"
+            "no such file; the images are read from TIFF files, which is slow, and the published"
+            " reader cannot read them"
         )
-        findings.warning("hdf5-missing", opened.name, message, file=_PIXELS)
-    if not effort.pixels:
+        findings.warning("hdf5-missing", dataset.name, message, file=_PIXELS)
+    if not options.pixels:
         return []
-    scanned = Scanned(opened, _scan(opened, pixels, effort))
-    if scanned.scan.failures:
-        findings.error(
-            "images-unreadable",
-            opened.name,
-            "images that cannot be read",
-            file=_PIXELS,
-            count=int((~scanned.scan.read).sum()),
-            examples=scanned.scan.failures,
-        )
+    scanned = ScannedDataset(dataset, _scan(dataset, pixels, options))
+    findings.error(
+        "images-unreadable",
+        dataset.name,
+        "images that cannot be read",
+        file=_PIXELS,
+        count=int((~scanned.scan.read).sum()),
+        examples=scanned.scan.failures,
+    )
     audit_constant(scanned, findings)
     if not isinstance(pixels, TiffPixels):
-        audit_tiffs(opened, pixels, findings)
+        audit_tiffs(dataset, pixels, findings)
     return [scanned]
 
 
-def _scan(opened: Opened, pixels: Rows, effort: _Effort) -> Scan:
-    channels, height, width = opened.info.input_size
-    progress = (
-        None
-        if effort.progress is None
-        else partial(_told, effort.progress, opened.name, opened.count)
-    )
+def _scan(dataset: AuditedDataset, pixels: PixelRows, options: _Options) -> Scan:
+    channels, height, width = dataset.info.input_size
+    progress = None
+    if options.progress is not None:
+        progress = partial(_report_rows, options.progress, dataset)
     return scan(
         pixels,
-        opened.count,
+        dataset.count,
         channels * height * width,
-        with_looks=effort.near_duplicates,
-        workers=effort.workers,
+        with_fingerprints=options.near_duplicates,
+        workers=options.workers,
         progress=progress,
     )
 
 
-def _told(progress: Progress, name: str, count: int, done: int) -> None:
-    progress(name, done, count)
+def _report_rows(progress: Progress, dataset: AuditedDataset, done: int) -> None:
+    progress(dataset.name, done, dataset.count)
 
 
-# -- all of them -----------------------------------------------------------------------------------
+# -- what was checked ------------------------------------------------------------------------------
 
 
-def _audit_across(scanned: Sequence[Scanned], effort: _Effort, findings: Findings) -> None:
-    audit_duplicates(scanned, findings)
-    if effort.near_duplicates:
-        audit_near_duplicates(scanned, findings, effort.progress)
-
-
-def _looked_at(effort: _Effort) -> dict[str, str]:
-    everything = "every image"
-    alike = (
-        f"{everything}; {DISTANCE} of 64 bits of a DCT hash may differ, and coarse images correlate"
-        f" at {LIKENESS}"
-    )
-    alike += "; turned, mirrored or cropped copies are not found"
-    return {
+def _extents(options: _Options) -> dict[str, str]:
+    """Return how far each kind of check went."""
+    extents = {
         "files": "info.yaml, splits, labels and annotations of every dataset",
-        "equal images": everything if effort.pixels else "not looked for",
-        "alike images": alike if effort.pixels and effort.near_duplicates else "not looked for",
-        "TIFF files": (
-            f"up to {SAMPLED} per dataset compared with images.hdf5"
-            if effort.pixels
-            else "not looked at"
-        ),
+        "equal images": "not checked",
+        "alike images": "not checked",
+        "TIFF files": "not checked",
     }
+    if options.pixels:
+        extents["equal images"] = "every image"
+        extents["TIFF files"] = f"up to {SAMPLED} per dataset compared with images.hdf5"
+        if options.near_duplicates:
+            extents["alike images"] = (
+                f"every image; at most {DISTANCE} of 64 bits of a DCT hash differ, and the images"
+                f" correlate by {LIKENESS} or more at low resolution; rotated, mirrored or cropped"
+                " copies are not found"
+            )
+    return extents

@@ -1,15 +1,15 @@
-"""What a dataset allows: the most shots per class beside a given number of queries."""
+"""What a dataset allows: the most shots per class beside a number of queries."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import singledispatch
 from typing import Any
 
 from numpy.typing import NDArray
 
-from medimeta_adapter.audit.audited_dataset import Opened
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.findings import Findings
 from medimeta_adapter.audit.labels import class_counts
 from medimeta_adapter.format.info import TaskInfo
@@ -21,13 +21,13 @@ from torchcross.data.sampling.subject_division import can_divide
 from torchcross.targets.strata import Cover, Partition, Strata
 from torchcross.task import Task
 
-__all__ = ["ClassShots", "TaskShots", "audit_shots", "largest_shots"]
-
 
 @dataclass(frozen=True)
 class ClassShots:
-    """One class: its samples (of a label: those that have it, and `rarer`, the fewer of its two
-    answers), and the most shots; -1 where even the queries cannot be had.
+    """One class, its samples and the most shots; -1 if it has too few samples for the queries.
+
+    For a label of a multilabel task, `samples` have the label, and `rarer` counts the rarer of its
+    two answers.
     """
 
     name: str
@@ -38,8 +38,9 @@ class ClassShots:
 
 @dataclass(frozen=True)
 class TaskShots:
-    """One task: by counting, what an episode with `queries` per class can have. `by_subject`:
-    subjects kept apart.
+    """One task, and by counting, how many shots an episode with `queries` per class can have.
+
+    by_subject: whether the subjects of support and query are kept apart.
     """
 
     dataset: str
@@ -59,71 +60,62 @@ class TaskShots:
         return min(self.classes, key=lambda entry: (entry.shots, entry.rarer))
 
     def usable(self, shots: int) -> int:
-        """How many classes can give so many shots."""
+        """Return how many classes can give this many shots."""
         return sum(entry.shots >= shots for entry in self.classes)
 
     def plain(self) -> dict[str, Any]:
+        """Return the task as values of JSON."""
         return {
             "task": self.task,
             "kind": self.kind,
             "queries": self.queries,
             "by_subject": self.by_subject,
             "shots": self.shots,
-            "classes": [
-                {
-                    "name": entry.name,
-                    "samples": entry.samples,
-                    "rarer": entry.rarer,
-                    "shots": entry.shots,
-                }
-                for entry in self.classes
-            ],
+            "classes": [asdict(entry) for entry in self.classes],
         }
 
 
-def audit_shots(opened: Opened, *, shots: int, queries: int, findings: Findings) -> list[TaskShots]:
-    """The table of every sound task; classes that cannot give `shots` are named."""
-    found = []
-    for task in opened.info.tasks:
-        if task.name in opened.labels:
-            table = largest_shots(opened, task, opened.labels[task.name], queries)
-            found.append(table)
-            scarce = [
-                f"{entry.name}: {entry.shots}"
-                for entry in table.classes
-                if 0 <= entry.shots < shots
-            ]
-            scarce += [f"{entry.name}: none" for entry in table.classes if entry.shots < 0]
-            if scarce:
-                message = (
-                    f"classes that cannot give {shots} shots beside {queries} queries, and what"
-                    " they can give"
-                )
-                findings.note(
-                    "class-scarce",
-                    opened.name,
-                    message,
-                    field=task.name,
-                    count=len(scarce),
-                    examples=scarce,
-                )
-    return found
+def audit_shots(
+    dataset: AuditedDataset, *, shots: int, queries: int, findings: Findings
+) -> list[TaskShots]:
+    """Return the shots of every valid task, and report classes that cannot give `shots`."""
+    tasks = [task for task in dataset.info.tasks if task.name in dataset.labels]
+    tables = [largest_shots(dataset, task, dataset.labels[task.name], queries) for task in tasks]
+    for table in tables:
+        scarce = [entry for entry in table.classes if entry.shots < shots]
+        # Classes without any shots come last.
+        scarce.sort(key=lambda entry: entry.shots < 0)
+        findings.note(
+            "class-scarce",
+            dataset.name,
+            f"classes that cannot give {shots} shots beside {queries} queries, and what they can"
+            " give",
+            field=table.task,
+            examples=[f"{entry.name}: {_shots_text(entry.shots)}" for entry in scarce],
+        )
+    return tables
 
 
-def largest_shots(opened: Opened, task: TaskInfo, labels: NDArray[Any], queries: int) -> TaskShots:
+def _shots_text(shots: int) -> str:
+    return "none" if shots < 0 else str(shots)
+
+
+def largest_shots(
+    dataset: AuditedDataset, task: TaskInfo, labels: NDArray[Any], queries: int
+) -> TaskShots:
+    """Return the most shots of each class of a task."""
     target = task.target()
     source = LabelSource(
-        labels, Task(task.name, target, opened.info.domain), groups=opened.subjects
+        labels, Task(task.name, target, dataset.info.domain), groups=dataset.subjects
     )
     supply = _supply(target.strata(source.labels), source.groups)
     counts = class_counts(task, labels).tolist()
     classes = tuple(
-        ClassShots(name, count, min(stratum.samples for stratum in strata), _most(strata, queries))
+        ClassShots(name, count, _rarer(strata), _most_shots(strata, queries))
         for name, count, strata in zip(target.classes, counts, supply.classes, strict=True)
     )
-    return TaskShots(
-        opened.name, task.name, target.kind, queries, source.groups is not None, classes
-    )
+    by_subject = source.groups is not None
+    return TaskShots(dataset.name, task.name, target.kind, queries, by_subject, classes)
 
 
 @singledispatch
@@ -141,21 +133,27 @@ def _(strata: Cover, groups: Indices | None) -> Supply:
     return cover_supply(ClassIndex.of_cover(strata), groups, strata.answers)
 
 
-def _most(strata: Sequence[Stratum], queries: int) -> int:
-    """The most shots that all strata serve; more shots are never easier, so the range is halved."""
-    low, high = -1, min(stratum.samples for stratum in strata) - queries
+def _rarer(strata: Sequence[Stratum]) -> int:
+    return min(stratum.samples for stratum in strata)
+
+
+def _most_shots(strata: Sequence[Stratum], queries: int) -> int:
+    """Return the most shots that all strata can give; -1 for none."""
+    # More shots are never easier to give than fewer, so halve the range until one number is left.
+    low, high = -1, _rarer(strata) - queries
     while low < high:
         middle = (low + high + 1) // 2
-        if all(_serves(stratum, middle, queries) for stratum in strata):
+        if all(_can_give(stratum, middle, queries) for stratum in strata):
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def _serves(stratum: Stratum, shots: int, queries: int) -> bool:
-    """`Stratum.serves`, with the queries as the side that is kept small: shots may be in the tens
-    of thousands here.
-    """
-    enough = stratum.samples >= shots + queries
-    return enough and (stratum.subjects is None or can_divide(stratum.subjects, queries, shots))
+def _can_give(stratum: Stratum, shots: int, queries: int) -> bool:
+    """Whether a stratum can give these shots and queries, without a subject in both."""
+    if stratum.samples < shots + queries:
+        return False
+    # `Stratum.serves` does the same, but its cost grows with the shots. Here these may be tens of
+    # thousands, so let the search count up to the queries.
+    return stratum.subjects is None or can_divide(stratum.subjects, queries, shots)

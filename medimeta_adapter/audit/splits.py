@@ -1,161 +1,141 @@
-"""Split files, read line by line so that everything wrong is found, not the first of it."""
+"""Checks split files line by line, so that everything wrong is found and not the first of it."""
 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from medimeta_adapter.audit.audited_dataset import SPLITS, Opened
-from medimeta_adapter.audit.findings import Findings
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
+from medimeta_adapter.audit.findings import Findings, Severity
 from medimeta_adapter.format.files import path_inside, read_small_file
 from medimeta_adapter.format.info import SplitCounts
-from medimeta_adapter.format.splits import image_index
+from medimeta_adapter.format.splits import SPLITS, image_index
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError
-
-__all__ = ["audit_splits"]
 
 _LONGEST_LINE = 256
 
 
-def audit_splits(opened: Opened, findings: Findings) -> None:
-    """Fills `opened.splits` with the rows that are sound."""
-    info = opened.info
-    opened.splits = _audit_folder(opened, "splits", info.splits_num_samples, findings)
-    original = opened.original_splits = _audit_folder(
-        opened, "original_splits", info.original_splits_num_samples, findings
-    )
-    _audit_cover(opened, "splits", opened.splits, findings)
-    if original:
-        _audit_cover(opened, "original_splits", original, findings)
+def audit_splits(dataset: AuditedDataset, findings: Findings) -> None:
+    """Check both kinds of splits, and fill `dataset.splits` with the rows that are valid."""
+    dataset.splits = _audit_folder(dataset, "splits", findings)
+    dataset.original_splits = _audit_folder(dataset, "original_splits", findings)
+    _audit_cover(dataset, "splits", dataset.splits, Severity.WARNING, findings)
+    if dataset.original_splits:
+        _audit_cover(dataset, "original_splits", dataset.original_splits, Severity.NOTE, findings)
 
 
-def _audit_folder(
-    opened: Opened, folder: str, counts: SplitCounts, findings: Findings
-) -> dict[str, Indices]:
-    found: dict[str, Indices] = {}
+def _counts(dataset: AuditedDataset, folder: str) -> SplitCounts:
+    counts: SplitCounts = getattr(dataset.info, f"{folder}_num_samples")
+    return counts
+
+
+def _audit_folder(dataset: AuditedDataset, folder: str, findings: Findings) -> dict[str, Indices]:
+    """Return the valid rows of each split that can be read."""
+    splits: dict[str, Indices] = {}
     for split in SPLITS:
-        expected = getattr(counts, split)
-        place = f"{folder}/{split}.txt"
-        where = {"file": place, "field": f"{folder}_num_samples.{split}"}
-        path = opened.folder / folder / f"{split}.txt"
+        expected = getattr(_counts(dataset, folder), split)
+        file = f"{folder}/{split}.txt"
+        where = {"file": file, "field": f"{folder}_num_samples.{split}"}
+        path = dataset.folder / folder / f"{split}.txt"
         if not os.path.lexists(path):
             if expected:
-                message = f"no such file, and info.yaml counts {expected:,} samples in it"
-                findings.error("split-missing", opened.name, message, **where)
+                message = f"no such file, but info.yaml counts {expected:,} samples in it"
+                findings.error("split-missing", dataset.name, message, **where)
             continue
         try:
-            lines = _lines(path, opened)
+            lines = _lines(path, dataset)
         except DatasetFileError as error:
-            findings.error("split-unreadable", opened.name, str(error), file=place)
+            findings.error("split-unreadable", dataset.name, str(error), file=file)
             continue
-        if len(lines) != expected:
-            message = f"{len(lines):,} lines; info.yaml counts {expected:,}"
-            findings.error(
-                "split-count", opened.name, message, count=abs(len(lines) - expected), **where
-            )
-        found[split] = _rows(opened, place, lines, findings)
-    _audit_shared(opened, folder, found, findings)
-    return found
+        message = f"{len(lines):,} lines; info.yaml counts {expected:,}"
+        difference = abs(len(lines) - expected)
+        findings.error("split-count", dataset.name, message, count=difference, **where)
+        splits[split] = _audit_lines(dataset, file, lines, findings)
+    for one, other in combinations(splits, 2):
+        findings.error(
+            "split-shared-rows",
+            dataset.name,
+            f"rows in both {one} and {other}",
+            file=folder,
+            examples=np.intersect1d(splits[one], splits[other]),
+        )
+    return splits
 
 
-def _lines(path: Path, opened: Opened) -> list[str]:
-    # Twice the rows and room for a line each: what is longer is no split of this dataset.
-    content = read_small_file(
-        path_inside(opened.boundary, path), _LONGEST_LINE * (2 * opened.count + 16), "a split"
-    )
+def _lines(path: Path, dataset: AuditedDataset) -> list[str]:
+    # Leave room for every row twice. A longer file is no split of this dataset.
+    largest = _LONGEST_LINE * (2 * dataset.count + 16)
+    content = read_small_file(path_inside(dataset.boundary, path), largest, "a split")
     try:
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DatasetFileError(
-            f"{path}: byte {error.start} is no UTF-8; a split lists one image path a line"
+            f"{path}: byte {error.start} is not UTF-8; a split has one image path per line"
         ) from None
     return [line for line in map(str.strip, lines) if line]
 
 
-def _rows(opened: Opened, place: str, lines: Sequence[str], findings: Findings) -> Indices:
-    """The sound rows of one file; the other lines are told by kind, with their numbers."""
-    bad: dict[str, list[str]] = {"leaves": [], "foreign": [], "outside": []}
-    rows = np.full(len(lines), -1, dtype=np.int64)
-    for number, line in enumerate(lines):
-        kind, row = _judge(line, opened.count)
-        if kind:
-            bad[kind].append(f"line {number + 1}: {line[:80]!r}")
-        rows[number] = row
+def _audit_lines(
+    dataset: AuditedDataset, file: str, lines: Sequence[str], findings: Findings
+) -> Indices:
+    """Return the valid rows of one file, and report the other lines by kind, with their numbers."""
     messages = {
-        "leaves": (
-            "split-path-leaves-folder",
-            "a path that leaves the dataset's folder; nothing was opened there",
-        ),
-        "foreign": ("split-line-foreign", "not of the form images/000123.tiff"),
-        "outside": ("split-out-of-range", f"rows outside 0..{opened.count - 1}"),
+        "split-path-leaves-folder": "a path that leaves the dataset's folder; it was not opened",
+        "split-line-foreign": "not of the form images/000123.tiff",
+        "split-out-of-range": f"rows outside 0..{dataset.count - 1}",
     }
-    for kind, (code, message) in messages.items():
-        if bad[kind]:
-            findings.error(
-                code, opened.name, message, file=place, count=len(bad[kind]), examples=bad[kind]
-            )
-    rows = rows[rows >= 0]
-    distinct, times = np.unique(rows, return_counts=True)
-    if (twice := distinct[times > 1]).size:
-        message = "rows listed more than once"
-        findings.error(
-            "split-duplicate", opened.name, message, file=place, count=len(twice), examples=twice
-        )
+    rows: list[int] = []
+    bad: defaultdict[str, list[str]] = defaultdict(list)
+    for number, line in enumerate(lines, start=1):
+        row = image_index(line)
+        if row is not None and row < dataset.count:
+            rows.append(row)
+        else:
+            code = "split-out-of-range" if row is not None else _foreign_code(line)
+            bad[code].append(f"line {number}: {line[:80]!r}")
+    for code, examples in bad.items():
+        findings.error(code, dataset.name, messages[code], file=file, examples=examples)
+    distinct, times = np.unique(np.array(rows, dtype=np.int64), return_counts=True)
+    message = "rows listed more than once"
+    twice = distinct[times > 1]
+    findings.error("split-duplicate", dataset.name, message, file=file, examples=twice)
     return distinct
 
 
-def _judge(line: str, count: int) -> tuple[str, int]:
-    """What is wrong with a line, and its row where nothing is."""
-    row = image_index(line)
-    if row is not None:
-        return ("", row) if row < count else ("outside", -1)
+def _foreign_code(line: str) -> str:
     path = PurePosixPath(line.replace("\\", "/"))
-    leaves = path.is_absolute() or ".." in path.parts or (len(line) > 1 and line[1] == ":")
-    return ("leaves" if leaves else "foreign"), -1
-
-
-def _audit_shared(
-    opened: Opened, folder: str, found: dict[str, Indices], findings: Findings
-) -> None:
-    names = list(found)
-    for place, one in enumerate(names):
-        for other in names[place + 1 :]:
-            if (shared := np.intersect1d(found[one], found[other])).size:
-                message = f"rows in both {one} and {other}"
-                findings.error(
-                    "split-shared-rows",
-                    opened.name,
-                    message,
-                    file=folder,
-                    count=len(shared),
-                    examples=shared,
-                )
+    # The second character of a path with a drive of Windows (C:\...) is a colon.
+    leaves = path.is_absolute() or ".." in path.parts or line[1:2] == ":"
+    return "split-path-leaves-folder" if leaves else "split-line-foreign"
 
 
 def _audit_cover(
-    opened: Opened, folder: str, found: dict[str, Indices], findings: Findings
+    dataset: AuditedDataset,
+    folder: str,
+    splits: dict[str, Indices],
+    severity: Severity,
+    findings: Findings,
 ) -> None:
-    """Rows in no split, and counts in info.yaml that do not add up."""
-    counts: SplitCounts = getattr(opened.info, f"{folder}_num_samples")
-    if counts.total and counts.total != opened.count:
-        message = f"the splits sum to {counts.total:,}, total_num_samples is {opened.count:,}"
-        tell = findings.warning if folder == "splits" else findings.note
-        tell("split-sum", opened.name, message, file="info.yaml", field=f"{folder}_num_samples")
-    covered = np.zeros(opened.count, dtype=bool)
-    for rows in found.values():
+    """Report rows in no split, and counts in info.yaml that do not add up."""
+    total = _counts(dataset, folder).total
+    if total and total != dataset.count:
+        message = f"the splits sum to {total:,}, but total_num_samples is {dataset.count:,}"
+        field = f"{folder}_num_samples"
+        findings.add(severity, "split-sum", dataset.name, message, file="info.yaml", field=field)
+    covered = np.zeros(dataset.count, dtype=bool)
+    for rows in splits.values():
         covered[rows] = True
-    rest = np.flatnonzero(~covered)
-    if len(rest) and (folder == "splits" or found):
-        tell = findings.warning if folder == "splits" else findings.note
-        tell(
-            "split-rows-unassigned",
-            opened.name,
-            "rows in no split",
-            file=folder,
-            count=len(rest),
-            examples=rest,
-        )
+    findings.add(
+        severity,
+        "split-rows-unassigned",
+        dataset.name,
+        "rows in no split",
+        file=folder,
+        examples=np.flatnonzero(~covered),
+    )

@@ -1,105 +1,85 @@
-"""Subjects in more than one split, and in more than one dataset."""
+"""Finds subjects in more than one split, and in more than one dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimeta_adapter.audit.annotations import SUBJECTS
-from medimeta_adapter.audit.audited_dataset import Opened
-from medimeta_adapter.audit.findings import Findings
-from medimeta_adapter.audit.relations import overlapping
-from torchcross._kit.arrays import Indices
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
+from medimeta_adapter.audit.findings import Findings, Severity
+from medimeta_adapter.audit.relations import left_out_together
 
-__all__ = ["audit_shared_subjects", "audit_subjects"]
-
-_FILE, _COLUMN = "annotations.csv", SUBJECTS
+_FILE = "annotations.csv"
 _SHORT = 6
+"""Numbers with fewer digits than this are in two datasets by coincidence easily."""
 
 
-def audit_subjects(opened: Opened, findings: Findings) -> None:
-    """Whether each subject stands in one split."""
-    subjects = opened.subjects
-    if subjects is None:
+def audit_subjects(dataset: AuditedDataset, findings: Findings) -> None:
+    """Report subjects with images in several splits. Original splits stay as they are: a note."""
+    if dataset.subjects is None:
         message = (
-            "no column patient_id: split by image, as far as can be told; one person's images may"
-            " stand in several splits, and in support and query of an episode"
+            "no column patient_id: the splits may be by image; one person's images may be in"
+            " several splits, and in support and query of an episode"
         )
-        findings.note("subjects-unknown", opened.name, message, file=_FILE, field=_COLUMN)
+        findings.note("subjects-unknown", dataset.name, message, file=_FILE, field=SUBJECTS)
         return
-    for folder, splits in (("splits", opened.splits), ("original_splits", opened.original_splits)):
+    for folder, splits, severity in (
+        ("splits", dataset.splits, Severity.ERROR),
+        ("original_splits", dataset.original_splits, Severity.NOTE),
+    ):
         for one, other in combinations(splits, 2):
-            shared = np.intersect1d(subjects[splits[one]], subjects[splits[other]])
-            if not len(shared):
-                continue
-            images = int(
-                np.isin(subjects[np.concatenate([splits[one], splits[other]])], shared).sum()
-            )
-            message = f"subjects in both {one} and {other}, with {images:,} images there"
-            # What others split stays as they split it; nobody is made to use it.
-            tell = findings.error if folder == "splits" else findings.note
-            code = (
-                "subjects-across-splits"
-                if folder == "splits"
-                else "subjects-across-original-splits"
-            )
-            tell(
-                code,
-                opened.name,
-                message,
+            first, second = dataset.subjects[splits[one]], dataset.subjects[splits[other]]
+            shared = np.intersect1d(first, second)
+            images = np.isin(np.concatenate([first, second]), shared).sum()
+            findings.add(
+                severity,
+                f"subjects-across-{folder.replace('_', '-')}",
+                dataset.name,
+                f"subjects in both {one} and {other}, with {images:,} images there",
                 file=folder,
-                field=_COLUMN,
-                count=len(shared),
+                field=SUBJECTS,
                 examples=shared,
             )
 
 
-def audit_shared_subjects(datasets: Sequence[Opened], findings: Findings) -> None:
-    """Ids in two datasets of which one may be the target while the other is a source."""
+def audit_shared_subjects(datasets: Sequence[AuditedDataset], findings: Findings) -> None:
+    """Report ids that two datasets share if one can be a source while the other is the target."""
     known = [
-        (opened, np.unique(opened.subjects)) for opened in datasets if opened.subjects is not None
+        (dataset, np.unique(dataset.subjects))
+        for dataset in datasets
+        if dataset.subjects is not None
     ]
-    for (one, mine), (other, theirs) in combinations(known, 2):
-        shared = np.intersect1d(mine, theirs)
-        if not len(shared) or overlapping(one, other):
+    for (one, its_subjects), (other, other_subjects) in combinations(known, 2):
+        if left_out_together(one, other):
             continue
-        telling = _telling(shared)
-        where: dict[str, Any] = {"file": _FILE, "field": other.name}
-        both = (
+        shared = np.intersect1d(its_subjects, other_subjects).tolist()
+        unusual = [subject for subject in shared if not _is_short_number(str(subject))]
+        message = (
             f"subject ids in both {one.name!r} and {other.name!r}, which do not list each other as"
             " overlapping"
         )
-        if len(telling):
-            message = (
-                f"{both}: with one left out, its subjects stay among the sources. The same people:"
-                " list both under subject_overlaps; other people: give them ids of their own"
+        severity = Severity.NOTE
+        if unusual:
+            severity = Severity.WARNING
+            message += (
+                ": if one is the target, its subjects stay among the sources. If they are the same"
+                " people, list both under subject_overlaps; if not, give them different ids"
             )
-            findings.warning(
-                "subjects-across-datasets",
-                one.name,
-                message,
-                count=len(telling),
-                examples=telling,
-                **where,
-            )
-        else:
-            message = f"{both}; all are short numbers, which may well be a coincidence"
-            findings.note(
-                "subjects-across-datasets",
-                one.name,
-                message,
-                count=len(shared),
-                examples=shared,
-                **where,
-            )
+        elif shared:
+            message += "; all are short numbers, which may be a coincidence"
+        findings.add(
+            severity,
+            "subjects-across-datasets",
+            one.name,
+            message,
+            file=_FILE,
+            field=other.name,
+            examples=unusual or shared,
+        )
 
 
-def _telling(ids: NDArray[Any]) -> Indices | NDArray[Any]:
-    """Ids that two datasets hardly have in common by chance: not just a number of a few digits."""
-    return np.array(
-        [item for item in ids.tolist() if not (str(item).isdigit() and len(str(item)) < _SHORT)]
-    )
+def _is_short_number(subject: str) -> bool:
+    return subject.isdigit() and len(subject) < _SHORT

@@ -50,7 +50,7 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.audit import Severity, check
-    from medimeta_adapter.audit.render import rendered
+    from medimeta_adapter.audit.render import render_report
 
     with ProgressBars() as progress:
         report = check(
@@ -66,6 +66,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write(report.to_json())
     else:
-        say(rendered(report))
+        say(render_report(report))
     passes = options.fail_on == _NEVER or report.holds(Severity(options.fail_on))
     return 0 if passes else 1

@@ -125,10 +125,10 @@ def kinds(report):
     return sorted(finding.code for finding in report.findings)
 
 
-def told(report, code):
+def only_finding(report, code):
     """The only finding of a kind."""
-    (found,) = [finding for finding in report.findings if finding.code == code]
-    return found
+    (finding,) = [finding for finding in report.findings if finding.code == code]
+    return finding
 
 
 def audit(tmp_path, **options):

@@ -1,5 +1,5 @@
 """Every kind of finding about info.yaml, splits, labels, annotations, subjects, overlaps and
-licences: provoked once each, told where it is, and absent from a clean folder.
+licences: provoked once each, reported at its place, and absent from a clean folder.
 """
 
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medimeta_adapter.audit import Severity, check
-from tests.medimeta.audit_folders import Folder, audit, codes, kinds, told
+from tests.medimeta.audit_folders import Folder, audit, codes, kinds, only_finding
 from torchcross.errors import InputError, SourceError
 
 
@@ -68,7 +68,7 @@ def test_a_dataset_that_does_not_open_is_told_and_the_others_go_on(tmp_path, fol
     bad = Folder(tmp_path, "bad").write()
     (bad.path / "info.yaml").write_text(text)
     report = check(tmp_path, pixels=False)
-    found = told(report, "dataset-unreadable")
+    found = only_finding(report, "dataset-unreadable")
     assert (found.severity, found.dataset, found.file) == (Severity.ERROR, "bad", "info.yaml")
     assert [entry.id for entry in report.datasets] == ["eyes"]
 
@@ -82,7 +82,7 @@ def test_images_without_an_info_file_are_a_dataset_that_does_not_open(tmp_path, 
 def test_two_folders_with_one_id(tmp_path, folder):
     folder.write()
     shutil.copytree(folder.path, tmp_path / "other")
-    found = told(audit(tmp_path), "id-twice")
+    found = only_finding(audit(tmp_path), "id-twice")
     assert "'eyes' and 'other'" in found.message
 
 
@@ -240,7 +240,7 @@ def test_original_splits_are_held_to_the_same_and_their_subjects_noted(tmp_path,
         )
     report = audit(tmp_path)
     assert kinds(report) == ["split-count", "split-count", "subjects-across-original-splits"]
-    assert told(report, "subjects-across-original-splits").severity is Severity.NOTE
+    assert only_finding(report, "subjects-across-original-splits").severity is Severity.NOTE
 
 
 # -- labels ----------------------------------------------------------------------------------------
@@ -262,8 +262,11 @@ def test_a_task_that_is_constant(tmp_path, folder):
     folder.write()
     report = audit(tmp_path)
     assert kinds(report) == ["class-empty", "class-scarce", "task-constant"]
-    assert told(report, "task-constant").message == "every sample is 'yes'; nothing can be learned"
-    assert told(report, "class-empty").examples == ("no",)
+    assert (
+        only_finding(report, "task-constant").message
+        == "every sample is 'yes'; nothing can be learned"
+    )
+    assert only_finding(report, "class-empty").examples == ("no",)
 
 
 def test_labels_that_say_the_same_or_imply_each_other(tmp_path, folder):
@@ -273,8 +276,8 @@ def test_labels_that_say_the_same_or_imply_each_other(tmp_path, folder):
     folder.write()
     report = audit(tmp_path, shots=1)
     assert kinds(report) == ["label-columns-equal", "label-implied"]
-    assert told(report, "label-columns-equal").examples == ("a = b",)
-    assert told(report, "label-implied").examples == ("c -> a", "c -> b")
+    assert only_finding(report, "label-columns-equal").examples == ("a = b",)
+    assert only_finding(report, "label-implied").examples == ("c -> a", "c -> b")
 
 
 def test_labels_that_all_or_none_have(tmp_path, folder):
@@ -283,10 +286,10 @@ def test_labels_that_all_or_none_have(tmp_path, folder):
     folder.write()
     report = audit(tmp_path)
     assert kinds(report) == ["class-empty", "class-scarce", "label-always"]
-    assert told(report, "class-scarce").examples == ("a: none", "c: none")
+    assert only_finding(report, "class-scarce").examples == ("a: none", "c: none")
 
 
 def test_files_of_no_task(tmp_path, folder):
     folder.write()
     np.save(folder.path / "task_labels" / "old.npy", np.zeros(3))
-    assert told(audit(tmp_path), "labels-stray").examples == ("old.npy",)
+    assert only_finding(audit(tmp_path), "labels-stray").examples == ("old.npy",)

@@ -1,4 +1,4 @@
-"""Every kind of finding about pixels: provoked, told where it is, and nothing else found."""
+"""Every kind of finding about pixels: provoked, reported at its place, and nothing else."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ from PIL import Image
 
 from medimeta_adapter.audit import Severity, check
 from medimeta_adapter.audit import scan as scan_module
-from medimeta_adapter.audit.perceptual_hash import Looks
+from medimeta_adapter.audit.perceptual_hash import Fingerprints
 from medimeta_adapter.audit.scan import scan
 from medimeta_adapter.audit.tiffs import sampled_rows
-from tests.medimeta.audit_folders import Folder, kinds, told
+from tests.medimeta.audit_folders import Folder, kinds, only_finding
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_images_of_one_colour(tmp_path, any_channels):
     any_channels.write()
     report = check(tmp_path)
     assert kinds(report) == ["image-constant"]
-    assert told(report, "image-constant").examples == ("3", "8")
+    assert only_finding(report, "image-constant").examples == ("3", "8")
 
 
 def test_equal_images_within_a_split(tmp_path, any_channels):
@@ -36,14 +36,16 @@ def test_equal_images_within_a_split(tmp_path, any_channels):
     any_channels.write()
     report = check(tmp_path)
     assert kinds(report) == ["duplicate-within-split"]
-    assert told(report, "duplicate-within-split").examples == ("0 (train) = 2 (train)",)
+    assert only_finding(report, "duplicate-within-split").examples == ("0 (train) = 2 (train)",)
 
 
 def test_equal_images_across_splits_and_with_other_labels(tmp_path, folder):
     folder.images[89] = folder.images[60] = folder.images[3]
     folder.write()
     report = check(tmp_path)
-    assert told(report, "duplicate-across-splits").examples == ("3 (train) = 60 (val) = 89 (test)",)
+    assert only_finding(report, "duplicate-across-splits").examples == (
+        "3 (train) = 60 (val) = 89 (test)",
+    )
     differ = [
         finding.field for finding in report.findings if finding.code == "duplicate-other-label"
     ]
@@ -69,7 +71,7 @@ def test_equal_images_in_two_datasets(tmp_path, folder, listed, severity):
     folder.write(), other.write()
     report = check(tmp_path)
     assert kinds(report) == ["duplicate-across-datasets"]
-    found = told(report, "duplicate-across-datasets")
+    found = only_finding(report, "duplicate-across-datasets")
     assert (found.severity, found.field, found.examples) == (
         severity,
         "lids",
@@ -94,14 +96,18 @@ def test_images_that_are_merely_alike(tmp_path):
     folder.write()
     report = check(tmp_path)
     assert kinds(report) == ["near-duplicate-across-splits", "near-duplicate-within-split"]
-    assert told(report, "near-duplicate-within-split").severity is Severity.NOTE
-    assert told(report, "near-duplicate-within-split").examples == ("10 (train) = 11 (train)",)
-    assert told(report, "near-duplicate-across-splits").examples == ("40 (train) = 88 (test)",)
+    assert only_finding(report, "near-duplicate-within-split").severity is Severity.NOTE
+    assert only_finding(report, "near-duplicate-within-split").examples == (
+        "10 (train) = 11 (train)",
+    )
+    assert only_finding(report, "near-duplicate-across-splits").examples == (
+        "40 (train) = 88 (test)",
+    )
     assert kinds(check(tmp_path, near_duplicates=False)) == []
     assert kinds(check(tmp_path, pixels=False)) == []
 
 
-def test_an_equal_image_is_not_told_again_as_alike(tmp_path):
+def test_an_equal_image_is_not_reported_again_as_similar(tmp_path):
     folder, draw = Folder(tmp_path, size=32), np.random.default_rng(3)
     folder.images[:] = [soft(draw) for _ in range(90)]
     folder.images[2] = folder.images[0]
@@ -120,8 +126,8 @@ def test_tiffs_that_show_something_else(tmp_path, folder):
     Image.fromarray(wrong).save(folder.path / "images" / f"{row:06d}.tiff")
     report = check(tmp_path)
     assert kinds(report) == ["tiff-differs"]
-    assert told(report, "tiff-differs").severity is Severity.ERROR
-    assert told(report, "tiff-differs").examples == (f"{row:06d}.tiff: 1 of 256 values",)
+    assert only_finding(report, "tiff-differs").severity is Severity.ERROR
+    assert only_finding(report, "tiff-differs").examples == (f"{row:06d}.tiff: 1 of 256 values",)
 
 
 def test_tiffs_that_are_damaged_or_of_another_shape(tmp_path, folder):
@@ -134,7 +140,7 @@ def test_tiffs_that_are_damaged_or_of_another_shape(tmp_path, folder):
     Image.fromarray(np.zeros((16, 16, 3), dtype=np.uint8)).save(paths[3])
     report = check(tmp_path)
     assert kinds(report) == ["tiff-differs"]
-    assert told(report, "tiff-differs").count == 4
+    assert only_finding(report, "tiff-differs").count == 4
 
 
 def test_tiffs_missing_and_beyond(tmp_path, folder):
@@ -142,7 +148,7 @@ def test_tiffs_missing_and_beyond(tmp_path, folder):
     (folder.path / "images" / "000007.tiff").rename(folder.path / "images" / "000090.tiff")
     report = check(tmp_path)
     assert kinds(report) == ["tiff-missing", "tiff-surplus"]
-    assert told(report, "tiff-missing").examples == ("7",)
+    assert only_finding(report, "tiff-missing").examples == ("7",)
 
 
 def test_only_tiffs(tmp_path, folder):
@@ -194,7 +200,7 @@ def test_a_chunk_that_is_damaged_leaves_the_rest_to_be_read(tmp_path, folder, mo
     monkeypatch.setattr("medimeta_adapter.format.pixels.ChunkedPixels.rows", broken, raising=False)
     report = check(tmp_path)
     assert kinds(report) == ["image-constant", "images-unreadable"]
-    found = told(report, "images-unreadable")
+    found = only_finding(report, "images-unreadable")
     assert (found.count, found.examples) == (10, ("rows 20..29: chunk 2 is damaged",))
 
 
@@ -217,18 +223,18 @@ def test_a_scan_is_the_same_in_any_blocks_and_with_any_number_of_workers(monkeyp
     pixels.largest, done = 0, []
     again = scan(pixels, 57, 12 * 9 * 3, workers=3, progress=done.append)
     assert (again.digests == once.digests).all()
-    assert (again.looks.hashes == once.looks.hashes).all()
-    assert (again.looks.sketches == once.looks.sketches).all()
+    assert (again.fingerprints.hashes == once.fingerprints.hashes).all()
+    assert (again.fingerprints.sketches == once.fingerprints.sketches).all()
     assert pixels.largest == 5
     assert done == [*range(5, 57, 5), 57]
 
 
-def test_digests_tell_shapes_apart_and_looks_are_made_only_where_wanted():
+def test_digests_tell_shapes_apart_and_fingerprints_are_computed_only_if_wanted():
     flat = np.arange(24, dtype=np.uint8)
-    wide = scan(Pixels(flat.reshape(1, 4, 6)), 1, 24, with_looks=False)
-    tall = scan(Pixels(flat.reshape(1, 6, 4)), 1, 24, with_looks=False)
+    wide = scan(Pixels(flat.reshape(1, 4, 6)), 1, 24, with_fingerprints=False)
+    tall = scan(Pixels(flat.reshape(1, 6, 4)), 1, 24, with_fingerprints=False)
     assert (wide.digests != tall.digests).any()
-    assert len(wide.looks.hashes) == len(Looks.joined([]).hashes) == 0
+    assert len(wide.fingerprints.hashes) == len(Fingerprints.zeros(0).hashes) == 0
 
 
 def test_progress_is_told_by_dataset(tmp_path, folder):
@@ -236,4 +242,4 @@ def test_progress_is_told_by_dataset(tmp_path, folder):
     told_of = []
     check(tmp_path, progress=lambda *what: told_of.append(what))
     assert told_of[0] == ("eyes", 90, 90)
-    assert told_of[1:] == [("look-alikes", done, 70) for done in range(1, 71)]
+    assert told_of[1:] == [("near duplicates", done, 70) for done in range(1, 71)]

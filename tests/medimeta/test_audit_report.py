@@ -111,8 +111,8 @@ def test_what_holds(found, fails):
 
 def test_the_text_says_it_all(report):
     text = str(report)
-    assert "What is there" in text
-    assert "What it allows: the most shots per class beside 10 queries per class" in text
+    assert "Datasets" in text
+    assert "Tasks: the most shots per class beside 10 queries per class" in text
     for finding in report.findings:
         assert all(word in text for word in (finding.dataset, *finding.message.split()[:4]))
     assert text.rstrip().endswith("1 error, 2 warnings, 3 notes")
@@ -154,4 +154,4 @@ def test_findings_keep_few_examples_and_count_all():
 
 
 def test_nothing_found():
-    assert "Nothing was found." in str(AuditReport("root", (), (), 5, 10, {}))
+    assert "No problems were found." in str(AuditReport("root", (), (), 5, 10, {}))

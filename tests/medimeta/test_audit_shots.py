@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from medimeta_adapter.audit import check
-from medimeta_adapter.audit.audited_dataset import Opened
+from medimeta_adapter.audit.audited_dataset import AuditedDataset
 from medimeta_adapter.audit.shots import largest_shots
 from medimeta_adapter.format.info import DatasetInfo, TaskInfo
-from tests.medimeta.audit_folders import Folder, told
+from tests.medimeta.audit_folders import Folder, only_finding
 from torchcross.data import EpisodeSampler, LabelSource
 from torchcross.errors import InfeasibleError
 from torchcross.task import Task
@@ -44,8 +44,8 @@ def table(tmp_path, kind, subjects, queries):
     target, names, labels = CASES[kind]
     task = TaskInfo("task", target, names)
     info = DatasetInfo("eyes", "Eyes", "Fundus", (task,), (1, 8, 8), N)
-    opened = Opened(tmp_path, info, subjects=SUBJECTS[subjects])
-    return largest_shots(opened, task, labels, queries), LabelSource(
+    dataset = AuditedDataset(tmp_path, info, subjects=SUBJECTS[subjects])
+    return largest_shots(dataset, task, labels, queries), LabelSource(
         labels, Task("task", task.target(), "Fundus"), groups=SUBJECTS[subjects]
     )
 
@@ -115,8 +115,8 @@ def test_tens_of_thousands_of_one_subject_each(tmp_path):
     owners = np.repeat(np.arange(count // 2), 2)
     owners[:5000] = 0
     labels = np.arange(count) // 20_000
-    opened = Opened(tmp_path, info, subjects=owners.astype(object).astype(str))
-    found = largest_shots(opened, task, labels, 9)
+    dataset = AuditedDataset(tmp_path, info, subjects=owners.astype(object).astype(str))
+    found = largest_shots(dataset, task, labels, 9)
     assert [entry.shots for entry in found.classes] == [19_990, 19_990]
 
 
@@ -126,7 +126,7 @@ def test_scarce_classes_are_named(tmp_path):
     folder.labels["what it is"][[0, 1, 2, 30, 31, 32]] = [1, 1, 1, 2, 2, 2]
     folder.write()
     report = check(tmp_path, pixels=False, shots=1, queries=2)
-    found = told(report, "class-scarce")
+    found = only_finding(report, "class-scarce")
     assert (found.field, found.count) == ("what it is", 2)
     assert found.examples == ("CNV: wet: 0", "none: 0")
     table = report.datasets[0].tasks[1]

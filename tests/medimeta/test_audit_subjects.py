@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medimeta_adapter.audit import Severity
-from tests.medimeta.audit_folders import Folder, audit, kinds, told
+from tests.medimeta.audit_folders import Folder, audit, kinds, only_finding
 
 # -- annotations and subjects ----------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ def test_a_table_that_says_other_splits_and_labels(tmp_path, folder):
     lines[2] = lines[2].replace(",train,0", ",train,1")
     path.write_text("\n".join(lines) + "\n")
     report = audit(tmp_path)
-    assert told(report, "annotations-split").examples == ("row 0: test, in train",)
+    assert only_finding(report, "annotations-split").examples == ("row 0: test, in train",)
     labels = [finding for finding in report.findings if finding.code == "annotations-labels"]
     assert [(finding.field, finding.examples) for finding in labels] == [
         ("tasks/sick", ("1",)),
@@ -86,7 +86,7 @@ def test_images_without_a_subject(tmp_path, folder):
     folder.write()
     report = audit(tmp_path)
     assert kinds(report) == ["subject-unknown"]
-    assert told(report, "subject-unknown").examples == ("5", "7")
+    assert only_finding(report, "subject-unknown").examples == ("5", "7")
 
 
 def test_no_subjects_are_noted(tmp_path):
@@ -112,7 +112,7 @@ def test_subjects_of_target_and_sources(tmp_path):
     second.patients[:6] = first.patients[:6]
     first.write(), second.write()
     report = audit(tmp_path)
-    found = told(report, "subjects-across-datasets")
+    found = only_finding(report, "subjects-across-datasets")
     assert (found.severity, found.dataset, found.field, found.count) == (
         Severity.WARNING,
         "eyes",
@@ -126,7 +126,7 @@ def test_short_numbers_may_be_a_coincidence(tmp_path):
     first, second = two(tmp_path)
     first.patients = second.patients = [str(row // 3) for row in range(90)]
     first.write(), second.write()
-    assert told(audit(tmp_path), "subjects-across-datasets").severity is Severity.NOTE
+    assert only_finding(audit(tmp_path), "subjects-across-datasets").severity is Severity.NOTE
 
 
 @pytest.mark.parametrize("field", ["domain_overlaps", "subject_overlaps"])
@@ -145,7 +145,7 @@ def test_overlaps_with_itself_and_with_what_is_not_there(tmp_path, folder):
     folder.write()
     report = audit(tmp_path)
     assert kinds(report) == ["overlap-absent", "overlap-itself"]
-    assert told(report, "overlap-absent").examples == ("ears",)
+    assert only_finding(report, "overlap-absent").examples == ("ears",)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_unknown_names_get_a_guess(capsys):
 def test_check_of_a_clean_folder(capsys, data):
     status, out, err = run(capsys, "data", "check", data)
     assert (status, err) == (0, "")
-    assert "Nothing was found." in out
+    assert "No problems were found." in out
     assert out.endswith("2 datasets, 8 tasks, 180 images: 0 errors, 0 warnings, 0 notes\n")
 
 
@@ -88,7 +88,7 @@ def test_check_fails_on_errors_and_on_what_is_asked(capsys, data):
     other.write()
     status, out, _ = run(capsys, "data", "check", data)
     assert status == 0
-    assert "warning  eyes / images.hdf5: images of a single colour [1]\n" in out
+    assert "warning  eyes / images.hdf5: images of one colour [1]\n" in out
     assert run(capsys, "data", "check", data, "--fail-on", "warning")[0] == 1
     assert run(capsys, "data", "check", data, "--fail-on", "warning", "--no-pixels")[0] == 0
 
@@ -266,7 +266,7 @@ def test_as_a_process(data):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "What it allows" in done.stdout
+    assert "Tasks: the most shots" in done.stdout
 
 
 @pytest.mark.slow

@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from medimeta_adapter.audit.perceptual_hash import (
+from medimeta_adapter.audit.near_duplicates import (
     DISTANCE,
     REACH,
-    Looks,
-    alike_groups,
-    bits_apart,
     groups_of,
-    looks,
+    near_duplicate_groups,
+)
+from medimeta_adapter.audit.perceptual_hash import (
+    Fingerprints,
+    fingerprints_of,
+    hamming_distances,
 )
 from tests.examples import max_examples
 
@@ -58,29 +60,31 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_copy_is_found_and_nothing_else(change):
     images = pictures(60)
-    found = Looks.joined([looks(images), looks(np.stack([change(image) for image in images]))])
-    pairs = [tuple(group.tolist()) for group in alike_groups(found)]
+    fingerprints = Fingerprints.concatenate(
+        [fingerprints_of(images), fingerprints_of(np.stack([change(image) for image in images]))]
+    )
+    pairs = [tuple(group.tolist()) for group in near_duplicate_groups(fingerprints)]
     right = {(n, n + 60) for n in range(60)}
     assert set(pairs) <= right
     assert len(pairs) >= 57
 
 
 def test_different_images_are_far_apart():
-    hashes = looks(pictures(200)).hashes
-    distances = bits_apart(hashes[:, None], hashes[None, :])[~np.eye(200, dtype=bool)]
+    hashes = fingerprints_of(pictures(200)).hashes
+    distances = hamming_distances(hashes[:, None], hashes[None, :])[~np.eye(200, dtype=bool)]
     assert distances.mean() == pytest.approx(32, abs=2)
 
 
 def test_hashes_are_the_same_bits_everywhere():
     ramp = (np.arange(32)[:, None] * 5 + np.arange(32)[None, :] ** 2 // 4).astype(np.uint8)[None]
-    found = looks(ramp)
-    assert hex(found.hashes[0]) == GOLDEN_HASH
-    assert found.sketches[0, :8].tolist() == GOLDEN_SKETCH
+    fingerprints = fingerprints_of(ramp)
+    assert hex(fingerprints.hashes[0]) == GOLDEN_HASH
+    assert fingerprints.sketches[0, :8].tolist() == GOLDEN_SKETCH
 
 
 def test_a_sketch_correlates_as_the_coarse_images_do():
     images = pictures(40, channels=1)
-    vectors = looks(images).sketches.astype(np.float64)
+    vectors = fingerprints_of(images).sketches.astype(np.float64)
     mine = np.corrcoef(images.reshape(40, -1))
     theirs = vectors @ vectors.T
     theirs /= np.sqrt(np.outer(np.diag(theirs), np.diag(theirs)))
@@ -91,27 +95,29 @@ def test_a_sketch_correlates_as_the_coarse_images_do():
     "shape", [(1, 1, 1), (2, 3, 5), (2, 5, 3, 3), (1, 8, 8), (2, 200, 40), (1, 16, 16, 1)]
 )
 def test_any_size(shape):
-    found = looks(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
-    assert found.hashes.shape == (shape[0],)
-    assert found.sketches.shape == (shape[0], 255)
+    fingerprints = fingerprints_of(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    assert fingerprints.hashes.shape == (shape[0],)
+    assert fingerprints.sketches.shape == (shape[0], 255)
 
 
-def test_bits_apart():
+def test_hamming_distances():
     words = np.random.default_rng(0).integers(0, 2**64, 500, dtype=np.uint64)
-    assert bits_apart(words[:-1], words[1:]).tolist() == [
+    assert hamming_distances(words[:-1], words[1:]).tolist() == [
         (one ^ other).bit_count()
         for one, other in zip(words[:-1].tolist(), words[1:].tolist(), strict=True)
     ]
 
 
-def by_all_pairs(found):
+def by_all_pairs(fingerprints):
     """Connected components over all pairs, the slow and certain way."""
-    count = len(found.hashes)
+    count = len(fingerprints.hashes)
     label = list(range(count))
-    vectors = found.sketches.astype(np.float64)
+    vectors = fingerprints.sketches.astype(np.float64)
     for one in range(count):
         for other in range(one + 1, count):
-            near = (int(found.hashes[one]) ^ int(found.hashes[other])).bit_count() <= DISTANCE
+            near = (
+                int(fingerprints.hashes[one]) ^ int(fingerprints.hashes[other])
+            ).bit_count() <= DISTANCE
             a, b = vectors[one], vectors[other]
             if near and a @ b > 0 and (a @ b) ** 2 >= 0.99**2 * (a @ a) * (b @ b):
                 low, high = sorted((label[one], label[other]))
@@ -131,11 +137,13 @@ def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
             np.uint64(1) << draw.integers(0, 64, 30, dtype=np.uint64)
         ) * draw.integers(0, 2, 30).astype(np.uint64)
     sketches = np.repeat(draw.integers(-127, 128, (2, 255)).astype(np.int8), 15, axis=0)
-    found = Looks(hashes, sketches[draw.permutation(30)])
+    fingerprints = Fingerprints(hashes, sketches[draw.permutation(30)])
     # Equal hashes are held against the first of them only: make them distinct, or equal in both.
     distinct = np.unique(hashes, return_index=True)[1]
-    found = found.at(distinct)
-    assert [group.tolist() for group in alike_groups(found)] == by_all_pairs(found)
+    fingerprints = fingerprints[distinct]
+    assert [group.tolist() for group in near_duplicate_groups(fingerprints)] == by_all_pairs(
+        fingerprints
+    )
 
 
 @pytest.mark.parametrize(("correlation", "groups"), [(0.995, 1), (0.985, 0), (-0.995, 0)])
@@ -145,7 +153,9 @@ def test_equal_hashes_are_not_enough(correlation, groups):
     one, other = one / np.linalg.norm(one), other - (other @ one) / (one @ one) * one
     mixed = correlation * one + np.sqrt(1 - correlation**2) * other / np.linalg.norm(other)
     sketches = np.rint(np.stack([one, mixed]) * 400).astype(np.int8)
-    assert len(alike_groups(Looks(np.zeros(2, dtype=np.uint64), sketches))) == groups
+    assert (
+        len(near_duplicate_groups(Fingerprints(np.zeros(2, dtype=np.uint64), sketches))) == groups
+    )
 
 
 @pytest.mark.slow
@@ -157,25 +167,29 @@ def test_every_pair_within_the_distance_is_found_wherever_the_bits_are():
         other = one
         for bit in draw.choice(64, DISTANCE, replace=False).tolist():
             other ^= 1 << bit
-        (group,) = alike_groups(Looks(np.array([one, other], dtype=np.uint64), sketch))
+        (group,) = near_duplicate_groups(
+            Fingerprints(np.array([one, other], dtype=np.uint64), sketch)
+        )
         assert group.tolist() == [0, 1]
         far = other ^ (1 << next(bit for bit in range(64) if not (one ^ other) >> bit & 1))
-        assert alike_groups(Looks(np.array([one, far], dtype=np.uint64), sketch)) == []
+        assert (
+            near_duplicate_groups(Fingerprints(np.array([one, far], dtype=np.uint64), sketch)) == []
+        )
 
 
 def test_a_crowd_is_one_group():
     count = 20 * REACH
     bits = np.random.default_rng(0).integers(0, 64, (3, count), dtype=np.uint64)
     hashes = np.bitwise_xor.reduce(np.uint64(1) << bits, axis=0)
-    (group,) = alike_groups(Looks(hashes, np.ones((count, 255), dtype=np.int8)))
+    (group,) = near_duplicate_groups(Fingerprints(hashes, np.ones((count, 255), dtype=np.int8)))
     assert len(group) > 0.9 * count
 
 
 def test_nothing_and_one():
-    assert alike_groups(Looks.joined([])) == []
-    assert alike_groups(looks(pictures(1))) == []
+    assert near_duplicate_groups(Fingerprints.concatenate([])) == []
+    assert near_duplicate_groups(fingerprints_of(pictures(1))) == []
 
 
 def test_groups():
-    found = groups_of(np.array([4, 1, 4, 2, 1, 4]))
-    assert [group.tolist() for group in found] == [[0, 2, 5], [1, 4]]
+    groups = groups_of(np.array([4, 1, 4, 2, 1, 4]))
+    assert [group.tolist() for group in groups] == [[0, 2, 5], [1, 4]]
