@@ -53,94 +53,94 @@ def changed(episode, *, x=None, y=None, part="support"):
     return Episode(parts["support"], parts["query"], episode.task, episode.plan)
 
 
-def refuses(subject, episode, error, match):
-    before = snapshot(subject)
+def refuses(learner, episode, error, match):
+    before = snapshot(learner)
     with pytest.raises(error, match=match):
-        subject.meta_loss([episode_of(episode.task.target, 7), episode])
-    assert same(before, snapshot(subject))
+        learner.meta_loss([episode_of(episode.task.target, 7), episode])
+    assert same(before, snapshot(learner))
 
 
 @each
 def test_a_support_without_one_of_its_classes(make):
-    subject, episode = make(), episode_of(TARGETS["multiclass"], 3)
+    learner, episode = make(), episode_of(TARGETS["multiclass"], 3)
     labels = episode.support.y.clone()
     labels[labels == 1] = 2
     refuses(
-        subject,
+        learner,
         changed(episode, y=labels),
         InputError,
         r"episode 3 of 'toys': the support set has no.*'square'",
     )
     with pytest.raises(InputError, match=r"task 'made-up'.*'square'.*restrict"):
-        subject.adapt(changed(episode, y=labels).support, episode.task)
+        learner.adapt(changed(episode, y=labels).support, episode.task)
     target = MultiLabel(["cyst", "edema"])
     answers = torch.tensor([[1, 0], [0, 0], [1, 0]])
     bad = Episode(
         Batch(torch.zeros(3, 1, 6, 6), answers), episode_of(target).query, Task("f", target)
     )
     refuses(
-        subject, bad, InputError, r"position 1 \('f'\).*'edema' \(every label needs samples with it"
+        learner, bad, InputError, r"position 1 \('f'\).*'edema' \(every label needs samples with it"
     )
 
 
 @each
 @pytest.mark.parametrize("part", ["support", "query"])
 def test_labels_outside_the_target(make, part):
-    subject, episode = make(), episode_of(TARGETS["multiclass"], 3)
+    learner, episode = make(), episode_of(TARGETS["multiclass"], 3)
     labels = getattr(episode, part).y.clone()
     labels[2] = 3
     refuses(
-        subject,
+        learner,
         changed(episode, y=labels, part=part),
         LabelError,
         rf"the {part} set.*at sample 2.*codes 0..2",
     )
-    refuses(subject, changed(episode, y=labels - 5, part=part), LabelError, "-1 for missing")
-    refuses(subject, changed(episode, y=labels.float(), part=part), LabelError, "target.encode")
+    refuses(learner, changed(episode, y=labels - 5, part=part), LabelError, "-1 for missing")
+    refuses(learner, changed(episode, y=labels.float(), part=part), LabelError, "target.encode")
     wide = changed(episode, y=labels[:, None], part=part)
-    refuses(subject, wide, LabelError, r"of shape \(\d, 1\)")
+    refuses(learner, wide, LabelError, r"of shape \(\d, 1\)")
 
 
 @each
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("part", ["support", "query"])
 def test_pixels_that_are_no_numbers(make, value, part):
-    subject, episode = make(), episode_of(TARGETS["binary"], 3)
+    learner, episode = make(), episode_of(TARGETS["binary"], 3)
     images = getattr(episode, part).x.clone()
     images[4, 0, 1, 1] = value
     match = (
         rf"episode 3 of 'toys': the {part} set has NaN or infinite pixels in 1 of \d images, first"
         r" in image 4"
     )
-    refuses(subject, changed(episode, x=images, part=part), InputError, match)
+    refuses(learner, changed(episode, x=images, part=part), InputError, match)
 
 
 def test_a_sum_may_overflow_where_no_pixel_does():
-    subject, episode = ANIL(Net().float(), steps=1), episode_of(TARGETS["binary"])
+    learner, episode = ANIL(Net().float(), steps=1), episode_of(TARGETS["binary"])
     huge = torch.full_like(episode.support.x, 3e38).float()
     huge[0] = -3e38
     with pytest.raises(DivergenceError, match="diverged"):
-        subject.meta_loss([changed(episode, x=huge.abs()), episode])
+        learner.meta_loss([changed(episode, x=huge.abs()), episode])
     assert not torch.isfinite(huge.abs().sum())
 
 
 @each
 def test_empty_sets_and_images_of_whole_numbers(make):
-    subject, episode = make(), episode_of(TARGETS["binary"], 3)
+    learner, episode = make(), episode_of(TARGETS["binary"], 3)
     empty = changed(
         episode, x=torch.zeros(0, 1, 6, 6), y=torch.zeros(0, dtype=torch.int64), part="query"
     )
-    refuses(subject, empty, InputError, "the query set is empty")
+    refuses(learner, empty, InputError, "the query set is empty")
     refuses(
-        subject,
+        learner,
         changed(episode, x=episode.support.x.long()),
         InputError,
         "int64; give uint8 images",
     )
     with pytest.raises(InputError, match="at least one episode"):
-        subject.meta_loss([])
+        learner.meta_loss([])
     with pytest.raises(InputError, match="2 indices were given for 1"):
-        subject.meta_loss([episode], indices=[1, 2])
+        learner.meta_loss([episode], indices=[1, 2])
 
 
 def test_features_that_are_no_features():
@@ -164,9 +164,9 @@ def test_features_that_are_no_features():
 
 def test_a_learned_head_of_another_width_or_another_task():
     target = TARGETS["multiclass"]
-    subject = MAML(Net(), steps=1, head=LearnedHeads([Task("other", target)], WIDTH))
+    learner = MAML(Net(), steps=1, head=LearnedHeads([Task("other", target)], WIDTH))
     refuses(
-        subject,
+        learner,
         episode_of(target),
         InputError,
         r"no learned head for the task 'made-up'.*task=/other",
@@ -176,9 +176,9 @@ def test_a_learned_head_of_another_width_or_another_task():
 
 
 def test_an_inner_loop_that_diverges():
-    subject = MAML(Net(), steps=6, lr=1e300)
+    learner = MAML(Net(), steps=6, lr=1e300)
     refuses(
-        subject,
+        learner,
         episode_of(TARGETS["binary"], 3),
         DivergenceError,
         "episode 7.*the inner loop diverged",
@@ -258,20 +258,20 @@ def test_settings_that_cannot_work():
 
 
 def test_inference_mode_is_refused_and_no_grad_is_not():
-    episode, subject = episode_of(TARGETS["binary"]), MAML(Net(), steps=1)
+    episode, learner = episode_of(TARGETS["binary"]), MAML(Net(), steps=1)
     with torch.no_grad():
-        subject.adapt(episode.support, episode.task)
-        loss = subject.meta_loss([episode])
+        learner.adapt(episode.support, episode.task)
+        loss = learner.meta_loss([episode])
     assert not loss.requires_grad
     with torch.inference_mode(), pytest.raises(InputError, match="no_grad"):
-        subject.adapt(episode.support, episode.task)
+        learner.adapt(episode.support, episode.task)
 
 
 def test_kaiming_heads_belong_to_the_number_of_the_episode():
     target = MultiClass(["a", "b", "c"])
-    subject, episode = MAML(Net(), steps=1, head="kaiming"), episode_of(target)
+    learner, episode = MAML(Net(), steps=1, head="kaiming"), episode_of(target)
     one, two, three = (
-        subject.adapt(episode.support, episode.task, index=at, seed=seed)
+        learner.adapt(episode.support, episode.task, index=at, seed=seed)
         for at, seed in ((0, 0), (1, 0), (0, 1))
     )
     images = episode.query.x
@@ -279,4 +279,4 @@ def test_kaiming_heads_belong_to_the_number_of_the_episode():
     assert not torch.equal(one.logits(images), three.logits(images))
     assert (two.protocol["index"], three.protocol["seed"]) == (1, 1)
     with pytest.raises(InputError, match="has no plan, and a Kaiming head"):
-        subject.meta_loss([Episode(episode.support, episode.query, episode.task)])
+        learner.meta_loss([Episode(episode.support, episode.query, episode.task)])

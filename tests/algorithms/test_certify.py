@@ -108,13 +108,13 @@ def episodes_of(*targets):
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_holds_what_it_claims(name):
-    subject = make_algorithm(name, "multiclass")
-    before = snapshot(subject)
+    learner = make_algorithm(name, "multiclass")
+    before = snapshot(learner)
     with generators_left_alone("certify"):
         certificate = certify(
-            subject, episodes_of("multiclass", "multiclass"), directions=1, epoch=5
+            learner, episodes_of("multiclass", "multiclass"), directions=1, epoch=5
         )
-    assert same(before, snapshot(subject))
+    assert same(before, snapshot(learner))
     assert certificate.holds, str(certificate)
     assert certificate.order == CLAIMS.get(name, 2)
     differences = [row for row in certificate.rows if "differences" in row.name]

@@ -44,30 +44,30 @@ def equal(left, right):
 
 @cells
 def test_adaptation_is_pure_and_repeatable(algorithm, target):
-    subject = make_algorithm(algorithm, target)
+    learner = make_algorithm(algorithm, target)
     first, second = (episode_of(TARGETS[target], seed) for seed in (0, 1))
-    before = snapshot(subject)
+    before = snapshot(learner)
     with generators_left_alone("adapt"):
-        one = bits(subject.adapt(first.support, first.task), first.query.x)
+        one = bits(learner.adapt(first.support, first.task), first.query.x)
     with foreign_generators(), torch.no_grad():
-        subject.adapt(second.support, second.task, index=3)
-        again = bits(subject.adapt(first.support, first.task), first.query.x)
-    assert same(before, snapshot(subject))
+        learner.adapt(second.support, second.task, index=3)
+        again = bits(learner.adapt(first.support, first.task), first.query.x)
+    assert same(before, snapshot(learner))
     assert equal(one, again)
 
 
 @cells
 def test_training_changes_nothing_and_asks_for_no_mode(algorithm, target):
-    subject = make_algorithm(algorithm, target)
+    learner = make_algorithm(algorithm, target)
     episodes = [episode_of(TARGETS[target], seed) for seed in (0, 1)]
-    before = snapshot(subject)
+    before = snapshot(learner)
     with generators_left_alone("training_step"):
-        training = step_of(subject, episodes)
-    assert same(before, snapshot(subject))
+        training = step_of(learner, episodes)
+    assert same(before, snapshot(learner))
     assert training.loss.requires_grad
     assert torch.isfinite(training.loss)
-    assert torch.equal(training.losses, step_of(subject.eval(), episodes).losses)
-    assert set(training.buffers) <= set(dict(subject.named_buffers()))
+    assert torch.equal(training.losses, step_of(learner.eval(), episodes).losses)
+    assert set(training.buffers) <= set(dict(learner.named_buffers()))
 
 
 @cells
@@ -86,21 +86,21 @@ def test_the_order_of_episodes_does_not_matter(algorithm, target):
 
 @cells
 def test_training_and_adaptation_are_the_same_loop_and_the_loss_is_the_targets(algorithm, target):
-    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
-    predictor = subject.adapt(episode.support, episode.task)
+    learner, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
+    predictor = learner.adapt(episode.support, episode.task)
     loss = episode.task.target.loss(predictor.logits(episode.query.x), episode.query.y)
     if algorithm == "reptile":
-        start = subject.adapt(episode.support, episode.task, steps=0)
+        start = learner.adapt(episode.support, episode.task, steps=0)
         assert loss < episode.task.target.loss(start.logits(episode.query.x), episode.query.y)
         return
-    query_loss = step_of(subject, [episode]).traces[0][-1]
+    query_loss = step_of(learner, [episode]).traces[0][-1]
     torch.testing.assert_close(loss, query_loss, rtol=EXACT, atol=1e-12)
 
 
 @cells
 def test_a_saved_predictor_predicts_the_same_bits(algorithm, target, tmp_path):
-    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
-    predictor = subject.adapt(episode.support, episode.task)
+    learner, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
+    predictor = learner.adapt(episode.support, episode.task)
     predictor.save(tmp_path / "p.safetensors")
     loaded = load_predictor(tmp_path / "p.safetensors", backbone=Net(seed=9))
     assert equal(bits(predictor, episode.query.x), bits(loaded, episode.query.x))
@@ -111,12 +111,12 @@ def test_a_saved_predictor_predicts_the_same_bits(algorithm, target, tmp_path):
 
 @cells
 def test_a_predictor_outlives_training_and_a_copy_of_the_algorithm_is_its_own(algorithm, target):
-    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
-    predictor = subject.adapt(episode.support, episode.task)
+    learner, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
+    predictor = learner.adapt(episode.support, episode.task)
     before = bits(predictor, episode.query.x)
-    twin = copy.deepcopy(subject)
+    twin = copy.deepcopy(learner)
     with torch.no_grad():
-        for value in [*subject.parameters(), *subject.buffers()]:
+        for value in [*learner.parameters(), *learner.buffers()]:
             value.add_(1)
     assert equal(before, bits(predictor, episode.query.x))
     assert equal(before, bits(twin.adapt(episode.support, episode.task), episode.query.x))
@@ -146,17 +146,17 @@ PERMUTED = {
     [cell for cell in CELLS if cell[1] in PERMUTED and cell[0] not in RANDOM_HEAD],
 )
 def test_permuting_classes_permutes_predictions(algorithm, target):
-    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
+    learner, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     other = renumbered(episode, PERMUTED[target], ORDER)
     one, two = (
-        subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
+        learner.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
     )
     torch.testing.assert_close(
         one.probabilities[:, ORDER], two.probabilities, rtol=1e-8, atol=1e-10
     )
     assert two.classes == tuple(one.classes[at] for at in ORDER)
     assert [sorted(name) for name in one.names] == [sorted(name) for name in two.names]
-    losses = [step_of(subject, [each]).losses for each in (episode, other)]
+    losses = [step_of(learner, [each]).losses for each in (episode, other)]
     torch.testing.assert_close(*losses, rtol=1e-8, atol=1e-10)
 
 
@@ -181,11 +181,11 @@ SYMMETRIC = ("ordinal", "ordinal-coral", "ordinal-earth_movers", "ordinal-soft_l
     [cell for cell in CELLS if cell[1] in SYMMETRIC and cell[0] not in RANDOM_HEAD],
 )
 def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
-    subject, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
+    learner, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     order = list(reversed(range(episode.task.target.num_classes)))
     other = renumbered(episode, reversed_scale(episode.task.target), order)
     one, two = (
-        subject.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
+        learner.adapt(each.support, each.task)(episode.query.x) for each in (episode, other)
     )
     torch.testing.assert_close(one.probabilities.flip(1), two.probabilities, rtol=1e-8, atol=1e-10)
     assert one.names == two.names
@@ -195,36 +195,36 @@ def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
     "algorithm", ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe"]
 )
 def test_episodes_of_all_targets_in_one_meta_loss(algorithm):
-    subject = make_algorithm(algorithm, "multiclass")
+    learner = make_algorithm(algorithm, "multiclass")
     episodes = [
         episode_of(target, seed, name=f"task {seed}")
         for seed, target in enumerate(TARGETS.values())
     ]
     episodes.append(episode_of(MultiClass(["a", "b", "c", "d", "e"]), 50, support=10))
-    together = step_of(subject, episodes)
+    together = step_of(learner, episodes)
     together.loss.backward()
-    mixed = [value.grad.clone() for value in subject.backbone.parameters()]
-    subject.zero_grad()
-    alone = torch.stack([step_of(subject, [episode]).loss for episode in episodes])
+    mixed = [value.grad.clone() for value in learner.backbone.parameters()]
+    learner.zero_grad()
+    alone = torch.stack([step_of(learner, [episode]).loss for episode in episodes])
     alone.mean().backward()
     torch.testing.assert_close(together.losses, alone.detach(), rtol=EXACT, atol=1e-12)
-    for mine, value in zip(mixed, subject.backbone.parameters(), strict=True):
+    for mine, value in zip(mixed, learner.backbone.parameters(), strict=True):
         torch.testing.assert_close(mine, value.grad, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
-    subject, episode = MAML(Net(), steps=1, optimiser=optimiser), episode_of(TARGETS[target])
-    predictor = subject.adapt(episode.support, episode.task)
-    head_only = ANIL(subject.backbone, steps=1, optimiser=optimiser).adapt(
+    learner, episode = MAML(Net(), steps=1, optimiser=optimiser), episode_of(TARGETS[target])
+    predictor = learner.adapt(episode.support, episode.task)
+    head_only = ANIL(learner.backbone, steps=1, optimiser=optimiser).adapt(
         episode.support, episode.task
     )
     assert torch.equal(predictor.features(episode.query.x), head_only.features(episode.query.x))
     torch.testing.assert_close(
         predictor.logits(episode.query.x), head_only.logits(episode.query.x), rtol=EXACT, atol=1e-12
     )
-    moved = subject.adapt(episode.support, episode.task, steps=2)
+    moved = learner.adapt(episode.support, episode.task, steps=2)
     assert relative(moved.features(episode.query.x), predictor.features(episode.query.x)) > 1e-6
 
 
@@ -246,7 +246,7 @@ def test_lanes_change_nothing(algorithm, target):
 
 
 def test_targets_that_learn_alike_share_lanes():
-    subject = MAML(Net(), steps=1, lanes=8)
+    learner = MAML(Net(), steps=1, lanes=8)
     names = [[f"{letter}{seed}" for letter in "abc"] for seed in range(2)]
     others = [
         Ordinal(names[0], [0, 1, 5], loss="soft_labels"),
@@ -257,59 +257,59 @@ def test_targets_that_learn_alike_share_lanes():
         MultiClass(dict(zip((3, 17, 29), names[1], strict=True))),
         *others,
     ]
-    step = subject.training_step([episode_of(target, seed) for seed, target in enumerate(targets)])
+    step = learner.training_step([episode_of(target, seed) for seed, target in enumerate(targets)])
     assert step.groups == ((0, 1), (2,), (3,))
 
 
 @pytest.mark.parametrize("algorithm", ["maml", "anil", "protonet", "fine-tune"])
 def test_dropout_masks_belong_to_seed_and_episode(algorithm):
     episodes = [episode_of(TARGETS["multiclass"], seed) for seed in range(3)]
-    subject = make_algorithm(algorithm, "multiclass", dropout=0.5)
+    learner = make_algorithm(algorithm, "multiclass", dropout=0.5)
     with generators_left_alone("dropout"):
-        losses = subject.training_step(episodes).losses
-    assert torch.equal(losses, subject.training_step(episodes[::-1]).losses.flip(0))
-    assert not torch.allclose(losses, subject.training_step(episodes, seed=1).losses)
-    assert not torch.allclose(losses, subject.training_step(episodes, indices=[7, 8, 9]).losses)
-    subject.lanes = 3
+        losses = learner.training_step(episodes).losses
+    assert torch.equal(losses, learner.training_step(episodes[::-1]).losses.flip(0))
+    assert not torch.allclose(losses, learner.training_step(episodes, seed=1).losses)
+    assert not torch.allclose(losses, learner.training_step(episodes, indices=[7, 8, 9]).losses)
+    learner.lanes = 3
     torch.testing.assert_close(
-        losses, subject.training_step(episodes).losses, rtol=EXACT, atol=1e-12
+        losses, learner.training_step(episodes).losses, rtol=EXACT, atol=1e-12
     )
     bare = [Episode(episode.support, episode.query, episode.task) for episode in episodes]
     with pytest.raises(InputError, match="no plan"):
-        subject.training_step(bare)
+        learner.training_step(bare)
     assert torch.equal(
-        subject.training_step(bare, indices=[0, 1, 2]).losses,
-        subject.training_step(episodes).losses,
+        learner.training_step(bare, indices=[0, 1, 2]).losses,
+        learner.training_step(episodes).losses,
     )
 
 
 @pytest.mark.parametrize("target", NOT_LINEAR)
 def test_a_prototype_head_is_refused_where_there_is_no_linear_form(target):
-    subject, episode = ProtoMAML(Net(), steps=1), episode_of(TARGETS[target])
+    learner, episode = ProtoMAML(Net(), steps=1), episode_of(TARGETS[target])
     with pytest.raises(InputError, match="no prototype head"):
-        subject.adapt(episode.support, episode.task)
+        learner.adapt(episode.support, episode.task)
 
 
 @pytest.mark.parametrize(
     "algorithm", ["maml", "maml-low-memory", "anil", "imaml", "protonet", "ridge", "fine-tune"]
 )
 def test_bf16_autocast_runs_and_stays_near(algorithm):
-    subject = make_algorithm(algorithm, "multiclass").float()
+    learner = make_algorithm(algorithm, "multiclass").float()
     episodes = [episode_of(target, seed) for seed, target in enumerate(TARGETS.values())]
-    losses = step_of(subject, episodes).losses
+    losses = step_of(learner, episodes).losses
     with torch.autocast("cpu", torch.bfloat16):
-        step = step_of(subject, episodes)
+        step = step_of(learner, episodes)
         step.loss.backward()
-        predictor = subject.adapt(episodes[0].support, episodes[0].task)
+        predictor = learner.adapt(episodes[0].support, episodes[0].task)
         assert torch.isfinite(predictor(episodes[0].query.x).probabilities).all()
     torch.testing.assert_close(step.losses, losses, rtol=0.02, atol=0.02)
     assert all(
-        torch.isfinite(value.grad).all() for value in subject.parameters() if value.grad is not None
+        torch.isfinite(value.grad).all() for value in learner.parameters() if value.grad is not None
     )
 
 
 @pytest.mark.parametrize("algorithm", ["maml", "meta-sgd", "protonet-cosine"])
 def test_algorithms_can_be_pickled(algorithm):
-    subject, episode = make_algorithm(algorithm, "binary"), episode_of(TARGETS["binary"])
-    losses = step_of(subject, [episode]).losses
-    assert torch.equal(step_of(through_pickle(subject, algorithm), [episode]).losses, losses)
+    learner, episode = make_algorithm(algorithm, "binary"), episode_of(TARGETS["binary"])
+    losses = step_of(learner, [episode]).losses
+    assert torch.equal(step_of(through_pickle(learner, algorithm), [episode]).losses, losses)

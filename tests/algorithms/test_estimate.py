@@ -17,9 +17,9 @@ EPISODES = [episode_of(TARGETS["multiclass"], 0), episode_of(TARGETS["binary"], 
     "name", ["maml", "maml-low-memory", "maml-first-order", "anil", "meta-sgd", "imaml"]
 )
 def test_the_estimate_is_the_peak_of_the_largest_episode(name):
-    subject = make_algorithm(name, "multiclass")
-    found = tx.estimate(subject, EPISODES, steps=6)
-    problems, meta, engine = subject.problems(EPISODES)
+    learner = make_algorithm(name, "multiclass")
+    found = tx.estimate(learner, EPISODES, steps=6)
+    problems, meta, engine = learner.problems(EPISODES)
     assert (found.steps, found.engine, found.order) == (6, engine.name, engine.order)
     longer = make_algorithm(name, "multiclass")
     object.__setattr__(longer.recipe, "steps", 6)
@@ -28,19 +28,19 @@ def test_the_estimate_is_the_peak_of_the_largest_episode(name):
         peak_memory(lambda at=at: meta_gradient(at, meta, engine=engine))[1] for at in problems
     )
     assert found.peak == pytest.approx(measured, rel=0.1)
-    own = tx.estimate(subject, EPISODES)
-    assert own.steps == subject.recipe.steps
+    own = tx.estimate(learner, EPISODES)
+    assert own.steps == learner.recipe.steps
     assert own.peak <= found.peak
 
 
 @pytest.mark.slow
 def test_another_engine_may_be_asked_about():
-    subject = MAML(Net(), steps=10)
+    learner = MAML(Net(), steps=10)
     lean, fast = (
-        tx.estimate(subject, EPISODES, engine=engine) for engine in ("recompute", "reverse")
+        tx.estimate(learner, EPISODES, engine=engine) for engine in ("recompute", "reverse")
     )
     assert (lean.engine, fast.engine) == ("recompute", "reverse")
-    size = sum(value.numel() * value.element_size() for value in subject.parameters())
+    size = sum(value.numel() * value.element_size() for value in learner.parameters())
     assert lean.per_step < 2 * size < fast.per_step
     assert lean.peak < fast.peak
 
@@ -48,21 +48,21 @@ def test_another_engine_may_be_asked_about():
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "per_step"])
 def test_rates_of_each_step_are_enough_for_any_number_of_steps(norm):
-    subject = MAML(Net(), steps=1, rates="per_layer_step", norm=norm)
-    one, ten = (tx.estimate(subject, EPISODES, steps=steps) for steps in (1, 10))
+    learner = MAML(Net(), steps=1, rates="per_layer_step", norm=norm)
+    one, ten = (tx.estimate(learner, EPISODES, steps=steps) for steps in (1, 10))
     assert (one.steps, ten.steps) == (1, 10)
     assert ten.peak > one.peak + 7 * ten.per_step > one.peak
 
 
 @pytest.mark.parametrize("name", ["reptile", "protonet", "ridge"])
 def test_without_a_meta_gradient_a_training_step_is_measured(name):
-    subject = make_algorithm(name, "multiclass")
-    found = tx.estimate(subject, EPISODES)
+    learner = make_algorithm(name, "multiclass")
+    found = tx.estimate(learner, EPISODES)
     assert (found.per_step, found.engine) == (0, "reptile" if name == "reptile" else "reverse")
     assert found.peak > 0
-    assert all(value.grad is None for value in subject.parameters())
+    assert all(value.grad is None for value in learner.parameters())
     with pytest.raises(InputError, match="leave them out"):
-        tx.estimate(subject, EPISODES, steps=3)
+        tx.estimate(learner, EPISODES, steps=3)
 
 
 def test_what_is_no_algorithm_over_episodes():

@@ -453,8 +453,8 @@ def test_an_engine_of_ones_own():
 
 
 def test_memory_is_estimated_from_an_algorithms_problem():
-    subject = MAML(Net(), steps=4)
-    (problem,), meta, engine = subject.problems([episode_of(TARGETS["binary"])])
+    learner = MAML(Net(), steps=4)
+    (problem,), meta, engine = learner.problems([episode_of(TARGETS["binary"])])
     assert (
         estimate(problem, meta, engine=engine).peak
         > estimate(problem, meta, engine="recompute").peak
@@ -466,11 +466,11 @@ def test_memory_is_estimated_from_an_algorithms_problem():
 )
 def test_finite_differences_certify_it(algorithm):
     """Also from float32: certification widens an algorithm's problems itself."""
-    subject, episode = (
+    learner, episode = (
         make_algorithm(algorithm, "ordinal-coral").float(),
         episode_of(TARGETS["ordinal-coral"]),
     )
-    (problem,), meta, engine = subject.problems([episode], epoch=9)
+    (problem,), meta, engine = learner.problems([episode], epoch=9)
     rows = certify_problem(problem, meta, engine=engine, directions=1)
     assert [row.holds for row in rows] == [True] * len(rows), rows
     assert len(rows) == 2 if algorithm in ("meta-sgd", "maml++") else 1

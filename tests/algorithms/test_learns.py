@@ -87,15 +87,15 @@ def trained(algorithm, rate=3e-3):
 
 def pretrained():
     """The same images as often as meta-training sees them, through one head for all classes."""
-    subject = MultiTask(backbone(), [TRAINING.task])
+    learner = MultiTask(backbone(), [TRAINING.task])
     batches = MixedBatches(TRAINING, batch_size=60, seed=0)
-    optimiser = torch.optim.Adam(subject.parameters(), 3e-3)
+    optimiser = torch.optim.Adam(learner.parameters(), 3e-3)
     for number in range(2 * ITERATIONS):
-        loss = subject.loss([batches.read(batches[number])])
+        loss = learner.loss([batches.read(batches[number])])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return subject.backbone
+    return learner.backbone
 
 
 @pytest.fixture(scope="module")

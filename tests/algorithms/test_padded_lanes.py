@@ -50,11 +50,11 @@ def cut(episode, parts):
 
 
 def gradients(make, targets, lanes):
-    subject = make()
-    subject.lanes = lanes
-    step = subject.training_step(episodes_of(targets), indices=list(range(len(targets))))
+    learner = make()
+    learner.lanes = lanes
+    step = learner.training_step(episodes_of(targets), indices=list(range(len(targets))))
     step.loss.backward()
-    return step, [value.grad for value in subject.parameters()]
+    return step, [value.grad for value in learner.parameters()]
 
 
 MAKERS = {

@@ -322,10 +322,10 @@ def test_an_empty_batch_has_no_prediction():
 def test_second_order_through_the_librarys_backbones(backbone, tmp_path):
     source = toys.multilabel(60, size=16)
     episode = Episodes(EpisodeSampler(source, shots=1, queries=1, seed=0))[0]
-    subject = MAML(backbone, steps=2, lr=0.01)
-    subject.meta_loss([episode]).backward()
-    assert all(torch.isfinite(value.grad).all() for value in subject.parameters())
-    predictor = subject.adapt(episode.support, episode.task)
+    learner = MAML(backbone, steps=2, lr=0.01)
+    learner.meta_loss([episode]).backward()
+    assert all(torch.isfinite(value.grad).all() for value in learner.parameters())
+    predictor = learner.adapt(episode.support, episode.task)
     predictor.save(tmp_path / "p.safetensors")
     loaded = load_predictor(tmp_path / "p.safetensors")
     assert torch.equal(loaded.logits(episode.query.x), predictor.logits(episode.query.x))

@@ -28,13 +28,13 @@ def multi(**options):
 
 @pytest.mark.parametrize("task", TASKS, ids=TARGETS)
 def test_the_loss_is_the_targets_and_its_gradient_is_autograds(task):
-    subject, batch = multi(), batch_of(task)
-    before = snapshot(subject)
+    learner, batch = multi(), batch_of(task)
+    before = snapshot(learner)
     with generators_left_alone("training_step"):
-        step = subject.training_step([batch])
-    assert same(before, snapshot(subject))
+        step = learner.training_step([batch])
+    assert same(before, snapshot(learner))
     step.loss.backward()
-    net, head = copy.deepcopy(subject.backbone).train(), subject.heads.of(task)
+    net, head = copy.deepcopy(learner.backbone).train(), learner.heads.of(task)
     net.zero_grad()
     features = net(batch.batch.x)
     expected = task.target.loss(
@@ -42,9 +42,9 @@ def test_the_loss_is_the_targets_and_its_gradient_is_autograds(task):
     )
     torch.testing.assert_close(step.loss, expected, rtol=1e-10, atol=1e-12)
     grads = torch.autograd.grad(expected, list(net.parameters()))
-    for mine, grad in zip(subject.backbone.parameters(), grads, strict=True):
+    for mine, grad in zip(learner.backbone.parameters(), grads, strict=True):
         torch.testing.assert_close(mine.grad, grad, rtol=1e-8, atol=1e-12)
-    others = [value for name, value in subject.heads.named_parameters() if value.grad is not None]
+    others = [value for name, value in learner.heads.named_parameters() if value.grad is not None]
     assert len(others) == 2
     for name, value in net.named_buffers():
         torch.testing.assert_close(step.buffers[f"backbone.{name}"], value)
@@ -64,10 +64,10 @@ def test_losses_are_scaled_by_numbers_of_batches():
 
 
 def test_predictors_use_running_statistics(tmp_path):
-    subject = multi()
+    learner = multi()
     for task in TASKS:
-        episode, predictor = episode_of(task.target), subject.predictor(task)
-        head, net = subject.heads.of(task), copy.deepcopy(subject.backbone).eval()
+        episode, predictor = episode_of(task.target), learner.predictor(task)
+        head, net = learner.heads.of(task), copy.deepcopy(learner.backbone).eval()
         expected = task.target.head.logits(
             net(episode.query.x), head["head.weight"], head["head.bias"]
         )
@@ -78,15 +78,15 @@ def test_predictors_use_running_statistics(tmp_path):
 
 
 def test_what_it_does_not_know_is_refused():
-    subject, batch = multi(), batch_of(TASKS[2])
+    learner, batch = multi(), batch_of(TASKS[2])
     with pytest.raises(InputError, match=r"no head for the task 'other'.*'task binary'"):
-        subject.loss([TaskBatch(batch.batch, Task("other", batch.task.target, "toys"))])
+        learner.loss([TaskBatch(batch.batch, Task("other", batch.task.target, "toys"))])
     with pytest.raises(InputError, match="give whole tasks"):
-        subject.loss([TaskBatch(batch.batch, batch.task.restrict(["disc", "star"]))])
+        learner.loss([TaskBatch(batch.batch, batch.task.restrict(["disc", "star"]))])
     with pytest.raises(LabelError, match="a batch of task 'task multiclass'"):
-        subject.loss([TaskBatch(type(batch.batch)(batch.batch.x, batch.batch.y + 7), batch.task)])
+        learner.loss([TaskBatch(type(batch.batch)(batch.batch.x, batch.batch.y + 7), batch.task)])
     with pytest.raises(InputError, match="at least one batch"):
-        subject.loss([])
+        learner.loss([])
     with pytest.raises(InputError, match="give features="):
         MultiTask(Net(), TASKS)
     with pytest.raises(InputError, match=r"made features of shape \(8, 4\).*expect \(N, 9\)"):
@@ -95,40 +95,40 @@ def test_what_it_does_not_know_is_refused():
 
 def test_dropout_belongs_to_the_number_of_the_batch():
     task = TASKS[0]
-    subject = Supervised(Net(dropout=0.5), task, features=WIDTH).double()
+    learner = Supervised(Net(dropout=0.5), task, features=WIDTH).double()
     batch = batch_of(task)
-    assert torch.equal(subject.loss([batch], indices=[3]), subject.loss([batch], indices=[3]))
-    assert not torch.equal(subject.loss([batch], indices=[3]), subject.loss([batch], indices=[4]))
+    assert torch.equal(learner.loss([batch], indices=[3]), learner.loss([batch], indices=[3]))
+    assert not torch.equal(learner.loss([batch], indices=[3]), learner.loss([batch], indices=[4]))
     assert not torch.equal(
-        subject.loss([batch], indices=[3]), subject.loss([batch], indices=[3], seed=1)
+        learner.loss([batch], indices=[3]), learner.loss([batch], indices=[3], seed=1)
     )
     with pytest.raises(InputError, match="no plan"):
-        subject.loss([batch])
+        learner.loss([batch])
     with pytest.raises(InputError, match="2 indices"):
-        subject.loss([batch], indices=[3, 4])
+        learner.loss([batch], indices=[3, 4])
 
 
 def test_supervised_training_learns_and_its_backbone_can_be_adapted():
     source = toys.binary(64, size=12)
     batches = MixedBatches(source, batch_size=32, seed=0)
-    subject = Supervised(Net().float(), source.task, features=WIDTH)
-    optimiser = torch.optim.Adam(subject.parameters(), 1e-2)
+    learner = Supervised(Net().float(), source.task, features=WIDTH)
+    optimiser = torch.optim.Adam(learner.parameters(), 1e-2)
     losses = []
     for number in range(40):
-        step = subject.training_step([batches.read(batches[number])])
+        step = learner.training_step([batches.read(batches[number])])
         optimiser.zero_grad()
         step.loss.backward()
         optimiser.step()
         for name, value in step.buffers.items():
-            subject.get_buffer(name).copy_(value)
+            learner.get_buffer(name).copy_(value)
         losses.append(step.loss.item())
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-    assert int(subject.backbone.norm1.num_batches_tracked) == 40
-    predictor = FineTune(subject.backbone, steps=2).adapt(
+    assert int(learner.backbone.norm1.num_batches_tracked) == 40
+    predictor = FineTune(learner.backbone, steps=2).adapt(
         batches.read(batches[0]).batch, source.task
     )
     assert predictor.protocol["algorithm"] == "FineTune"
-    assert subject.protocol()["algorithm"] == "Supervised"
+    assert learner.protocol()["algorithm"] == "Supervised"
 
 
 def test_plain_functional_call_agrees():
@@ -137,13 +137,13 @@ def test_plain_functional_call_agrees():
     """
     task, net = Task("t", Binary(), "toys"), Net()
     batch = batch_of(task)
-    subject = Supervised(net, task, features=WIDTH).double()
+    learner = Supervised(net, task, features=WIDTH).double()
     buffers = {name: value.clone() for name, value in net.named_buffers()}
     features = functional_call(
         net.train(), {**dict(net.named_parameters()), **buffers}, (batch.batch.x,)
     )
-    head = subject.heads.of(task)
+    head = learner.heads.of(task)
     expected = F.binary_cross_entropy_with_logits(
         (features @ head["head.weight"].T + head["head.bias"])[:, 0], batch.batch.y.double()
     )
-    torch.testing.assert_close(subject.loss([batch]), expected)
+    torch.testing.assert_close(learner.loss([batch]), expected)
