@@ -1,6 +1,4 @@
-"""Pictures as they come -> pictures of one size, channels and depth, in named steps that can be
-written down.
-"""
+"""Images to one size, channels and depth, in named steps that can be written down."""
 
 from __future__ import annotations
 

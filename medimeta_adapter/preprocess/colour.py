@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from PIL import Image
 
-from medimeta_adapter.preprocess.pixels import Pixels, shown, without_alpha
+from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha
 from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
 from torchcross.errors import InputError
 
@@ -18,11 +18,10 @@ __all__ = ["RGB", "DropAlpha", "ExpandPalette", "Grey"]
 @final
 @dataclass(frozen=True)
 class ExpandPalette(PreprocessingStep):
-    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay as they
-    are.
-    """
+    """Palette images as the colours they show (RGB, or RGB and alpha); all others stay."""
 
     stage: ClassVar[Stage] = Stage.PALETTE
+    text: ClassVar[str] = "palette to colours"
 
     def __call__(self, image: Picture) -> Picture:
         if isinstance(image, Image.Image) and image.mode in ("P", "PA"):
@@ -31,9 +30,6 @@ class ExpandPalette(PreprocessingStep):
 
     def apply(self, pixels: Pixels) -> Pixels:
         return pixels
-
-    def describe(self) -> str:
-        return "palette to colours"
 
 
 @final
@@ -44,6 +40,7 @@ class DropAlpha(PreprocessingStep):
     over: Literal["black", "white"] = "black"
 
     stage: ClassVar[Stage] = Stage.ALPHA
+    text: ClassVar[str] = "alpha over {step.over}"
 
     def __post_init__(self) -> None:
         if self.over not in ("black", "white"):
@@ -54,7 +51,7 @@ class DropAlpha(PreprocessingStep):
             return pixels
         if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
             raise InputError(
-                f"alpha of an image {shown(pixels)} has no known range; give uint8 or uint16"
+                f"alpha of an image {array_text(pixels)} has no known range; give uint8 or uint16"
             )
         most = int(np.iinfo(pixels.dtype).max)
         colour, alpha = pixels[:, :, :-1].astype(np.uint64), pixels[:, :, -1:].astype(np.uint64)
@@ -64,27 +61,23 @@ class DropAlpha(PreprocessingStep):
         )
         return mixed[:, :, 0] if mixed.shape[2] == 1 else mixed
 
-    def describe(self) -> str:
-        return f"alpha over {self.over}"
-
 
 @final
 @dataclass(frozen=True)
 class Grey(PreprocessingStep):
-    """One channel: ITU-R BT.601 luma of RGB (299/1000 R + 587/1000 G + 114/1000 B), 0 and 255 of a
-    boolean mask.
+    """One channel: ITU-R BT.601 luma of RGB, 299/1000 R + 587/1000 G + 114/1000 B.
+
+    A boolean mask becomes 0 and 255.
     """
 
     stage: ClassVar[Stage] = Stage.COLOUR
+    text: ClassVar[str] = "grey"
 
     def apply(self, pixels: Pixels) -> Pixels:
         pixels = _eight_bits(pixels, "Grey()")
         if pixels.ndim == 2:
             return pixels
         return np.asarray(Image.fromarray(pixels).convert("L"))
-
-    def describe(self) -> str:
-        return "grey"
 
 
 @final
@@ -93,22 +86,20 @@ class RGB(PreprocessingStep):
     """Three channels: a grey picture's value in each."""
 
     stage: ClassVar[Stage] = Stage.COLOUR
+    text: ClassVar[str] = "RGB"
 
     def apply(self, pixels: Pixels) -> Pixels:
         pixels = _eight_bits(pixels, "RGB()")
         return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
-    def describe(self) -> str:
-        return "RGB"
-
 
 def _eight_bits(pixels: Pixels, who: str) -> Pixels:
-    pixels = without_alpha(pixels, who)
+    refuse_alpha(pixels, who)
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype != np.uint8:
         raise InputError(
-            f"{who} is given an image {shown(pixels)}, of more than 8 bits; put ScaleByBits,"
+            f"{who} got an image {array_text(pixels)}, of more than 8 bits; put ScaleByBits,"
             " ScaleByRange, ScaleByPercentile or Window before it: depth=... (--bits or --window),"
             " so that the scaling is a choice"
         )

@@ -1,4 +1,4 @@
-"""More than 8 bits, and values with a unit, to 8 bits: each way by its name."""
+"""Scaling to 8 bits of images with more bits, or with values in a unit: each way by its name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from medimeta_adapter.preprocess.pixels import Pixels, mapped, shown, without_alpha
+from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha, scale_to_bytes
 from medimeta_adapter.preprocess.step import PreprocessingStep, Stage
 from torchcross.errors import InputError
 
@@ -18,13 +18,12 @@ __all__ = ["ScaleByBits", "ScaleByPercentile", "ScaleByRange", "Window"]
 @final
 @dataclass(frozen=True)
 class ScaleByBits(PreprocessingStep):
-    """round(255 v / (2^bits - 1)): the same for every image of a device. 8-bit images stay as they
-    are.
-    """
+    """round(255 v / (2^bits - 1)), the same for every image of a device; 8-bit images stay."""
 
     bits: int = 16
 
     stage: ClassVar[Stage] = Stage.DEPTH
+    text: ClassVar[str] = "{step.bits} bits to 8"
 
     def __post_init__(self) -> None:
         if (
@@ -39,7 +38,7 @@ class ScaleByBits(PreprocessingStep):
             return pixels
         if pixels.dtype.kind == "f":
             raise InputError(
-                f"an image {shown(pixels)} has no bits to scale by; use ScaleByRange(low, high)"
+                f"an image {array_text(pixels)} has no bits to scale by; use ScaleByRange"
             )
         most = (1 << self.bits) - 1
         low, high = int(pixels.min()), int(pixels.max())
@@ -48,10 +47,7 @@ class ScaleByBits(PreprocessingStep):
                 f"pixels lie in {low}..{high}, {self.bits} bits hold 0..{most}; give the device's"
                 " bits (--bits), or use ScaleByRange, or Window (--window)"
             )
-        return mapped(pixels, 0, most)
-
-    def describe(self) -> str:
-        return f"{self.bits} bits to 8"
+        return scale_to_bytes(pixels, 0, most)
 
 
 @final
@@ -65,28 +61,24 @@ class ScaleByRange(PreprocessingStep):
     stage: ClassVar[Stage] = Stage.DEPTH
 
     def __post_init__(self) -> None:
-        given = [value for value in (self.low, self.high) if value is not None]
-        if (
-            len(given) == 1
-            or not all(map(math.isfinite, given))
-            or (given and not given[0] < given[1])
-        ):
+        low, high = self.low, self.high
+        if low is None and high is None:
+            return
+        if low is None or high is None or not -math.inf < low < high < math.inf:
             raise InputError(
                 f"{self!r} is no range; give two finite numbers, low below high, or none"
             )
 
     def apply(self, pixels: Pixels) -> Pixels:
-        pixels = without_alpha(pixels, "ScaleByRange")
+        refuse_alpha(pixels, "ScaleByRange")
         low = float(pixels.min()) if self.low is None else self.low
         high = float(pixels.max()) if self.high is None else self.high
-        return mapped(pixels, low, high)
+        return scale_to_bytes(pixels, low, high)
 
     def describe(self) -> str:
-        return (
-            "own range to 8 bits"
-            if self.low is None
-            else f"range {self.low:g} to {self.high:g} to 8 bits"
-        )
+        if self.low is None:
+            return "own range to 8 bits"
+        return f"range {self.low:g} to {self.high:g} to 8 bits"
 
 
 @final
@@ -98,32 +90,32 @@ class ScaleByPercentile(PreprocessingStep):
     high: float = 99.5
 
     stage: ClassVar[Stage] = Stage.DEPTH
+    text: ClassVar[str] = "percentiles {step.low:g} to {step.high:g} to 8 bits"
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high <= 100:
             raise InputError(f"{self!r} are no percentiles; give 0 <= low < high <= 100")
 
     def apply(self, pixels: Pixels) -> Pixels:
-        pixels = without_alpha(pixels, "ScaleByPercentile")
+        refuse_alpha(pixels, "ScaleByPercentile")
         values = pixels.astype(np.float64)
         low, high = np.percentile(values, [self.low, self.high])
-        return mapped(values, float(low), float(high))
-
-    def describe(self) -> str:
-        return f"percentiles {self.low:g} to {self.high:g} to 8 bits"
+        return scale_to_bytes(values, float(low), float(high))
 
 
 @final
 @dataclass(frozen=True)
 class Window(PreprocessingStep):
-    """Level - width/2 .. level + width/2 -> 0..255, clipped (DICOM's LINEAR_EXACT): Window(40, 400)
-    for CT.
+    """Level - width/2 .. level + width/2 -> 0..255, clipped (DICOM's LINEAR_EXACT).
+
+    Window(40, 400) is usual for soft tissue in CT.
     """
 
     level: float
     width: float
 
     stage: ClassVar[Stage] = Stage.DEPTH
+    text: ClassVar[str] = "window level {step.level:g} width {step.width:g}"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.level) and math.isfinite(self.width) and self.width > 0):
@@ -132,9 +124,10 @@ class Window(PreprocessingStep):
                 " unit"
             )
 
-    def apply(self, pixels: Pixels) -> Pixels:
-        pixels = without_alpha(pixels, "Window")
-        return mapped(pixels, self.level - self.width / 2, self.level + self.width / 2)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.level - self.width / 2, self.level + self.width / 2
 
-    def describe(self) -> str:
-        return f"window level {self.level:g} width {self.width:g}"
+    def apply(self, pixels: Pixels) -> Pixels:
+        refuse_alpha(pixels, "Window")
+        return scale_to_bytes(pixels, *self.bounds)

@@ -1,4 +1,4 @@
-"""The right way up, square, and of one size."""
+"""Geometry: the right way up, square, and of one size."""
 
 from __future__ import annotations
 
@@ -8,36 +8,30 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from PIL import Image, ImageOps
 
-from medimeta_adapter.preprocess.pixels import Pixels, shown, without_alpha
+from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha
 from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
 from torchcross.errors import InputError
 
 __all__ = ["CentreCropSquare", "PadSquare", "Resize", "Upright"]
 
+# Pixels that any image may have with its margins; of a larger one, a quarter must be picture.
 _MOST_PADDED = 1 << 26
-"""Pixels that any image may have with its margins; larger ones may be a quarter picture, and not
-less.
-"""
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 
 
 @final
 @dataclass(frozen=True)
 class Upright(PreprocessingStep):
-    """Turned and mirrored as the camera's EXIF orientation says; arrays carry none and stay as they
-    are.
-    """
+    """Turned and mirrored as the camera's EXIF orientation says; arrays have none and stay."""
 
     stage: ClassVar[Stage] = Stage.ORIENTATION
+    text: ClassVar[str] = "upright"
 
     def __call__(self, image: Picture) -> Picture:
         return ImageOps.exif_transpose(image) if isinstance(image, Image.Image) else image
 
     def apply(self, pixels: Pixels) -> Pixels:
         return pixels
-
-    def describe(self) -> str:
-        return "upright"
 
 
 @final
@@ -46,6 +40,7 @@ class CentreCropSquare(PreprocessingStep):
     """The square in the middle, as large as the shorter side."""
 
     stage: ClassVar[Stage] = Stage.SQUARE
+    text: ClassVar[str] = "centre crop to square"
 
     def apply(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
@@ -53,18 +48,17 @@ class CentreCropSquare(PreprocessingStep):
         top, left = (height - side) // 2, (width - side) // 2
         return pixels[top : top + side, left : left + side]
 
-    def describe(self) -> str:
-        return "centre crop to square"
-
 
 @final
 @dataclass(frozen=True)
 class PadSquare(PreprocessingStep):
-    """Zeros on both sides, as large as the longer side; refused where hardly anything would be
-    picture.
+    """Zeros on both sides, as large as the longer side.
+
+    Images that would become hardly anything but margin are refused.
     """
 
     stage: ClassVar[Stage] = Stage.SQUARE
+    text: ClassVar[str] = "zero pad to square"
 
     def apply(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
@@ -79,21 +73,17 @@ class PadSquare(PreprocessingStep):
         padded[top : top + height, left : left + width] = pixels
         return padded
 
-    def describe(self) -> str:
-        return "zero pad to square"
-
 
 @final
 @dataclass(frozen=True)
 class Resize(PreprocessingStep):
-    """To `size` x `size`, or (height, width): Pillow's antialiased bicubic, or nearest for
-    masks.
-    """
+    """To `size` x `size`, or (height, width): antialiased bicubic, or nearest for masks."""
 
     size: int | tuple[int, int]
     resample: Literal["bicubic", "nearest"] = "bicubic"
 
     stage: ClassVar[Stage] = Stage.SIZE
+    text: ClassVar[str] = "{step.resample} to {step.shape[0]} x {step.shape[1]}"
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
@@ -111,53 +101,48 @@ class Resize(PreprocessingStep):
         return self.size if isinstance(self.size, tuple) else (self.size, self.size)
 
     def apply(self, pixels: Pixels) -> Pixels:
-        pixels = without_alpha(pixels, "Resize")
+        refuse_alpha(pixels, "Resize")
         if pixels.shape[:2] == self.shape:
             return pixels
         if self.resample == "nearest":
-            return _nearest(pixels, self.shape)
+            return _resize_nearest(pixels, self.shape)
         if pixels.dtype == np.bool_:
             raise InputError(
-                "a boolean mask has nothing between no and yes; use Resize(size,"
+                "a boolean mask has no values between no and yes; use Resize(size,"
                 " resample='nearest')"
             )
         if pixels.dtype == np.uint8:
             return self._by_pillow(pixels)
         planes = pixels[:, :, None] if pixels.ndim == 2 else pixels
-        done = np.stack(
+        resized = np.stack(
             [self._by_pillow(plane.astype(np.float32)) for plane in np.moveaxis(planes, 2, 0)],
             axis=2,
         )
-        return _as(done.reshape(*self.shape, *pixels.shape[2:]), pixels.dtype)
+        return _round_to(resized.reshape(*self.shape, *pixels.shape[2:]), pixels.dtype)
 
     def _by_pillow(self, pixels: Pixels) -> Pixels:
         height, width = self.shape
         return np.asarray(Image.fromarray(pixels).resize((width, height), _FILTERS[self.resample]))
 
-    def describe(self) -> str:
-        return f"{self.resample} to {self.shape[0]} x {self.shape[1]}"
 
-
-def _nearest(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
-    """Pillow's nearest neighbours, whatever the dtype: places are resized, and pixels taken from
-    there.
-    """
-    rows, columns = (_places(old, new) for old, new in zip(pixels.shape[:2], shape, strict=True))
+def _resize_nearest(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
+    """Return Pillow's nearest neighbours for any dtype: Pillow resizes the row numbers instead."""
+    rows, columns = map(_nearest_places, pixels.shape[:2], shape)
     return np.asarray(pixels[rows][:, columns])
 
 
-def _places(old: int, new: int) -> Pixels:
+def _nearest_places(old: int, new: int) -> Pixels:
     line = Image.fromarray(np.arange(old, dtype=np.int32)[None])
     return np.asarray(line.resize((new, 1), Image.Resampling.NEAREST)).reshape(new)
 
 
-def _as(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
+def _round_to(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     if dtype.kind == "f":
         return np.asarray(values, dtype)
     if dtype.itemsize > 2:
         raise InputError(
-            f"an image {shown(values)} of {dtype} cannot be resized exactly; scale it to 8 bits"
-            " first"
+            f"an image {array_text(values)} of {dtype} cannot be resized exactly; scale it to 8"
+            " bits first"
         )
     bounds = np.iinfo(dtype.name)
     rounded: Pixels = np.rint(values).clip(bounds.min, bounds.max).astype(dtype)

@@ -1,4 +1,4 @@
-"""PIL images as arrays and back, refusing what would lose something in silence."""
+"""PIL images as arrays and back; what would lose something in silence is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from torchcross.errors import InputError
 
-__all__ = ["Pixels", "checked", "from_pixels", "mapped", "pixels_of", "shown", "without_alpha"]
+__all__ = ["Pixels", "array_text", "pixels_of", "refuse_alpha", "scale_to_bytes", "to_pil"]
 
 Pixels = NDArray[Any]
 
@@ -32,7 +32,7 @@ _TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
 
 
 def pixels_of(image: object) -> Pixels:
-    """An image as an array (H, W) or (H, W, 2 to 4): grey, grey and alpha, RGB, RGB and alpha."""
+    """Return an image as an array (H, W) or (H, W, 2 to 4): grey, with alpha, RGB, with alpha."""
     if isinstance(image, Image.Image):
         return _of_pil(image)
     array = np.asarray(image)
@@ -40,16 +40,16 @@ def pixels_of(image: object) -> Pixels:
         raise InputError(
             f"a {type(image).__name__} is no image; give a PIL image, or an array of numbers"
         )
-    return checked(array)
+    return _checked_pixels(array)
 
 
 def _of_pil(image: Image.Image) -> Pixels:
     refuse_lost_bits(image)
     if image.mode in ("P", "PA"):
         raise InputError(
-            f"the image has a palette (mode {image.mode}), its pixels are places in a list of"
-            " colours; put ExpandPalette() before the other steps, or pass np.asarray(image) where"
-            " the places are meant (a mask)"
+            f"the image has a palette (mode {image.mode}), its pixels are numbers of colours; put"
+            " ExpandPalette() before the other steps, or pass np.asarray(image) where you mean the"
+            " numbers (a mask)"
         )
     if image.mode in _TRANSPARENT and "transparency" in image.info:
         image = image.convert(_TRANSPARENT[image.mode])
@@ -60,13 +60,11 @@ def _of_pil(image: Image.Image) -> Pixels:
             f"an image of mode {image.mode} cannot be read here; convert it to L, RGB, I;16, I or F"
             " first"
         )
-    return checked(np.asarray(image))
+    return _checked_pixels(np.asarray(image))
 
 
-def checked(array: Pixels) -> Pixels:
-    """The array itself, in this machine's byte order, if it is one picture; (H, W, 1) becomes (H,
-    W).
-    """
+def _checked_pixels(array: Pixels) -> Pixels:
+    """Return the array in this machine's byte order, (H, W, 1) as (H, W), if it is one picture."""
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 3 and array.shape[2] == 1:
@@ -82,33 +80,30 @@ def checked(array: Pixels) -> Pixels:
         raise InputError(f"an image of shape {array.shape} has no pixels; leave it out")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
-            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; say what they are to"
-            " become"
+            f"{int((~np.isfinite(array)).sum())} pixels are NaN or infinite; replace them first"
         )
     return array
 
 
-def from_pixels(array: Pixels) -> Image.Image:
-    """The PIL image of an array."""
+def to_pil(array: Pixels) -> Image.Image:
+    """Return the PIL image of an array."""
     return Image.fromarray(array if array.dtype.kind != "f" else array.astype(np.float32))
 
 
-def mapped(array: Pixels, low: float, high: float) -> NDArray[np.uint8]:
-    """low..high -> 0..255, rounded, clipped; all zero where the range is empty."""
+def scale_to_bytes(array: Pixels, low: float, high: float) -> NDArray[np.uint8]:
+    """Map low..high to 0..255, rounded and clipped; an empty range becomes zeros."""
     if not high > low:
         return np.zeros(array.shape, np.uint8)
     scaled = (array.astype(np.float64) - low) * 255 / (high - low)
     return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
 
 
-def without_alpha(array: Pixels, who: str) -> Pixels:
-    """The array itself, refused where it still has an alpha channel."""
+def refuse_alpha(array: Pixels, who: str) -> None:
     if array.ndim == 3 and array.shape[2] in (2, 4):
         raise InputError(
-            f"{who} is given an image with alpha, shape {array.shape}; put DropAlpha() before it"
+            f"{who} got an image with alpha, shape {array.shape}; put DropAlpha() before it"
         )
-    return array
 
 
-def shown(array: Pixels) -> str:
+def array_text(array: Pixels) -> str:
     return f"{array.dtype} {array.shape}"

@@ -1,10 +1,10 @@
-"""Steps in their order, as one function with a text to write down."""
+"""Steps in their order, as one function that can be written down."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, Literal, final
 
 import numpy as np
@@ -22,15 +22,17 @@ __all__ = ["Recipe", "standard"]
 
 _COLOURS = {1: Grey, 3: RGB}
 _FITS = {"crop": CentreCropSquare, "pad": PadSquare}
-# Colour may stand anywhere behind depth: it commutes with moving pixels about.
+# A colour step may be anywhere behind depth: it commutes with moving pixels about.
 _FREE = Stage.COLOUR
+_ORDER = ", ".join(stage.name.lower() for stage in Stage) + " (colour anywhere behind depth)"
 
 
 @final
 @dataclass(frozen=True)
 class Recipe:
-    """Steps applied one after the other; `repr` makes the recipe again, `describe()` says it in
-    words.
+    """Steps applied one after the other.
+
+    `repr` makes the recipe again, `describe()` says it in words.
     """
 
     steps: tuple[PreprocessingStep, ...]
@@ -45,9 +47,7 @@ class Recipe:
         _check_order(self.steps)
 
     def __call__(self, image: Image.Image | NDArray[Any]) -> NDArray[Any]:
-        """A PIL image or an array -> an array: uint8 (H, W) behind Grey(), (H, W, 3) behind
-        RGB().
-        """
+        """Return an array: uint8 (H, W) behind Grey(), (H, W, 3) behind RGB()."""
         result: Any = image
         if isinstance(image, Image.Image):
             refuse_lost_bits(image)
@@ -59,17 +59,12 @@ class Recipe:
         return ", ".join(step.describe() for step in self.steps)
 
     def for_masks(self) -> Recipe:
-        """The same geometry for a mask that belongs to the image: nearest neighbours, values
-        untouched.
-        """
-        moving = [
-            step
-            for step in self.steps
-            if step.stage in (Stage.ORIENTATION, Stage.SQUARE, Stage.SIZE)
-        ]
+        """Return the same geometry for a mask of the image: nearest neighbours, same values."""
+        geometry = (Stage.ORIENTATION, Stage.SQUARE, Stage.SIZE)
         return Recipe(
             replace(step, resample="nearest") if isinstance(step, Resize) else step
-            for step in moving
+            for step in self.steps
+            if step.stage in geometry
         )
 
 
@@ -81,11 +76,10 @@ def standard(
     depth: PreprocessingStep | None = None,
     over: Literal["black", "white"] = "black",
 ) -> Recipe:
-    """What MedIMeta's pictures went through: upright, colours, square by centre crop or zeros,
-    bicubic to `size`.
+    """Return the steps of MedIMeta's own images.
 
-    `depth` is a scaling such as ScaleByBits(12) or Window(40, 400); without one, more than 8 bits
-    are refused.
+    Upright, colours, square by centre crop or zeros, bicubic to `size`. `depth` is a scaling such
+    as ScaleByBits(12) or Window(40, 400); without one, images of more than 8 bits are refused.
     """
     if channels not in _COLOURS:
         raise InputError(f"channels={channels!r}; the format has images of 1 channel or of 3")
@@ -112,16 +106,7 @@ def _check_order(steps: tuple[PreprocessingStep, ...]) -> None:
                 f"{earlier} and {later} do the same part of the work; keep one of them"
             )
         if earlier.stage > later.stage:
-            raise InputError(
-                f"{later} stands behind {earlier} and must stand before it; order: {_ORDER}"
-            )
-    coloured = False
-    for step in steps:
-        if coloured and step.stage < _FREE:
-            raise InputError(
-                f"{step} stands behind a colour step and must stand before it; order: {_ORDER}"
-            )
-        coloured = coloured or step.stage is _FREE
-
-
-_ORDER = ", ".join(stage.name.lower() for stage in Stage) + " (colour anywhere behind depth)"
+            raise InputError(f"{later} must come before {earlier}; order: {_ORDER}")
+    for earlier, later in combinations(steps, 2):
+        if earlier.stage is _FREE and later.stage < _FREE:
+            raise InputError(f"{later} must come before {earlier}; order: {_ORDER}")

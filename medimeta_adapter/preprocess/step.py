@@ -1,4 +1,4 @@
-"""What all steps share: they take a PIL image or an array and give back the same kind."""
+"""What all steps share: they take a PIL image or an array and return the same kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from PIL import Image
 
-from medimeta_adapter.preprocess.pixels import Pixels, from_pixels, pixels_of
+from medimeta_adapter.preprocess.pixels import Pixels, pixels_of, to_pil
 
 __all__ = ["PreprocessingStep", "Stage"]
 
@@ -16,7 +16,7 @@ Picture = TypeVar("Picture", Image.Image, Pixels)
 
 
 class Stage(IntEnum):
-    """The order of steps in a recipe: what stands later needs what stands earlier."""
+    """The order of steps in a recipe: a later step needs the earlier ones."""
 
     ORIENTATION = 0
     PALETTE = 1
@@ -28,20 +28,24 @@ class Stage(IntEnum):
 
 
 class PreprocessingStep(abc.ABC):
-    """One named step; a frozen dataclass whose repr makes it again."""
+    """One named step; a frozen dataclass whose repr makes it again.
+
+    `text` says it in words; `{step.size}` in it is the step's attribute `size`.
+    """
 
     stage: ClassVar[Stage]
+    text: ClassVar[str]
 
     def __call__(self, image: Picture) -> Picture:
-        """The image after this step: PIL for PIL, array for array."""
+        """Return the image after this step: PIL for PIL, array for array."""
         pixels = self.apply(pixels_of(image))
-        result: Any = from_pixels(pixels) if isinstance(image, Image.Image) else pixels
+        result: Any = to_pil(pixels) if isinstance(image, Image.Image) else pixels
         return cast("Picture", result)
 
     @abc.abstractmethod
     def apply(self, pixels: Pixels) -> Pixels:
-        """The step on an array (H, W) or (H, W, channels)."""
+        """Return an array (H, W) or (H, W, channels) after this step."""
 
-    @abc.abstractmethod
     def describe(self) -> str:
-        """The step in words."""
+        """Return the step in words."""
+        return self.text.format(step=self)

@@ -1,4 +1,4 @@
-"""Volumes to pictures: a window to 8 bits, slices about a centre."""
+"""Volumes to images: a window to 8 bits, slices about a centre."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medimeta_adapter.preprocess.depth import Window
-from medimeta_adapter.preprocess.pixels import mapped
+from medimeta_adapter.preprocess.pixels import scale_to_bytes
 from torchcross.errors import InputError
 
 __all__ = ["centred_slices", "window"]
 
 
 def window(volume: ArrayLike, level: float, width: float) -> NDArray[np.uint8]:
-    """Level - width/2 .. level + width/2 -> 0..255, clipped, of an array of any shape (Hounsfield
-    units, say).
-    """
-    checked = Window(level, width)
+    """Map level - width/2 .. level + width/2 to 0..255, clipped; an array of any shape."""
+    scaling = Window(level, width)
     array = np.asarray(volume)
     if array.dtype.kind not in "iuf":
         raise InputError(f"a volume of dtype {array.dtype} has no level; give integers or floats")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
-            f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite; say what they are to"
-            " become"
+            f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite; replace them first"
         )
-    return mapped(array, checked.level - checked.width / 2, checked.level + checked.width / 2)
+    return scale_to_bytes(array, *scaling.bounds)
 
 
 def centred_slices(
@@ -39,11 +36,10 @@ def centred_slices(
     step: int = 1,
     around: ArrayLike | None = None,
 ) -> NDArray[Any]:
-    """`count` slices across `axis`, `step` apart, about the middle of the volume or of the mask
-    `around`: (count, ...).
+    """Return `count` slices across `axis`, `step` apart, about a centre: (count, ...).
 
-    `around` is a mask of the volume's shape (the middle of its bounding box counts) or a voxel
-    (three integers).
+    The centre is the middle of the volume, or `around`: a mask of the volume's shape (the middle of
+    its bounding box counts) or a voxel (three integers).
     """
     array = np.asarray(volume)
     if array.ndim != 3 or not array.size:

@@ -83,20 +83,20 @@ class RowChecker:
     def journal_entry(self, columns: Columns, first: int, count: int) -> dict[str, Any]:
         """Return what the journal keeps of a batch; refuse what does not fit."""
 
-        def checked(check: Callable[..., Any], values: Sequence[Any], *name: str) -> list[Any]:
+        def check_each(check: Callable[..., Any], values: Sequence[Any], *name: str) -> list[Any]:
             return [check(value, first + place, *name) for place, value in enumerate(values)]
 
-        files = checked(_text, columns.original_filepaths, "original_filepath")
+        files = check_each(_text, columns.original_filepaths, "original_filepath")
         entry: dict[str, Any] = {
             "labels": self._labels(columns.labels, first, count, files),
             "files": files,
-            "splits": checked(_split, columns.splits),
-            "original_splits": checked(_split, columns.original_splits),
-            "patients": checked(_patient, columns.patient_ids),
+            "splits": check_each(_split, columns.splits),
+            "original_splits": check_each(_split, columns.original_splits),
+            "patients": check_each(_patient, columns.patient_ids),
             "more": self._annotations(columns.annotations, first, count),
         }
         if columns.stamps is not None:
-            entry["stamps"] = checked(_text, columns.stamps, "stamp")
+            entry["stamps"] = check_each(_text, columns.stamps, "stamp")
         for name, values in entry.items():
             if isinstance(values, list) and len(values) != count:
                 raise InputError(

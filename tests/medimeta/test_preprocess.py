@@ -302,11 +302,11 @@ def test_a_mask_goes_the_same_way() -> None:
 @pytest.mark.parametrize(
     ("steps", "match"),
     [
-        ([Resize(4), CentreCropSquare()], "CentreCropSquare.. stands behind"),
-        ([Grey(), DropAlpha()], "DropAlpha.* stands behind"),
-        ([Grey(), Window(1, 2)], "Window.* stands behind"),
+        ([Resize(4), CentreCropSquare()], "CentreCropSquare.. must come before"),
+        ([Grey(), DropAlpha()], "DropAlpha.* must come before"),
+        ([Grey(), Window(1, 2)], "Window.* must come before"),
         ([PadSquare(), CentreCropSquare()], "same part"),
-        ([DropAlpha(), Upright()], "Upright.* stands behind"),
+        ([DropAlpha(), Upright()], "Upright.* must come before"),
         (["grey"], "no step"),
     ],
 )
