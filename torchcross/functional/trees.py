@@ -30,16 +30,6 @@ def split_by_name(tree: Params, names: Collection[str]) -> tuple[Params, Params]
     return {name: rest.pop(name) for name in tree if name in names}, rest
 
 
-def leaves(tree: Params) -> Params:
-    """Fresh autograd leaves over the same storage; integer tensors stay as they are."""
-    return {name: leaf(value) for name, value in tree.items()}
-
-
-def leaf(value: Tensor) -> Tensor:
-    fresh = value.detach()
-    return fresh.requires_grad_() if fresh.is_floating_point() else fresh
-
-
 def views(tree: Params) -> Params:
     """New tensors of the same values: a later gradient with respect to them is a partial one."""
     return {name: value.view_as(value) for name, value in tree.items()}

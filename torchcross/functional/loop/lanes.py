@@ -21,7 +21,7 @@ from torchcross.functional.loop.engines import Engine, Implicit, Mixed
 from torchcross.functional.loop.meta_gradient import MetaGradient, check_finite, open_episode
 from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
 from torchcross.functional.loop.torch_errors import explain_torch_errors
-from torchcross.functional.trees import Buffers, Params, detach, leaves
+from torchcross.functional.trees import Buffers, Params, detach
 
 Lanes: TypeAlias = Literal["auto", "loop"] | int
 """`"loop"`: one by one; a number: up to so many at once.
@@ -92,7 +92,8 @@ def refuse_lost_terms(problem: Problem, meta: Meta, engine: Engine) -> None:
         return inner.support({**start.fixed, **adapted}, meta.buffers, problem.data, 0)
 
     with explain_torch_errors(problem.name, engine.name):
-        Autograd().gradient(support_loss, leaves(start.adapted), keep=True, inspect=True)
+        leaves = {name: value.detach().requires_grad_() for name, value in start.adapted.items()}
+        Autograd().gradient(support_loss, leaves, keep=True, inspect=True)
 
 
 def meta_gradients_in_lanes(

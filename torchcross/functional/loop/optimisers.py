@@ -1,4 +1,4 @@
-"""Inner optimisers as pairs of pure functions, differentiable in everything that they are given.
+"""Inner optimisers as pairs of pure functions, differentiable in all of their arguments.
 
     state = optimiser.init(params)
     params, state = optimiser.update(grads, state, params, rates, step)
@@ -34,17 +34,17 @@ Move: TypeAlias = Callable[[Params, OptState, Params, float, int], None]
 
 _ALL = "*"
 _FUSED_ON = ("cpu", "cuda")
-"""Where torch's Adam runs as one kernel: a seventh of the time."""
+"""Where torch's Adam runs as one kernel, in a seventh of the time."""
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """(init, update), with what the engines need to know of it.
+    """(init, update), and what the engines need to know of them.
 
-    `linear`: the derivative of an update with respect to the gradient does not depend on the
-    gradient. `descent`: the update is p <- p - rate g, of each parameter alone and without a state.
-    `move`: the update at one rate for all, in place on parameters and state that the caller owns,
-    for where nothing is differentiated; (grads, state, params, rate, step) as in `update`.
+    linear    whether the derivative of an update by the gradient does not depend on the gradient
+    move      the update in place, with one rate for all parameters, where nothing is
+              differentiated; (grads, state, params, rate, step) as in `update`
+    descent   whether the update is p <- p - rate g, of each parameter alone and without a state
     """
 
     name: str
@@ -108,8 +108,9 @@ def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = Fal
 def adam(
     decays: tuple[float, float] = (0.9, 0.999), *, eps: float = 1e-8, per_step: bool = False
 ) -> Optimiser:
-    """Adam (Kingma & Ba 2015). Its second derivative is finite at zero gradients, where torch's is
-    not.
+    """Adam (Kingma & Ba 2015).
+
+    Unlike torch's, its second derivative is finite where a gradient is zero.
     """
     first, second = decays
     _check_unit("decays[0]", first)
@@ -163,9 +164,8 @@ def adam(
 
 
 def _sqrt(square: Tensor) -> Tensor:
-    """The square root with derivative 0 at 0: there the update m / (sqrt(v) + eps) depends on m
-    alone.
-    """
+    """The square root with derivative 0 at 0, where the update m / (sqrt(v) + eps) is m / eps."""
+    # Two `where`s: the derivative of the branch not taken, inf, would turn into 0 * inf = NaN.
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
 
@@ -188,14 +188,13 @@ def single_rate(rates: Mapping[str, Rate]) -> float | None:
 
 
 def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict[str, Rate]:
-    """The rates as one dictionary, checked against the adapted parameters (`"*"` stands for all of
-    them).
-    """
+    """The rates by name, checked against the adapted parameters; `"*"` stands for all of them."""
     table: dict[str, Rate] = dict(rates) if isinstance(rates, Mapping) else {_ALL: rates}
     missing = [name for name in params if name not in table] if _ALL not in table else []
     if missing:
         raise InputError(
-            f"no rate is given for the adapted parameter {missing[0]!r} ({len(missing)} lack one)."
+            f"the adapted parameter {missing[0]!r} has no rate ({len(missing)} lack one); give a"
+            " rate for each, or one number for all."
         )
     for name, rate in table.items():
         if isinstance(rate, Tensor):

@@ -6,8 +6,6 @@ body serves both: this saves a forward, and in the outer backward a whole pass o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -31,66 +29,55 @@ def shared_first_steps(loop: Loop, moment: Moment, *, keep: bool) -> list[tuple[
     if not isinstance(loop.calculus, Autograd):
         return []
     _, body = loop.split_moving(moment.params, 0)
-    fixed = loop.start.fixed if keep else detach(loop.start.fixed)
     if keep:
-        body = views(body)
+        fixed, body = loop.start.fixed, views(body)
     else:
+        fixed = detach(loop.start.fixed)
         body = {name: value.detach().requires_grad_() for name, value in body.items()}
     with torch.enable_grad():
         features, buffers = support.body({**fixed, **body}, moment.buffers, loop.data, 0)
-    changes = any(value is not moment.buffers.get(name) for name, value in buffers.items())
-    if changes or not features.requires_grad:
+    has_changed = any(value is not moment.buffers.get(name) for name, value in buffers.items())
+    if has_changed or not features.requires_grad:
         return []
-    shared = _SharedFeatures(loop, support, body, fixed, features, keep)
+
+    def gradient(moving: Params) -> tuple[Params, Tensor]:
+        """(gradient of the support loss at `moving`, the loss), by the chain rule over features."""
+        at, moving_body = split_by_name(moving, loop.start.head)
+        # A new tensor: gradients of earlier steps, which the head contains, must not flow here.
+        seen = features.view_as(features)
+        if moving_body:
+            at[_FEATURES] = seen
+
+        def support_loss(tree: Params) -> tuple[Tensor, tuple[()]]:
+            params = {**fixed, **tree}
+            inputs = params.pop(_FEATURES, seen if keep else seen.detach())
+            return support.top(params, inputs, loop.data), ()
+
+        grads, loss, _ = loop.calculus.gradient(support_loss, at, keep=keep)
+        if moving_body:
+            grads |= _body_gradient(features, grads.pop(_FEATURES), body, keep=keep)
+        return {name: grads[name] for name in moving}, loss
+
     steps = []
     for k in range(2):
         moving, still = loop.split_moving(moment.params, k)
-        grads, loss = shared.gradient(moving)
+        grads, loss = gradient(moving)
         moment = loop.update(moment, moving, still, grads, moment.buffers, k)
         steps.append((moment, loss))
     return steps
 
 
-@dataclass(frozen=True)
-class _SharedFeatures:
-    """The features of the support set as a function of `body`."""
-
-    loop: Loop
-    support: Split
-    body: Params
-    fixed: Params
-    features: Tensor
-    keep: bool
-
-    def gradient(self, moving: Params) -> tuple[Params, Tensor]:
-        """(gradient of the support loss at `moving`, the loss), by the chain rule over features."""
-        head, body = split_by_name(moving, self.loop.start.head)
-        # A new tensor: gradients of earlier steps, which the head contains, must not flow here.
-        features = self.features.view_as(self.features)
-
-        def support_loss(tree: Params) -> tuple[Tensor, tuple[()]]:
-            params = dict(tree)
-            seen = params.pop(_FEATURES, features if self.keep else features.detach())
-            return self.support.top({**self.fixed, **params}, seen, self.loop.data), ()
-
-        at = {**head, _FEATURES: features} if body else head
-        grads, loss, _ = self.loop.calculus.gradient(support_loss, at, keep=self.keep)
-        if body:
-            grads |= self._body_gradient(list(body), grads.pop(_FEATURES))
-        return {name: grads[name] for name in moving}, loss
-
-    def _body_gradient(self, names: list[str], cotangent: Tensor) -> Params:
-        """The gradient of the body's parameters from that of the features."""
-        at = {name: self.body[name] for name in names}
-        values = torch.autograd.grad(
-            [self.features],
-            list(at.values()),
-            [cotangent],
-            retain_graph=self.keep,
-            create_graph=self.keep,
-            materialize_grads=True,
-        )
-        grads = dict(zip(at, values, strict=True))
-        if self.keep:
-            refuse_dead_ends(grads)
-        return grads
+def _body_gradient(features: Tensor, cotangent: Tensor, body: Params, *, keep: bool) -> Params:
+    """The gradient of the body's parameters from that of the features."""
+    values = torch.autograd.grad(
+        [features],
+        list(body.values()),
+        [cotangent],
+        retain_graph=keep,
+        create_graph=keep,
+        materialize_grads=True,
+    )
+    grads = dict(zip(body, values, strict=True))
+    if keep:
+        refuse_dead_ends(grads)
+    return grads

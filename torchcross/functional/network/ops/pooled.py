@@ -142,7 +142,8 @@ class _PooledBackward(torch.autograd.Function):
         save_for_derivatives(ctx, g, x, weight, mean, inverse, at, is_open, sum_g, sum_gx)
         ctx.eps, ctx.mask = eps, mask
         ctx.set_materialize_grads(False)
-        return gx, sum_gx if mask[1] else None, sum_g if mask[2] else None
+        parts = (gx, sum_gx, sum_g)
+        return tuple(part if wanted else None for part, wanted in zip(parts, mask, strict=True))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
