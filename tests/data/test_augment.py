@@ -237,7 +237,7 @@ def test_changing_one_decision_moves_no_other() -> None:
 
 
 def test_the_published_baseline() -> None:
-    published = Augmentation.published(seed=3)
+    published = Augmentation.medimeta(seed=3)
     assert published == Augmentation(
         horizontal_flip=0.25,
         vertical_flip=0.25,

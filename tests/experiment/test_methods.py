@@ -332,7 +332,7 @@ def test_pretraining_batches_are_the_published_ones(splits):
     """
     data = made("mm-pt", published(), splits, seed=4).data
     batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")
-    changed = Augmentation.published(4)
+    changed = Augmentation.medimeta(4)
     taken = list(data.read(0, batches.batches_per_epoch))
     assert [item.plan for item in taken] == [
         batches[number] for number in range(batches.batches_per_epoch)

@@ -222,7 +222,7 @@ TOGETHER = {
     WritableBatches: r"episode 0: \['query'\] are writable in a plan drawn by batch",
     Unpicklable: "the sampler cannot be pickled",
     ForgetsItsSeed: "drawn in reverse by a pickled copy",
-    Endless: "episode 12 of a sampler with 12 episodes was handed out",
+    Endless: "a sampler with 12 episodes gave episode 12",
 }
 
 
@@ -312,7 +312,7 @@ def test_groups_ignored_on_purpose_are_not_checked():
 def test_nothing_known_of_what_was_asked_is_an_input_error():
     with pytest.raises(
         InputError,
-        match=r"TheirSampler was asked for: it has no `request`.*give ways=, shots=, queries=",
+        match=r"request of TheirSampler, which has no `request`; give ways=, shots=, queries=",
     ):
         check_sampler(TheirSampler(toy_source(), **ASKED))
     with pytest.raises(InputError, match="give queries="):

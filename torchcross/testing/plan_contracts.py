@@ -1,6 +1,4 @@
-"""What must hold of every single plan, whoever drew it. Every contract yields one sentence per
-violation.
-"""
+"""The contracts of a single plan. Every contract yields one sentence for each violation."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ _FIELDS = ("source", "classes", *_SIDES, "support_labels", "query_labels")
 
 @dataclass(frozen=True)
 class PlanCase:
-    """A plan beside what it must be true to: its number, its source and what was asked for."""
+    """A plan with what it must agree with: its number, its source and the request."""
 
     number: int
     plan: Any
@@ -35,8 +33,8 @@ class PlanCase:
 
     @property
     def strata(self) -> Strata:
-        found: Strata = self.source.task.target.strata(self.source.labels)
-        return found
+        strata: Strata = self.source.task.target.strata(self.source.labels)
+        return strata
 
     @property
     def ways(self) -> int:
@@ -50,28 +48,21 @@ class PlanCase:
 
 
 def violations(case: PlanCase) -> Iterator[str]:
-    """Everything that is wrong with a plan, coarse before fine: what comes later relies on what
-    came before.
-    """
+    """All that is wrong with a plan, coarse before fine: later contracts rely on earlier ones."""
     for contract in (_fields, _number, _arrays, _classes, _samples, _subjects, _labels):
         yield from contract(case)
     yield from _amounts(case.strata, case)
 
 
 def usable_classes(source: Any, request: Request, dropped: tuple[str, ...] = ()) -> tuple[int, ...]:
-    """The classes an episode may use: those with enough samples, less those the sampler says it
-    leaves out.
-    """
+    """The classes an episode may use: those with enough samples that are not dropped."""
     target = source.task.target
     supply = _supply(target.strata(source.labels))
-    needed = (
-        needed_per_class(request) if request.min_samples == "enough" else request.min_samples or 0
-    )
-    return tuple(
-        c
-        for c in range(target.num_classes)
-        if supply[c] >= needed and target.classes[c] not in dropped
-    )
+    least = request.min_samples or 0
+    if least == "enough":
+        least = needed_per_class(request)
+    names = enumerate(target.classes)
+    return tuple(c for c, name in names if supply[c] >= least and name not in dropped)
 
 
 @singledispatch
@@ -160,8 +151,8 @@ def _samples(case: PlanCase) -> Iterator[str]:
         samples = case.samples(side)
         if len(strangers := samples[(samples < 0) | (samples >= count)]):
             yield f"{side} holds {_some(strangers)}, the source has samples 0..{count - 1}"
-        found, times = np.unique(samples, return_counts=True)
-        if len(repeated := found[times > 1]):
+        different, times = np.unique(samples, return_counts=True)
+        if len(repeated := different[times > 1]):
             yield f"{side} holds the samples {_some(repeated)} more than once"
     if len(shared := np.intersect1d(case.samples("support"), case.samples("query"))):
         yield f"support and query share the samples {_some(shared)}"
@@ -281,11 +272,11 @@ def _variable_shots(
 
 
 def _natural_size(case: PlanCase) -> Iterator[str]:
-    asked = case.request.queries * case.ways
-    if (found := len(case.samples("query"))) != asked:
+    requested, size = case.request.queries * case.ways, len(case.samples("query"))
+    if size != requested:
         yield (
-            f"query holds {found} samples, asked were {asked} ({case.request.queries} x {case.ways}"
-            " ways)"
+            f"query holds {size} samples, asked were {requested} ({case.request.queries} x"
+            f" {case.ways} ways)"
         )
 
 

@@ -1,4 +1,4 @@
-"""`check_sampler`: every contract of sampling, for any object that hands out plans by number."""
+"""`check_sampler`: every contract of sampling, for any object that gives plans by number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from torchcross.data import MetaDatasetShots, Request
 from torchcross.errors import InputError
 from torchcross.testing.plan_contracts import PlanCase, usable_classes, violations
-from torchcross.testing.surroundings import foreign_generators, generators_left_alone, sent
+from torchcross.testing.surroundings import foreign_generators, generators_left_alone, pickle_now
 
 __all__ = ["check_sampler"]
 
@@ -28,10 +28,8 @@ _COMPARED = (
 _DEFAULTS = {"query": "balanced", "groups": "respect", "minimal": False, "min_samples": None}
 
 
-class Asked(TypedDict, total=False):
-    """What the sampler was asked for, where it has no `request` that says so; see
-    `EpisodeSampler`.
-    """
+class RequestOptions(TypedDict, total=False):
+    """The request of a sampler without a `request` of its own; see `EpisodeSampler`."""
 
     ways: int | tuple[int, int | None] | None
     shots: int | tuple[int, int] | MetaDatasetShots
@@ -59,27 +57,28 @@ def check_sampler(
     start: int = 0,
     disjoint: bool = False,
     remake: Callable[[], AnySampler] | None = None,
-    **asked: Unpack[Asked],
+    **options: Unpack[RequestOptions],
 ) -> None:
-    """Raises AssertionError, naming episode and contract, unless these hold for `episodes` episodes
-    from `start` on:
+    """Raise AssertionError, naming episode and contract, unless a sampler keeps all contracts.
 
-    - the plan is what was asked: ways, shots and queries per class, no repeats, labels that agree
-      with the source, support and query disjoint by sample and by subject, multi-label supports
-      minimal (with `minimal=True`), every sample of a natural multi-label query with a known
-      answer, arrays read-only;
+    Checked for `episodes` episodes from `start` on:
+
+    - the plan is what the request says: ways, shots and queries per class, no repeats, labels that
+      agree with the source, support and query disjoint by sample and by subject, multi-label
+      supports minimal (with `minimal=True`), every sample of a natural multi-label query with a
+      known answer, arrays read-only;
     - it is a pure function of its number: the same again, in any order, from a pickled copy made
       before or after drawing, from a fresh sampler (`remake()`, where given), in a batch, and under
       other states of the global generators;
-    - torch's, numpy's and Python's global generators are left alone.
+    - the global generators of torch, numpy and Python do not move.
 
-    What was asked comes from `sampler.request`, or from keywords: ways, shots and queries, and
-    where they are not the default query, groups, minimal, min_samples. With `disjoint=True` a
-    finite sampler's episodes must share no sample.
+    The request comes from `sampler.request`, or from keywords: ways, shots and queries, and where
+    they are not the default query, groups, minimal, min_samples. With `disjoint=True` the episodes
+    of a finite sampler must share no sample.
     """
-    request = _request_of(sampler, asked)
+    request = _request_of(sampler, options)
     numbers = _numbers(sampler, start, episodes)
-    untouched = sent(sampler, "the sampler")
+    untouched = pickle_now(sampler, "the sampler")
     with generators_left_alone("sampling"):
         plans = [sampler[number] for number in numbers]
         _check_plans(sampler, request, numbers, plans)
@@ -90,19 +89,17 @@ def check_sampler(
             _check_disjoint(sampler)
 
 
-def _request_of(sampler: AnySampler, asked: Asked) -> Request:
+def _request_of(sampler: AnySampler, options: RequestOptions) -> Request:
     names = [field.name for field in fields(Request)]
-    if unknown := sorted(set(asked) - set(names)):
-        raise InputError(
-            f"check_sampler got {unknown}; what is asked of a sampler is one of {names}"
-        )
-    stated = getattr(sampler, "request", None)
-    known = {name: getattr(stated, name) for name in names if hasattr(stated, name)}
-    merged: dict[str, Any] = {**_DEFAULTS, **known, **asked}
+    if unknown := sorted(set(options) - set(names)):
+        raise InputError(f"check_sampler got {unknown}; the parts of a request are {names}")
+    request = getattr(sampler, "request", None)
+    own = {name: getattr(request, name) for name in names if hasattr(request, name)}
+    merged: dict[str, Any] = {**_DEFAULTS, **own, **options}
     if missing := [name for name in names if name not in merged]:
         raise InputError(
-            f"check_sampler cannot tell what {type(sampler).__name__} was asked for: it has no"
-            f" `request` that says so; give {', '.join(f'{name}=' for name in missing)}"
+            f"check_sampler does not know the request of {type(sampler).__name__}, which has no"
+            f" `request`; give {', '.join(f'{name}=' for name in missing)}"
         )
     return Request(**merged)
 
@@ -161,7 +158,7 @@ def _check_purity(
     untouched: AnySampler,
     remake: Callable[[], AnySampler] | None,
 ) -> None:
-    backwards, scattered = list(reversed(numbers)), _scattered(numbers)
+    backwards, scattered = list(reversed(numbers)), _from_the_middle(numbers)
     _compare(sampler, scattered, numbers, plans, "drawn again in another order")
     _compare(
         untouched,
@@ -170,7 +167,7 @@ def _check_purity(
         plans,
         "drawn in reverse by a pickled copy made before the first episode",
     )
-    used = sent(sampler, "the sampler, once used,")()
+    used = pickle_now(sampler, "the sampler, once used,")()
     _compare(
         used, list(numbers), numbers, plans, "drawn by a pickled copy made after some episodes"
     )
@@ -188,31 +185,26 @@ def _check_purity(
         )
 
 
-def _scattered(numbers: range) -> list[int]:
-    """Every number once, in an order that is neither up nor down: the middle, then ever farther
-    from it.
-    """
-    middle = len(numbers) // 2
-    return [
-        numbers[place]
-        for place in sorted(range(len(numbers)), key=lambda place: (abs(place - middle), place))
-    ]
+def _from_the_middle(numbers: range) -> list[int]:
+    """Every number once: the middle, then ever farther from it."""
+    middle = numbers[len(numbers) // 2]
+    return sorted(numbers, key=lambda number: (abs(number - middle), number))
 
 
 def _compare(
-    sampler: AnySampler, order: Iterable[int], numbers: range, plans: Sequence[Any], how: str
+    sampler: AnySampler, order: Iterable[int], numbers: range, plans: Sequence[Any], drawing: str
 ) -> None:
     for number in order:
-        _same(number, sampler[number], plans[number - numbers.start], how)
+        _check_same(number, sampler[number], plans[number - numbers.start], drawing)
 
 
-def _same(number: int, found: Any, expected: Any, how: str) -> None:
+def _check_same(number: int, plan: Any, first_plan: Any, drawing: str) -> None:
     for name in _COMPARED:
-        mine, first = getattr(found, name, None), getattr(expected, name, None)
-        if not np.array_equal(np.asarray(mine), np.asarray(first)):
+        value, first = getattr(plan, name, None), getattr(first_plan, name, None)
+        if not np.array_equal(np.asarray(value), np.asarray(first)):
             raise AssertionError(
-                f"episode {number} is not a pure function of its number: {how}, its {name} is"
-                f" {_short(mine)}, the first time it was {_short(first)}"
+                f"episode {number} is not a pure function of its number: {drawing}, its {name} is"
+                f" {_short(value)}, the first time it was {_short(first)}"
             )
 
 
@@ -223,21 +215,19 @@ def _check_batches(sampler: AnySampler, numbers: range, plans: Sequence[Any]) ->
     if not hasattr(sampler, "batch"):
         return
     middle = numbers[len(numbers) // 3 :]
-    asked: list[Sequence[int]] = [
+    batches: list[Sequence[int]] = [
         numbers,
         middle,
         list(reversed(numbers)),
         [numbers[0], numbers[-1], numbers[0]],
         [],
     ]
-    for indices in asked:
-        found = list(sampler.batch(indices))
-        if len(found) != len(indices):
-            raise AssertionError(
-                f"batch({_short(indices)}) gave {len(found)} plans for {len(indices)} episodes"
-            )
-        for number, plan in zip(indices, found, strict=True):
-            _same(number, plan, plans[number - numbers.start], f"drawn by batch({_short(indices)})")
+    for indices in batches:
+        drawn, call = list(sampler.batch(indices)), f"batch({_short(indices)})"
+        if len(drawn) != len(indices):
+            raise AssertionError(f"{call} gave {len(drawn)} plans for {len(indices)} episodes")
+        for number, plan in zip(indices, drawn, strict=True):
+            _check_same(number, plan, plans[number - numbers.start], f"drawn by {call}")
             if writable := [name for name in _COMPARED[4:] if _writable(getattr(plan, name))]:
                 raise AssertionError(
                     f"episode {number}: {writable} are writable in a plan drawn by batch"
@@ -257,7 +247,7 @@ def _check_end(sampler: AnySampler) -> None:
     except IndexError:
         return
     raise AssertionError(
-        f"episode {length} of a sampler with {length} episodes was handed out; raise IndexError"
+        f"a sampler with {length} episodes gave episode {length}; raise IndexError instead"
     )
 
 

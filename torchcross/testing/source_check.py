@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from torchcross._kit.arrays import Indices, read_only
 from torchcross.errors import ReadError
 from torchcross.testing.surroundings import (
     foreign_generators,
@@ -19,21 +19,19 @@ from torchcross.testing.surroundings import (
 
 __all__ = ["check_source"]
 
-Indices = NDArray[np.int64]
-
 
 def check_source(source: Any, samples: int = 12) -> None:
-    """Raises AssertionError, naming the contract, unless a task source keeps all of these:
+    """Raise AssertionError, naming the contract, unless a task source keeps all of these:
 
     - one valid label code per sample (-1 where missing), one subject per sample where there are
       `groups`, arrays read-only;
-    - `images(indices)` gives one image per index, in the order asked, repeats included, of one
-      shape and dtype, the same every time and under any state of the global generators, as a copy
-      of its own, and leaves the indices alone;
+    - `images(indices)` gives one image per index, in that order, repeats included, of one shape
+      and dtype, the same every time and under any state of the global generators, as a copy of its
+      own, and leaves the indices alone;
     - a pickled copy has the same labels, groups and images, as worker processes need;
-    - `targets`, `read` and `as_dataset`, where there, agree with the above; `read` refuses indices
-      outside the source;
-    - torch's, numpy's and Python's global generators are left alone.
+    - `targets`, `read` and `as_dataset`, where there are any, agree with the above; `read` refuses
+      indices outside the source;
+    - the global generators of torch, numpy and Python do not move.
 
     Up to `samples` images are read several times over; to check all of a small source, give its
     length.
@@ -41,9 +39,9 @@ def check_source(source: Any, samples: int = 12) -> None:
     with generators_left_alone("reading"):
         for contract in (_length, _labels, _groups):
             _raise_first(source, contract(source))
-        chosen = _spread(len(source.labels), samples)
-        _raise_first(source, _indices(source, chosen))
-        images = _read(source, chosen)
+        indices = _spread(len(source.labels), samples)
+        _raise_first(source, _indices(source, indices))
+        images = _read(source, indices)
         for read_again in (
             _one_by_one,
             _order,
@@ -54,7 +52,7 @@ def check_source(source: Any, samples: int = 12) -> None:
             _targets,
             _dataset,
         ):
-            _raise_first(source, read_again(source, chosen, images))
+            _raise_first(source, read_again(source, indices, images))
 
 
 def _raise_first(source: Any, sentences: Iterator[str]) -> None:
@@ -122,21 +120,17 @@ def _groups(source: Any) -> Iterator[str]:
 
 
 def _kind(value: Any) -> str:
-    return (
-        f"{value.dtype} of shape {value.shape}"
-        if isinstance(value, np.ndarray)
-        else type(value).__name__
-    )
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {value.shape}"
+    return type(value).__name__
 
 
 # -- images ----------------------------------------------------------------------------------------
 
 
 def _read(source: Any, indices: Indices) -> Tensor:
-    """`images` at indices that nobody may change."""
-    asked = indices.copy()
-    asked.flags.writeable = False
-    images = source.images(asked)
+    """`images` at indices that cannot be changed."""
+    images = source.images(read_only(indices.copy()))
     if not isinstance(images, Tensor):
         raise AssertionError(
             f"source {source.name!r}: images(indices) gave {type(images).__name__}, not a tensor"
@@ -150,14 +144,14 @@ def _read(source: Any, indices: Indices) -> Tensor:
 
 
 def _same_images(
-    found: Tensor, expected: Tensor, indices: Sequence[int] | Indices, how: str
+    images: Tensor, expected: Tensor, indices: Sequence[int] | Indices, reading: str
 ) -> Iterator[str]:
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        yield f"{how}, images are {_form(found)}, at first they were {_form(expected)}"
+    if images.shape != expected.shape or images.dtype != expected.dtype:
+        yield f"{reading}, images are {_form(images)}, at first they were {_form(expected)}"
         return
     for place, index in enumerate(indices):
-        if not torch.equal(_bits(found[place]), _bits(expected[place])):
-            yield f"{how}, the image of sample {int(index)} is another than at first"
+        if not torch.equal(_bits(images[place]), _bits(expected[place])):
+            yield f"{reading}, the image of sample {int(index)} is another than at first"
 
 
 def _form(images: Tensor) -> str:
@@ -165,89 +159,85 @@ def _form(images: Tensor) -> str:
 
 
 def _bits(image: Tensor) -> Tensor:
-    """NaN equals NaN here: what counts is what is stored."""
+    """The image with NaN as a number, so that NaN equals NaN."""
     return image.nan_to_num(nan=12345.0) if image.is_floating_point() else image
 
 
-def _indices(source: Any, chosen: Indices) -> Iterator[str]:
-    given = chosen[::-1].copy()
-    source.images(given)
-    if not np.array_equal(given, chosen[::-1]):
+def _indices(source: Any, indices: Indices) -> Iterator[str]:
+    backwards = indices[::-1].copy()
+    source.images(backwards)
+    if not np.array_equal(backwards, indices[::-1]):
         yield "images(indices) changed the indices, which belong to the caller"
 
 
-def _one_by_one(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
-    for place in range(len(chosen)):
+def _one_by_one(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
+    for place in range(len(indices)):
         alone = slice(place, place + 1)
         yield from _same_images(
-            _read(source, chosen[alone]), images[alone], chosen[alone], "read one by one"
+            _read(source, indices[alone]), images[alone], indices[alone], "read one by one"
         )
 
 
-def _order(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
-    count = len(chosen)
+def _order(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
+    count = len(indices)
     backwards = np.arange(count)[::-1]
     repeated = np.repeat(backwards, 2)
     mixed = np.concatenate(
         [np.arange(0, count, 2), np.arange(1, count, 2), np.zeros(1, dtype=np.int64)]
     )
-    for places, how in (
+    for places, reading in (
         (backwards, "read in reverse"),
         (repeated, "read twice each"),
         (mixed, "read in mixed order"),
     ):
         places = places.astype(np.int64)
-        yield from _same_images(
-            _read(source, chosen[places]), images[torch.from_numpy(places)], chosen[places], how
-        )
+        rows, expected = indices[places], images[torch.from_numpy(places)]
+        yield from _same_images(_read(source, rows), expected, rows, reading)
 
 
-def _purity(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
-    yield from _same_images(_read(source, chosen), images, chosen, "read again")
+def _purity(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
+    yield from _same_images(_read(source, indices), images, indices, "read again")
     with foreign_generators():
         yield from _same_images(
-            _read(source, chosen),
+            _read(source, indices),
             images,
-            chosen,
+            indices,
             "read under other states of the global random generators",
         )
 
 
-def _ownership(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
-    """What is handed out belongs to the reader, who may change it in place."""
-    handed_out = source.images(chosen.copy())
-    kept = handed_out.clone()
-    handed_out.zero_()
-    found = list(
-        _same_images(
-            _read(source, chosen), images, chosen, "after a reader changed its images in place"
-        )
-    )
-    handed_out.copy_(kept)
-    yield from found
+def _ownership(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
+    """Images belong to the reader, who may change them in place."""
+    mine = source.images(indices.copy())
+    before = mine.clone()
+    mine.zero_()
+    reading = "after a reader changed its images in place"
+    sentences = list(_same_images(_read(source, indices), images, indices, reading))
+    mine.copy_(before)
+    yield from sentences
 
 
-def _copies(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
+def _copies(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
     copy = through_pickle(source, f"source {source.name!r}")
     for name in ("labels", "groups"):
         mine, theirs = getattr(source, name, None), getattr(copy, name, None)
         if not np.array_equal(np.asarray(mine), np.asarray(theirs)):
             yield f"a pickled copy has other {name}"
-    yield from _same_images(_read(copy, chosen), images, chosen, "read from a pickled copy")
+    yield from _same_images(_read(copy, indices), images, indices, "read from a pickled copy")
 
 
 # -- the convenience around images -----------------------------------------------------------------
 
 
-def _bounds(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
+def _bounds(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
     if not hasattr(source, "read"):
         return
-    yield from _same_images(source.read(chosen.tolist()), images, chosen, "read by `read`")
+    yield from _same_images(source.read(indices.tolist()), images, indices, "read by `read`")
     for outside in (len(source.labels), -1):
         if not _refuses(source, outside):
             yield (
-                f"read([{outside}]) was answered; it has samples 0..{len(source.labels) - 1}, raise"
-                " ReadError"
+                f"read([{outside}]) gave images; there are samples 0..{len(source.labels) - 1}, so"
+                " raise ReadError"
             )
 
 
@@ -259,11 +249,11 @@ def _refuses(source: Any, index: int) -> bool:
     return False
 
 
-def _targets(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
+def _targets(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
     if hasattr(source, "targets"):
-        targets = source.targets(chosen)
+        targets = source.targets(indices)
         if targets.dtype != torch.int64 or not np.array_equal(
-            targets.numpy(), source.labels[chosen]
+            targets.numpy(), source.labels[indices]
         ):
             yield (
                 f"targets(indices) are not the labels there, as int64 (got {targets.dtype}"
@@ -271,13 +261,13 @@ def _targets(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
             )
 
 
-def _dataset(source: Any, chosen: Indices, images: Tensor) -> Iterator[str]:
+def _dataset(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
     if not hasattr(source, "as_dataset"):
         return
     dataset = source.as_dataset()
     if len(dataset) != len(source.labels):
         yield f"as_dataset() has {len(dataset)} items for {len(source.labels)} samples"
-    for place, index in enumerate(chosen.tolist()):
+    for place, index in enumerate(indices.tolist()):
         image, label = dataset[index]
         yield from _same_images(
             image[None], images[place : place + 1], [index], "read through as_dataset()"

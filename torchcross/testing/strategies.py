@@ -218,25 +218,17 @@ def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
     samples = len(codes)
     count = draw(st.sampled_from([2, 3, 5, max(samples // 2, 1), samples]))
     stream = Stream(draw(st.integers(0, 999)), "generated subjects")
-    found = permutation(stream, 0, samples) % count
+    subjects = permutation(stream, 0, samples) % count
     if draw(st.booleans()):
-        found[permutation(stream, 1, samples) < samples // 2] = 0
-    columns = codes.reshape(samples, -1).T
-    alone = [
-        np.flatnonzero(column == code)[:each]
-        for column in columns
-        for code in np.unique(column)
-        if code >= 0
-    ]
-    for subject, sample in enumerate(
-        np.unique(np.concatenate([*alone, np.zeros(0, dtype=np.int64)]))
-    ):
-        found[sample] = count + subject
-    return draw(
-        st.sampled_from(
-            [found, found * 7 + 3, [f"patient {subject}" for subject in found.tolist()]]
-        )
-    )
+        subjects[permutation(stream, 1, samples) < samples // 2] = 0
+    alone: set[int] = set()
+    for column in codes.reshape(samples, -1).T:
+        for code in np.unique(column[column >= 0]):
+            alone.update(np.flatnonzero(column == code)[:each].tolist())
+    for place, sample in enumerate(sorted(alone)):
+        subjects[sample] = count + place
+    names = [f"patient {subject}" for subject in subjects.tolist()]
+    return draw(st.sampled_from([subjects, subjects * 7 + 3, names]))
 
 
 # -- requests and samplers -------------------------------------------------------------------------
@@ -256,27 +248,25 @@ def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
         reject()
     shots = draw(st.integers(1, min(best - 1, 5)))
     queries = draw(st.integers(1, min(best - shots, 5)))
-    kept = int((supply >= shots + queries).sum())
-    filtered = kept < len(supply)
+    large = int((supply >= shots + queries).sum())
     query = draw(st.sampled_from(["balanced", "balanced", "natural"]))
-    # What is enough for a support may be too little for a natural query besides.
-    filters: list[Any] = [
-        shots + queries,
-        *(["enough"] if query == "balanced" else []),
-        *([] if filtered else [None]),
-    ]
-    ways: list[Any] = [None, (fewest, None), (1, kept), draw(st.integers(fewest, kept))]
+    filters: list[Any] = [shots + queries]
+    if query == "balanced":
+        # What is enough for a support may be too little for a natural query besides.
+        filters.append("enough")
+    if large == len(supply):
+        filters.append(None)
+    ways: list[Any] = [None, (fewest, None), (1, large), draw(st.integers(fewest, large))]
     shot_choices: list[Any] = [shots, (draw(st.integers(1, shots)), shots)]
     if exclusive and query == "balanced":
         shot_choices.append(MetaDatasetShots(draw(st.integers(1, 60)), draw(st.integers(1, 20))))
+    has_groups = source.groups is not None
     return {
         "ways": draw(st.sampled_from(ways)),
         "shots": draw(st.sampled_from(shot_choices)),
         "queries": queries,
         "query": query,
-        "groups": (
-            draw(st.sampled_from(["respect", "ignore"])) if source.groups is not None else "respect"
-        ),
+        "groups": draw(st.sampled_from(["respect", "ignore"] if has_groups else ["respect"])),
         "minimal": draw(st.booleans()),
         "min_samples": draw(st.sampled_from(filters)),
     }
@@ -286,19 +276,19 @@ def _supply(source: TaskSource) -> NDArray[np.int64]:
     """Per class its samples; per label the samples of its rarer answer."""
     labels = source.labels
     if labels.ndim == 1:
-        found = np.bincount(labels[labels >= 0], minlength=source.task.target.num_classes)
+        supply = np.bincount(labels[labels >= 0], minlength=source.task.target.num_classes)
     else:
-        found = np.minimum((labels == 0).sum(axis=0), (labels == 1).sum(axis=0))
-    return found.astype(np.int64)
+        supply = np.minimum((labels == 0).sum(axis=0), (labels == 1).sum(axis=0))
+    return supply.astype(np.int64)
 
 
 @st.composite
 def samplers(draw: st.DrawFn, /, source: TaskSource, **fixed: Any) -> EpisodeSampler:
-    """Samplers over a source that can be made; `fixed` keywords are as given, the others drawn."""
-    asked = draw(requests(source)) | {"seed": draw(st.integers(0, 2**32))} | fixed
+    """Samplers over a source; `fixed` keywords stay, the others are drawn."""
+    options = draw(requests(source)) | {"seed": draw(st.integers(0, 2**32))} | fixed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SubjectLeakWarning)
         try:
-            return EpisodeSampler(source, **asked)
+            return EpisodeSampler(source, **options)
         except InfeasibleError:
             reject()

@@ -1,6 +1,4 @@
-"""What a pure function leaves alone and does not look at: the global random generators; and the
-trip to a worker.
-"""
+"""The global random generators, which a pure function leaves alone, and copies by pickle."""
 
 from __future__ import annotations
 
@@ -13,56 +11,54 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["foreign_generators", "generators_left_alone", "through_pickle"]
+__all__ = ["foreign_generators", "generators_left_alone", "pickle_now", "through_pickle"]
 
 _ELSEWHERE = 20_250_101
 
 
 @contextmanager
-def generators_left_alone(what: str) -> Iterator[None]:
-    """Raises AssertionError where a global generator was moved inside the block."""
+def generators_left_alone(activity: str) -> Iterator[None]:
+    """Raise AssertionError where the block moves a global generator."""
     before = _states()
     yield
     after = _states()
     moved = [name for name, state in before.items() if after[name] != state]
     if moved:
         raise AssertionError(
-            f"{what} moved the global random generator of {' and '.join(moved)}; draw from a"
+            f"{activity} moved the global random generator of {' and '.join(moved)}; draw from a"
             " generator of its own"
         )
 
 
 @contextmanager
 def foreign_generators() -> Iterator[None]:
-    """Other states of the global generators inside the block, as another process would have
-    them.
-    """
-    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    """Give the global generators other states in the block, as another process has them."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         torch.set_rng_state(torch.Generator().manual_seed(_ELSEWHERE).get_state())
         np.random.set_state(np.random.RandomState(_ELSEWHERE).get_state())  # noqa: NPY002
         random.setstate(random.Random(_ELSEWHERE).getstate())
         yield
     finally:
-        torch.set_rng_state(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
-        random.setstate(kept[2])
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
 
 
-def through_pickle(item: Any, what: str) -> Any:
-    """A copy as a worker process would get it."""
-    return sent(item, what)()
+def through_pickle(item: Any, name: str) -> Any:
+    """A copy as a worker process gets it."""
+    return pickle_now(item, name)()
 
 
-def sent(item: Any, what: str) -> Callable[[], Any]:
-    """The item as it is now, on its way to a worker; call it to unpack."""
+def pickle_now(item: Any, name: str) -> Callable[[], Any]:
+    """The item as it is now, as bytes; call the result for a copy."""
     try:
-        parcel = pickle.dumps(item)
+        data = pickle.dumps(item)
     except Exception as error:
         raise AssertionError(
-            f"{what} cannot be pickled, so no worker process can use it: {error!r}"
+            f"{name} cannot be pickled, so no worker process can use it: {error!r}"
         ) from error
-    return lambda: pickle.loads(parcel)  # noqa: S301
+    return lambda: pickle.loads(data)  # noqa: S301
 
 
 def _states() -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self, overload
 
 import numpy as np
@@ -78,9 +79,11 @@ class Augmentation:
         check_choice("padding", self.padding, ("zeros", "border", "reflection"))
 
     @classmethod
-    def published(cls, seed: int = 0) -> Self:
-        """As the MedIMeta baselines were pre-trained: each flip with p = .25, always a rotation by
-        up to 10 degrees with black corners, and with p = .25 a crop of 200 of 224 pixels.
+    def medimeta(cls, seed: int = 0) -> Self:
+        """The augmentation that the MedIMeta baselines were pre-trained with.
+
+        Each flip with p = .25, always a rotation by up to 10 degrees with black corners, and with
+        p = .25 a crop of 200 of 224 pixels.
         """
         return cls(seed=seed)
 
@@ -93,11 +96,10 @@ class Augmentation:
     def __call__(
         self, item: object, *, query: bool = False, index: int | None = None
     ) -> Episode | LabelledBatch:
-        """The same episode or batch with other images: of an episode the support, and the query
-        where asked.
+        """The same episode or batch with other images: the support, and with `query` the query too.
 
-        `index` stands in for the number in the item's plan, e.g. a step counter where episodes come
-        back.
+        `index` replaces the number in the item's plan, e.g. by a step counter where episodes are
+        used again.
         """
         if isinstance(item, Episode):
             return self._episode(item, query, index)
@@ -115,15 +117,11 @@ class Augmentation:
     def apply(
         self, images: Shaped[Tensor, "n *C H W"], *, index: int, part: str = "support"
     ) -> Shaped[Tensor, "n *C H W"]:
-        """New images for the `part` of episode or batch number `index`, each drawn for its
-        position.
-        """
+        """New images for the `part` of episode or batch number `index`."""
         _check_images("Augmentation", images)
         number = as_int("index", index, least=0)
-        words = Stream(int(self.seed), "augmentation", part).sequence(
-            number, len(images) * _WORDS_PER_IMAGE
-        )
-        words = words.reshape(len(images), _WORDS_PER_IMAGE)
+        stream, count = Stream(int(self.seed), "augmentation", part), len(images)
+        words = stream.sequence(number, count * _WORDS_PER_IMAGE).reshape(count, _WORDS_PER_IMAGE)
         changed = images.clone()
         for word, probability, side in (
             (_HORIZONTAL, self.horizontal_flip, -1),
@@ -137,7 +135,7 @@ class Augmentation:
         matrices, moved = self._matrices(words, *images.shape[-2:])
         rows = _rows(moved, images.device)
         if len(rows):
-            changed[rows] = self._warped(warp, changed[rows], matrices[moved])
+            changed[rows] = self._apply_warp(warp, changed[rows], matrices[moved])
         return changed
 
     def _episode(self, episode: Episode, query: bool, index: int | None) -> Episode:
@@ -145,24 +143,23 @@ class Augmentation:
             if episode.plan is None:
                 raise InputError(f"{episode!r} has no plan, so no number to draw for; give index=")
             index = episode.plan.index
-        number = index
-        support = episode.support.map(
-            lambda images: self.apply(images, index=number, part="support")
+        episode = replace(
+            episode, support=episode.support.map(partial(self.apply, index=index, part="support"))
         )
         if not query:
-            return replace(episode, support=support)
-        other = episode.query.map(lambda images: self.apply(images, index=number, part="query"))
-        return replace(episode, support=support, query=other)
-
-    def _angles(self) -> tuple[float, float]:
-        return (
-            self.rotation if isinstance(self.rotation, tuple) else (-self.rotation, self.rotation)
+            return episode
+        return replace(
+            episode, query=episode.query.map(partial(self.apply, index=index, part="query"))
         )
 
+    def _angles(self) -> tuple[float, float]:
+        if isinstance(self.rotation, tuple):
+            return self.rotation
+        return -self.rotation, self.rotation
+
     def _warp(self) -> _Warp | None:
-        """The warp where images may need one, whether or not these do: an error must not wait for
-        its draw.
-        """
+        """The warp where images may need one."""
+        # Whether or not these images need it: a missing kornia is an error at the first call.
         rotates = self.rotation_probability > 0 and self._angles() != (0, 0)
         if not rotates and (self.crop_probability == 0 or self.crop == 1):
             return None
@@ -178,9 +175,7 @@ class Augmentation:
     def _matrices(
         self, words: NDArray[np.uint64], height: int, width: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where each output pixel is read, as (n, 2, 3) matrices for (x, y, 1), and which images
-        are moved at all.
-        """
+        """(n, 2, 3) matrices: where (x, y, 1) of the output is read; and which images move."""
         low, high = self._angles()
         rotated = _units(words[:, _ROTATE]) < self.rotation_probability
         angle = np.where(rotated, low + (high - low) * _units(words[:, _ANGLE]), 0.0)
@@ -192,16 +187,15 @@ class Augmentation:
         # matter.
         cos, sin = np.cos(np.radians(angle)).round(15), np.sin(np.radians(angle)).round(15)
         x_from_centre, y_from_centre = x_start - x_centre, y_start - y_centre
-        x_row = [
-            cos * x_scale,
-            -sin * y_scale,
-            cos * x_from_centre - sin * y_from_centre + x_centre,
-        ]
-        y_row = [sin * x_scale, cos * y_scale, sin * x_from_centre + cos * y_from_centre + y_centre]
-        matrices = np.stack([np.stack(x_row, axis=1), np.stack(y_row, axis=1)], axis=1)
+        # The crop's affine map first, then the rotation about the centre.
+        x_shift = cos * x_from_centre - sin * y_from_centre + x_centre
+        y_shift = sin * x_from_centre + cos * y_from_centre + y_centre
+        x_row = np.stack([cos * x_scale, -sin * y_scale, x_shift], axis=1)
+        y_row = np.stack([sin * x_scale, cos * y_scale, y_shift], axis=1)
+        matrices = np.stack([x_row, y_row], axis=1)
         return matrices, (angle != 0) | (x_scale != 1) | (y_scale != 1)
 
-    def _warped(
+    def _apply_warp(
         self, warp: _Warp, images: Shaped[Tensor, "n *C H W"], matrices: NDArray[np.float64]
     ) -> Shaped[Tensor, "n *C H W"]:
         height, width = images.shape[-2:]
@@ -215,19 +209,18 @@ class Augmentation:
         x_map, y_map = (
             terms[:, axis, 0] * x + (terms[:, axis, 1] * y + terms[:, axis, 2]) for axis in (0, 1)
         )
-        # Zeros as Pillow fills them: a pixel is black or an image's, not a blend, so a crop at the
-        # edge keeps its edge.
-        blacks = self.padding == "zeros"
+        # Zeros as in Pillow: a pixel is black or of the image, not a blend, so a crop at the edge
+        # keeps its edge.
+        fills_black = self.padding == "zeros"
         pixels = images.to(kind).reshape(len(images), -1, height, width)
-        mode = "border" if blacks else self.padding
+        mode = "border" if fills_black else self.padding
         result = warp(
             pixels, x_map, y_map, mode=self.interpolation, padding_mode=mode, align_corners=True
         )
-        if blacks:
-            inside = (x_map == x_map.clamp(-0.5, width - 0.5)) & (
-                y_map == y_map.clamp(-0.5, height - 0.5)
-            )
-            result = result.where(inside[:, None], 0)
+        if fills_black:
+            in_width = x_map == x_map.clamp(-0.5, width - 0.5)
+            in_height = y_map == y_map.clamp(-0.5, height - 0.5)
+            result = result.where((in_width & in_height)[:, None], 0)
         if not images.is_floating_point():
             result = result.round_().clamp_(0, 255)
         return result.reshape(images.shape).to(images.dtype)
@@ -257,9 +250,7 @@ class Normalise:
 
     @classmethod
     def imagenet(cls) -> Self:
-        """Mean and standard deviation of the ImageNet training images, which published backbones
-        expect.
-        """
+        """The ImageNet training images' mean and deviation, which published backbones expect."""
         return cls((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     def __call__(self, images: Shaped[Tensor, "n *C H W"]) -> Float32[Tensor, "n *C H W"]:
@@ -275,7 +266,9 @@ class Normalise:
         mean = torch.tensor(self.mean, device=images.device).reshape(shape)
         std = torch.tensor(self.std, device=images.device).reshape(shape)
         values = images.to(torch.float32)
-        return ((values if images.is_floating_point() else values / 255) - mean) / std
+        if not images.is_floating_point():
+            values = values / 255
+        return (values - mean) / std
 
 
 def _units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
@@ -286,12 +279,11 @@ def _units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
 def _crop(
     words: NDArray[np.uint64], cropped: NDArray[np.bool_], side: int, fraction: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale and start along one side: output pixel i is read at scale * i + start (half-pixel
-    centres).
-    """
-    kept = max(round(fraction * side), 1)
-    first = below_array(words, np.full(len(words), side - kept + 1, dtype=np.uint64))
-    scale = np.where(cropped, kept / side, 1.0)
+    """Scale and start along one side: output pixel i is read at scale * i + start."""
+    length = max(round(fraction * side), 1)
+    first = below_array(words, np.full(len(words), side - length + 1, dtype=np.uint64))
+    scale = np.where(cropped, length / side, 1.0)
+    # Pixels have their centres at halves.
     return scale, np.where(cropped, first, 0) + 0.5 * scale - 0.5
 
 
@@ -299,16 +291,16 @@ def _rows(chosen: NDArray[np.bool_], device: torch.device) -> Int64[Tensor, " m"
     return torch.from_numpy(np.flatnonzero(chosen)).to(device)
 
 
-def _check_images(who: str, images: Tensor) -> None:
+def _check_images(caller: str, images: Tensor) -> None:
     if images.ndim not in (3, 4):
         raise InputError(
-            f"{who} got images of shape {tuple(images.shape)}; give a batch (n, C, H, W), or (n, H,"
-            " W) if grey"
+            f"{caller} got images of shape {tuple(images.shape)}; give a batch (n, C, H, W), or"
+            " (n, H, W) if grey"
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise InputError(
-            f"{who} got images of type {images.dtype}; convert them to uint8 (0..255) or a floating"
-            " type first"
+            f"{caller} got images of type {images.dtype}; convert them to uint8 (0..255) or a"
+            " floating type first"
         )
 
 

@@ -105,7 +105,7 @@ def _batched(
     data: Any = batches
     if settings.augment:
         # A feed has workers of its own, so `fit` gets none.
-        data, workers = _AugmentedFeed(batches, Augmentation.published(seed), workers), 0
+        data, workers = _AugmentedFeed(batches, Augmentation.medimeta(seed), workers), 0
     options = settings.fit_options(
         seed=seed,
         judged=bool(judges),
