@@ -41,7 +41,7 @@ def agrees(score: Score, values: Values) -> None:
     assert score.over == tuple(
         name for name, v in zip(NAMES, values, strict=False) if v is not None
     )
-    assert score.defined == bool(defined)
+    assert score.is_defined == bool(defined)
     if not defined:
         return
     assert score.value == pytest.approx(np.mean(defined), abs=1e-6)
@@ -81,8 +81,8 @@ def test_every_metric_agrees_with_scikit_learn(
     agrees(metrics.multilabel_balanced_accuracy(decisions, labels, names), balanced)
     complete = (labels >= 0).all(dim=1)
     match = metrics.exact_match(decisions, labels)
-    assert match.defined == bool(complete.any())
-    if match.defined:
+    assert match.is_defined == bool(complete.any())
+    if match.is_defined:
         # scikit-learn takes one column of 0 and 1 for a binary problem, with the same value.
         expected = sk.accuracy_score(labels[complete].numpy(), decisions[complete].numpy())
         assert match.value == expected

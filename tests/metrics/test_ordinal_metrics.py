@@ -28,12 +28,12 @@ def test_random_cases_agree_with_scikit_learn(seed: int, rows: int, ranks: int) 
     kappa = metrics.quadratic_weighted_kappa(decisions, labels, ranks)
     error = metrics.mean_absolute_error(decisions, labels, GRADES[:ranks])
     truth, decided = labels[known].tolist(), decisions[known].tolist()
-    assert error.defined == bool(truth)
-    assert kappa.defined == (len(set(truth) | set(decided)) > 1)
-    if kappa.defined:
+    assert error.is_defined == bool(truth)
+    assert kappa.is_defined == (len(set(truth) | set(decided)) > 1)
+    if kappa.is_defined:
         expected = sk.cohen_kappa_score(truth, decided, labels=range(ranks), weights="quadratic")
         assert kappa.value == pytest.approx(expected, abs=1e-12)
-    if error.defined:
+    if error.is_defined:
         expected = sk.mean_absolute_error(
             [GRADES[rank] for rank in truth], [GRADES[rank] for rank in decided]
         )

@@ -38,7 +38,7 @@ def test_averages_name_what_they_are_over() -> None:
     assert average_score([0.5, None], ["a", "b"], "labels", "none").over == ("a",)
     assert average_score([0.5, 1.0], ["a", "b"], "labels", "none") == Score(0.75, "", ("a", "b"))
     nothing = average_score([None, None], ["a", "b"], "labels", "why")
-    assert (nothing.defined, nothing.reason, nothing.over) == (False, "why", ())
+    assert (nothing.is_defined, nothing.reason, nothing.over) == (False, "why", ())
 
 
 def test_long_lists_of_names_are_cut() -> None:
@@ -56,8 +56,8 @@ def test_an_average_does_not_depend_on_the_order_of_classes() -> None:
 
 def test_float_defined_and_equality() -> None:
     assert float(Score(0.25)) == 0.25
-    assert Score(0.25).defined
-    assert not undefined_score("why").defined
+    assert Score(0.25).is_defined
+    assert not undefined_score("why").is_defined
     assert math.isnan(float(undefined_score("why")))
     assert undefined_score("why") == undefined_score("why")
     assert hash(undefined_score("why")) == hash(undefined_score("why"))

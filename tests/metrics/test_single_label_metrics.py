@@ -52,7 +52,7 @@ def agrees(score: Score, values: list[float | None], names: list[str]) -> None:
     assert score.over == tuple(
         name for name, v in zip(names, values, strict=False) if v is not None
     )
-    assert score.defined == bool(defined)
+    assert score.is_defined == bool(defined)
     if defined:
         assert score.value == pytest.approx(np.mean(defined), abs=1e-6)
         assert bool(score.reason) == (len(defined) < len(values))
@@ -85,9 +85,9 @@ def test_decisions(seed: int, rows: int, classes: int, coarse: bool) -> None:
     names = NAMES[:classes]
     truth, decided = labels[labels >= 0].numpy(), decisions[labels >= 0].numpy()
     if not len(truth):
-        assert not metrics.accuracy(decisions, labels).defined
-        assert not metrics.balanced_accuracy(decisions, labels, names).defined
-        assert not metrics.f1(decisions, labels, names).defined
+        assert not metrics.accuracy(decisions, labels).is_defined
+        assert not metrics.balanced_accuracy(decisions, labels, names).is_defined
+        assert not metrics.f1(decisions, labels, names).is_defined
         return
     assert metrics.accuracy(decisions, labels).value == sk.accuracy_score(truth, decided)
     recalls = sk.recall_score(
@@ -116,14 +116,14 @@ def test_binary(seed: int, rows: int, coarse: bool) -> None:
     area = metrics.binary_auroc(scores, labels, PAIR)
     precision = metrics.binary_average_precision(scores, labels, PAIR)
     f1 = metrics.binary_f1(decisions, labels, PAIR)
-    assert area.defined == (0 < truth.sum() < len(truth))
-    assert precision.defined == bool(truth.any())
-    assert f1.defined == bool(truth.any())
-    if area.defined:
+    assert area.is_defined == (0 < truth.sum() < len(truth))
+    assert precision.is_defined == bool(truth.any())
+    assert f1.is_defined == bool(truth.any())
+    if area.is_defined:
         assert area.value == pytest.approx(sk.roc_auc_score(truth, s), abs=1e-12)
-    if precision.defined:
+    if precision.is_defined:
         assert precision.value == pytest.approx(sk.average_precision_score(truth, s), abs=1e-6)
-    if f1.defined:
+    if f1.is_defined:
         assert f1.value == sk.f1_score(truth, decided, zero_division=0.0)
 
 
@@ -260,7 +260,7 @@ def test_any_precision(dtype: torch.dtype) -> None:
 
 def test_predictions_that_carry_gradients() -> None:
     p = torch.softmax(torch.randn(4, 2, requires_grad=True), dim=1)
-    assert metrics.auroc(p, torch.tensor([0, 1, 0, 1]), PAIR).defined
+    assert metrics.auroc(p, torch.tensor([0, 1, 0, 1]), PAIR).is_defined
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ class Score:
             )
 
     @property
-    def defined(self) -> bool:
+    def is_defined(self) -> bool:
         """Whether there is a value."""
         return not math.isnan(self.value)
 
@@ -53,7 +53,7 @@ class Score:
         return hash(self._key())
 
     def _key(self) -> tuple[float | None, str, tuple[str, ...] | None]:
-        return (self.value if self.defined else None, self.reason, self.over)
+        return (self.value if self.is_defined else None, self.reason, self.over)
 
 
 def undefined_score(reason: str, over: tuple[str, ...] | None = None) -> Score:

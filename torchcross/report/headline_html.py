@@ -132,20 +132,20 @@ def _cell(
     text = cell_text(summary, target, column)
     if text is None:
         reason = _failure_reason(failures, target.name, column)
-        content = element("abbr", "failed", title=reason) if reason else as_text("—")
-        return element("td", content, class_=style, data_value="")
+        missing = element("abbr", "failed", title=reason) if reason else as_text("—")
+        return element("td", missing, class_=style, data_value="")
+    content = [as_text(text.mean)]
+    if text.spread:
+        content.append(element("span", f" ± {text.spread}", class_="unit"))
+    content.append(element("span", text.sign, class_="tie"))
+    if text.undefined:
+        content.append(element("small", f" {text.undefined}", class_="unit"))
     cell = summary.cells[target.name, *column]
     mean = cell.interval.mean
-    return element(
-        "td",
-        text.mean,
-        *([element("span", f" ± {text.spread}", class_="unit")] if text.spread else []),
-        element("span", text.sign, class_="tie"),
-        *([element("small", f" {text.undefined}", class_="unit")] if text.undefined else []),
-        class_=f"{style} best" if text.is_best else style,
-        data_value=repr(mean) if isfinite(mean) else "",
-        title=None if summary.is_published else _cell_hint(summary, cell),
-    )
+    attributes = {"data_value": repr(mean) if isfinite(mean) else ""}
+    if not summary.is_published:
+        attributes["title"] = _cell_hint(summary, cell)
+    return element("td", *content, class_=f"{style} best" if text.is_best else style, **attributes)
 
 
 def _cell_hint(summary: Summary, cell: SummaryCell) -> str:

@@ -131,11 +131,12 @@ class Example:
         """
         support, query = as_pixels([episode.support.x, episode.query.x], mean, std)
         label_target, plan = episode.task.target, episode.plan
+        shots, number = (None, 0) if plan is None else (plan.shots, plan.index)
         return cls(
             target=target,
             algorithm=algorithm,
-            shots=None if plan is None else plan.shots,
-            episode=0 if plan is None else plan.index,
+            shots=shots,
+            episode=number,
             metric=metric,
             score=score,
             support=tuple(map(Picture, support, _label_names(label_target, episode.support.y))),

@@ -41,7 +41,7 @@ class CommonEpisodes:
     is_empty: bool
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared_algorithms(self) -> tuple[str, ...]:
         """The algorithms that have their episodes in common."""
         return (
             () if self.is_empty else tuple(name for name in self.scores if name not in self.aside)

@@ -81,7 +81,7 @@ def within_target(
         for names in groups_by_episodes(scores, episodes or {})
     ]
     common = {name: rows for group in groups for name, rows in group.scores.items()}
-    compared = {name for group in groups for name in group.compared}
+    compared = {name for group in groups for name in group.compared_algorithms}
     rows = tuple(
         _row(name, scores[name], common[name], name in compared, method, level, seed)
         for name in scores
@@ -182,7 +182,7 @@ def _pairs(
 ) -> tuple[Pair, ...]:
     names, differences = [], []
     for group in groups:
-        for first, second in combinations(group.compared, 2):
+        for first, second in combinations(group.compared_algorithms, 2):
             names.append((first, second))
             differences.append(
                 _difference(group.scores[first], group.scores[second], method, level, seed)
