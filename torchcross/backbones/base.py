@@ -73,6 +73,9 @@ class Backbone(nn.Module, ABC):
     classifier: tuple[str, ...] = ()
     """Patterns of the entries that published weight files have beyond the backbone's own."""
 
+    image_size: int | None = None
+    """The side of the images, if the backbone is for images of one size alone."""
+
     _mean: Tensor | None
     _std: Tensor | None
 
@@ -135,6 +138,12 @@ class Backbone(nn.Module, ABC):
             images = images.expand(-1, self.in_channels, -1, -1)
         elif channels != self.in_channels:
             raise InputError(self._channels_message(channels))
+        height, width = images.shape[2:]
+        if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
+            raise InputError(
+                f"{self.label} was built for image_size={self.image_size} and got {height} x"
+                f" {width}; resize the images, or build it with their side"
+            )
         images = self._as_floating(images)
         if self._mean is None or self._std is None:
             return images

@@ -86,11 +86,6 @@ class Conv4(Backbone):
                 f"conv4 halves its images {_BLOCKS} times and got {height} x {width}; give at least"
                 f" {_SHRINKS} pixels"
             )
-        if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
-            raise InputError(
-                f"conv4 with pooling='flatten' was built for image_size={self.image_size} and got"
-                f" {height} x {width}; resize the images, or build it with their side"
-            )
         last_map: Tensor = self.layers(images)
         if self.pooling == "flatten":
             return torch.flatten(last_map, 1)

@@ -95,11 +95,6 @@ class ViT(Backbone):
         self.encoder = _Encoder(tokens, width, depth, heads, sizes["mlp_width"])
 
     def _features(self, images: Tensor) -> Tensor:
-        if images.shape[2:] != (self.image_size, self.image_size):
-            raise InputError(
-                f"small_vit was built for image_size={self.image_size} and got {images.shape[2]} x"
-                f" {images.shape[3]}; resize the images, or build it with their side"
-            )
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), patches], dim=1)
         encoded: Tensor = self.encoder(tokens)

@@ -30,16 +30,22 @@ class DrawKey:
 
 
 def draw_keys(
-    items: Sequence[Any], names: Sequence[str], seed: int, indices: Sequence[int] | None
+    kind: str,
+    items: Sequence[Any],
+    names: Sequence[str],
+    seed: int,
+    indices: Sequence[int] | None,
 ) -> list[DrawKey]:
-    """Return a key for each episode or batch: its number is in `indices`, or in its plan."""
+    """Return a key for each item; its number is in `indices`, or in its plan.
+
+    `kind` is what the items are, for messages: "episode" or "batch".
+    """
+    if not items:
+        raise InputError(f"a training step needs at least one {kind}; the sequence given is empty.")
     if indices is not None and len(indices) != len(items):
         raise InputError(
-            f"{len(indices)} indices were given for {len(items)} episodes or batches; give one for"
-            " each."
+            f"{len(indices)} indices were given for {len(items)} items; give one for each {kind}."
         )
-    if indices is None:
-        numbers = [getattr(getattr(item, "plan", None), "index", None) for item in items]
-    else:
-        numbers = list(indices)
+    plans = [getattr(item, "plan", None) for item in items]
+    numbers = [getattr(plan, "index", None) for plan in plans] if indices is None else indices
     return [DrawKey(name, seed, number) for name, number in zip(names, numbers, strict=True)]

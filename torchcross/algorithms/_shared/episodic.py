@@ -119,9 +119,7 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> tuple[list[Problem], Meta, Engine]:
-        """The episodes in the terms of `torchcross.functional`, for `certify_problem` and
-        `estimate`.
-        """
+        """The episodes as problems of `torchcross.functional`, what they share, and the engine."""
         epoch = self._checked_epoch(epoch)
         problems = []
         for episode, key in zip(episodes, self._keys(episodes, seed, indices), strict=True):
@@ -132,12 +130,8 @@ class Episodic(BackboneLearner, Algorithm, ABC):
     def _keys(
         self, episodes: Sequence[Episode], seed: int, indices: Sequence[int] | None
     ) -> list[DrawKey]:
-        if not episodes:
-            raise InputError(
-                "a training step needs at least one episode; the sequence given is empty."
-            )
         names = [episode_name(episode, position) for position, episode in enumerate(episodes)]
-        return draw_keys(episodes, names, seed, indices)
+        return draw_keys("episode", episodes, names, seed, indices)
 
     def _data(self, support: Batch, query: Batch | None, task: Task, name: str) -> Tree:
         """Return the checked tensors of an episode: xs, ys, strata, and xq, yq of a query."""

@@ -56,13 +56,10 @@ class HeadPerTask(BackboneLearner, Pretraining, ABC):
     def training_step(
         self, batches: Sequence[Labelled], *, seed: int = 0, indices: Sequence[int] | None = None
     ) -> Step:
-        if not batches:
-            raise InputError(
-                "a training step needs at least one batch; the sequence given is empty."
-            )
         losses, weighted, buffers = [], [], []
         names = [f"a batch of task {item.task.name!r}" for item in batches]
-        for item, key in zip(batches, draw_keys(batches, names, seed, indices), strict=True):
+        keys = draw_keys("batch", batches, names, seed, indices)
+        for item, key in zip(batches, keys, strict=True):
             loss, new_buffers = self._loss_of(item, key)
             weighted.append(loss * self._loss_factor(item.task))
             losses.append(loss.detach())
