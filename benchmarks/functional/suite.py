@@ -97,30 +97,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def times(effort: Effort) -> list[dict[str, Any]]:
     with mock.patch.dict(os.environ, KEEP_MEMORY):
-        return [row for workload in effort.workloads for row in _times_of(*workload)]
+        return [row for workload in effort.workloads for row in _times_of_workload(*workload)]
 
 
-def _times_of(name: str, tasks: int, rounds: int) -> list[dict[str, Any]]:
+def _times_of_workload(name: str, tasks: int, rounds: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
 
         def worker(
-            interpreter: str | Path, script: str, what: str, path: str | Path = ""
+            interpreter: str | Path, script: str, part: str, path: str | Path = ""
         ) -> Worker:
             return stack.enter_context(
-                Worker(interpreter, FOLDER / script, name, tasks, what, path=path)
+                Worker(interpreter, FOLDER / script, name, tasks, part, path=path)
             )
 
         peers = worker(ensure(), "inner_loops_peers.py", "all")
         ours = worker(sys.executable, "inner_loops_ours.py", "engines", ROOT)
         convolutions = worker(sys.executable, "inner_loops_ours.py", "convolutions", ROOT)
         kernel, count, operations = _fastest_convolution(convolutions)
-        found, kernels = _interleaved(
+        contestants, kernels = _interleave(
             [peers, ours],
             rounds,
             lambda: convolutions.measure(kernel, count),
             warm_up=tasks < _LONG,
         )
-    _check_same(found)
+    _check_same(contestants)
     workload = Workload(name, tasks)
     # Seconds for one convolution unit of the workload, at the best rate seen: a floor takes no
     # median.
@@ -132,18 +132,16 @@ def _times_of(name: str, tasks: int, rounds: int) -> list[dict[str, Any]]:
     return _show(
         name,
         workload,
-        found,
+        contestants,
         one,
         f"{kernel}: {_flops_of_a_unit(workload) / wall / 1e9:.0f} GFLOP/s",
     )
 
 
-def _interleaved(
+def _interleave(
     workers: Sequence[Worker], rounds: int, kernel: Callable[[], Any], *, warm_up: bool = True
 ) -> tuple[list[Times], list[Any]]:
-    """The processes take turns: one that idles for long may lose its memory's place and pay to get
-    it back.
-    """
+    """Let the processes take turns: one that idles for long may lose its memory pages."""
     turns = itertools.zip_longest(
         *([(worker, name) for name in worker.names] for worker in workers)
     )
@@ -163,11 +161,9 @@ def _interleaved(
     return times, kernels
 
 
-def _check_same(found: Sequence[Times]) -> None:
-    """Losses agree: float32 and five steps at this rate leave a difference, another computation a
-    larger one.
-    """
-    exact = [each for each in found if "bf16" not in each.name]
+def _check_same(contestants: Sequence[Times]) -> None:
+    """Raise where losses disagree by more than float32 and five steps at this rate explain."""
+    exact = [each for each in contestants if "bf16" not in each.name]
     middle = statistics.median(each.loss for each in exact)
     for each in exact:
         if abs(each.loss - middle) > 0.1 * middle:
@@ -190,14 +186,13 @@ def _flops_of_a_unit(workload: Workload) -> float:
 
 
 def _show(
-    name: str, workload: Workload, found: list[Times], unit: Times, kernel: str
+    name: str, workload: Workload, contestants: list[Times], unit: Times, kernel: str
 ) -> list[dict[str, Any]]:
     rows, results = [], []
-    for each in found:
+    for each in contestants:
         order = _order(each)
-        rivals = [
-            rival for rival in found if not rival.name.startswith("ours") and _order(rival) == order
-        ]
+        peers = [other for other in contestants if not other.name.startswith("ours")]
+        rivals = [peer for peer in peers if _order(peer) == order]
         own_floor = workload.units(order, zero_head=each.name.startswith("ours"))
         row: dict[str, Any] = {
             "workload": name,
@@ -241,9 +236,7 @@ def _order(contestant: Times) -> int:
 
 
 def memory(effort: Effort) -> list[dict[str, Any]]:
-    """A fresh process for each: what one meta-batch held at once above a warm-up with ten
-    images.
-    """
+    """The memory of one meta-batch above a warm-up with ten images, each in a fresh process."""
     results = []
     for name, tasks in effort.memory:
         peaks = {
@@ -255,7 +248,7 @@ def memory(effort: Effort) -> list[dict[str, Any]]:
                 sys.executable, FOLDER / "inner_loops_ours.py", name, tasks, ours, path=ROOT
             )["peak"]
         published = float(peaks["torchcross 0.0.6"])
-        found: list[dict[str, Any]] = [
+        measured: list[dict[str, Any]] = [
             {
                 "workload": name,
                 "tasks": tasks,
@@ -265,13 +258,13 @@ def memory(effort: Effort) -> list[dict[str, Any]]:
             }
             for each, peak in peaks.items()
         ]
-        rows = [[str(row["name"]), number(row["MB"]), number(row["x less"])] for row in found]
+        rows = [[str(row["name"]), number(row["MB"]), number(row["x less"])] for row in measured]
         table(
             f"{name}, {tasks} tasks, peak memory",
             ["meta-batch", "MB above warm-up", "published is x"],
             rows,
         )
-        results += found
+        results += measured
     return results
 
 
@@ -281,7 +274,7 @@ def growth(effort: Effort) -> list[dict[str, Any]]:
     size = sum(value.nbytes for value in Workload("W1", 1).params.values()) / MB
     for tasks in effort.growth_tasks:
         for engine in ("reverse", "recompute", "mixed"):
-            peaks = [_counted(engine, tasks, steps) / MB for steps in effort.growth_steps]
+            peaks = [_peak_bytes(engine, tasks, steps) / MB for steps in effort.growth_steps]
             slope = (peaks[-1] - peaks[-2]) / (effort.growth_steps[-1] - effort.growth_steps[-2])
             results.append(
                 {
@@ -310,15 +303,13 @@ def growth(effort: Effort) -> list[dict[str, Any]]:
     return results
 
 
-def _counted(engine: str, tasks: int, steps: int) -> int:
+def _peak_bytes(engine: str, tasks: int, steps: int) -> int:
     problems, meta = Workload("W1", tasks, support=5, query=5).problems(steps)
     return peak_memory(lambda: meta_loss(problems, meta, engine=engine, lanes="loop"))[1]
 
 
 def accuracy(effort: Effort) -> list[dict[str, Any]]:
-    """How far float32 and bf16 are from float64, for one task at the workload's rate and at a
-    hundredth of it.
-    """
+    """How far float32 and bf16 are from float64, at the workload's rate and a hundredth of it."""
     results, rows = [], []
     for name in dict.fromkeys(workload[0] for workload in effort.workloads):
         for rate in (0.1, 0.001):
@@ -360,8 +351,8 @@ def adaptation(effort: Effort) -> dict[str, Any]:
         Worker(ensure(), FOLDER / "adaptation_published.py", steps) as published,
         Worker(sys.executable, FOLDER / "adaptation_ours.py", steps, path=ROOT) as ours,
     ):
-        found, _ = _interleaved([published, ours], rounds, lambda: None)
-    base, plain = found[:2]
+        contestants, _ = _interleave([published, ours], rounds, lambda: None)
+    base, plain = contestants[:2]
     results: list[dict[str, Any]] = [
         {
             "name": each.name,
@@ -370,7 +361,7 @@ def adaptation(effort: Effort) -> dict[str, Any]:
             "x published": each.over(base, "cpu"),
             "x plain": each.over(plain, "cpu"),
         }
-        for each in found
+        for each in contestants
     ]
     rows = [
         [row["name"], *(number(row[key]) for key in ("wall", "cpu", "x published", "x plain"))]

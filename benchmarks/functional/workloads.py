@@ -1,10 +1,10 @@
-"""The two workloads that inner loops are measured by, and the loop that everybody writes.
+"""The two workloads that measure inner loops, and the plain loop that users write.
 
 W1: Conv4-64, 28x28 grey, 5-way 5-shot, 15 queries a class, 5 inner steps.
 W2: ResNet-18, 3x64x64, tasks with 5, 3, 1 and 14 outputs, 25 support and 50 query images, 4 inner
 steps. Both: BatchNorm on batch statistics, zero heads, rate 0.1, float32.
 
-Stands alone beside torch, save `Workload.problems`: the peers' processes load this file too.
+Needs torch alone, except `Workload.problems`: the peers' processes load this file too.
 """
 
 from __future__ import annotations
@@ -164,9 +164,7 @@ class Workload:
         return problems, Meta(cast(self.params), RATE, cast(self.buffers))
 
     def plain(self, order: int = 2) -> float:
-        """The loop that everybody writes: functional_call, autograd.grad, a backward for each
-        task.
-        """
+        """The plain loop: functional_call, autograd.grad, and a backward for each task."""
         for value in self.params.values():
             value.grad = None
         total = 0.0
@@ -194,12 +192,12 @@ class Workload:
         return F.linear(features, params["head.weight"], params["head.bias"])
 
     def convolutions(self) -> list[tuple[nn.Conv2d, Tensor]]:
-        """Every convolution with an input of its size: the query images of one episode."""
-        met: list[tuple[nn.Conv2d, Tensor]] = []
+        """Every convolution, with its input for the query images of one episode."""
+        calls: list[tuple[nn.Conv2d, Tensor]] = []
 
         def note(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
             assert isinstance(layer, nn.Conv2d)
-            met.append((layer, inputs[0].clone()))
+            calls.append((layer, inputs[0].clone()))
 
         layers = [layer for layer in self.module.modules() if isinstance(layer, nn.Conv2d)]
         handles = [layer.register_forward_hook(note) for layer in layers]
@@ -208,7 +206,7 @@ class Workload:
         for handle in handles:
             handle.remove()
         self.module.load_state_dict(self.buffers, strict=False)
-        return met
+        return calls
 
     def units(self, order: int = 2, *, zero_head: bool = False) -> int:
         """Convolution passes over images that a meta-batch needs at least.
@@ -217,8 +215,8 @@ class Workload:
         head's first step is known to leave the backbone alone, that step needs a forward, and a
         backward of what the head's update saw.
         """
-        whole = 9 if order == 2 else 3
-        first = (3 if order == 2 else 1) if zero_head else whole
+        whole, forward_and_backward = (9, 3) if order == 2 else (3, 1)
+        first = forward_and_backward if zero_head else whole
         support = first + (self.steps - 1) * whole
         return sum(len(data["xs"]) * support + len(data["xq"]) * 3 for data in self.data)
 
@@ -233,9 +231,7 @@ def flops(layer: nn.Conv2d, x: Tensor) -> int:
 
 
 def peak_above(warm_up: Callable[[], object], work: Callable[[], object]) -> int:
-    """Bytes that `work` made the process hold at once, above what it held after a warm-up. Linux
-    alone.
-    """
+    """The most bytes that the process held during `work`, above a warm-up. Linux alone."""
     warm_up()
     watch = Watch()
     watch.start()
@@ -244,35 +240,34 @@ def peak_above(warm_up: Callable[[], object], work: Callable[[], object]) -> int
 
 
 class Watch:
-    """How much more the process holds at once from a moment on: from `start`, or from the call
-    number `first`.
+    """The growth of the process's memory since `start`, or since call number `first`.
 
-    It hands back what it is called with, so that it can stand where images pass.
+    A call returns its argument, so that a watch can stand where images pass.
     """
 
     def __init__(self, first: int = 0) -> None:
         self._calls, self._first, self._before = 0, first, 0
 
-    def __call__(self, given: Any) -> Any:
+    def __call__(self, value: Any) -> Any:
         self._calls += 1
         if self._calls == self._first:
             self.start()
-        return given
+        return value
 
     def start(self) -> None:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
-        self._before = _held("RSS")
+        self._before = _process_bytes("RSS")
         Path("/proc/self/clear_refs").write_text("5")
 
     def peak(self) -> int:
-        return _held("HWM") - self._before
+        return _process_bytes("HWM") - self._before
 
 
-def _held(what: str) -> int:
-    found = re.search(rf"Vm{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    if found is None:
+def _process_bytes(kind: str) -> int:
+    match = re.search(rf"Vm{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if match is None:
         raise RuntimeError(
-            "this system does not say how much memory a process holds; measure memory on Linux."
+            "this system does not report the memory of a process; measure memory on Linux."
         )
-    return int(found[1]) * 1024
+    return int(match[1]) * 1024
