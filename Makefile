@@ -10,6 +10,7 @@ PYTHON ?= $(if $(WINDOWS),python,python3)
 CONSTRAINTS := constraints.txt
 ARGS ?=
 WORKERS := auto
+MUTANTS := 60
 
 VENV := .venv
 BIN := $(VENV)/$(if $(WINDOWS),Scripts,bin)
@@ -38,11 +39,13 @@ timed = @start=$$(date +%s); ( $(1) ); status=$$?; \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo real test quick fuzz browser check format docs bench clean distclean
+.PHONY: help setup demo real test quick fuzz coverage mutate browser check format docs bench clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## set up the environment and nothing else
 
 demo: $(READY)  ## the main job on made-up data: six domains left out in turn, a table and a page
 	$(BIN)/torchcross data synth --scale small --resume --out data/synthetic
@@ -62,6 +65,14 @@ quick: $(READY)  ## what to run while working: the fast tests of every room, a f
 
 fuzz: $(READY)  ## run the property tests with a new seed and twenty times the examples; SEED=... repeats a run
 	$(call timed,$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS))
+
+coverage: $(READY)  ## run all tests and say which lines and branches none of them reached; fails below the floor
+	$(call timed,$(PYTEST) $(PARALLEL) --cov --no-cov-on-fail $(ARGS))
+
+mutate: $(READY)  ## put faults into one room and see whether its tests notice: ROOM=functional MUTANTS=60
+	@test -n "$(ROOM)" || { echo "Name a room: make mutate ROOM=data/sampling" >&2; exit 1; }
+	@$(RUN) -c 'import mutmut' 2>/dev/null || $(PIP) install -q $(PINS) -e '.[mutation]'
+	$(call timed,$(RUN) -m tests.repository.mutation $(ROOM) --limit $(MUTANTS) $(ARGS))
 
 browser: $(READY)  ## check the report's page in a headless Chromium, which must be on PATH
 	$(call timed,$(RUN) -m tests.report.browser $(ARGS))

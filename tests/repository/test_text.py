@@ -12,9 +12,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = {".git", ".venv", ".peers", "build", "dist", "data", "runs"}
+NOT_OURS = {".git", ".peers", "htmlcov", "build", "dist", "data", "runs"}
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -28,7 +29,7 @@ FILE_ADDRESS = "file:" + "//"
 def texts() -> Iterator[tuple[str, str]]:
     """Yield (name, text) of every text file of a checkout."""
     for entry in sorted(ROOT.iterdir()):
-        if entry.name in NOT_OURS | CACHES:
+        if entry.name in NOT_OURS | CACHES or entry.name.startswith(".venv"):
             continue
         for path in [entry] if entry.is_file() else sorted(entry.rglob("*")):
             if path.is_file() and not CACHES & set(path.parts):
@@ -83,16 +84,35 @@ def test_the_citation_has_what_the_format_requires() -> None:
     assert all("name" in author or "family-names" in author for author in citation["authors"])
 
 
+def pins_of(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """Return what this package needs, without itself."""
+    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][name] for name in extras)]
+    every = [Requirement(text) for group in groups for text in group]
+    return [requirement for requirement in every if requirement.name != PROJECT["name"]]
+
+
 def test_every_dependency_is_pinned_within_its_bounds() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    asked = [Requirement(text) for group in groups for text in group]
-    for requirement in asked:
+    pins = pins_of("constraints.txt")
+    for requirement in requirements(*PROJECT["optional-dependencies"]):
         name = canonicalize_name(requirement.name)
-        if name != PROJECT["name"]:
-            assert name in pins, f"constraints.txt does not pin {name}"
-            assert requirement.specifier.contains(pins[name], prereleases=True), (
-                f"{requirement} against {pins[name]}"
-            )
+        assert name in pins, f"constraints.txt does not pin {name}"
+        assert requirement.specifier.contains(pins[name], prereleases=True), (
+            f"{requirement} against {pins[name]}"
+        )
     assert all("+" not in version for version in pins.values()), "a local tag fits one machine only"
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    bounds = {
+        canonicalize_name(requirement.name): Version(specifier.version)
+        for requirement in requirements("augment", "huggingface")
+        for specifier in requirement.specifier
+        if specifier.operator == ">="
+    }
+    pins = {name: Version(pin) for name, pin in pins_of("constraints-oldest.txt").items()}
+    assert {name: pins.get(name) for name in bounds} == bounds
