@@ -83,7 +83,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     ):
         tensor_files.write(path, {"a": torch.ones(9)}, {})
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
-    with pytest.raises(WriteError, match="give a path in a folder that is there"):
+    with pytest.raises(WriteError, match="give a path in a folder that exists"):
         tensor_files.write(tmp_path / "none" / "t.safetensors", {}, {})
 
 

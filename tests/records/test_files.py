@@ -93,7 +93,7 @@ def test_the_name_changes_hands_at_once(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(WriteError, match="a folder that is there"):
+    with pytest.raises(WriteError, match="a folder that exists"):
         table({"maml": [0.5]}).write(tmp_path / "none" / "rows.csv")
     with pytest.raises(ReadError, match="cannot be read"):
         read_records(tmp_path / "rows.csv")

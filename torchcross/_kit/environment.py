@@ -1,6 +1,4 @@
-"""Refuses an environment that also holds the published `torchcross`, which fills the same package
-folder.
-"""
+"""Refuses an environment with the published `torchcross`, which fills the same package folder."""
 
 from __future__ import annotations
 
@@ -16,18 +14,16 @@ _METADATA_SUFFIXES = (".dist-info", ".egg-info")
 
 
 def refuse_published_torchcross() -> None:
-    """Raise `EnvironmentClashError` where a distribution named `torchcross` shares the
-    environment.
-    """
+    """Raise `EnvironmentClashError` where the environment holds a distribution `torchcross`."""
     if not any(_may_hold_published(folder) for folder in sys.path):
         return
     # Imported here because it costs more than the rest of `import torchcross`, and only a suspect
     # needs it.
     from importlib.metadata import distributions
 
-    for found in distributions(name=_PUBLISHED):
-        if found.name == _PUBLISHED:
-            raise EnvironmentClashError(_message(found.version))
+    for distribution in distributions(name=_PUBLISHED):
+        if distribution.name == _PUBLISHED:
+            raise EnvironmentClashError(_message(distribution.version))
 
 
 def _may_hold_published(folder: str) -> bool:

@@ -50,20 +50,20 @@ def acquire_lock(path: Path) -> BaseFileLock | None:
     except Timeout:
         return None
     except NotImplementedError as error:
-        raise _unsupported(path, error) from error
+        raise _no_locks_error(path, error) from error
     except OSError as error:
         if error.errno in _UNSUPPORTED:
-            raise _unsupported(path, error) from error
+            raise _no_locks_error(path, error) from error
         raise
     if lock.__class__ is not FileLock:
         # filelock has put a marker file in the place of the kernel's lock. That would stay after
         # a crash.
         lock.release()
-        raise _unsupported(path, "the kernel has no lock for it")
+        raise _no_locks_error(path, "the kernel has no lock for it")
     return lock
 
 
-def _unsupported(path: Path, reason: object) -> WriteError:
+def _no_locks_error(path: Path, reason: object) -> WriteError:
     return WriteError(
         f"{path} cannot be locked: its file system does not support locks ({reason}), and two"
         " processes could write there at once; give a folder on another disk"

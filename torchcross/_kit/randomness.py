@@ -1,5 +1,4 @@
-"""Randomness as an explicit argument: raw words of a counter-based generator, and our own integers
-and shuffles on top.
+"""Randomness as an argument: raw words of a counter-based generator, integers and shuffles of them.
 
 Philox-4x64-10 (Salmon et al. 2011) turns (key, counter) into four 64-bit words. numpy promises that
 bit stream for ever, but not what its `Generator` methods make of it, so bounded integers and
@@ -27,9 +26,7 @@ _PRIVATE = threading.local()
 
 
 class Stream:
-    """A named, seeded family of random words. Equal names and seeds give equal words on every
-    machine, for ever.
-    """
+    """A family of random words. Equal seeds and names give equal words on every machine."""
 
     __slots__ = ("_key", "_name")
 
@@ -50,7 +47,7 @@ class Stream:
         return hash(self._key)
 
     def window(self, start: int, count: int) -> NDArray[np.uint64]:
-        """`count` words from block `start` (four words a block) of one endless row of words."""
+        """`count` words from block `start` on (four words a block) of one endless row."""
         return _philox(self._key, (start & (2**64 - 1), start >> 64, 0, _WINDOW_LANE), count)
 
     def sequence(self, index: int, count: int) -> NDArray[np.uint64]:
@@ -58,7 +55,7 @@ class Stream:
         return _philox(self._key, (0, index, 0, _SEQUENCE_LANE), count)
 
     def words(self, index: int, attempt: int = 0) -> Words:
-        """An endless supply of words that belongs to (index, attempt) alone."""
+        """Endless words that belong to (index, attempt) alone."""
         return Words(self._key, index, attempt)
 
 
@@ -93,9 +90,8 @@ class Words:
 def _philox(
     key: tuple[int, int], counter: tuple[int, int, int, int], count: int
 ) -> NDArray[np.uint64]:
-    """Raw words from a generator that this thread keeps; the whole state is set before every
-    use.
-    """
+    """Raw words of a counter and a key."""
+    # Each thread keeps one generator, and sets its whole state before every use.
     generator = getattr(_PRIVATE, "generator", None)
     if generator is None:
         generator = _PRIVATE.generator = np.random.Philox(key=0)
@@ -110,9 +106,7 @@ def _philox(
 
 
 def below(word: int, bound: int) -> int:
-    """A word as an integer in [0, bound): the high half of word x bound. No value is off its due by
-    more than 2^-64.
-    """
+    """A word as an integer in [0, bound): the high half of word x bound, uniform to 2^-64."""
     return (word * bound) >> 64
 
 
@@ -125,23 +119,20 @@ def below_array(words: NDArray[np.uint64], bounds: NDArray[np.uint64]) -> NDArra
 
 
 def distinct(words: Sequence[int], population: int) -> list[int]:
-    """One number per word, all different, in [0, population): the first steps of a Fisher-Yates
-    shuffle.
-    """
+    """One number per word, all different, in [0, population)."""
+    # The first steps of a Fisher-Yates shuffle; without a place picked twice, nothing was swapped.
     picks = [step + ((word * (population - step)) >> 64) for step, word in enumerate(words)]
     return picks if len(set(picks)) == len(picks) else _follow_swaps(picks)
 
 
 def _follow_swaps(picks: list[int]) -> list[int]:
-    """What stands at each picked place, where earlier swaps have moved things. Only a place picked
-    twice has moved.
-    """
+    """The number at each picked place, after the swaps of earlier steps."""
     moved: dict[int, int] = {}
-    found = []
+    numbers = []
     for step, pick in enumerate(picks):
-        found.append(moved.get(pick, pick))
+        numbers.append(moved.get(pick, pick))
         moved[pick] = moved.get(step, step)
-    return found
+    return numbers
 
 
 def distinct_rows(words: NDArray[np.uint64], populations: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -157,19 +148,15 @@ def distinct_rows(words: NDArray[np.uint64], populations: NDArray[np.int64]) -> 
 
 
 def _swap_rows(picks: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """`_follow_swaps` for many rows over few places: the swaps are done on a table, one step for
-    all rows at a time.
-    """
+    """`_follow_swaps` for many rows over few places: one step for all rows at a time."""
     table = np.tile(np.arange(most), (len(picks), 1))
-    rows, found = np.arange(len(picks)), np.empty_like(picks)
+    rows, numbers = np.arange(len(picks)), np.empty_like(picks)
     for step, pick in enumerate(picks.T):
-        found[:, step] = table[rows, pick]
+        numbers[:, step] = table[rows, pick]
         table[rows, pick] = table[:, step]
-    return found
+    return numbers
 
 
 def permutation(stream: Stream, index: int, length: int) -> NDArray[np.int64]:
-    """A permutation of range(length) that belongs to `index`: how a stable sort orders `length`
-    random words.
-    """
+    """A permutation of range(length) that belongs to `index`: the order of random words."""
     return np.argsort(stream.sequence(index, length), kind="stable")

@@ -1,6 +1,4 @@
-"""Named tensors in safetensors files: read whole and checked, written whole or not at all. Nothing
-is unpickled.
-"""
+"""Named tensors in safetensors files: read and checked, written whole, never unpickled."""
 
 from __future__ import annotations
 
@@ -20,15 +18,15 @@ Tensors = dict[str, Tensor]
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write to a temporary name, then rename: the file appears whole or not at all.
+    """Write tensors; the file appears whole or not at all.
 
-    The package orders several metadata entries at random; give one entry where the file's bytes
+    safetensors orders several metadata entries at random; give one entry where the file's bytes
     must repeat.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save
 
-    # Copies, because the package refuses views and tensors that share their storage.
+    # Copies, because safetensors refuses views and tensors that share their storage.
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     try:
         data = save(plain, dict(metadata))
@@ -42,9 +40,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """(tensors, metadata) of a file, or a ReadError that says what is wrong with it and what to
-    do.
-    """
+    """(tensors, metadata) of a file; a ReadError says what is wrong with it."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -55,7 +51,7 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 
 def parse(path: Path, data: bytes) -> tuple[Tensors, dict[str, str]]:
-    """The same of bytes that were read already; `path` is for the message."""
+    """(tensors, metadata) of the bytes of a file; `path` is for the error text."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -64,16 +60,14 @@ def parse(path: Path, data: bytes) -> tuple[Tensors, dict[str, str]]:
         metadata = _header_of(data).get("__metadata__") or {}
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ReadError(
-            f"{path} is no safetensors file that can be used: {_short(error)}. It is cut off or"
-            " damaged; fetch it again, or save it anew."
+            f"{path} is no usable safetensors file: {_short(error)}. It is cut off or damaged;"
+            " fetch it again, or save it again."
         ) from error
     return tensors, metadata
 
 
 def _header_of(data: bytes) -> dict[str, Any]:
-    """The header of a file that the package has accepted; of a name that stands twice it takes one
-    and says nothing.
-    """
+    """The header of a file that safetensors has read, where no name may stand twice."""
     length = int.from_bytes(data[:8], "little")
     header: dict[str, Any] = json.loads(data[8 : 8 + length], object_pairs_hook=_without_twins)
     return header

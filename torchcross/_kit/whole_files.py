@@ -13,7 +13,7 @@ from torchcross.errors import WriteError
 __all__ = ["UNFINISHED", "open_whole", "write_whole"]
 
 UNFINISHED = ".part"
-"""What the names of unfinished files end in."""
+"""The end of the names of unfinished files."""
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -24,9 +24,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def open_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes its name at the end of the block; after an error nothing is
-    left of it.
-    """
+    """A file to write to. It gets its name at the end of the block; after an error it is gone."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         with temporary.open("wb") as file:
@@ -36,8 +34,8 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except OSError as error:
         raise WriteError(
-            f"{path} cannot be written ({error.strerror or error}); make room, or give a path in a"
-            " folder that is there"
+            f"{path} cannot be written ({error.strerror or error}); make room, or give a path in"
+            " a folder that exists and can be written"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

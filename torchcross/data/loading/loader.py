@@ -202,7 +202,7 @@ def _chunk_loader(
     return DataLoader(
         dataset,
         batch_sampler=_Chunks(indices, chunk),
-        collate_fn=_unchanged,
+        collate_fn=_keep_list,
         num_workers=workers,
         pin_memory=pin_memory,
         multiprocessing_context=context if workers else None,
@@ -228,5 +228,5 @@ class _Chunks(Sampler[list[int]]):
         return -(-len(self.indices) // self.chunk)
 
 
-def _unchanged(items: list[Any]) -> list[Any]:
+def _keep_list(items: list[Any]) -> list[Any]:
     return items
