@@ -14,7 +14,7 @@ from torch import from_numpy
 
 from benchmarks.peers.child import Arrays
 from medimeta_adapter.writing.writer import DatasetWriter
-from tests.medimeta.written import TASKS, draft, fill, image, labels, told
+from tests.medimeta.writing.toy_dataset import TASKS, draft, fill, further_columns, image, labels
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +48,8 @@ def published(tmp_path_factory: pytest.TempPathFactory, in_peers: Callable[..., 
 )
 def test_the_published_package_reads_what_was_given(published: Arrays, number: int) -> None:
     dataset, task, split, original, _ = CASES[number]
-    kept = [row for row in range(ROWS) if split in (None, told(row)["split"])]
-    kept = [row for row in kept if original in (None, told(row)["original_split"])]
+    kept = [row for row in range(ROWS) if split in (None, further_columns(row)["split"])]
+    kept = [row for row in kept if original in (None, further_columns(row)["original_split"])]
     given = np.stack([image(row, CHANNELS[dataset]) for row in kept])
     given = given[:, None] if given.ndim == 3 else given.transpose(0, 3, 1, 2)
     # The published default transform: to 0..1, then (x - .5) / .5.

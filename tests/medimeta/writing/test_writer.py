@@ -19,7 +19,16 @@ from PIL import Image
 from medimeta_adapter.format.info import read_info
 from medimeta_adapter.writing.pixel_file import PixelFile
 from medimeta_adapter.writing.writer import DatasetWriter
-from tests.medimeta.written import SIDES, TASKS, draft, fill, image, labels, told, tree
+from tests.medimeta.writing.toy_dataset import (
+    SIDES,
+    TASKS,
+    draft,
+    fill,
+    further_columns,
+    image,
+    labels,
+    tree,
+)
 from torchcross.errors import InputError, LabelError, TorchcrossError, WriteError
 
 
@@ -119,7 +128,7 @@ def test_batches_write_the_same_bytes_as_single_rows(tmp_path: Path, channels: i
             np.empty((0, *image(0, channels).shape), np.uint8), {}, splits=None
         ) == range(0)
         for rows in (range(7), range(7, 8), range(8, 30)):
-            extra = [told(row) for row in rows]
+            extra = [further_columns(row) for row in rows]
             added = writer.add_batch(
                 np.stack([image(row, channels) for row in rows]),
                 {task.name: np.array([labels(row)[task.name] for row in rows]) for task in TASKS},
@@ -226,7 +235,7 @@ def test_a_refused_row_changes_nothing(
 ) -> None:
     with DatasetWriter(tmp_path / "toy", draft()) as writer:
         fill(writer, 3)
-        given = {"image": image(3), **told(3), "original_filepath": "x.png", **change}
+        given = {"image": image(3), **further_columns(3), "original_filepath": "x.png", **change}
         answers = labels(3) | {
             name: given.pop(name) for name in ("kind of things", *labels(0)) if name in given
         }
@@ -361,7 +370,7 @@ def test_more_rows_than_announced_are_refused(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "toy", draft(), total=2) as writer:
         fill(writer, 2)
         with pytest.raises(WriteError, match="row 2 is one too many"):
-            writer.add(image(2), labels(2), **told(2))
+            writer.add(image(2), labels(2), **further_columns(2))
 
 
 def test_many_threads_add_at_once(tmp_path: Path) -> None:
@@ -369,7 +378,7 @@ def test_many_threads_add_at_once(tmp_path: Path) -> None:
 
     def work(first: int) -> None:
         for number in range(first, first + 100):
-            rows[writer.add(image(number), labels(number), **told(number))] = number
+            rows[writer.add(image(number), labels(number), **further_columns(number))] = number
 
     with DatasetWriter(tmp_path / "toy", draft(), tiffs=False) as writer:
         threads = [threading.Thread(target=work, args=(100 * n,)) for n in range(8)]
@@ -404,7 +413,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
             with pytest.raises(WriteError, match=told_of):
                 fill(writer, 3)
         with pytest.raises(WriteError, match="none can follow"):
-            writer.add(image(3), labels(3), **told(3))
+            writer.add(image(3), labels(3), **further_columns(3))
     assert not list(tmp_path.iterdir())
     with (  # noqa: PT012
         pytest.raises(WriteError, match=told_of),

@@ -22,8 +22,8 @@ from medimeta_adapter.format.hdf5 import inspect_images
 from medimeta_adapter.format.labels import read_labels
 from medimeta_adapter.format.splits import read_split
 from tests.examples import max_examples
+from tests.medimeta.format.test_info import TEXT
 from tests.medimeta.make import pixels, write_dataset
-from tests.medimeta.test_info import TEXT
 from torchcross.errors import DatasetFileError
 
 EXAMPLES = 150

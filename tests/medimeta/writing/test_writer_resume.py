@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from medimeta_adapter.writing.writer import DatasetWriter
-from tests.medimeta.written import draft, fill, image, labels, told, tree
+from tests.medimeta.writing.toy_dataset import draft, fill, further_columns, image, labels, tree
 from torchcross.errors import InputError, WriteError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROWS = 45
 COMMIT = 10
 
@@ -25,7 +25,7 @@ import os, signal, sys
 from pathlib import Path
 from medimeta_adapter.writing import writer as module
 from medimeta_adapter.writing import journal, partial, pixel_file, table
-from tests.medimeta.written import draft, fill
+from tests.medimeta.writing.toy_dataset import draft, fill
 
 folder, place, resume = sys.argv[1:]
 
@@ -137,7 +137,7 @@ def test_an_end_that_fails_can_be_tried_again(tmp_path: Path) -> None:
         DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer,
     ):
         for row in range(3):
-            writer.add(image(row), labels(row), **{**told(row), "split": None})
+            writer.add(image(row), labels(row), **{**further_columns(row), "split": None})
     with DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer:
         assert writer.count == 3
         writer.assign_splits(["test", "train", "train"])

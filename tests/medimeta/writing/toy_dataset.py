@@ -44,7 +44,7 @@ def labels(row: int) -> dict[str, Any]:
     }
 
 
-def told(row: int) -> dict[str, Any]:
+def further_columns(row: int) -> dict[str, Any]:
     """Everything else about a row."""
     return {
         "split": "train" if row % 4 else "test",
@@ -57,7 +57,7 @@ def told(row: int) -> dict[str, Any]:
 
 def fill(writer: DatasetWriter, rows: int, channels: int = 1) -> None:
     for row in range(writer.count, rows):
-        assert writer.add(image(row, channels), labels(row), **told(row)) == row
+        assert writer.add(image(row, channels), labels(row), **further_columns(row)) == row
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -97,6 +97,6 @@ def test_relative_paths_keep_their_meaning(tmp_path: Path, monkeypatch: pytest.M
 def test_the_package_is_imported_lightly() -> None:
     code = "import sys, medimeta_adapter; assert not {'torch', 'h5py', 'numpy'} & set(sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3]
     )
     assert done.returncode == 0, done.stderr
