@@ -46,7 +46,7 @@ ALGORITHMS = [
 each = pytest.mark.parametrize("make", ALGORITHMS)
 
 
-def changed(episode, *, x=None, y=None, part="support"):
+def with_tensors(episode, *, x=None, y=None, part="support"):
     parts = {"support": episode.support, "query": episode.query}
     before = parts[part]
     parts[part] = Batch(before.x if x is None else x, before.y if y is None else y)
@@ -67,12 +67,12 @@ def test_a_support_without_one_of_its_classes(make):
     labels[labels == 1] = 2
     refuses(
         learner,
-        changed(episode, y=labels),
+        with_tensors(episode, y=labels),
         InputError,
         r"episode 3 of 'toys': the support set has no.*'square'",
     )
     with pytest.raises(InputError, match=r"task 'made-up'.*'square'.*restrict"):
-        learner.adapt(changed(episode, y=labels).support, episode.task)
+        learner.adapt(with_tensors(episode, y=labels).support, episode.task)
     target = MultiLabel(["cyst", "edema"])
     answers = torch.tensor([[1, 0], [0, 0], [1, 0]])
     bad = Episode(
@@ -91,13 +91,15 @@ def test_labels_outside_the_target(make, part):
     labels[2] = 3
     refuses(
         learner,
-        changed(episode, y=labels, part=part),
+        with_tensors(episode, y=labels, part=part),
         LabelError,
         rf"the {part} set.*at sample 2.*codes 0..2",
     )
-    refuses(learner, changed(episode, y=labels - 5, part=part), LabelError, "-1 for missing")
-    refuses(learner, changed(episode, y=labels.float(), part=part), LabelError, "target.encode")
-    wide = changed(episode, y=labels[:, None], part=part)
+    refuses(learner, with_tensors(episode, y=labels - 5, part=part), LabelError, "-1 for missing")
+    refuses(
+        learner, with_tensors(episode, y=labels.float(), part=part), LabelError, "target.encode"
+    )
+    wide = with_tensors(episode, y=labels[:, None], part=part)
     refuses(learner, wide, LabelError, r"of shape \(\d, 1\)")
 
 
@@ -112,7 +114,7 @@ def test_pixels_that_are_no_numbers(make, value, part):
         rf"episode 3 of 'toys': the {part} set has NaN or infinite pixels in 1 of \d images, first"
         r" in image 4"
     )
-    refuses(learner, changed(episode, x=images, part=part), InputError, match)
+    refuses(learner, with_tensors(episode, x=images, part=part), InputError, match)
 
 
 def test_a_sum_may_overflow_where_no_pixel_does():
@@ -120,20 +122,20 @@ def test_a_sum_may_overflow_where_no_pixel_does():
     huge = torch.full_like(episode.support.x, 3e38).float()
     huge[0] = -3e38
     with pytest.raises(DivergenceError, match="diverged"):
-        learner.meta_loss([changed(episode, x=huge.abs()), episode])
+        learner.meta_loss([with_tensors(episode, x=huge.abs()), episode])
     assert not torch.isfinite(huge.abs().sum())
 
 
 @each
 def test_empty_sets_and_images_of_whole_numbers(make):
     learner, episode = make(), episode_of(TARGETS["binary"], 3)
-    empty = changed(
+    empty = with_tensors(
         episode, x=torch.zeros(0, 1, 6, 6), y=torch.zeros(0, dtype=torch.int64), part="query"
     )
     refuses(learner, empty, InputError, "the query set is empty")
     refuses(
         learner,
-        changed(episode, x=episode.support.x.long()),
+        with_tensors(episode, x=episode.support.x.long()),
         InputError,
         "int64; give uint8 images",
     )

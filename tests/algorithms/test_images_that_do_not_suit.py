@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.algorithms.cases import TARGETS, Net, episode_of
-from tests.algorithms.test_bad_input import changed
+from tests.algorithms.test_bad_input import with_tensors
 from torchcross.algorithms import ANIL, MAML, ProtoNet
 from torchcross.errors import InputError
 
@@ -14,7 +14,7 @@ EPISODE = episode_of(TARGETS["multiclass"])
 
 @pytest.mark.parametrize("make", [MAML, ANIL, ProtoNet])
 def test_images_with_other_channels(make):
-    coloured = changed(EPISODE, x=EPISODE.support.x.expand(-1, 3, -1, -1).clone())
+    coloured = with_tensors(EPISODE, x=EPISODE.support.x.expand(-1, 3, -1, -1).clone())
     match = (
         r"episode 0 of 'toys': the backbone Net cannot take images of the shape \(3, 6, 6\).*1"
         r" channels"

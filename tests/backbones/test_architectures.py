@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from tests.backbones import layouts
-from tests.backbones.kinds import SIDE, SMALL, images
+from tests.backbones.small_backbones import SIDE, SMALL, images
 from torchcross import backbones
 from torchcross.backbones.resnet import ResNet, _BasicBlock, _Bottleneck
 from torchcross.backbones.vit import ViT
@@ -21,15 +20,15 @@ def on_meta(name):
             return backbones.mobilenet.MobileNetV2(width=1.0, **CHANNELS)
         if name == "vit_b_16":
             return ViT(**VIT_B_16, mlp_width=3072, pooling="token", **CHANNELS)
-        kind, depths = layouts.RESNETS[name]
+        kind, depths = published_layouts.RESNETS[name]
         block = _BasicBlock if kind == "basic" else _Bottleneck
         return ResNet(block, depths, stem="imagenet", **CHANNELS)
 
 
 LAYOUTS = {
-    **{name: layouts.resnet(name) for name in layouts.RESNETS},
-    "mobilenet_v2": layouts.mobilenet_v2(),
-    "vit_b_16": layouts.vit_b_16(),
+    **{name: published_layouts.resnet(name) for name in published_layouts.RESNETS},
+    "mobilenet_v2": published_layouts.mobilenet_v2(),
+    "vit_b_16": published_layouts.vit_b_16(),
 }
 
 

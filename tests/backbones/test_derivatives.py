@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.func import grad, vmap
 
-from tests.backbones.kinds import SMALL, images, same, values
+from tests.backbones.small_backbones import SMALL, images, same, values
 from torchcross.functional import Network
 
 SMOOTH = ["conv4", "conv4_group", "resnet18", "bottlenecks_keras", "mobilenet_v2", "small_vit"]

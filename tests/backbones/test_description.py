@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from tests.backbones.kinds import images, same, values
+from tests.backbones.small_backbones import images, same, values
 from torchcross import backbones
 from torchcross.backbones import BackboneSpec, WeightRecord, build
 from torchcross.backbones.base import attach

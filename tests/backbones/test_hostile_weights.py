@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from tests.backbones.kinds import same, values
+from tests.backbones.small_backbones import same, values
 from tests.backbones.test_weights import conv4, refused, saved
 from tests.examples import max_examples
 from torchcross.backbones import load_weights

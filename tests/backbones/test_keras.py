@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.backbones.kinds import bottlenecks, images
+from tests.backbones.small_backbones import bottlenecks, images
 from tests.backbones.test_weights import refused
 from torchcross import backbones
 from torchcross.backbones import load_weights

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.backbones.kinds import images
+from tests.backbones.small_backbones import images
 from torchcross import backbones
 
 

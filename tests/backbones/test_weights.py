@@ -5,8 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.backbones import layouts
-from tests.backbones.kinds import images, same, values
+from tests.backbones.small_backbones import images, same, values
 from torchcross import backbones
 from torchcross.backbones import as_backbone, load_weights
 from torchcross.backbones import weights as module_of_weights
@@ -59,7 +58,7 @@ def test_torchvisions_resnet_layout_loads_apart_from_its_classifier(tmp_path, ol
     generator = torch.Generator().manual_seed(0)
     entries = OrderedDict(
         (name, torch.rand(shape, generator=generator) if shape else torch.tensor(5))
-        for name, shape in layouts.resnet("resnet18").items()
+        for name, shape in published_layouts.resnet("resnet18").items()
         if not (old and name.endswith("num_batches_tracked"))
     )
     backbone = backbones.resnet18()

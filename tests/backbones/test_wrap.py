@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.backbones.kinds import images, same, values
+from tests.backbones.small_backbones import images, same, values
 from torchcross import backbones
 from torchcross.backbones import as_backbone, build, from_timm, from_torchvision
 from torchcross.errors import InputError, MissingExtraError

@@ -46,17 +46,18 @@ def estimate(
         problems, meta, own_engine = algorithm.problems(
             episodes, epoch=epoch, seed=seed, indices=indices
         )
+        first_index = None if indices is None else indices[:1]
         with torch.no_grad():
             first = algorithm.training_step(
-                episodes[:1], epoch=epoch, seed=seed, indices=indices and indices[:1]
+                episodes[:1], epoch=epoch, seed=seed, indices=first_index
             )
         # Without gradients every meta-loss runs the same engine; a rule of its own does not.
         has_loop = any(problem.inner.steps for problem in problems)
         if has_loop and first.engine == LossOnly().name:
             meta = _with_extra_rows(algorithm, meta, problems[0].inner.optimiser.per_step)
+            chosen = own_engine if engine is None else engine
             estimates = [
-                estimate_problem(problem, meta, engine=engine or own_engine, steps=steps)
-                for problem in problems
+                estimate_problem(problem, meta, engine=chosen, steps=steps) for problem in problems
             ]
             return max(estimates, key=lambda estimate: estimate.peak)
     if steps is not None or engine is not None:

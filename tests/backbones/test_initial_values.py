@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tests.backbones.kinds import SMALL, same, values
+from tests.backbones.small_backbones import SMALL, same, values
 from torchcross import backbones
 from torchcross.backbones.base import assemble
 from torchcross.backbones.conv4 import Conv4
