@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from tests.backbones import published_layouts
 from tests.backbones.small_backbones import SIDE, SMALL, images
 from torchcross import backbones
 from torchcross.backbones.resnet import ResNet, _BasicBlock, _Bottleneck

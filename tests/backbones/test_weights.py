@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.backbones import published_layouts
 from tests.backbones.small_backbones import images, same, values
 from torchcross import backbones
 from torchcross.backbones import as_backbone, load_weights
