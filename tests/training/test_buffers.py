@@ -65,7 +65,7 @@ def test_over_ranks_numbers_are_means_and_counts_the_largest():
     machine = Pair(flags, *[{mean: 1.0, count: 5}[name] for name in order])
     chosen = FitOptions(steps=1, meta_batch=2)
     stepper = Stepper(algorithm, None, chosen, machine, params)
-    loss, asked, merged = stepper._together(torch.tensor(1.5), False, own)
+    loss, merged, asked = stepper._sum_over_ranks(torch.tensor(1.5), own, False)
     assert (float(loss), asked, machine.others) == (3.5, True, [])
     assert merged.keys() == own.keys()
     assert torch.equal(merged[mean], torch.full_like(own[mean], 2.0))

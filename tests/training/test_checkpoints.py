@@ -190,11 +190,11 @@ def tensor(name, value):
         (tensor("exp_avg", torch.zeros(3, 1)), r"of shape \(3, 1\) and this run has"),
         (
             lambda record, tensors: tensors.update(extra=torch.zeros(1)),
-            "'extra', which this run has no place for",
+            "'extra', which this run does not have",
         ),
         (
             lambda record, tensors: tensors.update({"optimiser:nobody:step": torch.zeros(())}),
-            "'optimiser:nobody:step', which this run has no place for",
+            "'optimiser:nobody:step', which this run does not have",
         ),
     ],
 )

@@ -19,7 +19,7 @@ from tests.training.subjects import (
 )
 from torchcross.errors import DivergenceError, InputError
 from torchcross.training import fit, read_log
-from torchcross.training.loop import _Run
+from torchcross.training.loop import _Training
 
 
 class Snapshot:
@@ -27,13 +27,13 @@ class Snapshot:
 
     def __init__(self, monkeypatch):
         self.run, self.before = None, None
-        plain = _Run.__init__
+        plain = _Training.__init__
 
         def remembered(run, *given):
             plain(run, *given)
             self.run = run
 
-        monkeypatch.setattr(_Run, "__init__", remembered)
+        monkeypatch.setattr(_Training, "__init__", remembered)
 
     def take(self):
         self.before = {name: value.clone() for name, value in self.run.trained.tensors().items()}

@@ -27,7 +27,7 @@ from tests.training.subjects import (
 from torchcross.data import Episodes, MixedBatches, load_plans, save_plans
 from torchcross.errors import InputError
 from torchcross.training import FitOptions, fit, read_log
-from torchcross.training.schedule import rate
+from torchcross.training.schedule import learning_rate
 
 
 def fitted(
@@ -224,10 +224,13 @@ def test_the_schedule_is_warm_up_and_torchs_cosine(steps, warmup, end):
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps, eta_min=end)
     for step in range(1, warmup + 1):
-        assert math.isclose(rate(chosen, step), 0.1 * step / warmup)
+        assert math.isclose(learning_rate(chosen, step), 0.1 * step / warmup)
     for step in range(steps):
         assert math.isclose(
-            rate(chosen, warmup + 1 + step), cosine.get_last_lr()[0], rel_tol=1e-9, abs_tol=1e-12
+            learning_rate(chosen, warmup + 1 + step),
+            cosine.get_last_lr()[0],
+            rel_tol=1e-9,
+            abs_tol=1e-12,
         )
         optimiser.step()
         cosine.step()
@@ -236,7 +239,9 @@ def test_the_schedule_is_warm_up_and_torchs_cosine(steps, warmup, end):
 def test_the_schedule_is_the_optimisers(tmp_path):
     fitted(folder=tmp_path, warmup=2, schedule="cosine")
     chosen = options(warmup=2, schedule="cosine")
-    assert [row[2] for row in read_log(tmp_path)] == [rate(chosen, step) for step in range(1, 7)]
+    assert [row[2] for row in read_log(tmp_path)] == [
+        learning_rate(chosen, step) for step in range(1, 7)
+    ]
     # A step is as long as the learning rate says.
     short, _ = fitted(steps=1, lr=0.001, optimiser="sgd")
     long, _ = fitted(steps=1, lr=0.004, optimiser="sgd")
@@ -386,7 +391,7 @@ def test_arguments_are_checked(tmp_path):
         fit(torch.nn.Linear(2, 2), sampler(), options())
     with pytest.raises(InputError, match="both the Episodes and fit"):
         fitted(data=Episodes(sampler(), transform=abs), transform=abs)
-    with pytest.raises(InputError, match="own business"):
+    with pytest.raises(InputError, match="reads by itself"):
         fitted(data=Few(Episodes(sampler()), 12), transform=abs)
     with pytest.raises(InputError, match="needs 2 more items"):
         fitted(data=Few(Episodes(sampler()), 3))

@@ -56,7 +56,7 @@ def test_with_fabric_the_numbers_are_the_same(subject, tmp_path):
 
 
 def test_a_fabric_that_cannot_be_used():
-    with pytest.raises(InputError, match="is no Fabric"):
+    with pytest.raises(InputError, match="is not a Fabric"):
         FabricMachine(object())
     with pytest.raises(InputError, match="precision '16-mixed'"):
         FabricMachine(FakeFabric("16-mixed"))
@@ -64,7 +64,7 @@ def test_a_fabric_that_cannot_be_used():
 
 
 def test_machines_are_checked():
-    with pytest.raises(InputError, match="'quantum' is no device"):
+    with pytest.raises(InputError, match="'quantum' is not a device"):
         TorchMachine("quantum")
     with pytest.raises(InputError, match="precision must be '32' or 'bf16-mixed', not '16'"):
         TorchMachine(precision="16")

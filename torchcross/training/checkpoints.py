@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on, in one file that is there whole or not at all."""
+"""Checkpoints: everything that a run needs to go on, in one file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ Tensors = dict[str, Tensor]
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands. `waited`: validations since the best; `loss_sum` and `loss_count` since
-    the last point.
+    """Where a run is.
+
+    waited                validations since the last one that was better enough
+    loss_sum, loss_count  over the steps since the last point of the learning curve
+    log_length            bytes of log.csv
     """
 
     step: int = 0
@@ -38,17 +41,20 @@ class Position:
     stopped: Stopped | None = None
     history: list[Point] = field(default_factory=list)
 
-    def reached(self, score: float | None) -> None:
-        """A point of the learning curve."""
+    def count_step(self, loss: float) -> None:
+        self.step += 1
+        self.loss_sum += loss
+        self.loss_count += 1
+
+    def add_point(self, score: float | None) -> None:
+        """Add a point to the learning curve."""
         self.history.append(Point(self.step, self.loss_sum / self.loss_count, score))
         self.loss_sum, self.loss_count = 0.0, 0
 
     def judge(self, score: float, patience: int | None, min_delta: float) -> bool:
-        """Whether this score is the best so far. It may be one too many that is not better
-        enough.
-        """
+        """Return whether this score is the best so far; stop where patience has run out."""
         best = -math.inf if self.best_score is None else self.best_score
-        # NaN is greater than nothing: a score that is undefined is never the best.
+        # No comparison with NaN is true: an undefined score is never the best.
         better, enough = score > best, score > best + min_delta
         self.waited = 0 if enough else self.waited + 1
         if better:
@@ -58,53 +64,40 @@ class Position:
         return better
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values. JSON has no NaN: a score that is undefined is the word."""
-        points = [
-            [
-                point.step,
-                point.loss,
-                "nan" if point.score is not None and math.isnan(point.score) else point.score,
-            ]
-            for point in self.history
-        ]
+        """Plain values. JSON has no NaN: an undefined score is the text "nan"."""
+        points: list[list[Any]] = []
+        for point in self.history:
+            undefined = point.score is not None and math.isnan(point.score)
+            points.append([point.step, point.loss, "nan" if undefined else point.score])
         return {**asdict(self), "history": points}
 
     @classmethod
     def from_dict(cls, values: Any) -> Position:
-        """Raises a ValueError, TypeError or KeyError where it is none."""
+        """The reverse of `as_dict`. Other values raise a ValueError, TypeError or KeyError."""
         if set(values) != {each.name for each in fields(cls)}:
             raise ValueError("other fields than a position has")
-        whole = [values[name] for name in ("step", "waited", "loss_count", "log_length")]
-        if not all(type(value) is int and value >= 0 for value in whole) or values[
-            "stopped"
-        ] not in (*(None, "steps", "patience"),):
-            raise ValueError("a count that is none")
-        if (values["best_step"] is None) != (values["best_score"] is None):
+        counts = [values[name] for name in ("step", "waited", "loss_count", "log_length")]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError("a count that is not a whole number")
+        if values["stopped"] not in (None, "steps", "patience"):
+            raise ValueError("an unknown reason for stopping")
+        best_step, best_score = values["best_step"], values["best_score"]
+        if (best_step is None) != (best_score is None):
             raise ValueError("a best step without its score")
-        best_step = values["best_step"]
-        if best_step is not None and not (
-            type(best_step) is int and 0 < best_step <= values["step"]
-        ):
-            raise ValueError("a best step that was never done")
-        history = [
-            Point(int(step), float(loss), None if score is None else float(score))
-            for step, loss, score in values["history"]
-        ]
-        best = None if values["best_score"] is None else float(values["best_score"])
-        return cls(
-            **{
-                **values,
-                "history": history,
-                "best_score": best,
-                "loss_sum": float(values["loss_sum"]),
-            }
-        )
+        if best_step is not None:
+            if type(best_step) is not int or not 0 < best_step <= values["step"]:
+                raise ValueError("a best step that was never done")
+            best_score = float(best_score)
+        history = []
+        for step, loss, score in values["history"]:
+            point_score = None if score is None else float(score)
+            history.append(Point(int(step), float(loss), point_score))
+        loss_sum = float(values["loss_sum"])
+        return cls(**{**values, "history": history, "best_score": best_score, "loss_sum": loss_sum})
 
 
 class Checkpoints:
-    """The checkpoints of one folder. A run's `identity` is what it must share with the one it goes
-    on from.
-    """
+    """The checkpoints of one folder. A run goes on from a checkpoint of its own `identity` only."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
@@ -114,26 +107,26 @@ class Checkpoints:
         return self.folder / f"checkpoint-{step:08d}.safetensors"
 
     def steps(self) -> list[int]:
-        """Of the checkpoints that are there, ascending."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        """The steps of the checkpoints in the folder, ascending."""
+        matches = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
 
     def clean(self) -> None:
-        """Remove what a killed process was writing. Only for the owner of the folder's lock."""
+        """Remove half-written files of a killed process. Only for the owner of the lock."""
         for path in self.folder.glob("*.safetensors.*.part"):
             path.unlink(missing_ok=True)
 
     def refuse_foreign(self) -> None:
-        """A folder without a checkpoint must hold nothing that a run would overwrite."""
+        """Refuse a folder without a checkpoint that has files a run would overwrite."""
         for name in ("log.csv", "weights.safetensors"):
             if (self.folder / name).exists():
                 raise InputError(
-                    f"{self.folder} has a {name} and no checkpoint, so it is not known whose it is;"
-                    " give another folder, or remove the file."
+                    f"{self.folder} has a {name} and no checkpoint, so its run is not known; give"
+                    " another folder, or remove the file."
                 )
 
     def save(self, tensors: Tensors, position: Position, identity: dict[str, Any]) -> None:
-        """Write, then let go of the oldest: never of the best one, which the new one may name."""
+        """Write, then remove old ones; the best one stays, since the new one may name it."""
         record = {"version": VERSION, "identity": identity, "position": position.as_dict()}
         text = json.dumps(record, sort_keys=True, allow_nan=False)
         write_tensors(self.path(position.step), tensors, {FORMAT: text})
@@ -152,10 +145,10 @@ class Checkpoints:
         try:
             tensors, metadata = tensor_files.read(path)
         except ReadError as error:
-            raise ReadError(f"{error} {self._instead(step)}") from error
+            raise ReadError(f"{error} {self._advice(step)}") from error
         if FORMAT not in metadata:
             raise ReadError(
-                f"{path} is a safetensors file and no checkpoint of fit. {self._instead(step)}"
+                f"{path} is a safetensors file and not a checkpoint of fit. {self._advice(step)}"
             )
         try:
             record = json.loads(metadata[FORMAT])
@@ -169,23 +162,26 @@ class Checkpoints:
             identity = dict(record["identity"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ReadError(
-                f"{path} has a record that cannot be used ({error}). {self._instead(step)}"
+                f"{path} has a record that cannot be used ({error}). {self._advice(step)}"
             ) from error
         if position.step != step:
             raise ReadError(
-                f"{path} holds step {position.step}: it was renamed. {self._instead(step)}"
+                f"{path} holds step {position.step}: it was renamed. {self._advice(step)}"
             )
         return tensors, position, identity
 
-    def _instead(self, step: int) -> str:
+    def _advice(self, step: int) -> str:
         before = [other for other in self.steps() if other < step]
         if not before:
-            return "Remove the folder to begin anew."
+            return "Remove the folder to begin again."
         return f"Remove the file to go on from {self.path(before[-1]).name}."
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
+    """Write a file of tensors; an error also says how to go on."""
     try:
         tensor_files.write(path, tensors, metadata)
     except WriteError as error:
-        raise WriteError(f"{error}, and run again: it goes on from the last checkpoint.") from error
+        raise WriteError(
+            f"{error}, and run again: training goes on from the last checkpoint."
+        ) from error

@@ -1,6 +1,4 @@
-"""What a step trains on: a function of the step's number, so that there is nothing to save and
-nothing to lose.
-"""
+"""What a step trains on: a function of the step's number, so a checkpoint need not hold it."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from itertools import chain
 from typing import Any, final
 
 import numpy as np
@@ -17,25 +16,23 @@ from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.data import EpisodeLoader, Episodes, MixedBatches, MixedBatchLoader
 from torchcross.errors import InputError
 
-__all__ = ["Feed", "begun", "feed_of"]
+__all__ = ["Feed", "feed_of", "read_first"]
 
 Transform = Callable[[Tensor], Tensor]
 
 
 class Feed(ABC):
-    """Numbered items: episodes, or labelled batches for pre-training. Derive from it to bring your
-    own.
+    """Numbered items: episodes, or labelled batches for pre-training. For your own, derive from
+    it.
     """
 
     @abstractmethod
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
-        """The items start + rank, start + rank + ranks, ... below stop, the same whenever they are
-        asked for.
-        """
+        """The items start + rank, start + rank + ranks, ... below stop: the same in each call."""
 
     @abstractmethod
     def fingerprint(self, count: int) -> str:
-        """Of the first `count` items: a run that is resumed on others is refused."""
+        """A digest of the first `count` items: a run does not go on with other items."""
 
 
 def feed_of(
@@ -46,43 +43,34 @@ def feed_of(
     transform: Transform | None,
     pin_memory: bool,
 ) -> Feed:
-    """The items of a sampler, of `Episodes` or of `MixedBatches`; a feed is one already."""
+    """The items of a sampler, of `Episodes` or of `MixedBatches`; a feed stays as it is."""
     if isinstance(data, Feed):
         if transform is not None or workers:
-            raise InputError("transform and workers are a feed's own business; leave them out.")
+            raise InputError("a Feed reads by itself; leave transform and workers out.")
         return data
-    mixed = isinstance(data, MixedBatches)
-    if isinstance(algorithm, Pretraining) != mixed:
-        wanted = (
-            "MixedBatches(sources)"
-            if isinstance(algorithm, Pretraining)
-            else "EpisodeSampler(sources)"
-        )
+    from_batches = isinstance(algorithm, Pretraining)
+    if from_batches != isinstance(data, MixedBatches):
+        wanted = "MixedBatches(sources)" if from_batches else "EpisodeSampler(sources)"
         raise InputError(
             f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it"
             f" {wanted}."
         )
     if isinstance(data, Episodes):
         if transform is not None and data.transform is not None:
-            raise InputError("both the Episodes and fit were given a transform; give one.")
-        data, transform = data.sampler, data.transform if transform is None else transform
+            raise InputError("both the Episodes and fit have a transform; give one.")
+        transform = data.transform if transform is None else transform
+        data = data.sampler
     options = {"workers": workers, "transform": transform, "pin_memory": pin_memory}
-    return _Loaded(data, MixedBatchLoader if mixed else EpisodeLoader, options)
+    return _LoaderFeed(data, MixedBatchLoader if from_batches else EpisodeLoader, options)
 
 
-def begun(items: Iterator[Any]) -> Iterator[Any]:
+def read_first(items: Iterator[Any]) -> Iterator[Any]:
     """The same items, with the first one read: worker processes are running now."""
-    first = next(items)
-
-    def all_of_them() -> Iterator[Any]:
-        yield first
-        yield from items
-
-    return all_of_them()
+    return chain([next(items)], items)
 
 
 @final
-class _Loaded(Feed):
+class _LoaderFeed(Feed):
     def __init__(self, plans: Any, loader: Callable[..., Any], options: dict[str, Any]) -> None:
         self._plans = plans
         self._loader = loader

@@ -11,63 +11,64 @@ from typing import Any
 
 from torchcross.errors import InputError, MissingExtraError, ReadError, WriteError
 
-__all__ = ["COLUMNS", "CsvLog", "TensorBoard", "read_log", "tensorboard_for"]
+__all__ = ["COLUMNS", "CsvLog", "Row", "TensorBoard", "read_log", "tensorboard_for"]
 
 COLUMNS = ("step", "loss", "lr", "gradient_norm", "score")
 Row = tuple[int, float, float, float, float | None]
+"""The values of COLUMNS; the score is None where the step was not validated."""
 
 
 class CsvLog:
-    """`log.csv`: numbers in full, so that equal runs have equal files; nothing of the clock."""
+    """`log.csv`: numbers in full and no times, so that equal runs have equal files."""
 
     def __init__(self, path: Path, length: int) -> None:
-        """Go on after the first `length` bytes, those that the checkpoint knows."""
+        """Go on after the first `length` bytes, which the checkpoint knows."""
         self.path = path
         try:
             self._file = path.open("a", encoding="ascii", newline="", buffering=1)
-            found = os.fstat(self._file.fileno()).st_size
-            if found >= length:
+            size = os.fstat(self._file.fileno()).st_size
+            if size >= length:
                 self._file.truncate(length)
         except OSError as error:
-            raise _unwritable(path, error) from error
-        if found < length:
+            raise _write_error(path, error) from error
+        if size < length:
             self._file.close()
             raise ReadError(
-                f"{path} has {found} bytes and the checkpoint knows {length}: it was cut or"
-                " replaced. Put the whole file back, or begin anew in another folder."
+                f"{path} has {size} bytes and the checkpoint knows {length}: it was cut or"
+                " replaced. Put the whole file back, or begin again in another folder."
             )
         if not length:
-            self._write(",".join(COLUMNS))
+            self._write_line(",".join(COLUMNS))
 
-    def row(self, row: Row) -> None:
-        self._write(",".join("" if value is None else repr(value) for value in row))
+    def write_row(self, row: Row) -> None:
+        self._write_line(",".join("" if value is None else repr(value) for value in row))
 
     def length(self) -> int:
-        """Bytes that are on the disk for good."""
+        """The number of bytes that are safely on the disk."""
         try:
             os.fsync(self._file.fileno())
             return os.fstat(self._file.fileno()).st_size
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _write_error(self.path, error) from error
 
     def close(self) -> None:
-        """A line that found no room is tried once more here, and may find none again."""
+        """A line for which there was no room is tried once more here, and may fail again."""
         try:
             self._file.close()
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _write_error(self.path, error) from error
 
-    def _write(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         try:
             self._file.write(f"{line}\n")
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _write_error(self.path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> WriteError:
+def _write_error(path: Path, error: OSError) -> WriteError:
     return WriteError(
-        f"{path} cannot be written ({error.strerror or error}); make room, and run again: it goes"
-        " on from the last checkpoint."
+        f"{path} cannot be written ({error.strerror or error}); make room, and run again:"
+        " training goes on from the last checkpoint."
     )
 
 
@@ -82,32 +83,32 @@ def read_log(path: str | Path) -> list[Row]:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReadError(
-            f"{path} cannot be read ({error}); give the folder that fit was given."
+            f"{path} cannot be read ({error}); give the folder of a training."
         ) from error
     if not lines or tuple(lines[0]) != COLUMNS:
-        raise ReadError(f"{path} is no log of training: its first line is not {','.join(COLUMNS)}.")
-    return [_row(path, number, cells) for number, cells in enumerate(lines[1:], 2)]
+        raise ReadError(
+            f"{path} is not a log of training: its first line is not {','.join(COLUMNS)}."
+        )
+    return [_parse_row(path, number, cells) for number, cells in enumerate(lines[1:], 2)]
 
 
-def _row(path: Path, number: int, cells: Sequence[str]) -> Row:
+def _parse_row(path: Path, number: int, cells: Sequence[str]) -> Row:
     try:
         step, loss, lr, norm, score = cells
         return int(step), float(loss), float(lr), float(norm), float(score) if score else None
     except ValueError as error:
         raise ReadError(
-            f"{path}, line {number}: {','.join(cells)!r} is no row of a log; it is cut off."
+            f"{path}, line {number}: {','.join(cells)!r} is not a row of a log; it is cut off."
         ) from error
 
 
 class TensorBoard:
-    """The same numbers as scalars. Rows after the checkpoint that a run goes on from are marked as
-    void.
-    """
+    """The same numbers as scalars. A resumed run hides the rows after its checkpoint."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
-    def row(self, row: Row) -> None:
+    def write_row(self, row: Row) -> None:
         for name, value in zip(COLUMNS[1:], row[1:], strict=True):
             if value is not None:
                 self._writer.add_scalar(name, value, row[0])
@@ -117,10 +118,13 @@ class TensorBoard:
 
 
 def tensorboard_for(wanted: bool | None, folder: Path | None, step: int) -> TensorBoard | None:
-    """None: where it is installed and there is a folder."""
-    if wanted and folder is None:
-        raise InputError("TensorBoard writes files; give fit a folder=.")
-    if wanted is False or folder is None or (wanted is None and find_spec("tensorboard") is None):
+    """`wanted` None: where it is installed and there is a folder."""
+    if folder is None:
+        if wanted:
+            raise InputError("TensorBoard writes files; give fit a folder=.")
+        return None
+    installed = find_spec("tensorboard") is not None
+    if wanted is False or (wanted is None and not installed):
         return None
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -18,15 +18,15 @@ from torchcross._kit.progress import ProgressBar
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.errors import InputError
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
-from torchcross.training.feed import Feed, Transform, begun, feed_of
-from torchcross.training.log import CsvLog, TensorBoard, tensorboard_for
+from torchcross.training.feed import Feed, Transform, feed_of, read_first
+from torchcross.training.log import CsvLog, Row, TensorBoard, tensorboard_for
 from torchcross.training.machine import Machine, TorchMachine
 from torchcross.training.options import FitOptions, changed_options
 from torchcross.training.result import FitResult
-from torchcross.training.schedule import rate
-from torchcross.training.signals import Request, obey, shielded, watched
+from torchcross.training.schedule import learning_rate
+from torchcross.training.signals import Signals, obey, start_shielded, watch_signals
 from torchcross.training.step import Stepper
-from torchcross.training.trained_tensors import Trained, weights_in
+from torchcross.training.trained_tensors import TrainedTensors, weights_in
 
 __all__ = ["fit"]
 
@@ -46,19 +46,18 @@ def fit(
     progress: bool | None = None,
     tensorboard: bool | None = None,
 ) -> FitResult:
-    """Train in place, and leave the algorithm with its best weights (without `validate`: its last
-    ones).
+    """Train in place: the algorithm ends with its best weights; without `validate`, with its last.
 
-    data        a sampler, plans of a file or `Episodes`; for pre-training `MixedBatches`; or a
-                `Feed` of your own
-    folder      of checkpoints, `log.csv` and `weights.safetensors`. A run that was killed goes on
-                from there when it is called again, to the same bits on a CPU; one that is finished
-                only loads its weights
-    validate    the score of an algorithm, higher is better; it is called every `validate_every`
-                steps, and must be a function of the weights alone for a resumed run to be the same.
-                Of several ranks all call it and the first one's score counts
-    progress    a bar on stderr, None: where that is a terminal. `tensorboard` None: where it is
-                installed
+    data         a sampler, plans of a file or `Episodes`; for pre-training `MixedBatches`; or a
+                 `Feed` of your own
+    folder       for checkpoints, `log.csv` and `weights.safetensors`. After a kill, the same call
+                 goes on from there, to the same bits on a CPU; after the end, it only loads the
+                 weights
+    validate     the score of an algorithm, higher is better; called every `validate_every` steps.
+                 For a resumed run to be the same, it must depend on the weights alone. Of several
+                 ranks all call it and the score of the first one counts
+    progress     a bar on stderr; None: where stderr is a terminal
+    tensorboard  None: where it is installed
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
         raise InputError(
@@ -81,14 +80,14 @@ def fit(
         if folder is not None and machine.rank == 0:
             stack.enter_context(lock_folder(Path(folder)))
         store = None if folder is None else Checkpoints(Path(folder), options.keep)
-        request = stack.enter_context(watched(folder is not None))
-        run = _Run(algorithm, feed, options, store, validate, machine, request)
-        run.begin()
-        return run.to_the_end(stack, progress, tensorboard)
+        signals = stack.enter_context(watch_signals(folder is not None))
+        training = _Training(algorithm, feed, options, store, validate, machine, signals)
+        training.resume_or_begin()
+        return training.finish(stack, progress, tensorboard)
 
 
 @final
-class _Run:
+class _Training:
     """One call of `fit`."""
 
     def __init__(
@@ -99,7 +98,7 @@ class _Run:
         store: Checkpoints | None,
         validate: Callable[[Any], float] | None,
         machine: Machine,
-        request: Request,
+        signals: Signals,
     ) -> None:
         self.algorithm = algorithm
         self.feed = feed
@@ -107,12 +106,12 @@ class _Run:
         self.store = store
         self.validate = validate
         self.machine = machine
-        self.request = request
+        self.signals = signals
         if machine.ranks > 1:
-            _agree(algorithm, machine)
-        self.trained = Trained(algorithm, options)
+            _copy_first_rank(algorithm, machine)
+        self.trained = TrainedTensors(algorithm, options)
         self.stepper = Stepper(algorithm, feed, options, machine, self.trained.params)
-        self.at = Position()
+        self.position = Position()
         self.identity = self._identity()
         self.best: Tensors | None = None
         self.log: CsvLog | None = None
@@ -124,27 +123,27 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        return self.at.stopped == "patience" or self.at.step >= self.options.steps
+        return self.position.stopped == "patience" or self.position.step >= self.options.steps
 
     # -- the beginning -----------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Where the folder says to go on."""
-        steps = []
-        if self.store is not None:
-            steps = self._found(self.store)
-        if self.store is not None and steps:
+    def resume_or_begin(self) -> None:
+        """Go on from the last checkpoint of the folder, or write the first one."""
+        if self.store is None:
+            return
+        steps = self._checkpoint_steps(self.store)
+        if steps:
             self._resume(self.store, steps[-1])
-        if self.writes and not steps:
-            self._checkpoint()
+        elif self.writes:
+            self._write_checkpoint()
 
-    def _found(self, store: Checkpoints) -> list[int]:
+    def _checkpoint_steps(self, store: Checkpoints) -> list[int]:
         """The checkpoints that the first rank sees, on every rank."""
         if self.writes:
             store.clean()
             if not store.steps():
                 store.refuse_foreign()
-        # Nobody looks into the folder before the first rank has cleaned it, or writes before all
+        # No rank looks into the folder before the first one has cleaned it; none writes before all
         # have looked.
         self.machine.wait()
         steps = store.steps()
@@ -172,12 +171,12 @@ class _Run:
                 " folder."
             )
         self.trained.restore(tensors, str(where))
-        self.at = position
+        self.position = position
         if self.options.steps > position.step and position.stopped == "steps":
             position.stopped = None
 
     def _identity(self) -> dict[str, Any]:
-        """What a run must have in common with the one that it goes on from; plain values."""
+        """What a run must share with the run that it goes on from, as plain values."""
         protocol = json.dumps(self.algorithm.protocol(), sort_keys=True, default=str)
         return {
             "options": self.options.as_dict(),
@@ -188,24 +187,23 @@ class _Run:
 
     # -- the middle --------------------------------------------------------------------------------
 
-    def to_the_end(
+    def finish(
         self, stack: ExitStack, progress: bool | None, tensorboard: bool | None
     ) -> FitResult:
-        folder = None if self.store is None or not self.writes else self.store.folder
+        folder = self.store.folder if self.store is not None and self.writes else None
         if folder is not None:
-            self.log = stack.enter_context(closing(CsvLog(folder / "log.csv", self.at.log_length)))
-        if board := tensorboard_for(tensorboard, folder, self.at.step):
+            log = CsvLog(folder / "log.csv", self.position.log_length)
+            self.log = stack.enter_context(closing(log))
+        if board := tensorboard_for(tensorboard, folder, self.position.step):
             self.board = stack.enter_context(closing(board))
         if not self.finished:
-            what = "batches" if isinstance(self.algorithm, Pretraining) else "episodes"
-            shown = False if self.machine.rank else progress
             bar = ProgressBar(
                 self.options.steps,
                 "training",
-                unit=what,
+                unit="batches" if isinstance(self.algorithm, Pretraining) else "episodes",
                 items_per_step=self.options.meta_batch,
-                start=self.at.step,
-                wanted=shown,
+                start=self.position.step,
+                wanted=progress if self.machine.rank == 0 else False,
                 transient=False,
             )
             try:
@@ -214,62 +212,59 @@ class _Run:
             finally:
                 self.trained.forget_gradients()
         result = self._result()
-        if self.request.number:
-            obey(self.request.number, "training is finished; the same call loads its weights")
+        if self.signals.number:
+            obey(self.signals.number, "training is finished; the same call loads its weights")
         return result
 
     def _train(self, bar: ProgressBar) -> None:
-        options, score_note = self.options, ""
-        start, stop = self.at.step * options.meta_batch, options.steps * options.meta_batch
-        items = shielded(
-            lambda: begun(
-                self.feed.read(start, stop, rank=self.machine.rank, ranks=self.machine.ranks)
-            )
+        options, position, machine = self.options, self.position, self.machine
+        start, stop = position.step * options.meta_batch, options.steps * options.meta_batch
+        items = start_shielded(
+            lambda: read_first(self.feed.read(start, stop, rank=machine.rank, ranks=machine.ranks))
         )
+        score_note = ""
         while not self.finished:
-            step = self.at.step + 1
-            outcome = self.stepper.gradients(items, step, bool(self.request.number))
-            lr = rate(options, step)
-            self.trained.move(lr, outcome.buffers, step)
-            self.at.step = step
-            self.at.loss_sum += outcome.loss
-            self.at.loss_count += 1
-            score, better = self._validated(step)
-            self._write_rows((step, outcome.loss, lr, outcome.norm, score))
+            step = position.step + 1
+            result = self.stepper.gradients(items, step, bool(self.signals.number))
+            lr = learning_rate(options, step)
+            self.trained.step(lr, result.buffers, step)
+            position.count_step(result.loss)
+            score, is_best = self._validate(step)
+            self._write_rows((step, result.loss, lr, result.norm, score))
             if score is not None:
                 score_note = " score undefined" if math.isnan(score) else f" score {score:.4g}"
-            bar(step, note=f"loss {outcome.loss:.4g}{score_note}")
+            bar(step, note=f"loss {result.loss:.4g}{score_note}")
             if step == options.steps:
-                self.at.stopped = self.at.stopped or "steps"
-            asked = outcome.asked or (self.machine.ranks == 1 and bool(self.request.number))
-            if better or asked or self.at.stopped or step % options.checkpoint_every == 0:
-                self._checkpoint()
-            if asked and not self.finished:
-                self._interrupted()
+                position.stopped = position.stopped or "steps"
+            # A single rank may stop at once; several stop at the step that all agreed on.
+            interrupt = result.interrupt or (machine.ranks == 1 and bool(self.signals.number))
+            if is_best or interrupt or position.stopped or step % options.checkpoint_every == 0:
+                self._write_checkpoint()
+            if interrupt and not self.finished:
+                self._interrupt()
 
-    def _validated(self, step: int) -> tuple[float | None, bool]:
+    def _validate(self, step: int) -> tuple[float | None, bool]:
         """The score, where it is time for one, and whether it is the best so far."""
         every = self.options.validate_every or max(1, self.options.steps // 100)
         if step % every and step != self.options.steps:
             return None, False
         score = None if self.validate is None else self._score(self.validate, step)
-        self.at.reached(score)
+        self.position.add_point(score)
         if score is None:
             return None, False
-        better = self.at.judge(score, self.options.patience, self.options.min_delta)
-        if better and self.store is None:
+        is_best = self.position.judge(score, self.options.patience, self.options.min_delta)
+        if is_best and self.store is None:
             self.best = {name: value.clone() for name, value in self.trained.weights().items()}
-        return score, better
+        return score, is_best
 
     def _score(self, validate: Callable[[Any], float], step: int) -> float:
         self.trained.forget_gradients()
-        with self.trained.averaged():
+        with self.trained.averaged_weights():
             score = float(validate(self.algorithm))
         if self.machine.ranks > 1:
             own = score if self.machine.rank == 0 else 0.0
-            score = float(
-                self.machine.sum(torch.tensor(own, dtype=torch.float64, device=self.machine.device))
-            )
+            device = self.machine.device
+            score = float(self.machine.sum(torch.tensor(own, dtype=torch.float64, device=device)))
         if math.isinf(score):
             raise InputError(
                 f"validate gave {score} at step {step}; a score is a finite number, or NaN if"
@@ -277,61 +272,56 @@ class _Run:
             )
         return score
 
-    def _write_rows(self, row: tuple[int, float, float, float, float | None]) -> None:
+    def _write_rows(self, row: Row) -> None:
         for log in (self.log, self.board):
             if log is not None:
-                log.row(row)
+                log.write_row(row)
 
-    def _checkpoint(self) -> None:
+    def _write_checkpoint(self) -> None:
         if self.store is None or not self.writes:
             return
-        self.at.log_length = 0 if self.log is None else self.log.length()
-        self.store.save(self.trained.tensors(), self.at, self.identity)
+        self.position.log_length = 0 if self.log is None else self.log.length()
+        self.store.save(self.trained.tensors(), self.position, self.identity)
 
-    def _interrupted(self) -> None:
-        at = f"training stopped after step {self.at.step} of {self.options.steps}"
+    def _interrupt(self) -> None:
+        done = f"training stopped after step {self.position.step} of {self.options.steps}"
         obey(
-            self.request.number or signal.SIGINT,
-            f"{at}; its checkpoint is written, and the same call goes on from there",
+            self.signals.number or signal.SIGINT,
+            f"{done}; its checkpoint is written, and the same call goes on from there",
         )
 
     # -- the end -----------------------------------------------------------------------------------
 
     def _result(self) -> FitResult:
         self.machine.wait()
-        self.trained.use(self._final())
+        position = self.position
+        self.trained.load_weights(self._final_weights())
         path = None if self.store is None else self.store.folder / "weights.safetensors"
         if path is not None and self.writes:
-            record = {"step": self.at.best_step or self.at.step, "score": self.at.best_score}
-            write_tensors(
-                path,
-                self.trained.state(),
-                {"torchcross-weights": json.dumps(record, sort_keys=True)},
-            )
+            record = {"step": position.best_step or position.step, "score": position.best_score}
+            metadata = {"torchcross-weights": json.dumps(record, sort_keys=True)}
+            write_tensors(path, self.trained.state(), metadata)
         return FitResult(
-            steps=self.at.step,
-            best_step=self.at.best_step,
-            best_score=self.at.best_score,
-            stopped=self.at.stopped or "steps",
-            history=tuple(self.at.history),
+            steps=position.step,
+            best_step=position.best_step,
+            best_score=position.best_score,
+            stopped=position.stopped or "steps",
+            history=tuple(position.history),
             path=path,
         )
 
-    def _final(self) -> Tensors:
+    def _final_weights(self) -> Tensors:
         """The best weights, or the last."""
         if self.best is not None:
             return self.best
-        if self.store is None or self.at.best_step in (None, self.at.step):
+        if self.store is None or self.position.best_step in (None, self.position.step):
             return self.trained.weights()
-        return weights_in(self.store.read(self.at.best_step)[0])
+        return weights_in(self.store.read(self.position.best_step)[0])
 
 
-def _agree(algorithm: torch.nn.Module, machine: Machine) -> None:
-    """Every rank begins with the first one's weights."""
+def _copy_first_rank(algorithm: torch.nn.Module, machine: Machine) -> None:
+    """Every rank begins with the weights of the first one: the others add zeros to them."""
     with torch.no_grad():
         for value in (*algorithm.parameters(), *algorithm.buffers()):
-            value.copy_(
-                machine.sum(
-                    value.detach().clone() if machine.rank == 0 else torch.zeros_like(value)
-                )
-            )
+            own = value.detach().clone() if machine.rank == 0 else torch.zeros_like(value)
+            value.copy_(machine.sum(own))

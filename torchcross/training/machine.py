@@ -1,4 +1,4 @@
-"""Where training runs: device, precision, and which of how many ranks this process is."""
+"""Where training runs: device, precision, and the rank of this process among all ranks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Precision = Literal["32", "bf16-mixed"]
 
 
 class Machine(ABC):
-    """Everything that the loop needs to know of the machine."""
+    """What the training loop needs from a machine."""
 
     device: torch.device
     precision: Precision
@@ -33,33 +33,31 @@ class Machine(ABC):
         """The sum of a tensor over all ranks, on each of them."""
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Wait until every rank is here."""
         self.sum(torch.zeros(1, device=self.device))
 
     def describe(self) -> dict[str, Any]:
-        """What of it changes numbers."""
+        """The parts that change numbers."""
         return {"precision": self.precision, "ranks": self.ranks}
 
 
 @final
 class TorchMachine(Machine):
-    """PyTorch alone. Ranks are those of `torch.distributed`, where its process group is
-    initialised.
-    """
+    """PyTorch alone; with ranks where the process group of `torch.distributed` is initialised."""
 
     def __init__(self, device: torch.device | str = "cpu", precision: Precision = "32") -> None:
         try:
             self.device = torch.device(device)
         except RuntimeError as error:
             raise InputError(
-                f"{device!r} is no device of PyTorch ({error}); give 'cpu', 'cuda' or 'cuda:1'."
+                f"{device!r} is not a device of PyTorch ({error}); give 'cpu', 'cuda' or 'cuda:1'."
             ) from error
         if precision not in ("32", "bf16-mixed"):
             raise InputError(f"precision must be '32' or 'bf16-mixed', not {precision!r}.")
         self.precision = precision
-        self._together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = torch.distributed.get_rank() if self._together else 0
-        self.ranks = torch.distributed.get_world_size() if self._together else 1
+        self._distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.rank = torch.distributed.get_rank() if self._distributed else 0
+        self.ranks = torch.distributed.get_world_size() if self._distributed else 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "32":
@@ -67,7 +65,7 @@ class TorchMachine(Machine):
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def sum(self, values: Tensor) -> Tensor:
-        if self._together:
+        if self._distributed:
             torch.distributed.all_reduce(values)
         return values
 
@@ -78,20 +76,16 @@ class FabricMachine(Machine):
 
     def __init__(self, fabric: Any) -> None:
         try:
-            known = {"32-true": "32", "bf16-mixed": "bf16-mixed"}
             precision = str(fabric.strategy.precision.precision)
-            self.device, self.rank, self.ranks = (
-                fabric.device,
-                fabric.global_rank,
-                fabric.world_size,
-            )
+            self.device, self.rank = fabric.device, fabric.global_rank
+            self.ranks = fabric.world_size
         except AttributeError as error:
             raise InputError(
-                f"a {type(fabric).__name__} is no Fabric ({error}); pass a launched Fabric."
+                f"a {type(fabric).__name__} is not a Fabric ({error}); pass a launched Fabric."
             ) from error
-        if precision not in known:
+        if precision not in ("32-true", "bf16-mixed"):
             raise InputError(
-                f"a Fabric of precision {precision!r} is of no use here: meta-gradients are not"
+                f"a Fabric of precision {precision!r} cannot train here: meta-gradients are not"
                 " scaled. Give it '32-true' or 'bf16-mixed'."
             )
         self.precision = "32" if precision == "32-true" else "bf16-mixed"

@@ -1,4 +1,4 @@
-"""What a training run comes back with."""
+"""The result of a training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ Stopped = Literal["steps", "patience"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of the learning curve: the mean loss since the point before, and the score where it
-    was validated.
+    """A point of the learning curve: the mean loss since the point before, and the score.
 
-    A score of NaN is one that `validate` could not define.
+    score  None: not validated; NaN: `validate` could not define it
     """
 
     step: int
@@ -26,13 +25,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """How training went. The algorithm holds the weights of `best_step`, or of the last step
-    without validation.
+    """The result of `fit`. The algorithm has the weights of `best_step`; without validation, of the
+    last step.
 
-    steps    that were done
-    stopped  why: all "steps" were done, or "patience" ran out
-    history  one point for each validation, or a hundred over the run
-    path     of the weights that the algorithm holds, where a folder was given
+    steps    how many were done
+    stopped  the reason: all "steps" were done, or "patience" ran out
+    history  one point for each validation; without validation, a hundred over the run
+    path     the file of these weights, where there is a folder
     """
 
     steps: int
@@ -44,16 +43,13 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         """The learning curve as a table, for notebooks."""
-        best = (
-            "not validated"
-            if self.best_step is None
-            else f"best {self.best_score:.4g} at step {self.best_step}"
-        )
-        rows = "".join(
-            f"<tr><td>{point.step}</td><td>{point.loss:.4g}</td>"
-            f"<td>{'' if point.score is None else format(point.score, '.4g')}</td></tr>"
-            for point in self.history
-        )
+        best = "not validated"
+        if self.best_step is not None:
+            best = f"best {self.best_score:.4g} at step {self.best_step}"
+        rows = ""
+        for point in self.history:
+            score = "" if point.score is None else f"{point.score:.4g}"
+            rows += f"<tr><td>{point.step}</td><td>{point.loss:.4g}</td><td>{score}</td></tr>"
         return (
             f"<p>{self.steps} steps, stopped by {self.stopped};"
             f" {best}</p><table><thead><tr><th>step</th><th>loss</th>"

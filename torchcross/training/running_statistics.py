@@ -19,14 +19,14 @@ __all__ = ["renew_statistics"]
 
 
 def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
-    """Make the running statistics of `algorithm.backbone` those of these episodes under its present
+    """Take the running statistics of `algorithm.backbone` over these episodes, under its present
     weights.
 
-    Meta-training under the policies `batch` and `support` uses no running statistics and leaves
-    them as they were: of the initial weights. Whoever uses them afterwards (`FineTune`,
-    `LinearProbe`, the policies `running` and `frozen`) needs them renewed first, on episodes of the
-    sources; 40 are enough. They are plain means over the support sets and the query sets, hence the
-    same for the same weights and episodes. Nothing else of the backbone changes.
+    Meta-training under the policies `batch` and `support` does not use running statistics: they
+    stay those of the initial weights. `FineTune`, `LinearProbe` and the policies `running` and
+    `frozen` read them, so renew them first, on episodes of the sources; 40 are enough. They become
+    plain means over the support sets and the query sets: the same for the same weights and
+    episodes. Nothing else of the backbone changes.
     """
     if not isinstance(algorithm, Algorithm):
         raise InputError(
@@ -34,17 +34,17 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
             " meta-trained"
         )
     backbone = algorithm.backbone
-    layers = [name for name, module in backbone.named_modules() if _running(module)]
+    layers = [name for name, module in backbone.named_modules() if _has_running_statistics(module)]
     if not layers:
         return
-    counted = _Counted(_images(algorithm, episodes))
+    batches = _CountedBatches(_images(algorithm, episodes))
     # On a copy: an episode that cannot be read, or dropout, leaves nothing behind.
     renewed = copy.deepcopy(backbone)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        # Dropout before a layer decides what it sees.
+        # Dropout before a layer decides what the layer sees.
         torch.manual_seed(0)  # noqa: TID251 (within the fork)
-        update_bn(counted, renewed)
-    if not counted.count:
+        update_bn(batches, renewed)
+    if not batches.count:
         raise InputError(
             "renew_statistics got no episodes; give some of the sources, 40 are enough"
         )
@@ -57,7 +57,7 @@ def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
             mine.copy_(new)
 
 
-class _Counted:
+class _CountedBatches:
     def __init__(self, images: Iterator[Tensor]) -> None:
         self.images, self.count = images, 0
 
@@ -67,7 +67,7 @@ class _Counted:
             yield batch
 
 
-def _running(module: nn.Module) -> bool:
+def _has_running_statistics(module: nn.Module) -> bool:
     return (
         isinstance(module, _BatchNorm)
         and module.track_running_stats
@@ -76,7 +76,7 @@ def _running(module: nn.Module) -> bool:
 
 
 def _images(algorithm: Algorithm, episodes: Iterable[Episode]) -> Iterator[Tensor]:
-    """As the algorithm hands them to its backbone."""
+    """The images as the algorithm gives them to its backbone."""
     like = next(algorithm.backbone.parameters())
     # An algorithm of one's own may have none.
     normalise: Any = getattr(algorithm, "input_normalisation", None)

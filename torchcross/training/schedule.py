@@ -1,6 +1,4 @@
-"""The learning rate of a step, as a function of its number: there is nothing to save or to
-resume.
-"""
+"""The learning rate of a step, as a function of its number: a checkpoint need not hold it."""
 
 from __future__ import annotations
 
@@ -8,10 +6,10 @@ import math
 
 from torchcross.training.options import FitOptions
 
-__all__ = ["rate"]
+__all__ = ["learning_rate"]
 
 
-def rate(options: FitOptions, step: int) -> float:
+def learning_rate(options: FitOptions, step: int) -> float:
     """The learning rate of step s = 1, 2, ... of S, with W steps of warm-up.
 
     s <= W:    lr s / W

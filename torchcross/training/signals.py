@@ -1,6 +1,4 @@
-"""Ctrl-C and the request to terminate: the step is finished and a checkpoint written before they
-are followed.
-"""
+"""Ctrl-C and the request to terminate: `fit` finishes the step and writes a checkpoint first."""
 
 from __future__ import annotations
 
@@ -11,56 +9,54 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-__all__ = ["Request", "obey", "shielded", "watched"]
+__all__ = ["Signals", "obey", "start_shielded", "watch_signals"]
 
 Result = TypeVar("Result")
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 
-class Request:
-    """Which signal has come, if any."""
+class Signals:
+    """`number` is the signal that has come; 0: none."""
 
     def __init__(self) -> None:
         self.number = 0
 
 
 @contextmanager
-def watched(wanted: bool) -> Iterator[Request]:
+def watch_signals(wanted: bool) -> Iterator[Signals]:
     """Within the block the first signal is only noted; a second one interrupts at once.
 
-    Signals are the main thread's: elsewhere, or where not wanted, they do what they always do.
+    Without `wanted`, and outside the main thread, signals do what they always do.
     """
-    request = Request()
+    signals = Signals()
     if not wanted or threading.current_thread() is not threading.main_thread():
-        yield request
+        yield signals
         return
     before: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request.number:
+        if signals.number:
             obey(number, "training was interrupted in the middle of a step")
-        request.number = number
+        signals.number = number
 
     try:
         for number in _WATCHED:
             before[number] = signal.signal(number, note)
-        yield request
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def obey(number: int, message: str) -> None:
-    """Do what the signal asks for, as Python would have done."""
+    """Do what the signal asks for, as Python does."""
     if number == signal.SIGTERM:
         raise SystemExit(128 + number)
     raise KeyboardInterrupt(message)
 
 
-def shielded(start: Callable[[], Result]) -> Result:
-    """Run `start` so that processes begun by it never see Ctrl-C: whoever trains decides when they
-    end.
-    """
+def start_shielded(start: Callable[[], Result]) -> Result:
+    """Call `start`, which may start processes: they never see Ctrl-C, training ends them itself."""
     if not hasattr(signal, "pthread_sigmask"):
         return start()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,4 +1,4 @@
-"""One step's loss and gradients, taken whole or not at all."""
+"""The loss and gradients of one step: all of them, or none."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ from torchcross.training.feed import Feed
 from torchcross.training.machine import Machine
 from torchcross.training.options import FitOptions
 
-__all__ = ["Outcome", "Stepper"]
+__all__ = ["StepResult", "Stepper"]
 
 Tensors = dict[str, Tensor]
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a step is to be done with. Gradients are in the parameters; `asked`: some rank was asked
-    to stop.
+class StepResult:
+    """The result of a step; its gradients are in the parameters.
+
+    norm       of the gradient, before it is clipped
+    buffers    new values of buffers
+    interrupt  whether any rank has had a signal to stop
     """
 
     loss: float
     norm: float
     buffers: Tensors
-    asked: bool
+    interrupt: bool
 
 
 @final
 class Stepper:
-    """Computes gradients of meta-batches, added up piece by piece and over ranks, and vouches that
-    they are finite.
+    """Computes the gradients of meta-batches, added up over parts and ranks; they are finite, or an
+    error names the cause.
     """
 
     def __init__(
@@ -55,179 +59,181 @@ class Stepper:
         self.options = options
         self.machine = machine
         self.params = params
-        self.share = options.meta_batch // machine.ranks
-        self.each = self.share if options.at_once is None else options.at_once
+        self.items_of_rank = options.meta_batch // machine.ranks
+        self.items_at_once = options.at_once or self.items_of_rank
 
-    def gradients(self, items: Iterator[Any], step: int, asked: bool) -> Outcome:
-        """Of step number `step`; a DivergenceError names who is to blame and leaves no gradient
-        behind.
-        """
+    def gradients(self, items: Iterator[Any], step: int, interrupt: bool) -> StepResult:
+        """Those of step `step`; a DivergenceError names the cause and leaves no gradient behind."""
         try:
-            loss, buffers = self._own(items, step)
+            loss, buffers = self._own_gradients(items, step)
             reason = None
         except DivergenceError as error:
-            # The other ranks wait for this one's part: it takes part with a loss that is none.
-            self._forget()
+            # The other ranks wait for this one's part: it sends an undefined loss.
+            self._forget_gradients()
             loss, buffers, reason = torch.full((), torch.nan), {}, error
-        total, asked, buffers = self._together(loss, asked, buffers)
+        if self.machine.ranks > 1:
+            loss, buffers, interrupt = self._sum_over_ranks(loss, buffers, interrupt)
         grads = [value.grad for value in self.params.values() if value.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads)
-        values = torch.stack([total.to(norm), norm]).tolist()
-        if reason is not None or not all(map(math.isfinite, values)):
-            self._forget()
-            raise DivergenceError(self._blame(step, values, reason)) from reason
+        # One transfer from the device for both.
+        loss_value, norm_value = torch.stack([loss.to(norm), norm]).tolist()
+        if reason is not None or not math.isfinite(loss_value) or not math.isfinite(norm_value):
+            self._forget_gradients()
+            numbers = f"loss {loss_value:.4g}, norm of the gradient {norm_value:.4g}"
+            raise DivergenceError(self._explain(step, numbers, reason)) from reason
         if self.options.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.params.values(), self.options.clip, norm)
-        return Outcome(values[0], values[1], buffers, asked)
+        return StepResult(loss_value, norm_value, buffers, interrupt)
 
-    def _own(self, items: Iterator[Any], step: int) -> tuple[Tensor, Tensors]:
-        """This rank's share of the loss and, in the parameters, of the gradient."""
-        each, pieces = self.each, self.share // self.each
-        start = (step - 1) * self.options.meta_batch + self.machine.rank
+    def _own_gradients(self, items: Iterator[Any], step: int) -> tuple[Tensor, Tensors]:
+        """This rank's part of the loss and, in the parameters, of the gradient."""
+        at_once, meta_batch = self.items_at_once, self.options.meta_batch
+        ranks = self.machine.ranks
+        number = (step - 1) * meta_batch + self.machine.rank
         losses: list[Tensor] = []
-        trees: list[Any] = []
-        for piece in range(pieces):
-            numbers = [start + (piece * each + place) * self.machine.ranks for place in range(each)]
-            taken = self._training_step(self._next(items, step), numbers, step)
-            whole = each == self.options.meta_batch
-            loss = taken.loss if whole else taken.loss * (each / self.options.meta_batch)
+        buffers: list[Tensors] = []
+        for _ in range(self.items_of_rank // at_once):
+            numbers = range(number, number + at_once * ranks, ranks)
+            number += at_once * ranks
+            result = self._training_step(self._next_items(items, step), numbers, step)
+            loss = result.loss
+            if at_once != meta_batch:
+                # The losses of the parts add up to the mean over the whole meta-batch.
+                loss = loss * (at_once / meta_batch)
             if not losses:
-                # Those of the step before. Freed any earlier, they are the top of the heap, and the
-                # C library hands all that the step has used back to the system, to have it brought
-                # in again page by page.
-                self._forget()
+                # The gradients of the step before. Freed any earlier, they are the top of the heap,
+                # and the C library returns all the memory of the step to the system, which then
+                # brings it in again page by page.
+                self._forget_gradients()
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-            trees.append(taken.buffers)
-        return functools.reduce(torch.add, losses), self._merged(trees)
+            buffers.append(result.buffers)
+        return functools.reduce(torch.add, losses), self._merge_parts(buffers)
 
-    def _next(self, items: Iterator[Any], step: int) -> list[Any]:
-        taken = list(islice(items, self.each))
-        if len(taken) < self.each:
+    def _next_items(self, items: Iterator[Any], step: int) -> list[Any]:
+        part = list(islice(items, self.items_at_once))
+        if len(part) < self.items_at_once:
             raise InputError(
                 f"step {step} of {self.options.steps} needs {self.options.meta_batch} more items"
                 f" and the {type(self.feed).__name__} ended; it must yield all that it is asked"
                 " for."
             )
-        return taken
+        return part
 
     def _training_step(self, items: Sequence[Any], numbers: Sequence[int], step: int) -> Step:
-        # Plans carry the numbers of their episodes.
-        indices = (
-            None if all(getattr(item, "plan", None) is not None for item in items) else numbers
-        )
-        items = [moved(item, self.machine.device) for item in items]
+        # Items with plans carry their numbers themselves.
+        planned = all(getattr(item, "plan", None) is not None for item in items)
+        items = [move_item(item, self.machine.device) for item in items]
+        more: dict[str, Any] = {
+            "seed": self.options.seed,
+            "indices": None if planned else list(numbers),
+        }
         with self.machine.autocast():
             if isinstance(self.algorithm, Pretraining):
-                return self.algorithm.training_step(items, seed=self.options.seed, indices=indices)
+                return self.algorithm.training_step(items, **more)
             epoch = (step - 1) // self.options.epoch_steps
-            return self.algorithm.training_step(
-                items, epoch=epoch, seed=self.options.seed, indices=indices
-            )
+            return self.algorithm.training_step(items, epoch=epoch, **more)
 
-    def _merged(self, trees: Sequence[Tensors]) -> Tensors:
-        """One tree of buffers; a piece that left one alone stands for its value of before."""
-        if len(trees) == 1:
-            return trees[0]
+    def _merge_parts(self, parts: Sequence[Tensors]) -> Tensors:
+        """The mean of new buffers; a part that left one alone counts with its value of before."""
+        if len(parts) == 1:
+            return parts[0]
         before = dict(self.algorithm.named_buffers())
-        names = {name: None for tree in trees for name in tree}
-        whole = [{name: tree.get(name, before[name]) for name in names} for tree in trees]
-        return merge_buffers(whole)
+        names = dict.fromkeys(name for part in parts for name in part)
+        return merge_buffers(
+            [{name: part.get(name, before[name]) for name in names} for part in parts]
+        )
 
     # -- ranks -------------------------------------------------------------------------------------
 
-    def _together(
-        self, loss: Tensor, asked: bool, buffers: Tensors
-    ) -> tuple[Tensor, bool, Tensors]:
-        """Over ranks: the sum of losses, and of gradients and the mean of buffers that any of them
-        has new ones of.
+    def _sum_over_ranks(
+        self, loss: Tensor, buffers: Tensors, interrupt: bool
+    ) -> tuple[Tensor, Tensors, bool]:
+        """The sum of losses and of gradients, and the mean of new buffers.
+
+        A rank without a gradient or a new buffer that another rank has takes part with zeros, or
+        with the buffer's old value.
         """
-        if self.machine.ranks == 1:
-            return loss, asked, buffers
-        before = dict(self.algorithm.named_buffers())
-        has = [value.grad is not None for value in self.params.values()] + [
-            name in buffers for name in before
-        ]
-        flags = torch.tensor(
-            [float(loss), asked, *has], dtype=torch.float64, device=self.machine.device
-        )
-        total, anyone, *there = self.machine.sum(flags).tolist()
-        for value, wanted in zip(self.params.values(), there, strict=False):
-            if wanted:
-                value.grad = self.machine.sum(
-                    torch.zeros_like(value) if value.grad is None else value.grad
-                )
-        merged, ranks = {}, self.machine.ranks
-        for (name, own), wanted in zip(before.items(), there[len(self.params) :], strict=True):
-            if wanted:
-                summed = self.machine.sum(buffers.get(name, own).detach().clone())
-                # Counts are one more on some ranks and as they were on others: rounded up, their
-                # mean is the largest.
-                merged[name] = summed / ranks if own.is_floating_point() else -(-summed // ranks)
-        return torch.tensor(total), bool(anyone), merged
+        machine, before = self.machine, dict(self.algorithm.named_buffers())
+        has_gradient = [value.grad is not None for value in self.params.values()]
+        has_buffer = [name in buffers for name in before]
+        # One message of numbers: the loss, then flags, whose sum is above 0 where any rank set one.
+        numbers = [float(loss), float(interrupt), *map(float, has_gradient + has_buffer)]
+        message = torch.tensor(numbers, dtype=torch.float64, device=machine.device)
+        total, *sums = machine.sum(message).tolist()
+        any_interrupt, *flags = [number > 0 for number in sums]
+        any_gradient, any_buffer = flags[: len(has_gradient)], flags[len(has_gradient) :]
+        for value, shared in zip(self.params.values(), any_gradient, strict=True):
+            if shared:
+                own = torch.zeros_like(value) if value.grad is None else value.grad
+                value.grad = machine.sum(own)
+        merged = {}
+        for (name, old), shared in zip(before.items(), any_buffer, strict=True):
+            if shared:
+                summed = machine.sum(buffers.get(name, old).detach().clone())
+                # Counts are one more on some ranks than on others: their mean, rounded up, is the
+                # largest.
+                is_float = old.is_floating_point()
+                merged[name] = summed / machine.ranks if is_float else -(-summed // machine.ranks)
+        return torch.tensor(total), merged, any_interrupt
 
-    # -- blame -------------------------------------------------------------------------------------
+    # -- causes of divergence ----------------------------------------------------------------------
 
-    def _blame(self, step: int, values: Sequence[float], reason: DivergenceError | None) -> str:
-        found = f"loss {values[0]:.4g}, norm of the gradient {values[1]:.4g}"
-        culprits = self._culprits(step)
-        named = "; ".join(culprits[:3]) + (
-            f"; and {len(culprits) - 3} more" if len(culprits) > 3 else ""
-        )
-        detail = named or (
-            str(reason) if reason is not None else "none alone; all together, or another rank's"
-        )
+    def _explain(self, step: int, numbers: str, reason: DivergenceError | None) -> str:
+        causes = self._causes(step)
+        detail = "; ".join(causes[:_NAMED])
+        if len(causes) > _NAMED:
+            detail += f"; and {len(causes) - _NAMED} more"
+        if not causes:
+            detail = str(reason or "no item alone; all together, or one of another rank")
         return (
-            f"step {step} was not done ({found}): {detail}. Parameters, optimiser and buffers are"
-            " as they were before it. Lower lr or the inner rate, give clip=, or look at what is"
-            " named."
+            f"step {step} was not done ({numbers}): {detail}. Parameters, optimiser and buffers are"
+            " as they were before it. Lower lr or the inner rate, give clip=, or look at the items"
+            " that are named."
         )
 
-    def _culprits(self, step: int) -> list[str]:
-        """Whoever, taken alone, has a loss or a gradient that is not finite; everything is read
-        again to see.
-        """
-        first, ranks = (step - 1) * self.options.meta_batch, self.machine.ranks
-        numbers = range(first + self.machine.rank, first + self.options.meta_batch, ranks)
-        items = self.feed.read(
-            first, first + self.options.meta_batch, rank=self.machine.rank, ranks=ranks
-        )
-        return [
-            name
-            for number, item in zip(numbers, items, strict=True)
-            if (name := self._fault(item, number, step))
+    def _causes(self, step: int) -> list[str]:
+        """The items that alone have a loss or a gradient that is not finite; all are read again."""
+        rank, ranks = self.machine.rank, self.machine.ranks
+        first = (step - 1) * self.options.meta_batch
+        stop = first + self.options.meta_batch
+        items = self.feed.read(first, stop, rank=rank, ranks=ranks)
+        numbers = range(first + rank, stop, ranks)
+        faults = [
+            self._fault(item, number, step) for number, item in zip(numbers, items, strict=True)
         ]
+        return [fault for fault in faults if fault]
 
     def _fault(self, item: Any, number: int, step: int) -> str:
-        what = "batch" if isinstance(self.algorithm, Pretraining) else "episode"
+        kind = "batch" if isinstance(self.algorithm, Pretraining) else "episode"
         plan = getattr(item, "plan", None)
-        name = f"{what} {number}" if plan is None else f"{what} {plan.index} of {plan.source!r}"
+        name = f"{kind} {number}"
+        if plan is not None:
+            name = f"{kind} {plan.index} of {plan.source!r}"
         try:
             loss = self._training_step([item], [number], step).loss
             loss.backward()  # type: ignore[no-untyped-call]
-            broken = [key for key, value in self.params.items() if not _finite(value.grad)]
+            broken = [key for key, value in self.params.items() if not _is_finite(value.grad)]
         except DivergenceError as error:
             return f"{name}: {error}"
         finally:
-            self._forget()
-        if not _finite(loss):
+            self._forget_gradients()
+        if not _is_finite(loss):
             return f"{name} has the loss {float(loss.detach())}"
-        return (
-            f"{name} has a gradient that is not finite, of {broken[0]!r} and others"
-            if broken
-            else ""
-        )
+        if broken:
+            return f"{name} has a gradient that is not finite, of {broken[0]!r} and others"
+        return ""
 
-    def _forget(self) -> None:
+    def _forget_gradients(self) -> None:
         for value in self.params.values():
             value.grad = None
 
 
-def moved(item: Any, device: torch.device) -> Any:
-    """An episode or a batch where the machine computes; feeds read to the CPU."""
+def move_item(item: Any, device: torch.device) -> Any:
+    """Move an episode or a batch to the machine's device; feeds read to the CPU."""
     move = getattr(item, "to", None)
     return item if device.type == "cpu" or move is None else move(device, non_blocking=True)
 
 
-def _finite(value: Tensor | None) -> bool:
+def _is_finite(value: Tensor | None) -> bool:
     return value is None or bool(torch.isfinite(value).all())

@@ -1,6 +1,4 @@
-"""The tensors that training moves: out of the algorithm and its optimiser into a checkpoint, and
-back.
-"""
+"""The tensors that training changes: of the algorithm, its optimiser and the average."""
 
 from __future__ import annotations
 
@@ -14,14 +12,14 @@ from torch import Tensor, nn
 from torchcross.errors import InputError, ReadError
 from torchcross.training.options import FitOptions
 
-__all__ = ["Trained", "weights_in"]
+__all__ = ["TrainedTensors", "weights_in"]
 
 Tensors = dict[str, Tensor]
 _OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 @final
-class Trained:
+class TrainedTensors:
     """A module with its optimiser and the moving average of its parameters."""
 
     def __init__(self, module: nn.Module, options: FitOptions) -> None:
@@ -37,17 +35,16 @@ class Trained:
             )
         self.optimiser = _optimiser(self.params.values(), options)
         self.decay = options.ema
-        self.average = (
-            {}
-            if options.ema is None
-            else {name: value.detach().clone() for name, value in self.params.items()}
-        )
+        self.average: Tensors = {}
+        if options.ema is not None:
+            self.average = {name: value.detach().clone() for name, value in self.params.items()}
 
-    # -- moving ------------------------------------------------------------------------------------
+    # -- changing ----------------------------------------------------------------------------------
 
-    def move(self, lr: float, buffers: Mapping[str, Tensor], step: int) -> None:
-        """One step along the gradients that the parameters hold and keep, and the buffers' new
-        values.
+    def step(self, lr: float, buffers: Mapping[str, Tensor], step: int) -> None:
+        """One step of the optimiser along the gradients of the parameters, and new buffer values.
+
+        The gradients stay.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = lr
@@ -56,8 +53,8 @@ class Trained:
             for name, value in buffers.items():
                 self.buffers[name].copy_(value)
             if self.decay is not None:
-                # The average of the first steps would otherwise be the untrained weights (as in
-                # TensorFlow's EMA).
+                # As in TensorFlow: with the full decay, the average of the first steps would be
+                # the untrained weights.
                 decay = min(self.decay, (1 + step) / (10 + step))
                 for name, value in self.params.items():
                     self.average[name].lerp_(value, 1.0 - decay)
@@ -67,7 +64,7 @@ class Trained:
             value.grad = None
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged_weights(self) -> Iterator[None]:
         """Within the block the module has the averaged parameters, where there is an average."""
         before = {name: self.params[name].detach().clone() for name in self.average}
         self._assign(self.average)
@@ -81,49 +78,48 @@ class Trained:
             for name, value in values.items():
                 self.params[name].copy_(value)
 
-    # -- keeping -----------------------------------------------------------------------------------
+    # -- checkpoints -------------------------------------------------------------------------------
 
     def weights(self) -> Tensors:
-        """What the module is to be used with: parameters (averaged where there is an average) and
-        buffers.
-        """
+        """The weights to use: parameters, averaged where there is an average, and buffers."""
         return {**self.state(), **self.average}
 
-    def use(self, weights: Mapping[str, Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, value in self.state().items():
                 value.copy_(weights[name])
 
     def tensors(self) -> Tensors:
-        """Everything, by the names of a checkpoint."""
+        """All tensors, by their names in a checkpoint."""
+        tensors = self._own_tensors()
         names = {id(value): name for name, value in self.params.items()}
-        return {
-            **{f"model:{name}": value for name, value in self.state().items()},
-            **{f"average:{name}": value for name, value in self.average.items()},
-            **{
-                f"optimiser:{names[id(param)]}:{key}": value
-                for param, state in self.optimiser.state.items()
-                for key, value in state.items()
-                if isinstance(value, Tensor)
-            },
+        for param, state in self.optimiser.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimiser:{names[id(param)]}:{key}"] = value
+        return tensors
+
+    def _own_tensors(self) -> Tensors:
+        """Those of the module and its average."""
+        return {f"model:{name}": value for name, value in self.state().items()} | {
+            f"average:{name}": value for name, value in self.average.items()
         }
 
     def restore(self, tensors: Mapping[str, Tensor], where: str) -> None:
-        """The reverse. Everything is checked before anything moves."""
-        own = {f"model:{name}": value for name, value in self.state().items()}
-        own |= {f"average:{name}": value for name, value in self.average.items()}
+        """The reverse of `tensors`. All are checked before any is changed."""
+        own = self._own_tensors()
         for name, value in own.items():
-            _check(where, name, tensors.get(name), value)
+            _check_shape(where, name, tensors.get(name), value)
         states: dict[str, Tensors] = {}
         for name in tensors.keys() - own.keys():
-            param, key = self._place(where, name)
+            param, key = self._optimiser_place(where, name)
             if tensors[name].dim():
-                _check(where, name, tensors[name], self.params[param])
+                _check_shape(where, name, tensors[name], self.params[param])
             states.setdefault(param, {})[key] = tensors[name]
         keys = {frozenset(state) for state in states.values()}
         if len(keys) > 1:
             raise ReadError(
-                f"{where} lacks tensors of the optimiser for some parameters; it is no whole"
+                f"{where} lacks tensors of the optimiser for some parameters; it is not a whole"
                 " checkpoint."
             )
         with torch.no_grad():
@@ -136,36 +132,32 @@ class Trained:
                 key: value.to(like.device).clone() for key, value in states[param].items()
             }
 
-    def _place(self, where: str, name: str) -> tuple[str, str]:
+    def _optimiser_place(self, where: str, name: str) -> tuple[str, str]:
         part, _, rest = name.partition(":")
         param, _, key = rest.rpartition(":")
         if part != "optimiser" or param not in self.params or not key:
-            raise ReadError(f"{where} holds the tensor {name!r}, which this run has no place for.")
+            raise ReadError(f"{where} holds the tensor {name!r}, which this run does not have.")
         return param, key
 
     def state(self) -> Tensors:
-        """Parameters and buffers themselves, those of `persistent=False` too."""
-        named = {**dict(self.module.named_parameters()), **self.buffers}
-        return {name: value.detach() for name, value in named.items()}
+        """Parameters and buffers themselves, also buffers of `persistent=False`."""
+        values = {**dict(self.module.named_parameters()), **self.buffers}
+        return {name: value.detach() for name, value in values.items()}
 
 
 def weights_in(tensors: Mapping[str, Tensor]) -> Tensors:
-    """The weights to use, out of a checkpoint's tensors."""
-    plain = {
-        name.partition(":")[2]: value
-        for name, value in tensors.items()
-        if name.startswith("model:")
-    }
-    return plain | {
-        name.partition(":")[2]: value
-        for name, value in tensors.items()
-        if name.startswith("average:")
-    }
+    """The weights to use, from a checkpoint's tensors: an average wins over the last values."""
+    weights: Tensors = {}
+    for prefix in ("model:", "average:"):
+        for name, value in tensors.items():
+            if name.startswith(prefix):
+                weights[name.removeprefix(prefix)] = value
+    return weights
 
 
 def _optimiser(params: Iterable[Tensor], options: FitOptions) -> torch.optim.Optimizer:
-    # Fused: one pass over all parameters, on a CPU too; the loop over them would cost more than all
-    # else here.
+    # Fused: one pass over all parameters, on a CPU too. Without it, torch's loop over them costs
+    # more than everything else here.
     if options.optimiser == "sgd":
         return torch.optim.SGD(
             params,
@@ -178,14 +170,14 @@ def _optimiser(params: Iterable[Tensor], options: FitOptions) -> torch.optim.Opt
     return kind(params, lr=options.lr, weight_decay=options.weight_decay, fused=True)
 
 
-def _check(where: str, name: str, found: Tensor | None, wanted: Tensor) -> None:
-    if found is None:
+def _check_shape(where: str, name: str, value: Tensor | None, expected: Tensor) -> None:
+    if value is None:
         raise ReadError(
             f"{where} lacks the tensor {name!r}; it is of another algorithm or backbone."
         )
-    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+    if value.shape != expected.shape or value.dtype != expected.dtype:
         raise ReadError(
-            f"{where}: {name!r} is {found.dtype} of shape {tuple(found.shape)} and this run has"
-            f" {wanted.dtype} of shape {tuple(wanted.shape)}; it is of another algorithm or"
+            f"{where}: {name!r} is {value.dtype} of shape {tuple(value.shape)} and this run has"
+            f" {expected.dtype} of shape {tuple(expected.shape)}; it is of another algorithm or"
             " backbone."
         )
