@@ -141,7 +141,8 @@ def test_a_torn_checkpoint_is_refused_by_name(folder, cut):
 def test_a_foreign_file_is_refused_by_name(folder):
     save_file({"weight": torch.zeros(2)}, last(folder))
     with pytest.raises(
-        ReadError, match=r"checkpoint-00000006\.safetensors is a safetensors file and no checkpoint"
+        ReadError,
+        match=r"checkpoint-00000006\.safetensors is a safetensors file and not a checkpoint",
     ):
         run(folder)
 

@@ -43,7 +43,7 @@ def test_equal_runs_have_equal_logs(tmp_path):
     [
         ("", "is not a log of training"),
         ("a,b\n1,2\n", "is not a log of training"),
-        (",".join(COLUMNS) + "\n1,0.5,0.1\n", "line 2: '1,0.5,0.1' is no row"),
+        (",".join(COLUMNS) + "\n1,0.5,0.1\n", "line 2: '1,0.5,0.1' is not a row"),
         (",".join(COLUMNS) + "\n1,0.5,0.1,2.0,\n2,x,0.1,2.0,\n", "line 3: "),
     ],
 )
