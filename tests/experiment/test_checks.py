@@ -11,7 +11,7 @@ from torchcross.data import toys
 from torchcross.errors import InputError
 from torchcross.experiment import METHODS, experiment_from_values
 from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.network import starting_network
+from torchcross.experiment.rows.methods import starting_network
 from torchcross.experiment.run.checks import (
     check_experiment,
     check_metric,

@@ -24,8 +24,7 @@ from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches
 from torchcross.errors import InputError
 from torchcross.experiment.rows import training_setup as setups
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.network import starting_network
+from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.targets import Binary
 from torchcross.task import Task
 

@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _default_folder(experiment: Experiment, config: Path | None) -> Path:
     """The same folder for the same command; without a file, another one for another experiment."""
-    from torchcross.experiment.run.identity import identity
+    from torchcross.experiment.run.folder import identity
 
     if config is not None:
         return Path("runs", config.stem)

@@ -15,6 +15,7 @@ from typing import Any
 
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
+from torchcross.experiment.page.disputed_choices import choices_of_run, choices_of_runs
 from torchcross.experiment.page.headline import (
     Headline,
     caution_warnings,
@@ -24,7 +25,6 @@ from torchcross.experiment.page.headline import (
     shared_subject_warnings,
     synthetic_warnings,
 )
-from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder

@@ -8,8 +8,7 @@ from torch import nn
 
 from torchcross.algorithms import Algorithm, FineTune, InnerLoopAlgorithm
 from torchcross.data import Episodes, EpisodeSampler
-from torchcross.experiment.rows.methods import MakeLearner, Method
-from torchcross.experiment.rows.network import input_normalisation
+from torchcross.experiment.rows.methods import MakeLearner, Method, input_normalisation
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import renew_statistics
 

@@ -1,4 +1,4 @@
-"""The rows of a table: how each one is trained, what it adapts with, and which settings it reads.
+"""The rows of a table: how each starts, trains and adapts, and which settings it reads.
 
 To add a row, add a `Method` to `METHODS`.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torchcross import backbones
 from torchcross.algorithms import (
     ANIL,
     BOIL,
@@ -21,9 +22,10 @@ from torchcross.algorithms import (
     Reptile,
     Ridge,
 )
-from torchcross.experiment.settings.schema import Experiment
+from torchcross.data import Normalise
+from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
 
-__all__ = ["METHODS", "MakeLearner", "Method"]
+__all__ = ["METHODS", "MakeLearner", "Method", "input_normalisation", "starting_network"]
 
 MakeLearner = Callable[..., Algorithm]
 """(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
@@ -68,35 +70,44 @@ class Method:
 
     def takes_part(self, setting: str) -> bool:
         """Whether the row takes part in what a setting is about."""
-        section = setting.partition(".")[0]
-        if section == "meta" or setting == "evaluation.adaptation":
-            return self.make_learner is not None
-        if section == "pretraining":
-            return self.pretrains or self.supervised
-        if setting in ("data.source_tasks", "data.leave_out"):
-            return self.learns_from_sources
-        return True
+        rule = _TAKES_PART.get(setting) or _TAKES_PART.get(setting.partition(".")[0])
+        return rule is None or rule(self)
 
     def reads(self, setting: str, experiment: Experiment) -> bool:
         """Whether another value of a setting can make other numbers in this row."""
-        evaluation = experiment.evaluation
-        own_way = self.make_learner is not None and evaluation.adaptation == "own"
-        if not self.takes_part(setting) or setting in self.ignores:
+        if setting in self.ignores or not self.takes_part(setting):
             return False
-        if setting == "model.weights":
-            return not self.random
-        if setting in ("machine.precision", "machine.workers"):
-            return self.trains
-        if setting in ("evaluation.steps", "evaluation.lr"):
-            return self.make_adapter is None and not own_way
-        if setting == "evaluation.norm":
-            return self.make_adapter is None
-        if setting == "evaluation.inner_steps":
-            return own_way
-        if setting == "evaluation.interval":
-            # Over several training seeds there is one interval, and it has a way of its own.
-            return len(experiment.seeds) == 1
-        return True
+        rule = _READS.get(setting)
+        return rule is None or rule(self, experiment)
+
+    def adapts_in_own_way(self, experiment: Experiment) -> bool:
+        return self.make_learner is not None and experiment.evaluation.adaptation == "own"
+
+    def is_fine_tuned(self, experiment: Experiment) -> bool:
+        return self.make_adapter is None and not self.adapts_in_own_way(experiment)
+
+
+_TAKES_PART: dict[str, Callable[[Method], bool]] = {
+    "data.source_tasks": lambda row: row.learns_from_sources,
+    "data.leave_out": lambda row: row.learns_from_sources,
+    "pretraining": lambda row: row.pretrains or row.supervised,
+    "meta": lambda row: row.make_learner is not None,
+    "evaluation.adaptation": lambda row: row.make_learner is not None,
+}
+"""Settings, or sections of them, that are about some rows only."""
+
+_READS: dict[str, Callable[[Method, Experiment], bool]] = {
+    "model.weights": lambda row, experiment: not row.random,
+    "machine.precision": lambda row, experiment: row.trains,
+    "machine.workers": lambda row, experiment: row.trains,
+    "evaluation.steps": Method.is_fine_tuned,
+    "evaluation.lr": Method.is_fine_tuned,
+    "evaluation.norm": lambda row, experiment: row.make_adapter is None,
+    "evaluation.inner_steps": Method.adapts_in_own_way,
+    # Over several training seeds there is one interval, and it has a way of its own.
+    "evaluation.interval": lambda row, experiment: len(experiment.seeds) == 1,
+}
+"""Settings that not every row reads."""
 
 
 def _inner_loop(kind: Callable[..., Algorithm], **options: Any) -> MakeLearner:
@@ -169,3 +180,25 @@ _ROWS = (
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
+
+
+def starting_network(method: Method, experiment: Experiment, seed: int) -> Any:
+    """The backbone with random values, or with the weights of the experiment."""
+    model = experiment.model
+    options = {"in_channels": experiment.data.channels, **model.backbone.options}
+    net = backbones.build({"name": model.backbone.name, "options": options}, seed=seed)
+    if model.weights and not method.random:
+        backbones.load_weights(net, model.weights, normalisation=model.normalisation or None)
+    return net
+
+
+def input_normalisation(net: Any, experiment: Experiment) -> Normalise | None:
+    """What normalises images in [0, 1] for a network of random initial values.
+
+    A network with published weights normalises its images itself: None.
+    """
+    if getattr(net, "weights", None) is not None:
+        return None
+    usual = "imagenet" if experiment.data.channels == 3 else "none"
+    mean, std = NORMALISATIONS[experiment.model.normalisation or usual]
+    return Normalise(mean, std) if mean else None

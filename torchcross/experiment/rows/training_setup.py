@@ -29,8 +29,7 @@ from torchcross.data.loading.batches import BatchPlan
 from torchcross.data.sampling.mixture import labelled_samples
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
-from torchcross.experiment.rows.methods import Method
-from torchcross.experiment.rows.network import input_normalisation, starting_network
+from torchcross.experiment.rows.methods import Method, input_normalisation, starting_network
 from torchcross.experiment.settings.schema import Experiment, MetaTrainingSettings
 from torchcross.metrics import Score
 from torchcross.training import Feed, FitOptions

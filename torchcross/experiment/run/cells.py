@@ -7,16 +7,64 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import torch
 
 from torchcross.errors import TorchcrossError, WriteError
-from torchcross.experiment.run.context import Cell, Say
+from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.settings.schema import Experiment
+from torchcross.training import TorchMachine
 
-__all__ = ["run_all", "terminable"]
+__all__ = ["Cell", "RunContext", "Say", "run_all", "terminable"]
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training, and the target that it is evaluated on."""
+
+    target: str
+    algorithm: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} for {self.target}, training seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """`say` gets one line of text for each event; `progress`: whether bars are shown, None: on a
+    terminal.
+    """
+
+    experiment: Experiment
+    collection: Collection
+    targets: tuple[str, ...]
+    machine: TorchMachine
+    folder: RunFolder
+    say: Say
+    progress: bool | None
+
+    def cells(self) -> Iterator[Cell]:
+        for target in self.targets:
+            for algorithm in self.experiment.algorithms:
+                for seed in self.experiment.seeds:
+                    yield Cell(target, algorithm, seed)
+
+    def missing_shots(self, cell: Cell) -> list[int]:
+        """The numbers of shots that have no rows yet."""
+        shots = self.experiment.shots
+        return [count for count in shots if not self.rows_file(cell, count).is_file()]
+
+    def rows_file(self, cell: Cell, shots: int) -> Path:
+        return self.folder.rows_file(
+            cell.algorithm, f"seed {cell.seed}", f"{shots} shots", cell.target
+        )
 
 
 def run_all(

@@ -8,8 +8,7 @@ from typing import Any
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.network import starting_network
+from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.reading import experiment_from_values

@@ -14,9 +14,8 @@ import torch
 
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
-from torchcross.experiment.run.context import RunContext
-from torchcross.experiment.run.folder import write_json
-from torchcross.experiment.run.identity import decisive_settings
+from torchcross.experiment.run.cells import RunContext
+from torchcross.experiment.run.folder import decisive_settings, write_json
 from torchcross.experiment.settings.plain import as_plain
 
 __all__ = ["complete_description", "contradictions", "update_provenance", "with_earlier"]

@@ -14,9 +14,8 @@ from torchcross.experiment.page.pages import outcome_html
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.run.cells import run_all, terminable
+from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all, terminable
 from torchcross.experiment.run.checks import check_experiment, check_metric
-from torchcross.experiment.run.context import Cell, RunContext, Say
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import update_provenance

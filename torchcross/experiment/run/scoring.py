@@ -15,7 +15,7 @@ from torchcross.experiment.rows.adaptation import inner_steps
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import ScoredEpisodes, TargetEpisodes
 from torchcross.experiment.rows.training_setup import scores_of
-from torchcross.experiment.run.context import Cell, RunContext
+from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.folder import write_json
 from torchcross.records import EpisodeRecord, Records
