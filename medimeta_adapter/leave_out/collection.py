@@ -48,9 +48,9 @@ class MedIMetaCollection:
             if self._sources(name)
         )
 
-    def named(self, target: str) -> str:
+    def target_name(self, text: str) -> str:
         """Return the full name: `oct` is its primary task, `oct/urgent referral` that one."""
-        dataset, slash, task = target.partition("/")
+        dataset, slash, task = text.partition("/")
         info = self.meta[dataset].info
         return f"{dataset}/{info.task(task).name if slash else info.primary_task.name}"
 
@@ -96,7 +96,7 @@ class MedIMetaCollection:
     def _sources(self, dataset: str) -> tuple[str, ...]:
         return source_ids(self.meta.datasets, (dataset,), self.leave_out)
 
-    def related(self) -> tuple[frozenset[str], ...]:
+    def related_targets(self) -> tuple[frozenset[str], ...]:
         """Return groups of targets that share subjects, as one dataset's or by listed overlaps."""
         datasets = self.meta.datasets
         groups: list[set[str]] = []
@@ -126,7 +126,7 @@ class MedIMetaCollection:
 
     def _dataset_and_task(self, target: str) -> tuple[str, str]:
         """Return the dataset and the task of a target's full name."""
-        dataset, slash, task = target.partition("/")
+        dataset, slash, task = text.partition("/")
         if not slash or dataset not in self.meta.datasets:
             raise InputError(f"there is no target {target!r}; {suggest(target, self.targets())}")
         return dataset, self.meta[dataset].info.task(task).name

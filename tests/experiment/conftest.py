@@ -25,7 +25,7 @@ class Toys:
     def targets(self):
         return tuple(self.made)
 
-    def named(self, given):
+    def target_name(self, given):
         if given not in self.made:
             raise InputError(f"there is no target {given!r}")
         return given
@@ -54,7 +54,7 @@ class Toys:
     def cautions(self, target):
         return ()
 
-    def related(self):
+    def related_targets(self):
         return ()
 
     def describe(self):

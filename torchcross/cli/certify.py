@@ -93,10 +93,10 @@ def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
 def _algorithms() -> dict[str, type[Algorithm]]:
     from torchcross import algorithms
 
-    found = [getattr(algorithms, name) for name in algorithms.__all__]
+    members = [getattr(algorithms, name) for name in algorithms.__all__]
     return {
         _plain(kind.__name__): kind
-        for kind in found
+        for kind in members
         if inspect.isclass(kind)
         and issubclass(kind, algorithms.Algorithm)
         and not inspect.isabstract(kind)

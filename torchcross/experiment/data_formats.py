@@ -45,7 +45,7 @@ class Collection(Protocol):
         """The source of the target itself."""
         ...
 
-    def named(self, given: str) -> str:
+    def target_name(self, text: str) -> str:
         """The full name of a target that a person writes; an error names the nearest one."""
         ...
 
@@ -59,7 +59,7 @@ class Collection(Protocol):
         """
         ...
 
-    def related(self) -> tuple[frozenset[str], ...]:
+    def related_targets(self) -> tuple[frozenset[str], ...]:
         """Targets that share subjects, and so are not independent of each other."""
         ...
 

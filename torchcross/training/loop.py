@@ -122,7 +122,7 @@ class _Training:
         return self.store is not None and self.machine.rank == 0
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         return self.position.stopped == "patience" or self.position.step >= self.options.steps
 
     # -- the beginning -----------------------------------------------------------------------------
@@ -196,14 +196,15 @@ class _Training:
             self.log = stack.enter_context(closing(log))
         if board := tensorboard_for(tensorboard, folder, self.position.step):
             self.board = stack.enter_context(closing(board))
-        if not self.finished:
+        if not self.is_finished:
+            unit = "batches" if isinstance(self.algorithm, Pretraining) else "episodes"
             bar = ProgressBar(
                 self.options.steps,
                 "training",
-                unit="batches" if isinstance(self.algorithm, Pretraining) else "episodes",
+                unit=unit,
                 items_per_step=self.options.meta_batch,
                 start=self.position.step,
-                wanted=progress if self.machine.rank == 0 else False,
+                wanted=False if self.machine.rank else progress,
                 transient=False,
             )
             try:
@@ -223,7 +224,7 @@ class _Training:
             lambda: read_first(self.feed.read(start, stop, rank=machine.rank, ranks=machine.ranks))
         )
         score_note = ""
-        while not self.finished:
+        while not self.is_finished:
             step = position.step + 1
             result = self.stepper.gradients(items, step, bool(self.signals.number))
             lr = learning_rate(options, step)
@@ -240,7 +241,7 @@ class _Training:
             interrupt = result.interrupt or (machine.ranks == 1 and bool(self.signals.number))
             if is_best or interrupt or position.stopped or step % options.checkpoint_every == 0:
                 self._write_checkpoint()
-            if interrupt and not self.finished:
+            if interrupt and not self.is_finished:
                 self._interrupt()
 
     def _validate(self, step: int) -> tuple[float | None, bool]:

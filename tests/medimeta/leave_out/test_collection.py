@@ -83,10 +83,10 @@ def test_who_leaves_no_source_behind_is_no_target(tmp_path: Path) -> None:
 
 def test_names_are_made_full(root: Path) -> None:
     made = collection(root)
-    assert made.named("c") == "c/disease labels"
-    assert made.named("c/Field definition") == "c/Field definition"
+    assert made.target_name("c") == "c/disease labels"
+    assert made.target_name("c/Field definition") == "c/Field definition"
     for name in made.targets():
-        assert made.named(name) == name
+        assert made.target_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_names_are_made_full(root: Path) -> None:
 )
 def test_names_of_nothing_are_refused(root: Path, given: str, match: str) -> None:
     with pytest.raises(InputError, match=match):
-        collection(root).named(given)
+        collection(root).target_name(given)
 
 
 @pytest.mark.parametrize("given", ["a", "", "a/", "a/nonsense", "e/disease class", "disease class"])
@@ -131,7 +131,7 @@ def test_names_that_look_like_something_else(tmp_path: Path) -> None:
     assert sorted(made.targets()) == sorted(f"{name}/{name} or not: 1" for name in HOSTILE)
     for target in made.targets():
         dataset = target.partition("/")[0]
-        assert made.named(dataset) == target
+        assert made.target_name(dataset) == target
         assert made.target(target).name == target
         assert target not in named(made.sources(target, split="train", tasks="all"))
         assert len(made.sources(target, split="train", tasks="all")) == len(HOSTILE) - 1
@@ -220,7 +220,7 @@ def test_an_overlap_that_one_side_lists_binds_both(tmp_path: Path, kind: str) ->
         write_dataset(tmp_path, name)
     made = collection(tmp_path)
     for target in ("p", "q"):
-        assert named(made.sources(made.named(target), split="train", tasks="primary")) == [
+        assert named(made.sources(made.target_name(target), split="train", tasks="primary")) == [
             "r/disease class"
         ]
 
@@ -279,7 +279,7 @@ def test_every_dataset_has_its_reason(root: Path) -> None:
 
 
 def test_tasks_on_the_same_subjects_are_related(root: Path) -> None:
-    found = collection(root).related()
+    found = collection(root).related_targets()
     assert set(found) == {
         frozenset({"a/disease class", "a/malignancy"}),
         frozenset(
@@ -303,7 +303,7 @@ def test_tasks_on_the_same_subjects_are_related(root: Path) -> None:
 def test_relations_pass_on_whoever_lists_whom(tmp_path: Path, lists: dict[str, list[str]]) -> None:
     for name in "klmn":
         write_dataset(tmp_path, name, tasks=[BINARY], subject_overlaps=lists.get(name, []))
-    assert collection(tmp_path).related() == (
+    assert collection(tmp_path).related_targets() == (
         frozenset({"k/malignancy", "l/malignancy", "m/malignancy"}),
     )
 
@@ -311,7 +311,7 @@ def test_relations_pass_on_whoever_lists_whom(tmp_path: Path, lists: dict[str, l
 def test_datasets_that_share_with_one_that_is_missing_are_not_joined_by_it(tmp_path: Path) -> None:
     for name in "kl":
         write_dataset(tmp_path, name, tasks=[BINARY], subject_overlaps=["elsewhere"])
-    assert collection(tmp_path).related() == ()
+    assert collection(tmp_path).related_targets() == ()
 
 
 # -- what a run remembers --------------------------------------------------------------------------

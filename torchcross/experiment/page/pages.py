@@ -273,7 +273,10 @@ def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[
         scores = {step: score for step, *_, score in log if score is not None}
         if not scores:
             continue
-        method, target = METHODS[training["algorithm"]], training["target"]
+        method, best = METHODS[training["algorithm"]], training["best_step"]
+        group = f"without {training['target']}"
+        if method.supervised:
+            group = f"{training['target']}, its train split"
         quantity = "validation AUROC of the trained heads"
         if method.make_learner is not None:
             quantity = "validation AUROC over episodes of the sources"
@@ -282,8 +285,8 @@ def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[
             quantity=quantity,
             steps=list(scores),
             values=list(scores.values()),
-            group=f"{target}, its train split" if method.supervised else f"without {target}",
-            best=training["best_step"] if training["best_step"] in scores else None,
+            group=group,
+            best=best if best in scores else None,
         )
 
 

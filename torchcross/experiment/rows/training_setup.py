@@ -72,11 +72,11 @@ def training_setup(
     """How a row learns from its sources; it sees only these."""
     net = starting_network(method, experiment, seed)
     if method.make_learner is not None:
-        return _episodic(method, net, experiment, seed, train, val)
+        return _episode_setup(method, net, experiment, seed, train, val)
     normalise = input_normalisation(net, experiment)
     if method.supervised:
         alone = Supervised(net, train[0].task, seed=seed, normalise=normalise)
-        return _batched(alone, experiment, seed, train, val)
+        return _batch_setup(alone, experiment, seed, train, val)
     counts = None
     if experiment.pretraining.scale_losses:
         # As many as MixedBatches gives in one pass: whole batches of labelled samples.
@@ -84,13 +84,13 @@ def training_setup(
         counts = [max(len(labelled_samples(source)) // size, 1) for source in train]
     tasks = [source.task for source in train]
     learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=normalise)
-    return _batched(learner, experiment, seed, train, val)
+    return _batch_setup(learner, experiment, seed, train, val)
 
 
 # -- batches: pre-training and supervised training -------------------------------------------------
 
 
-def _batched(
+def _batch_setup(
     learner: Pretraining,
     experiment: Experiment,
     seed: int,
@@ -115,14 +115,10 @@ def _batched(
     def validate(trained: Pretraining) -> float:
         return _mean([_auroc_of(trained, source, settings.validation_images) for source in judges])
 
-    return TrainingSetup(
-        learner,
-        data,
-        options,
-        validate if judges else None,
-        learned=tuple(source.name for source in train),
-        unjudged=() if judges else (_UNJUDGED,),
-    )
+    learned = tuple(source.name for source in train)
+    if not judges:
+        return TrainingSetup(learner, data, options, None, learned, unjudged=(_UNJUDGED,))
+    return TrainingSetup(learner, data, options, validate, learned)
 
 
 @final
@@ -186,7 +182,7 @@ def scores_of(
 # -- episodes: meta-training -----------------------------------------------------------------------
 
 
-def _episodic(
+def _episode_setup(
     method: Method,
     net: Any,
     experiment: Experiment,
@@ -224,6 +220,8 @@ def _episodic(
         return _mean([row.value for row in rows])
 
     sampler = _sampler(usable, settings, seed)
+    if not judges:
+        unfit.append(_UNJUDGED)
     return TrainingSetup(
         learner,
         sampler,
@@ -231,7 +229,7 @@ def _episodic(
         validate if judges else None,
         learned=tuple(source.name for source in usable),
         left_out=tuple(left_out),
-        unjudged=tuple(unfit) if judges else (*unfit, _UNJUDGED),
+        unjudged=tuple(unfit),
         renewal=sampler,
     )
 

@@ -71,7 +71,7 @@ class Protocol:
             "interval": (
                 "over episodes of a target; with several training seeds, seeds are resampled first"
             ),
-            "related targets": [sorted(group) for group in run.collection.related()],
+            "related targets": [sorted(group) for group in run.collection.related_targets()],
             # As pairs: the most important choice comes first, and JSON files of a run sort names.
             "choices": list(choices(experiment).items()),
             "cautions": self._cautions(),

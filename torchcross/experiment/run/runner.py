@@ -69,7 +69,7 @@ def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
     collection = open_collection(
         data.format, data.folder, channels=data.channels, leave_out=data.leave_out
     )
-    names = tuple(dict.fromkeys(map(collection.named, data.targets))) or collection.targets()
+    names = tuple(dict.fromkeys(map(collection.target_name, data.targets))) or collection.targets()
     if not names:
         domain = ""
         if data.leave_out == "domain":

@@ -57,16 +57,16 @@ def experiment_from_values(
     """
     if not isinstance(values, Mapping):
         raise InputError(f"an experiment is {values!r}; give a section of names and values")
-    experiment: Experiment = _section(Experiment, _layered(values, overrides or {}), "")
+    experiment: Experiment = _section(Experiment, _merge_layers(values, overrides or {}), "")
     return experiment
 
 
 # -- layers of values ------------------------------------------------------------------------------
 
 
-def _layered(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_layers(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     own = _layer({"preset": Experiment.preset, **values})
-    flags = _layer(_nested(overrides))
+    flags = _layer(_sections_of(overrides))
     changed = _merge(own, flags)
     preset = changed["preset"]
     if not isinstance(preset, str) or preset not in PRESETS:
@@ -128,7 +128,7 @@ def _part(layer: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _sections_of(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Values by dotted name as nested sections."""
     nested: dict[str, Any] = {}
     for name, value in overrides.items():
