@@ -126,7 +126,7 @@ class MedIMetaCollection:
 
     def _dataset_and_task(self, target: str) -> tuple[str, str]:
         """Return the dataset and the task of a target's full name."""
-        dataset, slash, task = text.partition("/")
+        dataset, slash, task = target.partition("/")
         if not slash or dataset not in self.meta.datasets:
             raise InputError(f"there is no target {target!r}; {suggest(target, self.targets())}")
         return dataset, self.meta[dataset].info.task(task).name
