@@ -320,9 +320,9 @@ def test_losses_are_scaled_by_the_batches_that_come(missing, splits):
     batches = MixedBatches(train, batch_size=50, seed=0, order="epoch")
     count = Counter(batches[number].source for number in range(batches.batches_per_epoch))
     for source in train:
-        assert made_of.learner._factor(source.task) == max(count.values()) / count[source.name]
+        assert made_of.learner._loss_factor(source.task) == max(count.values()) / count[source.name]
     plain = made("mm-pt", published(**{"pretraining.scale_losses": False}), (train, val)).learner
-    assert {plain._factor(source.task) for source in train} == {1.0}
+    assert {plain._loss_factor(source.task) for source in train} == {1.0}
 
 
 def test_pretraining_batches_are_the_published_ones(splits):
