@@ -71,7 +71,7 @@ MOMENTS = {
     ),
     "before a checkpoint is renamed": lambda: before(Path, "replace", 3),
     "before an old checkpoint is removed": lambda: before(Path, "unlink", 6),
-    "in the middle of a row": lambda: before(CsvLog, "_write", 6, half_of_the_row),
+    "in the middle of a row": lambda: before(CsvLog, "_write_line", 6, half_of_the_row),
     "before a checkpoint": lambda: before(Checkpoints, "save", 3),
     "before the weights are written": lambda: before(Path, "replace", 8),
 }
