@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.audit.perceptual_hash import Fingerprints, fingerprints_of
 from torchcross._kit.arrays import Indices
+from torchcross._kit.threads import results_in_order
 from torchcross.errors import TorchcrossError
 
 Progress = Callable[[str, int, int], None]
@@ -81,7 +80,9 @@ def scan(
     blocks, failures = [], []
     read = np.zeros(count, dtype=bool)
     size = max(1, _BLOCK_BYTES // max(1, image_bytes))
-    for block in _scan_blocks(pixels, count, size, with_fingerprints, workers):
+    starts = range(0, count, size)
+    scan_block = partial(_scan_block, pixels, count, size, with_fingerprints)
+    for block in results_in_order(starts, scan_block, workers):
         blocks.append(block)
         read[block.start : block.stop] = not block.error
         if block.error:
@@ -97,33 +98,16 @@ def scan(
     )
 
 
-def _scan_blocks(
-    pixels: PixelRows, count: int, size: int, with_fingerprints: bool, workers: int
-) -> Iterator[_Block]:
-    """Yield the blocks in the order of the file. At most two per worker are under way."""
-    scan_block = partial(_scan_block, pixels, with_fingerprints)
-    with ThreadPoolExecutor(workers, thread_name_prefix="scan") as pool:
-        waiting: deque[Future[_Block]] = deque()
-        try:
-            for start in range(0, count, size):
-                waiting.append(pool.submit(scan_block, start, min(start + size, count)))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            # The caller may stop early, or a block may raise: do not read what nobody waits for.
-            for future in waiting:
-                future.cancel()
-
-
-def _scan_block(pixels: PixelRows, with_fingerprints: bool, start: int, stop: int) -> _Block:
+def _scan_block(
+    pixels: PixelRows, count: int, size: int, with_fingerprints: bool, start: int
+) -> _Block:
+    stop = min(start + size, count)
     try:
         images = np.ascontiguousarray(pixels.rows(np.arange(start, stop)))
     except (TorchcrossError, OSError) as error:
-        count = stop - start
-        digests, constant = np.zeros((count, 2), dtype=np.uint64), np.zeros(count, dtype=bool)
-        fingerprints = Fingerprints.zeros(count if with_fingerprints else 0)
+        unread = stop - start
+        digests, constant = np.zeros((unread, 2), dtype=np.uint64), np.zeros(unread, dtype=bool)
+        fingerprints = Fingerprints.zeros(unread if with_fingerprints else 0)
         return _Block(start, stop, digests, constant, fingerprints, str(error) or repr(error))
     fingerprints = fingerprints_of(images) if with_fingerprints else Fingerprints.zeros(0)
     return _Block(start, stop, _digests(images), _are_constant(images), fingerprints)

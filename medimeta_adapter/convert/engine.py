@@ -14,12 +14,13 @@ from medimeta_adapter.convert.resumed import check_resumed
 from medimeta_adapter.convert.row_filters import drop_duplicates, limit_per_class
 from medimeta_adapter.convert.rows import Row, Rows, is_grey
 from medimeta_adapter.convert.splits import Splits, assign_splits
-from medimeta_adapter.convert.threaded_decoding import results_in_order, unreadable_images_error
+from medimeta_adapter.convert.unreadable_images import unreadable_images_error
 from medimeta_adapter.preprocess import Recipe, standard
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import check_free
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
+from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 
 __all__ = ["build", "check_target"]

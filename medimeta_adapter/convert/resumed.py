@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.convert.rows import Row, Rows, evenly_spaced
-from medimeta_adapter.convert.threaded_decoding import describe_error
+from medimeta_adapter.convert.unreadable_images import describe_error
 from medimeta_adapter.writing.disk_errors import RESTART_ADVICE
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices

@@ -6,7 +6,8 @@ import numpy as np
 
 from medimeta_adapter.convert.options import Options
 from medimeta_adapter.convert.rows import Row, Rows, evenly_spaced
-from medimeta_adapter.convert.threaded_decoding import results_in_order, unreadable_images_error
+from medimeta_adapter.convert.unreadable_images import unreadable_images_error
+from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 
 __all__ = ["drop_duplicates", "limit_per_class"]

@@ -1,8 +1,7 @@
-"""The whole catalogue, generated: 19 datasets, 54 tasks, 10 domains of made-up images. Nothing in
-them is real data.
+"""Generates the whole catalogue: 19 datasets, 54 tasks, 10 domains. No image is real.
 
-How an image looks depends on its domain, what it shows on its labels, by parts that are the same in
-every domain.
+The domain decides how an image looks. The labels decide what it shows, by parts that are the same
+in every domain.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""The published catalogue as data: 19 datasets, 54 tasks, 10 domains, and the paper's Table 2
-(Woerner et al. 2024).
+"""The published catalogue: 19 datasets, 54 tasks, 10 domains, and Table 2 of the paper.
+
+Woerner et al. (2024).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
@@ -15,26 +16,9 @@ from typing import Any
 import yaml
 
 from medimeta_adapter.format.info import SplitCounts, TaskTarget
+from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError
-
-__all__ = [
-    "CatalogDataset",
-    "CatalogTask",
-    "Finding",
-    "SourceCounts",
-    "Table",
-    "Totals",
-    "dataset",
-    "datasets",
-    "disagreements",
-    "domains",
-    "notes",
-    "sources_of",
-    "table",
-    "tasks",
-    "totals",
-]
 
 _TARGETS = {
     "binary": TaskTarget.BINARY_CLASSIFICATION,
@@ -47,8 +31,9 @@ _WORDS = {target: word for word, target in _TARGETS.items()}
 
 @dataclass(frozen=True)
 class CatalogTask:
-    """A task as it was published. `label_keys` are the raw label values, ascending; grades may have
-    gaps.
+    """A task as it was published.
+
+    label_keys: the raw label values, ascending. Those of grades may have gaps.
     """
 
     dataset: str
@@ -77,7 +62,7 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class CatalogDataset:
-    """A dataset as it was published. `split_unit` says what its splits were made by."""
+    """A dataset as it was published. split_unit: what its splits keep together."""
 
     id: str
     name: str
@@ -100,7 +85,7 @@ class CatalogDataset:
 
 @dataclass(frozen=True)
 class Totals:
-    """What the catalogue adds up to; `targets` counts the tasks of each type of target."""
+    """The totals of the catalogue. targets: the number of tasks for each type of target."""
 
     datasets: int
     tasks: int
@@ -110,7 +95,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Disagreement:
     """A point on which the paper and the published files differ."""
 
     what: str
@@ -118,89 +103,78 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows under named columns, and the ways to print them. Numbers stay numbers in `rows` and
-    `csv`.
-    """
+class CatalogTable:
+    """Rows under named columns, as text, Markdown or CSV. In `rows` and CSV, numbers are plain."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | int, ...], ...]
     shared: int
-    """So many leading columns are printed once for consecutive rows that agree in them (not in
-    `csv`).
-    """
+    """Consecutive rows that agree in this many leading columns print them once (not in `csv`)."""
 
     def text(self) -> str:
-        """Aligned columns, numbers to the right."""
-        cells = [self.columns, *self._shown()]
-        widths = [max(len(row[at]) for row in cells) for at in range(len(self.columns))]
-        right = [
-            all(isinstance(row[at], int) for row in self.rows) for at in range(len(self.columns))
-        ]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if number else cell.ljust(width)
-                for cell, width, number in zip(row, widths, right, strict=True)
-            ).rstrip()
-            for row in cells
-        ]
-        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]]) + "\n"
+        """Return aligned columns, with numbers to the right."""
+        rows = self._printed_rows()
+        widths = [max(map(len, column)) for column in zip(self.columns, *rows, strict=True)]
+        pads = [str.rjust if number else str.ljust for number in self._number_columns()]
+        lines = []
+        for row in (self.columns, ["-" * width for width in widths], *rows):
+            cells = [pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)]
+            lines.append("  ".join(cells).rstrip() + "\n")
+        return "".join(lines)
 
     def markdown(self) -> str:
-        """A table in Markdown."""
-        right = [
-            all(isinstance(row[at], int) for row in self.rows) for at in range(len(self.columns))
-        ]
-        rule = ["---:" if number else "---" for number in right]
-        cells = [self.columns, tuple(rule), *self._shown()]
-        return "".join(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in cells
-        )
+        """Return a table in Markdown."""
+        rule = ["---:" if number else "---" for number in self._number_columns()]
+        lines = []
+        for row in (self.columns, rule, *self._printed_rows()):
+            cells = [cell.replace("|", "\\|") for cell in row]
+            lines.append(f"| {' | '.join(cells)} |\n")
+        return "".join(lines)
 
     def csv(self) -> str:
-        """Comma-separated values with a header line, every cell filled."""
+        """Return comma-separated values with a header line and every cell filled."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
+        csv.writer(out, lineterminator="\n").writerows([self.columns, *self.rows])
         return out.getvalue()
 
     def __str__(self) -> str:
         return self.text()
 
-    def _shown(self) -> list[tuple[str, ...]]:
-        shown, above = [], None
+    def _number_columns(self) -> list[bool]:
+        columns = range(len(self.columns))
+        return [all(isinstance(row[column], int) for row in self.rows) for column in columns]
+
+    def _printed_rows(self) -> list[list[str]]:
+        printed, above = [], None
         for row in self.rows:
             cells = [f"{cell:,}" if isinstance(cell, int) else cell for cell in row]
             if above == row[: self.shared]:
                 cells[: self.shared] = [""] * self.shared
             above = row[: self.shared]
-            shown.append(tuple(cells))
-        return shown
+            printed.append(cells)
+        return printed
 
 
-def _dataset(entry: Mapping[str, Any]) -> CatalogDataset:
-    def counts(key: str) -> SplitCounts:
-        return SplitCounts(**{split: entry[key][split] for split in ("train", "val", "test")})
-
-    def task(part: Mapping[str, Any]) -> CatalogTask:
-        keys = tuple(part.get("label_keys", range(part["n_labels"])))
-        return CatalogTask(
-            entry["id"], entry["domain"], part["name"], _TARGETS[part["target"]], keys
-        )
-
+def _read_dataset(entry: Mapping[str, Any]) -> CatalogDataset:
+    keys = ("id", "name", "domain", "channels", "split_unit", "license", "info_file")
     return CatalogDataset(
-        **{
-            key: entry[key]
-            for key in ("id", "name", "domain", "channels", "split_unit", "license", "info_file")
-        },
-        samples=counts("samples"),
-        original_splits=counts("original_splits"),
+        **{key: entry[key] for key in keys},
+        samples=_read_counts(entry["samples"]),
+        original_splits=_read_counts(entry["original_splits"]),
         domain_overlaps=tuple(entry["domain_overlaps"]),
         subject_overlaps=tuple(entry["subject_overlaps"]),
         lodo_sources=SourceCounts(**entry["lodo_sources"]),
-        tasks=tuple(task(part) for part in entry["tasks"]),
+        tasks=tuple(_read_task(entry, task) for task in entry["tasks"]),
     )
+
+
+def _read_counts(counts: Mapping[str, int]) -> SplitCounts:
+    return SplitCounts(**{split: counts[split] for split in SPLITS})
+
+
+def _read_task(entry: Mapping[str, Any], task: Mapping[str, Any]) -> CatalogTask:
+    keys = tuple(task.get("label_keys", range(task["n_labels"])))
+    return CatalogTask(entry["id"], entry["domain"], task["name"], _TARGETS[task["target"]], keys)
 
 
 _CATALOG = yaml.safe_load(
@@ -208,17 +182,17 @@ _CATALOG = yaml.safe_load(
 )
 
 datasets: Mapping[str, CatalogDataset] = MappingProxyType(
-    {entry["id"]: _dataset(entry) for entry in _CATALOG["datasets"]}
+    {entry["id"]: _read_dataset(entry) for entry in _CATALOG["datasets"]}
 )
 """The datasets by id."""
 
-tasks: tuple[CatalogTask, ...] = tuple(task for found in datasets.values() for task in found.tasks)
+tasks: tuple[CatalogTask, ...] = tuple(task for entry in datasets.values() for task in entry.tasks)
 """Every task of every dataset."""
 
 domains: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        domain: tuple(found.id for found in datasets.values() if found.domain == domain)
-        for domain in sorted({found.domain for found in datasets.values()})
+        domain: tuple(entry.id for entry in datasets.values() if entry.domain == domain)
+        for domain in sorted({entry.domain for entry in datasets.values()})
     }
 )
 """The ids of the datasets in each domain."""
@@ -227,12 +201,14 @@ totals = Totals(
     datasets=len(datasets),
     tasks=len(tasks),
     domains=len(domains),
-    images=sum(found.samples.total for found in datasets.values()),
+    images=sum(entry.samples.total for entry in datasets.values()),
     targets=MappingProxyType({kind: sum(task.kind == kind for task in tasks) for kind in _TARGETS}),
 )
-"""What all of it adds up to."""
+"""The totals of the catalogue."""
 
-disagreements: tuple[Finding, ...] = tuple(Finding(**entry) for entry in _CATALOG["disagreements"])
+disagreements: tuple[Disagreement, ...] = tuple(
+    Disagreement(**entry) for entry in _CATALOG["disagreements"]
+)
 """Where the paper and the published files differ; the catalogue follows the files."""
 
 notes: tuple[str, ...] = tuple(_CATALOG["notes"])
@@ -240,7 +216,7 @@ notes: tuple[str, ...] = tuple(_CATALOG["notes"])
 
 
 def dataset(dataset_id: str) -> CatalogDataset:
-    """The dataset with this id."""
+    """Return the dataset with this id."""
     if dataset_id in datasets:
         return datasets[dataset_id]
     raise InputError(
@@ -249,46 +225,28 @@ def dataset(dataset_id: str) -> CatalogDataset:
 
 
 def sources_of(target: str) -> tuple[str, ...]:
-    """The ids left to train on when `target` is left out, with all that shares its domain or its
-    subjects.
+    """Return the ids that remain for training if `target` is left out.
+
+    The datasets that share its domain or its subjects are left out, too.
     """
     left_out = dataset(target)
-    away = {target, *left_out.domain_overlaps, *left_out.subject_overlaps}
-    return tuple(found for found in datasets if found not in away)
+    excluded = {target, *left_out.domain_overlaps, *left_out.subject_overlaps}
+    return tuple(name for name in datasets if name not in excluded)
 
 
 _COLUMNS = (
-    "id",
-    "dataset",
-    "domain",
-    "channels",
-    "train",
-    "val",
-    "test",
-    "task",
-    "target",
-    "labels",
+    *("id", "dataset", "domain", "channels", "train", "val", "test"),
+    *("task", "target", "labels"),
 )
-_OF_DATASET = 7
+_DATASET_COLUMNS = 7
 
 
-def table(only: Iterable[str] | None = None) -> Table:
-    """Table 2 of the paper: one row per task, with its dataset's domain and sizes."""
-    chosen: Sequence[CatalogDataset] = (
-        [*datasets.values()] if only is None else [dataset(name) for name in only]
-    )
-    return Table(_COLUMNS, tuple(row for found in chosen for row in _rows(found)), _OF_DATASET)
-
-
-def _rows(found: CatalogDataset) -> list[tuple[str | int, ...]]:
-    sizes = found.samples
-    common = (
-        found.id,
-        found.name,
-        found.domain,
-        found.channels,
-        sizes.train,
-        sizes.val,
-        sizes.test,
-    )
-    return [(*common, task.name, task.kind, task.num_labels) for task in found.tasks]
+def table(only: Iterable[str] | None = None) -> CatalogTable:
+    """Return Table 2 of the paper: one row per task, with its dataset's domain and sizes."""
+    rows: list[tuple[str | int, ...]] = []
+    for name in datasets if only is None else only:
+        entry = dataset(name)
+        sizes = [getattr(entry.samples, split) for split in SPLITS]
+        shared = (entry.id, entry.name, entry.domain, entry.channels, *sizes)
+        rows += [(*shared, task.name, task.kind, task.num_labels) for task in entry.tasks]
+    return CatalogTable(_COLUMNS, tuple(rows), _DATASET_COLUMNS)

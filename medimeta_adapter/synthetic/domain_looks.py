@@ -1,39 +1,37 @@
-"""What a domain looks like: its colours, its texture, its field of view, its blur and its noise."""
+"""What a domain looks like: its colours, texture, field of view, blur and noise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = [
-    "LOOKS",
-    "Look",
-    "background",
-    "coordinates",
-    "field_of_view",
-    "grid_words",
-    "triangle",
-    "units",
-]
+from medimeta_adapter.synthetic.pixel_maths import (
+    F,
+    Floats,
+    Integers,
+    Words,
+    byte_floats,
+    clip,
+    pixel_centres,
+    triangle_wave,
+    unit_floats,
+)
 
-Floats = NDArray[np.float32]
-Words = NDArray[np.uint64]
 Colour = tuple[int, int, int]
 
 _WARP = 4
-_LANES = 8
-_BYTE = np.float32(1 / 256)
-_ONE, _HALF = np.float32(1), np.float32(0.5)
+"""Regular parts are bent by a grid of this many cells down and across."""
+_BYTES_PER_WORD = 8
 
 
 @dataclass(frozen=True)
 class Look:
-    """A domain's appearance. Levels run from 0 (dark) to 1 (light); lengths are in units of the
-    image's side.
+    """A domain's appearance.
+
+    Levels are from 0 (dark) to 1 (light). Lengths are in units of the image's side.
     """
 
     dark: Colour
@@ -57,7 +55,7 @@ class Look:
     contrast: float = 0.5
     """How far the content stands out."""
     bright: float = 0.15
-    """How often the content is lighter than what is around it, rather than darker."""
+    """How often the content is lighter than its surroundings, and not darker."""
     blur: int = 0
     grain: float = 0.04
     speckle: float = 0.0
@@ -190,127 +188,90 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
 )
 
 
-def units(words: Words) -> Floats:
-    """Words as numbers in [0, 1) with 24 bits, exactly."""
-    return (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
-
-
-def grid_words(look: Look) -> int:
-    """How many words `background` takes per image."""
+def background_words(look: Look) -> int:
+    """Return how many random words `background` needs per image."""
     down, across = look.cloud
-    return -(-((down + 1) * (across + 1) + 2 * (_WARP + 1) ** 2) // _LANES) + 2
+    corners = (down + 1) * (across + 1) + 2 * (_WARP + 1) ** 2
+    # A byte per corner, rounded up to whole words, and two words for phases.
+    return -(-corners // _BYTES_PER_WORD) + 2
 
 
 def background(look: Look, size: int, words: Words) -> Floats:
-    """The (n, size, size) levels behind the content, from (n, `grid_words`) words."""
+    """Return the (n, size, size) levels behind the content, from (n, `background_words`) words.
+
+    A cloud of soft noise, and, where the domain has them, regular waves and cells on bent axes.
+    """
     down, across = look.cloud
-    phases = units(words[:, :2])
-    lanes = words[:, 2:].astype("<u8").view(np.uint8).astype(np.float32) * _BYTE
+    phases = unit_floats(words[:, :2])
+    corners = byte_floats(words[:, 2:]) * F(1 / 256)
     cloud_end = (down + 1) * (across + 1)
-    cloud = _bilinear(lanes[:, :cloud_end].reshape(-1, down + 1, across + 1), size)
-    level = np.float32(look.base) + np.float32(look.cloud_depth) * (cloud - _HALF) * np.float32(2)
+    cloud = _interpolate(corners[:, :cloud_end].reshape(-1, down + 1, across + 1), size)
+    level = F(look.base) + F(look.cloud_depth) * (cloud - F(0.5)) * F(2)
     if look.wave_depth or look.cell_depth:
         end = cloud_end + 2 * (_WARP + 1) ** 2
-        bends = lanes[:, cloud_end:end].reshape(-1, _WARP + 1, _WARP + 1)
-        bend = (_bilinear(bends, size) - _HALF) * np.float32(look.warp)
-        y, x = coordinates(size)
+        bends = corners[:, cloud_end:end].reshape(-1, _WARP + 1, _WARP + 1)
+        bend = (_interpolate(bends, size) - F(0.5)) * F(look.warp)
+        y, x = pixel_centres(size)
+        # Two grids per image: one bends the axis down, the next the axis across.
         y, x = y + bend[0::2], x + bend[1::2]
         level += _waves(look, y, x, phases) + _cells(look, y, x, phases)
     return level
 
 
 def _waves(look: Look, y: Floats, x: Floats, phases: Floats) -> Floats:
-    down, across, outwards = (np.float32(cycles / 2) for cycles in look.waves)
-    at = down * y + across * x + outwards * (y * y + x * x) + phases[:, 0, None, None]
-    return np.float32(look.wave_depth) * (triangle(at) - _HALF)
+    # Coordinates are two units wide, so half the cycles stand in one unit.
+    down, across, outwards = (F(cycles / 2) for cycles in look.waves)
+    places = down * y + across * x + outwards * (y * y + x * x) + phases[:, 0, None, None]
+    return F(look.wave_depth) * (triangle_wave(places) - F(0.5))
 
 
 def _cells(look: Look, y: Floats, x: Floats, phases: Floats) -> Floats:
-    cycles = np.float32(look.cells / 2)
-    product = triangle(cycles * y + phases[:, 0, None, None]) * triangle(
-        cycles * x + phases[:, 1, None, None]
-    )
-    found: Floats = np.float32(-look.cell_depth) * np.minimum(
-        np.maximum(product * np.float32(3) - _ONE, np.float32(0)), _ONE
-    )
-    return found
+    cycles = F(look.cells / 2)
+    down = triangle_wave(cycles * y + phases[:, 0, None, None])
+    # The product of two waves has round peaks. Only what is high enough becomes a dark cell.
+    product = down * triangle_wave(cycles * x + phases[:, 1, None, None])
+    return F(-look.cell_depth) * clip(product * F(3) - F(1))
 
 
-def triangle(at: Floats) -> Floats:
-    """A wave of period 1 between 0 and 1, made of straight lines."""
-    wave: Floats = np.abs(at - np.floor(at) - _HALF) * np.float32(2)
-    return wave
-
-
-def coordinates(size: int) -> tuple[Floats, Floats]:
-    """Centres of pixels from -1 to 1: (size, 1) down and (1, size) across."""
-    line = (np.arange(size, dtype=np.float32) * np.float32(2) + _ONE) / np.float32(size) - _ONE
-    return line[:, None], line[None, :]
-
-
-def _bilinear(grids: Floats, size: int) -> Floats:
+def _interpolate(grids: Floats, size: int) -> Floats:
     """(n, rows + 1, columns + 1) corners -> (n, size, size), smoothly in between."""
     top, down = _between(grids.shape[1] - 1, size)
     left, across = _between(grids.shape[2] - 1, size)
     tall = grids[:, top] + (grids[:, top + 1] - grids[:, top]) * down[None, :, None]
-    wide: Floats = (
-        tall[:, :, left] + (tall[:, :, left + 1] - tall[:, :, left]) * across[None, None, :]
-    )
-    return wide
+    step = tall[:, :, left + 1] - tall[:, :, left]
+    return tall[:, :, left] + step * across[None, None, :]
 
 
-def _between(cells: int, size: int) -> tuple[NDArray[np.int64], Floats]:
-    """For each pixel: the corner before it, and how far it is on its way to the next
-    (smoothstep).
-    """
+def _between(cells: int, size: int) -> tuple[Integers, Floats]:
+    """Return for each pixel the corner before it, and how far it is to the next (smoothstep)."""
+    # The centre of pixel i is (2 i + 1) / (2 size) of the way, in integers: no rounding.
     twice = np.arange(size, dtype=np.int64) * 2 + 1
     before = twice * cells // (2 * size)
-    part = (twice * cells - before * 2 * size).astype(np.float32) / np.float32(2 * size)
-    return before, part * part * (np.float32(3) - np.float32(2) * part)
+    part = (twice * cells - before * 2 * size).astype(np.float32) / F(2 * size)
+    # 3 t^2 - 2 t^3 is flat at both ends, so that cells join without an edge.
+    return before, part * part * (F(3) - F(2) * part)
 
 
 def field_of_view(look: Look, size: int) -> Floats:
-    """How much of each pixel lies inside the field of view, (size, size)."""
-    y, x = coordinates(size)
-    edge = np.float32(size / 2)
-    inside = _FIELDS[look.field](y, x) * edge + _HALF
-    shown: Floats = np.minimum(np.maximum(inside, np.float32(0)), _ONE)
-    darker = _ONE - np.float32(look.vignette) * (y * y + x * x)
-    found: Floats = shown * np.maximum(darker, np.float32(0))
-    return found
-
-
-def _full(y: Floats, x: Floats) -> Floats:
-    return _ONE + np.float32(0) * (y + x)
-
-
-def _disc(y: Floats, x: Floats) -> Floats:
-    return np.float32(0.97) - np.sqrt(y * y + x * x)
-
-
-def _wide_disc(y: Floats, x: Floats) -> Floats:
-    return np.float32(1.2) - np.sqrt(y * y + x * x)
-
-
-def _ellipse(y: Floats, x: Floats) -> Floats:
-    return np.float32(0.98) - np.sqrt(y * y * np.float32(1.2) + x * x)
+    """Return how bright each pixel of a white image is, (size, size): 0 outside of the view."""
+    y, x = pixel_centres(size)
+    inside = clip(_FIELDS[look.field](y, x) * F(size / 2) + F(0.5))
+    # The vignette grows darker with the square of the distance from the centre.
+    vignette = F(1) - F(look.vignette) * (y * y + x * x)
+    return inside * np.maximum(vignette, F(0))  # type: ignore[no-any-return]
 
 
 def _fan(y: Floats, x: Floats) -> Floats:
-    sides = np.float32(0.62) + np.float32(0.42) * (y + _ONE) - np.abs(x)
-    found: Floats = np.minimum(sides, np.float32(0.98) - y - np.float32(0.12) * x * x)
-    return found
+    sides = F(0.62) + F(0.42) * (y + F(1)) - np.abs(x)
+    return np.minimum(sides, F(0.98) - y - F(0.12) * x * x)  # type: ignore[no-any-return]
 
 
-def _band(y: Floats, x: Floats) -> Floats:
-    return np.float32(0.86) - np.abs(y + np.float32(0.15) * x * x)
-
-
-_FIELDS = {
-    "full": _full,
-    "disc": _disc,
-    "wide disc": _wide_disc,
-    "ellipse": _ellipse,
+# Signed distances to the edge of the view, positive inside.
+_FIELDS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "full": lambda y, x: F(1) + F(0) * (y + x),
+    "disc": lambda y, x: F(0.97) - np.sqrt(y * y + x * x),
+    "wide disc": lambda y, x: F(1.2) - np.sqrt(y * y + x * x),
+    "ellipse": lambda y, x: F(0.98) - np.sqrt(y * y * F(1.2) + x * x),
     "fan": _fan,
-    "band": _band,
+    "band": lambda y, x: F(0.86) - np.abs(y + F(0.15) * x * x),
 }

@@ -1,5 +1,6 @@
-"""Which part of the image carries which task. The parts are the same in every domain; that is what
-transfers.
+"""Which part of the image carries which task.
+
+The parts are the same in every domain: this is what a model can transfer.
 """
 
 from __future__ import annotations
@@ -9,25 +10,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
 from medimeta_adapter.synthetic.motifs import SHAPES
+from medimeta_adapter.synthetic.pixel_maths import F, Floats, Integers
 from medimeta_adapter.synthetic.scene import ABSENT, Scene
-from torchcross._kit.randomness import Stream
-
-__all__ = [
-    "FACTORS",
-    "IMPLIED",
-    "Derived",
-    "Factor",
-    "Vocabulary",
-    "derived",
-    "difficulty",
-    "paint",
-]
-
-Integers = NDArray[np.int64]
+from torchcross._kit.randomness import Stream, permutation
 
 _LEAST_STRENGTH, _MOST_SLIPS = 0.6, 0.2
 _MOST_OF_A_KIND, _DEEPEST = 6, 2.2
@@ -35,73 +23,76 @@ _DISC = list(SHAPES).index("disc")
 
 
 class Vocabulary:
-    """The motifs of a dataset, dealt out task by task: no two tasks of a dataset share a mark."""
+    """The motifs of a dataset, given out task by task: no two tasks of a dataset share a mark."""
 
     def __init__(self, dataset: str, seed: int) -> None:
         stream = Stream(seed, "synthetic", dataset, "vocabulary")
         shapes = len(SHAPES)
-        orders = [_shuffled(stream.sequence(fill, shapes)) + fill * shapes for fill in range(3)]
+        orders = [permutation(stream, fill, shapes) + fill * shapes for fill in range(3)]
         self._marks = np.concatenate(orders)
-        self._lesions = _shuffled(stream.sequence(3, shapes))
-        self.used = 0
+        self._lesions = permutation(stream, 3, shapes)
+        self._used = 0
 
-    def marks(self, count: int) -> Integers:
-        """The next `count` motifs for small marks."""
-        self.used += count
-        return self._marks[self.used - count : self.used]
+    def next_marks(self, count: int) -> Integers:
+        """Return the next `count` motifs for small marks."""
+        self._used += count
+        return self._marks[self._used - count : self._used]
 
-    def unused(self) -> Integers:
-        """Motifs that carry no label here: distractors."""
-        return self._marks[self.used :]
+    def distractors(self) -> Integers:
+        """Return the motifs that carry no label here."""
+        return self._marks[self._used :]
 
     def lesions(self, count: int) -> Integers:
-        """`count` shapes for the lesion."""
+        """Return `count` shapes for the lesion."""
         return self._lesions[:count]
 
 
 @dataclass(frozen=True)
 class Brush:
-    """All that a factor may look at when it puts ranks (0, 1, ... or rows of 0 and 1) into a
-    scene.
-    """
+    """What a factor needs to paint ranks (0, 1, ... or rows of 0 and 1) into a scene."""
 
     scene: Scene
     task: CatalogTask
     vocabulary: Vocabulary
     strength: float
 
-    def scaled_keys(self) -> NDArray[np.float32]:
-        """The task's label values, shifted and scaled to 0..1: gaps between grades stay gaps."""
+    def scaled_keys(self) -> Floats:
+        """Return the task's label values shifted and scaled to 0..1: gaps between grades stay."""
         keys = np.asarray(self.task.label_keys, dtype=np.float32)
-        scaled: NDArray[np.float32] = (keys - keys[0]) / (keys[-1] - keys[0])
-        return scaled
+        return (keys - keys[0]) / (keys[-1] - keys[0])  # type: ignore[no-any-return]
+
+    def add_marks(self, motifs: Integers) -> None:
+        self.scene.add_marks(motifs, self.strength)
+
+    def add_equal_marks(self, numbers: Integers, ranks: Integers) -> None:
+        """Give every image the number of marks of its rank, all of one motif.
+
+        There are columns for the highest rank even if no image has it.
+        """
+        motif = self.vocabulary.next_marks(1)[0]
+        for column in range(int(numbers[-1])):
+            self.add_marks(np.where(numbers[ranks] > column, motif, ABSENT))
 
 
 def _lesion(brush: Brush, ranks: Integers) -> None:
     """Every class is a shape of the lesion."""
-    brush.scene.has_lesion = True
-    brush.scene.lesion[:] = brush.vocabulary.lesions(brush.task.num_labels)[ranks]
-    brush.scene.lesion_strength[:] = brush.strength
+    brush.scene.add_lesion(brush.vocabulary.lesions(brush.task.num_labels)[ranks], brush.strength)
 
 
 def _lesion_or_none(brush: Brush, ranks: Integers) -> None:
-    """The first class has no lesion, every other one a shape of its own."""
+    """The first class has no lesion, every other one has its shape."""
     shapes = brush.vocabulary.lesions(brush.task.num_labels)
-    brush.scene.has_lesion = True
-    brush.scene.lesion[:] = np.where(ranks == 0, ABSENT, shapes[ranks])
-    brush.scene.lesion_strength[:] = brush.strength
+    brush.scene.add_lesion(np.where(ranks == 0, ABSENT, shapes[ranks]), brush.strength)
 
 
 def _lesion_size(brush: Brush, ranks: Integers) -> None:
     """The grade is the size of a disc, in proportion to its value."""
-    brush.scene.has_lesion = True
-    brush.scene.lesion[:] = _DISC
-    brush.scene.lesion_strength[:] = brush.strength
+    brush.scene.add_lesion(_DISC, brush.strength)
     brush.scene.lesion_size[:] = brush.scaled_keys()[ranks]
 
 
 def _lesion_stretch(brush: Brush, ranks: Integers) -> None:
-    """The grade is how far the lesion is drawn out."""
+    """The grade is how far the lesion is stretched."""
     brush.scene.lesion_stretch[:] = brush.scaled_keys()[ranks]
 
 
@@ -116,59 +107,49 @@ def _weave(brush: Brush, ranks: Integers) -> None:
 
 
 def _weave_depth(brush: Brush, ranks: Integers) -> None:
-    """The grade is how deep the lines are, from none to very."""
+    """The grade is the contrast of the lines, from none to high."""
     brush.scene.weave[:] = 0
-    brush.scene.weave_strength[:] = brush.scaled_keys()[ranks] * np.float32(
-        _DEEPEST * brush.strength
-    )
+    depth = F(_DEEPEST * brush.strength)
+    brush.scene.weave_strength[:] = brush.scaled_keys()[ranks] * depth
 
 
 def _veil(brush: Brush, ranks: Integers) -> None:
     """The second class has a wide, soft spot."""
-    brush.scene.veil[:] = ranks.astype(np.float32) * np.float32(brush.strength)
+    brush.scene.veil[:] = ranks.astype(np.float32) * F(brush.strength)
 
 
 def _mark(brush: Brush, ranks: Integers) -> None:
     """Every class is the motif of one small mark."""
-    brush.scene.add_marks(brush.vocabulary.marks(brush.task.num_labels)[ranks], brush.strength)
+    brush.add_marks(brush.vocabulary.next_marks(brush.task.num_labels)[ranks])
 
 
 def _mark_or_none(brush: Brush, ranks: Integers) -> None:
-    """The first class has no mark, every other one a motif of its own."""
-    motifs = brush.vocabulary.marks(brush.task.num_labels - 1)
-    brush.scene.add_marks(np.where(ranks == 0, ABSENT, motifs[ranks - 1]), brush.strength)
+    """The first class has no mark, every other one has its motif."""
+    motifs = brush.vocabulary.next_marks(brush.task.num_labels - 1)
+    brush.add_marks(np.where(ranks == 0, ABSENT, motifs[ranks - 1]))
 
 
 def _marks(brush: Brush, answers: Integers) -> None:
-    """Every label that applies has its mark: as many columns as any image has labels."""
-    motifs = brush.vocabulary.marks(brush.task.num_labels)
+    """Every label that applies has its mark. There are as many columns as any image has labels."""
+    motifs = brush.vocabulary.next_marks(brush.task.num_labels)
     most = int(answers.sum(axis=1).max(initial=0))
+    # A stable sort brings the labels that apply to the front and keeps their order.
     order = np.argsort(1 - answers, axis=1, kind="stable")[:, :most]
     present = np.take_along_axis(answers, order, axis=1) == 1
     for column in range(most):
-        brush.scene.add_marks(
-            np.where(present[:, column], motifs[order[:, column]], ABSENT), brush.strength
-        )
+        brush.add_marks(np.where(present[:, column], motifs[order[:, column]], ABSENT))
 
 
 def _count(brush: Brush, ranks: Integers) -> None:
-    """The grade is a number of equal marks: none for the lowest, six for the highest, in proportion
-    to its value.
-    """
-    motif = brush.vocabulary.marks(1)[0]
-    numbers = np.floor(brush.scaled_keys() * np.float32(_MOST_OF_A_KIND) + np.float32(0.5)).astype(
-        np.int64
-    )
-    for column in range(_MOST_OF_A_KIND):
-        brush.scene.add_marks(np.where(numbers[ranks] > column, motif, ABSENT), brush.strength)
+    """The grade is a number of equal marks, in proportion to its value: none to six."""
+    numbers = np.floor(brush.scaled_keys() * F(_MOST_OF_A_KIND) + F(0.5)).astype(np.int64)
+    brush.add_equal_marks(numbers, ranks)
 
 
 def _few(brush: Brush, ranks: Integers) -> None:
     """The class is a number of equal marks: none, one, three."""
-    motif = brush.vocabulary.marks(1)[0]
     numbers = np.maximum(2 * np.arange(brush.task.num_labels) - 1, 0)
-    for column in range(int(numbers[-1])):
-        brush.scene.add_marks(np.where(numbers[ranks] > column, motif, ABSENT), brush.strength)
+    brush.add_equal_marks(numbers, ranks)
 
 
 @dataclass(frozen=True)
@@ -181,10 +162,9 @@ class Factor:
 
 @dataclass(frozen=True)
 class Derived:
-    """A task that follows from another one's labels: class c of `parent` is class `classes[c]`
-    here.
+    """A task whose labels follow from another task: class c of `parent` is class `classes[c]` here.
 
-    For a multi-label parent, c is whether any of its labels applies.
+    If the parent has several labels per image, c is 1 if any of them applies, else 0.
     """
 
     parent: str
@@ -258,14 +238,14 @@ FACTORS: Mapping[str, Mapping[str, Factor | Derived]] = MappingProxyType(
 IMPLIED: Mapping[tuple[str, str], Sequence[tuple[int, int]]] = MappingProxyType(
     {("mammo_calc", "calc type"): ((7, 6),)}
 )
-"""Multi-label tasks in which one label never comes without another, as in the published files."""
+"""Multi-label tasks in which one label never occurs without another, as in the published files."""
 
 
 def difficulty(task: CatalogTask, seed: int) -> float:
-    """How hard a task was made, 0 to 1: the fainter its content, and the more often it shows what
-    is not the label.
+    """Return how hard a task is, 0 to 1.
 
-    A derived task is as hard as the one that it follows from.
+    The harder it is, the fainter is its content, and the more images show another label's content.
+    A derived task is as hard as its parent.
     """
     rule = FACTORS[task.dataset][task.name]
     name = rule.parent if isinstance(rule, Derived) else task.name
@@ -273,35 +253,33 @@ def difficulty(task: CatalogTask, seed: int) -> float:
     return (word >> 40) / 2**24
 
 
-def derived(rule: Derived, labels: Integers) -> Integers:
-    """The labels of a derived task, as ranks."""
-    classes = labels if labels.ndim == 1 else labels.any(axis=1).astype(np.int64)
+def ranks_from_parent(rule: Derived, ranks: Integers) -> Integers:
+    """Return the ranks of a derived task from those of its parent."""
+    classes = ranks if ranks.ndim == 1 else ranks.any(axis=1).astype(np.int64)
     return np.asarray(rule.classes, dtype=np.int64)[classes]
 
 
 def paint(
     dataset: CatalogDataset, ranks: Mapping[str, Integers], seed: int
 ) -> tuple[Scene, Integers]:
-    """What images with these labels show, and the motifs that carry none of them (distractors)."""
+    """Return what images with these labels show, and motifs for distractors, which carry none."""
     count = len(next(iter(ranks.values())))
     scene, vocabulary = Scene(count), Vocabulary(dataset.id, seed)
     for task in dataset.tasks:
         factor = FACTORS[dataset.id][task.name]
         if isinstance(factor, Factor):
-            hard = difficulty(task, seed)
-            shown = _slipped(ranks[task.name], task, _MOST_SLIPS * hard, seed)
-            factor.paint(Brush(scene, task, vocabulary, 1 - (1 - _LEAST_STRENGTH) * hard), shown)
-    return scene, vocabulary.unused()
+            hardness = difficulty(task, seed)
+            visible = _replace_some(ranks[task.name], task, _MOST_SLIPS * hardness, seed)
+            strength = 1 - (1 - _LEAST_STRENGTH) * hardness
+            factor.paint(Brush(scene, task, vocabulary, strength), visible)
+    return scene, vocabulary.distractors()
 
 
-def _slipped(ranks: Integers, task: CatalogTask, share: float, seed: int) -> Integers:
-    """The labels with a share of them replaced by those of another image."""
+def _replace_some(ranks: Integers, task: CatalogTask, share: float, seed: int) -> Integers:
+    """Return the ranks, a share of them replaced by those of another image."""
     stream = Stream(seed, "synthetic", task.dataset, task.name, "slips")
+    # Compare 24 random bits with the share in 24 bits: integers, so no machine rounds otherwise.
     slips = stream.sequence(0, len(ranks)) >> np.uint64(40) < np.uint64(int(share * 2**24))
-    others = _shuffled(stream.sequence(1, len(ranks)))
+    others = permutation(stream, 1, len(ranks))
     mask = slips if ranks.ndim == 1 else slips[:, None]
     return np.where(mask, ranks[others], ranks)
-
-
-def _shuffled(words: NDArray[np.uint64]) -> Integers:
-    return np.argsort(words, kind="stable")

@@ -1,4 +1,4 @@
-"""How many images a synthetic dataset has, and what their labels, splits and subjects are."""
+"""Plans a synthetic dataset: how many images, and their labels, splits and subjects."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.format.info import SplitCounts, TaskTarget
+from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
-from medimeta_adapter.synthetic.factors import FACTORS, IMPLIED, Derived, derived
-from torchcross._kit.randomness import Stream
+from medimeta_adapter.synthetic.factors import FACTORS, IMPLIED, Derived, ranks_from_parent
+from medimeta_adapter.synthetic.pixel_maths import Integers
+from torchcross._kit.randomness import Stream, permutation
 from torchcross.errors import InputError
 
-__all__ = ["SCALES", "DatasetPlan", "Scale", "plan_dataset", "scale_of", "sizes"]
-
-Integers = NDArray[np.int64]
-
-SPLITS = ("train", "val", "test")
 _SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}
 _FEWEST_IMAGES = 60
 _FINDINGS_PER_IMAGE, _WITH_FINDINGS = 2.0, 0.75
@@ -36,8 +33,9 @@ _SUBJECTS = frozenset(
 
 @dataclass(frozen=True)
 class Scale:
-    """A share of the real number of images, and so many of each class (positives of each label) at
-    least.
+    """A share of the real number of images, and the least number of each class.
+
+    For a label, this is the least number of images that have it.
     """
 
     share: float
@@ -47,13 +45,14 @@ class Scale:
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {"tiny": Scale(0.0, 12), "small": Scale(0.005, 60), "medium": Scale(0.05, 60)}
 )
-"""The scales with a name. A number is a share of the real sizes, with at least 12 of each class."""
+"""The scales by name. A number instead is a share of the real sizes, with 12 of each class."""
 
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """All of a dataset but its pixels. Ranks are positions in a task's label keys, or rows of 0 and
-    1.
+    """Everything of a dataset but its pixels.
+
+    Ranks are positions in a task's label keys, or rows of 0 and 1.
     """
 
     entry: CatalogDataset
@@ -63,13 +62,13 @@ class DatasetPlan:
     ranks: Mapping[str, Integers]
 
     def labels(self, task: CatalogTask) -> Integers:
-        """The labels as they are stored."""
+        """Return the labels of a task as they are stored."""
         ranks = self.ranks[task.name]
         return ranks if ranks.ndim == 2 else np.asarray(task.label_keys, dtype=np.int64)[ranks]
 
 
 def scale_of(scale: str | float) -> Scale:
-    """The scale of that name, or of that share of the real sizes."""
+    """Return the scale of this name, or of this share of the real sizes."""
     if isinstance(scale, str):
         if scale not in SCALES:
             raise InputError(
@@ -84,44 +83,46 @@ def scale_of(scale: str | float) -> Scale:
     return Scale(float(scale), SCALES["tiny"].per_class)
 
 
-def sizes(entry: CatalogDataset, scale: Scale) -> SplitCounts:
-    """Images per split: the share, or what the classes need, and never more than the real dataset
-    has.
-    """
-    found = {}
+def split_sizes(entry: CatalogDataset, scale: Scale) -> SplitCounts:
+    """Return the images per split: the share, or what the classes need, at most the real number."""
+    counts = {}
     for split in SPLITS:
         real = getattr(entry.samples, split)
-        needed = [_needed(task, _fewest(scale, split)) for task in _independent(entry)]
-        fewest = max(math.ceil(_FEWEST_IMAGES * _SHARES[split]), *needed)
-        found[split] = min(real, max(math.floor(real * scale.share + 0.5), fewest))
-    return SplitCounts(**found)
+        needs = [_images_needed(task, _least(scale, split)) for task in _independent(entry)]
+        least = max(math.ceil(_FEWEST_IMAGES * _SHARES[split]), *needs)
+        counts[split] = min(real, max(math.floor(real * scale.share + 0.5), least))
+    return SplitCounts(**counts)
 
 
 def plan_dataset(entry: CatalogDataset, scale: Scale, seed: int) -> DatasetPlan:
-    """Labels, splits and subjects: every task that is not derived is drawn on its own, its classes
-    counted out.
+    """Draw labels, splits and subjects.
+
+    Every task that is not derived is drawn independently. The number of each class is fixed; chance
+    decides only which image has it.
     """
-    counts = sizes(entry, scale)
+    counts = split_sizes(entry, scale)
     numbers = [getattr(counts, split) for split in SPLITS]
-    order = np.argsort(
-        Stream(seed, "synthetic", entry.id, "order").sequence(0, counts.total), kind="stable"
-    )
+    # Everything is built split by split; this order mixes the splits.
+    order = permutation(Stream(seed, "synthetic", entry.id, "order"), 0, counts.total)
     ranks: dict[str, Integers] = {}
     for task in _independent(entry):
+        multilabel = task.task_target == TaskTarget.MULTILABEL_CLASSIFICATION
+        draw = _draw_answers if multilabel else _draw_classes
         parts = [
-            _COUNTED_OUT[task.task_target](task, number, _fewest(scale, split), seed, at)
-            for at, (split, number) in enumerate(zip(SPLITS, numbers, strict=True))
+            draw(task, number, _least(scale, split), seed, part)
+            for part, (split, number) in enumerate(zip(SPLITS, numbers, strict=True))
         ]
         ranks[task.name] = np.concatenate(parts)[order]
     for task in entry.tasks:
         rule = FACTORS[entry.id][task.name]
         if isinstance(rule, Derived):
-            ranks[task.name] = derived(rule, ranks[rule.parent])
-    splits = np.repeat(np.array(SPLITS), numbers)[order]
-    original = np.repeat(np.array(_origin(entry)), numbers)[order]
-    subjects = _subjects(entry, numbers, seed)[order] if entry.id in _SUBJECTS else None
+            ranks[task.name] = ranks_from_parent(rule, ranks[rule.parent])
     return DatasetPlan(
-        entry, splits, original, subjects, {task.name: ranks[task.name] for task in entry.tasks}
+        entry,
+        splits=np.repeat(np.array(SPLITS), numbers)[order],
+        original_splits=np.repeat(np.array(_original_splits(entry)), numbers)[order],
+        subjects=_subjects(entry, numbers, seed)[order] if entry.id in _SUBJECTS else None,
+        ranks={task.name: ranks[task.name] for task in entry.tasks},
     )
 
 
@@ -132,77 +133,64 @@ def _independent(entry: CatalogDataset) -> list[CatalogTask]:
 # -- labels ----------------------------------------------------------------------------------------
 
 
-def _fewest(scale: Scale, split: str) -> int:
-    """So many of each class (positives of each label) a split has, where the real dataset is large
-    enough.
-    """
+def _least(scale: Scale, split: str) -> int:
+    """Return the least number of each class in a split, if the real dataset is large enough."""
     return math.ceil(scale.per_class * _SHARES[split])
 
 
-def _needed(task: CatalogTask, fewest: int) -> int:
-    return math.ceil(fewest * task.num_labels * _IMAGES_PER_LABEL.get(task.task_target, 1.0))
+def _images_needed(task: CatalogTask, least: int) -> int:
+    """Return how many images have room for this many of each class."""
+    per_label = 1.0
+    if task.task_target == TaskTarget.MULTILABEL_CLASSIFICATION:
+        per_label = 1 / (_FINDINGS_PER_IMAGE * _WITH_FINDINGS)
+    return math.ceil(least * task.num_labels * per_label)
 
 
-_IMAGES_PER_LABEL = {
-    TaskTarget.MULTILABEL_CLASSIFICATION: 1 / (_FINDINGS_PER_IMAGE * _WITH_FINDINGS)
-}
-
-
-def _classes(task: CatalogTask, count: int, fewest: int, seed: int, part: int) -> Integers:
-    """One class per image: the first is the most frequent, class c has a weight of 1 / (c + 2)."""
+def _draw_classes(task: CatalogTask, count: int, least: int, seed: int, part: int) -> Integers:
+    """Draw one class per image. Class c has a weight of 1 / (c + 2)."""
     classes = task.num_labels
-    fewest = min(fewest, count // classes)
-    quotas = _shared_out(count - fewest * classes, [1 / (rank + 2) for rank in range(classes)])
-    labels = np.repeat(np.arange(classes), [fewest + quota for quota in quotas])
-    return labels[_order(task, count, seed, part)]
+    least = min(least, count // classes)
+    quotas = _share_out(count - least * classes, [1 / (rank + 2) for rank in range(classes)])
+    labels = np.repeat(np.arange(classes), [least + quota for quota in quotas])
+    return labels[_label_order(task, count, seed, part)]
 
 
-def _answers(task: CatalogTask, count: int, fewest: int, seed: int, part: int) -> Integers:
-    """Rows of 0 and 1: three images in four have findings, two on average; label l has a weight of
-    1 / (l + 4).
+def _draw_answers(task: CatalogTask, count: int, least: int, seed: int, part: int) -> Integers:
+    """Draw rows of 0 and 1: three images in four have labels, two on average.
+
+    Label l has a weight of 1 / (l + 4).
     """
     with_findings = math.ceil(count * _WITH_FINDINGS)
-    fewest = min(fewest, count // 4)
+    least = min(least, count // 4)
     weights = [1 / (label + 4) for label in range(task.num_labels)]
-    quotas = _shared_out(math.floor(with_findings * _FINDINGS_PER_IMAGE), weights)
+    quotas = _share_out(math.floor(with_findings * _FINDINGS_PER_IMAGE), weights)
     answers = np.zeros((count, task.num_labels), dtype=np.int64)
+    stream = Stream(seed, "synthetic", task.dataset, task.name, "answers", part)
     for label, quota in enumerate(quotas):
-        stream = Stream(seed, "synthetic", task.dataset, task.name, "answers", part)
-        order = np.argsort(stream.sequence(label, with_findings), kind="stable")
-        answers[order[: min(max(quota, fewest), count // 2)], label] = 1
+        order = permutation(stream, label, with_findings)
+        answers[order[: min(max(quota, least), count // 2)], label] = 1
     for label, implied in IMPLIED.get((task.dataset, task.name), ()):
         answers[:, implied] |= answers[:, label]
-    return answers[_order(task, count, seed, part)]
+    return answers[_label_order(task, count, seed, part)]
 
 
-_COUNTED_OUT = {
-    TaskTarget.BINARY_CLASSIFICATION: _classes,
-    TaskTarget.MULTICLASS_CLASSIFICATION: _classes,
-    TaskTarget.ORDINAL_REGRESSION: _classes,
-    TaskTarget.MULTILABEL_CLASSIFICATION: _answers,
-}
-
-
-def _shared_out(count: int, weights: list[float]) -> list[int]:
-    """`count` in whole numbers, in proportion to the weights; what is left over goes to the
-    first.
-    """
+def _share_out(count: int, weights: list[float]) -> list[int]:
+    """Return `count` divided in proportion to the weights; the remainder goes to the first."""
     total = sum(weights)
     shares = [math.floor(count * weight / total) for weight in weights]
-    left = count - sum(shares)
-    return [share + (rank < left) for rank, share in enumerate(shares)]
+    remainder = count - sum(shares)
+    return [share + (rank < remainder) for rank, share in enumerate(shares)]
 
 
-def _order(task: CatalogTask, count: int, seed: int, part: int) -> Integers:
-    words = Stream(seed, "synthetic", task.dataset, task.name, "labels").sequence(part, count)
-    return np.argsort(words, kind="stable")
+def _label_order(task: CatalogTask, count: int, seed: int, part: int) -> Integers:
+    return permutation(Stream(seed, "synthetic", task.dataset, task.name, "labels"), part, count)
 
 
 # -- splits and subjects ---------------------------------------------------------------------------
 
 
-def _origin(entry: CatalogDataset) -> tuple[str, ...]:
-    """Which original split each of today's splits came from, read from the published numbers."""
+def _original_splits(entry: CatalogDataset) -> tuple[str, ...]:
+    """Return which original split each split comes from, judged by the published numbers."""
     for origin in [SPLITS, *product(SPLITS, repeat=3)]:
         sums = dict.fromkeys(SPLITS, 0)
         for split, came_from in zip(SPLITS, origin, strict=True):
@@ -210,14 +198,14 @@ def _origin(entry: CatalogDataset) -> tuple[str, ...]:
         if SplitCounts(**sums) == entry.original_splits:
             return tuple(origin)
     raise InputError(
-        f"{entry.id}: no way to join {entry.samples} gives {entry.original_splits}; fix the"
-        " catalogue"
+        f"{entry.id}: no union of {entry.samples} gives {entry.original_splits}; fix the catalogue"
     )
 
 
 def _subjects(entry: CatalogDataset, numbers: list[int], seed: int) -> NDArray[np.str_]:
-    """One to three consecutive images per subject, none in two splits. Views of the same subjects
-    share them.
+    """Draw one to three consecutive images per subject, with no subject in two splits.
+
+    Datasets that show the same subjects get the same ids.
     """
     family = min([entry.id, *entry.subject_overlaps])
     codes, first = [], 0

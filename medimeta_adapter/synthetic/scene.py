@@ -1,66 +1,57 @@
-"""What an image contains, independent of how its domain looks: a lesion, small marks, a weave."""
+"""What an image contains, whatever its domain looks like: a lesion, small marks, a weave."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["ABSENT", "Scene"]
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from medimeta_adapter.synthetic.pixel_maths import Integers
 
 ABSENT = -1
 """The motif of a place where nothing stands."""
 
 
-@dataclass
 class Scene:
-    """The content of `count` images, filled in by the factors. Motifs are numbers of the
-    vocabulary, or ABSENT.
+    """The content of `count` images, which the factors fill in.
+
+    Motifs are numbers of the vocabulary, or ABSENT.
     """
 
-    count: int
-    lesion: Integers = field(init=False)
-    lesion_fill: Integers = field(init=False)
-    lesion_size: Floats = field(init=False)
-    """0 (small) to 1 (large); negative: any."""
-    lesion_stretch: Floats = field(init=False)
-    """0 (as it is) to 1 (drawn out to a third of its width)."""
-    lesion_strength: Floats = field(init=False)
-    weave: Integers = field(init=False)
-    """Which direction and spacing; ABSENT for none."""
-    weave_strength: Floats = field(init=False)
-    veil: Floats = field(init=False)
-    """How strong a wide, soft spot is; 0 for none."""
-    marks: list[Integers] = field(default_factory=list)
-    mark_strengths: list[float] = field(default_factory=list)
-    has_lesion: bool = False
-
-    def __post_init__(self) -> None:
-        count = self.count
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.has_lesion = False
         self.lesion = np.full(count, ABSENT, dtype=np.int64)
         self.lesion_fill = np.zeros(count, dtype=np.int64)
         self.lesion_size = np.full(count, -1, dtype=np.float32)
+        """0 (small) to 1 (large); negative: any."""
         self.lesion_stretch = np.zeros(count, dtype=np.float32)
+        """0 (as it is) to 1 (stretched to a third of its width)."""
         self.lesion_strength = np.ones(count, dtype=np.float32)
         self.weave = np.full(count, ABSENT, dtype=np.int64)
+        """The direction and spacing of lines; ABSENT for none."""
         self.weave_strength = np.ones(count, dtype=np.float32)
         self.veil = np.zeros(count, dtype=np.float32)
+        """How strong a wide, soft spot is; 0 for none."""
+        self.marks: list[Integers] = []
+        """Columns of motifs, one per image."""
+        self.mark_strengths: list[float] = []
+
+    def add_lesion(self, motifs: Integers | int, strength: float) -> None:
+        """Give every image a lesion of its motif, or none where it is ABSENT."""
+        self.has_lesion = True
+        self.lesion[:] = motifs
+        self.lesion_strength[:] = strength
 
     def add_marks(self, motifs: Integers, strength: float) -> None:
-        """A column of marks: one motif, or ABSENT, for every image."""
+        """Give every image one mark of its motif, or none where it is ABSENT."""
         self.marks.append(motifs)
         self.mark_strengths.append(strength)
 
     def rows(self, start: int, stop: int) -> Scene:
-        """The scenes of some consecutive images."""
+        """Return the scenes of consecutive images."""
         part = Scene(stop - start)
-        lesion = ("lesion", "lesion_fill", "lesion_size", "lesion_stretch", "lesion_strength")
-        for name in (*lesion, "weave", "weave_strength", "veil"):
-            setattr(part, name, getattr(self, name)[start:stop])
+        for name, column in vars(self).items():
+            if isinstance(column, np.ndarray):
+                setattr(part, name, column[start:stop])
         part.marks = [column[start:stop] for column in self.marks]
         part.mark_strengths, part.has_lesion = self.mark_strengths, self.has_lesion
         return part

@@ -192,10 +192,10 @@ def test_a_chunk_that_is_damaged_leaves_the_rest_to_be_read(tmp_path, folder, mo
     folder.write(chunks=(10, 16, 16))
     monkeypatch.setattr(scan_module, "_BLOCK_BYTES", 10 * 256)
 
-    def broken(self, indices, out=None):
+    def broken(self, indices):
         if 20 in indices:
             raise OSError("chunk 2 is damaged")
-        return self.__class__.__bases__[0].rows(self, indices, out)
+        return self.__class__.__bases__[0].rows(self, indices)
 
     monkeypatch.setattr("medimeta_adapter.format.pixels.ChunkedPixels.rows", broken, raising=False)
     report = check(tmp_path)

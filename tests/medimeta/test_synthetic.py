@@ -16,7 +16,7 @@ from medimeta_adapter.synthetic import SCALES, catalog, difficulty, factors, gen
 from medimeta_adapter.synthetic.domain_looks import LOOKS
 from medimeta_adapter.synthetic.factors import FACTORS, Derived, Factor, paint
 from medimeta_adapter.synthetic.motifs import MOTIFS, motif_name, stamp
-from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, sizes
+from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, split_sizes
 from medimeta_adapter.synthetic.render import Canvas
 from torchcross._kit.randomness import Stream
 from torchcross.data import EpisodeSampler, LabelSource
@@ -71,7 +71,7 @@ def test_the_info_is_the_catalogues(written):
     )
     found = [(task.name, task.task_target, tuple(task.labels)) for task in info.tasks]
     assert found == [(task.name, task.task_target, task.label_keys) for task in entry.tasks]
-    assert info.splits_num_samples == sizes(entry, SCALES["tiny"])
+    assert info.splits_num_samples == split_sizes(entry, SCALES["tiny"])
     assert info.total_num_samples >= 60
 
 
@@ -172,10 +172,12 @@ def test_at_full_scale_the_counts_are_the_published_ones(entry):
 
 
 def test_a_scale_between_is_a_share_of_the_real_sizes():
-    crc = sizes(catalog.datasets["crc"], scale_of(0.1))
+    crc = split_sizes(catalog.datasets["crc"], scale_of(0.1))
     assert (crc.train, crc.val, crc.test) == (8500, 1500, 718)
-    assert sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).val == 45
-    assert sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).test == 50  # not more than there are
+    assert split_sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).val == 45
+    assert (
+        split_sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).test == 50
+    )  # not more than there are
 
 
 # -- labels ----------------------------------------------------------------------------------------

@@ -1,43 +1,16 @@
-"""Process rows in threads, with results in order and all failures in one error."""
+"""One error for all images that cannot be read."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-from medimeta_adapter.convert.rows import Row, Rows
+from medimeta_adapter.convert.rows import Rows
 from torchcross.errors import ReadError
 
-__all__ = ["describe_error", "results_in_order", "unreadable_images_error"]
+__all__ = ["describe_error", "unreadable_images_error"]
 
-Result = TypeVar("Result")
 _SHOWN = 10
-
-
-def results_in_order(
-    rows: Iterator[Row], work: Callable[[Row], Result], threads: int
-) -> Iterator[Result]:
-    """Apply `work` to each row in a pool of threads and yield the results in order.
-
-    Only a few rows wait at any time.
-    """
-    if threads == 1:
-        yield from map(work, rows)
-        return
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for row in rows:
-                waiting.append(pool.submit(work, row))
-                if len(waiting) >= 4 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def unreadable_images_error(
