@@ -38,16 +38,16 @@ def adapt(problem: Problem, meta: Meta, *, steps: int | None = None) -> Adapted:
     start = dataclasses.replace(start, rates=rates, adapted=detach(start.adapted))
     loop = Loop(inner, start, problem.data, Autograd())
     # Copies: steps in place must not reach the tensors of `meta`.
-    moment, losses = loop.begin().copy(), []
+    state, losses = loop.begin().copy(), []
     with (
         refuse_writes(meta.params),
         explain_torch_errors(problem.name, "first_order"),
         torch.no_grad(),
     ):
         for k in range(inner.steps):
-            moment, loss = loop.step_in_place(moment, k)
+            state, loss = loop.step_in_place(state, k)
             losses.append(loss)
     trace = torch.stack(losses) if losses else torch.zeros(0)
-    refuse_divergence(problem, trace, {f"after step {inner.steps} parameter": moment.params})
-    buffers = reuse_unchanged(moment.buffers, meta.buffers)
-    return Adapted({**start.fixed, **moment.params}, buffers, trace)
+    refuse_divergence(problem, trace, {f"after step {inner.steps} parameter": state.params})
+    buffers = reuse_unchanged(state.buffers, meta.buffers)
+    return Adapted({**start.fixed, **state.params}, buffers, trace)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.functional.loop.derivatives import Tree
-from torchcross.functional.loop.engines.loop import Loop, LoopResult, Moment
+from torchcross.functional.loop.engines.loop import Loop, LoopResult, LoopState
 from torchcross.functional.loop.problem import Inner
 from torchcross.functional.trees import Buffers, Data, Params, floating, inside_transform, zeros
 
@@ -50,12 +50,12 @@ class Implicit:
             raise InputError("engine 'implicit' sees the solution alone; leave query_weights out.")
         inner = self._proximal_inner(loop.inner, loop.start.adapted)
         proximal = dataclasses.replace(loop, inner=inner)
-        moment, losses = proximal.begin(), []
+        state, losses = proximal.begin(), []
         for k in range(loop.inner.steps):
-            moment, loss = proximal.step(moment, k, keep=False)
+            state, loss = proximal.step(state, k, keep=False)
             losses.append(loss)
-        loss, buffers, grads = _query_gradient(loop, moment)
-        solution, through, residual = self._solve(loop, moment, grads["params"])
+        loss, buffers, grads = _query_gradient(loop, state)
+        solution, through, residual = self._solve(loop, state, grads["params"])
         # theta* moves with a fixed parameter f by -(H + s I)^-1 d grad L / d f.
         fixed = {
             name: grad - through[name] / self.strength for name, grad in grads["fixed"].items()
@@ -75,13 +75,13 @@ class Implicit:
 
         return dataclasses.replace(inner, support=support)
 
-    def _solve(self, loop: Loop, moment: Moment, target: Params) -> tuple[Params, Params, Tensor]:
+    def _solve(self, loop: Loop, state: LoopState, target: Params) -> tuple[Params, Params, Tensor]:
         """(x, d <x, gradient> / d fixed, relative residual)."""
 
         def gradient(tree: Tree) -> tuple[Params, Any]:
             def support_loss(params: Params) -> tuple[Tensor, Any]:
                 everything = {**loop.start.fixed, **tree["fixed"], **params}
-                return loop.inner.support(everything, moment.buffers, loop.data, loop.inner.steps)
+                return loop.inner.support(everything, state.buffers, loop.data, loop.inner.steps)
 
             grads, _, _ = loop.calculus.gradient(
                 support_loss, tree["params"], keep=True, inspect=True
@@ -89,7 +89,7 @@ class Implicit:
             return grads, ()
 
         # The graph of the gradient is kept: each product with H is one more pass over it.
-        at = {"params": moment.params, "fixed": floating(loop.start.fixed)}
+        at = {"params": state.params, "fixed": floating(loop.start.fixed)}
         _, _, pull = loop.calculus.pullback(gradient, at, reuse=True)
 
         def product(x: Params) -> Params:
@@ -101,14 +101,14 @@ class Implicit:
         return solution, pull(solution)["fixed"], residual
 
 
-def _query_gradient(loop: Loop, moment: Moment) -> tuple[Tensor, Buffers, Tree]:
+def _query_gradient(loop: Loop, state: LoopState) -> tuple[Tensor, Buffers, Tree]:
     """(query loss, new buffers, its gradient by the adapted and the fixed parameters)."""
 
     def query(tree: Tree) -> tuple[Tensor, Buffers]:
-        here = Moment(tree["params"], moment.opt, moment.buffers)
+        here = LoopState(tree["params"], state.opt, state.buffers)
         return loop.with_tree({"fixed": tree["fixed"]}).query_loss(here, loop.inner.steps)
 
-    at = {"params": moment.params, "fixed": floating(loop.start.fixed)}
+    at = {"params": state.params, "fixed": floating(loop.start.fixed)}
     loss, buffers, pull = loop.calculus.pullback(query, at)
     return loss, buffers, pull(torch.ones_like(loss))
 

@@ -23,16 +23,16 @@ from torchcross.functional.trees import (
 
 
 @dataclass(frozen=True)
-class Moment:
+class LoopState:
     """The inner loop between two steps."""
 
     params: Params
     opt: OptState
     buffers: Buffers
 
-    def copy(self) -> Moment:
+    def copy(self) -> LoopState:
         """The same, with parameters and optimiser state in new tensors."""
-        return Moment(_copies(self.params), _copies(self.opt), self.buffers)
+        return LoopState(_copies(self.params), _copies(self.opt), self.buffers)
 
 
 def _copies(tree: Params) -> Params:
@@ -66,9 +66,9 @@ class Loop:
     data: Data
     calculus: Calculus
 
-    def begin(self) -> Moment:
+    def begin(self) -> LoopState:
         start = self.start
-        return Moment(start.adapted, self.inner.optimiser.init(start.adapted), start.buffers)
+        return LoopState(start.adapted, self.inner.optimiser.init(start.adapted), start.buffers)
 
     def tree(self) -> Tree:
         """The tensors of which the meta-gradient is taken."""
@@ -86,33 +86,33 @@ class Loop:
         adapted = tree.get("adapted", start.adapted)
         return replace(self, start=replace(start, adapted=adapted, fixed=fixed, rates=rates))
 
-    def query_loss(self, moment: Moment, updates: int) -> tuple[Tensor, Buffers]:
-        params = {**self.start.fixed, **moment.params}
-        return self.inner.query(params, moment.buffers, self.data, updates)
+    def query_loss(self, state: LoopState, updates: int) -> tuple[Tensor, Buffers]:
+        params = {**self.start.fixed, **state.params}
+        return self.inner.query(params, state.buffers, self.data, updates)
 
-    def step(self, moment: Moment, k: int, *, keep: bool) -> tuple[Moment, Tensor]:
+    def step(self, state: LoopState, k: int, *, keep: bool) -> tuple[LoopState, Tensor]:
         """(the loop after update k, the support loss before it).
 
         `keep`: differentiable through the inner gradient.
         """
-        moving, still = self.split_moving(moment.params, k)
-        grads, loss, buffers = self.gradient(moment, moving, still, k, keep=keep)
-        return self.update(moment, moving, still, grads, buffers, k), loss
+        moving, still = self.split_moving(state.params, k)
+        grads, loss, buffers = self.gradient(state, moving, still, k, keep=keep)
+        return self.update(state, moving, still, grads, buffers, k), loss
 
-    def step_in_place(self, moment: Moment, k: int) -> tuple[Moment, Tensor]:
-        """`step` without derivatives, in place where the optimiser can: `moment` is lost."""
+    def step_in_place(self, state: LoopState, k: int) -> tuple[LoopState, Tensor]:
+        """`step` without derivatives, in place where the optimiser can: `state` is lost."""
         rate, move = single_rate(self.start.rates), self.inner.optimiser.move
         if rate is None or move is None:
-            return self.step(moment, k, keep=False)
-        moving, still = self.split_moving(moment.params, k)
-        grads, loss, buffers = self.gradient(moment, moving, still, k, keep=False)
+            return self.step(state, k, keep=False)
+        moving, still = self.split_moving(state.params, k)
+        grads, loss, buffers = self.gradient(state, moving, still, k, keep=False)
         if moving:
             grads = {name: _match_strides(grad, moving[name]) for name, grad in grads.items()}
-            move(grads, moment.opt, moving, rate, k)
-        return Moment(moment.params, moment.opt, buffers), loss
+            move(grads, state.opt, moving, rate, k)
+        return LoopState(state.params, state.opt, buffers), loss
 
     def gradient(
-        self, moment: Moment, moving: Params, still: Params, k: int, *, keep: bool
+        self, state: LoopState, moving: Params, still: Params, k: int, *, keep: bool
     ) -> tuple[Params, Tensor, Buffers]:
         """(inner gradient, support loss, new buffers)."""
         rest = {**self.start.fixed, **still}
@@ -120,7 +120,7 @@ class Loop:
             rest = detach(rest)
 
         def support_loss(params: Params) -> tuple[Tensor, Any]:
-            return self.inner.support({**rest, **params}, moment.buffers, self.data, k)
+            return self.inner.support({**rest, **params}, state.buffers, self.data, k)
 
         # One step's graph is inspected. After a zero head that is the second: the first moves the
         # head alone, and its graph lacks the backbone.
@@ -138,10 +138,16 @@ class Loop:
         return split_by_name(params, self.start.head)
 
     def update(
-        self, moment: Moment, moving: Params, still: Params, grads: Params, buffers: Buffers, k: int
-    ) -> Moment:
-        moved, opt = self.inner.optimiser.update(grads, moment.opt, moving, self.start.rates, k)
+        self,
+        state: LoopState,
+        moving: Params,
+        still: Params,
+        grads: Params,
+        buffers: Buffers,
+        k: int,
+    ) -> LoopState:
+        moved, opt = self.inner.optimiser.update(grads, state.opt, moving, self.start.rates, k)
         # Views, for a tensor of the step before would make the next inner gradient a total
         # derivative: it would run through that step as well.
         merged = {**views(still), **moved}
-        return Moment({name: merged[name] for name in moment.params}, opt, buffers)
+        return LoopState({name: merged[name] for name in state.params}, opt, buffers)

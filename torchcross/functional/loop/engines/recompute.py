@@ -22,7 +22,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.functional.loop.derivatives import Sink, Tree
-from torchcross.functional.loop.engines.loop import Loop, LoopResult, Moment
+from torchcross.functional.loop.engines.loop import Loop, LoopResult, LoopState
 from torchcross.functional.loop.optimisers import single_rate
 from torchcross.functional.trees import (
     Buffers,
@@ -37,8 +37,8 @@ from torchcross.functional.trees import (
 Direction = Callable[[Params], Params]
 """Inner gradient -> direction G."""
 
-Product = Callable[[Loop, Moment, int, Direction, Params, Sink], Params]
-"""(loop, moment, step, direction, cotangents of the statistics, sink) -> inner gradient.
+Product = Callable[[Loop, LoopState, int, Direction, Params, Sink], Params]
+"""(loop, state, step, direction, cotangents of the statistics, sink) -> inner gradient.
 
 The sink gets the Hessian-vector product.
 """
@@ -87,23 +87,23 @@ def _check_every(every: int) -> None:
 
 
 def _rebuild_backwards(loop: Loop, product: Product, every: int) -> LoopResult:
-    """Walk forward once, keep every so-many moments, and walk back step by step."""
-    moments, losses = _walk_forward(loop, every)
+    """Walk forward once, keep every so-many states, and walk back step by step."""
+    states, losses = _walk_forward(loop, every)
     back: Tree = {part: {} for part in ("opt", "buffers", "fixed", "rates")}
     back["params"] = side_by_side(loop.start.adapted)
     weighted: list[Tensor] = []
     for updates in range(loop.inner.steps, -1, -1):
-        moment = _pop_moment(loop, moments, updates)
+        state = _pop_state(loop, states, updates)
         if updates < loop.inner.steps:
-            back = _pull_step(loop, moment, updates, back, product)
+            back = _pull_step(loop, state, updates, back, product)
         weight = loop.inner.weight_after(updates)
         if weight or updates == loop.inner.steps:
-            query, fresh = _pull_query(loop, moment, updates, weight, back)
+            query, fresh = _pull_query(loop, state, updates, weight, back)
             if not weighted:
                 last, buffers = query, fresh
             weighted.append(query * weight)
         # Frees the parameters of this step before the next one is rebuilt.
-        del moment
+        del state
     back["adapted"] = back.pop("params")
     grads = {
         part: {
@@ -116,37 +116,37 @@ def _rebuild_backwards(loop: Loop, product: Product, every: int) -> LoopResult:
     return LoopResult(loss, grads["adapted"], grads["fixed"], grads["rates"], buffers, trace)
 
 
-def _walk_forward(loop: Loop, every: int) -> tuple[dict[int, Moment], list[Tensor]]:
-    """The moments that are kept, by the number of updates, and all support losses."""
-    moment, losses = loop.begin(), []
-    moments = {0: moment}
-    # After a zero head's first update most parameters are the initial ones: to keep that moment
+def _walk_forward(loop: Loop, every: int) -> tuple[dict[int, LoopState], list[Tensor]]:
+    """The states that are kept, by the number of updates, and all support losses."""
+    state, losses = loop.begin(), []
+    states = {0: state}
+    # After a zero head's first update most parameters are the initial ones: to keep that state
     # costs next to nothing.
     first = 1 if loop.start.head else 0
     for k in range(loop.inner.steps):
-        moment, loss = _step(loop, moment, k)
+        state, loss = _step(loop, state, k)
         losses.append(loss.detach())
         if k + 1 == loop.inner.steps or (k + 1 - first) % every == 0:
-            moments[k + 1] = moment
-    return moments, losses
+            states[k + 1] = state
+    return states, losses
 
 
-def _pop_moment(loop: Loop, moments: dict[int, Moment], updates: int) -> Moment:
-    """Take out the moment after so many updates; rebuild it, and those on the way, if need be."""
-    while (last := max(moments)) < updates:
-        moments[last + 1], _ = _step(loop, moments[last], last)
-    return moments.pop(updates)
+def _pop_state(loop: Loop, states: dict[int, LoopState], updates: int) -> LoopState:
+    """Take out the state after so many updates; rebuild it, and those on the way, if need be."""
+    while (last := max(states)) < updates:
+        states[last + 1], _ = _step(loop, states[last], last)
+    return states.pop(updates)
 
 
-def _step(loop: Loop, moment: Moment, k: int) -> tuple[Moment, Tensor]:
+def _step(loop: Loop, state: LoopState, k: int) -> tuple[LoopState, Tensor]:
     """`Loop.step`, but each parameter moves as soon as its gradient is there, if it can."""
     if not loop.inner.optimiser.descent or inside_transform():
-        return loop.step(moment, k, keep=False)
-    moving, still = loop.split_moving(moment.params, k)
+        return loop.step(state, k, keep=False)
+    moving, still = loop.split_moving(state.params, k)
 
     def support(tree: Tree) -> tuple[Tensor, Buffers]:
         params = {**detach(loop.start.fixed), **detach(still), **tree["moving"]}
-        return loop.inner.support(params, moment.buffers, loop.data, k)
+        return loop.inner.support(params, state.buffers, loop.data, k)
 
     loss, buffers, pull = loop.calculus.pullback(support, {"moving": moving})
     room, moved = side_by_side(moving), {}
@@ -157,7 +157,7 @@ def _step(loop: Loop, moment: Moment, k: int) -> tuple[Moment, Tensor]:
         moved[name] = room[name].copy_(after[name])
 
     pull(torch.ones_like(loss), sink)
-    return Moment({**moment.params, **moved}, moment.opt, buffers), loss
+    return LoopState({**state.params, **moved}, state.opt, buffers), loss
 
 
 def _adding_sink(back: Tree, scale: float = 1.0) -> Sink:
@@ -176,47 +176,47 @@ def _adding_sink(back: Tree, scale: float = 1.0) -> Sink:
 
 
 def _pull_query(
-    loop: Loop, moment: Moment, updates: int, weight: float, back: Tree
+    loop: Loop, state: LoopState, updates: int, weight: float, back: Tree
 ) -> tuple[Tensor, Buffers]:
     """(query loss, new buffers); `weight` times its gradient is added to `back`."""
 
     def query(tree: Tree) -> tuple[Tensor, Buffers]:
-        here = _moment_with(moment, tree)
+        here = _state_with(state, tree)
         return loop.with_tree({"fixed": tree["fixed"]}).query_loss(here, updates)
 
-    loss, buffers, pull = loop.calculus.pullback(query, _inputs_of_losses(loop, moment))
+    loss, buffers, pull = loop.calculus.pullback(query, _inputs_of_losses(loop, state))
     pull(torch.full_like(loss, weight), _adding_sink(back))
     return loss, buffers
 
 
-def _inputs_of_losses(loop: Loop, moment: Moment) -> Tree:
-    """What a loss at this moment depends on; whole-number buffers have no derivative."""
+def _inputs_of_losses(loop: Loop, state: LoopState) -> Tree:
+    """What a loss at this state depends on; whole-number buffers have no derivative."""
     return {
-        "params": moment.params,
-        "buffers": floating(moment.buffers),
+        "params": state.params,
+        "buffers": floating(state.buffers),
         "fixed": floating(loop.start.fixed),
     }
 
 
-def _moment_with(moment: Moment, tree: Tree) -> Moment:
-    return Moment(tree["params"], moment.opt, {**moment.buffers, **tree["buffers"]})
+def _state_with(state: LoopState, tree: Tree) -> LoopState:
+    return LoopState(tree["params"], state.opt, {**state.buffers, **tree["buffers"]})
 
 
-def _pull_step(loop: Loop, moment: Moment, k: int, back: Tree, product: Product) -> Tree:
+def _pull_step(loop: Loop, state: LoopState, k: int, back: Tree, product: Product) -> Tree:
     """Cotangents of everything before update k from those after it, which are lost."""
     rate = single_rate(loop.start.rates)
     if rate and loop.inner.optimiser.descent:
-        return _pull_descent(loop, moment, k, back, product, rate)
-    moving, still = loop.split_moving(moment.params, k)
-    slopes: Tree = {"params": side_by_side(moment.params), "buffers": {}, "fixed": back["fixed"]}
+        return _pull_descent(loop, state, k, back, product, rate)
+    moving, still = loop.split_moving(state.params, k)
+    slopes: Tree = {"params": side_by_side(state.params), "buffers": {}, "fixed": back["fixed"]}
     sink = _adding_sink(slopes)
 
     def direction_of(grads: Params) -> Params:
-        return _pull_update(loop, moment, still, k, grads, back)["grads"]
+        return _pull_update(loop, state, still, k, grads, back)["grads"]
 
-    grads = product(loop, moment, k, direction_of, back["buffers"], sink)
+    grads = product(loop, state, k, direction_of, back["buffers"], sink)
     at = {name: grads[name] for name in moving}
-    through = _pull_update(loop, moment, still, k, at, back)
+    through = _pull_update(loop, state, still, k, at, back)
     for name, value in through["params"].items():
         sink("params", name, value)
     rates = {name: value + back["rates"].get(name, 0.0) for name, value in through["rates"].items()}
@@ -224,37 +224,37 @@ def _pull_step(loop: Loop, moment: Moment, k: int, back: Tree, product: Product)
 
 
 def _pull_descent(
-    loop: Loop, moment: Moment, k: int, back: Tree, product: Product, rate: float
+    loop: Loop, state: LoopState, k: int, back: Tree, product: Product, rate: float
 ) -> Tree:
     """`_pull_step` for the update p - rate g.
 
     The cotangent of the parameters is itself the direction; -rate times the slope is added to it.
     """
-    moving, _ = loop.split_moving(moment.params, k)
+    moving, _ = loop.split_moving(state.params, k)
     along = {name: back["params"][name] for name in moving}
     # Divided here, for the sink multiplies by -rate all that the product hands it.
     statistics = {name: value / -rate for name, value in back["buffers"].items()}
     before: Tree = {**back, "buffers": {}}
-    product(loop, moment, k, lambda _: along, statistics, _adding_sink(before, -rate))
+    product(loop, state, k, lambda _: along, statistics, _adding_sink(before, -rate))
     return before
 
 
 def _pull_update(
-    loop: Loop, moment: Moment, still: Params, k: int, grads: Params, back: Tree
+    loop: Loop, state: LoopState, still: Params, k: int, grads: Params, back: Tree
 ) -> Tree:
     """The pullback of the optimiser's update alone, at a given gradient: elementwise work."""
 
     def update(tree: Tree) -> tuple[Any, Any]:
         inner_loop = loop.with_tree({"rates": tree["rates"]})
-        here = Moment(tree["params"], tree["opt"], {})
+        here = LoopState(tree["params"], tree["opt"], {})
         moving = {name: here.params[name] for name in grads}
         rest = {name: here.params[name] for name in still}
         after = inner_loop.update(here, moving, rest, tree["grads"], {}, k)
         return {"params": after.params, "opt": after.opt}, ()
 
     at = {
-        "params": moment.params,
-        "opt": moment.opt,
+        "params": state.params,
+        "opt": state.opt,
         "rates": loop.start.learned_rates,
         "grads": grads,
     }
@@ -264,22 +264,22 @@ def _pull_update(
 
 def _reverse_over_reverse(
     loop: Loop,
-    moment: Moment,
+    state: LoopState,
     k: int,
     direction_of: Direction,
     statistics: Params,
     sink: Sink,
 ) -> Params:
     """The pullback of the inner gradient: <G, gradient> differentiated once more."""
-    moving, _ = loop.split_moving(moment.params, k)
+    moving, _ = loop.split_moving(state.params, k)
 
     def gradient(tree: Tree) -> tuple[Tree, Any]:
-        inner_loop, here = loop.with_tree({"fixed": tree["fixed"]}), _moment_with(moment, tree)
+        inner_loop, here = loop.with_tree({"fixed": tree["fixed"]}), _state_with(state, tree)
         parts = inner_loop.split_moving(here.params, k)
         grads, _, buffers = inner_loop.gradient(here, *parts, k, keep=True)
         return {"grads": grads, "buffers": floating(buffers)}, ()
 
-    value, _, pull = loop.calculus.pullback(gradient, _inputs_of_losses(loop, moment))
+    value, _, pull = loop.calculus.pullback(gradient, _inputs_of_losses(loop, state))
     statistics = {**blanks(value["buffers"]), **statistics}
     grads = value.pop("grads") if _needs_gradient(loop) else blanks(moving)
     # Frees the values: the pullback holds the graph without them.
@@ -294,7 +294,7 @@ def _reverse_over_reverse(
 
 def _forward_over_reverse(
     loop: Loop,
-    moment: Moment,
+    state: LoopState,
     k: int,
     direction_of: Direction,
     statistics: Params,
@@ -305,15 +305,15 @@ def _forward_over_reverse(
     The cotangents of the statistics enter as dual numbers with value 0 and themselves as tangents:
     the derivative of their product with the statistics joins the tangent of the gradient.
     """
-    moving, still = loop.split_moving(moment.params, k)
+    moving, still = loop.split_moving(state.params, k)
     at = blanks(moving)
     if not loop.inner.optimiser.linear:
         # The direction depends on the inner gradient, which is computed ahead.
-        at, _, _ = loop.gradient(moment, moving, still, k, keep=False)
+        at, _, _ = loop.gradient(state, moving, still, k, keep=False)
 
     def support_loss(tree: Tree, weights: Params) -> Tensor:
         params = {**loop.start.fixed, **tree["fixed"], **tree["params"]}
-        buffers = {**moment.buffers, **tree["buffers"]}
+        buffers = {**state.buffers, **tree["buffers"]}
         loss, fresh = loop.inner.support(params, buffers, loop.data, k)
         return loss + sum((weight * fresh[name]).sum() for name, weight in weights.items())
 
@@ -321,7 +321,7 @@ def _forward_over_reverse(
     del at
     grads = loop.calculus.gradient_along(
         support_loss,
-        _inputs_of_losses(loop, moment),
+        _inputs_of_losses(loop, state),
         along,
         statistics,
         sink,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchcross.functional.loop.derivatives import Autograd, refuse_dead_ends
-from torchcross.functional.loop.engines.loop import Loop, Moment
+from torchcross.functional.loop.engines.loop import Loop, LoopState
 from torchcross.functional.loop.problem import Split
 from torchcross.functional.trees import Params, detach, split_by_name, views
 
@@ -18,8 +18,10 @@ _FEATURES = ""
 """Stands for the features among names of parameters: no parameter has this name."""
 
 
-def shared_first_steps(loop: Loop, moment: Moment, *, keep: bool) -> list[tuple[Moment, Tensor]]:
-    """(moment after the update, support loss before it) of the first two steps.
+def shared_first_steps(
+    loop: Loop, state: LoopState, *, keep: bool
+) -> list[tuple[LoopState, Tensor]]:
+    """(state after the update, support loss before it) of the first two steps.
 
     Empty where steps cannot share features. A body that changes buffers would have to run twice.
     """
@@ -28,15 +30,15 @@ def shared_first_steps(loop: Loop, moment: Moment, *, keep: bool) -> list[tuple[
         return []
     if not isinstance(loop.calculus, Autograd):
         return []
-    _, body = loop.split_moving(moment.params, 0)
+    _, body = loop.split_moving(state.params, 0)
     if keep:
         fixed, body = loop.start.fixed, views(body)
     else:
         fixed = detach(loop.start.fixed)
         body = {name: value.detach().requires_grad_() for name, value in body.items()}
     with torch.enable_grad():
-        features, buffers = support.body({**fixed, **body}, moment.buffers, loop.data, 0)
-    has_changed = any(value is not moment.buffers.get(name) for name, value in buffers.items())
+        features, buffers = support.body({**fixed, **body}, state.buffers, loop.data, 0)
+    has_changed = any(value is not state.buffers.get(name) for name, value in buffers.items())
     if has_changed or not features.requires_grad:
         return []
 
@@ -60,10 +62,10 @@ def shared_first_steps(loop: Loop, moment: Moment, *, keep: bool) -> list[tuple[
 
     steps = []
     for k in range(2):
-        moving, still = loop.split_moving(moment.params, k)
+        moving, still = loop.split_moving(state.params, k)
         grads, loss = gradient(moving)
-        moment = loop.update(moment, moving, still, grads, moment.buffers, k)
-        steps.append((moment, loss))
+        state = loop.update(state, moving, still, grads, state.buffers, k)
+        steps.append((state, loss))
     return steps
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchcross.functional.loop.derivatives import Tree
-from torchcross.functional.loop.engines.loop import Loop, LoopResult, Moment
+from torchcross.functional.loop.engines.loop import Loop, LoopResult, LoopState
 from torchcross.functional.loop.engines.shared_first_steps import shared_first_steps
 from torchcross.functional.trees import Buffers, detach, views
 
@@ -23,21 +23,21 @@ def unrolled_query_loss(
     Without `keep`, inner gradients are constants: the detached loop of first-order MAML.
     """
     loop, steps = loop.with_tree(tree), loop.inner.steps
-    moment = loop.begin()
-    buffers = moment.buffers if keep else detach(moment.buffers)
+    state = loop.begin()
+    buffers = state.buffers if keep else detach(state.buffers)
     # Views: the first inner gradient is partial, with respect to new tensors.
-    moment = Moment(views(moment.params), moment.opt, buffers)
-    first = shared_first_steps(loop, moment, keep=keep)
+    state = LoopState(views(state.params), state.opt, buffers)
+    first = shared_first_steps(loop, state, keep=keep)
     losses: list[Tensor] = []
     weighted: list[Tensor] = []
     for updates in range(steps + 1):
         if updates:
-            step = first.pop(0) if first else loop.step(moment, updates - 1, keep=keep)
-            moment, support_loss = step
+            step = first.pop(0) if first else loop.step(state, updates - 1, keep=keep)
+            state, support_loss = step
             losses.append(support_loss.detach())
         weight = loop.inner.weight_after(updates)
         if weight or updates == steps:
-            query, buffers = loop.query_loss(moment, updates)
+            query, buffers = loop.query_loss(state, updates)
             weighted.append(query if weight == 1.0 else query * weight)
     trace = torch.stack([*losses, query.detach()])
     return sum(weighted[1:], weighted[0]), (buffers, trace)
