@@ -15,8 +15,8 @@ from torchcross.backbones.initial_values import Seed, generator_of, materialise
 from torchcross.backbones.record import WeightRecord, lists_for_tuples
 from torchcross.errors import InputError
 
+# What a colour backbone does with grey images: `"expand"` repeats the channel, None refuses.
 Grey: TypeAlias = Literal["expand"] | None
-"""What a colour backbone does with grey images: `"expand"` repeats the channel, None refuses."""
 
 B = TypeVar("B", bound="Backbone")
 
@@ -70,11 +70,11 @@ class Backbone(nn.Module, ABC):
     record, after it has expanded grey images.
     """
 
+    # Patterns of the entries that published weight files have beyond the backbone's own.
     classifier: tuple[str, ...] = ()
-    """Patterns of the entries that published weight files have beyond the backbone's own."""
 
+    # The side of the images, if the backbone is for images of one size alone.
     image_size: int | None = None
-    """The side of the images, if the backbone is for images of one size alone."""
 
     _mean: Tensor | None
     _std: Tensor | None

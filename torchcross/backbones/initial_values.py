@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from torchcross.errors import InputError
 
+# A number, or a generator on the CPU, which draws advance.
 Seed: TypeAlias = int | torch.Generator
-"""A number, or a generator on the CPU, which draws advance."""
 
 _LIMIT = 2**63
 

@@ -23,11 +23,9 @@ from torchcross.backbones.resnet import ResNet
 from torchcross.backbones.weight_files import Entries, read_entries
 from torchcross.errors import InputError
 
+# `"imagenet"`, `"keras"`, `"none"`, or a pair (mean, std) with a number each per channel. It is for
+# images in [0, 1].
 Normalisation: TypeAlias = str | tuple[Sequence[float], Sequence[float]]
-"""`"imagenet"`, `"keras"`, `"none"`, or a pair (mean, std) with a number each per channel.
-
-It is for images in [0, 1].
-"""
 
 _NAMED: dict[str, tuple[tuple[float, ...] | None, tuple[float, ...] | None]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),

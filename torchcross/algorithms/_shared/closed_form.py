@@ -21,8 +21,8 @@ from torchcross.heads import head_logits, learning_key
 from torchcross.task import Task
 
 Tree = dict[str, Tensor]
+# (support features, the algorithm's own parameters, data) -> the head's tensors.
 Fit = Callable[[Tensor, Tree, Tree], Tree]
-"""(support features, the algorithm's own parameters, data) -> the head's tensors."""
 
 _OWN = "head."
 

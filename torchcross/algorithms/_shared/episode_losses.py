@@ -13,12 +13,12 @@ from torchcross.heads import head_logits, proto_head
 from torchcross.targets import Target
 
 Tree = dict[str, Tensor]
+# (params, buffers, data, step) -> (loss, new buffers).
 Loss = Callable[[Tree, Tree, Any, int], tuple[Tensor, Tree]]
-"""(params, buffers, data, step) -> (loss, new buffers)."""
+# (params, features, data, name of the labels) -> loss.
 HeadLoss = Callable[[Tree, Tensor, Any, str], Tensor]
-"""(params, features, data, name of the labels) -> loss."""
+# (params, buffers, data) -> parameters that belong to the episode alone.
 Start = Callable[[Tree, Tree, Any], Tree]
-"""(params, buffers, data) -> parameters that belong to the episode alone."""
 
 _SUPPORT_FEATURES, _QUERY_FEATURES = "features.support", "features.query"
 

@@ -36,8 +36,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "backbone": (dict, type(None)),
 }
 
+# Named tensors by the part they belong to, one of `PARTS`.
 Tensors = dict[str, dict[str, Tensor]]
-"""Named tensors by the part they belong to, one of `PARTS`."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from torchcross.heads import WEIGHT
 
+# `fixed`: a number. `per_parameter`: one for each entry of each tensor (Meta-SGD); heads, whose
+# size is the episode's, have one for their weight and one for their bias. `per_layer_step`: one for
+# each layer and inner step (MAML++).
 RateKind: TypeAlias = Literal["fixed", "per_parameter", "per_layer_step"]
-"""`fixed`: a number. `per_parameter`: one for each entry of each tensor (Meta-SGD); heads, whose
-size is the episode's, have one for their weight and one for their bias. `per_layer_step`: one for
-each layer and inner step (MAML++).
-"""
 RATE_KINDS = ("fixed", "per_parameter", "per_layer_step")
 
 _HEAD = WEIGHT.rpartition(".")[0]
