@@ -37,7 +37,6 @@ class LearnedRates(nn.Module):
         steps: int,
     ) -> None:
         super().__init__()
-        self.kind = kind
         shapes = {name: tuple(value.shape) for name, value in params.items()}
         shapes |= dict.fromkeys(head_names, ())
         self._slots = {name: _slot(name, kind, own=name in head_names) for name in shapes}
