@@ -1,5 +1,4 @@
-"""Write report.html, table.md, table.tex and table.csv of a run from its rows; nothing is
-computed again.
+"""Write report.html, table.md, table.tex and table.csv of a run from its rows, without running.
 
 A CSV file is a published table of means: algorithms in the header, a target and its means in each
 row; a first column called "domain" names the domains.

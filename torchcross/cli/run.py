@@ -1,5 +1,4 @@
-"""Train, adapt and score: leave one domain out, train on the others, adapt to its episodes, and
-write rows, tables and a page.
+"""Leave one domain out: train on the others, adapt, score, and write rows, tables and a page.
 
 An interrupted run goes on when you give the same command again. Exit status 1: something failed.
 """

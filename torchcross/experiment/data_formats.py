@@ -29,49 +29,36 @@ class Collection(Protocol):
 
     def targets(self) -> tuple[str, ...]:
         """The names of all tasks that can be a target."""
-        ...
 
     def sources(
         self, target: str, *, split: Literal["train", "val"], tasks: Literal["primary", "all"]
     ) -> tuple[TaskSource, ...]:
-        """The sources that remain where `target` is left out; only those with samples in the
-        split.
-        """
-        ...
+        """The sources that remain where `target` is left out, if they have samples in the split."""
 
     def target(
         self, target: str, *, split: Literal["all", "train", "val", "test"] = "all"
     ) -> TaskSource:
         """The source of the target itself."""
-        ...
 
     def target_name(self, text: str) -> str:
         """The full name of a target that a person writes; an error names the nearest one."""
-        ...
 
     def why(self, target: str) -> Mapping[str, str]:
         """The part of every dataset where `target` is left out, and the reason."""
-        ...
 
     def cautions(self, target: str) -> tuple[str, ...]:
-        """What a reader must know of the sources of `target`: for example, that one is of its
-        domain.
-        """
-        ...
+        """What a reader must know of the sources of `target`: say, that one is of its domain."""
 
     def related_targets(self) -> tuple[frozenset[str], ...]:
         """Targets that share subjects, and so are not independent of each other."""
-        ...
 
     def describe(self) -> Mapping[str, object]:
-        """What a report says of the data: names, sizes, licences, whether it is synthetic, a
-        fingerprint.
+        """What a report says of the data: names, sizes, licences, a fingerprint, and so on.
 
         A run does not go on where this has changed. A part that cannot be read now is a mapping
         with the reason under "unreadable": it counts as unchanged. An error that is raised counts
         for all parts.
         """
-        ...
 
 
 def open_collection(

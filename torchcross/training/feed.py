@@ -22,9 +22,7 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class Feed(ABC):
-    """Numbered items: episodes, or labelled batches for pre-training. For your own, derive from
-    it.
-    """
+    """Numbered items: episodes, or labelled batches. Derive from it for items of your own."""
 
     @abstractmethod
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:

@@ -73,9 +73,7 @@ def _write_error(path: Path, error: OSError) -> WriteError:
 
 
 def read_log(path: str | Path) -> list[Row]:
-    """The rows (step, loss, lr, gradient norm, score or None) of a run's folder, or of its
-    `log.csv`.
-    """
+    """The rows (step, loss, lr, gradient norm, score or None) of a folder's `log.csv`."""
     path = Path(path)
     path = path / "log.csv" if path.is_dir() else path
     try:

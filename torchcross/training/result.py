@@ -25,8 +25,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """The result of `fit`. The algorithm has the weights of `best_step`; without validation, of the
-    last step.
+    """The result of `fit`. The algorithm has the weights of `best_step`, or else of the last step.
 
     steps    how many were done
     stopped  the reason: all "steps" were done, or "patience" ran out

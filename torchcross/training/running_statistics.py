@@ -19,8 +19,7 @@ __all__ = ["renew_statistics"]
 
 
 def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
-    """Take the running statistics of `algorithm.backbone` over these episodes, under its present
-    weights.
+    """Take the running statistics of the backbone over these episodes, under its present weights.
 
     Meta-training under the policies `batch` and `support` does not use running statistics: they
     stay those of the initial weights. `FineTune`, `LinearProbe` and the policies `running` and

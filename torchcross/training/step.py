@@ -42,9 +42,7 @@ class StepResult:
 
 @final
 class Stepper:
-    """Computes the gradients of meta-batches, added up over parts and ranks; they are finite, or an
-    error names the cause.
-    """
+    """Computes gradients of meta-batches, summed over parts and ranks, and refuses infinite ones."""
 
     def __init__(
         self,

@@ -64,9 +64,7 @@ _MIXED_NORMS = " Rows that are transductive and rows that are not stand in one t
 
 
 def choices(experiment: Experiment) -> dict[str, str]:
-    """In words: what can be disputed in a protocol, and what was chosen; the most important
-    first.
-    """
+    """What can be disputed in a protocol, and what was chosen, in words; most important first."""
     if "supervised" in experiment.algorithms:
         scores = (
             "one for each training seed, over the test split: without episodes, the seeds are the"

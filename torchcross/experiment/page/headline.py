@@ -27,9 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Headline:
-    """The metric that leads a page (None: there are no rows), how its intervals are made, and
-    warnings about both.
-    """
+    """The metric that leads a page (None without rows), its kind of interval, and warnings."""
 
     metric: str | None
     method: str
@@ -37,9 +35,7 @@ class Headline:
 
 
 def headline_of(records: Records, runs: Sequence[RunFolder], metric: str | None) -> Headline:
-    """As all runs say, or else as the first run says; a `metric` that is given must be in the
-    rows.
-    """
+    """As all runs say, or else as the first one; a `metric` that is given must be in the rows."""
     sections = [run.experiment["evaluation"] for run in runs]
     method = sections[0].get("interval", "t")
     present = [str(name) for name in records.unique("metric")]

@@ -1,6 +1,4 @@
-"""Pages and tables: of a run, from its folder alone; of several runs; of a published table of
-means.
-"""
+"""Pages and tables of a run, of several runs, and of a published table of means."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from torchcross.experiment.page.headline import (
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
+from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
 from torchcross.report import (
     Curve,
@@ -174,9 +172,7 @@ def write_means_page(
     metric: str = "",
     related: Iterable[Collection[str]] = (),
 ) -> Path:
-    """Write the page and the tables of a published table of means (see
-    `torchcross.records.read_means`).
-    """
+    """Write the page and tables of a table that `torchcross.records.read_means` can read."""
     table, out = Path(table), Path(out)
     groups = [set(group) for group in related]
     means = read_means(table, metric=metric)
@@ -195,7 +191,9 @@ def write_means_page(
         provenance={
             "table": table.name,
             "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
-            "packages": {"torchcross-fewshot": _version("torchcross-fewshot")},
+            "packages": {
+                "torchcross-fewshot": installed_version("torchcross-fewshot") or "not installed"
+            },
         },
         related=groups,
     )
@@ -245,13 +243,6 @@ def _failure(failure: Mapping[str, str], run: str = "") -> Failure:
         algorithm=f"{algorithm} ({run})" if run else algorithm,
         seed=int(failure["seed"]),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _trainings(run: RunFolder) -> list[dict[str, Any]]:

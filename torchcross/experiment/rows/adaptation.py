@@ -75,8 +75,7 @@ def reads_running_statistics(algorithm: Algorithm) -> bool:
 def renew_running_statistics(
     method: Method, trained: Algorithm, experiment: Experiment, episodes: EpisodeSampler
 ) -> None:
-    """After meta-training: where the row reads running statistics, take them over the first
-    training episodes.
+    """After meta-training, take running statistics over the first episodes, if the row reads them.
 
     They depend on weights and episodes alone: a training that goes on, or is only loaded, ends with
     the same ones.

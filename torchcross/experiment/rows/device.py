@@ -1,6 +1,4 @@
-"""From the section `machine` to the machine of `fit`; an absent device is refused before anything
-runs.
-"""
+"""From the section `machine` to the machine of `fit`; an absent device is refused."""
 
 from __future__ import annotations
 

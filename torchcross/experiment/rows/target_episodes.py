@@ -19,9 +19,7 @@ __all__ = ["ScoredEpisodes", "TargetEpisodes", "evaluation_sampler", "target_epi
 
 @dataclass(frozen=True)
 class TargetEpisodes:
-    """The episodes of a target: a sampler of the most shots, and how many of its episodes are
-    scored.
-    """
+    """A target's episodes: a sampler of the most shots, and how many episodes are scored."""
 
     sampler: EpisodeSampler
     count: int
@@ -41,8 +39,9 @@ class TargetEpisodes:
 def target_episodes(
     source: TaskSource, experiment: Experiment, count: int | None = None
 ) -> TargetEpisodes:
-    """The episodes that the experiment asks for, or as many as the target has; where it has none,
-    an InfeasibleError.
+    """The episodes that the experiment asks for, or as many as the target has.
+
+    Where it has none, this is an InfeasibleError.
 
     `count` is how many there are, where this is known already.
     """
@@ -58,8 +57,7 @@ def target_episodes(
 
 
 def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSampler:
-    """Plans the episodes of a target; with `evaluation.disjoint` it has a length, at most
-    `evaluation.episodes`.
+    """Plans the episodes of a target; with `evaluation.disjoint` it has a length.
 
     Where the data does not give a single episode, the error says what is missing.
     """

@@ -38,9 +38,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class RunContext:
-    """`say` gets one line of text for each event; `progress`: whether bars are shown, None: on a
-    terminal.
-    """
+    """The parts of a run. `say` gets one line of text for each event."""
 
     experiment: Experiment
     collection: Collection

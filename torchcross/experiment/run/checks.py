@@ -19,9 +19,7 @@ __all__ = ["check_experiment", "check_metric", "settings_without_effect"]
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Refuse what cannot run: unknown rows and metrics, a backbone or weights that do not fit, an
-    absent device.
-    """
+    """Refuse unknown rows and metrics, a backbone or weights that do not fit, an absent device."""
     for name in experiment.algorithms:
         if name not in METHODS:
             raise InputError(unknown_name("algorithm of a table", name, METHODS))
@@ -89,9 +87,7 @@ _UNSET = {
 
 
 def settings_without_effect(experiment: Experiment) -> list[str]:
-    """In words: the settings that some rows do not read, and those that no row reads although their
-    values are not the preset's.
-    """
+    """In words: settings that some rows do not read, and changed ones that no row reads."""
     rows = [METHODS[name] for name in experiment.algorithms]
     by_rows: dict[str, list[str]] = {}
     supervised = any(row.supervised for row in rows)

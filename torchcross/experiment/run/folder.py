@@ -133,9 +133,7 @@ class RunFolder:
         return records[np.lexsort((by_target, by_algorithm))]
 
     def episodes(self) -> dict[tuple[str, str, int], str]:
-        """(algorithm, target, shots) -> a digest of the episodes that were scored, where it is
-        known.
-        """
+        """(algorithm, target, shots) -> a digest of the scored episodes, where it is known."""
         return {
             (each["algorithm"], each["target"], each["shots"]): each["digest"]
             for each in self._scored_episodes()
@@ -240,8 +238,7 @@ def _slug(key: tuple[object, ...]) -> str:
 
 
 def decisive_settings(experiment: Experiment) -> dict[str, Any]:
-    """The settings that decide the rows of a run, as plain values: not where the data lie, nor how
-    rows are shown or files kept.
+    """The settings that decide rows, as plain values: not where data lie or how rows are shown.
 
     Weights are known by what is in their file, data by their own fingerprint (see
     `Collection.describe`).

@@ -18,7 +18,13 @@ from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.folder import decisive_settings, write_json
 from torchcross.experiment.settings.plain import as_plain
 
-__all__ = ["complete_description", "contradictions", "update_provenance", "with_earlier"]
+__all__ = [
+    "complete_description",
+    "contradictions",
+    "installed_version",
+    "update_provenance",
+    "with_earlier",
+]
 
 _FILE = "provenance.json"
 _UNREADABLE = "unreadable"
@@ -61,7 +67,7 @@ def surroundings() -> dict[str, Any]:
     """Versions of what computes, the git state of the working folder, and the machine."""
     cuda = torch.cuda.is_available()
     return {
-        "packages": {name: number for name in _PACKAGES if (number := _version(name))},
+        "packages": {name: number for name in _PACKAGES if (number := installed_version(name))},
         "python": platform.python_version(),
         "git": _git(),
         "machine": {
@@ -73,7 +79,7 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
@@ -134,9 +140,7 @@ def _description(collection: Collection) -> dict[str, Any]:
 
 
 def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """The dotted names of what differs in two descriptions; what could not be read differs from
-    nothing.
-    """
+    """The dotted names of what differs; what could not be read differs from nothing."""
     if not isinstance(before, dict) or not isinstance(now, dict):
         if before != now:
             yield place

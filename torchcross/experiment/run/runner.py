@@ -51,7 +51,7 @@ def run_experiment(
     What fails (a dataset that cannot be read, a training that diverges) is in `failures`; the rest
     goes on.
     """
-    say = say or _say_nothing
+    say = say or (lambda line: None)
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
     collection, targets = _open_targets(experiment.data)
@@ -59,10 +59,6 @@ def run_experiment(
         folder = RunFolder.begin(out, experiment)
         run = RunContext(experiment, collection, targets, machine, folder, say, progress)
         return _run_cells(run)
-
-
-def _say_nothing(_: str) -> None:
-    pass
 
 
 def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:

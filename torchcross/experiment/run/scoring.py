@@ -33,9 +33,7 @@ def score_episodes(
     episodes: Episodes,
     shots: int,
 ) -> None:
-    """Adapt to the episodes of a target, and write the rows, a digest of the episodes, and an
-    example.
-    """
+    """Adapt to a target's episodes; write the rows, a digest of the episodes and an example."""
     experiment = run.experiment
     first: list[tuple[Episode, Prediction]] = []
 

@@ -1,5 +1,7 @@
-"""Protocols by name. To add a preset, add an entry to `PRESETS`: a preset says only what differs
-from the defaults of the sections, and `medimeta-table4` says what is published in full.
+"""Protocols by name. To add a preset, add an entry to `PRESETS`.
+
+A preset says only what differs from the defaults of the sections; `medimeta-table4` says what is
+published in full.
 
 `medimeta-table4`: the cross-domain few-shot evaluation of the MedIMeta paper (Woerner et al. 2024,
 Table 4). Every row is fine-tuned with a fresh head and 50 steps of Adam at 1e-3; episodes come from

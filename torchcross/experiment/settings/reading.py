@@ -1,6 +1,4 @@
-"""From a TOML file, or plain values, to an `Experiment`: typed and checked; no unknown setting is
-accepted.
-"""
+"""From a TOML file, or plain values, to an `Experiment`: typed and checked."""
 
 from __future__ import annotations
 

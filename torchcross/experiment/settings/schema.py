@@ -89,8 +89,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(TrainingOptions):
-    """Options of training that pre-training and meta-training share. TOML has no None: 0 stands
-    for it.
+    """Options that pre-training and meta-training share; TOML has no None, 0 stands for it.
 
     clip            the largest norm of the gradient; 0: the gradient is not clipped
     ema             decay of a moving average of the weights; the average is then validated and
@@ -118,8 +117,7 @@ class TrainingSettings(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingSettings(TrainingSettings):
-    """Multi-task pre-training (mm-PT): one head per source task, each batch from one task. The row
-    `supervised` reads it too.
+    """Multi-task pre-training (mm-PT), one head per source task; also read by `supervised`.
 
     batch_size         images of one batch
     accumulate         batches of one optimiser step, read one after the other; their gradients are
@@ -145,8 +143,9 @@ class PretrainingSettings(TrainingSettings):
     def fit_options(
         self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None
     ) -> FitOptions:
-        """For `fit`. `judged`: there is something to validate on; `epoch_steps`: batches of one
-        pass over the data.
+        """For `fit`. `judged`: there is something to validate on.
+
+        `epoch_steps` is the number of batches of one pass over the data.
         """
         options = self._shared_options(judged)
         if epoch_steps is not None:
@@ -292,8 +291,7 @@ class MachineSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole experiment, as `experiment_from_values` and `read_experiment` make it; the class
-    alone applies no preset.
+    """A whole experiment. Only `experiment_from_values` and `read_experiment` apply presets.
 
     preset      the protocol that gives its values to the settings you leave out
     algorithms  rows of the table
