@@ -42,7 +42,7 @@ class StepResult:
 
 @final
 class Stepper:
-    """Computes gradients of meta-batches, summed over parts and ranks, and refuses infinite ones."""
+    """Computes gradients of meta-batches, summed over parts and ranks; refuses infinite ones."""
 
     def __init__(
         self,
