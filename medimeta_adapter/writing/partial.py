@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from medimeta_adapter.writing.disk_errors import explain_disk_errors
-from torchcross._kit.lock import BaseFileLock, acquire_lock
+from torchcross._kit.lock import acquire_lock
 from torchcross.errors import WriteError
 
 __all__ = ["PartialFolder", "check_free", "sync_folder"]
@@ -29,12 +29,14 @@ class PartialFolder:
         self._overwrite = overwrite
         with explain_disk_errors(final):
             self._restore_replaced()
-            self._refuse_existing()
+            _refuse_existing(final, overwrite=overwrite)
             final.parent.mkdir(parents=True, exist_ok=True)
-            self._lock: BaseFileLock | None = self._acquire_lock()
+            self._lock = acquire_lock(_lock_path(final))
+            if self._lock is None:
+                raise _busy(final)
             try:
                 # Another process may have finished before this one had the lock.
-                self._refuse_existing()
+                _refuse_existing(final, overwrite=overwrite)
                 self.path.mkdir(exist_ok=True)
                 if not resume:
                     self._empty()
@@ -46,15 +48,6 @@ class PartialFolder:
         """Undo what a crash between the two renames of an overwrite left behind."""
         if self._replaced.exists() and not self.final.exists():
             self._replaced.rename(self.final)
-
-    def _refuse_existing(self) -> None:
-        _refuse_existing(self.final, overwrite=self._overwrite)
-
-    def _acquire_lock(self) -> BaseFileLock:
-        lock = acquire_lock(_lock_path(self.final))
-        if lock is None:
-            raise _busy(self.final)
-        return lock
 
     def _empty(self) -> None:
         for entry in self.path.iterdir():

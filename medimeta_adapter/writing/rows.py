@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,23 +17,10 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Target
 
-__all__ = ["Columns", "RowChecker", "per_row"]
+__all__ = ["RowChecker", "per_row"]
 
 _RESERVED = frozenset({"filepath", "split", "original_filepath", "original_split", "patient_id"})
 _MODES = {1: "L", 3: "RGB"}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What is known about a batch of rows besides the images, one entry per row."""
-
-    labels: Mapping[str, Any]
-    splits: Sequence[Any]
-    original_splits: Sequence[Any]
-    original_filepaths: Sequence[Any]
-    patient_ids: Sequence[Any]
-    annotations: Mapping[str, Sequence[Any]]
-    stamps: Sequence[Any] | None = None
 
 
 class RowChecker:
@@ -80,23 +66,35 @@ class RowChecker:
                 )
         return self.images(np.asarray(image)[None], row, [file])
 
-    def journal_entry(self, columns: Columns, first: int, count: int) -> dict[str, Any]:
+    def journal_entry(
+        self,
+        rows: range,
+        *,
+        labels: Mapping[str, Any],
+        splits: Sequence[Any],
+        original_splits: Sequence[Any],
+        original_filepaths: Sequence[Any],
+        patient_ids: Sequence[Any],
+        annotations: Mapping[str, Sequence[Any]],
+        stamps: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
         """Return what the journal keeps of a batch; refuse what does not fit."""
+        first, count = rows.start, len(rows)
 
         def check_each(check: Callable[..., Any], values: Sequence[Any], *name: str) -> list[Any]:
             return [check(value, first + place, *name) for place, value in enumerate(values)]
 
-        files = check_each(_text, columns.original_filepaths, "original_filepath")
+        files = check_each(_text, original_filepaths, "original_filepath")
         entry: dict[str, Any] = {
-            "labels": self._labels(columns.labels, first, count, files),
+            "labels": self._labels(labels, first, count, files),
             "files": files,
-            "splits": check_each(_split, columns.splits),
-            "original_splits": check_each(_split, columns.original_splits),
-            "patients": check_each(_patient, columns.patient_ids),
-            "more": self._annotations(columns.annotations, first, count),
+            "splits": check_each(_split, splits),
+            "original_splits": check_each(_split, original_splits),
+            "patients": check_each(_patient, patient_ids),
+            "more": self._annotations(annotations, first, count),
         }
-        if columns.stamps is not None:
-            entry["stamps"] = check_each(_text, columns.stamps, "stamp")
+        if stamps is not None:
+            entry["stamps"] = check_each(_text, stamps, "stamp")
         for name, values in entry.items():
             if isinstance(values, list) and len(values) != count:
                 raise InputError(

@@ -29,7 +29,7 @@ from medimeta_adapter.writing.resumed_build import (
     remove_leftovers,
     sync_tree,
 )
-from medimeta_adapter.writing.rows import Columns, RowChecker, per_row
+from medimeta_adapter.writing.rows import RowChecker, per_row
 from medimeta_adapter.writing.table import JournalTable, image_path, split_counts, write_splits
 from medimeta_adapter.writing.tiffs import write_tiffs
 from torchcross.errors import InputError, WriteError
@@ -54,16 +54,6 @@ class DatasetWriter:
     images/*.tiff too. Many threads may add at once; rows are numbered in the order in which they
     arrive.
     """
-
-    _journal: Journal
-    _pixels: PixelFile
-    _next: int
-    _broken: bool
-    # Batches whose pixels are written, by first row: rows before them are not written yet.
-    _behind_gap: dict[int, tuple[int, bytes]]
-    # Lines of the batches before the first gap; they are journalled together.
-    _waiting: list[bytes]
-    _waiting_rows: int
 
     def __init__(
         self,
@@ -91,6 +81,49 @@ class DatasetWriter:
         self._turn = threading.Lock()
         self._partial: PartialFolder | None = None
         self._assigned: NDArray[np.int8] | None = None
+
+    # -- beginning ---------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if self._partial is not None:
+            raise WriteError(f"the writer of {self.folder} is open already; make another one")
+        partial = PartialFolder(self.folder, resume=self._resume, overwrite=self._overwrite)
+        with ExitStack() as undo:
+            undo.callback(partial.leave if self._resume else partial.discard)
+            with explain_disk_errors(self.folder):
+                self._open(partial.path, undo)
+            undo.pop_all()
+        self._partial = partial
+        return self
+
+    def _open(self, folder: Path, undo: ExitStack) -> None:
+        self._journal = Journal(folder / _JOURNAL_FILE, durable=self._resume)
+        undo.callback(self._journal.close)
+        row_bytes = prod(self.draft.image_shape)
+        if self._total is not None:
+            needed = (self._total - self._journal.rows) * row_bytes
+            if self._tiffs:
+                needed += self._total * row_bytes
+            check_space(folder, needed)
+        if self._journal.rows:
+            check_earlier_build(folder, self.draft)
+        else:
+            begin_build(folder, self.draft, durable=self._resume)
+            create_pixel_file(folder / _IMAGES_FILE, (self._total or 1, *self.draft.image_shape))
+        lost = WriteError(f"{folder} has lost pixels of rows that it lists; {RESTART_ADVICE}")
+        try:
+            self._pixels = PixelFile(folder / _IMAGES_FILE)
+        except (OSError, KeyError):
+            raise lost from None
+        undo.callback(self._pixels.close)
+        if self._pixels.room < self._journal.rows:
+            raise lost
+        self._next, self._broken = self._journal.rows, False
+        # Batches whose pixels are written, by first row: rows before them are not written yet.
+        self._behind_gap: dict[int, tuple[int, bytes]] = {}
+        # Lines of the batches before the first gap; they are journalled together.
+        self._waiting: list[bytes] = []
+        self._waiting_rows = 0
 
     # -- adding ------------------------------------------------------------------------------------
 
@@ -140,15 +173,16 @@ class DatasetWriter:
         """
         row = self._next_row
         pixels = self._checker.image(image, row, original_filepath)
-        columns = Columns(
-            {name: [label] for name, label in labels.items()},
-            [split],
-            [original_split],
-            [original_filepath],
-            [patient_id],
-            {name: [value] for name, value in (annotations or {}).items()},
+        entry = self._checker.journal_entry(
+            range(row, row + 1),
+            labels={name: [label] for name, label in labels.items()},
+            splits=[split],
+            original_splits=[original_split],
+            original_filepaths=[original_filepath],
+            patient_ids=[patient_id],
+            annotations={name: [value] for name, value in (annotations or {}).items()},
         )
-        return self._append(pixels, self._checker.journal_entry(columns, row, 1))
+        return self._append(pixels, entry)
 
     def add_batch(
         self,
@@ -173,16 +207,17 @@ class DatasetWriter:
         count = len(pixels)
         if not count:
             return range(row, row)
-        columns = Columns(
-            labels,
-            per_row(splits, count),
-            per_row(original_splits, count),
-            per_row(original_filepaths, count, default=""),
-            per_row(patient_ids, count),
-            annotations or {},
-            stamps,
+        entry = self._checker.journal_entry(
+            range(row, row + count),
+            labels=labels,
+            splits=per_row(splits, count),
+            original_splits=per_row(original_splits, count),
+            original_filepaths=per_row(original_filepaths, count, default=""),
+            patient_ids=per_row(patient_ids, count),
+            annotations=annotations or {},
+            stamps=stamps,
         )
-        first = self._append(pixels, self._checker.journal_entry(columns, row, count))
+        first = self._append(pixels, entry)
         return range(first, first + count)
 
     def assign_splits(self, splits: Sequence[str] | NDArray[Any]) -> None:
@@ -251,44 +286,7 @@ class DatasetWriter:
             self._journal.append(self._waiting, self._waiting_rows)
             self._waiting, self._waiting_rows = [], 0
 
-    # -- beginning and end -------------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        if self._partial is not None:
-            raise WriteError(f"the writer of {self.folder} is open already; make another one")
-        partial = PartialFolder(self.folder, resume=self._resume, overwrite=self._overwrite)
-        with ExitStack() as undo:
-            undo.callback(partial.leave if self._resume else partial.discard)
-            with explain_disk_errors(self.folder):
-                self._open(partial.path, undo)
-            undo.pop_all()
-        self._partial = partial
-        return self
-
-    def _open(self, folder: Path, undo: ExitStack) -> None:
-        self._journal = Journal(folder / _JOURNAL_FILE, durable=self._resume)
-        undo.callback(self._journal.close)
-        row_bytes = prod(self.draft.image_shape)
-        if self._total is not None:
-            needed = (self._total - self._journal.rows) * row_bytes
-            if self._tiffs:
-                needed += self._total * row_bytes
-            check_space(folder, needed)
-        if self._journal.rows:
-            check_earlier_build(folder, self.draft)
-        else:
-            begin_build(folder, self.draft, durable=self._resume)
-            create_pixel_file(folder / _IMAGES_FILE, (self._total or 1, *self.draft.image_shape))
-        lost = WriteError(f"{folder} has lost pixels of rows that it lists; {RESTART_ADVICE}")
-        try:
-            self._pixels = PixelFile(folder / _IMAGES_FILE)
-        except (OSError, KeyError):
-            raise lost from None
-        undo.callback(self._pixels.close)
-        if self._pixels.room < self._journal.rows:
-            raise lost
-        self._next, self._broken = self._journal.rows, False
-        self._behind_gap, self._waiting, self._waiting_rows = {}, [], 0
+    # -- end ---------------------------------------------------------------------------------------
 
     def __exit__(
         self,
