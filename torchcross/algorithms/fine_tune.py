@@ -22,7 +22,7 @@ class FineTune(InnerLoopAlgorithm):
 
     BatchNorm is as published: support forwards in training mode move the running statistics, and
     the query uses them (`running`). Use `adapt`, from any backbone; as a meta-learner it is first
-    order. `LaneOptions` describes the other options.
+    order. `EpisodicOptions` describes the other options.
     """
 
     def __init__(

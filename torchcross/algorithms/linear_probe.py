@@ -21,7 +21,7 @@ class LinearProbe(InnerLoopAlgorithm):
     """A fresh Kaiming head trained with Adam on features that are computed once.
 
     The BatchNorm policy is `frozen`. Use `adapt`, from any backbone; as a meta-learner it is first
-    order. `LaneOptions` describes the other options.
+    order. `EpisodicOptions` describes the other options.
     """
 
     def __init__(

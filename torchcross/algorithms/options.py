@@ -12,38 +12,35 @@ from torchcross.functional.loop.lanes import Lanes
 
 
 class InputOptions(TypedDict, total=False):
-    """What enters and leaves the backbone.
-
-    normalise  mean and standard deviation per channel, applied to images before the backbone, such
-               as `torchcross.data.augment.Normalise`
-    features   number of features that the backbone computes; the default is its `num_features`
-    """
+    """Of `EpisodicOptions`: normalise and features."""
 
     normalise: MeanAndStd | None
     features: int | None
 
 
 class LaneOptions(InputOptions, total=False):
-    """The options of `InputOptions`, and how many episodes are computed at once.
-
-    lanes      `"auto"` (many on accelerators, one on CPUs), `"loop"` (one by one) or a number
-    """
+    """Of `EpisodicOptions`: normalise, features and lanes."""
 
     lanes: Lanes
 
 
 class EpisodicOptions(LaneOptions, total=False):
-    """The options of `LaneOptions`, and the BatchNorm policy.
+    """The options that all algorithms over episodes have, or nearly all.
 
-    norm       `"frozen"`, `"batch"` (transductive, the default), `"support"`, `"running"` or
-               `"per_step"`
+    norm       BatchNorm policy: `"frozen"`, `"batch"` (transductive, the default), `"support"`,
+               `"running"` or `"per_step"`
+    lanes      episodes computed at once: `"auto"` (the default: many on accelerators, one on CPUs),
+               `"loop"` (one by one) or a number
+    normalise  mean and standard deviation per channel, applied to images before the backbone, such
+               as `torchcross.data.augment.Normalise`
+    features   number of features that the backbone computes; the default is its `num_features`
     """
 
     norm: str
 
 
 class PretrainingOptions(InputOptions, total=False):
-    """The options of `InputOptions`, and the seed of the heads.
+    """The options of pre-training; for normalise and features see `EpisodicOptions`.
 
     seed       of the heads' initial values; the default is 0
     """

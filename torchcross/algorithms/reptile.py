@@ -26,8 +26,8 @@ class Reptile(InnerLoopAlgorithm):
 
     theta_K comes from K inner steps on support and query together. With SGD of rate eps as the
     outer optimiser this is the published update. The loss shown is the one before the last inner
-    step. A head that is not learned takes no part in the update. `InputOptions` describes the other
-    options.
+    step. A head that is not learned takes no part in the update. `EpisodicOptions` describes
+    norm, normalise and features.
     """
 
     def __init__(
