@@ -1,6 +1,4 @@
-"""The same things once more, by hand and slowly: a small network in plain tensor operations and a
-plain inner loop.
-"""
+"""The same results by hand: a small network in plain tensor operations, and a plain inner loop."""
 
 import torch
 import torch.nn.functional as F

@@ -122,7 +122,7 @@ def test_lean_engines_under_bfloat16(engine):
     network = Network(Smooth())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         expected = meta_gradient(*problem_of(network, torch.float32))
-        found = meta_gradient(*problem_of(network, torch.float32), engine=engine)
+        result = meta_gradient(*problem_of(network, torch.float32), engine=engine)
     exact = meta_gradient(*problem_of(network, torch.float32))
-    assert all(value.dtype == torch.float32 for value in found.params.values())
-    assert gap(found, exact) < 2 * gap(expected, exact)
+    assert all(value.dtype == torch.float32 for value in result.params.values())
+    assert gap(result, exact) < 2 * gap(expected, exact)

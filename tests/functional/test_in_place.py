@@ -1,6 +1,4 @@
-"""Where nothing is differentiated: optimisers that move in place, statistics that come with the
-normalised batch.
-"""
+"""Where nothing is differentiated: optimisers in place, statistics from the normalisation."""
 
 import pytest
 import torch

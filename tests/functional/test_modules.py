@@ -1,6 +1,4 @@
-"""Modules as people write them: either the gradient is that of the module, or the module is refused
-by name.
-"""
+"""Modules as people write them: the gradient is right, or the module is refused by name."""
 
 import random
 

@@ -1,6 +1,4 @@
-"""The lean engines where the update is p - rate g: cotangents in place, and steps that are taken
-twice.
-"""
+"""`recompute` and `mixed` where the update is p - rate g: in place, and steps taken twice."""
 
 import dataclasses
 

@@ -1,6 +1,4 @@
-"""Modules that an engine cannot serve are refused, in lanes too; what did not change is handed back
-as it is.
-"""
+"""Modules that an engine cannot differentiate are refused, and unchanged buffers come back."""
 
 import dataclasses
 

@@ -1,5 +1,4 @@
-"""Meta-gradients of two peers on one small network. Stands alone: it runs in the peers'
-environment.
+"""Meta-gradients of two peers on one small network; runs in the peers' environment.
 
 The peers get the network with its head in one module, as they want it.
 """
@@ -59,13 +58,13 @@ def with_head(case: Case, inputs: Arrays) -> nn.Sequential:
     head.
     """
     net = nn.Sequential(backbone(normed=case.normed), nn.Linear(WIDTH, WAYS).double())
-    given = {name: torch.as_tensor(inputs[name]) for name, _ in net.named_parameters()}
+    values = {name: torch.as_tensor(inputs[name]) for name, _ in net.named_parameters()}
     if case.head == "zero":
-        given = {
+        values = {
             name: torch.zeros_like(value) if name.startswith("1.") else value
-            for name, value in given.items()
+            for name, value in values.items()
         }
-    net.load_state_dict(given, strict=False)
+    net.load_state_dict(values, strict=False)
     return net.train()
 
 

@@ -1,5 +1,4 @@
-"""Meta-gradients equal those of `higher` and `learn2learn` on the same network, data and steps, in
-float64.
+"""In float64, meta-gradients equal those of `higher` and `learn2learn`.
 
 Where the peers cannot be installed, these tests fail: they never skip.
 """
@@ -122,8 +121,8 @@ def problem_of(case: Case, inputs: Params) -> tuple[Problem, Meta]:
 
     zero = case.head == "zero"
     inner = Inner(support, query, sgd(), case.steps, zero_head="head.*" if zero else None)
-    given = {f"head.{name}": inputs[f"1.{name}"] for name in ("weight", "bias")}
-    own = {name: torch.zeros_like(value) if zero else value for name, value in given.items()}
+    head = {f"head.{name}": inputs[f"1.{name}"] for name in ("weight", "bias")}
+    own = {name: torch.zeros_like(value) if zero else value for name, value in head.items()}
     params, buffers = network.state()
     return Problem(inner, {name: inputs[name] for name in ("xs", "ys", "xq", "yq")}, own), Meta(
         params, RATE, buffers
@@ -133,21 +132,24 @@ def problem_of(case: Case, inputs: Params) -> tuple[Problem, Meta]:
 @pytest.mark.parametrize(("case", "engine"), IN_FUNCTIONAL, ids=str)
 def test_engines_equal_the_peers(case: Case, engine: str, inputs: Params, theirs: Arrays) -> None:
     problem, meta = problem_of(case, inputs)
-    found = meta_gradient(problem, meta, engine=engine)
-    heads = {name.replace("head", "1"): grad for name, grad in found.own.items()}
+    result = meta_gradient(problem, meta, engine=engine)
+    heads = {name.replace("head", "1"): grad for name, grad in result.own.items()}
     assert_equal(
-        theirs, case, found.loss, {f"0.{name}": grad for name, grad in found.params.items()} | heads
+        theirs,
+        case,
+        result.loss,
+        {f"0.{name}": grad for name, grad in result.params.items()} | heads,
     )
 
 
 def test_a_meta_batch_in_lanes_equals_the_peers(inputs: Params, theirs: Arrays) -> None:
     case = Case(normed=True, steps=3, order=2, head="given")
     problem, meta = problem_of(case, inputs)
-    found = meta_loss([problem, problem], meta, lanes=2)
-    assert found.groups == ((0, 1),)
-    found.loss.backward()  # type: ignore[no-untyped-call]
+    result = meta_loss([problem, problem], meta, lanes=2)
+    assert result.groups == ((0, 1),)
+    result.loss.backward()  # type: ignore[no-untyped-call]
     assert_equal(
-        theirs, case, found.loss, {f"0.{name}": value.grad for name, value in meta.params.items()}
+        theirs, case, result.loss, {f"0.{name}": value.grad for name, value in meta.params.items()}
     )
 
 
