@@ -25,8 +25,12 @@ def audit_annotations(dataset: AuditedDataset, findings: Findings) -> None:
     """Check annotations.csv, and fill `dataset.subjects` if it has a column of them."""
     path = dataset.folder / _FILE
     if not os.path.lexists(path):
-        message = "no such file; the origin and the subjects of the images are unknown"
-        findings.note("annotations-missing", dataset.name, message, file=_FILE)
+        findings.note(
+            "annotations-missing",
+            dataset.name,
+            "no such file; the origin and the subjects of the images are unknown",
+            file=_FILE,
+        )
         return
     try:
         columns = read_annotations(path_inside(dataset.boundary, path), dataset.count)

@@ -67,12 +67,17 @@ def _audit_task(
     )
     if labels.ndim == 2:
         always = names[counts == len(labels)]
-        message = "labels that every sample has"
-        findings.warning("label-always", dataset.name, message, examples=always, **where)
+        findings.warning(
+            "label-always", dataset.name, "labels that every sample has", examples=always, **where
+        )
         _audit_label_pairs(dataset, names, labels == 1, where, findings)
     elif (counts > 0).sum() == 1:
-        message = f"every sample is {names[np.argmax(counts)]!r}; nothing can be learned"
-        findings.warning("task-constant", dataset.name, message, **where)
+        findings.warning(
+            "task-constant",
+            dataset.name,
+            f"every sample is {names[np.argmax(counts)]!r}; nothing can be learned",
+            **where,
+        )
 
 
 def _audit_label_pairs(
@@ -95,7 +100,17 @@ def _audit_label_pairs(
             implied.append(f"{names[one]} -> {names[other]}")
         elif one < other:
             equal.append(f"{names[one]} = {names[other]}")
-    message = "pairs of labels with the same answer for every sample"
-    findings.warning("label-columns-equal", dataset.name, message, examples=equal, **where)
-    message = "labels that occur only together with another label; one may be a copy of the other"
-    findings.note("label-implied", dataset.name, message, examples=implied, **where)
+    findings.warning(
+        "label-columns-equal",
+        dataset.name,
+        "pairs of labels with the same answer for every sample",
+        examples=equal,
+        **where,
+    )
+    findings.note(
+        "label-implied",
+        dataset.name,
+        "labels that occur only together with another label; one may be a copy of the other",
+        examples=implied,
+        **where,
+    )

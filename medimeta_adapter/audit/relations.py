@@ -73,9 +73,17 @@ def audit_licences(
     for dataset in datasets:
         where = {"file": "info.yaml", "field": "license"}
         if not dataset.info.license.strip():
-            message = "no licence is named: ask the owners before you use the images"
-            findings.warning("licence-missing", dataset.name, message, **where)
+            findings.warning(
+                "licence-missing",
+                dataset.name,
+                "no licence is named: ask the owners before you use the images",
+                **where,
+            )
         elif terms[dataset.name]:
-            message = f"{dataset.info.license}: {', '.join(terms[dataset.name])}"
-            findings.note("licence-terms", dataset.name, message, **where)
+            findings.note(
+                "licence-terms",
+                dataset.name,
+                f"{dataset.info.license}: {', '.join(terms[dataset.name])}",
+                **where,
+            )
     return terms

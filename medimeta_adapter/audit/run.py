@@ -125,25 +125,32 @@ def _open_datasets(root: Path, follow_links: bool, findings: Findings) -> list[A
             findings.error("dataset-unreadable", folder.name, str(error), file=_INFO)
             continue
         if problem := sample_count_problem(folder, info):
-            message = f"{problem}; nothing more is read"
             findings.error(
                 "count-unbelievable",
                 info.id,
-                message,
+                f"{problem}; nothing more is read",
                 file=_INFO,
                 field="total_num_samples",
             )
             continue
         if info.id in datasets:
-            message = (
+            findings.error(
+                "id-twice",
+                info.id,
                 f"{datasets[info.id].folder.name!r} and {folder.name!r} have one id; the second is"
-                " not checked"
+                " not checked",
+                file=_INFO,
+                field="id",
             )
-            findings.error("id-twice", info.id, message, file=_INFO, field="id")
             continue
         if folder.name != info.id:
-            message = f"the folder is called {folder.name!r}; the published reader warns of that"
-            findings.note("folder-name", info.id, message, file=_INFO, field="id")
+            findings.note(
+                "folder-name",
+                info.id,
+                f"the folder is called {folder.name!r}; the published reader warns of that",
+                file=_INFO,
+                field="id",
+            )
         datasets[info.id] = AuditedDataset(folder, info, boundary)
     return [datasets[name] for name in sorted(datasets)]
 
@@ -190,11 +197,13 @@ def _audit_pixels(
         findings.error("images-unreadable", dataset.name, str(error), file=_PIXELS)
         return []
     if isinstance(pixels, TiffPixels):
-        message = (
+        findings.warning(
+            "hdf5-missing",
+            dataset.name,
             "no such file; the images are read from TIFF files, which is slow, and the published"
-            " reader cannot read them"
+            " reader cannot read them",
+            file=_PIXELS,
         )
-        findings.warning("hdf5-missing", dataset.name, message, file=_PIXELS)
     if not options.pixels:
         return []
     scanned = ScannedDataset(dataset, _scan(dataset, pixels, options))

@@ -45,17 +45,25 @@ def _audit_folder(dataset: AuditedDataset, folder: str, findings: Findings) -> d
         path = dataset.folder / folder / f"{split}.txt"
         if not os.path.lexists(path):
             if expected:
-                message = f"no such file, but info.yaml counts {expected:,} samples in it"
-                findings.error("split-missing", dataset.name, message, **where)
+                findings.error(
+                    "split-missing",
+                    dataset.name,
+                    f"no such file, but info.yaml counts {expected:,} samples in it",
+                    **where,
+                )
             continue
         try:
             lines = _lines(path, dataset)
         except DatasetFileError as error:
             findings.error("split-unreadable", dataset.name, str(error), file=file)
             continue
-        message = f"{len(lines):,} lines; info.yaml counts {expected:,}"
-        difference = abs(len(lines) - expected)
-        findings.error("split-count", dataset.name, message, count=difference, **where)
+        findings.error(
+            "split-count",
+            dataset.name,
+            f"{len(lines):,} lines; info.yaml counts {expected:,}",
+            count=abs(len(lines) - expected),
+            **where,
+        )
         splits[split] = _audit_lines(dataset, file, lines, findings)
     for one, other in combinations(splits, 2):
         findings.error(
@@ -102,9 +110,13 @@ def _audit_lines(
     for code, examples in bad.items():
         findings.error(code, dataset.name, messages[code], file=file, examples=examples)
     distinct, times = np.unique(np.array(rows, dtype=np.int64), return_counts=True)
-    message = "rows listed more than once"
-    twice = distinct[times > 1]
-    findings.error("split-duplicate", dataset.name, message, file=file, examples=twice)
+    findings.error(
+        "split-duplicate",
+        dataset.name,
+        "rows listed more than once",
+        file=file,
+        examples=distinct[times > 1],
+    )
     return distinct
 
 
@@ -125,9 +137,15 @@ def _audit_cover(
     """Report rows in no split, and counts in info.yaml that do not add up."""
     total = _counts(dataset, folder).total
     if total and total != dataset.count:
-        message = f"the splits sum to {total:,}, but total_num_samples is {dataset.count:,}"
         field = f"{folder}_num_samples"
-        findings.add(severity, "split-sum", dataset.name, message, file="info.yaml", field=field)
+        findings.add(
+            severity,
+            "split-sum",
+            dataset.name,
+            f"the splits sum to {total:,}, but total_num_samples is {dataset.count:,}",
+            file="info.yaml",
+            field=field,
+        )
     covered = np.zeros(dataset.count, dtype=bool)
     for rows in splits.values():
         covered[rows] = True

@@ -20,11 +20,14 @@ _SHORT = 6
 def audit_subjects(dataset: AuditedDataset, findings: Findings) -> None:
     """Report subjects with images in several splits. Original splits stay as they are: a note."""
     if dataset.subjects is None:
-        message = (
+        findings.note(
+            "subjects-unknown",
+            dataset.name,
             "no column patient_id: the splits may be by image; one person's images may be in"
-            " several splits, and in support and query of an episode"
+            " several splits, and in support and query of an episode",
+            file=_FILE,
+            field=SUBJECTS,
         )
-        findings.note("subjects-unknown", dataset.name, message, file=_FILE, field=SUBJECTS)
         return
     for folder, splits, severity in (
         ("splits", dataset.splits, Severity.ERROR),

@@ -40,17 +40,30 @@ def audit_tiffs(dataset: AuditedDataset, pixels: PixelRows, findings: Findings) 
     if not (dataset.folder / "images").is_dir():
         return
     names = _names_by_row(dataset)
-    missing = np.setdiff1d(np.arange(dataset.count), list(names))
-    message = "rows without a TIFF file, though other rows have one"
-    findings.warning("tiff-missing", dataset.name, message, file="images", examples=missing)
-    surplus = sorted(row for row in names if row >= dataset.count)
-    message = f"TIFF files beyond the {dataset.count:,} rows"
-    findings.warning("tiff-surplus", dataset.name, message, file="images", examples=surplus)
+    findings.warning(
+        "tiff-missing",
+        dataset.name,
+        "rows without a TIFF file, though other rows have one",
+        file="images",
+        examples=np.setdiff1d(np.arange(dataset.count), list(names)),
+    )
+    findings.warning(
+        "tiff-surplus",
+        dataset.name,
+        f"TIFF files beyond the {dataset.count:,} rows",
+        file="images",
+        examples=sorted(row for row in names if row >= dataset.count),
+    )
     sampled = [row for row in sampled_rows(dataset.count).tolist() if row in names]
     differences = [_difference(dataset, pixels, row, names[row]) for row in sampled]
-    message = "TIFF files whose pixels differ from images.hdf5"
     examples = list(filter(None, differences))
-    findings.error("tiff-differs", dataset.name, message, file="images", examples=examples)
+    findings.error(
+        "tiff-differs",
+        dataset.name,
+        "TIFF files whose pixels differ from images.hdf5",
+        file="images",
+        examples=examples,
+    )
 
 
 def _names_by_row(dataset: AuditedDataset) -> dict[int, str]:

@@ -6,8 +6,9 @@ in every domain.
 
 from __future__ import annotations
 
+from medimeta_adapter.synthetic import catalog
 from medimeta_adapter.synthetic.factors import difficulty
 from medimeta_adapter.synthetic.generate import Progress, generate
 from medimeta_adapter.synthetic.plan import SCALES, Scale
 
-__all__ = ["SCALES", "Progress", "Scale", "difficulty", "generate"]
+__all__ = ["SCALES", "Progress", "Scale", "catalog", "difficulty", "generate"]
