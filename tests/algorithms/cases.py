@@ -1,6 +1,4 @@
-"""What the contract tests run over: targets, episodes of them, small smooth backbones, and every
-algorithm.
-"""
+"""The cases of the contract tests: targets, episodes, small smooth backbones, algorithms."""
 
 from __future__ import annotations
 
@@ -45,9 +43,7 @@ NOT_LINEAR = ("ordinal-coral", "ordinal-corn", "ordinal-cumulative_link")
 
 
 class Net(nn.Module):
-    """Two convolutions with BatchNorm; smooth, so that gradients can be compared to the last
-    digits.
-    """
+    """Two convolutions with BatchNorm, smooth, so that gradients agree to the last digits."""
 
     def __init__(self, seed=0, dropout=0.0):
         super().__init__()

@@ -1,6 +1,4 @@
-"""Which parameters an inner loop moves: the head's two by their full names, and none that its owner
-has frozen.
-"""
+"""Which parameters an inner loop moves: the head's two by name, and no frozen one."""
 
 import pytest
 import torch

@@ -1,6 +1,4 @@
-"""The gradient of every algorithm's meta-loss against a plain loop with `create_graph=True`,
-written out here.
-"""
+"""The gradient of every algorithm's meta-loss equals that of a plain, written-out loop."""
 
 import copy
 
@@ -25,9 +23,7 @@ EXACT = 1e-9
 
 
 def features_of(net, params, images):
-    """A forward with batch statistics (training mode) or running ones (evaluation mode), on copies
-    of the buffers.
-    """
+    """A forward in training or evaluation mode, on copies of the buffers."""
     buffers = {name: value.clone() for name, value in net.named_buffers()}
     own = {name: value for name, value in params.items() if not name.startswith("head.")}
     return functional_call(net, {**own, **buffers}, (images,))
@@ -57,9 +53,7 @@ def random_head(target):
 
 
 def means_head(target):
-    """W_c = 2 mu_c, b_c = -|mu_c|^2, and what differences of them are for one logit and for yes/no
-    answers.
-    """
+    """W_c = 2 mu_c, b_c = -|mu_c|^2, and their differences for one logit and yes/no answers."""
 
     def head(net, params, episode):
         x, y = features_of(net, params, episode.support.x), episode.support.y
@@ -371,9 +365,7 @@ def test_ridge(target):
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
 def test_imaml_at_the_solution(target):
-    """With the inner problem solved: (I + H/s) times the meta-gradient is the query loss's own
-    gradient there.
-    """
+    """At the solution, (I + H/s) times the meta-gradient is the query loss's own gradient."""
     episode, kind, strength = episode_of(TARGETS[target]), TARGETS[target], 2.0
     algorithm = IMAML(Net(), strength=strength, steps=800, lr=0.05, iterations=60, head="kaiming")
     algorithm.meta_loss([episode]).backward()

@@ -1,6 +1,4 @@
-"""Predictors' files whose parts do not belong together are refused when they are read, not when
-they are used.
-"""
+"""Predictor files whose parts do not belong together are refused when they are read."""
 
 import json
 

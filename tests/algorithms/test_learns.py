@@ -1,6 +1,4 @@
-"""It learns: glyphs of classes never seen in training, from one example each, better than what did
-not meta-learn.
-"""
+"""Meta-learning beats no meta-learning on new glyphs, with one example of each class."""
 
 import pytest
 import torch
@@ -19,9 +17,7 @@ ITERATIONS, META_BATCH = 60, 4
 
 
 def glyphs(classes, seed):
-    """An Omniglot in small: every class is a few random strokes, every image a shifted, noisy
-    drawing of them.
-    """
+    """A small Omniglot: a class is a few random strokes, an image a shifted, noisy drawing."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape):

@@ -1,6 +1,4 @@
-"""Lanes over tasks with different numbers of classes: the loop's gradients, and groups that show
-it.
-"""
+"""Tasks with different numbers of classes share lanes and keep the gradients of the loop."""
 
 import pytest
 import torch

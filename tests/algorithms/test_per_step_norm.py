@@ -1,6 +1,4 @@
-"""BatchNorm weights of each inner step: rows that start alike, are learned apart, and travel with
-the predictor.
-"""
+"""BatchNorm weights of each inner step start alike, are learned apart, and are saved."""
 
 import pytest
 import torch

@@ -132,9 +132,7 @@ def test_supervised_training_learns_and_its_backbone_can_be_adapted():
 
 
 def test_plain_functional_call_agrees():
-    """The reference in this file reads `net.train()`; here is the same without a module's own
-    buffers.
-    """
+    """The same as the reference in this file, without the module's own buffers."""
     task, net = Task("t", Binary(), "toys"), Net()
     batch = batch_of(task)
     learner = Supervised(net, task, features=WIDTH).double()

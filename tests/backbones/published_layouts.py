@@ -1,6 +1,4 @@
-"""The names and shapes in torchvision's published weight files, written down from the files and the
-papers' tables.
-"""
+"""The names and shapes in torchvision's weight files, from the files and the papers' tables."""
 
 from __future__ import annotations
 

@@ -100,9 +100,7 @@ def test_a_file_that_is_not_there(tmp_path):
 @max_examples(40)
 @given(st.integers(0, 2**31), st.integers(0, 255), st.sampled_from([".pth", ".safetensors"]))
 def test_a_damaged_byte_is_an_error_or_a_value(tmp_path_factory, place, byte, suffix):
-    """A byte of a weight may change and nobody can tell (that is what the digest is for); nothing
-    else may.
-    """
+    """Only a changed byte of a weight can go unnoticed without the digest."""
     path = tmp_path_factory.mktemp("damage") / f"mine{suffix}"
     if suffix == ".safetensors":
         path.write_bytes(save(conv4(1).state_dict()))

@@ -19,9 +19,7 @@ def keras_backbone(seed=0):
 
 
 def keras_arrays():
-    """Random weights of a Keras ResNet-50 with one block in each stage, in Keras's layout and
-    names.
-    """
+    """Random weights of a Keras ResNet-50 with one block per stage, as Keras has them."""
     random = np.random.Generator(np.random.Philox(0))
     arrays = {}
 
@@ -54,9 +52,7 @@ def keras_arrays():
 
 
 def keras_features(arrays, bgr):
-    """The network as Keras runs it, in its own terms: biases kept, images BGR in 0..255 minus the
-    means.
-    """
+    """The network as Keras runs it: with biases, images BGR in 0..255 minus the means."""
     tensors = {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
 
     def conv(x, layer, stride=1, padding=0):

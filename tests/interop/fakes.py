@@ -48,9 +48,7 @@ def _read_here(item):
 
 
 class Taskset:
-    """Tasks of sorted classes, `2 * shots` of each, as NWays, KShots and ConsecutiveLabels leave
-    them.
-    """
+    """Tasks as NWays, KShots and ConsecutiveLabels leave them: sorted, `2 * shots` per class."""
 
     def __init__(self, ways=3, shots=2, count=4):
         self.ways, self.shots, self.count = ways, shots, count
