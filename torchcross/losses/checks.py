@@ -102,31 +102,28 @@ def weight_tensor(
     like: Tensor,
 ) -> Tensor:
     """Class weights, of the dtype and on the device of ``like``."""
-
-    def are_valid(numbers: Tensor) -> bool:
-        return bool((numbers >= 0).all())
-
-    return _numbers(f"{name}: class_weights", weights, shape, expected, are_valid).to(like)
+    numbers = _numbers(
+        f"{name}: class_weights", weights, shape, expected, lambda numbers: (numbers >= 0).all()
+    )
+    return numbers.to(like)
 
 
 def gap_tensor(name: str, gaps: Numbers, ranks: int, like: Tensor) -> Float[Tensor, " {ranks-1}"]:
     """The differences between neighbouring grades, as above."""
-
-    def are_valid(numbers: Tensor) -> bool:
-        return bool((numbers > 0).all())
-
     expected = f"K - 1 = {ranks - 1} finite differences > 0 between neighbouring grades"
-    return _numbers(f"{name}: gaps", gaps, (ranks - 1,), expected, are_valid).to(like)
+    numbers = _numbers(
+        f"{name}: gaps", gaps, (ranks - 1,), expected, lambda numbers: (numbers > 0).all()
+    )
+    return numbers.to(like)
 
 
 def grade_tensor(name: str, grades: Numbers, ranks: int, like: Tensor) -> Float[Tensor, " {ranks}"]:
     """The grades of the ranks, as above."""
-
-    def are_valid(numbers: Tensor) -> bool:
-        return bool((numbers.diff() > 0).all())
-
     expected = f"K = {ranks} finite grades in strictly increasing order, one per rank"
-    return _numbers(f"{name}: grades", grades, (ranks,), expected, are_valid).to(like)
+    numbers = _numbers(
+        f"{name}: grades", grades, (ranks,), expected, lambda numbers: (numbers.diff() > 0).all()
+    )
+    return numbers.to(like)
 
 
 def _numbers(
@@ -134,7 +131,7 @@ def _numbers(
     values: object,
     shape: tuple[int, ...],
     expected: str,
-    are_valid: Callable[[Tensor], bool],
+    are_valid: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """The numbers as a tensor. Of a tensor only the shape is checked.
 

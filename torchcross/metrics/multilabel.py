@@ -85,12 +85,14 @@ def multilabel_f1(
     classes: Sequence[str],
 ) -> Score:
     """The mean over labels of ``2 tp / (2 tp + fp + fn)``; a label needs a positive."""
-
-    def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
-        return 2 * tp / (2 * tp + fp + fn) if tp + fn else None
-
-    if_none = "no label has a positive in the query"
-    return _by_counts("multilabel_f1", score, decisions, labels, classes, if_none)
+    return _by_counts(
+        "multilabel_f1",
+        lambda tp, fp, tn, fn: 2 * tp / (2 * tp + fp + fn) if tp + fn else None,
+        decisions,
+        labels,
+        classes,
+        if_none="no label has a positive in the query",
+    )
 
 
 def multilabel_accuracy(
@@ -99,13 +101,14 @@ def multilabel_accuracy(
     classes: Sequence[str],
 ) -> Score:
     """The mean over labels of the share of right decisions; a label needs a known entry."""
-
-    def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
-        known = tp + fp + tn + fn
-        return (tp + tn) / known if known else None
-
-    if_none = no_labels_reason(len(labels))
-    return _by_counts("multilabel_accuracy", score, decisions, labels, classes, if_none)
+    return _by_counts(
+        "multilabel_accuracy",
+        lambda tp, fp, tn, fn: (tp + tn) / (tp + fp + tn + fn) if tp + fp + tn + fn else None,
+        decisions,
+        labels,
+        classes,
+        if_none=no_labels_reason(len(labels)),
+    )
 
 
 def multilabel_balanced_accuracy(
@@ -117,12 +120,16 @@ def multilabel_balanced_accuracy(
 
     A label needs a positive and a negative.
     """
-
-    def score(tp: int, fp: int, tn: int, fn: int) -> float | None:
-        return (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else None
-
-    if_none = "no label has both a positive and a negative in the query"
-    return _by_counts("multilabel_balanced_accuracy", score, decisions, labels, classes, if_none)
+    return _by_counts(
+        "multilabel_balanced_accuracy",
+        lambda tp, fp, tn, fn: (
+            (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else None
+        ),
+        decisions,
+        labels,
+        classes,
+        if_none="no label has both a positive and a negative in the query",
+    )
 
 
 def exact_match(
@@ -193,8 +200,7 @@ def _by_counts(
     )
     # For a single label torchmetrics drops the dimension.
     rows = counts.reshape(len(classes), -1).tolist()
-    values = [score(*row[:4]) for row in rows]
-    return average_score(values, classes, "labels", if_none)
+    return average_score([score(*row[:4]) for row in rows], classes, "labels", if_none)
 
 
 def _zeros_and_ones(name: str, decisions: Shaped[Tensor, "*S"]) -> Int64[Tensor, "*S"]:

@@ -45,9 +45,7 @@ class Score:
         return f"{shown} ({self.reason})" if self.reason else shown
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Score):
-            return NotImplemented
-        return self._key() == other._key()
+        return self._key() == other._key() if isinstance(other, Score) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._key())

@@ -89,5 +89,4 @@ def _item(picture: Picture) -> Markup:
     if not picture.is_mistake:
         return element("li", image, element("span", f"✓ {answer}", class_="verdict"))
     verdict = element("span", f"✗ {answer}", class_="verdict")
-    truth = f"truth: {picture.truth}"
-    return element("li", image, verdict, element("br"), truth, class_="wrong")
+    return element("li", image, verdict, element("br"), f"truth: {picture.truth}", class_="wrong")

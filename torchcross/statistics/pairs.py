@@ -142,8 +142,7 @@ def seeded_difference(
     check_level(level)
     groups = [as_values(row, "a row of differences") for row in rows]
     difference = seeded_pairs(groups, shared_episodes, level)
-    interval = with_undefined(difference.interval, sum(map(len, groups)))
-    return replace(difference, interval=interval)
+    return replace(difference, interval=with_undefined(difference.interval, sum(map(len, groups))))
 
 
 def seeded_pairs(rows: Sequence[Floats], shared: bool, level: float) -> Difference:
@@ -250,8 +249,7 @@ def _exact_p(ranks: Floats, W: float) -> float:
     for rank in doubled:
         for total in range(len(ways) - 1, rank - 1, -1):
             ways[total] += ways[total - rank]
-    below = sum(ways[: round(2 * W) + 1])
-    return float(min(1.0, 2 * below / 2 ** len(doubled)))
+    return float(min(1.0, 2 * sum(ways[: round(2 * W) + 1]) / 2 ** len(doubled)))
 
 
 def _normal_p(ranks: Floats, W: float) -> float:

@@ -36,8 +36,7 @@ class Friedman:
 def ranks_of(values: Floats, *, lower_is_better: bool) -> Floats:
     """The ranks within each row, 1 for the best; ties share the mean of their ranks."""
     signed = values if lower_is_better else -values
-    ranks = [average_ranks(row) for row in signed]
-    return np.array(ranks).reshape(values.shape)
+    return np.array([average_ranks(row) for row in signed]).reshape(values.shape)
 
 
 def friedman(ranks: Floats, *, tied: bool = True) -> Friedman:

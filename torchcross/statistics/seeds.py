@@ -170,8 +170,7 @@ def seeded_interval(
     if interval is None:
         exponent = binary_exponent(values)
         scaled = [np.ldexp(row, -exponent) for row in rows]
-        bounds = _bounds(scaled, shared, level, seed, resamples)
-        low, high = np.ldexp(bounds, exponent).tolist()
+        low, high = np.ldexp(_bounds(scaled, shared, level, seed, resamples), exponent).tolist()
         interval = Interval(mean_of(values), low, high, len(values), SEEDED, level)
     return with_seed_note(interval, max(1, len(rows)))
 
@@ -183,8 +182,7 @@ def _bounds(
         means = crossed_means(np.stack(rows), seed, resamples)
     else:
         means = nested_means(rows, seed, resamples)
-    quantiles = np.quantile(means[~np.isnan(means)], [(1 - level) / 2, (1 + level) / 2])
-    low, high = quantiles.tolist()
+    low, high = np.quantile(means[~np.isnan(means)], [(1 - level) / 2, (1 + level) / 2]).tolist()
     spread = spread_of(rows, shared)
     if spread is None:
         return low, high

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from math import nan
 from operator import index
@@ -97,11 +97,9 @@ class Target(ABC):
         options: tuple[tuple[str, Any], ...],
     ) -> None:
         """Write the frozen fields. No other place does."""
-        object.__setattr__(self, "classes", classes)
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "missing", missing)
-        object.__setattr__(self, "loss_name", loss)
-        object.__setattr__(self, "loss_options", options)
+        state = (classes, values, missing, loss, options)
+        for field, value in zip(fields(self), state, strict=True):
+            object.__setattr__(self, field.name, value)
 
     def _try_loss(self) -> None:
         """Run the loss once on zeros: a bad option raises here, and not in the first step."""

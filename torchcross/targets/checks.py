@@ -54,9 +54,8 @@ def check_codes(labels: Int[Tensor, "*S"], highest: int, target: object) -> None
     first = outside.nonzero()[0].tolist()
     value = int(labels[tuple(first)])
     place = f"row {first[0]}, column {first[1]}" if first[1:] else f"index {first[0]}"
-    advice = "raw labels are encoded first: target.encode(labels)"
-    if value < 0:
-        advice = "a missing label is -1 here"
+    encoding = "raw labels are encoded first: target.encode(labels)"
+    advice = "a missing label is -1 here" if value < 0 else encoding
     raise LabelError(
         f"labels hold {int(outside.sum())} value(s) outside the classes, the first {value} at"
         f" {place}; {target!r} has the codes 0..{highest}, and -1 for missing; {advice}"

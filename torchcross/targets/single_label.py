@@ -95,8 +95,7 @@ class SingleLabelTarget(Target):
     def regression_logits(
         self, outputs: Float[Tensor, "N R"]
     ) -> Float[Tensor, "N {self.num_outputs}"]:
-        codes = self.regression_codes().to(outputs)
-        return self.objective.from_scores(outputs @ codes.mT)
+        return self.objective.from_scores(outputs @ self.regression_codes().to(outputs).mT)
 
 
 def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Float[Tensor, "N {num_classes}"]:
