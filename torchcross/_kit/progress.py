@@ -7,9 +7,7 @@ bar when all is done.
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from importlib.util import find_spec
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 if TYPE_CHECKING:
@@ -22,9 +20,8 @@ _BESIDE, _LEAST = 54, 8
 """Characters that a bar, its counts and its times take of a line; the name gets the rest."""
 
 
-@final
-class ProgressBars:
-    """A bar for each name: `bars(name, done, total)`.
+class _Screen:
+    """Bars on standard error, or none. A context: the bars move inside it.
 
     unit            what the speed counts
     items_per_step  how many of them one step is
@@ -35,22 +32,20 @@ class ProgressBars:
     def __init__(
         self,
         *,
-        unit: str = "images",
+        unit: str,
         items_per_step: int = 1,
         wanted: bool | None = None,
-        transient: bool = False,
+        transient: bool,
         console: Console | None = None,
     ) -> None:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._stack = ExitStack()
         if sys.stderr.isatty() if wanted is None else wanted:
             self._progress = _rich_progress(
                 unit, items_per_step, transient=transient, console=console or _standard_error()
             )
 
-    def __call__(self, name: str, done: int, total: int | None, note: str = "") -> None:
-        """Show how much is done; `note` stands beside it."""
+    def _show(self, name: str, done: int, total: int | None, note: str) -> None:
         progress = self._progress
         if progress is None:
             return
@@ -61,20 +56,30 @@ class ProgressBars:
 
     def __enter__(self) -> Self:
         if self._progress is not None:
-            self._stack.enter_context(self._progress)
+            self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
 
 
 @final
-class ProgressBar:
+class ProgressBars(_Screen):
+    """A bar for each name: `bars(name, done, total)`."""
+
+    def __init__(
+        self, *, unit: str = "images", wanted: bool | None = None, console: Console | None = None
+    ) -> None:
+        super().__init__(unit=unit, wanted=wanted, transient=False, console=console)
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """Show how much is done."""
+        self._show(name, done, total, "")
+
+
+@final
+class ProgressBar(_Screen):
     """with ProgressBar(100, "oct, protonet, 5 shots") as bar:
         rows = list(evaluate(..., progress=bar))
 
@@ -94,15 +99,15 @@ class ProgressBar:
         transient: bool = True,
         console: Console | None = None,
     ) -> None:
-        self._name = name
-        self._total = total
-        self._bars = ProgressBars(
+        super().__init__(
             unit=unit,
             items_per_step=items_per_step,
             wanted=wanted,
             transient=transient,
             console=console,
         )
+        self._name = name
+        self._total = total
         if total is not None:
             self(start)
 
@@ -110,19 +115,7 @@ class ProgressBar:
         """Show that so many are done; a new total replaces the earlier one."""
         if total is not None:
             self._total = total
-        self._bars(self._name, done, self._total, note)
-
-    def __enter__(self) -> Self:
-        self._bars.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.__exit__(kind, error, trace)
+        self._show(self._name, done, self._total, note)
 
 
 def _standard_error() -> Console:

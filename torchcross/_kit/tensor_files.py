@@ -60,8 +60,8 @@ def parse(path: Path, data: bytes) -> tuple[Tensors, dict[str, str]]:
         metadata = _header_of(data).get("__metadata__") or {}
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ReadError(
-            f"{path} is no usable safetensors file: {_short(error)}. It is cut off or damaged;"
-            " fetch it again, or save it again."
+            f"{path} is no safetensors file that can be read: {_short(error)}. It is cut off or"
+            " damaged; fetch it again, or save it again."
         ) from error
     return tensors, metadata
 

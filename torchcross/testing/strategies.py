@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,16 +32,11 @@ _NAN = "nan"
 # -- targets ---------------------------------------------------------------------------------------
 
 
-def _binary(names: list[str], values: list[int] | None, missing: object) -> Target:
-    return Binary(
-        names if values is None else dict(zip(values, names, strict=True)), missing=missing
-    )
-
-
-def _multiclass(names: list[str], values: list[int] | None, missing: object) -> Target:
-    return MultiClass(
-        names if values is None else dict(zip(values, names, strict=True)), missing=missing
-    )
+def _with_values(
+    kind: Callable[..., Target], names: list[str], values: list[int] | None, missing: object
+) -> Target:
+    classes = names if values is None else dict(zip(values, names, strict=True))
+    return kind(classes, missing=missing)
 
 
 def _multilabel(names: list[str], values: list[int] | None, missing: object) -> Target:
@@ -54,8 +50,8 @@ def _ordinal(names: list[str], values: list[int] | None, missing: object) -> Tar
 _Maker = Callable[[list[str], list[int] | None, object], Target]
 # How many classes a target has at least and at most, and how it is made.
 _KINDS: dict[str, tuple[int, int | None, _Maker]] = {
-    "binary": (2, 2, _binary),
-    "multiclass": (2, None, _multiclass),
+    "binary": (2, 2, partial(_with_values, Binary)),
+    "multiclass": (2, None, partial(_with_values, MultiClass)),
     "multilabel": (1, None, _multilabel),
     "ordinal": (2, None, _ordinal),
 }

@@ -17,7 +17,7 @@ from torchcross._kit.randomness import Stream, permutation
 from torchcross.data.sampling.mixture import SourceChoice, Weights, labelled_samples
 from torchcross.data.sampling.request import checked_seed
 from torchcross.data.sampling.sampler import as_sources
-from torchcross.data.sources.source import TaskSource
+from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.task import Task
@@ -140,11 +140,7 @@ class MixedBatches:
 
     def source(self, name: str) -> TaskSource:
         """The source a plan names."""
-        for source in self.sources:
-            if source.name == name:
-                return source
-        names = [source.name for source in self.sources]
-        raise InputError(f"these batches have no source {name!r}; they have {names}")
+        return source_named(name, self.sources, "these batches have")
 
     def _place_in_draws(self, number: int) -> tuple[str, int]:
         """The source of a batch, and how many batches it had before; order="independent"."""

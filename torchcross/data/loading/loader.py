@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torchcross.plan import EpisodePlan
 
 __all__ = ["EpisodeLoader", "Episodes", "MixedBatchLoader", "PlanSource"]
 
+Item = TypeVar("Item")
 Transform = Callable[[Tensor], Tensor]
 
 
@@ -86,7 +87,41 @@ class Episodes(Dataset[Episode]):
         return (self[index] for index in range(len(self)))
 
 
-class EpisodeLoader:
+class _ChunkLoader(Generic[Item]):
+    """The items of a dataset in order; workers read lists of consecutive ones."""
+
+    def __init__(
+        self,
+        dataset: Dataset[Item],
+        indices: range,
+        chunk: int,
+        workers: int,
+        pin_memory: bool,
+        context: str | None,
+    ) -> None:
+        as_int("chunk", chunk)
+        as_int("workers", workers, least=0)
+        self._length = len(indices)
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_sampler=_Chunks(indices, chunk),
+            collate_fn=_keep_list,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            multiprocessing_context=context if workers else None,
+            # Without one of its own, a DataLoader draws from the global generator.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Item]:
+        for chunk in self._loader:
+            yield from chunk
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class EpisodeLoader(_ChunkLoader[Episode]):
     """Episodes start..stop-1 in order, read ahead by workers and divided over ranks.
 
     Without `stop` it goes to the end of a finite sampler. Rank r of R gets the episodes r, r + R, r
@@ -110,19 +145,10 @@ class EpisodeLoader:
     ) -> None:
         self.episodes = Episodes(sampler, transform=transform)
         self.indices = _share(start, _end(sampler, stop), rank, ranks)
-        self._loader = _chunk_loader(
-            self.episodes, self.indices, chunk, workers, pin_memory, context
-        )
-
-    def __iter__(self) -> Iterator[Episode]:
-        for chunk in self._loader:
-            yield from chunk
-
-    def __len__(self) -> int:
-        return len(self.indices)
+        super().__init__(self.episodes, self.indices, chunk, workers, pin_memory, context)
 
 
-class MixedBatchLoader:
+class MixedBatchLoader(_ChunkLoader[LabelledBatch]):
     """Batches start..stop-1 of `MixedBatches`, loaded as `EpisodeLoader` loads episodes."""
 
     def __init__(
@@ -139,16 +165,8 @@ class MixedBatchLoader:
         context: str | None = None,
     ) -> None:
         self.indices = _share(start, stop, rank, ranks)
-        self._loader = _chunk_loader(
-            _BatchDataset(batches, transform), self.indices, 1, workers, pin_memory, context
-        )
-
-    def __iter__(self) -> Iterator[LabelledBatch]:
-        for chunk in self._loader:
-            yield from chunk
-
-    def __len__(self) -> int:
-        return len(self.indices)
+        dataset = _BatchDataset(batches, transform)
+        super().__init__(dataset, self.indices, 1, workers, pin_memory, context)
 
 
 class _BatchDataset(Dataset[LabelledBatch]):
@@ -186,29 +204,6 @@ def _share(start: int, stop: int, rank: int, ranks: int) -> range:
     if as_int("rank", rank, least=0) >= ranks:
         raise InputError(f"rank={rank} is not below ranks={ranks}")
     return range(start + rank, stop, ranks)
-
-
-def _chunk_loader(
-    dataset: Dataset[Any],
-    indices: range,
-    chunk: int,
-    workers: int,
-    pin_memory: bool,
-    context: str | None,
-) -> DataLoader[Any]:
-    """A DataLoader over lists of consecutive items."""
-    as_int("chunk", chunk)
-    as_int("workers", workers, least=0)
-    return DataLoader(
-        dataset,
-        batch_sampler=_Chunks(indices, chunk),
-        collate_fn=_keep_list,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        multiprocessing_context=context if workers else None,
-        # Without one of its own, a DataLoader draws from the global generator.
-        generator=torch.Generator(),
-    )
 
 
 class _Chunks(Sampler[list[int]]):

@@ -36,7 +36,7 @@ from torchcross.data.plan_files.reading import (
     read_header,
 )
 from torchcross.data.sampling.sampler import as_sources, shared_subjects
-from torchcross.data.sources.source import TaskSource
+from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
 
@@ -85,11 +85,7 @@ class PlanFile(Sequence[EpisodePlan]):
         return PlanBatch([self.plans[index] for index in indices])
 
     def source(self, name: str) -> TaskSource:
-        for source in self.sources:
-            if source.name == name:
-                return source
-        names = [source.name for source in self.sources]
-        raise InputError(f"these plans have no source {name!r}; they have {names}")
+        return source_named(name, self.sources, "these plans have")
 
     def shared_subjects(self, plan: EpisodePlan) -> int:
         """How many subjects stand in both support and query of a plan."""

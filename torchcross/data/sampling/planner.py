@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -43,19 +43,10 @@ class Drawer(Protocol):
     def fewer_shots(self, plan: EpisodePlan, shots: int, words: Words) -> EpisodePlan: ...
 
 
-@singledispatch
-def drawer_for(strata: Strata, request: Request, source: TaskSource, stream: Stream) -> Drawer:
-    raise TypeError(f"no drawer for strata of type {type(strata).__name__}")
-
-
-@drawer_for.register
-def _(strata: Partition, request: Request, source: TaskSource, stream: Stream) -> Drawer:
-    return PartitionDrawer(request, source, strata, stream)
-
-
-@drawer_for.register
-def _(strata: Cover, request: Request, source: TaskSource, stream: Stream) -> Drawer:
-    return CoverDrawer(request, source, strata, stream)
+_DRAWERS: dict[type[Strata], Callable[[Request, TaskSource, Any, Stream], Drawer]] = {
+    Partition: PartitionDrawer,
+    Cover: CoverDrawer,
+}
 
 
 class SourcePlanner:
@@ -65,7 +56,8 @@ class SourcePlanner:
         self.source = source
         self.request = request
         stream = Stream(seed, "plan", source.name, *request.describe())
-        self.drawer = drawer_for(source.task.target.strata(source.labels), request, source, stream)
+        strata = source.task.target.strata(source.labels)
+        self.drawer = _DRAWERS[type(strata)](request, source, strata, stream)
         self._fast = self.drawer.fast()
 
     @property

@@ -16,7 +16,7 @@ from torchcross.data.sampling.disjoint import lay_out_disjoint
 from torchcross.data.sampling.mixture import SourceChoice, Weights
 from torchcross.data.sampling.planner import SourcePlanner
 from torchcross.data.sampling.request import Request, Shots, Ways, checked_seed
-from torchcross.data.sources.source import TaskSource
+from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
 
@@ -154,9 +154,9 @@ class EpisodeSampler:
 
     def source(self, name: str) -> TaskSource:
         """The source a plan names."""
-        if name not in self._planners:
-            raise InputError(f"this sampler has no source {name!r}; it has {list(self._planners)}")
-        return self._planners[name].source
+        if name in self._planners:
+            return self._planners[name].source
+        return source_named(name, self.sources, "this sampler has")
 
     @property
     def dropped_classes(self) -> Mapping[str, tuple[str, ...]]:

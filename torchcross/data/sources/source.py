@@ -18,12 +18,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchcross._kit.arrays import Indices, read_only
+from torchcross._kit.suggestions import suggest
 from torchcross.data.sources.images import check_readable, rows_at
-from torchcross.errors import ReadError, SourceError
+from torchcross.errors import InputError, ReadError, SourceError
 from torchcross.targets.labels import Codes, as_array, is_blank
 from torchcross.task import Task
 
-__all__ = ["LabelSource", "SourceDataset", "SubsetSource", "TaskSource", "TensorSource"]
+__all__ = [
+    "LabelSource",
+    "SourceDataset",
+    "SubsetSource",
+    "TaskSource",
+    "TensorSource",
+    "source_named",
+]
 
 _HASH_ROWS = 1 << 20
 
@@ -302,6 +310,14 @@ class SourceDataset(Dataset[tuple[Any, Tensor]]):
         if self.transform is not None:
             images = map(self.transform, images)
         return list(zip(images, self.source.targets(indices), strict=True))
+
+
+def source_named(name: str, sources: Sequence[TaskSource], owner: str) -> TaskSource:
+    """The source of this name; `owner` begins the error text."""
+    by_name = {source.name: source for source in sources}
+    if name not in by_name:
+        raise InputError(f"{owner} no source {name!r}; {suggest(name, by_name)}")
+    return by_name[name]
 
 
 def _group_codes(groups: Any, length: int, name: str) -> Indices:
