@@ -13,6 +13,7 @@ import pytest
 
 import torchcross as tx
 from torchcross import cli
+from torchcross.cli import entry
 
 ROOT = Path(__file__).parents[2]
 HERE = "tests.cli.subjects"
@@ -152,7 +153,7 @@ def others(monkeypatch):
             EntryPoint("certify", "tests.cli.test_cli:data_command", group),
         ]
 
-    monkeypatch.setattr(cli, "entry_points", found)
+    monkeypatch.setattr(entry, "entry_points", found)
 
 
 def data_command(arguments):

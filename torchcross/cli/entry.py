@@ -1,0 +1,103 @@
+"""The command line: arguments to calls, nothing else. A command imports what it needs."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
+from torchcross.errors import TorchcrossError
+
+__all__ = ["main"]
+
+_ENTRY_POINTS = "torchcross.commands"
+"""Commands of other packages: names, and functions of the arguments that return exit statuses."""
+
+_COMMANDS = {
+    "run": Command("torchcross.cli.run", "train, adapt and score: from images to a table"),
+    "report": Command(
+        "torchcross.cli.report", "the page and tables of a run, or of a published table of means"
+    ),
+    "compare": Command("torchcross.cli.compare", "one page over several runs"),
+    "certify": Command(
+        "torchcross.cli.certify", "check a gradient against finite differences and a closed form"
+    ),
+}
+
+# As a shell reports the signals SIGINT, SIGPIPE and SIGTERM: 128 and their number.
+_INTERRUPTED, _BROKEN_PIPE, _TERMINATED = 130, 141, 143
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0 it holds, 1 it does not, 2 the arguments or what they name cannot be used, 130 interrupted,
+    141 nobody reads the output, 143 (as SystemExit) terminated.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _replace_unknown_characters()
+    try:
+        try:
+            return _run_command(arguments)
+        finally:
+            # Here and not when the interpreter ends: an error there could not be reported.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return _BROKEN_PIPE
+    except OSError as error:
+        _discard_output()
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"torchcross: error: {where}{error.strerror or error}\n")
+        return REFUSED
+
+
+def _run_command(arguments: list[str]) -> int:
+    # A run goes on where it stopped; other commands have options for that, or start again.
+    advice = "; run the same command again to go on" if arguments[:1] == ["run"] else ""
+    try:
+        return _dispatch(arguments)
+    except TorchcrossError as error:
+        sys.stderr.write(f"torchcross: error: {error}\n")
+        return REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write(f"torchcross: interrupted{advice}\n")
+        return _INTERRUPTED
+    except SystemExit as end:
+        if end.code == _TERMINATED:
+            sys.stderr.write(f"torchcross: terminated{advice}\n")
+        raise
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] == ["--version"]:
+        from torchcross import __version__
+
+        sys.stdout.write(f"torchcross {__version__}\n")
+        return 0
+    commands: dict[str, Command | ForeignCommand] = {**_COMMANDS}
+    for point in sorted(entry_points(group=_ENTRY_POINTS), key=lambda point: point.name):
+        commands.setdefault(point.name, ForeignCommand(point.name, point))
+    group = Group("Cross-domain few-shot learning.", commands)
+    return run_group(group, arguments, "torchcross")
+
+
+def _replace_unknown_characters() -> None:
+    """Let a terminal without a character show its code instead of failing after the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Send unwritten output nowhere: it would fail again when the interpreter ends."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), descriptor)
