@@ -52,7 +52,6 @@ class _AllImages:
         """The dataset of each image, as an index of `datasets`."""
         self.row = np.concatenate([np.arange(count) for count in counts])
         self.split = np.concatenate([dataset.split_codes() for dataset in self.datasets])
-        self.fingerprints = Fingerprints.concatenate([scan.fingerprints for scan in scans])
         self._digests = np.concatenate([scan.digests for scan in scans])
         # Images of one colour have a finding of their own.
         self._usable = np.flatnonzero(
@@ -71,7 +70,7 @@ class _AllImages:
         return [self._usable[part] for part in groups_of(labels)]
 
     def distinct(self) -> Indices:
-        """Return the places of all images; of equal ones, the first stands for all."""
+        """Return the places of all images; of equal ones, the first alone."""
         copies = [group[1:] for group in self.equal_groups()]
         return np.setdiff1d(self._usable, np.concatenate([self._usable[:0], *copies]))
 
@@ -126,7 +125,8 @@ def audit_near_duplicates(
     images = _AllImages(scanned)
     places = images.distinct()
     step = None if progress is None else partial(progress, "near duplicates")
-    groups = near_duplicate_groups(images.fingerprints[places], step)
+    fingerprints = Fingerprints.concatenate([entry.scan.fingerprints for entry in scanned])
+    groups = near_duplicate_groups(fingerprints[places], step)
     _report(images, [places[group] for group in groups], _SIMILAR, findings)
 
 

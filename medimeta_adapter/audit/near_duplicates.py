@@ -54,7 +54,7 @@ def near_duplicate_groups(
 
 
 def groups_of(labels: NDArray[np.integer]) -> list[Indices]:
-    """Return the places of each label that stands at two places or more; ascending."""
+    """Return the places of each label that occurs at two places or more; ascending."""
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
     parts = [part for part in np.split(order, ends) if len(part) > 1]

@@ -53,7 +53,7 @@ class Look:
     field: str = "full"
     vignette: float = 0.0
     contrast: float = 0.5
-    """How far the content stands out."""
+    """How much lighter or darker than the background the content is."""
     bright: float = 0.15
     """How often the content is lighter than its surroundings, and not darker."""
     blur: int = 0
@@ -219,7 +219,7 @@ def background(look: Look, size: int, words: Words) -> Floats:
 
 
 def _waves(look: Look, y: Floats, x: Floats, phases: Floats) -> Floats:
-    # Coordinates are two units wide, so half the cycles stand in one unit.
+    # Coordinates are two units wide, so one unit has half of the cycles.
     down, across, outwards = (F(cycles / 2) for cycles in look.waves)
     places = down * y + across * x + outwards * (y * y + x * x) + phases[:, 0, None, None]
     return F(look.wave_depth) * (triangle_wave(places) - F(0.5))

@@ -39,6 +39,10 @@ _COS, _SIN = (
 )
 _WEAVE_DIRECTIONS, _WEAVE_CYCLES = (0, 90, 45, 135), (5.0, 9.0, 3.0)
 _WEAVE_DEPTH, _VEIL_DEPTH = 0.2, 0.35
+# Every image has 16 global draws. Their columns: 0 polarity; 1 to 4 place (down, across), rotation
+# and size of the lesion; 5 contrast; 7 and 6 place of the veil (down, across); 6 to 9 phase, depth,
+# tilt and cycles of the weave; 9 gain; 10 brightness; 12 and 13 distractors; 14, 15 and 11 balance
+# of red, green and blue. Columns 6, 7 and 9 serve twice; to change that would change every image.
 _GLOBALS, _PLACES, _PER_MARK = 16, 16, 4
 _MOST_DISTRACTORS, _DISTRACTOR_STRENGTH = 2, 0.8
 _LESION_RADIUS, _MARK_RADIUS = (0.42, 0.16), (0.24, 0.06)
@@ -67,17 +71,13 @@ class Canvas:
     def draw(self, scene: Scene, start: int) -> NDArray[np.uint8]:
         """Return images `start`, `start + 1`, ...: (n, size, size), or (n, size, size, 3)."""
         slots = len(scene.marks) + _MOST_DISTRACTORS
-        # Each image has its own words, for globals, background, noise, places and marks in turn.
+        # Two bytes of noise per pixel, eight bytes per word, rounded up.
         noise_words = -(-self.size * self.size // 4)
-        lengths = (
-            *(_GLOBALS, background_words(self.look), noise_words),
-            *(_PLACES, slots * _PER_MARK),
-        )
+        lengths = (_GLOBALS, background_words(self.look), noise_words, _PLACES, slots * _PER_MARK)
         numbers = range(start, start + scene.count)
         words = np.stack([self.stream.sequence(number, sum(lengths)) for number in numbers])
         parts = np.split(words, np.cumsum(lengths)[:-1], axis=1)
-        globals_, grid, noise, places, marks = parts
-        draws = unit_floats(globals_)
+        draws, (grid, noise, places, marks) = unit_floats(parts[0]), parts[1:]
         content = self._lesion(scene, draws)
         content += self._marks(scene, draws, places, unit_floats(marks))
         polarity = np.where(draws[:, 0] < F(self.look.bright), F(1), F(-1))
@@ -129,8 +129,8 @@ class Canvas:
             if len(rows):
                 centres = places[places_in_order[rows, placed[rows] % len(places)]]
                 draw = chances[rows, slot * _PER_MARK : (slot + 1) * _PER_MARK]
-                radii = _LONE_MARK_RADIUS if not scene.has_lesion else _MARK_RADIUS
-                self._add_mark(canvas, rows, motifs[rows], centres, draw, radii, strength)
+                radius = _MARK_RADIUS if scene.has_lesion else _LONE_MARK_RADIUS
+                self._add_mark(canvas, rows, motifs[rows], centres, draw, radius, strength)
                 placed[rows] += 1
         inner = slice(margin, margin + self.size)
         return np.minimum(canvas[:, inner, inner], F(1.2))
@@ -172,8 +172,8 @@ class Canvas:
         """Return columns of motifs that carry no label, and how strong they are."""
         columns: list[tuple[Integers, float]] = []
         for number in range(_MOST_DISTRACTORS if len(self.distractors) else 0):
-            # One draw decides twice: its third says whether (one image in three), its place within
-            # the third says which.
+            # One draw gives two answers. In the upper third of its range there is a distractor; the
+            # place within the third says which one.
             thirds = draws[:, 12 + number] * F(3)
             within = thirds - np.floor(thirds)
             index = np.floor(within * F(len(self.distractors))).astype(np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 from medimeta_adapter.synthetic.pixel_maths import Integers
 
 ABSENT = -1
-"""The motif of a place where nothing stands."""
+"""The motif of an empty place."""
 
 
 class Scene:

@@ -153,5 +153,15 @@ def test_findings_keep_few_examples_and_count_all():
     assert (only.count, only.examples) == (1000, tuple(map(str, range(SHOWN))))
 
 
+def test_a_finding_without_cases_is_not_added():
+    findings = Findings()
+    findings.error("code", "eyes", "message", examples=[])
+    findings.error("code", "eyes", "message", count=0)
+    assert findings.in_order() == ()
+    findings.error("code", "eyes", "message")
+    findings.error("other", "eyes", "message", count=7, examples=["only one is known"])
+    assert [finding.count for finding in findings.in_order()] == [1, 7]
+
+
 def test_nothing_found():
     assert "No problems were found." in str(AuditReport("root", (), (), 5, 10, {}))
