@@ -1,6 +1,4 @@
-"""The MedIMeta meta-dataset: read, written, checked, split, converted to, and served one domain
-left out.
-"""
+"""The MedIMeta meta-dataset: reading, writing, checking, converting, and one domain left out."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 __all__ = ["LAYOUTS", "Layout", "channels_last", "image_shapes", "layout_of"]
 
 Layout = Literal["NHW", "NHWC", "N1HW", "NCHW"]
-# The first that fits counts. Channels last stands before channels first: the published writer lays
-# images out so, and an RGB image of 3 x 3 pixels fits both.
+# The first that fits is used. An RGB image of 3 x 3 pixels fits two: channels last comes first,
+# because the published writer writes that.
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 

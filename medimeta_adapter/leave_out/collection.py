@@ -1,6 +1,4 @@
-"""A MedIMeta folder as the experiments of the library see one (entry point
-`torchcross.collections`).
-"""
+"""A MedIMeta folder as experiments see one; the entry point `torchcross.collections` names it."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ScaleByBits(PreprocessingStep):
         low, high = int(pixels.min()), int(pixels.max())
         if low < 0 or high > most:
             raise InputError(
-                f"pixels lie in {low}..{high}, {self.bits} bits hold 0..{most}; give the device's"
+                f"pixels are in {low}..{high}, {self.bits} bits hold 0..{most}; give the device's"
                 " bits (--bits), or use ScaleByRange, or Window (--window)"
             )
         return scale_to_bytes(pixels, 0, most)

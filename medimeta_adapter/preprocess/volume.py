@@ -67,7 +67,7 @@ def _centre(around: NDArray[Any], shape: tuple[int, ...], axis: int) -> int:
     if around.shape == (3,) and around.dtype.kind in "iu":
         place = index(around[axis])
         if not all(0 <= index(n) < side for n, side in zip(around, shape, strict=True)):
-            raise InputError(f"the voxel {around.tolist()} lies outside a volume of shape {shape}")
+            raise InputError(f"the voxel {around.tolist()} is outside a volume of shape {shape}")
         return place
     if around.shape != shape:
         raise InputError(

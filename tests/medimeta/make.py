@@ -1,6 +1,4 @@
-"""Tiny datasets in the MedIMeta format, written by hand and without the adapter's writer, in every
-layout.
-"""
+"""Tiny datasets in the MedIMeta format, in every layout, without the adapter's writer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Noise, and valid files with a few bytes changed: read alike, or refused with one kind of error,
-in bounded memory.
-"""
+"""Noise and changed files are read alike or refused with one kind of error, in bounded memory."""
 
 from __future__ import annotations
 
@@ -125,9 +123,7 @@ CSV_PIECES = [
 
 
 def changed(valid: bytes, pieces: list[bytes]) -> st.SearchStrategy[bytes]:
-    """Noise, or the valid file with some places overwritten, cut out or filled with what means
-    something there.
-    """
+    """Return noise, or the valid file with some places overwritten, cut out or filled."""
     noise = st.one_of(st.binary(max_size=8), st.sampled_from(pieces))
     edit = st.tuples(st.integers(0, len(valid)), st.integers(0, 40), noise)
     return st.one_of(

@@ -1,6 +1,4 @@
-"""Nothing outside the folder is touched, and no description makes the reader spend time or memory
-without bound.
-"""
+"""Nothing outside the folder is touched, and no description costs unbounded time or memory."""
 
 from __future__ import annotations
 

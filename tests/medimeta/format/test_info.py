@@ -1,6 +1,4 @@
-"""info.yaml: what the published files hold is accepted and kept, what is wrong is named with file,
-field and line.
-"""
+"""info.yaml: published files are accepted and kept; errors name the file, the field, the line."""
 
 from __future__ import annotations
 

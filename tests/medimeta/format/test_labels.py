@@ -1,6 +1,4 @@
-"""Labels come out as integers whatever they were stored as, and nothing that is no label comes out
-at all.
-"""
+"""Labels are read as integers, however they are stored; what is no label is refused."""
 
 from __future__ import annotations
 

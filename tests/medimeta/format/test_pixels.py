@@ -1,6 +1,4 @@
-"""The same pixels out of every layout and storage; and a file is believed no further than it is
-long.
-"""
+"""Every layout and storage gives the same pixels; a header's claims are checked by file size."""
 
 from __future__ import annotations
 

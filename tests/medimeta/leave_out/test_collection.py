@@ -1,6 +1,4 @@
-"""A folder as experiments see it: targets, what may be learned from for each, and what a run
-remembers of the data.
-"""
+"""A folder as experiments see it: targets, their sources, and what a run records of the data."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Leave one domain out, as published: the catalogue's counts for all 19 targets, and a reason for
-every dataset.
-"""
+"""Leave one domain out, as published: counts for all 19 targets, a reason for every dataset."""
 
 from __future__ import annotations
 

@@ -34,9 +34,7 @@ from torchcross.errors import InputError, LabelError, TorchcrossError, WriteErro
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test looks at a power cut, and syncing a busy machine's disks takes longer than the
-    tests.
-    """
+    """Skip syncing: no test looks at a power cut, and a busy disk takes longer than the tests."""
     monkeypatch.setattr(os, "sync", lambda: None)
 
 
