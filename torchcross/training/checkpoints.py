@@ -77,16 +77,19 @@ class Position:
         if set(values) != {each.name for each in fields(cls)}:
             raise ValueError("other fields than a position has")
         counts = [values[name] for name in ("step", "waited", "loss_count", "log_length")]
-        if not all(type(count) is int and count >= 0 for count in counts):
-            raise ValueError("a count that is not a whole number")
-        if values["stopped"] not in (None, "steps", "patience"):
-            raise ValueError("an unknown reason for stopping")
+        counted = all(type(count) is int and count >= 0 for count in counts)
         best_step, best_score = values["best_step"], values["best_score"]
-        if (best_step is None) != (best_score is None):
-            raise ValueError("a best step without its score")
-        if best_step is not None:
-            if type(best_step) is not int or not 0 < best_step <= values["step"]:
-                raise ValueError("a best step that was never done")
+        no_best = best_step is None
+        done = no_best or (type(best_step) is int and 0 < best_step <= values["step"])
+        for is_fine, problem in (
+            (counted, "a count that is not a whole number"),
+            (values["stopped"] in (None, "steps", "patience"), "an unknown reason for stopping"),
+            (no_best == (best_score is None), "a best step without its score"),
+            (done, "a best step that was never done"),
+        ):
+            if not is_fine:
+                raise ValueError(problem)
+        if not no_best:
             best_score = float(best_score)
         history = []
         for step, loss, score in values["history"]:

@@ -16,6 +16,7 @@ __all__ = [
     "decides_numbers",
     "may_be_zero",
     "option",
+    "refuse_first",
 ]
 
 Optimiser = Literal["adam", "adamw", "sgd"]
@@ -103,39 +104,52 @@ class FitOptions(TrainingOptions):
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.meta_batch % (self.at_once or 1):
-            raise InputError(
+        ema_is_decay = self.ema is None or self.ema < 1.0
+        refuse_first(
+            (
+                self.meta_batch % (self.at_once or 1),
                 f"at_once={self.at_once} does not divide meta_batch={self.meta_batch}; give a"
-                " divisor of it."
-            )
-        if self.momentum and self.optimiser != "sgd":
-            raise InputError(
+                " divisor of it.",
+            ),
+            (
+                self.momentum and self.optimiser != "sgd",
                 f"momentum={self.momentum} has no effect with optimiser={self.optimiser!r}; leave"
-                " it out."
-            )
-        if self.lr_end and self.schedule != "cosine":
-            raise InputError(
-                f"lr_end={self.lr_end} has no effect with schedule={self.schedule!r}; leave it out."
-            )
-        if self.warmup >= self.steps:
-            raise InputError(
+                " it out.",
+            ),
+            (
+                self.lr_end and self.schedule != "cosine",
+                f"lr_end={self.lr_end} has no effect with schedule={self.schedule!r}; leave it"
+                " out.",
+            ),
+            (
+                self.warmup >= self.steps,
                 f"warmup={self.warmup} leaves none of steps={self.steps}; give fewer steps of"
-                " warm-up."
-            )
-        if self.ema is not None and self.ema >= 1.0:
-            raise InputError(f"ema is a decay between 0 and 1, such as 0.999, not {self.ema!r}.")
-        if self.patience is not None and self.validate_every is None:
-            raise InputError(
+                " warm-up.",
+            ),
+            (
+                not ema_is_decay,
+                f"ema is a decay between 0 and 1, such as 0.999, not {self.ema!r}.",
+            ),
+            (
+                self.patience is not None and self.validate_every is None,
                 f"patience={self.patience} counts validations and there are none; give"
-                " validate_every=."
-            )
-        if self.min_delta and self.patience is None:
-            raise InputError(
-                f"min_delta={self.min_delta} is for early stopping; give patience= with it."
-            )
+                " validate_every=.",
+            ),
+            (
+                self.min_delta and self.patience is None,
+                f"min_delta={self.min_delta} is for early stopping; give patience= with it.",
+            ),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def refuse_first(*problems: tuple[object, str]) -> None:
+    """Raise the message of the first (condition, message) whose condition holds."""
+    for condition, message in problems:
+        if condition:
+            raise InputError(message)
 
 
 def changed_options(before: Mapping[str, Any], options: FitOptions) -> list[str]:

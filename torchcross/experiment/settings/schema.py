@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.errors import InputError
 from torchcross.training import FitOptions
-from torchcross.training.options import TrainingOptions, option
+from torchcross.training.options import TrainingOptions, option, refuse_first
 
 __all__ = [
     "NORMALISATIONS",
@@ -189,21 +189,22 @@ class MetaTrainingSettings(TrainingSettings):
     validation_episodes: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("ways", "shots"):
-            if len(getattr(self, name)) != 2:
-                raise InputError(
-                    f"meta.{name}={list(getattr(self, name))}; give two numbers, the fewest and the"
-                    " most"
-                )
-        if self.ways[0] < 1 or 0 < self.ways[1] < self.ways[0]:
-            raise InputError(
-                f"meta.ways={list(self.ways)}; give the fewest classes and the most, or 0 for all"
-                " there are"
-            )
-        if not 1 <= self.shots[0] <= self.shots[1]:
-            raise InputError(
-                f"meta.shots={list(self.shots)}; give the fewest, at least 1, and the most"
-            )
+        ways, shots = list(self.ways), list(self.shots)
+        two = "give two numbers, the fewest and the most"
+        refuse_first(
+            (len(ways) != 2, f"meta.ways={ways}; {two}"),
+            (len(shots) != 2, f"meta.shots={shots}; {two}"),
+        )
+        refuse_first(
+            (
+                ways[0] < 1 or 0 < ways[1] < ways[0],
+                f"meta.ways={ways}; give the fewest classes and the most, or 0 for all there are",
+            ),
+            (
+                not 1 <= shots[0] <= shots[1],
+                f"meta.shots={shots}; give the fewest, at least 1, and the most",
+            ),
+        )
         _check_options(self)
 
     def fit_options(self, *, seed: int, judged: bool, workers: int = 0) -> FitOptions:
@@ -316,44 +317,47 @@ class Experiment:
         return self.evaluation.inner_steps or self.meta.validation_inner_steps
 
     def __post_init__(self) -> None:
-        if not self.data.folder:
-            raise InputError("data.folder is empty; give the folder that holds the datasets")
         normalisation = self.model.normalisation
         has_mean = bool(NORMALISATIONS[normalisation or "none"][0])
-        if self.data.channels == 1 and has_mean and not self.model.weights:
-            raise InputError(
-                f"model.normalisation={normalisation!r} is for three channels and"
-                " data.channels is 1; give data.channels=3, or leave normalisation out"
-            )
-        for name in ("algorithms", "shots", "seeds"):
-            values = getattr(self, name)
-            if not values:
-                raise InputError(f"{name} is empty; give at least one")
-            if len(set(values)) < len(values):
-                raise InputError(f"{name}={list(values)} names one twice")
-        if min(self.shots) < 0 or min(self.seeds) < 0:
-            raise InputError(
-                f"shots={list(self.shots)} and seeds={list(self.seeds)}: give numbers from 0"
-            )
-        self._check_supervised()
-
-    def _check_supervised(self) -> None:
-        """The row `supervised` has 0 shots and stands alone; no other row has 0 shots."""
-        supervised, zero = "supervised" in self.algorithms, 0 in self.shots
-        if supervised != zero or (zero and len(self.shots) > 1):
-            raise InputError(
-                f"algorithms={list(self.algorithms)} with shots={list(self.shots)}: 'supervised'"
-                " goes with shots=[0] alone, as in the preset 'fully-supervised', and the others"
-                " with 1 or more"
-            )
-        if supervised and len(self.algorithms) > 1:
-            raise InputError(
+        algorithms, shots, seeds = list(self.algorithms), list(self.shots), list(self.seeds)
+        lists = (("algorithms", algorithms), ("shots", shots), ("seeds", seeds))
+        refuse_first(
+            (
+                not self.data.folder,
+                "data.folder is empty; give the folder that holds the datasets",
+            ),
+            (
+                self.data.channels == 1 and has_mean and not self.model.weights,
+                f"model.normalisation={normalisation!r} is for three channels and data.channels is"
+                " 1; give data.channels=3, or leave normalisation out",
+            ),
+            *((not values, f"{name} is empty; give at least one") for name, values in lists),
+            *(
+                (len({*values}) < len(values), f"{name}={values} names one twice")
+                for name, values in lists
+            ),
+            (
+                any(number < 0 for number in (*shots, *seeds)),
+                f"shots={shots} and seeds={seeds}: give numbers from 0",
+            ),
+        )
+        # The row `supervised` has 0 shots and stands alone; no other row has 0 shots.
+        supervised, zero = "supervised" in algorithms, 0 in shots
+        refuse_first(
+            (
+                supervised != zero or (zero and len(shots) > 1),
+                f"algorithms={algorithms} with shots={shots}: 'supervised' goes with shots=[0]"
+                " alone, as in the preset 'fully-supervised', and the others with 1 or more",
+            ),
+            (
+                supervised and len(algorithms) > 1,
                 "'supervised' is scored on a test split, the others on episodes; give it a run of"
-                " its own"
-            )
-        if self.preset == "fully-supervised" and not supervised:
-            raise InputError(
+                " its own",
+            ),
+            (
+                self.preset == "fully-supervised" and not supervised,
                 "the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and"
-                f" algorithms={list(self.algorithms)} was given; leave algorithms and shots out, or"
-                " give --algorithms supervised --shots 0"
-            )
+                f" algorithms={algorithms} was given; leave algorithms and shots out, or give"
+                " --algorithms supervised --shots 0",
+            ),
+        )
