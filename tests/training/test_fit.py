@@ -1,5 +1,6 @@
 """What a training run does to an algorithm."""
 
+import dataclasses
 import math
 from functools import partial
 
@@ -27,6 +28,7 @@ from tests.training.subjects import (
 from torchcross.data import Episodes, MixedBatches, load_plans, save_plans
 from torchcross.errors import InputError
 from torchcross.training import FitOptions, fit, read_log
+from torchcross.training.options import changed_options, decides_numbers
 from torchcross.training.schedule import learning_rate
 
 
@@ -395,3 +397,15 @@ def test_arguments_are_checked(tmp_path):
         fitted(data=Few(Episodes(sampler()), 12), transform=abs)
     with pytest.raises(InputError, match="needs 2 more items"):
         fitted(data=Few(Episodes(sampler()), 3))
+
+
+def test_what_may_change_between_two_calls_is_said_with_the_options():
+    free = {each.name for each in dataclasses.fields(FitOptions) if not decides_numbers(each)}
+    assert free == {"checkpoint_every", "keep", "workers"}
+    before = options().as_dict()
+    assert changed_options(before, options(checkpoint_every=7, keep=3, workers=1, steps=99)) == []
+    (changed,) = changed_options(before, options(clip=2.0))
+    assert changed == "clip was None and is 2.0"
+    assert changed_options({**before, "colour": 1}, options()) == [
+        "'colour' is no option of this version"
+    ]
