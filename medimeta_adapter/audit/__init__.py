@@ -1,5 +1,6 @@
-"""Checking a folder in the MedIMeta format: what is there, what is wrong, what it allows, what
-leaks.
+"""Checks a folder in the MedIMeta format.
+
+It reports the datasets, what is wrong with them, how many shots they allow, and what leaks.
 """
 
 from __future__ import annotations
