@@ -31,7 +31,7 @@ def test_every_metric_runs_by_name(target: Target):
     assert tuple(target.evaluate(prediction, labels)) == target.default_metrics
     scores = target.evaluate(prediction, labels, list(target.metrics))
     assert list(scores) == list(target.metrics)
-    assert all(score.defined and not score.reason for score in scores.values())
+    assert all(score.is_defined and not score.reason for score in scores.values())
     for name, score in scores.items():
         assert (
             target.evaluate(prediction, labels, [name])
@@ -80,7 +80,7 @@ def test_a_prediction_that_is_not_finite_has_no_scores(target: Target, bad: floa
         assert score.reason == "the predictions of 2 of 20 samples are not finite"
     labels[3], labels[7] = MISSING, MISSING
     assert all(
-        score.defined for score in target.evaluate(broken, labels, list(target.metrics)).values()
+        score.is_defined for score in target.evaluate(broken, labels, list(target.metrics)).values()
     )
 
 
@@ -218,7 +218,7 @@ def test_kappa_of_one_grade_says_what_its_zero_means():
 def test_diverged_logits_are_no_decisions():
     target = MultiClass(["a", "b"])
     prediction = target.predict(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]))
-    assert not target.evaluate(prediction, torch.tensor([1, 0]), "accuracy")["accuracy"].defined
+    assert not target.evaluate(prediction, torch.tensor([1, 0]), "accuracy")["accuracy"].is_defined
 
 
 def test_perfect_predictions_on_two_of_three_classes_are_perfect():
@@ -236,7 +236,7 @@ def test_perfect_predictions_on_two_of_three_classes_are_perfect():
 def test_what_is_undefined_says_why():
     one_class = torch.tensor([1, 1, 1])
     scores = Binary().evaluate(Binary().predict(torch.tensor([[1.0], [-1.0], [2.0]])), one_class)
-    assert not scores["auroc"].defined
+    assert not scores["auroc"].is_defined
     assert scores["auroc"].reason == "only one class in the query: 'positive'"
     assert float(scores["accuracy"]) == pytest.approx(2 / 3)
     target = MultiLabel(["x", "y"])
