@@ -67,11 +67,11 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
         )
     for outcome in report.outcomes:
-        if outcome in report.failed:
+        if outcome in report.failures:
             sys.stderr.write(f"{outcome}\n")
         else:
             write(f"{outcome}\n")
-    return 1 if report.failed else 0
+    return 1 if report.failures else 0
 
 
 def _list() -> int:

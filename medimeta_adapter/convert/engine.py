@@ -39,7 +39,7 @@ def build(
 ) -> Converted:
     """Write the dataset `out/<id>`."""
     check_target(out, about, options)
-    given = len(rows)
+    source_rows = len(rows)
     rows, duplicates, contradictory = drop_duplicates(rows, options)
     rows = limit_per_class(rows, options)
     splits = assign_splits(rows, options)
@@ -67,7 +67,8 @@ def build(
             done += len(places)
             if progress is not None:
                 progress(done, len(rows))
-    return Converted(folder, given, len(rows), duplicates, contradictory, splits.shared_subjects)
+    written, shared = len(rows), splits.shared_subjects
+    return Converted(folder, source_rows, written, duplicates, contradictory, shared)
 
 
 # -- pixels ----------------------------------------------------------------------------------------
@@ -142,13 +143,14 @@ def _add(
     original_splits = None
     if splits.original is not None:
         original_splits = [split or None for split in splits.original[places].tolist()]
+    subjects = None if rows.subjects is None else rows.subjects[places].tolist()
     writer.add_batch(
         images,
         {name: values[places] for name, values in rows.labels.items()},
         splits=splits.final[places].tolist(),
         original_splits=original_splits,
         original_filepaths=[rows.names[place] for place in places.tolist()],
-        patient_ids=None if rows.subjects is None else rows.subjects[places].tolist(),
+        patient_ids=subjects,
         stamps=None if rows.stamps is None else rows.stamps(places),
     )
 

@@ -67,7 +67,8 @@ def medmnist(
         kind=path.name,
         tasks=(info,),
         labels={task: encoded},
-        read=lambda places: _read(images, places, slices if volumes else None),
+        # `_volumes` has refused slices of images that are no volumes.
+        read=lambda places: _read(images, places, slices),
         channels=3 if len(images[0].shape) == 4 and not volumes else 1,
         names=parts.row_names(),
         original_splits=parts.original_splits("the arrays' names"),

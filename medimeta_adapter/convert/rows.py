@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -164,19 +164,20 @@ class Rows:
 
     def take(self, places: Indices) -> Rows:
         """The rows at ascending places."""
+
+        def at_places(column: Texts | None) -> Texts | None:
+            return None if column is None else column[places]
+
         stamps = self.stamps
-        return Rows(
-            kind=self.kind,
-            tasks=self.tasks,
+        return replace(
+            self,
             labels={name: values[places] for name, values in self.labels.items()},
             read=lambda wanted: self.read(places[wanted]),
-            channels=self.channels,
             names=[self.names[place] for place in places.tolist()],
-            subjects=None if self.subjects is None else self.subjects[places],
-            splits=None if self.splits is None else self.splits[places],
-            original_splits=None if self.original_splits is None else self.original_splits[places],
+            subjects=at_places(self.subjects),
+            splits=at_places(self.splits),
+            original_splits=at_places(self.original_splits),
             stamps=None if stamps is None else lambda wanted: stamps(places[wanted]),
-            content=self.content,
         )
 
 

@@ -153,9 +153,13 @@ def _rows(
         read=partial(_read, archive, names, row),
         channels=1,
         names=names,
-        subjects=None if subjects is None else np.array(subjects),
-        original_splits=None if original_splits is None else np.array(original_splits),
+        subjects=_as_texts(subjects),
+        original_splits=_as_texts(original_splits),
     )
+
+
+def _as_texts(values: Sequence[str] | None) -> NDArray[np.str_] | None:
+    return None if values is None else np.array(values)
 
 
 def _read(

@@ -75,7 +75,7 @@ class FetchReport:
     outcomes: tuple[FetchOutcome, ...]
 
     @property
-    def failed(self) -> tuple[FetchOutcome, ...]:
+    def failures(self) -> tuple[FetchOutcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
 
     def __str__(self) -> str:

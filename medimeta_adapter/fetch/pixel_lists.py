@@ -65,18 +65,18 @@ def digits() -> Rows:
 def sketches(archive: Archive) -> Rows:
     """As many classes as files; a line is a sketch, from 0 (paper) to 1 (ink)."""
     members = archive.under(_SKETCHES, ending=".ndjson.gz")
-    found = [_read_sketches(archive, member) for member in members]
-    labels = np.repeat(np.arange(len(found)), [len(images) for images in found])
+    drawings = [_read_sketches(archive, member) for member in members]
+    labels = np.repeat(np.arange(len(drawings)), [len(images) for images in drawings])
     names = [PurePosixPath(member).name.removesuffix(".ndjson.gz") for member in members]
-    return _array_rows(archive.path.name, np.concatenate(found), labels, names, "thing")
+    return _array_rows(archive.path.name, np.concatenate(drawings), labels, names, "thing")
 
 
 def photographs(archive: Archive) -> Rows:
     """Ten classes; each member is one image with a photograph per line."""
     labels = [_read_numbers(archive, f"package/{name}") for name in _LABELS]
-    given = [len(found) for found in labels]
-    if given != [5 * _BATCH, _BATCH]:
-        raise FetchError(f"{archive.path.name} has {given} labels; expected {[5 * _BATCH, _BATCH]}")
+    counts, expected = list(map(len, labels)), [5 * _BATCH, _BATCH]
+    if counts != expected:
+        raise FetchError(f"{archive.path.name} has {counts} labels; expected {expected}")
     task, values = encode_task("object", "multiclass", np.concatenate(labels), _OBJECTS)
     return Rows(
         kind=archive.path.name,
@@ -85,7 +85,7 @@ def photographs(archive: Archive) -> Rows:
         read=lambda places: _photographs(archive, places),
         channels=3,
         names=[f"{name}[{row}]" for name in _BATCHES for row in range(_BATCH)],
-        original_splits=np.repeat(np.array(["train", "test"]), given),
+        original_splits=np.repeat(np.array(["train", "test"]), counts),
     )
 
 
@@ -141,9 +141,9 @@ def _read_sketches(archive: Archive, member: str) -> NDArray[np.uint8]:
 
 def _read_numbers(archive: Archive, member: str) -> NDArray[np.int64]:
     try:
-        found = json.loads(archive.read(member))
+        numbers = json.loads(archive.read(member))
     except (ValueError, RecursionError) as error:
-        raise FetchError(f"{member!r} in {archive.path.name} is no JSON: {error}") from error
-    if not isinstance(found, list) or not all(type(one) is int for one in found):
-        raise FetchError(f"{member!r} in {archive.path.name} is no list of whole numbers")
-    return np.array(found, dtype=np.int64)
+        raise FetchError(f"{member!r} in {archive.path.name} is not JSON: {error}") from error
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise FetchError(f"{member!r} in {archive.path.name} is not a list of whole numbers")
+    return np.array(numbers, dtype=np.int64)

