@@ -18,8 +18,9 @@ __all__ = ["Batch", "Episode"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
-    """Images `x` and their labels `y`: a class code each, or L answers each for multi-label; -1
-    where missing.
+    """Images `x` and labels `y`: a class code each, or L answers each for multi-label.
+
+    Missing labels are -1.
     """
 
     x: Shaped[Tensor, "N ..."]
@@ -59,8 +60,10 @@ class Batch:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Episode:
-    """A support and a query of one task. `task` has only the episode's classes, and `y` counts
-    within them; `plan` says which samples of which source these are.
+    """A support and a query of one task.
+
+    `task` has only the episode's classes, and `y` counts within them; `plan` says which samples of
+    which source these are.
     """
 
     support: Batch

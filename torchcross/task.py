@@ -13,9 +13,7 @@ __all__ = ["Task"]
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned:
-    `Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")`.
-    """
+    """A named target in a domain: `Task("shape", MultiClass(["disc", "star"]), domain="toys")`."""
 
     name: str
     target: Target

@@ -1,6 +1,4 @@
-"""One process for each folder. The lock is the kernel's: it is gone with the process, however that
-process ends.
-"""
+"""One process for each folder. The lock is the kernel's: it goes with the process."""
 
 from __future__ import annotations
 

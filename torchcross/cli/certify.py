@@ -1,7 +1,7 @@
-"""Hold an algorithm's gradient against float64 finite differences and a closed form, on made-up
-episodes of every target type.
+"""Hold an algorithm's gradient against float64 finite differences and a closed form.
 
-Exit status 0 if and only if all that is claimed holds.
+The episodes are made up, some of every target type. Exit status 0 if and only if all that is
+claimed holds.
 """
 
 from __future__ import annotations

@@ -15,9 +15,7 @@ __all__ = ["NumberedSource", "numbers_of"]
 
 
 class NumberedSource(TaskSource):
-    """A source whose image of sample i is a float32 tensor of shape (1, 2, 2) filled with i (exact
-    below 2^24).
-    """
+    """A source whose image i is a float32 tensor (1, 2, 2) filled with i, exact below 2^24."""
 
     def images(self, indices: NDArray[np.int64]) -> Tensor:
         numbers = torch.tensor(np.asarray(indices).tolist(), dtype=torch.float32)
@@ -25,7 +23,5 @@ class NumberedSource(TaskSource):
 
 
 def numbers_of(images: Tensor) -> NDArray[Any]:
-    """The sample numbers that a batch of a `NumberedSource`'s images holds, e.g.
-    `numbers_of(episode.support.x)`.
-    """
+    """The sample numbers in a batch of images, as in `numbers_of(episode.support.x)`."""
     return images.reshape(len(images), -1)[:, 0].long().numpy()

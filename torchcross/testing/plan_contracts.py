@@ -291,9 +291,7 @@ def _both_answers(answers: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _can_go(answers: NDArray[np.int64], least: int) -> NDArray[np.bool_]:
-    """Which samples can each be left out while every label keeps `least` samples with and without
-    it.
-    """
+    """Which samples can each be left out while every label keeps `least` with and without it."""
     none_to_spare = _both_answers(answers) <= least
     votes = np.stack([answers == 0, answers == 1])
     needed = votes & none_to_spare[:, None, :]

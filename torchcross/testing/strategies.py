@@ -1,6 +1,4 @@
-"""Hypothesis strategies: targets, label arrays with rare classes and missing labels, sources,
-requests and samplers.
-"""
+"""Hypothesis strategies: targets, label arrays, sources, requests and samplers."""
 
 from __future__ import annotations
 
@@ -65,8 +63,9 @@ def targets(
     max_classes: int = 5,
     missing: bool | None = None,
 ) -> Target:
-    """Targets of these kinds, some with label values of their own, some (`missing=True`: all)
-    declaring an unknown.
+    """Targets of these kinds, some with label values of their own.
+
+    Some declare a missing value; with `missing=True` all do.
     """
     fewest, most, make = _KINDS[draw(st.sampled_from(list(kinds)))]
     count = draw(st.integers(fewest, max(fewest, min(most or max_classes, max_classes))))
@@ -147,9 +146,7 @@ def _with_unknowns(draw: st.DrawFn, codes: Codes, needed: bool) -> Codes:
 
 @st.composite
 def _container(draw: st.DrawFn, target: Target, codes: Codes) -> Any:
-    """Codes as raw labels: values, unknown values where missing, in some container that can hold
-    them.
-    """
+    """Codes as raw labels in some container that can hold them."""
     unknown = codes < 0
     declared = draw(st.sampled_from(target.missing)) if unknown.any() else 0
     raw = np.array(target.values, dtype=np.int64)[codes]
@@ -208,9 +205,7 @@ def sources(
 
 @st.composite
 def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
-    """One subject per sample: few, many or each its own, evenly spread or one that owns half;
-    integers or strings.
-    """
+    """One subject per sample: few, many or each its own, evenly spread or one that owns half."""
     samples = len(codes)
     count = draw(st.sampled_from([2, 3, 5, max(samples // 2, 1), samples]))
     stream = Stream(draw(st.integers(0, 999)), "generated subjects")
@@ -232,9 +227,7 @@ def _subjects(draw: st.DrawFn, codes: NDArray[Any], each: int) -> Any:
 
 @st.composite
 def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
-    """Keywords for `EpisodeSampler` that counting does not rule out for this source (subjects and
-    overlaps may).
-    """
+    """Keywords for `EpisodeSampler` that counting does not rule out; subjects and overlaps may."""
     target = source.task.target
     strata = target.strata(source.labels)
     exclusive = isinstance(strata, Partition)

@@ -37,17 +37,17 @@ _Warp = Callable[..., Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Random flips, then a rotation about the centre, then a crop that is resized back:
-    `augment(episode)`.
+    """Random flips, then a rotation about the centre, then a crop that is resized back.
 
-    `rotation` is in degrees, counter-clockwise: r draws from [-r, r), a pair (low, high) from [low,
-    high). `crop` is the side of the crop as a fraction of the image's; it lies at whole pixels, all
-    places equally likely. `padding` fills what a rotation brings in from outside: "zeros", "border"
-    (the nearest pixel) or "reflection".
+    Call it with an episode or a batch: `augment(episode)`. `rotation` is in degrees,
+    counter-clockwise: r draws from [-r, r), a pair (low, high) from [low, high). `crop` is the side
+    of the crop as a fraction of the image's; it lies at whole pixels, all places equally likely.
+    `padding` fills what a rotation brings in from outside: "zeros", "border" (the nearest pixel) or
+    "reflection".
 
     Takes uint8 and floating images, with channels or without, and returns their type. Nothing is
     changed in place; an image for which nothing was drawn, or only flips, keeps its values to the
-    bit. Decisions have words of their own: changing one probability moves no other decision.
+    bit. Every decision has words of its own: another probability for one changes no other decision.
     """
 
     horizontal_flip: float = 0.25

@@ -1,5 +1,4 @@
-"""Plans in a file that a paper can ship: one .npz of plain arrays and a JSON header. Nothing is
-ever unpickled.
+"""Plans in a file that a paper can ship: one .npz of plain arrays and a JSON header.
 
 Layout (version 1). `header` holds UTF-8 JSON as bytes: {"format": "torchcross-plans", "version": 1,
 "seed", "request" (and "curve", "nested", "shots" for one level of a curve), "sources": [{"name",
@@ -46,9 +45,7 @@ _OWN = ("format", "version", "sources", "plans")
 
 
 class Savable(Protocol):
-    """What plans can be saved from: a sampler, one level of a shot curve, plans from another
-    file.
-    """
+    """Plans to save: a sampler, one level of a shot curve, plans from another file."""
 
     @property
     def sources(self) -> Sequence[TaskSource]: ...

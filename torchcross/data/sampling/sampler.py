@@ -150,7 +150,7 @@ class EpisodeSampler:
             raise IndexError(f"episode {index} is outside 0..{self._end - 1}")
         return int(index)
 
-    # -- what is asked and what is there -----------------------------------------------------------
+    # -- sources, requests and other shots ---------------------------------------------------------
 
     def source(self, name: str) -> TaskSource:
         """The source a plan names."""

@@ -178,9 +178,7 @@ def _shape(image: Tensor) -> str:
 
 
 def check_readable(images: Any, name: str) -> None:
-    """Refuses now what could never be read. The first and the last row are read, unless they are
-    huge.
-    """
+    """Refuse images that cannot be read. Tries the first and the last row, unless they are huge."""
     shape, dtype = tuple(images.shape), images.dtype
     if isinstance(images, Tensor) and (images.layout != torch.strided or images.is_meta):
         kind = "on the meta device" if images.is_meta else f"of layout {images.layout}"

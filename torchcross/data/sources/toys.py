@@ -73,9 +73,7 @@ def ordinal(
 def multilabel(
     samples: int = 600, *, domain: str = "ink", size: int = 28, seed: int = 0
 ) -> TensorSource:
-    """Which of five shapes are there, each in its corner, from common (one image in two) to rare
-    (one in eight).
-    """
+    """Which of five shapes are there, from common (one image in two) to rare (one in eight)."""
     canvas, draws = _Canvas(samples, domain, size), _draws(seed, domain, "shapes", samples)
     labels = draws[:, : len(SHAPES)] < np.geomspace(0.5, 0.125, len(SHAPES))
     for code, (shape, cell) in enumerate(zip(SHAPES, _CELLS, strict=True)):
@@ -118,9 +116,7 @@ class _Canvas:
         radii: Floats,
         where: NDArray[np.bool_],
     ) -> None:
-        """Draws a figure of unit radius, given by its signed distance, with a soft edge of one
-        pixel.
-        """
+        """Draw a figure of unit radius, given by its signed distance, with a soft edge."""
         chosen = np.flatnonzero(where)
         x = (self._x - centres[chosen, 0, None, None]) / radii[chosen, None, None]
         y = (self._y - centres[chosen, 1, None, None]) / radii[chosen, None, None]
