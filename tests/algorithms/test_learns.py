@@ -1,5 +1,7 @@
 """Meta-learning beats no meta-learning on new glyphs, with one example of each class."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -46,7 +48,9 @@ def glyphs(classes, seed):
     )
 
 
-TRAINING, TEST = glyphs(40, 1), glyphs(20, 2)
+@cache
+def training_glyphs():
+    return glyphs(40, 1)
 
 
 def episodes_of(source, seed):
@@ -55,7 +59,7 @@ def episodes_of(source, seed):
 
 def accuracy(algorithm, count=60):
     right = total = 0
-    episodes = episodes_of(TEST, seed=9)
+    episodes = episodes_of(glyphs(20, 2), seed=9)
     for number in range(count):
         episode = episodes[number]
         decisions = algorithm.adapt(episode.support, episode.task)(episode.query.x).decisions
@@ -69,7 +73,7 @@ def backbone():
 
 
 def trained(algorithm, rate=3e-3):
-    episodes = episodes_of(TRAINING, seed=0)
+    episodes = episodes_of(training_glyphs(), seed=0)
     optimiser = torch.optim.Adam(algorithm.parameters(), rate)
     for at in range(ITERATIONS):
         step = algorithm.training_step(
@@ -83,8 +87,8 @@ def trained(algorithm, rate=3e-3):
 
 def pretrained():
     """The same images as often as meta-training sees them, through one head for all classes."""
-    learner = MultiTask(backbone(), [TRAINING.task])
-    batches = MixedBatches(TRAINING, batch_size=60, seed=0)
+    learner = MultiTask(backbone(), [training_glyphs().task])
+    batches = MixedBatches(training_glyphs(), batch_size=60, seed=0)
     optimiser = torch.optim.Adam(learner.parameters(), 3e-3)
     for number in range(2 * ITERATIONS):
         loss = learner.loss([batches.read(batches[number])])

@@ -312,17 +312,17 @@ def test_an_empty_batch_has_no_prediction():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "backbone",
+    "make",
     [
-        backbones.small_vit(image_size=16, width=12, depth=1, heads=2, grey="expand"),
-        backbones.resnet18(grey="expand"),
+        lambda: backbones.small_vit(image_size=16, width=12, depth=1, heads=2, grey="expand"),
+        lambda: backbones.resnet18(grey="expand"),
     ],
     ids=["vit", "resnet18"],
 )
-def test_second_order_through_the_librarys_backbones(backbone, tmp_path):
+def test_second_order_through_the_librarys_backbones(make, tmp_path):
     source = toys.multilabel(60, size=16)
     episode = Episodes(EpisodeSampler(source, shots=1, queries=1, seed=0))[0]
-    learner = MAML(backbone, steps=2, lr=0.01)
+    learner = MAML(make(), steps=2, lr=0.01)
     learner.meta_loss([episode]).backward()
     assert all(torch.isfinite(value.grad).all() for value in learner.parameters())
     predictor = learner.adapt(episode.support, episode.task)

@@ -1,4 +1,5 @@
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ def keras_backbone(seed=0):
     return bottlenecks("resnet50_keras", stride_first=True, seed=seed)
 
 
+@cache
 def keras_arrays():
     """Random weights of a Keras ResNet-50 with one block per stage, as Keras has them."""
     random = np.random.Generator(np.random.Philox(0))
@@ -78,11 +80,8 @@ def keras_features(arrays, bgr):
     return x.mean((2, 3))
 
 
-ARRAYS = keras_arrays()
-
-
 def write(folder, arrays=None, shards=2, change=None):
-    arrays = ARRAYS if arrays is None else arrays
+    arrays = keras_arrays() if arrays is None else arrays
     data = b"".join(value.tobytes() for value in arrays.values())
     size = -(-len(data) // shards)
     paths = [f"group1-shard{at + 1}of{shards}.bin" for at in range(shards)]
@@ -110,7 +109,7 @@ def test_the_converted_network_is_the_original(tmp_path):
     record = load_weights(backbone, write(tmp_path), normalisation="keras")
     rgb = images(2, side=64)
     bgr = 255 * rgb.flip(1) - torch.tensor(MEANS).view(3, 1, 1)
-    wanted = keras_features(ARRAYS, bgr)
+    wanted = keras_features(keras_arrays(), bgr)
     torch.testing.assert_close(
         backbone(rgb), wanted, rtol=1e-3, atol=1e-3 * wanted.abs().mean().item()
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import datasets
+import importlib
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,13 @@ def pixels(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def hugging():
+def datasets() -> ModuleType:
+    """The library is slow to import; collecting the tests does without it."""
+    return importlib.import_module("datasets")
+
+
+@pytest.fixture(scope="module")
+def hugging(datasets):
     features = datasets.Features(
         {
             "image": datasets.Image(),
@@ -54,7 +62,7 @@ def test_a_hugging_face_dataset_with_a_task_of_ones_own_and_numpy_format(hugging
     assert source.read([3])[0, 0, 0, 0] == 3
 
 
-def test_hugging_face_datasets_that_do_not_fit(hugging) -> None:
+def test_hugging_face_datasets_that_do_not_fit(hugging, datasets) -> None:
     with pytest.raises(
         SourceError, match=r"no column 'picture'; it has \['image', 'label', 'who'\]"
     ):
@@ -86,7 +94,7 @@ def test_two_hugging_face_datasets_give_tasks_of_two_names(hugging) -> None:
 
 
 @pytest.fixture(scope="module")
-def listed():
+def listed(datasets):
     label = datasets.Sequence(datasets.ClassLabel(names=["a", "b", "c"]))
     features = datasets.Features({"image": datasets.Image(), "label": label})
     rows = {"image": [Image.new("L", (4, 4))] * 3, "label": [[2, 0], [], [1]]}
@@ -105,7 +113,7 @@ def test_lists_of_class_numbers_are_the_labels_of_a_multi_label_task(listed) -> 
         tx.HuggingFaceSource(listed, tx.Task("m", MultiLabel(["x", "y"])))
 
 
-def test_rows_of_zeros_and_ones_are_taken_as_they_are(hugging) -> None:
+def test_rows_of_zeros_and_ones_are_taken_as_they_are(datasets) -> None:
     answers = datasets.Sequence(datasets.ClassLabel(names=["no", "yes"]), length=3)
     features = datasets.Features({"image": datasets.Image(), "label": answers})
     rows = {"image": [Image.new("L", (4, 4))] * 2, "label": [[0, 1, 1], [1, 0, 0]]}
@@ -122,7 +130,7 @@ def test_a_list_of_labels_that_is_missing_is_named(listed) -> None:
         tx.HuggingFaceSource(dataset)
 
 
-def test_columns_of_other_things_than_images(hugging) -> None:
+def test_columns_of_other_things_than_images(hugging, datasets) -> None:
     with pytest.raises(
         SourceError, match=r"decode=False.*cast_column\('image', datasets\.Image\(\)\)"
     ):

@@ -24,24 +24,26 @@ from torchcross.errors import (
 )
 from torchcross.targets import Binary, MultiClass
 
+SAMPLERS = {
+    "multiclass": lambda: tx.EpisodeSampler(
+        toys.multiclass(), ways=(2, None), shots=(1, 5), queries=3
+    ),
+    "binary": lambda: tx.EpisodeSampler(toys.binary(), shots=2, queries=3),
+    "ordinal": lambda: tx.EpisodeSampler(
+        toys.ordinal(), ways=3, shots=2, queries=3, query="natural"
+    ),
+    "multilabel": lambda: tx.EpisodeSampler(toys.multilabel(), ways=(1, 3), shots=2, queries=3),
+    "metadataset": lambda: tx.EpisodeSampler(
+        toys.multiclass(), shots=tx.MetaDatasetShots(max_support=30), queries=3
+    ),
+    "mixture": lambda: tx.EpisodeSampler([toys.binary(), toys.multilabel()], shots=2, queries=3),
+    "disjoint": lambda: tx.EpisodeSampler(toys.ordinal(), shots=2, queries=3, disjoint=7),
+}
 
-def samplers() -> dict[str, tx.EpisodeSampler]:
-    return {
-        "multiclass": tx.EpisodeSampler(toys.multiclass(), ways=(2, None), shots=(1, 5), queries=3),
-        "binary": tx.EpisodeSampler(toys.binary(), shots=2, queries=3),
-        "ordinal": tx.EpisodeSampler(toys.ordinal(), ways=3, shots=2, queries=3, query="natural"),
-        "multilabel": tx.EpisodeSampler(toys.multilabel(), ways=(1, 3), shots=2, queries=3),
-        "metadataset": tx.EpisodeSampler(
-            toys.multiclass(), shots=tx.MetaDatasetShots(max_support=30), queries=3
-        ),
-        "mixture": tx.EpisodeSampler([toys.binary(), toys.multilabel()], shots=2, queries=3),
-        "disjoint": tx.EpisodeSampler(toys.ordinal(), shots=2, queries=3, disjoint=7),
-    }
 
-
-@pytest.mark.parametrize("kind", samplers())
+@pytest.mark.parametrize("kind", SAMPLERS)
 def test_what_is_saved_comes_back(kind: str, tmp_path) -> None:
-    sampler = samplers()[kind]
+    sampler = SAMPLERS[kind]()
     indices = None if kind == "disjoint" else [3, 0, 12]
     tx.save_plans(tmp_path / "plans.npz", sampler, indices)
     found = tx.load_plans(tmp_path / "plans.npz", sampler.sources)
@@ -51,7 +53,7 @@ def test_what_is_saved_comes_back(kind: str, tmp_path) -> None:
 
 
 def test_plans_from_a_file_go_where_a_sampler_goes(tmp_path) -> None:
-    sampler = samplers()["multiclass"]
+    sampler = SAMPLERS["multiclass"]()
     tx.save_plans(tmp_path / "plans.npz", sampler, range(5))
     plans = tx.load_plans(tmp_path / "plans.npz", toys.multiclass())
     episodes = list(tx.EpisodeLoader(plans, len(plans), workers=1))
@@ -62,14 +64,14 @@ def test_plans_from_a_file_go_where_a_sampler_goes(tmp_path) -> None:
 @pytest.mark.slow
 def test_the_same_plans_make_the_same_bytes(tmp_path) -> None:
     for name in ("one", "two"):
-        tx.save_plans(tmp_path / f"{name}.npz", samplers()["mixture"], range(4))
+        tx.save_plans(tmp_path / f"{name}.npz", SAMPLERS["mixture"](), range(4))
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 @pytest.mark.slow
 def test_saving_replaces_whole_files_and_leaves_no_pieces(tmp_path, monkeypatch) -> None:
     path = tmp_path / "plans.npz"
-    tx.save_plans(path, samplers()["binary"], range(2))
+    tx.save_plans(path, SAMPLERS["binary"](), range(2))
     before = path.read_bytes()
 
     def torn(file, **arrays):
@@ -78,7 +80,7 @@ def test_saving_replaces_whole_files_and_leaves_no_pieces(tmp_path, monkeypatch)
 
     monkeypatch.setattr(np, "savez", torn)
     with pytest.raises(WriteError, match="disk full"):
-        tx.save_plans(path, samplers()["binary"], range(9))
+        tx.save_plans(path, SAMPLERS["binary"](), range(9))
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["plans.npz"]
 
@@ -86,17 +88,17 @@ def test_saving_replaces_whole_files_and_leaves_no_pieces(tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_odd_requests_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match=r"ends in \.npz"):
-        tx.save_plans(tmp_path / "plans.pkl", samplers()["binary"], range(2))
+        tx.save_plans(tmp_path / "plans.pkl", SAMPLERS["binary"](), range(2))
     with pytest.raises(InputError, match="no plans"):
-        tx.save_plans(tmp_path / "plans.npz", samplers()["binary"], [])
+        tx.save_plans(tmp_path / "plans.npz", SAMPLERS["binary"](), [])
     with pytest.raises(TypeError, match="no length"):
-        tx.save_plans(tmp_path / "plans.npz", samplers()["binary"])
+        tx.save_plans(tmp_path / "plans.npz", SAMPLERS["binary"]())
 
 
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "plans.npz"
-    tx.save_plans(path, samplers()["multiclass"], range(4))
+    tx.save_plans(path, SAMPLERS["multiclass"](), range(4))
     return path
 
 

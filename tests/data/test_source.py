@@ -19,6 +19,8 @@ from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
 SHAPES = tx.Task("shape", MultiClass(["disc", "square", "star"]), domain="toys")
 LABELS = np.array([0, 1, 2, 0, 1, 2])
+# numpy 2 has a type of strings.
+STRINGS = np.dtypes.StringDType() if hasattr(np.dtypes, "StringDType") else np.dtype(object)
 
 
 def numbered(count: int = 6) -> torch.Tensor:
@@ -285,7 +287,7 @@ def test_a_source_has_a_name_or_none_is_given(name) -> None:
         ([1, 1.0, "1", True, b"1", np.float32(1)], [0] * 6),
         (np.array([1, 1.0, 2, 2.5, "x", 10**30], dtype=object), [0, 0, 2, 3, 4, 1]),
         (
-            np.array(["b", "a", "b", "c", "a", "b"], dtype=np.dtypes.StringDType()),
+            np.array(["b", "a", "b", "c", "a", "b"], dtype=STRINGS),
             [1, 0, 1, 2, 0, 1],
         ),
     ],

@@ -16,6 +16,8 @@ import torch
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Binary, Cover, MultiClass, MultiLabel, Ordinal, Partition, Target
 
+# numpy 2 has a type of strings.
+STRINGS = np.dtypes.StringDType() if hasattr(np.dtypes, "StringDType") else np.dtype(object)
 ABC = MultiClass(["a", "b", "c"])
 ABC_OR_UNKNOWN = MultiClass(["a", "b", "c"], missing=[float("nan"), -1, "?"])
 GRADED = Ordinal({-2: "low", 0: "mid", 7: "high"})
@@ -79,7 +81,7 @@ def test_tensors_that_are_part_of_a_graph_or_not_contiguous():
         ([["a"], ["c"]], [0, 2]),
         (np.array(["a", "c"]), [0, 2]),
         (np.array([b"a", b"c"]), [0, 2]),
-        (np.array(["a", "c"], dtype=np.dtypes.StringDType()), [0, 2]),
+        (np.array(["a", "c"], dtype=STRINGS), [0, 2]),
         (
             np.array(["a", 1, 2.0, np.int8(0), np.str_("b"), Decimal(2)], dtype=object),
             [0, 1, 2, 0, 1, 2],
