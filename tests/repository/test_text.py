@@ -20,9 +20,7 @@ CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypoth
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 # Put together here, so that this file does not hold what it looks for.
-MACHINE_PATH = re.compile(
-    r"(?<![\w./-])/(?:" + "|".join(["root", "tmp", "home", "work", "Users"]) + r")(?![\w-])"
-)
+MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:root|tmp|home|work|Users)(?![\w-])")
 FILE_ADDRESS = "file:" + "//"
 
 
