@@ -12,10 +12,10 @@ if TYPE_CHECKING:
         DatasetInfo,
         SplitCounts,
         TaskInfo,
-        TaskTarget,
         info_text,
         read_info,
     )
+    from medimeta_adapter.format.problems import TaskTarget
     from medimeta_adapter.format.reading_options import ReadingOptions
     from medimeta_adapter.format.source import MedIMetaSource
     from medimeta_adapter.leave_out.folds import Fold
@@ -36,7 +36,7 @@ _HOME = {
     "SplitCounts": "format.info",
     "TaskInfo": "format.info",
     "TaskRef": "leave_out.meta_dataset",
-    "TaskTarget": "format.info",
+    "TaskTarget": "format.problems",
     "info_text": "format.info",
     "read_info": "format.info",
     "split_by_subject": "convert.splitting",

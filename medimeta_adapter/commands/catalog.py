@@ -7,8 +7,6 @@ import argparse
 from medimeta_adapter.commands.output import write
 from torchcross.cli.group import Parser
 
-__all__ = ["arguments", "run"]
-
 
 def arguments(parser: Parser) -> None:
     which = parser.add_mutually_exclusive_group()

@@ -12,8 +12,6 @@ from medimeta_adapter.commands.output import say, write
 from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 
-__all__ = ["arguments", "run"]
-
 _NEVER = "never"
 
 

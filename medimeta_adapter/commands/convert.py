@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torchcross.cli.group import Command, Group
 
-__all__ = ["GROUP"]
-
 _HERE = "medimeta_adapter.commands"
 
 GROUP = Group(

@@ -21,8 +21,6 @@ from medimeta_adapter.commands.convert_options import (
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = (
     "torchcross data convert arrays images.npy --task finding binary labels.npy --labels finding"
     ' no,yes --out data/mine --id mine --domain "Fundus"'

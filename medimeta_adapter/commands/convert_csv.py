@@ -14,8 +14,6 @@ from medimeta_adapter.commands.convert_options import (
 )
 from torchcross.cli.group import Parser
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = (
     "torchcross data convert csv table.csv --path file --task grade ordinal dr_grade --labels grade"
     ' none,mild,severe --subject patient --split fold --out data/mine --id mine --domain "Fundus"'

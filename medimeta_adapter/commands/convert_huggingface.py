@@ -20,8 +20,6 @@ from medimeta_adapter.commands.convert_options import (
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError, MissingExtraError
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = (
     "torchcross data convert huggingface saved/beans --task labels --out data/mine --id beans"
     " --domain Leaves"

@@ -17,8 +17,6 @@ from medimeta_adapter.commands.convert_options import (
 )
 from torchcross.cli.group import Parser
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = (
     'torchcross data convert imagefolder scans --out data/mine --id scans --domain "Chest X-ray"'
     ' --license "CC BY 4.0"'

@@ -14,8 +14,6 @@ from medimeta_adapter.commands.convert_options import (
 )
 from torchcross.cli.group import Parser
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = (
     "torchcross data convert medmnist pathmnist.npz --kind multi-class --out data/mine --id path "
     "--domain Histopathology"

@@ -15,16 +15,6 @@ from torchcross.errors import InputError
 if TYPE_CHECKING:
     from medimeta_adapter.convert import About, Converted, Options
 
-__all__ = [
-    "class_names",
-    "conversion_options",
-    "dataset_arguments",
-    "dataset_description",
-    "image_arguments",
-    "run_conversion",
-    "task_class_names",
-]
-
 
 def dataset_arguments(parser: Parser) -> None:
     """`--out`, and the fields of info.yaml."""

@@ -16,8 +16,6 @@ from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = "torchcross data fetch --out data/open --only open_chest_xray open_digits"
 
 

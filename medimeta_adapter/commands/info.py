@@ -19,8 +19,6 @@ from medimeta_adapter.leave_out.meta_dataset import MedIMeta
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError, TorchcrossWarning
 
-__all__ = ["arguments", "run"]
-
 
 def arguments(parser: Parser) -> None:
     parser.add_argument(

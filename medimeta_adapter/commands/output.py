@@ -7,8 +7,6 @@ import sys
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-__all__ = ["say", "table", "write"]
-
 _NO_WRAPPING = 4000
 """Columns of an output that is not a terminal: one line stays one line, so that grep works."""
 

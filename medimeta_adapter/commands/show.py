@@ -18,8 +18,6 @@ from torchcross.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["arguments", "run"]
-
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("folder", help="a folder of datasets")

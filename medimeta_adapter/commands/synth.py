@@ -11,8 +11,6 @@ from medimeta_adapter.commands.output import write
 from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = "torchcross data synth --out data/synthetic --scale tiny"
 
 

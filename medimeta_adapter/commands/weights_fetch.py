@@ -10,8 +10,6 @@ import argparse
 from medimeta_adapter.commands.output import write
 from torchcross.cli.group import Parser
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = "torchcross weights fetch mobilenet_v2 --out weights"
 
 

@@ -9,8 +9,6 @@ from rich.markup import escape
 from medimeta_adapter.commands.output import say, table
 from torchcross.cli.group import Parser
 
-__all__ = ["arguments", "run"]
-
 
 def arguments(parser: Parser) -> None:
     """This command takes no arguments."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from medimeta_adapter.convert.from_arrays import ArrayTask, arrays
-from medimeta_adapter.convert.from_csv import CsvTask, csv_images
+from medimeta_adapter.convert.from_csv import csv_images
 from medimeta_adapter.convert.from_dataset import dataset
 from medimeta_adapter.convert.from_folder import image_folder
 from medimeta_adapter.convert.from_hugging_face import hugging_face
 from medimeta_adapter.convert.from_medmnist import medmnist
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
+from medimeta_adapter.convert.table import CsvTask
 from torchcross._kit.progress import ProgressBar, ProgressBars
 
 __all__ = [

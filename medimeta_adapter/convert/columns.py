@@ -10,8 +10,6 @@ from medimeta_adapter.convert.rows import Texts
 from medimeta_adapter.format.annotations import subjects_of
 from torchcross.errors import InputError
 
-__all__ = ["as_text", "names_a_subject", "subjects", "texts"]
-
 
 def texts(values: Any, what: str) -> Texts | None:
     """One text per row."""

@@ -23,8 +23,6 @@ from torchcross._kit.arrays import Indices
 from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 
-__all__ = ["build", "check_target"]
-
 _BATCH_BYTES = 32 << 20
 _LARGEST_BATCH = 1024
 

@@ -20,8 +20,6 @@ from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = ["ArrayTask", "arrays"]
-
 
 @dataclass(frozen=True)
 class ArrayTask:

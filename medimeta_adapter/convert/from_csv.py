@@ -22,8 +22,6 @@ from medimeta_adapter.convert.tasks import LabelNames, encode_task, kind_of, lab
 from medimeta_adapter.format.info import TaskInfo
 from torchcross.errors import InputError, LabelError
 
-__all__ = ["CsvTask", "csv_images"]
-
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 _NO_LABEL = frozenset({"", "nan"})
 

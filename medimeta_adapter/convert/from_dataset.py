@@ -20,8 +20,6 @@ from medimeta_adapter.convert.rows import Decoded, Pixels, Rows
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross.errors import InputError, ReadError
 
-__all__ = ["as_pixels", "dataset"]
-
 _DEEPEST = 16
 
 

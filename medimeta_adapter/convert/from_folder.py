@@ -20,8 +20,6 @@ from medimeta_adapter.convert.splits import split_names
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross.errors import InputError
 
-__all__ = ["image_folder", "subjects_from"]
-
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 

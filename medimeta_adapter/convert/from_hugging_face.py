@@ -21,8 +21,6 @@ from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, LabelError
 
-__all__ = ["hugging_face"]
-
 
 def hugging_face(
     source: Any,

@@ -18,8 +18,6 @@ from medimeta_adapter.preprocess import centred_slices
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, InputError
 
-__all__ = ["medmnist"]
-
 _SPLITS = ("train", "val", "test")
 _TARGETS = {
     "multi-class": "multiclass",

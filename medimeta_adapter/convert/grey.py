@@ -7,8 +7,6 @@ from typing import Literal
 
 from medimeta_adapter.convert.rows import Pixels, evenly_spaced, is_grey
 
-__all__ = ["common_channels"]
-
 _LOOKS = 32
 
 

@@ -19,8 +19,6 @@ from medimeta_adapter.format.labels import BROKEN_HEADER
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError
 
-__all__ = ["Member", "npz_members"]
-
 _LONGEST_HEADER = 10_000
 # zipfile raises NotImplementedError for unknown compression methods and RuntimeError for passwords.
 _DAMAGE = (

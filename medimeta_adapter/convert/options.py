@@ -11,8 +11,6 @@ from typing import Any, Literal, Protocol
 from medimeta_adapter.preprocess import PreprocessingStep, Recipe
 from torchcross._kit.argument_checks import check_choice, checked_int
 
-__all__ = ["About", "Converted", "Options", "Progress"]
-
 _LONGEST_SIDE = 1 << 14
 _SIDE = 224
 """The side of the published images."""

@@ -11,8 +11,6 @@ from medimeta_adapter.convert.rows import Failed, Row, Texts
 from medimeta_adapter.convert.splits import split_names
 from torchcross._kit.arrays import Indices
 
-__all__ = ["Parts", "read_one_by_one"]
-
 
 @final
 class Parts:

@@ -15,8 +15,6 @@ from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
 from torchcross.errors import WriteError
 
-__all__ = ["check_resumed", "file_stamps"]
-
 _LOOKS = 32
 
 

@@ -10,8 +10,6 @@ from medimeta_adapter.convert.unreadable_images import unreadable_images_error
 from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 
-__all__ = ["drop_duplicates", "limit_per_class"]
-
 
 def drop_duplicates(rows: Rows, options: Options) -> tuple[Rows, int, int]:
     """The rows to write, and the numbers of duplicate and of contradictory rows left out."""

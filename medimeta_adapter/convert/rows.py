@@ -18,19 +18,6 @@ from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = [
-    "Decoded",
-    "Encoded",
-    "Failed",
-    "Pixels",
-    "Row",
-    "Rows",
-    "Texts",
-    "evenly_spaced",
-    "is_grey",
-    "lazy_file_reader",
-]
-
 Pixels: TypeAlias = Image.Image | NDArray[Any]
 Texts: TypeAlias = NDArray[np.str_]
 # Phones save a photograph followed by smaller versions of it.

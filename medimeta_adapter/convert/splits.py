@@ -13,8 +13,6 @@ from medimeta_adapter.convert.splitting import split_by_subject
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = ["Splits", "assign_splits", "split_names"]
-
 _NAMES = ("train", "val", "test")
 _SYNONYMS = {name: name for name in _NAMES} | {
     "training": "train",

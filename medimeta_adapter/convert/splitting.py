@@ -21,8 +21,6 @@ from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = ["SplitReport", "split_by_subject", "split_report"]
-
 SPLITS = ("train", "val", "test")
 _MOST_FOLDS = 20
 _OPEN = -1

@@ -19,8 +19,6 @@ from torchcross.errors import InputError, LabelError
 if TYPE_CHECKING:
     import _csv
 
-__all__ = ["CsvTask", "Table", "multilabel_values", "read_table"]
-
 _YES_NO = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
 # ['a', 'b'], (0, 1), "0 1 1": several labels in a cell with another separator than the given one.
 _LIST = re.compile(r"[\[({].*[\])}]|[01]([ ,;/]+[01])+")

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.convert.columns import as_text
-from medimeta_adapter.format.info import TaskInfo, TaskTarget
+from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.format.problems import TaskTarget
 from torchcross.errors import InputError, LabelError
-
-__all__ = ["LabelNames", "encode_task", "kind_of", "label_names"]
 
 LabelNames: TypeAlias = Mapping[int, str] | Sequence[str] | None
 _SHOWN = 8

@@ -8,8 +8,6 @@ from typing import Any
 from medimeta_adapter.convert.rows import Rows
 from torchcross.errors import ReadError
 
-__all__ = ["describe_error", "unreadable_images_error"]
-
 _SHOWN = 10
 
 

@@ -16,8 +16,6 @@ from typing import IO
 
 from torchcross.errors import FetchError
 
-__all__ = ["Archive", "open_archive"]
-
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 100_000
 _BLOCK = 1 << 20

@@ -14,8 +14,6 @@ from typing import Literal, Protocol
 
 from torchcross.errors import FetchError
 
-__all__ = ["Package", "Run", "fetch_package", "run_client", "sha256_of"]
-
 _SHOWN = 600
 
 

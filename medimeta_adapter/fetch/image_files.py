@@ -23,8 +23,6 @@ from medimeta_adapter.preprocess import DropAlpha, ExpandPalette, Grey, Recipe, 
 from torchcross._kit.arrays import Indices
 from torchcross.errors import FetchError
 
-__all__ = ["chest_xray", "ct_patches", "molecules", "solar_cells"]
-
 _CHEST = "sofiimg/datasets/pneumonia/"
 _PERSON = re.compile(r"/PNEUMONIA/(person\d+)_(bacteria|virus)_[^/]*$")
 _STUDY = re.compile(r"/NORMAL/((?:NORMAL2-)?IM-\d+)-[^/]*$")

@@ -20,8 +20,6 @@ from medimeta_adapter.format.info import read_info
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
-__all__ = ["FetchOutcome", "FetchReport", "fetch_open_data"]
-
 _PACKAGES = ".packages"
 
 

@@ -20,8 +20,6 @@ from medimeta_adapter.fetch.archive import Archive
 from torchcross._kit.arrays import Indices
 from torchcross.errors import FetchError
 
-__all__ = ["digits", "photographs", "sketches"]
-
 _DIGITS_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 _SKETCHES = "package/src/drawings/"
 _SKETCH_SIDE = 28

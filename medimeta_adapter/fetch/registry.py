@@ -8,8 +8,6 @@ from typing import Literal
 
 from medimeta_adapter.fetch.client import Package
 
-__all__ = ["DATASETS", "WEIGHTS", "OpenDataset", "OpenWeights"]
-
 
 @dataclass(frozen=True)
 class OpenDataset:

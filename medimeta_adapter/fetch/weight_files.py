@@ -14,8 +14,6 @@ from medimeta_adapter.fetch.registry import WEIGHTS, OpenWeights
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import FetchError, InputError
 
-__all__ = ["fetch_weights"]
-
 _PACKAGES = ".packages"
 _RECORD = "record.json"
 

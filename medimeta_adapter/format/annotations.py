@@ -17,8 +17,6 @@ from medimeta_adapter.format.splits import image_index
 from torchcross._kit.arrays import read_only
 from torchcross.errors import DatasetFileError
 
-__all__ = ["read_annotations", "subjects_of"]
-
 _LONGEST_ROW = 1 << 14
 _UNKNOWN = frozenset({"", "nan", "none", "na", "n/a", "null"})
 

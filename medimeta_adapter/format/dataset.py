@@ -26,8 +26,6 @@ from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 
-__all__ = ["MedIMetaDataset"]
-
 
 class MedIMetaDataset:
     """A folder in the MedIMeta format: `MedIMetaDataset("data/MedIMeta/oct")`.

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from torchcross.errors import DatasetFileError
 
-__all__ = ["path_inside", "read_small_file", "regular_file_size", "warnings_as_errors"]
-
 _filters = threading.Lock()
 
 

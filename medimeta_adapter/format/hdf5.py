@@ -15,8 +15,6 @@ import numpy as np
 from medimeta_adapter.format.files import regular_file_size
 from torchcross.errors import DatasetFileError
 
-__all__ = ["Hdf5Array", "check_contiguous", "inspect_images"]
-
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SMALLEST_USER_BLOCK = 512
 _LARGEST_CHUNK = 1 << 29

@@ -6,8 +6,6 @@ from typing import Any, Literal, get_args
 
 from numpy.typing import NDArray
 
-__all__ = ["LAYOUTS", "Layout", "channels_last", "image_shapes", "layout_of"]
-
 Layout = Literal["NHW", "NHWC", "N1HW", "NCHW"]
 # The first that fits is used. An RGB image of 3 x 3 pixels fits two: channels last comes first,
 # because the published writer writes that.

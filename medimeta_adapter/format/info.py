@@ -25,16 +25,6 @@ from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 from torchcross.targets import Target
 
-__all__ = [
-    "FROZEN_FIELDS",
-    "DatasetInfo",
-    "SplitCounts",
-    "TaskInfo",
-    "TaskTarget",
-    "info_text",
-    "read_info",
-]
-
 _SHOWN = 8
 # The fields of a description that hold lists and mappings.
 FROZEN_FIELDS = (

@@ -18,8 +18,6 @@ from medimeta_adapter.format.files import regular_file_size
 from medimeta_adapter.format.info import TaskInfo
 from torchcross.errors import DatasetFileError
 
-__all__ = ["BROKEN_HEADER", "read_labels"]
-
 _LONGEST_HEADER = 4096
 _DESCRIPTION = "an array of labels"
 _SHOWN = 5

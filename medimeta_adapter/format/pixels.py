@@ -21,17 +21,6 @@ from medimeta_adapter.format.info import DatasetInfo
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError, ReadError
 
-__all__ = [
-    "Bytes",
-    "ChunkedPixels",
-    "Hdf5Pixels",
-    "MappedPixels",
-    "StoredPixels",
-    "TiffPixels",
-    "open_pixels",
-    "row_indices",
-]
-
 Bytes = NDArray[np.uint8]
 _ROWS_AT_ONCE = 512
 

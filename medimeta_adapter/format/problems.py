@@ -14,17 +14,6 @@ from typing import Any
 from torchcross.errors import InputError, TargetError
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
-__all__ = [
-    "TARGETS",
-    "Problem",
-    "TaskTarget",
-    "count_problems",
-    "dataset_problems",
-    "path_text",
-    "refuse_first",
-    "task_problems",
-]
-
 Problem = tuple[tuple[Any, ...], str]
 _CHANNELS = (1, 3)
 _LONGEST_NAME = 200

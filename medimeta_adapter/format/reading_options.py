@@ -6,8 +6,6 @@ from typing import Literal, TypedDict
 
 from torchcross._kit.suggestions import suggest
 
-__all__ = ["Channels", "PixelType", "ReadingOptions", "with_defaults"]
-
 Channels = Literal[1, 3]
 PixelType = Literal["uint8", "float"]
 

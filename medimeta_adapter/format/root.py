@@ -10,8 +10,6 @@ from medimeta_adapter.format.dataset import MedIMetaDataset
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import DatasetFileError, InputError
 
-__all__ = ["open_datasets"]
-
 
 def open_datasets(
     root: Path, only: Iterable[str] | None, follow_links: bool

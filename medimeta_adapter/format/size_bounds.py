@@ -7,8 +7,6 @@ from pathlib import Path
 
 from medimeta_adapter.format.info import DatasetInfo
 
-__all__ = ["sample_count_problem"]
-
 _ALWAYS_POSSIBLE = 1 << 20
 
 

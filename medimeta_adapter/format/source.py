@@ -19,8 +19,6 @@ from torchcross.task import Task
 if TYPE_CHECKING:
     from medimeta_adapter.format.dataset import MedIMetaDataset
 
-__all__ = ["MedIMetaSource"]
-
 
 class MedIMetaSource(TaskSource):
     """Made by `MedIMetaDataset.source` and `MedIMeta.source`; picklable, for worker processes.

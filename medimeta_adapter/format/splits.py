@@ -12,8 +12,6 @@ from medimeta_adapter.format.files import read_small_file
 from torchcross._kit.arrays import Indices
 from torchcross.errors import DatasetFileError
 
-__all__ = ["SPLITS", "Split", "image_index", "read_split"]
-
 SPLITS = ("train", "val", "test")
 Split = str | Sequence[str] | None
 _LONGEST_LINE = 64

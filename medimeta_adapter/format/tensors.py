@@ -14,8 +14,6 @@ from medimeta_adapter.format.reading_options import Channels, PixelType
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 
-__all__ = ["check_reading", "read_images"]
-
 _DTYPES = {"uint8": torch.uint8, "float": torch.float32}
 # ITU-R BT.601 luma, L = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point and rounded, as Pillow's
 # "L" has it.

@@ -18,8 +18,6 @@ from yaml.resolver import Resolver
 from medimeta_adapter.format.files import read_small_file
 from torchcross.errors import DatasetFileError
 
-__all__ = ["Node", "load"]
-
 LARGEST = 1 << 20
 _DEEPEST = 24
 _MOST_NODES = 50_000

@@ -16,8 +16,6 @@ from medimeta_adapter.leave_out.meta_dataset import MedIMeta
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
-__all__ = ["MedIMetaCollection"]
-
 # Images of a dataset: a fraction of a second to read, and damage to one in a hundred is most likely
 # seen.
 _FINGERPRINTED = 200

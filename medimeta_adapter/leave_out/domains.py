@@ -12,19 +12,6 @@ from medimeta_adapter.format.dataset import MedIMetaDataset
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, OverlapWarning
 
-__all__ = [
-    "OVERLAP_FIELDS",
-    "By",
-    "Datasets",
-    "Role",
-    "Verdict",
-    "source_ids",
-    "target_ids",
-    "verdicts",
-    "warn_of_one_sided_overlaps",
-    "why",
-]
-
 Datasets = Mapping[str, MedIMetaDataset]
 By = Literal["dataset", "domain"]
 OVERLAP_FIELDS = {"domain_overlaps": "its domain", "subject_overlaps": "subjects"}

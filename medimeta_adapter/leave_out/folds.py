@@ -8,8 +8,6 @@ from medimeta_adapter.leave_out.domains import OVERLAP_FIELDS, Datasets
 from torchcross._kit.randomness import Stream, permutation
 from torchcross.errors import InputError
 
-__all__ = ["Fold", "domain_folds"]
-
 
 @dataclass(frozen=True)
 class Fold:

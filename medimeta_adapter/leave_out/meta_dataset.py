@@ -25,8 +25,6 @@ from medimeta_adapter.leave_out.folds import Fold, domain_folds
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError
 
-__all__ = ["LeaveOut", "MedIMeta", "TaskRef"]
-
 
 @dataclass(frozen=True)
 class TaskRef:

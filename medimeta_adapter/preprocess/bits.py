@@ -8,8 +8,6 @@ from PIL import Image
 
 from torchcross.errors import InputError
 
-__all__ = ["refuse_lost_bits"]
-
 _WHOLE = frozenset({"1", "I", "F", "P", "PA"})
 # Start of a codestream, followed by its image size (ISO/IEC 15444-1, A.5.1).
 _JPEG_2000_SIZE = b"\xff\x4f\xff\x51"

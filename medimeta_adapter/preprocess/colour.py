@@ -12,8 +12,6 @@ from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha
 from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
 from torchcross.errors import InputError
 
-__all__ = ["RGB", "DropAlpha", "ExpandPalette", "Grey"]
-
 
 @final
 @dataclass(frozen=True)

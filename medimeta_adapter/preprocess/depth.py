@@ -12,8 +12,6 @@ from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha,
 from medimeta_adapter.preprocess.step import PreprocessingStep, Stage
 from torchcross.errors import InputError
 
-__all__ = ["ScaleByBits", "ScaleByPercentile", "ScaleByRange", "Window"]
-
 
 @final
 @dataclass(frozen=True)

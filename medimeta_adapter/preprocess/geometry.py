@@ -12,8 +12,6 @@ from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha
 from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
 from torchcross.errors import InputError
 
-__all__ = ["CentreCropSquare", "PadSquare", "Resize", "Upright"]
-
 # Pixels that any image may have with its margins; of a larger one, a quarter must be picture.
 _MOST_PADDED = 1 << 26
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}

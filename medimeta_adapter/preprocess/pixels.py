@@ -11,8 +11,6 @@ from PIL import Image
 from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from torchcross.errors import InputError
 
-__all__ = ["Pixels", "array_text", "pixels_of", "refuse_alpha", "scale_to_bytes", "to_pil"]
-
 Pixels = NDArray[Any]
 
 _KINDS = "uint8, uint16, int16, int32, uint32, float16, float32, float64, bool"

@@ -18,8 +18,6 @@ from medimeta_adapter.preprocess.pixels import pixels_of
 from medimeta_adapter.preprocess.step import PreprocessingStep, Stage
 from torchcross.errors import InputError
 
-__all__ = ["Recipe", "standard"]
-
 _COLOURS = {1: Grey, 3: RGB}
 _FITS = {"crop": CentreCropSquare, "pad": PadSquare}
 # A colour step may be anywhere behind depth: it commutes with moving pixels about.

@@ -10,8 +10,6 @@ from PIL import Image
 
 from medimeta_adapter.preprocess.pixels import Pixels, pixels_of, to_pil
 
-__all__ = ["PreprocessingStep", "Stage"]
-
 Picture = TypeVar("Picture", Image.Image, Pixels)
 
 

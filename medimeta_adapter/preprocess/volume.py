@@ -12,8 +12,6 @@ from medimeta_adapter.preprocess.depth import Window
 from medimeta_adapter.preprocess.pixels import scale_to_bytes
 from torchcross.errors import InputError
 
-__all__ = ["centred_slices", "window"]
-
 
 def window(volume: ArrayLike, level: float, width: float) -> NDArray[np.uint8]:
     """Map level - width/2 .. level + width/2 to 0..255, clipped; an array of any shape."""

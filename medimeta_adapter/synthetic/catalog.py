@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from medimeta_adapter.format.info import SplitCounts, TaskTarget
+from medimeta_adapter.format.info import SplitCounts
+from medimeta_adapter.format.problems import TaskTarget
 from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError

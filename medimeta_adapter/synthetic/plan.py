@@ -11,7 +11,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from medimeta_adapter.format.info import SplitCounts, TaskTarget
+from medimeta_adapter.format.info import SplitCounts
+from medimeta_adapter.format.problems import TaskTarget
 from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
 from medimeta_adapter.synthetic.factors import FACTORS, IMPLIED, Derived, ranks_from_parent

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from torchcross.errors import WriteError
 
-__all__ = ["RESTART_ADVICE", "check_space", "explain_disk_errors", "sync_data"]
-
 RESTART_ADVICE = (
     "start again with resume=False (--restart; of open data: overwrite=True, --overwrite)"
 )

@@ -10,8 +10,6 @@ from typing import Any
 from medimeta_adapter.format.frozen import FrozenMapping, freeze, thaw
 from medimeta_adapter.format.info import FROZEN_FIELDS, DatasetInfo, SplitCounts, TaskInfo
 
-__all__ = ["DatasetDraft"]
-
 
 @dataclass(frozen=True)
 class DatasetDraft:

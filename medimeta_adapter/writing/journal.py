@@ -14,8 +14,6 @@ from typing import IO, Any
 from medimeta_adapter.writing.disk_errors import RESTART_ADVICE, sync_data
 from torchcross.errors import WriteError
 
-__all__ = ["Journal", "journal_line"]
-
 
 def journal_line(entry: Mapping[str, Any], first: int, count: int) -> bytes:
     content = {"row": first, "rows": count, **entry}

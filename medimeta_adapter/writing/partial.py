@@ -16,8 +16,6 @@ from medimeta_adapter.writing.disk_errors import explain_disk_errors
 from torchcross._kit.lock import acquire_lock
 from torchcross.errors import WriteError
 
-__all__ = ["PartialFolder", "check_free", "sync_folder"]
-
 
 class PartialFolder:
     """Held from the start of a build to its end."""

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from medimeta_adapter.writing.disk_errors import sync_data
 from torchcross.errors import WriteError
 
-__all__ = ["PixelFile", "create_pixel_file"]
-
 _DATASET = "images"
 _BLOCK_BYTES = 1 << 24
 

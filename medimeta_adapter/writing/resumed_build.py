@@ -13,15 +13,6 @@ from medimeta_adapter.writing.partial import sync_folder
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, WriteError
 
-__all__ = [
-    "DRAFT_FILE",
-    "begin_build",
-    "check_earlier_build",
-    "check_folder_name",
-    "remove_leftovers",
-    "sync_tree",
-]
-
 DRAFT_FILE = ".draft.json"
 
 

@@ -17,8 +17,6 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import Target
 
-__all__ = ["RowChecker", "per_row"]
-
 _RESERVED = frozenset({"filepath", "split", "original_filepath", "original_split", "patient_id"})
 _MODES = {1: "L", 3: "RGB"}
 

@@ -17,8 +17,6 @@ from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.journal import Journal
 from torchcross.errors import WriteError
 
-__all__ = ["NO_SPLIT", "JournalTable", "image_path", "split_counts", "write_splits"]
-
 NO_SPLIT = -1
 _NO_LICENCE = "No licence was stated when this dataset was written.\n"
 _CODES: dict[str | None, int] = {None: NO_SPLIT, **{name: code for code, name in enumerate(SPLITS)}}

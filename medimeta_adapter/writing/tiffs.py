@@ -13,8 +13,6 @@ from PIL import Image
 
 from medimeta_adapter.writing.pixel_file import PixelFile
 
-__all__ = ["write_tiffs"]
-
 _BLOCK_BYTES = 1 << 22
 
 

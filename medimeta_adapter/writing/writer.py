@@ -34,8 +34,6 @@ from medimeta_adapter.writing.table import JournalTable, image_path, split_count
 from medimeta_adapter.writing.tiffs import write_tiffs
 from torchcross.errors import InputError, WriteError
 
-__all__ = ["DatasetWriter"]
-
 _JOURNAL_FILE, _IMAGES_FILE = ".journal.jsonl", "images.hdf5"
 _COMMIT_ROWS = 1000
 _COMMIT_BYTES = 1 << 26

@@ -12,8 +12,8 @@ from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.evaluation import evaluate
 from torchcross.experiment import METHODS, run_experiment
-from torchcross.experiment.page.disputed_choices import choices
 from torchcross.experiment.rows import adaptation
+from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.run import runner, training
 from torchcross.training import FitOptions, fit, renew_statistics
 

@@ -111,7 +111,7 @@ def test_an_old_run_keeps_its_words(tmp_path, monkeypatch):
     before = plain(tmp_path, "protocol.json")["choices"]
     monkeypatch.setattr(protocol, "choices", lambda told: {"episodes of a target": "other words"})
     monkeypatch.setattr(
-        "torchcross.experiment.page.disputed_choices.choices",
+        "torchcross.experiment.page.run_choices.choices",
         lambda told: {"episodes of a target": "other words"},
     )
     run_experiment(one_target(algorithms=["ncm"]), tmp_path)

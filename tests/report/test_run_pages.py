@@ -11,8 +11,8 @@ import pytest
 from tests.report.reading import Node, read_page
 from tests.report.run_folder import made_run
 from torchcross.experiment import RunFolder, experiment_from_values, write_page
-from torchcross.experiment.page.disputed_choices import choices
 from torchcross.experiment.page.pages import outcome_html
+from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.run.folder import write_json
 
 TRAINING = {

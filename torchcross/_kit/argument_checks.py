@@ -9,17 +9,6 @@ import numpy as np
 
 from torchcross.errors import InputError
 
-__all__ = [
-    "as_int",
-    "as_text",
-    "check_choice",
-    "checked_int",
-    "checked_number",
-    "checked_text",
-    "is_integer",
-    "is_number",
-]
-
 _LONGEST_BITS = 256
 
 

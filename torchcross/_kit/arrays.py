@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Indices", "read_only"]
-
 Indices = NDArray[np.int64]
 Array = TypeVar("Array", bound=NDArray[Any])
 

@@ -7,8 +7,6 @@ import sys
 
 from torchcross.errors import EnvironmentClashError
 
-__all__ = ["refuse_published_torchcross"]
-
 _PUBLISHED = "torchcross"
 _METADATA_SUFFIXES = (".dist-info", ".egg-info")
 

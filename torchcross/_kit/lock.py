@@ -12,8 +12,6 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from torchcross.errors import InputError, WriteError
 
-__all__ = ["BaseFileLock", "acquire_lock", "lock_folder"]
-
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-__all__ = ["ProgressBar", "ProgressBars"]
-
 _BESIDE, _LEAST = 54, 8
 """Characters that a bar, its counts and its times take of a line; the name gets the rest."""
 

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stream", "Words", "below", "below_array", "distinct", "distinct_rows", "permutation"]
-
 _BLOCK = 4
 _CHUNK = 128
 _FEW = 128

@@ -12,8 +12,6 @@ from torch import Tensor
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, ReadError
 
-__all__ = ["parse", "read", "write"]
-
 Tensors = dict[str, Tensor]
 
 

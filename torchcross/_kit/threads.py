@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["results_in_order"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -10,8 +10,6 @@ from typing import BinaryIO
 
 from torchcross.errors import WriteError
 
-__all__ = ["UNFINISHED", "open_whole", "write_whole"]
-
 UNFINISHED = ".part"
 """The end of the names of unfinished files."""
 

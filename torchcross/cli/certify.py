@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from torchcross.algorithms import Algorithm, Pretraining
 
-__all__ = ["arguments", "run"]
-
 _HOLDS, _DOES_NOT = 0, 1
 
 

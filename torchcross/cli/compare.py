@@ -8,8 +8,6 @@ from pathlib import Path
 
 from torchcross.cli.group import Parser
 
-__all__ = ["arguments", "run"]
-
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="run folders")

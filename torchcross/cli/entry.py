@@ -12,8 +12,6 @@ from pathlib import Path
 from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
 from torchcross.errors import TorchcrossError
 
-__all__ = ["main"]
-
 _ENTRY_POINTS = "torchcross.commands"
 """Commands of other packages: names, and functions of the arguments that return exit statuses."""
 

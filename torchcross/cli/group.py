@@ -18,8 +18,6 @@ from typing import NoReturn
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 
-__all__ = ["REFUSED", "Command", "ForeignCommand", "Group", "Parser", "run_group"]
-
 REFUSED = 2
 """The exit status where the arguments, or what they name, cannot be used."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["names_in"]
-
 
 def names_in(text: str) -> list[str]:
     """Split "a, b" at its commas."""

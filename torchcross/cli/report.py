@@ -14,8 +14,6 @@ from torchcross.cli.group import Parser
 from torchcross.cli.options import names_in
 from torchcross.errors import InputError
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = """\
 torchcross report runs/demo --metric accuracy
 torchcross report table4.csv --metric auroc --related organs_axial,organs_coronal"""

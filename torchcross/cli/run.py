@@ -19,8 +19,6 @@ from torchcross.errors import InputError
 if TYPE_CHECKING:
     from torchcross.experiment import Experiment
 
-__all__ = ["EXAMPLE", "arguments", "run"]
-
 EXAMPLE = """\
 torchcross run experiment.toml
 torchcross run --data data/MedIMeta --targets oct,derm --algorithms mm-pt,protonet --shots 1,5"""

@@ -17,8 +17,6 @@ from torchcross.records.records import EpisodeRecord
 from torchcross.targets import Prediction
 from torchcross.task import Task
 
-__all__ = ["Adapt", "evaluate"]
-
 Adapt: TypeAlias = Callable[[Batch, Task], Callable[[Tensor], Any]]
 """From a support set and its task to a function of images.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from torchcross.experiment.data_formats import Collection, open_collection
+from torchcross.experiment.outcome import RunOutcome, run_experiment
 from torchcross.experiment.page.pages import compare_runs, write_page
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import RunFolder
-from torchcross.experiment.run.runner import RunOutcome, run_experiment
 from torchcross.experiment.settings.presets import PRESETS
 from torchcross.experiment.settings.reading import experiment_from_values, read_experiment
 from torchcross.experiment.settings.schema import (

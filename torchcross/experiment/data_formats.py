@@ -10,8 +10,6 @@ from typing import Literal, Protocol
 from torchcross.data import TaskSource
 from torchcross.errors import InputError
 
-__all__ = ["GROUP", "Collection", "open_collection"]
-
 GROUP = "torchcross.collections"
 """Entry points: a name, and a function (folder, channels=..., leave_out=...) -> Collection.
 

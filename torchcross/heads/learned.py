@@ -12,8 +12,6 @@ from torchcross.errors import InputError
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator
 from torchcross.task import Task
 
-__all__ = ["LearnedHeads"]
-
 
 @final
 class LearnedHeads(nn.Module):

@@ -9,8 +9,6 @@ import torch
 
 from torchcross.targets import Target
 
-__all__ = ["learning_key"]
-
 
 @lru_cache(maxsize=4096)
 def learning_key(target: Target) -> Hashable:

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from torchcross.targets import Target
 
-__all__ = ["BIAS", "WEIGHT", "kaiming_head", "seeded_generator", "zero_head"]
-
 WEIGHT: Final = "head.weight"
 BIAS: Final = "head.bias"
 Params = dict[str, Tensor]

@@ -13,8 +13,6 @@ from torchcross.errors import InputError
 from torchcross.heads.linear import BIAS, WEIGHT
 from torchcross.targets import Target
 
-__all__ = ["FORMS", "head_logits"]
-
 Form = Callable[[Target, Tensor, dict[str, Tensor]], Tensor]
 
 

@@ -12,8 +12,6 @@ from torchcross.errors import InputError
 from torchcross.heads.linear import BIAS, WEIGHT
 from torchcross.targets import Target
 
-__all__ = ["proto_head", "prototype_map", "prototypes"]
-
 _TOLERANCE = 1e-9
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from torchcross.targets import MISSING, Target
 
-__all__ = ["known_codes", "ridge_weight"]
-
 
 def known_codes(
     target: Target, labels: Int[Tensor, " N *L"]

@@ -21,8 +21,6 @@ from torchcross.errors import LabelError, ReadError, SourceError
 from torchcross.targets import MultiClass, MultiLabel, Target
 from torchcross.task import Task
 
-__all__ = ["HuggingFaceSource"]
-
 
 class HuggingFaceSource(TaskSource):
     """One split of a Hugging Face dataset; an episode is one batched read.

@@ -14,8 +14,6 @@ from torchcross.algorithms import Algorithm, Pretraining, Step
 from torchcross.episode import Batch, Episode
 from torchcross.errors import MissingExtraError
 
-__all__ = ["lightning_module"]
-
 MakeOptimiser = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
 

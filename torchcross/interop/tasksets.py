@@ -17,8 +17,6 @@ from torchcross.errors import InputError
 from torchcross.targets import MultiClass
 from torchcross.task import Task
 
-__all__ = ["EpisodeTaskset", "TasksetEpisodes"]
-
 
 class _Numbered(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...

@@ -6,6 +6,7 @@ again. A label of ``MISSING`` contributes nothing.
 
 from __future__ import annotations
 
+from torchcross._kit.missing_labels import MISSING
 from torchcross.losses.classification import (
     binary_cross_entropy,
     binary_focal,
@@ -21,7 +22,6 @@ from torchcross.losses.links import (
     cumulative_link_probabilities,
     softmax,
 )
-from torchcross.losses.masking import MISSING
 from torchcross.losses.ordinal import coral, corn, cumulative_link, earth_movers, soft_labels
 
 __all__ = [

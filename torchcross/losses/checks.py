@@ -15,17 +15,6 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 
-__all__ = [
-    "Numbers",
-    "check_columns",
-    "check_multi_label",
-    "check_option",
-    "check_single_label",
-    "gap_tensor",
-    "grade_tensor",
-    "weight_tensor",
-]
-
 Numbers: TypeAlias = Sequence[float] | Tensor
 
 

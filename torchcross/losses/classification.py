@@ -29,14 +29,6 @@ from torchcross.losses.masking import (
     zero_outside,
 )
 
-__all__ = [
-    "binary_cross_entropy",
-    "binary_focal",
-    "cross_entropy",
-    "multilabel_binary_cross_entropy",
-    "multilabel_focal",
-]
-
 
 def cross_entropy(
     logits: Float[Tensor, "N C"],

@@ -14,16 +14,6 @@ from torch import Tensor
 from torchcross.losses.checks import check_columns
 from torchcross.losses.masking import at_least_float32, softplus
 
-__all__ = [
-    "coral_decision",
-    "coral_probabilities",
-    "corn_decision",
-    "corn_probabilities",
-    "cumulative_link_log_probabilities",
-    "cumulative_link_probabilities",
-    "softmax",
-]
-
 
 def softmax(logits: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
     """``p_k = exp(z_k) / sum_j exp(z_j)``."""

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from torchcross._kit.missing_labels import MISSING
 
-__all__ = ["MISSING", "at_least_float32", "is_known", "masked_mean", "softplus", "zero_outside"]
-
 _SOFTPLUS_THRESHOLD: Final = 40.0
 
 

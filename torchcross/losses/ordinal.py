@@ -24,8 +24,6 @@ from torchcross.losses.masking import (
     zero_outside,
 )
 
-__all__ = ["coral", "corn", "cumulative_link", "earth_movers", "soft_labels"]
-
 
 def coral(logits: Float[Tensor, "N T"], labels: Int64[Tensor, " N"]) -> Float[Tensor, ""]:
     """``mean_i -sum_k [l_k log s(z_k) + (1 - l_k) log(1 - s(z_k))]`` with ``l_k = 1[y >= k]``.

@@ -14,17 +14,6 @@ from torch import Tensor
 from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
 
-__all__ = [
-    "check_classes",
-    "check_probabilities",
-    "checked_scores",
-    "decided_rows",
-    "known_rows",
-    "multi_label_entries",
-    "no_labels_reason",
-    "non_finite_reason",
-]
-
 _PROBABILITY_SLACK = 1e-6
 
 

@@ -24,15 +24,6 @@ from torchcross.metrics.inputs import (
 from torchcross.metrics.ranking import area_under_roc, mean_precision
 from torchcross.metrics.score import Score, average_score, undefined_score
 
-__all__ = [
-    "exact_match",
-    "multilabel_accuracy",
-    "multilabel_auroc",
-    "multilabel_average_precision",
-    "multilabel_balanced_accuracy",
-    "multilabel_f1",
-]
-
 
 def multilabel_auroc(
     probabilities: Float[Tensor, "N L"],

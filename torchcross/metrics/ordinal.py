@@ -15,8 +15,6 @@ from torchcross.metrics.inputs import decided_rows, no_labels_reason
 from torchcross.metrics.score import Score, undefined_score
 from torchcross.metrics.single_label import confusion
 
-__all__ = ["mean_absolute_error", "quadratic_weighted_kappa"]
-
 
 def quadratic_weighted_kappa(
     decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"], num_ranks: int

@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-__all__ = ["area_under_roc", "mean_precision"]
-
 
 def area_under_roc(scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]) -> float | None:
     """``P(score of a positive > score of a negative)``; None without both kinds.

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from torchcross.errors import InputError
 
-__all__ = ["Score", "average_score", "name_list", "undefined_score"]
-
 _NAMES_SHOWN = 5
 
 

@@ -25,18 +25,6 @@ from torchcross.metrics.inputs import (
 from torchcross.metrics.ranking import area_under_roc, mean_precision
 from torchcross.metrics.score import Score, average_score, undefined_score
 
-__all__ = [
-    "accuracy",
-    "auroc",
-    "average_precision",
-    "balanced_accuracy",
-    "binary_auroc",
-    "binary_average_precision",
-    "binary_f1",
-    "confusion",
-    "f1",
-]
-
 
 def accuracy(decisions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> Score:
     """The share of decisions that are right."""

@@ -13,8 +13,6 @@ from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, MissingExtraError, ReadError
 from torchcross.records.records import FIELDS, INTEGERS, TEXTS, EpisodeRecord, Records
 
-__all__ = ["read_records", "write_records"]
-
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _FLOAT: Final = re.compile(r"nan|[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 

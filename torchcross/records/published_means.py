@@ -16,8 +16,6 @@ from torchcross._kit.arrays import read_only
 from torchcross.errors import InputError, ReadError
 from torchcross.records.notebook_tables import html_table
 
-__all__ = ["Means", "read_means"]
-
 _AVERAGES = {"mean", "average", "avg", "mean of the targets", "mean rank"}
 
 

@@ -20,8 +20,6 @@ from torchcross._kit.arrays import read_only
 from torchcross.errors import InputError
 from torchcross.records.notebook_tables import html_table
 
-__all__ = ["FIELDS", "INTEGERS", "KEY", "TEXTS", "EpisodeRecord", "Records"]
-
 KEY: Final = ("run", "target", "algorithm", "shots", "seed", "episode", "metric")
 """No two rows of a table may agree in all of these fields if the table is to be averaged."""
 

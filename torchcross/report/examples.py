@@ -11,8 +11,6 @@ from torchcross.report.markup import Markup, element
 from torchcross.report.numbers import notation_of, shots_title
 from torchcross.report.pixels import data_uri
 
-__all__ = ["examples_section"]
-
 _SIDE = 112
 _TINY = 64
 _MOST_SUPPORT, _MOST_QUERY, _MOST_WORST = 40, 60, 8

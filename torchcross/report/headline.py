@@ -10,17 +10,6 @@ from torchcross.report.summary import Column, Summary, TargetTask
 from torchcross.statistics.seeds import SEEDED
 from torchcross.statistics.within_target import ONE_NUMBER, lower_is_better
 
-__all__ = [
-    "CellText",
-    "caption",
-    "cell_text",
-    "columns_of",
-    "last_rows",
-    "legend",
-    "printed_last_rows",
-    "printed_legend",
-]
-
 _METHODS = {
     "t": "Student's t over episodes",
     "normal": "normal distribution, over episodes",

@@ -30,8 +30,6 @@ from torchcross.report.summary import (
 )
 from torchcross.report.tables import csv_of, latex_of, markdown_of
 
-__all__ = ["headline_table", "html_table", "table_links"]
-
 
 def headline_table(
     summary: Summary, series: Mapping[str, int], failures: Sequence[Failure] = ()

@@ -10,22 +10,6 @@ from math import isfinite
 from torchcross.report.markup import Markup, as_text, element, join
 from torchcross.report.svg import marker
 
-__all__ = [
-    "TableCell",
-    "TableColumn",
-    "data_link",
-    "head_cell",
-    "nested_values",
-    "note",
-    "prose",
-    "scroll_box",
-    "section",
-    "series_key",
-    "series_keys",
-    "sortable_table",
-    "warning",
-]
-
 _LONGEST_OPEN = 4000
 """A nested value with more characters than this is folded."""
 

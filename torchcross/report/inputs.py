@@ -16,8 +16,6 @@ from torchcross.errors import InputError
 from torchcross.report.pixels import as_pixels
 from torchcross.targets import Prediction, Target
 
-__all__ = ["Curve", "Example", "Failure", "Picture"]
-
 
 @dataclass(frozen=True)
 class Curve:

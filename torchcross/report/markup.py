@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Markup", "as_text", "element", "join"]
-
 # Characters that HTML and XML forbid, lone surrogates, which UTF-8 cannot write, and controls that
 # reverse the direction of the text around them.
 _FORBIDDEN = re.compile(

@@ -9,8 +9,6 @@ import numpy as np
 
 from torchcross.records import Means
 
-__all__ = ["Notation", "notation_of", "notation_of_means", "shots_title"]
-
 _PERCENTAGES = {
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1", "exact_match", "qwk"),
 }

@@ -33,8 +33,6 @@ from torchcross.report.sections import (
 from torchcross.report.summary import Episodes, Summary, summarise
 from torchcross.statistics.within_target import ONE_NUMBER
 
-__all__ = ["write_report"]
-
 _OVERLAP = (
     "Intervals are over episodes. Where episodes share images, as they do unless the protocol says"
     " that they are disjoint, the intervals understate what is not known about the task itself."

@@ -11,8 +11,6 @@ from typing import NamedTuple
 from torchcross.report.html import section
 from torchcross.report.markup import Markup, element
 
-__all__ = ["PageSection", "page_section", "page_text"]
-
 
 class PageSection(NamedTuple):
     """A section, and its name in the list of links."""

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 
-__all__ = ["as_pixels", "data_uri"]
-
 Pixels = NDArray[np.uint8]
 
 

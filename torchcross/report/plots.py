@@ -26,15 +26,6 @@ from torchcross.report.svg import (
     ticks,
 )
 
-__all__ = [
-    "MOST_DOTS",
-    "EpisodeStrip",
-    "ShotsPoint",
-    "episode_strips",
-    "learning_curves",
-    "shots_plot",
-]
-
 MOST_DOTS = 250
 """More episodes than this are drawn as the outline of their histogram."""
 

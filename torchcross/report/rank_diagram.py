@@ -8,8 +8,6 @@ from math import ceil, floor
 from torchcross.report.markup import Markup, element
 from torchcross.report.svg import AxisScale, label, marker, shorten, straight_line, svg_image
 
-__all__ = ["rank_diagram"]
-
 _WIDTH, _SIDE, _TOP, _ROW_HEIGHT = 640.0, 185.0, 74.0, 24.0
 _BAR_HEIGHT = 9
 

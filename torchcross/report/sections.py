@@ -31,15 +31,6 @@ from torchcross.report.rank_diagram import rank_diagram
 from torchcross.report.summary import Summary, SummaryCell, TargetTask
 from torchcross.statistics import Across, TargetPair
 
-__all__ = [
-    "across_section",
-    "curves_section",
-    "episodes_section",
-    "failures_table",
-    "shots_section",
-    "undefined_values",
-]
-
 Series = Mapping[str, int]
 _MOST_REASONS = 200
 _MOST_OPEN_REASONS = 10

@@ -22,16 +22,6 @@ from torchcross.statistics import (
     within_target,
 )
 
-__all__ = [
-    "Column",
-    "Episodes",
-    "Summary",
-    "SummaryCell",
-    "TableOptions",
-    "TargetTask",
-    "summarise",
-]
-
 Column = tuple[str, int | None]
 """An algorithm and its number of shots; None for published means, which are of no shots."""
 

@@ -12,22 +12,6 @@ from math import ceil, floor, isfinite, log2, log10
 
 from torchcross.report.markup import Markup, element, join
 
-__all__ = [
-    "SERIES",
-    "AxisScale",
-    "PlotArea",
-    "label",
-    "line_path",
-    "marker",
-    "padded_range",
-    "shorten",
-    "straight_line",
-    "svg_image",
-    "thin_points",
-    "tick_text",
-    "ticks",
-]
-
 SERIES = 8
 """How many colours the series have."""
 

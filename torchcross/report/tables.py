@@ -29,8 +29,6 @@ from torchcross.report.summary import (
 )
 from torchcross.report.text_escapes import latex_note, latex_text, markdown_text, one_line
 
-__all__ = ["csv_of", "csv_table", "latex_of", "latex_table", "markdown_of", "markdown_table"]
-
 _CSV_PARTS = ("mean", "low", "high", "n", "undefined", "mark")
 
 

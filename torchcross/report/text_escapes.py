@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["latex_note", "latex_text", "markdown_text", "one_line"]
-
 _SPACES = re.compile(r"\s+")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LATEX = {

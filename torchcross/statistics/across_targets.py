@@ -31,8 +31,6 @@ from torchcross.statistics.ranks import (
 )
 from torchcross.statistics.within_target import lower_is_better as metric_is_lower
 
-__all__ = ["FEWEST_TARGETS", "Across", "TargetPair", "across_targets"]
-
 FEWEST_TARGETS: Final = 6
 """With five targets the smallest two-sided exact p of Wilcoxon's test is 2 / 2^5 = .0625."""
 

@@ -13,14 +13,6 @@ from typing import final
 
 from torchcross.records.records import Records
 
-__all__ = [
-    "CommonEpisodes",
-    "Scores",
-    "common_episodes",
-    "groups_by_episodes",
-    "scores_of",
-]
-
 Scores = Mapping[int, Mapping[int, float]]
 """Training seed -> episode -> value, NaN where undefined."""
 

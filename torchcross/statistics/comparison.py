@@ -10,8 +10,6 @@ from torchcross.records.notebook_tables import html_table
 from torchcross.statistics.intervals import Interval
 from torchcross.statistics.pairs import Difference
 
-__all__ = ["Comparison", "ComparisonRow", "Pair"]
-
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from torchcross.records.records import Records
 from torchcross.statistics.common_episodes import CommonEpisodes
 from torchcross.statistics.comparison import ComparisonRow, Pair
 
-__all__ = ["group_notes", "pair_notes", "row_notes"]
-
 _MOST_REASONS = 3
 
 

@@ -14,8 +14,6 @@ from torchcross.errors import InputError
 from torchcross.statistics.resampling import resampled_means
 from torchcross.statistics.special_functions import normal_cdf, normal_quantile, t_quantile
 
-__all__ = ["METHODS", "RESAMPLES", "Interval", "mean_interval"]
-
 Floats = NDArray[np.float64]
 RESAMPLES: Final = 9999
 ONE_VALUE: Final = "one value has no interval"

@@ -12,8 +12,6 @@ from torchcross.records.records import Records
 from torchcross.statistics.common_episodes import common_episodes, scores_of
 from torchcross.statistics.within_target import check_rows
 
-__all__ = ["means_of"]
-
 
 def means_of(records: Records, metric: str, shots: int) -> Means:
     """The means of one metric at one number of shots.

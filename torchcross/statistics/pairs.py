@@ -25,16 +25,6 @@ from torchcross.statistics.intervals import (
 from torchcross.statistics.seeds import spread_of, with_seed_note
 from torchcross.statistics.special_functions import normal_cdf, t_two_sided
 
-__all__ = [
-    "Difference",
-    "Wilcoxon",
-    "average_ranks",
-    "holm",
-    "paired_difference",
-    "seeded_difference",
-    "wilcoxon",
-]
-
 Floats = NDArray[np.float64]
 _EXACT_UP_TO = 50
 _ROUNDING: Final = 1e-12

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from torchcross.statistics.pairs import average_ranks
 from torchcross.statistics.special_functions import chi2_tail, f_tail, nemenyi_q
 
-__all__ = ["Friedman", "critical_difference", "friedman", "groups_within", "ranks_of"]
-
 Floats = NDArray[np.float64]
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from torchcross._kit.arrays import read_only
 from torchcross._kit.randomness import Stream, below_array
 
-__all__ = ["crossed_means", "nested_means", "resampled_means"]
-
 Floats = NDArray[np.float64]
 _CELLS = 2**20
 """The size of a block of bootstrap samples: memory does not grow with the number of samples."""

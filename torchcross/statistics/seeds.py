@@ -26,16 +26,6 @@ from torchcross.statistics.intervals import (
 from torchcross.statistics.resampling import crossed_means, nested_means
 from torchcross.statistics.special_functions import t_quantile, t_two_sided
 
-__all__ = [
-    "ONE_SEED",
-    "SEEDED",
-    "Spread",
-    "hierarchical_interval",
-    "seeded_interval",
-    "spread_of",
-    "with_seed_note",
-]
-
 Floats = NDArray[np.float64]
 ONE_SEED: Final = "training variance was not measured: there is one training seed"
 SEEDED: Final = "hierarchical bootstrap"

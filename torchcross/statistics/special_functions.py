@@ -9,16 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "chi2_tail",
-    "f_tail",
-    "nemenyi_q",
-    "normal_cdf",
-    "normal_quantile",
-    "t_quantile",
-    "t_two_sided",
-]
-
 _GRID = np.linspace(-8.5, 8.5, 1701)
 """Where a normal density is above 1e-16; the trapezium rule on it is exact to rounding."""
 _DENSITY = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) * (_GRID[1] - _GRID[0])

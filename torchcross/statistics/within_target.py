@@ -39,8 +39,6 @@ from torchcross.statistics.pairs import (
 )
 from torchcross.statistics.seeds import ONE_SEED, seeded_interval
 
-__all__ = ["LOWER_IS_BETTER", "ONE_NUMBER", "check_rows", "lower_is_better", "within_target"]
-
 LOWER_IS_BETTER: Final = frozenset({"mae"})
 """Metrics whose smaller value is the better one."""
 

@@ -34,8 +34,6 @@ from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.padding import Padding
 from torchcross.targets.strata import Strata
 
-__all__ = ["Target"]
-
 MetricFunction = Callable[["Target", Prediction, Tensor], Score]
 _PER_CLASS = {"class_weights"}
 

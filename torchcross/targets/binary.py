@@ -17,8 +17,6 @@ from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.objective_parts import WithoutTarget, one_output
 from torchcross.targets.single_label import SingleLabelTarget
 
-__all__ = ["Binary"]
-
 
 def _both_ways(logits: Float[Tensor, "N 1"]) -> Float[Tensor, "N 2"]:
     """The log-odds of the negative and of the positive class."""

@@ -13,8 +13,6 @@ from torchcross.errors import InputError, LabelError
 from torchcross.targets.labels import as_array
 from torchcross.targets.objective import Prediction
 
-__all__ = ["as_codes", "check_codes", "check_readable_codes", "check_shapes", "non_finite_rows"]
-
 
 def as_codes(labels: Any) -> Tensor:
     """Tensors as they are; arrays and lists of integers as int64 tensors."""

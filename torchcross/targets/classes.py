@@ -11,8 +11,6 @@ import numpy as np
 
 from torchcross.errors import TargetError
 
-__all__ = ["NAN", "MissingValue", "normalise_classes", "normalise_missing", "normalise_values"]
-
 MissingValue = int | str
 NAN = "nan"
 _INT64 = np.iinfo(np.int64)

@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["HeadLayout"]
-
 
 @dataclass(frozen=True)
 class HeadLayout:

@@ -14,8 +14,6 @@ from torchcross.errors import LabelError
 from torchcross.losses import MISSING
 from torchcross.targets.classes import NAN, MissingValue
 
-__all__ = ["Codes", "Legend", "as_array", "encode_multi", "encode_single", "is_blank"]
-
 Codes = NDArray[np.signedinteger[Any]]
 
 _NO_CODE = MISSING - 1

@@ -23,8 +23,6 @@ from torchcross.targets.objective_parts import (
 from torchcross.targets.padding import ABSENT_CLASSES
 from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarget
 
-__all__ = ["MultiClass"]
-
 
 @final
 @dataclass(frozen=True, init=False, repr=False)

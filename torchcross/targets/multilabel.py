@@ -22,8 +22,6 @@ from torchcross.targets.objective_parts import WithoutTarget, identity, output_p
 from torchcross.targets.padding import UNKNOWN_LABELS
 from torchcross.targets.strata import Cover
 
-__all__ = ["MultiLabel"]
-
 
 def _probabilities(logits: Float[Tensor, "N L"]) -> Float[Tensor, "N L"]:
     return torch.sigmoid(logits)

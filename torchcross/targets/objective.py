@@ -13,8 +13,6 @@ from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.objective_parts import log_odds
 from torchcross.targets.padding import Padding
 
-__all__ = ["Objective", "Prediction"]
-
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

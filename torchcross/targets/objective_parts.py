@@ -12,8 +12,6 @@ from torch import Tensor
 
 from torchcross.targets.head_layout import HeadLayout
 
-__all__ = ["WithoutTarget", "identity", "log_odds", "most_likely", "one_output", "output_per_class"]
-
 
 @dataclass(frozen=True)
 class WithoutTarget:

@@ -26,8 +26,6 @@ from torchcross.targets.objective_parts import (
 from torchcross.targets.padding import ABSENT_CLASSES, Padding
 from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarget
 
-__all__ = ["Ordinal"]
-
 
 def _earth_movers(
     logits: Float[Tensor, "N K"], labels: Int64[Tensor, " N"], target: Any

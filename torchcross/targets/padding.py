@@ -12,8 +12,6 @@ from torch import Tensor
 
 from torchcross.losses import MISSING
 
-__all__ = ["ABSENT_CLASSES", "UNKNOWN_LABELS", "Padding"]
-
 
 @dataclass(frozen=True)
 class Padding:

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from torchcross.data import TaskSource
 
-__all__ = ["NumberedSource", "numbers_of"]
-
 
 class NumberedSource(TaskSource):
     """A source whose image i is a float32 tensor (1, 2, 2) filled with i, exact below 2^24."""

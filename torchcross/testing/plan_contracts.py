@@ -15,8 +15,6 @@ from torchcross.data.sampling.feasibility import needed_per_class
 from torchcross.data.sampling.request import ways_within
 from torchcross.targets import Cover, Partition, Strata
 
-__all__ = ["PlanCase", "usable_classes", "violations"]
-
 _SIDES = ("support", "query")
 _FIELDS = ("source", "classes", *_SIDES, "support_labels", "query_labels")
 

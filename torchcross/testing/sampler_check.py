@@ -13,8 +13,6 @@ from torchcross.errors import InputError
 from torchcross.testing.plan_contracts import PlanCase, usable_classes, violations
 from torchcross.testing.surroundings import foreign_generators, generators_left_alone, pickle_now
 
-__all__ = ["check_sampler"]
-
 _COMPARED = (
     "index",
     "source",

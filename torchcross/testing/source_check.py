@@ -17,8 +17,6 @@ from torchcross.testing.surroundings import (
     through_pickle,
 )
 
-__all__ = ["check_source"]
-
 
 def check_source(source: Any, samples: int = 12) -> None:
     """Raise AssertionError, naming the contract, unless a task source keeps all of these:

@@ -20,8 +20,6 @@ from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal, Partitio
 from torchcross.task import Task
 from torchcross.testing.numbered import NumberedSource
 
-__all__ = ["label_arrays", "requests", "samplers", "sources", "targets"]
-
 Codes = NDArray[np.int64]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NAN = "nan"

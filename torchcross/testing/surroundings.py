@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["foreign_generators", "generators_left_alone", "pickle_now", "through_pickle"]
-
 _ELSEWHERE = 20_250_101
 
 

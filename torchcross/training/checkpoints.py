@@ -15,8 +15,6 @@ from torchcross._kit import tensor_files
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.training.result import Point, Stopped
 
-__all__ = ["Checkpoints", "Position", "write_tensors"]
-
 FORMAT, VERSION = "torchcross-checkpoint", 1
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 Tensors = dict[str, Tensor]

@@ -16,8 +16,6 @@ from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.data import EpisodeLoader, Episodes, MixedBatches, MixedBatchLoader
 from torchcross.errors import InputError
 
-__all__ = ["Feed", "feed_of", "read_first"]
-
 Transform = Callable[[Tensor], Tensor]
 
 

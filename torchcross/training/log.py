@@ -11,8 +11,6 @@ from typing import Any
 
 from torchcross.errors import InputError, MissingExtraError, ReadError, WriteError
 
-__all__ = ["COLUMNS", "CsvLog", "Row", "TensorBoard", "read_log", "tensorboard_for"]
-
 COLUMNS = ("step", "loss", "lr", "gradient_norm", "score")
 Row = tuple[int, float, float, float, float | None]
 """The values of COLUMNS; the score is None where the step was not validated."""

@@ -28,8 +28,6 @@ from torchcross.training.signals import Signals, obey, start_shielded, watch_sig
 from torchcross.training.step import Stepper
 from torchcross.training.trained_tensors import TrainedTensors, weights_in
 
-__all__ = ["fit"]
-
 Trainable = TypeVar("Trainable", bound=Algorithm | Pretraining)
 Tensors = dict[str, Tensor]
 

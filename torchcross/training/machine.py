@@ -11,8 +11,6 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 
-__all__ = ["FabricMachine", "Machine", "TorchMachine"]
-
 Precision = Literal["32", "bf16-mixed"]
 
 

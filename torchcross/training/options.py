@@ -9,16 +9,6 @@ from typing import Any, Literal, get_args
 from torchcross._kit.argument_checks import check_choice, checked_int, checked_number
 from torchcross.errors import InputError
 
-__all__ = [
-    "FitOptions",
-    "TrainingOptions",
-    "changed_options",
-    "decides_numbers",
-    "may_be_zero",
-    "option",
-    "refuse_first",
-]
-
 Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine"]
 _MAY_BE_ZERO, _DECIDES_NUMBERS = "may be zero", "decides numbers"

@@ -15,8 +15,6 @@ from torchcross.algorithms import Algorithm
 from torchcross.episode import Episode
 from torchcross.errors import InputError
 
-__all__ = ["renew_statistics"]
-
 
 def renew_statistics(algorithm: Algorithm, episodes: Iterable[Episode]) -> None:
     """Take the running statistics of the backbone over these episodes, under its present weights.

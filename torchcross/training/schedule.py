@@ -6,8 +6,6 @@ import math
 
 from torchcross.training.options import FitOptions
 
-__all__ = ["learning_rate"]
-
 
 def learning_rate(options: FitOptions, step: int) -> float:
     """The learning rate of step s = 1, 2, ... of S, with W steps of warm-up.

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-__all__ = ["Signals", "obey", "start_shielded", "watch_signals"]
-
 Result = TypeVar("Result")
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
 

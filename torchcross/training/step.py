@@ -19,8 +19,6 @@ from torchcross.training.feed import Feed
 from torchcross.training.machine import Machine
 from torchcross.training.options import FitOptions
 
-__all__ = ["StepResult", "Stepper"]
-
 Tensors = dict[str, Tensor]
 _NAMED = 3
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from torchcross.errors import InputError, ReadError
 from torchcross.training.options import FitOptions
 
-__all__ = ["TrainedTensors", "weights_in"]
-
 Tensors = dict[str, Tensor]
 _OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 

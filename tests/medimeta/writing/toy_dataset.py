@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from medimeta_adapter.format.info import TaskInfo, TaskTarget
+from medimeta_adapter.format.info import TaskInfo
+from medimeta_adapter.format.problems import TaskTarget
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.writer import DatasetWriter
 

@@ -25,8 +25,6 @@ from torchcross.data.loading.batches import LabelledBatch
 from torchcross.episode import Episode
 from torchcross.errors import InputError, MissingExtraError
 
-__all__ = ["Augmentation", "Normalise"]
-
 # The words of one image, in this order; the last is spare, so that images start at whole blocks of
 # the generator. A change here changes every augmented image there ever was.
 _HORIZONTAL, _VERTICAL, _ROTATE, _ANGLE, _CROP, _LEFT, _TOP = range(7)

@@ -22,8 +22,6 @@ from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.task import Task
 
-__all__ = ["BatchPlan", "LabelledBatch", "MixedBatches"]
-
 _COUNT_BLOCK = 4096
 
 

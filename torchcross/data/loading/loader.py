@@ -17,8 +17,6 @@ from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, ReadError
 from torchcross.plan import EpisodePlan
 
-__all__ = ["EpisodeLoader", "Episodes", "MixedBatchLoader", "PlanSource"]
-
 Item = TypeVar("Item")
 Transform = Callable[[Tensor], Tensor]
 

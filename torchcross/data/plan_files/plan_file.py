@@ -39,8 +39,6 @@ from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
 
-__all__ = ["PlanFile", "load_plans", "save_plans"]
-
 _OWN = ("format", "version", "sources", "plans")
 
 

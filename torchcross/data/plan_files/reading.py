@@ -17,16 +17,6 @@ from torchcross.data.sources.source import TaskSource
 from torchcross.errors import PlanFileError
 from torchcross.plan import EpisodePlan
 
-__all__ = [
-    "COLUMNS",
-    "FORMAT",
-    "VERSION",
-    "checked_plans",
-    "matching_source",
-    "read_arrays",
-    "read_header",
-]
-
 FORMAT, VERSION = "torchcross-plans", 1
 COLUMNS = (
     "index",

@@ -13,8 +13,6 @@ from torchcross._kit.arrays import Indices
 from torchcross.data.sampling.feasibility import Stratum, Supply
 from torchcross.targets.strata import Cover, Partition
 
-__all__ = ["ClassIndex", "cover_supply", "narrow", "partition_supply"]
-
 
 @dataclass(frozen=True, eq=False)
 class ClassIndex:

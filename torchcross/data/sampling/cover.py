@@ -22,8 +22,6 @@ from torchcross.errors import InfeasibleError
 from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Cover
 
-__all__ = ["CoverDrawer", "minimal_cover"]
-
 Answers = NDArray[np.signedinteger[Any]]
 _GUARD = 1 << 31
 _SPARE = 6

@@ -14,8 +14,6 @@ from torchcross.plan import EpisodePlan, PlanBatch
 if TYPE_CHECKING:
     from torchcross.data.sampling.sampler import EpisodeSampler
 
-__all__ = ["CurveLevel", "ShotCurve"]
-
 
 class ShotCurve:
     """`curve[i]` maps each number of shots to the plan of episode i.

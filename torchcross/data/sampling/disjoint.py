@@ -21,8 +21,6 @@ from torchcross.errors import InfeasibleError
 from torchcross.plan import EpisodePlan, PlanBatch
 from torchcross.targets.strata import Cover, Partition, Strata
 
-__all__ = ["lay_out_disjoint"]
-
 _FREE_TRIES = 16
 
 

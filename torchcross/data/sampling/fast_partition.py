@@ -15,8 +15,6 @@ from torchcross.data.sampling.feasibility import Eligible
 from torchcross.data.sampling.request import Request
 from torchcross.plan import EpisodePlan
 
-__all__ = ["FastPartitionDrawer"]
-
 _AHEAD = 64
 
 

@@ -14,8 +14,6 @@ from torchcross.data.sampling.subject_division import can_divide
 from torchcross.errors import InfeasibleError
 from torchcross.targets import Target
 
-__all__ = ["Eligible", "Stratum", "Supply", "eligible_classes", "needed_per_class"]
-
 _SHOWN = 10
 
 

@@ -15,8 +15,6 @@ from torchcross._kit.randomness import Stream
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import InputError, SourceError
 
-__all__ = ["SourceChoice", "Weights", "labelled_samples"]
-
 Weights = Literal["uniform", "size"] | Sequence[float] | NDArray[np.floating[Any] | np.integer[Any]]
 
 

@@ -24,8 +24,6 @@ from torchcross.data.sources.source import TaskSource
 from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Partition
 
-__all__ = ["PartitionDrawer"]
-
 Classes = tuple[int, ...] | None
 # Samples looked at for each one wanted, before the subjects are asked instead.
 _PATIENCE = 16

@@ -20,8 +20,6 @@ from torchcross.errors import InfeasibleError
 from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Cover, Partition, Strata
 
-__all__ = ["ATTEMPTS", "Drawer", "SourcePlanner"]
-
 ATTEMPTS = 100
 
 

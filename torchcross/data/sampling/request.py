@@ -8,16 +8,6 @@ from typing import Literal
 from torchcross._kit.argument_checks import as_int, as_text, check_choice, is_integer
 from torchcross.errors import InputError
 
-__all__ = [
-    "LARGEST_SEED",
-    "MetaDatasetShots",
-    "Request",
-    "Shots",
-    "Ways",
-    "checked_seed",
-    "ways_within",
-]
-
 LARGEST_SEED = 2**128
 
 Ways = int | tuple[int, int | None] | None

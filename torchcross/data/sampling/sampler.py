@@ -20,8 +20,6 @@ from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
 
-__all__ = ["EpisodeSampler", "as_sources", "shared_subjects"]
-
 _LAST_INDEX = 2**63 - 1
 _STREAM_CHUNK = 256
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from torchcross._kit.arrays import Indices
 from torchcross._kit.randomness import Words
 
-__all__ = ["can_divide", "choose_support_subjects", "divide"]
-
 
 def divide(sizes: Sequence[int], first: int, second: int) -> list[bool] | None:
     """Which subjects make up the first side; `sizes` are the samples that each of them owns.

@@ -17,8 +17,6 @@ from torchcross._kit.randomness import Words, distinct
 from torchcross.data.sampling.class_index import ClassIndex, narrow
 from torchcross.data.sampling.shuffle import Used
 
-__all__ = ["SamplePool", "SubjectLedger", "SubjectRuns"]
-
 Subjects = NDArray[np.bool_]
 
 

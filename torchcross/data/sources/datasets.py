@@ -18,8 +18,6 @@ from torchcross.errors import LabelError, ReadError, SourceError
 from torchcross.targets import MultiClass
 from torchcross.task import Task
 
-__all__ = ["DatasetSource", "ImageFolderSource"]
-
 logger = logging.getLogger("torchcross")
 
 IMAGE_ENDINGS = frozenset(

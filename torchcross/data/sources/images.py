@@ -18,17 +18,6 @@ from torchcross.errors import ReadError, SourceError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = [
-    "Mode",
-    "Size",
-    "check_readable",
-    "checked_mode",
-    "checked_size",
-    "image_tensor",
-    "rows_at",
-    "stack_images",
-]
-
 Mode = Literal["RGB", "L"]
 Size = tuple[int, int]
 

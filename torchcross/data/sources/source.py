@@ -24,15 +24,6 @@ from torchcross.errors import InputError, ReadError, SourceError
 from torchcross.targets.labels import Codes, as_array, is_blank
 from torchcross.task import Task
 
-__all__ = [
-    "LabelSource",
-    "SourceDataset",
-    "SubsetSource",
-    "TaskSource",
-    "TensorSource",
-    "source_named",
-]
-
 _HASH_ROWS = 1 << 20
 
 

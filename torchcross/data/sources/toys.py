@@ -18,8 +18,6 @@ from torchcross.data.sources.source import TensorSource
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
 
-__all__ = ["binary", "multiclass", "multilabel", "ordinal"]
-
 Floats = NDArray[np.float64]
 SHAPES = ("disc", "square", "star", "ring", "cross")
 GRADES = {0: "none", 1: "one", 2: "few", 4: "several", 8: "many"}

@@ -14,16 +14,6 @@ from torchcross.experiment.run.folder import RunFolder, differences
 from torchcross.experiment.run.provenance import contradictions
 from torchcross.records import Records
 
-__all__ = [
-    "Headline",
-    "caution_warnings",
-    "difference_warnings",
-    "episodes_of_rows",
-    "headline_of",
-    "shared_subject_warnings",
-    "synthetic_warnings",
-]
-
 
 @dataclass(frozen=True)
 class Headline:

@@ -12,7 +12,6 @@ from typing import Any
 
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
-from torchcross.experiment.page.disputed_choices import choices_of_run, choices_of_runs
 from torchcross.experiment.page.headline import (
     Headline,
     caution_warnings,
@@ -22,6 +21,7 @@ from torchcross.experiment.page.headline import (
     shared_subject_warnings,
     synthetic_warnings,
 )
+from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
@@ -38,8 +38,6 @@ from torchcross.report import (
     write_report,
 )
 from torchcross.training import read_log
-
-__all__ = ["TABLES", "compare_runs", "outcome_html", "write_means_page", "write_page"]
 
 TABLES = {"table.md": markdown_table, "table.tex": latex_table, "table.csv": csv_table}
 _FIRST = ("preset", "rows", "interval", "related targets")

@@ -12,14 +12,6 @@ from torchcross.experiment.rows.methods import MakeLearner, Method, input_normal
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import renew_statistics
 
-__all__ = [
-    "RENEWAL_EPISODES",
-    "adapter",
-    "inner_steps",
-    "reads_running_statistics",
-    "renew_running_statistics",
-]
-
 RENEWAL_EPISODES = 40
 """Meta-training does not move running statistics: they are renewed on so many episodes after it."""
 

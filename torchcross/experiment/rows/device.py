@@ -8,8 +8,6 @@ from torchcross.errors import InputError
 from torchcross.experiment.settings.schema import MachineSettings
 from torchcross.training import TorchMachine
 
-__all__ = ["device_type", "machine_of"]
-
 
 def machine_of(settings: MachineSettings) -> TorchMachine:
     """The machine for `fit`."""

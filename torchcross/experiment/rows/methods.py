@@ -25,8 +25,6 @@ from torchcross.algorithms import (
 from torchcross.data import Normalise
 from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
 
-__all__ = ["METHODS", "MakeLearner", "Method", "input_normalisation", "starting_network"]
-
 MakeLearner = Callable[..., Algorithm]
 """(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
 MakeAdapter = Callable[..., Algorithm]

@@ -14,8 +14,6 @@ from torchcross.episode import Episode
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
 from torchcross.experiment.settings.schema import Experiment
 
-__all__ = ["ScoredEpisodes", "TargetEpisodes", "evaluation_sampler", "target_episodes"]
-
 
 @dataclass(frozen=True)
 class TargetEpisodes:

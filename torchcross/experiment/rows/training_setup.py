@@ -34,8 +34,6 @@ from torchcross.experiment.settings.schema import Experiment, MetaTrainingSettin
 from torchcross.metrics import Score
 from torchcross.training import Feed, FitOptions
 
-__all__ = ["TrainingSetup", "scores_of", "training_setup"]
-
 _IMAGES_AT_ONCE = 256
 _UNJUDGED = "no validation split can be scored, so all steps are done and the last weights are kept"
 

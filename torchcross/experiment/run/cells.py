@@ -19,8 +19,6 @@ from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import TorchMachine
 
-__all__ = ["Cell", "RunContext", "Say", "run_all", "terminable"]
-
 Say = Callable[[str], object]
 
 

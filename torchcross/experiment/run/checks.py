@@ -15,8 +15,6 @@ from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.targets import Target
 
-__all__ = ["check_experiment", "check_metric", "settings_without_effect"]
-
 
 def check_experiment(experiment: Experiment) -> None:
     """Refuse unknown rows and metrics, a backbone or weights that do not fit, an absent device."""

@@ -15,8 +15,6 @@ from torchcross._kit.whole_files import open_whole
 from torchcross.errors import InputError
 from torchcross.report import Example, Picture
 
-__all__ = ["read_example", "write_example"]
-
 _SIDE = 112
 """Pixels of a picture on the page; of larger images, every second pixel, or third, and so on."""
 _UNREADABLE = (

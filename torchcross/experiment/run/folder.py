@@ -34,15 +34,6 @@ from torchcross.records import Records, read_records
 from torchcross.records.records import FIELDS
 from torchcross.training.options import decides_numbers
 
-__all__ = [
-    "PROTOCOL",
-    "RunFolder",
-    "decisive_settings",
-    "differences",
-    "identity",
-    "write_json",
-]
-
 PROTOCOL = "protocol.json"
 
 _EXPERIMENT = "experiment.json"

@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import final
 
-from torchcross.experiment.page.disputed_choices import choices
+from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.experiment.run.folder import PROTOCOL, write_json
 from torchcross.experiment.settings.plain import as_plain
-
-__all__ = ["Protocol"]
 
 
 @final

@@ -18,14 +18,6 @@ from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.folder import decisive_settings, write_json
 from torchcross.experiment.settings.plain import as_plain
 
-__all__ = [
-    "complete_description",
-    "contradictions",
-    "installed_version",
-    "update_provenance",
-    "with_earlier",
-]
-
 _FILE = "provenance.json"
 _UNREADABLE = "unreadable"
 _INPUTS = ("data", "weights")

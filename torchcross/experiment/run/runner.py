@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from torchcross._kit.lock import lock_folder
 from torchcross.data import Episodes
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection, open_collection
-from torchcross.experiment.page.pages import outcome_html
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
@@ -22,35 +20,12 @@ from torchcross.experiment.run.provenance import update_provenance
 from torchcross.experiment.run.scoring import score_episodes, score_test_split
 from torchcross.experiment.run.training import Learners
 from torchcross.experiment.settings.schema import DataSettings, Experiment
-from torchcross.records import Records
-
-__all__ = ["RunOutcome", "run_experiment"]
 
 
-@dataclass(frozen=True)
-class RunOutcome:
-    """The result of a run: its folder, its rows, and what failed."""
-
-    folder: RunFolder
-    records: Records
-    failures: list[dict[str, str]]
-
-    @property
-    def complete(self) -> bool:
-        return not self.failures
-
-    def _repr_html_(self) -> str:
-        return outcome_html(self.folder, self.records, self.failures)
-
-
-def run_experiment(
-    experiment: Experiment, out: str | Path, *, say: Say | None = None, progress: bool | None = None
-) -> RunOutcome:
-    """Do what is not done yet. A run that was interrupted goes on, and ends with the same rows.
-
-    What fails (a dataset that cannot be read, a training that diverges) is in `failures`; the rest
-    goes on.
-    """
+def run_missing_cells(
+    experiment: Experiment, out: str | Path, say: Say | None, progress: bool | None
+) -> tuple[RunFolder, list[dict[str, str]]]:
+    """Do what is not done yet in the folder `out`, and return the folder and what failed."""
     say = say or (lambda line: None)
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
@@ -58,7 +33,7 @@ def run_experiment(
     with lock_folder(Path(out)), terminable(say):
         folder = RunFolder.begin(out, experiment)
         run = RunContext(experiment, collection, targets, machine, folder, say, progress)
-        return _run_cells(run)
+        return folder, _run_cells(run)
 
 
 def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
@@ -78,7 +53,7 @@ def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
     return collection, names
 
 
-def _run_cells(run: RunContext) -> RunOutcome:
+def _run_cells(run: RunContext) -> list[dict[str, str]]:
     cells = list(run.cells())
     unfinished = [cell for cell in cells if run.missing_shots(cell)]
     if unfinished:
@@ -93,8 +68,7 @@ def _run_cells(run: RunContext) -> RunOutcome:
         if shots := run.missing_shots(cell):
             _run(cell, shots, run, protocol, learners)
 
-    failures = run_all(cells, run_cell, run.folder, run.say)
-    return RunOutcome(run.folder, run.folder.records(), failures)
+    return run_all(cells, run_cell, run.folder, run.say)
 
 
 def _check_metric(run: RunContext) -> None:

@@ -22,8 +22,6 @@ from torchcross.records import EpisodeRecord, Records
 from torchcross.report import Example
 from torchcross.targets import Prediction
 
-__all__ = ["score_episodes", "score_test_split"]
-
 
 def score_episodes(
     run: RunContext,

@@ -17,8 +17,6 @@ from torchcross.experiment.run.folder import write_json
 from torchcross.experiment.settings.plain import digest
 from torchcross.training import fit
 
-__all__ = ["Learners"]
-
 Sources = Sequence[TaskSource]
 
 

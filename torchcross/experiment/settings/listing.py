@@ -12,8 +12,6 @@ from typing import Any, get_type_hints
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
 
-__all__ = ["Setting", "settings"]
-
 _ENTRY = re.compile(r"^(\w+) {2,}(\S.*)$")
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from torchcross.experiment.settings.schema import BackboneSettings
 
-__all__ = ["as_plain", "digest", "with_backbone_table"]
-
 
 def as_plain(value: Any) -> Any:
     """An experiment, or a part of it, as values that JSON and TOML know."""

@@ -29,8 +29,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["PRESETS"]
-
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "medimeta-table4": {
         "data": {"leave_out": "dataset"},

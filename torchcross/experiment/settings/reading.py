@@ -21,8 +21,6 @@ from torchcross.experiment.settings.schema import (
 )
 from torchcross.training.options import may_be_zero
 
-__all__ = ["experiment_from_values", "read_experiment"]
-
 
 def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a TOML file; `overrides` by dotted name ("data.targets") win over the file.

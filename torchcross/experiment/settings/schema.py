@@ -15,19 +15,6 @@ from torchcross.errors import InputError
 from torchcross.training import FitOptions
 from torchcross.training.options import TrainingOptions, option, refuse_first
 
-__all__ = [
-    "NORMALISATIONS",
-    "BackboneSettings",
-    "DataSettings",
-    "EvaluationSettings",
-    "Experiment",
-    "MachineSettings",
-    "MetaTrainingSettings",
-    "ModelSettings",
-    "PretrainingSettings",
-    "TrainingSettings",
-]
-
 NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "keras": (KERAS_MEAN, KERAS_STD),
