@@ -33,9 +33,9 @@ def near_duplicate_groups(
 ) -> list[Indices]:
     """Return groups of two or more images, ascending, that are linked by looking alike.
 
-    Where two hashes differ in DISTANCE = 4 bits, at least four of their eight blocks of eight bits
-    are equal (Manku et al. 2007, "Detecting near-duplicates for web crawling"). So sorting by every
-    choice of four blocks brings the two together at least once.
+    Where two hashes differ in DISTANCE bits, at least _BLOCKS - DISTANCE of their blocks are equal
+    (Manku et al. 2007, "Detecting near-duplicates for web crawling"). So sorting by every choice of
+    so many blocks brings the two together at least once.
     """
     # Equal hashes would be neighbours under every mask: compare them once, with the first of them.
     distinct, first, back = np.unique(fingerprints.hashes, return_index=True, return_inverse=True)
@@ -94,7 +94,7 @@ def _link(labels: Indices, one: Indices, other: Indices) -> Indices:
 def _block_masks() -> Iterator[np.uint64]:
     """Yield a mask of 64 bits for every choice of half the blocks."""
     block = (1 << _BLOCK_BITS) - 1
-    for places in combinations(range(_BLOCKS), _BLOCKS // 2):
+    for places in combinations(range(_BLOCKS), _BLOCKS - DISTANCE):
         yield np.uint64(sum(block << (_BLOCK_BITS * place) for place in places))
 
 

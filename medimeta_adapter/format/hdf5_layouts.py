@@ -1,4 +1,4 @@
-"""The orders of axes that images.hdf5 may have. A further layout is one more entry in LAYOUTS."""
+"""The orders of axes that images.hdf5 may have. A further layout is one more `Layout`."""
 
 from __future__ import annotations
 

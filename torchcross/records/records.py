@@ -1,6 +1,7 @@
 """A record is one value of one metric in one episode; `Records` is an immutable table of them.
 
-To add a column, add a field to `EpisodeRecord`: the table and its files follow.
+To add a column, add a field to `EpisodeRecord`: the table and its files follow. The field is filled
+in `torchcross.evaluation.evaluate` and, for a test split, in `torchcross.experiment.run.scoring`.
 """
 
 from __future__ import annotations

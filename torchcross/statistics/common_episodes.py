@@ -2,6 +2,9 @@
 
 If each mean were over its own episodes, an algorithm that diverges where episodes are hard would be
 the best of its row. Algorithms that scored too few episodes are set aside.
+
+Episodes are the same if their seed and number are, and if the text that describes what was scored
+is equal. An experiment makes that text in `torchcross.experiment.rows.target_episodes`.
 """
 
 from __future__ import annotations

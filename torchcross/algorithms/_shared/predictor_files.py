@@ -1,7 +1,9 @@
 """A predictor as a file: tensors, and everything else as JSON in the header's metadata.
 
-To add a field to predictor files: add it to `PredictorRecord` and `_KINDS`; if it is no plain JSON
-value, turn it in `_as_json` and `_from_json`.
+To add a field to predictor files: add it to `PredictorRecord` and `_KINDS`, and fill it where
+`backbone_learner.py` makes the record. If it is no plain JSON value, convert it in `_as_json` and
+`_from_json`. Every field of `_KINDS` is required, so files without the new field are refused: raise
+`VERSION`, or give the field a default there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What stands first on a page over one run or several: the leading metric, and warnings.
 
-The columns of the headline table itself are made in `torchcross.report.tables`.
+The columns of the headline table itself, and their order, are made in `torchcross.report.headline`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@
                ones                      2019)
 
 The module stores nothing: statistics come in with `buffers`, and new values are returned.
+
+To add a policy: add it to `POLICIES`, to the choices of `EvaluationSettings.norm`, and to the words
+of `torchcross.experiment.rows.disputed_choices`, which say whether it is transductive.
 """
 
 from __future__ import annotations
