@@ -1,18 +1,15 @@
 """The rules of words, density and privacy that `test_names.py` keeps.
 
-python -m tests.repository.names [PATH ...]  what breaks them, in files whose name starts so
-python -m tests.repository.names --lower     write the counts into ratchet.json where they fell
+`python -m tests.repository.names [PATH ...]` lists what breaks them, in all files or below paths.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import json
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from tests.repository.privacy import (
     private_attributes,
@@ -30,9 +27,6 @@ from tests.repository.sources import (
     source_files,
 )
 from tests.repository.words import is_bare_participle
-
-# How many violations of a rule each package may still have. The numbers only go down.
-RATCHET = Path(__file__).with_name("ratchet.json")
 
 # Function names that look like participles and are not, each with the reason.
 NO_PARTICIPLES: dict[str, str] = {}
@@ -106,24 +100,6 @@ RULES: dict[str, Rule] = {
 }
 
 
-def allowed_counts() -> dict[str, dict[str, int]]:
-    """Return how many violations each rule still allows in each package; none without the file."""
-    if not RATCHET.exists():
-        return {}
-    counts: dict[str, dict[str, int]] = json.loads(RATCHET.read_text(encoding="utf-8"))
-    return counts
-
-
-def lowered(
-    allowed: dict[str, dict[str, int]], counts: dict[str, Counter[str]]
-) -> dict[str, dict[str, int]]:
-    """Return the allowed counts, each lowered to the actual one where that is less."""
-    return {
-        rule: {package: min(count, counts[rule][package]) for package, count in packages.items()}
-        for rule, packages in allowed.items()
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.repository.names",
@@ -131,14 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", nargs="*", default=[""], help="where; everywhere if left out")
-    parser.add_argument("--lower", action="store_true", help="lower the numbers of ratchet.json")
     options = parser.parse_args(arguments)
     sources = source_files()
     violations = {name: list(rule(sources)) for name, rule in RULES.items()}
-    if options.lower:
-        counts = {name: Counter(item.package for item in each) for name, each in violations.items()}
-        text = json.dumps(lowered(allowed_counts(), counts), indent=2)
-        RATCHET.write_text(f"{text}\n", encoding="utf-8")
     for name, rule in RULES.items():
         shown = [item for item in violations[name] if item.file.startswith(tuple(options.paths))]
         print(f"{name}: {len(shown)}. {rule.__doc__}")

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-from tests.repository import names
-from tests.repository.names import RULES, allowed_counts, lowered
+from tests.repository.names import RULES
 from tests.repository.sources import PACKAGES, Source, Violation, source_files
 
 SHOWN = 20
@@ -22,9 +20,9 @@ def violations_of(rule: str) -> list[Violation]:
     return list(RULES[rule](source_files()))
 
 
-def complaint(rule: str, violations: list[Violation], allowed: int) -> str:
+def complaint(rule: str, violations: list[Violation]) -> str:
     """Return the message of a broken rule: where it is broken, but no more than a screen of it."""
-    lines = [f"{RULES[rule].__doc__} {len(violations)} places break this, {allowed} are allowed:"]
+    lines = [f"{RULES[rule].__doc__} {len(violations)} places break this:"]
     lines += [f"  {violation}" for violation in violations[:SHOWN]]
     if len(violations) > SHOWN:
         lines.append(f"  and {len(violations) - SHOWN} more")
@@ -35,8 +33,7 @@ def complaint(rule: str, violations: list[Violation], allowed: int) -> str:
 @pytest.mark.parametrize("rule", RULES)
 def test_the_rules_of_names_hold(rule: str, package: str) -> None:
     violations = [item for item in violations_of(rule) if item.package == package]
-    allowed = allowed_counts().get(rule, {}).get(package, 0)
-    assert len(violations) <= allowed, complaint(rule, violations, allowed)
+    assert not violations, complaint(rule, violations)
 
 
 # -- each rule can fail ---------------------------------------------------------------------------
@@ -175,30 +172,8 @@ def test_a_kept_rule_is_not(rule: str, files: dict[str, str]) -> None:
 
 def test_a_complaint_fits_on_a_screen() -> None:
     many = [Violation("torchcross/a.py", line, "file") for line in range(100)]
-    lines = complaint("private_files", many, allowed=3).splitlines()
-    assert "100 places break this, 3 are allowed" in lines[0]
+    lines = complaint("private_files", many).splitlines()
+    assert "100 places break this" in lines[0]
     assert lines[1] == "  torchcross/a.py:0: file"
     assert lines[-1] == "  and 80 more"
     assert len(lines) == SHOWN + 2
-
-
-# -- the ratchet ----------------------------------------------------------------------------------
-
-
-def test_the_ratchet_speaks_of_the_rules_and_packages_that_there_are() -> None:
-    for rule, counts in allowed_counts().items():
-        assert rule in RULES
-        assert set(counts) <= set(PACKAGES)
-
-
-def test_the_ratchet_only_goes_down() -> None:
-    allowed = {"private_files": {"torchcross": 3, "medimeta_adapter": 2}}
-    counts = {"private_files": {"torchcross": 1, "medimeta_adapter": 5}}
-    assert lowered(allowed, counts) == {"private_files": {"torchcross": 1, "medimeta_adapter": 2}}
-
-
-def test_without_the_ratchet_nothing_is_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(names, "RATCHET", tmp_path / "ratchet.json")
-    assert allowed_counts() == {}
