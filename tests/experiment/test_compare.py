@@ -12,7 +12,7 @@ from tests.experiment.conftest import told
 from torchcross.backbones import conv4
 from torchcross.errors import InputError
 from torchcross.experiment import RunFolder, compare_runs, run_experiment, write_page
-from torchcross.experiment.run import runner
+from torchcross.records import Records
 
 pytestmark = pytest.mark.usefixtures("collection")
 UNPAIRED = "Not the same episodes"
@@ -210,9 +210,9 @@ def test_records_are_read_once_each(tmp_path, monkeypatch):
         shots=[1, 2],
         **{"data.targets": ["hole", "specks"]},
     )
-    joined, plain = [], runner.Records.__add__
+    joined, plain = [], Records.__add__
     monkeypatch.setattr(
-        runner.Records, "__add__", lambda one, other: joined.append(1) or plain(one, other)
+        Records, "__add__", lambda one, other: joined.append(1) or plain(one, other)
     )
     assert len(RunFolder(run).records()) > 0
     assert not joined
