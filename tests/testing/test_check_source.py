@@ -147,6 +147,62 @@ class HandsOutItsOwn(NumberedSource):
         )
 
 
+class ReusesOneBuffer(NumberedSource):
+    """Reads into one buffer, as large as the largest read so far."""
+
+    buffer = torch.zeros(0, 1, 2, 2)
+
+    def images(self, indices):
+        if len(self.buffer) < len(indices):
+            self.buffer = torch.zeros(len(indices), 1, 2, 2)
+        part = self.buffer[: len(indices)]
+        return part.copy_(super().images(indices))
+
+
+class ReusesABufferPerSize(NumberedSource):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.buffers = {}
+
+    def images(self, indices):
+        images = super().images(indices)
+        return self.buffers.setdefault(len(indices), torch.empty_like(images)).copy_(images)
+
+
+class TakesTurnsWithThreeBuffers(NumberedSource):
+    turn = 0
+
+    def images(self, indices):
+        self.turn = (self.turn + 1) % 3
+        images = super().images(indices)
+        name = f"buffer_{self.turn}_{len(indices)}"
+        if not hasattr(self, name):
+            setattr(self, name, torch.empty_like(images))
+        return getattr(self, name).copy_(images)
+
+
+class ReusesABufferInRead(NumberedSource):
+    buffer = torch.zeros(100, 1, 2, 2)
+
+    def read(self, indices):
+        return self.buffer[: len(indices)].copy_(super().read(indices))
+
+
+class ReusesABufferForItems(NumberedSource):
+    """Its own reads are right; the items of its dataset are one tensor."""
+
+    def as_dataset(self, transform=None):
+        item = torch.zeros(1, 2, 2)
+        return super().as_dataset(item.copy_)
+
+
+class Expanded(NumberedSource):
+    """Three channels that are one."""
+
+    def images(self, indices):
+        return super().images(indices).expand(-1, 3, -1, -1)
+
+
 class ChangesIndices(NumberedSource):
     def images(self, indices):
         indices.sort()
@@ -227,6 +283,12 @@ BROKEN = {
     GivesArrays: "gave ndarray, not a tensor",
     GivesOneImage: r"gave shape \(1, 2, 2\) for 10 indices",
     HandsOutItsOwn: "after a reader changed its images in place",
+    ReusesOneBuffer: r"held during later reads.*images\(indices\) reuses one buffer",
+    ReusesABufferPerSize: r"held during later reads.*images\(indices\) reuses one buffer",
+    TakesTurnsWithThreeBuffers: r"held during later reads.*images\(indices\) reuses one buffer",
+    ReusesABufferInRead: r"held during later reads.*read\(indices\) reuses one buffer",
+    ReusesABufferForItems: r"held during later reads.*as_dataset\(\) reuses one buffer",
+    Expanded: "images that a reader cannot change in place",
     ChangesIndices: "changed the indices",
     LosesItsImages: "read from a pickled copy, the image of sample 0 is another",
     LosesItsLabels: "a pickled copy has other labels",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from torchcross.testing.surroundings import (
     through_pickle,
 )
 
+# Reads that follow the ones that are held: a ring of a few buffers comes round again.
+_LATER_READS = 8
+
 
 def check_source(source: Any, samples: int = 12) -> None:
     """Raise AssertionError, naming the contract, unless a task source keeps all of these:
@@ -24,8 +27,10 @@ def check_source(source: Any, samples: int = 12) -> None:
     - one valid label code per sample (-1 where missing), one subject per sample where there are
       `groups`, arrays read-only;
     - `images(indices)` gives one image per index, in that order, repeats included, of one shape
-      and dtype, the same every time and under any state of the global generators, as a copy of its
-      own, and leaves the indices alone;
+      and dtype, the same every time and under any state of the global generators, and leaves the
+      indices alone;
+    - what was read belongs to the reader: a later read does not change it, and a change of it in
+      place does not change a later read;
     - a pickled copy has the same labels, groups and images, as worker processes need;
     - `targets`, `read` and `as_dataset`, where there are any, agree with the above; `read` refuses
       indices outside the source;
@@ -49,6 +54,7 @@ def check_source(source: Any, samples: int = 12) -> None:
             _bounds,
             _targets,
             _dataset,
+            _buffers,
         ):
             _raise_first(source, read_again(source, indices, images))
 
@@ -208,11 +214,56 @@ def _ownership(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
     """Images belong to the reader, who may change them in place."""
     mine = source.images(indices.copy())
     before = mine.clone()
-    mine.zero_()
+    try:
+        mine.copy_(torch.zeros_like(before))
+    except RuntimeError as error:
+        yield (
+            f"images(indices) gave images that a reader cannot change in place ({error}); return a"
+            " copy, e.g. images.clone()"
+        )
+        return
     reading = "after a reader changed its images in place"
     sentences = list(_same_images(_read(source, indices), images, indices, reading))
     mine.copy_(before)
     yield from sentences
+
+
+def _buffers(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
+    """What was read stays as it is while others are read, as the episodes of a batch do."""
+    for method, read in _readers(source):
+        earlier = [
+            (indices[place : place + 1], read(indices[place : place + 1].copy()))
+            for place in range(len(indices))
+        ]
+        earlier += [(rows, read(rows.copy())) for rows in (indices, indices[::-1], indices)]
+        later = indices[: max(len(indices) // 2, 1)]
+        for _ in range(_LATER_READS):
+            read(later.copy())
+        for rows, held in earlier:
+            places = torch.from_numpy(np.searchsorted(indices, rows))
+            for sentence in _same_images(held, images[places], rows, "held during later reads"):
+                yield (
+                    f"{sentence}: {method} reuses one buffer, so an earlier read changes with the"
+                    " next; give each call a tensor of its own, e.g. buffer.clone()"
+                )
+
+
+def _readers(source: Any) -> Iterator[tuple[str, Callable[[Indices], Tensor]]]:
+    """Every way to images by their indices."""
+    yield "images(indices)", source.images
+    if hasattr(source, "read"):
+        yield "read(indices)", source.read
+    if hasattr(source, "as_dataset"):
+        dataset = source.as_dataset()
+        yield "as_dataset()", lambda rows: _items(dataset, rows)
+
+
+def _items(dataset: Any, rows: Indices) -> Tensor:
+    """One item without a copy; several are put together, which copies them."""
+    if len(rows) == 1:
+        image: Tensor = dataset[int(rows[0])][0]
+        return image[None]
+    return torch.stack([dataset[row][0] for row in rows.tolist()])
 
 
 def _copies(source: Any, indices: Indices, images: Tensor) -> Iterator[str]:
