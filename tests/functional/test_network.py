@@ -198,7 +198,6 @@ class OwnNorm(nn.BatchNorm2d):
 @pytest.mark.parametrize(
     ("build", "policy", "message"),
     [
-        (lambda: nn.Sequential(OwnNorm(2)), "batch", "layer '0' is a OwnNorm"),
         (
             lambda: nn.BatchNorm2d(2, track_running_stats=False),
             "frozen",

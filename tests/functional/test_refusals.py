@@ -162,12 +162,6 @@ def _rechecked(x):
             OTHER,
         ),
         (
-            lambda: Features(nn.InstanceNorm2d(4, track_running_stats=True)),
-            {"engine": "mixed"},
-            "without a forward-mode derivative",
-            OTHER,
-        ),
-        (
             lambda: Features(Average(in_place=True)),
             {"lanes": 2},
             "in place to a tensor that all lanes share",

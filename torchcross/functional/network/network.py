@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torchcross.errors import InputError
 from torchcross.functional.network.dropout import draw_masks, refuse_unreached, substitute_dropout
 from torchcross.functional.network.fusion import pool_before_relu, substitute_convolution
+from torchcross.functional.network.norm_layers import substitute_norm
 from torchcross.functional.network.norm_policies import (
     ForwardFrame,
     FrameHolder,
     Statistics,
     policy_named,
-    substitute_norm,
 )
 from torchcross.functional.network.purity import (
     changed_name,

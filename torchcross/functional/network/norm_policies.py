@@ -19,25 +19,15 @@ of `torchcross.experiment.rows.disputed_choices`, which say whether it is transd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchcross.errors import InputError
-from torchcross.functional.network.ops import (
-    PoolingWindow,
-    batch_norm,
-    moments,
-    normalise,
-    pool_and_relu,
-    pooled_batch_norm,
-    tracked_batch_norm,
-    values_per_channel,
-)
 from torchcross.functional.trees import Buffers
 
 Source = Literal["own", "stored", "support"]
@@ -73,6 +63,11 @@ def policy_named(name: str) -> NormPolicy:
             f"no BatchNorm policy is called {name!r}; choose one of {', '.join(POLICIES)}."
         )
     return POLICIES[name]
+
+
+def buffer_name(layer: str, part: str) -> str:
+    """The full name of a layer's buffer; the network's own module has no name."""
+    return f"{layer}.{part}" if layer else part
 
 
 @dataclass
@@ -147,7 +142,8 @@ class ForwardFrame:
     def statistics_of(self, name: str, key: str) -> tuple[Tensor, Tensor]:
         """(mean, variance) of a layer that does not use those of its own input."""
         if self.source == "stored":
-            return self.buffer(f"{name}.running_mean"), self.buffer(f"{name}.running_var")
+            mean, variance = (buffer_name(name, part) for part in ("running_mean", "running_var"))
+            return self.buffer(mean), self.buffer(variance)
         if f"{key}.mean" not in self.statistics:
             raise InputError(
                 f"the query forward has no support statistics for layer {name!r}; pass "
@@ -176,101 +172,3 @@ class FrameHolder:
             yield
         finally:
             self._frame = before
-
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
-_SUBSTITUTED: tuple[type[nn.Module], ...] = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-)
-
-
-def substitute_norm(layer: nn.Module, name: str, holder: FrameHolder, policy: NormPolicy) -> bool:
-    """Give a BatchNorm layer a forward that follows the frame; False if it is no BatchNorm."""
-    if not isinstance(layer, BatchNorm):
-        return False
-    if type(layer) not in _SUBSTITUTED:
-        raise InputError(
-            f"layer {name!r} is a {type(layer).__name__}, a BatchNorm with a forward of its own,"
-            f" which cannot follow policy {policy.name!r}; use torch's BatchNorm layers or"
-            " GroupNorm."
-        )
-    tracks = layer.running_mean is not None
-    if not tracks and (policy.moves or "stored" in (policy.support, policy.query)):
-        raise InputError(
-            f"policy {policy.name!r} needs running statistics, and layer {name!r} tracks none"
-            " (track_running_stats=False); use policy 'batch' or 'support'."
-        )
-    vars(layer)["forward"] = _forward_of(layer, name, holder)
-    return True
-
-
-def _forward_of(layer: BatchNorm, name: str, holder: FrameHolder) -> Callable[..., Tensor]:
-    def forward(x: Tensor, *, window: PoolingWindow | None = None) -> Tensor:
-        """With a `window`, max-pooling and ReLU follow."""
-        frame = holder.frame
-        key = frame.call_key(name)
-        if frame.shapes is not None:
-            return x if window is None else pool_and_relu(x, window)
-        weight, bias = frame.affine(layer.weight), frame.affine(layer.bias)
-        if frame.source != "own":
-            y = normalise(x, *frame.statistics_of(name, key), weight, bias, layer.eps)
-        elif frame.moves or frame.records:
-            y = _normalise_and_track(frame, layer, name, key, x)
-        else:
-            _check_has_variance(name, x)
-            if not frame.fast:
-                y = normalise(x, *moments(x), weight, bias, layer.eps)
-            elif window is not None:
-                return pooled_batch_norm(x, weight, bias, layer.eps, window)
-            else:
-                y = batch_norm(x, weight, bias, layer.eps)
-        return y if window is None else pool_and_relu(y, window)
-
-    return forward
-
-
-def _check_has_variance(name: str, x: Tensor) -> None:
-    if values_per_channel(x) < 2:
-        raise InputError(
-            f"layer {name!r} got one value for each channel (input {tuple(x.shape)}), which has no"
-            " variance; use more samples, larger images or policy 'frozen'."
-        )
-
-
-def _normalise_and_track(
-    frame: ForwardFrame, layer: BatchNorm, name: str, key: str, x: Tensor
-) -> Tensor:
-    """Normalise with x's own statistics; record them, or move the running ones, or both."""
-    _check_has_variance(name, x)
-    weight, bias = frame.affine(layer.weight), frame.affine(layer.bias)
-    if frame.fast:
-        y, mean, variance = tracked_batch_norm(x, weight, bias, layer.eps)
-    else:
-        mean, variance = moments(x)
-        y = normalise(x, mean, variance, weight, bias, layer.eps)
-    if frame.records:
-        frame.recorded |= {f"{key}.mean": mean, f"{key}.variance": variance}
-    if frame.moves:
-        count = values_per_channel(x)
-        # Running variances are unbiased, as in torch.
-        _move_running(frame, layer, name, mean, variance * (count / (count - 1)))
-    return y
-
-
-def _move_running(
-    frame: ForwardFrame, layer: BatchNorm, name: str, mean: Tensor, variance: Tensor
-) -> None:
-    """Move the running average by m towards the new value.
-
-    m is the layer's momentum, or 1 / count where that is None.
-    """
-    counter = f"{name}.num_batches_tracked"
-    count = frame.buffer(counter) + 1
-    factor = 1.0 / count.to(mean.dtype) if layer.momentum is None else layer.momentum
-    frame.set_buffer(counter, count)
-    for buffer, value in ((f"{name}.running_mean", mean), (f"{name}.running_var", variance)):
-        old = frame.buffer(buffer)
-        frame.set_buffer(buffer, (old + factor * (value - old)).to(old.dtype))
