@@ -1,6 +1,8 @@
 """Convert a folder with one folder of images per class.
 
-Folders called train, val and test above the class folders are the original splits.
+Folders called train, val and test above the class folders are the original splits. Hidden files
+and folders (names with a dot in front, __MACOSX, Thumbs.db, ...) are passed over. Links that stay
+below the folder are followed.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ def arguments(parser: Parser) -> None:
         metavar="PATTERN",
         help="regular expression; its first group in the path names the subject",
     )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="follow links that leave the folder too"
+    )
     dataset_arguments(parser)
     image_arguments(parser)
 
@@ -60,5 +65,6 @@ def run(options: argparse.Namespace) -> int:
         labels=class_names(options.labels),
         nested=options.nested,
         subject=options.subject,
+        follow_links=options.follow_links,
         options=conversion_options(options),
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +14,10 @@ from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
 from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
-from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.splits import SPLIT_WORDS, split_names
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
+from torchcross.data.sources.image_files import IMAGE_ENDINGS, list_image_files, list_some
 from torchcross.errors import InputError
-
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 def image_folder(
@@ -34,6 +30,7 @@ def image_folder(
     labels: LabelNames = None,
     nested: bool = False,
     subject: str | None = None,
+    follow_links: bool = False,
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Converted:
@@ -46,21 +43,29 @@ def image_folder(
     nested         folders inside a class folder belong to the class; otherwise they are an error
     subject        regular expression that is searched in the path below `source`; its first group
                    is the subject, and an image without a match is a subject of its own
+    follow_links   follow links that leave `source` too; otherwise they are an error. Links that
+                   stay below it are followed
+
+    Hidden files and folders (`.git`, `__MACOSX`, `Thumbs.db`) are passed over, as
+    ImageFolderSource does.
     """
     options = options or Options()
     check_target(out, about, options)
     root = Path(source)
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; give one with a folder of images per class")
-    files = list(_files(root))
-    names = [name for name in files if name.lower().endswith(ENDINGS)]
+    listing = list_image_files(root, follow_links=follow_links)
+    names = list(listing.images)
     if not names:
         raise InputError(
-            f"{root} holds no images; expected folders of files that end in {', '.join(ENDINGS)}"
+            f"{root} holds no images; expected folders of files that end in"
+            f" {', '.join(IMAGE_ENDINGS)}"
         )
     first = np.array([name.partition("/")[0] for name in names])
-    split_level = {folder.lower() for folder in np.unique(first).tolist()} <= _SPLIT_FOLDERS
-    classes = [_class_of(root, name, int(split_level), nested) for name in names]
+    folders = np.unique(first).tolist()
+    is_split = [folder.strip().lower() in SPLIT_WORDS for folder in folders]
+    layout = _Layout(root, all(is_split), nested, folders, is_split)
+    classes = [layout.class_of(name) for name in names]
     info, values = encode_task(task, target, np.array(classes), labels)
     rows = Rows(
         kind=f"image folder {root.name}",
@@ -71,9 +76,10 @@ def image_folder(
         names=names,
         subjects=subjects_from(names, subject),
         stamps=file_stamps(root, names),
-        original_splits=split_names(first, str(root)) if split_level else None,
+        original_splits=split_names(first, str(root)) if layout.has_splits else None,
     )
-    return replace(build(rows, out, about, options, progress), passed_over=len(files) - len(names))
+    converted = build(rows, out, about, options, progress)
+    return replace(converted, passed_over=len(listing.others), hidden=len(listing.hidden))
 
 
 def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
@@ -98,37 +104,40 @@ def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
     return np.array([text if names_a_subject(text) else name for name, text in pairs])
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """All files below a folder except hidden ones, sorted.
+@dataclass(frozen=True)
+class _Layout:
+    """Where the folders of classes are: on the first level, or below folders of splits."""
 
-    Links to folders are not followed. A link to an image outside the folder is an error.
-    """
-    inside = folder.resolve()
-    for base, folders, files in os.walk(folder):
-        folders.sort()
-        below = "" if Path(base) == folder else Path(base).relative_to(folder).as_posix() + "/"
-        for name in sorted(files):
-            if name.startswith("."):
-                continue
-            path = Path(base, name)
-            is_image = name.lower().endswith(ENDINGS)
-            if is_image and path.is_symlink() and not path.resolve().is_relative_to(inside):
-                raise InputError(
-                    f"{path} is a link that leaves {folder}; copy the image itself, or leave it out"
-                )
-            yield below + name
+    root: Path
+    has_splits: bool
+    nested: bool
+    folders: list[str]
+    is_split: list[bool]
 
+    def class_of(self, name: str) -> str:
+        """The class of the image with this path below the root."""
+        parts, path, level = name.split("/"), self.root / name, int(self.has_splits)
+        if len(parts) < level + 2:
+            raise InputError(
+                f"{path} is in no class folder; expected {self.root}/<class>/<image> or"
+                " <split>/<class>/<image>"
+            )
+        if len(parts) > level + 2 and not self.nested:
+            raise InputError(self._describe_depth(path))
+        return parts[level]
 
-def _class_of(root: Path, name: str, level: int, nested: bool) -> str:
-    parts, path = name.split("/"), root / name
-    if len(parts) < level + 2:
-        raise InputError(
-            f"{path} is in no class folder; expected {root}/<class>/<image> or"
-            " <split>/<class>/<image>"
-        )
-    if len(parts) > level + 2 and not nested:
-        raise InputError(
-            f"{path} is deeper than {root}/<class>/<image>; give nested=True (--nested) if all"
+    def _describe_depth(self, path: Path) -> str:
+        pairs = list(zip(self.folders, self.is_split, strict=True))
+        splits = [folder for folder, is_split in pairs if is_split]
+        others = [folder for folder, is_split in pairs if not is_split]
+        if splits and others:
+            return (
+                f"{self.root} has folders of splits ({', '.join(splits)}) and others"
+                f" ({list_some(others)}), so that {path} is in no class for certain; if the others"
+                " are splits too, give each a name of a split"
+                f" ({', '.join(sorted(SPLIT_WORDS))}); move what is neither away"
+            )
+        return (
+            f"{path} is deeper than {self.root}/<class>/<image>; give nested=True (--nested) if all"
             " files below a class folder belong to that class"
         )
-    return parts[level]

@@ -122,6 +122,7 @@ class Converted:
     duplicates       rows left out because an earlier row has the same content
     contradictory    rows left out because the same content has several labels
     passed_over      files of a folder whose endings are not those of images
+    hidden           hidden files and folders of a folder, which are passed over too
     shared_subjects  subjects in several splits, if the source's own splits are kept
     """
 
@@ -132,6 +133,7 @@ class Converted:
     contradictory: int = 0
     shared_subjects: int = 0
     passed_over: int = 0
+    hidden: int = 0
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -142,6 +144,7 @@ class Converted:
             "with contradictory labels left out": self.contradictory,
             "subjects are in several splits": self.shared_subjects,
             "other files passed over": self.passed_over,
+            "hidden files or folders passed over": self.hidden,
         }
         text = "".join(f", {count} {note}" for note, count in notes.items() if count)
         return f"{self.folder}: {self.written} of {self.given} rows{text}"

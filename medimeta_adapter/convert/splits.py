@@ -21,6 +21,8 @@ _SYNONYMS = {name: name for name in _NAMES} | {
     "dev": "val",
     "testing": "test",
 }
+SPLIT_WORDS = frozenset(_SYNONYMS)
+"""The words that name a split, in lower case."""
 
 
 @dataclass(frozen=True)

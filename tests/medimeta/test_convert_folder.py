@@ -14,7 +14,8 @@ from medimeta_adapter import MedIMeta
 from medimeta_adapter.convert import About, engine, image_folder
 from medimeta_adapter.preprocess import ScaleByBits
 from tests.medimeta.convert_cases import ABOUT, DEEP, SMALL, Written, picture, save, split_counts
-from torchcross.errors import InputError, ReadError, WriteError
+from torchcross.data import ImageFolderSource
+from torchcross.errors import InputError, ReadError, SourceError, WriteError
 
 
 def flat(root: Path, count: int = 10) -> Path:
@@ -114,6 +115,20 @@ def test_class_names_in_an_order_of_ones_own(tmp_path: Path) -> None:
         image_folder(source, tmp_path / "other", ABOUT, target="ordinal", options=SMALL)
 
 
+def test_a_folder_that_is_no_split_beside_splits(tmp_path: Path) -> None:
+    for name in ("train", "holdout"):
+        flat(tmp_path / "in" / name, 3)
+    with pytest.raises(
+        InputError, match=r"folders of splits \(train\) and others \(holdout\)"
+    ) as no:
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
+    assert "--nested" not in str(no.value)
+    assert "a name of a split (dev, test" in str(no.value)
+    (tmp_path / "in" / "holdout").rename(tmp_path / "in" / "dev")
+    written = Written(image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL))
+    assert split_counts(written.splits("original_splits")) == {"train": 6, "val": 6, "test": 0}
+
+
 def test_nested_folders_are_asked_for(tmp_path: Path) -> None:
     flat(tmp_path / "in")
     save(picture(50), tmp_path / "in" / "disc" / "more" / "x.png")
@@ -142,6 +157,29 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "disc" / "link.png").symlink_to(outside)
     with pytest.raises(InputError, match=r"link\.png is a link that leaves"):
         image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
+
+
+def test_links_and_hidden_folders_are_those_of_the_source(tmp_path: Path) -> None:
+    """A linked class, a linked split, and folders that programs make."""
+    root = tmp_path / "in"
+    flat(root / "train")
+    flat(tmp_path / "elsewhere" / "test", 3)
+    for hidden in (".ipynb_checkpoints", "__MACOSX", "train/.git", "train/disc/__MACOSX"):
+        save(picture(99), root / hidden / "disc" / "9.png")
+    (root / "train" / "moon").symlink_to("star", target_is_directory=True)
+    (root / "test").symlink_to(tmp_path / "elsewhere" / "test", target_is_directory=True)
+    with pytest.raises(InputError, match=r"in.test is a link that leaves.*--follow-links"):
+        image_folder(root, tmp_path / "out", ABOUT, options=SMALL)
+    with pytest.raises(SourceError, match=r"in.test is a link that leaves.*follow_links=True"):
+        ImageFolderSource(root)
+    converted = image_folder(root, tmp_path / "out", ABOUT, follow_links=True, options=SMALL)
+    assert "4 hidden" in str(converted)
+    written = Written(converted)
+    assert written.names("class") == {0: "disc", 1: "moon", 2: "star"}
+    assert split_counts(written.splits("original_splits")) == {"train": 30, "val": 0, "test": 6}
+    source = ImageFolderSource(root / "train")
+    files = [f"train/{path.relative_to(root / 'train').as_posix()}" for path in source.paths]
+    assert files == [name for name in written.column("original_filepath") if "test" not in name]
 
 
 def test_all_unreadable_images_are_named_and_mending_them_is_enough(tmp_path: Path) -> None:

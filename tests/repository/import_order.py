@@ -57,7 +57,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "medimeta_adapter.leave_out": (".format", "errors", "_kit"),
     "medimeta_adapter.writing": (".format", ".preprocess", *_LABELS, "_kit"),
     "medimeta_adapter.audit": (".format", ".preprocess", "data", *_LABELS, "_kit"),
-    "medimeta_adapter.convert": (*_ADAPTER_FORMAT, "errors", "_kit"),
+    "medimeta_adapter.convert": (*_ADAPTER_FORMAT, "data", "errors", "_kit"),
     "medimeta_adapter.synthetic": (*_ADAPTER_FORMAT, "errors", "_kit"),
     "medimeta_adapter.fetch": (".convert", *_ADAPTER_FORMAT, "errors", "_kit"),
     "medimeta_adapter.show": (".leave_out", ".format", "errors", "_kit"),

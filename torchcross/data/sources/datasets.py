@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from torchcross._kit.arrays import Indices
+from torchcross.data.sources.image_files import IMAGE_ENDINGS, list_image_files, list_some
 from torchcross.data.sources.images import checked_mode, checked_size, image_tensor, stack_images
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import LabelError, ReadError, SourceError
@@ -19,10 +20,6 @@ from torchcross.targets import MultiClass
 from torchcross.task import Task
 
 logger = logging.getLogger("torchcross")
-
-IMAGE_ENDINGS = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 
 class DatasetSource(TaskSource):
@@ -141,7 +138,12 @@ class ImageFolderSource(TaskSource):
 
     Sub-folders of a class are searched too. Without a task, the folder names in alphabetical order
     are the classes of a MultiClass task named after the root; with one, folders are matched to its
-    class names. Hidden files and folders (`._a.png`) are skipped.
+    class names.
+
+    Hidden files and folders (`._a.png`, `.git`, `__MACOSX`, `Thumbs.db`) and files with other
+    endings are passed over and listed in `passed_over`; a log line names those that are not hidden
+    files. Links that stay below the root are followed. One that leaves it is an error that names
+    it, unless `follow_links` is true; one that leads nowhere or into a circle always is.
 
     `size`, (height, width) or one number for both, resizes every image (bilinear); without it all
     images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L"),
@@ -158,25 +160,44 @@ class ImageFolderSource(TaskSource):
         mode: Literal["RGB", "L"] = "RGB",
         groups: Any = None,
         name: str | None = None,
+        follow_links: bool = False,
     ) -> None:
         self.root = Path(root)
         self.mode = checked_mode(mode, "ImageFolderSource")
         self.size = checked_size(size, "ImageFolderSource")
-        folders = _class_folders(self.root)
+        if not self.root.is_dir():
+            raise SourceError(
+                f"{self.root} is not a folder; expected a folder with one sub-folder of images per"
+                " class"
+            )
+        listing = list_image_files(self.root, follow_links=follow_links)
+        folders = sorted(folder for folder in listing.folders if "/" not in folder)
+        if not folders:
+            raise SourceError(
+                f"{self.root} has no sub-folders; expected one sub-folder of images per class"
+            )
+        if loose := [name for name in listing.images if "/" not in name]:
+            raise SourceError(
+                f"{self.root} has images in no class folder: {list_some(loose)}; move each into the"
+                " folder of its class, or away"
+            )
         if task is None:
-            task = Task(self.root.resolve().name, MultiClass([folder.name for folder in folders]))
+            task = Task(self.root.resolve().name, MultiClass(folders))
         classes = task.target.classes
-        if strangers := [folder.name for folder in folders if folder.name not in classes]:
+        if strangers := [folder for folder in folders if folder not in classes]:
             raise SourceError(
                 f"{self.root} has folders {strangers[:5]} that are no classes of the task"
                 f" {task.name!r}; its classes are {list(task.target.classes)}"
             )
-        files = [(path, folder.name) for folder in folders for path in _images_below(folder)]
-        if not files:
+        if not listing.images:
             raise SourceError(
                 f"{self.root} has class folders but no images in them"
                 f" ({', '.join(sorted(IMAGE_ENDINGS))})"
             )
+        files = sorted((self.root / name, name.partition("/")[0]) for name in listing.images)
+        self.passed_over = (*listing.others, *listing.hidden)
+        if passed_over := listing.describe_passed_over():
+            logger.warning("%s: passed over %s", self.root, passed_over)
         self.paths = tuple(path for path, _ in files)
         super().__init__(task, np.array([label for _, label in files]), groups=groups, name=name)
 
@@ -195,27 +216,3 @@ class ImageFolderSource(TaskSource):
             raise ReadError(
                 f"source {self.name!r} could not read sample {place}, file {path}: {error}"
             ) from error
-
-
-def _class_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise SourceError(
-            f"{root} is not a folder; expected a folder with one sub-folder of images per class"
-        )
-    folders = sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    if not folders:
-        raise SourceError(f"{root} has no sub-folders; expected one sub-folder of images per class")
-    return folders
-
-
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in _visible_files(folder) if path.suffix.lower() in IMAGE_ENDINGS)
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") for part in parts):
-            yield path
