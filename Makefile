@@ -39,7 +39,7 @@ timed = @start=$$(date +%s); ( $(1) ); status=$$?; \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test quick fuzz coverage mutate browser check format docs bench clean distclean
+.PHONY: help setup demo real test quick fuzz threads coverage mutate browser check format docs bench clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -65,6 +65,9 @@ quick: $(READY)  ## what to run while working: the fast tests of every room, a f
 
 fuzz: $(READY)  ## run the property tests with a new seed and twenty times the examples; SEED=... repeats a run
 	$(call timed,$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS))
+
+threads: $(READY)  ## calls in eight threads against those in one, 1,000 of each kind in each thread; takes minutes
+	$(call timed,THREAD_CALLS=1000 $(PYTEST) tests/algorithms/test_threads.py $(ARGS))
 
 coverage: $(READY)  ## run all tests and say which lines and branches none of them reached; fails below the floor
 	$(call timed,$(PYTEST) $(PARALLEL) --cov --no-cov-on-fail $(ARGS))

@@ -195,7 +195,7 @@ def test_first_order_until_an_epoch():
 def test_anil_and_boil(target):
     episode = episode_of(TARGETS[target])
     algorithm = ANIL(Net(), steps=3)
-    assert algorithm.cached
+    assert algorithm.keeps_features
     reference = plain_loss(
         algorithm.backbone, episode, steps=3, head=zeros_head(TARGETS[target]), adapted=head
     )

@@ -63,7 +63,8 @@ class Predictor:
     ) -> None:
         self.task = record.task
         self.protocol = record.protocol
-        self._network = network
+        # As it is now: a predictor does not change with the backbone that it was made of.
+        self._network = network.snapshot()
         self._record = record
         self._tensors = {part: dict(tensors[part]) for part in predictor_files.PARTS}
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared.dropout import has_dropout
 from torchcross.algorithms._shared.input_normalisation import InputNormalisation, MeanAndStd
 from torchcross.algorithms._shared.per_step_norm import (
     NormWeights,
@@ -18,6 +17,7 @@ from torchcross.algorithms._shared.per_step_norm import (
 )
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, backbone_spec
 from torchcross.algorithms.predictor import Predictor
+from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.task import Task
 
@@ -46,11 +46,23 @@ class BackboneLearner(nn.Module, ABC):
         has_rows, has_affine = self.network.policy.rows, norm_weights == "per_step"
         self.rows = PerStepStatistics(self.network, steps=steps) if has_rows else None
         self.affine = PerStepAffine(self.network, steps=steps) if has_affine else None
-        self.has_dropout = has_dropout(backbone)
+        self._param_names = frozenset(self.network.state()[0])
+
+    @property
+    def has_dropout(self) -> bool:
+        return self.network.has_dropout
 
     def _state(self) -> tuple[Tree, Tree]:
         """Return the parameters and buffers that a forward starts from."""
         params, buffers = self.network.state()
+        if params.keys() != self._param_names:
+            name = min(params.keys() ^ self._param_names)
+            kind = "new" if name in params else "gone"
+            raise InputError(
+                f"the parameters of the backbone {type(self.backbone).__name__} are not those that"
+                f" {type(self).__name__} was made for ({name!r} is {kind}); change the backbone"
+                f" first, and then make a new {type(self).__name__} of it."
+            )
         if self.affine is not None:
             params = {**params, **self.affine.values()}
         if self.rows is not None:

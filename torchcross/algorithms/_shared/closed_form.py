@@ -67,14 +67,12 @@ class ClosedForm(Episodic, ABC):
         return Meta({**params, **self._own_parameters()}, 0.0, buffers)
 
     def _problem(self, data: Tree, task: Task, key: DrawKey, epoch: int) -> Problem:
-        # Lanes share inner loops by identity, so equal ones must be one object.
-        inner_key = learning_key(task.target)
-        if inner_key not in self._inner_loops:
-            self._inner_loops[inner_key] = self._make_inner_loop(task)
+        key_of_inner = learning_key(task.target)
+        inner = self._shared_inner_loop(key_of_inner, lambda: self._make_inner_loop(task))
         tensors: dict[str, Any] = {**data, **self._label_data(data, task)}
         if self.has_dropout:
             tensors |= episode_masks(self.network, self._state(), data, key)
-        return Problem(self._inner_loops[inner_key], tensors, {}, key.name)
+        return Problem(inner, tensors, {}, key.name)
 
     def _make_inner_loop(self, task: Task) -> Inner:
         network, fit, form, target = self.network, self._fit(), self.form, task.target

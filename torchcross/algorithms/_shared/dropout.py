@@ -8,19 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.functional import Network
 
 # Support and query of one episode draw from streams of their own.
 _SUPPORT, _QUERY = 0, 1
-# torch has no public base class of its dropout layers.
-_DROPOUT_LAYER = nn.modules.dropout._DropoutNd
-
-
-def has_dropout(backbone: nn.Module) -> bool:
-    return any(isinstance(layer, _DROPOUT_LAYER) and layer.p > 0 for layer in backbone.modules())
 
 
 def episode_masks(

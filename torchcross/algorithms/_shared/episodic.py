@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -53,12 +53,21 @@ class Episodic(BackboneLearner, Algorithm, ABC):
             norm_weights=norm_weights,
         )
         self.lanes: Lanes = options.get("lanes", "auto")
-        self._feature_counts: dict[tuple[int, ...], int] = {}
+        self._feature_counts: dict[tuple[int, tuple[int, ...]], int] = {}
         self._inner_loops: dict[Any, Inner] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Inner loops are closures, which cannot be copied; they are made again when needed.
         return {**self.__dict__, "_inner_loops": {}}
+
+    def _shared_inner_loop(self, key: Any, make: Callable[[], Inner]) -> Inner:
+        """Return the inner loop of this key, made at the first call.
+
+        Lanes share inner loops by identity, so equal ones must be one object, in all threads.
+        """
+        if key not in self._inner_loops:
+            self._inner_loops.setdefault(key, make())
+        return self._inner_loops[key]
 
     # -- for subclasses ----------------------------------------------------------------------------
 
@@ -154,8 +163,9 @@ class Episodic(BackboneLearner, Algorithm, ABC):
     def _feature_count(self, images: Tensor, name: str) -> int:
         """Return the number of features; the backbone runs once for each shape of images."""
         shape = tuple(images.shape[1:])
-        if shape in self._feature_counts:
-            return self._feature_counts[shape]
+        key = self.network.generation, shape
+        if key in self._feature_counts:
+            return self._feature_counts[key]
         with explain_refused_images(self.backbone, images, name):
             output, _ = self.network.support(*self._state(), images)
         kind = type(self.backbone).__name__
@@ -173,8 +183,8 @@ class Episodic(BackboneLearner, Algorithm, ABC):
                 f" {shape}, and the head expects {self.features}; give images of the size it was"
                 " built for, or the right features=."
             )
-        self._feature_counts[shape] = output.shape[1]
-        return output.shape[1]
+        self._feature_counts[key] = output.shape[1]
+        return self._feature_counts[key]
 
     # -- predictors --------------------------------------------------------------------------------
 

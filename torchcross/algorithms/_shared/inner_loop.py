@@ -69,14 +69,22 @@ class InnerLoopAlgorithm(Episodic, ABC):
                 f"{recipe.name} does not adapt the whole head, and a zero head left as it is sends"
                 " no gradient to the backbone; use head='kaiming', 'proto' or LearnedHeads."
             )
-        policy = self.network.policy
-        self._is_steady = not (self.has_dropout or policy.moves or policy.rows)
-        self.cached = self._is_steady and not self._moves_body
         self.rates: LearnedRates | None = None
         if recipe.rates != "fixed":
             body = {name: value for name, value in params.items() if name in self.adapted}
             head = tuple(name for name in HEAD_NAMES if name in self.adapted)
             self.rates = LearnedRates(recipe.rates, recipe.lr, body, head, steps=recipe.steps)
+
+    @property
+    def _is_steady(self) -> bool:
+        """Whether the same parameters make the same features at every step."""
+        policy = self.network.policy
+        return not (self.has_dropout or policy.moves or policy.rows)
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether the features of an episode are computed once."""
+        return self._is_steady and not self._moves_body
 
     # -- problems ----------------------------------------------------------------------------------
 
@@ -108,12 +116,11 @@ class InnerLoopAlgorithm(Episodic, ABC):
         tensors: dict[str, Any] = dict(data)
         if self.has_dropout:
             tensors |= episode_masks(self.network, self._state(), data, key, steps=steps)
-        # Lanes share inner loops by identity, so equal ones must be one object.
-        inner_key = (learning_key(task.target), steps, weights)
-        if inner_key not in self._inner_loops:
-            self._inner_loops[inner_key] = self._make_inner_loop(task.target, steps, weights)
-        head = self._head(task, data["xs"], key)
-        return Problem(self._inner_loops[inner_key], tensors, head, key.name)
+        inner = self._shared_inner_loop(
+            (learning_key(task.target), steps, weights, self.has_dropout),
+            lambda: self._make_inner_loop(task.target, steps, weights),
+        )
+        return Problem(inner, tensors, self._head(task, data["xs"], key), key.name)
 
     def _make_inner_loop(
         self, target: Target, steps: int, weights: tuple[float, ...] | None
@@ -121,7 +128,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
         start = episode_start(
             self.network,
             target,
-            keeps_features=self.cached,
+            keeps_features=self.keeps_features,
             has_prototypes=self.recipe.head == "proto",
         )
         support, query = self._losses(functools.partial(plain_loss, target))
@@ -137,7 +144,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
         )
 
     def _losses(self, head_loss: HeadLoss) -> tuple[Loss | Split, Loss]:
-        may_split = self._is_steady and not self.cached
+        may_split = self._is_steady and not self.keeps_features
         return losses(self.network, head_loss, may_split=may_split)
 
     def _problems_for_lanes(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
@@ -152,16 +159,19 @@ class InnerLoopAlgorithm(Episodic, ABC):
             outputs,
             inner.steps,
             inner.query_weights,
+            self.has_dropout,
         )
-        if key not in self._inner_loops:
+
+        def make_inner_loop() -> Inner:
             loss_of = padded_loss(target, outputs)
 
             def head_loss(params: Tree, features: Tensor, data: Any, labels: str) -> Tensor:
                 return loss_of(params, features, data[labels], data[PRESENT])
 
             support, query = self._losses(head_loss)
-            self._inner_loops[key] = dataclasses.replace(inner, support=support, query=query)
-        return self._inner_loops[key]
+            return dataclasses.replace(inner, support=support, query=query)
+
+        return self._shared_inner_loop(key, make_inner_loop)
 
     def _head(self, task: Task, images: Tensor, key: DrawKey) -> Tree:
         """Return where the episode's head starts; prototypes are computed in the inner loop."""
@@ -216,7 +226,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
         return {
             **self.recipe.describe(),
             "adapted": adapted,
-            "features": "cached" if self.cached else "at each step",
+            "features": "cached" if self.keeps_features else "at each step",
             **self._common_protocol(),
         }
 

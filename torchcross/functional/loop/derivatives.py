@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from torchcross.functional.trees import Params, blank, blanks, zeros
 Tree = dict[str, Params]
 Sink = Callable[[str, str, Tensor], None]
 """(part of a tree, name, derivative): receives each as soon as it is computed."""
+
+_FORWARD_MODE = threading.RLock()
+"""Torch has one forward-mode level in a process: a second thread waits until the first is done."""
 
 _DEAD_END = "torch::autograd::Error"
 """What torch calls the backward node of a function that has no derivative."""
@@ -111,7 +115,6 @@ class Autograd:
         without `want_gradient` the gradient itself is blank. `sink` may write to the tensor of
         `along` that has the name it is called with: nothing reads it any more.
         """
-        load_forward_rules()
         flat, spec = pytree.tree_flatten(at)
         places = _places(at)
         tangents = [along.get(part, {}).get(name) for part, name in places]
@@ -124,7 +127,7 @@ class Autograd:
             if tangent is not None:
                 sink(part, name, tangent)
 
-        with torch.autograd.forward_ad.dual_level():
+        with forward_mode(), torch.autograd.forward_ad.dual_level():
             leaves = [guarded_leaf(_dual(*pair)) for pair in zip(flat, tangents, strict=True)]
             with torch.enable_grad():
                 duals = {
@@ -172,6 +175,14 @@ def _stream_gradients(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def forward_mode() -> Iterator[None]:
+    """Around all that opens a forward-mode level: one thread at a time, with torch's rules."""
+    with _FORWARD_MODE:
+        load_forward_rules()
+        yield
 
 
 @functools.cache
@@ -272,7 +283,6 @@ class Transforms:
         *,
         want_gradient: bool,
     ) -> Tree:
-        load_forward_rules()
 
         def slopes(moving: Tree, weights: Params) -> Tree:
             merged = {part: {**tree, **moving.get(part, {})} for part, tree in at.items()}
@@ -280,9 +290,9 @@ class Transforms:
             return gradient
 
         primals = {part: {name: at[part][name] for name in tree} for part, tree in along.items()}
-        grads, tangents = cast(
-            "tuple[Tree, Tree]", torch.func.jvp(slopes, (primals, zeros(weights)), (along, weights))
-        )
+        arguments = (primals, zeros(weights)), (along, weights)
+        with forward_mode():
+            grads, tangents = cast("tuple[Tree, Tree]", torch.func.jvp(slopes, *arguments))
         _pour(tangents, sink)
         return grads
 

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import functools
+import copy
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
-from torchcross.functional.network.dropout import draw_masks, refuse_unreached, substitute_dropout
-from torchcross.functional.network.fusion import pool_before_relu, substitute_convolution
-from torchcross.functional.network.norm_layers import substitute_norm
+from torchcross.functional.network.dropout import draw_masks, refuse_unreached
 from torchcross.functional.network.norm_policies import (
     ForwardFrame,
-    FrameHolder,
     Statistics,
     policy_named,
 )
 from torchcross.functional.network.purity import (
     changed_name,
     guard,
-    refuse_random_draws,
     versions,
     write_error,
 )
-from torchcross.functional.network.structural_copy import Bypasses, structural_copy
+from torchcross.functional.network.random_draws import refuse_random_draws
+from torchcross.functional.network.structural_copy import Bypasses
+from torchcross.functional.network.twins import Twins
 from torchcross.functional.trees import Buffers, Params, inside_transform, split_by_name
 
 Choice: TypeAlias = Callable[[str], bool] | str | Iterable[str]
@@ -37,7 +35,9 @@ Choice: TypeAlias = Callable[[str], bool] | str | Iterable[str]
 class Network:
     """The pure form of a module, under one BatchNorm policy (a name in `POLICIES`).
 
-    A structural copy of the module is made once; it has none of the tensors. Layers act as in
+    Structural copies of the module run; they have none of the tensors. A change of the module's
+    settings (an attribute, a layer, a hook) is seen at the next call, which makes new copies.
+    Threads may use one network at once: each forward has a copy to itself. Layers act as in
     evaluation mode, except BatchNorm (the policy decides) and dropout (on where a call has masks).
     `params` and `buffers` may hold more names than the module has; those are ignored.
     """
@@ -46,43 +46,58 @@ class Network:
         self.module = module
         self.policy = policy_named(norm)
         self.fast = fast
-        self._holder = FrameHolder()
-        self._copy = structural_copy(module)
-        self._norm_layers: list[str] = []
-        self._dropout_rates: dict[str, float] = {}
-        for name, layer in self._copy.named_modules():
-            if substitute_norm(layer, name, self._holder, self.policy):
-                self._norm_layers.append(name)
-            elif substitute_dropout(layer, name, self._holder):
-                self._dropout_rates[name] = float(cast(float, layer.p))
-            elif fast:
-                substitute_convolution(layer, self._holder)
-                pool_before_relu(layer)
-        self._param_names = _aliases(module, "_parameters")
-        self._buffer_names = _aliases(module, "_buffers")
-        statistics = ("running_mean", "running_var", "num_batches_tracked")
-        self._norm_buffers = set(self._names_in_norm_layers(*statistics))
-        self._is_checked = False
+        self._follows_module = True
+        self._twins = Twins(module, self.policy, fast=fast)
 
     @property
     def affine_names(self) -> list[str]:
         """The weights and biases of the BatchNorm layers, by name."""
-        return self._names_in_norm_layers("weight", "bias")
+        return self._current_twins().affine_names
 
-    def _names_in_norm_layers(self, *parts: str) -> list[str]:
-        # The module may itself be a BatchNorm: its name is empty.
-        return [f"{layer}.{part}".lstrip(".") for layer in self._norm_layers for part in parts]
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever the module has changed, except in its tensors."""
+        return self._current_twins().number
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether a dropout layer has a rate above zero."""
+        return any(rate > 0 for rate in self._current_twins().dropout_rates.values())
+
+    def snapshot(self) -> Network:
+        """The same network as it is now: later changes of the module do not reach it."""
+        self._current_twins()
+        still = copy.copy(self)
+        still._follows_module = False
+        return still
+
+    def __copy__(self) -> Network:
+        twin = object.__new__(Network)
+        vars(twin).update(vars(self))
+        return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy builds its own structural copy, whose layers refer to each other."""
-        return functools.partial(Network, norm=self.policy.name, fast=self.fast), (self.module,)
+        """A copy builds its own structural copies, whose layers refer to each other."""
+        if not (self._follows_module or self._twins.is_current(self.module)):
+            raise InputError(
+                f"{type(self.module).__name__} was changed after this predictor was made of it, so"
+                " that a copy would be another predictor; adapt again, or copy it before."
+            )
+        return _rebuild, (self.module, self.policy.name, self.fast, self._follows_module)
+
+    def _current_twins(self) -> Twins:
+        """The copies of the module as it is now; built anew where it has changed."""
+        twins = self._twins
+        if self._follows_module and not twins.is_current(self.module):
+            twins = self._twins = Twins(self.module, self.policy, fast=self.fast)
+        return twins
 
     def state(self, steps: int = 0) -> tuple[Params, Buffers]:
         """The module's tensors now; under `per_step`, statistics have a row for each update."""
         params: Params = dict(self.module.named_parameters())
         buffers = dict(self.module.named_buffers())
         if self.policy.rows:
-            for name in self._norm_buffers & buffers.keys():
+            for name in self._current_twins().norm_buffers & buffers.keys():
                 # Rows for 0..steps updates: the query follows the last one.
                 row = buffers[name]
                 buffers[name] = row.expand(steps + 1, *row.shape).clone()
@@ -116,7 +131,7 @@ class Network:
         Where the policy needs none, no forward is run.
         """
         uses_support = self.policy.query == "support"
-        if not self._norm_layers or not (uses_support or self.policy.rows):
+        if not self._twins.norm_layers or not (uses_support or self.policy.rows):
             return {}, buffers
         frame = ForwardFrame(
             source="own",
@@ -160,16 +175,17 @@ class Network:
         rows: int = 1,
     ) -> dict[str, Tensor]:
         """Dropout masks [rows, ...] for inputs of these shapes; (seed, episode, part) decide."""
-        if not self._dropout_rates:
+        rates = self._current_twins().dropout_rates
+        if not rates:
             return {}
         shapes: dict[str, torch.Size] = {}
         with torch.no_grad():
             self.run(params, ForwardFrame(source="own", buffers=buffers, shapes=shapes), inputs)
-        refuse_unreached(shapes, self._dropout_rates)
+        refuse_unreached(shapes, rates)
         device = next(iter(params.values())).device
         return draw_masks(
             shapes,
-            self._dropout_rates,
+            rates,
             seed=seed,
             episode=episode,
             part=part,
@@ -178,30 +194,46 @@ class Network:
         )
 
     def run(
-        self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
+        self,
+        params: Params,
+        frame: ForwardFrame,
+        inputs: tuple[Any, ...],
+        *,
+        channels_last: bool | None = None,
     ) -> tuple[Any, Buffers]:
-        """One forward of the copy: (output, new buffers). All that it reads is an argument."""
-        if not self._is_checked and not inside_transform():
-            self._check(params, frame, inputs)
-            self._is_checked = True
-        tensors = guard(self._own_tensors(params, self._param_names, "parameter"))
-        buffers = self._own_tensors(frame.buffers, self._buffer_names, "buffer")
+        """One forward of a copy: (output, new buffers). All that it reads is an argument.
+
+        `channels_last` says whether convolutions may put channels last; by default, the check at
+        the first use of the network decides.
+        """
+        twins = self._current_twins()
+        if channels_last is None:
+            channels_last = self._checked_layout(twins, params, frame, inputs)
+        tensors = guard(self._own_tensors(params, twins.param_names, "parameter"))
+        buffers = self._own_tensors(frame.buffers, twins.buffer_names, "buffer")
         # Copies, for layers may write to buffers. BatchNorm gets its own through the frame.
         copies = {
-            name: value.clone() for name, value in buffers.items() if name not in self._norm_buffers
+            name: value.clone() for name, value in buffers.items() if name not in twins.norm_buffers
         }
         before = versions(tensors)
         tensors.update(copies)
-        with self._holder.hold(frame):
-            output = torch.func.functional_call(self._copy, tensors, inputs, tie_weights=False)
+        twin = twins.take()
+        twin.holder.channels_last = channels_last
+        with twin.holder.hold(frame):
+            output = torch.func.functional_call(twin.module, tensors, inputs, tie_weights=False)
+        # Not after an error, which may leave a copy with tensors of this call.
+        twins.put_back(twin)
         if name := changed_name(tensors, before):
             # Unlike in `_check`, the caller's own tensor may have the value that was written.
-            advice = " The parameter has the value written: put it back from your last checkpoint."
+            advice = (
+                " The parameter has the value written: put it back from your last checkpoint. (If"
+                " your program changes parameters in another thread, let that thread wait.)"
+            )
             raise write_error(type(self.module).__name__, name, after=advice)
         fresh = {
             name: tensors[name]
             for name, copied in copies.items()
-            if name in self._buffer_names and (tensors[name] is not copied or copied._version > 0)
+            if name in twins.buffer_names and (tensors[name] is not copied or copied._version > 0)
         }
         return output, {**frame.buffers, **fresh, **frame.fresh}
 
@@ -217,22 +249,36 @@ class Network:
             )
         return {alias: tensors[name] for name, aliases in names.items() for alias in aliases}
 
+    def _checked_layout(
+        self, twins: Twins, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
+    ) -> bool:
+        """Whether channels may be last, from a check at the first use."""
+        if inside_transform():
+            return twins.layouts.get(None, True)
+        if None not in twins.layouts:
+            twins.layouts[None] = self._check(twins, params, frame, inputs)
+        return twins.layouts[None]
+
     @torch.no_grad()
-    def _check(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> None:
+    def _check(
+        self, twins: Twins, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
+    ) -> bool:
         """One forward on copies: refuse a module that is not a pure function of its arguments.
 
         Such a module writes to parameters, draws random numbers, or reads tensors of its own.
         """
         who = type(self.module).__name__
-        names = [name for name in self._param_names if name in params]
+        names = [name for name in twins.param_names if name in params]
         copies = {name: params[name].detach().clone() for name in names}
         device = next((value.device for value in copies.values()), torch.device("cpu"))
-        self._is_checked, bypasses = True, Bypasses(self.module)
-        try:
-            with refuse_random_draws(who, device), bypasses:
-                self._try_layouts(copies, frame.restart(), inputs)
-        finally:
-            self._is_checked = False
+        bypasses, is_last = Bypasses(self.module), True
+
+        def forward() -> None:
+            nonlocal is_last
+            with bypasses:
+                is_last = self._try_layouts(copies, frame.restart(), inputs)
+
+        refuse_random_draws(forward, who, device)
         for name, value in copies.items():
             if not torch.equal(value, params[name]) and not torch.isnan(value).any():
                 raise write_error(who, name)
@@ -242,16 +288,23 @@ class Network:
                 " function, hook or other attribute of it holds the tensor or its layer; read it"
                 " through `self` in `forward`."
             )
+        return is_last
 
-    def _try_layouts(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> None:
-        """Run once; turn channels-last off for a module that views images as channels-first."""
+    def _try_layouts(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> bool:
+        """Run once; channels-last is off for a module that views images as channels-first."""
         try:
-            self.run(params, frame, inputs)
+            self.run(params, frame, inputs, channels_last=True)
         except RuntimeError as error:
-            if "view size is not compatible" not in str(error) or not self._holder.channels_last:
+            if "view size is not compatible" not in str(error):
                 raise
-            self._holder.channels_last = False
-            self.run(params, frame.restart(), inputs)
+            self.run(params, frame.restart(), inputs, channels_last=False)
+            return False
+        return True
+
+
+def _rebuild(module: nn.Module, norm: str, fast: bool, follows_module: bool) -> Network:
+    network = Network(module, norm=norm, fast=fast)
+    return network if follows_module else network.snapshot()
 
 
 def call(
@@ -305,18 +358,3 @@ def merge_buffers(each: Iterable[Buffers]) -> Buffers:
         stacked = torch.stack([tree[name] for tree in trees])
         merged[name] = stacked.mean(0) if first.is_floating_point() else stacked.amax(0)
     return merged
-
-
-def _aliases(module: nn.Module, kind: str) -> dict[str, list[str]]:
-    """First name of a tensor -> the names of every place that holds it.
-
-    A layer with two names is one place.
-    """
-    first: dict[int, str] = {}
-    names: dict[str, list[str]] = {}
-    for prefix, layer in module.named_modules():
-        for local, tensor in vars(layer)[kind].items():
-            if tensor is not None:
-                name = f"{prefix}.{local}" if prefix else local
-                names.setdefault(first.setdefault(id(tensor), name), []).append(name)
-    return names

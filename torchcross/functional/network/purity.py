@@ -1,13 +1,10 @@
-"""What a module's forward must not change: global generators, and the tensors it gets."""
+"""What a module's forward must not change: the tensors it gets."""
 
 from __future__ import annotations
 
-import random  # noqa: TID251
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,50 +12,6 @@ from torchcross.errors import InputError
 from torchcross.functional.trees import Params, inside_transform
 
 _WIDTHS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-_Generator = tuple[str, Callable[[], Any], Callable[[Any], None]]
-"""Whose global generator it is, how its state is read and put back."""
-
-
-def _global_generators(device: torch.device) -> list[_Generator]:
-    generators: list[_Generator] = [
-        ("torch's", torch.random.get_rng_state, torch.random.set_rng_state),
-        ("numpy's", np.random.get_state, np.random.set_state),
-        ("Python's", random.getstate, random.setstate),
-    ]
-    if device.type == "cuda":
-        read, restore = torch.cuda.get_rng_state, torch.cuda.set_rng_state
-        generators.append(("CUDA's", lambda: read(device), lambda state: restore(state, device)))
-    return generators
-
-
-@contextmanager
-def refuse_random_draws(module_name: str, device: torch.device) -> Iterator[None]:
-    """Raise where the block draws from a global generator, and put the generator back."""
-    generators = _global_generators(device)
-    before = [read() for _, read, _ in generators]
-    owners = []
-    try:
-        yield
-    finally:
-        for (owner, read, restore), state in zip(generators, before, strict=True):
-            if not _is_same_state(state, read()):
-                restore(state)
-                owners.append(owner)
-    if owners:
-        raise InputError(
-            f"{module_name} draws from the global random generator in its forward ({owners[0]});"
-            " use nn.Dropout layers (their masks are inputs) or pass the noise as an input."
-        )
-
-
-def _is_same_state(left: Any, right: Any) -> bool:
-    if isinstance(left, Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, tuple):
-        return all(_is_same_state(*pair) for pair in zip(left, right, strict=True))
-    return bool(np.array_equal(left, right))
 
 
 def write_error(module_name: str, parameter: str, *, after: str = "") -> InputError:

@@ -43,9 +43,17 @@ def refuse_third_derivative() -> None:
 
 
 def is_forward_mode() -> bool:
-    """Whether tensors may be dual numbers: a forward-mode level is open."""
+    """Whether tensors may be dual numbers: a forward-mode level is open, in whatever thread."""
     level: int = torch.autograd.forward_ad._current_level
     return level >= 0
+
+
+def have_tangents(*tensors: Tensor) -> bool:
+    """Whether one of them is a dual number."""
+    if not is_forward_mode():
+        return False
+    unpack = torch.autograd.forward_ad.unpack_dual
+    return any(unpack(tensor).tangent is not None for tensor in tensors)  # type: ignore[no-untyped-call]
 
 
 def is_forward_over_reverse() -> bool:

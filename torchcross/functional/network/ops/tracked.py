@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from torchcross.functional.network.ops.custom_functions import is_forward_mode
+from torchcross.functional.network.ops.custom_functions import have_tangents
 from torchcross.functional.network.ops.layout import (
     channel_view,
     match_layout,
@@ -80,6 +80,6 @@ def tracked_batch_norm(
 
     Differentiable twice in all three.
     """
-    if inside_transform() or is_forward_mode() or weight is None or bias is None:
+    if inside_transform() or weight is None or bias is None or have_tangents(x, weight, bias):
         return batch_norm(x, weight, bias, eps), *moments(x)
     return cast("tuple[Tensor, Tensor, Tensor]", _TrackedBatchNorm.apply(x, weight, bias, eps))  # type: ignore[no-untyped-call]

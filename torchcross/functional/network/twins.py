@@ -1,0 +1,120 @@
+"""The copies of a module that forwards run: one for each forward that runs at the same time."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from torchcross.functional.network.configuration import Configuration
+from torchcross.functional.network.dropout import substitute_dropout
+from torchcross.functional.network.fusion import pool_before_relu, substitute_convolution
+from torchcross.functional.network.norm_layers import substitute_norm
+from torchcross.functional.network.norm_policies import FrameHolder, NormPolicy
+from torchcross.functional.network.structural_copy import structural_copy
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A copy that one forward at a time runs, and the slot in which its layers see the frame."""
+
+    module: nn.Module
+    holder: FrameHolder
+    norm_layers: tuple[str, ...]
+    dropout_rates: dict[str, float]
+
+
+_NUMBERS = itertools.count()
+
+
+class Twins:
+    """All that is known of a module as it was at one moment, and its copies.
+
+    A forward takes a copy out and puts it back. A second thread, or a forward inside a forward,
+    gets another copy: calls never meet. The copies that are idle are used again, the last one
+    first, so one thread always runs the same copy.
+    """
+
+    def __init__(self, module: nn.Module, policy: NormPolicy, *, fast: bool) -> None:
+        self.number = next(_NUMBERS)
+        self.configuration = Configuration(module)
+        self.param_names = _aliases(module, "_parameters")
+        self.buffer_names = _aliases(module, "_buffers")
+        self.layouts: dict[Any, bool] = {}
+        self._policy, self._fast = policy, fast
+        # Never run, so that it can be copied at any time.
+        self._template = structural_copy(module)
+        first = self._new_twin()
+        self.norm_layers, self.dropout_rates = first.norm_layers, first.dropout_rates
+        self.norm_buffers = frozenset(
+            _names_within(first.norm_layers, "running_mean", "running_var", "num_batches_tracked")
+        )
+        self._idle = [first]
+
+    @property
+    def affine_names(self) -> list[str]:
+        """The weights and biases of the BatchNorm layers, by name."""
+        return _names_within(self.norm_layers, "weight", "bias")
+
+    def is_current(self, module: nn.Module) -> bool:
+        """Whether the module is what it was; other tensors in the same places change nothing."""
+        if self.configuration.is_unchanged():
+            return True
+        names = (_aliases(module, "_parameters"), _aliases(module, "_buffers"))
+        has_same_names = names == (self.param_names, self.buffer_names)
+        if not (has_same_names and self.configuration.is_only_other_tensors()):
+            return False
+        self.configuration = Configuration(module)
+        return True
+
+    def take(self) -> Twin:
+        """A copy that no other forward runs."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._new_twin()
+
+    def put_back(self, twin: Twin) -> None:
+        self._idle.append(twin)
+
+    def _new_twin(self) -> Twin:
+        """One more copy of the template; the layers' new forwards refer to each other."""
+        tensors = [*_tensors_of(self._template)]
+        module = copy.deepcopy(self._template, {id(tensor): tensor for tensor in tensors})
+        holder, norm_layers, rates = FrameHolder(), [], {}
+        for name, layer in module.named_modules():
+            if substitute_norm(layer, name, holder, self._policy):
+                norm_layers.append(name)
+            elif substitute_dropout(layer, name, holder):
+                rates[name] = float(cast(float, layer.p))
+            elif self._fast:
+                substitute_convolution(layer, holder)
+                pool_before_relu(layer)
+        return Twin(module, holder, tuple(norm_layers), rates)
+
+
+def _tensors_of(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _names_within(layers: tuple[str, ...], *parts: str) -> list[str]:
+    # The module may itself be a BatchNorm: its name is empty.
+    return [f"{layer}.{part}".lstrip(".") for layer in layers for part in parts]
+
+
+def _aliases(module: nn.Module, kind: str) -> dict[str, list[str]]:
+    """First name of a tensor -> the names of every place that holds it.
+
+    A layer with two names is one place.
+    """
+    first: dict[int, str] = {}
+    names: dict[str, list[str]] = {}
+    for prefix, layer in module.named_modules():
+        for local, tensor in vars(layer)[kind].items():
+            if tensor is not None:
+                name = f"{prefix}.{local}" if prefix else local
+                names.setdefault(first.setdefault(id(tensor), name), []).append(name)
+    return names
