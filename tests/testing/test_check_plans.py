@@ -201,7 +201,7 @@ class SpoiledLate(Spoiled):
 
 def test_the_message_names_the_episode_and_its_source():
     sampler = SpoiledLate(tx.EpisodeSampler(toy_source(), **ASKED), leaking_query)
-    check_sampler(sampler, 13)
+    check_sampler(sampler, 13, start=14)
     with pytest.raises(AssertionError, match="episode 13 of source 'toy': support and query share"):
         check_sampler(sampler)
     with pytest.raises(AssertionError, match="episode 13 of source 'toy'"):

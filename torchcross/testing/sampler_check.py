@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, Literal, Protocol, TypedDict, Unpack
-
-import numpy as np
+from typing import Any, Literal, TypedDict, Unpack
 
 from torchcross.data import MetaDatasetShots, Request
 from torchcross.errors import InputError
+from torchcross.testing.chance import FALSE_ALARM
+from torchcross.testing.draw_statistics import doubts_about_draws, doubts_about_seeds
+from torchcross.testing.other_process import other_process
 from torchcross.testing.plan_contracts import PlanCase, usable_classes, violations
-from torchcross.testing.surroundings import foreign_generators, generators_left_alone, pickle_now
-
-_COMPARED = (
-    "index",
-    "source",
-    "classes",
-    "shots",
-    "support",
-    "support_labels",
-    "query",
-    "query_labels",
+from torchcross.testing.purity import (
+    AnySampler,
+    check_batches,
+    check_disjoint,
+    check_end,
+    check_other_process,
+    check_purity,
+    length_of,
 )
+from torchcross.testing.surroundings import generators_left_alone, pickled_bytes
+
 _DEFAULTS = {"query": "balanced", "groups": "respect", "minimal": False, "min_samples": None}
+
+# Episodes that are looked at together, for each one that is checked in every way.
+_MORE = 20
+# With fewer, chance shows nothing but the coarsest faults.
+_FEWEST = 10
+_SEEDS = (11, 12)
 
 
 class RequestOptions(TypedDict, total=False):
@@ -38,16 +44,6 @@ class RequestOptions(TypedDict, total=False):
     min_samples: int | Literal["enough"] | None
 
 
-class AnySampler(Protocol):
-    """Plans by number, and the sources that they name.
-
-    `batch`, `request`, `dropped_classes` and a length are optional.
-    """
-
-    def __getitem__(self, index: int, /) -> Any: ...
-    def source(self, name: str, /) -> Any: ...
-
-
 def check_sampler(
     sampler: AnySampler,
     episodes: int = 20,
@@ -55,6 +51,7 @@ def check_sampler(
     start: int = 0,
     disjoint: bool = False,
     remake: Callable[[], AnySampler] | None = None,
+    reseed: Callable[[int], AnySampler] | None = None,
     **options: Unpack[RequestOptions],
 ) -> None:
     """Raise AssertionError, naming episode and contract, unless a sampler keeps all contracts.
@@ -66,9 +63,32 @@ def check_sampler(
       supports minimal (with `minimal=True`), every sample of a natural multi-label query with a
       known answer, arrays read-only;
     - it is a pure function of its number: the same again, in any order, from a pickled copy made
-      before or after drawing, from a fresh sampler (`remake()`, where given), in a batch, and under
-      other states of the global generators;
+      before or after drawing, from a fresh sampler (`remake()`, where given), in a batch, under
+      other states of the global generators, as another worker of a DataLoader or another rank, and
+      in another process with another process id and another PYTHONHASHSEED. A sampler that cannot
+      be pickled is refused. Where another process cannot load it (a class of a notebook or of the
+      script that runs), a warning says that this was not compared;
     - the global generators of torch, numpy and Python do not move.
+
+    From 10 `episodes` on, twenty times as many are then drawn, and chance is looked at:
+
+    - for exclusive classes without subjects (multi-class, binary, ordinal): classes, ways and shots
+      are uniform; so are the samples of a class, in the support, in the query and together; a
+      natural query comes in proportion; episodes are independent of the one before, and later ones
+      bring samples that earlier ones did not have;
+    - with subjects to respect, several labels per sample or `MetaDatasetShots`, where many
+      distributions are correct: what an `EpisodeSampler` often does for the same request (choose
+      a class, so many ways or shots, a part of the samples, another episode than before, a natural
+      query that is balanced or is not) happens at least a quarter as often;
+    - consecutive seeds give unrelated episodes, where `reseed` (a function from seed to sampler) is
+      given.
+
+    A sampler with a length may lay out episodes that depend on each other; of these is only asked
+    that they are not all the same.
+
+    All thresholds are exact bounds. A correct sampler fails with a probability below 1e-6. The
+    other side of this is that rare faults need more `episodes`: with 20 a class that is never
+    chosen is seen, and a single sample of a class of 1,000 that is never drawn is not.
 
     The request comes from `sampler.request`, or from keywords: ways, shots and queries, and where
     they are not the default query, groups, minimal, min_samples. With `disjoint=True` the episodes
@@ -76,15 +96,22 @@ def check_sampler(
     """
     request = _request_of(sampler, options)
     numbers = _numbers(sampler, start, episodes)
-    untouched = pickle_now(sampler, "the sampler")
+    untouched = pickled_bytes(sampler, "the sampler")
+    other_process()  # it starts while the other checks run
     with generators_left_alone("sampling"):
         plans = [sampler[number] for number in numbers]
-        _check_plans(sampler, request, numbers, plans)
-        _check_purity(sampler, numbers, plans, untouched(), remake)
-        _check_batches(sampler, numbers, plans)
-        _check_end(sampler)
+        usable = _UsableClasses(sampler, request)
+        _check_plans(sampler, request, usable, numbers, plans)
+        check_purity(sampler, numbers, plans, untouched, remake)
+        check_batches(sampler, numbers, plans)
+        check_end(sampler)
         if disjoint:
-            _check_disjoint(sampler)
+            check_disjoint(sampler)
+        check_other_process(sampler, numbers, plans, untouched)
+        if len(numbers) >= _FEWEST:
+            _check_draws(sampler, request, usable, numbers)
+        if reseed is not None:
+            _check_seeds(reseed, request, usable, numbers)
 
 
 def _request_of(sampler: AnySampler, options: RequestOptions) -> Request:
@@ -103,7 +130,7 @@ def _request_of(sampler: AnySampler, options: RequestOptions) -> Request:
 
 
 def _numbers(sampler: AnySampler, start: int, episodes: int) -> range:
-    length = _length(sampler)
+    length = length_of(sampler)
     stop = start + episodes if length is None else min(start + episodes, length)
     if not 0 <= start < stop:
         there = "" if length is None else f" of {length}"
@@ -114,159 +141,73 @@ def _numbers(sampler: AnySampler, start: int, episodes: int) -> range:
     return range(start, stop)
 
 
-def _length(sampler: AnySampler) -> int | None:
-    try:
-        return len(sampler)  # type: ignore[arg-type]  # Sized where finite
-    except TypeError:
-        return None
-
-
 # -- the plans -------------------------------------------------------------------------------------
 
 
+class _UsableClasses:
+    """The classes that an episode of a source may use, counted once for each source."""
+
+    def __init__(self, sampler: AnySampler, request: Request) -> None:
+        self._sampler, self._request = sampler, request
+        self._classes: dict[str, tuple[int, ...]] = {}
+
+    def __call__(self, name: str) -> tuple[int, ...]:
+        if name not in self._classes:
+            dropped = tuple(getattr(self._sampler, "dropped_classes", {}).get(name, ()))
+            source = self._sampler.source(name)
+            self._classes[name] = usable_classes(source, self._request, dropped)
+        return self._classes[name]
+
+
 def _check_plans(
-    sampler: AnySampler, request: Request, numbers: range, plans: Sequence[Any]
+    sampler: AnySampler,
+    request: Request,
+    usable: _UsableClasses,
+    numbers: Sequence[int],
+    plans: Sequence[Any],
 ) -> None:
-    usable: dict[str, tuple[int, ...]] = {}
     for number, plan in zip(numbers, plans, strict=True):
         if not hasattr(plan, "source"):
             raise AssertionError(
                 f"episode {number}: the plan has no `source`, the name of the source it draws from"
             )
         source = sampler.source(plan.source)
-        if plan.source not in usable:
-            usable[plan.source] = usable_classes(
-                source, request, _dropped_classes(sampler, plan.source)
-            )
-        for sentence in violations(PlanCase(number, plan, source, request, usable[plan.source])):
+        case = PlanCase(number, plan, source, request, usable(plan.source))
+        for sentence in violations(case):
             raise AssertionError(f"episode {number} of source {plan.source!r}: {sentence}")
 
 
-def _dropped_classes(sampler: AnySampler, name: str) -> tuple[str, ...]:
-    return tuple(getattr(sampler, "dropped_classes", {}).get(name, ()))
+# -- chance ----------------------------------------------------------------------------------------
 
 
-# -- purity ----------------------------------------------------------------------------------------
+def _check_draws(
+    sampler: AnySampler, request: Request, usable: _UsableClasses, numbers: range
+) -> None:
+    finite = length_of(sampler) is not None
+    more = numbers if finite else range(numbers.start, numbers.start + len(numbers) * _MORE)
+    plans = [sampler[number] for number in more]
+    _check_plans(sampler, request, usable, more, plans)
+    for sentence in doubts_about_draws(sampler, request, usable, plans, finite=finite):
+        raise AssertionError(_by_chance(more, sentence))
 
 
-def _check_purity(
-    sampler: AnySampler,
+def _check_seeds(
+    reseed: Callable[[int], AnySampler],
+    request: Request,
+    usable: _UsableClasses,
     numbers: range,
-    plans: Sequence[Any],
-    untouched: AnySampler,
-    remake: Callable[[], AnySampler] | None,
 ) -> None:
-    backwards, scattered = list(reversed(numbers)), _from_the_middle(numbers)
-    _compare(sampler, scattered, numbers, plans, "drawn again in another order")
-    _compare(
-        untouched,
-        backwards,
-        numbers,
-        plans,
-        "drawn in reverse by a pickled copy made before the first episode",
+    samplers = [reseed(seed) for seed in _SEEDS]
+    # One more: episodes are compared with the next one of the other seed, too.
+    more = range(numbers.start, numbers.start + len(numbers) * _MORE + 1)
+    if (length := length_of(samplers[0])) is not None:
+        more = range(numbers.start, length)
+    for sentence in doubts_about_seeds(samplers, request, usable, more[:-1]):
+        raise AssertionError(_by_chance(more, f"with seeds {_SEEDS}: {sentence}"))
+
+
+def _by_chance(numbers: range, sentence: str) -> str:
+    return (
+        f"episodes {numbers.start}..{numbers.stop - 1}: {sentence}; a correct sampler differs so"
+        f" much with a probability below {FALSE_ALARM:g}"
     )
-    used = pickle_now(sampler, "the sampler, once used,")()
-    _compare(
-        used, list(numbers), numbers, plans, "drawn by a pickled copy made after some episodes"
-    )
-    if remake is not None:
-        _compare(
-            remake(), scattered, numbers, plans, "drawn in another order by a sampler made anew"
-        )
-    with foreign_generators():
-        _compare(
-            sampler,
-            list(numbers),
-            numbers,
-            plans,
-            "drawn under other states of the global random generators",
-        )
-
-
-def _from_the_middle(numbers: range) -> list[int]:
-    """Every number once: the middle, then ever farther from it."""
-    middle = numbers[len(numbers) // 2]
-    return sorted(numbers, key=lambda number: (abs(number - middle), number))
-
-
-def _compare(
-    sampler: AnySampler, order: Iterable[int], numbers: range, plans: Sequence[Any], drawing: str
-) -> None:
-    for number in order:
-        _check_same(number, sampler[number], plans[number - numbers.start], drawing)
-
-
-def _check_same(number: int, plan: Any, first_plan: Any, drawing: str) -> None:
-    for name in _COMPARED:
-        value, first = getattr(plan, name, None), getattr(first_plan, name, None)
-        if not np.array_equal(np.asarray(value), np.asarray(first)):
-            raise AssertionError(
-                f"episode {number} is not a pure function of its number: {drawing}, its {name} is"
-                f" {_short(value)}, the first time it was {_short(first)}"
-            )
-
-
-# -- batches, the end, disjointness ----------------------------------------------------------------
-
-
-def _check_batches(sampler: AnySampler, numbers: range, plans: Sequence[Any]) -> None:
-    if not hasattr(sampler, "batch"):
-        return
-    middle = numbers[len(numbers) // 3 :]
-    batches: list[Sequence[int]] = [
-        numbers,
-        middle,
-        list(reversed(numbers)),
-        [numbers[0], numbers[-1], numbers[0]],
-        [],
-    ]
-    for indices in batches:
-        drawn, call = list(sampler.batch(indices)), f"batch({_short(indices)})"
-        if len(drawn) != len(indices):
-            raise AssertionError(f"{call} gave {len(drawn)} plans for {len(indices)} episodes")
-        for number, plan in zip(indices, drawn, strict=True):
-            _check_same(number, plan, plans[number - numbers.start], f"drawn by {call}")
-            if writable := [name for name in _COMPARED[4:] if _writable(getattr(plan, name))]:
-                raise AssertionError(
-                    f"episode {number}: {writable} are writable in a plan drawn by batch"
-                )
-
-
-def _writable(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.flags.writeable
-
-
-def _check_end(sampler: AnySampler) -> None:
-    length = _length(sampler)
-    if length is None:
-        return
-    try:
-        sampler[length]
-    except IndexError:
-        return
-    raise AssertionError(
-        f"a sampler with {length} episodes gave episode {length}; raise IndexError instead"
-    )
-
-
-def _check_disjoint(sampler: AnySampler) -> None:
-    length = _length(sampler)
-    if length is None:
-        raise AssertionError(
-            "disjoint episodes are finite in number, and this sampler has no length"
-        )
-    seen: dict[tuple[str, int], int] = {}
-    for number in range(length):
-        plan = sampler[number]
-        for sample in (*np.asarray(plan.support).tolist(), *np.asarray(plan.query).tolist()):
-            earlier = seen.setdefault((plan.source, sample), number)
-            if earlier != number:
-                raise AssertionError(
-                    f"episode {number} of source {plan.source!r}: sample {sample} stood in episode"
-                    f" {earlier}"
-                )
-
-
-def _short(value: Any) -> str:
-    text = np.array2string(np.asarray(value), threshold=12, edgeitems=3, separator=", ")
-    return " ".join(text.split()).replace("[ ", "[")
