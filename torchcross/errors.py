@@ -9,7 +9,8 @@
      its description
      ├── InfeasibleError (ValueError)     episodes that the data cannot give
      ├── PlanFileError (ValueError)       a file of plans that cannot be used
-     ├── ReadError (RuntimeError)         samples that cannot be read
+     ├── ReadError (RuntimeError)         samples, or a file, that cannot be read
+     │    └── DamageError                 a file of ours whose content is not what was written
      ├── DivergenceError (RuntimeError)   an inner loop or its gradient left the finite numbers
      ├── WriteError (RuntimeError)        a file or a dataset that cannot be written
      ├── FetchError (RuntimeError)        data or weights that cannot be had
@@ -17,6 +18,7 @@
      └── EnvironmentClashError (ImportError)
 
     TorchcrossWarning (UserWarning)
+     ├── SoftLockWarning                  a file system has no locks, and a marker file stands in
      ├── OverlapWarning                   one dataset lists an overlap that the other does not
      └── SubjectLeakWarning               subjects may stand in both support and query
 
@@ -27,6 +29,7 @@ unchanged.
 from __future__ import annotations
 
 __all__ = [
+    "DamageError",
     "DatasetFileError",
     "DivergenceError",
     "EnvironmentClashError",
@@ -38,6 +41,7 @@ __all__ = [
     "OverlapWarning",
     "PlanFileError",
     "ReadError",
+    "SoftLockWarning",
     "SourceError",
     "SubjectLeakWarning",
     "TargetError",
@@ -83,6 +87,10 @@ class ReadError(TorchcrossError, RuntimeError):
     """Samples could not be read."""
 
 
+class DamageError(ReadError):
+    """A file's content is not what was written: its content hash says so."""
+
+
 class DivergenceError(TorchcrossError, RuntimeError):
     """An inner loop, or the gradient through it, left the finite numbers."""
 
@@ -109,6 +117,10 @@ class TorchcrossWarning(UserWarning):
 
 class SubjectLeakWarning(TorchcrossWarning):
     """Subjects may stand in both the support and the query of an episode."""
+
+
+class SoftLockWarning(TorchcrossWarning):
+    """A file system has no locks: a marker file keeps other processes out."""
 
 
 class OverlapWarning(TorchcrossWarning):

@@ -40,7 +40,8 @@ class Package:
         if self.client == "npm":
             return ["npm", "pack", str(self), "--ignore-scripts", "--pack-destination", str(folder)]
         return [
-            *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
+            # -P: a pip.py of the current folder is not pip.
+            *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
             *("--ignore-requires-python", "--disable-pip-version-check", "--no-input"),
             *("-d", str(folder), str(self)),
         ]
@@ -53,7 +54,10 @@ class Run(Protocol):
 
 
 def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
-    """Run the command without a shell and without input."""
+    """Run the command without a shell and without input, in an empty folder.
+
+    Clients read settings, and python modules, of the folder they run in.
+    """
     program = shutil.which(command[0])
     if program is None:
         raise FetchError(
@@ -61,14 +65,16 @@ def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
             " downloads this package"
         )
     try:
-        done = subprocess.run(  # a list of our own words, no shell
-            [program, *command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run(  # a list of our own words, no shell
+                [str(Path(program).absolute()), *command[1:]],
+                cwd=empty,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=timeout,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise FetchError(f"{' '.join(command[:4])} did not end within {timeout:g} s") from None
     return done.returncode, done.stdout.decode(errors="replace")
@@ -80,6 +86,7 @@ def fetch_package(package: Package, cache: Path, *, timeout: float, run: Run = r
     if cached.is_file() and sha256_of(cached) == package.sha256:
         return cached
     cache.mkdir(parents=True, exist_ok=True)
+    cache = cache.resolve()
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as name:
         folder = Path(name)
         download = _download(package, folder, timeout, run)

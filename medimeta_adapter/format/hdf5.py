@@ -51,12 +51,27 @@ def inspect_images(path: Path) -> Hdf5Array:
     if not _is_signed(path, size):
         raise DatasetFileError(f"{path}: not an HDF5 file; its first bytes are not HDF5's")
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             return _inspect(_images_of(file, path), path, size)
     except DatasetFileError:
         raise
+    except BlockingIOError:
+        raise DatasetFileError(
+            f"{path}: another program has it open for writing and locks it; close that program"
+        ) from None
     except _BROKEN as error:
         raise DatasetFileError(f"{path}: a damaged HDF5 file: {str(error)[:200]}") from None
+
+
+def open_hdf5(path: Path | str, mode: str) -> Any:
+    """Open a file, also where the file system has no locks: HDF5 wants one and refuses the file."""
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        # A BlockingIOError: there are locks, and another program has this one.
+        if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
+            raise
+    return h5py.File(path, mode, locking=False)
 
 
 def _is_signed(path: Path, size: int) -> bool:

@@ -10,12 +10,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from medimeta_adapter.format.files import path_inside, regular_file_size, warnings_as_errors
-from medimeta_adapter.format.hdf5 import Hdf5Array, inspect_images
+from medimeta_adapter.format.hdf5 import Hdf5Array, inspect_images, open_hdf5
 from medimeta_adapter.format.hdf5_layouts import Layout, channels_last, image_shapes, layout_of
 from medimeta_adapter.format.info import DatasetInfo
 from torchcross._kit.arrays import Indices
@@ -140,7 +139,7 @@ class ChunkedPixels(Hdf5Pixels):
     def _dataset(self) -> Any:
         """Opened once in every process: a handle does not survive a fork, and is never pickled."""
         if self.__dict__.get("_open_by") != os.getpid():
-            self._open_file = h5py.File(self.array.path, "r")
+            self._open_file = open_hdf5(self.array.path, "r")
             self._open_by = os.getpid()
         return self._open_file["images"]
 

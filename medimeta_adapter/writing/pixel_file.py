@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from medimeta_adapter.format.hdf5 import open_hdf5
 from medimeta_adapter.writing.disk_errors import sync_data
 from torchcross.errors import WriteError
 
@@ -31,7 +32,7 @@ def create_pixel_file(path: Path, shape: tuple[int, ...]) -> None:
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     # Without times, two files of the same images have the same bytes.
     properties.set_obj_track_times(False)
-    with h5py.File(path, "w") as file:
+    with open_hdf5(path, "w") as file:
         space = h5py.h5s.create_simple(shape)
         h5py.h5d.create(file.id, _DATASET.encode(), h5py.h5t.STD_U8LE, space, properties)
 
@@ -41,7 +42,7 @@ class PixelFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             self._rows, *image_shape = map(int, file[_DATASET].shape)
             self._start = int(file[_DATASET].id.get_offset())
         self.image_shape: tuple[int, ...] = tuple(image_shape)

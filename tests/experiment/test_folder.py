@@ -2,19 +2,18 @@
 leaves alone.
 """
 
-import json
-
 import pytest
 
 from tests.experiment.conftest import told
-from torchcross.errors import InputError, ReadError, WriteError
+from torchcross.errors import InputError, ReadError, TorchcrossError, WriteError
 from torchcross.experiment import RunFolder, run_experiment
 from torchcross.experiment.run import provenance, runner
+from torchcross.experiment.run.json_files import read_json
 from torchcross.experiment.run.provenance import complete_description, contradictions, with_earlier
 
 
 def plain(folder, name):
-    return json.loads((folder / name).read_text(encoding="utf-8"))
+    return read_json(folder / name, hashed=True)
 
 
 def scratch(**changes):
@@ -152,7 +151,7 @@ def test_of_what_decides_no_row_the_last_word_counts(collection, tmp_path, monke
 def test_failures_that_were_changed_by_hand_are_refused(collection, tmp_path, content):
     run_experiment(scratch(), tmp_path)
     (tmp_path / "failures.json").write_text(content)
-    with pytest.raises(InputError, match=r"failures\.json"):
+    with pytest.raises(TorchcrossError, match=r"failures\.json"):
         run_experiment(scratch(), tmp_path)
 
 
@@ -217,3 +216,28 @@ def test_a_folder_that_takes_no_folders_is_an_error_that_names_it(tmp_path):
     with pytest.raises(WriteError, match="cannot be written to"):
         run_experiment(scratch(), tmp_path)
     assert RunFolder(tmp_path).name == tmp_path.name
+
+
+@pytest.mark.usefixtures("collection")
+def test_a_wrong_folder_is_refused_before_anything_is_written_there(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "lock").write_text("")
+    with pytest.raises(InputError, match="holds no run"):
+        run_experiment(scratch(), tmp_path)
+    assert (tmp_path / "lock").read_text() == ""
+    (tmp_path / "lock").unlink()
+    with pytest.raises(InputError, match="holds no run"):
+        run_experiment(scratch(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.usefixtures("collection")
+def test_a_run_whose_lock_is_removed_stops(tmp_path):
+    def say(line):
+        if "1-shot" in line:
+            (tmp_path / "lock").unlink(missing_ok=True)
+
+    with pytest.raises(WriteError, match="was removed or replaced"):
+        run_experiment(scratch(), tmp_path, say=say)
+    assert len(list((tmp_path / "rows").iterdir())) == 1
+    assert run_experiment(scratch(), tmp_path).complete

@@ -31,7 +31,7 @@ def test_a_package_is_fetched_once(tmp_path: Path, thing: Path) -> None:
 
 def test_what_is_asked_for(tmp_path: Path) -> None:
     pip = Package("pip", "thing", "1.0", "thing.whl", "", 1).command(tmp_path)
-    assert pip[:4] == [sys.executable, "-m", "pip", "download"]
+    assert pip[:5] == [sys.executable, "-P", "-m", "pip", "download"]
     assert {"--no-deps", "--only-binary", ":all:", "thing==1.0"} <= set(pip)
     npm = Package("npm", "thing", "1.0", "thing.tgz", "", 1).command(tmp_path)
     assert npm[:3] == ["npm", "pack", "thing@1.0"]
@@ -109,3 +109,27 @@ def test_a_client_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     program(tmp_path, "npm", "exec sleep 60")
     with pytest.raises(FetchError, match=r"did not end within 0\.2 s"):
         run_client(["npm", "pack", "x"], 0.2)
+
+
+def test_files_of_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text(f"open({str(tmp_path / 'witness')!r}, 'w')")
+    (tmp_path / ".npmrc").write_text("git=./hostile\n")
+    monkeypatch.chdir(tmp_path)
+    command = Package("pip", "thing", "1.0", "thing.whl", "", 1).command(tmp_path)
+    status, output = run_client([*command[: command.index("download")], "--version"], 60)
+    assert (status, output[:4]) == (0, "pip ")
+    assert not (tmp_path / "witness").exists()
+    status, output = run_client([sys.executable, "-c", "import os; print(os.listdir())"], 60)
+    assert (status, output.strip()) == (0, "[]")
+
+
+def test_a_cache_may_be_a_path_from_here(
+    tmp_path: Path, thing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    program(tmp_path, "npm", f'cp "{thing}" "$5"/; echo fetched')
+    assert fetch_package(package(thing, "npm"), Path("cache"), timeout=60).is_file()

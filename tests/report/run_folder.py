@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torchcross.experiment import RunFolder, experiment_from_values
-from torchcross.experiment.run.folder import write_json
+from torchcross.experiment.run.json_files import write_json
 from torchcross.records import EpisodeRecord, Records
 
 
@@ -17,23 +17,29 @@ def made_run(
     )
     folder = RunFolder.begin(path, told)
     for place, algorithm in enumerate(algorithms if rows else ()):
-        made = [
-            EpisodeRecord(
-                path.name,
-                f"{target}/t",
-                target,
-                algorithm,
-                5,
-                0,
-                episode,
-                name,
-                0.5 + 0.1 * place + 0.01 * episode,
+        for target in ("oct", "derm"):
+            made = [
+                EpisodeRecord(
+                    path.name,
+                    f"{target}/t",
+                    target,
+                    algorithm,
+                    5,
+                    0,
+                    episode,
+                    name,
+                    0.5 + 0.1 * place + 0.01 * episode,
+                )
+                for episode in range(4)
+                for name in ("auroc", "accuracy")
+            ]
+            file = folder.rows_file(algorithm, "seed 0", "5 shots", target)
+            Records.of(made).write(file)
+            about = {"target": f"{target}/t", "algorithm": algorithm, "shots": 5, "seed": 0}
+            write_json(
+                folder.episodes_file(file.stem),
+                {**about, "digest": "not known", "shared subjects": 0, "episodes": 4},
             )
-            for target in ("oct", "derm")
-            for episode in range(4)
-            for name in ("auroc", "accuracy")
-        ]
-        Records.of(made).write(folder.rows_file(algorithm))
     write_json(
         path / "protocol.json",
         {"preset": "quick", "related targets": [["derm/t", "oct/t"], ["a/b", "c/d"]]},

@@ -10,10 +10,11 @@ import pytest
 
 from tests.report.reading import Node, read_page
 from tests.report.run_folder import made_run
+from torchcross._kit.content_hash import with_hash_line
 from torchcross.experiment import RunFolder, experiment_from_values, write_page
 from torchcross.experiment.page.pages import outcome_html
 from torchcross.experiment.rows.disputed_choices import choices
-from torchcross.experiment.run.folder import write_json
+from torchcross.experiment.run.json_files import write_json
 
 TRAINING = {
     "algorithm": "mm-maml",
@@ -99,8 +100,8 @@ def test_the_page_of_a_run_tells_it(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", **{"evaluation.adaptation": "own"})
     (folder / "train" / "one").mkdir()
     write_json(folder / "train" / "one" / "training.json", TRAINING)
-    (folder / "train" / "one" / "log.csv").write_text(
-        "step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,\n20,0.4,0.1,1.0,\n"
+    (folder / "train" / "one" / "log.csv").write_bytes(
+        with_hash_line(b"step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,\n20,0.4,0.1,1.0,\n")
     )
     found = read(write_page(folder))
     words = found.by_id("protocol").all("dl", "choices")[0].text
@@ -134,8 +135,10 @@ def test_learning_curves_have_the_colours_of_their_algorithms(tmp_path: Path) ->
                 place / "training.json",
                 {**TRAINING, "algorithm": algorithm, "seed": seed, "left_out": []},
             )
-            (place / "log.csv").write_text(
-                "step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,0.6\n20,0.4,0.1,1.0,0.7\n"
+            (place / "log.csv").write_bytes(
+                with_hash_line(
+                    b"step,loss,lr,gradient_norm,score\n10,0.5,0.1,1.0,0.6\n20,0.4,0.1,1.0,0.7\n"
+                )
             )
     found = read(write_page(folder)).by_id("curves")
     assert [node.text for node in found.all("h3")] == [

@@ -57,7 +57,8 @@ def half_of_the_row(log, line):
     os.write(log._file.fileno(), line[: len(line) // 2].encode())
 
 
-# The fsync of a checkpoint comes after that of the log, and the log's alone before the first row.
+# A checkpoint has three: of the log, of its file, and of the folder after the rename. The first has
+# no log yet.
 MOMENTS = {
     "before the first step": lambda: before(Stepper, "gradients", 1),
     "in step 2": lambda: before(Stepper, "gradients", 2),
@@ -65,9 +66,9 @@ MOMENTS = {
     "in step 6": lambda: before(Stepper, "gradients", 6),
     "in the last step": lambda: before(Stepper, "gradients", 9),
     "while the first checkpoint is written": lambda: before(os, "fsync", 1, half_of_the_file),
-    "while the second checkpoint is written": lambda: before(os, "fsync", 3, half_of_the_file),
+    "while the second checkpoint is written": lambda: before(os, "fsync", 4, half_of_the_file),
     "while the last but one checkpoint is written": lambda: before(
-        os, "fsync", 9, half_of_the_file
+        os, "fsync", 13, half_of_the_file
     ),
     "before a checkpoint is renamed": lambda: before(Path, "replace", 3),
     "before an old checkpoint is removed": lambda: before(Path, "unlink", 6),

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from torchcross._kit.whole_files import write_whole
+from torchcross._kit.content_hash import damage_error
+from torchcross._kit.whole_files import open_whole
 from torchcross.errors import InputError, ReadError
 
 Tensors = dict[str, Tensor]
 
+HASH = "torchcross-sha256"
+"""The metadata entry with the hash of the file, as the file is with 64 zeros in its place."""
+
+_PLACE = f'"{HASH}":"'.encode()
+_NO_HASH = b"0" * 64
+_ADVICE = "fetch it again, or save it again."
+
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors; the file appears whole or not at all.
-
-    safetensors orders several metadata entries at random; give one entry where the file's bytes
-    must repeat.
-    """
+    """Write tensors with a content hash; the file appears whole or not at all."""
     from safetensors import SafetensorError
     from safetensors.torch import save
 
     # Copies, because safetensors refuses views and tensors that share their storage.
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     try:
-        data = save(plain, dict(metadata))
+        data = save(plain)
+        parts = _with_metadata(data, metadata)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         kinds = ", ".join(sorted({str(value.dtype) for value in plain.values()}))
         raise InputError(
             f"{path.name} cannot be written: safetensors files do not hold some of {kinds}"
             f" ({_short(error)}); convert them first."
         ) from error
-    write_whole(path, data)
+    with open_whole(path) as file:
+        for part in parts:
+            file.write(part)
 
 
 def read(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -61,7 +69,42 @@ def parse(path: Path, data: bytes) -> tuple[Tensors, dict[str, str]]:
             f"{path} is no safetensors file that can be read: {_short(error)}. It is cut off or"
             " damaged; fetch it again, or save it again."
         ) from error
+    if HASH in metadata:
+        _check_hash(path, data, metadata[HASH])
     return tensors, metadata
+
+
+def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+    """The bytes of a file of tensors, with metadata and the content hash, in parts.
+
+    The header is written here, because safetensors orders metadata entries at random.
+    """
+    values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
+    entries = {**metadata, HASH: _NO_HASH.decode()}
+    header = {"__metadata__": entries, **_header_of(data)}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # Values begin at a multiple of 8.
+    text += b" " * (-len(text) % 8)
+    length = len(text).to_bytes(8, "little")
+    place = text.index(_PLACE) + len(_PLACE)
+    digest = _digest_of((length, text, values))
+    return [length, text[:place] + digest + text[place + len(_NO_HASH) :], values]
+
+
+def _check_hash(path: Path, data: bytes, digest: str) -> None:
+    place = data.find(_PLACE) + len(_PLACE)
+    whole = memoryview(data)
+    parts = (whole[:place], _NO_HASH, whole[place + len(_NO_HASH) :])
+    written = data[place : place + len(_NO_HASH)]
+    if not digest.encode() == written == _digest_of(parts):
+        raise damage_error(path, _ADVICE)
+
+
+def _digest_of(parts: Iterable[bytes | memoryview]) -> bytes:
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest().encode()
 
 
 def _header_of(data: bytes) -> dict[str, Any]:

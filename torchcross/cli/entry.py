@@ -21,6 +21,7 @@ _COMMANDS = {
         "torchcross.cli.report", "the page and tables of a run, or of a published table of means"
     ),
     "compare": Command("torchcross.cli.compare", "one page over several runs"),
+    "verify": Command("torchcross.cli.verify", "is every file of a run there, and undamaged?"),
     "certify": Command(
         "torchcross.cli.certify", "check a gradient against finite differences and a closed form"
     ),

@@ -7,6 +7,7 @@ from torchcross.experiment.outcome import RunOutcome, run_experiment
 from torchcross.experiment.page.pages import compare_runs, write_page
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.verification import FileCheck, Verification, verify_run
 from torchcross.experiment.settings.presets import PRESETS
 from torchcross.experiment.settings.reading import experiment_from_values, read_experiment
 from torchcross.experiment.settings.schema import (
@@ -28,16 +29,19 @@ __all__ = [
     "DataSettings",
     "EvaluationSettings",
     "Experiment",
+    "FileCheck",
     "MachineSettings",
     "MetaTrainingSettings",
     "ModelSettings",
     "PretrainingSettings",
     "RunFolder",
     "RunOutcome",
+    "Verification",
     "compare_runs",
     "experiment_from_values",
     "open_collection",
     "read_experiment",
     "run_experiment",
+    "verify_run",
     "write_page",
 ]

@@ -1,20 +1,29 @@
-"""Tables of records on disk: CSV, and Parquet where pyarrow is installed."""
+"""Tables of records on disk: CSV, and Parquet where pyarrow is installed.
+
+A CSV file ends in a comment with its content hash: `pandas.read_csv(path, comment="#")`. A Parquet
+file has the hash of the same rows as CSV in its metadata.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from torchcross._kit.content_hash import damage_error, split_hash_line, with_hash_line
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, MissingExtraError, ReadError
 from torchcross.records.records import FIELDS, INTEGERS, TEXTS, EpisodeRecord, Records
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _FLOAT: Final = re.compile(r"nan|[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+_ADVICE = "write the file again, or put it back from a copy"
+_HASH: Final = b"torchcross-sha256"
 
 
 def write_records(records: Records, path: Path) -> Path:
@@ -27,9 +36,14 @@ def write_records(records: Records, path: Path) -> Path:
 def read_records(path: str | Path) -> Records:
     """Read a file of records and check every row.
 
-    An error names the file and its line (Parquet: its row).
+    A content hash is checked; files of other programs need none. An error names the file and its
+    line (Parquet: its row).
     """
-    path = Path(path)
+    return read_hashed_records(Path(path))[0]
+
+
+def read_hashed_records(path: Path) -> tuple[Records, bool]:
+    """(the records of a file, whether it has a content hash)"""
     read = _by_suffix(path, {".csv": _read_csv, ".parquet": _read_parquet})
     try:
         content = path.read_bytes()
@@ -37,8 +51,8 @@ def read_records(path: str | Path) -> Records:
         raise ReadError(
             f"{path} cannot be read ({error.strerror or error}); give the path of a file"
         ) from error
-    records: Records = read(path, content)
-    return records
+    records, has_hash = read(path, content)
+    return records, has_hash
 
 
 def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
@@ -56,18 +70,21 @@ def _by_suffix(path: Path, table: dict[str, Callable[..., Any]]) -> Callable[...
 def _csv_bytes(records: Records) -> bytes:
     text = io.StringIO()
     columns = records.columns
-    # By default the writer does not quote a lone carriage return, which ends a row for the reader.
-    has_returns = any("\r" in value for name in TEXTS for value in records.unique(name))
+    # By default the writer does not quote a lone carriage return, which ends a row for the reader,
+    # nor the mark of a comment.
+    texts = [value for name in TEXTS for value in records.unique(name)]
+    quotes = any("\r" in value or "#" in value for value in texts)
     writer = csv.writer(
-        text, lineterminator="\n", quoting=csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if quotes else csv.QUOTE_MINIMAL
     )
     writer.writerow(FIELDS)
     # `tolist` gives Python floats, whose repr reads back to the same bits.
     writer.writerows(zip(*(columns[name].tolist() for name in FIELDS), strict=True))
-    return text.getvalue().encode()
+    return with_hash_line(text.getvalue().encode())
 
 
-def _read_csv(path: Path, content: bytes) -> Records:
+def _read_csv(path: Path, content: bytes) -> tuple[Records, bool]:
+    content, has_hash = split_hash_line(path, content, _ADVICE)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -75,7 +92,7 @@ def _read_csv(path: Path, content: bytes) -> Records:
         raise ReadError(
             f"{path}:{line} is not UTF-8; write the file again, or convert it"
         ) from error
-    return Records.of(_csv_rows(path, text))
+    return Records.of(_csv_rows(path, text)), has_hash
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[EpisodeRecord]:
@@ -134,7 +151,8 @@ def _parquet_bytes(records: Records) -> bytes:
     types = {**dict.fromkeys(TEXTS, arrow.string()), **dict.fromkeys(INTEGERS, arrow.int64())}
     columns = records.columns
     schema = arrow.schema(
-        [arrow.field(name, types.get(name, arrow.float64()), nullable=False) for name in FIELDS]
+        [arrow.field(name, types.get(name, arrow.float64()), nullable=False) for name in FIELDS],
+        metadata={_HASH: _digest_of(records)},
     )
     # With `from_pandas` NaN would turn into "no value".
     arrays = [
@@ -147,7 +165,11 @@ def _parquet_bytes(records: Records) -> bytes:
     return content
 
 
-def _read_parquet(path: Path, content: bytes) -> Records:
+def _digest_of(records: Records) -> bytes:
+    return hashlib.sha256(_csv_bytes(records)).hexdigest().encode()
+
+
+def _read_parquet(path: Path, content: bytes) -> tuple[Records, bool]:
     arrow, parquet = _pyarrow()
     try:
         table = parquet.read_table(arrow.BufferReader(content))
@@ -160,9 +182,13 @@ def _read_parquet(path: Path, content: bytes) -> Records:
     for name in FIELDS:
         _check_column(path, name, table.column(name), arrow.types)
     try:
-        return Records({name: table.column(name).to_pylist() for name in FIELDS})
+        records = Records({name: table.column(name).to_pylist() for name in FIELDS})
     except InputError as error:
         raise ReadError(f"{path}: {error}. The file was changed by hand; correct it") from error
+    digest = (table.schema.metadata or {}).get(_HASH)
+    if digest is not None and digest != _digest_of(records):
+        raise damage_error(path, _ADVICE)
+    return records, digest is not None
 
 
 def _check_column(path: Path, name: str, column: Any, types: Any) -> None:

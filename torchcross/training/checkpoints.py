@@ -12,10 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from torchcross._kit import tensor_files
+from torchcross._kit.content_hash import damage_error
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.training.result import Point, Stopped
 
-FORMAT, VERSION = "torchcross-checkpoint", 1
+FORMAT, VERSION = "torchcross-checkpoint", 2
+_WITHOUT_HASHES = 1
+"""The version whose files, and whose record of log.csv, have no content hash."""
+
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 Tensors = dict[str, Tensor]
 
@@ -27,6 +31,7 @@ class Position:
     waited                validations since the last one that was better enough
     loss_sum, loss_count  over the steps since the last point of the learning curve
     log_length            bytes of log.csv
+    log_sha256            of these bytes; "" where no checkpoint of this version has seen them
     """
 
     step: int = 0
@@ -36,6 +41,7 @@ class Position:
     loss_sum: float = 0.0
     loss_count: int = 0
     log_length: int = 0
+    log_sha256: str = ""
     stopped: Stopped | None = None
     history: list[Point] = field(default_factory=list)
 
@@ -81,6 +87,7 @@ class Position:
         done = no_best or (type(best_step) is int and 0 < best_step <= values["step"])
         for is_fine, problem in (
             (counted, "a count that is not a whole number"),
+            (type(values["log_sha256"]) is str, "a hash of the log that is no text"),
             (values["stopped"] in (None, "steps", "patience"), "an unknown reason for stopping"),
             (no_best == (best_score is None), "a best step without its score"),
             (done, "a best step that was never done"),
@@ -109,8 +116,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints in the folder, ascending."""
-        matches = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
+        steps = map(step_of, self.folder.iterdir())
+        return sorted(step for step in steps if step is not None)
 
     def clean(self) -> None:
         """Remove half-written files of a killed process. Only for the owner of the lock."""
@@ -146,7 +153,7 @@ class Checkpoints:
         try:
             tensors, metadata = tensor_files.read(path)
         except ReadError as error:
-            raise ReadError(f"{error} {self._advice(step)}") from error
+            raise type(error)(f"{error} {self._advice(step)}") from error
         if FORMAT not in metadata:
             raise ReadError(
                 f"{path} is a safetensors file and not a checkpoint of fit. {self._advice(step)}"
@@ -154,11 +161,15 @@ class Checkpoints:
         try:
             record = json.loads(metadata[FORMAT])
             version = record["version"]
-            if version != VERSION:
+            if version not in (VERSION, _WITHOUT_HASHES):
                 raise ReadError(
                     f"{path} is a checkpoint of format version {version!r}; this library reads"
-                    f" version {VERSION}."
+                    f" versions up to {VERSION}."
                 )
+            if version == VERSION and tensor_files.HASH not in metadata:
+                raise damage_error(path, self._advice(step), lost=True)
+            if version == _WITHOUT_HASHES:
+                record["position"]["log_sha256"] = ""
             position = Position.from_dict(record["position"])
             identity = dict(record["identity"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -176,6 +187,12 @@ class Checkpoints:
         if not before:
             return "Remove the folder to begin again."
         return f"Remove the file to go on from {self.path(before[-1]).name}."
+
+
+def step_of(path: Path) -> int | None:
+    """The step of a checkpoint, by the name of its file; None for other files."""
+    match = _NAME.fullmatch(path.name)
+    return None if match is None else int(match[1])
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:

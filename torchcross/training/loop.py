@@ -13,13 +13,13 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor
 
-from torchcross._kit.lock import lock_folder
+from torchcross._kit.lock import FolderLock, lock_folder
 from torchcross._kit.progress import ProgressBar
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.errors import InputError
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
 from torchcross.training.feed import Feed, Transform, feed_of, read_first
-from torchcross.training.log import CsvLog, Row, TensorBoard, tensorboard_for
+from torchcross.training.log import CsvLog, Row, TensorBoard, is_whole_log, tensorboard_for
 from torchcross.training.machine import Machine, TorchMachine
 from torchcross.training.options import FitOptions, changed_options
 from torchcross.training.result import FitResult
@@ -75,11 +75,12 @@ def fit(
     feed = feed_of(algorithm, data, workers=options.workers, transform=transform, pin_memory=pinned)
     algorithm.to(machine.device)
     with ExitStack() as stack:
+        lock = None
         if folder is not None and machine.rank == 0:
-            stack.enter_context(lock_folder(Path(folder)))
+            lock = stack.enter_context(lock_folder(Path(folder)))
         store = None if folder is None else Checkpoints(Path(folder), options.keep)
         signals = stack.enter_context(watch_signals(folder is not None))
-        training = _Training(algorithm, feed, options, store, validate, machine, signals)
+        training = _Training(algorithm, feed, options, store, validate, machine, signals, lock)
         training.resume_or_begin()
         return training.finish(stack, progress, tensorboard)
 
@@ -97,6 +98,7 @@ class _Training:
         validate: Callable[[Any], float] | None,
         machine: Machine,
         signals: Signals,
+        lock: FolderLock | None,
     ) -> None:
         self.algorithm = algorithm
         self.feed = feed
@@ -105,6 +107,7 @@ class _Training:
         self.validate = validate
         self.machine = machine
         self.signals = signals
+        self.lock = lock
         if machine.ranks > 1:
             _copy_first_rank(algorithm, machine)
         self.trained = TrainedTensors(algorithm, options)
@@ -189,8 +192,11 @@ class _Training:
         self, stack: ExitStack, progress: bool | None, tensorboard: bool | None
     ) -> FitResult:
         folder = self.store.folder if self.store is not None and self.writes else None
-        if folder is not None:
-            log = CsvLog(folder / "log.csv", self.position.log_length)
+        position = self.position
+        if folder is not None and not (
+            self.is_finished and is_whole_log(folder / "log.csv", position.log_length)
+        ):
+            log = CsvLog(folder / "log.csv", position.log_length, position.log_sha256)
             self.log = stack.enter_context(closing(log))
         if board := tensorboard_for(tensorboard, folder, self.position.step):
             self.board = stack.enter_context(closing(board))
@@ -211,6 +217,8 @@ class _Training:
             finally:
                 self.trained.forget_gradients()
         result = self._result()
+        if self.log is not None:
+            self.log.finish()
         if self.signals.number:
             obey(self.signals.number, "training is finished; the same call loads its weights")
         return result
@@ -279,7 +287,10 @@ class _Training:
     def _write_checkpoint(self) -> None:
         if self.store is None or not self.writes:
             return
-        self.position.log_length = 0 if self.log is None else self.log.length()
+        if self.lock is not None:
+            self.lock.check()
+        if self.log is not None:
+            self.position.log_length, self.position.log_sha256 = self.log.position()
         self.store.save(self.trained.tensors(), self.position, self.identity)
 
     def _interrupt(self) -> None:

@@ -128,3 +128,12 @@ def shared_subject_warnings(run: RunFolder) -> list[str]:
         "Subjects are in both support and query of an episode; over all episodes of one row, at"
         f" most, {listed}."
     ]
+
+
+def unhashed_warnings(run: RunFolder) -> list[str]:
+    if run.has_hashes:
+        return []
+    return [
+        "An earlier version began this run, whose files have no content hash: damage to their"
+        " numbers would not be noticed."
+    ]

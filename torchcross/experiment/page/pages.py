@@ -20,11 +20,13 @@ from torchcross.experiment.page.headline import (
     headline_of,
     shared_subject_warnings,
     synthetic_warnings,
+    unhashed_warnings,
 )
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
-from torchcross.experiment.run.folder import PROTOCOL, RunFolder
+from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
+from torchcross.experiment.run.page_files import PAGE, TABLES, write_page_hashes
 from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
 from torchcross.report import (
@@ -39,7 +41,7 @@ from torchcross.report import (
 )
 from torchcross.training import read_log
 
-TABLES = {"table.md": markdown_table, "table.tex": latex_table, "table.csv": csv_table}
+_WRITERS = dict(zip(TABLES, (markdown_table, latex_table, csv_table), strict=True))
 _FIRST = ("preset", "rows", "interval", "related targets")
 _ELSEWHERE = ("choices", "cautions", "order of targets", "settings without effect")
 """Parts of a protocol that stand first on a page, and those that the page shows elsewhere."""
@@ -62,7 +64,7 @@ def write_page(
     records, failures = run.records(), run.failures()
     if not len(records) and not failures:
         raise InputError(f"{run.path} has no rows yet; let `torchcross run` finish first")
-    protocol, provenance = run.plain(PROTOCOL), run.plain("provenance.json")
+    protocol, provenance = run.plain(PROTOCOL), run.plain(PROVENANCE)
     if protocol:
         # Settings that only show the rows may have changed since: those of the last call.
         protocol["experiment"] = run.experiment
@@ -71,9 +73,10 @@ def write_page(
     if trainings:
         provenance["trainings"] = trainings
     headline = headline_of(records, [run], metric)
-    return _write(
+    out = run.path if out is None else Path(out)
+    page = _write(
         records,
-        run.path if out is None else Path(out),
+        out,
         headline,
         episodes_of_rows(run, records),
         title=title or f"Cross-domain few-shot learning: {run.name}",
@@ -88,9 +91,13 @@ def write_page(
             *synthetic_warnings(provenance),
             *caution_warnings(protocol),
             *shared_subject_warnings(run),
+            *unhashed_warnings(run),
         ],
         related=related,
     )
+    if out.resolve() == run.path.resolve():
+        write_page_hashes(run.path)
+    return page
 
 
 def compare_runs(
@@ -117,7 +124,7 @@ def compare_runs(
         tables.append(Records(columns))
     records = reduce(operator.add, tables)
     protocols = {name: run.plain(PROTOCOL) for name, run in runs.items()}
-    provenances = {name: run.plain("provenance.json") for name, run in runs.items()}
+    provenances = {name: run.plain(PROVENANCE) for name, run in runs.items()}
     headline = headline_of(records, list(runs.values()), metric)
     warnings = [*headline.warnings, *difference_warnings(runs, provenances)]
     warnings += dict.fromkeys(
@@ -126,7 +133,11 @@ def compare_runs(
     groups: set[frozenset[str]] = set()
     failures: list[Failure] = []
     for name, run in runs.items():
-        own = [*caution_warnings(protocols[name]), *shared_subject_warnings(run)]
+        own = [
+            *caution_warnings(protocols[name]),
+            *shared_subject_warnings(run),
+            *unhashed_warnings(run),
+        ]
         warnings += [f"{name}: {text}" for text in own]
         groups |= set(map(frozenset, protocols[name].get("related targets", ())))
         failures += [_failure(failure, name) for failure in run.failures()]
@@ -155,9 +166,9 @@ def _write(
         "method": headline.method,
         "episodes": episodes,
     }
-    page = write_report(records, out / "report.html", **shown, **parts)
+    page = write_report(records, out / PAGE, **shown, **parts)
     if len(records):
-        for name, table in TABLES.items():
+        for name, table in _WRITERS.items():
             write_whole(out / name, table(records, **shown))
     return page
 
@@ -183,7 +194,7 @@ def write_means_page(
     out.mkdir(parents=True, exist_ok=True)
     page = write_report(
         means,
-        out / "report.html",
+        out / PAGE,
         title=title or f"Means by target: {table.stem}",
         protocol={"means": "as they are in the table; its publisher knows how they were made"},
         provenance={
@@ -195,7 +206,7 @@ def write_means_page(
         },
         related=groups,
     )
-    for name, write in TABLES.items():
+    for name, write in _WRITERS.items():
         write_whole(out / name, write(means))
     return page
 
@@ -216,7 +227,7 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
             cell = "{algorithm} on {target}, training seed {seed}: {reason}".format(**failure)
             items.append(f"<li>{escape(cell)}</li>")
         parts.append(f"<p>Failed: {len(failures)}</p><ul>{''.join(items)}</ul>")
-    report = folder.path / "report.html"
+    report = folder.path / PAGE
     place = str(report)
     if not report.is_file():
         place = f"not written yet: torchcross.write_page({str(folder.path)!r})"
@@ -258,7 +269,7 @@ def _trainings(run: RunFolder) -> list[dict[str, Any]]:
 
 def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[Curve]:
     for training in trainings:
-        log = read_log(run.path / "train" / training["folder"] / "log.csv")
+        log = read_log(run.path / "train" / training["folder"] / "log.csv", hashed=run.has_hashes)
         scores = {step: score for step, *_, score in log if score is not None}
         if not scores:
             continue
@@ -281,6 +292,8 @@ def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[
 
 def _examples(run: RunFolder) -> list[Example]:
     """By target; the algorithms in the order of the experiment."""
-    examples = [read_example(path) for path in sorted((run.path / "examples").glob("*.npz"))]
+    hashed = run.has_hashes
+    files = sorted((run.path / "examples").glob("*.npz"))
+    examples = [read_example(path, hashed=hashed) for path in files]
     place = run.experiment["algorithms"].index
     return sorted(examples, key=lambda each: (each.target, place(each.algorithm)))

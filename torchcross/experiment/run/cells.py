@@ -13,6 +13,7 @@ from types import FrameType
 
 import torch
 
+from torchcross._kit.lock import FolderLock
 from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.folder import RunFolder
@@ -64,7 +65,11 @@ class RunContext:
 
 
 def run_all(
-    cells: Sequence[Cell], run: Callable[[Cell], None], folder: RunFolder, say: Say
+    cells: Sequence[Cell],
+    run: Callable[[Cell], None],
+    folder: RunFolder,
+    say: Say,
+    lock: FolderLock,
 ) -> list[dict[str, str]]:
     """Run every cell, and return what failed: it is in `failures.json` as soon as it is known.
 
@@ -76,6 +81,7 @@ def run_all(
         for each in folder.failures()
     }
     for cell in cells:
+        lock.check()
         failed.pop(cell, None)
         try:
             run(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zipfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from torchcross._kit.content_hash import damage_error, split_hash, with_hash
 from torchcross._kit.whole_files import open_whole
 from torchcross.errors import InputError
 from torchcross.report import Example, Picture
@@ -33,6 +35,8 @@ _UNREADABLE = (
     struct.error,
 )
 """What a damaged or foreign file raises."""
+_PIXELS = "sha256 of the pixels"
+_ADVICE = "remove it, or run the same again to make it again"
 _FIELDS = ("target", "algorithm", "shots", "episode", "metric", "score")
 
 
@@ -46,17 +50,24 @@ def write_example(path: Path, example: Example) -> None:
             [each.truth, each.predicted, each.confidence, each.belief] for each in pictures
         ],
     }
-    text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
     pixels = np.stack([_thin_out(each.pixels) for each in pictures])
+    record = with_hash({**record, _PIXELS: _hash_of(pixels)})
+    text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
     with open_whole(path) as file:
         np.savez_compressed(file, told=text, pixels=pixels)
 
 
-def read_example(path: Path) -> Example:
+def read_example(path: Path, *, hashed: bool = False) -> Example:
+    """Read an example; a content hash is checked, and with `hashed` there must be one."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             record: dict[str, Any] = json.loads(bytes(file["told"]))
             pixels = file["pixels"]
+        record, has_hash = split_hash(path, record, _ADVICE)
+        if hashed and not has_hash:
+            raise damage_error(path, _ADVICE, lost=True)
+        if record.get(_PIXELS, _hash_of(pixels)) != _hash_of(pixels):
+            raise damage_error(path, _ADVICE)
         pictures = [
             Picture(image, *words) for image, words in zip(pixels, record["pictures"], strict=True)
         ]
@@ -65,6 +76,11 @@ def read_example(path: Path) -> Example:
         return Example(**fields, support=tuple(pictures[:count]), query=tuple(pictures[count:]))
     except _UNREADABLE as error:
         raise InputError(f"{path} is not an example of a run: {error}") from error
+
+
+def _hash_of(pixels: Any) -> str:
+    shape = f"{pixels.dtype.str} {pixels.shape}".encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def _thin_out(pixels: Any) -> Any:

@@ -9,13 +9,15 @@ rows/<row>-<digest>.csv       records of one algorithm, training seed, target an
 episodes/<row>-<digest>.json  which episodes these records are of
 examples/<row>-<digest>.npz   an example episode
 failures.json                 what failed, and why
-report.html                   the page
+report.html, table.*          the page and its tables
+page.json                     the content hashes of these
+
+Every other file has its content hash in itself (see torchcross._kit.content_hash).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -25,22 +27,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.whole_files import UNFINISHED, write_whole
+from torchcross._kit.content_hash import damage_error
+from torchcross._kit.lock import MARKER
+from torchcross._kit.whole_files import UNFINISHED
 from torchcross.errors import InputError, WriteError
 from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.run.json_files import (
+    NEEDED,
+    REMOVABLE,
+    read_hashed_json,
+    read_json,
+    write_json,
+)
+from torchcross.experiment.run.scored_rows import read_rows, read_scored
 from torchcross.experiment.settings.plain import as_plain, digest, with_backbone_table
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
-from torchcross.records import Records, read_records
+from torchcross.records import Records
 from torchcross.records.records import FIELDS
 from torchcross.training.options import decides_numbers
 
-PROTOCOL = "protocol.json"
+EXPERIMENT, PROTOCOL, PROVENANCE = "experiment.json", "protocol.json", "provenance.json"
+FAILURES = "failures.json"
+SET_ASIDE = ".damaged"
+"""The end of the names of damaged files in whose place a run makes new ones."""
 
-_EXPERIMENT = "experiment.json"
-_FAILURES = "failures.json"
+_FORMAT = 2
+"""Of runs whose files all have content hashes; runs of earlier versions say nothing of it."""
+
 _UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
 _PARTS = ("train", "rows", "episodes", "examples")
-_EPISODES = {"algorithm": str, "target": str, "shots": int, "digest": str, "shared subjects": int}
 _FAILURE = {"kind", "target", "algorithm", "seed", "reason"}
 
 
@@ -49,9 +64,9 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not (self.path / _EXPERIMENT).is_file():
+        if not (self.path / EXPERIMENT).is_file():
             raise InputError(
-                f"{self.path} is no run: it has no {_EXPERIMENT}; give a folder that `torchcross"
+                f"{self.path} is no run: it has no {EXPERIMENT}; give a folder that `torchcross"
                 " run` made"
             )
 
@@ -67,14 +82,14 @@ class RunFolder:
             "decides": decisive_settings(experiment),
             "digest": identity(experiment),
             "run": path.resolve().name,
+            "format": _FORMAT,
         }
-        if (path / _EXPERIMENT).is_file():
+        if (path / EXPERIMENT).is_file():
             _refuse_other_experiment(path, record)
         else:
-            if path.exists() and not all(map(_is_ours, path.iterdir())):
-                raise InputError(f"{path} is not empty and holds no run; give a new folder")
+            refuse_other_folder(path)
             path.mkdir(parents=True, exist_ok=True)
-            write_json(path / _EXPERIMENT, record)
+            write_json(path / EXPERIMENT, record)
         try:
             for unfinished in _unfinished_files(path):
                 unfinished.unlink(missing_ok=True)
@@ -89,21 +104,26 @@ class RunFolder:
 
     def update(self, experiment: Experiment) -> None:
         """Settings that decide no row, such as the metric that leads the page, may change."""
-        before = _read_json(self.path / _EXPERIMENT)
+        before = _read_experiment(self.path)
         now = {**before, "experiment": as_plain(experiment)}
         if now != before:
-            write_json(self.path / _EXPERIMENT, now)
+            write_json(self.path / EXPERIMENT, now)
 
     @property
     def experiment(self) -> dict[str, Any]:
         """The resolved experiment as plain values; runs of earlier versions are read too."""
-        return with_backbone_table(_read_json(self.path / _EXPERIMENT)["experiment"])
+        return with_backbone_table(_read_experiment(self.path)["experiment"])
 
     @property
     def name(self) -> str:
         """The run's name in its rows: the folder's name when the run began."""
-        name = _read_json(self.path / _EXPERIMENT).get("run")
+        name = _read_experiment(self.path).get("run")
         return name if isinstance(name, str) else self.path.resolve().name
+
+    @property
+    def has_hashes(self) -> bool:
+        """Whether every file must have a content hash; those of earlier versions have none."""
+        return "format" in _read_experiment(self.path)
 
     def rows_file(self, *key: object) -> Path:
         return self.path / "rows" / f"{_slug(key)}.csv"
@@ -111,10 +131,30 @@ class RunFolder:
     def training(self, *key: object) -> Path:
         return self.path / "train" / _slug(key)
 
+    def episodes_file(self, name: str) -> Path:
+        """Which episodes the rows file of this name, without its ending, is of."""
+        return self.path / "episodes" / f"{name}.json"
+
+    def example_file(self, name: str) -> Path:
+        return self.path / "examples" / f"{name}.npz"
+
+    def rows(self, path: Path) -> Records:
+        """The rows of one cell; a DamageError where they are not what its episodes gave."""
+        return read_rows(path, self.episodes_file(path.stem), hashed=self.has_hashes)
+
+    def set_aside(self, rows: Path) -> None:
+        """Rename the files of a damaged cell, so that the cell is made again."""
+        for path in (rows, self.episodes_file(rows.stem), self.example_file(rows.stem)):
+            if path.is_file():
+                path.replace(path.with_name(path.name + SET_ASIDE))
+
     def records(self) -> Records:
         """All rows so far, with algorithms and targets in the experiment's order."""
+        hashed = self.has_hashes
         files = sorted((self.path / "rows").glob("*.csv"))
-        tables = [read_records(file).columns for file in files] or [Records.of([]).columns]
+        tables = [
+            read_rows(file, self.episodes_file(file.stem), hashed=hashed).columns for file in files
+        ] or [Records.of([]).columns]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
         records = Records(joined).sorted_rows()
         targets = self.plain(PROTOCOL).get("order of targets", [])
@@ -140,70 +180,75 @@ class RunFolder:
         return counts
 
     def _scored_episodes(self) -> Iterator[dict[str, Any]]:
+        hashed = self.has_hashes
         for file in sorted((self.path / "episodes").glob("*.json")):
-            scored = _read_json(file)
-            if any(not isinstance(scored.get(name), kind) for name, kind in _EPISODES.items()):
-                raise InputError(
-                    f"{file} is not as a run writes it; remove it, and nothing is paired with its"
-                    " rows"
-                )
-            yield scored
+            yield read_scored(file, hashed=hashed)
 
     def failures(self) -> list[dict[str, str]]:
         """What failed when it was last tried."""
-        failures = self.plain(_FAILURES).get("failures", [])
+        failures = self.plain(FAILURES).get("failures", [])
         if not isinstance(failures, list) or not all(
             isinstance(each, dict) and each.keys() >= _FAILURE for each in failures
         ):
             raise InputError(
-                f"{self.path / _FAILURES} is not as a run writes it; remove it, and run again"
+                f"{self.path / FAILURES} is not as a run writes it; remove it, and run again"
             )
         return failures
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
-        if not (self.path / _FAILURES).is_file() or failures != self.failures():
-            write_json(self.path / _FAILURES, {"failures": failures})
+        if not (self.path / FAILURES).is_file() or failures != self.failures():
+            write_json(self.path / FAILURES, {"failures": failures})
 
     def plain(self, name: str) -> dict[str, Any]:
         """The content of a JSON file of this run; empty while there is none."""
         path = self.path / name
-        return _read_json(path) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        advice = REMOVABLE if name in (PROTOCOL, FAILURES) else NEEDED
+        return read_json(path, hashed=self.has_hashes, advice=advice)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_whole(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+def refuse_other_folder(path: Path) -> None:
+    """Refuse a folder that has files and no run, before anything is written there."""
+    if (path / EXPERIMENT).is_file() or not path.is_dir():
+        return
+    if not all(map(_is_ours, path.iterdir())):
+        raise InputError(f"{path} is not empty and holds no run; give a new folder")
 
 
 def _is_ours(path: Path) -> bool:
     """Whether it is a file of a run that was killed at its very beginning."""
-    return path.name == "lock" or (
-        path.name.startswith(_EXPERIMENT) and bool(_UNFINISHED.fullmatch(path.name))
-    )
+    is_first_file = path.name.startswith(EXPERIMENT) and is_unfinished(path)
+    return is_first_file or path.name in ("lock", f"lock{MARKER}")
 
 
 def _unfinished_files(path: Path) -> Iterator[Path]:
     """The files that a process was writing when it was killed."""
     for pattern in ("*", "*/*", "train/*/*"):
         for file in path.glob(f"{pattern}{UNFINISHED}"):
-            if _UNFINISHED.fullmatch(file.name):
+            if is_unfinished(file):
                 yield file
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+def is_unfinished(path: Path) -> bool:
+    """Whether a process was writing the file when it was killed."""
+    return bool(_UNFINISHED.fullmatch(path.name))
+
+
+def _read_experiment(path: Path) -> dict[str, Any]:
+    record, has_hash = read_hashed_json(path / EXPERIMENT)
+    if record.get("format", _FORMAT) != _FORMAT:
         raise InputError(
-            f"{path} cannot be read ({error}); it is not as a run writes it"
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not as a run writes it; expected a mapping")
-    return content
+            f"{path} is a run of format {record['format']!r}, and this version reads format"
+            f" {_FORMAT}; update torchcross to read it"
+        )
+    if "format" in record and not has_hash:
+        raise damage_error(path / EXPERIMENT, NEEDED, lost=True)
+    return record
 
 
 def _refuse_other_experiment(path: Path, record: dict[str, Any]) -> None:
-    existing = _read_json(path / _EXPERIMENT)
+    existing = _read_experiment(path)
     if existing.get("digest") != record["digest"]:
         before = with_backbone_table(existing.get("decides", existing.get("experiment", {})))
         changed = list(differences(before, record["decides"]))

@@ -11,7 +11,8 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.checks import settings_without_effect
-from torchcross.experiment.run.folder import PROTOCOL, write_json
+from torchcross.experiment.run.folder import PROTOCOL
+from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
 
 

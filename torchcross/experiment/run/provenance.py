@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +14,11 @@ import torch
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.cells import RunContext
-from torchcross.experiment.run.folder import decisive_settings, write_json
+from torchcross.experiment.run.folder import PROVENANCE, decisive_settings
+from torchcross.experiment.run.git_state import git_state
+from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
 
-_FILE = "provenance.json"
 _UNREADABLE = "unreadable"
 _INPUTS = ("data", "weights")
 """What rows are computed from; the rest of a provenance is what computes them."""
@@ -41,7 +41,7 @@ def update_provenance(run: RunContext, *, finished: bool) -> None:
 
     A run that has all its rows keeps the surroundings that it has.
     """
-    before = run.folder.plain(_FILE)
+    before = run.folder.plain(PROVENANCE)
     data = _same_data(_description(run.collection), before, str(run.folder.path))
     now: dict[str, Any] = {"data": data}
     if weights := run.experiment.model.weights:
@@ -52,7 +52,7 @@ def update_provenance(run: RunContext, *, finished: bool) -> None:
     else:
         now = with_earlier(as_plain({**surroundings(), **now}), before)
     if now != before:
-        write_json(run.folder.path / _FILE, now)
+        write_json(run.folder.path / PROVENANCE, now)
 
 
 def surroundings() -> dict[str, Any]:
@@ -61,7 +61,7 @@ def surroundings() -> dict[str, Any]:
     return {
         "packages": {name: number for name in _PACKAGES if (number := installed_version(name))},
         "python": platform.python_version(),
-        "git": _git(),
+        "git": git_state(Path.cwd()),
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),
@@ -76,22 +76,6 @@ def installed_version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _git() -> dict[str, Any]:
-    """The commit that the working folder is at, and whether files differ from it."""
-    try:
-        commit = _git_output("rev-parse", "HEAD")
-        changed = bool(_git_output("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": "none: the working folder is no git repository, or git is not installed"}
-    return {"commit": commit, "changed": changed}
-
-
-def _git_output(*arguments: str) -> str:
-    command = ["git", "-C", str(Path.cwd()), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    return result.stdout.strip()
 
 
 def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from torchcross._kit.lock import lock_folder
+from torchcross._kit.lock import FolderLock, lock_folder
 from torchcross.data import Episodes
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection, open_collection
@@ -14,7 +14,8 @@ from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all, terminable
 from torchcross.experiment.run.checks import check_experiment, check_metric
-from torchcross.experiment.run.folder import PROTOCOL, RunFolder
+from torchcross.experiment.run.damage import set_damaged_cells_aside
+from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import update_provenance
 from torchcross.experiment.run.scoring import score_episodes, score_test_split
@@ -30,10 +31,11 @@ def run_missing_cells(
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
     collection, targets = _open_targets(experiment.data)
-    with lock_folder(Path(out)), terminable(say):
+    refuse_other_folder(Path(out))
+    with lock_folder(Path(out)) as lock, terminable(say):
         folder = RunFolder.begin(out, experiment)
         run = RunContext(experiment, collection, targets, machine, folder, say, progress)
-        return folder, _run_cells(run)
+        return folder, _run_cells(run, lock)
 
 
 def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
@@ -53,7 +55,8 @@ def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
     return collection, names
 
 
-def _run_cells(run: RunContext) -> list[dict[str, str]]:
+def _run_cells(run: RunContext, lock: FolderLock) -> list[dict[str, str]]:
+    set_damaged_cells_aside(run)
     cells = list(run.cells())
     unfinished = [cell for cell in cells if run.missing_shots(cell)]
     if unfinished:
@@ -62,13 +65,15 @@ def _run_cells(run: RunContext) -> list[dict[str, str]]:
     run.folder.update(run.experiment)
     protocol, learners = Protocol(run), Learners(run)
     if unfinished or not run.folder.plain(PROTOCOL):
-        protocol.start(dict.fromkeys(cell.target for cell in unfinished))
+        # A protocol that is gone says nothing of any target.
+        looked_at = unfinished if run.folder.plain(PROTOCOL) else cells
+        protocol.start(dict.fromkeys(cell.target for cell in looked_at))
 
     def run_cell(cell: Cell) -> None:
         if shots := run.missing_shots(cell):
             _run(cell, shots, run, protocol, learners)
 
-    return run_all(cells, run_cell, run.folder, run.say)
+    return run_all(cells, run_cell, run.folder, run.say, lock)
 
 
 def _check_metric(run: RunContext) -> None:

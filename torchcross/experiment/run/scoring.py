@@ -17,7 +17,7 @@ from torchcross.experiment.rows.target_episodes import ScoredEpisodes, TargetEpi
 from torchcross.experiment.rows.training_setup import scores_of
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import write_example
-from torchcross.experiment.run.folder import write_json
+from torchcross.experiment.run.json_files import write_json
 from torchcross.records import EpisodeRecord, Records
 from torchcross.report import Example
 from torchcross.targets import Prediction
@@ -110,9 +110,11 @@ def _write_rows(
         "algorithm": cell.algorithm,
         "shots": shots,
         "seed": cell.seed,
+        "cell": path.stem,
+        "rows": len(rows),
         **about,
     }
-    write_json(run.folder.path / "episodes" / f"{path.stem}.json", episodes)
+    write_json(run.folder.episodes_file(path.stem), episodes)
     Records.of(rows).write(path)
 
 
@@ -127,5 +129,5 @@ def _write_example(
         metric=run.experiment.evaluation.metric,
         score=score,
     )
-    name = f"{run.rows_file(cell, max(run.experiment.shots)).stem}.npz"
-    write_example(run.folder.path / "examples" / name, example)
+    name = run.rows_file(cell, max(run.experiment.shots)).stem
+    write_example(run.folder.example_file(name), example)

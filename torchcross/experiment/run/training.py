@@ -13,7 +13,7 @@ from torchcross.experiment.rows.adaptation import renew_running_statistics
 from torchcross.experiment.rows.methods import Method, starting_network
 from torchcross.experiment.rows.training_setup import training_setup
 from torchcross.experiment.run.cells import Cell, RunContext
-from torchcross.experiment.run.folder import write_json
+from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import digest
 from torchcross.training import fit
 

@@ -1,0 +1,28 @@
+"""Check every file of a run: its content hash, rows against episodes, missing and foreign files.
+
+Nothing is changed. Exit status 1: a file is damaged or missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from torchcross.cli.group import Parser
+
+EXAMPLE = "torchcross verify runs/demo"
+
+_WHOLE, _NOT_WHOLE = 0, 1
+
+
+def arguments(parser: Parser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of a run")
+
+
+def run(options: argparse.Namespace) -> int:
+    from torchcross.experiment import verify_run
+
+    verification = verify_run(options.folder)
+    sys.stdout.write(f"{verification}\n")
+    return _WHOLE if verification.holds else _NOT_WHOLE

@@ -1,0 +1,34 @@
+"""Before a run goes on: damaged cells are named, and set aside so that they are made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torchcross.errors import InputError, ReadError
+from torchcross.experiment.run.cells import RunContext
+from torchcross.experiment.run.examples import read_example
+
+
+def set_damaged_cells_aside(run: RunContext) -> None:
+    """Rename the files of cells whose rows, episodes or example are not what was written."""
+    for cell in run.cells():
+        for shots in run.experiment.shots:
+            rows = run.rows_file(cell, shots)
+            for problem in _problems(run, rows.stem):
+                run.folder.set_aside(rows)
+                run.say(
+                    f"damaged: {cell}, {shots} shots, is made again: {problem} The files are kept"
+                    " under names that end in .damaged"
+                )
+                break
+
+
+def _problems(run: RunContext, name: str) -> Iterator[str]:
+    rows, example = run.folder.path / "rows" / f"{name}.csv", run.folder.example_file(name)
+    try:
+        if rows.is_file():
+            run.folder.rows(rows)
+            if example.is_file():
+                read_example(example, hashed=run.folder.has_hashes)
+    except (InputError, ReadError) as error:
+        yield f"{error}."

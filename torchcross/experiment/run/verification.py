@@ -1,0 +1,290 @@
+"""`verify_run`: whether every file of a run is there, and is what was written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from torchcross._kit import tensor_files
+from torchcross._kit.lock import MARKER
+from torchcross.errors import DamageError, TorchcrossError
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.examples import read_example
+from torchcross.experiment.run.folder import (
+    EXPERIMENT,
+    FAILURES,
+    PROTOCOL,
+    PROVENANCE,
+    SET_ASIDE,
+    RunFolder,
+    is_unfinished,
+)
+from torchcross.experiment.run.json_files import read_hashed_json
+from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES, changed_page_files
+from torchcross.experiment.run.scored_rows import read_scored
+from torchcross.records.files import read_hashed_records
+from torchcross.training.checkpoints import Checkpoints, step_of
+from torchcross.training.log import read_hashed_log
+
+State = Literal[
+    "whole", "no hash", "damaged", "missing", "failed", "unfinished", "set aside", "not ours"
+]
+_COUNTED: tuple[State, ...] = ("whole", "no hash", "damaged", "missing")
+_PROBLEMS = ("damaged", "missing")
+_PARTS = ("train", "rows", "episodes", "examples")
+_NO_HASH = "an earlier version wrote it without a content hash"
+_WEIGHTS, _LOG, _SUMMARY = "weights.safetensors", "log.csv", "training.json"
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """A file of a run by its name in the folder, its state, and the reason."""
+
+    name: str
+    state: State
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify_run` saw in a folder: as text, a table with what is wrong under it."""
+
+    folder: Path
+    checks: tuple[FileCheck, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no file is damaged, and none is missing."""
+        return not any(check.state in _PROBLEMS for check in self.checks)
+
+    def __str__(self) -> str:
+        rows = [("", "files", *_COUNTED, "other")]
+        for part in ("run", *_PARTS):
+            states = [check.state for check in self.checks if _part_of(check.name) == part]
+            counts = Counter(states)
+            other = len(states) - sum(counts[state] for state in _COUNTED)
+            rows.append(
+                (part, *map(str, (len(states), *(counts[state] for state in _COUNTED), other)))
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for first, *cells in rows:
+            numbers = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
+            lines.append("  ".join([f"{first:<{widths[0]}}", *numbers]))
+        listed = [check for check in self.checks if check.state not in ("whole", "no hash")]
+        listed.sort(key=lambda check: (check.state not in _PROBLEMS, check.state))
+        lines += [f"{check.state}: {check.name}: {check.detail}" for check in listed]
+        if any(check.state == "no hash" for check in self.checks):
+            lines.append(f"no hash: {_NO_HASH}; damage to its values would not be noticed")
+        verdict = "whole" if self.holds else "not whole"
+        return "\n".join([*lines, f"{self.folder}: {verdict}"])
+
+
+def verify_run(folder: str | Path) -> Verification:
+    """Check every file of a run: its content hash, rows against episodes, what is missing.
+
+    Nothing is changed. A run that is going on, or was stopped, lacks files: they are `missing`.
+    """
+    run = RunFolder(folder)
+    return Verification(run.path, tuple(_Verifier(run).checks()))
+
+
+@final
+class _Verifier:
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        try:
+            self._experiment, self._hashed = run.experiment, run.has_hashes
+            targets = run.plain(PROTOCOL).get("targets", {})
+        except (TorchcrossError, KeyError):
+            # Every file is looked at; which ones there should be is not known.
+            self._experiment, self._hashed, targets = {}, True, {}
+        self._expected = dict(self._expected_cells(list(targets)))
+
+    def checks(self) -> Iterator[FileCheck]:
+        names = dict.fromkeys(self._expected_files())
+        names |= {str(path.relative_to(self._run.path)): None for path in self._files()}
+        for name in sorted(names, key=lambda name: (_part_of(name) != "run", name)):
+            yield self._check(name)
+
+    def _files(self) -> Iterator[Path]:
+        for path in self._run.path.rglob("*"):
+            if path.is_file() and path.name not in ("lock", f"lock{MARKER}"):
+                yield path
+
+    # -- what should be there ----------------------------------------------------------------------
+
+    def _expected_cells(
+        self, targets: list[str]
+    ) -> Iterator[tuple[str, tuple[str, str, str, bool]]]:
+        """Name of a rows file -> (target, algorithm, seed, whether it has an example)."""
+        if not self._experiment:
+            return
+        seeds, shots = self._experiment["seeds"], self._experiment["shots"]
+        for target in targets:
+            for algorithm in self._experiment["algorithms"]:
+                for seed in seeds:
+                    for count in shots:
+                        key = (algorithm, f"seed {seed}", f"{count} shots", target)
+                        shown = count == max(shots) and seed == seeds[0]
+                        shown = shown and not METHODS[algorithm].supervised
+                        name = self._run.rows_file(*key).stem
+                        yield name, (target, algorithm, str(seed), shown)
+
+    def _expected_files(self) -> Iterator[str]:
+        path = self._run.path
+        yield from (EXPERIMENT, PROTOCOL, PROVENANCE, FAILURES)
+        if self._hashed and (path / PAGE).is_file():
+            yield HASHES
+        if (path / HASHES).is_file():
+            yield from self._page_changes()
+        for name, (*_, shown) in self._expected.items():
+            yield f"rows/{name}.csv"
+            if (path / "rows" / f"{name}.csv").is_file():
+                yield f"episodes/{name}.json"
+                if shown:
+                    yield f"examples/{name}.npz"
+        for training in (path / "train").glob("*"):
+            if (training / _SUMMARY).is_file():
+                yield from (f"train/{training.name}/{name}" for name in (_WEIGHTS, _LOG))
+
+    def _page_changes(self) -> dict[str, bool]:
+        try:
+            return changed_page_files(self._run.path)
+        except TorchcrossError:
+            return {}
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def _check(self, name: str) -> FileCheck:
+        path = self._run.path / name
+        if not path.is_file():
+            return self._absent(name)
+        if path.name.endswith(SET_ASIDE):
+            return FileCheck(name, "set aside", "it was damaged, and its cell was made again")
+        if is_unfinished(path):
+            return FileCheck(
+                name, "unfinished", "a process was writing it; the next run removes it"
+            )
+        read = self._reader(name)
+        if read is None:
+            return FileCheck(name, "not ours", "a run writes no file of this name")
+        try:
+            has_hash = read(path)
+        except (TorchcrossError, OSError) as error:
+            return FileCheck(name, "damaged", str(error))
+        if has_hash:
+            return FileCheck(name, "whole")
+        if self._hashed and "tensorboard" not in Path(name).parts:
+            return FileCheck(name, "damaged", "its content hash is gone")
+        return FileCheck(name, "no hash", _NO_HASH)
+
+    def _absent(self, name: str) -> FileCheck:
+        cell = self._expected.get(Path(name).stem)
+        if cell is not None and name.startswith("rows/"):
+            for failure in self._failures():
+                if tuple(failure[key] for key in ("target", "algorithm", "seed")) == cell[:3]:
+                    return FileCheck(name, "failed", failure["reason"])
+            return FileCheck(name, "missing", "run the same again to make it")
+        return FileCheck(name, "missing", "it is gone, or the run was stopped before it wrote it")
+
+    def _failures(self) -> list[dict[str, str]]:
+        try:
+            return self._run.failures()
+        except TorchcrossError:
+            return []
+
+    def _reader(self, name: str) -> Callable[[Path], bool] | None:
+        """A function of the path that says whether the file has a hash; None for other files."""
+        path = Path(name)
+        part, depth = _part_of(name), len(path.parts)
+        if part == "run":
+            return self._reader_of_run_file(name)
+        if part == "train":
+            return _reader_of_training_file(path)
+        suffix = {"rows": ".csv", "episodes": ".json", "examples": ".npz"}[part]
+        is_expected = path.stem in self._expected or not self._expected
+        if depth != 2 or path.suffix != suffix or not is_expected:
+            return None
+        readers = {"rows": self._read_rows, "episodes": _read_episodes, "examples": _read_example}
+        return readers[part]
+
+    def _reader_of_run_file(self, name: str) -> Callable[[Path], bool] | None:
+        if name == EXPERIMENT:
+            return self._read_experiment
+        if name in (PROTOCOL, PROVENANCE, FAILURES, HASHES):
+            return _read_json
+        if name in (PAGE, *TABLES):
+            return self._read_page_file
+        return None
+
+    def _read_experiment(self, path: Path) -> bool:
+        _read_json(path)
+        self._run.has_hashes  # noqa: B018 - raises where the file is not as a run writes it
+        return _read_json(path)
+
+    def _read_rows(self, path: Path) -> bool:
+        self._run.rows(path)
+        return read_hashed_records(path)[1]
+
+    def _read_page_file(self, path: Path) -> bool:
+        changes = self._page_changes()
+        if changes.get(path.name, False):
+            raise DamageError(
+                f"it is not the one that was written together with {HASHES}: it is older, damaged"
+                f" or was changed; `torchcross report {self._run.path}` writes it again"
+            )
+        return path.name in changes
+
+
+def _reader_of_training_file(path: Path) -> Callable[[Path], bool] | None:
+    if path.parts[2:3] == ("tensorboard",):
+        return lambda path: False
+    if len(path.parts) != 3:
+        return None
+    if step_of(path) is not None:
+        return _read_checkpoint
+    return {_SUMMARY: _read_json, _LOG: _read_log, _WEIGHTS: _read_weights}.get(path.name)
+
+
+def _read_json(path: Path) -> bool:
+    return read_hashed_json(path)[1]
+
+
+def _read_episodes(path: Path) -> bool:
+    read_scored(path, hashed=False)
+    return _read_json(path)
+
+
+def _read_example(path: Path) -> bool:
+    try:
+        read_example(path, hashed=True)
+    except DamageError:
+        read_example(path)
+        return False
+    return True
+
+
+def _read_checkpoint(path: Path) -> bool:
+    step = step_of(path)
+    assert step is not None, "only checkpoints are read here"
+    Checkpoints(path.parent, keep=1).read(step)
+    return tensor_files.HASH in tensor_files.read(path)[1]
+
+
+def _read_weights(path: Path) -> bool:
+    return tensor_files.HASH in tensor_files.read(path)[1]
+
+
+def _read_log(path: Path) -> bool:
+    """A training that is not over has no hash in its log: its checkpoints have it."""
+    has_hash = read_hashed_log(path)[1]
+    return has_hash or not (path.parent / _SUMMARY).is_file()
+
+
+def _part_of(name: str) -> str:
+    first = Path(name).parts[0]
+    return first if first in _PARTS and len(Path(name).parts) > 1 else "run"
