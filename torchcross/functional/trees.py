@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from torchcross.errors import InputError
 
 Params: TypeAlias = dict[str, Tensor]
 Buffers: TypeAlias = dict[str, Tensor]
@@ -105,3 +108,30 @@ def _unwrap(value: Tensor) -> Tensor:
     while torch._C._functorch.is_functorch_wrapped_tensor(value):
         value = torch._C._functorch.get_unwrapped(value)
     return value
+
+
+def device_of(tree: Params) -> torch.device:
+    return next((value.device for value in tree.values()), torch.device("cpu"))
+
+
+def shape_key(tree: Data) -> tuple[object, ...]:
+    """Equal for trees of tensors of the same shapes and types."""
+    leaves = pytree.tree_leaves(tree)
+    return tuple(
+        (leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else repr(leaf) for leaf in leaves
+    )
+
+
+def merge_buffers(each: Iterable[Buffers]) -> Buffers:
+    """One value for each buffer from those of several episodes: the mean, or the largest count."""
+    trees = list(each)
+    if not trees:
+        raise InputError("there are no buffers to merge: the list of episodes is empty.")
+    merged = {}
+    for name, first in trees[0].items():
+        if all(tree[name] is first for tree in trees):
+            merged[name] = first
+            continue
+        stacked = torch.stack([tree[name] for tree in trees])
+        merged[name] = stacked.mean(0) if first.is_floating_point() else stacked.amax(0)
+    return merged

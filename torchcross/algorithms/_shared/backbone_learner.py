@@ -49,8 +49,9 @@ class BackboneLearner(nn.Module, ABC):
         self._param_names = frozenset(self.network.state()[0])
 
     @property
-    def has_dropout(self) -> bool:
-        return self.network.has_dropout
+    def has_training_mode(self) -> bool:
+        """Whether layers act otherwise in training steps and the inner loop than in predictions."""
+        return bool(self.network.training_layers)
 
     def _state(self) -> tuple[Tree, Tree]:
         """Return the parameters and buffers that a forward starts from."""
@@ -73,10 +74,10 @@ class BackboneLearner(nn.Module, ABC):
         """Return the buffers that have a new value, by the algorithm's own names."""
         before = self._state()[1]
         slots = {} if self.rows is None else self.rows.slots
+        changed = {name: value for name, value in buffers.items() if value is not before[name]}
         return {
             f"rows.{slots[name]}" if name in slots else f"backbone.{name}": value.detach()
-            for name, value in buffers.items()
-            if value is not before[name]
+            for name, value in self.network.with_unit_vectors(changed).items()
         }
 
     @torch.no_grad()
@@ -106,7 +107,7 @@ class BackboneLearner(nn.Module, ABC):
     def _common_protocol(self) -> dict[str, Any]:
         return {
             "norm": self.network.policy.name,
-            "dropout": self.has_dropout,
+            "training_mode": sorted(set(self.network.training_layers.values())),
             "pixels": self.input_normalisation.describe(),
         }
 

@@ -70,7 +70,7 @@ class ClosedForm(Episodic, ABC):
         key_of_inner = learning_key(task.target)
         inner = self._shared_inner_loop(key_of_inner, lambda: self._make_inner_loop(task))
         tensors: dict[str, Any] = {**data, **self._label_data(data, task)}
-        if self.has_dropout:
+        if self.has_training_mode:
             tensors |= episode_masks(self.network, self._state(), data, key)
         return Problem(inner, tensors, {}, key.name)
 
@@ -78,9 +78,9 @@ class ClosedForm(Episodic, ABC):
         network, fit, form, target = self.network, self._fit(), self.form, task.target
 
         def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
-            head = _fitted_head(network, fit, params, buffers, data)
+            head, buffers = _fitted_head(network, fit, params, buffers, data)
             statistics, _ = network.statistics(params, buffers, data["xs"])
-            features, _ = network.query(
+            features, buffers = network.query(
                 params, buffers, data["xq"], statistics=statistics, masks=data.get("mq")
             )
             return target.loss(head_logits(form, target, features, head), data["yq"]), buffers
@@ -98,13 +98,17 @@ class ClosedForm(Episodic, ABC):
         own = {**params, **self._own_parameters()}
         with torch.no_grad():
             label_data = self._label_data(data, task)
-            head = _fitted_head(self.network, self._fit(), own, buffers, {**data, **label_data})
+            whole = {**data, **label_data}
+            head, _ = _fitted_head(self.network, self._fit(), own, buffers, whole)
         return self._episode_predictor(
             task, data, params, buffers, head, form=self.form, step=0, protocol=self.protocol()
         )
 
 
-def _fitted_head(network: Network, fit: Fit, params: Tree, buffers: Tree, data: Any) -> Tree:
-    features, _ = network.support(params, buffers, data["xs"], masks=data.get("ms"))
+def _fitted_head(
+    network: Network, fit: Fit, params: Tree, buffers: Tree, data: Any
+) -> tuple[Tree, Tree]:
+    """Return the head's tensors, and the buffers after the support's forward."""
+    features, buffers = network.support(params, buffers, data["xs"], masks=data.get("ms"))
     own = {name: value for name, value in params.items() if name.startswith(_OWN)}
-    return fit(features, own, data)
+    return fit(features, own, data), buffers

@@ -1,6 +1,7 @@
-"""Dropout: on in training and in the inner loop, with masks of the episode's or batch's number.
+"""Training mode: on in training and the inner loop, with draws of the episode's or batch's number.
 
-Predictions have no dropout. How masks reach the layers: `torchcross/functional/network/dropout.py`.
+Predictions are in evaluation mode. How numbers reach the layers:
+`torchcross/functional/network/masked_draws.py`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ def episode_masks(
     steps: int = 1,
 ) -> dict[str, dict[str, Tensor]]:
     """Return the masks of an episode's support ("ms", one row per step) and query ("mq")."""
-    number = key.number_for("dropout")
     parts = {"ms": ("xs", _SUPPORT, max(steps, 1)), "mq": ("xq", _QUERY, 1)}
-    return {
-        name: network.masks(
+    masks = {}
+    for name, (images, part, rows) in parts.items():
+        if images not in data:
+            continue
+        # A network that draws nothing needs no number.
+        draws = network.draws(*state, data[images])
+        number = key.number_for("dropout") if draws else 0
+        masks[name] = network.masks(
             *state, data[images], seed=key.seed, episode=number, part=part, rows=rows
         )
-        for name, (images, part, rows) in parts.items()
-        if images in data
-    }
+    return masks

@@ -79,7 +79,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
     def _is_steady(self) -> bool:
         """Whether the same parameters make the same features at every step."""
         policy = self.network.policy
-        return not (self.has_dropout or policy.moves or policy.rows)
+        return not (self.has_training_mode or policy.moves or policy.rows)
 
     @property
     def keeps_features(self) -> bool:
@@ -114,10 +114,10 @@ class InnerLoopAlgorithm(Episodic, ABC):
         weights: tuple[float, ...] | None = None,
     ) -> Problem:
         tensors: dict[str, Any] = dict(data)
-        if self.has_dropout:
+        if self.has_training_mode:
             tensors |= episode_masks(self.network, self._state(), data, key, steps=steps)
         inner = self._shared_inner_loop(
-            (learning_key(task.target), steps, weights, self.has_dropout),
+            (learning_key(task.target), steps, weights, self.has_training_mode),
             lambda: self._make_inner_loop(task.target, steps, weights),
         )
         return Problem(inner, tensors, self._head(task, data["xs"], key), key.name)
@@ -159,7 +159,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
             outputs,
             inner.steps,
             inner.query_weights,
-            self.has_dropout,
+            self.has_training_mode,
         )
 
         def make_inner_loop() -> Inner:

@@ -80,7 +80,7 @@ class HeadPerTask(BackboneLearner, Pretraining, ABC):
         subject = f"{name}: the training set"
         images, labels = checked_tensors(item.batch, task, subject, self.input_normalisation, like)
         masks = None
-        if self.has_dropout:
+        if self.has_training_mode:
             masks = episode_masks(self.network, state, {"xs": images}, key)["ms"]
         features, buffers = self.network.support(*state, images, masks=masks)
         if features.ndim != 2 or features.shape[1] != self.heads.features:

@@ -1,7 +1,7 @@
-"""Dropout whose masks are drawn outside of the forward, from (seed, episode).
+"""Dropout layers whose masks are drawn outside of the forward, from (seed, episode).
 
 A mask is data: it enters a forward as images do. So a loop over episodes and lanes under `vmap`
-drop the same units, and no global generator is touched. Without masks dropout layers are off.
+drop the same units, and no global generator is touched. In evaluation mode dropout layers are off.
 """
 
 from __future__ import annotations
@@ -12,85 +12,54 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from torchcross.errors import InputError
-from torchcross.functional.network.norm_policies import FrameHolder
+from torchcross.functional.network.masked_draws import mask_shape, scale_kept
+from torchcross.functional.network.norm_policies import Draw, FrameHolder
 
-_ELEMENTWISE = (nn.Dropout,)
-_CHANNELWISE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-_UNSUPPORTED = (nn.AlphaDropout, nn.FeatureAlphaDropout)
+_CHANNELWISE: dict[type[nn.Module], int | None] = {
+    nn.Dropout1d: 3,
+    nn.Dropout2d: None,
+    nn.Dropout3d: 5,
+}
+"""Layers that drop whole channels, and how many axes their input has with a batch."""
 
 
 def substitute_dropout(layer: nn.Module, name: str, holder: FrameHolder) -> bool:
-    """Give a dropout layer a forward that reads its mask from the frame; False if it is none."""
-    if type(layer) in _UNSUPPORTED:
-        kind = type(layer).__name__
-        raise InputError(f"layer {name!r} is {kind}, which takes no masks; use nn.Dropout.")
-    if type(layer) not in (*_ELEMENTWISE, *_CHANNELWISE):
+    """Give a dropout layer a forward that reads its mask from the frame; False if it is none.
+
+    Masks are known by the layer's name. Other layers draw through `MaskedDraws`.
+    """
+    if type(layer) is not nn.Dropout and type(layer) not in _CHANNELWISE:
         return False
     vars(layer)["forward"] = _forward_of(layer, name, holder)
     return True
 
 
 def _forward_of(layer: nn.Module, name: str, holder: FrameHolder) -> Callable[[Tensor], Tensor]:
-    keep = 1.0 - float(cast(float, layer.p))
-    channelwise = type(layer) in _CHANNELWISE
+    rate, kind = float(cast(float, layer.p)), type(layer)
 
     def forward(x: Tensor) -> Tensor:
         frame = holder.frame
         key = frame.call_key(name)
-        if keep == 1.0:
+        if rate == 0.0 or not (frame.training and layer.training):
             return x
-        if frame.shapes is not None:
-            ones = [1] * (x.dim() - 2)
-            frame.shapes[key] = torch.Size([*x.shape[:2], *ones]) if channelwise else x.shape
-            return x
-        if not frame.masks:
-            return x
-        mask = _mask(frame.masks, key, frame.mask_row)
-        return x * mask.to(x.dtype) / keep if keep > 0.0 else torch.zeros_like(x)
+        shape = mask_shape(x, _CHANNELWISE[kind]) if kind in _CHANNELWISE else x.shape
+        mask = frame.numbers(key, Draw("keep", torch.Size(shape), rate))
+        return x if mask is None else scale_kept(x, mask.to(x.dtype), rate)
 
     return forward
 
 
-def _mask(masks: dict[str, Tensor], key: str, row: int) -> Tensor:
-    if key not in masks or row >= masks[key].shape[0]:
-        count = masks[key].shape[0] if key in masks else 0
-        raise InputError(
-            f"dropout layer {key!r} needs a mask for step {row} and {count} were drawn; draw masks"
-            " with `network.masks(...)` for this network, these shapes and enough steps."
-        )
-    return masks[key][row]
-
-
-def refuse_unreached(shapes: dict[str, torch.Size], rates: dict[str, float]) -> None:
-    """Raise where a layer drops units and the forward went around it: it would be off silently."""
-    reached = {key.rsplit("#", 1)[0] for key in shapes}
-    missed = [name for name, rate in rates.items() if rate > 0 and name not in reached]
-    if missed:
-        raise InputError(
-            f"dropout layer {missed[0]!r} (p={rates[missed[0]]}) is not called in the forward, so"
-            " that it can get no mask; call the layer itself where its rate is used, or set its p"
-            " to 0.0."
-        )
-
-
 def draw_masks(
-    shapes: dict[str, torch.Size],
-    rates: dict[str, float],
-    *,
-    seed: int,
-    episode: int,
-    rows: int,
-    part: int,
-    device: torch.device,
+    draws: dict[str, Draw], *, seed: int, episode: int, rows: int, part: int, device: torch.device
 ) -> dict[str, Tensor]:
-    """Boolean masks [rows, ...] for every dropout call: a pure function of the arguments."""
+    """Random numbers [rows, ...] for every call that needs some: a function of the arguments."""
     masks = {}
-    for index, (key, shape) in enumerate(shapes.items()):
-        words = (seed, episode, part, index)
-        generator = torch.Generator().manual_seed(_mix(words))
-        uniform = torch.rand((rows, *shape), generator=generator)
-        masks[key] = (uniform >= rates[key.rsplit("#", 1)[0]]).to(device)
+    for index, (key, draw) in enumerate(draws.items()):
+        generator = torch.Generator().manual_seed(_mix((seed, episode, part, index)))
+        shape = (rows, *draw.shape)
+        draw_numbers = torch.randn if draw.kind == "normal" else torch.rand
+        numbers = draw_numbers(shape, generator=generator)
+        masks[key] = (numbers >= draw.rate if draw.kind == "keep" else numbers).to(device)
     return masks
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -11,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
-from torchcross.functional.network.dropout import draw_masks, refuse_unreached
+from torchcross.functional.network.dropout import draw_masks
+from torchcross.functional.network.masked_draws import MaskedDraws
 from torchcross.functional.network.norm_policies import (
+    Draw,
     ForwardFrame,
     Statistics,
     policy_named,
@@ -24,9 +28,23 @@ from torchcross.functional.network.purity import (
     write_error,
 )
 from torchcross.functional.network.random_draws import refuse_random_draws
+from torchcross.functional.network.spectral_norm import with_unit_length
 from torchcross.functional.network.structural_copy import Bypasses
+from torchcross.functional.network.training_mode import (
+    may_hide_a_mode,
+    refuse_hidden_mode,
+    refuse_other_structure,
+    without_zeros,
+)
 from torchcross.functional.network.twins import Twins
-from torchcross.functional.trees import Buffers, Params, inside_transform, split_by_name
+from torchcross.functional.trees import (
+    Buffers,
+    Params,
+    device_of,
+    inside_transform,
+    shape_key,
+    split_by_name,
+)
 
 Choice: TypeAlias = Callable[[str], bool] | str | Iterable[str]
 """Names of parameters: a predicate, a pattern (`"layer4.*"`) or several patterns."""
@@ -38,7 +56,8 @@ class Network:
     Structural copies of the module run; they have none of the tensors. A change of the module's
     settings (an attribute, a layer, a hook) is seen at the next call, which makes new copies.
     Threads may use one network at once: each forward has a copy to itself. Layers act as in
-    evaluation mode, except BatchNorm (the policy decides) and dropout (on where a call has masks).
+    training mode where a call has masks, even if there are none in them, and as in evaluation mode
+    without; BatchNorm acts as the policy says. The module's own mode plays no part.
     `params` and `buffers` may hold more names than the module has; those are ignored.
     """
 
@@ -60,9 +79,13 @@ class Network:
         return self._current_twins().number
 
     @property
-    def has_dropout(self) -> bool:
-        """Whether a dropout layer has a rate above zero."""
-        return any(rate > 0 for rate in self._current_twins().dropout_rates.values())
+    def training_layers(self) -> dict[str, str]:
+        """Name -> class of the layers that may act otherwise in training mode."""
+        return self._current_twins().training_layers
+
+    def with_unit_vectors(self, buffers: Buffers) -> Buffers:
+        """The same buffers, with the vectors of spectral normalisation of length 1 again."""
+        return with_unit_length(buffers, self._current_twins().vectors)
 
     def snapshot(self) -> Network:
         """The same network as it is now: later changes of the module do not reach it."""
@@ -118,6 +141,7 @@ class Network:
             fast=self.fast,
             moves=self.policy.moves,
             row=step if self.policy.rows else None,
+            training=masks is not None,
             masks=masks or {},
             mask_row=step,
         )
@@ -160,6 +184,7 @@ class Network:
             fast=self.fast,
             row=step if self.policy.rows else None,
             statistics=statistics,
+            training=masks is not None,
             masks=masks or {},
         )
         return self.run(params, frame, inputs)
@@ -174,24 +199,49 @@ class Network:
         part: int,
         rows: int = 1,
     ) -> dict[str, Tensor]:
-        """Dropout masks [rows, ...] for inputs of these shapes; (seed, episode, part) decide."""
-        rates = self._current_twins().dropout_rates
-        if not rates:
+        """Random numbers [rows, ...] for inputs of these shapes; (seed, episode, part) decide.
+
+        They are dropout masks and whatever else a forward in training mode draws.
+        """
+        draws = self.draws(params, buffers, *inputs)
+        device = device_of(params)
+        return draw_masks(draws, seed=seed, episode=episode, part=part, rows=rows, device=device)
+
+    def draws(self, params: Params, buffers: Buffers, *inputs: Any) -> dict[str, Draw]:
+        """What a forward in training mode draws for inputs of these shapes."""
+        twins = self._current_twins()
+        if not twins.training_layers:
             return {}
-        shapes: dict[str, torch.Size] = {}
-        with torch.no_grad():
-            self.run(params, ForwardFrame(source="own", buffers=buffers, shapes=shapes), inputs)
-        refuse_unreached(shapes, rates)
-        device = next(iter(params.values())).device
-        return draw_masks(
-            shapes,
-            rates,
-            seed=seed,
-            episode=episode,
-            part=part,
-            rows=rows,
-            device=device,
-        )
+        key = shape_key(inputs)
+        if key not in twins.draws:
+            twins.draws[key] = self._watched_draws(twins, params, buffers, inputs)
+        return twins.draws[key]
+
+    @torch.no_grad()
+    def _watched_draws(
+        self,
+        twins: Twins,
+        params: Params,
+        buffers: Buffers,
+        inputs: tuple[Any, ...],
+        channels_last: bool | None = None,
+    ) -> dict[str, Draw]:
+        """One forward in training mode that notes what it draws; compared with evaluation mode."""
+        who, results = type(self.module).__name__, []
+        still = ForwardFrame(source="own", buffers=buffers, draws={})
+        evaluation = self.run(params, still, inputs, channels_last=channels_last)
+
+        def forward() -> None:
+            frame = dataclasses.replace(still, training=True).restart()
+            output = self.run(params, frame, inputs, channels_last=channels_last)
+            results.append((output, frame.draws or {}))
+
+        refuse_random_draws(forward, who, device_of(params))
+        training, draws = results[-1]
+        refuse_other_structure(who, training[0], evaluation[0])
+        if not twins.training_layers:
+            refuse_hidden_mode(who, training, evaluation, draws)
+        return draws
 
     def run(
         self,
@@ -213,16 +263,19 @@ class Network:
         buffers = self._own_tensors(frame.buffers, twins.buffer_names, "buffer")
         # Copies, for layers may write to buffers. BatchNorm gets its own through the frame.
         copies = {
-            name: value.clone() for name, value in buffers.items() if name not in twins.norm_buffers
+            name: value.clone()
+            for name, value in buffers.items()
+            if name not in twins.frame_buffers
         }
         before = versions(tensors)
         tensors.update(copies)
-        twin = twins.take()
+        twin = twins.take(training=frame.training)
         twin.holder.channels_last = channels_last
-        with twin.holder.hold(frame):
+        draws = MaskedDraws(frame, twin.module) if frame.training else contextlib.nullcontext()
+        with twin.holder.hold(frame), draws:
             output = torch.func.functional_call(twin.module, tensors, inputs, tie_weights=False)
         # Not after an error, which may leave a copy with tensors of this call.
-        twins.put_back(twin)
+        twins.put_back(twin, training=frame.training)
         if name := changed_name(tensors, before):
             # Unlike in `_check`, the caller's own tensor may have the value that was written.
             advice = (
@@ -270,7 +323,6 @@ class Network:
         who = type(self.module).__name__
         names = [name for name in twins.param_names if name in params]
         copies = {name: params[name].detach().clone() for name in names}
-        device = next((value.device for value in copies.values()), torch.device("cpu"))
         bypasses, is_last = Bypasses(self.module), True
 
         def forward() -> None:
@@ -278,7 +330,7 @@ class Network:
             with bypasses:
                 is_last = self._try_layouts(copies, frame.restart(), inputs)
 
-        refuse_random_draws(forward, who, device)
+        refuse_random_draws(forward, who, device_of(params))
         for name, value in copies.items():
             if not torch.equal(value, params[name]) and not torch.isnan(value).any():
                 raise write_error(who, name)
@@ -288,6 +340,8 @@ class Network:
                 " function, hook or other attribute of it holds the tensor or its layer; read it"
                 " through `self` in `forward`."
             )
+        if not twins.training_layers and may_hide_a_mode(self.module):
+            self._watched_draws(twins, without_zeros(copies), frame.buffers, inputs, is_last)
         return is_last
 
     def _try_layouts(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> bool:
@@ -343,18 +397,3 @@ def select(names: Iterable[str], choice: Choice) -> frozenset[str]:
 def partition(params: Params, choice: Choice) -> tuple[Params, Params]:
     """(chosen, rest): the adapted and the fixed parameters, say."""
     return split_by_name(params, select(params, choice))
-
-
-def merge_buffers(each: Iterable[Buffers]) -> Buffers:
-    """One value for each buffer from those of several episodes: the mean, or the largest count."""
-    trees = list(each)
-    if not trees:
-        raise InputError("there are no buffers to merge: the list of episodes is empty.")
-    merged = {}
-    for name, first in trees[0].items():
-        if all(tree[name] is first for tree in trees):
-            merged[name] = first
-            continue
-        stacked = torch.stack([tree[name] for tree in trees])
-        merged[name] = stacked.mean(0) if first.is_floating_point() else stacked.amax(0)
-    return merged

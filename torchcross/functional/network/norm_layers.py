@@ -116,7 +116,7 @@ class _Norm:
     def of_instances(self, x: Tensor) -> Tensor:
         """Each image with its own statistics; the running ones are means over the images."""
         frame, shape = self.frame, x.shape
-        if frame.shapes is not None:
+        if frame.draws is not None:
             return x
         if frame.source == "stored":
             return self.with_stored(x)
@@ -183,7 +183,7 @@ def _normalise_batch(
     """With a `window`, max-pooling and ReLU follow. One function, so that calls are not deep."""
     norm = norm_of_call()
     frame, weight, bias, eps = norm.frame, norm.weight, norm.bias, norm.eps
-    if frame.shapes is not None:
+    if frame.draws is not None:
         y = x
     elif frame.source != "own":
         y = norm.with_stored(x)

@@ -70,6 +70,19 @@ def buffer_name(layer: str, part: str) -> str:
     return f"{layer}.{part}" if layer else part
 
 
+DrawKind = Literal["keep", "uniform", "normal"]
+"""Booleans that are true but for a rate, numbers in [0, 1), numbers of mean 0 and variance 1."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers that one call in a forward needs."""
+
+    kind: DrawKind
+    shape: torch.Size
+    rate: float = 0.0
+
+
 @dataclass
 class ForwardFrame:
     """What the layers of one forward read and return; it lives as long as that forward.
@@ -80,7 +93,8 @@ class ForwardFrame:
     records      whether statistics are recorded, for a query forward
     row          this step's row, where buffers and BatchNorm weights have one for each step
     statistics   those of the support set, for a query forward
-    shapes       if present, the forward only notes the shapes of dropout masks: BatchNorm passes
+    training     whether layers act as in training mode, with random numbers from `masks`
+    draws        if present, the forward only notes which random numbers it needs: BatchNorm passes
                  its input on
     recorded, fresh   statistics and new buffers that this forward made
     """
@@ -92,23 +106,40 @@ class ForwardFrame:
     records: bool = False
     row: int | None = None
     statistics: Statistics = field(default_factory=dict)
+    training: bool = False
     masks: dict[str, Tensor] = field(default_factory=dict)
     mask_row: int = 0
-    shapes: dict[str, torch.Size] | None = None
+    draws: dict[str, Draw] | None = None
     recorded: Statistics = field(default_factory=dict)
     fresh: Buffers = field(default_factory=dict)
     _calls: dict[str, int] = field(default_factory=dict)
 
     def restart(self) -> ForwardFrame:
         """The same frame for another forward, without what a first one returned."""
-        shapes: dict[str, torch.Size] | None = None if self.shapes is None else {}
-        return replace(self, shapes=shapes, recorded={}, fresh={}, _calls={})
+        draws: dict[str, Draw] | None = None if self.draws is None else {}
+        return replace(self, draws=draws, recorded={}, fresh={}, _calls={})
 
     def call_key(self, name: str) -> str:
         """A name for this call: a layer that is called twice has statistics and masks for each."""
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
         return f"{name}#{call}"
+
+    def numbers(self, key: str, draw: Draw) -> Tensor | None:
+        """The random numbers of this call, in this step's row; None where it is only noted."""
+        if self.draws is not None:
+            self.draws[key] = draw
+            return None
+        shape = (self.mask_row + 1, *draw.shape)
+        known = tuple(self.masks[key].shape) if key in self.masks else (0,)
+        if known[0] < shape[0] or known[1:] != shape[1:]:
+            raise InputError(
+                f"{key!r} needs random numbers of shape {shape[1:]} for step {self.mask_row}, and"
+                f" those drawn have the shape {known[1:]} for {known[0]} steps; draw masks with"
+                " `network.masks(...)` for this network, these shapes and enough steps. A module"
+                " whose draws depend on earlier draws has no masks."
+            )
+        return self.masks[key][self.mask_row]
 
     def buffer(self, name: str) -> Tensor:
         """The buffer as this forward has it: this step's row, if there is one for each step."""

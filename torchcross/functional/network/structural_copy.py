@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
@@ -76,17 +77,22 @@ def structural_copy(module: nn.Module) -> nn.Module:
 
 def _refuse_wrong_layer(layer: nn.Module, name: str) -> None:
     """Refuse what would run and be wrong."""
-    is_deep_rnn = isinstance(layer, nn.RNNBase) and layer.num_layers > 1
-    if (isinstance(layer, nn.MultiheadAttention) or is_deep_rnn) and layer.dropout:
+    if isinstance(layer, nn.RNNBase) and layer.num_layers > 1 and layer.dropout:
         raise InputError(
             f"layer {name!r} is a {type(layer).__name__} with dropout={layer.dropout} inside, which"
             " takes no mask and would be off; set its `dropout` to 0.0 (nn.Dropout layers work)."
         )
-    if any(isinstance(hook, WeightNorm) for hook in layer._forward_pre_hooks.values()):
-        raise InputError(
-            f"layer {name!r} has torch.nn.utils.weight_norm, whose second derivative torch gets"
-            " wrong; use torch.nn.utils.parametrizations.weight_norm, which works."
-        )
+    for hook in layer._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm | SpectralNorm):
+            is_weight = isinstance(hook, WeightNorm)
+            which = "weight_norm" if is_weight else "spectral_norm"
+            fault = "writes to its buffers in every forward"
+            if is_weight:
+                fault = "has a second derivative that torch gets wrong"
+            raise InputError(
+                f"layer {name!r} has torch.nn.utils.{which}, which {fault}; use"
+                f" torch.nn.utils.parametrizations.{which}, which works."
+            )
 
 
 def _replace_operations(layer: nn.Module) -> None:

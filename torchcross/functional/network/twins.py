@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,8 +13,10 @@ from torchcross.functional.network.configuration import Configuration
 from torchcross.functional.network.dropout import substitute_dropout
 from torchcross.functional.network.fusion import pool_before_relu, substitute_convolution
 from torchcross.functional.network.norm_layers import substitute_norm
-from torchcross.functional.network.norm_policies import FrameHolder, NormPolicy
+from torchcross.functional.network.norm_policies import Draw, FrameHolder, NormPolicy, buffer_name
+from torchcross.functional.network.spectral_norm import VECTORS, substitute_spectral_norm
 from torchcross.functional.network.structural_copy import structural_copy
+from torchcross.functional.network.training_mode import training_layers
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Twin:
     module: nn.Module
     holder: FrameHolder
     norm_layers: tuple[str, ...]
-    dropout_rates: dict[str, float]
+    vectors: tuple[str, ...]
 
 
 _NUMBERS = itertools.count()
@@ -35,7 +37,7 @@ class Twins:
 
     A forward takes a copy out and puts it back. A second thread, or a forward inside a forward,
     gets another copy: calls never meet. The copies that are idle are used again, the last one
-    first, so one thread always runs the same copy.
+    first, so one thread always runs the same copy. Training mode has copies of its own.
     """
 
     def __init__(self, module: nn.Module, policy: NormPolicy, *, fast: bool) -> None:
@@ -47,12 +49,15 @@ class Twins:
         self._policy, self._fast = policy, fast
         # Never run, so that it can be copied at any time.
         self._template = structural_copy(module)
-        first = self._new_twin()
-        self.norm_layers, self.dropout_rates = first.norm_layers, first.dropout_rates
+        self.training_layers = training_layers(self._template)
+        self.draws: dict[Any, dict[str, Draw]] = {}
+        first = self._new_twin(training=False)
+        self.norm_layers, self.vectors = first.norm_layers, frozenset(first.vectors)
         self.norm_buffers = frozenset(
             _names_within(first.norm_layers, "running_mean", "running_var", "num_batches_tracked")
         )
-        self._idle = [first]
+        self.frame_buffers = self.norm_buffers | self.vectors
+        self._idle: dict[bool, list[Twin]] = {False: [first], True: []}
 
     @property
     def affine_names(self) -> list[str]:
@@ -70,30 +75,31 @@ class Twins:
         self.configuration = Configuration(module)
         return True
 
-    def take(self) -> Twin:
+    def take(self, *, training: bool) -> Twin:
         """A copy that no other forward runs."""
         try:
-            return self._idle.pop()
+            return self._idle[training].pop()
         except IndexError:
-            return self._new_twin()
+            return self._new_twin(training=training)
 
-    def put_back(self, twin: Twin) -> None:
-        self._idle.append(twin)
+    def put_back(self, twin: Twin, *, training: bool) -> None:
+        self._idle[training].append(twin)
 
-    def _new_twin(self) -> Twin:
+    def _new_twin(self, *, training: bool) -> Twin:
         """One more copy of the template; the layers' new forwards refer to each other."""
         tensors = [*_tensors_of(self._template)]
         module = copy.deepcopy(self._template, {id(tensor): tensor for tensor in tensors})
-        holder, norm_layers, rates = FrameHolder(), [], {}
+        module.train(training)
+        holder, norm_layers, vectors = FrameHolder(), [], []
         for name, layer in module.named_modules():
             if substitute_norm(layer, name, holder, self._policy):
                 norm_layers.append(name)
-            elif substitute_dropout(layer, name, holder):
-                rates[name] = float(cast(float, layer.p))
-            elif self._fast:
+            elif substitute_spectral_norm(layer, name, holder):
+                vectors += [buffer_name(name, part) for part in VECTORS]
+            elif not substitute_dropout(layer, name, holder) and self._fast:
                 substitute_convolution(layer, holder)
                 pool_before_relu(layer)
-        return Twin(module, holder, tuple(norm_layers), rates)
+        return Twin(module, holder, tuple(norm_layers), tuple(vectors))
 
 
 def _tensors_of(module: nn.Module) -> list[Tensor]:
