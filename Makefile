@@ -39,7 +39,7 @@ timed = @start=$$(date +%s); ( $(1) ); status=$$?; \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test quick fuzz threads coverage mutate browser check format docs bench clean distclean
+.PHONY: help setup demo real test quick fuzz threads faults coverage mutate browser check format docs bench clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -68,6 +68,10 @@ fuzz: $(READY)  ## run the property tests with a new seed and twenty times the e
 
 threads: $(READY)  ## calls in eight threads against those in one, 1,000 of each kind in each thread; takes minutes
 	$(call timed,THREAD_CALLS=1000 $(PYTEST) tests/algorithms/test_threads.py $(ARGS))
+
+# A sample of them is in `make test`.
+faults: $(READY)  ## a fault at every file operation of a small run and of each data tool, then again; ten minutes
+	$(call timed,$(RUN) -m tests.faults.sweep $(ARGS))
 
 coverage: $(READY)  ## run all tests and say which lines and branches none of them reached; fails below the floor
 	$(call timed,$(PYTEST) $(PARALLEL) --cov --no-cov-on-fail $(ARGS))

@@ -23,10 +23,13 @@
      └── SubjectLeakWarning               subjects may stand in both support and query
 
 Every exception is built from one message, so it survives the trip out of a worker process
-unchanged.
+unchanged. The message has no control characters, and its middle is left out where it is long: it
+names files and values that may come from anywhere.
 """
 
 from __future__ import annotations
+
+from torchcross.messages import printable, without_middle
 
 __all__ = [
     "DamageError",
@@ -51,8 +54,15 @@ __all__ = [
 ]
 
 
+def _message_part(part: object) -> object:
+    return without_middle(printable(part)) if isinstance(part, str) else part
+
+
 class TorchcrossError(Exception):
     """The root of all errors raised by this library."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(_message_part, parts))
 
 
 class InputError(TorchcrossError, ValueError):
@@ -113,6 +123,9 @@ class EnvironmentClashError(TorchcrossError, ImportError):
 
 class TorchcrossWarning(UserWarning):
     """The root of all warnings of this library."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(_message_part, parts))
 
 
 class SubjectLeakWarning(TorchcrossWarning):

@@ -13,6 +13,7 @@ from medimeta_adapter.audit.findings import Finding, Severity
 from medimeta_adapter.audit.report import AuditReport, DatasetSummary
 from medimeta_adapter.audit.shots import TaskShots
 from medimeta_adapter.format.splits import SPLITS
+from torchcross.messages import printable
 
 _WIDTH = 120
 _INDENT = " " * 9
@@ -27,7 +28,8 @@ def as_text(report: AuditReport, width: int = _WIDTH) -> str:
     )
     with console.capture() as captured:
         console.print(render_report(report))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    text = printable(captured.get())
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
 def render_report(report: AuditReport) -> RenderableType:

@@ -18,6 +18,8 @@ from medimeta_adapter.commands.convert_options import (
     run_conversion,
     task_class_names,
 )
+from medimeta_adapter.format.labels import BROKEN_HEADER
+from torchcross._kit.user_files import check_regular
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
@@ -84,11 +86,13 @@ def _load(file: str | None, *, mapped: bool = False) -> Any:
     if file is None:
         return None
     try:
-        array = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        check_regular(file)
+        # Mapped first: a header that claims more than the file holds is refused, not allocated.
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, *BROKEN_HEADER) as error:
         raise InputError(
             f"{file} cannot be read as an .npy file without pickles: {error}"
         ) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{file} is an archive of arrays; give an .npy file with one array")
-    return array
+    return array if mapped else np.array(array)

@@ -15,6 +15,7 @@ from medimeta_adapter.commands.output import say, table, write
 from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
+from torchcross.messages import printable
 
 EXAMPLE = "torchcross data fetch --out data/open --only open_chest_xray open_digits"
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         )
     for outcome in report.outcomes:
         if outcome in report.failures:
-            sys.stderr.write(f"{outcome}\n")
+            sys.stderr.write(f"{printable(str(outcome))}\n")
         else:
             write(f"{outcome}\n")
     return 1 if report.failures else 0

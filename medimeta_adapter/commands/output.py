@@ -5,14 +5,21 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console, RenderableType
+from rich.segment import Segment, Segments
 from rich.table import Table
+
+from torchcross.messages import printable
 
 _NO_WRAPPING = 4000
 """Columns of an output that is not a terminal: one line stays one line, so that grep works."""
 
 
 def write(text: str) -> None:
-    """Write to standard output; characters that its encoding lacks become ASCII escapes."""
+    """Write to standard output.
+
+    Control characters, and characters that its encoding lacks, become ASCII escapes.
+    """
+    text = printable(text)
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:
@@ -23,12 +30,18 @@ def write(text: str) -> None:
 def say(content: RenderableType) -> None:
     """Print with colours and wrapping on a terminal, as plain long lines elsewhere."""
     if sys.stdout.isatty():
-        Console(highlight=False).print(content)
+        terminal = Console(highlight=False)
+        terminal.print(Segments(map(_printable_segment, terminal.render(content))), end="")
         return
     console = Console(file=sys.stdout, width=_NO_WRAPPING, color_system=None, highlight=False)
     with console.capture() as captured:
         console.print(content)
     write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _printable_segment(segment: Segment) -> Segment:
+    """The segment without the controls of its text; those of its style are rich's own."""
+    return segment._replace(text=printable(segment.text))
 
 
 def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from medimeta_adapter.commands.output import write
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.leave_out.meta_dataset import MedIMeta
-from torchcross._kit.whole_files import open_whole
+from torchcross._kit.whole_files import open_whole, remove_abandoned
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}; make it first")
     picture = _picture(options)
+    remove_abandoned(out)
     with open_whole(out) as file:
         picture.save(file, format="PNG", optimize=True)
     write(f"{out}: {picture.width} x {picture.height} pixels\n")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.format.labels import BROKEN_HEADER
 from torchcross._kit.arrays import Indices
+from torchcross._kit.user_files import check_regular
 from torchcross.errors import DatasetFileError
 
 _LONGEST_HEADER = 10_000
@@ -66,6 +67,7 @@ class Member:
 def npz_members(path: Path) -> dict[str, Member]:
     """The arrays of an .npz file by name, from their headers alone."""
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as file:
             announced = {entry.filename: entry for entry in file.infolist()}
             if len(announced) != len(file.infolist()) or len(announced) > 1000:

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from torchcross._kit.arrays import Indices
+from torchcross._kit.user_files import check_regular, read_user_file
 from torchcross.errors import InputError
 
 Pixels: TypeAlias = Image.Image | NDArray[Any]
@@ -55,11 +56,15 @@ class Encoded:
             return image
 
     def digest(self) -> bytes:
-        content = self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+        content = self.content
+        if not isinstance(content, bytes):
+            content = read_user_file(content)
         return hashlib.sha256(content).digest()
 
 
 def _open_image(content: Path | bytes) -> Image.Image:
+    if not isinstance(content, bytes):
+        check_regular(content)
     try:
         return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
     except UnidentifiedImageError:

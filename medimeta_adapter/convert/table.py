@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medimeta_adapter.convert.tasks import LabelNames, label_names
 from torchcross._kit.suggestions import suggest
+from torchcross._kit.user_files import check_regular
 from torchcross.errors import InputError, LabelError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def read_table(path: Path, delimiter: str) -> Table:
             " '\\t'"
         )
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _read_rows(path, csv.reader(file, delimiter=delimiter, strict=True))
     except OSError as error:

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from torchcross._kit.lock import acquire_lock
+from torchcross._kit.user_files import check_regular
 from torchcross.errors import FetchError
 
 _SHOWN = 600
@@ -83,12 +86,15 @@ def run_client(command: Sequence[str], timeout: float) -> tuple[int, str]:
 def fetch_package(package: Package, cache: Path, *, timeout: float, run: Run = run_client) -> Path:
     """The package's file in `cache`; it is downloaded unless it is there with the right hash."""
     cached = cache / package.file
-    if cached.is_file() and sha256_of(cached) == package.sha256:
+    if _is_whole(package, cached):
+        remove_unfinished(package, cache)
         return cached
     cache.mkdir(parents=True, exist_ok=True)
     cache = cache.resolve()
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as name:
-        folder = Path(name)
+    with working_folder(_download_folder(package, cache)) as folder:
+        # Another process may have fetched it before this one had the lock.
+        if _is_whole(package, cached):
+            return cached
         download = _download(package, folder, timeout, run)
         digest = sha256_of(download)
         if digest != package.sha256:
@@ -98,6 +104,50 @@ def fetch_package(package: Package, cache: Path, *, timeout: float, run: Run = r
             )
         download.replace(cached)
     return cached
+
+
+def _is_whole(package: Package, cached: Path) -> bool:
+    return cached.is_file() and sha256_of(cached) == package.sha256
+
+
+def remove_unfinished(package: Package, cache: Path) -> None:
+    """Remove what a process left that was killed while it fetched the package."""
+    remove_working_folder(_download_folder(package, cache))
+
+
+def _download_folder(package: Package, cache: Path) -> Path:
+    return cache / f".fetching-{package.file}"
+
+
+@contextmanager
+def working_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder for one process and one block; that of a killed process is emptied."""
+    path = _lock_of(folder)
+    lock = acquire_lock(path)
+    if lock is None:
+        raise FetchError(f"{folder} is being written by another process; wait for it")
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Windows refuses to remove what is open, and removes it on release.
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+
+
+def remove_working_folder(folder: Path) -> None:
+    """Remove the working folder of a process that was killed; one that is in use stays."""
+    if folder.exists() or _lock_of(folder).exists():
+        with suppress(OSError, FetchError), working_folder(folder):
+            pass
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def _download(package: Package, folder: Path, timeout: float, run: Run) -> Path:
@@ -132,5 +182,6 @@ def _last_lines(output: str) -> str:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hexadecimal digits."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

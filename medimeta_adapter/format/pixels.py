@@ -5,6 +5,7 @@ The orders of axes that images.hdf5 may have are in hdf5_layouts.py.
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -22,6 +23,8 @@ from torchcross.errors import DatasetFileError, ReadError
 
 Bytes = NDArray[np.uint8]
 _ROWS_AT_ONCE = 512
+# LZW makes about 1340 bytes of one, and no other codec for 8 bits that Pillow reads does better.
+_STRONGEST_COMPRESSION = 1500
 
 
 def row_indices(indices: Any, count: int) -> Indices | None:
@@ -167,20 +170,32 @@ class TiffPixels(StoredPixels):
 
     def gather(self, indices: Indices) -> tuple[Bytes, Indices]:
         distinct, places = np.unique(indices, return_inverse=True)
+        # All sizes first: memory is taken for as many pixels as info.yaml claims.
+        paths = [self._checked_path(index) for index in distinct.tolist()]
         images = np.empty((len(distinct), *self.shape[1:]), dtype=np.uint8)
-        for position, index in enumerate(distinct.tolist()):
-            images[position] = self._read(index)
+        for position, path in enumerate(paths):
+            images[position] = self._read(path)
         return images, places.astype(np.int64, copy=False)
 
-    def _read(self, index: int) -> Bytes:
+    def _checked_path(self, index: int) -> Path:
+        """Return the path of a file that can hold an image of the size that info.yaml claims."""
+        path = path_inside(self.boundary, self.folder / "images" / _tiff_name(index))
+        size = regular_file_size(path, "an image")
+        claimed = math.prod(self.shape[1:])
+        if claimed > size * _STRONGEST_COMPRESSION:
+            raise DatasetFileError(
+                f"{path}: a file of {size:,} bytes cannot hold the {claimed:,} of an image of"
+                " input_size; it is cut off, or info.yaml is wrong"
+            )
+        return path
+
+    def _read(self, path: Path) -> Bytes:
         from PIL import Image, UnidentifiedImageError
 
-        path = path_inside(self.boundary, self.folder / "images" / _tiff_name(index))
-        regular_file_size(path, "an image")
         # What Pillow's decoders raise on damaged files.
         broken = (
             *(UnidentifiedImageError, Image.DecompressionBombError, Warning, OSError),
-            *(ValueError, SyntaxError, TypeError, KeyError, ArithmeticError),
+            *(ValueError, SyntaxError, TypeError, KeyError, ArithmeticError, MemoryError),
         )
         expected = self.modes[self.channels], (self.shape[2], self.shape[1])
         try:

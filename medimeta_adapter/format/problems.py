@@ -143,12 +143,14 @@ def _list_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("tasks",), "a dataset needs at least one task"
     else:
         names = [getattr(task, "name", None) for task in tasks]
+        earlier = set()
         for place, name in enumerate(names):
-            if name is not None and name in names[:place]:
+            if name is not None and name in earlier:
                 yield (
                     ("tasks", place, "task_name"),
                     f"a second task named {name!r}; give every task a name of its own",
                 )
+            earlier.add(name)
     for key in ("domain_overlaps", "subject_overlaps"):
         if not isinstance(data[key], list | tuple):
             yield (key,), f"{data[key]!r:.60} is no list; give a list of dataset ids"

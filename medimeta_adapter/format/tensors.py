@@ -12,7 +12,7 @@ from torch import Tensor
 from medimeta_adapter.format.pixels import Bytes, StoredPixels
 from medimeta_adapter.format.reading_options import Channels, PixelType
 from torchcross._kit.arrays import Indices
-from torchcross.errors import InputError
+from torchcross.errors import InputError, ReadError
 
 _DTYPES = {"uint8": torch.uint8, "float": torch.float32}
 # ITU-R BT.601 luma, L = 0.299 R + 0.587 G + 0.114 B, in 16-bit fixed point and rounded, as Pillow's
@@ -45,6 +45,22 @@ def read_images(
     RGB bytes come as they are in the file, with torch's channels_last strides; floats come
     contiguous.
     """
+    try:
+        return _read_images(stored, indices, channels, pixels, out)
+    except MemoryError as error:
+        raise ReadError(
+            f"{len(indices)} images of shape {stored.shape[1:]} do not fit in memory; read fewer at"
+            " once, or check input_size in info.yaml"
+        ) from error
+
+
+def _read_images(
+    stored: StoredPixels,
+    indices: Indices,
+    channels: Channels | None,
+    pixels: PixelType,
+    out: Tensor | None,
+) -> Tensor:
     depth = stored.channels if channels is None else channels
     shape = (len(indices), depth, *stored.shape[1:3])
     _check_buffer(out, shape, _DTYPES[pixels])

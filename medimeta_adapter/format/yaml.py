@@ -22,6 +22,9 @@ LARGEST = 1 << 20
 _DEEPEST = 24
 _MOST_NODES = 50_000
 _LONGEST_NUMBER = 40
+# libyaml compares each directive with all before it.
+_MOST_DIRECTIVES = 8
+_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])%")
 _PREFIX = "tag:yaml.org,2002:"
 _PLAIN = frozenset({"bool", "float", "int", "null", "str"})
 _AS_TEXT = frozenset({"timestamp", "value"})
@@ -71,6 +74,12 @@ def load(path: Path) -> Node:
         raise DatasetFileError(
             f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8"
         ) from None
+    directives = len(_DIRECTIVE.findall(text))
+    if directives > _MOST_DIRECTIVES:
+        raise DatasetFileError(
+            f"{path}: {directives:,} lines are directives (they begin with %); a description needs"
+            f" none, and has at most {_MOST_DIRECTIVES}"
+        )
     return _Builder(path).build(text)
 
 

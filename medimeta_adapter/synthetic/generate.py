@@ -17,6 +17,7 @@ from medimeta_adapter.synthetic.factors import FACTORS, difficulty, paint
 from medimeta_adapter.synthetic.plan import DatasetPlan, plan_dataset, scale_of
 from medimeta_adapter.synthetic.render import Canvas
 from medimeta_adapter.writing.draft import DatasetDraft
+from medimeta_adapter.writing.partial import is_unfinished, remove_old_lock
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.randomness import Stream
@@ -79,6 +80,7 @@ def generate(
         draft = _draft(plan, scale, size, seed)
         folder, total = root / entry.id, len(plan.splits)
         if resume and _is_complete(folder, draft):
+            remove_old_lock(folder.absolute())
             if progress:
                 progress(entry.id, total, total)
             continue
@@ -105,7 +107,7 @@ def _selected_datasets(only: Iterable[str] | None) -> list[CatalogDataset]:
 def _is_complete(folder: Path, draft: DatasetDraft) -> bool:
     """Whether the folder holds the dataset as this call would write it."""
     path = folder / "info.yaml"
-    if not path.exists():
+    if not path.exists() or is_unfinished(folder):
         return False
     differences = DatasetDraft.from_info(read_info(path)).differences(draft.as_dict())
     if differences:

@@ -31,16 +31,19 @@ def explain_disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _message(folder: Path, error: OSError) -> str:
+    under_name = "no dataset is under the final name"
+    if os.path.lexists(folder):
+        under_name = "the dataset under the final name is an earlier one, or lacks its last step"
     if error.errno in _DISK_FULL:
         return (
-            f"{folder} cannot be written: the disk is full ({error.strerror}). No dataset is under"
-            " the final name. Free some space or choose another folder, then write again; with"
-            " resume=True, which conversions use, the build goes on where it stopped"
+            f"{folder} cannot be written: the disk is full ({error.strerror}); {under_name}. Free"
+            " some space or choose another folder, then write again; with resume=True, which"
+            " conversions use, the build goes on where it stopped"
         )
     place = f" at {error.filename}" if error.filename else ""
     return (
-        f"{folder} cannot be written{place}: {error.strerror or error}; no dataset is under the"
-        " final name"
+        f"{folder} cannot be written{place}: {error.strerror or error}; {under_name}. Write it"
+        " again when the cause is gone; with resume=True the build goes on where it stopped"
     )
 
 

@@ -6,7 +6,9 @@ a file of the right size.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import threading
 from math import prod
 from pathlib import Path
@@ -21,6 +23,7 @@ from torchcross.errors import WriteError
 
 _DATASET = "images"
 _BLOCK_BYTES = 1 << 24
+_ERROR_NUMBER = re.compile(r"errno = (\d+)")
 
 
 def create_pixel_file(path: Path, shape: tuple[int, ...]) -> None:
@@ -32,9 +35,19 @@ def create_pixel_file(path: Path, shape: tuple[int, ...]) -> None:
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     # Without times, two files of the same images have the same bytes.
     properties.set_obj_track_times(False)
-    with open_hdf5(path, "w") as file:
-        space = h5py.h5s.create_simple(shape)
-        h5py.h5d.create(file.id, _DATASET.encode(), h5py.h5t.STD_U8LE, space, properties)
+    try:
+        with open_hdf5(path, "w") as file:
+            space = h5py.h5s.create_simple(shape)
+            h5py.h5d.create(file.id, _DATASET.encode(), h5py.h5t.STD_U8LE, space, properties)
+    except (OSError, RuntimeError) as error:
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, error: Exception) -> OSError:
+    """Return the error of the system: HDF5 raises a RuntimeError where it writes as it closes."""
+    match = _ERROR_NUMBER.search(str(error))
+    number = getattr(error, "errno", None) or (int(match[1]) if match else errno.EIO)
+    return OSError(number, os.strerror(number), str(path))
 
 
 class PixelFile:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from medimeta_adapter.writing.disk_errors import RESTART_ADVICE
 from medimeta_adapter.writing.draft import DatasetDraft
+from medimeta_adapter.writing.journal import JOURNAL_FILE, read_header
 from medimeta_adapter.writing.partial import sync_folder
-from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, WriteError
-
-DRAFT_FILE = ".draft.json"
 
 
 def check_folder_name(folder: Path, draft: DatasetDraft) -> None:
@@ -25,20 +24,22 @@ def check_folder_name(folder: Path, draft: DatasetDraft) -> None:
         )
 
 
-def begin_build(folder: Path, draft: DatasetDraft, *, durable: bool) -> None:
-    """Note down what is built here, for a later build that wants to go on."""
-    write_whole(folder / DRAFT_FILE, json.dumps(draft.as_dict() | {"durable": durable}))
+def build_header(draft: DatasetDraft, *, durable: bool) -> dict[str, Any]:
+    """Return the first line of a journal: what is built, and whether it may go on."""
+    return {"draft": draft.as_dict(), "durable": durable}
 
 
-def check_earlier_build(folder: Path, draft: DatasetDraft) -> None:
+def is_same_build(folder: Path, draft: DatasetDraft) -> bool:
+    """Return whether a folder holds a build with this draft that may go on."""
+    header = read_header(folder / JOURNAL_FILE)
+    return header.get("durable") is True and not draft.differences(header["draft"])
+
+
+def check_earlier_build(folder: Path, header: Mapping[str, Any], draft: DatasetDraft) -> None:
     """Go on with the same draft alone, and only where no line is ahead of its pixels."""
-    try:
-        earlier = dict(json.loads((folder / DRAFT_FILE).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
-        earlier = {}
-    if not earlier.pop("durable", False):
+    if header.get("durable") is not True:
         raise WriteError(f"{folder} was begun without resume=True; {RESTART_ADVICE}")
-    if differences := draft.differences(earlier):
+    if differences := draft.differences(header["draft"]):
         raise WriteError(
             f"{folder} was begun with another draft ({', '.join(differences)} differ); finish it"
             f" with that draft, or {RESTART_ADVICE}"
@@ -46,9 +47,9 @@ def check_earlier_build(folder: Path, draft: DatasetDraft) -> None:
 
 
 def remove_leftovers(folder: Path, keep: str) -> None:
-    """Remove what an earlier attempt to finish has left, but for `keep` and hidden files."""
+    """Remove what an earlier attempt to finish has left, but for `keep` and the journal."""
     for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name == keep:
+        if entry.name in (JOURNAL_FILE, keep):
             continue
         if entry.is_dir():
             shutil.rmtree(entry)

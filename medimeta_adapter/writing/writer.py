@@ -18,14 +18,14 @@ from medimeta_adapter.format.info import DatasetInfo, info_text
 from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.writing.disk_errors import RESTART_ADVICE, check_space, explain_disk_errors
 from medimeta_adapter.writing.draft import DatasetDraft
-from medimeta_adapter.writing.journal import Journal, journal_line
+from medimeta_adapter.writing.journal import JOURNAL_FILE, Journal, journal_line
 from medimeta_adapter.writing.partial import PartialFolder
 from medimeta_adapter.writing.pixel_file import PixelFile, create_pixel_file
 from medimeta_adapter.writing.resumed_build import (
-    DRAFT_FILE,
-    begin_build,
+    build_header,
     check_earlier_build,
     check_folder_name,
+    is_same_build,
     remove_leftovers,
     sync_tree,
 )
@@ -34,7 +34,7 @@ from medimeta_adapter.writing.table import JournalTable, image_path, split_count
 from medimeta_adapter.writing.tiffs import write_tiffs
 from torchcross.errors import InputError, WriteError
 
-_JOURNAL_FILE, _IMAGES_FILE = ".journal.jsonl", "images.hdf5"
+_IMAGES_FILE = "images.hdf5"
 _COMMIT_ROWS = 1000
 _COMMIT_BYTES = 1 << 26
 
@@ -85,7 +85,12 @@ class DatasetWriter:
     def __enter__(self) -> Self:
         if self._partial is not None:
             raise WriteError(f"the writer of {self.folder} is open already; make another one")
-        partial = PartialFolder(self.folder, resume=self._resume, overwrite=self._overwrite)
+        partial = PartialFolder(
+            self.folder,
+            resume=self._resume,
+            overwrite=self._overwrite,
+            is_same_build=lambda folder: is_same_build(folder, self.draft),
+        )
         with ExitStack() as undo:
             undo.callback(partial.leave if self._resume else partial.discard)
             with explain_disk_errors(self.folder):
@@ -95,7 +100,7 @@ class DatasetWriter:
         return self
 
     def _open(self, folder: Path, undo: ExitStack) -> None:
-        self._journal = Journal(folder / _JOURNAL_FILE, durable=self._resume)
+        self._journal = Journal(folder / JOURNAL_FILE, durable=self._resume)
         undo.callback(self._journal.close)
         row_bytes = prod(self.draft.image_shape)
         if self._total is not None:
@@ -104,9 +109,9 @@ class DatasetWriter:
                 needed += self._total * row_bytes
             check_space(folder, needed)
         if self._journal.rows:
-            check_earlier_build(folder, self.draft)
+            check_earlier_build(folder, self._journal.header, self.draft)
         else:
-            begin_build(folder, self.draft, durable=self._resume)
+            self._journal.begin(build_header(self.draft, durable=self._resume))
             create_pixel_file(folder / _IMAGES_FILE, (self._total or 1, *self.draft.image_shape))
         lost = WriteError(f"{folder} has lost pixels of rows that it lists; {RESTART_ADVICE}")
         try:
@@ -336,8 +341,6 @@ class DatasetWriter:
         # Windows renames no folder with open files in it.
         self._close_files()
         partial.finish()
-        for name in (_JOURNAL_FILE, DRAFT_FILE):
-            (self.folder / name).unlink()
 
     def _write_files(self, folder: Path, table: JournalTable) -> None:
         table.write_labels(folder / "task_labels")

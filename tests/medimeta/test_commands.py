@@ -306,3 +306,19 @@ def test_an_interrupt_ends_it_without_a_traceback(capsys, data, monkeypatch):
 
     monkeypatch.setattr(audit, "check", interrupted)
     assert run(capsys, "data", "check", data) == (130, "", "torchcross: interrupted\n")
+
+
+def test_names_do_not_steer_the_terminal(capsys, tmp_path, monkeypatch):
+    folder = Folder(tmp_path, "eyes")
+    folder.info["domain"] = "\x1b]0;title\x07\x1b[2J\x9b\u202eEyes"
+    folder.write()
+    for command in ("info", "check"):
+        for is_terminal in (False, True):
+            monkeypatch.setattr(sys.stdout, "isatty", lambda answer=is_terminal: answer)
+            status, out, err = run(capsys, "data", command, tmp_path)
+            assert (status, err) == (0, "")
+            assert "\\x1b]0;title" in out.replace("\n", "")
+            assert not set(out) & set("\x07\x9b\u202e")
+            assert "\x1b]" not in out
+            assert "\x1b[2J" not in out
+    assert "\\x1b" in str(audit.check(tmp_path))

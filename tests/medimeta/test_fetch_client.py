@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,3 +134,28 @@ def test_a_cache_may_be_a_path_from_here(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     program(tmp_path, "npm", f'cp "{thing}" "$5"/; echo fetched')
     assert fetch_package(package(thing, "npm"), Path("cache"), timeout=60).is_file()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    file = wheel(tmp_path / "thing-1.0-py3-none-any.whl", {"a": b"1"})
+    cache = tmp_path / "cache"
+    for is_there in (False, True):
+        left = cache / f".fetching-{file.name}"
+        left.mkdir(parents=True)
+        (left / "half").write_bytes(b"...")
+        left.with_name(f"{left.name}.lock").write_bytes(b"")
+        shop = Shop(file)
+        fetch_package(package(file), cache, timeout=1, run=shop)
+        assert len(shop.asked) == (not is_there)
+        assert [entry.name for entry in cache.iterdir()] == [file.name]
+
+
+def test_two_processes_do_not_fetch_one_package_at_once(tmp_path: Path) -> None:
+    file = wheel(tmp_path / "thing-1.0-py3-none-any.whl", {"a": b"1"})
+
+    def client(command: Sequence[str], timeout: float) -> tuple[int, str]:
+        with pytest.raises(FetchError, match="is being written by another process"):
+            fetch_package(package(file), tmp_path / "cache", timeout=1, run=Shop(file))
+        return Shop(file)(command, timeout)
+
+    fetch_package(package(file), tmp_path / "cache", timeout=1, run=client)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import time
 
 import pytest
 
 from torchcross.errors import InputError, ReadError
 from torchcross.records import Means, read_means
+from torchcross.report import csv_table
 
 
 def test_a_column_of_domains_is_read_and_an_empty_one_is_that_above(tmp_path):
@@ -56,3 +59,24 @@ def test_tables_that_do_not_fit_their_names():
         Means([[1, 2]], ["a", "b"], ["s", "t"])
     with pytest.raises(InputError, match="finite"):
         Means([[1, math.inf]], ["a", "b"])
+
+
+def test_many_rows_and_columns_take_no_longer_than_they_are_long(tmp_path):
+    path = tmp_path / "means.csv"
+    path.write_text("target,a\n" + "".join(f"t{row},.5\n" for row in range(20_000)))
+    start = time.process_time()
+    assert len(read_means(path).targets) == 20_000
+    names = ",".join(f"a{column}" for column in range(20_000))
+    path.write_text(f"target,{names}\nt{',.5' * 20_000}\n")
+    assert len(read_means(path).algorithms) == 20_000
+    assert time.process_time() - start < 3
+
+
+def test_names_of_our_own_tables_come_back(tmp_path):
+    names = ("=HYPERLINK(1)", "+a", "-b", "@c", "'=d", "'e", "f")
+    table = Means([[0.5] * 7], names, ["-target"], domains=["=domain"])
+    text = csv_table(table)
+    assert not any(cell[:1] in "=+-@" for row in csv.reader(text.splitlines()) for cell in row)
+    (tmp_path / "means.csv").write_text(text)
+    again = read_means(tmp_path / "means.csv")
+    assert (again.algorithms, again.targets, again.domains) == (names, ("-target",), ("=domain",))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.report.sample import ALGORITHMS, HOSTILE, records
 from torchcross.errors import InputError
+from torchcross.messages import printable
 from torchcross.records import Records
 from torchcross.report import csv_table, latex_table, markdown_table
 from torchcross.statistics import within_target
@@ -126,7 +127,7 @@ def test_csv_has_every_digit() -> None:
 def test_csv_keeps_hostile_names() -> None:
     rows = hostile_records()
     table = list(csv.reader(io.StringIO(csv_table(rows), newline="")))
-    assert [row[1] for row in table[1:]] == list(rows.unique("target"))
+    assert [row[1] for row in table[1:]] == list(map(printable, rows.unique("target")))
 
 
 @pytest.mark.parametrize(("write", "sign"), [(latex_table, "---"), (markdown_table, "—")])
@@ -147,3 +148,17 @@ def test_one_episode_has_no_interval() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(InputError, match="choose from"):
         csv_table(records(1, 1), metric="qwk")
+
+
+def test_names_are_no_formulas_and_no_controls_in_csv() -> None:
+    rows = records(1, 1, shots=(5,), algorithms=("=1+1", "@sum"))
+    columns = rows.columns
+    targets = [f"=cmd/\x1b[2J{name}" for name in columns["target"]]
+    table = csv_table(Records({**columns, "target": targets}))
+    header, first = csv.reader(io.StringIO(table))
+    assert [name for name in header if "mean" in name] == [
+        "'=1+1, 5 shots: mean",
+        "'@sum, 5 shots: mean",
+    ]
+    assert first[1].startswith("'=cmd/\\x1b[2J")
+    assert not any(cell[:1] in ("=", "+", "@") for cell in (*header, *first))

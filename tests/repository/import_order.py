@@ -24,8 +24,9 @@ _ENTRANCES = ("experiment", "transfer", "report", "testing", "interop")
 # A new room is placed here, in the row it belongs to, or the build fails.
 # "" is the root, torchcross/__init__.py: it names everything and only the entry points import it.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "torchcross.errors": (),
-    "torchcross._kit": ("errors",),
+    "torchcross.messages": (),
+    "torchcross.errors": ("messages",),
+    "torchcross._kit": ("errors", "messages"),
     "torchcross.losses": ("errors", "_kit"),
     "torchcross.metrics": ("errors", "_kit"),
     "torchcross.targets": ("losses", "metrics", "errors", "_kit"),
@@ -37,17 +38,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.backbones": ("functional", "_kit", "errors"),
     "torchcross.heads": ("functional", *_EPISODES),
     "torchcross.algorithms": ("heads", "functional", "backbones", *_EPISODES),
-    "torchcross.records": ("metrics", "errors", "_kit"),
+    "torchcross.records": ("metrics", "errors", "_kit", "messages"),
     "torchcross.statistics": ("records", "metrics", "errors", "_kit"),
     "torchcross.evaluation": ("records", *_MODELS, "data", "metrics", "losses", *_EPISODES),
     "torchcross.training": tuple(room for room in _STUDIES if room != "training"),
     # Reports see records, never models.
-    "torchcross.report": (*_RESULTS, "metrics", *_EPISODES),
+    "torchcross.report": (*_RESULTS, "metrics", "messages", *_EPISODES),
     "torchcross.transfer": ("report", *_STUDIES),
     "torchcross.experiment": ("transfer", "report", *_STUDIES),
     "torchcross.testing": ("data", "metrics", "losses", *_EPISODES),
     "torchcross.interop": ("experiment", "transfer", "report", "testing", *_STUDIES),
-    "torchcross.cli": ("", *_ENTRANCES, *_STUDIES),
+    "torchcross.cli": ("", "messages", *_ENTRANCES, *_STUDIES),
     "torchcross.__main__": ("cli",),
     "torchcross": ("cli", *_ENTRANCES, *_STUDIES),
     # An adapter knows the library, never the reverse: the command line finds it by entry point.
@@ -56,12 +57,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "medimeta_adapter.preprocess": ("errors", "_kit"),
     "medimeta_adapter.leave_out": (".format", "errors", "_kit"),
     "medimeta_adapter.writing": (".format", ".preprocess", *_LABELS, "_kit"),
-    "medimeta_adapter.audit": (".format", ".preprocess", "data", *_LABELS, "_kit"),
+    "medimeta_adapter.audit": (
+        *(".format", ".preprocess", "data"),
+        *(*_LABELS, "messages", "_kit"),
+    ),
     "medimeta_adapter.convert": (*_ADAPTER_FORMAT, "data", "errors", "_kit"),
     "medimeta_adapter.synthetic": (*_ADAPTER_FORMAT, "errors", "_kit"),
     "medimeta_adapter.fetch": (".convert", *_ADAPTER_FORMAT, "errors", "_kit"),
     "medimeta_adapter.show": (".leave_out", ".format", "errors", "_kit"),
-    "medimeta_adapter.commands": (*_ADAPTER_ROOMS, "cli", "errors", "_kit"),
+    "medimeta_adapter.commands": (*_ADAPTER_ROOMS, "cli", "errors", "messages", "_kit"),
     "medimeta_adapter": _ADAPTER_ROOMS,
 }
 

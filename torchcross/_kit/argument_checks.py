@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from torchcross.errors import InputError
+from torchcross.messages import without_middle
 
 _LONGEST_BITS = 256
+_LONGEST_VALUE = 200
 
 
 def is_integer(value: object) -> TypeGuard[int | np.integer[Any]]:
@@ -63,7 +67,15 @@ def checked_text(name: str, value: object) -> str:
 
 
 def as_text(value: object) -> str:
-    """Write a value for an error text. Python refuses to write integers of thousands of digits."""
+    """Write a value for an error text, its middle left out where it is long.
+
+    Python refuses to write integers of thousands of digits.
+    """
     if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
         return f"<an integer of {value.bit_length()} bits>"
-    return repr(value)
+    return without_middle(repr(value), _LONGEST_VALUE)
+
+
+def repeated_names(names: Iterable[str]) -> list[str]:
+    """Return the names that stand twice or more, sorted, in one pass."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)

@@ -10,6 +10,8 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self, final
 
+from torchcross.messages import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -159,4 +161,5 @@ def _label(name: str, width: int) -> str:
     """A name cut to the width, with what rich would read as markup escaped."""
     from rich.markup import escape
 
+    name = printable(name)
     return escape(name if len(name) <= width else f"{name[: width - 1]}…")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,30 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write bytes, or text as UTF-8."""
     with open_whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what processes of this machine left that were killed while they wrote this file."""
+    ending = re.compile(re.escape(path.name) + r"\.(\d+)" + re.escape(UNFINISHED))
+    for sibling in path.parent.iterdir():
+        match = ending.fullmatch(sibling.name)
+        if match and not _is_running(int(match[1])):
+            with suppress(OSError):
+                sibling.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        # There is no signal on Windows that only asks.
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        # It is somebody else's.
+        return True
+    return True
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from torchcross._kit import tensor_files
+from torchcross._kit.user_files import read_user_file
 from torchcross.errors import InputError, ReadError
 
 _TORCH = (".pth", ".pt", ".bin")
@@ -50,7 +51,7 @@ def read_entries(path: Path, entry: str | None) -> Entries:
 
 def read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_user_file(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from torchcross.cli.group import Parser
+from torchcross.messages import printable
 
 
 def arguments(parser: Parser) -> None:
@@ -22,5 +23,6 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     from torchcross.experiment import compare_runs
 
-    sys.stdout.write(f"{compare_runs(options.folders, options.out, metric=options.metric)}\n")
+    page = compare_runs(options.folders, options.out, metric=options.metric)
+    sys.stdout.write(f"{printable(str(page))}\n")
     return 0

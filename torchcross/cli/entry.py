@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
 from torchcross.errors import TorchcrossError
+from torchcross.messages import printable
 
 _ENTRY_POINTS = "torchcross.commands"
 """Commands of other packages: names, and functions of the arguments that return exit statuses."""
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_output()
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"torchcross: error: {where}{error.strerror or error}\n")
+        sys.stderr.write(f"torchcross: error: {printable(where)}{error.strerror or error}\n")
         return REFUSED
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from torchcross.cli.group import Parser
 from torchcross.cli.options import names_in
 from torchcross.errors import InputError
+from torchcross.messages import printable
 
 EXAMPLE = """\
 torchcross report runs/demo --metric accuracy
@@ -63,5 +64,5 @@ def run(options: argparse.Namespace) -> int:
         page = write_means_page(
             source, out, title=options.title, metric=options.metric or "", related=related
         )
-    sys.stdout.write(f"{page}\n")
+    sys.stdout.write(f"{printable(str(page))}\n")
     return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torchcross.cli.group import Parser
 from torchcross.cli.options import names_in
 from torchcross.errors import InputError
+from torchcross.messages import printable
 
 if TYPE_CHECKING:
     from torchcross.experiment import Experiment
@@ -110,13 +111,14 @@ def run(options: argparse.Namespace) -> int:
     if options.quiet:
         outcome = run_experiment(experiment, out, progress=False)
         for failure in outcome.failures:
-            sys.stderr.write("failed: {algorithm} on {target}: {reason}\n".format(**failure))
+            text = "failed: {algorithm} on {target}: {reason}".format(**failure)
+            sys.stderr.write(f"{printable(text)}\n")
     else:
         outcome = run_experiment(experiment, out, say=_say)
     page = write_page(out)
     if len(outcome.records):
         sys.stdout.write((out / "table.md").read_text(encoding="utf-8") + "\n")
-    sys.stdout.write(f"{page}\n")
+    sys.stdout.write(f"{printable(str(page))}\n")
     return _COMPLETE if outcome.complete else _FAILURES
 
 
@@ -140,7 +142,7 @@ def _list_settings() -> int:
 def _say(line: str) -> None:
     # A run goes on when nobody listens any more.
     with suppress(BrokenPipeError):
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{printable(line)}\n")
         sys.stderr.flush()
 
 

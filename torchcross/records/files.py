@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from torchcross._kit.content_hash import damage_error, split_hash_line, with_hash_line
+from torchcross._kit.user_files import read_user_file
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, MissingExtraError, ReadError
 from torchcross.records.records import FIELDS, INTEGERS, TEXTS, EpisodeRecord, Records
@@ -46,7 +47,7 @@ def read_hashed_records(path: Path) -> tuple[Records, bool]:
     """(the records of a file, whether it has a content hash)"""
     read = _by_suffix(path, {".csv": _read_csv, ".parquet": _read_parquet})
     try:
-        content = path.read_bytes()
+        content = read_user_file(path)
     except OSError as error:
         raise ReadError(
             f"{path} cannot be read ({error.strerror or error}); give the path of a file"

@@ -12,7 +12,10 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from torchcross._kit.argument_checks import repeated_names
 from torchcross._kit.arrays import read_only
+from torchcross._kit.spreadsheet_cells import text_of_cell
+from torchcross._kit.user_files import read_user_file
 from torchcross.errors import InputError, ReadError
 from torchcross.records.notebook_tables import html_table
 
@@ -55,7 +58,7 @@ class Means:
                     f"a table of {len(table)} rows got {len(names)} {axis}; give one for each row"
                 )
         for axis, names in (("targets", targets), ("algorithms", algorithms)):
-            if repeated := sorted({name for name in names if list(names).count(name) > 1}):
+            if repeated := repeated_names(names):
                 raise InputError(
                     f"the {axis} {repeated} stand twice in a table of means; name each once"
                 )
@@ -85,11 +88,12 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
     It is a CSV file: a header with the algorithms, then a target and its means in each row. An
     empty cell or `nan` is a mean that was not given. Where the first column is called "domain", the
     targets stand in the second one, and an empty domain is that of the row above. A row that
-    averages the others is refused: it is no target.
+    averages the others is refused: it is no target. An apostrophe before =, +, - or @ at the start
+    of a name, which our own tables have, is left out.
     """
     path = Path(path)
     reader = csv.reader(io.StringIO(_read_text(path), newline=""))
-    header = [name.strip() for name in next(reader, [])]
+    header = [text_of_cell(name.strip()) for name in next(reader, [])]
     has_domains = [name.lower() for name in header[:1]] == ["domain"]
     first = 2 if has_domains else 1
     if any(name.endswith(": mean") for name in header):
@@ -109,12 +113,12 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
         line = f"{path}:{reader.line_num}"
         if len(row) != len(header):
             raise ReadError(f"{line} has {len(row)} cells where the header has {len(header)}")
-        target = row[first - 1].strip()
+        target = text_of_cell(row[first - 1].strip())
         if target.lower().rstrip(".") in _AVERAGES:
             raise ReadError(
                 f"{line} is called {target!r}: an average of rows is no target; leave it out"
             )
-        domains.append((row[0].strip() or domains[-1]) if has_domains else "")
+        domains.append((text_of_cell(row[0].strip()) or domains[-1]) if has_domains else "")
         targets.append(target)
         table.append([_mean(line, cell) for cell in row[first:]])
     if not table:
@@ -124,7 +128,7 @@ def read_means(path: str | Path, *, metric: str = "") -> Means:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_user_file(path).decode("utf-8-sig")
     except OSError as error:
         raise ReadError(
             f"{path} cannot be read ({error.strerror or error}); give the path of a file"

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Unpack
 
+from torchcross._kit.spreadsheet_cells import cell_of_text
+from torchcross.messages import printable
 from torchcross.records import Means, Records
 from torchcross.report.headline import (
     cell_text,
@@ -53,7 +55,9 @@ def csv_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     """The same layout for programs, with all digits; the options are those of `latex_table`.
 
     Each algorithm and shots has six columns: mean, low, high, n, undefined, mark. The mark is
-    "best", "tie", "not compared" or empty. `Means` are written as `read_means` reads them.
+    "best", "tie", "not compared" or empty. `Means` are written as `read_means` reads them. Names
+    have escapes for control characters, and those that a spreadsheet would take for a formula (they
+    begin with =, +, - or @) have an apostrophe before them.
     """
     return csv_of(summarise(table, **options))
 
@@ -150,23 +154,28 @@ def csv_of(summary: Summary) -> str:
     columns = columns_of(summary)
     if summary.is_published:
         # The layout that `read_means` reads.
-        rows = [["domain", "target", *summary.algorithms]]
+        rows = [["domain", "target", *map(_csv_name, summary.algorithms)]]
         for target in summary.targets:
             cells = [_csv_cell(summary, target, column)[0] for column in columns]
-            rows.append([target.domain, target.name, *cells])
+            rows.append([_csv_name(target.domain), _csv_name(target.name), *cells])
         if not summary.has_domains:
             rows = [row[1:] for row in rows]
     else:
-        heads = [f"{name}, {shots_title(k)}: {part}" for name, k in columns for part in _CSV_PARTS]
+        titles = [_csv_name(f"{name}, {shots_title(shots)}") for name, shots in columns]
+        heads = [f"{title}: {part}" for title in titles for part in _CSV_PARTS]
         rows = [["domain", "target", "metric", *heads]]
         for target in summary.targets:
-            row = [target.domain, target.name, summary.metric]
+            row = [*map(_csv_name, (target.domain, target.name, summary.metric))]
             for column in columns:
                 row += _csv_cell(summary, target, column)
             rows.append(row)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _csv_name(name: str) -> str:
+    return cell_of_text(printable(name))
 
 
 def _csv_cell(summary: Summary, target: TargetTask, column: Column) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,8 +19,8 @@ import pytest
 from medimeta_adapter import MedIMeta, MedIMetaDataset, read_info
 from medimeta_adapter.format.annotations import read_annotations
 from medimeta_adapter.format.splits import read_split
-from tests.medimeta.make import edit_info, pixels, write_dataset
-from torchcross.errors import DatasetFileError
+from tests.medimeta.make import BINARY, edit_info, pixels, write_dataset
+from torchcross.errors import DatasetFileError, ReadError, TorchcrossError
 
 MEGABYTE = 1 << 20
 
@@ -254,3 +255,57 @@ def test_names_never_become_paths(tmp_path: Path) -> None:
             with pytest.raises(DatasetFileError, match=field):
                 MedIMeta(tmp_path)
             edit_info(folder, id="toy")
+
+
+def test_many_columns_take_no_longer_than_they_are_long(tmp_path: Path) -> None:
+    header = ",".join(["filepath", *(f"column {number}" for number in range(20_000))])
+    line = ",".join(["images/000000.tiff", *["1"] * 20_000])
+    (tmp_path / "annotations.csv").write_text(f"{header}\n{line}\n")
+    start = time.process_time()
+    columns = read_annotations(tmp_path / "annotations.csv", 1)
+    assert len(columns) == 20_001
+    assert time.process_time() - start < 3
+
+
+def test_directives_are_counted_before_they_are_compared(tmp_path: Path) -> None:
+    lines = "".join(f"%TAG !t{number}! tag:a,2000:\n" for number in range(40_000))
+    (tmp_path / "info.yaml").write_text(f"{lines}---\nid: toy\n")
+    start = time.process_time()
+    with pytest.raises(DatasetFileError, match="40,000 lines are directives"):
+        read_info(tmp_path / "info.yaml")
+    assert time.process_time() - start < 3
+    (tmp_path / "info.yaml").write_text("%YAML 1.1\n---\nid: toy\n")
+    with pytest.raises(DatasetFileError, match="name: is missing"):
+        read_info(tmp_path / "info.yaml")
+
+
+@pytest.mark.slow
+def test_many_tasks_take_no_longer_than_they_are_long(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    tasks = [{**BINARY, "task_name": f"task {number}"} for number in range(1500)]
+    edit_info(folder, tasks=tasks)
+    start = time.process_time()
+    assert len(read_info(folder / "info.yaml").tasks) == 1500
+    assert time.process_time() - start < 10
+
+
+def test_a_small_tiff_holds_no_huge_image(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path, hdf5=False, tiffs=True, channels=3)
+    edit_info(folder, input_size=[3, 65_536, 65_536])
+    dataset = MedIMetaDataset(folder)
+    for read in (lambda: dataset.images([0]), lambda: dataset.source().read([0])):
+        with pytest.raises(TorchcrossError, match=r"cannot hold the 12,884,901,888"):
+            read()
+
+
+def test_images_that_do_not_fit_in_memory_are_an_error_of_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = MedIMetaDataset(write_dataset(tmp_path))
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(dataset.pixels, "rows", full)
+    with pytest.raises(ReadError, match="do not fit in memory"):
+        dataset.images([0, 1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -161,7 +160,10 @@ def test_a_damaged_build_is_refused(tmp_path: Path) -> None:
     partial = interrupted(tmp_path / "toy", 5)
     journal = partial / ".journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
-    for damaged in ([b"{\n", *lines[1:]], [*lines[:2], *lines[3:]], [b"[]\n"], [b'{"row":0}\n']):
+    for damaged in (
+        *([b"{\n", *lines[1:]], [*lines[:2], *lines[3:]], [b"[]\n"], [b'{"draft":1}\n']),
+        *(lines[1:], [lines[0], b"[]\n"], [lines[0], b'{"row":0}\n']),
+    ):
         journal.write_bytes(b"".join(damaged))
         with pytest.raises(WriteError, match=r"line \d, is damaged; start again with resume=False"):
             DatasetWriter(tmp_path / "toy", draft(), resume=True).__enter__()
@@ -172,19 +174,18 @@ def test_a_damaged_build_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_the_same_draft_goes_on(tmp_path: Path) -> None:
-    partial = interrupted(tmp_path / "toy", 5)
+    interrupted(tmp_path / "toy", 5)
     with pytest.raises(WriteError, match=r"another draft \(domain, input_size differ\)"):
         DatasetWriter(tmp_path / "toy", draft(3, domain="Elsewhere"), resume=True).__enter__()
     with DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer:
         assert writer.count == 5
-    for content in ("", "[1]", json.dumps({"id": "toy"})):
-        interrupted(tmp_path / "two/toy", 2)
-        (partial.parent / "two/.toy.partial/.draft.json").write_text(content)
-        with pytest.raises(WriteError, match=r"start again with resume=False"):
-            DatasetWriter(tmp_path / "two/toy", draft(), resume=True).__enter__()
-        with DatasetWriter(tmp_path / "two/toy", draft(), overwrite=True) as writer:
-            fill(writer, 2)
-        (tmp_path / "two/toy").rename(tmp_path / f"two/done{len(content)}")
+    journal = interrupted(tmp_path / "two/toy", 2) / ".journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([b'{"draft":{"id":"toy"}}\n', *lines[1:]]))
+    with pytest.raises(WriteError, match=r"start again with resume=False"):
+        DatasetWriter(tmp_path / "two/toy", draft(), resume=True).__enter__()
+    with DatasetWriter(tmp_path / "two/toy", draft(), overwrite=True) as writer:
+        fill(writer, 2)
 
 
 @pytest.mark.slow
@@ -231,3 +232,48 @@ def test_a_crash_between_two_renames_brings_the_old_dataset_back(tmp_path: Path)
     with pytest.raises(WriteError, match="exists"):
         DatasetWriter(tmp_path / "toy", draft()).__enter__()
     assert tree(tmp_path / "toy") == before
+
+
+def left_behind(folder: Path) -> None:
+    """A dataset whose build was killed between its last rename and its last step."""
+    partial = interrupted(folder, 5)
+    journal = (partial / ".journal.jsonl").read_bytes()
+    with DatasetWriter(folder, draft(), resume=True) as writer:
+        assert writer.count == 5
+    (folder / ".journal.jsonl").write_bytes(journal)
+
+
+def test_a_build_that_ended_before_its_last_step_is_finished(tmp_path: Path) -> None:
+    left_behind(tmp_path / "toy")
+    with DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer:
+        assert writer.count == 5
+    with DatasetWriter(tmp_path / "whole/toy", draft()) as writer:
+        fill(writer, 5)
+    assert tree(tmp_path / "toy") == tree(tmp_path / "whole/toy")
+    with pytest.raises(WriteError, match="exists"):
+        DatasetWriter(tmp_path / "toy", draft(), resume=True).__enter__()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_another_build_leaves_a_dataset_that_lacks_its_last_step(
+    tmp_path: Path, resume: bool
+) -> None:
+    left_behind(tmp_path / "toy")
+    before = tree(tmp_path / "toy")
+    another = draft(domain="Elsewhere") if resume else draft()
+    with pytest.raises(WriteError, match="exists"):
+        DatasetWriter(tmp_path / "toy", another, resume=resume).__enter__()
+    del before[".journal.jsonl"]
+    assert tree(tmp_path / "toy") == before
+
+
+def test_the_old_dataset_of_a_finished_overwrite_is_removed(tmp_path: Path) -> None:
+    for folder in ("toy", "old/toy"):
+        with DatasetWriter(tmp_path / folder, draft()) as writer:
+            fill(writer, 3)
+    before = tree(tmp_path / "toy")
+    (tmp_path / "old/toy").rename(tmp_path / ".toy.replaced")
+    with pytest.raises(WriteError, match="exists"):
+        DatasetWriter(tmp_path / "toy", draft()).__enter__()
+    assert tree(tmp_path / "toy") == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["old", "toy"]

@@ -13,6 +13,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices, read_only
+from torchcross._kit.user_files import check_regular
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import PlanFileError
 from torchcross.plan import EpisodePlan
@@ -37,6 +38,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Members are stored, not compressed, so a small file cannot claim to be a large one.
     """
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             return {name: _read_member(archive, name) for name in ("header", *COLUMNS)}
     except FileNotFoundError:

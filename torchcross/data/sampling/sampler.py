@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from torchcross._kit.argument_checks import as_int, is_integer
+from torchcross._kit.argument_checks import as_int, is_integer, repeated_names
 from torchcross._kit.arrays import Indices
 from torchcross._kit.randomness import Words
 from torchcross.data.sampling.curve import ShotCurve
@@ -222,7 +222,7 @@ def as_sources(source: TaskSource | Iterable[TaskSource]) -> tuple[TaskSource, .
     if not sources or not all(isinstance(item, TaskSource) for item in sources):
         raise InputError(f"expected a TaskSource or a non-empty list of them, not {source!r}")
     names = [item.name for item in sources]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    if repeated := repeated_names(names):
         raise InputError(
             f"several sources are named {repeated}; give each a name of its own (name=...)"
         )

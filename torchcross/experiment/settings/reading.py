@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
+from torchcross._kit.user_files import read_user_file
 from torchcross.errors import InputError
 from torchcross.experiment.settings.plain import with_backbone_table
 from torchcross.experiment.settings.presets import PRESETS
@@ -29,7 +30,7 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_user_file(path).decode())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
