@@ -18,6 +18,7 @@
      └── EnvironmentClashError (ImportError)
 
     TorchcrossWarning (UserWarning)
+     ├── BackboneWarning                  a predictor's file does not describe its backbone
      ├── SoftLockWarning                  a file system has no locks, and a marker file stands in
      ├── OverlapWarning                   one dataset lists an overlap that the other does not
      └── SubjectLeakWarning               subjects may stand in both support and query
@@ -32,6 +33,7 @@ from __future__ import annotations
 from torchcross.messages import printable, without_middle
 
 __all__ = [
+    "BackboneWarning",
     "DamageError",
     "DatasetFileError",
     "DivergenceError",
@@ -134,6 +136,10 @@ class SubjectLeakWarning(TorchcrossWarning):
 
 class SoftLockWarning(TorchcrossWarning):
     """A file system has no locks: a marker file keeps other processes out."""
+
+
+class BackboneWarning(TorchcrossWarning):
+    """Whether a backbone is the one that a predictor was made with cannot be told."""
 
 
 class OverlapWarning(TorchcrossWarning):

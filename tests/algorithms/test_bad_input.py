@@ -111,8 +111,8 @@ def test_pixels_that_are_no_numbers(make, value, part):
     images = getattr(episode, part).x.clone()
     images[4, 0, 1, 1] = value
     match = (
-        rf"episode 3 of 'toys': the {part} set has NaN or infinite pixels in 1 of \d images, first"
-        r" in image 4"
+        rf"episode 3 of 'toys': the {part} set has NaN or infinite pixels in 1 of \d images: image"
+        r" 4;"
     )
     refuses(learner, with_tensors(episode, x=images, part=part), InputError, match)
 

@@ -312,6 +312,54 @@ def test_an_empty_batch_has_no_prediction():
         predictor(episode.query.x[:0])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_images_that_are_no_numbers_are_refused_by_number(value):
+    episode = episode_of(TARGETS["binary"])
+    predictor = ProtoNet(Net()).adapt(episode.support, episode.task)
+    images = episode.query.x.clone()
+    images[[1, 4], 0, 2, 3] = value
+    for call in (predictor, predictor.logits, predictor.features):
+        with pytest.raises(InputError, match=r"in 2 of 6 images: images 1, 4; repair"):
+            call(images)
+        call(images, check_pixels=False)
+    many = images.expand(3, *images.shape).flatten(0, 1) * value
+    with pytest.raises(InputError, match=r"in 18 of 18 images: images 0, 1, .*9, \.\.\.; repair"):
+        predictor(many)
+
+
+class Doubled(MultiClass):
+    """A target of a user's own."""
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda task, protocol: protocol.update(backbone=object()), "no plain JSON"),
+        (
+            lambda task, protocol: object.__setattr__(task.target, "__class__", Doubled),
+            "Doubled is a target of your own",
+        ),
+        (
+            lambda task, protocol: object.__setattr__(task.target, "loss_name", "mine"),
+            "its task could not be read again.*no loss 'mine'",
+        ),
+        (
+            lambda task, protocol: object.__setattr__(
+                task.target, "loss_options", (("smoothing", (0.1,)),)
+            ),
+            "its task could not be read again",
+        ),
+    ],
+)
+def test_a_predictor_that_could_not_be_read_again_is_not_saved(tmp_path, change, match):
+    episode = episode_of(MultiClass(["disc", "square", "star"]))
+    predictor = ProtoNet(Net()).adapt(episode.support, episode.task)
+    change(predictor.task, predictor.protocol)
+    with pytest.raises(InputError, match=rf"p\.safetensors cannot be written: .*{match}"):
+        predictor.save(tmp_path / "p.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchcross.algorithms._shared.closed_form import ClosedForm
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
 from torchcross.algorithms._shared.inner_loop_recipe import InnerLoopRecipe
+from torchcross.algorithms._shared.plain_module import PlainPredictor
 from torchcross.algorithms.anil import ANIL
 from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
 from torchcross.algorithms.boil import BOIL
@@ -43,6 +44,7 @@ __all__ = [
     "MetaSGD",
     "MultiTask",
     "NamedPrediction",
+    "PlainPredictor",
     "Predictor",
     "Pretraining",
     "ProtoMAML",

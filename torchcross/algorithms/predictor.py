@@ -6,18 +6,29 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import NoReturn, final
 
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import check_choice
 from torchcross.algorithms._shared import predictor_checks, predictor_files
+from torchcross.algorithms._shared.checked_batch import check_finite
 from torchcross.algorithms._shared.input_normalisation import explain_refused_images
+from torchcross.algorithms._shared.plain_module import Output, PlainPredictor
+from torchcross.algorithms._shared.predictor_backbones import backbone_for
 from torchcross.algorithms._shared.predictor_files import PredictorRecord
+from torchcross.algorithms._shared.tracing import refuse_tracing
 from torchcross.errors import InputError
 from torchcross.functional import Network
+from torchcross.functional.network.plain_copy import depends_on_batch, plain_copy
 from torchcross.heads import head_logits
 from torchcross.targets import Prediction, Target
+
+_OF_MODULES = (
+    *("children", "eval", "load_state_dict", "modules", "named_children", "named_modules"),
+    *("named_parameters", "parameters", "requires_grad_", "state_dict", "train", "training"),
+)
 
 
 @final
@@ -55,8 +66,14 @@ class Predictor:
 
     It owns its tensors: further training or another adaptation does not change it. Under the
     BatchNorm policy `batch`, the prediction of an image depends on the images beside it
-    (transductive).
+    (transductive). Images with NaN or infinite pixels are refused; `check_pixels=False` lets them
+    pass, which saves one sum over the pixels, and on a GPU one wait for it.
+
+    It is no `nn.Module`: torch compiles, traces and exports what `to_module` returns.
     """
+
+    # torch.jit.trace asks a callable for its name before it calls it.
+    __name__ = "Predictor"
 
     def __init__(
         self, network: Network, record: PredictorRecord, tensors: Mapping[str, dict[str, Tensor]]
@@ -77,19 +94,29 @@ class Predictor:
         return self.task.classes
 
     @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """The shape of the images that it was adapted to; None where that is not known."""
+        return self._record.image_shape
+
+    @property
     def tensors(self) -> Mapping[str, Mapping[str, Tensor]]:
         """Its tensors by name, in the parts `params`, `buffers`, `statistics` and `head`."""
         return self._tensors
 
+    def __getattr__(self, name: str) -> NoReturn:
+        advice = ""
+        if name in _OF_MODULES:
+            advice = "; it is no torch.nn.Module, and predictor.to_module() gives one"
+        raise AttributeError(f"'Predictor' object has no attribute {name!r}{advice}")
+
     @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
         """(N, D) features of the adapted backbone."""
-        if not len(images):
-            raise InputError("the predictor got no images; give at least one.")
-        params = self._tensors["params"]
-        like = next(iter((params or self._tensors["head"]).values()))
-        ready = self._record.pixels(images, "the batch of images", like)
-        name = f"the predictor of {self.task.name!r}"
+        refuse_tracing()
+        params, name = self._tensors["params"], f"the predictor of {self.task.name!r}"
+        ready = self._ready(images)
+        if check_pixels:
+            check_finite(ready, f"{name}: the batch of images")
         with explain_refused_images(self._network.module, ready, name):
             features, _ = self._network.query(
                 params,
@@ -101,10 +128,18 @@ class Predictor:
         result: Tensor = features
         return result
 
+    def _ready(self, images: Tensor) -> Tensor:
+        """Return the images as the backbone gets them."""
+        if not len(images):
+            raise InputError("the predictor got no images; give at least one.")
+        like = next(iter((self._tensors["params"] or self._tensors["head"]).values()))
+        return self._record.pixels(images, "the batch of images", like)
+
     @torch.no_grad()
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
         """(N, outputs) logits of the target's loss."""
-        features, head, form = self.features(images), self._tensors["head"], self._record.form
+        features = self.features(images, check_pixels=check_pixels)
+        head, form = self._tensors["head"], self._record.form
         width = predictor_checks.head_width(form, head)
         if features.shape[1] != width:
             raise InputError(
@@ -114,9 +149,11 @@ class Predictor:
             )
         return head_logits(form, self.target, features, head)
 
-    def __call__(self, images: Tensor) -> NamedPrediction:
+    def __call__(self, images: Tensor, *, check_pixels: bool = True) -> NamedPrediction:
+        refuse_tracing()
         with torch.no_grad():
-            prediction = self.target.predict(self.logits(images))
+            logits = self.logits(images, check_pixels=check_pixels)
+            prediction = self.target.predict(logits)
         return NamedPrediction(
             prediction.probabilities, prediction.decisions, self.classes, prediction.scores
         )
@@ -129,6 +166,67 @@ class Predictor:
             for part, tree in self._tensors.items()
         }
         return moved
+
+    @torch.no_grad()
+    def to_module(
+        self,
+        output: Output = "probabilities",
+        *,
+        support: Tensor | None = None,
+        transductive: bool = False,
+    ) -> PlainPredictor:
+        """A plain `nn.Module` that predicts the same, for torch.compile, torch.export and ONNX.
+
+        It holds copies of the tensors, normalises images itself, is in evaluation mode, and returns
+        `"probabilities"` or `"logits"`. A predictor with the BatchNorm policy `batch` needs a
+        choice: with the `support` images it was adapted to, the module's statistics are fixed to
+        theirs, as policy `support` has them; with `transductive=True` they are those of each batch.
+        """
+        check_choice("output", output, ("probabilities", "logits"))
+        network, tensors, record = self._network, self._tensors, self._record
+        policy, statistics = network.policy, tensors["statistics"]
+        # What a network is copied by: it raises where the module has changed since it was made.
+        network.__reduce__()
+        if not depends_on_batch(network.module, policy):
+            if support is not None or transductive:
+                raise InputError(
+                    f"the predictor of {self.task.name!r} has fixed statistics (BatchNorm policy"
+                    f" {policy.name!r}), so that support= and transductive= mean nothing; leave"
+                    " them out."
+                )
+        elif (support is None) != transductive:
+            raise InputError(
+                f"the predictor of {self.task.name!r} takes BatchNorm's statistics from the images"
+                f" that it predicts (policy {policy.name!r}: transductive), so that a prediction"
+                " depends on the images beside it. Choose one: to_module(support=...) fixes the"
+                " statistics to those of the support images, as norm='support' does when you adapt;"
+                " to_module(transductive=True) takes them from each batch. (torchcross export has"
+                " --support and --transductive.)"
+            )
+        elif support is not None:
+            fixed = Network(network.module, norm="support", fast=network.fast)
+            ready = self._ready(support)
+            check_finite(ready, "the support images")
+            policy = fixed.policy
+            statistics, _ = fixed.statistics(
+                tensors["params"], tensors["buffers"], ready, step=record.step
+            )
+        backbone = plain_copy(
+            network.module,
+            policy,
+            tensors["params"],
+            tensors["buffers"],
+            statistics,
+            step=record.step,
+        )
+        return PlainPredictor(
+            backbone,
+            tensors["head"],
+            task=self.task,
+            form=record.form,
+            pixels=record.pixels,
+            output=output,
+        )
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file, whole or not at all.
@@ -144,17 +242,18 @@ class Predictor:
         )
 
 
-def load_predictor(path: str | Path, backbone: nn.Module | None = None) -> Predictor:
+def load_predictor(
+    path: str | Path, backbone: nn.Module | None = None, *, same_layers: bool = True
+) -> Predictor:
     """Read a saved predictor.
 
     If the file does not name a backbone of the library, give a module like the one it was made
-    with. Only its shape matters, not its weights.
+    with. Only its shape matters, not its weights. If its layers are not those that the file
+    describes, it is refused; `same_layers=False` takes it if the names and shapes of its tensors
+    fit.
     """
     path = Path(path)
     record, tensors = predictor_files.read(path)
-    module = predictor_files.backbone_for(path, record, backbone)
-    network = Network(module, norm=record.norm, fast=record.fast)
-    has_rows = network.policy.rows
-    predictor_checks.check_tensors(path, module, tensors, has_rows=has_rows, step=record.step)
     predictor_checks.check_head(path, record, tensors)
-    return Predictor(network, record, tensors)
+    module = backbone_for(path, record, tensors, backbone, same_layers=same_layers)
+    return Predictor(Network(module, norm=record.norm, fast=record.fast), record, tensors)

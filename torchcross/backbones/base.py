@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross.backbones.initial_values import Seed, generator_of, materialise
 from torchcross.backbones.record import WeightRecord, lists_for_tuples
+from torchcross.backbones.sketch import is_sketching
 from torchcross.errors import InputError
 
 # What a colour backbone does with grey images: `"expand"` repeats the channel, None refuses.
@@ -182,9 +183,11 @@ def assemble(name: str, architecture: Callable[..., B], seed: Seed, **options: A
     generator = generator_of(seed)
     with torch.device("meta"):
         backbone = architecture(**options)
+    describe(backbone, name, options)
+    if is_sketching():
+        return backbone
     materialise(backbone)
     backbone._initialise(generator)
-    describe(backbone, name, options)
     return backbone.to(torch.get_default_device())
 
 

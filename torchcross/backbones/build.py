@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from torchcross._kit.suggestions import unknown_name
 from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
@@ -13,8 +15,9 @@ from torchcross.backbones.initial_values import Seed
 from torchcross.backbones.installed import from_timm, from_torchvision
 from torchcross.backbones.mobilenet import mobilenet_v2
 from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_keras
+from torchcross.backbones.sketch import sketching
 from torchcross.backbones.vit import small_vit
-from torchcross.errors import InputError
+from torchcross.errors import InputError, TorchcrossError
 
 _CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
     "conv4": conv4,
@@ -55,3 +58,22 @@ def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone
         raise InputError(f"the description of {name!r} does not fit: {error}") from error
     attach(backbone, spec.weights, inside=spec.normalises)
     return backbone
+
+
+def sketch(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Backbone:
+    """The backbone that `spec` describes, on the meta device, where its tensors take no memory.
+
+    One that is far larger than `tensors` is refused while it is built.
+    """
+    try:
+        with sketching(tensors):
+            return build(spec)
+    except TorchcrossError:
+        raise
+    except Exception as error:
+        # Options of a file reach the constructors of other packages, which may raise anything.
+        raise InputError(
+            f"the description of {spec.get('name')!r} cannot be built without memory"
+            f" ({type(error).__name__}: {str(error).partition(chr(10))[0][:160]}); build the"
+            " backbone yourself, and pass it"
+        ) from error

@@ -14,6 +14,7 @@ from torch import nn
 from torchcross._kit.argument_checks import checked_text
 from torchcross.backbones.base import Backbone, Grey, describe
 from torchcross.backbones.initial_values import Seed, generator_of
+from torchcross.backbones.sketch import is_sketching
 from torchcross.backbones.wrap import as_backbone
 from torchcross.errors import InputError, MissingExtraError
 
@@ -106,7 +107,8 @@ def _is_plain(value: object) -> bool:
 def _drawing_from(seed: Seed) -> Iterator[None]:
     """Let code that draws from the global generator draw from ours; restore the global one."""
     generator = generator_of(seed)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+    device = torch.device("meta" if is_sketching() else "cpu")
+    with torch.random.fork_rng(devices=[]), device:
         torch.random.set_rng_state(generator.get_state())
         yield
         if generator is seed:

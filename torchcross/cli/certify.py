@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.cli.group import Parser
+from torchcross.cli.modules import module_at
 from torchcross.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _subject(options: argparse.Namespace) -> Algorithm | Pretraining:
         for name in ("engine", "steps")
         if getattr(options, name) is not None
     }
-    made = _made_by(options.module) if options.module is not None else _backbone(options.backbone)
+    made = module_at(options.module) if options.module is not None else _backbone(options.backbone)
     if isinstance(made, Algorithm | Pretraining):
         named = [
             f"--{name}" for name in ("algorithm", *settings) if getattr(options, name) is not None
@@ -129,27 +129,4 @@ def _backbone(name: str | None) -> nn.Module:
     if name not in known:
         raise InputError(unknown_name("backbone", name, known))
     made: nn.Module = known[name]()
-    return made
-
-
-def _made_by(place: str) -> nn.Module:
-    from torch import nn
-
-    module, colon, name = place.partition(":")
-    if not (colon and module and name):
-        raise InputError(f"--module got {place!r}; give package.module:callable")
-    try:
-        make = getattr(import_module(module), name)
-    except ImportError as error:
-        raise InputError(
-            f"--module: {module!r} cannot be imported ({error}); is its folder on PYTHONPATH?"
-        ) from error
-    except AttributeError as error:
-        public = [other for other in dir(import_module(module)) if not other.startswith("_")]
-        raise InputError(unknown_name(f"name in {module}", name, public)) from error
-    made = make() if callable(make) else make
-    if not isinstance(made, nn.Module):
-        raise InputError(
-            f"--module: {place} made a {type(made).__name__}; it must make a torch.nn.Module"
-        )
     return made

@@ -26,6 +26,7 @@ _COMMANDS = {
     "certify": Command(
         "torchcross.cli.certify", "check a gradient against finite differences and a closed form"
     ),
+    "export": Command("torchcross.cli.export", "write a predictor as ONNX or torch.export"),
 }
 
 # As a shell reports the signals SIGINT, SIGPIPE and SIGTERM: 128 and their number.

@@ -30,7 +30,7 @@ def _cosine(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tens
         F.normalize(features, dim=-1),
         F.normalize(params["head.prototypes"], dim=-1),
     )
-    return target.prototype_logits(params["head.scale"] * (directions @ means.mT))
+    return target.prototype_logits(params["head.scale"] * (directions @ means.transpose(-2, -1)))
 
 
 def _ridge(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:

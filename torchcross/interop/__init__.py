@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["EpisodeTaskset", "HuggingFaceSource", "TasksetEpisodes", "lightning_module"]
+__all__ = [
+    "EpisodeTaskset",
+    "HuggingFaceSource",
+    "TasksetEpisodes",
+    "export_predictor",
+    "lightning_module",
+]
 
+from torchcross.interop.deployment import export_predictor
 from torchcross.interop.huggingface import HuggingFaceSource
 from torchcross.interop.lightning import lightning_module
 from torchcross.interop.tasksets import EpisodeTaskset, TasksetEpisodes

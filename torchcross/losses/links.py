@@ -26,12 +26,14 @@ def coral_probabilities(logits: Float[Tensor, "N T"]) -> Float[Tensor, "N T+1"]:
 
     Trained thresholds are in order. Sorting the others keeps every probability from being negative,
     and ``coral_decision`` in agreement with the distribution. A difference is computed as
-    ``s(a) s(-b) (1 - e^(b-a))``, which does not cancel.
+    ``s(a) s(-b) (1 - e^(b-a))``, which does not cancel where ``1 - e^-d`` is computed as
+    ``tanh(d/2) (1 + e^-d)``. (``expm1`` has no ONNX form in torch's older exporter.)
     """
     check_columns("coral_probabilities", logits, "K-1", 1)
     z = at_least_float32(logits).sort(dim=1, descending=True).values
     upper, lower = torch.sigmoid(z), torch.sigmoid(-z)
-    between = upper[:, :-1] * lower[:, 1:] * -torch.expm1(z[:, 1:] - z[:, :-1])
+    gap = z[:, :-1] - z[:, 1:]
+    between = upper[:, :-1] * lower[:, 1:] * (torch.tanh(gap / 2) * (1 + (-gap).exp()))
     return torch.cat([lower[:, :1], between, upper[:, -1:]], dim=1)
 
 

@@ -37,7 +37,7 @@ class HeadLayout:
         weight: Float[Tensor, "{self.weight_rows} D"],
         bias: Float[Tensor, " {self.biases}"],
     ) -> Float[Tensor, "N {self.outputs}"]:
-        scores = features @ weight.mT
+        scores = features @ weight.transpose(-2, -1)
         if self.kind == "thresholds":
             return torch.cat([scores, bias.expand(*scores.shape[:-1], self.biases)], dim=-1)
         return scores + bias

@@ -95,7 +95,9 @@ class SingleLabelTarget(Target):
     def regression_logits(
         self, outputs: Float[Tensor, "N R"]
     ) -> Float[Tensor, "N {self.num_outputs}"]:
-        return self.objective.from_scores(outputs @ self.regression_codes().to(outputs).mT)
+        return self.objective.from_scores(
+            outputs @ self.regression_codes().to(outputs).transpose(-2, -1)
+        )
 
 
 def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Float[Tensor, "N {num_classes}"]:

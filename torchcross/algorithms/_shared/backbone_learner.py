@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.input_normalisation import InputNormalisation, MeanAndStd
+from torchcross.algorithms._shared.layers import described_layers
 from torchcross.algorithms._shared.per_step_norm import (
     NormWeights,
     PerStepAffine,
@@ -89,6 +90,7 @@ class BackboneLearner(nn.Module, ABC):
         form: str,
         step: int,
         protocol: dict[str, Any],
+        image_shape: tuple[int, ...] | None,
     ) -> Predictor:
         record = PredictorRecord(
             task=task,
@@ -99,6 +101,8 @@ class BackboneLearner(nn.Module, ABC):
             fast=self.network.fast,
             pixels=self.input_normalisation,
             backbone=backbone_spec(self.backbone),
+            image_shape=image_shape,
+            layers=described_layers(self.backbone),
         )
         shared = [*self.parameters(), *self.buffers()]
         copies = {part: _detached_copies(tree, shared) for part, tree in tensors.items()}

@@ -31,7 +31,7 @@ def checked_tensors(
             " with .to(...)."
         )
     images = normalisation(batch.x, subject, like)
-    _check_finite(images, subject)
+    check_finite(images, subject)
     return images, batch.y.long()
 
 
@@ -54,16 +54,23 @@ def _check_labels(labels: Tensor, task: Task, subject: str) -> None:
         )
 
 
-def _check_finite(images: Tensor, subject: str) -> None:
-    if bool(torch.isfinite(images.sum())):
+def check_finite(images: Tensor, subject: str) -> None:
+    """Refuse images with pixels that are NaN or infinite; `subject` is their name."""
+    if not images.is_floating_point() or bool(torch.isfinite(images.sum())):
         return
     # A sum of finite numbers may overflow, so the pixels themselves decide.
     broken = ~torch.isfinite(images).reshape(len(images), -1).all(1)
     if bool(broken.any()):
         raise InputError(
-            f"{subject} has NaN or infinite pixels in {int(broken.sum())} of {len(images)} images,"
-            f" first in image {int(broken.nonzero()[0])}; repair or drop them."
+            f"{subject} has NaN or infinite pixels in {int(broken.sum())} of {len(images)} images:"
+            f" {_numbers(broken.nonzero().flatten().tolist())}; repair or drop them."
         )
+
+
+def _numbers(positions: list[int]) -> str:
+    """`image 2`, `images 0, 2`, and the first ten of more."""
+    shown = ", ".join(map(str, positions[:10]))
+    return f"image{'s' * (len(positions) > 1)} {shown}{', ...' * (len(positions) > 10)}"
 
 
 def checked_strata(labels: Tensor, task: Task, name: str) -> Tensor:

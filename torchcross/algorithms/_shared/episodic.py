@@ -209,7 +209,14 @@ class Episodic(BackboneLearner, Algorithm, ABC):
             "statistics": statistics,
             "head": head,
         }
-        return self._make_predictor(task, tensors, form=form, step=step, protocol=protocol)
+        return self._make_predictor(
+            task,
+            tensors,
+            form=form,
+            step=step,
+            protocol=protocol,
+            image_shape=tuple(data["xs"].shape[1:]),
+        )
 
     def _common_protocol(self) -> dict[str, Any]:
         norm_weights = "shared" if self.affine is None else "per_step"

@@ -46,8 +46,11 @@ def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]
     if form == "linear":
         return {WEIGHT: (target.head.weight_rows, _ANY), BIAS: (target.head.biases,)}
     if form == "ridge":
-        no_labels = torch.zeros((1, *target.label_shape), dtype=torch.int64)
-        return {WEIGHT: (_ANY, target.regression_targets(no_labels).shape[1]), "head.scale": ()}
+        # On the meta device, because code words take the square of the number of classes.
+        with torch.device("meta"):
+            no_labels = torch.zeros((1, *target.label_shape), dtype=torch.int64)
+            codes = target.regression_targets(no_labels).shape[1]
+        return {WEIGHT: (_ANY, codes), "head.scale": ()}
     means: dict[str, tuple[int | None, ...]] = {"head.prototypes": (target.num_prototypes, _ANY)}
     return {**means, "head.scale": ()} if form == "cosine" else means
 

@@ -3,7 +3,7 @@
 To add a field to predictor files: add it to `PredictorRecord` and `_KINDS`, and fill it where
 `backbone_learner.py` makes the record. If it is no plain JSON value, convert it in `_as_json` and
 `_from_json`. Every field of `_KINDS` is required, so files without the new field are refused: raise
-`VERSION`, or give the field a default there.
+`VERSION`, or add the field to `_LATER_KINDS`, whose fields are None in files from before them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from torchcross._kit import tensor_files
 from torchcross.algorithms._shared.input_normalisation import InputNormalisation
-from torchcross.backbones import build
 from torchcross.errors import InputError, ReadError
 from torchcross.functional.network.norm_policies import POLICIES
 from torchcross.heads import FORMS
@@ -37,6 +36,10 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "pixels": dict,
     "backbone": (dict, type(None)),
 }
+_LATER_KINDS: dict[str, type | tuple[type, ...]] = {
+    "image_shape": (list, type(None)),
+    "layers": (dict, type(None)),
+}
 
 # Named tensors by the part they belong to, one of `PARTS`.
 Tensors = dict[str, dict[str, Tensor]]
@@ -46,14 +49,16 @@ Tensors = dict[str, dict[str, Tensor]]
 class PredictorRecord:
     """Everything of a predictor but its tensors.
 
-    task      what is predicted
-    protocol  how the predictor came about, for reports
-    form      of the head: `linear`, `ridge`, `euclidean` or `cosine`
-    step      the number of inner steps taken, which selects the rows of `per_step` BatchNorm
-    norm      BatchNorm policy
-    fast      whether the network uses the faster forms of its layers
-    pixels    what happens to images before the backbone
-    backbone  its description; None for a module of the user's own
+    task         what is predicted
+    protocol     how the predictor came about, for reports
+    form         of the head: `linear`, `ridge`, `euclidean` or `cosine`
+    step         the number of inner steps taken, which selects the rows of `per_step` BatchNorm
+    norm         BatchNorm policy
+    fast         whether the network uses the faster forms of its layers
+    pixels       what happens to images before the backbone
+    backbone     its description; None for a module of the user's own
+    image_shape  of the images that it was adapted to; None where that is not known
+    layers       the backbone's layers, as `described_layers` describes them
     """
 
     task: Task
@@ -64,14 +69,48 @@ class PredictorRecord:
     fast: bool
     pixels: InputNormalisation
     backbone: dict[str, Any] | None
+    image_shape: tuple[int, ...] | None = None
+    layers: dict[str, str] | None = None
 
 
 def write(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
     flat = {
         f"{part}:{name}": value for part, tree in tensors.items() for name, value in tree.items()
     }
-    text = json.dumps({"version": VERSION, **_as_json(record)}, sort_keys=True)
-    tensor_files.write(path, flat, {FORMAT: text})
+    tensor_files.write(path, flat, {FORMAT: _readable_text(path, record)})
+
+
+def _readable_text(path: Path, record: PredictorRecord) -> str:
+    """The record as text, from which the same record is read again."""
+    target = record.task.target
+    advice = (
+        "A file can hold the targets and losses of this library, with plain values. For others,"
+        " keep what the predictor was adapted from, and adapt again."
+    )
+    try:
+        text = json.dumps({"version": VERSION, **_as_json(record)}, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be written: the predictor's record is no plain JSON ({error}). {advice}"
+        ) from error
+    kind = _TARGETS.get(target.kind)
+    if type(target) is not kind:
+        raise InputError(
+            f"{path} cannot be written: {type(target).__name__} is a target of your own, which"
+            f" cannot be read again. {advice}"
+        )
+    try:
+        task = _task_from(path, json.loads(text)["task"])
+    except ReadError as error:
+        raise InputError(
+            f"{path} cannot be written: its task could not be read again ({error}). {advice}"
+        ) from error
+    if _task_as_json(task) != _task_as_json(record.task):
+        raise InputError(
+            f"{path} cannot be written: the task {record.task.name!r} would be read as another one."
+            f" {advice}"
+        )
+    return text
 
 
 def read(path: Path) -> tuple[PredictorRecord, Tensors]:
@@ -105,6 +144,13 @@ def _checked_values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
             f"{path} is a predictor of format version {version!r}; this library reads version"
             f" {VERSION}."
         )
+    _check_kinds(path, values)
+    checked: dict[str, Any] = values
+    return checked
+
+
+def _check_kinds(path: Path, values: dict[str, Any]) -> None:
+    """Each field has the right type; those that later versions added may be missing."""
     for name, kind in _KINDS.items():
         if name not in values or not isinstance(values[name], kind):
             raise _unusable(path, name)
@@ -117,8 +163,17 @@ def _checked_values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
             f"{path} has a head of the unknown form {values['form']!r}; it may be from a later"
             " version."
         )
-    checked: dict[str, Any] = values
-    return checked
+    for name, kind in _LATER_KINDS.items():
+        if not isinstance(values.setdefault(name, None), kind):
+            raise _unusable(path, name)
+    if not all(_is_size(size) for size in values["image_shape"] or ()):
+        raise _unusable(path, "image_shape")
+    if not all(isinstance(text, str) for text in (values["layers"] or {}).values()):
+        raise _unusable(path, "layers")
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 31
 
 
 def _unusable(path: Path, name: str) -> ReadError:
@@ -128,10 +183,19 @@ def _unusable(path: Path, name: str) -> ReadError:
 
 
 def _as_json(record: PredictorRecord) -> dict[str, Any]:
-    target = record.task.target
-    task = {
-        "name": record.task.name,
-        "domain": record.task.domain,
+    values = {name: getattr(record, name) for name in (*_KINDS, *_LATER_KINDS)}
+    return {
+        **values,
+        "task": _task_as_json(record.task),
+        "pixels": record.pixels.describe(),
+    }
+
+
+def _task_as_json(task: Task) -> dict[str, Any]:
+    target = task.target
+    return {
+        "name": task.name,
+        "domain": task.domain,
         "kind": target.kind,
         "classes": list(target.classes),
         "values": list(target.values),
@@ -139,14 +203,17 @@ def _as_json(record: PredictorRecord) -> dict[str, Any]:
         "loss": target.loss_name,
         "loss_options": dict(target.loss_options),
     }
-    values = {name: getattr(record, name) for name in _KINDS}
-    return {**values, "task": task, "pixels": record.pixels.describe()}
 
 
 def _from_json(path: Path, values: dict[str, Any]) -> PredictorRecord:
-    plain = {name: values[name] for name in _KINDS}
-    task, pixels = _task_from(path, values["task"]), _normalisation_from(path, values["pixels"])
-    return PredictorRecord(**{**plain, "task": task, "pixels": pixels})
+    plain = {name: values[name] for name in (*_KINDS, *_LATER_KINDS)}
+    shape = values["image_shape"]
+    own = {
+        "task": _task_from(path, values["task"]),
+        "pixels": _normalisation_from(path, values["pixels"]),
+        "image_shape": None if shape is None else tuple(shape),
+    }
+    return PredictorRecord(**{**plain, **own})
 
 
 def _normalisation_from(path: Path, values: dict[str, Any]) -> InputNormalisation:
@@ -182,15 +249,3 @@ def backbone_spec(backbone: nn.Module) -> dict[str, Any] | None:
     """Return the description of a backbone of the library; None for other modules."""
     spec: Any = getattr(backbone, "spec", None)
     return spec.as_dict() if hasattr(spec, "as_dict") else None
-
-
-def backbone_for(path: Path, record: PredictorRecord, own: nn.Module | None) -> nn.Module:
-    """Return the backbone that the file's tensors belong to: the user's own, or a new one."""
-    if own is not None:
-        return own
-    if record.backbone is None:
-        raise InputError(
-            f"{path} was made with a backbone of your own, which a file cannot hold; pass a module"
-            " like it: load_predictor(path, backbone=...)."
-        )
-    return build(record.backbone)

@@ -119,4 +119,6 @@ class HeadPerTask(BackboneLearner, Pretraining, ABC):
             "statistics": {},
             "head": self.heads.of(task),
         }
-        return self._make_predictor(task, tensors, form="linear", step=0, protocol=self.protocol())
+        return self._make_predictor(
+            task, tensors, form="linear", step=0, protocol=self.protocol(), image_shape=None
+        )

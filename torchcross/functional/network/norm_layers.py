@@ -47,7 +47,7 @@ _INSTANCE_NORMS = (F.instance_norm, torch.instance_norm)
 
 def substitute_norm(layer: nn.Module, name: str, holder: FrameHolder, policy: NormPolicy) -> bool:
     """Give a normalising layer a forward that follows the frame; False if it is none."""
-    if not _is_norm(layer):
+    if not is_norm(layer):
         return False
     _refuse_policy(layer, name, policy)
     if type(layer) in _PLAIN:
@@ -60,7 +60,8 @@ def substitute_norm(layer: nn.Module, name: str, holder: FrameHolder, policy: No
     return True
 
 
-def _is_norm(layer: nn.Module) -> bool:
+def is_norm(layer: nn.Module) -> bool:
+    """Whether this layer follows the BatchNorm policy."""
     if isinstance(layer, _BatchNorm):
         return True
     if any(_buffer_of(layer, part) is None for part in ("running_mean", "running_var")):
