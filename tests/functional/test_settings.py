@@ -79,10 +79,10 @@ def test_a_changed_setting_is_seen_at_the_next_call(name):
 def test_a_changed_rate_of_dropout_is_seen(make):
     module = settled()
     learner = make(module, steps=2)
-    assert not learner.protocol()["dropout"]
+    assert not learner.protocol()["training_mode"]
     losses = [learner.meta_loss([EPISODE])]
     module.drop.p = 0.5
-    assert learner.protocol()["dropout"]
+    assert learner.protocol()["training_mode"]
     losses.append(learner.meta_loss([EPISODE]))
     torch.testing.assert_close(losses[1], make(copy.deepcopy(module), steps=2).meta_loss([EPISODE]))
     assert not torch.equal(*losses)

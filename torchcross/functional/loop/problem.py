@@ -12,6 +12,7 @@ from torch import Tensor
 from torchcross.errors import InputError
 from torchcross.functional.loop.optimisers import Optimiser, Rate, Rates, rate_table
 from torchcross.functional.network.network import Choice, select
+from torchcross.functional.network.structural_copy import refuse_complex
 from torchcross.functional.trees import Buffers, Data, InitFn, LossFn, Params, split_by_name
 
 
@@ -136,6 +137,8 @@ def start_of(
             f"{problem.name}: {min(clash)!r} is both a shared and an own parameter; rename one."
         )
     everything = {**params, **problem.own}
+    for name, value in everything.items():
+        refuse_complex(name, value, f"a parameter of {problem.name}")
     names = select(everything, inner.adapted)
     for name in names:
         if not everything[name].is_floating_point():

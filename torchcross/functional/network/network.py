@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.functional.network.checks import have_same_values, refuse_impurity
 from torchcross.functional.network.dropout import draw_masks
 from torchcross.functional.network.masked_draws import MaskedDraws
 from torchcross.functional.network.norm_policies import (
@@ -29,7 +31,7 @@ from torchcross.functional.network.purity import (
 )
 from torchcross.functional.network.random_draws import refuse_random_draws
 from torchcross.functional.network.spectral_norm import with_unit_length
-from torchcross.functional.network.structural_copy import Bypasses
+from torchcross.functional.network.structural_copy import refuse_complex
 from torchcross.functional.network.training_mode import (
     may_hide_a_mode,
     refuse_hidden_mode,
@@ -288,6 +290,8 @@ class Network:
             for name, copied in copies.items()
             if name in twins.buffer_names and (tensors[name] is not copied or copied._version > 0)
         }
+        for name, value in fresh.items():
+            refuse_complex(name, value, f"a buffer that {type(self.module).__name__} changes")
         return output, {**frame.buffers, **fresh, **frame.fresh}
 
     def _own_tensors(
@@ -305,55 +309,51 @@ class Network:
     def _checked_layout(
         self, twins: Twins, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
     ) -> bool:
-        """Whether channels may be last, from a check at the first use."""
+        """Whether channels may be last for such inputs, from checks at their first use."""
+        who = type(self.module).__name__
         if inside_transform():
-            return twins.layouts.get(None, True)
-        if None not in twins.layouts:
-            twins.layouts[None] = self._check(twins, params, frame, inputs)
-        return twins.layouts[None]
+            if twins.has_data_reads:
+                raise InputError(
+                    f"{who} reads `.data` of a tensor in its forward, and torch.func takes it for"
+                    " the tensor itself: results in lanes would not be those of the loop. Write"
+                    " `.detach()` in its place, or use lanes='loop'."
+                )
+            return True
+        if not twins.is_checked:
+            twins.has_data_reads = refuse_impurity(
+                functools.partial(self._run_check, frame, inputs), self.module, params
+            )
+            if not twins.training_layers and may_hide_a_mode(self.module):
+                own = {name: params[name] for name in twins.param_names}
+                self._watched_draws(twins, without_zeros(own), frame.buffers, inputs, False)
+            twins.is_checked = True
+        layout = twins.layout_of(inputs)
+        if layout is None:
+            return True
+        if layout not in twins.layouts:
+            outputs = [
+                self._run_check(frame, inputs, params, channels_last=is_last)
+                for is_last in (False, True)
+            ]
+            twins.layouts[layout] = have_same_values(*outputs)
+        return twins.layouts[layout]
 
     @torch.no_grad()
-    def _check(
-        self, twins: Twins, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
-    ) -> bool:
-        """One forward on copies: refuse a module that is not a pure function of its arguments.
-
-        Such a module writes to parameters, draws random numbers, or reads tensors of its own.
-        """
-        who = type(self.module).__name__
-        names = [name for name in twins.param_names if name in params]
-        copies = {name: params[name].detach().clone() for name in names}
-        bypasses, is_last = Bypasses(self.module), True
-
-        def forward() -> None:
-            nonlocal is_last
-            with bypasses:
-                is_last = self._try_layouts(copies, frame.restart(), inputs)
-
-        refuse_random_draws(forward, who, device_of(params))
-        for name, value in copies.items():
-            if not torch.equal(value, params[name]) and not torch.isnan(value).any():
-                raise write_error(who, name)
-        if bypasses.parameter:
-            raise InputError(
-                f"{who} reads its own {bypasses.parameter!r} in a forward that got another: a"
-                " function, hook or other attribute of it holds the tensor or its layer; read it"
-                " through `self` in `forward`."
-            )
-        if not twins.training_layers and may_hide_a_mode(self.module):
-            self._watched_draws(twins, without_zeros(copies), frame.buffers, inputs, is_last)
-        return is_last
-
-    def _try_layouts(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> bool:
-        """Run once; channels-last is off for a module that views images as channels-first."""
+    def _run_check(
+        self,
+        frame: ForwardFrame,
+        inputs: tuple[Any, ...],
+        params: Params,
+        *,
+        channels_last: bool = False,
+    ) -> Any:
+        """The output of a forward whose results are not used; None where the layout is refused."""
         try:
-            self.run(params, frame, inputs, channels_last=True)
+            return self.run(params, frame.restart(), inputs, channels_last=channels_last)[0]
         except RuntimeError as error:
-            if "view size is not compatible" not in str(error):
+            if not channels_last or "view size is not compatible" not in str(error):
                 raise
-            self.run(params, frame.restart(), inputs, channels_last=False)
-            return False
-        return True
+            return None
 
 
 def _rebuild(module: nn.Module, norm: str, fast: bool, follows_module: bool) -> Network:

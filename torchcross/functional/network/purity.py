@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,15 @@ def write_error(module_name: str, parameter: str, *, after: str = "") -> InputEr
     )
 
 
+class DataReads(threading.local):
+    """How often this thread read `.data` of a guarded tensor, whose reads no torch mode sees."""
+
+    count = 0
+
+
+data_reads = DataReads()
+
+
 class GuardedTensor(Tensor):
     """A parameter as a layer sees it: a write through `.data` counts as a write.
 
@@ -31,6 +41,7 @@ class GuardedTensor(Tensor):
 
     @property
     def data(self) -> Tensor:  # type: ignore[override]
+        data_reads.count += 1
         return self.detach()
 
 

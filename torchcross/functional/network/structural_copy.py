@@ -59,6 +59,8 @@ def structural_copy(module: nn.Module) -> nn.Module:
         raise InputError(
             f"{type(module).__name__} has lazy parameters; run it once on a batch first."
         )
+    for name, tensor in module.named_parameters():
+        refuse_complex(name, tensor, f"a parameter of {type(module).__name__}")
     # `deepcopy` takes what the memo holds for a tensor's id instead of copying the tensor.
     memo: dict[int, Any] = {id(tensor): Placeholder.of(tensor, name) for name, tensor in tensors}
     try:
@@ -75,8 +77,29 @@ def structural_copy(module: nn.Module) -> nn.Module:
     return twin.eval()
 
 
+def refuse_complex(name: str, tensor: Tensor, whose: str) -> None:
+    if tensor.is_complex():
+        raise InputError(
+            f"{name!r}, {whose}, is complex ({tensor.dtype}), and gradients are taken of real"
+            " parameters alone; hold its real and imaginary part in a real parameter, and combine"
+            " them in `forward` with torch.view_as_complex. (Buffers that stay as they are may be"
+            " complex.)"
+        )
+
+
 def _refuse_wrong_layer(layer: nn.Module, name: str) -> None:
     """Refuse what would run and be wrong."""
+    if hasattr(layer, "_orig_mod"):
+        raise InputError(
+            f"layer {name!r} is compiled (torch.compile), and compiled code has one derivative and"
+            " parameters of its own; give the module that was compiled (its `_orig_mod`), or"
+            " compile it in place with `module.compile()`."
+        )
+    if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.sparse:
+        raise InputError(
+            f"layer {name!r} is a {type(layer).__name__} with sparse=True, whose sparse gradients"
+            " have no second derivative; build it with sparse=False."
+        )
     if isinstance(layer, nn.RNNBase) and layer.num_layers > 1 and layer.dropout:
         raise InputError(
             f"layer {name!r} is a {type(layer).__name__} with dropout={layer.dropout} inside, which"
@@ -126,16 +149,20 @@ def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
 class Bypasses(torch.overrides.TorchFunctionMode):
     """Looks for the module's own parameters in a forward that gets copies of them.
 
-    Code that reads them bypasses the call: the parameters of the call do not reach it.
+    Code that reads them bypasses the call: the parameters of the call do not reach it. Reads of
+    `.data` are noted too.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self._own = {id(tensor): name for name, tensor in module.named_parameters()}
         self.parameter: str | None = None
+        self.has_data_reads = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if getattr(func, "__self__", None) is torch.Tensor.data:
+            self.has_data_reads = True
         for leaf in pytree.tree_leaves((args, kwargs)):
             if self.parameter is None and isinstance(leaf, Tensor):
                 self.parameter = self._own.get(id(leaf))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from torchcross.functional.network.configuration import Configuration
@@ -29,6 +30,9 @@ class Twin:
     vectors: tuple[str, ...]
 
 
+Layout: TypeAlias = tuple[tuple[torch.dtype, torch.Size, int], ...]
+"""(dtype, shape of a sample, digits of the number of samples) of each input."""
+
 _NUMBERS = itertools.count()
 
 
@@ -45,7 +49,9 @@ class Twins:
         self.configuration = Configuration(module)
         self.param_names = _aliases(module, "_parameters")
         self.buffer_names = _aliases(module, "_buffers")
-        self.layouts: dict[Any, bool] = {}
+        self.is_checked = False
+        self.has_data_reads = False
+        self.layouts: dict[Layout, bool] = {}
         self._policy, self._fast = policy, fast
         # Never run, so that it can be copied at any time.
         self._template = structural_copy(module)
@@ -56,6 +62,7 @@ class Twins:
         self.norm_buffers = frozenset(
             _names_within(first.norm_layers, "running_mean", "running_var", "num_batches_tracked")
         )
+        self._has_images = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
         self.frame_buffers = self.norm_buffers | self.vectors
         self._idle: dict[bool, list[Twin]] = {False: [first], True: []}
 
@@ -74,6 +81,19 @@ class Twins:
             return False
         self.configuration = Configuration(module)
         return True
+
+    def layout_of(self, inputs: tuple[Any, ...]) -> Layout | None:
+        """What decides whether channels may be last for these inputs; None where none would be.
+
+        The number of samples counts by its power of two: weights larger than the images stay as
+        they are.
+        """
+        images = [value for value in inputs if isinstance(value, Tensor) and value.dim() > 1]
+        if not self._has_images or any(_is_double_or_elsewhere(value) for value in images):
+            return None
+        return tuple(
+            (value.dtype, value.shape[1:], value.shape[0].bit_length()) for value in images
+        )
 
     def take(self, *, training: bool) -> Twin:
         """A copy that no other forward runs."""
@@ -100,6 +120,10 @@ class Twins:
                 substitute_convolution(layer, holder)
                 pool_before_relu(layer)
         return Twin(module, holder, tuple(norm_layers), tuple(vectors))
+
+
+def _is_double_or_elsewhere(value: Tensor) -> bool:
+    return value.dtype == torch.float64 or value.device.type != "cpu"
 
 
 def _tensors_of(module: nn.Module) -> list[Tensor]:

@@ -82,4 +82,6 @@ def tracked_batch_norm(
     """
     if inside_transform() or weight is None or bias is None or have_tangents(x, weight, bias):
         return batch_norm(x, weight, bias, eps), *moments(x)
+    # The kernel takes weights of the statistics' dtype, which is wider than that of a half module.
+    weight, bias = weight.to(statistics_dtype(x)), bias.to(statistics_dtype(x))
     return cast("tuple[Tensor, Tensor, Tensor]", _TrackedBatchNorm.apply(x, weight, bias, eps))  # type: ignore[no-untyped-call]
