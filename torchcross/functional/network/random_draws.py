@@ -20,6 +20,9 @@ from torchcross.errors import InputError
 TORCH, NUMPY, PYTHON, CUDA = "torch's", "numpy's", "Python's", "CUDA's"
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @dataclass
 class _Generator:
     """A global generator: whose it is, how its state is read and put back, and a state of it."""
@@ -54,8 +57,14 @@ def refuse_random_draws(run: Callable[[], object], module_name: str, device: tor
     """Run it, raise if it draws from a global generator, and put that generator back.
 
     Where a generator moved, another thread may have moved it: a second run is watched, for what
-    this thread does alone.
+    this thread does alone. One thread at a time: a generator that is put back must not hide the
+    draw of another.
     """
+    with _ONE_AT_A_TIME:
+        _refuse_random_draws(run, module_name, device)
+
+
+def _refuse_random_draws(run: Callable[[], object], module_name: str, device: torch.device) -> None:
     generators = _global_generators(device)
     try:
         run()
