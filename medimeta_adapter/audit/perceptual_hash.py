@@ -54,7 +54,7 @@ def fingerprints_of(images: NDArray[np.uint8]) -> Fingerprints:
     and benchmarking of perceptual image hash functions", section 3.2). These are 8 x 8 without the
     constant one; (0, 8) fills its place. Sketch: the 16 x 16 lowest coefficients without the
     constant one, scaled to int8. Two sketches correlate as the two images do at low resolution.
-    Brightness and contrast hardly change either.
+    Brightness and contrast hardly change either, as long as few pixels become white or black.
     """
     height, width = images.shape[1], images.shape[2]
     channels = images.shape[3] if images.ndim == 4 else 1

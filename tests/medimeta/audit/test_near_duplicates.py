@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.medimeta.near_duplicate_recall import CHANGES as MEASURED
+from benchmarks.medimeta.near_duplicate_recall import copies_found
 from medimeta_adapter.audit.near_duplicates import (
     DISTANCE,
     REACH,
@@ -67,6 +69,15 @@ def test_a_changed_copy_is_found_and_nothing_else(change):
     right = {(n, n + 60) for n in range(60)}
     assert set(pairs) <= right
     assert len(pairs) >= 57
+
+
+def test_the_measured_recall_counts_copies_that_stand_with_their_original():
+    """The table of docs/medimeta/checking.md is made by this count."""
+    images = pictures(20)
+    assert copies_found(images, MEASURED["JPEG, quality 90"]) == 20
+    assert copies_found(images, MEASURED["brightness x 0.7"]) == 20
+    assert copies_found(images, MEASURED["mirrored"]) == 0
+    assert copies_found(images, lambda image: Image.new("RGB", image.size)) == 0
 
 
 def test_different_images_are_far_apart():
@@ -138,12 +149,73 @@ def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
         ) * draw.integers(0, 2, 30).astype(np.uint64)
     sketches = np.repeat(draw.integers(-127, 128, (2, 255)).astype(np.int8), 15, axis=0)
     fingerprints = Fingerprints(hashes, sketches[draw.permutation(30)])
-    # Equal hashes are held against the first of them only: make them distinct, or equal in both.
-    distinct = np.unique(hashes, return_index=True)[1]
-    fingerprints = fingerprints[distinct]
     assert [group.tolist() for group in near_duplicate_groups(fingerprints)] == by_all_pairs(
         fingerprints
     )
+
+
+def groups_of_images(fingerprints):
+    return [group.tolist() for group in near_duplicate_groups(fingerprints)]
+
+
+def two_of_three_alike():
+    """Three sketches, of which the first is like no other and the others are like each other."""
+    draw = np.random.default_rng(3)
+    sketches = draw.integers(-127, 128, (3, 255)).astype(np.int8)
+    sketches[2] = sketches[1]
+    sketches[2, 0] += 1
+    return sketches
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_equal_hashes_are_all_compared_not_only_with_the_first(order):
+    sketches = two_of_three_alike()[order]
+    groups = groups_of_images(Fingerprints(np.zeros(3, dtype=np.uint64), sketches))
+    assert groups == [sorted([order.index(1), order.index(2)])]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_close_hashes_are_compared_by_all_their_images(order):
+    """The first image of a hash need not be the one that another hash is like."""
+    hashes, sketches = np.array([0, 0, 1], dtype=np.uint64)[order], two_of_three_alike()[order]
+    assert groups_of_images(Fingerprints(hashes, sketches)) == [
+        sorted([order.index(1), order.index(2)])
+    ]
+
+
+@pytest.mark.slow
+@max_examples(25)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_the_groups_do_not_depend_on_the_order_of_the_images(seed, kinds):
+    """Few hashes and few sketches, so that many are equal or nearly so."""
+    draw = np.random.default_rng(seed)
+    hashes = draw.integers(0, 2**64, kinds, dtype=np.uint64)[draw.integers(0, kinds, 40)]
+    hashes ^= np.uint64(1) << draw.integers(0, 64, 40, dtype=np.uint64)
+    base = draw.integers(-100, 101, (4, 255))
+    noise = draw.integers(-9, 10, (40, 255)) * draw.integers(0, 3, (40, 1))
+    sketches = (base[draw.integers(0, 4, 40)] + noise).astype(np.int8)
+    fingerprints = Fingerprints(hashes, sketches)
+    groups = groups_of_images(fingerprints)
+    assert groups == by_all_pairs(fingerprints)
+    order = draw.permutation(40)
+    shuffled = groups_of_images(fingerprints[order])
+    assert sorted(sorted(order[group].tolist()) for group in shuffled) == groups
+
+
+def test_many_identical_images_collapse_before_they_are_compared():
+    """All pairs of fifty thousand would be 1.25 thousand million."""
+    sketches = np.repeat(two_of_three_alike()[:2], 25_000, axis=0)
+    groups = groups_of_images(Fingerprints(np.zeros(50_000, dtype=np.uint64), sketches))
+    assert [len(group) for group in groups] == [25_000, 25_000]
+
+
+def test_many_sketches_of_one_hash_are_compared_in_blocks():
+    draw = np.random.default_rng(4)
+    sketches = draw.integers(-127, 128, (1500, 255)).astype(np.int8)
+    sketches[1499] = sketches[3]
+    sketches[1499, 0] ^= 1
+    groups = groups_of_images(Fingerprints(np.zeros(1500, dtype=np.uint64), sketches))
+    assert groups == [[3, 1499]]
 
 
 @pytest.mark.parametrize(("correlation", "groups"), [(0.995, 1), (0.985, 0), (-0.995, 0)])
