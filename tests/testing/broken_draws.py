@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +31,8 @@ def exclusive_source(counts=COUNTS):
 class Uniform:
     """Everything is equally likely, as it should be. The others change one step of it."""
 
-    counts = COUNTS
-    asked = {"ways": 3, "shots": 2, "queries": 4}
+    counts: tuple[int, ...] = COUNTS
+    asked: dict[str, Any] = {"ways": 3, "shots": 2, "queries": 4}
 
     def __init__(self, seed=0):
         self._source = exclusive_source(self.counts)
@@ -48,11 +49,11 @@ class Uniform:
         generator = self.generator(number)
         classes = sorted(int(c) for c in self.classes(number, generator))
         shots = self.shots(generator, len(classes))
-        support = [[] for _ in classes]
-        members = []
-        for position, c in enumerate(classes):
+        support, members = [], []
+        for c in classes:
             order = self.order(number, c, np.flatnonzero(self._source.labels == c), generator)
-            support[position], rest = self.divide(c, order, shots)
+            chosen, rest = self.divide(c, order, shots)
+            support.append(chosen)
             members.append(rest)
         query = self.query(members, generator)
         sides = [np.concatenate(support), np.concatenate(query)]
@@ -375,7 +376,8 @@ class ReadsItsWorkersSeed(Uniform):
     """Workers that start with another seed from torch each."""
 
     def generator(self, number):
-        seed = get_worker_info().seed if get_worker_info() else 0
+        worker = get_worker_info()
+        seed = worker.seed if worker else 0
         return np.random.Generator(np.random.Philox(key=[seed, number]))
 
 
