@@ -142,13 +142,17 @@ class Statistics:
 
 
 def update_by_hand(kind, grads, state, params, rates, step):
+    """`kind` is the name of an optimiser; with "/decay" behind it, its weight decay is 0.1."""
+    kind, _, decay = kind.partition("/")
+    penalty = 0.1 if decay else 0.0
     moved, after = {}, {}
-    for name, g in grads.items():
+    for name, slope in grads.items():
+        g = slope + penalty * params[name] * (kind != "adamw")
         direction = g
         if kind in ("momentum", "nesterov"):
             after[name] = 0.9 * state.get(name, 0.0) + g
             direction = g + 0.9 * after[name] if kind == "nesterov" else after[name]
-        elif kind == "adam":
+        elif kind in ("adam", "adamw"):
             m, v = state.get(name, (0.0, 0.0))
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
             after[name] = (m, v)
@@ -157,6 +161,8 @@ def update_by_hand(kind, grads, state, params, rates, step):
             positive = v > 0
             root = torch.sqrt(torch.where(positive, v / (1 - 0.999 ** (step + 1)), 1.0)) * positive
             direction = (m / (1 - 0.9 ** (step + 1))) / (root + 1e-8)
+        if kind == "adamw":
+            direction = direction + penalty * params[name]
         moved[name] = params[name] - rates(name, step) * direction
     return moved, after
 

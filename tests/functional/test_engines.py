@@ -10,6 +10,7 @@ from torchcross.functional import (
     Network,
     Problem,
     adam,
+    adamw,
     meta_gradient,
     momentum,
     select,
@@ -22,6 +23,10 @@ OPTIMISERS = {
     "momentum": lambda **k: momentum(0.9, **k),
     "nesterov": lambda **k: momentum(0.9, nesterov=True, **k),
     "adam": adam,
+    "sgd/decay": lambda **k: sgd(weight_decay=0.1, **k),
+    "nesterov/decay": lambda **k: momentum(0.9, nesterov=True, weight_decay=0.1, **k),
+    "adam/decay": lambda **k: adam(weight_decay=0.1, **k),
+    "adamw/decay": lambda **k: adamw(weight_decay=0.1, **k),
 }
 POLICIES = ("frozen", "batch", "support", "running", "per_step")
 STEPS = 3
@@ -35,7 +40,7 @@ def episode(
     support, query = losses_of(network)
     optimiser = OPTIMISERS[kind](per_step=per_step)
     inner = Inner(support, query, optimiser, steps, adapted=adapted, query_weights=weights)
-    rate = 0.05 if kind == "adam" else 0.3
+    rate = 0.05 if kind.startswith("adam") else 0.3
     meta = Meta(
         params, torch.tensor(rate, dtype=torch.float64) if rates is None else rates, buffers
     )

@@ -5,10 +5,21 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
-from torchcross.functional import Inner, Meta, Problem, adam, adapt, momentum, sgd
+from torchcross.errors import InputError
+from torchcross.functional import Inner, Meta, Problem, adam, adamw, adapt, momentum, sgd
 from torchcross.functional.network.ops import tracked_batch_norm
 
-OPTIMISERS = [sgd(), momentum(), momentum(0.5, nesterov=True), adam(), adam((0.5, 0.9), eps=1e-3)]
+OPTIMISERS = [
+    sgd(),
+    sgd(weight_decay=0.2),
+    momentum(),
+    momentum(0.5, nesterov=True),
+    momentum(0.5, nesterov=True, weight_decay=0.2),
+    adam(),
+    adam((0.5, 0.9), eps=1e-3),
+    adam(weight_decay=0.2),
+    adamw(weight_decay=0.2),
+]
 
 
 def draw(*shape, seed=0):
@@ -81,3 +92,44 @@ def test_tracked_batch_norm_twice(shape, last):
 def test_statistics_alone_have_gradients(used):
     x, weight, bias = draw(4, 3, 2).requires_grad_(), draw(3, seed=1), draw(3, seed=2)
     assert gradgradcheck(lambda x: tracked_batch_norm(x, weight, bias, 1e-5)[used].sin(), (x,))
+
+
+OF_TORCH = {
+    "sgd": (sgd(weight_decay=0.1), torch.optim.SGD, {}),
+    "momentum": (momentum(weight_decay=0.1), torch.optim.SGD, {"momentum": 0.9}),
+    "nesterov": (
+        momentum(nesterov=True, weight_decay=0.1),
+        torch.optim.SGD,
+        {"momentum": 0.9, "nesterov": True},
+    ),
+    "adam": (adam(weight_decay=0.1), torch.optim.Adam, {}),
+    "adamw": (adamw(weight_decay=0.1), torch.optim.AdamW, {}),
+}
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_optimisers_are_those_of_torch(name, in_place):
+    optimiser, of_torch, options = OF_TORCH[name]
+    params = {"weight": draw(3, 5), "bias": draw(3, seed=3)}
+    state = {key: value.clone() for key, value in optimiser.init(params).items()}
+    leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
+    theirs = of_torch(list(leaves.values()), lr=0.05, weight_decay=0.1, **options)
+    for step in range(6):
+        grads = {key: draw(*value.shape, seed=10 + step) for key, value in params.items()}
+        for key, leaf in leaves.items():
+            leaf.grad = grads[key].clone()
+        theirs.step()
+        if in_place:
+            optimiser.move(grads, state, params, 0.05, step)
+        else:
+            params, state = optimiser.update(grads, state, params, {"*": 0.05}, step)
+    for key, leaf in leaves.items():
+        torch.testing.assert_close(params[key], leaf.detach(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("make", [sgd, momentum, adam, adamw])
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_weight_decay_is_a_finite_number_of_zero_or_more(make, value):
+    with pytest.raises(InputError, match="weight_decay must be a number of 0 or more"):
+        make(weight_decay=value)

@@ -36,9 +36,18 @@ class ANIL(InnerLoopAlgorithm):
         order: int = 2,
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
+        weight_decay: float | None = None,
         **options: Unpack[EpisodicOptions],
     ) -> None:
         recipe = InnerLoopRecipe(
-            "ANIL", steps, lr, head, optimiser, adapted=HEAD_NAMES, order=order, memory=memory
+            "ANIL",
+            steps,
+            lr,
+            head,
+            optimiser,
+            adapted=HEAD_NAMES,
+            order=order,
+            memory=memory,
+            weight_decay=weight_decay,
         )
         super().__init__(backbone, recipe, **options)

@@ -35,9 +35,18 @@ class BOIL(InnerLoopAlgorithm):
         order: int = 2,
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
+        weight_decay: float | None = None,
         **options: Unpack[EpisodicOptions],
     ) -> None:
         recipe = InnerLoopRecipe(
-            "BOIL", steps, lr, head, optimiser, adapted=is_in_body, order=order, memory=memory
+            "BOIL",
+            steps,
+            lr,
+            head,
+            optimiser,
+            adapted=is_in_body,
+            order=order,
+            memory=memory,
+            weight_decay=weight_decay,
         )
         super().__init__(backbone, recipe, **options)

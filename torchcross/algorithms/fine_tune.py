@@ -33,9 +33,12 @@ class FineTune(InnerLoopAlgorithm):
         lr: float = 1e-3,
         head: HeadStart = "kaiming",
         optimiser: InnerOptimiser = "adam",
+        weight_decay: float | None = None,
         adapted: Choice = "*",
         norm: str = "running",
         **options: Unpack[LaneOptions],
     ) -> None:
-        recipe = InnerLoopRecipe("FineTune", steps, lr, head, optimiser, adapted, order=1)
+        recipe = InnerLoopRecipe(
+            "FineTune", steps, lr, head, optimiser, adapted, order=1, weight_decay=weight_decay
+        )
         super().__init__(backbone, recipe, norm=norm, **options)

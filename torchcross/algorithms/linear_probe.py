@@ -32,8 +32,18 @@ class LinearProbe(InnerLoopAlgorithm):
         lr: float = 1e-2,
         head: HeadStart = "kaiming",
         optimiser: InnerOptimiser = "adam",
+        weight_decay: float | None = None,
         norm: str = "frozen",
         **options: Unpack[LaneOptions],
     ) -> None:
-        recipe = InnerLoopRecipe("LinearProbe", steps, lr, head, optimiser, HEAD_NAMES, order=1)
+        recipe = InnerLoopRecipe(
+            "LinearProbe",
+            steps,
+            lr,
+            head,
+            optimiser,
+            HEAD_NAMES,
+            order=1,
+            weight_decay=weight_decay,
+        )
         super().__init__(backbone, recipe, norm=norm, **options)

@@ -31,9 +31,17 @@ class ProtoMAML(InnerLoopAlgorithm):
         order: int = 2,
         memory: Memory = "fast",
         optimiser: InnerOptimiser = "sgd",
+        weight_decay: float | None = None,
         **options: Unpack[EpisodicOptions],
     ) -> None:
         recipe = InnerLoopRecipe(
-            "ProtoMAML", steps, lr, "proto", optimiser, order=order, memory=memory
+            "ProtoMAML",
+            steps,
+            lr,
+            "proto",
+            optimiser,
+            order=order,
+            memory=memory,
+            weight_decay=weight_decay,
         )
         super().__init__(backbone, recipe, **options)

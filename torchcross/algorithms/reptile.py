@@ -38,11 +38,14 @@ class Reptile(InnerLoopAlgorithm):
         lr: float = 1e-3,
         head: HeadStart = "zero",
         optimiser: InnerOptimiser = "adam",
+        weight_decay: float | None = None,
         norm: str = "batch",
         **options: Unpack[InputOptions],
     ) -> None:
         check_option_names(Reptile, options, InputOptions)
-        recipe = InnerLoopRecipe("Reptile", steps, lr, head, optimiser, order=1)
+        recipe = InnerLoopRecipe(
+            "Reptile", steps, lr, head, optimiser, order=1, weight_decay=weight_decay
+        )
         super().__init__(backbone, recipe, norm=norm, lanes="loop", **options)
 
     def training_step(

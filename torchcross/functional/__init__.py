@@ -16,7 +16,7 @@ from torchcross.functional.loop.engines import (
 from torchcross.functional.loop.memory import MemoryEstimate, estimate, peak_memory
 from torchcross.functional.loop.meta_gradient import MetaGradient, meta_gradient
 from torchcross.functional.loop.meta_loss import MetaLoss, meta_loss
-from torchcross.functional.loop.optimisers import Optimiser, adam, momentum, sgd
+from torchcross.functional.loop.optimisers import Optimiser, adam, adamw, momentum, sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem, Split
 from torchcross.functional.network.network import Network, call, partition, select
 from torchcross.functional.network.norm_policies import POLICIES
@@ -43,6 +43,7 @@ __all__ = [
     "Reverse",
     "Split",
     "adam",
+    "adamw",
     "adapt",
     "call",
     "certify_engine",

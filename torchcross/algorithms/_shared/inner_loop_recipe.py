@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -10,17 +11,23 @@ from torchcross._kit.argument_checks import check_choice
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms._shared.rates import RATE_KINDS, RateKind
 from torchcross.errors import InputError
-from torchcross.functional import Engine, Implicit, Optimiser, adam, momentum, sgd
+from torchcross.functional import Engine, Implicit, Optimiser, adam, adamw, momentum, sgd
 from torchcross.functional.loop.engines import engine_named
 from torchcross.functional.network.network import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
 HeadStart: TypeAlias = Literal["zero", "kaiming", "proto"] | LearnedHeads
-InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "adam"]
+InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "nesterov", "adam", "adamw"]
 Memory: TypeAlias = Literal["fast", "low"]
 
 HEAD_NAMES = (WEIGHT, BIAS)
-_OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": sgd, "momentum": momentum, "adam": adam}
+_OPTIMISERS: dict[str, Callable[..., Optimiser]] = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "nesterov": functools.partial(momentum, nesterov=True),
+    "adam": adam,
+    "adamw": adamw,
+}
 _EXACT_ENGINES = {"fast": "reverse", "low": "recompute"}
 _CHOICES: dict[str, tuple[object, ...]] = {
     "optimiser": tuple(_OPTIMISERS),
@@ -43,7 +50,8 @@ class InnerLoopRecipe:
     name                of the algorithm, for messages and the protocol
     steps, lr           how many steps the inner loop takes, and their rate
     head                how the head starts: `zero`, `kaiming`, `proto`, or `LearnedHeads`
-    optimiser           of the inner loop: `sgd`, `momentum` or `adam`
+    optimiser           of the inner loop: `sgd`, `momentum`, `nesterov`, `adam` or `adamw`
+    weight_decay        of the optimiser, as in torch; None: 0.01 for `adamw`, otherwise 0
     adapted             names that the inner loop moves: the backbone's own names, `head.weight`,
                         `head.bias`; a parameter that requires no gradient stays as it is, unless
                         its full name is given
@@ -73,6 +81,7 @@ class InnerLoopRecipe:
     multi_step: int | None = None
     norm_weights: NormWeights = "shared"
     proximal: float | None = None
+    weight_decay: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0:
@@ -84,6 +93,13 @@ class InnerLoopRecipe:
             check_choice(f"{self.name}: {option}", getattr(self, option), values)
         if self.engine is not None:
             engine_named(self.engine)
+            weight_decay = self.make_optimiser().weight_decay
+            if weight_decay and isinstance(engine_named(self.engine), Implicit):
+                raise InputError(
+                    f"{self.name} with engine 'implicit' solves a proximal problem, and the weight"
+                    f" decay {weight_decay} of optimiser {self.optimiser!r} moves its steps to"
+                    " another solution; give an optimiser without weight decay, such as 'adam'."
+                )
         if (self.engine is not None, self.order == 1, self.memory == "low").count(True) > 1:
             raise InputError(
                 f"{self.name} got engine={self.engine!r}, order={self.order} and"
@@ -105,7 +121,10 @@ class InnerLoopRecipe:
         return engine_named(self.engine if self.engine is not None else _EXACT_ENGINES[self.memory])
 
     def make_optimiser(self) -> Optimiser:
-        return _OPTIMISERS[self.optimiser](per_step=self.rates == "per_layer_step")
+        make, per_step = _OPTIMISERS[self.optimiser], self.rates == "per_layer_step"
+        if self.weight_decay is None:
+            return make(per_step=per_step)
+        return make(per_step=per_step, weight_decay=self.weight_decay)
 
     def describe(self) -> dict[str, Any]:
         engine = self.engine_at(self.first_order_epochs)
@@ -122,6 +141,8 @@ class InnerLoopRecipe:
             "first_order_epochs": self.first_order_epochs,
             "multi_step": self.multi_step,
         }
+        if weight_decay := self.make_optimiser().weight_decay:
+            settings["weight_decay"] = weight_decay
         if isinstance(engine, Implicit):
             own = ("strength", "iterations", "tolerance")
             settings |= {name: getattr(engine, name) for name in own}

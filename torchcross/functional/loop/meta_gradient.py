@@ -96,7 +96,7 @@ def open_episode(
             # The chain rule: what `init` made depends on the shared parameters too.
             through = pull_init({name: grads[name] for name in initial})["params"]
             params = {name: grad + through[name] for name, grad in params.items()}
-        learned = grads.keys() - start.head - initial.keys()
+        learned = grads.keys() - start.zero_head - initial.keys()
         return MetaGradient(
             loss=result.loss,
             params=params,

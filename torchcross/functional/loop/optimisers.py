@@ -45,6 +45,7 @@ class Optimiser:
     move      the update in place, with one rate for all parameters, where nothing is
               differentiated; (grads, state, params, rate, step) as in `update`
     descent   whether the update is p <- p - rate g, of each parameter alone and without a state
+    weight_decay   if it is not 0, parameters move where their gradient is zero
     """
 
     name: str
@@ -54,10 +55,12 @@ class Optimiser:
     linear: bool = False
     move: Move | None = None
     descent: bool = False
+    weight_decay: float = 0.0
 
 
-def sgd(*, per_step: bool = False) -> Optimiser:
-    """Gradient descent: p <- p - rate g."""
+def sgd(*, weight_decay: float = 0.0, per_step: bool = False) -> Optimiser:
+    """Gradient descent: p <- p - rate (g + weight_decay p), as `torch.optim.SGD`."""
+    _check_decay(weight_decay)
 
     def init(params: Params) -> OptState:
         return {}
@@ -65,21 +68,34 @@ def sgd(*, per_step: bool = False) -> Optimiser:
     def update(
         grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
     ) -> tuple[Params, OptState]:
+        slopes = _add_penalty(grads, params, weight_decay)
         moved = {
             name: _descend(params[name], grad, rate_of(rates, name, step, per_step))
-            for name, grad in grads.items()
+            for name, grad in slopes.items()
         }
         return moved, state
 
     def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
-        torch._foreach_add_([params[name] for name in grads], list(grads.values()), alpha=-rate)
+        slopes = _add_penalty(grads, params, weight_decay)
+        torch._foreach_add_([params[name] for name in grads], list(slopes.values()), alpha=-rate)
 
-    return Optimiser("sgd", init, update, per_step, linear=True, move=move, descent=True)
+    is_descent = weight_decay == 0.0
+    return Optimiser("sgd", init, update, per_step, True, move, is_descent, weight_decay)
 
 
-def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = False) -> Optimiser:
-    """Momentum: m <- decay m + g; p <- p - rate m, or p - rate (g + decay m) where `nesterov`."""
+def momentum(
+    decay: float = 0.9,
+    *,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    per_step: bool = False,
+) -> Optimiser:
+    """Momentum: m <- decay m + g; p <- p - rate m, or p - rate (g + decay m) where `nesterov`.
+
+    As in `torch.optim.SGD`, g has weight_decay p added to it.
+    """
     _check_unit("decay", decay)
+    _check_decay(weight_decay)
 
     def init(params: Params) -> OptState:
         return {f"momentum/{name}": value for name, value in zeros(params).items()}
@@ -88,7 +104,7 @@ def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = Fal
         grads: Params, state: OptState, params: Params, rates: Mapping[str, Rate], step: int
     ) -> tuple[Params, OptState]:
         moved, after = {}, dict(state)
-        for name, grad in grads.items():
+        for name, grad in _add_penalty(grads, params, weight_decay).items():
             velocity = torch.add(grad, state[f"momentum/{name}"], alpha=decay)
             after[f"momentum/{name}"] = velocity
             direction = torch.add(grad, velocity, alpha=decay) if nesterov else velocity
@@ -96,23 +112,55 @@ def momentum(decay: float = 0.9, *, nesterov: bool = False, per_step: bool = Fal
         return moved, after
 
     def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
-        slopes, velocities = list(grads.values()), [state[f"momentum/{name}"] for name in grads]
+        slopes = list(_add_penalty(grads, params, weight_decay).values())
+        velocities = [state[f"momentum/{name}"] for name in grads]
         torch._foreach_mul_(velocities, decay)
         torch._foreach_add_(velocities, slopes)
         directions = torch._foreach_add(slopes, velocities, alpha=decay) if nesterov else velocities
         torch._foreach_add_([params[name] for name in grads], directions, alpha=-rate)
 
-    return Optimiser("momentum", init, update, per_step, linear=True, move=move)
+    return Optimiser(
+        "nesterov" if nesterov else "momentum",
+        init,
+        update,
+        per_step,
+        linear=True,
+        move=move,
+        weight_decay=weight_decay,
+    )
 
 
 def adam(
-    decays: tuple[float, float] = (0.9, 0.999), *, eps: float = 1e-8, per_step: bool = False
+    decays: tuple[float, float] = (0.9, 0.999),
+    *,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    per_step: bool = False,
 ) -> Optimiser:
-    """Adam (Kingma & Ba 2015).
+    """Adam (Kingma & Ba 2015); as in torch's, the gradient has weight_decay p added to it.
 
     Unlike torch's, its second derivative is finite where a gradient is zero.
     """
+    return _adam("adam", decays, eps, weight_decay, per_step=per_step)
+
+
+def adamw(
+    decays: tuple[float, float] = (0.9, 0.999),
+    *,
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    per_step: bool = False,
+) -> Optimiser:
+    """AdamW (Loshchilov & Hutter 2019): p <- p - rate weight_decay p, and then Adam's update."""
+    return _adam("adamw", decays, eps, weight_decay, per_step=per_step)
+
+
+def _adam(
+    kind: str, decays: tuple[float, float], eps: float, weight_decay: float, *, per_step: bool
+) -> Optimiser:
     first, second = decays
+    is_apart = kind == "adamw"
+    _check_decay(weight_decay)
     _check_unit("decays[0]", first)
     _check_unit("decays[1]", second)
     if not eps > 0:
@@ -132,15 +180,20 @@ def adam(
         moved, after = {}, dict(state)
         scale_mean = 1.0 / (1.0 - first ** (step + 1))
         scale_square = 1.0 / math.sqrt(1.0 - second ** (step + 1))
-        for name, grad in grads.items():
+        slopes = grads if is_apart else _add_penalty(grads, params, weight_decay)
+        for name, grad in slopes.items():
             mean = state[f"mean/{name}"] * first + grad * (1.0 - first)
             square = state[f"square/{name}"] * second + grad * grad * (1.0 - second)
             after[f"mean/{name}"], after[f"square/{name}"] = mean, square
             direction = mean * scale_mean / (_sqrt(square) * scale_square + eps)
+            if is_apart and weight_decay:
+                direction = direction + weight_decay * params[name]
             moved[name] = _descend(params[name], direction, rate_of(rates, name, step, per_step))
         return moved, after
 
     def move(grads: Params, state: OptState, params: Params, rate: float, step: int) -> None:
+        if is_apart and weight_decay:
+            torch._foreach_mul_([params[name] for name in grads], 1.0 - rate * weight_decay)
         fused = all(value.device.type in _FUSED_ON for value in grads.values())
         torch_adam(
             [params[name] for name in grads],
@@ -153,14 +206,21 @@ def adam(
             foreach=not fused,
             amsgrad=False,
             maximize=False,
-            weight_decay=0.0,
+            weight_decay=0.0 if is_apart else weight_decay,
             beta1=first,
             beta2=second,
             lr=rate,
             eps=eps,
         )
 
-    return Optimiser("adam", init, update, per_step, move=move)
+    return Optimiser(kind, init, update, per_step, move=move, weight_decay=weight_decay)
+
+
+def _add_penalty(grads: Params, params: Params, weight_decay: float) -> Params:
+    """The gradients with that of weight_decay/2 |p|^2 added."""
+    if not weight_decay:
+        return grads
+    return {name: torch.add(grad, params[name], alpha=weight_decay) for name, grad in grads.items()}
 
 
 def _sqrt(square: Tensor) -> Tensor:
@@ -220,6 +280,11 @@ def _check_rate(name: str, rate: Tensor, params: Params, steps: int, per_step: b
         raise InputError(
             f"the rate of {name!r} has shape {shape} (for a step); expected {expected}."
         )
+
+
+def _check_decay(weight_decay: float) -> None:
+    if not (math.isfinite(weight_decay) and weight_decay >= 0):
+        raise InputError(f"weight_decay must be a number of 0 or more, not {weight_decay!r}.")
 
 
 def _check_unit(name: str, value: float) -> None:

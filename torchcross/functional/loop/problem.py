@@ -103,7 +103,8 @@ class Meta:
 class Start:
     """Where the inner loop begins, split into what moves and what does not.
 
-    `head` holds the names of a declared zero head.
+    `zero_head` holds the names of a declared zero head; `head` holds them where the first update
+    moves nothing else.
     """
 
     adapted: Params
@@ -111,6 +112,7 @@ class Start:
     rates: dict[str, Rate]
     buffers: Buffers
     head: frozenset[str] = frozenset()
+    zero_head: frozenset[str] = frozenset()
 
     @property
     def learned_rates(self) -> dict[str, Tensor]:
@@ -147,8 +149,10 @@ def start_of(
             )
     adapted, fixed = split_by_name(everything, names)
     table = rate_table(rates, adapted, inner.steps, inner.optimiser.per_step)
-    head = _zero_head_names(problem, names, check_values=check_values)
-    return Start(adapted, fixed, table, buffers, head)
+    zero_head = _zero_head_names(problem, names, check_values=check_values)
+    # Under weight decay the first update moves the other parameters too, without a gradient.
+    head = frozenset() if inner.optimiser.weight_decay else zero_head
+    return Start(adapted, fixed, table, buffers, head, zero_head)
 
 
 def _zero_head_names(

@@ -48,6 +48,12 @@ class Implicit:
     def __call__(self, loop: Loop) -> LoopResult:
         if loop.inner.query_weights is not None:
             raise InputError("engine 'implicit' sees the solution alone; leave query_weights out.")
+        if loop.inner.optimiser.weight_decay:
+            raise InputError(
+                "engine 'implicit' differentiates the solution of the proximal problem, and weight"
+                " decay moves the steps to another one; leave weight_decay out, or add the penalty"
+                " to the support loss."
+            )
         inner = self._proximal_inner(loop.inner, loop.start.adapted)
         proximal = dataclasses.replace(loop, inner=inner)
         state, losses = proximal.begin(), []
