@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from torchcross.errors import InputError
 from torchcross.functional.loop.derivatives import Autograd, Transforms
 from torchcross.functional.loop.engines import Engine, Implicit, Mixed
+from torchcross.functional.loop.forward_mode import refuse_inexact_forward_mode
 from torchcross.functional.loop.meta_gradient import MetaGradient, check_finite, open_episode
 from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
 from torchcross.functional.loop.torch_errors import explain_torch_errors
@@ -77,11 +78,17 @@ def _shape_key(problem: Problem) -> Any:
 def refuse_lost_terms(problem: Problem, meta: Meta, engine: Engine) -> None:
     """Raise where torch would drop a term of the second derivative without an error.
 
-    One inner gradient on torch's tape shows it; a transform hides the graph.
+    One inner gradient on torch's tape shows it; a transform hides the graph. Engine `mixed` is
+    checked here too, for it sees no values in lanes.
     """
     inner = problem.inner
+    if isinstance(engine, Mixed):
+        with explain_torch_errors(problem.name, engine.name), torch.no_grad():
+            loop, _ = open_episode(problem, meta, engine, Autograd(), check_values=False)
+            refuse_inexact_forward_mode(loop)
+        return
     takes_gradients = inner.steps or isinstance(engine, Implicit)
-    if engine.order < 2 or isinstance(engine, Mixed) or not takes_gradients:
+    if engine.order < 2 or not takes_gradients:
         return
     params = detach(meta.params)
     own = dataclasses.replace(problem, own=detach(problem.own))

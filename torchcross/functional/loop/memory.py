@@ -1,4 +1,8 @@
-"""How much memory an engine needs: predicted from two short runs, and measured."""
+"""How much memory an engine needs: predicted from one short run, and measured.
+
+Most of what an inner step makes dies with it. What lives until the query loss is what a further
+step adds. The short run is replayed with that many copies of one of its steps.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,32 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from torchcross._kit.process_memory import resident_bytes
 from torchcross.errors import InputError
 from torchcross.functional.loop.engines import Engine, engine_named
 from torchcross.functional.loop.meta_gradient import meta_gradient
-from torchcross.functional.loop.problem import Meta, Problem
+from torchcross.functional.loop.problem import Inner, Meta, Problem, Split
+from torchcross.functional.trees import Buffers, Data, LossFn, Params
 
-_FEW_STEPS = 2
+_FIRST_ORDINARY_STEP = 2
+"""From a zero head the first step moves the head alone, and the second may share its features."""
+
+
+_FIRST_USE = 40_000_000
+"""Bytes that torch's libraries take when they compute for the first time."""
+_ALLOCATED_FOR_COUNTED = 1.3
+"""What an allocator and the kernels take for each byte of tensors. Both were measured on Linux with
+two threads: `python -m benchmarks.memory_estimate`."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
     """Bytes of live tensors at the peak, above what was alive before.
 
-    `per_step` is for each further inner step.
+    per_step  what each further inner step keeps until the query loss
+    process   what this process will hold of the machine's memory at the peak, from what it held
+              when it was asked; rougher than `peak`. None for tensors on an accelerator, and where
+              the system does not say what a process holds
     """
 
     peak: int
@@ -33,52 +50,177 @@ class MemoryEstimate:
     steps: int
     engine: str
     order: int
+    process: int | None = None
+
+
+def process_bytes(peak: int, before: int | None, device: torch.device) -> int | None:
+    """What a process that held `before` will hold where tensors of `peak` bytes are alive."""
+    if before is None or device.type != "cpu":
+        return None
+    return before + _FIRST_USE + round(_ALLOCATED_FOR_COUNTED * peak)
 
 
 def estimate(
     problem: Problem, meta: Meta, *, engine: str | Engine = "reverse", steps: int | None = None
 ) -> MemoryEstimate:
-    """Predict the peak of one episode's meta-gradient from runs of few inner steps.
+    """Predict the peak of one episode's meta-gradient from a run of few inner steps.
 
-    Memory grows linearly with the steps for every engine (by periods of `every` steps where an
-    engine has them). Tensors are counted, not an allocator's slack or a kernel's scratch space.
+    Tensors are counted, not an allocator's slack or a kernel's scratch space. Rates and statistics
+    of each step must have rows for `steps_to_run(engine, steps)` steps.
     """
-    engine = engine_named(engine)
+    engine, before = engine_named(engine), resident_bytes()
     steps = problem.inner.steps if steps is None else steps
     if steps < 0:
         raise InputError(f"steps must be 0 or more, not {steps}.")
-    period = int(getattr(engine, "every", 1))
-    few = _FEW_STEPS + max(0, steps - _FEW_STEPS) % period
-    first, second = (_peak(problem, meta, engine, count) for count in (few, few + period))
-    growth = max(0, second - first)
-    if steps > _FEW_STEPS:
-        peak = first + (steps - few) // period * growth
+    period, short = _period(engine), _steps_of_short_run(engine, steps)
+    timeline = _timeline(problem, meta, engine, short)
+    kept = timeline.kept_of_steps(range(_FIRST_ORDINARY_STEP, _FIRST_ORDINARY_STEP + period))
+    if steps >= short:
+        peak = timeline.peak(kept, copies=(steps - short) // period)
     else:
-        peak = _peak(problem, meta, engine, steps)
-    return MemoryEstimate(peak, growth // period, steps, engine.name, engine.order)
+        peak = _timeline(problem, meta, engine, steps).peak()
+    device = next((value.device for value in meta.params.values()), torch.device("cpu"))
+    process = process_bytes(peak, before, device)
+    per_step = timeline.size(kept) // period
+    return MemoryEstimate(peak, per_step, steps, engine.name, engine.order, process)
 
 
-def _peak(problem: Problem, meta: Meta, engine: Engine, steps: int) -> int:
-    inner = dataclasses.replace(problem.inner, steps=steps, query_weights=None)
-    short = dataclasses.replace(problem, inner=inner)
-    return peak_memory(lambda: meta_gradient(short, meta, engine=engine))[1]
+def steps_to_run(engine: str | Engine, steps: int) -> int:
+    """The most inner steps that `estimate` runs where it is asked about `steps`."""
+    return max(steps, _steps_of_short_run(engine_named(engine), steps))
+
+
+def _period(engine: Engine) -> int:
+    """After how many steps the engine's memory repeats its growth."""
+    return int(getattr(engine, "every", 1))
+
+
+def _steps_of_short_run(engine: Engine, steps: int) -> int:
+    """The special first steps, one period, a last step, and the rest that `steps` has to a period.
+
+    The last step is apart, for in a backward it is the one where everything else is alive.
+    """
+    period = _period(engine)
+    least = _FIRST_ORDINARY_STEP + period + 1
+    return least + (steps - least) % period
 
 
 def peak_memory(run: Callable[[], Any]) -> tuple[Any, int]:
     """(result of `run`, the most bytes of tensors made by it that were alive at once)."""
-    with _PeakCounter() as counter:
+    with _StorageRecorder() as recorder:
         result = run()
-    return result, counter.peak
+    return result, recorder.timeline().peak()
 
 
-class _PeakCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts every storage that an operation makes until it dies."""
+# -- a run and its storages ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A storage (by its number) that began or ended; `step` is the inner step that made it."""
+
+    storage: int
+    size: int
+    step: int | None
+    begins: bool
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """Begin and end of every storage of a run, in order; `query_at`: how many came before it."""
+
+    events: tuple[_Event, ...]
+    query_at: int
+
+    def kept_of_steps(self, steps: range) -> frozenset[int]:
+        """The storages that these steps made and that lived until the last query loss."""
+        alive: set[int] = set()
+        for event in self.events[: self.query_at]:
+            if event.step is not None and event.step in steps:
+                (alive.add if event.begins else alive.discard)(event.storage)
+        return frozenset(alive)
+
+    def size(self, storages: frozenset[int]) -> int:
+        return sum(
+            event.size for event in self.events if event.begins and event.storage in storages
+        )
+
+    def peak(self, repeated: frozenset[int] = frozenset(), copies: int = 0) -> int:
+        """The most bytes alive at once, if there were so many copies more of some storages."""
+        alive = peak = 0
+        for event in self.events:
+            count = 1 + copies if event.storage in repeated else 1
+            alive += event.size * count if event.begins else -event.size * count
+            peak = max(peak, alive)
+        return peak
+
+
+def _timeline(problem: Problem, meta: Meta, engine: Engine, steps: int) -> _Timeline:
+    recorder = _StorageRecorder()
+    inner = _with_marks(_with_steps(problem.inner, steps), recorder)
+    short = dataclasses.replace(problem, inner=inner)
+    with recorder:
+        meta_gradient(short, meta, engine=engine)
+    return recorder.timeline()
+
+
+def _with_steps(inner: Inner, steps: int) -> Inner:
+    """The same loop with other steps; where every step has a query loss, so it is again."""
+    weights = None
+    if inner.query_weights is not None and steps:
+        every = sum(weight != 0 for weight in inner.query_weights) > 1
+        weights = tuple(1.0 / steps for _ in range(steps)) if every else None
+    return dataclasses.replace(inner, steps=steps, query_weights=weights)
+
+
+def _with_marks(inner: Inner, recorder: _StorageRecorder) -> Inner:
+    """The same loop, which tells the recorder when a step and when the last query loss begin."""
+
+    def query(params: Params, buffers: Buffers, data: Data, step: int) -> tuple[Tensor, Buffers]:
+        if step == inner.steps:
+            recorder.begin_query()
+        return inner.query(params, buffers, data, step)
+
+    def with_mark(loss: LossFn) -> LossFn:
+        def marked(
+            params: Params, buffers: Buffers, data: Data, step: int
+        ) -> tuple[Tensor, Buffers]:
+            recorder.begin_step(step)
+            return loss(params, buffers, data, step)
+
+        return marked
+
+    support: LossFn
+    if isinstance(inner.support, Split):
+        support = dataclasses.replace(inner.support, body=with_mark(inner.support.body))
+    else:
+        support = with_mark(inner.support)
+    return dataclasses.replace(inner, support=support, query=query)
+
+
+class _StorageRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every storage that an operation makes, and when it dies."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.alive = 0
-        self.peak = 0
+        self._events: list[_Event] = []
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._count = 0
+        self._step: int | None = None
+        self._query_at: int | None = None
+
+    def begin_step(self, step: int) -> None:
+        """Storages made from now on belong to this inner step, until the last query loss begins."""
+        if self._query_at is None:
+            self._step = step
+
+    def begin_query(self) -> None:
+        if self._query_at is None:
+            self._query_at, self._step = len(self._events), None
+
+    def timeline(self) -> _Timeline:
+        events = tuple(self._events)
+        return _Timeline(events, len(events) if self._query_at is None else self._query_at)
 
     def __torch_dispatch__(
         self,
@@ -91,21 +233,22 @@ class _PeakCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
             if id(tensor.untyped_storage()) not in inputs:
-                self._count(tensor.untyped_storage())
+                self._note(tensor.untyped_storage())
         return result
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key = id(storage)
         if key in self._known:
             return
+        begin = _Event(self._count, storage.nbytes(), self._step, begins=True)
+        self._count += 1
 
         def forget(_: object) -> None:
-            self.alive -= size
+            self._events.append(dataclasses.replace(begin, begins=False))
             self._known.pop(key, None)
 
         self._known[key] = weakref.ref(storage, forget)
-        self.alive += size
-        self.peak = max(self.peak, self.alive)
+        self._events.append(begin)
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -23,6 +23,7 @@ from torchcross.functional.network.norm_policies import (
     Statistics,
     policy_named,
 )
+from torchcross.functional.network.observing import SupportCall, current_observer
 from torchcross.functional.network.purity import (
     changed_name,
     guard,
@@ -137,6 +138,8 @@ class Network:
         masks: dict[str, Tensor] | None = None,
     ) -> tuple[Any, Buffers]:
         """A forward of the support set after `step` updates: (output, new buffers)."""
+        if observer := current_observer():
+            return observer(SupportCall(self, params, buffers, inputs, step))
         frame = ForwardFrame(
             source=self.policy.support,
             buffers=buffers,

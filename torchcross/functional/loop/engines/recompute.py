@@ -23,6 +23,7 @@ from torch import Tensor
 from torchcross.errors import InputError
 from torchcross.functional.loop.derivatives import Sink, Tree
 from torchcross.functional.loop.engines.loop import Loop, LoopResult, LoopState
+from torchcross.functional.loop.forward_mode import refuse_inexact_forward_mode
 from torchcross.functional.loop.optimisers import single_rate
 from torchcross.functional.trees import (
     Buffers,
@@ -66,7 +67,10 @@ class Recompute:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Exact and lean: each step rebuilt, forward over reverse. `every` as in `Recompute`."""
+    """Exact and lean: each step rebuilt, forward over reverse. `every` as in `Recompute`.
+
+    The first use of a network checks that forward mode is exact there, and refuses it otherwise.
+    """
 
     every: int = 2
     name: str = "mixed"
@@ -76,6 +80,7 @@ class Mixed:
         _check_every(self.every)
 
     def __call__(self, loop: Loop) -> LoopResult:
+        refuse_inexact_forward_mode(loop)
         return _rebuild_backwards(loop, _forward_over_reverse, self.every)
 
 

@@ -1,0 +1,27 @@
+"""How much of the machine's memory this process holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_STATM = Path("/proc/self/statm")
+
+
+def resident_bytes() -> int | None:
+    """What the process holds now (on macOS: the most so far); None where the system has no word."""
+    if _STATM.exists():
+        return int(_STATM.read_text().split()[1]) * int(os.sysconf("SC_PAGE_SIZE"))
+    return most_resident_bytes()
+
+
+def most_resident_bytes() -> int | None:
+    """The most that the process has held; None on systems that are not POSIX."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes everywhere but on macOS.
+    return most if sys.platform == "darwin" else most * 1024
