@@ -107,7 +107,7 @@ def _loss_of_call(call: SupportCall, moving: Params) -> Callable[[Params], Tenso
             call, params=params, buffers=buffers, inputs=pytree.tree_unflatten(inputs, spec)
         )
         output, _ = here.run()
-        return _curved(output)
+        return _curve_of(output)
 
     return loss
 
@@ -117,7 +117,7 @@ def _as_dtype(value: Any, like: Tensor) -> Any:
     return value.detach().to(like.dtype) if is_float else value
 
 
-def _curved(output: Any) -> Tensor:
+def _curve_of(output: Any) -> Tensor:
     leaves = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
     parts = [
         ((_random(leaf, seed) + 0.5 * leaf) * leaf).sum()

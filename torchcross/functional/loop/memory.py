@@ -182,13 +182,13 @@ def _with_marks(inner: Inner, recorder: _StorageRecorder) -> Inner:
         return inner.query(params, buffers, data, step)
 
     def with_mark(loss: LossFn) -> LossFn:
-        def marked(
+        def loss_with_mark(
             params: Params, buffers: Buffers, data: Data, step: int
         ) -> tuple[Tensor, Buffers]:
             recorder.begin_step(step)
             return loss(params, buffers, data, step)
 
-        return marked
+        return loss_with_mark
 
     support: LossFn
     if isinstance(inner.support, Split):
