@@ -17,19 +17,9 @@ from torchcross.errors import InputError
 from torchcross.functional.network.checks import have_same_values, refuse_impurity
 from torchcross.functional.network.dropout import draw_masks
 from torchcross.functional.network.masked_draws import MaskedDraws
-from torchcross.functional.network.norm_policies import (
-    Draw,
-    ForwardFrame,
-    Statistics,
-    policy_named,
-)
+from torchcross.functional.network.norm_policies import Draw, ForwardFrame, Statistics, policy_named
 from torchcross.functional.network.observing import SupportCall, current_observer
-from torchcross.functional.network.purity import (
-    changed_name,
-    guard,
-    versions,
-    write_error,
-)
+from torchcross.functional.network.purity import changed_name, guard, versions, write_error
 from torchcross.functional.network.random_draws import refuse_random_draws
 from torchcross.functional.network.spectral_norm import with_unit_length
 from torchcross.functional.network.structural_copy import refuse_complex
