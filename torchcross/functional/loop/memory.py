@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchcross._kit.process_memory import resident_bytes
 from torchcross.errors import InputError
 from torchcross.functional.loop.engines import Engine, engine_named
 from torchcross.functional.loop.meta_gradient import meta_gradient
@@ -41,8 +40,8 @@ class MemoryEstimate:
 
     per_step  what each further inner step keeps until the query loss
     process   what this process will hold of the machine's memory at the peak, from what it held
-              when it was asked; rougher than `peak`. None for tensors on an accelerator, and where
-              the system does not say what a process holds
+              when it was asked; rougher than `peak`. `torchcross.estimate` gives it, except for
+              tensors on an accelerator, and where the system does not say what a process holds
     """
 
     peak: int
@@ -68,7 +67,7 @@ def estimate(
     Tensors are counted, not an allocator's slack or a kernel's scratch space. Rates and statistics
     of each step must have rows for `steps_to_run(engine, steps)` steps.
     """
-    engine, before = engine_named(engine), resident_bytes()
+    engine = engine_named(engine)
     steps = problem.inner.steps if steps is None else steps
     if steps < 0:
         raise InputError(f"steps must be 0 or more, not {steps}.")
@@ -79,10 +78,8 @@ def estimate(
         peak = timeline.peak(kept, copies=(steps - short) // period)
     else:
         peak = _timeline(problem, meta, engine, steps).peak()
-    device = next((value.device for value in meta.params.values()), torch.device("cpu"))
-    process = process_bytes(peak, before, device)
     per_step = timeline.size(kept) // period
-    return MemoryEstimate(peak, per_step, steps, engine.name, engine.order, process)
+    return MemoryEstimate(peak, per_step, steps, engine.name, engine.order)
 
 
 def steps_to_run(engine: str | Engine, steps: int) -> int:
