@@ -385,3 +385,49 @@ def test_generators_are_put_back_and_their_use_refused(draw, whose):
     assert np.array_equal(before[0][0], after[0][0])
     assert (before[0][1], before[1]) == (after[0][1], after[1])
     assert torch.equal(before[2], after[2])
+
+
+class Cached(nn.Module):
+    """Keeps what it computed from its parameters, in evaluation mode, as some attentions do."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.bias, self.kept = nn.Linear(36, 4), nn.Parameter(torch.ones(4)), {}
+
+    def forward(self, x):
+        if self.training:
+            return self.linear(x.flatten(1)) + self.bias.square()
+        if "square" not in self.kept:
+            self.kept["square"] = self.bias.square()
+        return self.linear(x.flatten(1)) + self.kept["square"]
+
+
+def test_what_a_layer_keeps_does_not_reach_the_next_call():
+    module = seeded(Cached)
+    network, x = Network(module), data_of(0)["xs"]
+    params, buffers = network.state()
+    for value in (1.0, 5.0):
+        given = {**params, "bias": torch.full((4,), value, dtype=torch.float64)}
+        expected = F.linear(x.flatten(1), params["linear.weight"], params["linear.bias"]) + value**2
+        torch.testing.assert_close(network.support(given, buffers, x)[0], expected)
+    assert module.kept == {}
+    problem, meta = problem_of(module)
+    assert_close(meta_gradient(problem, meta).params, by_hand(module))
+
+
+class Remembering(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.last = nn.Linear(36, 4), torch.zeros(4)
+
+    def forward(self, x):
+        output = self.linear(x.flatten(1)) + 0.5 * self.last
+        self.last = output.mean(0).detach()
+        return output
+
+
+def test_a_state_that_is_no_buffer_is_refused():
+    network = Network(seeded(Remembering))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"attribute 'last' of layer '' \(Remembering\)"):
+            network.support(*network.state(), data_of(0)["xs"])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchcross.errors import InputError
 from torchcross.functional.network.checks import have_same_values, refuse_impurity
 from torchcross.functional.network.dropout import draw_masks
+from torchcross.functional.network.kept_tensors import refuse_state
 from torchcross.functional.network.masked_draws import MaskedDraws
 from torchcross.functional.network.norm_policies import Draw, ForwardFrame, Statistics, policy_named
 from torchcross.functional.network.observing import SupportCall, current_observer
@@ -29,7 +30,7 @@ from torchcross.functional.network.training_mode import (
     refuse_other_structure,
     without_zeros,
 )
-from torchcross.functional.network.twins import Twins
+from torchcross.functional.network.twins import Twins, own_tensors
 from torchcross.functional.trees import (
     Buffers,
     Params,
@@ -232,6 +233,8 @@ class Network:
             results.append((output, frame.draws or {}))
 
         refuse_random_draws(forward, who, device_of(params))
+        if twins.kept_attribute():
+            twins.use_once()
         training, draws = results[-1]
         refuse_other_structure(who, training[0], evaluation[0])
         if not twins.training_layers:
@@ -254,8 +257,9 @@ class Network:
         twins = self._current_twins()
         if channels_last is None:
             channels_last = self._checked_layout(twins, params, frame, inputs)
-        tensors = guard(self._own_tensors(params, twins.param_names, "parameter"))
-        buffers = self._own_tensors(frame.buffers, twins.buffer_names, "buffer")
+        who = type(self.module).__name__
+        tensors = guard(own_tensors(who, params, twins.param_names, "parameter"))
+        buffers = own_tensors(who, frame.buffers, twins.buffer_names, "buffer")
         # Copies, for layers may write to buffers. BatchNorm gets its own through the frame.
         copies = {
             name: value.clone()
@@ -277,7 +281,7 @@ class Network:
                 " The parameter has the value written: put it back from your last checkpoint. (If"
                 " your program changes parameters in another thread, let that thread wait.)"
             )
-            raise write_error(type(self.module).__name__, name, after=advice)
+            raise write_error(who, name, after=advice)
         fresh = {
             name: tensors[name]
             for name, copied in copies.items()
@@ -286,18 +290,6 @@ class Network:
         for name, value in fresh.items():
             refuse_complex(name, value, f"a buffer that {type(self.module).__name__} changes")
         return output, {**frame.buffers, **fresh, **frame.fresh}
-
-    def _own_tensors(
-        self, tensors: dict[str, Tensor], names: dict[str, list[str]], kind: str
-    ) -> dict[str, Tensor]:
-        """The module's own among these tensors, under every name that the module has for them."""
-        missing = [name for name in names if name not in tensors]
-        if missing:
-            raise InputError(
-                f"the {kind}s lack {', '.join(map(repr, missing[:5]))} of"
-                f" {type(self.module).__name__}; start from `network.state()` and keep its names."
-            )
-        return {alias: tensors[name] for name, aliases in names.items() for alias in aliases}
 
     def _checked_layout(
         self, twins: Twins, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
@@ -316,6 +308,10 @@ class Network:
             twins.has_data_reads = refuse_impurity(
                 functools.partial(self._run_check, frame, inputs), self.module, params
             )
+            if attribute := twins.kept_attribute():
+                outputs = [self._run_check(frame, inputs, params) for _ in range(2)]
+                refuse_state(who, attribute, *outputs)
+                twins.use_once()
             if not twins.training_layers and may_hide_a_mode(self.module):
                 own = {name: params[name] for name in twins.param_names}
                 self._watched_draws(twins, without_zeros(own), frame.buffers, inputs, False)

@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from torchcross.errors import InputError
 from torchcross.functional.network.configuration import Configuration
 from torchcross.functional.network.dropout import substitute_dropout
 from torchcross.functional.network.fusion import pool_before_relu, substitute_convolution
+from torchcross.functional.network.kept_tensors import kept_attribute
 from torchcross.functional.network.norm_layers import substitute_norm
 from torchcross.functional.network.norm_policies import Draw, FrameHolder, NormPolicy, buffer_name
 from torchcross.functional.network.spectral_norm import VECTORS, substitute_spectral_norm
@@ -64,6 +66,7 @@ class Twins:
         )
         self._has_images = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
         self.frame_buffers = self.norm_buffers | self.vectors
+        self._is_reusable = True
         self._idle: dict[bool, list[Twin]] = {False: [first], True: []}
 
     @property
@@ -103,7 +106,19 @@ class Twins:
             return self._new_twin(training=training)
 
     def put_back(self, twin: Twin, *, training: bool) -> None:
-        self._idle[training].append(twin)
+        if self._is_reusable:
+            self._idle[training].append(twin)
+
+    def kept_attribute(self) -> str | None:
+        """Which attribute of a copy that has run holds a tensor of that run, if any does."""
+        idle = [*self._idle[False], *self._idle[True]]
+        attributes = (kept_attribute(twin.module, self._template) for twin in idle)
+        return next((attribute for attribute in attributes if attribute), None)
+
+    def use_once(self) -> None:
+        """From now on, give each forward a new copy: copies keep tensors of the call."""
+        self._is_reusable = False
+        self._idle = {False: [], True: []}
 
     def _new_twin(self, *, training: bool) -> Twin:
         """One more copy of the template; the layers' new forwards refer to each other."""
@@ -124,6 +139,19 @@ class Twins:
 
 def _is_double_or_elsewhere(value: Tensor) -> bool:
     return value.dtype == torch.float64 or value.device.type != "cpu"
+
+
+def own_tensors(
+    who: str, tensors: dict[str, Tensor], names: dict[str, list[str]], kind: str
+) -> dict[str, Tensor]:
+    """The module's own among these tensors, under every name that the module has for them."""
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise InputError(
+            f"the {kind}s lack {', '.join(map(repr, missing[:5]))} of {who}; start from"
+            " `network.state()` and keep its names."
+        )
+    return {alias: tensors[name] for name, aliases in names.items() for alias in aliases}
 
 
 def _tensors_of(module: nn.Module) -> list[Tensor]:
