@@ -109,15 +109,14 @@ class Predictor:
             advice = "; it is no torch.nn.Module, and predictor.to_module() gives one"
         raise AttributeError(f"'Predictor' object has no attribute {name!r}{advice}")
 
-    @torch.no_grad()
     def features(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
-        """(N, D) features of the adapted backbone."""
+        """(N, D) features of the adapted backbone; differentiable if the images require it."""
         refuse_tracing()
         params, name = self._tensors["params"], f"the predictor of {self.task.name!r}"
         ready = self._ready(images)
         if check_pixels:
             check_finite(ready, f"{name}: the batch of images")
-        with explain_refused_images(self._network.module, ready, name):
+        with explain_refused_images(self._network.module, ready, name), self._recording(images):
             features, _ = self._network.query(
                 params,
                 self._tensors["buffers"],
@@ -128,6 +127,13 @@ class Predictor:
         result: Tensor = features
         return result
 
+    def _recording(self, images: Tensor) -> torch.set_grad_enabled:
+        """Record gradients where the images, or those of the support set, require them."""
+        wants = images.requires_grad or any(
+            value.requires_grad for tree in self._tensors.values() for value in tree.values()
+        )
+        return torch.set_grad_enabled(wants and torch.is_grad_enabled())
+
     def _ready(self, images: Tensor) -> Tensor:
         """Return the images as the backbone gets them."""
         if not len(images):
@@ -135,9 +141,8 @@ class Predictor:
         like = next(iter((self._tensors["params"] or self._tensors["head"]).values()))
         return self._record.pixels(images, "the batch of images", like)
 
-    @torch.no_grad()
     def logits(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
-        """(N, outputs) logits of the target's loss."""
+        """(N, outputs) logits of the target's loss; differentiable if the images require it."""
         features = self.features(images, check_pixels=check_pixels)
         head, form = self._tensors["head"], self._record.form
         width = predictor_checks.head_width(form, head)
@@ -147,11 +152,12 @@ class Predictor:
                 " images of the size it was adapted to, or load the predictor with its own"
                 " backbone."
             )
-        return head_logits(form, self.target, features, head)
+        with self._recording(images):
+            return head_logits(form, self.target, features, head)
 
     def __call__(self, images: Tensor, *, check_pixels: bool = True) -> NamedPrediction:
         refuse_tracing()
-        with torch.no_grad():
+        with self._recording(images):
             logits = self.logits(images, check_pixels=check_pixels)
             prediction = self.target.predict(logits)
         return NamedPrediction(

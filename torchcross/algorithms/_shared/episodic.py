@@ -16,6 +16,7 @@ from torchcross.algorithms._shared.checked_batch import (
     episode_name,
 )
 from torchcross.algorithms._shared.draw_key import DrawKey, draw_keys
+from torchcross.algorithms._shared.image_gradients import with_image_gradients
 from torchcross.algorithms._shared.input_normalisation import explain_refused_images
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms.base import Algorithm, Step
@@ -108,6 +109,7 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         if lane_width(self.lanes, self._example_parameter().device) > 1:
             targets = [episode.task.target for episode in episodes]
             problems = self._problems_for_lanes(problems, targets)
+        problems = [with_image_gradients(item, self._shared_inner_loop) for item in problems]
         result = meta_loss(problems, meta, engine=engine, lanes=self.lanes)
         return Step(
             loss=result.loss,

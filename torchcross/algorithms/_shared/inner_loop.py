@@ -250,7 +250,7 @@ def _with_proximal_term(
     if inner.init is not None:
         with torch.no_grad():
             params = {name: value.detach() for name, value in meta.params.items()}
-            start |= inner.init(params, meta.buffers, problem.data)
+            start |= inner.init({**params, **problem.own}, meta.buffers, problem.data)
     anchor = {name: value.detach() for name, value in start.items() if name in adapted}
 
     def support(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:

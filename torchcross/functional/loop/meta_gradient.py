@@ -76,10 +76,11 @@ def open_episode(
     if init is not None:
 
         def initial_params(tree: Tree) -> tuple[Params, tuple[()]]:
-            return init({**meta.params, **tree["params"]}, meta.buffers, problem.data), ()
+            params = {**meta.params, **problem.own, **tree["params"]}
+            return init(params, meta.buffers, problem.data), ()
 
-        shared = {"params": floating(meta.params)}
-        initial, _, pull_init = calculus.pullback(initial_params, shared)
+        sources = {"params": floating({**meta.params, **problem.own})}
+        initial, _, pull_init = calculus.pullback(initial_params, sources)
     own = {**problem.own, **initial}
     start = start_of(
         dataclasses.replace(problem, own=own),
@@ -91,11 +92,11 @@ def open_episode(
 
     def finish(result: LoopResult) -> MetaGradient:
         grads = {**result.adapted, **result.fixed}
-        params = {name: grads[name] for name in meta.params if name in grads}
         if pull_init is not None:
-            # The chain rule: what `init` made depends on the shared parameters too.
+            # The chain rule: what `init` made depends on the other parameters too.
             through = pull_init({name: grads[name] for name in initial})["params"]
-            params = {name: grad + through[name] for name, grad in params.items()}
+            grads |= {name: grads[name] + grad for name, grad in through.items() if name in grads}
+        params = {name: grads[name] for name in meta.params if name in grads}
         learned = grads.keys() - start.zero_head - initial.keys()
         return MetaGradient(
             loss=result.loss,

@@ -43,7 +43,7 @@ class Inner:
                      number of updates
     adapted          which names the inner loop moves (default: all); the rest stay fixed
     init             makes further parameters from (params, buffers, data), differentiable: a
-                     prototype head, say
+                     prototype head, say; the episode's own parameters are among `params`
     zero_head        names that start at exactly zero and are not learned. The support loss must
                      depend on the other adapted parameters through them alone: then the first inner
                      gradient of those is exactly zero and is not computed (and with a `Split`
@@ -124,7 +124,7 @@ def with_initial_params(problem: Problem, params: Params, buffers: Buffers) -> P
     if problem.inner.init is None:
         return problem
     with torch.no_grad():
-        initial = problem.inner.init(params, buffers, problem.data)
+        initial = problem.inner.init({**params, **problem.own}, buffers, problem.data)
     return replace(problem, own={**problem.own, **initial})
 
 
