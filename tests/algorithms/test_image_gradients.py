@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from tests.algorithms.cases import TARGETS, Net, episode_of, make_algorithm
-from torchcross.algorithms import MAML
+from torchcross.algorithms import IMAML, MAML, load_predictor
 from torchcross.episode import Batch
+from torchcross.errors import InputError
 
 EPISODE = episode_of(TARGETS["multiclass"], seed=1)
 OF_META_LOSS = (
@@ -113,3 +114,38 @@ def test_gradients_pass_through_the_normalisation():
 
     learner = MAML(Net(), steps=1, normalise=Halves)
     assert_slopes(lambda x: learner.meta_loss([with_images("query", x)]), EPISODE.query.x)
+
+
+OF_ADAPT = ("maml", "maml-adam", "maml-running", "maml-support", "maml++weights", "anil")
+OF_ADAPT += ("proto-maml", "imaml", "meta-sgd", "protonet-support", "ridge", "linear-probe")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_ADAPT)
+def test_a_predictor_is_differentiable_in_the_images_it_was_adapted_to(name, tmp_path):
+    learner = make_algorithm(name, "multiclass")
+
+    def loss(images):
+        predictor = learner.adapt(Batch(images, EPISODE.support.y), EPISODE.task)
+        return predictor.logits(EPISODE.query.x).square().sum()
+
+    assert_slopes(loss, EPISODE.support.x, rtol=1e-4)
+    images = EPISODE.support.x.clone().requires_grad_()
+    whole = learner.adapt(Batch(images, EPISODE.support.y), EPISODE.task)
+    plain = learner.adapt(EPISODE.support, EPISODE.task)
+    with torch.no_grad():
+        still = learner.adapt(Batch(images, EPISODE.support.y), EPISODE.task)
+    outputs = [predictor.logits(EPISODE.query.x) for predictor in (whole, plain, still)]
+    assert [output.requires_grad for output in outputs] == [True, False, False]
+    torch.testing.assert_close(outputs[0].detach(), outputs[1], rtol=1e-7, atol=1e-9)
+    assert torch.equal(outputs[1], outputs[2])
+    assert not any(value.grad is not None for value in learner.parameters())
+    whole.save(tmp_path / "predictor.safetensors")
+    loaded = load_predictor(tmp_path / "predictor.safetensors", Net())
+    assert torch.equal(loaded.logits(EPISODE.query.x), outputs[0].detach())
+
+
+def test_a_start_at_prototypes_that_is_kept_near_has_no_gradient():
+    images = EPISODE.support.x.clone().requires_grad_()
+    with pytest.raises(InputError, match="IMAML keeps near a start that depends on them"):
+        IMAML(Net(), steps=2, head="proto").adapt(Batch(images, EPISODE.support.y), EPISODE.task)

@@ -6,7 +6,6 @@ from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.input_normalisation import InputNormalisation, MeanAndStd
@@ -81,7 +80,6 @@ class BackboneLearner(nn.Module, ABC):
             for name, value in self.network.with_unit_vectors(changed).items()
         }
 
-    @torch.no_grad()
     def _make_predictor(
         self,
         task: Task,
@@ -91,6 +89,7 @@ class BackboneLearner(nn.Module, ABC):
         step: int,
         protocol: dict[str, Any],
         image_shape: tuple[int, ...] | None,
+        keep_graph: bool = False,
     ) -> Predictor:
         record = PredictorRecord(
             task=task,
@@ -105,7 +104,9 @@ class BackboneLearner(nn.Module, ABC):
             layers=described_layers(self.backbone),
         )
         shared = [*self.parameters(), *self.buffers()]
-        copies = {part: _detached_copies(tree, shared) for part, tree in tensors.items()}
+        copies = {
+            part: _own_copies(tree, shared, keep_graph=keep_graph) for part, tree in tensors.items()
+        }
         return Predictor(self.network, record, copies)
 
     def _common_protocol(self) -> dict[str, Any]:
@@ -116,10 +117,16 @@ class BackboneLearner(nn.Module, ABC):
         }
 
 
-def _detached_copies(tree: Tree, shared: Sequence[Tensor]) -> Tree:
-    """Return tensors that share no storage with those that training changes."""
+def _own_copies(tree: Tree, shared: Sequence[Tensor], *, keep_graph: bool) -> Tree:
+    """Return tensors that share no storage with those that training changes.
+
+    With `keep_graph`, those that were computed with a graph keep it.
+    """
     storages = {_address(value) for value in shared}
-    detached = {name: value.detach() for name, value in tree.items()}
+    detached = {
+        name: value if keep_graph and value.grad_fn is not None else value.detach()
+        for name, value in tree.items()
+    }
     return {
         name: value.clone() if _address(value) in storages else value
         for name, value in detached.items()

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms._shared.episodic import Episodic
+from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, Meta, Network, Problem, Reverse, sgd
+from torchcross.functional.trees import detach
 from torchcross.heads import head_logits, learning_key
 from torchcross.task import Task
 
@@ -95,8 +97,8 @@ class ClosedForm(Episodic, ABC):
             raise InputError(f"{type(self).__name__} takes no inner steps; leave steps out.")
         data = self._data(support, None, task, f"task {task.name!r}")
         params, buffers = self._state()
-        own = {**params, **self._own_parameters()}
-        with torch.no_grad():
+        own = detach({**params, **self._own_parameters()})
+        with torch.set_grad_enabled(bool(learned_images(data))):
             label_data = self._label_data(data, task)
             whole = {**data, **label_data}
             head, _ = _fitted_head(self.network, self._fit(), own, buffers, whole)

@@ -16,7 +16,7 @@ from torchcross.algorithms._shared.checked_batch import (
     episode_name,
 )
 from torchcross.algorithms._shared.draw_key import DrawKey, draw_keys
-from torchcross.algorithms._shared.image_gradients import with_image_gradients
+from torchcross.algorithms._shared.image_gradients import learned_images, with_image_gradients
 from torchcross.algorithms._shared.input_normalisation import explain_refused_images
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms.base import Algorithm, Step
@@ -202,8 +202,10 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         step: int,
         protocol: dict[str, Any],
     ) -> Predictor:
+        keep_graph = bool(learned_images(data))
         body = {name: params[name] for name, _ in self.backbone.named_parameters()}
-        with torch.no_grad():
+        body = {name: value if value.grad_fn else value.detach() for name, value in body.items()}
+        with torch.set_grad_enabled(keep_graph):
             statistics, buffers = self.network.statistics(body, buffers, data["xs"], step=step)
         tensors = {
             "params": body,
@@ -217,6 +219,7 @@ class Episodic(BackboneLearner, Algorithm, ABC):
             form=form,
             step=step,
             protocol=protocol,
+            keep_graph=keep_graph,
             image_shape=tuple(data["xs"].shape[1:]),
         )
 

@@ -22,6 +22,7 @@ from torchcross.algorithms._shared.episode_losses import (
     plain_loss,
 )
 from torchcross.algorithms._shared.episodic import Episodic
+from torchcross.algorithms._shared.image_gradients import learned_images, with_image_gradients
 from torchcross.algorithms._shared.inner_loop_recipe import HEAD_NAMES, InnerLoopRecipe
 from torchcross.algorithms._shared.padded_heads import PRESENT, pad_heads, padded_loss
 from torchcross.algorithms._shared.rates import LearnedRates
@@ -31,6 +32,7 @@ from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, Split, adapt, select
 from torchcross.functional.network.network import Choice
+from torchcross.functional.trees import detach
 from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded_generator, zero_head
 from torchcross.targets import Target
 from torchcross.task import Task
@@ -199,23 +201,35 @@ class InnerLoopAlgorithm(Episodic, ABC):
         steps = self.recipe.steps if steps is None else steps
         key = DrawKey(f"task {task.name!r}", seed, index)
         data = self._data(support, None, task, key.name)
-        end = self._run_inner_loop(data, task, key, steps)
+        keep_graph = bool(learned_images(data))
+        end = self._run_inner_loop(data, task, key, steps, keep_graph=keep_graph)
         head = {name: end.params[name] for name in HEAD_NAMES}
         protocol = {**self.protocol(), "steps": steps, "seed": seed, "index": index}
         return self._episode_predictor(
             task, data, end.params, end.buffers, head, form="linear", step=steps, protocol=protocol
         )
 
-    def _run_inner_loop(self, data: Tree, task: Task, key: DrawKey, steps: int) -> Adapted:
+    def _run_inner_loop(
+        self, data: Tree, task: Task, key: DrawKey, steps: int, *, keep_graph: bool = False
+    ) -> Adapted:
         if torch.is_inference_mode_enabled():
             raise InputError(
                 "adaptation takes gradients, which torch.inference_mode() forbids; use"
                 " torch.no_grad()."
             )
         problem, meta = self._problem_of_steps(data, task, key, steps), self._meta()
+        if keep_graph:
+            problem = dataclasses.replace(problem, own=detach(problem.own))
+            problem = with_image_gradients(problem, self._shared_inner_loop)
+            if self.recipe.proximal is not None and problem.inner.init is not None:
+                raise InputError(
+                    f"{key.name}: the support images require gradients, and"
+                    f" {self.recipe.name} keeps near a start that depends on them (head='proto'),"
+                    " which has none; use another head, or call adapt under torch.no_grad()."
+                )
         if self.recipe.proximal is not None:
             problem = _with_proximal_term(problem, meta, self.adapted, self.recipe.proximal)
-        return adapt(problem, meta)
+        return adapt(problem, meta, keep_graph=keep_graph)
 
     def protocol(self) -> dict[str, Any]:
         adapted: str | list[str] = sorted(self.adapted)

@@ -26,28 +26,50 @@ class Adapted:
     trace: Tensor
 
 
-def adapt(problem: Problem, meta: Meta, *, steps: int | None = None) -> Adapted:
-    """Run the inner loop and return its end. Pure; memory does not grow with `steps`."""
+def adapt(
+    problem: Problem, meta: Meta, *, steps: int | None = None, keep_graph: bool = False
+) -> Adapted:
+    """Run the inner loop and return its end. Pure; memory does not grow with `steps`.
+
+    `keep_graph`: the end is differentiable in the tensors of `problem.own` that require gradients
+    and are not adapted. Then memory grows with each step.
+    """
     inner = problem.inner
     if steps is not None:
         inner = dataclasses.replace(inner, steps=steps, query_weights=None)
     params = detach(meta.params)
-    problem = with_initial_params(dataclasses.replace(problem, inner=inner), params, meta.buffers)
+    problem = dataclasses.replace(problem, inner=inner)
+    problem = with_initial_params(problem, params, meta.buffers, keep_graph=keep_graph)
     start = start_of(problem, params, meta.rates, meta.buffers)
     rates = {**start.rates, **detach(start.learned_rates)}
-    start = dataclasses.replace(start, rates=rates, adapted=detach(start.adapted))
-    loop = Loop(inner, start, problem.data, Autograd())
-    # Copies: steps in place must not reach the tensors of `meta`.
-    state, losses = loop.begin().copy(), []
+    adapted = _leaves(start.adapted) if keep_graph else detach(start.adapted)
+    loop = Loop(
+        inner, dataclasses.replace(start, rates=rates, adapted=adapted), problem.data, Autograd()
+    )
+    state, losses = loop.begin(), []
+    if not keep_graph:
+        # Copies: steps in place must not reach the tensors of `meta`.
+        state = state.copy()
     with (
         refuse_writes(meta.params),
-        explain_torch_errors(problem.name, "first_order"),
-        torch.no_grad(),
+        explain_torch_errors(problem.name, "reverse" if keep_graph else "first_order"),
+        torch.set_grad_enabled(keep_graph),
     ):
         for k in range(inner.steps):
-            state, loss = loop.step_in_place(state, k)
-            losses.append(loss)
+            if keep_graph:
+                state, loss = loop.step(state, k, keep=True)
+            else:
+                state, loss = loop.step_in_place(state, k)
+            losses.append(loss.detach())
     trace = torch.stack(losses) if losses else torch.zeros(0)
     refuse_divergence(problem, trace, {f"after step {inner.steps} parameter": state.params})
     buffers = reuse_unchanged(state.buffers, meta.buffers)
     return Adapted({**start.fixed, **state.params}, buffers, trace)
+
+
+def _leaves(tree: Params) -> Params:
+    """The same values, each a tensor that gradients can be taken of; those with a graph keep it."""
+    return {
+        name: value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
+        for name, value in tree.items()
+    }

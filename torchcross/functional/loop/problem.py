@@ -119,11 +119,16 @@ class Start:
         return {name: rate for name, rate in self.rates.items() if isinstance(rate, Tensor)}
 
 
-def with_initial_params(problem: Problem, params: Params, buffers: Buffers) -> Problem:
-    """The problem with the parameters that `inner.init` makes, as constants among its own."""
+def with_initial_params(
+    problem: Problem, params: Params, buffers: Buffers, *, keep_graph: bool = False
+) -> Problem:
+    """The problem with the parameters that `inner.init` makes among its own.
+
+    They are constants, unless `keep_graph`.
+    """
     if problem.inner.init is None:
         return problem
-    with torch.no_grad():
+    with torch.set_grad_enabled(torch.is_grad_enabled() and keep_graph):
         initial = problem.inner.init({**params, **problem.own}, buffers, problem.data)
     return replace(problem, own={**problem.own, **initial})
 
