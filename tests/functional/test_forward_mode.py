@@ -104,6 +104,32 @@ def test_pooled_batch_norm_of_some(which):
     check(*chosen(fused, [draw(3, 2, 4, 4), draw(2, seed=1), draw(2, seed=2)], which))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("weight", [True, False])
+@pytest.mark.parametrize("shape", [(3, 2, 4, 4), (3, 2, 4)])
+def test_pooled_batch_norm_without_a_part_of_the_affine_map(shape, weight, bias):
+    """An epsilon as large as the variance shows whether it arrives."""
+    x, window = draw(*shape).requires_grad_(), WINDOWS["apart"]
+    parts = [draw(2, seed=1) if weight else None, draw(2, seed=2) if bias else None]
+    result = pooled_batch_norm(x, *parts, 0.7, window)
+    expected = pool_and_relu(F.batch_norm(x, None, None, *parts, True, 0.0, 0.7), window)
+    torch.testing.assert_close(result, expected)
+    slopes = [torch.autograd.grad(y.square().sum(), x)[0] for y in (result, expected)]
+    torch.testing.assert_close(*slopes)
+    fused = type(result.grad_fn).__name__ == "_PooledBackward"
+    assert fused == (weight and bias and len(shape) == 4)
+
+
+def test_pooled_batch_norm_inside_a_transform():
+    x, weight, bias = draw(5, 3, 2, 4, 4), draw(2, seed=1), draw(2, seed=2)
+    window = WINDOWS["overlapping"]
+
+    def fused(one):
+        return pooled_batch_norm(one, weight, bias, 0.7, window)
+
+    torch.testing.assert_close(torch.func.vmap(fused)(x), torch.stack([fused(one) for one in x]))
+
+
 def test_pooling_in_pieces(monkeypatch):
     tensors = (draw(5, 2, 4, 4), draw(2, seed=1), draw(2, seed=2))
 

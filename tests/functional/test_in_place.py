@@ -64,6 +64,20 @@ def test_rates_as_tensors_take_the_other_way_to_the_same_end(optimiser):
         torch.testing.assert_close(value, tensor.params[name], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("decay", [0.3, 0.9])
+def test_momentum_in_place_is_that_of_torch(nesterov, decay):
+    problem, meta = problem_of(momentum(decay, nesterov=nesterov), 4), meta_of(0.05)
+    weights = {name: value.clone().requires_grad_() for name, value in meta.params.items()}
+    theirs = torch.optim.SGD(list(weights.values()), 0.05, momentum=decay, nesterov=nesterov)
+    for step in range(4):
+        theirs.zero_grad()
+        support(weights, {}, problem.data, step)[0].backward()
+        theirs.step()
+    for name, value in adapt(problem, meta).params.items():
+        torch.testing.assert_close(value, weights[name].detach(), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("shape", "last"), [((5, 3), False), ((4, 3, 2, 3), False), ((4, 3, 2, 3), True)]
 )
