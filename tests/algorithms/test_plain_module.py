@@ -63,7 +63,7 @@ def test_a_transductive_predictor_needs_a_choice():
         predictor.to_module()
     with pytest.raises(InputError, match="Choose one"):
         predictor.to_module(support=EPISODE.support.x, transductive=True)
-    with pytest.raises(InputError, match=r"fixed statistics \(BatchNorm policy 'support'\)"):
+    with pytest.raises(InputError, match="policy 'support' fixes the statistics"):
         adapted("protonet-support").to_module(transductive=True)
     with pytest.raises(InputError, match="support images has NaN"):
         predictor.to_module(support=EPISODE.support.x * float("nan"))
@@ -79,6 +79,8 @@ def test_without_batchnorm_nothing_depends_on_the_batch():
     plain = nn.Sequential(nn.Conv2d(1, WIDTH, 6), nn.Flatten()).double()
     predictor = ProtoNet(plain).adapt(EPISODE.support, EPISODE.task)
     close(predictor.to_module()(EPISODE.query.x), predictor(EPISODE.query.x).probabilities)
+    with pytest.raises(InputError, match="no layer of its network normalises over the batch"):
+        predictor.to_module(transductive=True)
 
 
 class Twice(Net):

@@ -50,7 +50,10 @@ def test_export_writes_a_file_and_says_how_close_it_is(files, capsys):
         (("fixed.safetensors", "--out", "p", "--image-shape", "16"), "3x64x64"),
         (("fixed.safetensors", "--out", "p", "--image-shape", "3x0x16"), "3x64x64"),
         (("fixed.safetensors", "--out", "none/p"), "cannot be written"),
-        (("fixed.safetensors", "--out", "p", "--support", "support.npy"), "has fixed statistics"),
+        (
+            ("fixed.safetensors", "--out", "p", "--support", "support.npy"),
+            "policy 'support' fixes the statistics",
+        ),
         (("batch.safetensors", "--out", "p", "--support", "none.npy"), "none.npy cannot be read"),
         (("batch.safetensors", "--out", "p", "--support", "flat.npy"), "no array (N, C, H, W)"),
         (

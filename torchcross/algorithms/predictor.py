@@ -21,6 +21,7 @@ from torchcross.algorithms._shared.predictor_files import PredictorRecord
 from torchcross.algorithms._shared.tracing import refuse_tracing
 from torchcross.errors import InputError
 from torchcross.functional import Network
+from torchcross.functional.network.norm_policies import NormPolicy
 from torchcross.functional.network.plain_copy import depends_on_batch, plain_copy
 from torchcross.heads import head_logits
 from torchcross.targets import Prediction, Target
@@ -196,9 +197,9 @@ class Predictor:
         if not depends_on_batch(network.module, policy):
             if support is not None or transductive:
                 raise InputError(
-                    f"the predictor of {self.task.name!r} has fixed statistics (BatchNorm policy"
-                    f" {policy.name!r}), so that support= and transductive= mean nothing; leave"
-                    " them out."
+                    f"what the predictor of {self.task.name!r} says of an image does not depend on"
+                    f" the images beside it ({_reason(policy)}), so that support= and"
+                    " transductive= mean nothing; leave them out."
                 )
         elif (support is None) != transductive:
             raise InputError(
@@ -246,6 +247,13 @@ class Predictor:
         return (
             f"Predictor({self.task.name!r}, classes={list(self.classes)}, algorithm={algorithm!r})"
         )
+
+
+def _reason(policy: NormPolicy) -> str:
+    """Why predictions do not depend on the batch."""
+    if policy.query == "own":
+        return "no layer of its network normalises over the batch"
+    return f"BatchNorm policy {policy.name!r} fixes the statistics"
 
 
 def load_predictor(

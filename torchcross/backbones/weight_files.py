@@ -19,6 +19,8 @@ from torchcross.errors import InputError, ReadError
 
 _TORCH = (".pth", ".pt", ".bin")
 _SAFE = ".safetensors"
+# How a pickle names `bytearray`, which torch's reader of weights calls with any number of bytes.
+_ALLOCATION = b"\nbytearray\n"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ def read_bytes(path: Path) -> bytes:
 def _torch_content(path: Path, data: bytes) -> Mapping[str, Any]:
     if data.startswith(b"PK"):
         _refuse_packed(path, data)
+    if _ALLOCATION in data:
+        raise InputError(
+            f"{path.name!r} asks for a bytearray, which no tensor needs and which may take any"
+            " amount of memory; save a plain state_dict()"
+        )
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
