@@ -6,7 +6,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from itertools import chain
 from typing import Any, final
 
 import numpy as np
@@ -14,9 +13,17 @@ from torch import Tensor
 
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.data import EpisodeLoader, Episodes, MixedBatches, MixedBatchLoader
-from torchcross.errors import InputError
+from torchcross.errors import InputError, ReadError, TorchcrossError
+from torchcross.training.signals import start_shielded
 
 Transform = Callable[[Tensor], Tensor]
+_ALONE = "read without them, with workers=0 (in an experiment: machine.workers=0)"
+_DEATHS = (
+    "DataLoader worker (pid",
+    "unable to open shared memory",
+    "unable to allocate shared memory",
+    "unable to write to file",
+)
 
 
 class Feed(ABC):
@@ -60,9 +67,25 @@ def feed_of(
     return _LoaderFeed(data, MixedBatchLoader if from_batches else EpisodeLoader, options)
 
 
-def read_first(items: Iterator[Any]) -> Iterator[Any]:
-    """The same items, with the first one read: worker processes are running now."""
-    return chain([next(items)], items)
+def start_reading(read: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """The items of `read()`; processes that it starts see no Ctrl-C."""
+    try:
+        return start_shielded(read)
+    except OSError as error:
+        raise ReadError(
+            f"processes that read ahead cannot be started ({error.strerror or error}); {_ALONE}"
+        ) from error
+
+
+def worker_death(error: RuntimeError) -> str:
+    """What torch's error of a process that died means; "" for every other error."""
+    if isinstance(error, TorchcrossError) or not any(text in str(error) for text in _DEATHS):
+        return ""
+    line = next(line for line in str(error).splitlines() if any(text in line for text in _DEATHS))
+    return (
+        f"a process that read ahead has died ({line.strip()}): something ended it, or memory ran"
+        f" out, often the shared memory in /dev/shm. Run the same again to go on; or {_ALONE}"
+    )
 
 
 @final

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, NoReturn, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -16,15 +16,15 @@ from torch import Tensor
 from torchcross._kit.lock import FolderLock, lock_folder
 from torchcross._kit.progress import ProgressBar
 from torchcross.algorithms import Algorithm, Pretraining
-from torchcross.errors import InputError
+from torchcross.errors import InputError, ReadError
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
-from torchcross.training.feed import Feed, Transform, feed_of, read_first
+from torchcross.training.feed import Feed, Transform, feed_of, start_reading, worker_death
 from torchcross.training.log import CsvLog, Row, TensorBoard, is_whole_log, tensorboard_for
 from torchcross.training.machine import Machine, TorchMachine
 from torchcross.training.options import FitOptions, changed_options
 from torchcross.training.result import FitResult
 from torchcross.training.schedule import learning_rate
-from torchcross.training.signals import Signals, obey, start_shielded, watch_signals
+from torchcross.training.signals import ReadingStopped, Signals, obey, watch_signals
 from torchcross.training.step import Stepper
 from torchcross.training.trained_tensors import TrainedTensors, weights_in
 
@@ -214,6 +214,9 @@ class _Training:
             try:
                 with bar:
                     self._train(bar)
+            except RuntimeError as error:
+                self._explain_worker_death(error)
+                raise
             finally:
                 self.trained.forget_gradients()
         result = self._result()
@@ -223,16 +226,32 @@ class _Training:
             obey(self.signals.number, "training is finished; the same call loads its weights")
         return result
 
+    def _explain_worker_death(self, error: RuntimeError) -> None:
+        """Raise what it means; do nothing about other errors."""
+        if not (explanation := worker_death(error)):
+            return
+        if self.signals.number:
+            # A scheduler sends SIGTERM to every process of a job.
+            obey(self.signals.number, "training was interrupted with the processes that read ahead")
+        raise ReadError(explanation) from error
+
     def _train(self, bar: ProgressBar) -> None:
         options, position, machine = self.options, self.position, self.machine
         start, stop = position.step * options.meta_batch, options.steps * options.meta_batch
-        items = start_shielded(
-            lambda: read_first(self.feed.read(start, stop, rank=machine.rank, ranks=machine.ranks))
+        items = start_reading(
+            lambda: self.feed.read(start, stop, rank=machine.rank, ranks=machine.ranks)
         )
+        if machine.ranks == 1:
+            # Several ranks stop at a step that all agreed on, or wait for each other for ever.
+            items = self.signals.stop_reading(items)
         score_note = ""
         while not self.is_finished:
             step = position.step + 1
-            result = self.stepper.gradients(items, step, bool(self.signals.number))
+            try:
+                result = self.stepper.gradients(items, step, bool(self.signals.number))
+            except ReadingStopped:
+                self._write_checkpoint()
+                self._interrupt()
             lr = learning_rate(options, step)
             self.trained.step(lr, result.buffers, step)
             position.count_step(result.loss)
@@ -293,7 +312,7 @@ class _Training:
             self.position.log_length, self.position.log_sha256 = self.log.position()
         self.store.save(self.trained.tensors(), self.position, self.identity)
 
-    def _interrupt(self) -> None:
+    def _interrupt(self) -> NoReturn:
         done = f"training stopped after step {self.position.step} of {self.options.steps}"
         obey(
             self.signals.number or signal.SIGINT,

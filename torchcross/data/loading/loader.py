@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -112,8 +113,8 @@ class _ChunkLoader(Generic[Item]):
         )
 
     def __iter__(self) -> Iterator[Item]:
-        for chunk in self._loader:
-            yield from chunk
+        # No generator: workers start now, and not with the first item.
+        return chain.from_iterable(iter(self._loader))
 
     def __len__(self) -> int:
         return self._length

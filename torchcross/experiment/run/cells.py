@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -128,27 +124,3 @@ def _reason(error: Exception) -> str:
         f"{type(error).__name__}: {reason} (in {place.name},"
         f" {Path(place.filename).name}:{place.lineno})"
     )
-
-
-@contextmanager
-def terminable(say: Say) -> Iterator[None]:
-    """A request to terminate leaves the block as Ctrl-C does: no file is left half written.
-
-    This holds in the main thread only, and not where the caller has a handler of its own.
-    """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    except SystemExit:
-        say("terminated; run the same again to go on")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

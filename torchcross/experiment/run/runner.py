@@ -12,7 +12,7 @@ from torchcross.experiment.data_formats import Collection, open_collection
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all, terminable
+from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all
 from torchcross.experiment.run.checks import check_experiment, check_metric
 from torchcross.experiment.run.damage import set_damaged_cells_aside
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
@@ -21,6 +21,7 @@ from torchcross.experiment.run.provenance import update_provenance
 from torchcross.experiment.run.scoring import score_episodes, score_test_split
 from torchcross.experiment.run.training import Learners
 from torchcross.experiment.settings.schema import DataSettings, Experiment
+from torchcross.training.signals import leave_when_asked
 
 
 def run_missing_cells(
@@ -32,7 +33,7 @@ def run_missing_cells(
     machine = machine_of(experiment.machine)
     collection, targets = _open_targets(experiment.data)
     refuse_other_folder(Path(out))
-    with lock_folder(Path(out)) as lock, terminable(say):
+    with lock_folder(Path(out)) as lock, leave_when_asked(say):
         folder = RunFolder.begin(out, experiment)
         run = RunContext(experiment, collection, targets, machine, folder, say, progress)
         return folder, _run_cells(run, lock)
