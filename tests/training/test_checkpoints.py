@@ -86,6 +86,16 @@ def test_old_checkpoints_go(folder):
     ]
 
 
+def test_an_old_checkpoint_that_a_kill_left_goes_with_the_next_call(folder):
+    """Killed between the last checkpoint's rename and the removal of an old one."""
+    shutil.copy(
+        folder / "checkpoint-00000004.safetensors", folder / "checkpoint-00000002.safetensors"
+    )
+    run(folder)
+    assert not (folder / "checkpoint-00000002.safetensors").exists()
+    assert (folder / "checkpoint-00000004.safetensors").exists()
+
+
 def test_the_weights_are_the_algorithms(folder):
     expected, _ = run(None)
     loaded = load_file(folder / "weights.safetensors")

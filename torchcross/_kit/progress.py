@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Self, TextIO, cast, final
 
+from torchcross._kit.lost_readers import QuietStream
 from torchcross.messages import printable
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class _Screen:
     ) -> None:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        if sys.stderr.isatty() if wanted is None else wanted:
+        if wanted is None:
+            wanted = sys.stderr is not None and QuietStream(sys.stderr).isatty()
+        if wanted:
             self._progress = _rich_progress(
                 unit, items_per_step, transient=transient, console=console or _standard_error()
             )
@@ -122,7 +125,10 @@ def _standard_error() -> Console:
     from rich.console import Console
 
     # In a notebook rich needs ipywidgets and warns without them; then it writes as to a pipe.
-    return Console(stderr=True, force_jupyter=None if find_spec("ipywidgets") else False)
+    jupyter = None if find_spec("ipywidgets") else False
+    if sys.stderr is None:
+        return Console(stderr=True, force_jupyter=jupyter, quiet=True)
+    return Console(file=cast("TextIO", QuietStream(sys.stderr)), force_jupyter=jupyter)
 
 
 def _rich_progress(

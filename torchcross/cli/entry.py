@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from torchcross._kit.lost_readers import write_line
 from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
 from torchcross.errors import TorchcrossError
 from torchcross.messages import printable
@@ -29,17 +30,19 @@ _COMMANDS = {
     "export": Command("torchcross.cli.export", "write a predictor as ONNX or torch.export"),
 }
 
-# As a shell reports the signals SIGINT, SIGPIPE and SIGTERM: 128 and their number.
-_INTERRUPTED, _BROKEN_PIPE, _TERMINATED = 130, 141, 143
+# As a shell reports signals: 128 and the number of SIGINT, SIGPIPE; SIGHUP, SIGUSR1 and SIGTERM.
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
+_TERMINATED = (129, 138, 143)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0 it holds, 1 it does not, 2 the arguments or what they name cannot be used, 130 interrupted,
-    141 nobody reads the output, 143 (as SystemExit) terminated.
+    141 nobody reads the output, 129, 138 and 143 (as SystemExit) terminated.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     _replace_unknown_characters()
     try:
         try:
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_output()
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"torchcross: error: {printable(where)}{error.strerror or error}\n")
+        text = f"torchcross: error: {printable(where)}{error.strerror or error}"
+        write_line(sys.stderr, text)
         return REFUSED
 
 
@@ -63,14 +67,14 @@ def _run_command(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
     except TorchcrossError as error:
-        sys.stderr.write(f"torchcross: error: {error}\n")
+        write_line(sys.stderr, f"torchcross: error: {error}")
         return REFUSED
     except KeyboardInterrupt:
-        sys.stderr.write(f"torchcross: interrupted{advice}\n")
+        write_line(sys.stderr, f"torchcross: interrupted{advice}")
         return _INTERRUPTED
     except SystemExit as end:
-        if end.code == _TERMINATED:
-            sys.stderr.write(f"torchcross: terminated{advice}\n")
+        if end.code in _TERMINATED:
+            write_line(sys.stderr, f"torchcross: terminated{advice}")
         raise
 
 
@@ -85,6 +89,21 @@ def _dispatch(arguments: list[str]) -> int:
         commands.setdefault(point.name, ForeignCommand(point.name, point))
     group = Group("Cross-domain few-shot learning.", commands)
     return run_group(group, arguments, "torchcross")
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without standard streams some that lead nowhere.
+
+    Else the first file that it opens has the number of standard error, and gets all errors.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
 
 
 def _replace_unknown_characters() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torchcross._kit.lost_readers import write_line
 from torchcross.cli.group import Parser
 from torchcross.cli.options import names_in
 from torchcross.errors import InputError
@@ -111,8 +111,7 @@ def run(options: argparse.Namespace) -> int:
     if options.quiet:
         outcome = run_experiment(experiment, out, progress=False)
         for failure in outcome.failures:
-            text = "failed: {algorithm} on {target}: {reason}".format(**failure)
-            sys.stderr.write(f"{printable(text)}\n")
+            _say("failed: {algorithm} on {target}: {reason}".format(**failure))
     else:
         outcome = run_experiment(experiment, out, say=_say)
     page = write_page(out)
@@ -140,10 +139,7 @@ def _list_settings() -> int:
 
 
 def _say(line: str) -> None:
-    # A run goes on when nobody listens any more.
-    with suppress(BrokenPipeError):
-        sys.stderr.write(f"{printable(line)}\n")
-        sys.stderr.flush()
+    write_line(sys.stderr, printable(line))
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

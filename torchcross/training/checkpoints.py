@@ -138,6 +138,10 @@ class Checkpoints:
         record = {"version": VERSION, "identity": identity, "position": position.as_dict()}
         text = json.dumps(record, sort_keys=True, allow_nan=False)
         write_tensors(self.path(position.step), tensors, {FORMAT: text})
+        self.remove_old(position)
+
+    def remove_old(self, position: Position) -> None:
+        """Remove all but the last `keep` and the best one; a kill may have left one more."""
         old = [step for step in self.steps()[: -self.keep] if step != position.best_step]
         for step in old:
             try:

@@ -173,6 +173,8 @@ class _Training:
             )
         self.trained.restore(tensors, str(where))
         self.position = position
+        if self.writes:
+            store.remove_old(position)
         if self.options.steps > position.step and position.stopped == "steps":
             position.stopped = None
 

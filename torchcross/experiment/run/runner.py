@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from torchcross._kit.lock import FolderLock, lock_folder
+from torchcross._kit.lost_readers import say_quietly
 from torchcross.data import Episodes
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection, open_collection
@@ -28,7 +29,7 @@ def run_missing_cells(
     experiment: Experiment, out: str | Path, say: Say | None, progress: bool | None
 ) -> tuple[RunFolder, list[dict[str, str]]]:
     """Do what is not done yet in the folder `out`, and return the folder and what failed."""
-    say = say or (lambda line: None)
+    say = say_quietly(say or (lambda line: None))
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
     collection, targets = _open_targets(experiment.data)
