@@ -20,13 +20,13 @@ def write_line(stream: TextIO | None, line: str) -> None:
 def say_quietly(say: Callable[[str], object]) -> Callable[[str], None]:
     """The same function, whose failures to reach its reader are no errors."""
 
-    def said(line: str) -> None:
+    def say_if_read(line: str) -> None:
         try:
             say(line)
         except (OSError, ValueError) as error:
             _raise_unless_reader_is_gone(error)
 
-    return said
+    return say_if_read
 
 
 @final
