@@ -21,6 +21,9 @@ from torchcross._kit.user_files import check_regular
 from torchcross.errors import DatasetFileError
 
 _LONGEST_HEADER = 10_000
+# What is read at once: one image or volume, or all labels. Zeros pack to almost nothing.
+_LARGEST_READ = 1 << 28
+_ALWAYS_POSSIBLE = 1 << 20
 # zipfile raises NotImplementedError for unknown compression methods and RuntimeError for passwords.
 _DAMAGE = (
     *BROKEN_HEADER,
@@ -48,6 +51,7 @@ class Member:
     def rows(self, places: Indices) -> Iterator[NDArray[Any]]:
         """The rows at ascending places, in one pass through the file."""
         size = self.dtype.itemsize * math.prod(self.shape[1:])
+        _check_size(self.path, self.name, size)
         with _open_member(self.path, self.name) as stream:
             _header(stream)
             at = 0
@@ -59,9 +63,11 @@ class Member:
 
     def read_all(self) -> NDArray[Any]:
         """The whole array; for labels."""
-        if not len(self):
-            return np.empty(self.shape, self.dtype)
-        return np.stack(list(self.rows(np.arange(len(self), dtype=np.int64))))
+        size = self.dtype.itemsize * math.prod(self.shape)
+        _check_size(self.path, self.name, size)
+        with _open_member(self.path, self.name) as stream:
+            _header(stream)
+            return np.frombuffer(_exactly(stream, size), self.dtype).reshape(self.shape)
 
 
 def npz_members(path: Path) -> dict[str, Member]:
@@ -104,7 +110,20 @@ def _member(path: Path, name: str, entry: zipfile.ZipInfo) -> Member:
             f"{path}: {name} announces {dtype} {shape} but holds {size - start} bytes; fetch it"
             " again"
         )
+    if len(shape) > 2 and shape[0] > max(entry.compress_size, _ALWAYS_POSSIBLE):
+        raise DatasetFileError(
+            f"{path}: {name} announces {shape[0]:,} images in {entry.compress_size:,} packed bytes,"
+            " fewer than one for each; they hold nothing"
+        )
     return Member(path, name, shape, dtype, entry.CRC)
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > _LARGEST_READ:
+        raise DatasetFileError(
+            f"{path}: {name} has {size:,} bytes to read at once, and at most {_LARGEST_READ:,} are;"
+            " save smaller images"
+        )
 
 
 @contextmanager

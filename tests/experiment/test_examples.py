@@ -160,3 +160,11 @@ def test_no_pickle_is_loaded(tmp_path):
     np.savez(path, told=np.array([{"a": 1}], dtype=object), pixels=np.zeros(3))
     with pytest.raises(InputError, match="not an example of a run"):
         read_example(path)
+
+
+def test_many_pictures_are_thinned_until_they_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr("torchcross.experiment.run.examples._LARGEST_PIXELS", 5 * 8 * 8 - 1)
+    made = example()
+    write_example(tmp_path / "one.npz", made)
+    again = read_example(tmp_path / "one.npz")
+    assert again.support[0].pixels.tolist() == made.support[0].pixels[::2, ::2].tolist()

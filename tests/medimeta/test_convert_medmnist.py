@@ -253,3 +253,13 @@ def test_only_a_few_images_are_in_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 60 << 20  # 181 MB of images
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_read_at_once_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = npz(tmp_path / "a.npz")
+    monkeypatch.setattr("medimeta_adapter.convert.npz._LARGEST_READ", 28 * 28 - 1)
+    with pytest.raises(DatasetFileError, match=r"train_images.npy has 784 bytes to read at once"):
+        convert(path)
+    monkeypatch.setattr("medimeta_adapter.convert.npz._LARGEST_READ", 11)
+    with pytest.raises(DatasetFileError, match=r"train_labels.npy has 12 bytes"):
+        convert(path)

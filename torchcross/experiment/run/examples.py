@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -11,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
 from torchcross._kit.content_hash import damage_error, split_hash, with_hash
+from torchcross._kit.user_files import check_regular
 from torchcross._kit.whole_files import open_whole
 from torchcross.errors import InputError
 from torchcross.report import Example, Picture
 
 _SIDE = 112
 """Pixels of a picture on the page; of larger images, every second pixel, or third, and so on."""
+_LARGEST_PIXELS = 1 << 26
+_LARGEST = _LARGEST_PIXELS + (1 << 12)
+"""Bytes of an array with its header: 1,700 coloured pictures. A file could claim any number."""
 _UNREADABLE = (
     InputError,
     OSError,
@@ -50,7 +57,7 @@ def write_example(path: Path, example: Example) -> None:
             [each.truth, each.predicted, each.confidence, each.belief] for each in pictures
         ],
     }
-    pixels = np.stack([_thin_out(each.pixels) for each in pictures])
+    pixels = _thin_out(np.stack([each.pixels for each in pictures]))
     record = with_hash({**record, _PIXELS: _hash_of(pixels)})
     text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
     with open_whole(path) as file:
@@ -60,9 +67,10 @@ def write_example(path: Path, example: Example) -> None:
 def read_example(path: Path, *, hashed: bool = False) -> Example:
     """Read an example; a content hash is checked, and with `hashed` there must be one."""
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            record: dict[str, Any] = json.loads(bytes(file["told"]))
-            pixels = file["pixels"]
+        check_regular(path)
+        with path.open("rb") as raw, zipfile.ZipFile(raw) as archive:
+            record: dict[str, Any] = json.loads(_array(archive, "told").tobytes())
+            pixels = _array(archive, "pixels")
         record, has_hash = split_hash(path, record, _ADVICE)
         if hashed and not has_hash:
             raise damage_error(path, _ADVICE, lost=True)
@@ -78,11 +86,29 @@ def read_example(path: Path, *, hashed: bool = False) -> Example:
         raise InputError(f"{path} is not an example of a run: {error}") from error
 
 
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[np.uint8]:
+    """An array of bytes; its size is known, and bounded, before memory is taken for it."""
+    size = archive.getinfo(f"{name}.npy").file_size
+    if size > _LARGEST:
+        raise ValueError(f"{name} claims {size:,} bytes, and an example has at most {_LARGEST:,}")
+    with archive.open(f"{name}.npy") as file:
+        if npy_format.read_magic(file) != (1, 0):
+            raise ValueError(f"{name} is no array that this library wrote")
+        shape, fortran, dtype = npy_format.read_array_header_1_0(file)
+        content = file.read(_LARGEST + 1)
+    if dtype != np.uint8 or fortran or math.prod(shape) != len(content):
+        raise ValueError(f"{name} claims {dtype} {shape} and holds {len(content):,} bytes")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
 def _hash_of(pixels: Any) -> str:
     shape = f"{pixels.dtype.str} {pixels.shape}".encode()
     return hashlib.sha256(shape + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def _thin_out(pixels: Any) -> Any:
-    step = max(1, -(-max(pixels.shape[:2]) // _SIDE))
-    return pixels[::step, ::step]
+def _thin_out(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every second pixel, or third, and so on, until all pictures fit."""
+    step = max(1, -(-max(pixels.shape[1:3]) // _SIDE))
+    while pixels[:, ::step, ::step].nbytes > _LARGEST_PIXELS and step < max(pixels.shape[1:3]):
+        step += 1
+    return pixels[:, ::step, ::step]

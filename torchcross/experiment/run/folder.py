@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,13 @@ class RunFolder:
     @property
     def experiment(self) -> dict[str, Any]:
         """The resolved experiment as plain values; runs of earlier versions are read too."""
-        return with_backbone_table(_read_experiment(self.path)["experiment"])
+        plain = _read_experiment(self.path).get("experiment")
+        if not _is_experiment(plain):
+            raise InputError(
+                f"{self.path / EXPERIMENT} is not as a run writes it: it lacks the settings of an"
+                f" experiment; {NEEDED}"
+            )
+        return with_backbone_table(plain)
 
     @property
     def name(self) -> str:
@@ -206,6 +212,18 @@ class RunFolder:
             return {}
         advice = REMOVABLE if name in (PROTOCOL, FAILURES) else NEEDED
         return read_json(path, hashed=self.has_hashes, advice=advice)
+
+
+def _is_experiment(plain: object) -> TypeGuard[dict[str, Any]]:
+    """Whether the settings that every page needs are there, each of its kind."""
+    if not isinstance(plain, dict):
+        return False
+    lists = {"algorithms": str, "shots": int, "seeds": int}
+    for name, kind in lists.items():
+        values = plain.get(name)
+        if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+            return False
+    return all(isinstance(plain.get(name), dict) for name in ("data", "evaluation"))
 
 
 def refuse_other_folder(path: Path) -> None:

@@ -33,7 +33,8 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         values = tomllib.loads(read_user_file(path).decode())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOML's and Unicode's errors: Python refuses numbers of thousands of digits.
         raise InputError(f"{path} is not TOML: {error}") from error
     for section, name in (("data", "folder"), ("model", "weights")):
         part = values.get(section)
