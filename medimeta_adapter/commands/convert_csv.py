@@ -57,7 +57,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--original-split", metavar="COLUMN", help="the column of original splits")
     parser.add_argument("--delimiter", default=",", help="one character; a tab is \\t (default: ,)")
     dataset_arguments(parser)
-    image_arguments(parser)
+    image_arguments(parser, are_files=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from medimeta_adapter.commands.convert_options import (
     dataset_description,
     image_arguments,
     run_conversion,
+    task_class_names,
 )
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError, MissingExtraError
@@ -41,9 +42,16 @@ def arguments(parser: Parser) -> None:
             "a label column; add its kind if it is binary or ordinal (default: all label columns)"
         ),
     )
+    parser.add_argument(
+        "--labels",
+        nargs=2,
+        action="append",
+        metavar=("COLUMN", "A,B,..."),
+        help="names of labels, for a column of whole numbers or texts",
+    )
     parser.add_argument("--subject", metavar="COLUMN", help="the column of subjects")
     dataset_arguments(parser)
-    image_arguments(parser)
+    image_arguments(parser, are_files=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         dataset_description(options),
         image=options.image,
         tasks=_tasks(options.task),
+        labels=task_class_names(options, [column for column, _ in options.labels or ()]),
         subject=options.subject,
         options=conversion_options(options),
     )

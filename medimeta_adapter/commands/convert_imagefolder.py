@@ -48,7 +48,7 @@ def arguments(parser: Parser) -> None:
         "--follow-links", action="store_true", help="follow links that leave the folder too"
     )
     dataset_arguments(parser)
-    image_arguments(parser)
+    image_arguments(parser, are_files=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medimeta_adapter.commands.output import write
+from medimeta_adapter.commands.output import warnings_as_lines, write
+from torchcross._kit.backgrounds import BACKGROUNDS, DEFAULT_BACKGROUND
 from torchcross._kit.progress import ProgressBar
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
@@ -40,8 +41,11 @@ def dataset_arguments(parser: Parser) -> None:
     )
 
 
-def image_arguments(parser: Parser, *, size: str = "224") -> None:
-    """How images become rows. `size` is the default that the help text names."""
+def image_arguments(parser: Parser, *, size: str = "224", are_files: bool = False) -> None:
+    """How images become rows.
+
+    `size` is the default that the help text names, `are_files` whether each image is a file.
+    """
     group = parser.add_argument_group("the images")
     group.add_argument(
         "--size", type=int, metavar="PIXELS", help=f"side of the square (default: {size})"
@@ -53,6 +57,12 @@ def image_arguments(parser: Parser, *, size: str = "224") -> None:
         default="crop",
         help="crop the centre square, or pad to a square",
     )
+    group.add_argument(
+        "--background",
+        choices=BACKGROUNDS,
+        default=DEFAULT_BACKGROUND,
+        help="what stands behind transparent parts (default: white)",
+    )
     depth = group.add_mutually_exclusive_group()
     depth.add_argument("--bits", type=int, metavar="N", help="scale values of N bits to 8")
     depth.add_argument(
@@ -62,6 +72,18 @@ def image_arguments(parser: Parser, *, size: str = "224") -> None:
         metavar=("LEVEL", "WIDTH"),
         help="scale this window of values to 8 bits",
     )
+    _row_arguments(group, are_files=are_files)
+    group.add_argument("--no-tiffs", action="store_true", help="write images.hdf5 only")
+    group.add_argument(
+        "--restart",
+        action="store_true",
+        help="start again instead of resuming an interrupted conversion",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
+
+
+def _row_arguments(group: argparse._ArgumentGroup, *, are_files: bool) -> None:
+    """Which rows there are, and their splits."""
     group.add_argument(
         "--splits",
         choices=["original", "new"],
@@ -82,6 +104,12 @@ def image_arguments(parser: Parser, *, size: str = "224") -> None:
         default="keep",
         help="keep or drop rows with equal content",
     )
+    if are_files:
+        group.add_argument(
+            "--skip-unreadable",
+            action="store_true",
+            help="leave out images that cannot be read, and list them in the end",
+        )
     group.add_argument(
         "--limit", type=int, metavar="N", help="at most N images per class of the first task"
     )
@@ -91,13 +119,6 @@ def image_arguments(parser: Parser, *, size: str = "224") -> None:
         metavar="N",
         help="decoding threads (default: one per core, at most 8)",
     )
-    group.add_argument("--no-tiffs", action="store_true", help="write images.hdf5 only")
-    group.add_argument(
-        "--restart",
-        action="store_true",
-        help="start again instead of resuming an interrupted conversion",
-    )
-    group.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
 
 
 def dataset_description(options: argparse.Namespace) -> About:
@@ -126,11 +147,13 @@ def conversion_options(options: argparse.Namespace) -> Options:
         size=options.size,
         channels=options.channels,
         fit=options.fit,
+        background=options.background,
         depth=depth,
         splits=options.splits,
         fractions=tuple(options.fractions),
         seed=options.seed,
         duplicates=options.duplicates,
+        skip_unreadable=getattr(options, "skip_unreadable", False),
         limit=options.limit,
         threads=options.threads,
         tiffs=not options.no_tiffs,
@@ -173,7 +196,8 @@ def run_conversion(
     options: argparse.Namespace, convert: Callable[..., Converted], /, *arguments: Any, **more: Any
 ) -> int:
     """Run a converter with a progress bar and print its result."""
-    with ProgressBar(name=options.id, unit="images", transient=False) as progress:
+    bar = ProgressBar(name=options.id, unit="images", transient=False)
+    with warnings_as_lines(), bar as progress:
         result = convert(*arguments, **more, progress=progress)
-    write(f"{result}\n")
+    write(f"{result.describe()}\n")
     return 0

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from medimeta_adapter.commands.output import say, table, write
+from medimeta_adapter.commands.output import say, table, warnings_as_lines, write
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.info import DatasetInfo
 from medimeta_adapter.leave_out.domains import By
 from medimeta_adapter.leave_out.meta_dataset import MedIMeta
 from torchcross.cli.group import Parser
-from torchcross.errors import InputError, TorchcrossWarning
+from torchcross.errors import InputError
 
 
 def arguments(parser: Parser) -> None:
@@ -123,13 +121,10 @@ def _info_as_dict(info: DatasetInfo) -> dict[str, Any]:
 
 def _print_leave_one_out(meta: MedIMeta, options: argparse.Namespace) -> int:
     by: By = options.by or "dataset"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TorchcrossWarning)
+    with warnings_as_lines():
         leave_out = meta.leave_one_domain_out(
             options.lodo, options.task, all_tasks=options.all_tasks, by=by
         )
-    for warning in caught:
-        sys.stderr.write(f"torchcross: warning: {warning.message}\n")
     names = [source.name for source in leave_out.sources]
     targets = [target.name for target in leave_out.targets]
     if options.json:

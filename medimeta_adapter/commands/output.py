@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
 from rich.table import Table
 
+from torchcross.errors import TorchcrossWarning
 from torchcross.messages import printable
 
 _NO_WRAPPING = 4000
@@ -25,6 +29,18 @@ def write(text: str) -> None:
     except UnicodeEncodeError:
         encoding = sys.stdout.encoding or "ascii"
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Write the library's warnings to standard error in the end, a line each, without code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TorchcrossWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                sys.stderr.write(f"torchcross: warning: {printable(str(warning.message))}\n")
 
 
 def say(content: RenderableType) -> None:

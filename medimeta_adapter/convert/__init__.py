@@ -8,6 +8,7 @@ from medimeta_adapter.convert.from_dataset import dataset
 from medimeta_adapter.convert.from_folder import image_folder
 from medimeta_adapter.convert.from_hugging_face import hugging_face
 from medimeta_adapter.convert.from_medmnist import medmnist
+from medimeta_adapter.convert.left_out import LeftOut, LeftOutReason
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.table import CsvTask
 from torchcross._kit.progress import ProgressBar, ProgressBars
@@ -17,6 +18,8 @@ __all__ = [
     "ArrayTask",
     "Converted",
     "CsvTask",
+    "LeftOut",
+    "LeftOutReason",
     "Options",
     "Progress",
     "ProgressBar",

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medimeta_adapter.convert.decoder import Decoder, decisive_options
+from medimeta_adapter.convert.left_out import LEFT_OUT_FILE, left_out_table, row_counts
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import check_resumed
-from medimeta_adapter.convert.row_filters import drop_duplicates, limit_per_class
-from medimeta_adapter.convert.rows import Row, Rows, is_grey
+from medimeta_adapter.convert.row_filters import drop_duplicates, drop_unreadable, limit_per_class
+from medimeta_adapter.convert.rows import Row, Rows
 from medimeta_adapter.convert.splits import Splits, assign_splits
-from medimeta_adapter.convert.unreadable_images import unreadable_images_error
-from medimeta_adapter.preprocess import Recipe, standard
+from medimeta_adapter.convert.unreadable_images import SKIP_ADVICE, unreadable_images_error
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import check_free
+from medimeta_adapter.writing.progress import PassProgress
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
+from torchcross._kit.backgrounds import BACKGROUNDS
 from torchcross._kit.threads import results_in_order
-from torchcross.errors import InputError
+from torchcross.data.sources.image_files import list_some
+from torchcross.errors import TorchcrossWarning
 
 _BATCH_BYTES = 32 << 20
 _LARGEST_BATCH = 1024
+_RESTART_ADVICE = "start again with resume=False (--restart)"
 
 
 def check_target(out: str | Path, about: About, options: Options) -> None:
@@ -33,101 +41,118 @@ def check_target(out: str | Path, about: About, options: Options) -> None:
 
 
 def build(
-    rows: Rows, out: str | Path, about: About, options: Options, progress: Progress | None = None
+    rows: Rows,
+    out: str | Path,
+    about: About,
+    options: Options,
+    progress: Progress | None = None,
+    *,
+    restart_advice: str = _RESTART_ADVICE,
 ) -> Converted:
     """Write the dataset `out/<id>`."""
     check_target(out, about, options)
     source_rows = len(rows)
-    rows, duplicates, contradictory = drop_duplicates(rows, options)
-    rows = limit_per_class(rows, options)
+    bar = PassProgress(progress, source_rows, _number_of_passes(options))
+    rows = _selected_rows(rows, options, bar)
     splits = assign_splits(rows, options)
-    channels = options.channels or rows.channels
-    recipe = options.recipe or standard(options.side, channels, options.fit, depth=options.depth)
-    only_grey = options.channels is None and channels == 1
-    decode = _Decoder(recipe, _shape(recipe, channels, options), only_grey=only_grey)
+    decoder = Decoder(rows, options)
     folder = Path(out) / about.id
-    draft = _draft(rows, about, decode, splits)
-    with DatasetWriter(
+    writer = DatasetWriter(
         folder,
-        draft,
+        _draft(rows, about, decoder),
         total=len(rows),
         tiffs=options.tiffs,
         resume=options.resume,
         overwrite=options.overwrite,
         license_text=about.license_text,
-    ) as writer:
-        check_resumed(writer, rows, decode)
+        further_files={LEFT_OUT_FILE: left_out_table(rows.left_out)} if rows.left_out else {},
+        further_info={"conversion": _conversion(rows, decoder, splits)},
+        made_from=decisive_options(options, rows, decoder),
+        restart_advice=restart_advice,
+        progress=bar,
+    )
+    with _warned_of_blank_images(decoder, rows, options), writer:
+        check_resumed(writer, rows, decoder, restart_advice)
         done = writer.count
-        if progress is not None:
-            progress(done, len(rows))
-        for places, images in _batches(rows, done, decode, options.workers):
+        bar(done, len(rows))
+        for places, images in _batches(rows, done, decoder, options):
             _add(writer, rows, splits, places, images)
             done += len(places)
-            if progress is not None:
-                progress(done, len(rows))
-    written, shared = len(rows), splits.shared_subjects
-    return Converted(folder, source_rows, written, duplicates, contradictory, shared)
+            bar(done, len(rows))
+        bar.finish_pass()
+        # In the end: the rows behind those of an interrupted conversion may have changed.
+        writer.assign_splits(splits.final)
+    bar.finish()
+    shared = splits.shared_subjects
+    return Converted(folder, source_rows, len(rows), shared, rows.left_out, rows.notes)
+
+
+def _number_of_passes(options: Options) -> int:
+    return 1 + options.skip_unreadable + (options.duplicates == "drop") + options.tiffs
+
+
+def _selected_rows(rows: Rows, options: Options, bar: PassProgress) -> Rows:
+    if options.skip_unreadable:
+        rows = drop_unreadable(rows, options, bar)
+        bar.finish_pass()
+    if options.duplicates == "drop":
+        rows = drop_duplicates(rows, options, bar)
+        bar.finish_pass()
+    rows = limit_per_class(rows, options)
+    bar.rows = len(rows)
+    return rows
+
+
+@contextmanager
+def _warned_of_blank_images(decoder: Decoder, rows: Rows, options: Options) -> Iterator[None]:
+    """Warn of images that became one colour, when all is done or has failed."""
+    try:
+        yield
+    finally:
+        if names := [rows.names[place] for place in sorted(decoder.blank_places)]:
+            others = " or ".join(
+                f"background={name!r} (--background {name})"
+                for name in BACKGROUNDS
+                if name != options.background
+            )
+            warnings.warn(
+                f"{len(names)} of {len(rows)} images of {rows.kind} become one colour, because"
+                f" their transparent parts are laid over {options.background}:"
+                f" {list_some(names)}; give {others}",
+                TorchcrossWarning,
+                stacklevel=2,
+            )
 
 
 # -- pixels ----------------------------------------------------------------------------------------
 
 
-class _Decoder:
-    """Decodes a row into an image of the dataset."""
-
-    def __init__(self, recipe: Recipe, shape: tuple[int, ...], *, only_grey: bool) -> None:
-        self.recipe = recipe
-        self.shape = shape
-        self._only_grey = only_grey
-
-    def __call__(self, row: Row) -> NDArray[np.uint8]:
-        pixels = row.pixels()
-        if self._only_grey and not is_grey(pixels):
-            raise InputError(
-                "it has colours, but the images that were sampled first are grey; give channels=3"
-                " or channels=1 (--channels)"
-            )
-        image = self.recipe(pixels)
-        if image.dtype != np.uint8 or image.shape != self.shape:
-            raise InputError(
-                f"the recipe makes it {image.dtype} {image.shape}; expected uint8 {self.shape}"
-            )
-        return image
-
-
-def _shape(recipe: Recipe, channels: int, options: Options) -> tuple[int, ...]:
-    """The shape of every image that the recipe makes."""
-    if options.recipe is None:
-        return (options.side, options.side) if channels == 1 else (options.side, options.side, 3)
-    probe = recipe(np.zeros((8, 8) if channels == 1 else (8, 8, 3), np.uint8))
-    if probe.ndim not in (2, 3):
-        raise InputError(
-            f"the recipe makes images of shape {probe.shape}; expected (H, W) or (H, W, 3)"
-        )
-    return probe.shape
-
-
 def _batches(
-    rows: Rows, start: int, decode: _Decoder, threads: int
+    rows: Rows, start: int, decoder: Decoder, options: Options
 ) -> Iterator[tuple[Indices, NDArray[np.uint8]]]:
     """Decoded images in order, a few MB at a time."""
-    size = min(_LARGEST_BATCH, max(1, _BATCH_BYTES // int(np.prod(decode.shape))))
+    size = min(_LARGEST_BATCH, max(1, _BATCH_BYTES // int(np.prod(decoder.shape))))
     places = np.arange(start, len(rows), dtype=np.int64)
-    images = results_in_order(rows.read(places), lambda row: _decode_or_error(decode, row), threads)
+    numbered_rows = zip(rows.read(places), places.tolist(), strict=True)
+    images = results_in_order(
+        numbered_rows, lambda pair: _decode_or_error(decoder, *pair), options.workers
+    )
     for first in range(0, len(places), size):
         batch = places[first : first + size]
-        pixels = np.empty((len(batch), *decode.shape), np.uint8)
+        pixels = np.empty((len(batch), *decoder.shape), np.uint8)
         for at, place in enumerate(batch.tolist()):
             image = next(images)
             if isinstance(image, Exception):
-                raise unreadable_images_error(rows, place, image, images) from image
+                can_skip = rows.are_files and not options.skip_unreadable
+                advice = SKIP_ADVICE if can_skip else "leave them out"
+                raise unreadable_images_error(rows, place, image, images, advice) from image
             pixels[at] = image
         yield batch, pixels
 
 
-def _decode_or_error(decode: _Decoder, row: Row) -> NDArray[np.uint8] | Exception:
+def _decode_or_error(decoder: Decoder, row: Row, place: int) -> NDArray[np.uint8] | Exception:
     try:
-        return decode(row)
+        return decoder(row, place)
     except Exception as error:  # noqa: BLE001  # reported later, together with all others
         return error
 
@@ -145,7 +170,7 @@ def _add(
     writer.add_batch(
         images,
         {name: values[places] for name, values in rows.labels.items()},
-        splits=splits.final[places].tolist(),
+        splits=None,
         original_splits=original_splits,
         original_filepaths=[rows.names[place] for place in places.tolist()],
         patient_ids=subjects,
@@ -153,14 +178,8 @@ def _add(
     )
 
 
-def _draft(rows: Rows, about: About, decode: _Decoder, splits: Splits) -> DatasetDraft:
-    height, width, *rest = decode.shape
-    conversion = {
-        "source": rows.kind,
-        "preprocessing": decode.recipe.describe(),
-        "rows": len(rows),
-        "fingerprint": _fingerprint(rows, decode, splits),
-    }
+def _draft(rows: Rows, about: About, decoder: Decoder) -> DatasetDraft:
+    height, width, *rest = decoder.shape
     return DatasetDraft(
         id=about.id,
         name=about.name or about.id,
@@ -173,15 +192,26 @@ def _draft(rows: Rows, about: About, decode: _Decoder, splits: Splits) -> Datase
         license=about.license,
         doi=about.doi,
         original_data=about.original_data,
-        extra={**about.extra, "conversion": conversion},
+        extra=about.extra,
     )
 
 
-def _fingerprint(rows: Rows, decode: _Decoder, splits: Splits) -> str:
-    """A hash of rows, labels, splits and recipe: an interrupted conversion resumes only if it is
-    equal.
-    """
-    digest = hashlib.sha256(repr(decode.recipe).encode() + rows.content.encode())
+def _conversion(rows: Rows, decoder: Decoder, splits: Splits) -> dict[str, Any]:
+    """The record of the conversion in info.yaml."""
+    record: dict[str, Any] = {
+        "source": rows.kind,
+        "preprocessing": decoder.recipe.describe(),
+        "rows": len(rows),
+        "fingerprint": _fingerprint(rows, decoder, splits),
+    }
+    if counts := row_counts(rows.left_out):
+        record["left_out"] = counts
+    return record
+
+
+def _fingerprint(rows: Rows, decoder: Decoder, splits: Splits) -> str:
+    """A hash of rows, labels, splits and recipe: equal for equal conversions alone."""
+    digest = hashlib.sha256(repr(decoder.recipe).encode() + rows.content.encode())
     for texts in (rows.names, rows.subjects, splits.final, splits.original):
         digest.update(b"-" if texts is None else "\0".join(texts).encode())
     for name, labels in rows.labels.items():

@@ -15,7 +15,7 @@ from medimeta_adapter.convert.columns import texts
 from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.rows import Decoded, Row, Rows, Texts
-from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.splits import merged_split_words, refuse_new_splits, split_names
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
@@ -63,6 +63,12 @@ def arrays(
     if not tasks:
         raise InputError("a dataset needs at least one task; give ArrayTask(name, target, values)")
     encoded = [encode_task(task.name, task.target, task.values, task.labels) for task in tasks]
+    if splits is not None:
+        refuse_new_splits(options, "original_splits= (--original-splits)")
+    notes = (
+        *_merged_splits(splits, "splits"),
+        *_merged_splits(original_splits, "original_splits"),
+    )
     rows = Rows(
         kind="arrays",
         tasks=tuple(info for info, _ in encoded),
@@ -73,6 +79,7 @@ def arrays(
         subjects=subjects_in(subjects, "subjects"),
         splits=_splits(splits, "splits"),
         original_splits=_splits(original_splits, "original_splits"),
+        notes=notes,
     )
     return build(rows, out, about, options.with_size_of(*shape[1:3]), progress)
 
@@ -80,6 +87,14 @@ def arrays(
 def _splits(values: Any, what: str) -> Texts | None:
     column = texts(values, what)
     return None if column is None else split_names(column, what)
+
+
+def _merged_splits(values: Any, what: str) -> tuple[str, ...]:
+    column = texts(values, what)
+    if column is None:
+        return ()
+    split_names(column, what)
+    return merged_split_words(column, what)
 
 
 def _read(images: Any, places: Indices) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
 from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
-from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.splits import merged_split_words, refuse_new_splits, split_names
 from medimeta_adapter.convert.table import CsvTask, Table, multilabel_values, read_table
 from medimeta_adapter.convert.tasks import LabelNames, encode_task, kind_of, label_names
 from medimeta_adapter.format.info import TaskInfo
@@ -62,7 +62,11 @@ def csv_images(
             "a dataset needs at least one task; give CsvTask(name, target, column), of"
             f" {list(cells.columns)}"
         )
+    if split is not None:
+        refuse_new_splits(options, "original_split= (--original-split)")
     encoded = [_encode(cells, task) for task in tasks]
+    splits, original_splits = _splits(cells, split), _splits(cells, original_split)
+    split_columns = [column for column in (split, original_split) if column is not None]
     rows = Rows(
         kind=f"table {cells.path.name}",
         tasks=tuple(info for info, _ in encoded),
@@ -71,9 +75,15 @@ def csv_images(
         channels=common_channels(len(files), lambda place: Encoded(folder / files[place]).pixels()),
         names=paths,
         subjects=None if subject is None else subjects(cells.column(subject), subject),
-        splits=_splits(cells, split),
-        original_splits=_splits(cells, original_split),
+        splits=splits,
+        original_splits=original_splits,
         stamps=file_stamps(folder, files),
+        are_files=True,
+        notes=tuple(
+            note
+            for column in split_columns
+            for note in merged_split_words(np.array(cells.column(column)), f"column {column!r}")
+        ),
     )
     return build(rows, out, about, options, progress)
 

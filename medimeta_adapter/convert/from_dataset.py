@@ -75,6 +75,8 @@ def dataset(
         names=parts.row_names(),
         subjects=subjects_in(subjects, "subjects"),
         original_splits=parts.original_splits("the datasets' names"),
+        are_files=True,
+        notes=parts.notes("the datasets' names"),
     )
     return build(rows, out, about, options, progress)
 

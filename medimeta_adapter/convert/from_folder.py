@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from medimeta_adapter.convert.columns import names_a_subject
 from medimeta_adapter.convert.engine import build, check_target
 from medimeta_adapter.convert.grey import common_channels
+from medimeta_adapter.convert.left_out import passed_over_files
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.resumed import file_stamps
 from medimeta_adapter.convert.rows import Encoded, Rows, Texts, lazy_file_reader
-from medimeta_adapter.convert.splits import SPLIT_WORDS, split_names
+from medimeta_adapter.convert.splits import SPLIT_WORDS, merged_split_words, split_names
 from medimeta_adapter.convert.tasks import LabelNames, encode_task
 from torchcross.data.sources.image_files import IMAGE_ENDINGS, list_image_files, list_some
 from torchcross.errors import InputError
@@ -66,7 +67,7 @@ def image_folder(
     is_split = [folder.strip().lower() in SPLIT_WORDS for folder in folders]
     layout = _Layout(root, all(is_split), nested, folders, is_split)
     classes = [layout.class_of(name) for name in names]
-    info, values = encode_task(task, target, np.array(classes), labels)
+    info, values = encode_task(task, target, np.array(classes), labels, fractions_are_names=True)
     rows = Rows(
         kind=f"image folder {root.name}",
         tasks=(info,),
@@ -76,10 +77,12 @@ def image_folder(
         names=names,
         subjects=subjects_from(names, subject),
         stamps=file_stamps(root, names),
+        are_files=True,
+        left_out=passed_over_files(listing),
+        notes=layout.notes(first),
         original_splits=split_names(first, str(root)) if layout.has_splits else None,
     )
-    converted = build(rows, out, about, options, progress)
-    return replace(converted, passed_over=len(listing.others), hidden=len(listing.hidden))
+    return build(rows, out, about, options, progress)
 
 
 def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
@@ -114,6 +117,22 @@ class _Layout:
     folders: list[str]
     is_split: list[bool]
 
+    def notes(self, first: Texts) -> tuple[str, ...]:
+        """What a user should know of the folders of the first level."""
+        if self.has_splits:
+            return merged_split_words(first, f"{self.root}")
+        splits = [folder for folder, is_split in self._pairs if is_split]
+        if not splits:
+            return ()
+        return (
+            f"note: {self.root}: {', '.join(splits)} became a class and no split, because there are"
+            " folders beside it without the name of a split",
+        )
+
+    @property
+    def _pairs(self) -> list[tuple[str, bool]]:
+        return list(zip(self.folders, self.is_split, strict=True))
+
     def class_of(self, name: str) -> str:
         """The class of the image with this path below the root."""
         parts, path, level = name.split("/"), self.root / name, int(self.has_splits)
@@ -127,9 +146,8 @@ class _Layout:
         return parts[level]
 
     def _describe_depth(self, path: Path) -> str:
-        pairs = list(zip(self.folders, self.is_split, strict=True))
-        splits = [folder for folder, is_split in pairs if is_split]
-        others = [folder for folder, is_split in pairs if not is_split]
+        splits = [folder for folder, is_split in self._pairs if is_split]
+        others = [folder for folder, is_split in self._pairs if not is_split]
         if splits and others:
             return (
                 f"{self.root} has folders of splits ({', '.join(splits)}) and others"

@@ -16,7 +16,7 @@ from medimeta_adapter.convert.grey import common_channels
 from medimeta_adapter.convert.options import About, Converted, Options, Progress
 from medimeta_adapter.convert.parts import Parts, read_one_by_one
 from medimeta_adapter.convert.rows import Decoded, Encoded, Row, Rows
-from medimeta_adapter.convert.tasks import encode_task, kind_of
+from medimeta_adapter.convert.tasks import LabelNames, encode_task, kind_of
 from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, LabelError
@@ -29,6 +29,7 @@ def hugging_face(
     *,
     image: str | None = None,
     tasks: Mapping[str, str] | Sequence[str] | None = None,
+    labels: Mapping[str, LabelNames] | None = None,
     subject: str | None = None,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -41,6 +42,7 @@ def hugging_face(
     tasks     label columns, or {column: kind} if a ClassLabel, or a column of whole numbers or
               texts, is "binary", "multiclass" or "ordinal" (default: all columns with the feature
               ClassLabel, "multiclass", or a list of it, "multilabel")
+    labels    names of labels, by column: for columns of whole numbers or texts, which have none
     subject   the column of subjects
     """
     options = options or Options()
@@ -56,9 +58,11 @@ def hugging_face(
     if any(part.features != features for part in datasets):
         raise InputError("the splits have different features; cast them to those of one")
     column = _image_column(features, image)
+    kinds = _task_kinds(features, tasks)
+    names_by_task = _label_names(features, kinds, labels or {})
     encoded = [
-        _encode(datasets, features, name, kind)
-        for name, kind in _task_kinds(features, tasks).items()
+        _encode(datasets, features, name, kind, names_by_task.get(name))
+        for name, kind in kinds.items()
     ]
     encoded_images = [_without_decoding(part, column) for part in datasets]
 
@@ -77,6 +81,8 @@ def hugging_face(
             None if subject is None else subjects(_values(datasets, features, subject), subject)
         ),
         original_splits=parts.original_splits("the splits' names"),
+        are_files=True,
+        notes=parts.notes("the splits' names"),
     )
     return build(rows, out, about, options, progress)
 
@@ -173,8 +179,27 @@ def _task_kinds(
     return kinds
 
 
+def _label_names(
+    features: Mapping[str, Any], kinds: Mapping[str, str], labels: Mapping[str, LabelNames]
+) -> Mapping[str, LabelNames]:
+    """The given names of labels, if their columns are tasks without names of their own."""
+    for name in labels:
+        if name not in kinds:
+            raise InputError(f"labels of {name!r} belong to no task; {suggest(name, kinds)}")
+        if not _is_plain_column(features[name]):
+            raise InputError(
+                f"the column {name!r} has names of its labels; give labels (--labels) for columns"
+                " of whole numbers or texts alone"
+            )
+    return labels
+
+
 def _encode(
-    parts: Sequence[Any], features: Mapping[str, Any], name: str, kind: str
+    parts: Sequence[Any],
+    features: Mapping[str, Any],
+    name: str,
+    kind: str,
+    labels: LabelNames,
 ) -> tuple[TaskInfo, NDArray[np.int64]]:
     values = _values(parts, features, name)
     if not kind_of(kind).columns:
@@ -182,7 +207,7 @@ def _encode(
         if any(value is None or (not plain and value < 0) for value in values):
             raise LabelError(f"the column {name!r} has rows without a label; filter them out first")
         if plain:
-            return encode_task(name, kind, np.array(values), None)
+            return encode_task(name, kind, np.array(values), labels)
         return encode_task(name, kind, np.array(values, dtype=np.int64), list(features[name].names))
     names = list(_list_feature(features[name]).names)
     columns = np.zeros((len(values), len(names)), dtype=np.int64)

@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from medimeta_adapter.convert.rows import Failed, Row, Texts
-from medimeta_adapter.convert.splits import split_names
+from medimeta_adapter.convert.splits import merged_split_words, split_names
 from torchcross._kit.arrays import Indices
 
 
@@ -39,6 +39,12 @@ class Parts:
         if not self._is_named:
             return None
         return split_names(np.repeat(np.array(list(self.by_name), dtype=str), self._lengths), what)
+
+    def notes(self, what: str) -> tuple[str, ...]:
+        """What a user should know of the names of the parts, which are those of splits."""
+        if not self._is_named:
+            return ()
+        return merged_split_words(np.array(list(self.by_name), dtype=str), what)
 
 
 def read_one_by_one(row: Callable[[int], Row]) -> Callable[[Indices], Iterator[Row]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medimeta_adapter.convert.rows import Row, Rows, evenly_spaced
+from medimeta_adapter.convert.decoder import Decoder
+from medimeta_adapter.convert.rows import Rows, evenly_spaced
 from medimeta_adapter.convert.unreadable_images import describe_error
-from medimeta_adapter.writing.disk_errors import RESTART_ADVICE
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
+from torchcross.data.sources.image_files import list_some
 from torchcross.errors import WriteError
 
 _LOOKS = 32
@@ -31,30 +32,82 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def check_resumed(
-    writer: DatasetWriter, rows: Rows, decode: Callable[[Row], NDArray[np.uint8]]
-) -> None:
-    """Raise if a file has changed, or if some evenly spaced rows have other pixels now."""
-    done = writer.count
-    if not done:
+def check_resumed(writer: DatasetWriter, rows: Rows, decoder: Decoder, restart_advice: str) -> None:
+    """Raise if a row that is written is another one now, and say what differs."""
+    if not writer.count:
         return
-    if rows.stamps is not None:
-        now = rows.stamps(np.arange(done, dtype=np.int64))
-        for place, (earlier, later) in enumerate(zip(writer.stamps(), now, strict=True)):
-            if earlier != later:
-                raise _changed_row_error(rows, place, "the size or time of the file differs")
-    places = evenly_spaced(done, _LOOKS)
+    written = _WrittenRows(writer)
+    differences = [*written.moved_rows(rows)] or [*written.changed_rows(rows)]
+    differences = differences or [*_changed_pixels(writer, rows, decoder)]
+    if differences:
+        raise WriteError(
+            f"{rows.kind} has changed since its conversion to {writer.folder} was interrupted, in"
+            f" the {writer.count} rows that are written: {'; '.join(differences)}. Undo the"
+            f" change, or {restart_advice}"
+        )
+
+
+class _WrittenRows:
+    """What the journal knows of the rows that are written: a value per row for each column."""
+
+    def __init__(self, writer: DatasetWriter) -> None:
+        self.columns: dict[str, list[Any]] = {}
+        for entry in writer.entries():
+            columns = {f"label of {name!r}": values for name, values in entry["labels"].items()}
+            columns |= {"name": entry["files"], "subject": entry["patients"]}
+            columns |= {"original split": entry["original_splits"]}
+            columns |= {"size or time of the file": entry.get("stamps")}
+            for name, values in columns.items():
+                self.columns.setdefault(name, []).extend(values or [None] * entry["rows"])
+
+    def moved_rows(self, rows: Rows) -> Iterator[str]:
+        """Sentences about images that vanished, appeared, or changed their order."""
+        earlier, now = self.columns["name"], list(rows.names)
+        if earlier == now[: len(earlier)]:
+            return
+        reasons = {entry.name: f"{entry.name} ({entry.reason})" for entry in rows.left_out}
+        known_now, known_earlier = set(now), set(earlier)
+        vanished = [reasons.get(name, name) for name in earlier if name not in known_now]
+        # Images behind the last that is written are no obstacle.
+        last = max((place for place, name in enumerate(now) if name in known_earlier), default=-1)
+        appeared = [name for name in now[:last] if name not in known_earlier]
+        if vanished:
+            yield f"{len(vanished)} vanished: {list_some(vanished)}"
+        if appeared:
+            yield f"{len(appeared)} appeared: {list_some(appeared)}"
+        if not vanished and not appeared:
+            pairs = enumerate(zip(earlier, now, strict=False))
+            place = next((at for at, (before, after) in pairs if before != after), len(now))
+            yield f"the order differs from row {place} on, which was {earlier[place]}"
+
+    def changed_rows(self, rows: Rows) -> Iterator[str]:
+        """Sentences about rows of the same names, in the same order."""
+        count = len(self.columns["name"])
+        now: dict[str, list[Any]] = {
+            f"label of {name!r}": values[:count].tolist() for name, values in rows.labels.items()
+        }
+        for name, texts in (("subject", rows.subjects), ("original split", rows.original_splits)):
+            column = [""] * count if texts is None else texts[:count].tolist()
+            now[name] = [text or None for text in column]
+        if rows.stamps is not None:
+            now["size or time of the file"] = rows.stamps(np.arange(count, dtype=np.int64))
+        for name, values in now.items():
+            pairs = zip(self.columns[name], values, strict=True)
+            changed = [at for at, (before, after) in enumerate(pairs) if before != after]
+            if changed:
+                names = [str(rows.names[at]) for at in changed]
+                yield f"the {name} of {list_some(names)} differs"
+
+
+def _changed_pixels(writer: DatasetWriter, rows: Rows, decoder: Decoder) -> Iterator[str]:
+    """A sentence about the first of some evenly spaced rows that has other pixels now."""
+    places = evenly_spaced(writer.count, _LOOKS)
     for place, row in zip(places.tolist(), rows.read(places), strict=True):
         try:
-            pixels = decode(row)
-        except Exception as error:
-            raise _changed_row_error(rows, place, describe_error(error)) from error
+            pixels = decoder(row, place)
+        except Exception as error:  # noqa: BLE001  # it is told as what differs
+            yield f"{rows.names[place]} cannot be read: {describe_error(error)}"
+            return
         if not np.array_equal(pixels, writer.pixels(place)):
-            raise _changed_row_error(rows, place, "its pixels differ")
-
-
-def _changed_row_error(rows: Rows, place: int, difference: str) -> WriteError:
-    return WriteError(
-        f"{rows.names[place]} of {rows.kind} has changed since the conversion was interrupted:"
-        f" {difference}; restore the earlier file, or {RESTART_ADVICE}"
-    )
+            yield f"the pixels of {rows.names[place]} differ"
+            return

@@ -1,20 +1,51 @@
-"""Filters of rows: drop duplicates, and limit the number of rows per class."""
+"""Filters of rows: unreadable images, duplicates, and a limit of rows per class."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from medimeta_adapter.convert.left_out import LeftOut, LeftOutReason
 from medimeta_adapter.convert.options import Options
 from medimeta_adapter.convert.rows import Row, Rows, evenly_spaced
-from medimeta_adapter.convert.unreadable_images import unreadable_images_error
+from medimeta_adapter.convert.unreadable_images import describe_error, unreadable_images_error
 from torchcross._kit.threads import results_in_order
 from torchcross.errors import InputError
 
+Tell = Callable[[int, int], object]
 
-def drop_duplicates(rows: Rows, options: Options) -> tuple[Rows, int, int]:
-    """The rows to write, and the numbers of duplicate and of contradictory rows left out."""
-    if options.duplicates == "keep":
-        return rows, 0, 0
+
+def drop_unreadable(rows: Rows, options: Options, tell: Tell) -> Rows:
+    """The rows whose images can be loaded. Every image is loaded once for that."""
+    everything = np.arange(len(rows), dtype=np.int64)
+    left_out: dict[int, LeftOut] = {}
+    errors = results_in_order(rows.read(everything), _error_of, options.workers)
+    first: Exception | None = None
+    for place, error in enumerate(errors):
+        if error is not None:
+            first = first or error
+            detail = describe_error(error)
+            left_out[place] = LeftOut(rows.names[place], LeftOutReason.UNREADABLE, detail)
+        tell(place + 1, len(rows))
+    if first is not None and len(left_out) == len(rows):
+        raise InputError(
+            f"no row remains: none of the {len(rows)} images of {rows.kind} can be read, the first"
+            f" because of {describe_error(first)}"
+        ) from first
+    return rows.take(np.delete(everything, list(left_out)), left_out.values())
+
+
+def _error_of(row: Row) -> Exception | None:
+    try:
+        row.pixels()
+    except Exception as error:  # noqa: BLE001  # the image is left out, and the error told
+        return error
+    return None
+
+
+def drop_duplicates(rows: Rows, options: Options, tell: Tell) -> Rows:
+    """The rows without duplicates, and without those whose content has several labels."""
     everything = np.arange(len(rows), dtype=np.int64)
     first_of: dict[bytes, int] = {}
     firsts = np.empty(len(rows), np.int64)
@@ -23,6 +54,7 @@ def drop_duplicates(rows: Rows, options: Options) -> tuple[Rows, int, int]:
         if isinstance(digest, Exception):
             raise unreadable_images_error(rows, place, digest, digests) from digest
         firsts[place] = first_of.setdefault(digest, place)
+        tell(place + 1, len(rows))
     differs = np.zeros(len(rows), bool)
     for labels in rows.labels.values():
         differs |= (labels != labels[firsts]).reshape(len(rows), -1).any(axis=1)
@@ -34,8 +66,13 @@ def drop_duplicates(rows: Rows, options: Options) -> tuple[Rows, int, int]:
             " several labels; correct the labels, or keep all rows with duplicates='keep'"
             " (--duplicates keep)"
         )
-    contradictory = int(contradicted.sum())
-    return rows.take(remaining), len(rows) - len(remaining) - contradictory, contradictory
+    left_out = []
+    for place in np.setdiff1d(everything, remaining).tolist():
+        reason = LeftOutReason.CONTRADICTORY if contradicted[place] else LeftOutReason.DUPLICATE
+        first = int(firsts[place])
+        detail = "" if first == place else f"the content of {rows.names[first]}"
+        left_out.append(LeftOut(rows.names[place], reason, detail))
+    return rows.take(remaining, left_out)
 
 
 def _digest_or_error(row: Row) -> bytes | Exception:

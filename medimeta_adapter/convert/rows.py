@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from medimeta_adapter.convert.left_out import LeftOut
 from medimeta_adapter.format.info import TaskInfo
 from medimeta_adapter.preprocess.bits import refuse_lost_bits
 from torchcross._kit.arrays import Indices
@@ -113,6 +114,9 @@ class Rows:
     subjects          per row
     splits            per row, if the user gave them
     original_splits   per row, "" if the source does not say
+    are_files         whether each row is an image file, which may be unreadable
+    left_out          what of the source is no row, and why
+    notes             sentences about the source that its user should read
     """
 
     kind: str
@@ -126,6 +130,9 @@ class Rows:
     original_splits: Texts | None = None
     stamps: Callable[[Indices], list[str]] | None = None
     content: str = ""
+    are_files: bool = False
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self):
@@ -154,8 +161,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.names)
 
-    def take(self, places: Indices) -> Rows:
-        """The rows at ascending places."""
+    def take(self, places: Indices, left_out: Iterable[LeftOut] = ()) -> Rows:
+        """The rows at ascending places; `left_out` names the others, where a user should know."""
 
         def at_places(column: Texts | None) -> Texts | None:
             return None if column is None else column[places]
@@ -170,6 +177,7 @@ class Rows:
             splits=at_places(self.splits),
             original_splits=at_places(self.original_splits),
             stamps=None if stamps is None else lambda wanted: stamps(places[wanted]),
+            left_out=(*self.left_out, *left_out),
         )
 
 

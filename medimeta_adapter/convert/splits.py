@@ -45,16 +45,36 @@ def split_names(words: Texts, what: str) -> Texts:
     return np.array([names[word.strip().lower()] for word in words.tolist()], dtype="<U5")
 
 
+def merged_split_words(words: Texts, what: str) -> tuple[str, ...]:
+    """A sentence for each split that goes by several words."""
+    words_by_split: dict[str, list[str]] = {}
+    for word, name in zip(*_distinct_splits(words), strict=True):
+        words_by_split.setdefault(name, []).append(word)
+    return tuple(
+        f"note: {what}: {', '.join(words)} are all read as the split {name}"
+        for name, words in words_by_split.items()
+        if len(words) > 1
+    )
+
+
+def _distinct_splits(words: Texts) -> tuple[list[str], list[str]]:
+    distinct = [word for word in np.unique(words).tolist() if word.strip()]
+    return distinct, [_SYNONYMS[word.strip().lower()] for word in distinct]
+
+
+def refuse_new_splits(options: Options, advice: str) -> None:
+    """Refuse to draw splits where the user gave some; `advice` says how to give original ones."""
+    if options.splits == "new":
+        raise InputError(
+            "splits are given, and splits='new' (--splits new) draws others; leave one of them out,"
+            f" or give the splits as original ones: {advice}"
+        )
+
+
 def assign_splits(rows: Rows, options: Options) -> Splits:
     """The user's own splits, which are final, or splits as `Options.splits` says."""
     original = rows.original_splits
     if rows.splits is not None:
-        if options.splits == "new":
-            raise InputError(
-                "splits are given, and splits='new' (--splits new) draws others; leave one of them"
-                " out, or give the splits as original ones: original_splits= or original_split="
-                " (--original-splits, --original-split)"
-            )
         _check_complete(rows, rows.splits)
         return Splits(rows.splits, original, _count_shared_subjects(rows, rows.splits))
     if options.splits == "new" or original is None:

@@ -11,8 +11,11 @@ from torchcross.errors import ReadError
 _SHOWN = 10
 
 
+SKIP_ADVICE = "leave them out with skip_unreadable=True (--skip-unreadable)"
+
+
 def unreadable_images_error(
-    rows: Rows, place: int, first: Exception, results: Iterator[Any]
+    rows: Rows, place: int, first: Exception, results: Iterator[Any], advice: str = "leave them out"
 ) -> ReadError:
     """One error for all images that cannot be read; `results` are those after `place`."""
     names_by_reason: dict[str, list[str]] = {describe_error(first): [rows.names[place]]}
@@ -25,8 +28,8 @@ def unreadable_images_error(
         lines.append(f"\n  and {sum(len(names) for _, names in groups[_SHOWN:])} more")
     count = sum(len(names) for _, names in groups)
     return ReadError(
-        f"{count} of {len(rows)} images of {rows.kind} cannot be read; repair them or leave them"
-        f" out:{''.join(lines)}"
+        f"{count} of {len(rows)} images of {rows.kind} cannot be read; repair them, or {advice}:"
+        f"{''.join(lines)}"
     )
 
 

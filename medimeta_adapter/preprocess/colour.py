@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 import numpy as np
 from PIL import Image
 
 from medimeta_adapter.preprocess.pixels import Pixels, array_text, refuse_alpha
 from medimeta_adapter.preprocess.step import Picture, PreprocessingStep, Stage
+from torchcross._kit.backgrounds import (
+    BACKGROUNDS,
+    DEFAULT_BACKGROUND,
+    Background,
+    background_value,
+)
 from torchcross.errors import InputError
 
 
@@ -35,14 +41,16 @@ class ExpandPalette(PreprocessingStep):
 class DropAlpha(PreprocessingStep):
     """The picture over a plain background: alpha * colour + (1 - alpha) * background."""
 
-    over: Literal["black", "white"] = "black"
+    over: Background = DEFAULT_BACKGROUND
 
     stage: ClassVar[Stage] = Stage.ALPHA
     text: ClassVar[str] = "alpha over {step.over}"
 
     def __post_init__(self) -> None:
-        if self.over not in ("black", "white"):
-            raise InputError(f"over={self.over!r} is no background; give 'black' or 'white'")
+        if self.over not in BACKGROUNDS:
+            raise InputError(
+                f"over={self.over!r} is no background; give {', '.join(map(repr, BACKGROUNDS))}"
+            )
 
     def apply(self, pixels: Pixels) -> Pixels:
         if pixels.ndim == 2 or pixels.shape[2] == 3:
@@ -53,7 +61,7 @@ class DropAlpha(PreprocessingStep):
             )
         most = int(np.iinfo(pixels.dtype).max)
         colour, alpha = pixels[:, :, :-1].astype(np.uint64), pixels[:, :, -1:].astype(np.uint64)
-        background = most if self.over == "white" else 0
+        background = background_value(self.over, most)
         mixed = ((colour * alpha + background * (most - alpha) + most // 2) // most).astype(
             pixels.dtype
         )

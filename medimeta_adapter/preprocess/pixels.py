@@ -49,6 +49,8 @@ def _of_pil(image: Image.Image) -> Pixels:
             " ExpandPalette() before the other steps, or pass np.asarray(image) where you mean the"
             " numbers (a mask)"
         )
+    if image.mode.startswith("I") and "transparency" in image.info:
+        return _with_clear_value(np.asarray(image), image.info["transparency"])
     if image.mode in _TRANSPARENT and "transparency" in image.info:
         image = image.convert(_TRANSPARENT[image.mode])
     elif image.mode in _CONVERTED:
@@ -59,6 +61,12 @@ def _of_pil(image: Image.Image) -> Pixels:
             " first"
         )
     return _checked_pixels(np.asarray(image))
+
+
+def _with_clear_value(values: Pixels, clear: int) -> Pixels:
+    """Return grey of 16 bits and its alpha, which is 0 where a pixel has the transparent value."""
+    alpha = np.where(values == clear, 0, 65535)
+    return _checked_pixels(np.stack([values, alpha], axis=2).astype(np.uint16))
 
 
 def _checked_pixels(array: Pixels) -> Pixels:

@@ -16,6 +16,7 @@ from medimeta_adapter.preprocess.colour import RGB, DropAlpha, ExpandPalette, Gr
 from medimeta_adapter.preprocess.geometry import CentreCropSquare, PadSquare, Resize, Upright
 from medimeta_adapter.preprocess.pixels import pixels_of
 from medimeta_adapter.preprocess.step import PreprocessingStep, Stage
+from torchcross._kit.backgrounds import DEFAULT_BACKGROUND, Background
 from torchcross.errors import InputError
 
 _COLOURS = {1: Grey, 3: RGB}
@@ -72,11 +73,12 @@ def standard(
     fit: Literal["crop", "pad"] = "crop",
     *,
     depth: PreprocessingStep | None = None,
-    over: Literal["black", "white"] = "black",
+    over: Background = DEFAULT_BACKGROUND,
 ) -> Recipe:
     """Return the steps of MedIMeta's own images.
 
-    Upright, colours, square by centre crop or zeros, bicubic to `size`. `depth` is a scaling such
+    Upright, colours, transparent parts over the background `over` ("white", "grey" or "black"),
+    square by centre crop or zeros, bicubic to `size`. `depth` is a scaling such
     as ScaleByBits(12) or Window(40, 400); without one, images of more than 8 bits are refused.
     """
     if channels not in _COLOURS:

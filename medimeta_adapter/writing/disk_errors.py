@@ -11,9 +11,8 @@ from pathlib import Path
 
 from torchcross.errors import WriteError
 
-RESTART_ADVICE = (
-    "start again with resume=False (--restart; of open data: overwrite=True, --overwrite)"
-)
+RESTART_ADVICE = "start again with resume=False"
+"""For users of Python; each command has advice of its own, in words of its options."""
 
 # macOS and Windows have no `fdatasync`.
 sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)

@@ -61,9 +61,8 @@ class DatasetDraft:
         return (height, width) if channels == 1 else (height, width, channels)
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Return the fields in which the `as_dict` of another draft differs."""
-        own = self.as_dict()
-        return [name for name in sorted({*own, *other}) if own.get(name) != other.get(name)]
+        """Return one sentence for each field that differs in an earlier `as_dict`."""
+        return describe_differences(_tasks_by_name(other), _tasks_by_name(self.as_dict()))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the draft as JSON gives it back."""
@@ -82,3 +81,33 @@ class DatasetDraft:
     def with_extra(self, **extra: Any) -> DatasetDraft:
         """Return the draft with further keys in info.yaml, such as how the images were made."""
         return replace(self, extra={**self.extra, **extra})
+
+
+def _tasks_by_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an `as_dict` in which tasks and labels have names, so that differences have them."""
+    try:
+        tasks = {
+            task["name"]: task | {"labels": {str(value): name for value, name in task["labels"]}}
+            for task in values["tasks"]
+        }
+        order = [task["name"] for task in values["tasks"]]
+    except (KeyError, TypeError, ValueError):
+        return dict(values)
+    return {**values, "tasks": tasks, "order of the tasks": order}
+
+
+def describe_differences(earlier: Any, now: Any, name: str = "") -> list[str]:
+    """Return one sentence for each place in which two JSON values differ."""
+    if earlier == now:
+        return []
+    sentences: list[str] = []
+    if isinstance(earlier, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*earlier, *now}):
+            inner = f"{name}.{key}" if name else key
+            sentences += describe_differences(earlier.get(key), now.get(key), inner)
+        return sentences
+    if isinstance(earlier, list) and isinstance(now, list) and len(earlier) == len(now):
+        for place, (before, after) in enumerate(zip(earlier, now, strict=True)):
+            sentences += describe_differences(before, after, f"{name}[{place}]")
+        return sentences
+    return [f"{name} was {earlier!r:.120} and is {now!r:.120}"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from medimeta_adapter.writing.disk_errors import RESTART_ADVICE, sync_data
+from medimeta_adapter.writing.disk_errors import sync_data
 from torchcross.errors import WriteError
 
 JOURNAL_FILE = ".journal.jsonl"
@@ -44,11 +44,12 @@ def _header(line: bytes) -> dict[str, Any]:
 class Journal:
     """A header, then append-only lines `{"row": first row, "rows": how many, ...}`."""
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
+    def __init__(self, path: Path, *, durable: bool, restart_advice: str) -> None:
         self.path = path
         self.rows = 0
         self.header: dict[str, Any] = {}
         self._durable = durable
+        self._restart_advice = restart_advice
         size = self._count_earlier_rows()
         self._file: IO[bytes] = path.open("ab")
         self._file.truncate(size)
@@ -112,7 +113,7 @@ class Journal:
         return entry
 
     def _damage(self, number: int) -> WriteError:
-        return WriteError(f"{self.path}, line {number}, is damaged; {RESTART_ADVICE}")
+        return WriteError(f"{self.path}, line {number}, is damaged; {self._restart_advice}")
 
     def close(self) -> None:
         self._file.close()

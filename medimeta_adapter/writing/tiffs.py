@@ -16,8 +16,17 @@ from medimeta_adapter.writing.pixel_file import PixelFile
 _BLOCK_BYTES = 1 << 22
 
 
-def write_tiffs(folder: Path, pixels: PixelFile, rows: int, name: Callable[[int], str]) -> None:
-    """Write `folder / name(row)` for every row, with one thread per processor, eight at most."""
+def write_tiffs(
+    folder: Path,
+    pixels: PixelFile,
+    rows: int,
+    name: Callable[[int], str],
+    progress: Callable[[int, int], object],
+) -> None:
+    """Write `folder / name(row)` for every row, with one thread per processor, eight at most.
+
+    `progress` is called with the numbers of files that are written and of all.
+    """
     header = _shared_header(pixels)
     step = max(1, _BLOCK_BYTES // pixels.row_bytes)
 
@@ -31,8 +40,9 @@ def write_tiffs(folder: Path, pixels: PixelFile, rows: int, name: Callable[[int]
                 file.write(content)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for _ in threads.map(write_block, range(0, rows, step)):
-            pass
+        starts = range(0, rows, step)
+        for first, _ in zip(starts, threads.map(write_block, starts), strict=True):
+            progress(min(first + step, rows), rows)
 
 
 def _shared_header(pixels: PixelFile) -> bytes | None:

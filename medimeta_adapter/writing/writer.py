@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import prod
 from pathlib import Path
@@ -25,6 +25,7 @@ from medimeta_adapter.writing.resumed_build import (
     build_header,
     check_earlier_build,
     check_folder_name,
+    check_further_files,
     is_same_build,
     remove_leftovers,
     sync_tree,
@@ -49,8 +50,13 @@ class DatasetWriter:
     `folder` is the dataset's own folder, named as its id. `total` is the number of rows that are
     expected; where you leave it out, the images are copied once when the dataset is finished.
     `resume` goes on with an interrupted build: the rows below `count` are there. `tiffs` writes
-    images/*.tiff too. Many threads may add at once; rows are numbered in the order in which they
-    arrive.
+    images/*.tiff too, and `progress` is called with how many are written and how many there will
+    be. Many threads may add at once; rows are numbered in the order in which they arrive.
+
+    `further_files` are texts by the names of their files, `further_info` are keys of info.yaml that
+    may change until the end. `made_from` are JSON values that decide
+    what becomes of the rows: a build with other ones is not resumed, and `restart_advice` says what
+    to do then.
     """
 
     def __init__(
@@ -63,6 +69,11 @@ class DatasetWriter:
         resume: bool = False,
         overwrite: bool = False,
         license_text: str | None = None,
+        further_files: Mapping[str, str] | None = None,
+        further_info: Mapping[str, Any] | None = None,
+        made_from: Mapping[str, Any] | None = None,
+        restart_advice: str = RESTART_ADVICE,
+        progress: Callable[[int, int], object] | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
         if isinstance(info_or_draft, DatasetInfo):
@@ -75,6 +86,11 @@ class DatasetWriter:
             )
         self._total, self._tiffs, self._resume, self._overwrite = total, tiffs, resume, overwrite
         self._license_text = license_text
+        self._further_files = dict(further_files or {})
+        check_further_files(self._further_files)
+        self._made_from, self._restart_advice = made_from or {}, restart_advice
+        self._progress = progress or (lambda done, total: None)
+        self._further_info = dict(further_info or {})
         self._checker = RowChecker(self.draft)
         self._turn = threading.Lock()
         self._partial: PartialFolder | None = None
@@ -89,7 +105,7 @@ class DatasetWriter:
             self.folder,
             resume=self._resume,
             overwrite=self._overwrite,
-            is_same_build=lambda folder: is_same_build(folder, self.draft),
+            is_same_build=lambda folder: is_same_build(folder, self._finished_draft()),
         )
         with ExitStack() as undo:
             undo.callback(partial.leave if self._resume else partial.discard)
@@ -100,7 +116,9 @@ class DatasetWriter:
         return self
 
     def _open(self, folder: Path, undo: ExitStack) -> None:
-        self._journal = Journal(folder / JOURNAL_FILE, durable=self._resume)
+        advice = self._restart_advice
+        path = folder / JOURNAL_FILE
+        self._journal = Journal(path, durable=self._resume, restart_advice=advice)
         undo.callback(self._journal.close)
         row_bytes = prod(self.draft.image_shape)
         if self._total is not None:
@@ -109,11 +127,13 @@ class DatasetWriter:
                 needed += self._total * row_bytes
             check_space(folder, needed)
         if self._journal.rows:
-            check_earlier_build(folder, self._journal.header, self.draft)
+            header = self._journal.header
+            check_earlier_build(folder, header, self.draft, self._made_from, advice)
         else:
-            self._journal.begin(build_header(self.draft, durable=self._resume))
+            header = build_header(self.draft, self._made_from, durable=self._resume)
+            self._journal.begin(header)
             create_pixel_file(folder / _IMAGES_FILE, (self._total or 1, *self.draft.image_shape))
-        lost = WriteError(f"{folder} has lost pixels of rows that it lists; {RESTART_ADVICE}")
+        lost = WriteError(f"{folder} has lost pixels of rows that it lists; {advice}")
         try:
             self._pixels = PixelFile(folder / _IMAGES_FILE)
         except (OSError, KeyError):
@@ -145,13 +165,16 @@ class DatasetWriter:
 
     def stamps(self) -> list[str | None]:
         """Return the stamps of the rows that reached the disk, those of an earlier build too."""
-        with self._turn:
-            self._check_open()
-            entries = list(self._journal.entries())
         stamps: list[str | None] = []
-        for entry in entries:
+        for entry in self.entries():
             stamps += entry.get("stamps") or [None] * entry["rows"]
         return stamps
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the batches that reached the disk: how many rows, files, labels, patients, ..."""
+        with self._turn:
+            self._check_open()
+            return list(self._journal.entries())
 
     def pixels(self, row: int) -> NDArray[np.uint8]:
         """Return the image of a row that is there, as it was written."""
@@ -235,6 +258,9 @@ class DatasetWriter:
         if len(codes) != self.count:
             raise InputError(f"got {len(codes)} splits for {self.count} rows; give one per row")
         self._assigned = codes
+
+    def _finished_draft(self) -> DatasetDraft:
+        return self.draft.with_extra(**self._further_info)
 
     def _check_open(self) -> None:
         if self._partial is None:
@@ -349,13 +375,15 @@ class DatasetWriter:
         table.write_annotations(folder / "annotations.csv", self._journal)
         table.write_licence(folder / "LICENSE", self._license_text)
         rows = len(table.splits)
-        info = self.draft.info(
+        for name, text in self._further_files.items():
+            (folder / name).write_text(text, encoding="utf-8", newline="")
+        info = self._finished_draft().info(
             rows, split_counts(table.splits), split_counts(table.original_splits)
         )
         (folder / "info.yaml").write_text(info_text(info), encoding="utf-8")
         if self._tiffs:
             (folder / "images").mkdir()
-            write_tiffs(folder, self._pixels, rows, image_path)
+            write_tiffs(folder, self._pixels, rows, image_path, self._progress)
         if self._tiffs and hasattr(os, "sync"):
             # One call for all of them: syncing 100,000 small files one by one takes many minutes.
             os.sync()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import torchcross as tx
-from torchcross.errors import ReadError
+from torchcross.errors import ReadError, SourceError, TorchcrossWarning
 from torchcross.targets import MultiClass
 
 PETS = tx.Task("pets", MultiClass(["cat", "dog"]))
@@ -152,3 +152,49 @@ def test_images_are_turned_upright(orientation, tmp_path) -> None:
     with Image.open(tmp_path / "pets" / "cat" / "a.png") as opened:
         assert np.array_equal(from_dataset(opened)[0], upright)
         assert np.array_equal(from_hugging_face(opened)[0], upright)
+
+
+# -- backgrounds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("background", "value"), [("white", 255), ("grey", 128), ("black", 0)])
+def test_every_source_has_the_same_backgrounds(background, value, tmp_path) -> None:
+    image = coloured_palette()
+    image.info["transparency"] = bytes([0, 255, 0])
+    image.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as opened:
+        opened.load()
+        images = [
+            from_folder(tmp_path, image, background=background),
+            from_hugging_face(opened, mode="RGB", background=background),
+            tx.DatasetSource([opened, opened], PETS, labels=[0, 1], background=background).read(
+                [0]
+            )[0],
+        ]
+    for read in images:
+        assert read[:, 0, 0].tolist() == [value] * 3
+        assert read[:, 0, 1].tolist() == [40, 50, 60]
+
+
+def test_a_picture_that_becomes_one_colour_is_named_once(tmp_path) -> None:
+    pixels = np.zeros((2, 2, 4), dtype=np.uint8)
+    pixels[0, 0, 3] = 255
+    image = Image.fromarray(pixels)
+    with pytest.warns(TorchcrossWarning) as caught:
+        assert from_folder(tmp_path, image, background="black").max() == 0
+    assert len(caught) == 1
+    assert "sample 0, file " in str(caught[0].message)
+    assert "laid over black; give background='white' or 'grey'" in str(caught[0].message)
+    source = tx.ImageFolderSource(tmp_path / "pets", background="black")
+    with pytest.warns(TorchcrossWarning) as caught:
+        source.read([0, 1])
+    source.read([1])  # a second warning would be an error here
+    assert len(caught) == 1
+    assert from_folder(tmp_path, image).min() == 0
+    with pytest.warns(TorchcrossWarning, match="sample 0 of source"):
+        from_hugging_face(image, mode="L", background="black")
+
+
+def test_a_background_that_is_none_is_refused(tmp_path) -> None:
+    with pytest.raises(SourceError, match="background='green'; it is 'white', 'grey', 'black'"):
+        from_folder(tmp_path, hidden_red("RGBA"), background="green")

@@ -181,3 +181,11 @@ def test_no_tasks_and_no_rows(tmp_path: Path) -> None:
             ArrayTask("t", "binary", np.zeros(0), ["a", "b"]),
             images=np.zeros((0, 8, 8), np.uint8),
         )
+
+
+def test_a_fraction_among_texts_is_refused_unless_it_is_a_name(tmp_path: Path) -> None:
+    values = np.array(["1", "2", "1.5"] * 10)
+    with pytest.raises(LabelError, match=r"label 2 of 'grade' is '1\.5'.*10 of 30 labels"):
+        convert(tmp_path, ArrayTask("grade", "multiclass", values))
+    written = convert(tmp_path, ArrayTask("grade", "ordinal", values, ["1", "1.5", "2"]))
+    assert written.labels("grade")[:3] == [0, 2, 1]

@@ -235,3 +235,23 @@ def test_wrong_tables(tmp_path: Path, content: bytes, said: str) -> None:
 def test_missing_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         convert(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("cell", ["1.5", ".5", "1e3", "-0.25"])
+def test_a_fraction_among_whole_numbers_is_refused_with_its_line(tmp_path: Path, cell: str) -> None:
+    path = table(tmp_path, ",grade", lambda n: f",{cell if n == 7 else n % 3}")
+    for target in ("multiclass", "ordinal"):
+        with pytest.raises(
+            LabelError, match=r"line 9: the label of 'grade' is '.*not whole \(1 of"
+        ):
+            convert(path, CsvTask("grade", target, "grade"))
+    written = convert(path, CsvTask("grade", "multiclass", "grade", ["0", "1", "2", cell]))
+    assert written.labels("grade")[7] == 3
+
+
+def test_words_for_one_split_are_said(tmp_path: Path) -> None:
+    path = table(tmp_path, ",fold", lambda n: f",{('train', 'Training', 'test', 'val')[n % 4]}")
+    converted = csv_images(path, tmp_path / "out", ABOUT, [KIND], split="fold", options=SMALL)
+    assert converted.notes == (
+        "note: column 'fold': Training, train are all read as the split train",
+    )

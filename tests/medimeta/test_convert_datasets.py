@@ -226,3 +226,32 @@ def test_unlabelled_rows_and_other_objects(tmp_path: Path) -> None:
         take(tmp_path, [1, 2])
     with pytest.raises(InputError, match="class_encode_column"):
         take(tmp_path, held(6).select_columns(["photo", "who"]))
+
+
+def test_hugging_face_labels_of_texts_have_an_order(tmp_path: Path) -> None:
+    columns = {"image": [picture(n) for n in range(20)], "grade": ["low", "high"] * 10}
+    features = {"image": datasets.Image(), "grade": datasets.Value("string")}
+    source = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    tasks = {"grade": "ordinal"}
+    with pytest.raises(InputError, match=r"order is unknown; .* \(--labels"):
+        hugging_face(source, tmp_path / "out", ABOUT, tasks=tasks, options=SMALL)
+    written = Written(
+        hugging_face(
+            source,
+            tmp_path / "out",
+            ABOUT,
+            tasks=tasks,
+            labels={"grade": {1: "low", 5: "high"}},
+            options=SMALL,
+        )
+    )
+    assert written.labels("grade")[:2] == [1, 5]
+    with pytest.raises(InputError, match=r"labels of 'grades' belong to no task; .*'grade'"):
+        hugging_face(
+            source, tmp_path / "x", ABOUT, tasks=tasks, labels={"grades": ["a"]}, options=SMALL
+        )
+    classes = datasets.Features(features | {"grade": datasets.ClassLabel(names=["high", "low"])})
+    with pytest.raises(InputError, match="'grade' has names of its labels"):
+        hugging_face(
+            source.cast(classes), tmp_path / "x", ABOUT, labels={"grade": ["a", "b"]}, options=SMALL
+        )

@@ -83,6 +83,7 @@ def test_progress_ends_at_all(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     convert(tmp_path, progress=lambda done, total: told.append((done, total)))
     assert told[0] == (0, COUNT)
+    assert told[-2] == (COUNT - 1, COUNT)
     assert told[-1] == (COUNT, COUNT)
 
 
@@ -107,7 +108,9 @@ def test_another_conversion_does_not_go_on_with_it(tmp_path: Path) -> None:
             tmp_path, Watched(big, stop=2050), [ArrayTask("parity", "binary", np.arange(2100) % 2)]
         )
     other = [ArrayTask("parity", "binary", np.arange(2100) % 3 == 0)]
-    with pytest.raises(WriteError, match="resume=False"):
+    with pytest.raises(
+        WriteError, match=r"label of 'parity' of images\[0\], images\[1\], .*resume=False"
+    ):
         convert(tmp_path, big, other)
     assert convert(tmp_path, big, other, resume=False).written == 2100
 
@@ -118,11 +121,11 @@ def test_other_pixels_do_not_go_on_with_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         convert(tmp_path, Watched(old, stop=2500), tasks)
     with pytest.raises(
-        WriteError, match=r"images\[0\] of arrays has changed.*its pixels differ.*--restart"
+        WriteError, match=r"arrays has changed .*the pixels of images\[0\] differ.*--restart"
     ):
         convert(tmp_path, new, tasks)
     broken = np.full((3000, 8, 8), 10, np.uint16)
-    with pytest.raises(WriteError, match=r"images\[0\] of arrays has changed.*more than 8 bits"):
+    with pytest.raises(WriteError, match=r"images\[0\] cannot be read: .*more than 8 bits"):
         convert(tmp_path, broken, tasks)
     assert set(Written(convert(tmp_path, old, tasks)).numbers()) == {10}
 
@@ -333,3 +336,24 @@ def test_a_split_that_is_missing_is_drawn_by_subject(tmp_path: Path) -> None:
     ]  # the other images of these four come along
     assert converted.shared_subjects == 0
     assert 0 < len(written.split("val")) <= 8
+
+
+def test_the_bar_counts_tiffs_and_the_looks_before(tmp_path: Path) -> None:
+    told: list[int] = []
+    there: list[int] = []
+
+    def tell(done: int, total: int) -> None:
+        assert total == COUNT
+        told.append(done)
+        there.append(len(list(tmp_path.glob(".shapes.partial/images/*.tiff"))))
+
+    convert(tmp_path, progress=tell, tiffs=True, duplicates="drop", skip_unreadable=True)
+    assert told == sorted(told)
+    assert told[-1] == COUNT
+    assert COUNT not in told[:-1]
+    # Two of four passes are looks, the third decodes, and the fourth writes TIFFs.
+    assert told[COUNT - 1] == COUNT // 4
+    assert told[2 * COUNT - 1] == COUNT // 2
+    without_tiffs = [done for done, files in zip(told[:-1], there[:-1], strict=True) if not files]
+    assert max(without_tiffs) == 3 * COUNT // 4
+    assert (there[-2], told[-2]) == (COUNT, COUNT - 1)

@@ -129,6 +129,24 @@ def test_a_folder_that_is_no_split_beside_splits(tmp_path: Path) -> None:
     assert split_counts(written.splits("original_splits")) == {"train": 6, "val": 6, "test": 0}
 
 
+def test_folders_that_are_the_same_split_are_said(tmp_path: Path) -> None:
+    for name in ("train", "training", "test"):
+        flat(tmp_path / "in" / name, 3)
+    converted = image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
+    assert converted.notes == (
+        f"note: {tmp_path / 'in'}: train, training are all read as the split train",
+    )
+    assert converted.notes[0] in converted.describe()
+
+
+def test_a_class_with_the_name_of_a_split_is_said(tmp_path: Path) -> None:
+    for name in ("test", "control"):
+        save(picture(1), tmp_path / "in" / name / "deep" / "a.png")
+    options = replace(SMALL, fractions=(1, 0, 0))
+    converted = image_folder(tmp_path / "in", tmp_path / "out", ABOUT, nested=True, options=options)
+    assert "test became a class and no split" in converted.describe()
+
+
 def test_nested_folders_are_asked_for(tmp_path: Path) -> None:
     flat(tmp_path / "in")
     save(picture(50), tmp_path / "in" / "disc" / "more" / "x.png")
@@ -218,7 +236,7 @@ def test_mending_an_image_is_enough_and_changing_a_written_one_is_not(tmp_path: 
     save(picture(222), good)
     with pytest.raises(
         WriteError,
-        match=r"disc/02\.png of image folder in has changed.*size or time .* differs.*restore",
+        match=r"folder in has changed .*size or time of the file of disc/02\.png differs\. Undo",
     ):
         image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
     good.write_bytes(content)

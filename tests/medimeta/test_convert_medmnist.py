@@ -214,7 +214,7 @@ def test_another_file_of_the_same_name_does_not_go_on(
     with pytest.raises(KeyboardInterrupt):
         convert(npz(tmp_path / "a.npz"), options=SMALL, progress=stop)
     monkeypatch.setattr(np, "broadcast_to", lambda numbers, shape: np.full(shape, 7, np.uint8))
-    with pytest.raises(WriteError, match=r"\(extra differ\)"):
+    with pytest.raises(WriteError, match="the checksums of the arrays was '"):
         convert(npz(tmp_path / "a.npz"), options=SMALL)
 
 

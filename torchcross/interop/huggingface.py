@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross._kit.arrays import Indices
+from torchcross._kit.backgrounds import DEFAULT_BACKGROUND, Background
 from torchcross.data.sources.images import (
+    BlankImages,
     Mode,
+    checked_background,
     checked_mode,
     checked_size,
     image_tensor,
@@ -28,8 +31,8 @@ class HuggingFaceSource(TaskSource):
     `image` and `label` name its columns, `group` that of the subjects, if there are any. Without a
     task, the names of a ClassLabel column become the classes of a MultiClass task, and those of a
     list of ClassLabel the labels of a MultiLabel task; its domain is the dataset's name. `mode`
-    ("RGB" or "L") and `size` are those of ImageFolderSource. Without a mode, images stay as they
-    are, with palettes expanded.
+    ("RGB" or "L"), `size` and `background` are those of ImageFolderSource. Without a mode, images
+    stay as they are, with palettes expanded.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class HuggingFaceSource(TaskSource):
         mode: Mode | None = None,
         size: int | tuple[int, int] | None = None,
         name: str | None = None,
+        background: Background = DEFAULT_BACKGROUND,
     ) -> None:
         columns = getattr(dataset, "column_names", None)
         if not isinstance(columns, list):
@@ -55,6 +59,7 @@ class HuggingFaceSource(TaskSource):
                 raise SourceError(f"the dataset has no column {column!r}; it has {columns}")
         self.mode = None if mode is None else checked_mode(mode, "HuggingFaceSource")
         self.size = checked_size(size, "HuggingFaceSource")
+        self.background = checked_background(background, "HuggingFaceSource")
         is_picture = _is_picture(dataset.features[image], image)
         if not is_picture and (mode is not None or size is not None):
             raise SourceError(
@@ -70,6 +75,7 @@ class HuggingFaceSource(TaskSource):
         super().__init__(task, _labels(dataset, label, task.target), groups=groups, name=name)
         self.dataset = (plain if is_picture else _as_arrays(dataset, image)).select_columns([image])
         self.column = image
+        self._blank_images = BlankImages(self.name, self.background)
         if not is_picture and len(self) and (first := self.dataset[0][image]) is not None:
             image_tensor(first)
 
@@ -82,8 +88,18 @@ class HuggingFaceSource(TaskSource):
                     f"source {self.name!r} has no image for sample {sample}: its {self.column!r} is"
                     " empty"
                 )
-        tensors = [image_tensor(image, self.mode, self.size) for image in images]
+        pairs = zip(images, samples, strict=True)
+        tensors = [self._tensor(image, sample) for image, sample in pairs]
         return stack_images(tensors, samples, self.name)
+
+    def _tensor(self, image: Any, sample: int) -> Tensor:
+        return image_tensor(
+            image,
+            self.mode,
+            self.size,
+            self.background,
+            lambda: self._blank_images.warn(f"sample {sample}"),
+        )
 
 
 def _is_picture(feature: Any, column: str) -> bool:

@@ -266,7 +266,7 @@ def test_standard_is_steps_in_order_and_says_so() -> None:
     assert eval(repr(recipe), vars(preprocess)) == recipe
     assert (
         recipe.describe()
-        == "upright, palette to colours, alpha over black, window level 40 width 400, RGB, zero pad"
+        == "upright, palette to colours, alpha over white, window level 40 width 400, RGB, zero pad"
         " to square, bicubic to 224 x 224"
     )
 
@@ -349,7 +349,7 @@ def test_what_is_no_picture(image: Any, match: str) -> None:
             lambda: Resize(4, "cubic"),
         ),
         *(
-            lambda: DropAlpha("grey"),
+            lambda: DropAlpha("green"),
             lambda: ScaleByBits(17),
             lambda: ScaleByRange(1),
             lambda: ScaleByRange(2, 1),

@@ -464,3 +464,17 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match="cannot be written"):
         DatasetWriter(tmp_path / "file/toy", draft()).__enter__()
+
+
+def test_further_files_and_further_info(tmp_path: Path) -> None:
+    files = {"left_out.csv": "name\n\u00e4\n"}
+    info = {"conversion": {"rows": 3}}
+    with DatasetWriter(
+        tmp_path / "toy", draft(), further_files=files, further_info=info, tiffs=False
+    ) as writer:
+        fill(writer, 3)
+    assert (tmp_path / "toy/left_out.csv").read_text(encoding="utf-8") == files["left_out.csv"]
+    assert read_info(tmp_path / "toy/info.yaml").extra["conversion"] == {"rows": 3}
+    for name in ("info.yaml", "images", ".hidden", "a/b", ".."):
+        with pytest.raises(InputError, match="cannot be a further file"):
+            DatasetWriter(tmp_path / "toy", draft(), further_files={name: ""})

@@ -175,7 +175,7 @@ def test_a_damaged_build_is_refused(tmp_path: Path) -> None:
 
 def test_only_the_same_draft_goes_on(tmp_path: Path) -> None:
     interrupted(tmp_path / "toy", 5)
-    with pytest.raises(WriteError, match=r"another draft \(domain, input_size differ\)"):
+    with pytest.raises(WriteError, match=r"domain was 'Toys' and is 'Elsewhere'; input_size\[0\]"):
         DatasetWriter(tmp_path / "toy", draft(3, domain="Elsewhere"), resume=True).__enter__()
     with DatasetWriter(tmp_path / "toy", draft(), resume=True) as writer:
         assert writer.count == 5

@@ -12,8 +12,16 @@ import numpy as np
 from torch import Tensor
 
 from torchcross._kit.arrays import Indices
+from torchcross._kit.backgrounds import DEFAULT_BACKGROUND, Background
 from torchcross.data.sources.image_files import IMAGE_ENDINGS, list_image_files, list_some
-from torchcross.data.sources.images import checked_mode, checked_size, image_tensor, stack_images
+from torchcross.data.sources.images import (
+    BlankImages,
+    checked_background,
+    checked_mode,
+    checked_size,
+    image_tensor,
+    stack_images,
+)
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import LabelError, ReadError, SourceError
 from torchcross.targets import MultiClass
@@ -28,7 +36,8 @@ class DatasetSource(TaskSource):
     With `labels=`, items may also be (image, ...) or images alone. An image is a tensor (C, H, W),
     a PIL image, an array (H, W) or a uint8 array (H, W, C) with 1, 3 or 4 channels; other arrays
     could be either way round and are refused. PIL images are turned upright, palettes and bits
-    expanded. Give `labels` where you have them: one item is read now, to check it. Otherwise every
+    expanded, and the transparent colours of a palette laid over the background ("white", "grey" or
+    "black"). Give `labels` where you have them: one item is read now, to check it. Otherwise every
     item is read once, now, and the labels are kept.
     """
 
@@ -40,7 +49,9 @@ class DatasetSource(TaskSource):
         labels: Any = None,
         groups: Any = None,
         name: str | None = None,
+        background: Background = DEFAULT_BACKGROUND,
     ) -> None:
+        self.background = checked_background(background, "DatasetSource")
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise SourceError(
                 f"DatasetSource got {type(dataset).__name__}, which has no length or cannot be"
@@ -59,13 +70,21 @@ class DatasetSource(TaskSource):
         if not labels_are_in_items:
             image_tensor(_image_of(_item(dataset, 0), 0))
         self.dataset = dataset
+        self._blank_images = BlankImages(self.name, self.background)
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
         items = _items(self.dataset, places, self.name)
         pairs = zip(items, places, strict=True)
-        images = [image_tensor(_image_of(item, place)) for item, place in pairs]
+        images = [self._tensor(_image_of(item, place), place) for item, place in pairs]
         return stack_images(images, places, self.name)
+
+    def _tensor(self, image: Any, place: int) -> Tensor:
+        return image_tensor(
+            image,
+            background=self.background,
+            on_blank=lambda: self._blank_images.warn(f"item {place}"),
+        )
 
 
 def _items(dataset: Any, places: list[int], name: str) -> Sequence[Any]:
@@ -147,8 +166,9 @@ class ImageFolderSource(TaskSource):
 
     `size`, (height, width) or one number for both, resizes every image (bilinear); without it all
     images must have one size. Images are uint8 tensors (C, H, W), in colour ("RGB") or grey ("L"),
-    turned upright as their EXIF data says. What is transparent is laid over white; 16-bit values v
-    become v / 257, rounded; 32-bit ones are refused.
+    turned upright as their EXIF data says. What is transparent is laid over the background,
+    "white", "grey" or "black"; a warning names the first image that becomes one colour thereby.
+    16-bit values v become v / 257, rounded; 32-bit ones are refused.
     """
 
     def __init__(
@@ -160,11 +180,13 @@ class ImageFolderSource(TaskSource):
         mode: Literal["RGB", "L"] = "RGB",
         groups: Any = None,
         name: str | None = None,
+        background: Background = DEFAULT_BACKGROUND,
         follow_links: bool = False,
     ) -> None:
         self.root = Path(root)
         self.mode = checked_mode(mode, "ImageFolderSource")
         self.size = checked_size(size, "ImageFolderSource")
+        self.background = checked_background(background, "ImageFolderSource")
         if not self.root.is_dir():
             raise SourceError(
                 f"{self.root} is not a folder; expected a folder with one sub-folder of images per"
@@ -200,6 +222,7 @@ class ImageFolderSource(TaskSource):
             logger.warning("%s: passed over %s", self.root, passed_over)
         self.paths = tuple(path for path, _ in files)
         super().__init__(task, np.array([label for _, label in files]), groups=groups, name=name)
+        self._blank_images = BlankImages(self.name, self.background)
 
     def images(self, indices: Indices) -> Tensor:
         places = indices.tolist()
@@ -211,7 +234,13 @@ class ImageFolderSource(TaskSource):
 
         try:
             with Image.open(path) as image:
-                return image_tensor(image, self.mode, self.size)
+                return image_tensor(
+                    image,
+                    self.mode,
+                    self.size,
+                    self.background,
+                    lambda: self._blank_images.warn(f"sample {place}, file {path},"),
+                )
         except Exception as error:
             raise ReadError(
                 f"source {self.name!r} could not read sample {place}, file {path}: {error}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 import torch
@@ -13,7 +15,13 @@ from torch import Tensor
 
 from torchcross._kit.argument_checks import is_integer
 from torchcross._kit.arrays import Indices
-from torchcross.errors import ReadError, SourceError
+from torchcross._kit.backgrounds import (
+    BACKGROUNDS,
+    DEFAULT_BACKGROUND,
+    Background,
+    background_value,
+)
+from torchcross.errors import ReadError, SourceError, TorchcrossWarning
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +30,6 @@ Mode = Literal["RGB", "L"]
 Size = tuple[int, int]
 
 _ORIENTATION = 0x0112
-_WHITE = (255, 255, 255, 255)
 _CHANNELS = (1, 3, 4)
 # Formats that Pillow opens in 32-bit mode "I" and whose values are nevertheless 0..65535.
 _SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM"})
@@ -35,6 +42,15 @@ def checked_mode(mode: Any, owner: str) -> Mode:
     if mode == "L":
         return "L"
     raise SourceError(f"{owner} got mode={mode!r}; it is 'RGB' or 'L'")
+
+
+def checked_background(background: Any, owner: str) -> Background:
+    for known in BACKGROUNDS:
+        if background == known:
+            return known
+    raise SourceError(
+        f"{owner} got background={background!r}; it is {', '.join(map(repr, BACKGROUNDS))}"
+    )
 
 
 def checked_size(size: Any, owner: str) -> Size | None:
@@ -58,18 +74,27 @@ def _is_length(value: Any) -> bool:
     return is_integer(value) and int(value) > 0
 
 
-def image_tensor(image: Any, mode: Mode | None = None, size: Size | None = None) -> Tensor:
+def image_tensor(
+    image: Any,
+    mode: Mode | None = None,
+    size: Size | None = None,
+    background: Background = DEFAULT_BACKGROUND,
+    on_blank: Callable[[], None] = lambda: None,
+) -> Tensor:
     """An image as a tensor (C, H, W).
 
     It is one already, or a PIL image, an array (H, W) or a uint8 array (H, W, C). `mode` and `size`
     are for PIL images alone. Without a mode they keep theirs, but palettes and bits are expanded.
+    Where transparency is dropped, it is laid over the background; `on_blank` is called if the
+    picture becomes one colour thereby.
     """
     from PIL import Image
 
     if isinstance(image, Tensor):
         return image
     if isinstance(image, Image.Image):
-        return _from_pixels(np.array(_picture(image, mode, size)))
+        flattening = _Flattening(background, on_blank)
+        return _from_pixels(np.array(_picture(image, mode, size, flattening)))
     kind = type(image).__name__
     if isinstance(image, np.ndarray):
         if image.dtype.kind in "biuf" and image.ndim in (2, 3):
@@ -96,7 +121,7 @@ def _from_pixels(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
-def _picture(image: Image, mode: Mode | None, size: Size | None) -> Image:
+def _picture(image: Image, mode: Mode | None, size: Size | None, flattening: _Flattening) -> Image:
     """The image upright, without a palette, of this mode and size."""
     from PIL import Image, ImageOps
 
@@ -106,45 +131,90 @@ def _picture(image: Image, mode: Mode | None, size: Size | None) -> Image:
     if image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if mode is not None:
-        image = _flat(_to_eight_bits(image) if wide else image).convert(mode)
+        image = flattening.eight_bits(image) if wide else image
+        image = flattening.flat(image).convert(mode)
     elif image.mode in ("P", "PA"):
-        image = _without_palette(image)
+        image = _without_palette(image, flattening)
     elif image.mode == "1":
         image = image.convert("L")
     return image if size is None else image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
-def _to_eight_bits(image: Image) -> Image:
-    """0..65535 onto 0..255: v / 257, rounded. What the file declares transparent becomes white."""
-    from PIL import Image
+@dataclass(frozen=True)
+class _Flattening:
+    """Transparent parts laid over a background."""
 
-    values = np.array(image).astype(np.int64)
-    if "transparency" in image.info:
-        values[values == image.info["transparency"]] = 65535
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    background: Background
+    on_blank: Callable[[], None]
+
+    def eight_bits(self, image: Image) -> Image:
+        """0..65535 onto 0..255: v / 257, rounded. Transparent values are replaced."""
+        from PIL import Image
+
+        values = np.array(image).astype(np.int64)
+        if "transparency" in image.info:
+            clear = values == image.info["transparency"]
+            was_one_colour = values.min() == values.max()
+            values[clear] = background_value(self.background, 65535)
+            if not was_one_colour and values.min() == values.max():
+                self.on_blank()
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+    def flat(self, image: Image) -> Image:
+        """Without transparency, and of a mode that goes to RGB and L alike."""
+        from PIL import Image
+
+        if image.mode in ("I", "F"):
+            raise ValueError(
+                f"its pixels are 32-bit ({image.mode}), whose range nobody declares; scale such"
+                " images to 8 or 16 bits first"
+            )
+        if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+            # Pillow has no way from "La" to "RGBA" but through "LA".
+            clear = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+            colour = (background_value(self.background),) * 3
+            behind = Image.new("RGBA", clear.size, (*colour, 255))
+            flat = Image.alpha_composite(behind, clear).convert("RGB")
+            if _is_one_colour(flat) and not _is_one_colour(clear):
+                self.on_blank()
+            return flat
+        return image.convert("RGB") if image.mode == "LAB" else image
 
 
-def _flat(image: Image) -> Image:
-    """Without transparency, over white, and of a mode that goes to RGB and L alike."""
-    from PIL import Image
+def _is_one_colour(image: Image) -> bool:
+    # Of an image of several channels, Pillow gives a pair for each.
+    pairs: Any = image.getextrema()
+    return all(least == most for least, most in pairs)
 
-    if image.mode in ("I", "F"):
-        raise ValueError(
-            f"its pixels are 32-bit ({image.mode}), whose range nobody declares; scale such images"
-            " to 8 or 16 bits first"
+
+@final
+class BlankImages:
+    """Warns of the first image of a source that becomes one colour over its background."""
+
+    def __init__(self, source: str, background: Background) -> None:
+        self._source = source
+        self._background = background
+        self._has_warned = False
+
+    def warn(self, image: str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        others = " or ".join(repr(name) for name in BACKGROUNDS if name != self._background)
+        warnings.warn(
+            f"{image} of source {self._source!r} becomes one colour, because its transparent parts"
+            f" are laid over {self._background}; give background={others}. Further such images are"
+            " not named",
+            TorchcrossWarning,
+            stacklevel=2,
         )
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        # Pillow has no way from "La" to "RGBA" but through "LA".
-        clear = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", clear.size, _WHITE), clear).convert("RGB")
-    return image.convert("RGB") if image.mode == "LAB" else image
 
 
-def _without_palette(image: Image) -> Image:
+def _without_palette(image: Image, flattening: _Flattening) -> Image:
     """The colours behind a palette; grey ones as "L"."""
     palette = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     is_grey = bool((palette == palette[:, :1]).all())
-    return _flat(image).convert("L" if is_grey else "RGB")
+    return flattening.flat(image).convert("L" if is_grey else "RGB")
 
 
 def stack_images(images: Sequence[Tensor], places: Sequence[int], name: str) -> Tensor:
