@@ -8,6 +8,7 @@
 WINDOWS := $(filter Windows_NT,$(OS))
 PYTHON ?= $(if $(WINDOWS),python,python3)
 CONSTRAINTS := constraints.txt
+EXTRA := dev
 ARGS ?=
 WORKERS := auto
 MUTANTS := 60
@@ -40,6 +41,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo real test quick fuzz threads faults coverage mutate browser check format docs bench clean distclean
+.PHONY: packages packages-tests
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -81,6 +83,13 @@ mutate: $(READY)  ## put faults into one room and see whether its tests notice: 
 	@$(RUN) -c 'import mutmut' 2>/dev/null || $(PIP) install -q $(PINS) -e '.[mutation]'
 	$(call timed,$(RUN) -m tests.repository.mutation $(ROOM) --limit $(MUTANTS) $(ARGS))
 
+packages:  ## test with the real packages (timm, torchvision, ONNX), in an environment of their own
+	$(call timed,$(MAKE) --no-print-directory packages-tests \
+	  VENV=.venv-packages CONSTRAINTS=constraints-packages.txt EXTRA=packages)
+
+packages-tests: $(READY)
+	$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
+
 browser: $(READY)  ## check the report's page in a headless Chromium, which must be on PATH
 	$(call timed,$(RUN) -m tests.report.browser $(ARGS))
 
@@ -103,7 +112,7 @@ clean:  ## remove caches and build outputs
 
 distclean: clean  ## remove the environments too
 	$(REMOVE)
-	rm -rf .peers
+	rm -rf .peers .venv-packages
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -111,5 +120,5 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; } >&2
 	@rm -f $@
 	@{ $(USABLE); } || { $(REMOVE) && $(PYTHON) -m venv $(VENV); }
-	$(call timed,$(PIP) install $(PINS) torch && $(PIP) install $(PINS) -e '.[dev]')
+	$(call timed,$(PIP) install $(PINS) torch && $(PIP) install $(PINS) -e '.[$(EXTRA)]')
 	@touch $@

@@ -431,3 +431,10 @@ def test_a_state_that_is_no_buffer_is_refused():
     for _ in range(2):
         with pytest.raises(InputError, match=r"attribute 'last' of layer '' \(Remembering\)"):
             network.support(*network.state(), data_of(0)["xs"])
+
+
+def test_hard_sigmoid_has_a_second_derivative():
+    network = Network(nn.Hardsigmoid())
+    x = torch.tensor([-4.0, -1.0, 0.5, 2.0, 5.0], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(network.support({}, {}, x)[0], F.hardsigmoid(x))
+    assert torch.autograd.gradgradcheck(lambda x: network.support({}, {}, x)[0].square(), (x,))

@@ -109,7 +109,8 @@ def _check_features(name: str, features: object, samples: int) -> None:
     if not isinstance(features, Tensor):
         raise InputError(
             f"{name} returns {type(features).__name__}, not a tensor of features; wrap it so that"
-            " it does"
+            " it does. If it returns more in training mode, build it without: torchvision's option"
+            " aux_logits=False, say"
         )
     if features.dim() != 2 or features.shape[0] != samples:
         advice = "give one row per image"

@@ -123,6 +123,9 @@ def _replace_operations(layer: nn.Module) -> None:
     if type(layer) is _WeightNorm:
         # Torch's has a wrong second derivative.
         vars(layer)["forward"] = _weight_norm(layer.dim)
+    if type(layer) is nn.Hardsigmoid:
+        # Torch's has no second derivative.
+        vars(layer)["forward"] = _hard_sigmoid
     if isinstance(layer, nn.TransformerEncoderLayer):
         # Turns off the fast path, which has no dropout; nothing else reads the attribute.
         layer.activation_relu_or_gelu = 0
@@ -131,6 +134,10 @@ def _replace_operations(layer: nn.Module) -> None:
     if isinstance(layer, nn.RNNBase):
         # It would move the tensors of the call to other storage.
         vars(layer)["flatten_parameters"] = lambda: None
+
+
+def _hard_sigmoid(x: Tensor) -> Tensor:
+    return nn.functional.relu6(x + 3) / 6
 
 
 def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,0 +1,50 @@
+"""Architectures of timm and torchvision at tiny sizes: (name, side of the images, options)."""
+
+# Rates above zero, so that training mode has something to draw.
+DROP_PATH, DROP = {"drop_path_rate": 0.2}, {"drop_rate": 0.2}
+
+TIMM = {
+    "efficientnet_b0": (32, DROP_PATH),
+    "tf_efficientnetv2_b0": (32, DROP_PATH),
+    "tf_efficientnet_lite0": (32, DROP),
+    "mobilenetv2_050": (32, DROP_PATH),
+    "mobilenetv3_small_050": (32, DROP),
+    "lcnet_035": (32, {}),
+    "mnasnet_small": (32, {}),
+    "tinynet_e": (32, DROP_PATH),
+    "ghostnet_050": (32, DROP),
+    "rexnetr_100": (32, DROP_PATH),
+    "regnetx_002": (32, DROP_PATH),
+    "regnety_002": (32, {}),
+    "densenet121": (32, DROP),
+    "resnet10t": (32, DROP_PATH),
+    "resnet14t": (32, {}),
+    "skresnet18": (32, DROP_PATH),
+    "resnetv2_18": (32, DROP_PATH),
+    "gernet_s": (32, DROP_PATH),
+    "repvgg_a0": (32, {}),
+    "dla46_c": (32, DROP),
+    "darknet17": (32, {}),
+    "starnet_s1": (32, DROP_PATH),
+    "convnext_atto": (32, DROP_PATH),
+    "convnextv2_atto": (32, DROP_PATH),
+    "edgenext_xx_small": (64, DROP_PATH),
+    "mobilevit_xxs": (64, {}),
+    "poolformer_s12": (32, DROP_PATH),
+    "vit_tiny_patch16_224": (32, {"img_size": 32, "attn_drop_rate": 0.2, **DROP_PATH}),
+    "deit_tiny_patch16_224": (32, {"img_size": 32, "proj_drop_rate": 0.2}),
+    "swin_tiny_patch4_window7_224": (32, {"img_size": 32, "window_size": 4, **DROP_PATH}),
+}
+TORCHVISION = {
+    "resnet18": (32, {}),
+    "mobilenet_v3_small": (32, {}),
+    "efficientnet_b0": (32, {}),
+    "convnext_tiny": (32, {}),
+    "swin_t": (32, {}),
+    "regnet_y_400mf": (32, {}),
+    "densenet121": (32, {"drop_rate": 0.2}),
+    "shufflenet_v2_x0_5": (32, {}),
+    "mnasnet0_5": (32, {}),
+    "regnet_x_400mf": (32, {}),
+    "mobilenet_v2": (32, {}),
+}
