@@ -81,7 +81,7 @@ def certify_problem(
     max-pooling), and the row says so.
     """
     engine = engine_named(engine)
-    problem, meta = _in_float64(problem, meta)
+    problem, meta = in_float64(problem, meta)
     result = meta_gradient(problem, meta, engine=engine)
     rates = meta.rates if isinstance(meta.rates, Mapping) else {"*": meta.rates}
     learned = {name: rate for name, rate in rates.items() if isinstance(rate, Tensor)}
@@ -165,7 +165,9 @@ def _closed_form(task: Params, engine: Engine, steps: int) -> Tensor:
     return cast(Tensor, slope if engine.order == 1 else shrink @ slope)
 
 
-def _in_float64(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
+def in_float64(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
+    """The same episode with every floating-point tensor in float64."""
+
     def widen(tree: Any) -> Any:
         return pytree.tree_map_only(
             Tensor, lambda x: x.detach().double() if x.is_floating_point() else x, tree

@@ -77,4 +77,6 @@ class Certificate:
 def _verdict(row: CertificateRow) -> str:
     if row.holds is None:
         return f"cannot tell: {row.note}" if row.note else "not claimed"
-    return "holds" if row.holds else "WRONG"
+    if row.holds:
+        return "holds"
+    return f"WRONG: {row.note}" if row.note else "WRONG"

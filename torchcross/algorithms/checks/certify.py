@@ -16,6 +16,10 @@ from torch import Tensor
 from torchcross.algorithms._shared.episodic import Episodic
 from torchcross.algorithms.base import Algorithm, Pretraining, Step, TaskBatch
 from torchcross.algorithms.checks.certificate import Certificate
+from torchcross.algorithms.checks.path_that_runs import (
+    compare_precision,
+    compare_reported_losses,
+)
 from torchcross.algorithms.checks.sample_episodes import make_sample_episodes
 from torchcross.episode import Episode
 from torchcross.errors import InputError
@@ -70,6 +74,7 @@ def certify(
         )
     if directions < 1:
         raise InputError(f"certify got directions={directions}; give 1 or more.")
+    _refuse_complex(algorithm)
     twin = _double_copy(algorithm)
     samples = make_sample_episodes(twin) if episodes is None else list(episodes)
     if not samples:
@@ -81,8 +86,12 @@ def certify(
         return Certificate(type(algorithm).__name__, "none", None, claim, ())
     comparison = _Comparison(directions, tolerance, epoch, seed)
     try:
-        if isinstance(twin, Episodic):
-            return _certify_problems(twin, samples, comparison)
+        if isinstance(twin, Episodic) and isinstance(algorithm, Episodic):
+            certificate = _certify_problems(twin, samples, comparison)
+            if not certificate.rows:
+                return certificate
+            rows = (*certificate.rows, *_compare_own_precision(algorithm, samples, comparison))
+            return dataclasses.replace(certificate, rows=rows)
         return _certify_steps(twin, samples, comparison)
     except (RuntimeError, ValueError) as error:
         if episodes is not None:
@@ -92,6 +101,17 @@ def certify(
             f" {tuple(samples[0].support.x.shape[1:])}; where they do not suit, pass episodes=[...]"
             " of your own."
         ) from error
+
+
+def _refuse_complex(algorithm: Algorithm | Pretraining) -> None:
+    """Raise for parameters of which no gradient would be compared."""
+    for name, value in algorithm.named_parameters():
+        if value.is_complex():
+            raise InputError(
+                f"the parameter {name!r} is complex ({value.dtype}), and certify compares gradients"
+                " of real parameters; keep its real and imaginary parts as two parameters"
+                " (torch.view_as_real)."
+            )
 
 
 def _double_copy(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
@@ -123,9 +143,25 @@ def _certify_problems(
         label = episode.task.name if episode.plan is None else problem.name
         rows += _compare_problem(problem, label, meta, engine, comparison)
     rows.append(_compare_step(step, problems, meta, engine))
+    rows += compare_reported_losses(step, problems, meta, engine)
     is_exact = engine.order == 2 and not isinstance(engine, Implicit)
     claim = _claim(engine) if has_loop else _NO_LOOP
     return Certificate(name, repr(engine.name), engine.order, claim, tuple(rows), is_exact)
+
+
+def _compare_own_precision(
+    algorithm: Episodic, episodes: list[Episode], comparison: _Comparison
+) -> list[CertificateRow]:
+    """Compare the gradient of a copy in the algorithm's own precision with that in float64."""
+    twin = copy.deepcopy(algorithm)
+    problems, meta, engine = twin.problems(
+        episodes, epoch=comparison.epoch, seed=comparison.seed, indices=_indices(episodes)
+    )
+    rows = []
+    for episode, problem in zip(episodes, problems, strict=True):
+        label = episode.task.name if episode.plan is None else problem.name
+        rows += compare_precision(problem, label, meta, engine)
+    return rows
 
 
 def _claim(engine: Engine) -> str:
