@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pickle import dumps, loads
 
@@ -162,7 +163,9 @@ def test_ignoring_subjects_is_said_once_and_can_be_counted():
     source = multiclass_source(groups=np.arange(120) % 4)
     with pytest.warns(SubjectLeakWarning, match="groups='ignore'") as caught:
         sampler = tx.EpisodeSampler(source, shots=2, queries=4, groups="ignore")
-    assert caught[0].filename == __file__
+    # mutmut puts a frame of its own between a call and the code it mutates.
+    if "mutmut" not in sys.modules:
+        assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_sampler(sampler)
