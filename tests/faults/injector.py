@@ -113,8 +113,7 @@ def _patch(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
 
 def _of_path(injector: Injector, operation: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     def patched(path: Any, *more: Any, **options: Any) -> Any:
-        # Removing a tree gives names relative to an open folder.
-        if not injector.concerns(path) and options.get("dir_fd") is None:
+        if not injector.concerns(_with_folder(path, options.get("dir_fd"))):
             return plain(path, *more, **options)
         tears = injector.happens(operation, path)
         result = plain(path, *more, **options)
@@ -123,6 +122,12 @@ def _of_path(injector: Injector, operation: str, plain: Callable[..., Any]) -> C
         return result
 
     return patched
+
+
+def _with_folder(path: Any, descriptor: int | None) -> Any:
+    """The path; removing a tree gives names relative to an open folder, which Linux can name."""
+    link = Path(f"/proc/self/fd/{descriptor}")
+    return path if descriptor is None or not link.exists() else link.readlink() / path
 
 
 def _sync(injector: Injector) -> Callable[..., None]:
