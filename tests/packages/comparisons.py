@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from torchcross.functional import (
     Inner,
@@ -158,7 +159,9 @@ def fine_tuning_is_the_plain_loop(trial: Trial) -> None:
 
 def the_meta_gradient_is_that_of_the_plain_loop(trial: Trial) -> None:
     """Under policy `batch`, where every forward is in training mode."""
-    found = meta_gradient(trial.problem, Meta(trial.params, RATE, trial.buffers)).params
+    # torch's fused attention has no second derivative.
+    with sdpa_kernel(SDPBackend.MATH):
+        found = meta_gradient(trial.problem, Meta(trial.params, RATE, trial.buffers)).params
     module = copy.deepcopy(trial.module).train()
     start = {name: value.detach().clone().requires_grad_() for name, value in trial.params.items()}
     params = dict(start)
