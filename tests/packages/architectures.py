@@ -45,6 +45,6 @@ TORCHVISION = {
     "densenet121": (32, {"drop_rate": 0.2}),
     "shufflenet_v2_x0_5": (32, {}),
     "mnasnet0_5": (32, {}),
-    "regnet_x_400mf": (32, {}),
+    "regnet_x_400mf": (64, {}),
     "mobilenet_v2": (32, {}),
 }
