@@ -13,7 +13,7 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
     InnerOptimiser,
 )
 from torchcross.algorithms.options import LaneOptions
-from torchcross.functional.network.network import Choice
+from torchcross.functional.network.parameter_names import Choice
 
 
 @final

@@ -17,7 +17,7 @@ from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms._shared.rates import RateKind
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.functional import Engine
-from torchcross.functional.network.network import Choice
+from torchcross.functional.network.parameter_names import Choice
 
 
 @final

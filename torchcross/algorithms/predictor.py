@@ -192,8 +192,7 @@ class Predictor:
         check_choice("output", output, ("probabilities", "logits"))
         network, tensors, record = self._network, self._tensors, self._record
         policy, statistics = network.policy, tensors["statistics"]
-        # What a network is copied by: it raises where the module has changed since it was made.
-        network.__reduce__()
+        network.refuse_changed_module()
         if not depends_on_batch(network.module, policy):
             if support is not None or transductive:
                 raise InputError(

@@ -18,8 +18,9 @@ from torchcross.functional.loop.meta_gradient import MetaGradient, meta_gradient
 from torchcross.functional.loop.meta_loss import MetaLoss, meta_loss
 from torchcross.functional.loop.optimisers import Optimiser, adam, adamw, momentum, sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem, Split
-from torchcross.functional.network.network import Network, call, partition, select
+from torchcross.functional.network.network import Network, call
 from torchcross.functional.network.norm_policies import POLICIES
+from torchcross.functional.network.parameter_names import partition, select
 from torchcross.functional.trees import merge_buffers
 
 __all__ = [

@@ -31,7 +31,7 @@ from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, Split, adapt, select
-from torchcross.functional.network.network import Choice
+from torchcross.functional.network.parameter_names import Choice
 from torchcross.functional.trees import detach
 from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded_generator, zero_head
 from torchcross.targets import Target

@@ -13,7 +13,7 @@ from torchcross.algorithms._shared.rates import RATE_KINDS, RateKind
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Implicit, Optimiser, adam, adamw, momentum, sgd
 from torchcross.functional.loop.engines import engine_named
-from torchcross.functional.network.network import Choice
+from torchcross.functional.network.parameter_names import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
 HeadStart: TypeAlias = Literal["zero", "kaiming", "proto"] | LearnedHeads

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.functional.loop.optimisers import Optimiser, Rate, Rates, rate_table
-from torchcross.functional.network.network import Choice, select
+from torchcross.functional.network.parameter_names import Choice, select
 from torchcross.functional.network.structural_copy import refuse_complex
 from torchcross.functional.trees import Buffers, Data, InitFn, LossFn, Params, split_by_name
 

@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
-import functools
-from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
-from torchcross.functional.network.checks import have_same_values, refuse_impurity
 from torchcross.functional.network.dropout import draw_masks
-from torchcross.functional.network.kept_tensors import refuse_state
+from torchcross.functional.network.first_use import FirstUse
 from torchcross.functional.network.masked_draws import MaskedDraws
 from torchcross.functional.network.norm_policies import Draw, ForwardFrame, Statistics, policy_named
 from torchcross.functional.network.observing import SupportCall, current_observer
 from torchcross.functional.network.purity import changed_name, guard, versions, write_error
-from torchcross.functional.network.random_draws import refuse_random_draws
 from torchcross.functional.network.spectral_norm import with_unit_length
 from torchcross.functional.network.structural_copy import refuse_complex
-from torchcross.functional.network.training_mode import (
-    may_hide_a_mode,
-    refuse_hidden_mode,
-    refuse_other_structure,
-    without_zeros,
-)
 from torchcross.functional.network.twins import Twins, own_tensors
-from torchcross.functional.trees import (
-    Buffers,
-    Params,
-    device_of,
-    inside_transform,
-    shape_key,
-    split_by_name,
-)
-
-Choice: TypeAlias = Callable[[str], bool] | str | Iterable[str]
-"""Names of parameters: a predicate, a pattern (`"layer4.*"`) or several patterns."""
+from torchcross.functional.trees import Buffers, Params, device_of, shape_key
 
 
 class Network:
@@ -88,6 +66,14 @@ class Network:
         still._follows_module = False
         return still
 
+    def refuse_changed_module(self) -> None:
+        """Raise where this is a snapshot, and its module is no longer what it was."""
+        if not (self._follows_module or self._twins.is_current(self.module)):
+            raise InputError(
+                f"{type(self.module).__name__} was changed after this predictor was made of it, so"
+                " that a copy would be another predictor; adapt again, or copy it before."
+            )
+
     def __copy__(self) -> Network:
         twin = object.__new__(Network)
         vars(twin).update(vars(self))
@@ -95,11 +81,7 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy builds its own structural copies, whose layers refer to each other."""
-        if not (self._follows_module or self._twins.is_current(self.module)):
-            raise InputError(
-                f"{type(self.module).__name__} was changed after this predictor was made of it, so"
-                " that a copy would be another predictor; adapt again, or copy it before."
-            )
+        self.refuse_changed_module()
         return _rebuild, (self.module, self.policy.name, self.fast, self._follows_module)
 
     def _current_twins(self) -> Twins:
@@ -210,36 +192,9 @@ class Network:
             return {}
         key = shape_key(inputs)
         if key not in twins.draws:
-            twins.draws[key] = self._watched_draws(twins, params, buffers, inputs)
+            first_use = FirstUse(self.run, self.module, twins)
+            twins.draws[key] = first_use.draws(params, buffers, inputs)
         return twins.draws[key]
-
-    @torch.no_grad()
-    def _watched_draws(
-        self,
-        twins: Twins,
-        params: Params,
-        buffers: Buffers,
-        inputs: tuple[Any, ...],
-        channels_last: bool | None = None,
-    ) -> dict[str, Draw]:
-        """One forward in training mode that notes what it draws; compared with evaluation mode."""
-        who, results = type(self.module).__name__, []
-        still = ForwardFrame(source="own", buffers=buffers, draws={})
-        evaluation = self.run(params, still, inputs, channels_last=channels_last)
-
-        def forward() -> None:
-            frame = dataclasses.replace(still, training=True).restart()
-            output = self.run(params, frame, inputs, channels_last=channels_last)
-            results.append((output, frame.draws or {}))
-
-        refuse_random_draws(forward, who, device_of(params))
-        if twins.kept_attribute():
-            twins.use_once()
-        training, draws = results[-1]
-        refuse_other_structure(who, training[0], evaluation[0])
-        if not twins.training_layers:
-            refuse_hidden_mode(who, training, evaluation, draws)
-        return draws
 
     def run(
         self,
@@ -256,7 +211,8 @@ class Network:
         """
         twins = self._current_twins()
         if channels_last is None:
-            channels_last = self._checked_layout(twins, params, frame, inputs)
+            first_use = FirstUse(self.run, self.module, twins)
+            channels_last = first_use.layout(params, frame, inputs)
         who = type(self.module).__name__
         tensors = guard(own_tensors(who, params, twins.param_names, "parameter"))
         buffers = own_tensors(who, frame.buffers, twins.buffer_names, "buffer")
@@ -276,7 +232,7 @@ class Network:
         # Not after an error, which may leave a copy with tensors of this call.
         twins.put_back(twin, training=frame.training)
         if name := changed_name(tensors, before):
-            # Unlike in `_check`, the caller's own tensor may have the value that was written.
+            # Unlike at its first use, the caller's own tensor may have the value that was written.
             advice = (
                 " The parameter has the value written: put it back from your last checkpoint. (If"
                 " your program changes parameters in another thread, let that thread wait.)"
@@ -290,59 +246,6 @@ class Network:
         for name, value in fresh.items():
             refuse_complex(name, value, f"a buffer that {type(self.module).__name__} changes")
         return output, {**frame.buffers, **fresh, **frame.fresh}
-
-    def _checked_layout(
-        self, twins: Twins, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]
-    ) -> bool:
-        """Whether channels may be last for such inputs, from checks at their first use."""
-        who = type(self.module).__name__
-        if inside_transform():
-            if twins.has_data_reads:
-                raise InputError(
-                    f"{who} reads `.data` of a tensor in its forward, and torch.func takes it for"
-                    " the tensor itself: results in lanes would not be those of the loop. Write"
-                    " `.detach()` in its place, or use lanes='loop'."
-                )
-            return True
-        if not twins.is_checked:
-            twins.has_data_reads = refuse_impurity(
-                functools.partial(self._run_check, frame, inputs), self.module, params
-            )
-            if attribute := twins.kept_attribute():
-                outputs = [self._run_check(frame, inputs, params) for _ in range(2)]
-                refuse_state(who, attribute, *outputs)
-                twins.use_once()
-            if not twins.training_layers and may_hide_a_mode(self.module):
-                own = {name: params[name] for name in twins.param_names}
-                self._watched_draws(twins, without_zeros(own), frame.buffers, inputs, False)
-            twins.is_checked = True
-        layout = twins.layout_of(inputs)
-        if layout is None:
-            return True
-        if layout not in twins.layouts:
-            outputs = [
-                self._run_check(frame, inputs, params, channels_last=is_last)
-                for is_last in (False, True)
-            ]
-            twins.layouts[layout] = have_same_values(*outputs)
-        return twins.layouts[layout]
-
-    @torch.no_grad()
-    def _run_check(
-        self,
-        frame: ForwardFrame,
-        inputs: tuple[Any, ...],
-        params: Params,
-        *,
-        channels_last: bool = False,
-    ) -> Any:
-        """The output of a forward whose results are not used; None where the layout is refused."""
-        try:
-            return self.run(params, frame.restart(), inputs, channels_last=channels_last)[0]
-        except RuntimeError as error:
-            if not channels_last or "view size is not compatible" not in str(error):
-                raise
-            return None
 
 
 def _rebuild(module: nn.Module, norm: str, fast: bool, follows_module: bool) -> Network:
@@ -363,26 +266,3 @@ def call(
     For many forwards, build a `Network` once.
     """
     return Network(module, norm=norm).support(params, buffers, *inputs, step=step)
-
-
-def select(names: Iterable[str], choice: Choice) -> frozenset[str]:
-    """The names that a predicate or patterns choose; a pattern that chooses none is an error."""
-    known = list(names)
-    if callable(choice):
-        return frozenset(name for name in known if choice(name))
-    patterns = [choice] if isinstance(choice, str) else list(choice)
-    matches: set[str] = set()
-    for pattern in patterns:
-        hits = [name for name in known if fnmatchcase(name, pattern)]
-        if not hits:
-            raise InputError(
-                f"the pattern {pattern!r} names none of the {len(known)} parameters"
-                f" ({', '.join(known[:4])}, ...); patterns are shell-style, as in 'layer4.*'."
-            )
-        matches.update(hits)
-    return frozenset(matches)
-
-
-def partition(params: Params, choice: Choice) -> tuple[Params, Params]:
-    """(chosen, rest): the adapted and the fixed parameters, say."""
-    return split_by_name(params, select(params, choice))
