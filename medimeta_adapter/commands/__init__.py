@@ -39,10 +39,16 @@ _WEIGHTS = Group(
 
 
 def data(arguments: Sequence[str]) -> int:
-    """Run `torchcross data ...` and return its exit status; `check` returns 1 for errors."""
+    """List, check, show, convert, generate and fetch datasets.
+
+    Returns the exit status of `torchcross data ...`; `check` returns 1 for errors.
+    """
     return run_group(_DATA, arguments, "torchcross data")
 
 
 def weights(arguments: Sequence[str]) -> int:
-    """Run `torchcross weights ...` and return its exit status."""
+    """List and fetch pretrained weights of backbones.
+
+    Returns the exit status of `torchcross weights ...`.
+    """
     return run_group(_WEIGHTS, arguments, "torchcross weights")

@@ -151,14 +151,23 @@ def others(monkeypatch):
             EntryPoint("data", "tests.cli.test_cli:data_command", group),
             EntryPoint("broken", "tests.cli.test_cli:not_there", group),
             EntryPoint("certify", "tests.cli.test_cli:data_command", group),
+            EntryPoint("silent", "tests.cli.test_cli:silent_command", group),
         ]
 
     monkeypatch.setattr(entry, "entry_points", found)
 
 
 def data_command(arguments):
+    """Read other data.
+
+    Its exit status is 7.
+    """
     sys.stdout.write(f"data got {arguments}\n")
     return 7
+
+
+def silent_command(arguments):
+    raise NotImplementedError
 
 
 @pytest.mark.usefixtures("others")
@@ -172,7 +181,9 @@ def test_commands_of_other_packages(capsys):
     )
     assert run(capsys, "certify", "--module", f"{HERE}:protonet", "--directions", "1")[0] == 0
     out = run(capsys, "--help")[1]
-    assert "  data         from tests.cli.test_cli\n" in out
+    assert "  data         read other data\n" in out
+    assert "  silent       from tests.cli.test_cli\n" in out
+    assert "  broken       cannot be loaded from tests.cli.test_cli:not_there\n" in out
     assert out.count("  certify ") == 1
 
 

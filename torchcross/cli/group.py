@@ -39,24 +39,37 @@ class Command:
 
 @dataclass(frozen=True)
 class ForeignCommand:
-    """A command of another package: a function of the arguments that returns the exit status."""
+    """A command of another package: a function of the arguments that returns the exit status.
+
+    The first line of its docstring says in the help what it is for.
+    """
 
     name: str
     entry_point: EntryPoint
 
     @property
     def purpose(self) -> str:
-        return f"from {self.entry_point.value.partition(':')[0]}"
+        try:
+            docstring = self._load().__doc__ or ""
+        except InputError:
+            return f"cannot be loaded from {self.entry_point.value}"
+        summary = docstring.strip().partition("\n")[0].rstrip(".")
+        if not summary:
+            return f"from {self.entry_point.value.partition(':')[0]}"
+        return summary[:1].lower() + summary[1:]
 
     def run(self, arguments: list[str]) -> int:
+        return self._load()(arguments)
+
+    def _load(self) -> Callable[[list[str]], int]:
         try:
-            run: Callable[[list[str]], int] = self.entry_point.load()
+            function: Callable[[list[str]], int] = self.entry_point.load()
         except (ImportError, AttributeError) as error:
             raise InputError(
                 f"the command {self.name!r} is {self.entry_point.value}, which cannot be loaded:"
                 f" {error}"
             ) from error
-        return run(arguments)
+        return function
 
 
 @dataclass(frozen=True)
