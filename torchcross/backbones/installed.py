@@ -56,16 +56,24 @@ def from_timm(
 def from_torchvision(
     name: str, *, grey: Grey = None, image_size: int = 224, seed: Seed = 0, **options: Any
 ) -> Backbone:
-    """`torchvision.models.get_model(name, **options)` without its last linear layer."""
+    """`torchvision.models.get_model(name, **options)` without its last linear layer.
+
+    Its vision transformers are built for images of `image_size`.
+    """
     _refuse_fetching(name, options)
     get_model = _module_named("torchvision.models").get_model
     with _drawing_from(seed):
-        model = get_model(name, weights=None, **options)
+        model = get_model(name, weights=None, **_side_of(name, image_size), **options)
     last = _without_last_linear(name, model)
     backbone = as_backbone(model, grey=grey, image_size=image_size, classifier=(f"{last}.*",))
     plain = {"name": name, "grey": grey, "image_size": image_size}
     describe(backbone, "from_torchvision", {**plain, **options})
     return backbone
+
+
+def _side_of(name: str, image_size: int) -> dict[str, int]:
+    """What torchvision has to know of the images' side: its vision transformers fix it."""
+    return {"image_size": image_size} if name.lower().startswith("vit_") else {}
 
 
 def _module_named(name: str) -> ModuleType:
