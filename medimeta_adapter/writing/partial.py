@@ -19,6 +19,7 @@ from pathlib import Path
 from medimeta_adapter.writing.disk_errors import explain_disk_errors
 from medimeta_adapter.writing.journal import JOURNAL_FILE
 from torchcross._kit.lock import acquire_lock
+from torchcross._kit.whole_files import sync_folder
 from torchcross.errors import WriteError
 
 
@@ -167,13 +168,3 @@ def _busy(final: Path) -> WriteError:
     return WriteError(
         f"{final} is being written by another writer; wait for it, or write to another folder"
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder outlast a power cut, where the system can: Windows cannot."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -12,7 +12,7 @@ from typing import Any
 from medimeta_adapter.format.info import read_info
 from medimeta_adapter.writing.draft import DatasetDraft, describe_differences
 from medimeta_adapter.writing.journal import JOURNAL_FILE, read_header
-from medimeta_adapter.writing.partial import sync_folder
+from torchcross._kit.whole_files import sync_folder
 from torchcross.errors import InputError, WriteError
 
 _FORMAT_FILES = frozenset(

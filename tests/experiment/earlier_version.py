@@ -15,7 +15,7 @@ def without_hashes(run):
     """Take the hashes out of a run's JSON and CSV files."""
     for path in run.rglob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("sha256", "format", "cell", "rows"):
+        for name in ("sha256", "format", "cell", "rows", "training", "files"):
             record.pop(name, None)
         path.write_text(json.dumps(record), encoding="utf-8")
     for path in run.rglob("*.csv"):

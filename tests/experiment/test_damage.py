@@ -123,6 +123,96 @@ def test_a_damaged_cell_is_made_again_to_the_same_bytes(run, part):
     assert verify_run(run).holds
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two trainings for each of two targets."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = Toys()
+        patch.setattr(
+            "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
+        )
+        folder = tmp_path_factory.mktemp("trained") / "run"
+        run_experiment(TRAINED, folder)
+    return folder
+
+
+TRAINED = told(
+    algorithms=["protonet"], shots=[1], seeds=[0, 1], **{"data.targets": ["hole", "specks"]}
+)
+
+
+@pytest.fixture
+def spoilt(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def trainings(run):
+    return sorted((run / "train").iterdir())
+
+
+def exchange(first, second):
+    between = first.with_name("between")
+    first.rename(between)
+    second.rename(first)
+    between.rename(second)
+
+
+REMOVALS = {
+    "all trainings": lambda run: shutil.rmtree(run / "train"),
+    "a training": lambda run: shutil.rmtree(trainings(run)[0]),
+    "a summary": lambda run: (trainings(run)[0] / "training.json").unlink(),
+    "a checkpoint": lambda run: max(trainings(run)[0].glob("checkpoint-*")).unlink(),
+}
+
+
+@pytest.mark.parametrize("what", REMOVALS)
+def test_a_training_that_is_gone_is_missing(spoilt, what):
+    assert verify_run(spoilt).holds
+    name = trainings(spoilt)[0].name
+    REMOVALS[what](spoilt)
+    assert f"train/{name}/" in states(spoilt, "missing")[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "log.csv", "training.json", "checkpoint-00000002.safetensors"]
+)
+def test_whole_files_of_another_training_are_noticed(spoilt, name):
+    first, second = trainings(spoilt)[:2]
+    exchange(first / name, second / name)
+    damaged = states(spoilt, "damaged")
+    assert {f"train/{each.name}/{name}" for each in (first, second)} <= set(damaged)
+
+
+def test_trainings_with_exchanged_names_are_noticed(spoilt):
+    first, second = trainings(spoilt)[:2]
+    exchange(first, second)
+    damaged = states(spoilt, "damaged")
+    assert damaged == [f"train/{each.name}/training.json" for each in (first, second)]
+
+
+@pytest.mark.usefixtures("collection")
+def test_an_example_of_another_cell_is_noticed_and_made_again(spoilt):
+    first, second = sorted((spoilt / "examples").iterdir())
+    before = first.read_bytes()
+    shutil.copy(second, first)
+    assert states(spoilt, "damaged") == [f"examples/{first.name}"]
+    assert run_experiment(TRAINED, spoilt).complete
+    assert first.read_bytes() == before
+    assert verify_run(spoilt).holds
+
+
+@pytest.mark.usefixtures("collection")
+def test_a_run_mends_the_summary_of_a_training(spoilt):
+    path = trainings(spoilt)[0] / "training.json"
+    before = path.read_bytes()
+    path.write_bytes(before[:-10])
+    for rows in (spoilt / "rows").iterdir():
+        rows.unlink()
+    assert run_experiment(TRAINED, spoilt).complete
+    assert path.read_bytes() == before
+    assert verify_run(spoilt).holds
+
+
 def test_a_run_of_an_earlier_version_is_read_with_a_note(run, collection, capsys):
     before = RunFolder(run).records()
     without_hashes(run)

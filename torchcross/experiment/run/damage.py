@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torchcross.errors import InputError, ReadError
-from torchcross.experiment.run.cells import RunContext
-from torchcross.experiment.run.examples import read_example
+from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.examples import check_example, read_example
 
 
 def set_damaged_cells_aside(run: RunContext) -> None:
@@ -14,7 +14,7 @@ def set_damaged_cells_aside(run: RunContext) -> None:
     for cell in run.cells():
         for shots in run.experiment.shots:
             rows = run.rows_file(cell, shots)
-            for problem in _problems(run, rows.stem):
+            for problem in _problems(run, cell, rows.stem):
                 run.folder.set_aside(rows)
                 run.say(
                     f"damaged: {cell}, {shots} shots, is made again: {problem} The files are kept"
@@ -23,12 +23,13 @@ def set_damaged_cells_aside(run: RunContext) -> None:
                 break
 
 
-def _problems(run: RunContext, name: str) -> Iterator[str]:
+def _problems(run: RunContext, cell: Cell, name: str) -> Iterator[str]:
     rows, example = run.folder.path / "rows" / f"{name}.csv", run.folder.example_file(name)
     try:
         if rows.is_file():
             run.folder.rows(rows)
             if example.is_file():
-                read_example(example, hashed=run.folder.has_hashes)
+                content = read_example(example, hashed=run.folder.has_hashes)
+                check_example(content, target=cell.target, algorithm=cell.algorithm)
     except (InputError, ReadError) as error:
         yield f"{error}."

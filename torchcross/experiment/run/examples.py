@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torchcross._kit.content_hash import damage_error, split_hash, with_hash
 from torchcross._kit.user_files import check_regular
 from torchcross._kit.whole_files import open_whole
-from torchcross.errors import InputError
+from torchcross.errors import DamageError, InputError
 from torchcross.report import Example, Picture
 
 _SIDE = 112
@@ -84,6 +84,14 @@ def read_example(path: Path, *, hashed: bool = False) -> Example:
         return Example(**fields, support=tuple(pictures[:count]), query=tuple(pictures[count:]))
     except _UNREADABLE as error:
         raise InputError(f"{path} is not an example of a run: {error}") from error
+
+
+def check_example(example: Example, *, target: str, algorithm: str) -> None:
+    """Raise a DamageError where a whole example is that of another cell."""
+    if (example.target, example.algorithm) != (target, algorithm):
+        raise DamageError(
+            f"the example is a copy of that of {example.algorithm} for {example.target}"
+        )
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[np.uint8]:

@@ -97,9 +97,11 @@ def _run(
         score_test_split(run, cell, learners.learner(cell, method))
         return
     protocol.require(cell.target)
-    algorithm = adapter(method, learners.learner(cell, method), run.experiment)
+    trained = learners.learner(cell, method)
+    algorithm = adapter(method, trained.learner, run.experiment)
     # The target's images are opened here and not before: training cannot have seen any of them.
     target = protocol.episodes_of(cell.target)
     curve = target.sampler.curve(run.experiment.shots)
     for count in shots:
-        score_episodes(run, cell, algorithm, target, Episodes(curve.at(count)), count)
+        episodes = Episodes(curve.at(count))
+        score_episodes(run, cell, algorithm, target, episodes, count, trained.training)

@@ -18,6 +18,7 @@ from torchcross.experiment.rows.training_setup import scores_of
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.json_files import write_json
+from torchcross.experiment.run.training import TrainedLearner
 from torchcross.records import EpisodeRecord, Records
 from torchcross.report import Example
 from torchcross.targets import Prediction
@@ -30,8 +31,12 @@ def score_episodes(
     target: TargetEpisodes,
     episodes: Episodes,
     shots: int,
+    training: str | None,
 ) -> None:
-    """Adapt to a target's episodes; write the rows, a digest of the episodes and an example."""
+    """Adapt to a target's episodes; write the rows, a digest of the episodes and an example.
+
+    `training` is the name of the algorithm's training in the folder `train`, if it has one.
+    """
     experiment = run.experiment
     first: list[tuple[Episode, Prediction]] = []
 
@@ -66,16 +71,16 @@ def score_episodes(
     values = [row.value for row in rows if row.metric == metric]
     if first and shots == max(experiment.shots) and cell.seed == experiment.seeds[0]:
         _write_example(run, cell, *first[0], score=values[0] if values else math.nan)
-    _write_rows(run, cell, shots, rows, scored.describe())
+    _write_rows(run, cell, shots, rows, scored.describe(), training)
     defined = [value for value in values if not math.isnan(value)]
     mean = sum(defined) / len(defined) if defined else math.nan
     run.say(f"{title}: {metric} {mean:.3f}")
 
 
-def score_test_split(run: RunContext, cell: Cell, learner: Any) -> None:
+def score_test_split(run: RunContext, cell: Cell, trained: TrainedLearner) -> None:
     """Score the row `supervised` over the target's test split: one "episode" of 0 shots."""
     source = run.collection.target(cell.target, split="test")
-    scores = scores_of(learner, source, len(source))
+    scores = scores_of(trained.learner, source, len(source))
     rows = [
         EpisodeRecord(
             run=run.folder.name,
@@ -92,7 +97,7 @@ def score_test_split(run: RunContext, cell: Cell, learner: Any) -> None:
         for metric, score in scores.items()
     ]
     about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint()}
-    _write_rows(run, cell, 0, rows, about)
+    _write_rows(run, cell, 0, rows, about, trained.training)
     metric = run.experiment.evaluation.metric
     run.say(
         f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric}"
@@ -101,7 +106,12 @@ def score_test_split(run: RunContext, cell: Cell, learner: Any) -> None:
 
 
 def _write_rows(
-    run: RunContext, cell: Cell, shots: int, rows: list[EpisodeRecord], about: Mapping[str, Any]
+    run: RunContext,
+    cell: Cell,
+    shots: int,
+    rows: list[EpisodeRecord],
+    about: Mapping[str, Any],
+    training: str | None,
 ) -> None:
     """The rows come last: a cell that has its rows has everything."""
     path = run.rows_file(cell, shots)
@@ -114,6 +124,8 @@ def _write_rows(
         "rows": len(rows),
         **about,
     }
+    if training is not None:
+        episodes["training"] = training
     write_json(run.folder.episodes_file(path.stem), episodes)
     Records.of(rows).write(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, final
 
 from torchcross.algorithms import Algorithm
@@ -13,11 +14,19 @@ from torchcross.experiment.rows.adaptation import renew_running_statistics
 from torchcross.experiment.rows.methods import Method, starting_network
 from torchcross.experiment.rows.training_setup import training_setup
 from torchcross.experiment.run.cells import Cell, RunContext
-from torchcross.experiment.run.json_files import write_json
+from torchcross.experiment.run.training_files import write_summary
 from torchcross.experiment.settings.plain import digest
 from torchcross.training import fit
 
 Sources = Sequence[TaskSource]
+
+
+@dataclass(frozen=True)
+class TrainedLearner:
+    """A learner, and the name of its training in the folder `train`; None without a training."""
+
+    learner: Any
+    training: str | None
 
 
 @final
@@ -29,12 +38,12 @@ class Learners:
 
     def __init__(self, run: RunContext) -> None:
         self._run = run
-        self._last: dict[str, Any] = {}
+        self._last: dict[str, TrainedLearner] = {}
 
-    def learner(self, cell: Cell, method: Method) -> Any:
+    def learner(self, cell: Cell, method: Method) -> TrainedLearner:
         if not method.trains:
             net = starting_network(method, self._run.experiment, cell.seed)
-            return net.to(self._run.machine.device)
+            return TrainedLearner(net.to(self._run.machine.device), None)
         train, val = self._sources(cell, method)
         fingerprints = [[source.name, source.fingerprint()] for source in train]
         key = digest([cell.algorithm, cell.seed, fingerprints])
@@ -58,7 +67,9 @@ class Learners:
             raise InputError(f"no source is left for {cell.target!r}; {reasons}")
         return train, collection.sources(cell.target, split="val", tasks=tasks)
 
-    def _train(self, cell: Cell, method: Method, key: str, train: Sources, val: Sources) -> Any:
+    def _train(
+        self, cell: Cell, method: Method, key: str, train: Sources, val: Sources
+    ) -> TrainedLearner:
         run = self._run
         setup = training_setup(method, run.experiment, cell.seed, train, val)
         folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
@@ -87,10 +98,8 @@ class Learners:
             "left_out": list(setup.left_out),
             "unjudged": list(setup.unjudged),
         }
-        # A training that several targets share names the first of them, also when the run goes on.
-        if not (folder / "training.json").is_file():
-            write_json(folder / "training.json", summary)
-        return setup.learner
+        write_summary(folder, summary)
+        return TrainedLearner(setup.learner, folder.name)
 
 
 def _count_of(learned: Sequence[str], train: Sources) -> str:

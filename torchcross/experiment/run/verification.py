@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
 
-from torchcross._kit import tensor_files
 from torchcross._kit.lock import MARKER
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.run.examples import read_example
+from torchcross.experiment.run.examples import check_example, read_example
 from torchcross.experiment.run.folder import (
     EXPERIMENT,
     FAILURES,
@@ -25,9 +25,12 @@ from torchcross.experiment.run.folder import (
 from torchcross.experiment.run.json_files import read_hashed_json
 from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES, changed_page_files
 from torchcross.experiment.run.scored_rows import read_scored
+from torchcross.experiment.run.training_files import (
+    SUMMARY,
+    reader_of_training_file,
+    training_files,
+)
 from torchcross.records.files import read_hashed_records
-from torchcross.training.checkpoints import Checkpoints, step_of
-from torchcross.training.log import read_hashed_log
 
 State = Literal[
     "whole", "no hash", "damaged", "missing", "failed", "unfinished", "set aside", "not ours"
@@ -36,7 +39,6 @@ _COUNTED: tuple[State, ...] = ("whole", "no hash", "damaged", "missing")
 _PROBLEMS = ("damaged", "missing")
 _PARTS = ("train", "rows", "episodes", "examples")
 _NO_HASH = "an earlier version wrote it without a content hash"
-_WEIGHTS, _LOG, _SUMMARY = "weights.safetensors", "log.csv", "training.json"
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,23 @@ class _Verifier:
                 yield f"episodes/{name}.json"
                 if shown:
                     yield f"examples/{name}.npz"
-        for training in (path / "train").glob("*"):
-            if (training / _SUMMARY).is_file():
-                yield from (f"train/{training.name}/{name}" for name in (_WEIGHTS, _LOG))
+        for name in self._trainings():
+            yield f"train/{name}/{SUMMARY}"
+            if (path / "train" / name / SUMMARY).is_file():
+                yield from (
+                    f"train/{name}/{file}" for file in training_files(path / "train" / name)
+                )
+
+    def _trainings(self) -> set[str]:
+        """The trainings that ended, and those that gave rows."""
+        path = self._run.path
+        names = {summary.parent.name for summary in path.glob(f"train/*/{SUMMARY}")}
+        for name in self._expected:
+            episodes = path / "episodes" / f"{name}.json"
+            with suppress(TorchcrossError):
+                if episodes.is_file():
+                    names.add(str(read_hashed_json(episodes)[0].get("training", "")))
+        return names - {""}
 
     def _page_changes(self) -> dict[str, bool]:
         try:
@@ -204,12 +220,16 @@ class _Verifier:
         if part == "run":
             return self._reader_of_run_file(name)
         if part == "train":
-            return _reader_of_training_file(path)
+            return reader_of_training_file(path)
         suffix = {"rows": ".csv", "episodes": ".json", "examples": ".npz"}[part]
         is_expected = path.stem in self._expected or not self._expected
         if depth != 2 or path.suffix != suffix or not is_expected:
             return None
-        readers = {"rows": self._read_rows, "episodes": _read_episodes, "examples": _read_example}
+        readers = {
+            "rows": self._read_rows,
+            "episodes": _read_episodes,
+            "examples": self._read_example,
+        }
         return readers[part]
 
     def _reader_of_run_file(self, name: str) -> Callable[[Path], bool] | None:
@@ -230,6 +250,16 @@ class _Verifier:
         self._run.rows(path)
         return read_hashed_records(path)[1]
 
+    def _read_example(self, path: Path) -> bool:
+        example = read_example(path)
+        if cell := self._expected.get(path.stem):
+            check_example(example, target=cell[0], algorithm=cell[1])
+        try:
+            read_example(path, hashed=True)
+        except DamageError:
+            return False
+        return True
+
     def _read_page_file(self, path: Path) -> bool:
         changes = self._page_changes()
         if changes.get(path.name, False):
@@ -240,16 +270,6 @@ class _Verifier:
         return path.name in changes
 
 
-def _reader_of_training_file(path: Path) -> Callable[[Path], bool] | None:
-    if path.parts[2:3] == ("tensorboard",):
-        return lambda path: False
-    if len(path.parts) != 3:
-        return None
-    if step_of(path) is not None:
-        return _read_checkpoint
-    return {_SUMMARY: _read_json, _LOG: _read_log, _WEIGHTS: _read_weights}.get(path.name)
-
-
 def _read_json(path: Path) -> bool:
     return read_hashed_json(path)[1]
 
@@ -257,32 +277,6 @@ def _read_json(path: Path) -> bool:
 def _read_episodes(path: Path) -> bool:
     read_scored(path, hashed=False)
     return _read_json(path)
-
-
-def _read_example(path: Path) -> bool:
-    try:
-        read_example(path, hashed=True)
-    except DamageError:
-        read_example(path)
-        return False
-    return True
-
-
-def _read_checkpoint(path: Path) -> bool:
-    step = step_of(path)
-    assert step is not None, "only checkpoints are read here"
-    Checkpoints(path.parent, keep=1).read(step)
-    return tensor_files.HASH in tensor_files.read(path)[1]
-
-
-def _read_weights(path: Path) -> bool:
-    return tensor_files.HASH in tensor_files.read(path)[1]
-
-
-def _read_log(path: Path) -> bool:
-    """A training that is not over has no hash in its log: its checkpoints have it."""
-    has_hash = read_hashed_log(path)[1]
-    return has_hash or not (path.parent / _SUMMARY).is_file()
 
 
 def _part_of(name: str) -> str:
