@@ -72,7 +72,7 @@ threads: $(READY)  ## calls in eight threads against those in one, 1,000 of each
 	$(call timed,THREAD_CALLS=1000 $(PYTEST) tests/algorithms/test_threads.py $(ARGS))
 
 # A sample of them is in `make test`.
-faults: $(READY)  ## a fault at every file operation of a small run and of each data tool, then again; ten minutes
+faults: $(READY)  ## a fault at every file operation of a run and of each data tool, flipped bits; ten minutes
 	$(call timed,$(RUN) -m tests.faults.sweep $(ARGS))
 
 coverage: $(READY)  ## run all tests and say which lines and branches none of them reached; fails below the floor

@@ -1,10 +1,11 @@
-"""Faults at every file operation of small jobs; after each, the job is done again.
+"""Faults at every file operation of small jobs; after each, the job is done again. Flipped bits.
 
     python -m tests.faults.sweep [--sample N] [--seed S] [--only JOB ...] [--processes N]
 
 The second time it must succeed and leave the bytes of an undisturbed job and nothing else; the
-first time it must fail with an error of the library, or have gone on in spite of the fault. One
-process imports torch, and every job is a fork of it. Prints what does not hold, as JSON lines.
+first time it must fail with an error of the library, or have gone on in spite of the fault. What
+must hold after a flipped bit stands in run_flips.py and dataset_flips.py. One process imports
+torch, and every job is a fork of it. Prints what does not hold, as JSON lines.
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from tests.faults.bit_flips import flips
+from tests.faults.dataset_flips import FlippedDataset
 from tests.faults.injector import Injector, install, kinds_of
 from tests.faults.operations import JOBS, digests, prepare
+from tests.faults.run_flips import FlippedRun
 
 SLOWEST = 120
+FLIPPED: dict[str, tuple[type[FlippedRun | FlippedDataset], int]] = {
+    "flips in a run": (FlippedRun, 1500),
+    "flips in a dataset": (FlippedDataset, 3000),
+}
+"""What is flipped, and how often."""
 
 
 @dataclass(frozen=True)
@@ -134,34 +144,70 @@ def sample(cases: list[Case], count: int | None, seed: int) -> list[Case]:
 def sweep(job: str, shared: Path, folder: Path, options: argparse.Namespace) -> list[Finding]:
     cases, whole = cases_of(job, shared, folder)
     chosen = sample(cases, options.sample, options.seed)
-    children = []
-    for part in range(options.processes):
-        child = os.fork()
-        if not child:
-            with (folder / f"findings-{part}.jsonl").open("w", encoding="utf-8") as file:
-                for case in chosen[part :: options.processes]:
-                    finding = problem_of(case, shared, folder / f"case-{part}", whole)
-                    if finding is not None:
-                        file.write(json.dumps(asdict(finding)) + "\n")
-            os._exit(0)
-        children.append(child)
-    statuses = [os.waitpid(child, 0)[1] for child in children]
-    if any(statuses):
-        raise SystemExit(f"a process of the sweep over {job!r} ended early")
-    findings = []
-    for part in range(options.processes):
-        for line in (folder / f"findings-{part}.jsonl").read_text(encoding="utf-8").splitlines():
-            plain = json.loads(line)
-            findings.append(Finding(Case(**plain["case"]), plain["problem"], plain["said"]))
+
+    def look_at_part(part: int) -> Iterator[Finding]:
+        for case in chosen[part :: options.processes]:
+            finding = problem_of(case, shared, folder / f"case-{part}", whole)
+            if finding is not None:
+                yield finding
+
+    findings = in_processes(look_at_part, folder, options.processes)
     print(f"{job}: {len(chosen)} of {len(cases)} faults, {len(findings)} do not hold", flush=True)
     return findings
 
 
+def sweep_flips(job: str, folder: Path, options: argparse.Namespace) -> list[Finding]:
+    kind, most = FLIPPED[job]
+    count = most if options.sample is None else min(options.sample, most)
+    folder.mkdir()
+
+    def look_at_part(part: int) -> Iterator[Finding]:
+        flipped = kind.prepare(folder / f"part-{part}")
+        for flip in list(flips(flipped.states, count, options.seed))[part :: options.processes]:
+            if problem := flipped.problem_of(flip):
+                yield Finding(Case(job, flip.bit, "flip", flip.state, flip.name), problem, "")
+
+    findings = in_processes(look_at_part, folder, options.processes)
+    print(f"{job}: {count} faults, {len(findings)} do not hold", flush=True)
+    return findings
+
+
+def in_processes(
+    look_at_part: Callable[[int], Iterable[Finding]], folder: Path, processes: int
+) -> list[Finding]:
+    """The findings of all parts, each of which is looked at in a process of its own."""
+    children = []
+    for part in range(processes):
+        child = os.fork()
+        if not child:
+            status = 70
+            try:
+                with (folder / f"findings-{part}.jsonl").open("w", encoding="utf-8") as file:
+                    for finding in look_at_part(part):
+                        file.write(json.dumps(asdict(finding)) + "\n")
+                status = 0
+            except BaseException:  # noqa: BLE001  # the status says it
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    if any(statuses):
+        raise SystemExit(f"a process of the sweep in {folder.name} ended early")
+    findings = []
+    for part in range(processes):
+        for line in (folder / f"findings-{part}.jsonl").read_text(encoding="utf-8").splitlines():
+            plain = json.loads(line)
+            findings.append(Finding(Case(**plain["case"]), plain["problem"], plain["said"]))
+    return findings
+
+
 def main(arguments: list[str] | None = None) -> int:
+    names = [*JOBS, *FLIPPED]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--only", nargs="*", choices=names, default=names)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -177,6 +223,9 @@ def sweep_all(root: Path, options: argparse.Namespace) -> list[Finding]:
     prepare(shared)
     findings: list[Finding] = []
     for number, job in enumerate(options.only):
+        if job in FLIPPED:
+            findings += sweep_flips(job, root / f"job-{number}", options)
+            continue
         # In this process, so that its forks need not import what is imported late.
         (root / f"warm-{number}").mkdir()
         JOBS[job].begin(shared, root / f"warm-{number}")

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.operations import JOBS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-FAULTS = 3
+FAULTS = 1
 
 
 def test_disturbed_jobs_fail_cleanly_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-m", "tests.faults.sweep", "--sample", str(FAULTS)]
+    command += ["--only", *JOBS]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [*command, "--processes", "2"],
@@ -29,5 +32,5 @@ def test_disturbed_jobs_fail_cleanly_and_go_on_to_the_same_bytes(tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if " faults, " in line]
-    assert len(lines) == 9
+    assert len(lines) == len(JOBS)
     assert all(f": {FAULTS} of " in line for line in lines)
