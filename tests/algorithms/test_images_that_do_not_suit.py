@@ -38,3 +38,11 @@ def test_a_scripted_backbone():
     scripted = torch.jit.script(layers.double())
     with pytest.raises(InputError, match=r"episode 0 of 'toys'.*Jitted modules.*not a scripted"):
         MAML(scripted).meta_loss([EPISODE])
+
+
+@pytest.mark.parametrize("images", [EPISODE.query.x.numpy(), EPISODE.query.x.tolist()])
+def test_images_that_are_no_tensor(images):
+    predictor = ProtoNet(Net()).adapt(EPISODE.support, EPISODE.task)
+    for use in (predictor, predictor.logits, predictor.features):
+        with pytest.raises(InputError, match=r"predictor got (ndarray|list) as images; give a ten"):
+            use(images)

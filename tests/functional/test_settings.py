@@ -2,7 +2,9 @@
 
 import argparse
 import copy
+import functools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -135,3 +137,93 @@ def test_a_large_collection_is_looked_at_by_its_length():
     assert network.generation == number
     module.vocabulary.append(1)
     assert network.generation != number
+
+
+class Slotted:
+    __slots__ = ("factor",)
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def scaled(self, x):
+        return x * self.factor
+
+
+class Linked(Slotted):
+    __slots__ = "other"
+
+
+class Holds(nn.Module):
+    """Multiplies by a number that something in an attribute holds."""
+
+    def __init__(self, holder, read):
+        super().__init__()
+        self.layer, self.holder, self.read = nn.Linear(3, 2), holder, read
+
+    def forward(self, x):
+        return self.layer(x) * self.read(self.holder)
+
+
+def linked():
+    one, two = Linked(1.0), Linked(1.0)
+    one.other, two.other = two, one
+    return one
+
+
+HOLDERS = {
+    "slots": (lambda: Slotted(1.0), lambda it: it.factor, lambda it: setattr(it, "factor", 2.0)),
+    "slots in a circle": (
+        linked,
+        lambda it: it.other.factor,
+        lambda it: setattr(it.other, "factor", 2.0),
+    ),
+    "method of an object": (
+        lambda: Slotted(1.0).scaled,
+        lambda it: it(1.0),
+        lambda it: setattr(it.__self__, "factor", 2.0),
+    ),
+    "partial": (
+        lambda: functools.partial(dict, factor=1.0),
+        lambda it: it()["factor"],
+        lambda it: it.keywords.update(factor=2.0),
+    ),
+    "array": (lambda: np.ones(1), lambda it: float(it[0]), lambda it: it.fill(2.0)),
+    "tensor": (lambda: torch.ones(1), lambda it: it, lambda it: it.fill_(2.0)),
+    "layer in a list": (
+        lambda: [nn.LeakyReLU(1.0)],
+        lambda it: it[0].negative_slope,
+        lambda it: setattr(it[0], "negative_slope", 2.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_what_an_attribute_holds_is_looked_at(name):
+    make, read, change = HOLDERS[name]
+    module = Holds(make(), read)
+    network, x = Network(module), torch.ones(4, 3)
+    number = network.generation
+    before, _ = network.support(*network.state(), x)
+    assert network.generation == number
+    change(module.holder)
+    after, _ = network.support(*network.state(), x)
+    torch.testing.assert_close(after, 2 * before)
+    torch.testing.assert_close(after, module(x))
+
+
+def test_another_class_of_a_layer_is_seen():
+    module = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    network, x = Network(module), torch.ones(4, 3)
+    network.support(*network.state(), x)
+    module[1].__class__ = nn.Tanh
+    torch.testing.assert_close(network.support(*network.state(), x)[0], module(x))
+
+
+def test_steps_of_an_optimiser_are_no_change_of_a_list_of_parameters():
+    module = nn.Sequential(nn.Linear(3, 2))
+    module.together = [module[0].weight, module[0]]
+    network = Network(module)
+    number = network.generation
+    with torch.no_grad():
+        module[0].weight.add_(1.0)
+    assert network.generation == number

@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.algorithms.cases import TARGETS, episode_of
 from tests.functional.reference import data_of, head_of, losses_of
-from torchcross.algorithms import ANIL, MAML, FineTune, ProtoNet, Ridge
+from torchcross.algorithms import ANIL, MAML, FineTune, ProtoNet, Ridge, certify
 from torchcross.errors import InputError
 from torchcross.functional import (
     ENGINES,
@@ -97,6 +97,19 @@ def test_complex_buffers_serve_every_algorithm(make):
     assert float(slope[1]) == pytest.approx((differences[0] - differences[1]) / 2e-5, rel=1e-5)
 
 
+@pytest.mark.parametrize("make", [MAML, ProtoNet])
+def test_certify_widens_complex_buffers(make):
+    class InTheTypeOfItsFilters(nn.Sequential):
+        def forward(self, x):
+            y = super().forward(x)
+            return (y.to(self.filters.dtype) * self.filters).abs()
+
+    module = seeded(lambda: InTheTypeOfItsFilters(nn.Flatten(), nn.Linear(36, 4)))
+    module.register_buffer("filters", torch.tensor([1 + 2j, 2 - 1j, 1j, 1 - 1j]))
+    certificate = certify(make(module), [EPISODE], directions=1)
+    assert certificate.holds, certificate
+
+
 class MovingComplex(ComplexFilter):
     def forward(self, x):
         self.filters = self.filters * 0.9
@@ -175,6 +188,42 @@ def test_a_half_module_can_be_fine_tuned():
     module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten()))
     predictor = FineTune(module.bfloat16(), steps=3).adapt(EPISODE.support, EPISODE.task)
     assert torch.isfinite(predictor(EPISODE.query.x).probabilities).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("norm", ["frozen", "support", "running", "per_step"])
+def test_half_predictors_become_modules(dtype, norm):
+    module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten()))
+    learner = MAML(module.to(dtype), steps=1, norm=norm)
+    predictor = learner.adapt(EPISODE.support, EPISODE.task)
+    probabilities = predictor.to_module()(EPISODE.query.x)
+    expected = predictor(EPISODE.query.x).probabilities
+    torch.testing.assert_close(probabilities, expected, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("target", ["multiclass", "multilabel"])
+def test_ridge_regression_of_half_features(dtype, target):
+    episode, results = episode_of(TARGETS[target], size=8), []
+    for kind in (dtype, torch.float32):
+        module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten()))
+        ridge = Ridge(module.to(kind))
+        loss = ridge.meta_loss([episode])
+        gradient = torch.autograd.grad(loss, list(module.parameters()))
+        probabilities = ridge.adapt(episode.support, episode.task)(episode.query.x).probabilities
+        results.append([loss.detach(), gradient[0], probabilities])
+    for half, full in zip(*results, strict=True):
+        assert float((half.float() - full).norm()) <= 0.05 * float(full.norm())
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_says_that_its_eps_is_lost_in_float16(name):
+    module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())).half()
+    message = f"{name} adds eps=1e-08 to what it divides by, which is 0 in float16, the precision"
+    with pytest.raises(InputError, match=message):
+        FineTune(module, steps=1, optimiser=name).adapt(EPISODE.support, EPISODE.task)
+    with pytest.raises(InputError, match=message):
+        MAML(module, steps=1, optimiser=name).meta_loss([EPISODE])
 
 
 class ReadsData(nn.Module):

@@ -130,6 +130,7 @@ class Predictor:
 
     def _recording(self, images: Tensor) -> torch.set_grad_enabled:
         """Record gradients where the images, or those of the support set, require them."""
+        _check_is_tensor(images)
         wants = images.requires_grad or any(
             value.requires_grad for tree in self._tensors.values() for value in tree.values()
         )
@@ -137,6 +138,7 @@ class Predictor:
 
     def _ready(self, images: Tensor) -> Tensor:
         """Return the images as the backbone gets them."""
+        _check_is_tensor(images)
         if not len(images):
             raise InputError("the predictor got no images; give at least one.")
         like = next(iter((self._tensors["params"] or self._tensors["head"]).values()))
@@ -245,6 +247,14 @@ class Predictor:
         algorithm = self.protocol.get("algorithm", "?")
         return (
             f"Predictor({self.task.name!r}, classes={list(self.classes)}, algorithm={algorithm!r})"
+        )
+
+
+def _check_is_tensor(images: object) -> None:
+    if not isinstance(images, Tensor):
+        raise InputError(
+            f"a predictor got {type(images).__name__} as images; give a tensor (N, C, H, W), such"
+            " as torch.from_numpy(array)."
         )
 
 

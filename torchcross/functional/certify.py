@@ -17,7 +17,7 @@ from torchcross.functional.loop.engines.loss_only import LossOnly
 from torchcross.functional.loop.meta_gradient import meta_gradient
 from torchcross.functional.loop.optimisers import sgd
 from torchcross.functional.loop.problem import Inner, Meta, Problem
-from torchcross.functional.trees import Buffers, Data, LossFn, Params, floating
+from torchcross.functional.trees import Buffers, Data, LossFn, Params, floating, widen
 
 # From large, where rounding does not matter, to small, where a curved loss is straight and no kink
 # lies between both ends.
@@ -166,17 +166,15 @@ def _closed_form(task: Params, engine: Engine, steps: int) -> Tensor:
 
 
 def in_float64(problem: Problem, meta: Meta) -> tuple[Problem, Meta]:
-    """The same episode with every floating-point tensor in float64."""
+    """The same episode with every real or complex tensor in double precision."""
 
-    def widen(tree: Any) -> Any:
-        return pytree.tree_map_only(
-            Tensor, lambda x: x.detach().double() if x.is_floating_point() else x, tree
-        )
+    def widen_all(tree: Any) -> Any:
+        return pytree.tree_map_only(Tensor, lambda value: widen(value.detach()), tree)
 
-    rates = widen(dict(meta.rates) if isinstance(meta.rates, Mapping) else meta.rates)
+    rates = widen_all(dict(meta.rates) if isinstance(meta.rates, Mapping) else meta.rates)
     return (
-        dataclasses.replace(problem, data=widen(problem.data), own=widen(problem.own)),
-        Meta(widen(meta.params), rates, widen(meta.buffers)),
+        dataclasses.replace(problem, data=widen_all(problem.data), own=widen_all(problem.own)),
+        Meta(widen_all(meta.params), rates, widen_all(meta.buffers)),
     )
 
 

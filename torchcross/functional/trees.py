@@ -79,6 +79,13 @@ def side_by_side(like: Params) -> Params:
     return zeros_by_name
 
 
+def widen(value: Tensor) -> Tensor:
+    """Real and complex numbers in double precision; others as they are."""
+    if value.is_complex():
+        return value.to(torch.complex128)
+    return value.double() if value.is_floating_point() else value
+
+
 def floating(tree: Params) -> Params:
     return {name: value for name, value in tree.items() if value.is_floating_point()}
 

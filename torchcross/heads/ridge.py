@@ -30,8 +30,12 @@ def ridge_weight(
 
     Solved in the smaller of the two spaces: W = X'(X X' + s I)^-1 Y, or (X'X + s I)^-1 X'Y, with
     the rows of X and Y that are unknown set to zero. Where answers are known apart from each other,
-    each one is a problem of its own.
+    each one is a problem of its own. Half precision is solved in float32: torch has no other way.
     """
+    dtype = features.dtype
+    if features.is_floating_point() and torch.finfo(dtype).bits < 32:
+        features = features.float()
+        strength = strength.float() if isinstance(strength, Tensor) else strength
     known = known.to(features.dtype)
     codes = codes.to(features.dtype) * known
     columns = known.shape[1]
@@ -43,4 +47,4 @@ def ridge_weight(
         W: Tensor = X.mT @ torch.linalg.solve(X @ X.mT + strength * eye, Y)
     else:
         W = torch.linalg.solve(X.mT @ X + strength * eye, X.mT @ Y)
-    return W.squeeze(0) if columns == 1 else W.squeeze(-1).mT
+    return (W.squeeze(0) if columns == 1 else W.squeeze(-1).mT).to(dtype)

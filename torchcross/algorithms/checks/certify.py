@@ -34,6 +34,7 @@ from torchcross.functional import (
     meta_gradient,
 )
 from torchcross.functional.certify import certify_gradient
+from torchcross.functional.trees import widen
 
 Tree = dict[str, Tensor]
 # How far a training step may be from the mean of the episodes' gradients: rounding alone.
@@ -116,7 +117,12 @@ def _refuse_complex(algorithm: Algorithm | Pretraining) -> None:
 
 def _double_copy(algorithm: Algorithm | Pretraining) -> Algorithm | Pretraining:
     try:
-        return copy.deepcopy(algorithm).double()
+        twin = copy.deepcopy(algorithm).double()
+        for layer in twin.modules():
+            # Torch's `double` leaves complex buffers as they are.
+            for name, buffer in layer.named_buffers(recurse=False):
+                setattr(layer, name, widen(buffer))
+        return twin
     except (RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
             f"certify looks at a copy in float64, and this {type(algorithm).__name__} cannot be"

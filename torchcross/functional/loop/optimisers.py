@@ -169,6 +169,7 @@ def _adam(
         )
 
     def init(params: Params) -> OptState:
+        _refuse_lost_eps(kind, eps, params)
         still = zeros(params)
         return {
             f"{kind}/{name}": value for kind in ("mean", "square") for name, value in still.items()
@@ -221,6 +222,18 @@ def _add_penalty(grads: Params, params: Params, weight_decay: float) -> Params:
     if not weight_decay:
         return grads
     return {name: torch.add(grad, params[name], alpha=weight_decay) for name, grad in grads.items()}
+
+
+def _refuse_lost_eps(kind: str, eps: float, params: Params) -> None:
+    """Raise where `eps` is 0 in a parameter's precision: Adam would divide 0 by 0."""
+    for name, value in params.items():
+        if not value.new_tensor(eps):
+            dtype = str(value.dtype).removeprefix("torch.")
+            raise InputError(
+                f"{kind} adds eps={eps:g} to what it divides by, which is 0 in {dtype}, the"
+                f" precision of {name!r}: small gradients would give NaN. Keep the parameters in"
+                " bfloat16 or float32 (`algorithm.float()`), or take optimiser='sgd' or 'momentum'."
+            )
 
 
 def _sqrt(square: Tensor) -> Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
-
-_OPAQUE = (type, nn.Module, Tensor)
-"""Objects that are compared by identity: what they hold is no setting, or is seen apart."""
 
 _NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
 """Objects of the standard library that hold settings; others, such as loggers, hold a state."""
@@ -27,7 +26,8 @@ class Configuration:
     """The settings of all layers of a module at one moment: attributes, hooks, children, tensors.
 
     Attributes are compared, and so are the entries of lists, dictionaries and plain objects among
-    them. A mode (`training`) is no setting, for a pure forward has none.
+    them, small arrays, and whether a tensor in an attribute was written to. A mode (`training`) is
+    no setting, for a pure forward has none.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -35,8 +35,13 @@ class Configuration:
         self._tensors: list[tuple[Any, Any]] = []
         self._lengths: list[tuple[Any, int]] = []
         self._modes: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        seen: set[int] = set()
-        for layer in module.modules():
+        self._kinds = [(layer, type(layer)) for layer in module.modules()]
+        # What is registered comes in with a call, and an optimiser writes to it.
+        self._versions: list[tuple[Tensor, int]] = []
+        self._arrays: list[tuple[Any, Any]] = []
+        seen = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+        seen.update(id(vars(layer)) for layer, _ in self._kinds)
+        for layer, _ in self._kinds:
             attributes = vars(layer)
             seen.update(id(attributes[kind]) for kind in _TENSORS)
             self._tensors += [(attributes[kind], dict(attributes[kind])) for kind in _TENSORS]
@@ -49,15 +54,29 @@ class Configuration:
         rest = [first]
         while rest:
             value = rest.pop()
-            container = _container_of(value)
-            if container is None or id(container) in seen:
+            if isinstance(value, Tensor | np.ndarray):
+                self._note_array(value, seen)
                 continue
-            seen.add(id(container))
+            container = _container_of(value)
+            if container is None or not seen.isdisjoint({id(value), id(container)}):
+                continue
+            # Of an object that has no collection of its own, `container` is a new one each time.
+            seen.update({id(value), id(container)})
             if len(container) > _MOST_ENTRIES:
                 self._lengths.append((container, len(container)))
                 continue
             self._settings.append((container, _copy_of(container)))
             rest.extend(_entries(container))
+
+    def _note_array(self, value: Any, seen: set[int]) -> None:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if isinstance(value, np.ndarray):
+            if value.size <= _MOST_ENTRIES:
+                self._arrays.append((value, value.copy()))
+        elif not value.is_inference():
+            self._versions.append((value, value._version))
 
     def is_unchanged(self) -> bool:
         """Whether every setting and every tensor object is what it was."""
@@ -72,6 +91,12 @@ class Configuration:
         if not _is_same(self._settings):
             return False
         if any(len(live) != length for live, length in self._lengths):
+            return False
+        if any(type(layer) is not kind for layer, kind in self._kinds):
+            return False
+        if any(value._version != version for value, version in self._versions):
+            return False
+        if not all(live.tobytes() == noted.tobytes() for live, noted in self._arrays):
             return False
         return all(_is_same_but_for_mode(*pair) for pair in self._modes)
 
@@ -96,21 +121,53 @@ def _container_of(value: Any) -> Any:
     """The collection that holds the settings of an attribute's value, if it has any."""
     if isinstance(value, dict | list | set | tuple | deque):
         return value
-    if isinstance(value, _OPAQUE):
+    if isinstance(value, type):
         return None
+    if isinstance(value, functools.partial):
+        return (value.func, value.args, value.keywords)
+    if isinstance(value, types.MethodType):
+        return (value.__self__,)
     owner = type(value).__module__.partition(".")[0]
     if owner in sys.stdlib_module_names and not isinstance(value, _NAMESPACES):
         return None
     attributes = getattr(value, "__dict__", None)
-    return attributes if isinstance(attributes, dict) else None
+    if isinstance(attributes, dict):
+        return attributes
+    names = _slots_of(type(value))
+    return _Slots(value, names) if names else None
+
+
+def _slots_of(kind: type) -> list[str]:
+    names: list[str] = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else list(slots)
+    return [name for name in names if not name.startswith("__")]
+
+
+class _Slots(Mapping[str, Any]):
+    """The attributes of an object without a dictionary, as they are now."""
+
+    def __init__(self, value: Any, names: list[str]) -> None:
+        self._value = value
+        self._names = names
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self._value, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if hasattr(self._value, name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _copy_of(container: Any) -> Any:
     for kind in (dict, list, set, deque):
         if isinstance(container, kind):
             return kind(container)
-    return container
+    return dict(container) if isinstance(container, _Slots) else container
 
 
 def _entries(container: Any) -> Iterator[Any]:
-    return iter(container.values() if isinstance(container, dict) else container)
+    return iter(container.values() if isinstance(container, Mapping) else container)

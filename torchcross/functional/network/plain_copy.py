@@ -92,7 +92,9 @@ def _fix_statistics(layer: nn.Module, name: str, statistics: Statistics) -> None
         )
     if f"{name}#0.mean" in statistics:
         mean, variance = (statistics[f"{name}#0.{kind}"] for kind in ("mean", "variance"))
-        _set_statistics(layer, mean.clone(), variance.clone())
+        # Statistics of half images are in float32, and torch wants those of a layer in one type.
+        like = next(layer.parameters(), mean)
+        _set_statistics(layer, mean.detach().clone().to(like), variance.detach().clone().to(like))
 
 
 def _set_statistics(layer: Any, mean: Tensor, variance: Tensor) -> None:
