@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from medimeta_adapter.convert import About, ArrayTask, arrays, image_folder
 from tests.medimeta.command_cases import run
 from tests.medimeta.convert_cases import SMALL, Written, picture, save
 from torchcross.data import ImageFolderSource
-from torchcross.errors import TorchcrossWarning
+from torchcross.errors import ReadError, TorchcrossWarning
 
 
 def drawing(value: int, *, stroke: int | None = None) -> Image.Image:
@@ -72,6 +73,27 @@ def test_images_that_become_one_colour_are_named(tmp_path: Path) -> None:
         image_folder(root, tmp_path / "out", about("one"), options=SMALL)
     options = replace(SMALL, background="grey")
     assert image_folder(root, tmp_path / "grey", about("one"), options=options).written == 10
+
+
+def test_an_interrupted_conversion_names_them_all_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = drawings(tmp_path / "in")
+    save(drawing(255), root / "disc/2.png")
+    save(drawing(255), root / "star/3.png")
+    save(Image.new("RGBA", (8, 8), (255, 255, 255, 255)), root / "star/plain.png")
+    monkeypatch.setattr("medimeta_adapter.convert.engine._LARGEST_BATCH", 4)
+    monkeypatch.setattr("medimeta_adapter.writing.writer._COMMIT_ROWS", 4)
+    monkeypatch.setattr("medimeta_adapter.convert.resumed._LOOKS", 1)
+    whole = root / "star/2.png"
+    content, times = whole.read_bytes(), (whole.stat().st_atime_ns, whole.stat().st_mtime_ns)
+    whole.write_bytes(b"no image")
+    with pytest.warns(TorchcrossWarning, match="of 9 images"), pytest.raises(ReadError):
+        image_folder(root, tmp_path / "out", about("one"), options=SMALL)
+    whole.write_bytes(content)
+    os.utime(whole, ns=times)
+    with pytest.warns(TorchcrossWarning, match=r"2 of 9 images .*: disc/2\.png, star/3\.png;"):
+        image_folder(root, tmp_path / "out", about("one"), options=SMALL)
 
 
 def test_arrays_that_become_one_colour_are_named(tmp_path: Path) -> None:

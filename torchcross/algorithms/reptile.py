@@ -8,6 +8,7 @@ from typing import Unpack, final
 import torch
 from torch import Tensor, nn
 
+from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
 from torchcross.algorithms._shared.inner_loop_recipe import (
     HeadStart,
@@ -17,6 +18,7 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
 from torchcross.algorithms.base import Step
 from torchcross.algorithms.options import InputOptions, check_option_names
 from torchcross.episode import Batch, Episode
+from torchcross.errors import InputError
 from torchcross.functional import merge_buffers
 
 
@@ -67,6 +69,12 @@ class Reptile(InnerLoopAlgorithm):
                 torch.cat([episode.support.y, episode.query.y]),
             )
             data = self._data(both, None, episode.task, key.name)
+            if learned_images(data):
+                raise InputError(
+                    f"{key.name}: its images require gradients, and Reptile's training step takes"
+                    " none through the inner loop; give images without (`.detach()`), or take"
+                    " MAML(order=1), whose gradients reach the images."
+                )
             end = self._run_inner_loop(data, episode.task, key, self.recipe.steps)
             start = self.network.state()[0]
             if self.heads is not None:

@@ -117,7 +117,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
     ) -> Problem:
         tensors: dict[str, Any] = dict(data)
         if self.has_training_mode:
-            tensors |= episode_masks(self.network, self._state(), data, key, steps=steps)
+            rows = steps + self.recipe.forwards_after_steps
+            tensors |= episode_masks(self.network, self._state(), data, key, steps=rows)
         inner = self._shared_inner_loop(
             (learning_key(task.target), steps, weights, self.has_training_mode),
             lambda: self._make_inner_loop(task.target, steps, weights),

@@ -115,6 +115,12 @@ class InnerLoopRecipe:
     def is_annealed(self) -> bool:
         return self.first_order_epochs > 0 or self.multi_step is not None
 
+    @property
+    def forwards_after_steps(self) -> int:
+        """Forwards of the support set after the last step: one for the Hessian at the solution."""
+        is_implicit = self.engine is not None and isinstance(engine_named(self.engine), Implicit)
+        return int(is_implicit)
+
     def engine_at(self, epoch: int) -> Engine:
         if epoch < self.first_order_epochs or (self.engine is None and self.order == 1):
             return engine_named("first_order")
