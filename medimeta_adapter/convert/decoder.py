@@ -48,9 +48,9 @@ class Decoder:
             raise InputError(
                 f"the recipe makes it {image.dtype} {image.shape}; expected uint8 {self.shape}"
             )
-        if _has_transparency(pixels) and _is_one_colour(image):
+        if _has_transparency(pixels) and is_one_colour(image):
             with_alpha = ExpandPalette()(pixels) if isinstance(pixels, Image.Image) else pixels
-            if not _is_one_colour(pixels_of(with_alpha)):
+            if not is_one_colour(pixels_of(with_alpha)):
                 self.blank_places.add(place)
         return image
 
@@ -86,5 +86,6 @@ def _has_transparency(pixels: Pixels) -> bool:
     return pixels.ndim == 3 and pixels.shape[2] in (2, 4)
 
 
-def _is_one_colour(pixels: NDArray[Any]) -> bool:
+def is_one_colour(pixels: NDArray[Any]) -> bool:
+    """Whether all pixels of an image have the same value."""
     return bool((pixels == pixels[0, 0]).all())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medimeta_adapter.convert.decoder import Decoder
+from medimeta_adapter.convert.decoder import Decoder, is_one_colour
 from medimeta_adapter.convert.rows import Rows, evenly_spaced
 from medimeta_adapter.convert.unreadable_images import describe_error
 from medimeta_adapter.writing.writer import DatasetWriter
@@ -100,8 +100,13 @@ class _WrittenRows:
 
 
 def _changed_pixels(writer: DatasetWriter, rows: Rows, decoder: Decoder) -> Iterator[str]:
-    """A sentence about the first of some evenly spaced rows that has other pixels now."""
-    places = evenly_spaced(writer.count, _LOOKS)
+    """A sentence about the first of some rows that has other pixels now.
+
+    These are evenly spaced rows, and all whose image has one colour: the decoder notes again which
+    of them lost their content to the background.
+    """
+    of_one_colour = [row for row in range(writer.count) if is_one_colour(writer.pixels(row))]
+    places = np.union1d(evenly_spaced(writer.count, _LOOKS), np.array(of_one_colour, np.int64))
     for place, row in zip(places.tolist(), rows.read(places), strict=True):
         try:
             pixels = decoder(row, place)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.algorithms.cases import TARGETS, Net, episode_of, make_algorithm
-from torchcross.algorithms import IMAML, MAML, load_predictor
+from torchcross.algorithms import IMAML, MAML, Reptile, load_predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
 
@@ -149,3 +149,14 @@ def test_a_start_at_prototypes_that_is_kept_near_has_no_gradient():
     images = EPISODE.support.x.clone().requires_grad_()
     with pytest.raises(InputError, match="IMAML keeps near a start that depends on them"):
         IMAML(Net(), steps=2, head="proto").adapt(Batch(images, EPISODE.support.y), EPISODE.task)
+
+
+@pytest.mark.parametrize("part", ["support", "query"])
+def test_reptile_refuses_images_that_require_gradients(part):
+    batch = getattr(EPISODE, part)
+    leaf = dataclasses.replace(batch, x=batch.x.detach().clone().requires_grad_())
+    episode = dataclasses.replace(EPISODE, **{part: leaf})
+    with pytest.raises(InputError, match=r"its images require gradients, and Reptile's"):
+        Reptile(Net(), steps=1).meta_loss([episode])
+    with torch.no_grad():
+        Reptile(Net(), steps=1).meta_loss([episode])

@@ -18,7 +18,7 @@ from torchcross.errors import InputError
 from torchcross.functional import Network
 
 THREADS = 8
-CALLS = int(os.environ.get("THREAD_CALLS", "8"))
+CALLS = int(os.environ.get("THREAD_CALLS", "5"))
 """Calls of each thread for each kind of call; `make threads` takes 1,000."""
 
 EPISODES = [episode_of(TARGETS["multiclass"], seed=seed, size=4) for seed in range(3)]

@@ -8,7 +8,17 @@ from tests.algorithms.cases import ALGORITHMS, TARGETS, Net, episode_of
 from torchcross.algorithms import MAML, ProtoNet
 from torchcross.episode import Episode
 
-LEARNERS = ["maml", "maml-mixed", "anil", "proto-maml", "reptile", "protonet", "ridge", "fine-tune"]
+LEARNERS = [
+    "maml",
+    "maml-mixed",
+    "anil",
+    "proto-maml",
+    "reptile",
+    "imaml",
+    "protonet",
+    "ridge",
+    "fine-tune",
+]
 
 
 class StochasticDepth(nn.Module):
