@@ -277,3 +277,39 @@ class Compiled(nn.Module):
 def test_modules_without_second_derivatives_are_refused(build, message):
     with pytest.raises(InputError, match=message):
         Network(build())
+
+
+class ReadsLayout(nn.Module):
+    """The mean over each image, by steps in memory, by their size, or by what lies together."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.filters, self.kind = nn.Conv2d(1, 4, 3), kind
+
+    def forward(self, x):
+        y = self.filters(x)
+        means = y.mean((2, 3))
+        if self.kind == "as_strided":
+            channels, height, width = y.shape[1:]
+            size = height * width
+            return y.as_strided(y.shape, (channels * size, size, width, 1)).mean((2, 3))
+        is_plain = y.stride(3) == 1 if self.kind == "stride" else y.is_contiguous()
+        return means if is_plain else 2 * means
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("as_strided", torch.float32),
+        ("as_strided", torch.float64),
+        ("stride", torch.float64),
+        ("is_contiguous", torch.float32),
+    ],
+)
+def test_memory_layouts_are_refused_in_lanes(kind, dtype):
+    episodes = [EPISODE, episode_of(TARGETS["multiclass"], seed=1, size=6)]
+    module = seeded(lambda: ReadsLayout(kind)).to(dtype)
+    assert torch.isfinite(MAML(module, steps=2, lanes="loop").meta_loss(episodes))
+    message = r"ReadsLayout reads in its forward how a tensor lies in memory .* lanes='loop'"
+    with pytest.raises(InputError, match=message):
+        MAML(module, steps=2, lanes=2).meta_loss(episodes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,18 @@ from torchcross.functional.network.random_draws import refuse_random_draws
 from torchcross.functional.network.structural_copy import Bypasses
 from torchcross.functional.trees import Params
 
+LaneFault: TypeAlias = Literal["data", "layout"] | None
+"""What a forward reads that torch.func changes: `.data`, or how a tensor lies in memory."""
+
 
 @torch.no_grad()
-def refuse_impurity(forward: Callable[[Params], object], module: nn.Module, params: Params) -> bool:
+def refuse_impurity(
+    forward: Callable[[Params], object], module: nn.Module, params: Params
+) -> LaneFault:
     """Refuse a module that is not a pure function of its arguments, by a forward on copies.
 
     Such a module writes to parameters, draws random numbers, or reads tensors of its own. Returns
-    whether it reads `.data`.
+    what lanes would get wrong.
     """
     who = type(module).__name__
     names = [name for name, _ in module.named_parameters() if name in params]
@@ -43,7 +48,9 @@ def refuse_impurity(forward: Callable[[Params], object], module: nn.Module, para
             " function, hook or other attribute of it holds the tensor or its layer; read it"
             " through `self` in `forward`."
         )
-    return bypasses.has_data_reads or data_reads.count > reads_before
+    if bypasses.has_data_reads or data_reads.count > reads_before:
+        return "data"
+    return "layout" if bypasses.has_layout_reads else None
 
 
 def have_same_values(left: Any, right: Any) -> bool:

@@ -44,7 +44,7 @@ class FirstUse:
         """Whether channels may be last for such inputs; the network is checked before."""
         twins = self.twins
         if inside_transform():
-            self._refuse_data_reads()
+            self._refuse_lanes()
             return True
         if not twins.is_checked:
             self._check(params, frame, inputs)
@@ -58,6 +58,8 @@ class FirstUse:
                 for is_last in (False, True)
             ]
             twins.layouts[layout] = have_same_values(*outputs)
+            if outputs[1] is not None and not twins.layouts[layout]:
+                twins.lane_fault = twins.lane_fault or "layout"
         return twins.layouts[layout]
 
     @torch.no_grad()
@@ -93,7 +95,7 @@ class FirstUse:
         def forward(copies: Params) -> Any:
             return self._output(frame, inputs, copies)
 
-        twins.has_data_reads = refuse_impurity(forward, self.module, params)
+        twins.lane_fault = refuse_impurity(forward, self.module, params)
         if attribute := twins.kept_attribute():
             outputs = [forward(params) for _ in range(2)]
             refuse_state(type(self.module).__name__, attribute, *outputs)
@@ -102,12 +104,19 @@ class FirstUse:
             own = {name: params[name] for name in twins.param_names}
             self.draws(without_zeros(own), frame.buffers, inputs, channels_last=False)
 
-    def _refuse_data_reads(self) -> None:
-        if self.twins.has_data_reads:
+    def _refuse_lanes(self) -> None:
+        who, fault = type(self.module).__name__, self.twins.lane_fault
+        if fault == "data":
             raise InputError(
-                f"{type(self.module).__name__} reads `.data` of a tensor in its forward, and"
-                " torch.func takes it for the tensor itself: results in lanes would not be those"
-                " of the loop. Write `.detach()` in its place, or use lanes='loop'."
+                f"{who} reads `.data` of a tensor in its forward, and torch.func takes it for the"
+                " tensor itself: results in lanes would not be those of the loop. Write"
+                " `.detach()` in its place, or use lanes='loop'."
+            )
+        if fault == "layout":
+            raise InputError(
+                f"{who} reads in its forward how a tensor lies in memory (`as_strided`, `stride()`"
+                " or `is_contiguous()`), which is another in lanes: results would not be those of"
+                " the loop. Write `reshape`, `unfold` or indices in its place, or use lanes='loop'."
             )
 
     @torch.no_grad()

@@ -153,11 +153,14 @@ def _weight_norm(dim: int) -> Callable[[Tensor, Tensor], Tensor]:
     return forward
 
 
+_LAYOUT_READS = (Tensor.as_strided, torch.as_strided, Tensor.stride)
+
+
 class Bypasses(torch.overrides.TorchFunctionMode):
     """Looks for the module's own parameters in a forward that gets copies of them.
 
-    Code that reads them bypasses the call: the parameters of the call do not reach it. Reads of
-    `.data` are noted too.
+    Code that reads them bypasses the call: the parameters of the call do not reach it. What lanes
+    would get wrong is noted too: reads of `.data`, and of how a tensor lies in memory.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -165,11 +168,13 @@ class Bypasses(torch.overrides.TorchFunctionMode):
         self._own = {id(tensor): name for name, tensor in module.named_parameters()}
         self.parameter: str | None = None
         self.has_data_reads = False
+        self.has_layout_reads = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__self__", None) is torch.Tensor.data:
             self.has_data_reads = True
+        self.has_layout_reads |= func in _LAYOUT_READS
         for leaf in pytree.tree_leaves((args, kwargs)):
             if self.parameter is None and isinstance(leaf, Tensor):
                 self.parameter = self._own.get(id(leaf))

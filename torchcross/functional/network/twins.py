@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.functional.network.checks import LaneFault
 from torchcross.functional.network.configuration import Configuration
 from torchcross.functional.network.dropout import substitute_dropout
 from torchcross.functional.network.fusion import pool_before_relu, substitute_convolution
@@ -52,7 +53,7 @@ class Twins:
         self.param_names = _aliases(module, "_parameters")
         self.buffer_names = _aliases(module, "_buffers")
         self.is_checked = False
-        self.has_data_reads = False
+        self.lane_fault: LaneFault = None
         self.layouts: dict[Layout, bool] = {}
         self._policy, self._fast = policy, fast
         # Never run, so that it can be copied at any time.
