@@ -33,20 +33,28 @@ _HDF5_BYTES = 300
 
 @dataclass
 class Injector:
-    """Counts operations below `root`; `number` is the one that goes wrong, None for none."""
+    """Counts operations below `root`; `number` is the one that goes wrong, None for none.
+
+    `sources` is a folder that is only read, whose operations count too.
+    """
 
     root: str
     number: int | None = None
     kind: str = "fail"
+    sources: str | None = None
     operations: list[tuple[str, str]] = field(default_factory=list)
     is_full: bool = False
     _turn: Any = field(default_factory=threading.Lock)
 
     def concerns(self, path: Any) -> bool:
         try:
-            return str(Path(os.fsdecode(path)).absolute()).startswith(self.root)
+            return f"{Path(os.fsdecode(path)).absolute()}/".startswith(self._folders)
         except TypeError:
             return False
+
+    @property
+    def _folders(self) -> tuple[str, ...]:
+        return (self.root,) if self.sources is None else (self.root, self.sources)
 
     def happens(self, operation: str, path: Any) -> str | None:
         """Count an operation; return "tear" where the caller is to do it by half and then die."""
@@ -95,6 +103,8 @@ def install(injector: Injector) -> None:
         ("truncate", "write"),
     ):
         _patch(os, name, _of_path(injector, operation, getattr(os, name)))
+    for name in ("scandir", "listdir"):
+        _patch(os, name, _of_path(injector, "read", getattr(os, name)))
     for name in ("fsync", "fdatasync", "sync"):
         _patch(os, name, _sync(injector))
     _patch_hdf5(injector)
@@ -112,7 +122,7 @@ def _patch(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
 
 
 def _of_path(injector: Injector, operation: str, plain: Callable[..., Any]) -> Callable[..., Any]:
-    def patched(path: Any, *more: Any, **options: Any) -> Any:
+    def patched(path: Any = ".", *more: Any, **options: Any) -> Any:
         if not injector.concerns(_with_folder(path, options.get("dir_fd"))):
             return plain(path, *more, **options)
         tears = injector.happens(operation, path)
@@ -140,9 +150,7 @@ def _sync(injector: Injector) -> Callable[..., None]:
     return patched
 
 
-def _patch_open(injector: Injector) -> None:
-    plain_open, plain_descriptor = io.open, os.open
-
+def _counting_file(injector: Injector) -> type[io.FileIO]:
     class File(io.FileIO):
         """A file whose writes are counted."""
 
@@ -152,6 +160,17 @@ def _patch_open(injector: Injector) -> None:
                 super().write(content[: len(content) // 2])
                 die()
             return super().write(content)
+
+        def truncate(self, size: int | None = None, /) -> int:
+            injector.happens("shorten", self.name)
+            return super().truncate(size)
+
+    return File
+
+
+def _patch_open(injector: Injector) -> None:
+    plain_open, plain_descriptor = io.open, os.open
+    file_class = _counting_file(injector)
 
     def patched_open(
         file: Any,
@@ -169,7 +188,7 @@ def _patch_open(injector: Injector) -> None:
             injector.happens("read", file)
             return plain_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         tears = injector.happens("create", file)
-        raw = File(file, mode.replace("b", "").replace("t", ""), closefd, opener)
+        raw = file_class(file, mode.replace("b", "").replace("t", ""), closefd, opener)
         if tears:
             die()
         if buffering == 0:

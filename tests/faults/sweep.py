@@ -88,7 +88,8 @@ def cases_of(job: str, shared: Path, folder: Path) -> tuple[list[Case], dict[str
     place = folder / "whole"
     place.mkdir(parents=True)
     JOBS[job].begin(shared, place)
-    status, said = forked(job, shared, place, Injector(f"{place}/"), folder / "counts.json")
+    injector = Injector(f"{place}/", sources=f"{shared}/")
+    status, said = forked(job, shared, place, injector, folder / "counts.json")
     if status:
         raise SystemExit(f"{job} fails without a fault: {said}")
     cases = []
@@ -103,7 +104,7 @@ def cases_of(job: str, shared: Path, folder: Path) -> tuple[list[Case], dict[str
 def problem_of(case: Case, shared: Path, place: Path, whole: dict[str, str]) -> Finding | None:
     place.mkdir()
     JOBS[case.job].begin(shared, place)
-    injector = Injector(f"{place}/", case.number, case.kind)
+    injector = Injector(f"{place}/", case.number, case.kind, sources=f"{shared}/")
     status, said = forked(case.job, shared, place, injector)
     problem = ""
     if case.kind in ("kill", "tear"):

@@ -79,3 +79,31 @@ def test_every_operation_has_its_faults() -> None:
     assert kinds_of("write") == kinds_of("hdf5") == ("fail", "full", "kill", "tear")
     assert "tear" not in kinds_of("rename")
     assert os.name == "posix"
+
+
+LISTING = """
+import json, os, sys
+from pathlib import Path
+from tests.faults.injector import Injector, install
+
+folder = Path(sys.argv[1])
+injector = Injector(f"{folder}/out/", sources=f"{folder}/in/")
+install(injector)
+with (folder / "out" / "log").open("ab") as file:
+    file.truncate(0)
+names = list((folder / "out").iterdir())
+(folder / "in" / "image").read_bytes()
+(folder / "in" / "elsewhere").exists()
+print(json.dumps(injector.operations))
+"""
+
+
+@pytest.mark.slow
+def test_listings_shortened_files_and_reads_of_sources_are_counted(tmp_path: Path) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "image").write_bytes(b"1")
+    command = [sys.executable, "-c", LISTING, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    kinds = [operation for operation, _ in json.loads(done.stdout)]
+    assert kinds == ["create", "shorten", "read", "read"]
