@@ -12,6 +12,7 @@ EXTRA := dev
 ARGS ?=
 WORKERS := auto
 MUTANTS := 60
+CASES := 200
 
 VENV := .venv
 BIN := $(VENV)/$(if $(WINDOWS),Scripts,bin)
@@ -66,7 +67,7 @@ quick: $(READY)  ## what to run while working: the fast tests of every room, a f
 	$(PYTEST) $(PARALLEL) -m quick $(ARGS)
 
 fuzz: $(READY)  ## run the property tests with a new seed and twenty times the examples; SEED=... repeats a run
-	$(call timed,$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS))
+	$(call timed,CASES=$(CASES) $(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) $(ARGS))
 
 threads: $(READY)  ## calls in eight threads against those in one, 1,000 of each kind in each thread; takes minutes
 	$(call timed,THREAD_CALLS=1000 $(PYTEST) tests/algorithms/test_threads.py $(ARGS))

@@ -9,9 +9,12 @@ from hypothesis import settings
 USUAL, FUZZ = 50, 1000
 
 
-def max_examples(count: int, **more: Any) -> settings:
-    """A decorator: `count` examples in `make test`, twenty times as many in `make fuzz`.
+def max_examples(count: int, *, fuzz: int | None = None, **more: Any) -> settings:
+    """A decorator: `count` examples in `make test`; in `make fuzz` `fuzz`, or 20 times as many.
 
     Use it instead of `settings(max_examples=...)`, which `make fuzz` could not raise.
     """
-    return settings(max_examples=count * settings().max_examples // USUAL, **more)
+    profile = settings().max_examples
+    if fuzz is not None and profile > USUAL:
+        return settings(max_examples=fuzz, **more)
+    return settings(max_examples=count * profile // USUAL, **more)

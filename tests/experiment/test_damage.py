@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -14,6 +15,7 @@ from torchcross._kit.content_hash import split_hash_line, with_hash_line
 from torchcross.cli import main
 from torchcross.errors import DamageError, InputError
 from torchcross.experiment import RunFolder, run_experiment, verify_run, write_page
+from torchcross.experiment.run.examples import read_example, write_example
 from torchcross.experiment.run.json_files import read_json, write_json
 from torchcross.records import read_records
 
@@ -297,6 +299,31 @@ def test_a_damaged_file_that_cannot_be_made_again_stops_the_run(run, name):
     with pytest.raises((DamageError, InputError), match=name.replace(".", r"\.")):
         run_experiment(EXPERIMENT, run)
     assert name in states(run, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "match"),
+    [
+        ("protocol.json", {"choices": [["a", "b", "c"]]}, "choices cannot be used; remove it"),
+        ("protocol.json", {"choices": {"a": 1}, "cautions": None}, "cautions, choices"),
+        ("protocol.json", {"episodes of targets": {"hole": {}}}, "episodes of targets cannot"),
+        ("training.json", {"target": {}, "seed": "0"}, "target, seed cannot be used"),
+        ("training.json", {"algorithm": "boil"}, "'boil', which this run does not have"),
+    ],
+)
+def test_fields_that_a_run_does_not_write_are_named(run, file, changes, match):
+    """Also where the content hash fits them."""
+    path = next(run.rglob(file))
+    write_json(path, {**read_json(path), **changes})
+    with pytest.raises(InputError, match=f"{file}.*{match}"):
+        write_page(run)
+
+
+def test_an_example_of_another_algorithm_is_named(run):
+    path = next((run / "examples").glob("*.npz"))
+    write_example(path, replace(read_example(path), algorithm="boil"))
+    with pytest.raises(InputError, match=f"{path.name} is of 'boil'"):
+        write_page(run)
 
 
 @pytest.mark.usefixtures("collection")

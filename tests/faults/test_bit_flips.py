@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import torchcross.experiment.run.provenance as provenance
-import torchcross.experiment.run.runner as runner
 from tests.faults.bit_flips import Flip, flips
 from tests.faults.dataset_flips import FlippedDataset
 from tests.faults.run_flips import FlippedRun
@@ -17,12 +14,8 @@ FLIPS = 30
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlippedRun]:
-    with pytest.MonkeyPatch.context() as patch:
-        # They are put back at the end: to prepare a run replaces them.
-        patch.setattr(runner, "open_collection", runner.open_collection)
-        patch.setattr(provenance, "git_state", provenance.git_state)
-        yield FlippedRun.prepare(tmp_path_factory.mktemp("flips") / "run")
+def run(functions_of_runs: None, tmp_path_factory: pytest.TempPathFactory) -> FlippedRun:
+    return FlippedRun.prepare(tmp_path_factory.mktemp("flips") / "run")
 
 
 @pytest.mark.slow

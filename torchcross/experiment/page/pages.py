@@ -261,10 +261,19 @@ def _trainings(run: RunFolder) -> list[dict[str, Any]]:
         for log in sorted((run.path / "train").glob("*/log.csv"))
         if (summary := run.plain(f"train/{log.parent.name}/training.json"))
     ]
+    for each in trainings:
+        _check_algorithm(run, f"train/{each['folder']}/training.json", each["algorithm"])
     place = run.experiment["algorithms"].index
     return sorted(
         trainings, key=lambda each: (each["target"], place(each["algorithm"]), each["seed"])
     )
+
+
+def _check_algorithm(run: RunFolder, file: str, algorithm: str) -> None:
+    if algorithm not in run.experiment["algorithms"]:
+        raise InputError(
+            f"{run.path / file} is of {algorithm!r}, which this run does not have; remove it"
+        )
 
 
 def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[Curve]:
@@ -295,5 +304,7 @@ def _examples(run: RunFolder) -> list[Example]:
     hashed = run.has_hashes
     files = sorted((run.path / "examples").glob("*.npz"))
     examples = [read_example(path, hashed=hashed) for path in files]
+    for path, example in zip(files, examples, strict=True):
+        _check_algorithm(run, f"examples/{path.name}", example.algorithm)
     place = run.experiment["algorithms"].index
     return sorted(examples, key=lambda each: (each.target, place(each.algorithm)))

@@ -32,6 +32,7 @@ from torchcross._kit.lock import MARKER
 from torchcross._kit.whole_files import UNFINISHED
 from torchcross.errors import InputError, WriteError
 from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.run.json_fields import check_fields
 from torchcross.experiment.run.json_files import (
     NEEDED,
     REMOVABLE,
@@ -211,7 +212,9 @@ class RunFolder:
         if not path.is_file():
             return {}
         advice = REMOVABLE if name in (PROTOCOL, FAILURES) else NEEDED
-        return read_json(path, hashed=self.has_hashes, advice=advice)
+        record = read_json(path, hashed=self.has_hashes, advice=advice)
+        check_fields(path, record, advice)
+        return record
 
 
 def _is_experiment(plain: object) -> TypeGuard[dict[str, Any]]:

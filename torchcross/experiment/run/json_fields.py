@@ -1,0 +1,101 @@
+"""What the fields of a run's JSON files must be, where a page or a later run uses them.
+
+A content hash shows accidents. A folder from a stranger may have fitting hashes over anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torchcross.errors import InputError
+
+PROTOCOL, TRAINING = "protocol.json", "training.json"
+
+_Check = Callable[[object], bool]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_groups(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_texts, value))
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_choices(value: object) -> bool:
+    """Pairs of texts; earlier versions wrote a mapping, and the earliest nothing."""
+    if isinstance(value, dict):
+        return all(map(_is_text, value.values()))
+    return value is None or (_is_groups(value) and all(len(pair) == 2 for pair in value))  # type: ignore[attr-defined]  # lists, says the first test
+
+
+def _is_episodes(value: object) -> bool:
+    """Target -> what its episodes are like."""
+    return isinstance(value, dict) and all(
+        isinstance(each, dict)
+        and _is_texts(each.get("classes left out"))
+        and _is_count(each.get("episodes"))
+        for each in value.values()
+    )
+
+
+def _is_step(value: object) -> bool:
+    return value is None or _is_count(value)
+
+
+_OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
+    PROTOCOL: {
+        "cautions": _is_texts,
+        "choices": _is_choices,
+        "episodes of targets": _is_episodes,
+        "order of targets": _is_texts,
+        "related targets": _is_groups,
+        "settings without effect": _is_texts,
+        "targets": _is_table,
+    },
+    TRAINING: {"unjudged": _is_texts},
+}
+_REQUIRED: Mapping[str, Mapping[str, _Check]] = {
+    TRAINING: {
+        "algorithm": _is_text,
+        "target": _is_text,
+        "seed": _is_count,
+        "sources": _is_texts,
+        "left_out": _is_texts,
+        "best_step": _is_step,
+    }
+}
+
+
+def check_fields(path: Path, record: Mapping[str, Any], advice: str) -> None:
+    """An InputError names the fields of a file that are not what a run writes."""
+    wrong = [
+        *(
+            name
+            for name, holds in _REQUIRED.get(path.name, {}).items()
+            if name not in record or not holds(record[name])
+        ),
+        *(
+            name
+            for name, holds in _OPTIONAL.get(path.name, {}).items()
+            if name in record and not holds(record[name])
+        ),
+    ]
+    if wrong:
+        raise InputError(
+            f"{path} is not as a run writes it: {', '.join(wrong)} cannot be used; {advice}"
+        )
