@@ -191,7 +191,7 @@ def test_an_inner_loop_that_diverges():
     ("options", "match"),
     [
         ({"head": "proton"}, "MAML: head='proton' is not one of 'zero', 'kaiming', 'proto'"),
-        ({"optimiser": "lion"}, "'sgd', 'momentum', 'adam'"),
+        ({"optimiser": "lion"}, "'sgd', 'momentum', 'nesterov', 'adam', 'adamw'"),
         ({"steps": -1}, "steps=-1"),
         ({"order": 3}, "order=3"),
         ({"memory": "none"}, "'fast', 'low'"),
