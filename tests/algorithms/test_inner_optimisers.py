@@ -110,3 +110,10 @@ def test_every_inner_loop_has_the_optimisers(make):
 def test_implicit_gradients_refuse_weight_decay(make):
     with pytest.raises(InputError, match="implicit' solves a proximal problem"):
         make()
+
+
+@pytest.mark.parametrize("weight_decay", [-0.1, float("nan"), "x", True])
+@pytest.mark.parametrize("make", [MAML, FineTune])
+def test_a_wrong_weight_decay_is_refused_at_once(make, weight_decay):
+    with pytest.raises(InputError, match=r"weight_decay must be a number of 0 or more, not"):
+        make(Net(), optimiser="adamw", weight_decay=weight_decay)

@@ -91,9 +91,10 @@ class InnerLoopRecipe:
             del choices["head"]
         for option, values in choices.items():
             check_choice(f"{self.name}: {option}", getattr(self, option), values)
+        # Makes one for its checks.
+        weight_decay = self.make_optimiser().weight_decay
         if self.engine is not None:
             engine_named(self.engine)
-            weight_decay = self.make_optimiser().weight_decay
             if weight_decay and isinstance(engine_named(self.engine), Implicit):
                 raise InputError(
                     f"{self.name} with engine 'implicit' solves a proximal problem, and the weight"

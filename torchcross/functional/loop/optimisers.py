@@ -296,7 +296,8 @@ def _check_rate(name: str, rate: Tensor, params: Params, steps: int, per_step: b
 
 
 def _check_decay(weight_decay: float) -> None:
-    if not (math.isfinite(weight_decay) and weight_decay >= 0):
+    is_number = isinstance(weight_decay, int | float) and not isinstance(weight_decay, bool)
+    if not (is_number and math.isfinite(weight_decay) and weight_decay >= 0):
         raise InputError(f"weight_decay must be a number of 0 or more, not {weight_decay!r}.")
 
 
