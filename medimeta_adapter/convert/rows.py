@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,7 +156,7 @@ class Rows:
         for name in (self.kind, *self.names, *subjects):
             if not _is_unicode(name):
                 raise InputError(
-                    f"{name!a} is not Unicode text, and a dataset's tables are; rename it"
+                    f"{name!a} is not Unicode text, and a dataset's tables are; {_name_advice()}"
                 )
 
     def __len__(self) -> int:
@@ -186,6 +187,13 @@ def is_grey(image: Pixels) -> bool:
     if isinstance(image, Image.Image):
         return image.mode in _GREY_MODES or image.mode.startswith("I;16")
     return image.ndim == 2 or image.shape[-1] == 1
+
+
+def _name_advice() -> str:
+    """With another encoding than UTF-8, Python cannot read names that are good UTF-8."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return "rename it"
+    return "set the environment variable PYTHONUTF8=1, or rename it"
 
 
 def _is_unicode(text: str) -> bool:

@@ -260,12 +260,17 @@ def test_colours_of_sixteen_bits_are_refused(tmp_path: Path, name: str) -> None:
             )
 
 
-def test_a_name_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_no_unicode_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flat(tmp_path / "in")
     save(picture(1), tmp_path / "in" / "disc" / "x.png").rename(
         tmp_path / "in" / "disc" / "x\udcff.png"
     )
-    with pytest.raises(InputError, match=r"'disc/x\\udcff\.png' is not Unicode text"):
+    with pytest.raises(InputError, match=r"'disc/x\\udcff\.png' is not Unicode text.*; rename it"):
+        image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    with pytest.raises(InputError, match="set the environment variable PYTHONUTF8=1, or rename"):
         image_folder(tmp_path / "in", tmp_path / "out", ABOUT, options=SMALL)
 
 
