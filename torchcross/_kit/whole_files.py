@@ -17,9 +17,20 @@ UNFINISHED = ".part"
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write bytes, or text as UTF-8."""
+    r"""Write bytes, or text as UTF-8.
+
+    A path whose bytes are no text in the locale has halves of characters in Python, which no
+    encoding can write. They become escapes, as \udcff, which JSON reads back as the same path.
+    """
     with open_whole(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(
+            content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+        )
+
+
+def name_as_text(path: Path) -> str:
+    r"""The last part of a path as text: its bytes as UTF-8, and \xff for what is not UTF-8."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def remove_abandoned(path: Path) -> None:

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from torchcross._kit.whole_files import write_whole
+from torchcross._kit.whole_files import name_as_text, write_whole
 from torchcross.errors import InputError
 from torchcross.experiment.page.headline import (
     Headline,
@@ -107,7 +107,7 @@ def compare_runs(
 
     Algorithms of different runs are paired where they were scored on the same episodes.
     """
-    runs = {folder.path.resolve().name: folder for folder in map(RunFolder, folders)}
+    runs = {name_as_text(folder.path.resolve()): folder for folder in map(RunFolder, folders)}
     if len(runs) < len(folders):
         names = [str(folder) for folder in folders]
         raise InputError(f"two of {names} have one name; rename one folder")

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
-from torchcross._kit.whole_files import UNFINISHED
+from torchcross._kit.whole_files import UNFINISHED, name_as_text
 from torchcross.errors import InputError, WriteError
 from torchcross.experiment.rows.device import device_type
 from torchcross.experiment.run.json_fields import check_fields
@@ -82,7 +82,7 @@ class RunFolder:
             "experiment": as_plain(experiment),
             "decides": decisive_settings(experiment),
             "digest": identity(experiment),
-            "run": path.resolve().name,
+            "run": name_as_text(path.resolve()),
             "format": _FORMAT,
         }
         if (path / EXPERIMENT).is_file():
@@ -125,7 +125,7 @@ class RunFolder:
     def name(self) -> str:
         """The run's name in its rows: the folder's name when the run began."""
         name = _read_experiment(self.path).get("run")
-        return name if isinstance(name, str) else self.path.resolve().name
+        return name if isinstance(name, str) else name_as_text(self.path.resolve())
 
     @property
     def has_hashes(self) -> bool:
