@@ -33,7 +33,7 @@ from torchcross.experiment.run.examples import read_example
 from torchcross.records import read_means, read_records
 
 ABOUT = About(id="mine", domain="Mine")
-MANY = 300_000_000
+MANY = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _pth(folder: Path) -> Path:
 def _wheel(folder: Path) -> Path:
     path = folder / "a.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for number in range(5):
+        for number in range(3):
             archive.writestr(str(number), bytes(1 << 26))
     return path
 
@@ -231,7 +231,7 @@ def _wheel(folder: Path) -> Path:
 def _tar(folder: Path) -> Path:
     path = folder / "a.tgz"
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for number in range(5):
+        for number in range(3):
             entry = tarfile.TarInfo(str(number))
             entry.size = 1 << 26
             archive.addfile(entry, io.BytesIO(bytes(1 << 26)))
@@ -251,16 +251,16 @@ _DEEP = "[" * 200_000
 _DIGITS = "9" * 100_000
 
 ATTACKS: dict[str, Attack] = {
-    "example: unpacks to 300 MB": Attack(_example_bomb, read_example),
+    "example: unpacks to 120 MB": Attack(_example_bomb, read_example),
     "example: claims a terabyte": Attack(_example_claim, read_example),
     "medmnist: an image of 300 MB": Attack(
-        lambda folder: _medmnist(folder, (1, 15_000, 20_000), MANY, 1), _convert_medmnist
+        lambda folder: _medmnist(folder, (1, 15_000, 20_000), 300_000_000, 1), _convert_medmnist
     ),
     "medmnist: 100 million rows": Attack(
         lambda folder: _medmnist(folder, (100_000_000, 1, 1), 100_000_000, 100_000_000),
         _convert_medmnist,
     ),
-    "plans: unpack to 300 MB": Attack(
+    "plans: unpack to 120 MB": Attack(
         lambda folder: _npz(folder / "a.npz", {"header": ((MANY,), MANY)}), _load_plans
     ),
     "TIFF: 65,536 x 65,536 claimed": Attack(
@@ -328,6 +328,6 @@ ATTACKS: dict[str, Attack] = {
         ),
         load_predictor,
     ),
-    "wheel: unpacks to 320 MB": Attack(_wheel, _open_archive),
-    "tarball: unpacks to 320 MB": Attack(_tar, _open_archive),
+    "wheel: unpacks to 192 MB": Attack(_wheel, _open_archive),
+    "tarball: unpacks to 192 MB": Attack(_tar, _open_archive),
 }
