@@ -64,21 +64,20 @@ def test_a_description_larger_than_its_file_is_refused(which, tmp_path):
 
 # The peak of a process counts torch's own memory, which tracemalloc does not see.
 PEAKS = """
-import resource, sys
-from pathlib import Path
+import sys
+from torchcross._kit.process_memory import most_resident_bytes
 from torchcross.algorithms import load_predictor
 from torchcross.errors import TorchcrossError
 
 load_predictor(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most_resident_bytes()
 for path in sys.argv[2:]:
     try:
         load_predictor(path)
     except TorchcrossError:
         continue
     sys.exit(f"{path} was loaded")
-unit = 1 if sys.platform == "darwin" else 1024
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
+print(most_resident_bytes() - before)
 """
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
+_STATUS = Path("/proc/self/status")
 
 
 def resident_bytes() -> int | None:
@@ -17,7 +18,14 @@ def resident_bytes() -> int | None:
 
 
 def most_resident_bytes() -> int | None:
-    """The most that the process has held; None on systems that are not POSIX."""
+    """The most that the process has held; None on systems that are not POSIX.
+
+    On Linux it is not `getrusage`, whose maximum a process inherits from the one that started it.
+    """
+    if _STATUS.exists():
+        for line in _STATUS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:

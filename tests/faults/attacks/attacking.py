@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 
 from tests.faults.attacks.files import ATTACKS, Attack
+from torchcross._kit.process_memory import most_resident_bytes
 from torchcross.errors import TorchcrossError
 
 SECONDS = 20
@@ -54,7 +54,7 @@ def _reading(attack: Attack, path: Path) -> dict[str, object]:
         outcome, message = "refused", str(error)
     except BaseException:  # noqa: BLE001  # reported by the parent
         outcome, message = "raw", traceback.format_exc()[-2000:]
-    megabytes = (_peak() - before) / 1024
+    megabytes = (_peak() - before) / 2**20
     seconds = time.process_time() - start
     return {
         "outcome": outcome,
@@ -66,9 +66,9 @@ def _reading(attack: Attack, path: Path) -> dict[str, object]:
 
 
 def _peak() -> int:
-    """Kilobytes; of macOS bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // 1024 if sys.platform == "darwin" else peak
+    most = most_resident_bytes()
+    assert most is not None
+    return most
 
 
 def main(root: Path) -> None:
