@@ -5,7 +5,7 @@
 
 Each line is one network, head, engine and number of inner steps: the estimate's peak against the
 tensors counted in one meta-gradient, and its figure for the process against the most that a fresh
-process held over two training steps (getrusage; POSIX alone). 25 support and 50 query images.
+process held over two training steps (POSIX alone). 25 support and 50 query images.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ STEPS = (2, 3, 5, 10, 20, 40)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory_estimate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=HEADS)
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
