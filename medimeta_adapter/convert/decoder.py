@@ -48,7 +48,7 @@ class Decoder:
             raise InputError(
                 f"the recipe makes it {image.dtype} {image.shape}; expected uint8 {self.shape}"
             )
-        if _has_transparency(pixels) and is_one_colour(image):
+        if has_transparency(pixels) and is_one_colour(image):
             with_alpha = ExpandPalette()(pixels) if isinstance(pixels, Image.Image) else pixels
             if not is_one_colour(pixels_of(with_alpha)):
                 self.blank_places.add(place)
@@ -80,7 +80,8 @@ def _image_shape(recipe: Recipe, channels: int, options: Options) -> tuple[int, 
     return probe.shape
 
 
-def _has_transparency(pixels: Pixels) -> bool:
+def has_transparency(pixels: Pixels) -> bool:
+    """Whether an image may have transparent parts."""
     if isinstance(pixels, Image.Image):
         return pixels.has_transparency_data
     return pixels.ndim == 3 and pixels.shape[2] in (2, 4)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from medimeta_adapter.convert.decoder import Decoder, is_one_colour
-from medimeta_adapter.convert.rows import Rows, evenly_spaced
+from medimeta_adapter.convert.decoder import Decoder, has_transparency, is_one_colour
+from medimeta_adapter.convert.rows import Decoded, Rows, evenly_spaced
 from medimeta_adapter.convert.unreadable_images import describe_error
 from medimeta_adapter.writing.writer import DatasetWriter
 from torchcross._kit.arrays import Indices
@@ -100,13 +100,8 @@ class _WrittenRows:
 
 
 def _changed_pixels(writer: DatasetWriter, rows: Rows, decoder: Decoder) -> Iterator[str]:
-    """A sentence about the first of some rows that has other pixels now.
-
-    These are evenly spaced rows, and all whose image has one colour: the decoder notes again which
-    of them lost their content to the background.
-    """
-    of_one_colour = [row for row in range(writer.count) if is_one_colour(writer.pixels(row))]
-    places = np.union1d(evenly_spaced(writer.count, _LOOKS), np.array(of_one_colour, np.int64))
+    """A sentence about the first of some rows that has other pixels now."""
+    places = _places_to_decode(writer, rows)
     for place, row in zip(places.tolist(), rows.read(places), strict=True):
         try:
             pixels = decoder(row, place)
@@ -116,3 +111,17 @@ def _changed_pixels(writer: DatasetWriter, rows: Rows, decoder: Decoder) -> Iter
         if not np.array_equal(pixels, writer.pixels(place)):
             yield f"the pixels of {rows.names[place]} differ"
             return
+
+
+def _places_to_decode(writer: DatasetWriter, rows: Rows) -> Indices:
+    """Evenly spaced rows, and all whose image has one colour.
+
+    Of these the decoder notes again which lost their content to the background.
+    """
+    places = evenly_spaced(writer.count, _LOOKS)
+    (first,) = rows.read(places[:1])
+    # All rows of an array have the same channels: where one has no transparency, none has.
+    if isinstance(first, Decoded) and not has_transparency(first.pixels()):
+        return places
+    of_one_colour = [row for row in range(writer.count) if is_one_colour(writer.pixels(row))]
+    return np.union1d(places, np.array(of_one_colour, np.int64))
