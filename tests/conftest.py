@@ -46,7 +46,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How many cases of one test function `make quick` runs.
-QUICK_CASES = 3
+QUICK_CASES = 2
 
 
 @pytest.hookimpl(tryfirst=True)

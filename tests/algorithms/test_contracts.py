@@ -290,6 +290,7 @@ def test_a_prototype_head_is_refused_where_there_is_no_linear_form(target):
         learner.adapt(episode.support, episode.task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "algorithm", ["maml", "maml-low-memory", "anil", "imaml", "protonet", "ridge", "fine-tune"]
 )

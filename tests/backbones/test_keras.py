@@ -104,6 +104,7 @@ def write(folder, arrays=None, shards=2, change=None):
     return path
 
 
+@pytest.mark.slow
 def test_the_converted_network_is_the_original(tmp_path):
     backbone = keras_backbone().eval()
     record = load_weights(backbone, write(tmp_path), normalisation="keras")

@@ -52,6 +52,7 @@ def check_nested(plans):
         assert (fewer.index, fewer.source, fewer.classes) == (more.index, more.source, more.classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minimal", [True, False])
 @pytest.mark.parametrize("make", [multiclass, multilabel])
 def test_one_shot_is_part_of_five_is_part_of_ten(make, minimal):

@@ -195,6 +195,7 @@ def test_impossible_shares_are_refused(changes, says) -> None:
         EpisodeLoader(sampler(), 5, **changes)
 
 
+@pytest.mark.slow
 def test_a_finite_sampler_says_where_to_stop() -> None:
     finite = sampler(disjoint=3, ways=3, shots=1)
     assert [episode.plan for episode in EpisodeLoader(finite)] == list(finite)

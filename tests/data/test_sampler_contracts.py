@@ -80,6 +80,7 @@ def test_samplers_with_subjects_keep_every_contract_or_say_that_subjects_are_in_
     assert "labels overlap" in reason or "no subject may stand in both" in reason
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_queries_of_several_labels_are_minimal_too(data):
     source = data.draw(sources(["multilabel"], each=6, groups=False))
@@ -99,6 +100,7 @@ def draw_or_skip(sampler, number):
         assume(False)
 
 
+@pytest.mark.slow
 def test_many_rare_labels_are_covered_minimally():
     """As in chest X-rays: fourteen labels, the rarest in one of a hundred samples."""
     words = Stream(0, "rare labels")

@@ -67,6 +67,7 @@ def test_two_subjects_per_class_are_enough(classes, sizes):
     check_sampler(sampler, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["balanced", "natural"])
 @pytest.mark.parametrize("subjects", [2, 3, 7])
 @pytest.mark.parametrize("target_type", [MultiClass, MultiLabel])

@@ -203,6 +203,7 @@ def test_an_example_of_another_cell_is_noticed_and_made_again(spoilt):
     assert verify_run(spoilt).holds
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("collection")
 def test_a_run_mends_the_summary_of_a_training(spoilt):
     path = trainings(spoilt)[0] / "training.json"

@@ -43,6 +43,7 @@ def test_the_prediction_is_what_is_measured(engine):
     assert (predicted.engine, predicted.steps) == (engine, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [Recompute, Mixed])
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_lean_engines_grow_by_the_parameters_alone(engine, every):

@@ -137,7 +137,7 @@ def test_a_worker_that_outlives_its_process_has_no_lock(tmp_path):
         "from torchcross._kit.lock import acquire_lock;"
         "lock = acquire_lock(Path(sys.argv[1]));"
         "worker = os.fork();"
-        "worker or (os.close(1), time.sleep(60), os._exit(0));"
+        "worker or (os.close(1), os.close(2), time.sleep(60), os._exit(0));"
         "print(worker, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run(

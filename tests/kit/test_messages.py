@@ -20,6 +20,7 @@ CLASSES = [
 ]
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_printable_text_can_be_written_and_moves_no_cursor(text: str) -> None:
     shown = printable(text)

@@ -85,6 +85,7 @@ def test_full_supervision_has_no_episodes_to_speak_of() -> None:
     assert list(found) == ["scores", "training seeds"]
 
 
+@pytest.mark.slow
 def test_every_row_of_a_table_has_its_policy() -> None:
     from torchcross.experiment import METHODS
 

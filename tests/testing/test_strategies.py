@@ -91,6 +91,7 @@ def test_the_hostile_cases_occur(wanted):
     find(sources(), wanted, settings=SEEK)
 
 
+@pytest.mark.slow
 @given(sources())
 def test_generated_sources_keep_every_contract(source):
     check_source(source)
@@ -110,6 +111,7 @@ def test_requests_without_subjects_and_exclusive_classes_are_always_possible(dat
     check_sampler(EpisodeSampler(source, **asked), 3)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 3), st.integers(1, 3))
 def test_what_each_promises_can_be_had_from_any_source_of_exclusive_classes(data, shots, queries):
     source = data.draw(sources(["binary", "multiclass", "ordinal"], each=shots + queries))

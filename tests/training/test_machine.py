@@ -115,6 +115,7 @@ def test_two_ranks_do_what_one_does(found, subject):
     assert distance(tensors(first), tensors(alone)) < 0.01 * moved
 
 
+@pytest.mark.slow
 def test_two_ranks_go_on_where_they_were(found):
     first, second = (rank["resumed"] for rank in found["ranks"])
     assert first == second
