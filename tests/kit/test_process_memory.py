@@ -24,7 +24,7 @@ def test_a_process_does_not_inherit_the_maximum_of_the_one_that_started_it():
     assert 2**20 < most < FILLED < most_resident_bytes()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no word of it here")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say what a process holds")
 def test_what_is_held_now_is_at_most_the_most():
     now, most = resident_bytes(), most_resident_bytes()
     assert 0 < now <= most * 1.01
