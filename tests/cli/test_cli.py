@@ -193,6 +193,37 @@ def python(*arguments):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+WARNING_COMMAND = """
+import sys, warnings
+from torchcross.cli import entry
+from torchcross.errors import TorchcrossWarning
+
+class Point:
+    name = value = "warn"
+
+    def load(self):
+        return warn
+
+def warn(arguments):
+    for category in (TorchcrossWarning, UserWarning):
+        warnings.warn("a subject\\x1b is shared", category)
+    return 0
+
+warnings.simplefilter("always")
+usual, entry.entry_points = warnings.formatwarning, lambda group: [Point()]
+assert entry.main(["warn"]) == 0
+assert warnings.formatwarning is usual
+"""
+
+
+def test_a_warning_of_the_library_is_a_line_without_code():
+    ran = python("-c", WARNING_COMMAND)
+    assert ran.returncode == 0, ran.stderr
+    ours, *theirs = ran.stderr.splitlines()
+    assert ours == r"torchcross: warning: a subject\x1b is shared"
+    assert "UserWarning" in theirs[0]
+
+
 def test_python_m_torchcross_and_the_console_script_are_the_same():
     ran = python("-m", "torchcross", "--version")
     assert (ran.returncode, ran.stdout) == (0, f"torchcross {tx.__version__}\n")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from torchcross._kit.lost_readers import write_line
 from torchcross.cli.group import REFUSED, Command, ForeignCommand, Group, run_group
-from torchcross.errors import TorchcrossError
+from torchcross.errors import TorchcrossError, TorchcrossWarning
 from torchcross.messages import printable
 
 _ENTRY_POINTS = "torchcross.commands"
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _replace_unknown_characters()
     try:
         try:
-            return _run_command(arguments)
+            with _warnings_without_code():
+                return _run_command(arguments)
         finally:
             # Here and not when the interpreter ends: an error there could not be reported.
             sys.stdout.flush()
@@ -111,6 +114,29 @@ def _replace_unknown_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _warnings_without_code() -> Iterator[None]:
+    """Let a warning of the library be a line that says what it says, without a line of code."""
+    usual = warnings.formatwarning
+
+    def format_warning(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if issubclass(category, TorchcrossWarning):
+            return f"torchcross: warning: {printable(str(message))}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = format_warning
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _discard_output() -> None:
