@@ -65,7 +65,7 @@ def image_folder(
     first = np.array([name.partition("/")[0] for name in names])
     folders = np.unique(first).tolist()
     is_split = [folder.strip().lower() in SPLIT_WORDS for folder in folders]
-    layout = _Layout(root, all(is_split), nested, folders, is_split)
+    layout = _FolderLayout(root, all(is_split), nested, folders, is_split)
     classes = [layout.class_of(name) for name in names]
     info, values = encode_task(task, target, np.array(classes), labels, fractions_are_names=True)
     rows = Rows(
@@ -108,7 +108,7 @@ def subjects_from(names: list[str], pattern: str | None) -> Texts | None:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _FolderLayout:
     """Where the folders of classes are: on the first level, or below folders of splits."""
 
     root: Path

@@ -16,7 +16,7 @@ from torchcross import cli
 from torchcross.cli import entry
 
 ROOT = Path(__file__).parents[2]
-HERE = "tests.cli.subjects"
+HERE = "tests.cli.modules"
 
 
 def run(capsys, *arguments):

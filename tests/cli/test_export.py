@@ -60,7 +60,7 @@ def test_export_writes_a_file_and_says_how_close_it_is(files, capsys):
             ("batch.safetensors", "--out", "p", "--support", "s.npy", "--transductive"),
             "not allowed with argument",
         ),
-        (("fixed.safetensors", "--out", "p", "--module", "tests.cli.subjects:net"), "lacks"),
+        (("fixed.safetensors", "--out", "p", "--module", "tests.cli.modules:net"), "lacks"),
     ],
 )
 def test_what_cannot_be_exported(files, capsys, arguments, said):

@@ -70,7 +70,7 @@ def collection(monkeypatch):
     return made
 
 
-def told(**changes):
+def toy_experiment(**changes):
     plain = {
         "preset": "quick",
         "algorithms": ["scratch", "protonet"],

@@ -5,7 +5,7 @@ asked for.
 import pytest
 import torch
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.backbones import conv4
 from torchcross.experiment import METHODS, run_experiment
 from torchcross.experiment.rows.adaptation import adapter, inner_steps, reads_running_statistics
@@ -28,7 +28,7 @@ def learner(name, row):
 
 @pytest.mark.parametrize("name", EPISODIC)
 def test_as_it_was_trained_unless_a_policy_is_chosen(name):
-    row = told(algorithms=[name], **OWN)
+    row = toy_experiment(algorithms=[name], **OWN)
     trained = learner(name, row)
     assert adapter(METHODS[name], trained, row) is trained
 
@@ -36,7 +36,7 @@ def test_as_it_was_trained_unless_a_policy_is_chosen(name):
 @pytest.mark.parametrize("name", EPISODIC)
 @pytest.mark.parametrize("norm", ["running", "frozen", "support", "batch"])
 def test_another_policy_takes_nothing_else_from_it(name, norm):
-    row = told(algorithms=[name], **OWN, **{"evaluation.norm": norm})
+    row = toy_experiment(algorithms=[name], **OWN, **{"evaluation.norm": norm})
     trained = learner(name, row)
     how = adapter(METHODS[name], trained, row)
     steps = inner_steps(METHODS[name], how, row) is not None
@@ -73,6 +73,6 @@ def test_inner_steps_reach_the_evaluation(tmp_path, monkeypatch, name, changes, 
         return plain(*given, **more)
 
     monkeypatch.setattr(scoring, "evaluate", evaluate)
-    row = told(algorithms=[name], shots=[1], **{"data.targets": ["hole"], **changes})
+    row = toy_experiment(algorithms=[name], shots=[1], **{"data.targets": ["hole"], **changes})
     assert run_experiment(row, tmp_path).complete
     assert asked == [expected]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross import backbones
 from torchcross.data import toys
 from torchcross.errors import InputError
@@ -28,9 +28,9 @@ def weights(tmp_path):
 
 
 def test_what_can_run(weights):
-    check_experiment(told())
+    check_experiment(toy_experiment())
     check_experiment(
-        told(
+        toy_experiment(
             **{
                 "model.weights": weights,
                 "model.normalisation": "none",
@@ -64,19 +64,19 @@ def test_what_can_run(weights):
 )
 def test_refused(changes, match):
     with pytest.raises(InputError, match=match):
-        check_experiment(told(**changes))
+        check_experiment(toy_experiment(**changes))
 
 
 def test_weights_that_do_not_fit_are_refused(weights, tmp_path):
     known = {"model.normalisation": "none", "algorithms": ["im-pt"]}
     with pytest.raises(InputError, match=r"data\.channels=3"):
-        check_experiment(told(**known, **{"model.weights": weights, "data.channels": 3}))
+        check_experiment(toy_experiment(**known, **{"model.weights": weights, "data.channels": 3}))
     with pytest.raises(InputError, match="what images the weights"):
-        check_experiment(told(**{"algorithms": ["im-pt"], "model.weights": weights}))
+        check_experiment(toy_experiment(**{"algorithms": ["im-pt"], "model.weights": weights}))
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(b"PK not really")
     with pytest.raises(InputError, match=r"damaged\.pth"):
-        check_experiment(told(**known, **{"model.weights": str(damaged)}))
+        check_experiment(toy_experiment(**known, **{"model.weights": str(damaged)}))
 
 
 def test_a_metric_that_no_target_has_is_refused():
@@ -198,7 +198,7 @@ def test_a_test_split_has_no_episodes():
 
 def test_the_rows_are_as_they_are_said_to_be():
     """Which rows read steps and rates is written beside them: hold it against the algorithms."""
-    how = told(**{"meta.inner_lr": 0.123, "meta.inner_steps": 3})
+    how = toy_experiment(**{"meta.inner_lr": 0.123, "meta.inner_steps": 3})
     for name, method in METHODS.items():
         if method.make_learner is None:
             continue

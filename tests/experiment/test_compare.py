@@ -8,7 +8,7 @@ import shutil
 import pytest
 from safetensors.torch import save_file
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from tests.experiment.earlier_version import without_hashes
 from torchcross.backbones import conv4
 from torchcross.errors import InputError
@@ -27,7 +27,7 @@ def ran(folder, **changes):
         "data.targets": ["hole"],
         "evaluation.episodes": 6,
     }
-    assert run_experiment(told(**{**settings, **changes}), folder).complete
+    assert run_experiment(toy_experiment(**{**settings, **changes}), folder).complete
     return folder
 
 
@@ -115,7 +115,8 @@ def test_a_metric_that_no_row_has_does_not_cost_the_page(tmp_path):
     assert "No row has the metric mae, which was to lead this page; auroc leads it instead." in text
     assert "auroc" in (run / "table.csv").read_text(encoding="utf-8")
     outcome = run_experiment(
-        told(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}), tmp_path / "other"
+        toy_experiment(algorithms=["ncm"], shots=[1], **{"data.targets": ["hole"]}),
+        tmp_path / "other",
     )
     assert "AUROC" in outcome._repr_html_()
     assert "accuracy" in write_page(run, metric="accuracy").read_text(encoding="utf-8")
@@ -171,7 +172,7 @@ def test_learning_is_told_of_the_sources_that_were_learned_from(collection, tmp_
     said = []
     settings = {"shots": [1], "data.targets": ["hole"], "meta.min_images": 20, "meta.queries": 8}
     assert run_experiment(
-        told(algorithms=["protonet"], **settings), tmp_path, say=said.append
+        toy_experiment(algorithms=["protonet"], **settings), tmp_path, say=said.append
     ).complete
     assert "training protonet on 2 of 3 sources, seed 0" in said
     (training,) = (path for path in (tmp_path / "train").glob("*/training.json"))
@@ -193,7 +194,7 @@ def test_processes_that_read_ahead_change_nothing(tmp_path, augment):
 def test_a_page_where_everything_failed(collection, tmp_path):
     collection.broken = {"hole"}
     outcome = run_experiment(
-        told(algorithms=["ncm"], **{"data.targets": ["hole"]}), tmp_path / "run"
+        toy_experiment(algorithms=["ncm"], **{"data.targets": ["hole"]}), tmp_path / "run"
     )
     assert not outcome.complete
     assert "the disk is gone" in write_page(tmp_path / "run").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError
 from torchcross.experiment import PRESETS, BackboneSettings, experiment_from_values, read_experiment
 from torchcross.experiment.settings.plain import as_plain, digest
@@ -91,10 +91,10 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 
 
 def test_plain_values_make_the_same_experiment_again():
-    made = told()
+    made = toy_experiment()
     assert experiment_from_values(as_plain(made)) == made
-    assert digest(made) == digest(told())
-    assert digest(made) != digest(told(**{"evaluation.steps": 2}))
+    assert digest(made) == digest(toy_experiment())
+    assert digest(made) != digest(toy_experiment(**{"evaluation.steps": 2}))
 
 
 def test_a_section_as_override_keeps_what_it_does_not_name():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas
 import pytest
 
-from tests.experiment.conftest import Toys, told
+from tests.experiment.conftest import Toys, toy_experiment
 from tests.experiment.earlier_version import strip_hash_line, without_hashes
 from torchcross._kit import tensor_files
 from torchcross._kit.content_hash import split_hash_line, with_hash_line
@@ -19,19 +19,25 @@ from torchcross.experiment.run.examples import read_example, write_example
 from torchcross.experiment.run.json_files import read_json, write_json
 from torchcross.records import read_records
 
-EXPERIMENT = told(algorithms=["scratch", "protonet"], shots=[1], **{"data.targets": ["hole"]})
+EXPERIMENT = toy_experiment(
+    algorithms=["scratch", "protonet"], shots=[1], **{"data.targets": ["hole"]}
+)
+
+
+def run_on_toys(experiment, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        toys = Toys()
+        patch.setattr(
+            "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: toys
+        )
+        run_experiment(experiment, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        made = Toys()
-        patch.setattr(
-            "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
-        )
-        folder = tmp_path_factory.mktemp("whole") / "run"
-        run_experiment(EXPERIMENT, folder)
-        write_page(folder)
+    folder = run_on_toys(EXPERIMENT, tmp_path_factory.mktemp("whole") / "run")
+    write_page(folder)
     return folder
 
 
@@ -128,17 +134,10 @@ def test_a_damaged_cell_is_made_again_to_the_same_bytes(run, part):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of two trainings for each of two targets."""
-    with pytest.MonkeyPatch.context() as patch:
-        made = Toys()
-        patch.setattr(
-            "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
-        )
-        folder = tmp_path_factory.mktemp("trained") / "run"
-        run_experiment(TRAINED, folder)
-    return folder
+    return run_on_toys(TRAINED, tmp_path_factory.mktemp("trained") / "run")
 
 
-TRAINED = told(
+TRAINED = toy_experiment(
     algorithms=["protonet"], shots=[1], seeds=[0, 1], **{"data.targets": ["hole", "specks"]}
 )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.data import EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
 from torchcross.experiment.rows.target_episodes import evaluation_sampler
@@ -17,7 +17,7 @@ DISJOINT = {
 
 def test_as_many_as_were_asked_for_where_there_are():
     source = toys.binary(300, size=8)
-    sampler = evaluation_sampler(source, told(**DISJOINT, **{"evaluation.episodes": 4}))
+    sampler = evaluation_sampler(source, toy_experiment(**DISJOINT, **{"evaluation.episodes": 4}))
     assert len(sampler) == 4
     assert [sampler[i].query.tolist() for i in range(4)] == [
         EpisodeSampler(source, shots=2, queries=3, disjoint=4)[i].query.tolist() for i in range(4)
@@ -27,7 +27,9 @@ def test_as_many_as_were_asked_for_where_there_are():
 @pytest.mark.parametrize("maker", [toys.binary, toys.multiclass, toys.multilabel, toys.ordinal])
 def test_all_that_there_are_where_fewer(maker):
     source = maker(60, size=8)
-    sampler = evaluation_sampler(source, told(**DISJOINT, **{"evaluation.episodes": 1000}))
+    sampler = evaluation_sampler(
+        source, toy_experiment(**DISJOINT, **{"evaluation.episodes": 1000})
+    )
     count = len(sampler)
     assert 0 < count < 30
     used = [index for i in range(count) for index in (*sampler[i].support, *sampler[i].query)]
@@ -38,16 +40,20 @@ def test_all_that_there_are_where_fewer(maker):
 
 def test_where_there_is_not_one_the_reason_is_told():
     with pytest.raises(InfeasibleError, match="cannot give 2-shot episodes"):
-        evaluation_sampler(toys.binary(4, size=8), told(**DISJOINT))
+        evaluation_sampler(toys.binary(4, size=8), toy_experiment(**DISJOINT))
 
 
 def test_episodes_that_may_overlap_have_no_number():
-    sampler = evaluation_sampler(toys.binary(100, size=8), told(**{"evaluation.episodes": 4}))
+    sampler = evaluation_sampler(
+        toys.binary(100, size=8), toy_experiment(**{"evaluation.episodes": 4})
+    )
     with pytest.raises(TypeError):
         len(sampler)
 
 
 def test_subjects_are_kept_apart_unless_told_otherwise():
-    assert evaluation_sampler(toys.binary(100, size=8), told()).request.groups == "respect"
-    ignored = told(**{"evaluation.groups": "ignore"})
+    assert (
+        evaluation_sampler(toys.binary(100, size=8), toy_experiment()).request.groups == "respect"
+    )
+    ignored = toy_experiment(**{"evaluation.groups": "ignore"})
     assert evaluation_sampler(toys.binary(100, size=8), ignored).request.groups == "ignore"

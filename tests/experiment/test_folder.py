@@ -4,7 +4,7 @@ leaves alone.
 
 import pytest
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError, ReadError, TorchcrossError, WriteError
 from torchcross.experiment import RunFolder, run_experiment
 from torchcross.experiment.run import provenance, runner
@@ -17,7 +17,7 @@ def plain(folder, name):
 
 
 def scratch(**changes):
-    return told(algorithms=["scratch"], shots=[1], **changes)
+    return toy_experiment(algorithms=["scratch"], shots=[1], **changes)
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -164,14 +164,14 @@ def test_targets_that_share_a_training_are_told_by_the_first(tmp_path, monkeypat
     ]
     kind = type(runner.open_collection("", "", channels=1))
     monkeypatch.setattr(kind, "sources", lambda self, target, *, split, tasks: same)
-    run_experiment(told(algorithms=["protonet"], shots=[1]), tmp_path)
+    run_experiment(toy_experiment(algorithms=["protonet"], shots=[1]), tmp_path)
     name = next((tmp_path / "train").iterdir()).name
     before = plain(tmp_path, f"train/{name}/training.json")
     assert before["target"] == "hole"
     for path in (tmp_path / "rows").glob("*.csv"):
         if "specks" in path.read_text(encoding="utf-8"):
             path.unlink()
-    run_experiment(told(algorithms=["protonet"], shots=[1]), tmp_path)
+    run_experiment(toy_experiment(algorithms=["protonet"], shots=[1]), tmp_path)
     assert [path.name for path in (tmp_path / "train").iterdir()] == [name]
     assert plain(tmp_path, f"train/{name}/training.json") == before
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError
 from torchcross.experiment.run.folder import decisive_settings, identity
 
@@ -23,8 +23,8 @@ EARLIER = "fce8302af62c07339c548a59b8229eeb0472c4b31c8ef7c63b689c04ef1b08ab"
 )
 def test_what_decides_no_row(name, value, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert told(**{name: value}) != told()
-    assert identity(told(**{name: value})) == identity(told())
+    assert toy_experiment(**{name: value}) != toy_experiment()
+    assert identity(toy_experiment(**{name: value})) == identity(toy_experiment())
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,15 @@ def test_what_decides_no_row(name, value, monkeypatch):
 )
 def test_what_decides_rows(name, value, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert identity(told(**{name: value})) != identity(told())
+    assert identity(toy_experiment(**{name: value})) != identity(toy_experiment())
 
 
 def test_which_of_several_gpus_decides_nothing(monkeypatch):
-    assert identity(told(**{"machine.device": "cuda:1"})) == identity(
-        told(**{"machine.device": "cuda"})
+    assert identity(toy_experiment(**{"machine.device": "cuda:1"})) == identity(
+        toy_experiment(**{"machine.device": "cuda"})
     )
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert identity(told()) == identity(told(**{"machine.device": "cuda"}))
+    assert identity(toy_experiment()) == identity(toy_experiment(**{"machine.device": "cuda"}))
 
 
 def test_weights_are_known_by_what_is_in_their_file(tmp_path, monkeypatch):
@@ -63,12 +63,12 @@ def test_weights_are_known_by_what_is_in_their_file(tmp_path, monkeypatch):
     other.write_bytes(b"two")
 
     def of(path):
-        return identity(told(**{"model.weights": str(path)}))
+        return identity(toy_experiment(**{"model.weights": str(path)}))
 
     monkeypatch.chdir(tmp_path)
     assert of(first) == of(moved) == of("a.pth")
-    assert len({of(first), of(other), identity(told())}) == 3
-    assert "a.pth" not in str(decisive_settings(told(**{"model.weights": str(first)})))
+    assert len({of(first), of(other), identity(toy_experiment())}) == 3
+    assert "a.pth" not in str(decisive_settings(toy_experiment(**{"model.weights": str(first)})))
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(InputError, match=r"model\.weights=.* cannot be read"):
             of(path)
@@ -78,13 +78,13 @@ def test_a_model_in_shards_is_known_by_them_too(tmp_path):
     model, shard = tmp_path / "model.json", tmp_path / "group1-shard1of1.bin"
     model.write_text("{}")
     shard.write_bytes(b"one")
-    before = identity(told(**{"model.weights": str(model)}))
+    before = identity(toy_experiment(**{"model.weights": str(model)}))
     shard.write_bytes(b"two")
-    assert identity(told(**{"model.weights": str(model)})) != before
+    assert identity(toy_experiment(**{"model.weights": str(model)})) != before
 
 
 def test_runs_of_earlier_versions_are_known():
     """The digest of version 0.1.0.dev0, whose backbone's options were a setting apart."""
-    plain = decisive_settings(told(**{"machine.device": "cpu"}))
+    plain = decisive_settings(toy_experiment(**{"machine.device": "cpu"}))
     assert plain["model"]["backbone"] == {"name": "conv4", "channels": 4}
-    assert identity(told(**{"machine.device": "cpu"})) == EARLIER
+    assert identity(toy_experiment(**{"machine.device": "cpu"})) == EARLIER

@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from tests.experiment.conftest import told as quick
+from tests.experiment.conftest import toy_experiment as quick
 from tests.experiment.rows import (
     BY_STEPS,
     EPISODIC,

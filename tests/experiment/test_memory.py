@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.data import Episodes
 from torchcross.experiment import run_experiment
 
@@ -42,7 +42,7 @@ def run(folder, episodes, **more):
         "data.targets": ["hole"],
         "evaluation.episodes": episodes,
     }
-    outcome = run_experiment(told(**settings, **more), folder)
+    outcome = run_experiment(toy_experiment(**settings, **more), folder)
     assert outcome.complete
     return outcome.records
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.algorithms import MAML
 from torchcross.backbones import conv4
 from torchcross.data import Episodes, EpisodeSampler, toys
@@ -47,7 +47,8 @@ def met(monkeypatch):
 
 def run(folder, algorithms, **changes):
     outcome = run_experiment(
-        told(algorithms=algorithms, shots=[1], **{"data.targets": ["hole"], **changes}), folder
+        toy_experiment(algorithms=algorithms, shots=[1], **{"data.targets": ["hole"], **changes}),
+        folder,
     )
     assert outcome.complete, outcome.failures
     return outcome.records
@@ -135,7 +136,7 @@ def test_few_steps_of_fine_tuning_go_further_from_them():
     )
     trained = MAML(conv4(16, in_channels=1), steps=2, lr=0.1)
     fit(trained, sampler, FitOptions(steps=60, meta_batch=1, lr=3e-3))
-    row = told(**{"evaluation.steps": 20, "evaluation.lr": 1e-3})
+    row = toy_experiment(**{"evaluation.steps": 20, "evaluation.lr": 1e-3})
 
     def scores():
         how = adaptation.adapter(METHODS["mm-maml"], trained, row)
@@ -154,8 +155,10 @@ def test_few_steps_of_fine_tuning_go_further_from_them():
 
 def test_it_is_told_where_they_come_from():
     words = "running statistics that adaptation begins with"
-    text = choices(told(algorithms=["scratch", "mm-pt", "mm-maml", "protonet"]))[words]
+    text = choices(toy_experiment(algorithms=["scratch", "mm-pt", "mm-maml", "protonet"]))[words]
     assert "mm-maml, protonet: renewed on 40 episodes of the sources after training" in text
     assert "scratch: those of a new network" in text
     assert "mm-pt: as training on the sources left them" in text
-    assert words not in choices(told(algorithms=["protonet"], **{"evaluation.norm": "support"}))
+    assert words not in choices(
+        toy_experiment(algorithms=["protonet"], **{"evaluation.norm": "support"})
+    )

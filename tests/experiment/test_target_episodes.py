@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.experiment.conftest import told
+from tests.experiment.conftest import toy_experiment
 from torchcross.data import Episodes, EpisodeSampler, TensorSource, toys
 from torchcross.errors import ReadError
 from torchcross.experiment import run_experiment, write_page
@@ -31,7 +31,9 @@ def rare(source, count):
 
 
 def one_target(**changes):
-    return told(**{"algorithms": ["protonet"], "shots": [1], "data.targets": ["shape"], **changes})
+    return toy_experiment(
+        **{"algorithms": ["protonet"], "shots": [1], "data.targets": ["shape"], **changes}
+    )
 
 
 def test_a_target_that_cannot_give_the_episodes_is_known_before_its_training(
@@ -96,7 +98,7 @@ def test_disjoint_episodes_are_as_many_as_there_are(collection, tmp_path, monkey
 
 @pytest.mark.usefixtures("collection")
 def test_what_is_known_of_targets_is_kept_when_the_run_goes_on(tmp_path):
-    both = told(algorithms=["ncm"], shots=[1])
+    both = toy_experiment(algorithms=["ncm"], shots=[1])
     run_experiment(both, tmp_path)
     before = plain(tmp_path, "protocol.json")
     assert set(before["episodes of targets"]) == {"hole", "specks"}

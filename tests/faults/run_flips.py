@@ -15,7 +15,7 @@ from typing import Any
 
 import torchcross.experiment.run.provenance as provenance
 import torchcross.experiment.run.runner as runner
-from tests.experiment.conftest import Toys, told
+from tests.experiment.conftest import Toys, toy_experiment
 from tests.faults.bit_flips import Files, Flip, files_of, restore
 from torchcross._kit import tensor_files
 from torchcross.errors import TorchcrossError
@@ -26,7 +26,9 @@ from torchcross.experiment.run.json_files import read_json
 from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES
 from torchcross.training.log import read_hashed_log
 
-EXPERIMENT = told(algorithms=["scratch", "protonet"], shots=[1], **{"data.targets": ["hole"]})
+EXPERIMENT = toy_experiment(
+    algorithms=["scratch", "protonet"], shots=[1], **{"data.targets": ["hole"]}
+)
 _PAGE_FILES = (PAGE, HASHES, *TABLES)
 _CELL = ("rows/", "episodes/", "examples/")
 

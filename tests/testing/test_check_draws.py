@@ -9,6 +9,7 @@ import pytest
 
 from tests.data.sampler_kinds import SAMPLERS
 from tests.testing import broken_draws as broken
+from tests.testing.their_samplers import TwelveEpisodes
 from torchcross.errors import TorchcrossWarning
 from torchcross.testing import check_sampler
 
@@ -121,14 +122,8 @@ def test_episodes_that_share_no_sample_are_not_asked_to_be_independent():
     check_sampler(SAMPLERS["disjoint"](), disjoint=True)
 
 
-class Twelve(broken.AlwaysEpisodeZero):
-    def __len__(self):
-        return 12
-
-    def __getitem__(self, index):
-        if not 0 <= index < 12:
-            raise IndexError(index)
-        return super().__getitem__(index)
+class Twelve(TwelveEpisodes, broken.AlwaysEpisodeZero):
+    pass
 
 
 def test_a_finite_sampler_of_one_episode_is_caught():

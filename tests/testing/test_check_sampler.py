@@ -13,7 +13,13 @@ import torch
 from hypothesis import given
 
 import torchcross as tx
-from tests.testing.their_samplers import ASKED, TheirSampler, plan_of, toy_source
+from tests.testing.their_samplers import (
+    ASKED,
+    TheirSampler,
+    TwelveEpisodes,
+    plan_of,
+    toy_source,
+)
 from torchcross.data import PlanBatch
 from torchcross.errors import InputError
 from torchcross.testing import NumberedSource, check_sampler, sources
@@ -250,14 +256,8 @@ def test_a_sampler_that_cannot_be_made_again_is_caught():
         )
 
 
-class Finite(TheirSampler):
-    def __len__(self):
-        return 12
-
-    def __getitem__(self, index):
-        if not 0 <= index < 12:
-            raise IndexError(index)
-        return super().__getitem__(index)
+class Finite(TwelveEpisodes, TheirSampler):
+    pass
 
 
 def test_a_finite_sampler_is_checked_to_its_end():

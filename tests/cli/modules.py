@@ -1,4 +1,4 @@
-"""What `--module tests.cli.subjects:...` names."""
+"""What `--module tests.cli.modules:...` names."""
 
 from tests.algorithms.cases import Net
 from tests.algorithms.test_certify import OwnRule, WrongStep
