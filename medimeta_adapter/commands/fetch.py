@@ -14,6 +14,7 @@ from rich.markup import escape
 from medimeta_adapter.commands.output import say, table, write
 from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
+from torchcross.cli.options import names_in_all
 from torchcross.errors import InputError
 from torchcross.messages import printable
 
@@ -26,7 +27,10 @@ def arguments(parser: Parser) -> None:
     )
     parser.add_argument("--out", metavar="FOLDER", help="write each dataset to FOLDER/ID")
     parser.add_argument(
-        "--only", nargs="+", metavar="ID", help="some of the datasets (default: all)"
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="some of the datasets, separated by spaces or commas (default: all)",
     )
     parser.add_argument(
         "--size", type=int, default=64, metavar="PIXELS", help="side of the images (default: 64)"
@@ -56,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     with ProgressBars() as progress:
         report = fetch_open_data(
             options.out,
-            only=options.only,
+            only=names_in_all(options.only),
             size=options.size,
             limit=options.limit,
             seed=options.seed,

@@ -10,6 +10,7 @@ import argparse
 from medimeta_adapter.commands.output import write
 from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
+from torchcross.cli.options import names_in_all
 
 EXAMPLE = "torchcross data synth --out data/synthetic --scale tiny"
 
@@ -26,7 +27,10 @@ def arguments(parser: Parser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     parser.add_argument(
-        "--only", nargs="+", metavar="ID", help="some of the datasets (default: all 19)"
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="some of the datasets, separated by spaces or commas (default: all 19)",
     )
     parser.add_argument("--tiffs", action="store_true", help="also write one TIFF file per image")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads (default: 1)")
@@ -43,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             scale=_scale(options.scale),
             size=options.size,
             seed=options.seed,
-            only=options.only,
+            only=names_in_all(options.only),
             tiffs=options.tiffs,
             resume=options.resume,
             overwrite=options.overwrite,

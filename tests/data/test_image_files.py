@@ -74,7 +74,9 @@ def test_links_in_a_circle_or_to_nowhere_are_named(tmp_path: Path, follow_links:
     (tmp_path / "b/a").symlink_to("../a", target_is_directory=True)
     (tmp_path / "b/self").symlink_to("self")
     (tmp_path / "c").symlink_to("vanished", target_is_directory=True)
+    (tmp_path / "d").symlink_to("/nowhere/at all")
     (tmp_path / "a/vanished.png").symlink_to("vanished")
+    (tmp_path / "a/outside.png").symlink_to("/nowhere/1.png")
     with pytest.raises(SourceError) as caught:
         list_image_files(tmp_path, follow_links=follow_links)
     text = str(caught.value)
@@ -82,6 +84,8 @@ def test_links_in_a_circle_or_to_nowhere_are_named(tmp_path: Path, follow_links:
     assert "b/a/b is a link to a folder that holds it" in text
     assert "c is a link that leads nowhere" in text
     assert "b/self is a link that leads nowhere" in text
+    assert "d is a link that leads nowhere, to /nowhere/at all" in text
+    assert "outside.png" not in text
     assert "vanished.png" not in text  # an image that cannot be read, as the readers say
 
 

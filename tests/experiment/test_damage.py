@@ -364,3 +364,22 @@ def test_hashes_are_in_the_files_themselves(run):
     table = pandas.read_csv(rows(run), comment="#")
     assert len(table) == len(read_records(rows(run)))
     assert table["value"].tolist() == read_records(rows(run)).columns["value"].tolist()
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_what_to_do_is_said_where_a_file_is_no_json_too(run, content):
+    (run / "experiment.json").write_text(content)
+    with pytest.raises(InputError, match=r"experiment\.json .*; put it back from a copy"):
+        run_on_toys(EXPERIMENT, run)
+
+
+def test_a_damaged_cell_is_told_to_run_again(run):
+    path = rows(run)
+    path.write_bytes(path.read_bytes().replace(b"scratch", b"scratca", 1))
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchcross.experiment.run.runner.open_collection", lambda *a, **how: Toys())
+        run_experiment(EXPERIMENT, run, say=said.append)
+    (line,) = [text for text in said if text.startswith("damaged: ")]
+    assert "run the same again" in line
+    assert "write the file again" not in line

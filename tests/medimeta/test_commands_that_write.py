@@ -168,7 +168,7 @@ def test_convert_refuses(capsys, tmp_path):
 
 
 def test_synth(capsys, tmp_path):
-    more = ["--only", "oct", "bus", "--size", "16", "--seed", "3", "--scale", "tiny"]
+    more = ["--only", "oct,bus", "--size", "16", "--seed", "3", "--scale", "tiny"]
     status, out, err = run(capsys, "data", "synth", "--out", tmp_path / "s", *more)
     assert (status, err) == (0, "")
     assert "synthetic" in out

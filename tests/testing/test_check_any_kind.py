@@ -45,7 +45,11 @@ CHANGES = {
     ("labels", broken.Renumbered, broken.always_zero): SAME,
     ("labels", broken.Renumbered, broken.one_of_ten): NEW,
     ("labels", broken.Picky, broken.not_the_first_class): "class 'label 0' was chosen in 0 of 400",
-    ("variable", broken.Renumbered, broken.always_zero): "none of the first 200 episodes 0 times",
+    (
+        "variable",
+        broken.Renumbered,
+        broken.always_zero,
+    ): "in none of the first 200",
     ("variable", broken.Renumbered, broken.twice_each): "stood in that of the episode before",
     ("variable", broken.Picky, broken.not_the_first_class): "class 'class 0' was chosen 0 times",
     ("variable", broken.Picky, broken.not_sample_five): "'class 0' was sample 5 0 times",

@@ -16,7 +16,7 @@ from torchcross.testing import check_sampler
 FAULTS = {
     broken.AlwaysEpisodeZero: "a sample of an episode stood in that of the episode before 3,600",
     broken.EveryEpisodeTwice: "a sample of an episode stood in that of the episode before 3,600",
-    broken.TwentyEpisodesOverAndOver: "a later episode was none of the first 200 episodes 0 times",
+    broken.TwentyEpisodesOverAndOver: "was in none of the first 200 episodes 0 times",
     broken.KeepsTheClassesOfTheEpisodeBefore: "a class of an episode was one of the episode before",
     broken.SharesSamplesWithTheEpisodeBefore: "a sample of an episode stood in that of the episode",
     broken.GoesThroughEveryClassInEpochs: "an episode stood in that of the episode before 0 times",
@@ -35,7 +35,7 @@ FAULTS = {
     broken.ShotsFollowWays: r"an episode had \d ways with \d shots",
     broken.FirstHalfOfEachClass: "the episode came from the first half of its class 7,200 times",
     broken.EverySecondSample: "came from every second sample of its class 7,200 times in 7,200",
-    broken.SomeHalfOfEachClass: "a later episode was none of the first 200 episodes 0 times",
+    broken.SomeHalfOfEachClass: "was in none of the first 200 episodes 0 times",
     broken.NeverTheLastSample: "came from the last sample of its class 0 times in 7,200",
     broken.NeverTheFirstSample: "came from the first sample of its class 0 times in 7,200",
     broken.OneSampleOfAllNever: "a sample of class 'a' was sample 101 0 times in 1,344",

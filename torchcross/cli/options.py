@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def names_in(text: str) -> list[str]:
     """Split "a, b" at its commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def names_in_all(texts: Iterable[str] | None) -> list[str] | None:
+    """The names of an option that takes several values, each of which may have commas in it."""
+    return None if texts is None else [name for text in texts for name in names_in(text)]

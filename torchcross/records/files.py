@@ -43,8 +43,8 @@ def read_records(path: str | Path) -> Records:
     return read_hashed_records(Path(path))[0]
 
 
-def read_hashed_records(path: Path) -> tuple[Records, bool]:
-    """(the records of a file, whether it has a content hash)"""
+def read_hashed_records(path: Path, advice: str = _ADVICE) -> tuple[Records, bool]:
+    """(the records of a file, whether it has a content hash); `advice` is for a damaged one."""
     read = _by_suffix(path, {".csv": _read_csv, ".parquet": _read_parquet})
     try:
         content = read_user_file(path)
@@ -52,7 +52,7 @@ def read_hashed_records(path: Path) -> tuple[Records, bool]:
         raise ReadError(
             f"{path} cannot be read ({error.strerror or error}); give the path of a file"
         ) from error
-    records, has_hash = read(path, content)
+    records, has_hash = read(path, content, advice)
     return records, has_hash
 
 
@@ -84,8 +84,8 @@ def _csv_bytes(records: Records) -> bytes:
     return with_hash_line(text.getvalue().encode())
 
 
-def _read_csv(path: Path, content: bytes) -> tuple[Records, bool]:
-    content, has_hash = split_hash_line(path, content, _ADVICE)
+def _read_csv(path: Path, content: bytes, advice: str) -> tuple[Records, bool]:
+    content, has_hash = split_hash_line(path, content, advice)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -170,7 +170,7 @@ def _digest_of(records: Records) -> bytes:
     return hashlib.sha256(_csv_bytes(records)).hexdigest().encode()
 
 
-def _read_parquet(path: Path, content: bytes) -> tuple[Records, bool]:
+def _read_parquet(path: Path, content: bytes, advice: str) -> tuple[Records, bool]:
     arrow, parquet = _pyarrow()
     try:
         table = parquet.read_table(arrow.BufferReader(content))
@@ -188,7 +188,7 @@ def _read_parquet(path: Path, content: bytes) -> tuple[Records, bool]:
         raise ReadError(f"{path}: {error}. The file was changed by hand; correct it") from error
     digest = (table.schema.metadata or {}).get(_HASH)
     if digest is not None and digest != _digest_of(records):
-        raise damage_error(path, _ADVICE)
+        raise damage_error(path, advice)
     return records, digest is not None
 
 

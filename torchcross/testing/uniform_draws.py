@@ -283,7 +283,7 @@ def _novelty_tallies(draws: Draws) -> Iterator[Tally]:
     later = np.concatenate([samples_of(plan, "episode") for plan in draws.plans[half:]])
     classes = draws.codes[later]
     mean = float((unseen[classes] / draws.size[classes]).mean())
-    subject = f"a sample of a later episode was none of the first {half} episodes"
+    subject = f"a sample of a later episode was in none of the first {half} episodes"
     yield Tally(subject, int((~seen[later]).sum()), len(later), mean)
 
 

@@ -143,15 +143,13 @@ class _Walk:
         if entry.is_symlink():
             is_broken = not os.path.exists(real)  # noqa: PTH110
             leaves = not Path(real).is_relative_to(self._inside)
-            if leaves and not self._follow_links and (is_folder or is_image or is_broken):
+            if is_broken:
+                # One that is named as an image is an image that cannot be read.
+                return "" if is_image else f"is a link that leads nowhere, to {real}"
+            if leaves and not self._follow_links and (is_folder or is_image):
                 return f"is a link that leaves the folder, to {real}"
-            if is_broken and not is_image:
-                return f"is a link that leads nowhere, to {real}"
             if real in holders:
                 return "is a link to a folder that holds it"
-            # A broken link named as an image is an image that cannot be read.
-            if is_broken:
-                return ""
         if is_image and not is_folder and not entry.is_file():
             return "is named as an image, and is a pipe or a device"
         if is_folder:

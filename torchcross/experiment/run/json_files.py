@@ -34,8 +34,8 @@ def read_hashed_json(path: Path, advice: str = NEEDED) -> tuple[dict[str, Any], 
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} cannot be read ({error}); it is not as a run writes it"
+            f"{path} cannot be read ({error}), so it is not as a run writes it; {advice}"
         ) from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not as a run writes it; expected a mapping")
+        raise InputError(f"{path} is no mapping, so it is not as a run writes it; {advice}")
     return split_hash(path, content, advice)

@@ -35,7 +35,7 @@ def read_rows(path: Path, episodes: Path, *, hashed: bool) -> Records:
     hashed  the run writes content hashes and a record of episodes for all its rows; runs of earlier
             versions may lack both
     """
-    records, has_hash = read_hashed_records(path)
+    records, has_hash = read_hashed_records(path, _ADVICE)
     if not episodes.is_file():
         if hashed:
             raise DamageError(
