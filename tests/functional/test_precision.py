@@ -107,7 +107,7 @@ def test_pooling_before_the_relu_changes_nothing(engine):
         results.append(meta_gradient(problem, meta, engine=engine))
     torch.testing.assert_close(results[0].trace, results[1].trace, rtol=1e-12, atol=0)
     assert gap(*results) < 1e-12
-    assert "forward" in vars(Network(Pooled(block(True)))._twins.take(training=False).module[0])
+    assert "forward" in vars(Network(Pooled(block(True)))._copies.take(training=False).module[0])
     without = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2))
-    assert "forward" in vars(Network(without)._twins.take(training=False).module)
-    assert "forward" not in vars(Network(Kept(*without))._twins.take(training=False).module)
+    assert "forward" in vars(Network(without)._copies.take(training=False).module)
+    assert "forward" not in vars(Network(Kept(*without))._copies.take(training=False).module)

@@ -162,7 +162,7 @@ class Plain(nn.Module):
 def test_other_modules_keep_the_channels_last():
     network = Network(seeded(Plain))
     network.support(*network.state(), torch.ones(40, 1, 8, 8))
-    assert list(network._twins.layouts.values()) == [True]
+    assert list(network._copies.layouts.values()) == [True]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -17,6 +17,7 @@ from torch import nn
 from torchcross.errors import InputError
 from torchcross.functional.network.checks import have_same_values, refuse_impurity
 from torchcross.functional.network.kept_tensors import refuse_state
+from torchcross.functional.network.module_copies import ModuleCopies
 from torchcross.functional.network.norm_policies import Draw, ForwardFrame
 from torchcross.functional.network.random_draws import refuse_random_draws
 from torchcross.functional.network.training_mode import (
@@ -25,7 +26,6 @@ from torchcross.functional.network.training_mode import (
     refuse_other_structure,
     without_zeros,
 )
-from torchcross.functional.network.twins import Twins
 from torchcross.functional.trees import Buffers, Params, device_of, inside_transform
 
 Run: TypeAlias = Callable[..., tuple[Any, Buffers]]
@@ -38,29 +38,29 @@ class FirstUse:
 
     run: Run
     module: nn.Module
-    twins: Twins
+    copies: ModuleCopies
 
     def layout(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> bool:
         """Whether channels may be last for such inputs; the network is checked before."""
-        twins = self.twins
+        copies = self.copies
         if inside_transform():
             self._refuse_lanes()
             return True
-        if not twins.is_checked:
+        if not copies.is_checked:
             self._check(params, frame, inputs)
-            twins.is_checked = True
-        layout = twins.layout_of(inputs)
+            copies.is_checked = True
+        layout = copies.layout_of(inputs)
         if layout is None:
             return True
-        if layout not in twins.layouts:
+        if layout not in copies.layouts:
             outputs = [
                 self._output(frame, inputs, params, channels_last=is_last)
                 for is_last in (False, True)
             ]
-            twins.layouts[layout] = have_same_values(*outputs)
-            if outputs[1] is not None and not twins.layouts[layout]:
-                twins.lane_fault = twins.lane_fault or "layout"
-        return twins.layouts[layout]
+            copies.layouts[layout] = have_same_values(*outputs)
+            if outputs[1] is not None and not copies.layouts[layout]:
+                copies.lane_fault = copies.lane_fault or "layout"
+        return copies.layouts[layout]
 
     @torch.no_grad()
     def draws(
@@ -81,31 +81,31 @@ class FirstUse:
             results.append((output, frame.draws or {}))
 
         refuse_random_draws(forward, who, device_of(params))
-        if self.twins.kept_attribute():
-            self.twins.use_once()
+        if self.copies.kept_attribute():
+            self.copies.use_once()
         training, draws = results[-1]
         refuse_other_structure(who, training[0], evaluation[0])
-        if not self.twins.training_layers:
+        if not self.copies.training_layers:
             refuse_hidden_mode(who, training, evaluation, draws)
         return draws
 
     def _check(self, params: Params, frame: ForwardFrame, inputs: tuple[Any, ...]) -> None:
-        twins = self.twins
+        copies = self.copies
 
         def forward(copies: Params) -> Any:
             return self._output(frame, inputs, copies)
 
-        twins.lane_fault = refuse_impurity(forward, self.module, params)
-        if attribute := twins.kept_attribute():
+        copies.lane_fault = refuse_impurity(forward, self.module, params)
+        if attribute := copies.kept_attribute():
             outputs = [forward(params) for _ in range(2)]
             refuse_state(type(self.module).__name__, attribute, *outputs)
-            twins.use_once()
-        if not twins.training_layers and may_hide_a_mode(self.module):
-            own = {name: params[name] for name in twins.param_names}
+            copies.use_once()
+        if not copies.training_layers and may_hide_a_mode(self.module):
+            own = {name: params[name] for name in copies.param_names}
             self.draws(without_zeros(own), frame.buffers, inputs, channels_last=False)
 
     def _refuse_lanes(self) -> None:
-        who, fault = type(self.module).__name__, self.twins.lane_fault
+        who, fault = type(self.module).__name__, self.copies.lane_fault
         if fault == "data":
             raise InputError(
                 f"{who} reads `.data` of a tensor in its forward, and torch.func takes it for the"

@@ -13,12 +13,12 @@ from torchcross.errors import InputError
 from torchcross.functional.network.dropout import draw_masks
 from torchcross.functional.network.first_use import FirstUse
 from torchcross.functional.network.masked_draws import MaskedDraws
+from torchcross.functional.network.module_copies import ModuleCopies, own_tensors
 from torchcross.functional.network.norm_policies import Draw, ForwardFrame, Statistics, policy_named
 from torchcross.functional.network.observing import SupportCall, current_observer
 from torchcross.functional.network.purity import changed_name, guard, versions, write_error
 from torchcross.functional.network.spectral_norm import with_unit_length
 from torchcross.functional.network.structural_copy import refuse_complex
-from torchcross.functional.network.twins import Twins, own_tensors
 from torchcross.functional.trees import Buffers, Params, device_of, shape_key
 
 
@@ -38,65 +38,65 @@ class Network:
         self.policy = policy_named(norm)
         self.fast = fast
         self._follows_module = True
-        self._twins = Twins(module, self.policy, fast=fast)
+        self._copies = ModuleCopies(module, self.policy, fast=fast)
 
     @property
     def affine_names(self) -> list[str]:
         """The weights and biases of the BatchNorm layers, by name."""
-        return self._current_twins().affine_names
+        return self._current_copies().affine_names
 
     @property
     def generation(self) -> int:
         """A number that changes whenever the module has changed, except in its tensors."""
-        return self._current_twins().number
+        return self._current_copies().number
 
     @property
     def training_layers(self) -> dict[str, str]:
         """Name -> class of the layers that may act otherwise in training mode."""
-        return self._current_twins().training_layers
+        return self._current_copies().training_layers
 
     def with_unit_vectors(self, buffers: Buffers) -> Buffers:
         """The same buffers, with the vectors of spectral normalisation of length 1 again."""
-        return with_unit_length(buffers, self._current_twins().vectors)
+        return with_unit_length(buffers, self._current_copies().vectors)
 
     def snapshot(self) -> Network:
         """The same network as it is now: later changes of the module do not reach it."""
-        self._current_twins()
+        self._current_copies()
         still = copy.copy(self)
         still._follows_module = False
         return still
 
     def refuse_changed_module(self) -> None:
         """Raise where this is a snapshot, and its module is no longer what it was."""
-        if not (self._follows_module or self._twins.is_current(self.module)):
+        if not (self._follows_module or self._copies.is_current(self.module)):
             raise InputError(
                 f"{type(self.module).__name__} was changed after this predictor was made of it, so"
                 " that a copy would be another predictor; adapt again, or copy it before."
             )
 
     def __copy__(self) -> Network:
-        twin = object.__new__(Network)
-        vars(twin).update(vars(self))
-        return twin
+        network = object.__new__(Network)
+        vars(network).update(vars(self))
+        return network
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy builds its own structural copies, whose layers refer to each other."""
         self.refuse_changed_module()
         return _rebuild, (self.module, self.policy.name, self.fast, self._follows_module)
 
-    def _current_twins(self) -> Twins:
+    def _current_copies(self) -> ModuleCopies:
         """The copies of the module as it is now; built anew where it has changed."""
-        twins = self._twins
-        if self._follows_module and not twins.is_current(self.module):
-            twins = self._twins = Twins(self.module, self.policy, fast=self.fast)
-        return twins
+        copies = self._copies
+        if self._follows_module and not copies.is_current(self.module):
+            copies = self._copies = ModuleCopies(self.module, self.policy, fast=self.fast)
+        return copies
 
     def state(self, steps: int = 0) -> tuple[Params, Buffers]:
         """The module's tensors now; under `per_step`, statistics have a row for each update."""
         params: Params = dict(self.module.named_parameters())
         buffers = dict(self.module.named_buffers())
         if self.policy.rows:
-            for name in self._current_twins().norm_buffers & buffers.keys():
+            for name in self._current_copies().norm_buffers & buffers.keys():
                 # Rows for 0..steps updates: the query follows the last one.
                 row = buffers[name]
                 buffers[name] = row.expand(steps + 1, *row.shape).clone()
@@ -133,7 +133,7 @@ class Network:
         Where the policy needs none, no forward is run.
         """
         uses_support = self.policy.query == "support"
-        if not self._twins.norm_layers or not (uses_support or self.policy.rows):
+        if not self._copies.norm_layers or not (uses_support or self.policy.rows):
             return {}, buffers
         frame = ForwardFrame(
             source="own",
@@ -187,14 +187,14 @@ class Network:
 
     def draws(self, params: Params, buffers: Buffers, *inputs: Any) -> dict[str, Draw]:
         """What a forward in training mode draws for inputs of these shapes."""
-        twins = self._current_twins()
-        if not twins.training_layers:
+        copies = self._current_copies()
+        if not copies.training_layers:
             return {}
         key = shape_key(inputs)
-        if key not in twins.draws:
-            first_use = FirstUse(self.run, self.module, twins)
-            twins.draws[key] = first_use.draws(params, buffers, inputs)
-        return twins.draws[key]
+        if key not in copies.draws:
+            first_use = FirstUse(self.run, self.module, copies)
+            copies.draws[key] = first_use.draws(params, buffers, inputs)
+        return copies.draws[key]
 
     def run(
         self,
@@ -209,28 +209,32 @@ class Network:
         `channels_last` says whether convolutions may put channels last; by default, the check at
         the first use of the network decides.
         """
-        twins = self._current_twins()
+        copies = self._current_copies()
         if channels_last is None:
-            first_use = FirstUse(self.run, self.module, twins)
+            first_use = FirstUse(self.run, self.module, copies)
             channels_last = first_use.layout(params, frame, inputs)
         who = type(self.module).__name__
-        tensors = guard(own_tensors(who, params, twins.param_names, "parameter"))
-        buffers = own_tensors(who, frame.buffers, twins.buffer_names, "buffer")
-        # Copies, for layers may write to buffers. BatchNorm gets its own through the frame.
-        copies = {
+        tensors = guard(own_tensors(who, params, copies.param_names, "parameter"))
+        buffers = own_tensors(who, frame.buffers, copies.buffer_names, "buffer")
+        # Clones, for layers may write to buffers. BatchNorm gets its own through the frame.
+        cloned = {
             name: value.clone()
             for name, value in buffers.items()
-            if name not in twins.frame_buffers
+            if name not in copies.frame_buffers
         }
         before = versions(tensors)
-        tensors.update(copies)
-        twin = twins.take(training=frame.training)
-        twin.holder.channels_last = channels_last
-        draws = MaskedDraws(frame, twin.module) if frame.training else contextlib.nullcontext()
-        with twin.holder.hold(frame), draws:
-            output = torch.func.functional_call(twin.module, tensors, inputs, tie_weights=False)
+        tensors.update(cloned)
+        module_copy = copies.take(training=frame.training)
+        module_copy.holder.channels_last = channels_last
+        draws = (
+            MaskedDraws(frame, module_copy.module) if frame.training else contextlib.nullcontext()
+        )
+        with module_copy.holder.hold(frame), draws:
+            output = torch.func.functional_call(
+                module_copy.module, tensors, inputs, tie_weights=False
+            )
         # Not after an error, which may leave a copy with tensors of this call.
-        twins.put_back(twin, training=frame.training)
+        copies.put_back(module_copy, training=frame.training)
         if name := changed_name(tensors, before):
             # Unlike at its first use, the caller's own tensor may have the value that was written.
             advice = (
@@ -240,8 +244,8 @@ class Network:
             raise write_error(who, name, after=advice)
         fresh = {
             name: tensors[name]
-            for name, copied in copies.items()
-            if name in twins.buffer_names and (tensors[name] is not copied or copied._version > 0)
+            for name, clone in cloned.items()
+            if name in copies.buffer_names and (tensors[name] is not clone or clone._version > 0)
         }
         for name, value in fresh.items():
             refuse_complex(name, value, f"a buffer that {type(self.module).__name__} changes")

@@ -48,15 +48,15 @@ def plain_copy(
         memo[id(own)] = nn.Parameter(value, requires_grad=False)
     for name, buffer in module.named_buffers():
         memo[id(buffer)] = _value_at(buffers[name], buffer, step)
-    twin = copy.deepcopy(module, memo).eval()
-    for name, layer in twin.named_modules():
+    module_copy = copy.deepcopy(module, memo).eval()
+    for name, layer in module_copy.named_modules():
         if not is_norm(layer):
             continue
         if policy.query == "own":
             _compute_statistics(layer, name)
         elif policy.query == "support":
             _fix_statistics(layer, name, statistics)
-    return twin
+    return module_copy
 
 
 def _value_at(value: Tensor, own: Tensor, step: int) -> Tensor:

@@ -27,11 +27,11 @@ class Placeholder(Tensor):
     @classmethod
     def of(cls, tensor: Tensor, name: str) -> Placeholder:
         blank = torch.empty_like(tensor, device="meta")
-        twin: Placeholder = torch.Tensor._make_subclass(cls, blank, tensor.requires_grad)
-        twin.tensor_name = name
+        placeholder: Placeholder = torch.Tensor._make_subclass(cls, blank, tensor.requires_grad)
+        placeholder.tensor_name = name
         if isinstance(tensor, nn.Parameter):
-            twin._is_param = True
-        return twin
+            placeholder._is_param = True
+        return placeholder
 
     @classmethod
     def __torch_function__(
@@ -64,17 +64,17 @@ def structural_copy(module: nn.Module) -> nn.Module:
     # `deepcopy` takes what the memo holds for a tensor's id instead of copying the tensor.
     memo: dict[int, Any] = {id(tensor): Placeholder.of(tensor, name) for name, tensor in tensors}
     try:
-        twin = copy.deepcopy(module, memo)
+        module_copy = copy.deepcopy(module, memo)
     except (RuntimeError, TypeError) as error:
         raise InputError(
             f"{type(module).__name__} cannot be copied ({error}); an attribute of it is neither"
             " plain data nor a parameter or buffer. Register tensors, and use"
             " torch.nn.utils.parametrizations for weight norms."
         ) from error
-    for name, layer in twin.named_modules():
+    for name, layer in module_copy.named_modules():
         _refuse_wrong_layer(layer, name)
         _replace_operations(layer)
-    return twin.eval()
+    return module_copy.eval()
 
 
 def refuse_complex(name: str, tensor: Tensor, whose: str) -> None:

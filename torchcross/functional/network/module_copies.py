@@ -24,7 +24,7 @@ from torchcross.functional.network.training_mode import training_layers
 
 
 @dataclass(frozen=True)
-class Twin:
+class ModuleCopy:
     """A copy that one forward at a time runs, and the slot in which its layers see the frame."""
 
     module: nn.Module
@@ -39,7 +39,7 @@ Layout: TypeAlias = tuple[tuple[torch.dtype, torch.Size, int], ...]
 _NUMBERS = itertools.count()
 
 
-class Twins:
+class ModuleCopies:
     """All that is known of a module as it was at one moment, and its copies.
 
     A forward takes a copy out and puts it back. A second thread, or a forward inside a forward,
@@ -60,7 +60,7 @@ class Twins:
         self._template = structural_copy(module)
         self.training_layers = training_layers(self._template)
         self.draws: dict[Any, dict[str, Draw]] = {}
-        first = self._new_twin(training=False)
+        first = self._new_copy(training=False)
         self.norm_layers, self.vectors = first.norm_layers, frozenset(first.vectors)
         self.norm_buffers = frozenset(
             _names_within(first.norm_layers, "running_mean", "running_var", "num_batches_tracked")
@@ -68,7 +68,7 @@ class Twins:
         self._has_images = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
         self.frame_buffers = self.norm_buffers | self.vectors
         self._is_reusable = True
-        self._idle: dict[bool, list[Twin]] = {False: [first], True: []}
+        self._idle: dict[bool, list[ModuleCopy]] = {False: [first], True: []}
 
     @property
     def affine_names(self) -> list[str]:
@@ -99,21 +99,21 @@ class Twins:
             (value.dtype, value.shape[1:], value.shape[0].bit_length()) for value in images
         )
 
-    def take(self, *, training: bool) -> Twin:
+    def take(self, *, training: bool) -> ModuleCopy:
         """A copy that no other forward runs."""
         try:
             return self._idle[training].pop()
         except IndexError:
-            return self._new_twin(training=training)
+            return self._new_copy(training=training)
 
-    def put_back(self, twin: Twin, *, training: bool) -> None:
+    def put_back(self, module_copy: ModuleCopy, *, training: bool) -> None:
         if self._is_reusable:
-            self._idle[training].append(twin)
+            self._idle[training].append(module_copy)
 
     def kept_attribute(self) -> str | None:
         """Which attribute of a copy that has run holds a tensor of that run, if any does."""
         idle = [*self._idle[False], *self._idle[True]]
-        attributes = (kept_attribute(twin.module, self._template) for twin in idle)
+        attributes = (kept_attribute(module_copy.module, self._template) for module_copy in idle)
         return next((attribute for attribute in attributes if attribute), None)
 
     def use_once(self) -> None:
@@ -121,7 +121,7 @@ class Twins:
         self._is_reusable = False
         self._idle = {False: [], True: []}
 
-    def _new_twin(self, *, training: bool) -> Twin:
+    def _new_copy(self, *, training: bool) -> ModuleCopy:
         """One more copy of the template; the layers' new forwards refer to each other."""
         tensors = [*_tensors_of(self._template)]
         module = copy.deepcopy(self._template, {id(tensor): tensor for tensor in tensors})
@@ -135,7 +135,7 @@ class Twins:
             elif not substitute_dropout(layer, name, holder) and self._fast:
                 substitute_convolution(layer, holder)
                 pool_before_relu(layer)
-        return Twin(module, holder, tuple(norm_layers), tuple(vectors))
+        return ModuleCopy(module, holder, tuple(norm_layers), tuple(vectors))
 
 
 def _is_double_or_elsewhere(value: Tensor) -> bool:
