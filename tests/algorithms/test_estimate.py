@@ -1,5 +1,7 @@
 """Predicted peaks against measured ones."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ import torchcross as tx
 from tests.algorithms.cases import TARGETS, Net, episode_of, make_algorithm
 from torchcross.algorithms import MAML, MultiTask
 from torchcross.errors import InputError
-from torchcross.functional import meta_gradient, peak_memory
+from torchcross.functional import MemoryEstimate, meta_gradient, peak_memory
 from torchcross.task import Task
 
 EPISODES = [episode_of(TARGETS["multiclass"], 0), episode_of(TARGETS["binary"], 1, support=12)]
@@ -69,3 +71,13 @@ def test_what_is_no_algorithm_over_episodes():
     with pytest.raises(InputError, match="got MultiTask; give an algorithm over episodes"):
         tx.estimate(MultiTask(Net(), [Task("x", TARGETS["binary"])], features=4).double(), EPISODES)
     assert torch.is_grad_enabled()
+
+
+def test_an_estimate_prints_in_megabytes() -> None:
+    lean = MemoryEstimate(1_234_500_000, 5_400_000, 20, "recompute", 2, 2_000_000_000)
+    text = (
+        "recompute, 20 inner steps: 1,234.5 MB of tensors at the peak, 5.4 MB for each further step"
+    )
+    assert str(lean) == f"{text}; the process will hold about 2,000 MB"
+    assert str(dataclasses.replace(lean, process=None)) == text
+    assert "1 inner step:" in str(dataclasses.replace(lean, steps=1))

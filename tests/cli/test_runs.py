@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -306,7 +307,11 @@ def test_a_run_that_is_terminated_says_how_it_goes_on(capsys, monkeypatch):
             cli.main(["run", "--data", "data"])
         return raised.value.code, capsys.readouterr().err
 
-    assert ended(143) == (143, "torchcross: terminated; run the same command again to go on\n")
+    usual = "torchcross: terminated by {}; run the same command again to go on\n"
+    assert ended(143) == (143, usual.format("SIGTERM"))
+    if hasattr(signal, "SIGUSR1"):
+        number = 128 + signal.SIGUSR1
+        assert ended(number) == (number, usual.format("SIGUSR1"))
     assert ended(0) == (0, "")
 
 

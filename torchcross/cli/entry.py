@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,16 +33,20 @@ _COMMANDS = {
     "export": Command("torchcross.cli.export", "write a predictor as ONNX or torch.export"),
 }
 
-# As a shell reports signals: 128 and the number of SIGINT, SIGPIPE; SIGHUP, SIGUSR1 and SIGTERM.
+# As a shell reports signals: 128 and the signal's number. 130 is SIGINT, 141 is SIGPIPE.
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
-_TERMINATED = (129, 138, 143)
+_TERMINATED = {
+    128 + getattr(signal, name): name
+    for name in ("SIGHUP", "SIGUSR1", "SIGTERM")
+    if hasattr(signal, name)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0 it holds, 1 it does not, 2 the arguments or what they name cannot be used, 130 interrupted,
-    141 nobody reads the output, 129, 138 and 143 (as SystemExit) terminated.
+    141 nobody reads the output, 128 and the signal's number (as SystemExit) terminated.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
@@ -76,8 +81,8 @@ def _run_command(arguments: list[str]) -> int:
         write_line(sys.stderr, f"torchcross: interrupted{advice}")
         return _INTERRUPTED
     except SystemExit as end:
-        if end.code in _TERMINATED:
-            write_line(sys.stderr, f"torchcross: terminated{advice}")
+        if name := _TERMINATED.get(end.code):
+            write_line(sys.stderr, f"torchcross: terminated by {name}{advice}")
         raise
 
 

@@ -27,6 +27,7 @@ _FIRST_ORDINARY_STEP = 2
 """From a zero head the first step moves the head alone, and the second may share its features."""
 
 
+_MB = 1e6
 _FIRST_USE = 40_000_000
 """Bytes that torch's libraries take when they compute for the first time."""
 _ALLOCATED_FOR_COUNTED = 1.3
@@ -50,6 +51,16 @@ class MemoryEstimate:
     engine: str
     order: int
     process: int | None = None
+
+    def __str__(self) -> str:
+        steps = f"{self.steps} inner step" if self.steps == 1 else f"{self.steps} inner steps"
+        text = (
+            f"{self.engine}, {steps}: {self.peak / _MB:,.1f} MB of tensors at the peak,"
+            f" {self.per_step / _MB:,.1f} MB for each further step"
+        )
+        if self.process is None:
+            return text
+        return f"{text}; the process will hold about {self.process / _MB:,.0f} MB"
 
 
 def process_bytes(peak: int, before: int | None, device: torch.device) -> int | None:
