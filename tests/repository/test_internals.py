@@ -18,7 +18,7 @@ def test_every_door_is_there() -> None:
     assert broken_doors(PAGE.read_text(encoding="utf-8"), ROOT) == []
 
 
-def test_the_page_walks_its_journeys() -> None:
+def test_the_page_walks_through_its_calls() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert section_count(page) >= FEWEST_SECTIONS
     assert len(set(doors(page))) >= FEWEST_DOORS
