@@ -51,7 +51,10 @@ class Objective:
     padding: Padding | None = None
 
     def scores(self, logits: Float[Tensor, "N O"]) -> Float64[Tensor, "N C"]:
-        """Log-odds to rank samples by, without gradient. Certainty is the largest float64."""
+        """Log-odds to rank samples by, without gradient. Certainty is the largest float64.
+
+        Equal logits have equal scores, so that a constant predictor ranks nothing.
+        """
         logits = logits.detach()
         if logits.device.type == "mps":
             # Apple's GPUs have no float64.
@@ -62,4 +65,21 @@ class Objective:
         else:
             odds = log_odds(self.probabilities(logits).log())
         bound = torch.finfo(torch.float64).max
-        return odds.clamp(-bound, bound)
+        # The same numbers in two places of a tensor may come out of `exp` and `log` a rounding
+        # apart: torch computes the end of a tensor in another way than its vectors.
+        return odds.clamp(-bound, bound)[_first_equal_rows(logits)]
+
+
+def _first_equal_rows(logits: Float64[Tensor, "N O"]) -> Int64[Tensor, " N"]:
+    """For each row, the place of the first row with the same numbers.
+
+    Of fixed shape, so that it runs under vmap, which `torch.unique` does not.
+    """
+    places = torch.arange(len(logits), device=logits.device)
+    order = places
+    for column in reversed(logits.unbind(dim=1)):
+        order = order[column[order].argsort(stable=True)]
+    ordered = logits[order]
+    differs = (ordered[1:] != ordered[:-1]).any(dim=1)
+    starts = torch.cat([places[:1], torch.where(differs, places[1:], 0)]).cummax(dim=0).values
+    return torch.zeros_like(order).scatter(0, order, order[starts])
