@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from torchcross.statistics.across_targets import Across, TargetPair, across_targets
+from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
+from torchcross.statistics.draws import Draws
 from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.means import means_of
 from torchcross.statistics.pairs import (
@@ -23,12 +25,14 @@ __all__ = [
     "Comparison",
     "ComparisonRow",
     "Difference",
+    "Draws",
     "Friedman",
     "Interval",
     "Pair",
     "TargetPair",
     "Wilcoxon",
     "across_targets",
+    "bounds_of",
     "critical_difference",
     "friedman",
     "hierarchical_interval",

@@ -1,4 +1,4 @@
-"""Intervals of the mean of a sample: Student's t, normal, and BCa bootstrap."""
+"""Intervals of the mean of a sample: Student's t, normal, BCa bootstrap, and over images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
+from torchcross.statistics.bounds import Bounds, check_bounds, within_bounds
+from torchcross.statistics.draws import Draws
+from torchcross.statistics.image_level import IMAGES, MeanLaw, law_or_reason
 from torchcross.statistics.resampling import resampled_means
 from torchcross.statistics.special_functions import normal_cdf, normal_quantile, t_quantile
 
@@ -26,7 +29,9 @@ class Interval:
     """A mean of `n` values and where it may lie.
 
     `low` and `high` are NaN where there is no interval: of one value, or none. `undefined` values
-    (NaN) were left out. `note` says what is special.
+    (NaN) were left out. `note` says what is special. `over` is "images" where the interval is about
+    the mean over all images like these, and "episodes" where it is about the mean over all episodes
+    of these images. The former has the latter in `these_images`, where the two differ.
     """
 
     mean: float
@@ -37,6 +42,8 @@ class Interval:
     level: float = 0.95
     undefined: int = 0
     note: str = ""
+    over: str = "episodes"
+    these_images: Interval | None = None
 
     @property
     def half(self) -> float:
@@ -56,26 +63,66 @@ def mean_interval(
     level: float = 0.95,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    draws: Draws | None = None,
+    episodes: ArrayLike | None = None,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """The mean and its interval.
 
     The methods are mean ± t s / sqrt(n) ("t"), mean ± z s / sqrt(n) ("normal") and "bca" (Efron
     1987). NaN values are left out and counted. One value has no interval; equal values have one of
     width 0. The order of the values does not matter, not even to the last bit.
+
+    With `draws` the interval is over images: values are scores of the `episodes` of these numbers
+    (by default of all episodes of the draws, ascending). Where episodes share no image, both
+    intervals are the same. Where images cannot be told from episodes, the note says why. `bounds`
+    are the least and the largest value of the metric, such as (0, 1): the interval stays within.
     """
     check_level(level)
     check_method(method)
     numbers = as_values(values, "values")
+    check_bounds(bounds, numbers)
+    law = law_or_reason(numbers, draws, episodes)
     defined = np.sort(numbers[~np.isnan(numbers)])
     interval = without_spread(defined, method, level)
     if interval is None:
         check_resamples(resamples)
         exponent = binary_exponent(defined)
         scaled = np.ldexp(defined, -exponent)
-        bounds = (mean_of(scaled), *METHODS[method](scaled, level, seed, resamples))
-        mean, low, high = np.ldexp(bounds, exponent).tolist()
+        mean_and_ends = (mean_of(scaled), *METHODS[method](scaled, level, seed, resamples))
+        mean, low, high = np.ldexp(mean_and_ends, exponent).tolist()
         interval = Interval(mean, low, high, len(defined), method, level)
-    return with_undefined(interval, len(numbers))
+        if method != "bca":
+            interval = in_bounds(interval, bounds)
+    return with_undefined(over_images(interval, law, bounds), len(numbers))
+
+
+def over_images(interval: Interval, law: MeanLaw | str | None, bounds: Bounds | None) -> Interval:
+    """The interval over images, with the one over episodes of these images beside it."""
+    if law is None or not interval.low < interval.high:
+        return interval
+    if isinstance(law, str):
+        if not law:
+            return replace(interval, over=IMAGES)
+        return replace(interval, note=join_notes(interval.note, f"no interval over images: {law}"))
+    half = law.half(interval.level)
+    wide = replace(
+        interval,
+        low=interval.mean - half,
+        high=interval.mean + half,
+        method="image effects",
+        over=IMAGES,
+        these_images=interval,
+    )
+    return in_bounds(wide, bounds)
+
+
+def in_bounds(interval: Interval, bounds: Bounds | None) -> Interval:
+    """The interval on the logit scale between the bounds."""
+    if bounds is None:
+        return interval
+    low, high = within_bounds(interval.mean, interval.high - interval.mean, bounds)
+    return replace(interval, low=low, high=high)
 
 
 def with_undefined(interval: Interval, values: int) -> Interval:

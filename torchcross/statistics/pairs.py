@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
+from torchcross.statistics.draws import Draws
+from torchcross.statistics.image_level import MeanLaw, law_or_reason
 from torchcross.statistics.intervals import (
     RESAMPLES,
     Interval,
@@ -19,16 +21,18 @@ from torchcross.statistics.intervals import (
     check_level,
     mean_interval,
     mean_of,
+    over_images,
     standard_error,
     with_undefined,
 )
-from torchcross.statistics.seeds import spread_of, with_seed_note
+from torchcross.statistics.seeds import check_shared, seeded_law, spread_of, with_seed_note
 from torchcross.statistics.special_functions import normal_cdf, t_two_sided
 
 Floats = NDArray[np.float64]
 _EXACT_UP_TO = 50
 _ROUNDING: Final = 1e-12
 _SEEDED_TEST: Final = "t over seeds and episodes"
+IMAGE_TEST: Final = "image effects"
 
 
 @final
@@ -36,12 +40,18 @@ _SEEDED_TEST: Final = "t over seeds and episodes"
 class Difference:
     """The mean of paired differences, its interval, and the two-sided `p` of no difference.
 
-    `test` names the test. `p` is NaN where there is none.
+    `test` names the test. `p` is NaN where there is none. As in `Interval`, `over` is "images" or
+    "episodes", and a difference over images has the one over episodes in `these_images`.
     """
 
     interval: Interval
     p: float
     test: str
+    these_images: Difference | None = None
+
+    @property
+    def over(self) -> str:
+        return self.interval.over
 
     @property
     def mean(self) -> float:
@@ -93,12 +103,17 @@ def paired_difference(
     level: float = 0.95,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    draws: Draws | None = None,
+    episodes: ArrayLike | None = None,
 ) -> Difference:
     """The mean of x - y over pairs, its interval (d ± t s_d / sqrt(n)) and the paired t test.
 
     `method` may be another one of `mean_interval`. Pairs with a NaN are left out and counted. Where
     all n differences are the same, there is no spread to test by: differences of 0 have p = 1,
     equal ones 2^(1-n), as in the exact test that flips signs. One pair has no p.
+
+    With `draws` interval and test are over images; `draws` and `episodes` are those of
+    `mean_interval`.
     """
     first, second = as_values(x, "x"), as_values(y, "y")
     if len(first) != len(second):
@@ -114,12 +129,34 @@ def paired_difference(
         note = "one pair has no interval"
     elif interval.low == interval.high:
         note = f"all {interval.n} differences are equal"
-    interval = with_undefined(replace(interval, note=note), len(differences))
-    return Difference(interval, *_t_test(differences[~np.isnan(differences)]))
+    interval = replace(interval, note=note)
+    law = law_or_reason(differences, draws, episodes)
+    difference = Difference(interval, *_t_test(differences[~np.isnan(differences)]))
+    return difference_over_images(difference, law, len(differences))
+
+
+def difference_over_images(
+    difference: Difference, law: MeanLaw | str | None, values: int
+) -> Difference:
+    """The difference over images, with the one over episodes of these images beside it.
+
+    Both have a note of how many of the `values` were undefined.
+    """
+    narrow = with_undefined(difference.interval, values)
+    difference = replace(difference, interval=narrow)
+    wide = over_images(narrow, law, None)
+    if wide.these_images is None or law is None or isinstance(law, str):
+        return replace(difference, interval=wide)
+    return Difference(wide, law.p_of(wide.mean), IMAGE_TEST, difference)
 
 
 def seeded_difference(
-    rows: Sequence[ArrayLike], *, shared_episodes: bool = True, level: float = 0.95
+    rows: Sequence[ArrayLike],
+    *,
+    shared_episodes: bool = True,
+    level: float = 0.95,
+    draws: Draws | None = None,
+    episodes: ArrayLike | None = None,
 ) -> Difference:
     """The difference over several training seeds, one row of differences each.
 
@@ -127,12 +164,15 @@ def seeded_difference(
     interval is the sum of those of two t intervals: over the means of the seeds, and over the means
     of the episodes. p belongs to the level at which the interval ends at 0. A few seeds that differ
     say little, however many the episodes. One row has the paired t test, and its note says that
-    training variance was not measured.
+    training variance was not measured. `draws` and `episodes` (the number of each place of a row)
+    are those of `mean_interval`.
     """
     check_level(level)
+    check_shared(shared_episodes, draws)
     groups = [as_values(row, "a row of differences") for row in rows]
+    law = seeded_law(groups, draws, episodes)
     difference = seeded_pairs(groups, shared_episodes, level)
-    return replace(difference, interval=with_undefined(difference.interval, sum(map(len, groups))))
+    return difference_over_images(difference, law, sum(map(len, groups)))
 
 
 def seeded_pairs(rows: Sequence[Floats], shared: bool, level: float) -> Difference:

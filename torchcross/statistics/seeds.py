@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
+from torchcross.statistics.bounds import Bounds, check_bounds
+from torchcross.statistics.draws import Draws
+from torchcross.statistics.image_effects import ImageLaw
+from torchcross.statistics.image_level import MeanLaw, law_or_reason
 from torchcross.statistics.intervals import (
     RESAMPLES,
     Interval,
@@ -20,6 +24,7 @@ from torchcross.statistics.intervals import (
     check_resamples,
     join_notes,
     mean_of,
+    over_images,
     with_undefined,
     without_spread,
 )
@@ -62,20 +67,68 @@ class Spread:
             return t_two_sided(self.seeds, mean / math.sqrt(self.by_seed))
         if not self.by_seed:
             return t_two_sided(self.episodes, mean / math.sqrt(self.by_episode))
-        # The half-width falls as p grows: bisect log p.
-        low, high = _SMALLEST_LOG_P, 0.0
-        while high - low > 1e-13 * max(1.0, -high):
-            middle = (low + high) / 2
-            if self._half(math.exp(middle) / 2) > abs(mean):
-                low = middle
-            else:
-                high = middle
-        return math.exp(high)
+        return _p_of_half(lambda p: self._half(p / 2), mean)
 
     def _half(self, tail: float) -> float:
         parts = ((self.by_seed, self.seeds), (self.by_episode, self.episodes))
         squares = (square * t_quantile(degrees, tail) ** 2 for square, degrees in parts if square)
         return math.sqrt(math.fsum(squares))
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class SeededImageLaw:
+    """The law of a mean over training seeds and images, combined as in `Spread`."""
+
+    images: ImageLaw
+    by_seed: float
+    seeds: int
+
+    def half(self, level: float) -> float:
+        of_seeds = 0.0
+        if self.by_seed:
+            of_seeds = math.sqrt(self.by_seed) * t_quantile(self.seeds, (1 + level) / 2)
+        return math.hypot(self.images.half(level), of_seeds)
+
+    def p_of(self, mean: float) -> float:
+        """The two-sided p of no difference."""
+        if not self.by_seed:
+            return self.images.p_of(mean)
+        return _p_of_half(lambda p: self.half(1 - p), mean)
+
+
+def _p_of_half(half_of: Callable[[float], float], mean: float) -> float:
+    """The p at which the half-width is |mean|. It falls as p grows: bisect log p."""
+    low, high = _SMALLEST_LOG_P, 0.0
+    while high - low > 1e-13 * max(1.0, -high):
+        middle = (low + high) / 2
+        if half_of(math.exp(middle)) > abs(mean):
+            low = middle
+        else:
+            high = middle
+    return math.exp(high)
+
+
+def seeded_law(
+    rows: Sequence[Floats], draws: Draws | None, episodes: ArrayLike | None
+) -> MeanLaw | str | None:
+    """The law of the mean of a (training seeds x episodes) table over images.
+
+    It is that of the episodes' means over the training seeds: what images contribute does not
+    shrink with more seeds.
+    """
+    means = episode_means(rows) if draws is not None and len(rows) else np.empty(0)
+    law = law_or_reason(means, draws, episodes)
+    return SeededImageLaw(law, *_squared_error(rows)) if isinstance(law, ImageLaw) else law
+
+
+def episode_means(rows: Sequence[Floats]) -> Floats:
+    """The mean of each episode over the training seeds; NaN where none has a value."""
+    table = np.stack(rows)
+    counts = np.count_nonzero(~np.isnan(table), axis=0)
+    sums = np.where(np.isnan(table), 0.0, table / len(rows)).sum(axis=0) * len(rows)
+    means: Floats = np.where(counts > 0, sums / np.maximum(1, counts), np.nan)
+    return means
 
 
 def spread_of(rows: Sequence[Floats], shared: bool) -> Spread | None:
@@ -121,6 +174,9 @@ def hierarchical_interval(
     level: float = 0.95,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    draws: Draws | None = None,
+    episodes: ArrayLike | None = None,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """The mean over training seeds and episodes, by a bootstrap that resamples both.
 
@@ -130,6 +186,9 @@ def hierarchical_interval(
     narrow, by more than the variance that it misses: it has no t quantile. So its quantiles only
     say how the interval lies about the mean, and its width is twice `Spread.half`. One seed gives
     the bootstrap over its episodes alone, and its note says so.
+
+    With `draws` the interval is over images and training seeds; `draws`, `episodes` (the number of
+    each place of a row) and `bounds` are those of `mean_interval`.
     """
     check_level(level)
     check_resamples(resamples)
@@ -145,12 +204,30 @@ def hierarchical_interval(
             f"the training seeds have {sorted(lengths)} values, so they cannot be the same"
             " episodes; give NaN where one is undefined, or shared_episodes=False"
         )
-    interval = seeded_interval(rows, shared_episodes, level, seed, resamples)
+    check_shared(shared_episodes, draws)
+    check_bounds(bounds, np.concatenate(rows))
+    law = seeded_law(rows, draws, episodes)
+    interval = seeded_interval(rows, shared_episodes, level, seed, resamples, law, bounds)
     return with_undefined(interval, sum(map(len, rows)))
 
 
+def check_shared(shared: bool, draws: Draws | None) -> None:
+    """Refuse draws of training seeds that do not share their episodes."""
+    if draws is not None and not shared:
+        raise InputError(
+            "draws are of episodes that all training seeds share; leave shared_episodes=False out,"
+            " or the draws"
+        )
+
+
 def seeded_interval(
-    rows: Sequence[Floats], shared: bool, level: float, seed: int, resamples: int
+    rows: Sequence[Floats],
+    shared: bool,
+    level: float,
+    seed: int,
+    resamples: int,
+    law: MeanLaw | str | None = None,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """The same of checked rows, where NaN is no value and is not counted as undefined."""
     rows = [row for row in rows if not np.isnan(row).all()]
@@ -162,6 +239,7 @@ def seeded_interval(
         scaled = [np.ldexp(row, -exponent) for row in rows]
         low, high = np.ldexp(_bounds(scaled, shared, level, seed, resamples), exponent).tolist()
         interval = Interval(mean_of(values), low, high, len(values), SEEDED, level)
+    interval = over_images(interval, law, bounds)
     return with_seed_note(interval, max(1, len(rows)))
 
 

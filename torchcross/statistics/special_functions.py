@@ -38,6 +38,11 @@ def t_two_sided(degrees: float, t: float) -> float:
     return min(1.0, 2 * float(_special().stdtr(degrees, -abs(t))))
 
 
+def t_tails(degrees: float, t: Any) -> NDArray[np.float64]:
+    """P(|T| >= |t|), for each t."""
+    return 2 * np.asarray(_special().stdtr(degrees, -np.abs(t)))
+
+
 def chi2_tail(degrees: float, value: float) -> float:
     return float(_special().chdtrc(degrees, value))
 

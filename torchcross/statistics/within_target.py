@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.errors import InputError
 from torchcross.records.records import Records
+from torchcross.statistics.bounds import Bounds, bounds_of
 from torchcross.statistics.common_episodes import (
     CommonEpisodes,
     Scores,
@@ -22,6 +23,7 @@ from torchcross.statistics.common_episodes import (
 )
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.comparison_notes import group_notes, pair_notes, row_notes
+from torchcross.statistics.draws import Draws
 from torchcross.statistics.intervals import (
     ONE_VALUE,
     RESAMPLES,
@@ -29,15 +31,17 @@ from torchcross.statistics.intervals import (
     check_method,
     join_notes,
     mean_interval,
+    over_images,
 )
 from torchcross.statistics.pairs import (
     Difference,
+    difference_over_images,
     holm,
     paired_difference,
     seeded_pairs,
     without_rounding,
 )
-from torchcross.statistics.seeds import ONE_SEED, seeded_interval
+from torchcross.statistics.seeds import ONE_SEED, seeded_interval, seeded_law
 
 LOWER_IS_BETTER: Final = frozenset({"mae"})
 """Metrics whose smaller value is the better one."""
@@ -55,6 +59,7 @@ def within_target(
     level: float = 0.95,
     seed: int = 0,
     episodes: Mapping[str, str] | None = None,
+    draws: Mapping[str, Draws] | None = None,
 ) -> Comparison:
     """Compare the algorithms on one target, over the episodes that all of them scored.
 
@@ -68,6 +73,10 @@ def within_target(
     than half of the episodes from the others is not compared. `episodes` identifies, by any text
     such as a digest, the episodes on which each algorithm was scored: algorithms with different
     texts (or one without) are not paired, and there is no best.
+
+    `draws` are those of the episodes of each algorithm. With them intervals and tests, and so ties,
+    are over images, and those over episodes of these images are in `these_images`. An algorithm
+    without draws has intervals over episodes only.
     """
     check_level(level)
     check_method(method)
@@ -80,11 +89,9 @@ def within_target(
     ]
     common = {name: rows for group in groups for name, rows in group.scores.items()}
     compared = {name for group in groups for name in group.compared_algorithms}
-    rows = tuple(
-        _row(name, scores[name], common[name], name in compared, method, level, seed)
-        for name in scores
-    )
-    pairs = _pairs(groups, method, level, seed)
+    how = _Method(method, level, seed, draws or {}, bounds_of(metric))
+    rows = tuple(_row(name, scores[name], common[name], name in compared, how) for name in scores)
+    pairs = _pairs(groups, how)
     lower = lower_is_better(metric)
     best = _best(rows, lower) if len(groups) == 1 else ""
     notes = [*group_notes(groups), *row_notes(rows, records), *pair_notes(rows, pairs)]
@@ -135,23 +142,30 @@ def check_rows(records: Records, description: str) -> None:
         )
 
 
-def _row(
-    name: str,
-    scores: Scores,
-    common: Scores,
-    compared: bool,
-    method: str,
-    level: float,
-    seed: int,
-) -> ComparisonRow:
+@final
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """How intervals and tests of one comparison are computed."""
+
+    method: str
+    level: float
+    seed: int
+    draws: Mapping[str, Draws]
+    bounds: Bounds | None
+
+
+def _row(name: str, scores: Scores, common: Scores, compared: bool, how: _Method) -> ComparisonRow:
     """`scores` are all values of the algorithm, `common` those in the episodes that count."""
-    table = _table(common)
+    episodes, table = _table(common)
+    law = seeded_law(table, how.draws.get(name), episodes)
     if len(table) > 1:
-        interval, notes = seeded_interval(table, True, level, seed, RESAMPLES), []
+        interval, notes = seeded_interval(table, True, how.level, how.seed, RESAMPLES), []
     else:
-        interval = mean_interval(table[0] if table else (), method=method, level=level, seed=seed)
+        row = table[0] if table else ()
+        interval = mean_interval(row, method=how.method, level=how.level, seed=how.seed)
         notes = [ONE_SEED]
-    values = [value for row in scores.values() for value in row.values()]
+    interval = over_images(interval, law, how.bounds)
+    values = [value for by_episode in scores.values() for value in by_episode.values()]
     undefined = sum(map(math.isnan, values))
     if undefined:
         notes.append(f"{undefined} of {len(values)} values undefined, left out")
@@ -168,23 +182,23 @@ def _row(
     return ComparisonRow(name, interval, seeds, compared)
 
 
-def _table(scores: Scores) -> list[NDArray[np.float64]]:
-    """One row for each training seed that has a value, one column for each episode; NaN in gaps."""
+def _table(scores: Scores) -> tuple[list[int], list[NDArray[np.float64]]]:
+    """The episodes, and a row for each training seed that has a value; NaN in gaps."""
     rows = [row for row in scores.values() if row]
     episodes = sorted({episode for row in rows for episode in row})
-    return [np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows]
+    return episodes, [
+        np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows
+    ]
 
 
-def _pairs(
-    groups: Sequence[CommonEpisodes], method: str, level: float, seed: int
-) -> tuple[Pair, ...]:
+def _pairs(groups: Sequence[CommonEpisodes], how: _Method) -> tuple[Pair, ...]:
     names, differences = [], []
     for group in groups:
         for first, second in combinations(group.compared_algorithms, 2):
             names.append((first, second))
-            differences.append(
-                _difference(group.scores[first], group.scores[second], method, level, seed)
-            )
+            # Algorithms of one group were scored on the same episodes.
+            draws = how.draws.get(first) or how.draws.get(second)
+            differences.append(_difference(group.scores[first], group.scores[second], draws, how))
     adjusted = holm([difference.p for difference in differences]).tolist()
     return tuple(
         Pair(first, second, difference, p)
@@ -192,7 +206,7 @@ def _pairs(
     )
 
 
-def _difference(first: Scores, second: Scores, method: str, level: float, seed: int) -> Difference:
+def _difference(first: Scores, second: Scores, draws: Draws | None, how: _Method) -> Difference:
     keys = [
         (number, episode)
         for number, row in first.items()
@@ -201,13 +215,24 @@ def _difference(first: Scores, second: Scores, method: str, level: float, seed: 
     x = np.array([first[number][episode] for number, episode in keys])
     y = np.array([second[number][episode] for number, episode in keys])
     if len({number for number, _ in keys}) < 2:
-        return paired_difference(x, y, method=method, level=level, seed=seed)
+        numbers = [episode for _, episode in keys]
+        return paired_difference(
+            x,
+            y,
+            method=how.method,
+            level=how.level,
+            seed=how.seed,
+            draws=draws,
+            episodes=numbers,
+        )
     # Over all seeds at once: the differences of one seed alone do not show which are only rounding.
     differences = without_rounding(x - y, x, y).tolist()
     table: dict[int, dict[int, float]] = {}
     for (number, episode), difference in zip(keys, differences, strict=True):
         table.setdefault(number, {})[episode] = difference
-    return seeded_pairs(_table(table), True, level)
+    episodes, rows = _table(table)
+    law = seeded_law(rows, draws, episodes)
+    return difference_over_images(seeded_pairs(rows, True, how.level), law, len(keys))
 
 
 def _best(rows: Sequence[ComparisonRow], lower: bool) -> str:

@@ -15,7 +15,12 @@ from torchcross.testing.reference_draws import (
     compared_tallies,
     finite_tallies,
 )
-from torchcross.testing.uniform_draws import Draws, overlap_tallies, pair_tallies, uniform_tallies
+from torchcross.testing.uniform_draws import (
+    DrawnPlans,
+    overlap_tallies,
+    pair_tallies,
+    uniform_tallies,
+)
 
 Usable = Callable[[str], tuple[int, ...]]
 _Tallies = Iterator[Tally | ComparedTally]
@@ -89,7 +94,7 @@ def _pairs(
         yield from compared_pairs(setting, befores, afters, before)
 
 
-def _uniform_draws(setting: DrawSetting, plans: Sequence[Any]) -> Draws | None:
+def _uniform_draws(setting: DrawSetting, plans: Sequence[Any]) -> DrawnPlans | None:
     """The draws where they must be uniform: exclusive classes, and no subject to respect."""
     target = setting.source.task.target
     strata = target.strata(setting.source.labels)
@@ -98,4 +103,4 @@ def _uniform_draws(setting: DrawSetting, plans: Sequence[Any]) -> Draws | None:
         return None
     if groups is not None and setting.request.groups == "respect":
         return None
-    return Draws.of(plans, setting.request, target, setting.usable, strata)
+    return DrawnPlans.of(plans, setting.request, target, setting.usable, strata)

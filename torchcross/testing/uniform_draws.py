@@ -28,7 +28,7 @@ _MOST_SETS, _MOST_CELLS = 64, 64
 
 
 @dataclass(frozen=True)
-class Draws:
+class DrawnPlans:
     """Plans of one source, and how its samples are numbered within their classes."""
 
     plans: Sequence[Any]
@@ -48,7 +48,7 @@ class Draws:
         target: Any,
         usable: tuple[int, ...],
         strata: Partition,
-    ) -> Draws:
+    ) -> DrawnPlans:
         codes = np.asarray(strata.codes, dtype=np.int64)
         rank = np.zeros_like(codes)
         for c in range(strata.num_classes):
@@ -75,7 +75,7 @@ def samples_of(plan: Any, side: str) -> Numbers:
     return np.concatenate(parts)
 
 
-def uniform_tallies(draws: Draws) -> Iterator[Tally]:
+def uniform_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """All that is counted over the plans of one source."""
     yield from _class_tallies(draws)
     yield from _size_tallies(draws)
@@ -94,7 +94,7 @@ def uniform_tallies(draws: Draws) -> Iterator[Tally]:
 # -- classes, ways and shots -----------------------------------------------------------------------
 
 
-def _class_tallies(draws: Draws) -> Iterator[Tally]:
+def _class_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     count, total = len(draws.usable), len(draws.plans)
     ways = np.array([len(plan.classes) for plan in draws.plans])
     chosen = Counter(c for plan in draws.plans for c in plan.classes)
@@ -117,7 +117,7 @@ def _class_tallies(draws: Draws) -> Iterator[Tally]:
     yield from _class_neighbour_tallies(draws)
 
 
-def _class_neighbour_tallies(draws: Draws) -> Iterator[Tally]:
+def _class_neighbour_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """One pair of classes of each episode, at random: do they follow each other in a ring?"""
     count, stream = len(draws.usable), Stream(0, "one pair of classes")
     place = {c: position for position, c in enumerate(draws.usable)}
@@ -134,7 +134,7 @@ def _class_neighbour_tallies(draws: Draws) -> Iterator[Tally]:
         yield Tally("two classes of an episode were neighbours", hits, trials, 2 / (count - 1))
 
 
-def _size_tallies(draws: Draws) -> Iterator[Tally]:
+def _size_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """Each number of ways, of shots, and each pair of them, is as likely as the others."""
     bounds = ways_within(draws.request.ways, draws.fewest_ways, len(draws.usable))
     if bounds is None:
@@ -163,7 +163,7 @@ def _size_tallies(draws: Draws) -> Iterator[Tally]:
 # -- samples within their classes ------------------------------------------------------------------
 
 
-def _place_tallies(draws: Draws, side: str) -> Iterator[Tally]:
+def _place_tallies(draws: DrawnPlans, side: str) -> Iterator[Tally]:
     """Parts of every class: halves, every second sample, the first and the last."""
     samples = draws.samples(side)
     classes = draws.codes[samples]
@@ -189,7 +189,7 @@ def _place_tallies(draws: Draws, side: str) -> Iterator[Tally]:
             yield Tally(subject, int(hit[here].sum()), int(here.sum()), mean)
 
 
-def _sample_tallies(draws: Draws) -> Iterator[Tally]:
+def _sample_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """Every sample by itself."""
     samples = draws.samples("episode")
     hits = np.bincount(samples, minlength=len(draws.codes))
@@ -201,7 +201,7 @@ def _sample_tallies(draws: Draws) -> Iterator[Tally]:
             yield Tally(subject, int(hits[sample]), int(trials[c]), mean)
 
 
-def _neighbour_tallies(draws: Draws) -> Iterator[Tally]:
+def _neighbour_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """One sample of each side of each class, at random: are they neighbours within the class?
 
     The class is closed to a ring; neighbours have at most as many steps between them as the episode
@@ -230,7 +230,7 @@ def _neighbour_tallies(draws: Draws) -> Iterator[Tally]:
 
 
 def pair_tallies(
-    draws: Draws, befores: Sequence[Any], afters: Sequence[Any], before: str
+    draws: DrawnPlans, befores: Sequence[Any], afters: Sequence[Any], before: str
 ) -> Iterator[Tally]:
     """What plans share with others that they must not depend on."""
     pairs = list(zip(befores, afters, strict=False))
@@ -245,7 +245,7 @@ def pair_tallies(
 
 
 def overlap_tallies(
-    draws: Draws,
+    draws: DrawnPlans,
     befores: Sequence[Any],
     afters: Sequence[Any],
     before: str,
@@ -271,7 +271,7 @@ def overlap_tallies(
             yield Tally(subject, hits, len(means_of_draws), mean, can_be_few)
 
 
-def _novelty_tallies(draws: Draws) -> Iterator[Tally]:
+def _novelty_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """Samples that the first half of the episodes did not have come in the second half."""
     half = len(draws.plans) // 2
     if half == 0:
@@ -290,7 +290,7 @@ def _novelty_tallies(draws: Draws) -> Iterator[Tally]:
 # -- a natural query -------------------------------------------------------------------------------
 
 
-def _natural_tallies(draws: Draws) -> Iterator[Tally]:
+def _natural_tallies(draws: DrawnPlans) -> Iterator[Tally]:
     """A query as samples come: in proportion to what the support leaves, and balanced by luck."""
     support, query = draws.by_class("support"), draws.by_class("query")
     left = np.where(support > 0, draws.size - support, 0)
