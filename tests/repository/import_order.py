@@ -38,8 +38,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.backbones": ("functional", "_kit", "errors"),
     "torchcross.heads": ("functional", *_EPISODES),
     "torchcross.algorithms": ("heads", "functional", "backbones", *_EPISODES),
-    "torchcross.records": ("metrics", "errors", "_kit", "messages"),
-    "torchcross.statistics": ("records", "metrics", "errors", "_kit"),
+    "torchcross.records": ("metrics", *_LABELS, "_kit", "messages"),
+    "torchcross.statistics": ("records", "metrics", *_LABELS, "_kit"),
     "torchcross.evaluation": ("records", *_MODELS, "data", "metrics", "losses", *_EPISODES),
     "torchcross.training": tuple(room for room in _STUDIES if room != "training"),
     # Reports see records, never models.

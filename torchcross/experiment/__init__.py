@@ -7,6 +7,7 @@ from torchcross.experiment.outcome import RunOutcome, run_experiment
 from torchcross.experiment.page.pages import compare_runs, write_page
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.stored_predictions import run_predictions
 from torchcross.experiment.run.verification import FileCheck, Verification, verify_run
 from torchcross.experiment.settings.presets import PRESETS
 from torchcross.experiment.settings.reading import experiment_from_values, read_experiment
@@ -42,6 +43,7 @@ __all__ = [
     "open_collection",
     "read_experiment",
     "run_experiment",
+    "run_predictions",
     "verify_run",
     "write_page",
 ]

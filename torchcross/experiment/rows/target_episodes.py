@@ -33,6 +33,10 @@ class TargetEpisodes:
             "classes left out": list(dropped),
         }
 
+    def query_images(self) -> int:
+        """How many query images all episodes have together; their plans are drawn for it."""
+        return sum(len(self.sampler[number].query) for number in range(self.count))
+
 
 def target_episodes(
     source: TaskSource, experiment: Experiment, count: int | None = None

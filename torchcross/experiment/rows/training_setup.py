@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 
+from torchcross._kit.arrays import Indices
 from torchcross.algorithms import (
     Algorithm,
     InnerLoopAlgorithm,
@@ -32,6 +34,7 @@ from torchcross.evaluation import evaluate
 from torchcross.experiment.rows.methods import Method, input_normalisation, starting_network
 from torchcross.experiment.settings.schema import Experiment, MetaTrainingSettings
 from torchcross.metrics import Score
+from torchcross.targets import Prediction
 from torchcross.training import Feed, FitOptions
 
 _IMAGES_AT_ONCE = 256
@@ -164,17 +167,27 @@ def _auroc_of(trained: Pretraining, source: TaskSource, most: int) -> float:
 def scores_of(
     trained: Pretraining, source: TaskSource, most: int, metrics: Sequence[str] | None = None
 ) -> dict[str, Score]:
-    """Metrics over at most `most` samples of a source, evenly spaced, read a batch at a time."""
+    """Metrics over at most `most` samples of a source, evenly spaced."""
+    rows, prediction = predictions_of(trained, source, most)
+    return source.task.target.evaluate(prediction, source.targets(rows), metrics=metrics)
+
+
+def predictions_of(
+    trained: Pretraining, source: TaskSource, most: int
+) -> tuple[Indices, Prediction]:
+    """(at most `most` samples of a source, evenly spaced, and their predictions).
+
+    Images are read a batch at a time.
+    """
     count = min(len(source), most)
-    rows = [place * len(source) // count for place in range(count)]
-    predictor, target = trained.predictor(source.task), source.task.target
+    rows = np.array([place * len(source) // count for place in range(count)], dtype=np.int64)
+    predictor = trained.predictor(source.task)
     device = next(trained.parameters()).device
     logits = []
     for start in range(0, count, _IMAGES_AT_ONCE):
         images = source.read(rows[start : start + _IMAGES_AT_ONCE]).to(device)
         logits.append(predictor.logits(images))
-    prediction = target.predict(torch.cat(logits))
-    return target.evaluate(prediction, source.targets(rows), metrics=metrics)
+    return rows, source.task.target.predict(torch.cat(logits))
 
 
 # -- episodes: meta-training -----------------------------------------------------------------------

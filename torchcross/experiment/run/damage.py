@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from torchcross.errors import InputError, ReadError
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import check_example, read_example
+from torchcross.experiment.run.scored_rows import read_scored
+from torchcross.experiment.run.stored_predictions import read_cell_predictions
 
 
 def set_damaged_cells_aside(run: RunContext) -> None:
-    """Rename the files of cells whose rows, episodes or example are not what was written."""
+    """Rename the files of cells in which one of them is not what was written."""
     for cell in run.cells():
         for shots in run.experiment.shots:
             rows = run.rows_file(cell, shots)
@@ -31,5 +33,10 @@ def _problems(run: RunContext, cell: Cell, name: str) -> Iterator[str]:
             if example.is_file():
                 content = read_example(example, hashed=run.folder.has_hashes)
                 check_example(content, target=cell.target, algorithm=cell.algorithm)
+            episodes = run.folder.episodes_file(name)
+            # Who wants no predictions may have removed them.
+            if run.experiment.evaluation.predictions and episodes.is_file():
+                scored = read_scored(episodes, hashed=run.folder.has_hashes)
+                read_cell_predictions(run.folder, name, scored)
     except (InputError, ReadError) as error:
         yield f"{error}."

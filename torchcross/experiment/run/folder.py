@@ -8,6 +8,7 @@ train/<row>-<digest>/         checkpoints, log.csv and weights of one training (
 rows/<row>-<digest>.csv       records of one algorithm, training seed, target and number of shots
 episodes/<row>-<digest>.json  which episodes these records are of
 examples/<row>-<digest>.npz   an example episode
+predictions/<row>-<digest>.safetensors  what was predicted for each query image
 failures.json                 what failed, and why
 report.html, table.*          the page and its tables
 page.json                     the content hashes of these
@@ -56,7 +57,7 @@ _FORMAT = 2
 """Of runs whose files all have content hashes; runs of earlier versions say nothing of it."""
 
 _UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
-_PARTS = ("train", "rows", "episodes", "examples")
+_PARTS = ("train", "rows", "episodes", "examples", "predictions")
 _FAILURE = {"kind", "target", "algorithm", "seed", "reason"}
 
 
@@ -145,13 +146,18 @@ class RunFolder:
     def example_file(self, name: str) -> Path:
         return self.path / "examples" / f"{name}.npz"
 
+    def predictions_file(self, name: str) -> Path:
+        return self.path / "predictions" / f"{name}.safetensors"
+
     def rows(self, path: Path) -> Records:
         """The rows of one cell; a DamageError where they are not what its episodes gave."""
         return read_rows(path, self.episodes_file(path.stem), hashed=self.has_hashes)
 
     def set_aside(self, rows: Path) -> None:
         """Rename the files of a damaged cell, so that the cell is made again."""
-        for path in (rows, self.episodes_file(rows.stem), self.example_file(rows.stem)):
+        name = rows.stem
+        of_cell = (self.episodes_file(name), self.example_file(name), self.predictions_file(name))
+        for path in (rows, *of_cell):
             if path.is_file():
                 path.replace(path.with_name(path.name + SET_ASIDE))
 

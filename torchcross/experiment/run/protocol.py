@@ -13,7 +13,10 @@ from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.experiment.run.folder import PROTOCOL
 from torchcross.experiment.run.json_files import write_json
+from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.settings.plain import as_plain
+
+_IMAGES = "query images"
 
 
 @final
@@ -47,8 +50,26 @@ class Protocol:
         count = self._episodes.get(target, {}).get("episodes")
         source = self._run.collection.target(target)
         episodes = target_episodes(source, self._run.experiment, count)
-        self._episodes[target] = episodes.describe()
+        images = self._episodes.get(target, {}).get(_IMAGES)
+        images = episodes.query_images() if images is None else images
+        self._episodes[target] = {**episodes.describe(), _IMAGES: images}
         return episodes
+
+    def prediction_store(self) -> PredictionStore:
+        """Where the predictions of all cells go, as far as its targets can be read now."""
+        run = self._run
+        cells = [METHODS[cell.algorithm].supervised for cell in run.cells()]
+        images = sum(each.get(_IMAGES, 0) for each in self._episodes.values())
+        if any(cells):
+            images = sum(map(self._test_images, run.targets))
+        per_target = len(cells) // max(len(run.targets), 1) * len(run.experiment.shots)
+        return PredictionStore(run, images * per_target)
+
+    def _test_images(self, target: str) -> int:
+        try:
+            return len(self._run.collection.target(target, split="test"))
+        except Exception:  # noqa: BLE001 - it is an error of the cells that need it
+            return 0
 
     def _cautions(self) -> list[str]:
         collection, targets = self._run.collection, self._run.targets
@@ -73,6 +94,7 @@ class Protocol:
             "related targets": [sorted(group) for group in run.collection.related_targets()],
             # As pairs: the most important choice comes first, and JSON files of a run sort names.
             "choices": list(choices(experiment).items()),
+            "predictions": self.prediction_store().description,
             "cautions": self._cautions(),
             "settings without effect": settings_without_effect(experiment),
         }

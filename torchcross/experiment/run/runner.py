@@ -17,6 +17,7 @@ from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all
 from torchcross.experiment.run.checks import check_experiment, check_metric
 from torchcross.experiment.run.damage import set_damaged_cells_aside
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
+from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import update_provenance
 from torchcross.experiment.run.scoring import score_episodes, score_test_split
@@ -70,10 +71,13 @@ def _run_cells(run: RunContext, lock: FolderLock) -> list[dict[str, str]]:
         # A protocol that is gone says nothing of any target.
         looked_at = unfinished if run.folder.plain(PROTOCOL) else cells
         protocol.start(dict.fromkeys(cell.target for cell in looked_at))
+    store = protocol.prediction_store()
+    for note in store.notes():
+        run.say(f"note: {note}")
 
     def run_cell(cell: Cell) -> None:
         if shots := run.missing_shots(cell):
-            _run(cell, shots, run, protocol, learners)
+            _run(cell, shots, run, protocol, learners, store)
 
     return run_all(cells, run_cell, run.folder, run.say, lock)
 
@@ -89,12 +93,17 @@ def _check_metric(run: RunContext) -> None:
 
 
 def _run(
-    cell: Cell, shots: list[int], run: RunContext, protocol: Protocol, learners: Learners
+    cell: Cell,
+    shots: list[int],
+    run: RunContext,
+    protocol: Protocol,
+    learners: Learners,
+    store: PredictionStore,
 ) -> None:
     """Train one cell, and score it."""
     method = METHODS[cell.algorithm]
     if method.supervised:
-        score_test_split(run, cell, learners.learner(cell, method))
+        score_test_split(run, cell, learners.learner(cell, method), store)
         return
     protocol.require(cell.target)
     trained = learners.learner(cell, method)
@@ -104,4 +113,4 @@ def _run(
     curve = target.sampler.curve(run.experiment.shots)
     for count in shots:
         episodes = Episodes(curve.at(count))
-        score_episodes(run, cell, algorithm, target, episodes, count, trained.training)
+        score_episodes(run, cell, algorithm, target, episodes, count, trained.training, store)

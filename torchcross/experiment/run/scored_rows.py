@@ -22,7 +22,8 @@ def read_scored(path: Path, *, hashed: bool) -> dict[str, Any]:
     scored, has_hash = read_hashed_json(path, _ADVICE)
     if hashed and not has_hash:
         raise damage_error(path, _ADVICE, lost=True)
-    if any(not isinstance(scored.get(name), kind) for name, kind in _FIELDS.items()):
+    wrong = [name for name, kind in _FIELDS.items() if not isinstance(scored.get(name), kind)]
+    if wrong or not isinstance(scored.get("predictions", 0), int):
         raise InputError(
             f"{path} is not as a run writes it; remove it, and nothing is paired with its rows"
         )

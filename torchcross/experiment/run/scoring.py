@@ -14,10 +14,11 @@ from torchcross.evaluation import ProgressBar, evaluate
 from torchcross.experiment.rows.adaptation import inner_steps
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import ScoredEpisodes, TargetEpisodes
-from torchcross.experiment.rows.training_setup import scores_of
+from torchcross.experiment.rows.training_setup import predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.json_files import write_json
+from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.training import TrainedLearner
 from torchcross.records import EpisodeRecord, Records
 from torchcross.report import Example
@@ -32,19 +33,25 @@ def score_episodes(
     episodes: Episodes,
     shots: int,
     training: str | None,
+    store: PredictionStore,
 ) -> None:
-    """Adapt to a target's episodes; write the rows, a digest of the episodes and an example.
+    """Adapt to a target's episodes; write the rows, a digest of the episodes, an example and, where
+    the run stores them, the predictions.
 
     `training` is the name of the algorithm's training in the folder `train`, if it has one.
     """
     experiment = run.experiment
+    (source,) = target.sampler.sources
     first: list[tuple[Episode, Prediction]] = []
+    log = store.log(cell, shots, groups=source.groups)
 
     def observe(episode: Episode, prediction: Prediction) -> None:
         if not first:
             first.append((episode, prediction))
+        if log is not None:
+            log(episode, prediction)
 
-    scored = ScoredEpisodes(*target.sampler.sources)
+    scored = ScoredEpisodes(source)
     title = f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}"
     with ProgressBar(target.count, title, wanted=run.progress) as bar:
         rows = list(
@@ -71,16 +78,22 @@ def score_episodes(
     values = [row.value for row in rows if row.metric == metric]
     if first and shots == max(experiment.shots) and cell.seed == experiment.seeds[0]:
         _write_example(run, cell, *first[0], score=values[0] if values else math.nan)
-    _write_rows(run, cell, shots, rows, scored.describe(), training)
+    predictions = None if log is None else log.predictions()
+    about = scored.describe() | store.write(run.rows_file(cell, shots).stem, predictions)
+    _write_rows(run, cell, shots, rows, about, training)
     defined = [value for value in values if not math.isnan(value)]
     mean = sum(defined) / len(defined) if defined else math.nan
     run.say(f"{title}: {metric} {mean:.3f}")
 
 
-def score_test_split(run: RunContext, cell: Cell, trained: TrainedLearner) -> None:
+def score_test_split(
+    run: RunContext, cell: Cell, trained: TrainedLearner, store: PredictionStore
+) -> None:
     """Score the row `supervised` over the target's test split: one "episode" of 0 shots."""
     source = run.collection.target(cell.target, split="test")
-    scores = scores_of(trained.learner, source, len(source))
+    images, prediction = predictions_of(trained.learner, source, len(source))
+    labels = source.targets(images)
+    scores = source.task.target.evaluate(prediction, labels)
     rows = [
         EpisodeRecord(
             run=run.folder.name,
@@ -96,7 +109,12 @@ def score_test_split(run: RunContext, cell: Cell, trained: TrainedLearner) -> No
         )
         for metric, score in scores.items()
     ]
-    about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint()}
+    log, predictions = store.log(cell, 0, groups=source.groups, split="test"), None
+    if log is not None:
+        log.add(0, images, labels.numpy(), prediction)
+        predictions = log.of(source.name, source.task)
+    stored = store.write(run.rows_file(cell, 0).stem, predictions)
+    about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint(), **stored}
     _write_rows(run, cell, 0, rows, about, trained.training)
     metric = run.experiment.evaluation.metric
     run.say(

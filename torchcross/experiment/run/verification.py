@@ -25,19 +25,27 @@ from torchcross.experiment.run.folder import (
 from torchcross.experiment.run.json_files import read_hashed_json
 from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES, changed_page_files
 from torchcross.experiment.run.scored_rows import read_scored
+from torchcross.experiment.run.stored_predictions import PREDICTIONS, read_cell_predictions
 from torchcross.experiment.run.training_files import (
     SUMMARY,
     reader_of_training_file,
     training_files,
 )
 from torchcross.records.files import read_hashed_records
+from torchcross.records.prediction_files import read_hashed_predictions
 
 State = Literal[
     "whole", "no hash", "damaged", "missing", "failed", "unfinished", "set aside", "not ours"
 ]
+_SUFFIXES = {
+    "rows": ".csv",
+    "episodes": ".json",
+    "examples": ".npz",
+    "predictions": ".safetensors",
+}
 _COUNTED: tuple[State, ...] = ("whole", "no hash", "damaged", "missing")
 _PROBLEMS = ("damaged", "missing")
-_PARTS = ("train", "rows", "episodes", "examples")
+_PARTS = ("train", "rows", "episodes", "examples", "predictions")
 _NO_HASH = "an earlier version wrote it without a content hash"
 
 
@@ -149,6 +157,8 @@ class _Verifier:
                 yield f"episodes/{name}.json"
                 if shown:
                     yield f"examples/{name}.npz"
+                if self._stores_predictions(name):
+                    yield f"predictions/{name}.safetensors"
         for name in self._trainings():
             yield f"train/{name}/{SUMMARY}"
             if (path / "train" / name / SUMMARY).is_file():
@@ -166,6 +176,16 @@ class _Verifier:
                 if episodes.is_file():
                     names.add(str(read_hashed_json(episodes)[0].get("training", "")))
         return names - {""}
+
+    def _stores_predictions(self, name: str) -> bool:
+        """Whether the cell stored predictions, and they are still wanted."""
+        is_wanted = self._experiment["evaluation"].get(PREDICTIONS, 0) != 0
+        try:
+            return is_wanted and PREDICTIONS in read_scored(
+                self._run.episodes_file(name), hashed=self._hashed
+            )
+        except TorchcrossError:
+            return False
 
     def _page_changes(self) -> dict[str, bool]:
         try:
@@ -221,7 +241,7 @@ class _Verifier:
             return self._reader_of_run_file(name)
         if part == "train":
             return reader_of_training_file(path)
-        suffix = {"rows": ".csv", "episodes": ".json", "examples": ".npz"}[part]
+        suffix = _SUFFIXES[part]
         is_expected = path.stem in self._expected or not self._expected
         if depth != 2 or path.suffix != suffix or not is_expected:
             return None
@@ -229,6 +249,7 @@ class _Verifier:
             "rows": self._read_rows,
             "episodes": _read_episodes,
             "examples": self._read_example,
+            "predictions": self._read_predictions,
         }
         return readers[part]
 
@@ -259,6 +280,13 @@ class _Verifier:
         except DamageError:
             return False
         return True
+
+    def _read_predictions(self, path: Path) -> bool:
+        episodes = self._run.episodes_file(path.stem)
+        if episodes.is_file():
+            scored = read_scored(episodes, hashed=self._hashed)
+            read_cell_predictions(self._run, path.stem, {PREDICTIONS: None, **scored})
+        return read_hashed_predictions(path)[1]
 
     def _read_page_file(self, path: Path) -> bool:
         changes = self._page_changes()

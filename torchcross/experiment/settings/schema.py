@@ -240,6 +240,8 @@ class EvaluationSettings:
                  `torchcross report --metric` chooses another
     interval     interval of a mean over episodes, with one training seed: "t", "normal" (1.96
                  standard errors, as published) or "bca" (bootstrap)
+    predictions  the most predictions that a run stores; a prediction is of one query image of one
+                 episode. A run that makes more stores none, and says so. 0: none are stored
     seed         seed of the episodes: another seed draws other episodes
     """
 
@@ -255,6 +257,7 @@ class EvaluationSettings:
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = option("auroc", decides_numbers=False)
     interval: Literal["t", "normal", "bca"] = option("t", decides_numbers=False)
+    predictions: int = option(1_000_000, may_be_zero=True, decides_numbers=False)
     seed: int = option(0, may_be_zero=True)
 
     @property

@@ -1,0 +1,147 @@
+"""Predictions of episodes, collected while `evaluate` scores them."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from torchcross._kit.arrays import Indices
+from torchcross.episode import Episode
+from torchcross.errors import InputError
+from torchcross.plan import EpisodePlan
+from torchcross.records.predictions import Predictions
+from torchcross.targets import Prediction
+from torchcross.task import Task
+
+_LARGEST: dict[Any, float] = {kind: float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
+
+
+@final
+class PredictionLog:
+    """Collects the predictions of the episodes of one task source.
+
+    log = PredictionLog("protonet", shots=5, seed=0)
+    records = list(evaluate(algorithm, episodes, ..., observe=log))
+    log.predictions().write("protonet.safetensors")
+
+    `groups` are the subjects of the source's images, where they are known. Log-odds are kept in
+    float32, or in float64 where float32 would make two different ones of an episode equal: metrics
+    of what is kept are those of the predictions themselves.
+    """
+
+    def __init__(
+        self,
+        algorithm: str,
+        *,
+        shots: int,
+        seed: int = 0,
+        groups: Indices | None = None,
+        split: str = "all",
+    ) -> None:
+        self._algorithm, self._shots, self._seed = algorithm, shots, seed
+        self._groups, self._split = groups, split
+        self._source = ""
+        self._task: Task | None = None
+        self._dtype: Any = np.float32
+        self._episodes: list[int] = []
+        self._parts: dict[str, list[NDArray[Any]]] = {
+            name: [] for name in ("images", "labels", "decisions", "log_odds")
+        }
+
+    def __call__(self, episode: Episode, prediction: Prediction) -> None:
+        """Keep the prediction of an episode; episodes come in ascending order."""
+        plan = episode.plan
+        if plan is None:
+            raise InputError(
+                "an episode has no plan, so its images have no numbers; take episodes from"
+                " tx.Episodes"
+            )
+        self._check_source(plan, episode.task)
+        labels = episode.query.y.cpu().numpy()
+        self.add(plan.index, plan.query, labels, prediction)
+
+    def add(
+        self, number: int, images: Indices, labels: NDArray[Any], prediction: Prediction
+    ) -> None:
+        """Keep the prediction of images whose numbers are known."""
+        log_odds = _log_odds_of(prediction)
+        if not _keeps_order(log_odds):
+            self._dtype = np.float64
+        self._episodes.append(number)
+        values = {
+            "images": np.array(images, dtype=np.int64),
+            "labels": np.array(labels, dtype=np.int64),
+            "decisions": prediction.decisions.cpu().numpy().astype(np.int64),
+            "log_odds": log_odds,
+        }
+        for name, part in self._parts.items():
+            part.append(values[name])
+
+    def _check_source(self, plan: EpisodePlan, task: Task) -> None:
+        if self._task is None:
+            self._source, self._task = plan.source, task
+        elif (plan.source, task.name, task.classes) != (
+            self._source,
+            self._task.name,
+            self._task.classes,
+        ):
+            raise InputError(
+                f"episode {plan.index} of {plan.source!r} has the classes {list(task.classes)}, and"
+                f" those before it, of {self._source!r}, have {list(self._task.classes)}; use one"
+                " PredictionLog for each source and set of classes"
+            )
+
+    def predictions(self) -> Predictions:
+        """The predictions so far, of all episodes but those whose adaptation diverged."""
+        if self._task is None:
+            raise InputError("a PredictionLog has seen no episode; give it to evaluate first")
+        return self.of(self._source, self._task)
+
+    def of(self, source: str, task: Task) -> Predictions:
+        """The predictions so far, as those of a source and a task that are given."""
+        kinds = {"log_odds": self._dtype}
+        columns = {
+            name: np.concatenate([_narrow(array, kinds.get(name, np.int64)) for array in part])
+            for name, part in self._parts.items()
+        }
+        images = columns["images"]
+        return Predictions(
+            source=source,
+            task=task,
+            algorithm=self._algorithm,
+            shots=self._shots,
+            seed=self._seed,
+            split=self._split,
+            episodes=np.array(self._episodes, dtype=np.int64),
+            sizes=np.array([len(part) for part in self._parts["images"]], dtype=np.int64),
+            subjects=None if self._groups is None else self._groups[images],
+            **columns,
+        )
+
+
+def _log_odds_of(prediction: Prediction) -> NDArray[np.float64]:
+    """The scores of a prediction, or where it has none, the log-odds of its probabilities."""
+    scores = prediction.scores
+    if scores is None:
+        scores = torch.logit(prediction.probabilities.detach().cpu().double())
+    bound = _LARGEST[np.float64]
+    array: NDArray[np.float64] = scores.detach().cpu().double().clamp(-bound, bound).numpy()
+    return array
+
+
+def _keeps_order(log_odds: NDArray[np.float64]) -> bool:
+    """Whether float32 keeps all that differ in a column apart."""
+    ordered = np.sort(log_odds, axis=0)
+    rounded = _narrow(ordered, np.float32)
+    made_equal = (ordered[1:] > ordered[:-1]) & (rounded[1:] == rounded[:-1])
+    return not made_equal.any()
+
+
+def _narrow(array: NDArray[Any], kind: Any) -> NDArray[Any]:
+    """As another type of numbers; what is too large for it is its largest number."""
+    if kind in _LARGEST:
+        array = np.clip(array, -_LARGEST[kind], _LARGEST[kind])
+    return array.astype(kind)
