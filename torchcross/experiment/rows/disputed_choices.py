@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchcross import backbones
@@ -12,6 +13,8 @@ from torchcross.experiment.rows.adaptation import (
     reads_running_statistics,
 )
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
 
 _NORMS = {
@@ -72,6 +75,8 @@ def choices(experiment: Experiment) -> dict[str, str]:
         "adaptation": _adaptation(experiment),
         "BatchNorm on the query, where the network has any": _norms(experiment),
     }
+    if experiment.rows:
+        chosen["settings of single rows"] = _row_settings(experiment)
     if origins := _running_statistics(experiment):
         chosen["running statistics that adaptation begins with"] = origins
     trains = any(METHODS[name].trains for name in experiment.algorithms)
@@ -132,6 +137,18 @@ def _adaptation(experiment: Experiment) -> str:
     )
 
 
+def _row_settings(experiment: Experiment) -> str:
+    """What rows have of their own, in place of what is said of all rows."""
+    rows = {name: values for name, values in experiment.rows.items() if values}
+    texts = [f"{name}: {values_in_words(values)}" for name, values in rows.items()]
+    return f"set by hand, in place of what is said of all rows. {'; '.join(texts)}."
+
+
+def values_in_words(values: Mapping[str, Any]) -> str:
+    """Settings with their values, in the order of their names."""
+    return ", ".join(f"`{name}` = {json.dumps(as_plain(values[name]))}" for name in sorted(values))
+
+
 def _number_of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -178,8 +195,9 @@ def _rows_by(experiment: Experiment, key: Callable[[str, Any], str]) -> dict[str
         # A network of one channel stands for the trained one.
         net = backbones.conv4(1, in_channels=1)
         make = method.make_learner
-        trained = net if make is None else make(net, experiment.meta, None)
-        rows.setdefault(key(name, adapter(method, trained, experiment)), []).append(name)
+        own = experiment_of_row(experiment, name)
+        trained = net if make is None else make(net, own.meta, None)
+        rows.setdefault(key(name, adapter(method, trained, own)), []).append(name)
     return rows
 
 

@@ -13,6 +13,7 @@ from torchcross._kit.lock import FolderLock
 from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import TorchMachine
 
@@ -48,6 +49,10 @@ class RunContext:
             for algorithm in self.experiment.algorithms:
                 for seed in self.experiment.seeds:
                     yield Cell(target, algorithm, seed)
+
+    def experiment_of(self, cell: Cell) -> Experiment:
+        """The experiment with the settings that the cell's row has of its own."""
+        return experiment_of_row(self.experiment, cell.algorithm, cell.target)
 
     def missing_shots(self, cell: Cell) -> list[int]:
         """The numbers of shots that have no rows yet."""

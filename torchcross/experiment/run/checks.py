@@ -12,6 +12,7 @@ from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.reading import experiment_from_values
+from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.targets import Target
 
@@ -25,6 +26,9 @@ def check_experiment(experiment: Experiment) -> None:
             raise InputError(
                 f"{name!r} starts from published weights; give model.weights, or leave {name!r} out"
             )
+    for name in experiment.rows:
+        if name not in METHODS:
+            raise InputError(unknown_name("row for [rows]", name, METHODS))
     known = {metric for kind in _kinds(Target) for metric in getattr(kind, "default_metrics", ())}
     _refuse_unknown_metric(experiment.evaluation.metric, known)
     machine_of(experiment.machine)
@@ -107,4 +111,18 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
                 by_rows.setdefault("any row", []).append(setting.name)
         elif concerned := [row.name for row in unaffected if row.takes_part(setting.name)]:
             by_rows.setdefault(", ".join(concerned), []).append(setting.name)
+    for place, row in _row_settings_without_effect(experiment):
+        by_rows.setdefault(row, []).append(place)
     return [f"{', '.join(names)}: no effect on {whom}" for whom, names in by_rows.items()]
+
+
+def _row_settings_without_effect(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """(the setting, on whom it has no effect), for settings that single rows have of their own."""
+    for row, values in experiment.rows.items():
+        if row not in experiment.algorithms:
+            yield f"rows.{row}", "any row"
+            continue
+        own = experiment_of_row(experiment, row)
+        for name in values:
+            if not METHODS[row].reads(name, own):
+                yield f"rows.{row}.{name}", row

@@ -309,6 +309,12 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
     plain: dict[str, Any] = _decisive_fields(experiment)
     if experiment.model.weights:
         plain["model"]["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
+    for name in ("rows", "tuned"):
+        # Experiments without them are those of versions that did not have them.
+        if not plain[name]:
+            del plain[name]
+    # A search makes no row; what it chose is in `tuned`.
+    del plain["tune"]
     plain["machine"]["device"] = device_type(experiment.machine)
     return plain
 

@@ -107,7 +107,7 @@ def _run(
         return
     protocol.require(cell.target)
     trained = learners.learner(cell, method)
-    algorithm = adapter(method, trained.learner, run.experiment)
+    algorithm = adapter(method, trained.learner, run.experiment_of(cell))
     # The target's images are opened here and not before: training cannot have seen any of them.
     target = protocol.episodes_of(cell.target)
     curve = target.sampler.curve(run.experiment.shots)

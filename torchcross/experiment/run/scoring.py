@@ -65,7 +65,7 @@ def score_episodes(
                 algorithm=cell.algorithm,
                 shots=shots,
                 seed=cell.seed,
-                steps=inner_steps(METHODS[cell.algorithm], algorithm, experiment),
+                steps=inner_steps(METHODS[cell.algorithm], algorithm, run.experiment_of(cell)),
                 progress=bar,
                 observe=observe,
             )

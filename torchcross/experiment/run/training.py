@@ -16,6 +16,7 @@ from torchcross.experiment.rows.training_setup import training_setup
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.training_files import write_summary
 from torchcross.experiment.settings.plain import digest
+from torchcross.experiment.settings.row_settings import row_values
 from torchcross.training import fit
 
 Sources = Sequence[TaskSource]
@@ -45,12 +46,22 @@ class Learners:
             net = starting_network(method, self._run.experiment, cell.seed)
             return TrainedLearner(net.to(self._run.machine.device), None)
         train, val = self._sources(cell, method)
-        fingerprints = [[source.name, source.fingerprint()] for source in train]
-        key = digest([cell.algorithm, cell.seed, fingerprints])
-        if key not in self._last:
+        key = self._key(cell, train)
+        # What is kept in memory also has running statistics, which the policy may ask for.
+        kept = digest([key, self._run.experiment_of(cell).evaluation.norm])
+        if kept not in self._last:
             self._last.clear()
-            self._last[key] = self._train(cell, method, key, train, val)
-        return self._last[key]
+            self._last[kept] = self._train(cell, method, key, train, val)
+        return self._last[kept]
+
+    def _key(self, cell: Cell, train: Sources) -> str:
+        """The same for cells that share a training."""
+        parts: list[Any] = [cell.algorithm, cell.seed]
+        parts.append([[source.name, source.fingerprint()] for source in train])
+        own = row_values(self._run.experiment, cell.algorithm, cell.target)
+        if of_training := {name: own[name] for name in own if not name.startswith("evaluation.")}:
+            parts.append(of_training)
+        return digest(parts)
 
     def _sources(self, cell: Cell, method: Method) -> tuple[Sources, Sources]:
         """What a cell learns from, and what judges it."""
@@ -70,8 +81,8 @@ class Learners:
     def _train(
         self, cell: Cell, method: Method, key: str, train: Sources, val: Sources
     ) -> TrainedLearner:
-        run = self._run
-        setup = training_setup(method, run.experiment, cell.seed, train, val)
+        run, experiment = self._run, self._run.experiment_of(cell)
+        setup = training_setup(method, experiment, cell.seed, train, val)
         folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
         sources = _count_of(setup.learned, train)
         run.say(f"training {cell.algorithm} on {sources}, seed {cell.seed}")
@@ -85,7 +96,7 @@ class Learners:
             progress=run.progress,
         )
         if setup.renewal is not None and isinstance(setup.learner, Algorithm):
-            renew_running_statistics(method, setup.learner, run.experiment, setup.renewal)
+            renew_running_statistics(method, setup.learner, experiment, setup.renewal)
         summary = {
             "algorithm": cell.algorithm,
             "seed": cell.seed,

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.errors import InputError
+from torchcross.experiment.settings.tune_settings import TuneSettings
 from torchcross.training import FitOptions
 from torchcross.training.options import TrainingOptions, option, refuse_first
 
@@ -245,6 +246,9 @@ class EvaluationSettings:
     seed         seed of the episodes: another seed draws other episodes
     """
 
+    by_row: ClassVar[tuple[str, ...]] = ("steps", "lr", "inner_steps", "norm")
+    """What a row can have of its own; the others make the episodes, the same ones for all rows."""
+
     episodes: int = 100
     queries: int = 10
     min_images: int = option(50, may_be_zero=True)
@@ -288,17 +292,25 @@ class Experiment:
     algorithms  rows of the table
     shots       support images per class
     seeds       training seeds: a column in the rows; intervals resample them
+    rows        settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`. They
+                are those of pretraining and meta, and `steps`, `lr`, `inner_steps` and `norm` of
+                evaluation
+    tuned       what `torchcross tune` chose for each target and row, and how it searched;
+                `torchcross run --tuned FOLDER` reads it
     """
 
     preset: str = "medimeta-table4"
     algorithms: tuple[str, ...] = ("scratch", "mm-pt", "mm-maml", "protonet")
     shots: tuple[int, ...] = option((5,), may_be_zero=True)
     seeds: tuple[int, ...] = option((0,), may_be_zero=True)
+    rows: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, Any] = field(default_factory=dict)
     data: DataSettings
     model: ModelSettings = field(default_factory=ModelSettings)
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
     meta: MetaTrainingSettings = field(default_factory=MetaTrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
 
     @property
