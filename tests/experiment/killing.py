@@ -91,6 +91,8 @@ MOMENTS = {
     "in the first evaluation": lambda: after_rows(1, 1),
     "in the middle of an evaluation": lambda: after_rows(6, 2),
     "while an example is written": lambda: half_written("*.npz", 2),
+    "while predictions are written": lambda: half_written("mm_maml-*-5_shots-*.safetensors"),
+    "between predictions and rows": lambda: before_the_rename("mm_maml-*-5_shots-*.json"),
     "while the first rows are written": lambda: half_written("*.csv"),
     "while rows are written": lambda: half_written(ROWS),
     "before rows have their name": lambda: before_the_rename(ROWS),

@@ -30,7 +30,7 @@ EXPERIMENT = toy_experiment(
     algorithms=["scratch", "protonet"], shots=[1], **{"data.targets": ["hole"]}
 )
 _PAGE_FILES = (PAGE, HASHES, *TABLES)
-_CELL = ("rows/", "episodes/", "examples/")
+_CELL = ("rows/", "episodes/", "examples/", "predictions/")
 
 
 @dataclass(frozen=True)

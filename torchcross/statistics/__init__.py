@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torchcross.statistics.across_targets import Across, TargetPair, across_targets
 from torchcross.statistics.bounds import bounds_of
+from torchcross.statistics.by_class import ClassValue, Subgroups, class_values
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
+from torchcross.statistics.confusion import Confusion, confusion_matrix
 from torchcross.statistics.draws import Draws
 from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.means import means_of
@@ -22,17 +24,22 @@ from torchcross.statistics.within_target import lower_is_better, within_target
 
 __all__ = [
     "Across",
+    "ClassValue",
     "Comparison",
     "ComparisonRow",
+    "Confusion",
     "Difference",
     "Draws",
     "Friedman",
     "Interval",
     "Pair",
+    "Subgroups",
     "TargetPair",
     "Wilcoxon",
     "across_targets",
     "bounds_of",
+    "class_values",
+    "confusion_matrix",
     "critical_difference",
     "friedman",
     "hierarchical_interval",
