@@ -89,6 +89,56 @@ def test_errors_rank_the_other_way():
     assert across_targets([[0.1, 0.8]], ["good", "bad"], lower_is_better=True).ranks == (1, 2)
 
 
+def test_errors_in_different_grades_are_ranked_and_not_averaged():
+    values = [[1.0 + row, 2.0, 3.0 + row] for row in range(8)]
+    means = Means(values, ["a", "b", "c"], [f"t{row}" for row in range(8)], metric="mae")
+    scales = dict.fromkeys(means.targets, "0, 1, 2")
+    same = across_targets(means, scales=scales)
+    assert (same.not_averaged, same.warnings) == ("", ())
+    assert same.means == pytest.approx(np.mean(values, axis=0))
+    unknown = across_targets(means)
+    scales["t3"] = "0, 1, 4, 9"
+    mixed = across_targets(means, scales=scales)
+    assert "t3: 0, 1, 4, 9" in mixed.not_averaged
+    assert "the grades of t0, t1" in unknown.not_averaged
+    for across in (unknown, mixed):
+        assert across.warnings == (across.not_averaged,)
+        assert across.ranks == same.ranks
+        assert across.friedman == same.friedman
+        assert all(map(math.isnan, across.means))
+        for pair in across.pairs:
+            assert math.isnan(pair.p)
+            assert math.isnan(pair.difference.mean)
+    # Fractions of one need no scale, and one target needs no other.
+    accuracy = Means(values, ["a", "b", "c"], means.targets, metric="accuracy")
+    assert across_targets(accuracy).not_averaged == ""
+    assert across_targets(Means(values[:1], ["a", "b", "c"], metric="mae")).means == (1, 2, 3)
+
+
+def test_ranks_differ_where_friedman_says_so():
+    assert across_targets(ROWS, NAMES).ranks_differ
+    turns = [[1.0, 2.0], [2.0, 1.0]] * 4
+    across = across_targets(turns, ["a", "b"])
+    assert across.diagram
+    assert not across.ranks_differ
+    assert "ranks are not separated" in str(across)
+    assert "CD 0.781" in str(across_targets(ROWS, NAMES))
+    assert not across_targets(ROWS[:1], NAMES).ranks_differ
+    # One that is better on each of seven targets: 2^-6, which is above .01.
+    always = [[1.0, 2.0]] * 7
+    assert across_targets(always, ["a", "b"]).ranks_differ
+    assert not across_targets(always, ["a", "b"], level=0.99).ranks_differ
+
+
+def test_the_family_of_holms_method_is_named():
+    across = across_targets(ROWS, NAMES)
+    assert across.family == "3 pairs of 3 algorithms, over 18 targets"
+    assert across.family in str(across)
+    assert across.family in across._repr_html_()
+    two = across_targets([row[:2] for row in ROWS], NAMES[:2])
+    assert two.family == "one pair of 2 algorithms, over 18 targets"
+
+
 def test_all_equal_everywhere():
     found = across_targets([[0.5, 0.5, 0.5]] * 8, ["a", "b", "c"])
     assert (found.friedman.chi2, found.friedman.p, found.friedman.F, found.friedman.F_p) == (
@@ -141,7 +191,7 @@ def test_related_targets_are_not_independent():
 
 
 def test_a_pair_of_views_is_enough_to_warn():
-    found = across_targets(ROWS[:6], NAMES, targets=list("abcdef"), related=[("b", "e"), ["a"]])
+    found = across_targets(ROWS[:7], NAMES, targets=list("abcdefg"), related=[("b", "e"), ["a"]])
     assert found.warnings == (
         "b, e share subjects: they are not independent, and p values are too small",
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import comb, isfinite
 
 from torchcross.report.numbers import shots_title
 from torchcross.report.summary import Column, Summary, TargetTask
+from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.seeds import SEEDED
 from torchcross.statistics.within_target import ONE_NUMBER, lower_is_better
 
@@ -105,7 +107,7 @@ def legend(summary: Summary) -> str:
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
         "Bold: the best of its row and shots.",
         f"†: not separated from the best by a paired t test over {paired}, corrected by Holm's"
-        " method.",
+        f" method{_family(summary)}.",
         "—: no rows.",
     ]
     cells = summary.cells.values()
@@ -128,7 +130,21 @@ def legend(summary: Summary) -> str:
     sentences.append(
         "The means of the last row are over the targets that every algorithm was scored on."
     )
+    sentences += _not_averaged_sentences(summary)
     return " ".join(sentences)
+
+
+def _family(summary: Summary) -> str:
+    """The tests that are corrected together within a target; empty where there is only one."""
+    pairs = comb(len(summary.algorithms), 2)
+    return f" over the {pairs} pairs of algorithms of its row and shots" if pairs > 1 else ""
+
+
+def _not_averaged_sentences(summary: Summary) -> list[str]:
+    """Why there is no mean over targets, where there is none."""
+    names = [target.name for target in summary.targets]
+    problem = scale_problem(summary.metric, names, summary.scales)
+    return [f"{problem}."] if problem else []
 
 
 def _legend_of_means(summary: Summary) -> str:
@@ -143,4 +159,20 @@ def _legend_of_means(summary: Summary) -> str:
 
 def printed_legend(summary: Summary) -> str:
     """The legend of a table on its own, with the remarks that the page shows beside it."""
-    return " ".join([legend(summary), *summary.remarks])
+    return " ".join([legend(summary), *summary.remarks, *_power_sentences(summary)])
+
+
+def _power_sentences(summary: Summary) -> list[str]:
+    """What tests across these targets cannot show: each once, with its shots."""
+    sentences: dict[str, list[str]] = {}
+    for shots, across in summary.across.items():
+        for text in across.power_warnings:
+            sentences.setdefault(text, []).append(shots_title(shots))
+    return [
+        f"Across targets{_places(titles, summary)}: {text}." for text, titles in sentences.items()
+    ]
+
+
+def _places(titles: Sequence[str], summary: Summary) -> str:
+    """The shots that a sentence holds for; empty where it holds for all of them."""
+    return "" if len(titles) == len(summary.shots) else f" at {', '.join(titles)}"

@@ -36,6 +36,13 @@ class Notation:
         """67.5 for an AUROC of .675, 1.204 for an error of 1.204; `missing` for NaN."""
         return f"{value * self.factor:.{self.digits}f}" if isfinite(value) else missing
 
+    def short_text(self, value: float) -> str:
+        """With its unit and no zeros at the end: "1 percentage point" for .01 of an AUROC."""
+        shown = f"{value * self.factor:.4g}"
+        if self.factor == 1.0:
+            return shown
+        return f"{shown} percentage point" if shown == "1" else f"{shown} percentage points"
+
 
 def notation_of(metric: str) -> Notation:
     name = _NAMES.get(metric, metric)

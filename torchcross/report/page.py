@@ -15,6 +15,7 @@ import numpy as np
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
+from torchcross.report.across_section import across_section
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
 from torchcross.report.html import data_link, nested_values, note, prose, warning
@@ -23,14 +24,13 @@ from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
 from torchcross.report.page_frame import PageSection, page_section, page_text
 from torchcross.report.sections import (
-    across_section,
     curves_section,
     episodes_section,
     failures_table,
     shots_section,
     undefined_values,
 )
-from torchcross.report.summary import Episodes, Summary, summarise
+from torchcross.report.summary import Episodes, Scales, Summary, summarise
 from torchcross.statistics.within_target import ONE_NUMBER
 
 _OVERLAP = (
@@ -74,6 +74,8 @@ def write_report(
     method: str = "t",
     related: Iterable[Collection[str]] = (),
     episodes: Episodes | None = None,
+    margin: float | None = None,
+    scales: Scales | None = None,
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
 
@@ -81,7 +83,10 @@ def write_report(
     `level` and `method` are those of `within_target`. `related` are sets of targets that share
     subjects: they are not independent, and the page says so. `episodes` says which episodes were
     scored, by any text for each (algorithm, target, shots): where it differs, nothing is paired, no
-    best is marked, and the page says so. `warnings` stand above the results.
+    best is marked, and the page says so. `margin` is a difference that is too small to matter, in
+    the unit of the leading metric: with it every pair has its probability of being equivalent
+    across targets. `scales` has the grades of each target, by any text: a metric in grades is
+    averaged over targets of the same grades. `warnings` stand above the results.
 
     `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
     target": "overlap: ..."), the most important first: that one stands under the results too. With
@@ -104,15 +109,21 @@ def write_report(
                 "a table of Means has no rows: leave curves, examples and failures out, and name"
                 " the metric in Means(..., metric=...)"
             )
-        summary = summarise(table, level=level, related=related)
+        summary = summarise(table, level=level, related=related, margin=margin, scales=scales)
         facts, sections = _facts_of_means(summary), _sections_of_means(summary, extras)
     elif not len(table) and failures:
         facts, sections = {"rows": 0, "failures": len(failures)}, _sections_of_nothing(extras)
     else:
         summary_of = partial(
-            summarise, table, level=level, method=method, related=related, episodes=episodes
+            summarise,
+            table,
+            level=level,
+            method=method,
+            related=related,
+            episodes=episodes,
+            scales=scales,
         )
-        summary = summary_of(metric=metric)
+        summary = summary_of(metric=metric, margin=margin)
         metrics = [str(name) for name in table.unique("metric")]
         others = [summary_of(metric=name) for name in metrics if name != summary.metric]
         facts = _facts(table, summary, failures)

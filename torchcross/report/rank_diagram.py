@@ -18,10 +18,13 @@ def rank_diagram(
     groups: Sequence[Sequence[str]],
     distance: float,
     series: Sequence[int],
+    *,
+    is_grey: bool = False,
 ) -> Markup:
     """Names with their mean ranks; 1 is the best, on the left.
 
     A bar joins each of the `groups`, whose ranks are tied: they lie within the critical `distance`.
+    The diagram is grey where no distance in it is a difference.
     """
     first = floor(min(ranks))
     last = max(ceil(max(ranks)), first + 1)
@@ -46,8 +49,11 @@ def rank_diagram(
     height = below + _ROW_HEIGHT * half + 8
     listing = "; ".join(f"{names[place]} {ranks[place]:.2f}" for place in order)
     description = f"Mean ranks, 1 is best: {listing}. Critical difference {distance:.2f}"
+    if is_grey:
+        description += ". It is grey: Friedman's test finds no difference"
     image = svg_image(_WIDTH, height, description, *parts)
-    return element("figure", element("div", image, class_="scroll wide"))
+    style = "scroll wide grey" if is_grey else "scroll wide"
+    return element("figure", element("div", image, class_=style))
 
 
 def _ruler(x: AxisScale, first: int, last: int) -> list[Markup]:

@@ -1,4 +1,4 @@
-"""Sections of the page: across targets, against shots, episode by episode, curves, missing."""
+"""Sections of the page: against shots, episode by episode, learning curves, what is missing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from math import isfinite, nan
 import numpy as np
 
 from torchcross.records import Records
-from torchcross.report.html import (
-    TableCell,
-    TableColumn,
-    note,
-    series_keys,
-    sortable_table,
-    warning,
-)
+from torchcross.report.html import TableCell, TableColumn, note, series_keys, sortable_table
 from torchcross.report.inputs import Curve, Failure
 from torchcross.report.markup import Markup, element, join
-from torchcross.report.numbers import Notation, shots_title
+from torchcross.report.numbers import shots_title
 from torchcross.report.plots import (
     MOST_DOTS,
     EpisodeStrip,
@@ -27,98 +20,11 @@ from torchcross.report.plots import (
     learning_curves,
     shots_plot,
 )
-from torchcross.report.rank_diagram import rank_diagram
 from torchcross.report.summary import Summary, SummaryCell, TargetTask
-from torchcross.statistics import Across, TargetPair
 
 Series = Mapping[str, int]
 _MOST_REASONS = 200
 _MOST_OPEN_REASONS = 10
-
-
-# -- across targets --------------------------------------------------------------------------------
-
-
-def across_section(summary: Summary, series: Series) -> Markup:
-    """For each number of shots: ranks, the diagram or why there is none, and every pair."""
-    parts: list[Markup] = []
-    for shots in summary.shots:
-        if not summary.is_published:
-            parts.append(element("h3", shots_title(shots)))
-        if shots in summary.across:
-            parts += _across_parts(summary.across[shots], summary.notation, series)
-        else:
-            parts.append(note("One algorithm: there is nothing to compare, and no diagram."))
-    return join(parts)
-
-
-def _across_parts(across: Across, notation: Notation, series: Series) -> list[Markup]:
-    parts = [warning(f"{text}.") for text in across.warnings]
-    test, untied = across.friedman, across.untied
-    if isfinite(test.chi2):
-        parts.append(
-            element(
-                "p",
-                f"{len(across.targets)} targets. Friedman's χ² {test.chi2:.2f} (p {_p(test.p)};"
-                f" without correction for ties {untied.chi2:.2f}), Iman–Davenport F"
-                f" {_f(test.F)} (p {_p(test.F_p)}; {_f(untied.F)}). Nemenyi's critical"
-                f" difference of mean ranks is {across.cd:.2f}.",
-            )
-        )
-    if across.diagram:
-        places = [series[name] for name in across.algorithms]
-        legend = (
-            "Critical-difference diagram: a bar joins algorithms whose mean ranks Nemenyi's test"
-            " does not separate."
-        )
-        parts += [
-            rank_diagram(across.algorithms, across.ranks, across.groups, across.cd, places),
-            element("p", legend, class_="legend"),
-        ]
-    return [*parts, _pairs(across.pairs, notation)]
-
-
-def _pairs(pairs: Sequence[TargetPair], notation: Notation) -> Markup:
-    names = ("difference", "from", "to", "W", "p", "p (Holm)")
-    columns = [TableColumn("pair"), *(TableColumn(name, is_number=True) for name in names)]
-    rows: list[list[TableCell | str]] = []
-    for pair in pairs:
-        difference, test = pair.difference, pair.wilcoxon
-        bounds = (difference.mean, difference.low, difference.high)
-        rows.append(
-            [
-                f"{pair.first} − {pair.second}",
-                *(_signed_cell(bound * notation.factor) for bound in bounds),
-                _number_cell(test.W, f"{test.W:g}"),
-                _number_cell(test.p, _p(test.p)),
-                _number_cell(pair.p, _p(pair.p)),
-            ]
-        )
-    of_what = f" of {notation.title}" if notation.title else ""
-    exact = ", exact" if all(pair.wilcoxon.method == "exact" for pair in pairs) else ""
-    return sortable_table(
-        f"Differences{of_what} over targets with their intervals; Wilcoxon's signed ranks{exact}",
-        columns,
-        rows,
-    )
-
-
-def _signed_cell(value: float) -> TableCell:
-    return _number_cell(value, f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"))
-
-
-def _number_cell(value: float, text: str) -> TableCell:
-    return TableCell(text if isfinite(value) else "—", value)
-
-
-def _p(value: float) -> str:
-    if not isfinite(value):
-        return "—"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
-
-
-def _f(value: float) -> str:
-    return f"{value:.2f}" if isfinite(value) else "∞"
 
 
 # -- shots and episodes ----------------------------------------------------------------------------
@@ -136,7 +42,9 @@ def shots_section(summary: Summary, series: Series) -> Markup:
         means = [(shots, summary.mean_of((name, shots)) * factor) for shots in summary.shots]
         points = [ShotsPoint(shots, mean, nan, nan) for shots, mean in means if shots is not None]
         lines.append((name, series[name], points))
-    plots = [shots_plot("Mean of the targets", title, lines)]
+    plots = []
+    if any(isfinite(point.mean) for _, _, points in lines for point in points):
+        plots.append(shots_plot("Mean of the targets", title, lines))
     for target in summary.targets:
         lines = [
             (name, series[name], _points(summary, target, name)) for name in summary.algorithms

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite, nan
 from typing import TypedDict
 
@@ -21,6 +22,7 @@ from torchcross.statistics import (
     lower_is_better,
     within_target,
 )
+from torchcross.statistics.grade_scales import scale_problem
 
 Column = tuple[str, int | None]
 """An algorithm and its number of shots; None for published means, which are of no shots."""
@@ -31,6 +33,9 @@ CellKey = tuple[str, str, int | None]
 Episodes = Mapping[tuple[str, str, int], str]
 """(algorithm, target, shots) -> the episodes that were scored, by any text that identifies them."""
 
+Scales = Mapping[str, str]
+"""Target -> its grades, by any text: values in grades are averaged over equal ones only."""
+
 
 class TableOptions(TypedDict, total=False):
     """Which metric of the records is shown, and how its intervals are computed."""
@@ -39,6 +44,7 @@ class TableOptions(TypedDict, total=False):
     level: float
     method: str
     episodes: Episodes | None
+    scales: Scales | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ class Summary:
     `across` lacks the shots at which fewer than two algorithms were scored. `notes` say what was
     left out of which cell. `common` are the notes that hold everywhere, for example that training
     variance was not measured. `unpaired` are the targets and shots whose algorithms were not scored
-    on the same episodes. `is_published`: the numbers are means as they were given.
+    on the same episodes. `is_published`: the numbers are means as they were given. `scales` are the
+    grades of the targets.
     """
 
     metric: str
@@ -95,6 +102,7 @@ class Summary:
     common: tuple[str, ...] = ()
     unpaired: tuple[tuple[str, int], ...] = ()
     is_published: bool = False
+    scales: Scales = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -127,9 +135,14 @@ class Summary:
         algorithm, shots = column
         if (across := self.across.get(shots)) is not None:
             return dict(zip(across.algorithms, across.means, strict=True)).get(algorithm, nan)
-        means = [cell.interval.mean for key, cell in self.cells.items() if key[1:] == column]
-        defined = [mean for mean in means if isfinite(mean)]
-        return sum(defined) / len(defined) if defined else nan
+        means = {
+            key[0]: cell.interval.mean
+            for key, cell in self.cells.items()
+            if key[1:] == column and isfinite(cell.interval.mean)
+        }
+        if not means or scale_problem(self.metric, tuple(means), self.scales):
+            return nan
+        return sum(means.values()) / len(means)
 
     def rank_of(self, column: Column) -> float:
         """The algorithm's mean rank over targets at these shots, NaN where it was not ranked."""
@@ -147,10 +160,13 @@ def summarise(
     method: str = "t",
     related: Sequence[Collection[str]] = (),
     episodes: Episodes | None = None,
+    margin: float | None = None,
+    scales: Scales | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
+    compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
     if isinstance(table, Means):
-        return _summary_of_means(table, level, related)
+        return _summary_of_means(table, level, compare)
     metric = _metric_to_show(table, metric)
     records = table.where(metric=metric)
     targets, present = _targets_by_domain(records), set(records.unique("algorithm"))
@@ -177,7 +193,7 @@ def summarise(
     for shots in sorted(records.unique("shots")):
         means = _comparable_means(cells, algorithms, shots, metric, unpaired)
         if means is not None:
-            across[shots] = across_targets(means, related=related, level=level)
+            across[shots] = compare(means)
     counts = Counter(note for one in comparisons for note in one.notes)
     return Summary(
         metric,
@@ -196,10 +212,11 @@ def summarise(
         ),
         common=tuple(note for note, count in counts.items() if count == len(comparisons)),
         unpaired=unpaired,
+        scales=scales or {},
     )
 
 
-def _summary_of_means(means: Means, level: float, related: Sequence[Collection[str]]) -> Summary:
+def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:
     best_of = np.nanmin if lower_is_better(means.metric) else np.nanmax
     cells: dict[CellKey, SummaryCell] = {}
     for target, row in zip(means.targets, means.values, strict=True):
@@ -210,7 +227,7 @@ def _summary_of_means(means: Means, level: float, related: Sequence[Collection[s
                 cells[target, algorithm, None] = SummaryCell(interval, value == best_of(row))
     across: dict[int | None, Across] = {}
     if len(means.algorithms) > 1:
-        across[None] = across_targets(means, related=related, level=level)
+        across[None] = compare(means)
     return Summary(
         means.metric,
         notation_of_means(means),

@@ -40,7 +40,8 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     Cells have the mean ± half the interval. The best is bold, its statistical ties have a dagger.
     `metric` is one of the records ("auroc" by default, else the first). `level` and `method` are
     those of `within_target`. `episodes` says which episodes were scored, by any text for each
-    (algorithm, target, shots): where it differs, nothing is paired and no best is marked.
+    (algorithm, target, shots): where it differs, nothing is paired and no best is marked. `scales`
+    has the grades of each target, by any text: a metric in grades is averaged over equal ones only.
     `Means` have no intervals, and ignore the options.
     """
     return latex_of(summarise(table, **options))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from torchcross.statistics.across_targets import Across, TargetPair, across_targets
 from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.by_class import ClassValue, Subgroups, class_values
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.confusion import Confusion, confusion_matrix
 from torchcross.statistics.draws import Draws
+=======
+from torchcross.statistics.across_result import Across, TargetPair
+from torchcross.statistics.across_targets import across_targets
+from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
+from torchcross.statistics.equivalence import Equivalence, equivalence
+>>>>>>> 6da2f3e (Across targets: the smallest p that tests can reach is said, practical equivalence by Bayesian signed ranks, grey diagrams where Friedman's test finds nothing, the family of Holm's method, no mean of errors in different grades)
 from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.means import means_of
 from torchcross.statistics.pairs import (
@@ -18,6 +25,7 @@ from torchcross.statistics.pairs import (
     seeded_difference,
     wilcoxon,
 )
+from torchcross.statistics.power import smallest_wilcoxon_p, targets_needed
 from torchcross.statistics.ranks import Friedman, critical_difference, friedman
 from torchcross.statistics.seeds import hierarchical_interval
 from torchcross.statistics.within_target import lower_is_better, within_target
@@ -29,7 +37,11 @@ __all__ = [
     "ComparisonRow",
     "Confusion",
     "Difference",
+<<<<<<< HEAD
     "Draws",
+=======
+    "Equivalence",
+>>>>>>> 6da2f3e (Across targets: the smallest p that tests can reach is said, practical equivalence by Bayesian signed ranks, grey diagrams where Friedman's test finds nothing, the family of Holm's method, no mean of errors in different grades)
     "Friedman",
     "Interval",
     "Pair",
@@ -41,6 +53,7 @@ __all__ = [
     "class_values",
     "confusion_matrix",
     "critical_difference",
+    "equivalence",
     "friedman",
     "hierarchical_interval",
     "holm",
@@ -49,6 +62,8 @@ __all__ = [
     "means_of",
     "paired_difference",
     "seeded_difference",
+    "smallest_wilcoxon_p",
+    "targets_needed",
     "wilcoxon",
     "within_target",
 ]

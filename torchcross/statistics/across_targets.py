@@ -2,111 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Final, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
-from torchcross.records.notebook_tables import html_table
 from torchcross.records.published_means import Means
-from torchcross.statistics.intervals import check_level
-from torchcross.statistics.pairs import (
-    Difference,
-    Wilcoxon,
-    holm,
-    paired_difference,
-    wilcoxon,
-    without_rounding,
+from torchcross.statistics.across_result import Across, TargetPair
+from torchcross.statistics.across_warnings import (
+    FEWEST_TARGETS,
+    few_targets_warning,
+    left_out,
+    power_warning,
+    related_warnings,
 )
+from torchcross.statistics.equivalence import check_margin, equivalence
+from torchcross.statistics.grade_scales import scale_problem
+from torchcross.statistics.intervals import check_level
+from torchcross.statistics.pairs import holm, paired_difference, wilcoxon, without_rounding
 from torchcross.statistics.ranks import (
-    Friedman,
     critical_difference,
     friedman,
     groups_within,
     ranks_of,
 )
 from torchcross.statistics.within_target import lower_is_better as metric_is_lower
-
-FEWEST_TARGETS: Final = 6
-"""With five targets the smallest two-sided exact p of Wilcoxon's test is 2 / 2^5 = .0625."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class TargetPair:
-    """`first` minus `second` over targets. `p` is Wilcoxon's, corrected by Holm over all pairs."""
-
-    first: str
-    second: str
-    difference: Difference
-    wilcoxon: Wilcoxon
-    p: float
-
-
-@final
-@dataclass(frozen=True)
-class Across:
-    """The algorithms of a table of means, compared.
-
-    `ranks` are means over the targets used, 1 being the best, in the order of `algorithms`.
-    `untied` is Friedman's test without the correction for ties. `groups` are sets that Nemenyi's
-    `cd` does not separate. `diagram` is False where there are too few targets for a
-    critical-difference diagram. `warnings` say why, what was left out, and what is not independent.
-    """
-
-    algorithms: tuple[str, ...]
-    targets: tuple[str, ...]
-    metric: str
-    means: tuple[float, ...]
-    ranks: tuple[float, ...]
-    friedman: Friedman
-    untied: Friedman
-    cd: float
-    groups: tuple[tuple[str, ...], ...]
-    pairs: tuple[TargetPair, ...]
-    level: float
-    diagram: bool
-    warnings: tuple[str, ...]
-
-    def pair(self, first: str, second: str) -> TargetPair:
-        for pair in self.pairs:
-            if (pair.first, pair.second) == (first, second):
-                return pair
-        raise InputError(
-            f"there is no pair ({first!r}, {second!r}); see pairs, each in the order of the table"
-        )
-
-    def __str__(self) -> str:
-        ranks = ", ".join(f"{name} {rank:.3f}" for rank, name, _ in self._ranking())
-        title = f"{len(self.targets)} targets: {ranks}"
-        return "\n".join([title, self._friedman_line(), *self.warnings])
-
-    def _repr_html_(self) -> str:
-        rows = [(name, f"{rank:.3f}", f"{mean:.3f}") for rank, name, mean in self._ranking()]
-        tests = [
-            f"{pair.first} - {pair.second}: {pair.difference.interval}, Wilcoxon W"
-            f" {pair.wilcoxon.W:g}, p {pair.p:.2g}"
-            for pair in self.pairs
-        ]
-        return html_table(
-            f"{len(self.targets)} targets",
-            ("algorithm", "mean rank", "mean"),
-            rows,
-            [self._friedman_line(), *tests, *self.warnings],
-        )
-
-    def _ranking(self) -> list[tuple[float, str, float]]:
-        """(mean rank, algorithm, mean), the best first."""
-        rows = zip(self.ranks, self.algorithms, self.means, strict=True)
-        return sorted(rows, key=lambda row: row[0])
-
-    def _friedman_line(self) -> str:
-        test = self.friedman
-        return f"Friedman chi2 {test.chi2:.2f}, p {test.p:.2g}; CD {self.cd:.3f}"
 
 
 def across_targets(
@@ -117,6 +39,8 @@ def across_targets(
     lower_is_better: bool | None = None,
     related: Iterable[Collection[str]] = (),
     level: float = 0.95,
+    margin: float | None = None,
+    scales: Mapping[str, str] | None = None,
 ) -> Across:
     """Compare algorithms over targets.
 
@@ -124,8 +48,14 @@ def across_targets(
     a mean of more than half of the targets is left out. Then every target with a mean missing is
     left out. Each has a warning. `related` are sets of targets that share subjects.
     `lower_is_better` is known from the table's metric unless given.
+
+    With a `margin`, in the unit of the table, every pair has its `equivalence`. A metric in grades
+    ("mae") is averaged, and its differences are tested, where all targets have the same grades:
+    `scales` has the grades of each target as any text.
     """
     check_level(level)
+    if margin is not None:
+        check_margin(margin)
     all_means = _as_means(table, names, targets)
     means = _without_sparse(all_means)
     k = len(means.algorithms)
@@ -142,22 +72,42 @@ def across_targets(
     mean_ranks = _column_means(ranks)
     cd = critical_difference(k, len(used), level)
     has_diagram = len(used) >= FEWEST_TARGETS
+    not_averaged = scale_problem(means.metric, used, scales or {})
+    comparable = np.full_like(values, np.nan) if not_averaged else values
+    pairs = _pairs(comparable, means.algorithms, level, margin)
+    warnings = [
+        *left_out(all_means, means),
+        *_limits(len(used), len(pairs), level, not_averaged),
+        *related_warnings(used, [set(group) for group in related]),
+        *means.notes,
+    ]
     groups = groups_within(mean_ranks, cd) if has_diagram else ()
     return Across(
         algorithms=means.algorithms,
         targets=used,
         metric=means.metric,
-        means=tuple(_column_means(values).tolist()),
+        means=tuple(_column_means(comparable).tolist()),
         ranks=tuple(mean_ranks.tolist()),
         friedman=friedman(ranks),
         untied=friedman(ranks, tied=False),
         cd=cd,
         groups=tuple(tuple(means.algorithms[place] for place in group) for group in groups),
-        pairs=_pairs(values, means.algorithms, level),
+        pairs=pairs,
         level=level,
         diagram=has_diagram,
-        warnings=tuple(_warnings(all_means, means, used, [set(group) for group in related])),
+        warnings=tuple(warnings),
+        not_averaged=not_averaged,
+        margin=margin,
     )
+
+
+def _limits(targets: int, pairs: int, level: float, not_averaged: str) -> Iterator[str]:
+    """What the tests cannot show, and what is not tested."""
+    yield from few_targets_warning(targets)
+    if not_averaged:
+        yield not_averaged
+    else:
+        yield from power_warning(targets, pairs, level)
 
 
 def _column_means(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -201,14 +151,15 @@ def _without_sparse(means: Means) -> Means:
 
 
 def _pairs(
-    values: NDArray[np.float64], names: Sequence[str], level: float
+    values: NDArray[np.float64], names: Sequence[str], level: float, margin: float | None
 ) -> tuple[TargetPair, ...]:
     columns = dict(zip(names, values.T, strict=True))
     pairs = list(combinations(names, 2))
-    tests = []
-    for first, second in pairs:
-        x, y = columns[first], columns[second]
-        tests.append(wilcoxon(without_rounding(x - y, x, y)))
+    differences = [
+        without_rounding(columns[first] - columns[second], columns[first], columns[second])
+        for first, second in pairs
+    ]
+    tests = list(map(wilcoxon, differences))
     adjusted = holm([test.p for test in tests]).tolist()
     return tuple(
         TargetPair(
@@ -217,32 +168,9 @@ def _pairs(
             paired_difference(columns[first], columns[second], level=level),
             test,
             p,
+            None if margin is None else equivalence(difference, margin),
         )
-        for (first, second), test, p in zip(pairs, tests, adjusted, strict=True)
+        for (first, second), difference, test, p in zip(
+            pairs, differences, tests, adjusted, strict=True
+        )
     )
-
-
-def _warnings(
-    all_means: Means, means: Means, used: tuple[str, ...], related: list[set[str]]
-) -> Iterator[str]:
-    for name, column in zip(all_means.algorithms, all_means.values.T, strict=True):
-        if name not in means.algorithms:
-            known = np.count_nonzero(~np.isnan(column))
-            yield f"{name} is left out: it has a mean of {known} of {len(column)} targets"
-    for target, row in zip(means.targets, means.values, strict=True):
-        missing = [means.algorithms[place] for place in np.flatnonzero(np.isnan(row)).tolist()]
-        if missing:
-            yield f"{target} is left out: it has no mean of {', '.join(missing)}"
-    if len(used) < FEWEST_TARGETS:
-        smallest = f"{2.0 ** (1 - len(used)):.4g}" if used else "none"
-        yield (
-            f"fewer than six targets ({len(used)}): no two-sided exact Wilcoxon test can reach .05"
-            f" (its smallest p is {smallest}), and no critical-difference diagram is drawn"
-        )
-    for group in related:
-        if len(shared := [name for name in used if name in group]) > 1:
-            yield (
-                f"{', '.join(shared)} share subjects: they are not independent, and p values are"
-                " too small"
-            )
-    yield from means.notes
