@@ -18,11 +18,17 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--metric", metavar="NAME", help="metric that leads the tables (default: that of the runs)"
     )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="D",
+        help="difference that is too small to matter, in the metric's unit (default: the runs')",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     from torchcross.experiment import compare_runs
 
-    page = compare_runs(options.folders, options.out, metric=options.metric)
+    page = compare_runs(options.folders, options.out, metric=options.metric, margin=options.margin)
     sys.stdout.write(f"{printable(str(page))}\n")
     return 0

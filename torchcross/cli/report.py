@@ -40,6 +40,15 @@ def arguments(parser: Parser) -> None:
         ),
     )
     parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="D",
+        help=(
+            "difference that is too small to matter, in the unit of the metric (default: the run's;"
+            " for a table of means, none): the page says how likely equivalence is"
+        ),
+    )
+    parser.add_argument(
         "--related",
         action="append",
         metavar="A,B",
@@ -57,12 +66,23 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(
                 f"--related describes a table of means, and {source} is a run's folder"
             )
-        page = write_page(source, title=options.title, out=options.out, metric=options.metric)
+        page = write_page(
+            source,
+            title=options.title,
+            out=options.out,
+            metric=options.metric,
+            margin=options.margin,
+        )
     else:
         related = [names_in(text) for text in options.related or ()]
         out = options.out or Path("reports", source.stem)
         page = write_means_page(
-            source, out, title=options.title, metric=options.metric or "", related=related
+            source,
+            out,
+            title=options.title,
+            metric=options.metric or "",
+            related=related,
+            margin=options.margin,
         )
     sys.stdout.write(f"{printable(str(page))}\n")
     return 0

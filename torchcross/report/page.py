@@ -95,20 +95,11 @@ def write_report(
     `Means`, such as a published table, give the table and the comparison across targets. Curves,
     examples and failures belong to records.
     """
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(
-            f"a report is an HTML file, and {str(path)!r} has another ending; give a name such as"
-            " report.html"
-        )
+    path = _checked_path(out)
     extras = _Extras(curves, examples, failures, warnings, choices or {})
     related = [set(targets) for targets in related]
     if isinstance(table, Means):
-        if curves or examples or failures or metric not in (None, table.metric):
-            raise InputError(
-                "a table of Means has no rows: leave curves, examples and failures out, and name"
-                " the metric in Means(..., metric=...)"
-            )
+        _check_extras_of_means(extras, metric in (None, table.metric))
         summary = summarise(table, level=level, related=related, margin=margin, scales=scales)
         facts, sections = _facts_of_means(summary), _sections_of_means(summary, extras)
     elif not len(table) and failures:
@@ -133,6 +124,24 @@ def write_report(
         sections.append(page_section("download", "Rows", "The rows", _download(table)))
     write_whole(path, page_text(title, facts, sections))
     return path
+
+
+def _checked_path(out: str | Path) -> Path:
+    path = Path(out)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(
+            f"a report is an HTML file, and {str(path)!r} has another ending; give a name such as"
+            " report.html"
+        )
+    return path
+
+
+def _check_extras_of_means(extras: _Extras, is_its_metric: bool) -> None:
+    if extras.curves or extras.examples or extras.failures or not is_its_metric:
+        raise InputError(
+            "a table of Means has no rows: leave curves, examples and failures out, and name the"
+            " metric in Means(..., metric=...)"
+        )
 
 
 # -- sections --------------------------------------------------------------------------------------

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from torchcross.statistics.across_targets import Across, TargetPair, across_targets
+from torchcross.statistics.across_result import Across, TargetPair
+from torchcross.statistics.across_targets import across_targets
 from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.by_class import ClassValue, Subgroups, class_values
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.confusion import Confusion, confusion_matrix
 from torchcross.statistics.draws import Draws
-=======
-from torchcross.statistics.across_result import Across, TargetPair
-from torchcross.statistics.across_targets import across_targets
-from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.equivalence import Equivalence, equivalence
->>>>>>> 6da2f3e (Across targets: the smallest p that tests can reach is said, practical equivalence by Bayesian signed ranks, grey diagrams where Friedman's test finds nothing, the family of Holm's method, no mean of errors in different grades)
 from torchcross.statistics.intervals import Interval, mean_interval
 from torchcross.statistics.means import means_of
 from torchcross.statistics.pairs import (
@@ -37,11 +32,8 @@ __all__ = [
     "ComparisonRow",
     "Confusion",
     "Difference",
-<<<<<<< HEAD
     "Draws",
-=======
     "Equivalence",
->>>>>>> 6da2f3e (Across targets: the smallest p that tests can reach is said, practical equivalence by Bayesian signed ranks, grey diagrams where Friedman's test finds nothing, the family of Holm's method, no mean of errors in different grades)
     "Friedman",
     "Interval",
     "Pair",

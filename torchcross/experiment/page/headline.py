@@ -13,18 +13,28 @@ from torchcross.errors import InputError
 from torchcross.experiment.run.folder import RunFolder, differences
 from torchcross.experiment.run.provenance import contradictions
 from torchcross.records import Records
+from torchcross.statistics.grade_scales import IN_GRADES
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The metric that leads a page (None without rows), its kind of interval, and warnings."""
+    """The metric that leads a page (None without rows), its kind of interval, and warnings.
+
+    `margin` is that of equivalence, in the unit of the metric; None where none is stated.
+    """
 
     metric: str | None
     method: str
+    margin: float | None
     warnings: tuple[str, ...]
 
 
-def headline_of(records: Records, runs: Sequence[RunFolder], metric: str | None) -> Headline:
+def headline_of(
+    records: Records,
+    runs: Sequence[RunFolder],
+    metric: str | None,
+    margin: float | None = None,
+) -> Headline:
     """As all runs say, or else as the first one; a `metric` that is given must be in the rows."""
     sections = [run.experiment["evaluation"] for run in runs]
     method = sections[0].get("interval", "t")
@@ -36,8 +46,10 @@ def headline_of(records: Records, runs: Sequence[RunFolder], metric: str | None)
         metric = sections[0]["metric"]
         warnings += _disagreement("metric", [section["metric"] for section in sections])
     warnings += _disagreement("interval", _intervals(runs))
+    if margin is None:
+        margin = _margin(sections[0], metric)
     if not present:
-        return Headline(None, method, tuple(warnings))
+        return Headline(None, method, margin, tuple(warnings))
     if metric not in present:
         instead = "auroc" if "auroc" in present else present[0]
         warnings.append(
@@ -45,7 +57,23 @@ def headline_of(records: Records, runs: Sequence[RunFolder], metric: str | None)
             " instead."
         )
         metric = instead
-    return Headline(metric, method, tuple(warnings))
+    return Headline(metric, method, margin, tuple(warnings))
+
+
+def _margin(evaluation: Mapping[str, Any], metric: str) -> float | None:
+    """The margin of the experiment, if it is in the unit of this metric; earlier runs have none."""
+    same_unit = (metric in IN_GRADES) == (evaluation["metric"] in IN_GRADES)
+    margin = evaluation.get("margin")
+    return margin if margin and same_unit else None
+
+
+def scales_of(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """Target -> its grades, where the protocol says them."""
+    scales = {}
+    for key, target in protocol.get("episodes of targets", {}).items():
+        if values := target.get("values"):
+            scales[target.get("name", key)] = ", ".join(map(str, values))
+    return scales
 
 
 def _disagreement(name: str, values: Sequence[str]) -> list[str]:
@@ -99,7 +127,7 @@ def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
     Of the shots, the most decide: fewer shots are parts of them.
     """
     evaluation = dict(experiment["evaluation"])
-    for shown in ("metric", "interval"):
+    for shown in ("metric", "margin", "interval"):
         evaluation.pop(shown, None)
     return {
         "evaluation": evaluation,

@@ -18,6 +18,7 @@ from torchcross.experiment.page.headline import (
     difference_warnings,
     episodes_of_rows,
     headline_of,
+    scales_of,
     shared_subject_warnings,
     synthetic_warnings,
     unhashed_warnings,
@@ -55,10 +56,12 @@ def write_page(
     title: str | None = None,
     out: str | Path | None = None,
     metric: str | None = None,
+    margin: float | None = None,
 ) -> Path:
     """Write report.html and the tables of a run, in its folder or in `out`; return the page's path.
 
-    `metric` leads the page instead of the experiment's metric.
+    `metric` leads the page instead of the experiment's metric. `margin`, in its unit, stands in the
+    place of the experiment's margin of equivalence.
     """
     run = RunFolder(folder)
     records, failures = run.records(), run.failures()
@@ -72,13 +75,14 @@ def write_page(
     trainings = _trainings(run)
     if trainings:
         provenance["trainings"] = trainings
-    headline = headline_of(records, [run], metric)
+    headline = headline_of(records, [run], metric, margin)
     out = run.path if out is None else Path(out)
     page = _write(
         records,
         out,
         headline,
         episodes_of_rows(run, records),
+        scales_of(protocol),
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
@@ -101,11 +105,16 @@ def write_page(
 
 
 def compare_runs(
-    folders: Sequence[str | Path], out: str | Path, *, metric: str | None = None
+    folders: Sequence[str | Path],
+    out: str | Path,
+    *,
+    metric: str | None = None,
+    margin: float | None = None,
 ) -> Path:
     """Write one page over the rows of several runs; each algorithm is named with its run.
 
-    Algorithms of different runs are paired where they were scored on the same episodes.
+    Algorithms of different runs are paired where they were scored on the same episodes. `metric`
+    and `margin` are those of `write_page`.
     """
     runs = {name_as_text(folder.path.resolve()): folder for folder in map(RunFolder, folders)}
     if len(runs) < len(folders):
@@ -125,7 +134,7 @@ def compare_runs(
     records = reduce(operator.add, tables)
     protocols = {name: run.plain(PROTOCOL) for name, run in runs.items()}
     provenances = {name: run.plain(PROVENANCE) for name, run in runs.items()}
-    headline = headline_of(records, list(runs.values()), metric)
+    headline = headline_of(records, list(runs.values()), metric, margin)
     warnings = [*headline.warnings, *difference_warnings(runs, provenances)]
     warnings += dict.fromkeys(
         text for provenance in provenances.values() for text in synthetic_warnings(provenance)
@@ -146,6 +155,7 @@ def compare_runs(
         Path(out),
         headline,
         episodes,
+        {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,
@@ -157,7 +167,12 @@ def compare_runs(
 
 
 def _write(
-    records: Records, out: Path, headline: Headline, episodes: EpisodesOfRows, **parts: Any
+    records: Records,
+    out: Path,
+    headline: Headline,
+    episodes: EpisodesOfRows,
+    scales: Mapping[str, str],
+    **parts: Any,
 ) -> Path:
     """The page and, where there are rows, the tables."""
     out.mkdir(parents=True, exist_ok=True)
@@ -165,8 +180,9 @@ def _write(
         "metric": headline.metric,
         "method": headline.method,
         "episodes": episodes,
+        "scales": scales,
     }
-    page = write_report(records, out / PAGE, **shown, **parts)
+    page = write_report(records, out / PAGE, margin=headline.margin, **shown, **parts)
     if len(records):
         for name, table in _WRITERS.items():
             write_whole(out / name, table(records, **shown))
@@ -180,8 +196,12 @@ def write_means_page(
     title: str | None = None,
     metric: str = "",
     related: Iterable[Collection[str]] = (),
+    margin: float | None = None,
 ) -> Path:
-    """Write the page and tables of a table that `torchcross.records.read_means` can read."""
+    """Write the page and tables of a table that `torchcross.records.read_means` can read.
+
+    `margin` is a difference that is too small to matter, in the unit of the table.
+    """
     table, out = Path(table), Path(out)
     groups = [set(group) for group in related]
     means = read_means(table, metric=metric)
@@ -205,6 +225,7 @@ def write_means_page(
             },
         },
         related=groups,
+        margin=margin,
     )
     for name, write in _WRITERS.items():
         write_whole(out / name, write(means))
@@ -218,7 +239,11 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
         headline = headline_of(records, [folder], None)
         episodes = episodes_of_rows(folder, records)
         table = html_table(
-            records, metric=headline.metric, method=headline.method, episodes=episodes
+            records,
+            metric=headline.metric,
+            method=headline.method,
+            episodes=episodes,
+            scales=scales_of(folder.plain(PROTOCOL)),
         )
         parts = [table, *(f"<p>{escape(text)}</p>" for text in headline.warnings)]
     if failures:

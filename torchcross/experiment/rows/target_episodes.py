@@ -23,13 +23,16 @@ class TargetEpisodes:
     count: int
 
     def describe(self) -> dict[str, Any]:
-        """For a protocol: the target's classes, and how many episodes it gives."""
+        """For a protocol: the target's classes with their label values, and how many episodes."""
         (source,) = self.sampler.sources
         dropped = self.sampler.dropped_classes[source.name]
+        whole = source.task.target
+        target = whole.restrict(name for name in whole.classes if name not in dropped)
         return {
             "name": source.name,
             "episodes": self.count,
-            "classes": [name for name in source.task.target.classes if name not in dropped],
+            "classes": list(target.classes),
+            "values": list(target.values),
             "classes left out": list(dropped),
         }
 

@@ -239,6 +239,9 @@ class EvaluationSettings:
                  fine-tuning; for an algorithm's own adaptation, the policy it was trained with
     metric       the metric that leads the table; rows hold every metric, and
                  `torchcross report --metric` chooses another
+    margin       a difference that is too small to matter, in the unit of `metric`: .01 of an AUROC
+                 is one percentage point. The page says how likely two algorithms are that close
+                 across targets. 0: it does not
     interval     interval of a mean over episodes, with one training seed: "t", "normal" (1.96
                  standard errors, as published) or "bca" (bootstrap)
     predictions  the most predictions that a run stores; a prediction is of one query image of one
@@ -260,6 +263,7 @@ class EvaluationSettings:
     inner_steps: int = option(0, may_be_zero=True)
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = option("auroc", decides_numbers=False)
+    margin: float = option(0.01, may_be_zero=True, decides_numbers=False)
     interval: Literal["t", "normal", "bca"] = option("t", decides_numbers=False)
     predictions: int = option(1_000_000, may_be_zero=True, decides_numbers=False)
     seed: int = option(0, may_be_zero=True)
