@@ -37,6 +37,7 @@ def test_the_whole_run_left_what_it_should(found):
     assert sum(name.startswith("rows/") for name in names) == 2 * 4 * 2
     assert sum(name.startswith("predictions/") for name in names) == 2 * 4 * 2
     assert sum(name.startswith("examples/") for name in names) == 2 * 4
+    assert sum(name.startswith("episodes/plans-") for name in names) == 2 * 2
     assert sum(name.endswith("weights.safetensors") for name in names) == 2 * 3
     assert {
         "report.html",

@@ -140,7 +140,7 @@ def test_subjects_on_both_sides_are_counted(collection, tmp_path):
     changes = {"data.targets": ["hole"], "algorithms": ["ncm"], "evaluation.groups": "ignore"}
     assert run_experiment(one_target(**changes), tmp_path).complete
     (told_of,) = (
-        plain(tmp_path, f"episodes/{path.name}") for path in (tmp_path / "episodes").iterdir()
+        plain(tmp_path, f"episodes/{path.name}") for path in (tmp_path / "episodes").glob("*.json")
     )
     assert told_of["shared subjects"] > 0
     assert "Subjects are in both support and query" in write_page(tmp_path).read_text(

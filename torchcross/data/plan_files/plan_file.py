@@ -18,16 +18,18 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, BinaryIO, Protocol, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from torchcross._kit.whole_files import open_whole
 from torchcross.data.plan_files.reading import (
     COLUMNS,
     FORMAT,
+    OF_A_RUN,
     VERSION,
     checked_plans,
     matching_source,
@@ -39,7 +41,9 @@ from torchcross.data.sources.source import TaskSource, source_named
 from torchcross.errors import InputError, SubjectLeakWarning
 from torchcross.plan import EpisodePlan, PlanBatch
 
-_OWN = ("format", "version", "sources", "plans")
+Arrays = dict[str, NDArray[np.int64]]
+
+_OWN = ("format", "version", "sources", "plans", *OF_A_RUN)
 
 
 class Savable(Protocol):
@@ -105,13 +109,25 @@ def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None =
     batch = list(plans.batch(range(len(plans)) if indices is None else indices))  # type: ignore[arg-type]  # Sized where finite
     if not batch:
         raise InputError("no plans to save; give at least one index")
-    header = plans.provenance() | {
+    header = header_of(plans, len(batch))
+    arrays = columns_of(batch, plans.sources)
+    with open_whole(path) as file:
+        write_arrays(file, header, arrays)
+
+
+def header_of(plans: Savable, count: int) -> dict[str, Any]:
+    """What the plans were drawn with, and for which labels."""
+    return plans.provenance() | {
         "format": FORMAT,
         "version": VERSION,
         "sources": [_describe(source) for source in plans.sources],
-        "plans": len(batch),
+        "plans": count,
     }
-    position = {source.name: place for place, source in enumerate(plans.sources)}
+
+
+def columns_of(batch: Sequence[EpisodePlan], sources: Sequence[TaskSource]) -> Arrays:
+    """The columns of the format, by name."""
+    position = {source.name: place for place, source in enumerate(sources)}
     columns: dict[str, Any] = {
         "index": [plan.index for plan in batch],
         "source": [position[plan.source] for plan in batch],
@@ -123,10 +139,13 @@ def save_plans(path: str | Path, plans: Savable, indices: Iterable[int] | None =
             for name in ("support", "support_labels", "query", "query_labels")
         },
     }
-    arrays = {name: np.asarray(columns[name], dtype=np.int64) for name in COLUMNS}
+    return {name: np.asarray(columns[name], dtype=np.int64) for name in COLUMNS}
+
+
+def write_arrays(file: BinaryIO, header: Mapping[str, Any], arrays: Arrays) -> None:
+    """Equal plans make equal bytes: numpy gives every member the same time."""
     text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
-    with open_whole(path) as file:
-        np.savez(file, **{"header": text, **arrays})  # type: ignore[arg-type]  # no member is named allow_pickle
+    np.savez(file, **{"header": text, **arrays})  # type: ignore[arg-type]  # no member is named allow_pickle
 
 
 def load_plans(path: str | Path, sources: TaskSource | Iterable[TaskSource]) -> PlanFile:

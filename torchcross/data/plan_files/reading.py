@@ -30,17 +30,19 @@ COLUMNS = (
     "query",
     "query_labels",
 )
+OF_A_RUN = ("digest", "subjects", "sha256", "sha256 of the arrays")
+"""Fields that the header of a run's plans has besides; see `drawn_images`."""
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of the archive.
+def read_arrays(path: Path, more: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """The arrays of the archive, and `more` of them.
 
     Members are stored, not compressed, so a small file cannot claim to be a large one.
     """
     try:
         check_regular(path)
         with zipfile.ZipFile(path) as archive:
-            return {name: _read_member(archive, name) for name in ("header", *COLUMNS)}
+            return {name: _read_member(archive, name) for name in ("header", *COLUMNS, *more)}
     except FileNotFoundError:
         raise PlanFileError(f"there is no file {path}") from None
     except (
@@ -153,12 +155,17 @@ def checked_plans(
             f"{path} is damaged: it holds more samples than its plans; save it again with"
             " save_plans"
         )
+    check_numbers(path, plans)
+    return plans
+
+
+def check_numbers(path: Path, plans: Sequence[EpisodePlan]) -> None:
+    """Raise a PlanFileError where two plans are of one episode."""
     numbers = [plan.index for plan in plans]
     if min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise PlanFileError(
             f"{path} is damaged: episodes are not numbered 0, 1, 2, ... once each; save it again"
         )
-    return plans
 
 
 class _Columns:

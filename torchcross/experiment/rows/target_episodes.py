@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torchcross.data import EpisodeSampler, TaskSource
+from torchcross.data import EpisodePlan, EpisodeSampler, TaskSource
+from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.sampling.sampler import shared_subjects
 from torchcross.episode import Episode
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
@@ -102,22 +102,21 @@ class ScoredEpisodes:
 
     def __init__(self, source: TaskSource) -> None:
         self._groups = source.groups
-        self._digest = hashlib.sha256(source.fingerprint().encode())
-        self.count = self.shared = 0
+        self._digest = PlanDigest(source.fingerprint())
+        self.plans: list[EpisodePlan] = []
+        self.shared = 0
 
     def add(self, episode: Episode) -> Episode:
         plan = episode.plan
         assert plan is not None, "episodes of a sampler have plans"
-        self._digest.update(repr((plan.index, plan.source, plan.classes)).encode())
-        for part in (plan.support, plan.support_labels, plan.query, plan.query_labels):
-            self._digest.update(repr(part.shape).encode() + part.astype("<i8").tobytes())
-        self.count += 1
+        self._digest.add(plan)
+        self.plans.append(plan)
         self.shared += shared_subjects(self._groups, plan)
         return episode
 
     def describe(self) -> dict[str, Any]:
         return {
-            "episodes": self.count,
+            "episodes": len(self.plans),
             "shared subjects": self.shared,
             "digest": self._digest.hexdigest(),
         }

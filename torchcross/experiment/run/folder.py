@@ -7,6 +7,7 @@ train/<row>-<digest>/         checkpoints, log.csv and weights of one training (
                               torchcross.training)
 rows/<row>-<digest>.csv       records of one algorithm, training seed, target and number of shots
 episodes/<row>-<digest>.json  which episodes these records are of
+episodes/plans-<digest>.npz   the plans of one target and number of shots, for all their rows
 examples/<row>-<digest>.npz   an example episode
 predictions/<row>-<digest>.safetensors  what was predicted for each query image
 failures.json                 what failed, and why
@@ -143,6 +144,10 @@ class RunFolder:
         """Which episodes the rows file of this name, without its ending, is of."""
         return self.path / "episodes" / f"{name}.json"
 
+    def plans_file(self, target: str, shots: int) -> Path:
+        """Which images the episodes of a target drew."""
+        return self.path / "episodes" / f"{_slug(('plans', f'{shots} shots', target))}.npz"
+
     def example_file(self, name: str) -> Path:
         return self.path / "examples" / f"{name}.npz"
 
@@ -159,7 +164,7 @@ class RunFolder:
         of_cell = (self.episodes_file(name), self.example_file(name), self.predictions_file(name))
         for path in (rows, *of_cell):
             if path.is_file():
-                path.replace(path.with_name(path.name + SET_ASIDE))
+                set_aside(path)
 
     def records(self) -> Records:
         """All rows so far, with algorithms and targets in the experiment's order."""
@@ -247,6 +252,11 @@ def _is_ours(path: Path) -> bool:
     """Whether it is a file of a run that was killed at its very beginning."""
     is_first_file = path.name.startswith(EXPERIMENT) and is_unfinished(path)
     return is_first_file or path.name in ("lock", f"lock{MARKER}")
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file, so that a new one is made in its place."""
+    path.replace(path.with_name(path.name + SET_ASIDE))
 
 
 def _unfinished_files(path: Path) -> Iterator[Path]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torchcross._kit.lock import FolderLock, lock_folder
 from torchcross._kit.lost_readers import say_quietly
-from torchcross.data import Episodes
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection, open_collection
 from torchcross.experiment.rows.adaptation import adapter
@@ -16,6 +15,7 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all
 from torchcross.experiment.run.checks import check_experiment, check_metric
 from torchcross.experiment.run.damage import set_damaged_cells_aside
+from torchcross.experiment.run.episode_files import mend_plans
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.protocol import Protocol
@@ -65,6 +65,7 @@ def _run_cells(run: RunContext, lock: FolderLock) -> list[dict[str, str]]:
     if unfinished:
         _check_metric(run)
     update_provenance(run, finished=not unfinished)
+    mend_plans(run)
     run.folder.update(run.experiment)
     protocol, learners = Protocol(run), Learners(run)
     if unfinished or not run.folder.plain(PROTOCOL):
@@ -112,5 +113,4 @@ def _run(
     target = protocol.episodes_of(cell.target)
     curve = target.sampler.curve(run.experiment.shots)
     for count in shots:
-        episodes = Episodes(curve.at(count))
-        score_episodes(run, cell, algorithm, target, episodes, count, trained.training, store)
+        score_episodes(run, cell, algorithm, target, curve.at(count), trained.training, store)

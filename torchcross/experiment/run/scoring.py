@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchcross.algorithms import Algorithm
-from torchcross.data import Episodes
+from torchcross.data import CurveLevel, Episodes
 from torchcross.episode import Episode
 from torchcross.errors import DivergenceError
 from torchcross.evaluation import ProgressBar, evaluate
@@ -16,6 +16,7 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import ScoredEpisodes, TargetEpisodes
 from torchcross.experiment.rows.training_setup import predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.episode_files import PLANS, keep_plans
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
@@ -30,17 +31,16 @@ def score_episodes(
     cell: Cell,
     algorithm: Algorithm,
     target: TargetEpisodes,
-    episodes: Episodes,
-    shots: int,
+    level: CurveLevel,
     training: str | None,
     store: PredictionStore,
 ) -> None:
-    """Adapt to a target's episodes; write the rows, a digest of the episodes, an example and, where
-    the run stores them, the predictions.
+    """Adapt to a target's episodes; write the rows, the plans of the episodes, an example and,
+    where the run stores them, the predictions.
 
     `training` is the name of the algorithm's training in the folder `train`, if it has one.
     """
-    experiment = run.experiment
+    experiment, shots, episodes = run.experiment, level.shots, Episodes(level)
     (source,) = target.sampler.sources
     first: list[tuple[Episode, Prediction]] = []
     log = store.log(cell, shots, groups=source.groups)
@@ -80,7 +80,9 @@ def score_episodes(
         _write_example(run, cell, *first[0], score=values[0] if values else math.nan)
     predictions = None if log is None else log.predictions()
     about = scored.describe() | store.write(run.rows_file(cell, shots).stem, predictions)
-    _write_rows(run, cell, shots, rows, about, training)
+    plans = run.folder.plans_file(cell.target, shots)
+    keep_plans(plans, level, scored.plans, about["digest"])
+    _write_rows(run, cell, shots, rows, {**about, PLANS: plans.stem}, training)
     defined = [value for value in values if not math.isnan(value)]
     mean = sum(defined) / len(defined) if defined else math.nan
     run.say(f"{title}: {metric} {mean:.3f}")

@@ -12,6 +12,7 @@ from typing import Literal, final
 from torchcross._kit.lock import MARKER
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.episode_files import named_plans, read_plans
 from torchcross.experiment.run.examples import check_example, read_example
 from torchcross.experiment.run.folder import (
     EXPERIMENT,
@@ -113,6 +114,8 @@ class _Verifier:
             # Every file is looked at; which ones there should be is not known.
             self._experiment, self._hashed, targets = {}, True, {}
         self._expected = dict(self._expected_cells(list(targets)))
+        self._named_plans = named_plans(run)
+        self._plans = {*self._named_plans, *self._plan_names(list(targets))}
 
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
@@ -144,6 +147,12 @@ class _Verifier:
                         name = self._run.rows_file(*key).stem
                         yield name, (target, algorithm, str(seed), shown)
 
+    def _plan_names(self, targets: list[str]) -> Iterator[str]:
+        """The names of plan files that the run may have."""
+        for target in targets:
+            for count in self._experiment["shots"] if self._experiment else ():
+                yield self._run.plans_file(target, count).stem
+
     def _expected_files(self) -> Iterator[str]:
         path = self._run.path
         yield from (EXPERIMENT, PROTOCOL, PROVENANCE, FAILURES)
@@ -159,6 +168,7 @@ class _Verifier:
                     yield f"examples/{name}.npz"
                 if self._stores_predictions(name):
                     yield f"predictions/{name}.safetensors"
+        yield from (f"episodes/{name}.npz" for name in self._named_plans)
         for name in self._trainings():
             yield f"train/{name}/{SUMMARY}"
             if (path / "train" / name / SUMMARY).is_file():
@@ -241,6 +251,9 @@ class _Verifier:
             return self._reader_of_run_file(name)
         if part == "train":
             return reader_of_training_file(path)
+        if (part, depth, path.suffix) == ("episodes", 2, ".npz"):
+            is_named = path.stem in self._plans or not self._expected
+            return self._read_plans if is_named else None
         suffix = _SUFFIXES[part]
         is_expected = path.stem in self._expected or not self._expected
         if depth != 2 or path.suffix != suffix or not is_expected:
@@ -270,6 +283,10 @@ class _Verifier:
     def _read_rows(self, path: Path) -> bool:
         self._run.rows(path)
         return read_hashed_records(path)[1]
+
+    def _read_plans(self, path: Path) -> bool:
+        read_plans(path, [record["digest"] for record in self._named_plans.get(path.stem, ())])
+        return True
 
     def _read_example(self, path: Path) -> bool:
         example = read_example(path)
