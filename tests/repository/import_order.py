@@ -38,6 +38,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.backbones": ("functional", "_kit", "errors"),
     "torchcross.heads": ("functional", *_EPISODES),
     "torchcross.algorithms": ("heads", "functional", "backbones", *_EPISODES),
+    # It knows no experiment: whoever has work to share plans units for it.
+    "torchcross.jobs": ("errors", "_kit"),
     "torchcross.records": ("metrics", *_LABELS, "_kit", "messages"),
     "torchcross.statistics": ("records", "metrics", *_LABELS, "_kit"),
     "torchcross.evaluation": ("records", *_MODELS, "data", "metrics", "losses", *_EPISODES),

@@ -1,4 +1,4 @@
-"""How much of the machine's memory this process holds."""
+"""How much of the machine's memory this process holds, and how much is free."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
 _STATUS = Path("/proc/self/status")
+_MEMINFO = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup")
 
 
 def resident_bytes() -> int | None:
@@ -33,3 +35,19 @@ def most_resident_bytes() -> int | None:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes everywhere but on macOS.
     return most if sys.platform == "darwin" else most * 1024
+
+
+def available_bytes() -> int | None:
+    """What processes can still take, in a container too; None where the system has no word."""
+    if not _MEMINFO.exists():
+        return None
+    available = 0
+    for line in _MEMINFO.read_text(encoding="utf-8").splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+    try:
+        limit = (_GROUP / "memory.max").read_text(encoding="ascii").strip()
+        taken = int((_GROUP / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return available
+    return available if limit == "max" else min(available, max(0, int(limit) - taken))

@@ -1,0 +1,156 @@
+"""At any moment at most one living process makes a unit."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from torchcross.errors import WriteError
+from torchcross.jobs import claims as claims_module
+from torchcross.jobs.claims import Claims
+from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
+
+ELSEWHERE = ProcessIdentity("another-host", 4711, "another machine", "1")
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(claims_module.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def claims(tmp_path):
+    return Claims(tmp_path, lease=60)
+
+
+def claim_of(owner, claims, key="a", generation=0):
+    """A claim that another process has made."""
+    path = claims.folder / f"{key}.{generation}"
+    record = {"owner": owner.as_plain(), "token": "x"}
+    path.write_bytes(b"0" * 19 + b"7\n" + json.dumps(record).encode())
+    return path
+
+
+def test_of_many_threads_one_gets_a_claim(claims):
+    barrier, held = threading.Barrier(8), []
+
+    def work():
+        barrier.wait()
+        held.append(claims.take("a"))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(claim is not None for claim in held) == 1
+
+
+def test_a_living_owner_keeps_its_claim(claims):
+    claim = claims.take("a")
+    assert claims.take("a") is None
+    claim.release()
+    assert claims.take("a") is not None
+
+
+def test_the_claim_of_a_process_that_ended_is_taken_at_once(claims):
+    code = "from torchcross.jobs.processes import this_process; print(this_process().as_plain())"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    owner = ProcessIdentity(**eval(ended.stdout))
+    if not owner.machine:
+        pytest.skip("this system does not say which process is which")
+    claim_of(owner, claims)
+    assert claims.take("a").generation == 1
+
+
+def test_a_process_number_that_was_given_again_is_not_the_owner():
+    here = this_process()
+    if not here.machine:
+        pytest.skip("this system does not say which process is which")
+    assert is_running(here) is True
+    assert is_running(dataclasses.replace(here, started="1")) is False
+    assert is_running(ELSEWHERE) is None
+
+
+def test_the_owner_on_another_machine_is_dead_after_the_lease(claims, monkeypatch):
+    clock = Clock(monkeypatch)
+    claim_of(ELSEWHERE, claims)
+    assert claims.take("a") is None
+    clock.now = 59.0
+    assert claims.take("a") is None
+    clock.now = 60.0
+    assert claims.take("a").generation == 1
+
+
+def test_a_heartbeat_starts_the_lease_again(claims, monkeypatch):
+    clock = Clock(monkeypatch)
+    path = claim_of(ELSEWHERE, claims)
+    assert claims.take("a") is None
+    clock.now = 59.0
+    path.write_bytes(path.read_bytes().replace(b"7\n", b"8\n", 1))
+    assert claims.take("a") is None
+    clock.now = 118.0
+    assert claims.take("a") is None
+    clock.now = 119.0
+    assert claims.take("a") is not None
+
+
+def test_what_another_watched_counts_while_the_heartbeat_stands(claims):
+    path = claim_of(ELSEWHERE, claims)
+    dead = claims.holder("a")
+    path.write_bytes(path.read_bytes().replace(b"7\n", b"8\n", 1))
+    assert claims.take("a", dead) is None
+    assert claims.take("a", claims.holder("a")) is not None
+
+
+def test_the_late_owner_finds_out_and_makes_no_file_again(claims):
+    late = claims.take("a")
+    successor = claims.create("a", 1)
+    assert late.is_lost()
+    late.beat()
+    late.release()
+    assert claims.take("a") is None, "the successor holds it"
+    assert not successor.is_lost()
+    successor.release()
+    late.beat()
+    assert list(claims.folder.iterdir()) == []
+
+
+def test_heartbeats_are_seen_by_others(claims):
+    claim = claims.take("a")
+    before = claims.holder("a").beat
+    claim.beat()
+    assert claims.holder("a").beat == before + 1
+    with claim.heartbeat(lease=0.06):
+        while claims.holder("a").beat < before + 4:
+            pass
+
+
+def test_a_damaged_claim_is_held_until_the_lease_ends(claims, monkeypatch):
+    clock = Clock(monkeypatch)
+    for content in (b"", b"\xff\xfe", b"12", b"1\n[1]", b'1\n{"host": 1}'):
+        (claims.folder / "a.0").write_bytes(content)
+        assert claims.take("a") is None
+        clock.now += 60.0
+        claims.take("a").release()
+        assert list(claims.folder.iterdir()) == []
+        claims.take("a").release()
+
+
+def test_all_names_the_newest_claim_of_each_unit(claims):
+    claims.take("a")
+    claims.create("a", 1)
+    claims.take("b-2")
+    (claims.folder / "not a claim").touch()
+    assert {(each.key, each.generation) for each in claims.all()} == {("a", 1), ("b-2", 0)}
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(WriteError, match="every worker must be able to write"):
+        Claims(tmp_path / "missing").take("a")

@@ -1,0 +1,213 @@
+"""Claims: which process makes which unit, on any file system that several machines share.
+
+A claim is the file `KEY.GENERATION`, which exactly one process can create. It holds a heartbeat, a
+number that its owner raises. Whoever has seen the number unchanged for the lease, by its own clock,
+may create the claim of the next generation; the older owner finds that out at its next heartbeat.
+Times of two machines are never compared. On the same machine, the owner's process number and the
+moment of its start tell at once whether it lives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time  # noqa: TID251 (each process counts its own seconds; none are compared)
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torchcross.errors import WriteError
+from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
+
+LEASE: Final = 60.0
+"""Seconds without a heartbeat after which a claim of another machine is dead."""
+
+_BEATS_IN_A_LEASE: Final = 6
+_DIGITS: Final = 20
+_LONGEST: Final = 4096
+"""Bytes of a claim. Only a foreign file is longer."""
+
+
+@dataclass(frozen=True)
+class ClaimRecord:
+    """What a claim's file says; `beat` is -1 where the file is just being written, or damaged.
+
+    No two claims ever have the same `content`.
+    """
+
+    key: str
+    generation: int
+    beat: int
+    owner: ProcessIdentity | None
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        return f"{self.key}.{self.generation}"
+
+
+class Claim:
+    """A claim that this process holds."""
+
+    def __init__(self, path: Path, key: str, generation: int) -> None:
+        self.key, self.generation = key, generation
+        self._path = path
+        self._successor = path.with_name(f"{key}.{generation + 1}")
+        self._beat = 0
+        self._is_lost = False
+
+    def is_lost(self) -> bool:
+        """Whether another process has taken the unit over."""
+        self._is_lost = self._is_lost or self._successor.exists() or not self._path.exists()
+        return self._is_lost
+
+    def beat(self) -> None:
+        """Raise the heartbeat. A claim that is gone is not made again."""
+        if self.is_lost():
+            return
+        self._beat += 1
+        # In place and of fixed width: a reader sees a number, and a removed file stays removed.
+        with suppress(OSError), self._path.open("r+b") as file:
+            file.write(_beat_line(self._beat))
+
+    @contextmanager
+    def heartbeat(self, lease: float) -> Iterator[None]:
+        """Raise the heartbeat in a thread as long as the block runs."""
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(lease / _BEATS_IN_A_LEASE):
+                self.beat()
+
+        thread = threading.Thread(target=work, name=f"heartbeat of {self.key}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def release(self) -> None:
+        """Remove this claim and those that it took over from.
+
+        With a successor all stay: a chain of claims is read from its beginning.
+        """
+        if self._successor.exists():
+            return
+        for generation in range(self.generation, -1, -1):
+            with suppress(OSError):
+                self._path.with_name(f"{self.key}.{generation}").unlink()
+
+
+class Claims:
+    """The folder of claims, as one process sees it."""
+
+    def __init__(self, folder: Path, lease: float = LEASE) -> None:
+        self.folder, self.lease = folder, lease
+        self._seen: dict[str, tuple[ClaimRecord, float]] = {}
+
+    def create(self, key: str, generation: int = 0) -> Claim | None:
+        """The claim, or None where another process was faster."""
+        path = self.folder / f"{key}.{generation}"
+        try:
+            with path.open("xb") as file:
+                record = {"owner": this_process().as_plain(), "token": uuid.uuid4().hex}
+                file.write(_beat_line(0) + json.dumps(record).encode())
+        except FileExistsError:
+            return None
+        except OSError as error:
+            with suppress(OSError):
+                path.unlink()
+            raise WriteError(
+                f"{path} cannot be written ({error.strerror or error}); every worker must be able"
+                " to write to the folder of the job. Make room there, or let this worker mount it"
+                " for writing"
+            ) from error
+        return Claim(path, key, generation)
+
+    def take(self, key: str, dead: ClaimRecord | None = None) -> Claim | None:
+        """The claim of a unit that nobody holds, or whose owner is dead; else None.
+
+        `dead` is a claim that the caller has watched for the lease; it counts while its heartbeat
+        stands.
+        """
+        if claim := self.create(key):
+            return claim
+        held = self.holder(key)
+        if held is None:
+            # Released between the two looks.
+            return self.create(key)
+        if held != dead and not self.is_dead(held):
+            return None
+        return self.create(key, held.generation + 1)
+
+    def holder(self, key: str) -> ClaimRecord | None:
+        """The newest claim of a unit, if it has any."""
+        generation, newest = 0, None
+        while record := _read(self.folder / f"{key}.{generation}", key, generation):
+            newest, generation = record, generation + 1
+        return newest
+
+    def all(self) -> list[ClaimRecord]:
+        """The newest claim of each claimed unit."""
+        newest: dict[str, int] = {}
+        for name in _names(self.folder):
+            key, _, generation = name.rpartition(".")
+            if key and generation.isdecimal():
+                newest[key] = max(newest.get(key, 0), int(generation))
+        records = (_read(self.folder / f"{key}.{at}", key, at) for key, at in newest.items())
+        return [record for record in records if record is not None]
+
+    def is_dead(self, record: ClaimRecord) -> bool:
+        """Whether its owner ended, as far as this process can tell by now.
+
+        Ask again and again: the first answer about another machine's owner is always no.
+        """
+        if record.owner is not None and is_running(record.owner) is False:
+            return True
+        now = time.monotonic()
+        before, since = self._seen.get(record.name, (None, now))
+        if before != record:
+            self._seen[record.name] = (record, now)
+            return False
+        return now - since >= self.lease
+
+
+def _beat_line(beat: int) -> bytes:
+    return f"{beat:0{_DIGITS}d}\n".encode()
+
+
+def _read(path: Path, key: str, generation: int) -> ClaimRecord | None:
+    """The claim; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if os.name == "nt" and isinstance(error, PermissionError):
+            # Being removed at this moment.
+            return None
+        raise
+    line, _, rest = content.partition(b"\n")
+    beat = int(line) if line.isdigit() else -1
+    return ClaimRecord(key, generation, beat, _owner(rest), content)
+
+
+def _owner(text: bytes) -> ProcessIdentity | None:
+    try:
+        plain: Any = json.loads(text)
+        return ProcessIdentity.from_plain(plain["owner"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (names alone: a folder of 10,000 claims)
+    except FileNotFoundError:
+        return []

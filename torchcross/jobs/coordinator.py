@@ -1,0 +1,230 @@
+"""From units to results: hand out what can begin, and see what others have done."""
+
+from __future__ import annotations
+
+import time  # noqa: TID251 (a clock that only waits: no result depends on it)
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torchcross.jobs.claims import LEASE, ClaimRecord
+from torchcross.jobs.engines import JobEngine, WorkerEnded
+from torchcross.jobs.folder import JobFolder, UnitFailure, reason_of
+from torchcross.jobs.processes import this_process
+from torchcross.jobs.units import Job, UnitGraph
+from torchcross.jobs.work import Outcome, make_unit
+
+Notice = Callable[[str, Outcome], object]
+
+_LOOK_AROUND: Final = 1.0
+"""Seconds between two looks at what other processes of the same job have done."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What became of the units.
+
+    done       how many are done, by whomever
+    failures   what failed since this call began
+    waiting    units that need a failed one
+    stopped    whether units are left because of an interruption
+    """
+
+    units: int
+    done: int
+    failures: tuple[UnitFailure, ...]
+    waiting: tuple[str, ...]
+    stopped: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done == self.units
+
+
+def run_job(
+    job: Job,
+    path: str | Path,
+    engine: JobEngine,
+    *,
+    lease: float = LEASE,
+    notice: Notice | None = None,
+) -> JobResult:
+    """Make all units of a job that are not done; other processes may do the same meanwhile.
+
+    Units that failed in earlier calls are tried again. `notice` hears of each unit that this call
+    finished. Ctrl-C stops the handing out, ends the running units and gives what is known then.
+    """
+    return _Coordinator(job, Path(path), engine, lease, notice or _say_nothing).run()
+
+
+def _say_nothing(key: str, outcome: Outcome) -> None:
+    return None
+
+
+class _Coordinator:
+    """The state of one call of `run_job`."""
+
+    def __init__(
+        self, job: Job, path: Path, engine: JobEngine, lease: float, notice: Notice
+    ) -> None:
+        self._folder = JobFolder(path, lease)
+        self._folder.open(job.fingerprint())
+        self._job, self._engine, self._lease, self._notice = job, engine, lease, notice
+        self._graph = UnitGraph.of(job.units())
+        units = self._graph.units
+        self._done: set[str] = set()
+        self._failed: dict[str, UnitFailure] = {}
+        # Units whose needs are done, in the order of the plan; those that others make stand apart.
+        self._ready: deque[str] = deque()
+        self._elsewhere: dict[str, None] = {}
+        self._dead: dict[str, ClaimRecord] = {}
+        self._running: dict[Future[Any], str] = {}
+        self._missing = {key: len(set(unit.needs)) for key, unit in units.items()}
+        self._old_failures = self._folder.failures()
+        for key in units:
+            if not self._missing[key]:
+                self._ready.append(key)
+        for key in self._folder.done_keys(units.values()):
+            self._finish(key)
+        self._looked = time.monotonic()
+
+    def run(self) -> JobResult:
+        try:
+            while self._is_left():
+                self._submit_ready()
+                self._wait()
+                if time.monotonic() - self._looked >= _LOOK_AROUND:
+                    self._look_around()
+        except KeyboardInterrupt:
+            self._engine.shutdown(cancel=True)
+            return self._result(stopped=True)
+        except BaseException:
+            self._engine.shutdown(cancel=True)
+            raise
+        self._engine.shutdown()
+        return self._result(stopped=False)
+
+    def _is_left(self) -> bool:
+        return bool(self._ready or self._running or self._elsewhere)
+
+    # -- what can begin ----------------------------------------------------------------------------
+
+    def _submit_ready(self) -> None:
+        while self._ready:
+            unit = self._graph.units[self._ready[0]]
+            if unit.key in self._done:
+                self._ready.popleft()
+                continue
+            if not self._engine.has_room(unit.resources):
+                return
+            self._ready.popleft()
+            future = self._engine.submit(
+                make_unit,
+                self._job,
+                unit,
+                str(self._folder.path),
+                self._lease,
+                self._dead.pop(unit.key, None),
+                resources=unit.resources,
+            )
+            self._running[future] = unit.key
+
+    def _finish(self, key: str) -> None:
+        """A unit is done: those that needed it alone can begin."""
+        if key in self._done:
+            return
+        self._done.add(key)
+        for later in dict.fromkeys(self._graph.needed_by[key]):
+            self._missing[later] -= 1
+            if not self._missing[later] and later not in self._done:
+                self._ready.append(later)
+
+    # -- what has ended ----------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        if not self._running:
+            time.sleep(min(_LOOK_AROUND, self._lease) / 10)
+            return
+        ended, _ = wait(self._running, timeout=_LOOK_AROUND / 2, return_when=FIRST_COMPLETED)
+        for future in ended:
+            key = self._running.pop(future)
+            try:
+                outcome = future.result()
+            except WorkerEnded:
+                # The claim tells that its owner is dead; the next attempt goes on from there.
+                self._ready.appendleft(key)
+                continue
+            except Exception as error:  # noqa: BLE001 - the engine's own failure is the unit's
+                self._fail(key, self._engine_failure(key, error))
+                continue
+            self._take_outcome(key, outcome)
+
+    def _take_outcome(self, key: str, outcome: Outcome) -> None:
+        if outcome is Outcome.DONE:
+            self._finish(key)
+        elif outcome is Outcome.FAILED:
+            self._fail(key, self._folder.failures()[key])
+        elif outcome is Outcome.ELSEWHERE:
+            self._elsewhere[key] = None
+            return
+        else:
+            raise KeyboardInterrupt
+        self._notice(key, outcome)
+
+    def _fail(self, key: str, failure: UnitFailure) -> None:
+        self._failed[key] = failure
+
+    def _engine_failure(self, key: str, error: Exception) -> UnitFailure:
+        here = this_process()
+        failure = UnitFailure(key, type(error).__name__, reason_of(error), here.host, here.process)
+        self._folder.write_failure(failure)
+        return failure
+
+    # -- what others do ----------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        """Units of other processes: done, failed, or free again because their owner is dead."""
+        self._looked = time.monotonic()
+        if not self._elsewhere:
+            return
+        units = [self._graph.units[key] for key in self._elsewhere]
+        done = self._folder.done_keys(units)
+        failures = self._folder.failures()
+        for key in list(self._elsewhere):
+            if key in done:
+                del self._elsewhere[key]
+                self._finish(key)
+                continue
+            held = self._folder.claims.holder(key)
+            if held is not None and not self._folder.claims.is_dead(held):
+                continue
+            del self._elsewhere[key]
+            failure = failures.get(key)
+            if held is not None:
+                self._dead[key] = held
+                self._ready.appendleft(key)
+            elif failure is not None and failure != self._old_failures.get(key):
+                self._fail(key, failure)
+            else:
+                self._ready.appendleft(key)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _result(self, *, stopped: bool) -> JobResult:
+        waiting: tuple[str, ...] = ()
+        if not stopped:
+            waiting = tuple(
+                key
+                for key in self._graph.units
+                if key not in self._done and key not in self._failed
+            )
+        return JobResult(
+            len(self._graph.units),
+            len(self._done),
+            tuple(self._failed[key] for key in self._graph.units if key in self._failed),
+            waiting,
+            stopped,
+        )

@@ -1,0 +1,82 @@
+"""The interface of engines: the one of `concurrent.futures.Executor`, with resources."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from importlib.metadata import entry_points
+from typing import Any, Final, final
+
+from torchcross._kit.suggestions import unknown_name
+from torchcross.errors import InputError
+from torchcross.jobs.units import Resources
+
+ENTRY_POINTS: Final = "torchcross.engines"
+"""Engines by name: functions of settings (a mapping) that return an JobEngine or an Executor."""
+
+
+class WorkerEnded(RuntimeError):
+    """A worker process ended before its unit did. `process` is its number, where it is known."""
+
+    def __init__(self, process: int | None) -> None:
+        super().__init__(f"worker process {process or 'unknown'} ended before its unit did")
+        self.process = process
+
+
+class JobEngine(ABC):
+    """Runs calls in other processes. Placement, retries and autoscaling are its own affair."""
+
+    @abstractmethod
+    def has_room(self, resources: Resources) -> bool:
+        """Whether a call that takes this much should be submitted now."""
+
+    @abstractmethod
+    def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
+        """Start a call. The future raises WorkerEnded where its process died."""
+
+    @abstractmethod
+    def shutdown(self, *, cancel: bool = False) -> None:
+        """End the workers: when their calls have ended, or (`cancel`) at once."""
+
+
+@final
+class ExecutorEngine(JobEngine):
+    """Any executor of `concurrent.futures`' shape, with at most `slots` calls at once.
+
+    ExecutorEngine(client.get_executor(), slots=8)    # a Dask client
+    """
+
+    def __init__(self, executor: Executor, slots: int) -> None:
+        if slots < 1:
+            raise InputError(f"an engine of {slots} slots runs nothing; give 1 or more")
+        self._executor, self._slots = executor, slots
+        self._running: set[Future[Any]] = set()
+
+    def has_room(self, resources: Resources) -> bool:
+        self._running = {future for future in self._running if not future.done()}
+        return len(self._running) < self._slots
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
+        future = self._executor.submit(call, *args)
+        self._running.add(future)
+        return future
+
+    def shutdown(self, *, cancel: bool = False) -> None:
+        self._executor.shutdown(wait=not cancel, cancel_futures=cancel)
+
+
+def job_engine_named(name: str, settings: Mapping[str, Any]) -> JobEngine:
+    """An engine of this package, or one that another package names in its entry points."""
+    from torchcross.jobs.engines.local import LocalEngine
+
+    if name == "local":
+        return LocalEngine(**settings)
+    points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in points:
+        known = sorted({"local", *points})
+        raise InputError(unknown_name("engine", name, known))
+    engine = points[name].load()(settings)
+    if isinstance(engine, JobEngine):
+        return engine
+    return ExecutorEngine(engine, int(settings.get("slots", 1)))

@@ -1,0 +1,253 @@
+"""The folder of a job: results where the job wants them, and under `jobs/` how they come about.
+
+jobs/job.json                 the fingerprint of the job
+jobs/claims/KEY.GENERATION    who makes which unit now
+jobs/attempts/KEY.NUMBER/     what an attempt has written so far
+jobs/failures/KEY.json        why a unit failed when it was last tried
+"""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torchcross._kit.whole_files import UNFINISHED, sync_folder, write_whole
+from torchcross.errors import InputError, ReadError, TorchcrossError, WriteError
+from torchcross.jobs.claims import LEASE, Claims
+from torchcross.jobs.units import Unit
+
+_NO_HARD_LINKS: Final = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+)
+
+
+@dataclass(frozen=True)
+class UnitFailure:
+    """Why a unit could not be made."""
+
+    key: str
+    kind: str
+    reason: str
+    host: str
+    process: int
+
+
+class JobFolder:
+    """`JobFolder("runs/mine")`; `open` makes what it needs."""
+
+    def __init__(self, path: str | Path, lease: float = LEASE) -> None:
+        self.path = Path(path)
+        own = self.path / "jobs"
+        self._record, self._attempts, self._failures = (
+            own / "job.json",
+            own / "attempts",
+            own / "failures",
+        )
+        self.claims = Claims(own / "claims", lease)
+
+    def open(self, fingerprint: Mapping[str, str]) -> None:
+        """Begin or join a job; refuse a folder whose job, data, weights or versions are others."""
+        try:
+            for folder in (self.claims.folder, self._attempts, self._failures):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"{self.path} cannot be written to ({error.strerror or error}); make room, or give"
+                " a folder that can be"
+            ) from error
+        if not self._record.is_file():
+            # Two processes that begin at once write the same, or one of them is refused below.
+            write_whole(self._record, json.dumps({"fingerprint": dict(fingerprint)}, indent=1))
+        self.refuse_others(fingerprint)
+
+    def refuse_others(self, fingerprint: Mapping[str, str]) -> None:
+        """Refuse a worker whose fingerprint is not that of the folder, and name what differs."""
+        try:
+            record = json.loads(self._record.read_bytes())
+            expected = dict(record["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReadError(
+                f"{self._record} cannot be read ({error}); remove it, and run again"
+            ) from error
+        names = sorted(expected.keys() | fingerprint.keys())
+        different = [
+            f"{name} is {fingerprint.get(name, 'missing')!r} here and"
+            f" {expected.get(name, 'missing')!r} there"
+            for name in names
+            if fingerprint.get(name) != expected.get(name)
+        ]
+        if different:
+            raise InputError(
+                f"{self.path} is made of other parts than this process has:"
+                f" {'; '.join(different[:4])}. Give this process the same, or another folder"
+            )
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def is_done(self, unit: Unit) -> bool:
+        return (self.path / unit.results[-1]).exists()
+
+    def done_keys(self, units: Iterable[Unit]) -> set[str]:
+        """The units that are done, by one listing of each folder of results."""
+        names: dict[str, set[str]] = {}
+        done = set()
+        for unit in units:
+            parent, _, name = unit.results[-1].rpartition("/")
+            if parent not in names:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    names[parent] = set(os.listdir(self.path / parent))  # noqa: PTH208 (names alone)
+            if name in names.setdefault(parent, set()):
+                done.add(unit.key)
+        return done
+
+    def publish(self, unit: Unit, attempt: Path) -> None:
+        """Give the results of an attempt their places, the one that makes it done last.
+
+        Where a result is there already, the other one stays. It must be the same: a unit whose
+        bytes depend on who made it would let a table depend on it too.
+        """
+        missing = [result for result in unit.results if not (attempt / result).exists()]
+        if missing and not self.is_done(unit):
+            raise WriteError(
+                f"unit {unit.key!r} ended without writing {', '.join(missing)}; its `run` must"
+                " write every result that the unit names"
+            )
+        for result in unit.results:
+            source, place = attempt / result, self.path / result
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                is_new = _move_where_none_is(source, place)
+                sync_folder(place.parent)
+            except OSError as error:
+                raise WriteError(
+                    f"{place} cannot be written ({error.strerror or error}); make room, or give a"
+                    " folder that can be written"
+                ) from error
+            if not is_new and not _have_same_content(source, place):
+                raise WriteError(
+                    f"{place} is there already with other content than this process made for unit"
+                    f" {unit.key!r}. Workers of one job must have the same hardware type, versions"
+                    " and threads. The one that was there stays"
+                )
+
+    # -- attempts ----------------------------------------------------------------------------------
+
+    def begin_attempt(self, key: str) -> Path:
+        """A new folder for a unit, with copies of the whole files of the last attempt."""
+        while True:
+            numbers = self._attempt_numbers(key)
+            attempt = self._attempts / f"{key}.{max(numbers, default=0) + 1}"
+            try:
+                attempt.mkdir()
+                break
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise WriteError(
+                    f"{attempt} cannot be made ({error.strerror or error}); make room, or let this"
+                    " worker write to the folder of the job"
+                ) from error
+        if numbers:
+            _copy_whole_files(self._attempts / f"{key}.{max(numbers)}", attempt)
+        return attempt
+
+    def remove_attempts(self, key: str) -> None:
+        for number in self._attempt_numbers(key):
+            shutil.rmtree(self._attempts / f"{key}.{number}", ignore_errors=True)
+
+    def _attempt_numbers(self, key: str) -> list[int]:
+        numbers = []
+        for path in self._attempts.glob(f"{key}.*"):
+            number = path.name.rpartition(".")[2]
+            if number.isdecimal():
+                numbers.append(int(number))
+        return numbers
+
+    # -- failures ----------------------------------------------------------------------------------
+
+    def write_failure(self, failure: UnitFailure) -> None:
+        write_whole(
+            self._failures / f"{failure.key}.json", json.dumps(asdict(failure), indent=1) + "\n"
+        )
+
+    def remove_failure(self, key: str) -> None:
+        (self._failures / f"{key}.json").unlink(missing_ok=True)
+
+    def failures(self) -> dict[str, UnitFailure]:
+        """What failed when it was last tried, by key; files that cannot be read are passed over."""
+        failures = {}
+        for path in sorted(self._failures.glob("*.json")):
+            with suppress(OSError, ValueError, TypeError):
+                record: dict[str, Any] = json.loads(path.read_bytes())
+                failures[record["key"]] = UnitFailure(**record)
+        return failures
+
+
+def reason_of(error: BaseException) -> str:
+    """The error in words; one that is not meant for users says its kind too."""
+    text = str(error) or type(error).__name__
+    return text if isinstance(error, TorchcrossError) else f"{type(error).__name__}: {text}"
+
+
+def _move_where_none_is(source: Path, place: Path) -> bool:
+    """Whether the source got the place; False where something was there before."""
+    if source.is_dir():
+        return _move_folder(source, place)
+    try:
+        os.link(source, place)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Without hard links two late owners can meet here. Both bring the same bytes.
+        if place.exists():
+            return False
+        source_copy = place.with_name(f"{place.name}.{os.getpid()}{UNFINISHED}")
+        shutil.copyfile(source, source_copy)
+        source_copy.replace(place)
+    return True
+
+
+def _move_folder(source: Path, place: Path) -> bool:
+    try:
+        # A folder that has files is never replaced by a rename.
+        source.rename(place)
+    except OSError:
+        if place.is_dir():
+            return False
+        raise
+    return True
+
+
+def _have_same_content(source: Path, place: Path) -> bool:
+    """True also where the source was moved: another attempt of this process has published it."""
+    if not source.exists():
+        return True
+    if not source.is_dir():
+        return filecmp.cmp(source, place, shallow=False)
+    files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    others = sorted(path.relative_to(place) for path in place.rglob("*") if path.is_file())
+    return files == others and all(
+        filecmp.cmp(source / path, place / path, shallow=False) for path in files
+    )
+
+
+def _copy_whole_files(before: Path, attempt: Path) -> None:
+    """Copy what is whole. Its owner may still be alive and remove or replace files meanwhile."""
+    for path in sorted(before.rglob("*")):
+        target = attempt / path.relative_to(before)
+        with suppress(FileNotFoundError):
+            if path.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+            elif not path.name.endswith(UNFINISHED):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)

@@ -1,0 +1,66 @@
+"""What is done, what runs where, what failed and what is left: read from the folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchcross.jobs.claims import ClaimRecord
+from torchcross.jobs.folder import JobFolder, UnitFailure
+from torchcross.jobs.processes import is_running
+from torchcross.jobs.units import Job, UnitGraph
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """The units of a job at one moment.
+
+    running   claims whose owner is not known to be dead: one on another machine may be
+    ended     claims whose owner is known to be dead; the next process takes them over
+    ready     units that could begin now
+    waiting   units that need others first
+    """
+
+    done: tuple[str, ...]
+    running: tuple[ClaimRecord, ...]
+    ended: tuple[ClaimRecord, ...]
+    failures: tuple[UnitFailure, ...]
+    ready: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def units(self) -> int:
+        parts = (self.done, self.running, self.ended, self.failures, self.ready, self.waiting)
+        return sum(map(len, parts))
+
+
+def job_status(job: Job, path: str | Path) -> JobStatus:
+    """Look at a job from any process that sees its folder; nothing is written."""
+    folder = JobFolder(path)
+    units = UnitGraph.of(job.units()).units
+    done = folder.done_keys(units.values())
+    claims = {
+        record.key: record
+        for record in folder.claims.all()
+        if record.key in units and record.key not in done
+    }
+    failures = {
+        key: failure
+        for key, failure in folder.failures().items()
+        if key in units and key not in done and key not in claims
+    }
+    rest = [key for key in units if key not in done and key not in claims and key not in failures]
+    ready = [key for key in rest if done.issuperset(units[key].needs)]
+    dead = {
+        key: record
+        for key, record in claims.items()
+        if record.owner is not None and is_running(record.owner) is False
+    }
+    return JobStatus(
+        tuple(key for key in units if key in done),
+        tuple(record for key, record in claims.items() if key not in dead),
+        tuple(dead.values()),
+        tuple(failures.values()),
+        tuple(ready),
+        tuple(key for key in rest if key not in set(ready)),
+    )

@@ -1,0 +1,89 @@
+"""One unit, made by this process: claim it, run it in a folder of its own, publish its results."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+from torchcross.jobs.claims import Claim, ClaimRecord
+from torchcross.jobs.folder import JobFolder, UnitFailure, reason_of
+from torchcross.jobs.processes import this_process
+from torchcross.jobs.units import Job, Unit
+
+MOST_DEATHS: Final = 3
+"""After so many workers died while they made a unit, it has failed."""
+
+
+class Outcome(Enum):
+    """What became of a unit in one process."""
+
+    DONE = "done"
+    FAILED = "failed"
+    ELSEWHERE = "elsewhere"
+    """Another process makes it, or has taken it over from this one."""
+    STOPPED = "stopped"
+    """Interrupted; what it has written so far is kept for the next attempt."""
+
+
+def make_unit(
+    job: Job, unit: Unit, path: str, lease: float, dead: ClaimRecord | None = None
+) -> Outcome:
+    """Make a unit of the job whose folder is `path`, unless it is done or made elsewhere.
+
+    `dead` is its claim, where the caller knows that the claim's owner is dead.
+    """
+    folder = JobFolder(path, lease)
+    if folder.is_done(unit):
+        return Outcome.DONE
+    folder.refuse_others(_fingerprint(job))
+    claim = folder.claims.take(unit.key, dead)
+    if claim is None:
+        return Outcome.ELSEWHERE
+    try:
+        with claim.heartbeat(lease):
+            return _make(job, unit, folder, claim)
+    finally:
+        claim.release()
+
+
+def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> Outcome:
+    if folder.is_done(unit):
+        # Its last owner published it and was killed before it let go.
+        folder.remove_attempts(unit.key)
+        return Outcome.DONE
+    if claim.generation >= MOST_DEATHS:
+        _write_failure(
+            folder,
+            unit,
+            "WorkerDeath",
+            f"{claim.generation} workers ended while they made it, perhaps killed for want of"
+            " memory; see the system's log",
+        )
+        return Outcome.FAILED
+    try:
+        attempt = folder.begin_attempt(unit.key)
+        job.run(unit.key, attempt)
+        folder.publish(unit, attempt)
+    except (KeyboardInterrupt, SystemExit):
+        return Outcome.STOPPED
+    except Exception as error:  # noqa: BLE001 - it is reported, and the other units go on
+        if claim.is_lost():
+            # The new owner may have removed this attempt's files. The unit is the new owner's.
+            return Outcome.ELSEWHERE
+        _write_failure(folder, unit, type(error).__name__, reason_of(error))
+        return Outcome.FAILED
+    folder.remove_failure(unit.key)
+    folder.remove_attempts(unit.key)
+    return Outcome.DONE
+
+
+def _write_failure(folder: JobFolder, unit: Unit, kind: str, reason: str) -> None:
+    here = this_process()
+    folder.write_failure(UnitFailure(unit.key, kind, reason, here.host, here.process))
+
+
+@lru_cache(maxsize=2)
+def _fingerprint(job: Job) -> dict[str, str]:
+    """The job's fingerprint in this process: computed once, not for each unit."""
+    return dict(job.fingerprint())
