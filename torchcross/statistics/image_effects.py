@@ -1,30 +1,39 @@
-"""The law of a mean over episodes that share images: a mixed model of scores.
+"""The law of a mean over episodes that share images: a mixed model of their scores.
 
-The score of an episode is a mean, plus an effect of each image that it drew, plus a rest of its
-own. Let s^2 be the variance of one score over everything, images too, and h the share of it that
-effects of images make. Then the scores of two episodes have the covariance h s^2 shared(e, f), with
-shared(e, e) = 1 on average, and the mean of E scores has the variance
+The score of an episode is the mean, plus an effect of every image that it drew, plus a rest of its
+own. Let s^2 be the variance of a score over images and episodes, and h the share of it that the
+effects of images make. Two scores have the covariance h s^2 K(e, f), where K(e, f) counts the
+images of both episodes over those of one, and the mean of E scores has the variance
 
-    s^2 (h mean(shared) + (1 - h) / E).
+    s^2 (h mean(K) + (1 - h) / E).
 
 Given h, the restricted likelihood gives s^2, and the mean has Student's t distribution about its
-expectation. The data says little about h, so h is averaged over its posterior.
+expectation. The scores of a hundred episodes say little about h. So h is averaged over its
+posterior, on a grid, and the law of the mean is a mixture.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.statistics.overlap import Overlap
-from torchcross.statistics.special_functions import t_tails
+from torchcross.statistics.special_functions import t_quantile, t_tails
 
 Floats = NDArray[np.float64]
 _POINTS = 128
 _LARGEST_SHARE = 0.97
+_NEGLIGIBLE: Final = 1e-14
+
+UNIFORM: Final = 1.0
+"""The exponent of the prior h^(a - 1) for the share of a score: all shares alike."""
+
+NEAR_ZERO: Final = 0.5
+"""That of a difference: images that are hard for both algorithms cancel. sqrt(h) is uniform."""
 
 
 @final
@@ -32,39 +41,74 @@ _LARGEST_SHARE = 0.97
 class ImageLaw:
     """The distribution of a mean about its expectation over images: a mixture of Student's t.
 
-    Each has its `weights`, its standard `errors`, and `degrees` of freedom.
+    Each component has its weight, its standard error, and the same degrees of freedom. Over
+    training seeds a second part comes to it: the squared half-widths of both are added, as in
+    `Spread`.
     """
 
     weights: Floats
     errors: Floats
     degrees: int
+    by_subject: bool
+    by_seed: float = 0.0
+    seeds: int = 0
 
     def p_of(self, mean: float) -> float:
         """The two-sided p of the expectation 0."""
-        return min(1.0, float(self.weights @ t_tails(self.degrees, mean / self.errors)))
+        return self._tail(self._image_part(abs(mean))) if mean else 1.0
 
     def half(self, level: float) -> float:
         """The half-width of the interval: p_of(half) = 1 - level."""
         low, high = 0.0, float(self.errors.max())
-        while self.p_of(high) > 1 - level:
+        while self._tail(high) > 1 - level:
             low, high = high, 2 * high
         while high - low > 1e-13 * high:
             middle = (low + high) / 2
-            low, high = (middle, high) if self.p_of(middle) > 1 - level else (low, middle)
+            low, high = (middle, high) if self._tail(middle) > 1 - level else (low, middle)
+        return math.hypot(high, self._seed_part(1 - level))
+
+    def _tail(self, half: float) -> float:
+        tails = t_tails(self.degrees, half / self.errors)
+        return min(1.0, float(self.weights @ tails))
+
+    def _seed_part(self, p: float) -> float:
+        """The half-width by training seeds alone, at the level 1 - p."""
+        if not self.by_seed:
+            return 0.0
+        return math.sqrt(self.by_seed) * -t_quantile(self.seeds, p / 2)
+
+    def _image_part(self, half: float) -> float:
+        """The half-width by images alone where both parts together have this half-width."""
+        if not self.by_seed:
+            return half
+        low, high = 0.0, half
+        while high - low > 1e-13 * high:
+            middle = (low + high) / 2
+            both = math.hypot(middle, self._seed_part(self._tail(middle)))
+            low, high = (middle, high) if both < half else (low, middle)
         return high
 
 
-def image_law(values: Floats, overlap: Overlap) -> ImageLaw:
-    """The law of the mean of `values`, one for each episode of the overlap, in its order."""
+def image_law(values: Floats, overlap: Overlap, prior: float) -> ImageLaw:
+    """The law of the mean of `values`, one for each episode of the overlap, in its order.
+
+    `prior` is the exponent a of the prior h^(a - 1).
+    """
     exponent = int(np.frexp(np.abs(values).max())[1])
-    sample = np.ldexp(values[overlap.sample], -exponent)
-    squares = (overlap.directions @ (sample - sample.mean())) ** 2
-    shares = (np.arange(_POINTS) + 0.5) / _POINTS * _LARGEST_SHARE
+    scaled = np.ldexp(values[overlap.sample], -exponent)
+    scaled = scaled - scaled.mean()
+    squares = (overlap.directions @ scaled) ** 2
+    degrees = len(scaled) - 1
+    # Directions in which episodes share nothing have the eigenvalue 0.
+    others, rest = degrees - len(squares), max(0.0, float(scaled @ scaled - squares.sum()))
+    # The points are the middles of equal parts of the prior.
+    shares = ((np.arange(_POINTS) + 0.5) / _POINTS) ** (1 / prior) * _LARGEST_SHARE
     variances = shares[:, None] * overlap.eigenvalues + (1 - shares[:, None])
-    degrees = len(sample) - 1
-    quadratic = (squares / variances).sum(axis=1)
-    log_likelihood = -0.5 * (np.log(variances).sum(axis=1) + degrees * np.log(quadratic))
-    weights = np.exp(log_likelihood - log_likelihood.max())
+    sums = (squares / variances).sum(axis=1) + rest / (1 - shares)
+    logs = np.log(variances).sum(axis=1) + others * np.log1p(-shares) + degrees * np.log(sums)
+    weights = np.exp((logs.min() - logs) / 2)
     factors = shares * overlap.shared + (1 - shares) / len(values)
-    errors = np.ldexp(np.sqrt(quadratic / degrees * factors), exponent)
-    return ImageLaw(weights / weights.sum(), errors, degrees)
+    errors = np.ldexp(np.sqrt(sums / degrees * factors), exponent)
+    kept = weights > _NEGLIGIBLE
+    total = weights[kept].sum()
+    return ImageLaw(weights[kept] / total, errors[kept], degrees, overlap.by_subject)

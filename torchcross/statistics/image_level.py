@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,25 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_effects import ImageLaw, image_law
+from torchcross.statistics.image_effects import UNIFORM, ImageLaw, image_law
 from torchcross.statistics.overlap import overlap_of
 
 Floats = NDArray[np.float64]
 IMAGES: Final = "images"
 
 
-class MeanLaw(Protocol):
-    """The distribution of a mean about its expectation."""
-
-    def half(self, level: float) -> float:
-        """The half-width of the interval."""
-
-    def p_of(self, mean: float) -> float:
-        """The two-sided p of the expectation 0."""
-
-
 def law_or_reason(
-    values: Floats, draws: Draws | None, episodes: ArrayLike | None
+    values: Floats, draws: Draws | None, episodes: ArrayLike | None, prior: float = UNIFORM
 ) -> ImageLaw | str | None:
     """The law of the mean of the values that are defined, or the reason why there is none.
 
@@ -45,7 +35,7 @@ def law_or_reason(
     if ordered.min() == ordered.max():
         return None
     overlap = overlap_of(draws, numbers[defined][order])
-    return overlap if isinstance(overlap, str) else image_law(ordered, overlap)
+    return overlap if isinstance(overlap, str) else image_law(ordered, overlap, prior)
 
 
 def _checked_episodes(episodes: ArrayLike | None, draws: Draws, count: int) -> Indices:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross.errors import InputError
 from torchcross.statistics.bounds import Bounds, check_bounds, within_bounds
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_level import IMAGES, MeanLaw, law_or_reason
+from torchcross.statistics.image_effects import ImageLaw
+from torchcross.statistics.image_level import IMAGES, law_or_reason
 from torchcross.statistics.resampling import resampled_means
 from torchcross.statistics.special_functions import normal_cdf, normal_quantile, t_quantile
 
@@ -97,7 +98,7 @@ def mean_interval(
     return with_undefined(over_images(interval, law, bounds), len(numbers))
 
 
-def over_images(interval: Interval, law: MeanLaw | str | None, bounds: Bounds | None) -> Interval:
+def over_images(interval: Interval, law: ImageLaw | str | None, bounds: Bounds | None) -> Interval:
     """The interval over images, with the one over episodes of these images beside it."""
     if law is None or not interval.low < interval.high:
         return interval
@@ -110,7 +111,7 @@ def over_images(interval: Interval, law: MeanLaw | str | None, bounds: Bounds | 
         interval,
         low=interval.mean - half,
         high=interval.mean + half,
-        method="image effects",
+        method="subject effects" if law.by_subject else "image effects",
         over=IMAGES,
         these_images=interval,
     )

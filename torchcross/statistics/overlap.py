@@ -23,8 +23,13 @@ Floats = NDArray[np.float64]
 FEWEST_EPISODES: Final = 20
 """Of fewer episodes nothing can be said of what images contribute."""
 
-MOST_EPISODES: Final = 2000
-"""Of more episodes as many, evenly spaced, say how the variance divides."""
+MOST_DIRECTIONS: Final = 1000
+"""Where episodes and images are both more, as many episodes, evenly spaced, stand for all in h."""
+
+MOST_EPISODES: Final = 10_000
+"""The same where images are fewer."""
+
+_ROUNDING: Final = 1e-9
 
 LARGEST_SHARE: Final = 0.8
 """Where an episode draws a larger share of the images, their effects do not differ by episode."""
@@ -35,12 +40,11 @@ LARGEST_SHARE: Final = 0.8
 class Overlap:
     """What episodes share, in the form in which the restricted likelihood needs it.
 
-    `per_episode` is the mean of the diagonal of N N', `shared` the mean of all its entries over
-    `per_episode`. The rows of `directions` are the eigenvectors of the centred R R', of which
-    `eigenvalues` are over `per_episode` too; `sample` are the places of the episodes in them.
+    K is N N' over the mean of its diagonal, and `shared` the mean of all its entries. The rows of
+    `directions` are the eigenvectors of R R' (over the same mean, and centred) whose `eigenvalues`
+    are not 0. `sample` are the places of the episodes in them: all, or evenly spaced ones.
     """
 
-    per_episode: float
     shared: float
     eigenvalues: Floats
     directions: Floats
@@ -68,20 +72,16 @@ def _overlap(draws: Draws, episodes: bytes) -> Overlap | str:
         return ""
     if problem := _problem(draws, numbers, counts, by_subject):
         return problem
+    limit = MOST_DIRECTIONS if counts.shape[1] > MOST_DIRECTIONS else MOST_EPISODES
     sample = np.arange(len(numbers))
-    if len(numbers) > MOST_EPISODES:
-        sample = np.linspace(0, len(numbers) - 1, MOST_EPISODES).astype(np.int64)
+    if len(numbers) > limit:
+        sample = np.linspace(0, len(numbers) - 1, limit).astype(np.int64)
     per_episode = squares / len(numbers)
-    centred = _residual_products(draws, numbers[sample], units)
-    # The constant direction is left out. Raised above all others it is the last one.
-    raised = centred + (1.0 + float(np.trace(centred))) / len(sample)
-    values, vectors = np.linalg.eigh(raised)
-    values, vectors = values[:-1] / per_episode, vectors[:, :-1].T
+    eigenvalues, directions = _spectrum(draws, numbers[sample], units)
     return Overlap(
-        per_episode,
         float(totals @ totals) / len(numbers) ** 2 / per_episode,
-        read_only(np.maximum(values, 0.0)),
-        read_only(vectors),
+        read_only(eigenvalues / per_episode),
+        read_only(directions),
         read_only(sample),
         by_subject,
     )
@@ -112,26 +112,36 @@ def _counts(draws: Draws, numbers: Indices, columns: Indices) -> Any:
     return sparse.coo_matrix((ones, (rows[wanted], places)), shape=shape).tocsr()
 
 
-def _residual_products(draws: Draws, numbers: Indices, units: Indices) -> Floats:
-    """The centred R R'."""
+def _spectrum(draws: Draws, numbers: Indices, units: Indices) -> tuple[Floats, Floats]:
+    """The eigenvalues of the centred R R' that are not 0, and their eigenvectors as rows."""
+    counts, strata = _counts(draws, numbers, units), _counts(draws, numbers, draws.strata)
+    shares = _shares_of_strata(draws, numbers, units)
+    if counts.shape[1] < len(numbers):
+        # R'R is the smaller matrix. It has the same eigenvalues.
+        residuals = counts.toarray() - (strata @ shares).toarray()
+        residuals -= residuals.mean(axis=0)
+        values, vectors = np.linalg.eigh(residuals.T @ residuals)
+        kept = values > _ROUNDING * values[-1]
+        return values[kept], ((residuals @ vectors[:, kept]) / np.sqrt(values[kept])).T
+    crossed = (strata @ (shares @ counts.T)).toarray()
+    expected = (strata @ (shares @ shares.T) @ strata.T).toarray()
+    products = (counts @ counts.T).toarray() - crossed - crossed.T + expected
+    products -= products.mean(axis=0)
+    products -= products.mean(axis=1)[:, None]
+    values, vectors = np.linalg.eigh(products)
+    kept = values > _ROUNDING * values[-1]
+    return values[kept], vectors[:, kept].T
+
+
+def _shares_of_strata(draws: Draws, numbers: Indices, units: Indices) -> Any:
+    """P: the share of each unit in all draws of each stratum."""
     from scipy import sparse
 
-    counts = _counts(draws, numbers, units)
-    in_strata = _counts(draws, numbers, draws.strata).toarray()
-    drawn = np.bincount(
-        np.searchsorted(draws.drawn, draws.images[np.isin(draws.episodes, numbers)]),
-        minlength=len(draws.drawn),
-    )
+    drawn = _counts(draws, numbers, np.arange(len(draws.drawn))).sum(axis=0)
+    drawn = np.asarray(drawn).ravel()
     sums = np.maximum(1, np.bincount(draws.strata, weights=drawn))[draws.strata]
-    shape = (in_strata.shape[1], counts.shape[1])
-    shares = sparse.coo_matrix((drawn / sums, (draws.strata, units)), shape=shape).tocsr()
-    products = (counts @ counts.T).toarray()
-    crossed = in_strata @ (shares @ counts.T).toarray()
-    expected = in_strata @ (shares @ shares.T).toarray() @ in_strata.T
-    residual: Floats = products - crossed - crossed.T + expected
-    residual -= residual.mean(axis=0)
-    residual -= residual.mean(axis=1)[:, None]
-    return residual
+    shape = (int(draws.strata.max()) + 1, int(units.max()) + 1)
+    return sparse.coo_matrix((drawn / sums, (draws.strata, units)), shape=shape).tocsr()
 
 
 def _problem(draws: Draws, numbers: Indices, counts: Any, by_subject: bool) -> str:

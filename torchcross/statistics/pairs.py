@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_level import MeanLaw, law_or_reason
+from torchcross.statistics.image_effects import NEAR_ZERO, ImageLaw
+from torchcross.statistics.image_level import law_or_reason
 from torchcross.statistics.intervals import (
     RESAMPLES,
     Interval,
@@ -32,7 +33,6 @@ Floats = NDArray[np.float64]
 _EXACT_UP_TO = 50
 _ROUNDING: Final = 1e-12
 _SEEDED_TEST: Final = "t over seeds and episodes"
-IMAGE_TEST: Final = "image effects"
 
 
 @final
@@ -130,13 +130,13 @@ def paired_difference(
     elif interval.low == interval.high:
         note = f"all {interval.n} differences are equal"
     interval = replace(interval, note=note)
-    law = law_or_reason(differences, draws, episodes)
+    law = law_or_reason(differences, draws, episodes, NEAR_ZERO)
     difference = Difference(interval, *_t_test(differences[~np.isnan(differences)]))
     return difference_over_images(difference, law, len(differences))
 
 
 def difference_over_images(
-    difference: Difference, law: MeanLaw | str | None, values: int
+    difference: Difference, law: ImageLaw | str | None, values: int
 ) -> Difference:
     """The difference over images, with the one over episodes of these images beside it.
 
@@ -147,7 +147,7 @@ def difference_over_images(
     wide = over_images(narrow, law, None)
     if wide.these_images is None or law is None or isinstance(law, str):
         return replace(difference, interval=wide)
-    return Difference(wide, law.p_of(wide.mean), IMAGE_TEST, difference)
+    return Difference(wide, law.p_of(wide.mean), wide.method, difference)
 
 
 def seeded_difference(
@@ -170,7 +170,7 @@ def seeded_difference(
     check_level(level)
     check_shared(shared_episodes, draws)
     groups = [as_values(row, "a row of differences") for row in rows]
-    law = seeded_law(groups, draws, episodes)
+    law = seeded_law(groups, draws, episodes, NEAR_ZERO)
     difference = seeded_pairs(groups, shared_episodes, level)
     return difference_over_images(difference, law, sum(map(len, groups)))
 

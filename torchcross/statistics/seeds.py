@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross.errors import InputError
 from torchcross.statistics.bounds import Bounds, check_bounds
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_effects import ImageLaw
-from torchcross.statistics.image_level import MeanLaw, law_or_reason
+from torchcross.statistics.image_effects import UNIFORM, ImageLaw
+from torchcross.statistics.image_level import law_or_reason
 from torchcross.statistics.intervals import (
     RESAMPLES,
     Interval,
@@ -67,7 +67,15 @@ class Spread:
             return t_two_sided(self.seeds, mean / math.sqrt(self.by_seed))
         if not self.by_seed:
             return t_two_sided(self.episodes, mean / math.sqrt(self.by_episode))
-        return _p_of_half(lambda p: self._half(p / 2), mean)
+        # The half-width falls as p grows: bisect log p.
+        low, high = _SMALLEST_LOG_P, 0.0
+        while high - low > 1e-13 * max(1.0, -high):
+            middle = (low + high) / 2
+            if self._half(math.exp(middle) / 2) > abs(mean):
+                low = middle
+            else:
+                high = middle
+        return math.exp(high)
 
     def _half(self, tail: float) -> float:
         parts = ((self.by_seed, self.seeds), (self.by_episode, self.episodes))
@@ -75,51 +83,23 @@ class Spread:
         return math.sqrt(math.fsum(squares))
 
 
-@final
-@dataclass(frozen=True, eq=False, slots=True)
-class SeededImageLaw:
-    """The law of a mean over training seeds and images, combined as in `Spread`."""
-
-    images: ImageLaw
-    by_seed: float
-    seeds: int
-
-    def half(self, level: float) -> float:
-        of_seeds = 0.0
-        if self.by_seed:
-            of_seeds = math.sqrt(self.by_seed) * t_quantile(self.seeds, (1 + level) / 2)
-        return math.hypot(self.images.half(level), of_seeds)
-
-    def p_of(self, mean: float) -> float:
-        """The two-sided p of no difference."""
-        if not self.by_seed:
-            return self.images.p_of(mean)
-        return _p_of_half(lambda p: self.half(1 - p), mean)
-
-
-def _p_of_half(half_of: Callable[[float], float], mean: float) -> float:
-    """The p at which the half-width is |mean|. It falls as p grows: bisect log p."""
-    low, high = _SMALLEST_LOG_P, 0.0
-    while high - low > 1e-13 * max(1.0, -high):
-        middle = (low + high) / 2
-        if half_of(math.exp(middle)) > abs(mean):
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)
-
-
 def seeded_law(
-    rows: Sequence[Floats], draws: Draws | None, episodes: ArrayLike | None
-) -> MeanLaw | str | None:
+    rows: Sequence[Floats],
+    draws: Draws | None,
+    episodes: ArrayLike | None,
+    prior: float = UNIFORM,
+) -> ImageLaw | str | None:
     """The law of the mean of a (training seeds x episodes) table over images.
 
     It is that of the episodes' means over the training seeds: what images contribute does not
     shrink with more seeds.
     """
     means = episode_means(rows) if draws is not None and len(rows) else np.empty(0)
-    law = law_or_reason(means, draws, episodes)
-    return SeededImageLaw(law, *_squared_error(rows)) if isinstance(law, ImageLaw) else law
+    law = law_or_reason(means, draws, episodes, prior)
+    if not isinstance(law, ImageLaw):
+        return law
+    by_seed, seeds = _squared_error(rows)
+    return replace(law, by_seed=by_seed, seeds=seeds)
 
 
 def episode_means(rows: Sequence[Floats]) -> Floats:
@@ -226,7 +206,7 @@ def seeded_interval(
     level: float,
     seed: int,
     resamples: int,
-    law: MeanLaw | str | None = None,
+    law: ImageLaw | str | None = None,
     bounds: Bounds | None = None,
 ) -> Interval:
     """The same of checked rows, where NaN is no value and is not counted as undefined."""

@@ -24,6 +24,7 @@ from torchcross.statistics.common_episodes import (
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.comparison_notes import group_notes, pair_notes, row_notes
 from torchcross.statistics.draws import Draws
+from torchcross.statistics.image_effects import NEAR_ZERO
 from torchcross.statistics.intervals import (
     ONE_VALUE,
     RESAMPLES,
@@ -231,7 +232,7 @@ def _difference(first: Scores, second: Scores, draws: Draws | None, how: _Method
     for (number, episode), difference in zip(keys, differences, strict=True):
         table.setdefault(number, {})[episode] = difference
     episodes, rows = _table(table)
-    law = seeded_law(rows, draws, episodes)
+    law = seeded_law(rows, draws, episodes, NEAR_ZERO)
     return difference_over_images(seeded_pairs(rows, True, how.level), law, len(keys))
 
 
