@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, final
 
+from numpy.typing import NDArray
+
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.reading_options import Channels
 from medimeta_adapter.format.source import MedIMetaSource
@@ -70,6 +72,17 @@ class MedIMetaCollection:
         """Return all splits together, as published, or one of them."""
         dataset, task = self._dataset_and_task(target)
         return self.meta.source(dataset, task, split=split, channels=self.channels)
+
+    def annotation(
+        self, target: str, column: str, *, split: Literal["all", "train", "val", "test"] = "all"
+    ) -> NDArray[Any]:
+        """Return a column of annotations.csv, as text, for the images of `target`."""
+        name, _ = self._dataset_and_task(target)
+        dataset = self.meta[name]
+        if column not in dataset.columns():
+            raise InputError(dataset.missing_column(column))
+        texts: NDArray[Any] = dataset.annotations()[column][dataset.split(split)]
+        return texts
 
     def why(self, target: str) -> Mapping[str, str]:
         """Return what each dataset is for this target, and for what reason."""

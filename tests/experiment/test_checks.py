@@ -187,7 +187,8 @@ def test_what_rows_do_not_read(changes, expected):
 
 def test_a_test_split_has_no_episodes():
     assert lines("fully-supervised") == [
-        "evaluation, but for metric: no effect on supervised, which is scored on the test split"
+        "evaluation, but for metric, predictions, subgroups and specificity: no effect on"
+        " supervised, which is scored on the test split"
     ]
     said = lines(
         "fully-supervised",

@@ -23,6 +23,10 @@ class Collection(Protocol):
 
     A target's pixels are read from the source that `target` returns. Only `describe` reads some
     more, for a fingerprint that no model sees.
+
+    One whose images have annotations also has a method `annotation(target, column, *, split)`, for
+    results by subgroup: the texts of a column, one for each image of
+    `self.target(target, split=split)`, in its order.
     """
 
     def targets(self) -> tuple[str, ...]:

@@ -71,9 +71,8 @@ class QueryImages:
         return self._sum(hits * trials), self._sum(trials)
 
     def _sum(self, values: NDArray[Any]) -> Floats:
-        weights = values.astype(np.float64)
-        sums: Floats = np.bincount(self.place, weights=weights, minlength=len(self.episodes))
-        return sums
+        sums = np.bincount(self.place, weights=values, minlength=len(self.episodes))
+        return sums.astype(np.float64)
 
     def _pairs(self, column: int, positive: Mask, known: Mask) -> tuple[Floats, Floats]:
         """Pairs of an image with the class and one without, in one episode; ties count half."""

@@ -55,6 +55,23 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# -- annotations -----------------------------------------------------------------------------------
+
+
+def test_annotations_are_of_the_images_of_the_target(root: Path) -> None:
+    sexes = ["F", "M"] * 6
+    columns: dict[str, Any] = {"patient_id": range(12), "sex": sexes}
+    write_annotations(root / "b", columns)
+    made = collection(root)
+    assert made.annotation("b/malignancy", "sex").tolist() == sexes
+    assert made.annotation("b/malignancy", "patient_id", split="test").tolist() == ["10", "11"]
+    assert len(made.target("b/malignancy", split="test")) == 2
+    with pytest.raises(InputError, match="annotations.csv has no column 'sexe'; .*'sex'"):
+        made.annotation("b/malignancy", "sexe")
+    with pytest.raises(InputError, match="has no column 'sex'"):
+        made.annotation("d/Field definition", "sex")
+
+
 # -- targets ---------------------------------------------------------------------------------------
 
 

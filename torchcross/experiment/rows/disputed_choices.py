@@ -43,6 +43,18 @@ _SUBJECTS = {
         "one may be in both support and query of an episode, as published. This raises every score."
     ),
 }
+_QUERIES = {
+    "balanced": (
+        "as many of each class, as published, whatever its prevalence in the target. Accuracy,"
+        ' average precision and F1 are those at this prevalence; `evaluation.query = "natural"`'
+        " draws images as they come."
+    ),
+    "natural": (
+        "as they come: classes have the prevalence that they have in the target. (As published"
+        " there are as many of each class.) A metric is undefined in an episode whose query lacks"
+        " a class that it needs."
+    ),
+}
 _DOMAINS = {
     "dataset": (
         "the sources of a target are without its dataset and those that are listed to overlap with"
@@ -82,6 +94,7 @@ def choices(experiment: Experiment) -> dict[str, str]:
     trains = any(METHODS[name].trains for name in experiment.algorithms)
     if trains:
         chosen["model selection"] = _SELECTION
+    chosen["query images"] = _QUERIES[experiment.evaluation.query]
     chosen["subjects"] = _SUBJECTS[experiment.evaluation.groups]
     if trains:
         chosen["domains"] = _DOMAINS[experiment.data.leave_out]

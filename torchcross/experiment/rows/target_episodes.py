@@ -72,6 +72,7 @@ def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSam
         source,
         shots=max(experiment.shots),
         queries=settings.queries,
+        query=settings.query,
         min_samples=settings.min_images or None,
         seed=settings.seed,
         groups=settings.groups,

@@ -14,6 +14,8 @@ from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.subgroups import SubgroupColumn
+from torchcross.statistics.image_shares import check_specificity
 from torchcross.targets import Target
 
 
@@ -31,6 +33,9 @@ def check_experiment(experiment: Experiment) -> None:
             raise InputError(unknown_name("row for [rows]", name, METHODS))
     known = {metric for kind in _kinds(Target) for metric in getattr(kind, "default_metrics", ())}
     _refuse_unknown_metric(experiment.evaluation.metric, known)
+    check_specificity(experiment.evaluation.specificity)
+    for text in experiment.evaluation.subgroups:
+        SubgroupColumn.parse(text)
     machine_of(experiment.machine)
     _check_network(experiment)
 
@@ -78,6 +83,7 @@ def _check_network(experiment: Experiment) -> None:
 
 # -- settings without effect -----------------------------------------------------------------------
 
+_BUT_FOR = "evaluation, but for metric, predictions, subgroups and specificity"
 _UNSET = {
     "model.weights": "",
     "evaluation.norm": "",
@@ -94,7 +100,7 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
     by_rows: dict[str, list[str]] = {}
     supervised = any(row.supervised for row in rows)
     if supervised:
-        by_rows["supervised, which is scored on the test split"] = ["evaluation, but for metric"]
+        by_rows["supervised, which is scored on the test split"] = [_BUT_FOR]
     preset = {"preset": experiment.preset, "data": {"folder": experiment.data.folder}}
     usual = as_plain(experiment_from_values(preset))
     plain = as_plain(experiment)

@@ -10,6 +10,7 @@ episodes/<row>-<digest>.json  which episodes these records are of
 episodes/plans-<digest>.npz   the plans of one target and number of shots, for all their rows
 examples/<row>-<digest>.npz   an example episode
 predictions/<row>-<digest>.safetensors  what was predicted for each query image
+subgroups/<target>-<digest>.json  which subgroup each image of a target is in
 failures.json                 what failed, and why
 report.html, table.*          the page and its tables
 page.json                     the content hashes of these
@@ -58,7 +59,7 @@ _FORMAT = 2
 """Of runs whose files all have content hashes; runs of earlier versions say nothing of it."""
 
 _UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
-_PARTS = ("train", "rows", "episodes", "examples", "predictions")
+_PARTS = ("train", "rows", "episodes", "examples", "predictions", "subgroups")
 _FAILURE = {"kind", "target", "algorithm", "seed", "reason"}
 
 
@@ -153,6 +154,9 @@ class RunFolder:
 
     def predictions_file(self, name: str) -> Path:
         return self.path / "predictions" / f"{name}.safetensors"
+
+    def subgroups_file(self, target: str) -> Path:
+        return self.path / "subgroups" / f"{_slug((target, 'subgroups'))}.json"
 
     def rows(self, path: Path) -> Records:
         """The rows of one cell; a DamageError where they are not what its episodes gave."""
@@ -323,6 +327,8 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
         # Experiments without them are those of versions that did not have them.
         if not plain[name]:
             del plain[name]
+    if plain["evaluation"]["query"] == "balanced":
+        del plain["evaluation"]["query"]
     # A search makes no row; what it chose is in `tuned`.
     del plain["tune"]
     plain["machine"]["device"] = device_type(experiment.machine)

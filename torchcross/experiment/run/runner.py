@@ -21,6 +21,7 @@ from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import update_provenance
 from torchcross.experiment.run.scoring import score_episodes, score_test_split
+from torchcross.experiment.run.subgroup_files import update_subgroups
 from torchcross.experiment.run.training import Learners
 from torchcross.experiment.settings.schema import DataSettings, Experiment
 from torchcross.training.signals import leave_when_asked
@@ -72,6 +73,7 @@ def _run_cells(run: RunContext, lock: FolderLock) -> list[dict[str, str]]:
         # A protocol that is gone says nothing of any target.
         looked_at = unfinished if run.folder.plain(PROTOCOL) else cells
         protocol.start(dict.fromkeys(cell.target for cell in looked_at))
+    update_subgroups(run)
     store = protocol.prediction_store()
     for note in store.notes():
         run.say(f"note: {note}")

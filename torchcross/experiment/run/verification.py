@@ -27,6 +27,7 @@ from torchcross.experiment.run.json_files import read_hashed_json
 from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES, changed_page_files
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS, read_cell_predictions
+from torchcross.experiment.run.subgroup_files import read_subgroup_file
 from torchcross.experiment.run.training_files import (
     SUMMARY,
     reader_of_training_file,
@@ -46,7 +47,7 @@ _SUFFIXES = {
 }
 _COUNTED: tuple[State, ...] = ("whole", "no hash", "damaged", "missing")
 _PROBLEMS = ("damaged", "missing")
-_PARTS = ("train", "rows", "episodes", "examples", "predictions")
+_PARTS = ("train", "rows", "episodes", "examples", "predictions", "subgroups")
 _NO_HASH = "an earlier version wrote it without a content hash"
 
 
@@ -113,9 +114,10 @@ class _Verifier:
         except (TorchcrossError, KeyError):
             # Every file is looked at; which ones there should be is not known.
             self._experiment, self._hashed, targets = {}, True, {}
-        self._expected = dict(self._expected_cells(list(targets)))
+        self._targets = list(targets)
+        self._expected = dict(self._expected_cells(self._targets))
         self._named_plans = named_plans(run)
-        self._plans = {*self._named_plans, *self._plan_names(list(targets))}
+        self._plans = {*self._named_plans, *self._plan_names(self._targets)}
 
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
@@ -169,6 +171,9 @@ class _Verifier:
                 if self._stores_predictions(name):
                     yield f"predictions/{name}.safetensors"
         yield from (f"episodes/{name}.npz" for name in self._named_plans)
+        if self._experiment and self._experiment["evaluation"].get("subgroups"):
+            for target in self._targets:
+                yield f"subgroups/{self._run.subgroups_file(target).name}"
         for name in self._trainings():
             yield f"train/{name}/{SUMMARY}"
             if (path / "train" / name / SUMMARY).is_file():
@@ -254,6 +259,8 @@ class _Verifier:
         if (part, depth, path.suffix) == ("episodes", 2, ".npz"):
             is_named = path.stem in self._plans or not self._expected
             return self._read_plans if is_named else None
+        if part == "subgroups":
+            return _read_subgroups if depth == 2 and path.suffix == ".json" else None
         suffix = _SUFFIXES[part]
         is_expected = path.stem in self._expected or not self._expected
         if depth != 2 or path.suffix != suffix or not is_expected:
@@ -321,6 +328,11 @@ def _read_json(path: Path) -> bool:
 
 def _read_episodes(path: Path) -> bool:
     read_scored(path, hashed=False)
+    return _read_json(path)
+
+
+def _read_subgroups(path: Path) -> bool:
+    read_subgroup_file(path, hashed=False)
     return _read_json(path)
 
 

@@ -224,6 +224,9 @@ class EvaluationSettings:
 
     episodes     episodes per target and number of shots, the same ones for every algorithm
     queries      query images per class
+    query        "balanced": as many query images of each class; "natural": as many images in all,
+                 drawn as they come, so that classes have the prevalence that they have in the
+                 target
     min_images   classes with fewer images are left out (labels: fewer with, or fewer without)
     disjoint     true: episodes share no image; there are as many as the data gives, and at most
                  `episodes`. false: they overlap, and intervals understate the uncertainty about the
@@ -246,6 +249,9 @@ class EvaluationSettings:
                  standard errors, as published) or "bca" (bootstrap)
     predictions  the most predictions that a run stores; a prediction is of one query image of one
                  episode. A run that makes more stores none, and says so. 0: none are stored
+    subgroups    columns of the data's annotations (MedIMeta: annotations.csv) that results are also
+                 shown by; with edges where a column has numbers: ["sex", "age:40,65"]
+    specificity  the specificity at which the page gives the sensitivity of each class
     seed         seed of the episodes: another seed draws other episodes
     """
 
@@ -254,6 +260,7 @@ class EvaluationSettings:
 
     episodes: int = 100
     queries: int = 10
+    query: Literal["balanced", "natural"] = "balanced"
     min_images: int = option(50, may_be_zero=True)
     disjoint: bool = False
     groups: Literal["respect", "ignore"] = "respect"
@@ -266,6 +273,8 @@ class EvaluationSettings:
     margin: float = option(0.01, may_be_zero=True, decides_numbers=False)
     interval: Literal["t", "normal", "bca"] = option("t", decides_numbers=False)
     predictions: int = option(1_000_000, may_be_zero=True, decides_numbers=False)
+    subgroups: tuple[str, ...] = option((), decides_numbers=False)
+    specificity: float = option(0.9, decides_numbers=False)
     seed: int = option(0, may_be_zero=True)
 
     @property
