@@ -57,64 +57,82 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Node:
     return page_of(tmp_path_factory.mktemp("page"), records())
 
 
-def test_every_format_shows_who_is_best_on_common_episodes_and_what_is_undefined() -> None:
+def test_every_format_shows_who_is_best_and_what_failed() -> None:
     steady, diverges, rarely = within_target(records(), "d/target 0", "auroc", 5).rows
     texts = [
         f"{100 * row.interval.mean:.1f} ± {100 * row.interval.half:.1f}"
         for row in (steady, diverges, rarely)
     ]
-    bold = [f"{100 * steady.interval.mean:.1f}", f" ± {100 * steady.interval.half:.1f}"]
+    assert steady.common is not None
+    assert diverges.common is not None
+    common = [f"{100 * row.common.mean:.1f} common" for row in (steady, diverges)]  # type: ignore[union-attr]
+    bold = [f"{100 * steady.interval.mean:.1f}", f" ± {100 * steady.interval.half:.1f}°"]
     cells = [
         cell.strip() for cell in markdown_table(records()).splitlines()[2].strip("|").split("|")
     ][2:]
     assert cells == [
-        f"**{bold[0]}**{bold[1]}",
-        f"{texts[1]} (20 undefined)",
-        f"{texts[2]}‡ (37 undefined)",
+        f"**{bold[0]}**{bold[1]} ({common[0]})",
+        f"{texts[1]} (20 failed, {common[1]})",
+        f"{texts[2]} (37 failed)",
     ]
     html = html_table(records())
-    assert f"<td><strong>{bold[0]}</strong>{bold[1]}</td><td>{texts[1]} (20 undefined)</td>" in html
-    assert f"<td>{texts[2]}‡ (37 undefined)</td>" in html
+    assert f"<strong>{bold[0]}</strong>{bold[1]} ({common[0]})</span></td>" in html
+    assert f"<td>{texts[1]} (20 failed, {common[1]})</td><td>{texts[2]} (37 failed)</td>" in html
     line = next(line for line in latex_table(records()).splitlines() if "target 0" in line)
     shown = [text.replace("±", r"$\pm$") for text in texts]
     assert line.split(" & ")[2:] == [
-        rf"{shown[1]} {{\footnotesize (20 undefined)}}",
-        rf"{shown[2]}$^{{\ddagger}}$ {{\footnotesize (37 undefined)}} \\",
+        rf"{shown[1]} {{\footnotesize (20 failed, {common[1]})}}",
+        rf"{shown[2]} {{\footnotesize (37 failed)}} \\",
     ]
     row = next(csv.DictReader(io.StringIO(csv_table(records()))))
     parts = {
-        name: [row[f"{name}, 5 shots: {part}"] for part in ("n", "undefined", "mark")]
+        name: [row[f"{name}, 5 shots: {part}"] for part in ("n", "undefined", "failed", "mark")]
         for name in SCORES
     }
     assert parts == {
-        "steady": ["20", "0", "best"],
-        "diverges": ["20", "20", ""],
-        "rarely": ["3", "37", "not compared"],
+        "steady": ["40", "0", "0", "best, one training each"],
+        "diverges": ["40", "0", "20", ""],
+        "rarely": ["40", "0", "37", ""],
     }
+    assert float(row["diverges, 5 shots: common mean"]) == diverges.common.mean
+    assert row["rarely, 5 shots: common mean"] == ""
 
 
 def test_the_page_shows_it_too(page: Node) -> None:
     for row in rows_of(page.all("table", "headline")[0]):
         steady, diverges, rarely = row.all("td")
         assert "best" in steady.classes
-        assert steady.all("small") == []
-        assert [cell.all("small")[0].text for cell in (diverges, rarely)] == [
-            " (20 undefined)",
-            " (37 undefined)",
-        ]
-        assert rarely.all("span", "tie")[0].text == "‡"
-        assert "over 20 of 40 values" in steady.attributes["title"]
+        said = [cell.all("small")[0].text for cell in (steady, diverges, rarely)]
+        assert [text.partition(",")[0] for text in said[1:]] == [" (20 failed", " (37 failed)"]
+        assert said[0].endswith(" common)")
+        assert "once" in steady.classes
     legend = page.by_id("results").all("p", "legend")[0].text
-    assert "over the episodes that every algorithm of a row scored" in legend
-    assert "‡: not compared" in legend
+    assert "(n failed): n episodes that the algorithm could not score" in legend
+    assert "each counts as chance level 0.5" in legend
+    assert "° and grey: one training each" in legend
 
 
-def test_one_that_never_scores_erases_no_rank(page: Node) -> None:
+def test_who_has_no_rows_of_most_episodes_is_not_compared() -> None:
+    rows = records()
+    scored = rows[~np.isnan(rows.columns["value"])]
+    cells = markdown_table(scored).splitlines()[2].strip("|").split("|")
+    assert cells[4].strip().endswith("‡")
+    assert "‡: not compared" in markdown_table(scored)
+    assert "over the episodes that every algorithm of a row scored" in latex_table(scored)
+    assert "over 20 of 40 values" in html_table(scored)
+    row = next(csv.DictReader(io.StringIO(csv_table(scored))))
+    assert row["rarely, 5 shots: mark"] == "not compared"
+
+
+def test_one_that_never_scores_erases_no_rank(tmp_path: Path) -> None:
+    never = {**SCORES, "rarely": np.full(EPISODES, nan)}
+    page = page_of(tmp_path, records(never))
     means, ranks = (
         row.all("td") for row in page.all("table", "headline")[0].all("tfoot")[0].all("tr")
     )
     found = [
-        within_target(records(), f"d/target {place}", "auroc", 5).rows for place in range(TARGETS)
+        within_target(records(never), f"d/target {place}", "auroc", 5).rows
+        for place in range(TARGETS)
     ]
     expected = [np.mean([rows[place].interval.mean for rows in found]) for place in (0, 1)]
     assert [cell.text for cell in means] == [*(f"{100 * mean:.1f}" for mean in expected), "—"]
@@ -153,7 +171,7 @@ def test_other_episodes_are_told_and_not_paired(tmp_path: Path) -> None:
         line["c, 5 shots: mark"]
         for line in csv.DictReader(io.StringIO(csv_table(rows, episodes=episodes)))
     ]
-    assert marks == ["best", "", *["best"] * 5]
+    assert marks == ["best, one training each", "", *["best, one training each"] * 5]
 
 
 def test_one_number_per_seed_has_no_interval_over_images(tmp_path: Path) -> None:
@@ -185,6 +203,7 @@ def test_latex_explains_its_signs_in_print_and_needs_no_font_encoding() -> None:
 
 
 def test_a_name_keeps_its_case_where_a_remark_begins_with_it() -> None:
-    text = markdown_table(records(dict(list(SCORES.items())[:2])))
+    rows = records(dict(list(SCORES.items())[:2]))
+    text = markdown_table(rows[~np.isnan(rows.columns["value"])])
     assert "steady: over 20 of 40 values" in text
     assert "Training variance was not measured" in text

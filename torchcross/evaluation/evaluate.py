@@ -12,6 +12,7 @@ from torchcross.algorithms import Algorithm, NamedPrediction
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError
 from torchcross.metrics import Score
+from torchcross.metrics.reasons import DIVERGED
 from torchcross.plan import EpisodePlan
 from torchcross.records.records import EpisodeRecord
 from torchcross.targets import Prediction
@@ -71,7 +72,7 @@ def evaluate(
                 prediction = _predict(adapt, episode, plan.index, seed, steps)
             except DivergenceError as error:
                 names = target.default_metrics if metrics is None else metrics
-                scores = dict.fromkeys(names, Score(math.nan, f"diverged: {error}"))
+                scores = dict.fromkeys(names, Score(math.nan, f"{DIVERGED}: {error}"))
             else:
                 if observe is not None:
                     observe(episode, prediction)

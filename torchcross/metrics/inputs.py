@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
+from torchcross.metrics.reasons import NOT_FINITE
 
 _PROBABILITY_SLACK = 1e-6
 
@@ -115,7 +116,7 @@ def checked_scores(name: str, scores: Tensor, probabilities: Tensor) -> Tensor:
 def non_finite_reason(numbers: Tensor, role: str) -> str:
     """How many of the numbers are not finite; empty if all are."""
     count = int((~numbers.isfinite()).sum())
-    return f"{count} of {numbers.numel()} {role} are not finite" if count else ""
+    return f"{count} of {numbers.numel()} {role} {NOT_FINITE}" if count else ""
 
 
 def no_labels_reason(rows: int) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.metrics.inputs import decided_rows, no_labels_reason
+from torchcross.metrics.reasons import SAME_RANK
 from torchcross.metrics.score import Score, undefined_score
 from torchcross.metrics.single_label import confusion
 
@@ -38,7 +39,7 @@ def quadratic_weighted_kappa(
     expected = int((squares * by_chance).sum())
     if not expected:
         rank = int(observed.diagonal().argmax())
-        return undefined_score(f"all decisions and all labels of the query are rank {rank}")
+        return undefined_score(f"{SAME_RANK} {rank}")
     present = observed.sum(dim=1).nonzero().flatten().tolist()
     reason = ""
     if len(present) == 1:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchcross.errors import InputError
+from torchcross.metrics.reasons import MEAN_OF
 
 _NAMES_SHOWN = 5
 
@@ -69,7 +70,9 @@ def average_score(
     missing = [name for name, value in pairs if value is None]
     reason = ""
     if missing:
-        reason = f"mean of {len(over)} of {len(values)} {noun}; undefined for {name_list(missing)}"
+        reason = (
+            f"{MEAN_OF} {len(over)} of {len(values)} {noun}; undefined for {name_list(missing)}"
+        )
     # An exact sum: the mean must not depend on the order of the classes.
     return Score(math.fsum(defined) / len(defined), reason, over)
 

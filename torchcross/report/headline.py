@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import comb, isfinite
+from math import isfinite
 
+from torchcross.report.cells import Column, SummaryCell
+from torchcross.report.mark_legend import mark_sentences
 from torchcross.report.numbers import shots_title
-from torchcross.report.summary import Column, Summary, TargetTask
+from torchcross.report.summary import Summary, TargetTask
+from torchcross.statistics import lower_is_better
 from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.seeds import SEEDED
-from torchcross.statistics.within_target import ONE_NUMBER, lower_is_better
+from torchcross.statistics.within_target import ONE_NUMBER
+
+TIE, EQUIVALENT, NOT_COMPARED = "†", "≈", "‡"
+ONE_TRAINING, PARTIAL = "°", "∂"
 
 _METHODS = {
     "t": "Student's t over episodes",
@@ -36,20 +42,27 @@ def caption(summary: Summary) -> str:
 
 @dataclass(frozen=True)
 class CellText:
-    """The parts of a cell. `spread` is the number after ±; a part that does not apply is empty."""
+    """The parts of a cell. `spread` is the number after ±; a part that does not apply is empty.
+
+    `sign` are the signs behind the number, `detectable` the smallest detectable difference of a
+    tie, `remark` what is to be known of the mean, in brackets. `is_grey`: its marks are of one
+    training each, which the sign says too.
+    """
 
     mean: str
     spread: str
     sign: str
-    undefined: str
+    detectable: str
+    remark: str
     is_best: bool
+    is_grey: bool
 
     @property
     def after_mean(self) -> str:
         """What stands behind the mean in a format without styles."""
         spread = f" ± {self.spread}" if self.spread else ""
-        undefined = f" {self.undefined}" if self.undefined else ""
-        return spread + self.sign + undefined
+        remark = f" {self.remark}" if self.remark else ""
+        return spread + self.sign + self.detectable + remark
 
 
 def cell_text(summary: Summary, target: TargetTask, column: Column) -> CellText | None:
@@ -57,18 +70,50 @@ def cell_text(summary: Summary, target: TargetTask, column: Column) -> CellText 
     cell = summary.cells.get((target.name, *column))
     if cell is None:
         return None
-    interval, sign = cell.interval, ""
-    if cell.is_tied:
-        sign = "†"
-    elif interval.n and not cell.is_compared:
-        sign = "‡"
+    interval, write = cell.interval, summary.notation.text
     return CellText(
-        summary.notation.text(interval.mean),
-        summary.notation.text(interval.half, missing=""),
-        sign,
-        f"({interval.undefined} undefined)" if interval.undefined and interval.n else "",
+        write(interval.mean),
+        write(interval.half, missing=""),
+        _signs(cell),
+        write(cell.detectable, missing=""),
+        _remark(summary, cell),
         cell.is_best,
+        cell.one_training and (cell.is_best or cell.is_tied),
     )
+
+
+def _signs(cell: SummaryCell) -> str:
+    if cell.is_best or cell.is_tied:
+        signs = (
+            (TIE, cell.is_tied),
+            (EQUIVALENT, cell.is_equivalent),
+            (ONE_TRAINING, cell.one_training),
+        )
+        return "".join(sign for sign, applies in signs if applies)
+    return NOT_COMPARED if cell.interval.n and not cell.is_compared else ""
+
+
+def _remark(summary: Summary, cell: SummaryCell) -> str:
+    """What failed, and the mean without it; what is undefined, and what left out classes."""
+    if not cell.interval.n:
+        return ""
+    parts = [
+        f"{count} {name}"
+        for count, name in (
+            (cell.failed, "failed"),
+            (cell.interval.undefined, "undefined"),
+            (cell.partial, "partial"),
+        )
+        if count
+    ]
+    if isfinite(cell.common):
+        parts.append(f"{summary.notation.text(cell.common)} common")
+    return f"({', '.join(parts)})" if parts else ""
+
+
+def target_text(summary: Summary, target: TargetTask) -> str:
+    """The name of a target in its domain, marked where its scores leave out classes."""
+    return target.short_name + (PARTIAL if summary.is_partial(target) else "")
 
 
 def last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
@@ -107,8 +152,11 @@ def legend(summary: Summary) -> str:
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
         "Bold: the best of its row and shots.",
         f"†: not separated from the best by a paired t test over {paired}, corrected by Holm's"
-        f" method{_family(summary)}.",
+        f" method over {' or '.join(summary.families) or 'one test'} of the row and shots; the"
+        " number behind it is the smallest difference that this test finds with a probability of"
+        " 80 %.",
         "—: no rows.",
+        *mark_sentences(summary),
     ]
     cells = summary.cells.values()
     if any(cell.interval.undefined for cell in cells):
@@ -132,12 +180,6 @@ def legend(summary: Summary) -> str:
     )
     sentences += _not_averaged_sentences(summary)
     return " ".join(sentences)
-
-
-def _family(summary: Summary) -> str:
-    """The tests that are corrected together within a target; empty where there is only one."""
-    pairs = comb(len(summary.algorithms), 2)
-    return f" over the {pairs} pairs of algorithms of its row and shots" if pairs > 1 else ""
 
 
 def _not_averaged_sentences(summary: Summary) -> list[str]:

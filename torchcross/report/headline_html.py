@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Unpack
 
 from torchcross.records import Means, Records
+from torchcross.report.cells import Column, SummaryCell
 from torchcross.report.headline import (
     caption,
     cell_text,
@@ -15,19 +16,13 @@ from torchcross.report.headline import (
     legend,
     printed_last_rows,
     printed_legend,
+    target_text,
 )
 from torchcross.report.html import TableColumn, data_link, head_cell, scroll_box, series_key
 from torchcross.report.inputs import Failure
 from torchcross.report.markup import Markup, as_text, element, join
 from torchcross.report.numbers import shots_title
-from torchcross.report.summary import (
-    Column,
-    Summary,
-    SummaryCell,
-    TableOptions,
-    TargetTask,
-    summarise,
-)
+from torchcross.report.summary import Summary, TableOptions, TargetTask, summarise
 from torchcross.report.tables import csv_of, latex_of, markdown_of
 
 
@@ -118,7 +113,7 @@ def _bodies(summary: Summary, failures: Sequence[Failure]) -> Iterator[Markup]:
 
 def _target_row(summary: Summary, target: TargetTask, failures: Sequence[Failure]) -> Markup:
     domain = [element("span", target.domain, class_="domain")] if target.domain else []
-    head = element("th", target.short_name, *domain, scope="row", data_value=target.name)
+    head = element("th", target_text(summary, target), *domain, scope="row", data_value=target.name)
     cells = (_cell(summary, target, column, failures) for column in columns_of(summary))
     return element("tr", head, *cells)
 
@@ -135,22 +130,27 @@ def _cell(
     content = [as_text(text.mean)]
     if text.spread:
         content.append(element("span", f" ± {text.spread}", class_="unit"))
-    content.append(element("span", text.sign, class_="tie"))
-    if text.undefined:
-        content.append(element("small", f" {text.undefined}", class_="unit"))
+    grey = " once" if text.is_grey else ""
+    content.append(element("span", text.sign, class_=f"tie{grey}"))
+    if text.detectable:
+        content.append(element("span", text.detectable, class_="unit reach"))
+    if text.remark:
+        content.append(element("small", f" {text.remark}", class_="unit"))
     cell = summary.cells[target.name, *column]
     mean = cell.interval.mean
     attributes = {"data_value": repr(mean) if isfinite(mean) else ""}
     if not summary.is_published:
         attributes["title"] = _cell_hint(summary, cell)
-    return element("td", *content, class_=f"{style} best" if text.is_best else style, **attributes)
+    mark = f" best{grey}" if text.is_best else ""
+    return element("td", *content, class_=f"{style}{mark}", **attributes)
 
 
 def _cell_hint(summary: Summary, cell: SummaryCell) -> str:
     interval, write = cell.interval, summary.notation.text
     bounds = f"{write(interval.low)} to {write(interval.high)}, " if isfinite(interval.low) else ""
     note = f"; {interval.note}" if interval.note else ""
-    return f"{bounds}{interval.n} values, {interval.method}{note}"
+    once = "; one training each" if cell.one_training and (cell.is_best or cell.is_tied) else ""
+    return f"{bounds}{interval.n} values, {interval.method}{note}{once}"
 
 
 def _failure_reason(failures: Sequence[Failure], target: str, column: Column) -> str:
@@ -183,7 +183,7 @@ def html_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     rows = [
         _notebook_row(
             domain if place == 0 else "",
-            target.short_name,
+            target_text(summary, target),
             [_notebook_cell(summary, target, column) for column in columns],
         )
         for domain, targets in summary.domains.items()
@@ -210,4 +210,7 @@ def _notebook_cell(summary: Summary, target: TargetTask, column: Column) -> Mark
     if text is None:
         return as_text("—")
     mean = element("strong", text.mean) if text.is_best else as_text(text.mean)
+    if text.is_grey:
+        # Page and style sheet are the notebook's: grey that is readable on light and dark.
+        return element("span", mean, text.after_mean, style="color: #808080")
     return Markup(mean + as_text(text.after_mean))

@@ -6,9 +6,8 @@ import gzip
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from torchcross.report.inputs import Curve, Example, Failure
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
 from torchcross.report.page_frame import PageSection, page_section, page_text
+from torchcross.report.same_tables import with_same_tables
 from torchcross.report.sections import (
     curves_section,
     episodes_section,
@@ -30,7 +30,7 @@ from torchcross.report.sections import (
     shots_section,
     undefined_values,
 )
-from torchcross.report.summary import Episodes, Scales, Summary, summarise
+from torchcross.report.summary import Summary, TableOptions, summarise
 from torchcross.statistics.within_target import ONE_NUMBER
 
 _OVERLAP = (
@@ -69,24 +69,17 @@ def write_report(
     failures: Sequence[Failure] = (),
     choices: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
-    metric: str | None = None,
-    level: float = 0.95,
-    method: str = "t",
     related: Iterable[Collection[str]] = (),
-    episodes: Episodes | None = None,
-    margin: float | None = None,
-    scales: Scales | None = None,
+    **options: Unpack[TableOptions],
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
 
-    `metric` comes first (by default "auroc", else the first of the rows), the others follow.
-    `level` and `method` are those of `within_target`. `related` are sets of targets that share
-    subjects: they are not independent, and the page says so. `episodes` says which episodes were
-    scored, by any text for each (algorithm, target, shots): where it differs, nothing is paired, no
-    best is marked, and the page says so. `margin` is a difference that is too small to matter, in
-    the unit of the leading metric: with it every pair has its probability of being equivalent
-    across targets. `scales` has the grades of each target, by any text: a metric in grades is
-    averaged over targets of the same grades. `warnings` stand above the results.
+    `metric` comes first (by default "auroc", else the first of the rows), the others follow. All
+    `options` are those of the tables (see `latex_table`). `margin` is a difference that is too
+    small to matter, in the unit of the leading metric: with it every tie has a test of equivalence,
+    and every pair its probability of being equivalent across targets. `related` are sets of targets
+    that share subjects: they are not independent, and the page says so. `warnings` stand above the
+    results.
 
     `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
     target": "overlap: ..."), the most important first: that one stands under the results too. With
@@ -99,24 +92,14 @@ def write_report(
     extras = _Extras(curves, examples, failures, warnings, choices or {})
     related = [set(targets) for targets in related]
     if isinstance(table, Means):
-        _check_extras_of_means(extras, metric in (None, table.metric))
-        summary = summarise(table, level=level, related=related, margin=margin, scales=scales)
+        _check_extras_of_means(extras, options.get("metric") in (None, table.metric))
+        summary = summarise(table, related=related, **options)
         facts, sections = _facts_of_means(summary), _sections_of_means(summary, extras)
     elif not len(table) and failures:
         facts, sections = {"rows": 0, "failures": len(failures)}, _sections_of_nothing(extras)
     else:
-        summary_of = partial(
-            summarise,
-            table,
-            level=level,
-            method=method,
-            related=related,
-            episodes=episodes,
-            scales=scales,
-        )
-        summary = summary_of(metric=metric, margin=margin)
-        metrics = [str(name) for name in table.unique("metric")]
-        others = [summary_of(metric=name) for name in metrics if name != summary.metric]
+        summary = summarise(table, related=related, **options)
+        others = _other_summaries(table, summary.metric, related, options)
         facts = _facts(table, summary, failures)
         sections = _sections_of_records(table, summary, others, extras)
     sections += _settings_sections(protocol, provenance, extras.choices)
@@ -142,6 +125,19 @@ def _check_extras_of_means(extras: _Extras, is_its_metric: bool) -> None:
             "a table of Means has no rows: leave curves, examples and failures out, and name the"
             " metric in Means(..., metric=...)"
         )
+
+
+def _other_summaries(
+    records: Records, metric: str, related: Sequence[Collection[str]], options: TableOptions
+) -> list[Summary]:
+    """Those of the metrics that do not lead the page. A margin is in the unit of the first one."""
+    summaries = []
+    for name in records.unique("metric"):
+        if name != metric:
+            own = options.copy()
+            own["metric"], own["margin"] = str(name), None
+            summaries.append(summarise(records, related=related, **own))
+    return summaries
 
 
 # -- sections --------------------------------------------------------------------------------------
@@ -206,7 +202,10 @@ def _results(
         count = f"{len(failures)} {'part' if len(failures) == 1 else 'parts'} of the study failed: "
         yield warning(count, element("a", "what is missing", href="#missing"), ".")
     yield from map(warning, extras.warnings)
+    (_, same), *folded = with_same_tables([summary, *others])
     yield headline_table(summary, series, failures)
+    if same:
+        yield note(f"Every number and mark is the same for {', '.join(same)}.")
     yield from map(note, summary.remarks)
     if summary.unpaired:
         places = ", ".join(f"{target} at {shots_title(k)}" for target, k in summary.unpaired)
@@ -219,10 +218,11 @@ def _results(
     elif ONE_NUMBER not in summary.common:
         yield note(_OVERLAP)
     yield table_links(summary)
-    for other in others:
+    for other, same in folded:
+        titles = ", ".join([other.notation.title, *same])
         yield element(
             "details",
-            element("summary", f"The same table of {other.notation.title}"),
+            element("summary", f"The same table of {titles}"),
             headline_table(other, series, failures),
             table_links(other),
         )

@@ -8,6 +8,7 @@ from math import isfinite, nan
 import numpy as np
 
 from torchcross.records import Records
+from torchcross.report.cells import SummaryCell
 from torchcross.report.html import TableCell, TableColumn, note, series_keys, sortable_table
 from torchcross.report.inputs import Curve, Failure
 from torchcross.report.markup import Markup, element, join
@@ -20,7 +21,7 @@ from torchcross.report.plots import (
     learning_curves,
     shots_plot,
 )
-from torchcross.report.summary import Summary, SummaryCell, TargetTask
+from torchcross.report.summary import Summary, TargetTask
 
 Series = Mapping[str, int]
 _MOST_REASONS = 200

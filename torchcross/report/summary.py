@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite, nan
@@ -13,6 +13,7 @@ import numpy as np
 
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
+from torchcross.report.cells import CellKey, Column, SummaryCell, cells_of
 from torchcross.report.numbers import Notation, notation_of, notation_of_means
 from torchcross.statistics import (
     Across,
@@ -24,17 +25,15 @@ from torchcross.statistics import (
 )
 from torchcross.statistics.grade_scales import scale_problem
 
-Column = tuple[str, int | None]
-"""An algorithm and its number of shots; None for published means, which are of no shots."""
-
-CellKey = tuple[str, str, int | None]
-"""Target, algorithm, shots."""
-
 Episodes = Mapping[tuple[str, str, int], str]
 """(algorithm, target, shots) -> the episodes that were scored, by any text that identifies them."""
 
 Scales = Mapping[str, str]
 """Target -> its grades, by any text: values in grades are averaged over equal ones only."""
+
+
+ClassesLeftOut = Mapping[str, Sequence[str]]
+"""Target -> its classes that no episode has, since they have too few images."""
 
 
 class TableOptions(TypedDict, total=False):
@@ -45,6 +44,9 @@ class TableOptions(TypedDict, total=False):
     method: str
     episodes: Episodes | None
     scales: Scales | None
+    untrained: Collection[str]
+    margin: float | None
+    classes_left_out: ClassesLeftOut | None
 
 
 @dataclass(frozen=True)
@@ -61,25 +63,6 @@ class TargetTask:
 
 
 @dataclass(frozen=True, eq=False)
-class SummaryCell:
-    """One algorithm on one target: its interval, its place in the row, the scores of its episodes.
-
-    The mean is over the episodes that every algorithm of the row scored. Where `is_compared` is
-    False, the algorithm shares too few of them, and the mean is over its own episodes.
-    """
-
-    interval: Interval
-    is_best: bool
-    is_tied: bool = False
-    is_compared: bool = True
-    values: Sequence[float] = ()
-
-    @property
-    def bounds(self) -> tuple[float, float, float]:
-        return self.interval.mean, self.interval.low, self.interval.high
-
-
-@dataclass(frozen=True, eq=False)
 class Summary:
     """The cells of one metric, and for each number of shots what holds across targets.
 
@@ -87,7 +70,9 @@ class Summary:
     left out of which cell. `common` are the notes that hold everywhere, for example that training
     variance was not measured. `unpaired` are the targets and shots whose algorithms were not scored
     on the same episodes. `is_published`: the numbers are means as they were given. `scales` are the
-    grades of the targets.
+    grades of the targets. `failures_count_as` names the values of failures, `families` the tests
+    that Holm's method corrects together. `margin` is that of equivalences. `classes_left_out` are
+    those of targets.
     """
 
     metric: str
@@ -103,6 +88,10 @@ class Summary:
     unpaired: tuple[tuple[str, int], ...] = ()
     is_published: bool = False
     scales: Scales = field(default_factory=dict)
+    failures_count_as: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    margin: float | None = None
+    classes_left_out: ClassesLeftOut = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -124,6 +113,11 @@ class Summary:
     def has_domains(self) -> bool:
         """Whether domains are shown: records have them, published means may."""
         return not self.is_published or any(self.domains)
+
+    def is_partial(self, target: TargetTask) -> bool:
+        """Whether scores of the target leave out classes."""
+        partial = (cell.partial for key, cell in self.cells.items() if key[0] == target.name)
+        return bool(self.classes_left_out.get(target.name)) or any(partial)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -162,6 +156,8 @@ def summarise(
     episodes: Episodes | None = None,
     margin: float | None = None,
     scales: Scales | None = None,
+    untrained: Collection[str] = (),
+    classes_left_out: ClassesLeftOut | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
@@ -184,10 +180,12 @@ def summarise(
                 method=method,
                 level=level,
                 episodes=_episodes_of(algorithms, target.name, shots, episodes or {}),
+                untrained=untrained,
+                margin=margin,
             )
             for shots in sorted(rows.unique("shots"))
         ]
-    cells = dict(_cells(comparisons, records))
+    cells = dict(cells_of(comparisons, records))
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     across: dict[int | None, Across] = {}
     for shots in sorted(records.unique("shots")):
@@ -213,7 +211,15 @@ def summarise(
         common=tuple(note for note, count in counts.items() if count == len(comparisons)),
         unpaired=unpaired,
         scales=scales or {},
+        failures_count_as=_distinct(one.failures_count_as for one in comparisons),
+        families=_distinct(one.family for one in comparisons if one.pairs),
+        margin=margin,
+        classes_left_out=classes_left_out or {},
     )
+
+
+def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(filter(None, dict.fromkeys(texts)))
 
 
 def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:
@@ -274,24 +280,6 @@ def _episodes_of(
     """The text that identifies the episodes of each algorithm on this target at these shots."""
     keys = ((algorithm, target, shots) for algorithm in algorithms)
     return {key[0]: episodes[key] for key in keys if key in episodes}
-
-
-def _cells(
-    comparisons: Iterable[Comparison], records: Records
-) -> Iterator[tuple[CellKey, SummaryCell]]:
-    columns = records.columns
-    names = ("target", "algorithm", "shots", "value")
-    values: dict[CellKey, list[float]] = {}
-    for *key, value in zip(*(columns[name].tolist() for name in names), strict=True):
-        values.setdefault(tuple(key), []).append(value)
-    for one in comparisons:
-        for row in one.rows:
-            key_of_cell = (one.target, row.algorithm, one.shots)
-            is_best, is_tied = row.algorithm == one.best, row.algorithm in one.ties
-            yield (
-                key_of_cell,
-                SummaryCell(row.interval, is_best, is_tied, row.compared, values[key_of_cell]),
-            )
 
 
 def _comparable_means(

@@ -14,24 +14,32 @@ from typing import Unpack
 from torchcross._kit.spreadsheet_cells import cell_of_text
 from torchcross.messages import printable
 from torchcross.records import Means, Records
+from torchcross.report.cells import Column, SummaryCell
 from torchcross.report.headline import (
+    EQUIVALENT,
+    NOT_COMPARED,
+    ONE_TRAINING,
+    TIE,
     cell_text,
     columns_of,
     printed_last_rows,
     printed_legend,
+    target_text,
 )
 from torchcross.report.numbers import shots_title
-from torchcross.report.summary import (
-    Column,
-    Summary,
-    SummaryCell,
-    TableOptions,
-    TargetTask,
-    summarise,
-)
+from torchcross.report.summary import Summary, TableOptions, TargetTask, summarise
 from torchcross.report.text_escapes import latex_note, latex_text, markdown_text, one_line
 
-_CSV_PARTS = ("mean", "low", "high", "n", "undefined", "mark")
+_CSV_PARTS = (
+    *("mean", "low", "high", "n", "undefined", "mark"),
+    *("failed", "common mean", "partial", "detectable", "equivalence p"),
+)
+_LATEX_SIGNS = {
+    TIE: r"$^{\dagger}$",
+    NOT_COMPARED: r"$^{\ddagger}$",
+    EQUIVALENT: r"$^{\approx}$",
+    ONE_TRAINING: r"$^{\circ}$",
+}
 
 
 def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
@@ -42,7 +50,8 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     those of `within_target`. `episodes` says which episodes were scored, by any text for each
     (algorithm, target, shots): where it differs, nothing is paired and no best is marked. `scales`
     has the grades of each target, by any text: a metric in grades is averaged over equal ones only.
-    `Means` have no intervals, and ignore the options.
+    `untrained` and `margin` are those of `within_target`. `classes_left_out` are the classes of
+    targets that no episode has. `Means` have no intervals, and ignore the options.
     """
     return latex_of(summarise(table, **options))
 
@@ -55,10 +64,12 @@ def markdown_table(table: Records | Means, **options: Unpack[TableOptions]) -> s
 def csv_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     """The same layout for programs, with all digits; the options are those of `latex_table`.
 
-    Each algorithm and shots has six columns: mean, low, high, n, undefined, mark. The mark is
-    "best", "tie", "not compared" or empty. `Means` are written as `read_means` reads them. Names
-    have escapes for control characters, and those that a spreadsheet would take for a formula (they
-    begin with =, +, - or @) have an apostrophe before them.
+    Each algorithm and shots has these columns: mean, low, high, n, undefined, mark, failed, common
+    mean, partial, detectable, equivalence p. The mark is "best", "tie", "not compared" or empty; of
+    one training each, it says so. The common mean is there where it differs from the mean; the last
+    two are of ties. The column "classes left out" is of the target. `Means` are written as
+    `read_means` reads them. Names have escapes for control characters, and those that a spreadsheet
+    would take for a formula (they begin with =, +, - or @) have an apostrophe before them.
     """
     return csv_of(summarise(table, **options))
 
@@ -84,7 +95,7 @@ def latex_of(summary: Summary) -> str:
         indent = "\\quad " if domain or not summary.is_published else ""
         for target in targets:
             cells = [_latex_cell(summary, target, column) for column in columns]
-            lines.append(_latex_row([indent + latex_text(target.short_name), *cells]))
+            lines.append(_latex_row([indent + latex_text(target_text(summary, target)), *cells]))
     last = [_latex_row([name, *cells]) for name, cells in printed_last_rows(summary, "---")]
     lines += ["\\midrule", *last] if last else []
     lines += ["\\bottomrule", "\\end{tabular}", latex_note(printed_legend(summary))]
@@ -114,9 +125,10 @@ def _latex_cell(summary: Summary, target: TargetTask, column: Column) -> str:
         return "---"
     mean = f"\\textbf{{{text.mean}}}" if text.is_best else text.mean
     spread = f" $\\pm$ {text.spread}" if text.spread else ""
-    sign = {"†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$"}.get(text.sign, "")
-    undefined = f" {{\\footnotesize {text.undefined}}}" if text.undefined else ""
-    return mean + spread + sign + undefined
+    signs = "".join(_LATEX_SIGNS[sign] for sign in text.sign)
+    detectable = f"{{\\scriptsize {text.detectable}}}" if text.detectable else ""
+    remark = f" {{\\footnotesize {text.remark}}}" if text.remark else ""
+    return mean + spread + signs + detectable + remark
 
 
 # -- Markdown --------------------------------------------------------------------------------------
@@ -133,7 +145,8 @@ def markdown_of(summary: Summary) -> str:
         for place, target in enumerate(targets):
             cells = [_markdown_cell(summary, target, column) for column in columns]
             domain_cell = markdown_text(domain) if place == 0 else ""
-            rows.append([domain_cell, markdown_text(target.short_name), *cells])
+            name = markdown_text(target_text(summary, target))
+            rows.append([domain_cell, name, *cells])
     rows += [["", name, *cells] for name, cells in printed_last_rows(summary)]
     if not summary.has_domains:
         rows = [row[1:] for row in rows]
@@ -164,12 +177,13 @@ def csv_of(summary: Summary) -> str:
     else:
         titles = [_csv_name(f"{name}, {shots_title(shots)}") for name, shots in columns]
         heads = [f"{title}: {part}" for title in titles for part in _CSV_PARTS]
-        rows = [["domain", "target", "metric", *heads]]
+        rows = [["domain", "target", "metric", *heads, "classes left out"]]
         for target in summary.targets:
             row = [*map(_csv_name, (target.domain, target.name, summary.metric))]
             for column in columns:
                 row += _csv_cell(summary, target, column)
-            rows.append(row)
+            left_out = summary.classes_left_out.get(target.name, ())
+            rows.append([*row, _csv_name("; ".join(left_out))])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -183,14 +197,25 @@ def _csv_cell(summary: Summary, target: TargetTask, column: Column) -> list[str]
     cell = summary.cells.get((target.name, *column))
     if cell is None:
         return [""] * len(_CSV_PARTS)
-    numbers = [repr(value) if isfinite(value) else "" for value in cell.bounds]
-    counts = [str(cell.interval.n), str(cell.interval.undefined)]
-    return [*numbers, *counts, _csv_mark(cell)]
+    return [
+        *map(_csv_number, cell.bounds),
+        *(str(cell.interval.n), str(cell.interval.undefined)),
+        _csv_mark(cell),
+        str(cell.failed),
+        _csv_number(cell.common),
+        str(cell.partial),
+        *map(_csv_number, (cell.detectable, cell.equivalence_p)),
+    ]
+
+
+def _csv_number(value: float) -> str:
+    return repr(value) if isfinite(value) else ""
 
 
 def _csv_mark(cell: SummaryCell) -> str:
+    once = ", one training each" if cell.one_training else ""
     if cell.is_best:
-        return "best"
+        return f"best{once}"
     if cell.is_tied:
-        return "tie"
+        return f"tie{once}"
     return "" if cell.is_compared else "not compared"

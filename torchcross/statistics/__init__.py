@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchcross.metrics.reference_values import lower_is_better
 from torchcross.statistics.across_result import Across, TargetPair
 from torchcross.statistics.across_targets import across_targets
 from torchcross.statistics.bounds import bounds_of
@@ -23,7 +24,7 @@ from torchcross.statistics.pairs import (
 from torchcross.statistics.power import smallest_wilcoxon_p, targets_needed
 from torchcross.statistics.ranks import Friedman, critical_difference, friedman
 from torchcross.statistics.seeds import hierarchical_interval
-from torchcross.statistics.within_target import lower_is_better, within_target
+from torchcross.statistics.within_target import within_target
 
 __all__ = [
     "Across",

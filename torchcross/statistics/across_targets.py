@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
+from torchcross.metrics.reference_values import lower_is_better as metric_is_lower
 from torchcross.records.published_means import Means
 from torchcross.statistics.across_result import Across, TargetPair
 from torchcross.statistics.across_warnings import (
@@ -28,7 +29,6 @@ from torchcross.statistics.ranks import (
     groups_within,
     ranks_of,
 )
-from torchcross.statistics.within_target import lower_is_better as metric_is_lower
 
 
 def across_targets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -18,13 +19,24 @@ class ComparisonRow:
 
     `interval.undefined` counts its undefined values. Where `compared` is False it has too few
     episodes in common with the others: its mean is over its own episodes, and is no part of the
-    comparison.
+    comparison. `failed` values are in the mean as the comparison's `failures_count_as`; where any
+    algorithm failed, `common` is the interval over the episodes that every algorithm scored, None
+    where this one scored too few of them. `partial` values are averages that left out classes.
     """
 
     algorithm: str
     interval: Interval
     seeds: tuple[int, ...]
     compared: bool = True
+    failed: int = 0
+    common: Interval | None = None
+    partial: int = 0
+
+    @property
+    def other_common_mean(self) -> float:
+        """The mean over the common episodes where it is another one, else NaN."""
+        is_other = self.common is not None and self.common.mean != self.interval.mean
+        return self.common.mean if self.common is not None and is_other else math.nan
 
 
 @final
@@ -32,17 +44,29 @@ class ComparisonRow:
 class Pair:
     """`first` minus `second`, over the episodes of both.
 
-    `p` is corrected by Holm's method over all pairs of the comparison.
+    `p` is corrected by Holm's method over the comparison's `family`. Where any algorithm failed,
+    `common` is the difference over the episodes that every algorithm scored, with its `common_p`.
+    Of a tie, `detectable` is the smallest difference that the test finds with 80 % power, and
+    `equivalence_p` the p of two one-sided tests within the comparison's margin, corrected by Holm's
+    method over the pairs; both are NaN elsewhere.
     """
 
     first: str
     second: str
     difference: Difference
     p: float
+    common: Difference | None = None
+    common_p: float = math.nan
+    detectable: float = math.nan
+    equivalence_p: float = math.nan
 
     @property
     def names(self) -> tuple[str, str]:
         return self.first, self.second
+
+    def is_separated(self, level: float) -> bool:
+        """Whether either test finds a difference; a p of NaN finds none."""
+        return self.p <= 1 - level or self.common_p <= 1 - level
 
     def other(self, algorithm: str) -> str:
         return self.second if self.first == algorithm else self.first
@@ -56,7 +80,9 @@ class Comparison:
     `ties` are those whose paired difference from the `best` is not significant. `best` is "" where
     nothing is defined, or where means do not say which algorithm is best: `notes` say why, what was
     left out and what was not measured. `same_episodes` is False where some were not scored on the
-    episodes of the others.
+    episodes of the others. `failures_count_as` names the value of a failure, and is "" where
+    nothing failed. `one_training`: an algorithm was trained once, so the best and the ties are of
+    one training each. `margin` is that of the equivalences, None where none was given.
     """
 
     target: str
@@ -69,6 +95,32 @@ class Comparison:
     level: float
     notes: tuple[str, ...]
     same_episodes: bool = True
+    failures_count_as: str = ""
+    one_training: bool = False
+    margin: float | None = None
+
+    @property
+    def family(self) -> str:
+        """The tests that Holm's method corrects together."""
+        pairs = "one pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
+        twice = ", each with failures counted and over the common episodes"
+        return f"{pairs} of algorithms{twice if self.failures_count_as else ''}"
+
+    @property
+    def equivalent(self) -> tuple[str, ...]:
+        """The ties whose difference from the best is within ±margin, at the level."""
+        return tuple(
+            pair.other(self.best) for pair in self.pairs if pair.equivalence_p <= 1 - self.level
+        )
+
+    def detectable(self, tie: str) -> float:
+        """The smallest difference from the best that the test of this tie finds with 80 % power."""
+        pair = self.pair_with_best(tie)
+        return math.nan if pair is None else pair.detectable
+
+    def pair_with_best(self, algorithm: str) -> Pair | None:
+        names = {algorithm, self.best}
+        return next((pair for pair in self.pairs if names == {*pair.names}), None)
 
     def row(self, algorithm: str) -> ComparisonRow:
         for row in self.rows:
@@ -93,7 +145,23 @@ class Comparison:
         return f"{self.target}, {self.metric}, {self.shots} shots"
 
     def _marked_rows(self) -> list[tuple[str, str, str]]:
-        marks = {**dict.fromkeys(self.ties, "tie"), self.best: "best"}
-        return [
-            (row.algorithm, str(row.interval), marks.get(row.algorithm, "")) for row in self.rows
-        ]
+        return [(row.algorithm, str(row.interval), self._mark(row)) for row in self.rows]
+
+    def _mark(self, row: ComparisonRow) -> str:
+        marks, name = [], row.algorithm
+        if name == self.best:
+            marks.append("best")
+        elif name in self.ties:
+            reach = self.detectable(name)
+            test = "" if math.isnan(reach) else f", {reach:.3f} is detectable"
+            within = f", equivalent within {self.margin:g}" if name in self.equivalent else ""
+            marks.append(f"tie{test}{within}")
+        if marks and self.one_training:
+            marks.append("one training each")
+        if row.failed:
+            marks.append(f"{row.failed} failed")
+        if not math.isnan(row.other_common_mean):
+            marks.append(f"{row.other_common_mean:.3f} on common episodes")
+        if row.partial:
+            marks.append(f"{row.partial} partial")
+        return "; ".join(marks)

@@ -10,6 +10,7 @@ import numpy as np
 from torchcross.records.records import Records
 from torchcross.statistics.common_episodes import CommonEpisodes
 from torchcross.statistics.comparison import ComparisonRow, Pair
+from torchcross.statistics.views import Views
 
 _MOST_REASONS = 3
 
@@ -32,6 +33,28 @@ def group_notes(groups: Sequence[CommonEpisodes]) -> Iterator[str]:
             yield "no algorithm scored an episode"
 
 
+def failure_notes(
+    rows: Sequence[ComparisonRow], views: Sequence[Views], records: Records
+) -> Iterator[str]:
+    """Who failed how often and why, what that counts as, and the means without it."""
+    for view in views:
+        for name, count in view.failures.counts.items():
+            if count:
+                reasons = _reasons(records, name)
+                yield f"{name}: {count} failed, each counts as {view.failures.name}{reasons}"
+    common = [row for row in rows if row.common is not None and row.common.n < row.interval.n]
+    if common:
+        means = ", ".join(f"{row.algorithm} {row.common}" for row in common)
+        yield f"over the episodes that every algorithm scored: {means}"
+
+
+def _reasons(records: Records, algorithm: str) -> str:
+    """The reasons of the undefined values of an algorithm, in brackets."""
+    rows = records.where(algorithm=algorithm)
+    reasons = rows[np.isnan(rows.columns["value"])].unique("reason")[:_MOST_REASONS]
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
 def row_notes(rows: Sequence[ComparisonRow], records: Records) -> Iterator[str]:
     """The notes of the intervals: those of all rows first, the others with their algorithms."""
     if len({row.seeds for row in rows if row.compared}) > 1:
@@ -47,10 +70,7 @@ def row_notes(rows: Sequence[ComparisonRow], records: Records) -> Iterator[str]:
     for name, parts in notes.items():
         text = "; ".join(note for note in parts if note not in common)
         if text:
-            of_algorithm = records.where(algorithm=name)
-            undefined = of_algorithm[np.isnan(of_algorithm.columns["value"])]
-            reasons = ", ".join(undefined.unique("reason")[:_MOST_REASONS])
-            text += f" ({reasons})" if reasons else ""
+            text += _reasons(records, name) if "undefined" in text else ""
             algorithms.setdefault(text, []).append(name)
     for text, names in algorithms.items():
         yield f"{', '.join(names)}: {text}"

@@ -10,14 +10,15 @@ from torchcross.errors import InputError
 from torchcross.records.published_means import Means
 from torchcross.records.records import Records
 from torchcross.statistics.common_episodes import common_episodes, scores_of
+from torchcross.statistics.failures import count_failures, reasons_of
 from torchcross.statistics.within_target import check_rows
 
 
 def means_of(records: Records, metric: str, shots: int) -> Means:
     """The means of one metric at one number of shots.
 
-    They are over training seeds and the episodes that every algorithm scored on a target, as in
-    `within_target`. Undefined values are left out and counted in `notes`. A mean of nothing is NaN,
+    They are over training seeds and the same episodes of a target, with failures counted as in
+    `within_target`. Failures and undefined values are counted in `notes`. A mean of nothing is NaN,
     and so is that of an algorithm which has too few episodes in common with the others.
     """
     records = records.where(metric=metric, shots=shots)
@@ -31,10 +32,12 @@ def means_of(records: Records, metric: str, shots: int) -> Means:
         of_target = records.where(target=target)
         check_rows(of_target, f"metric {metric!r} at {shots} shots of {target!r}")
         scores = scores_of(of_target)
-        common = common_episodes(scores)
+        failures = count_failures(scores, reasons_of(of_target), metric)
+        common = common_episodes(failures.scores)
         for algorithm, rows in scores.items():
             values = [value for values in rows.values() for value in values.values()]
-            undefined = sum(map(math.isnan, values))
+            failed = failures.counts[algorithm]
+            undefined = sum(map(math.isnan, values)) - failed
             if algorithm in common.aside:
                 notes.append(
                     f"{algorithm} on {target}: not compared, it scored {common.count(algorithm)} of"
@@ -44,6 +47,11 @@ def means_of(records: Records, metric: str, shots: int) -> Means:
             if not common.is_empty:
                 defined = [v for seed in common.scores[algorithm].values() for v in seed.values()]
                 row[algorithms.index(algorithm)] = math.fsum(defined) / len(defined)
+            if failed:
+                notes.append(
+                    f"{algorithm} on {target}: {failed} of {len(values)} values failed, each counts"
+                    f" as {failures.name}"
+                )
             if undefined:
                 notes.append(
                     f"{algorithm} on {target}: {undefined} of {len(values)} values undefined,"

@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Final, final
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from torchcross.errors import InputError
+from torchcross.metrics.reasons import is_partial
+from torchcross.metrics.reference_values import lower_is_better
 from torchcross.records.records import Records
-from torchcross.statistics.bounds import Bounds, bounds_of
-from torchcross.statistics.common_episodes import (
-    CommonEpisodes,
-    Scores,
-    common_episodes,
-    groups_by_episodes,
-    scores_of,
-)
+from torchcross.statistics.bounds import bounds_of
+from torchcross.statistics.common_episodes import CommonEpisodes, Scores, scores_of
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
-from torchcross.statistics.comparison_notes import group_notes, pair_notes, row_notes
+from torchcross.statistics.comparison_notes import (
+    failure_notes,
+    group_notes,
+    pair_notes,
+    row_notes,
+)
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_effects import NEAR_ZERO
+from torchcross.statistics.failures import reasons_of
 from torchcross.statistics.intervals import (
     ONE_VALUE,
-    RESAMPLES,
+    Interval,
     check_level,
     check_method,
     join_notes,
-    mean_interval,
-    over_images,
 )
-from torchcross.statistics.pairs import (
-    Difference,
-    difference_over_images,
-    holm,
-    paired_difference,
-    seeded_pairs,
-    without_rounding,
-)
-from torchcross.statistics.seeds import ONE_SEED, seeded_interval, seeded_law
-
-LOWER_IS_BETTER: Final = frozenset({"mae"})
-"""Metrics whose smaller value is the better one."""
+from torchcross.statistics.pair_tests import tested_pairs, with_resolution
+from torchcross.statistics.resolution import check_margin
+from torchcross.statistics.seeds import ONE_SEED
+from torchcross.statistics.views import MeanOptions, Views, values_in, views_of
 
 ONE_NUMBER: Final = "one number per seed: no interval over test images"
+NO_TRAINING: Final = "nothing was trained: one seed is all there is"
 
 
 def within_target(
@@ -61,8 +49,15 @@ def within_target(
     seed: int = 0,
     episodes: Mapping[str, str] | None = None,
     draws: Mapping[str, Draws] | None = None,
+    untrained: Collection[str] = (),
+    margin: float | None = None,
 ) -> Comparison:
-    """Compare the algorithms on one target, over the episodes that all of them scored.
+    """Compare the algorithms on one target, over the same episodes.
+
+    An episode that an algorithm failed on, because it diverged there or because others scored it,
+    counts as the chance level of the metric, or as its worst value: `failures_count_as` of the
+    result. The best leads with failures counted, and over the episodes that every algorithm scored.
+    What either test separates from the best is no tie.
 
     With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is
     the paired t test. With several they are those of `hierarchical_interval` and
@@ -70,7 +65,7 @@ def within_target(
     and p corrected by Holm's method over all of them, so that the ties of the best hold although
     the same numbers chose the best.
 
-    An episode that one algorithm left undefined counts for none. An algorithm that would take more
+    An episode that one algorithm has no row of counts for none. An algorithm that would take more
     than half of the episodes from the others is not compared. `episodes` identifies, by any text
     such as a digest, the episodes on which each algorithm was scored: algorithms with different
     texts (or one without) are not paired, and there is no best.
@@ -78,32 +73,22 @@ def within_target(
     `draws` are those of the episodes of each algorithm. With them intervals and tests, and so ties,
     are over images, and those over episodes of these images are in `these_images`. An algorithm
     without draws has intervals over episodes only.
+
+    `untrained` are algorithms without any training, whose one seed is all there is. With a `margin`
+    of equivalence, in the unit of the metric, every tie has an `equivalence_p`.
     """
     check_level(level)
     check_method(method)
+    check_margin(margin)
     records = records.where(target=target, metric=metric, shots=shots)
     check_rows(records, f"metric {metric!r} at {shots} shots of {target!r}")
-    scores = scores_of(records)
-    groups = [
-        common_episodes({name: scores[name] for name in names})
-        for names in groups_by_episodes(scores, episodes or {})
-    ]
-    common = {name: rows for group in groups for name, rows in group.scores.items()}
-    compared = {name for group in groups for name in group.compared_algorithms}
-    how = _Method(method, level, seed, draws or {}, bounds_of(metric))
-    rows = tuple(_row(name, scores[name], common[name], name in compared, how) for name in scores)
-    pairs = _pairs(groups, how)
-    lower = lower_is_better(metric)
-    best = _best(rows, lower) if len(groups) == 1 else ""
-    notes = [*group_notes(groups), *row_notes(rows, records), *pair_notes(rows, pairs)]
-    if better := _better_in_pairs(pairs, best, lower):
-        notes.append(
-            f"{best} has the best mean, and {better} the better one on the episodes of both: no"
-            " best is marked"
-        )
-        best = ""
-    # Not `p > 1 - level`: a pair whose p is NaN is not separated either.
-    ties = {pair.other(best) for pair in pairs if best in pair.names and not pair.p <= 1 - level}
+    options = MeanOptions(method, level, seed, draws or {}, bounds_of(metric))
+    views = views_of(scores_of(records), reasons_of(records), metric, episodes or {})
+    rows = _rows(records, views, options, untrained)
+    pairs = tested_pairs(views, options)
+    best, doubt = _leader(rows, pairs, lower_is_better(metric)) if len(views) == 1 else ("", "")
+    if best:
+        pairs = with_resolution(pairs, views[0], best, options, margin)
     return Comparison(
         target,
         metric,
@@ -111,16 +96,33 @@ def within_target(
         rows,
         pairs,
         best,
-        tuple(name for name in scores if name in ties),
+        _ties(rows, pairs, best, level),
         level,
-        tuple(notes),
-        same_episodes=len(groups) == 1,
+        tuple(filter(None, (*_notes(records, views, rows, pairs), doubt))),
+        same_episodes=len(views) == 1,
+        failures_count_as=next((view.failures.name for view in views if view.failures), ""),
+        one_training=any(
+            row.compared and len(row.seeds) == 1 and row.algorithm not in untrained for row in rows
+        ),
+        margin=margin,
     )
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether the smaller value of a metric is the better one."""
-    return metric in LOWER_IS_BETTER
+def _ties(
+    rows: Sequence[ComparisonRow], pairs: Iterable[Pair], best: str, level: float
+) -> tuple[str, ...]:
+    with_best = [pair for pair in pairs if best in pair.names]
+    ties = {pair.other(best) for pair in with_best if not pair.is_separated(level)}
+    return tuple(row.algorithm for row in rows if row.algorithm in ties)
+
+
+def _notes(
+    records: Records, views: Sequence[Views], rows: Sequence[ComparisonRow], pairs: Sequence[Pair]
+) -> Iterator[str]:
+    yield from group_notes([view.counted for view in views])
+    yield from failure_notes(rows, views, records)
+    yield from row_notes(rows, records)
+    yield from pair_notes(rows, pairs)
 
 
 def check_rows(records: Records, description: str) -> None:
@@ -143,31 +145,41 @@ def check_rows(records: Records, description: str) -> None:
         )
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Method:
-    """How intervals and tests of one comparison are computed."""
+def _rows(
+    records: Records, views: Sequence[Views], options: MeanOptions, untrained: Collection[str]
+) -> tuple[ComparisonRow, ...]:
+    """In the order of the records."""
+    scores, partial = scores_of(records), _partial_counts(records)
+    rows = []
+    for name, values in scores.items():
+        (view,) = (view for view in views if name in view.counted.scores)
+        row = _row(name, values, view, options, name in untrained)
+        rows.append(replace(row, partial=partial.get(name, 0)))
+    return tuple(rows)
 
-    method: str
-    level: float
-    seed: int
-    draws: Mapping[str, Draws]
-    bounds: Bounds | None
+
+def _partial_counts(records: Records) -> dict[str, int]:
+    """How many values of each algorithm are averages that left out classes."""
+    counts: dict[str, int] = {}
+    columns = records.columns
+    for name, reason in zip(columns["algorithm"].tolist(), columns["reason"].tolist(), strict=True):
+        if is_partial(reason):
+            counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
-def _row(name: str, scores: Scores, common: Scores, compared: bool, how: _Method) -> ComparisonRow:
-    """`scores` are all values of the algorithm, `common` those in the episodes that count."""
-    episodes, table = _table(common)
-    law = seeded_law(table, how.draws.get(name), episodes)
-    if len(table) > 1:
-        interval, notes = seeded_interval(table, True, how.level, how.seed, RESAMPLES), []
-    else:
-        row = table[0] if table else ()
-        interval = mean_interval(row, method=how.method, level=how.level, seed=how.seed)
-        notes = [ONE_SEED]
-    interval = over_images(interval, law, how.bounds)
-    values = [value for by_episode in scores.values() for value in by_episode.values()]
-    undefined = sum(map(math.isnan, values))
+def _row(
+    name: str, scores: Scores, view: Views, options: MeanOptions, untrained: bool
+) -> ComparisonRow:
+    """`scores` are all values of the algorithm, those of the view the ones that count."""
+    counted = view.counted.scores[name]
+    interval = options.interval(name, counted)
+    notes = []
+    if sum(map(bool, counted.values())) < 2:
+        notes.append(NO_TRAINING if untrained else ONE_SEED)
+    values = list(values_in(scores))
+    failed = view.failures.counts[name]
+    undefined = sum(map(math.isnan, values)) - failed
     if undefined:
         notes.append(f"{undefined} of {len(values)} values undefined, left out")
     notes.append(interval.note)
@@ -179,67 +191,46 @@ def _row(name: str, scores: Scores, common: Scores, compared: bool, how: _Method
     if len(values) == len(scores):
         notes = [ONE_NUMBER, *(note for note in notes if note != ONE_VALUE)]
     interval = replace(interval, undefined=undefined, note=join_notes(*notes))
-    seeds = tuple(number for number in scores if common.get(number)) or tuple(scores)
-    return ComparisonRow(name, interval, seeds, compared)
-
-
-def _table(scores: Scores) -> tuple[list[int], list[NDArray[np.float64]]]:
-    """The episodes, and a row for each training seed that has a value; NaN in gaps."""
-    rows = [row for row in scores.values() if row]
-    episodes = sorted({episode for row in rows for episode in row})
-    return episodes, [
-        np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows
-    ]
-
-
-def _pairs(groups: Sequence[CommonEpisodes], how: _Method) -> tuple[Pair, ...]:
-    names, differences = [], []
-    for group in groups:
-        for first, second in combinations(group.compared_algorithms, 2):
-            names.append((first, second))
-            # Algorithms of one group were scored on the same episodes.
-            draws = how.draws.get(first) or how.draws.get(second)
-            differences.append(_difference(group.scores[first], group.scores[second], draws, how))
-    adjusted = holm([difference.p for difference in differences]).tolist()
-    return tuple(
-        Pair(first, second, difference, p)
-        for (first, second), difference, p in zip(names, differences, adjusted, strict=True)
+    seeds = tuple(number for number in scores if counted.get(number)) or tuple(scores)
+    return ComparisonRow(
+        name,
+        interval,
+        seeds,
+        name in view.counted.compared_algorithms,
+        failed,
+        _common_interval(name, view.common, options),
     )
 
 
-def _difference(first: Scores, second: Scores, draws: Draws | None, how: _Method) -> Difference:
-    keys = [
-        (number, episode)
-        for number, row in first.items()
-        for episode in sorted(row.keys() & second.get(number, {}).keys())
-    ]
-    x = np.array([first[number][episode] for number, episode in keys])
-    y = np.array([second[number][episode] for number, episode in keys])
-    if len({number for number, _ in keys}) < 2:
-        numbers = [episode for _, episode in keys]
-        return paired_difference(
-            x,
-            y,
-            method=how.method,
-            level=how.level,
-            seed=how.seed,
-            draws=draws,
-            episodes=numbers,
+def _common_interval(
+    name: str, common: CommonEpisodes | None, options: MeanOptions
+) -> Interval | None:
+    if common is None or name not in common.compared_algorithms:
+        return None
+    return options.interval(name, common.scores[name])
+
+
+def _leader(rows: Sequence[ComparisonRow], pairs: Iterable[Pair], lower: bool) -> tuple[str, str]:
+    """Who leads however it is looked at, or "" and why there is no such algorithm."""
+    best = _best({row.algorithm: row.interval for row in rows if row.compared}, lower)
+    common = {row.algorithm: row.common for row in rows if row.compared and row.common is not None}
+    other = _best(common, lower)
+    if other and (best not in common or common[best].mean != common[other].mean):
+        return "", (
+            f"{best} has the best mean with failures counted, and {other} the best one over the"
+            " episodes that every algorithm scored: no best is marked"
         )
-    # Over all seeds at once: the differences of one seed alone do not show which are only rounding.
-    differences = without_rounding(x - y, x, y).tolist()
-    table: dict[int, dict[int, float]] = {}
-    for (number, episode), difference in zip(keys, differences, strict=True):
-        table.setdefault(number, {})[episode] = difference
-    episodes, rows = _table(table)
-    law = seeded_law(rows, draws, episodes, NEAR_ZERO)
-    return difference_over_images(seeded_pairs(rows, True, how.level), law, len(keys))
+    if better := _better_in_pairs(pairs, best, lower):
+        return "", (
+            f"{best} has the best mean, and {better} the better one on the episodes of both: no"
+            " best is marked"
+        )
+    return best, ""
 
 
-def _best(rows: Sequence[ComparisonRow], lower: bool) -> str:
-    means = {row.algorithm: row.interval.mean for row in rows if row.compared}
+def _best(intervals: Mapping[str, Interval], lower: bool) -> str:
     choose = min if lower else max
-    return choose(means, key=means.__getitem__, default="")
+    return choose(intervals, key=lambda name: intervals[name].mean, default="")
 
 
 def _better_in_pairs(pairs: Iterable[Pair], best: str, lower: bool) -> str:

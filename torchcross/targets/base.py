@@ -20,6 +20,7 @@ from torch import Tensor
 from torchcross.errors import InputError, LabelError, TargetError
 from torchcross.losses import MISSING
 from torchcross.metrics import Score
+from torchcross.metrics.reasons import NOT_FINITE
 from torchcross.targets.checks import (
     as_codes,
     check_codes,
@@ -322,7 +323,7 @@ class Target(ABC):
         check_shapes(prediction, codes, self)
         check_codes(codes, len(self.values) - 1, self)
         if rows := non_finite_rows(prediction, codes):
-            reason = f"the predictions of {rows} of {len(codes)} samples are not finite"
+            reason = f"the predictions of {rows} of {len(codes)} samples {NOT_FINITE}"
             return dict.fromkeys(names, Score(nan, reason))
         return {name: self.metrics[name](self, prediction, codes) for name in names}
 

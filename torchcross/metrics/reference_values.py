@@ -1,0 +1,16 @@
+"""What holds of a metric for every target: its better values, and what chance reaches."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LOWER_IS_BETTER: Final = frozenset({"mae"})
+"""Metrics whose smaller value is the better one."""
+
+CHANCE: Final = {"auroc": 0.5, "qwk": 0.0}
+"""What a predictor that ranks nothing reaches, whatever the classes and their shares are."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether the smaller value of a metric is the better one."""
+    return metric in LOWER_IS_BETTER

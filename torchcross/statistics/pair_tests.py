@@ -1,0 +1,91 @@
+"""All pairs of algorithms on one target: their tests, and what is said beside the ties."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from torchcross.statistics.common_episodes import CommonEpisodes, Scores
+from torchcross.statistics.comparison import Pair
+from torchcross.statistics.pairs import Difference, holm
+from torchcross.statistics.resolution import detectable_difference, equivalence_p
+from torchcross.statistics.views import MeanOptions, Views, minus
+
+
+def tested_pairs(views: Sequence[Views], options: MeanOptions) -> tuple[Pair, ...]:
+    """Every pair of algorithms that have episodes in common, corrected by Holm's method.
+
+    Where any algorithm failed, each pair is tested with failures counted and over the common
+    episodes, and all these tests are one family.
+    """
+    pairs = []
+    for view in views:
+        for first, second in combinations(view.counted.compared_algorithms, 2):
+            names, scores = (first, second), view.counted.scores
+            difference = options.difference(names, scores[first], scores[second])
+            common = _common_difference(view.common, first, second, options)
+            pairs.append(Pair(first, second, difference, difference.p, common))
+    counted = [pair.p for pair in pairs]
+    if all(view.common is None for view in views):
+        adjusted = holm(counted).tolist()
+        return tuple(replace(pair, p=p) for pair, p in zip(pairs, adjusted, strict=True))
+    common_ps = [math.nan if pair.common is None else pair.common.p for pair in pairs]
+    adjusted = holm([*counted, *common_ps]).reshape(2, -1).T.tolist()
+    return tuple(
+        replace(pair, p=p, common_p=common_p)
+        for pair, (p, common_p) in zip(pairs, adjusted, strict=True)
+    )
+
+
+def _common_difference(
+    common: CommonEpisodes | None, first: str, second: str, options: MeanOptions
+) -> Difference | None:
+    if common is None or not {first, second} <= {*common.compared_algorithms}:
+        return None
+    return options.difference((first, second), common.scores[first], common.scores[second])
+
+
+def with_resolution(
+    pairs: Sequence[Pair], view: Views, best: str, options: MeanOptions, margin: float | None
+) -> tuple[Pair, ...]:
+    """The pairs, those of the best and its ties with what their tests can say.
+
+    Intervals here are those of the test, Student's, also where others are shown.
+    """
+    options = replace(options, method="t")
+    tests = len(pairs) * (1 if view.common is None else 2)
+    is_tie = [best in pair.names and not pair.is_separated(options.level) for pair in pairs]
+    resolved, ps = [], []
+    for pair, tied in zip(pairs, is_tie, strict=True):
+        p = math.nan
+        if tied:
+            difference_of = _DifferenceOf(pair.names, view.counted.scores, options)
+            reach = detectable_difference(difference_of.at, options.level, tests)
+            pair = replace(pair, detectable=reach)
+            if margin is not None:
+                p = equivalence_p(pair.difference.mean, margin, difference_of.minus)
+        resolved.append(pair)
+        ps.append(p)
+    if margin is None:
+        return tuple(resolved)
+    adjusted = holm(ps).tolist()
+    return tuple(replace(pair, equivalence_p=p) for pair, p in zip(resolved, adjusted, strict=True))
+
+
+@dataclass(frozen=True)
+class _DifferenceOf:
+    """The difference of two algorithms, asked for once more in another way."""
+
+    names: tuple[str, str]
+    scores: Mapping[str, Scores]
+    options: MeanOptions
+
+    def at(self, level: float) -> Difference:
+        first, second = (self.scores[name] for name in self.names)
+        return replace(self.options, level=level).difference(self.names, first, second)
+
+    def minus(self, number: float) -> Difference:
+        first, second = (self.scores[name] for name in self.names)
+        return self.options.difference(self.names, minus(first, number), second)
