@@ -84,9 +84,8 @@ def test_both_views_are_one_family_and_either_separates():
     assert pair.difference.p < 0.02
     assert (found.best, found.ties) == ("rival", ())
     assert pair.p == pytest.approx(2 * pair.difference.p)
-    assert found.family == (
-        "one pair of algorithms, each with failures counted and over the common episodes"
-    )
+    twice = "each tested with failures counted and over the common episodes"
+    assert found.family == f"the one pair of algorithms ({twice})"
 
 
 def test_an_episode_that_nobody_can_score_is_no_failure():
@@ -192,4 +191,4 @@ def test_without_failures_nothing_changes():
     assert found.row("a").interval.mean == mean_interval(scores["a"]).mean
     assert found.row("a").common is None
     assert found.pairs[0].common is None
-    assert found.family == "one pair of algorithms"
+    assert found.family == "the one pair of algorithms"

@@ -152,9 +152,8 @@ def legend(summary: Summary) -> str:
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
         "Bold: the best of its row and shots.",
         f"†: not separated from the best by a paired t test over {paired}, corrected by Holm's"
-        f" method over {' or '.join(summary.families) or 'one test'} of the row and shots; the"
-        " number behind it is the smallest difference that this test finds with a probability of"
-        " 80 %.",
+        f" method{_family(summary)}; the number behind it is the smallest difference that this test"
+        " finds with a probability of 80 %.",
         "—: no rows.",
         *mark_sentences(summary),
     ]
@@ -180,6 +179,12 @@ def legend(summary: Summary) -> str:
     )
     sentences += _not_averaged_sentences(summary)
     return " ".join(sentences)
+
+
+def _family(summary: Summary) -> str:
+    """The tests that are corrected together within a target; empty where there is none."""
+    families = " or ".join(summary.families)
+    return f" over {families} of its row and shots" if families else ""
 
 
 def _not_averaged_sentences(summary: Summary) -> list[str]:

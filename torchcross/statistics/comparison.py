@@ -102,8 +102,8 @@ class Comparison:
     @property
     def family(self) -> str:
         """The tests that Holm's method corrects together."""
-        pairs = "one pair" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs"
-        twice = ", each with failures counted and over the common episodes"
+        pairs = "the one pair" if len(self.pairs) == 1 else f"the {len(self.pairs)} pairs"
+        twice = " (each tested with failures counted and over the common episodes)"
         return f"{pairs} of algorithms{twice if self.failures_count_as else ''}"
 
     @property
