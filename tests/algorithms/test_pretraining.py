@@ -50,6 +50,35 @@ def test_the_loss_is_the_targets_and_its_gradient_is_autograds(task):
         torch.testing.assert_close(step.buffers[f"backbone.{name}"], value)
 
 
+def test_losses_are_scaled_from_a_batch_on():
+    counts = [10, 5, *[2] * (len(TASKS) - 2)]
+    plain, scaled = multi(), multi(batches=counts, scaled_from=30)
+    batch = batch_of(TASKS[1])
+    for number, factor in ((0, 1), (29, 1), (30, 2), (31, 2)):
+        torch.testing.assert_close(
+            scaled.loss([batch], indices=[number]), factor * plain.loss([batch])
+        )
+    assert scaled.protocol()["loss_scaled"].endswith("number of batches, from batch 30 on")
+    assert multi(batches=counts).protocol()["loss_scaled"].endswith("number of batches")
+    with pytest.raises(InputError, match="has no plan, and the scale of its loss"):
+        scaled.loss([batch])
+    with pytest.raises(InputError, match="scaled_from=30 without batches="):
+        multi(scaled_from=30)
+
+
+def test_heads_may_start_at_zero():
+    zero = multi(head="zero")
+    assert not any(value.any() for value in zero.heads.parameters())
+    assert all(value.any() for value in multi().heads.parameters())
+    assert zero.protocol()["heads"] == "zero"
+    assert "heads" not in multi().protocol(), "trainings of earlier versions go on"
+    alone = Supervised(Net(), TASKS[0], features=WIDTH, head="zero")
+    assert not any(value.any() for value in alone.heads.parameters())
+    assert alone.protocol()["heads"] == "zero"
+    with pytest.raises(InputError, match="heads cannot start from 'proto'"):
+        multi(head="proto")
+
+
 def test_losses_are_scaled_by_numbers_of_batches():
     plain, scaled = multi(), multi(batches=[10, 5, *[2] * (len(TASKS) - 2)])
     for place, factor in ((0, 1), (1, 2), (2, 5)):

@@ -117,6 +117,29 @@ def test_a_source_smaller_than_a_batch_comes_whole():
     assert all(sorted(plan.samples.tolist()) == [0, 1, 2, 3, 4] for plan in plans)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@given(samples=st.integers(2, 30), batch_size=st.integers(2, 9))
+def test_a_last_batch_that_is_kept_completes_its_pass(order, samples, batch_size):
+    batches = MixedBatches(
+        source("a", samples), batch_size=batch_size, order=order, last_batch="keep"
+    )
+    per_pass = batches.batches_per_pass["a"]
+    assert batches.batches_per_epoch == per_pass
+    for turn in range(2):
+        sizes = [len(batches[turn * per_pass + b].samples) for b in range(per_pass)]
+        one_pass = np.concatenate([batches[turn * per_pass + b].samples for b in range(per_pass)])
+        # A single image would have no variance.
+        left_out = int(samples % batch_size == 1)
+        assert len(set(one_pass.tolist())) == len(one_pass) == samples - left_out
+        assert set(sizes[:-1]) <= {batch_size}
+        assert 1 < sizes[-1] <= batch_size
+
+
+def test_what_becomes_of_the_last_batch_is_one_of_two_things():
+    with pytest.raises(InputError, match="last_batch='pad'"):
+        MixedBatches(source("a", 5), last_batch="pad")
+
+
 @pytest.mark.slow
 @given(sources(), st.integers(1, 5), st.sampled_from(ORDERS))
 def test_unlabelled_samples_are_left_out(item, batch_size, order):

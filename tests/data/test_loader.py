@@ -63,6 +63,20 @@ def same(one: tx.Episode, other: tx.Episode) -> bool:
     )
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whole_episodes_are_augmented_after_the_transform(workers: int) -> None:
+    options = {"transform": lambda images: images * 2, "augment": marked}
+    loader = EpisodeLoader(sampler(), 3, workers=workers, context="fork", **options)
+    for number, (episode, plain) in enumerate(zip(loader, Episodes(sampler(), 3), strict=True)):
+        assert torch.equal(episode.support.x, plain.support.x * 2 + 100 * number)
+        assert torch.equal(episode.query.x, plain.query.x * 2 + 100 * number)
+
+
+def marked(episode: tx.Episode) -> tx.Episode:
+    """Add a hundred times the episode's number to its images."""
+    return episode.map(lambda images: images + 100 * episode.plan.index)
+
+
 def test_an_episode_is_its_plan_with_pixels_in_one_read() -> None:
     source = Counted()
     episodes = Episodes(sampler(source))

@@ -48,7 +48,7 @@ def _defaults(one: Setting, presets: dict[str, Any]) -> str:
             value = value[part]
         if isinstance(value, dict) and value.keys() == {"name"}:
             value = value["name"]
-        if one.name != "preset" and json.dumps(value) != one.default:
+        if one.name not in ("preset", "preset_version") and json.dumps(value) != one.default:
             others.setdefault(json.dumps(value), []).append(name)
     return "; ".join(
         [f"`{one.default}`", *(f"{', '.join(names)}: `{value}`" for value, names in others.items())]

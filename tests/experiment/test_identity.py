@@ -4,7 +4,7 @@ import pytest
 
 from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError
-from torchcross.experiment.run.folder import decisive_settings, identity
+from torchcross.experiment.run.identity import decisive_settings, identity
 
 EARLIER = "fce8302af62c07339c548a59b8229eeb0472c4b31c8ef7c63b689c04ef1b08ab"
 

@@ -15,7 +15,7 @@ from tests.experiment.rows import (
     made,
     published,
 )
-from torchcross.data import Episodes, EpisodeSampler, toys
+from torchcross.data import EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
 from torchcross.experiment import run_experiment, write_page
 from torchcross.experiment.rows import training_setup as setups
@@ -29,7 +29,7 @@ from torchcross.experiment.run import scoring, training
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))
 def test_validation_reads_validation_splits_alone(name, splits):
-    told = published(**{"meta.validation_episodes": 3, "meta.validation_inner_steps": 1})
+    told = published(**{"meta.validation_episodes": 1, "meta.validation_inner_steps": 1})
     made_of = made(name, told, splits)
     assert 0 <= made_of.validate(made_of.learner) <= 1
     train, val = splits
@@ -50,11 +50,19 @@ def test_meta_learners_are_judged_as_published(name, splits, monkeypatch):
     assert np.isnan(made_of.validate(made_of.learner))
     assert asked["steps"] == (32 if name in BY_STEPS else None)
     assert asked["metrics"] == ("auroc",)
-    assert len(asked["episodes"]) == 50
-    again = Episodes(setups._sampler(splits[1], published().meta, 5))
-    assert [episode.plan for episode in asked["episodes"]] == [
-        again[number].plan for number in range(50)
+    expected = [
+        plan
+        for source in splits[1]
+        for plan in setups._sampler([source], published().meta, 5).batch(range(100))
     ]
+    assert [episode.plan for episode in asked["episodes"]] == expected, "100 of each source"
+    asked.clear()
+    together = published(**{"meta.validation_episodes_of": "all", "meta.validation_episodes": 7})
+    made_of = made(name, together, splits, seed=4)
+    made_of.validate(made_of.learner)
+    assert [episode.plan for episode in asked["episodes"]] == list(
+        setups._in_epochs(splits[1], published().meta, 5).batch(range(7))
+    )
 
 
 def test_the_mean_is_over_what_is_defined(splits, monkeypatch):
@@ -89,7 +97,7 @@ def test_pretraining_is_judged_by_auroc_over_so_many_images(splits):
 def test_long_sources_are_scored_whole_and_in_pieces(splits, monkeypatch):
     monkeypatch.setattr(setups, "_IMAGES_AT_ONCE", 100)
     made_of, (source, *_) = made("supervised", published(), splits), splits[1]
-    found = scores_of(made_of.learner, source, 10_000)
+    found = scores_of(made_of.learner, source)
     assert [len(rows) for rows in source.read_rows] == [100, 100, 40]
     assert sorted(chain(*source.read_rows)) == list(range(240))
     assert set(found) == set(source.task.target.default_metrics)
@@ -114,11 +122,12 @@ def test_without_validation_nothing_stops_early(name, splits):
 
 
 def test_who_is_left_out_is_told(splits):
-    few = toys.binary(60, size=16, domain="chalk")
-    train, val = ([*part, few.subset(range(60), name="chalk/hole")] for part in splits)
-    made_of = made("mm-maml", published(), (train, val[:1] + val[-1:]))
+    few = toys.binary(72, size=16, domain="chalk")
+    train, val = ([*part, few.subset(range(72), name="chalk/hole")] for part in splits)
+    told = published(**{"meta.filter_binary": True})
+    made_of = made("mm-maml", told, (train, val[:1] + val[-1:]))
     assert few.task.domain == "chalk"
-    assert [source.name for source in made_of.data.sources] == [
+    assert [source.name for source in made_of.data.sampler.sources] == [
         "ink/hole",
         "ink/shape",
         "chalk/shape",
@@ -129,19 +138,23 @@ def test_who_is_left_out_is_told(splits):
     assert "min_samples=40" in first
     assert made_of.unjudged == (first,)
     assert made_of.validate is not None
+    unfiltered = made("mm-maml", published(), (train, val))
+    assert unfiltered.learned[-1] == "chalk/hole", "as published, binary tasks are not filtered"
 
 
 def test_without_a_filter_all_classes_serve(splits):
-    sampler = made("mm-maml", published(**{"meta.min_images": 0}), splits).data
-    assert not any(sampler.dropped_classes.values())
-    assert list(sampler.sources) == splits[0]
+    chosen = {"meta.min_images": 0, "meta.augment": False}
+    plans = made("mm-maml", published(**chosen), splits).data
+    for sampler in plans._samplers.values():
+        assert not any(sampler.dropped_classes.values())
+    assert list(plans.sources) == splits[0]
 
 
 def test_no_source_with_such_episodes_is_an_error(splits):
     with pytest.raises(
         InfeasibleError, match="mm-maml: no source has the episodes asked for: ink/hole"
     ):
-        made("mm-maml", published(**{"meta.min_images": 1000}), splits)
+        made("mm-maml", published(**{"meta.min_images": 1000, "meta.filter_binary": True}), splits)
 
 
 def test_no_more_steps_between_validations_than_steps(splits):

@@ -6,7 +6,7 @@ from torchcross.errors import InputError
 from torchcross.experiment import BackboneSettings, experiment_from_values
 
 QUICK = {"data": {"folder": "there"}, "preset": "quick"}
-PUBLISHED = {"data": {"folder": "there"}}
+PUBLISHED = {"data": {"folder": "there"}, "preset": "medimeta-table4-short"}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.experiment.rows import (
     weights_of,
 )
 from torchcross import algorithms
+from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.backbones import conv4
 from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TensorSource, toys
 from torchcross.errors import InputError
@@ -246,22 +247,22 @@ def test_meta_training_is_the_published_course(name, splits):
         0,
     )
     assert (options.meta_batch, options.patience, options.seed) == (1, 5, 4)
-    assert (options.steps, options.validate_every) == (20_000, 500)
+    # 1,000 episodes of each of three sources make an epoch, and there are at most 1,000 epochs.
+    assert (options.steps, options.validate_every) == (3_000_000, 3000)
+    assert options.epoch_steps == 3000
     assert (options.clip, options.ema, options.warmup, options.min_delta) == (None, None, 0, 0)
 
 
 @pytest.mark.parametrize("name", sorted(EPISODIC))
 def test_meta_training_takes_the_published_episodes(name, splits):
-    sampler = made(name, published(), splits, seed=4).data
-    request = sampler.request
-    assert (request.ways, request.shots, request.queries, request.min_samples) == (
-        (2, None),
-        (1, 10),
-        10,
-        40,
-    )
-    assert (request.query, request.groups, sampler.seed) == ("balanced", "respect", 4)
-    assert list(sampler.sources) == splits[0]
+    plans = made(name, published(), splits, seed=4).data.sampler
+    assert list(plans.sources) == splits[0]
+    for sampler in plans._samplers.values():
+        (source,), request = sampler.sources, sampler.request
+        fewest = None if source.task.name == "hole" else 40
+        assert (request.ways, request.shots, request.queries) == ((2, None), (1, 10), 10)
+        assert request.min_samples == fewest, "binary tasks are not filtered"
+        assert (request.query, request.groups, sampler.seed) == ("balanced", "respect", 4)
 
 
 @pytest.mark.parametrize("name", ["mm-pt", "supervised"])
@@ -275,11 +276,10 @@ def test_pretraining_is_the_published_course(name, splits):
         0,
     )
     assert (options.meta_batch, options.patience, options.seed) == (1, 10, 4)
-    assert (options.steps, options.validate_every) == (20_000, 500)
     sources = splits[0] if name == "mm-pt" else splits[0][:1]
-    assert (
-        options.epoch_steps == MixedBatches(sources, batch_size=64, order="epoch").batches_per_epoch
-    )
+    epoch = sum(-(-len(source) // 64) for source in sources)
+    assert options.epoch_steps == options.validate_every == epoch
+    assert options.steps == 1000 * epoch
     item = next(made_of.data.read(0, 1))
     assert len(item.batch.x) == 64
     assert item.batch.x.shape[1:] == (1, 16, 16)
@@ -297,17 +297,22 @@ def test_pretraining_has_a_head_for_every_source(splits):
     assert learner.tasks == tuple(source.task for source in splits[0])
 
 
+def test_heads_begin_at_zero(splits):
+    heads = weights_of(made("mm-pt", published(), splits).learner.heads)
+    assert len(heads) == 6
+    assert not any(value.any() for value in heads.values())
+
+
 @pytest.mark.parametrize("name", ["mm-pt", "supervised"])
-def test_heads_begin_from_the_seed(name, splits):
-    heads = [
-        weights_of(made(name, published(), splits, seed=seed).learner.heads) for seed in (0, 1, 1)
-    ]
+def test_kaiming_heads_begin_from_the_seed(name, splits):
+    told = published(**{"pretraining.heads": "kaiming"})
+    heads = [weights_of(made(name, told, splits, seed=seed).learner.heads) for seed in (0, 1, 1)]
     assert all(torch.equal(heads[1][key], heads[2][key]) for key in heads[1])
     assert not all(torch.equal(heads[0][key], heads[1][key]) for key in heads[0])
 
 
-@pytest.mark.parametrize("missing", [0, 110])
-def test_losses_are_scaled_by_the_batches_that_come(missing, splits):
+@pytest.mark.parametrize(("missing", "last"), [(0, "drop"), (0, "keep"), (110, "keep")])
+def test_losses_are_scaled_by_the_batches_that_come(missing, last, splits):
     """The rule is `largest / own`, with what one pass holds: a source without some labels has
     fewer.
     """
@@ -316,13 +321,23 @@ def test_losses_are_scaled_by_the_batches_that_come(missing, splits):
     codes[:missing] = -1
     task = Task("hole", Binary(["solid", "hole"], missing=-1), "ink")
     train[0] = TensorSource(train[0].images(np.arange(len(codes))), codes, task, name="ink/hole")
-    made_of = made("mm-pt", published(**{"pretraining.batch_size": 50}), (train, val))
-    batches = MixedBatches(train, batch_size=50, seed=0, order="epoch")
-    count = Counter(batches[number].source for number in range(batches.batches_per_epoch))
-    for source in train:
-        assert made_of.learner._loss_factor(source.task) == max(count.values()) / count[source.name]
-    plain = made("mm-pt", published(**{"pretraining.scale_losses": False}), (train, val)).learner
-    assert {plain._loss_factor(source.task) for source in train} == {1.0}
+    chosen = {"pretraining.batch_size": 48, "pretraining.last_batch": last}
+    batches = MixedBatches(train, batch_size=48, seed=0, order="epoch", last_batch=last)
+    epoch = batches.batches_per_epoch
+    count = Counter(batches[number].source for number in range(epoch))
+
+    def factors(number, **more):
+        learner = made("mm-pt", published(**chosen, **more), (train, val)).learner
+        key = DrawKey("a batch", 0, number)
+        return [learner._loss_factor(source.task, key) for source in train]
+
+    scaled = [max(count.values()) / count[source.name] for source in train]
+    assert set(scaled) != {1.0}
+    assert factors(epoch - 1) == [1.0] * 3, "the first epoch is without, as published"
+    assert factors(epoch) == scaled
+    assert factors(0, **{"pretraining.scale_from_epoch": 1}) == scaled
+    assert factors(2 * epoch - 1, **{"pretraining.scale_from_epoch": 3}) == [1.0] * 3
+    assert factors(epoch, **{"pretraining.scale_losses": False}) == [1.0] * 3
 
 
 def test_pretraining_batches_are_the_published_ones(splits):
@@ -330,7 +345,7 @@ def test_pretraining_batches_are_the_published_ones(splits):
     they are asked for.
     """
     data = made("mm-pt", published(), splits, seed=4).data
-    batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")
+    batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch", last_batch="keep")
     changed = Augmentation.medimeta(4)
     taken = list(data.read(0, batches.batches_per_epoch))
     assert [item.plan for item in taken] == [

@@ -9,7 +9,7 @@ from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values, run_experiment
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.run.checks import check_experiment, settings_without_effect
-from torchcross.experiment.run.folder import decisive_settings, identity
+from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.row_settings import experiment_of_row
 

@@ -9,6 +9,7 @@ from typing import TypedDict, get_type_hints
 from torchcross._kit.suggestions import unknown_name
 from torchcross.algorithms._shared.input_normalisation import MeanAndStd
 from torchcross.functional.loop.lanes import Lanes
+from torchcross.heads.learned import HeadStart
 
 
 class InputOptions(TypedDict, total=False):
@@ -43,9 +44,11 @@ class PretrainingOptions(InputOptions, total=False):
     """The options of pre-training; for normalise and features see `EpisodicOptions`.
 
     seed       of the heads' initial values; the default is 0
+    head       how the heads start: `"kaiming"` (the default) or `"zero"`
     """
 
     seed: int
+    head: HeadStart
 
 
 def check_option_names(algorithm: type, options: Mapping[str, object], known: type) -> None:

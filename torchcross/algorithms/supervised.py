@@ -6,6 +6,7 @@ from typing import Any, Unpack, final
 
 from torch import nn
 
+from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.pretraining import HeadPerTask
 from torchcross.algorithms.options import PretrainingOptions
 from torchcross.task import Task
@@ -23,7 +24,7 @@ class Supervised(HeadPerTask):
     ) -> None:
         super().__init__(backbone, [task], **options)
 
-    def _loss_factor(self, task: Task) -> float:
+    def _loss_factor(self, task: Task, key: DrawKey) -> float:
         return 1.0
 
     def protocol(self) -> dict[str, Any]:
@@ -31,5 +32,6 @@ class Supervised(HeadPerTask):
         return {
             "algorithm": "Supervised",
             "task": f"{task.domain}/{task.name}",
+            **self._heads_protocol(),
             **self._common_protocol(),
         }

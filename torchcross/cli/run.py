@@ -123,11 +123,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _default_folder(experiment: Experiment, config: Path | None) -> Path:
     """The same folder for the same command; without a file, another one for another experiment."""
-    from torchcross.experiment.run.folder import identity
+    from torchcross.experiment.run.earlier_presets import folder_of_begun_run
 
     if config is not None:
         return Path("runs", config.stem)
-    return Path("runs", f"{experiment.preset}-{identity(experiment)[:_DIGITS]}")
+    return folder_of_begun_run(
+        experiment, lambda digest: Path("runs", f"{experiment.preset}-{digest[:_DIGITS]}")
+    )
 
 
 def _list_settings() -> int:

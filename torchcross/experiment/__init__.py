@@ -17,8 +17,10 @@ from torchcross.experiment.settings.schema import (
     EvaluationSettings,
     Experiment,
     MachineSettings,
-    MetaTrainingSettings,
     ModelSettings,
+)
+from torchcross.experiment.settings.training_sections import (
+    MetaTrainingSettings,
     PretrainingSettings,
 )
 

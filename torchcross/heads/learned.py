@@ -9,16 +9,18 @@ from urllib.parse import quote
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
-from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator
+from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
 from torchcross.task import Task
+
+HeadStart = Literal["kaiming", "zero"]
 
 
 @final
 class LearnedHeads(nn.Module):
     """`LearnedHeads(tasks, features)`: a linear head for each task (by domain and name).
 
-    They are Kaiming-initialised from `seed`. With `by="layout"`, tasks whose heads have the same
-    shapes share one: the fixed-way head of classical MAML.
+    They start at zero, or are Kaiming-initialised from `seed`. With `by="layout"`, tasks whose
+    heads have the same shapes share one: the fixed-way head of classical MAML.
     """
 
     def __init__(
@@ -28,8 +30,12 @@ class LearnedHeads(nn.Module):
         *,
         by: Literal["task", "layout"] = "task",
         seed: int = 0,
+        start: HeadStart = "kaiming",
     ) -> None:
         super().__init__()
+        if start not in ("kaiming", "zero"):
+            raise InputError(f"heads cannot start from {start!r}; choose 'kaiming' or 'zero'.")
+        self.start = start
         if by not in ("task", "layout"):
             raise InputError(f"LearnedHeads got by={by!r}; choose 'task' or 'layout'.")
         self.by = by
@@ -44,13 +50,17 @@ class LearnedHeads(nn.Module):
                     f" {task.domain!r}; rename one of them, or share a head with by='layout'."
                 )
             if key not in self.weights:
-                head = kaiming_head(
-                    task.target, features, generator=seeded_generator(seed, "learned", key)
-                )
+                head = self._first_values(task, seed)
                 self.weights[key] = nn.Parameter(head[WEIGHT])
                 self.biases[key] = nn.Parameter(head[BIAS])
         if not self.weights:
             raise InputError("LearnedHeads got no task; give at least one.")
+
+    def _first_values(self, task: Task, seed: int) -> dict[str, Tensor]:
+        if self.start == "zero":
+            return zero_head(task.target, self.features)
+        generator = seeded_generator(seed, "learned", self._key(task))
+        return kaiming_head(task.target, self.features, generator=generator)
 
     def of(self, task: Task) -> dict[str, Tensor]:
         """The head of a task: its live parameters."""

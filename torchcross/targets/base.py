@@ -54,6 +54,8 @@ class Target(ABC):
     metrics: ClassVar[Mapping[str, MetricFunction]]
     default_metrics: ClassVar[tuple[str, ...]]
     default_loss: ClassVar[str]
+    has_fixed_classes: ClassVar[bool] = False
+    """Whether no class can be left out."""
 
     classes: tuple[str, ...]
     values: tuple[int, ...]

@@ -62,6 +62,7 @@ class Binary(SingleLabelTarget):
     """
 
     kind = "binary"
+    has_fixed_classes = True
     default_loss = "cross_entropy"
     objectives = {
         "cross_entropy": _objective(losses.binary_cross_entropy, "class_weights", "smoothing"),

@@ -58,12 +58,15 @@ def feed_of(
             f"{type(algorithm).__name__} does not learn from a {type(data).__name__}; give it"
             f" {wanted}."
         )
+    augment = None
     if isinstance(data, Episodes):
         if transform is not None and data.transform is not None:
             raise InputError("both the Episodes and fit have a transform; give one.")
         transform = data.transform if transform is None else transform
-        data = data.sampler
-    options = {"workers": workers, "transform": transform, "pin_memory": pin_memory}
+        augment, data = data.augment, data.sampler
+    options: dict[str, Any] = {"workers": workers, "transform": transform, "pin_memory": pin_memory}
+    if augment is not None:
+        options["augment"] = augment
     return _LoaderFeed(data, MixedBatchLoader if from_batches else EpisodeLoader, options)
 
 

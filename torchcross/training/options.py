@@ -11,16 +11,26 @@ from torchcross.errors import InputError
 
 Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine"]
-_MAY_BE_ZERO, _DECIDES_NUMBERS = "may be zero", "decides numbers"
+_MAY_BE_ZERO, _DECIDES_NUMBERS, _EARLIER = "may be zero", "decides numbers", "earlier"
+NOT_LATER = object()
+"""For a setting that all versions have had."""
 
 
-def option(default: Any, *, may_be_zero: bool = False, decides_numbers: bool = True) -> Any:
+def option(
+    default: Any,
+    *,
+    may_be_zero: bool = False,
+    decides_numbers: bool = True,
+    earlier: Any = NOT_LATER,
+) -> Any:
     """A field of options or settings, with what is known of it.
 
     may_be_zero      0 is a value of it; other numbers must be above 0
     decides_numbers  another value makes other numbers: a run does not go on with another value
+    earlier          for a setting that came later: the value by which runs of the versions before
+                     went
     """
-    facts = {_MAY_BE_ZERO: may_be_zero, _DECIDES_NUMBERS: decides_numbers}
+    facts = {_MAY_BE_ZERO: may_be_zero, _DECIDES_NUMBERS: decides_numbers, _EARLIER: earlier}
     return field(default=default, metadata=facts)
 
 
@@ -30,6 +40,11 @@ def may_be_zero(each: Field[Any]) -> bool:
 
 def decides_numbers(each: Field[Any]) -> bool:
     return bool(each.metadata.get(_DECIDES_NUMBERS, True))
+
+
+def earlier_value(each: Field[Any]) -> Any:
+    """The value of this setting in runs of versions that had no such setting; or `NOT_LATER`."""
+    return each.metadata.get(_EARLIER, NOT_LATER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

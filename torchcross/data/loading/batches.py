@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -79,9 +79,12 @@ class MixedBatches:
                          in another; this draws a source in proportion to its *remaining* batches,
                          as the published code does
 
-    In both, the samples of a source come in shuffled passes: none comes again before all have come,
-    but for the rest of an incomplete last batch, which differs in every pass. Samples without a
-    label are left out.
+    In both, the samples of a source come in shuffled passes: none comes again before all have come.
+    Samples without a label are left out.
+
+    last_batch="drop"  the samples that make no full batch, others in every pass, are left out
+    last_batch="keep"  they are a smaller batch, but for a single one: it would have no variance in
+                       BatchNorm, and is left out
     """
 
     def __init__(
@@ -92,20 +95,23 @@ class MixedBatches:
         seed: int = 0,
         order: Literal["independent", "epoch"] = "independent",
         weights: Weights = "size",
+        last_batch: Literal["drop", "keep"] = "drop",
     ) -> None:
         self.sources = as_sources(sources)
         self.batch_size = as_int("batch_size", batch_size)
         self._seed = checked_seed(seed)
         check_choice("order", order, ("independent", "epoch"))
+        check_choice("last_batch", last_batch, ("drop", "keep"))
         if order == "epoch" and not (isinstance(weights, str) and weights == "size"):
             raise InputError(
                 f"weights={weights!r} has no use with order='epoch', where all batches of every"
                 " source come; leave it out"
             )
-        self.order = order
+        self.order, self.last_batch = order, last_batch
         self._usable = {source.name: labelled_samples(source) for source in self.sources}
         self._per_pass = {
-            name: max(len(usable) // self.batch_size, 1) for name, usable in self._usable.items()
+            name: _batches_in(len(usable), self.batch_size, last_batch)
+            for name, usable in self._usable.items()
         }
         self._choice = SourceChoice(self.sources, weights, self.seed, "batches")
         self._shuffle = Stream(self.seed, "passes", self.batch_size)
@@ -120,6 +126,11 @@ class MixedBatches:
     def batches_per_epoch(self) -> int:
         """Batches in one pass over every source."""
         return sum(self._per_pass.values())
+
+    @property
+    def batches_per_pass(self) -> Mapping[str, int]:
+        """For each source, the batches in one pass over it."""
+        return dict(self._per_pass)
 
     def __getitem__(self, index: int) -> BatchPlan:
         number = as_int("index", index, least=0)
@@ -163,10 +174,16 @@ class MixedBatches:
         return name, epoch * self._per_pass[name] + int((row[:place] == row[place]).sum())
 
     def __repr__(self) -> str:
+        last = ", last_batch='keep'" if self.last_batch == "keep" else ""
         return (
             f"MixedBatches({len(self.sources)} sources, batch_size={self.batch_size},"
-            f" order={self.order!r}, seed={self.seed})"
+            f" order={self.order!r}, seed={self.seed}{last})"
         )
+
+
+def _batches_in(samples: int, batch_size: int, last_batch: str) -> int:
+    full, rest = divmod(samples, batch_size)
+    return max(full + (last_batch == "keep" and rest > 1), 1)
 
 
 @lru_cache(maxsize=128)

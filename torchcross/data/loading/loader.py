@@ -20,6 +20,7 @@ from torchcross.plan import EpisodePlan
 
 Item = TypeVar("Item")
 Transform = Callable[[Tensor], Tensor]
+Augment = Callable[[Episode], Episode]
 
 
 class PlanSource(Protocol):
@@ -34,11 +35,17 @@ class Episodes(Dataset[Episode]):
     """`Episodes(sampler)[i]` is episode i as tensors: support and query come from one read.
 
     `transform` maps a batch of images (n, ...) to another; it sees support and query separately.
+    `augment` then maps whole episodes, such as an `Augmentation`.
     `count` gives a length, so that it can be iterated as an ordinary Dataset.
     """
 
     def __init__(
-        self, sampler: PlanSource, count: int | None = None, *, transform: Transform | None = None
+        self,
+        sampler: PlanSource,
+        count: int | None = None,
+        *,
+        transform: Transform | None = None,
+        augment: Augment | None = None,
     ) -> None:
         if not all(hasattr(sampler, name) for name in ("__getitem__", "batch", "source")):
             raise InputError(
@@ -48,6 +55,7 @@ class Episodes(Dataset[Episode]):
         self.sampler = sampler
         self.count = None if count is None else as_int("count", count)
         self.transform = transform
+        self.augment = augment
 
     def __getitem__(self, index: int) -> Episode:
         if self.count is not None and not 0 <= index < self.count:
@@ -75,7 +83,9 @@ class Episodes(Dataset[Episode]):
             source.task.restrict(plan.classes),
             plan,
         )
-        return episode if self.transform is None else episode.map(self.transform)
+        if self.transform is not None:
+            episode = episode.map(self.transform)
+        return episode if self.augment is None else self.augment(episode)
 
     def __len__(self) -> int:
         if self.count is not None:
@@ -139,10 +149,11 @@ class EpisodeLoader(_ChunkLoader[Episode]):
         workers: int = 0,
         chunk: int = 4,
         transform: Transform | None = None,
+        augment: Augment | None = None,
         pin_memory: bool = False,
         context: str | None = None,
     ) -> None:
-        self.episodes = Episodes(sampler, transform=transform)
+        self.episodes = Episodes(sampler, transform=transform, augment=augment)
         self.indices = _share(start, _end(sampler, stop), rank, ranks)
         super().__init__(self.episodes, self.indices, chunk, workers, pin_memory, context)
 

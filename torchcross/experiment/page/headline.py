@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchcross.errors import InputError
-from torchcross.experiment.run.folder import RunFolder, differences
+from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.identity import differences
 from torchcross.experiment.run.provenance import contradictions
 from torchcross.records import Records
 from torchcross.statistics.grade_scales import IN_GRADES

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from torchcross.algorithms import Algorithm, FineTune, InnerLoopAlgorithm
-from torchcross.data import Episodes, EpisodeSampler
+from torchcross.data import Episodes
 from torchcross.experiment.rows.methods import MakeLearner, Method, input_normalisation
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import renew_statistics
@@ -65,7 +65,7 @@ def reads_running_statistics(algorithm: Algorithm) -> bool:
 
 
 def renew_running_statistics(
-    method: Method, trained: Algorithm, experiment: Experiment, episodes: EpisodeSampler
+    method: Method, trained: Algorithm, experiment: Experiment, episodes: Episodes
 ) -> None:
     """After meta-training, take running statistics over the first episodes, if the row reads them.
 
@@ -73,5 +73,4 @@ def renew_running_statistics(
     the same ones.
     """
     if reads_running_statistics(adapter(method, trained, experiment)):
-        read = Episodes(episodes)
-        renew_statistics(trained, (read[number] for number in range(RENEWAL_EPISODES)))
+        renew_statistics(trained, (episodes[number] for number in range(RENEWAL_EPISODES)))

@@ -188,16 +188,19 @@ def _running_statistics(experiment: Experiment) -> str:
 
 def _origin(name: str, experiment: Experiment) -> str:
     method = METHODS[name]
-    if method.make_learner is not None:
-        return (
-            f"renewed on {RENEWAL_EPISODES} episodes of the sources after training, which does not"
-            " move them (as published, training moved them)"
-        )
+    begin = "those of a new network, mean 0 and variance 1"
+    if experiment.model.weights and not method.random:
+        begin = "those of the published weights"
     if method.pretrains:
         return "as training on the sources left them"
-    if experiment.model.weights and not method.random:
-        return "those of the published weights"
-    return "those of a new network, mean 0 and variance 1"
+    if method.make_learner is None:
+        return begin
+    if experiment.meta.running_statistics == "kept":
+        return f"{begin}, which training does not move, as published"
+    return (
+        f"renewed on {RENEWAL_EPISODES} episodes of the sources after training, which does not move"
+        " them (as published, those of the ImageNet weights stay)"
+    )
 
 
 def _rows_by(experiment: Experiment, key: Callable[[str, Any], str]) -> dict[str, list[str]]:

@@ -98,6 +98,11 @@ _READS: dict[str, Callable[[Method, Experiment], bool]] = {
     "model.weights": lambda row, experiment: not row.random,
     "machine.precision": lambda row, experiment: row.trains,
     "machine.workers": lambda row, experiment: row.trains,
+    "pretraining.scale_from_epoch": lambda row, experiment: experiment.pretraining.scale_losses,
+    "meta.epoch_episodes": lambda row, experiment: experiment.meta.reads_epochs,
+    "meta.running_statistics": lambda row, experiment: (
+        row.is_fine_tuned(experiment) or experiment.evaluation.norm in ("running", "frozen")
+    ),
     "evaluation.steps": Method.is_fine_tuned,
     "evaluation.lr": Method.is_fine_tuned,
     "evaluation.norm": lambda row, experiment: row.make_adapter is None,
@@ -167,7 +172,7 @@ _ROWS = (
         "supervised",
         "all labels of the target's own train split (Table 3)",
         supervised=True,
-        ignores=("pretraining.scale_losses",),
+        ignores=("pretraining.scale_losses", "pretraining.scale_from_epoch"),
     ),
     Method(
         "ridge",

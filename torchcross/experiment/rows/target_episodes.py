@@ -12,7 +12,7 @@ from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.sampling.sampler import shared_subjects
 from torchcross.episode import Episode
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
-from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSam
         shots=max(experiment.shots),
         queries=settings.queries,
         query=settings.query,
-        min_samples=settings.min_images or None,
+        min_samples=_fewest_images(source, settings),
         seed=settings.seed,
         groups=settings.groups,
     )
@@ -92,6 +92,13 @@ def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSam
         except InfeasibleError:
             too_many = middle
     return sampler
+
+
+def _fewest_images(source: TaskSource, settings: EvaluationSettings) -> int | None:
+    """Of a class; None where every class stays."""
+    if source.task.target.has_fixed_classes and not settings.filter_binary:
+        return None
+    return settings.min_images or None
 
 
 class ScoredEpisodes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any, final
 
 import numpy as np
@@ -28,11 +30,16 @@ from torchcross.data import (
     TaskSource,
 )
 from torchcross.data.loading.batches import BatchPlan
-from torchcross.data.sampling.mixture import labelled_samples
+from torchcross.episode import Episode
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
+from torchcross.experiment.rows.episode_epochs import EpisodeEpochs
 from torchcross.experiment.rows.methods import Method, input_normalisation, starting_network
-from torchcross.experiment.settings.schema import Experiment, MetaTrainingSettings
+from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.training_sections import (
+    MetaTrainingSettings,
+    PretrainingSettings,
+)
 from torchcross.metrics import Score
 from torchcross.targets import Prediction
 from torchcross.training import Feed, FitOptions
@@ -50,7 +57,7 @@ class TrainingSetup:
     learned   the names of the sources that the row learns from
     left_out  the sources that it cannot learn from, each with the reason
     unjudged  the validation splits that cannot be scored, and why
-    renewal   episodes to renew running statistics on, where training does not move them
+    renewal   episodes to renew running statistics on, where that is to be done after training
     """
 
     learner: Algorithm | Pretraining
@@ -60,7 +67,7 @@ class TrainingSetup:
     learned: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
-    renewal: EpisodeSampler | None = None
+    renewal: Episodes | None = None
 
 
 def training_setup(
@@ -76,19 +83,41 @@ def training_setup(
         return _episode_setup(method, net, experiment, seed, train, val)
     normalise = input_normalisation(net, experiment)
     if method.supervised:
-        alone = Supervised(net, train[0].task, seed=seed, normalise=normalise)
+        head = experiment.pretraining.heads
+        alone = Supervised(net, train[0].task, seed=seed, normalise=normalise, head=head)
         return _batch_setup(alone, experiment, seed, train, val)
-    counts = None
-    if experiment.pretraining.scale_losses:
-        # As many as MixedBatches gives in one pass: whole batches of labelled samples.
-        size = experiment.pretraining.batch_size
-        counts = [max(len(labelled_samples(source)) // size, 1) for source in train]
-    tasks = [source.task for source in train]
-    learner = MultiTask(net, tasks, batches=counts, seed=seed, normalise=normalise)
+    learner = MultiTask(
+        net,
+        [source.task for source in train],
+        seed=seed,
+        normalise=normalise,
+        head=experiment.pretraining.heads,
+        **_loss_scales(_batches_of(train, experiment, seed), experiment.pretraining),
+    )
     return _batch_setup(learner, experiment, seed, train, val)
 
 
 # -- batches: pre-training and supervised training -------------------------------------------------
+
+
+def _batches_of(sources: Sequence[TaskSource], experiment: Experiment, seed: int) -> MixedBatches:
+    settings = experiment.pretraining
+    return MixedBatches(
+        list(sources),
+        batch_size=settings.batch_size,
+        seed=seed,
+        order="epoch",
+        last_batch=settings.last_batch,
+    )
+
+
+def _loss_scales(batches: MixedBatches, settings: PretrainingSettings) -> dict[str, Any]:
+    """For `MultiTask`: the batches of each task, and the first batch whose loss they scale."""
+    if not settings.scale_losses:
+        return {}
+    counts = [batches.batches_per_pass[source.name] for source in batches.sources]
+    unscaled_epochs = settings.scale_from_epoch - 1
+    return {"batches": counts, "scaled_from": unscaled_epochs * batches.batches_per_epoch}
 
 
 def _batch_setup(
@@ -99,7 +128,7 @@ def _batch_setup(
     val: Sequence[TaskSource],
 ) -> TrainingSetup:
     settings, workers = experiment.pretraining, experiment.machine.workers
-    batches = MixedBatches(list(train), batch_size=settings.batch_size, seed=seed, order="epoch")
+    batches = _batches_of(train, experiment, seed)
     known = {(source.task.domain, source.task.name) for source in train}
     judges = [source for source in val if (source.task.domain, source.task.name) in known]
     data: Any = batches
@@ -114,7 +143,8 @@ def _batch_setup(
     )
 
     def validate(trained: Pretraining) -> float:
-        return _mean([_auroc_of(trained, source, settings.validation_images) for source in judges])
+        most = settings.validation_images or None
+        return _mean([_auroc_of(trained, source, most) for source in judges])
 
     learned = tuple(source.name for source in train)
     if not judges:
@@ -160,12 +190,15 @@ class _AugmentedFeed(Feed):
         return digest.hexdigest()
 
 
-def _auroc_of(trained: Pretraining, source: TaskSource, most: int) -> float:
+def _auroc_of(trained: Pretraining, source: TaskSource, most: int | None) -> float:
     return float(scores_of(trained, source, most, ("auroc",))["auroc"].value)
 
 
 def scores_of(
-    trained: Pretraining, source: TaskSource, most: int, metrics: Sequence[str] | None = None
+    trained: Pretraining,
+    source: TaskSource,
+    most: int | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> dict[str, Score]:
     """Metrics over at most `most` samples of a source, evenly spaced."""
     rows, prediction = predictions_of(trained, source, most)
@@ -173,13 +206,13 @@ def scores_of(
 
 
 def predictions_of(
-    trained: Pretraining, source: TaskSource, most: int
+    trained: Pretraining, source: TaskSource, most: int | None = None
 ) -> tuple[Indices, Prediction]:
     """(at most `most` samples of a source, evenly spaced, and their predictions).
 
     Images are read a batch at a time.
     """
-    count = min(len(source), most)
+    count = len(source) if most is None else min(len(source), most)
     rows = np.array([place * len(source) // count for place in range(count)], dtype=np.int64)
     predictor = trained.predictor(source.task)
     device = next(trained.parameters()).device
@@ -210,19 +243,21 @@ def _episode_setup(
             f"{method.name}: no source has the episodes asked for: {'; '.join(left_out)}"
         )
     options = settings.fit_options(
-        seed=seed, judged=bool(judges), workers=experiment.machine.workers
+        seed=seed,
+        judged=bool(judges),
+        workers=experiment.machine.workers,
+        sources=len(usable),
     )
     learner = method.make_learner(net, settings, input_normalisation(net, experiment))
     by_steps = isinstance(learner, InnerLoopAlgorithm)
     steps = settings.validation_inner_steps if by_steps else None
-    held_out = Episodes(_sampler(judges, settings, seed + 1)) if judges else ()
+    held_out = _validation_episodes(judges, settings, seed + 1)
 
     def validate(trained: Algorithm) -> float:
         device = next(trained.parameters()).device
-        episodes = (held_out[number].to(device) for number in range(settings.validation_episodes))
         rows = evaluate(
             trained,
-            episodes,
+            (episode.to(device) for episode in held_out()),
             run="validation",
             algorithm=method.name,
             metrics=("auroc",),
@@ -230,32 +265,82 @@ def _episode_setup(
         )
         return _mean([row.value for row in rows])
 
-    sampler = _sampler(usable, settings, seed)
     if not judges:
         unfit.append(_UNJUDGED)
     return TrainingSetup(
         learner,
-        sampler,
+        _training_episodes(usable, settings, seed),
         options,
         validate if judges else None,
         learned=tuple(source.name for source in usable),
         left_out=tuple(left_out),
         unjudged=tuple(unfit),
-        renewal=sampler,
+        renewal=_renewal_episodes(usable, settings, seed),
     )
 
 
 def _sampler(
     sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
 ) -> EpisodeSampler:
+    """Episodes of these sources; one that may keep its classes whatever they have stands alone."""
+    fewest: int | None = max(settings.min_images, 1)
+    if not settings.filter_binary and sources[0].task.target.has_fixed_classes:
+        fewest = None
     return EpisodeSampler(
         list(sources),
         ways=settings.way_range,
         shots=(settings.shots[0], settings.shots[1]),
         queries=settings.queries,
-        min_samples=max(settings.min_images, 1),
+        min_samples=fewest,
         seed=seed,
     )
+
+
+def _in_epochs(
+    sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
+) -> EpisodeEpochs:
+    return EpisodeEpochs(
+        [_sampler([source], settings, seed) for source in sources],
+        per_source=settings.epoch_episodes,
+        repeated=settings.episodes == "repeated",
+        seed=seed,
+    )
+
+
+def _training_episodes(
+    sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
+) -> EpisodeSampler | EpisodeEpochs | Episodes:
+    plans: EpisodeSampler | EpisodeEpochs = (
+        _in_epochs(sources, settings, seed)
+        if settings.comes_in_epochs
+        else _sampler(sources, settings, seed)
+    )
+    if not settings.augment:
+        return plans
+    return Episodes(plans, augment=partial(Augmentation.medimeta(seed), query=True))
+
+
+def _renewal_episodes(
+    sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
+) -> Episodes | None:
+    """The first training episodes, as they are."""
+    if settings.running_statistics == "kept":
+        return None
+    data = _training_episodes(sources, replace(settings, augment=False), seed)
+    return data if isinstance(data, Episodes) else Episodes(data)
+
+
+def _validation_episodes(
+    sources: Sequence[TaskSource], settings: MetaTrainingSettings, seed: int
+) -> Callable[[], Iterator[Episode]]:
+    """The same episodes at every call: of all sources together, or of each."""
+    if settings.validation_episodes_of == "each":
+        plans: list[Any] = [_sampler([source], settings, seed) for source in sources]
+    else:
+        together = _in_epochs if settings.comes_in_epochs else _sampler
+        plans = [together(sources, settings, seed)] if sources else []
+    parts = [Episodes(each, settings.validation_episodes) for each in plans]
+    return lambda: chain.from_iterable(parts)
 
 
 def _usable_sources(

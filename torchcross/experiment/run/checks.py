@@ -86,6 +86,9 @@ def _check_network(experiment: Experiment) -> None:
 _BUT_FOR = "evaluation, but for metric, predictions, subgroups and specificity"
 _UNSET = {
     "model.weights": "",
+    "pretraining.scale_from_epoch": 1,
+    "meta.epoch_episodes": 1000,
+    "meta.running_statistics": "renewed",
     "evaluation.norm": "",
     "evaluation.inner_steps": 0,
     "machine.precision": "32",
@@ -101,8 +104,15 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
     supervised = any(row.supervised for row in rows)
     if supervised:
         by_rows["supervised, which is scored on the test split"] = [_BUT_FOR]
-    preset = {"preset": experiment.preset, "data": {"folder": experiment.data.folder}}
-    usual = as_plain(experiment_from_values(preset))
+    usual = as_plain(
+        experiment_from_values(
+            {
+                "preset": experiment.preset,
+                "preset_version": experiment.preset_version,
+                "data": {"folder": experiment.data.folder},
+            }
+        )
+    )
     plain = as_plain(experiment)
     for setting in settings():
         section, _, name = setting.name.rpartition(".")

@@ -20,10 +20,9 @@ Every other file has its content hash in itself (see torchcross._kit.content_has
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -34,7 +33,7 @@ from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
 from torchcross._kit.whole_files import UNFINISHED, name_as_text
 from torchcross.errors import InputError, WriteError
-from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.run.identity import decisive_settings, differences, identity
 from torchcross.experiment.run.json_fields import check_fields
 from torchcross.experiment.run.json_files import (
     NEEDED,
@@ -44,11 +43,15 @@ from torchcross.experiment.run.json_files import (
     write_json,
 )
 from torchcross.experiment.run.scored_rows import read_rows, read_scored
-from torchcross.experiment.settings.plain import as_plain, digest, with_backbone_table
-from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.plain import (
+    as_plain,
+    digest,
+    with_backbone_table,
+    with_earlier_values,
+)
+from torchcross.experiment.settings.schema import Experiment
 from torchcross.records import Records
 from torchcross.records.records import FIELDS
-from torchcross.training.options import decides_numbers
 
 EXPERIMENT, PROTOCOL, PROVENANCE = "experiment.json", "protocol.json", "provenance.json"
 FAILURES = "failures.json"
@@ -122,7 +125,7 @@ class RunFolder:
                 f"{self.path / EXPERIMENT} is not as a run writes it: it lacks the settings of an"
                 f" experiment; {NEEDED}"
             )
-        return with_backbone_table(plain)
+        return with_earlier_values(plain)
 
     @property
     def name(self) -> str:
@@ -288,13 +291,36 @@ def _read_experiment(path: Path) -> dict[str, Any]:
     return record
 
 
+@dataclass(frozen=True)
+class BegunRun:
+    """What a run began with: a preset, its version, and a digest of what decides rows."""
+
+    preset: str
+    version: int
+    digest: str
+
+
+def begun_run(path: Path) -> BegunRun:
+    """What the run in this folder began with; runs of the earliest versions have version 1."""
+    record = _read_experiment(path)
+    plain = record.get("experiment")
+    plain = plain if isinstance(plain, dict) else {}
+    version = plain.get("preset_version", 1)
+    return BegunRun(
+        str(plain.get("preset", "")),
+        version if type(version) is int else 1,
+        str(record.get("digest", "")),
+    )
+
+
 def _refuse_other_experiment(path: Path, record: dict[str, Any]) -> None:
     existing = _read_experiment(path)
     if existing.get("digest") != record["digest"]:
         before = with_backbone_table(existing.get("decides", existing.get("experiment", {})))
         changed = list(differences(before, record["decides"]))
+        more = f" and {len(changed) - 6} more" if len(changed) > 6 else ""
         raise InputError(
-            f"{path} holds a run of another experiment ({', '.join(changed[:6])} differ);"
+            f"{path} holds a run of another experiment ({', '.join(changed[:6])}{more} differ);"
             " give another folder"
         )
 
@@ -309,71 +335,3 @@ def _slug(key: tuple[object, ...]) -> str:
     """A file name: words for people, and a digest that makes it unique."""
     words = [re.sub(r"\W", "_", str(part))[:40] for part in key[:-1]]
     return f"{'-'.join(words)}-{digest([str(part) for part in key])[:12]}"
-
-
-# -- what makes two experiments one run ------------------------------------------------------------
-
-
-def decisive_settings(experiment: Experiment) -> dict[str, Any]:
-    """The settings that decide rows, as plain values: not where data lie or how rows are shown.
-
-    Weights are known by what is in their file, data by their own fingerprint (see
-    `Collection.describe`).
-    """
-    plain: dict[str, Any] = _decisive_fields(experiment)
-    if experiment.model.weights:
-        plain["model"]["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
-    for name in ("rows", "tuned"):
-        # Experiments without them are those of versions that did not have them.
-        if not plain[name]:
-            del plain[name]
-    if plain["evaluation"]["query"] == "balanced":
-        del plain["evaluation"]["query"]
-    # A search makes no row; what it chose is in `tuned`.
-    del plain["tune"]
-    plain["machine"]["device"] = device_type(experiment.machine)
-    return plain
-
-
-def _decisive_fields(section: Any) -> Any:
-    if not is_dataclass(section) or isinstance(section, BackboneSettings):
-        return as_plain(section)
-    names = [each.name for each in fields(section) if decides_numbers(each)]
-    return {name: _decisive_fields(getattr(section, name)) for name in names}
-
-
-def identity(experiment: Experiment) -> str:
-    """The same for experiments with the same rows.
-
-    It is a digest of the settings in their first form, where the backbone's options stood in
-    `model.options`: runs of that time go on.
-    """
-    plain = decisive_settings(experiment)
-    backbone = experiment.model.backbone
-    plain["model"] |= {"backbone": backbone.name, "options": as_plain(backbone.options)}
-    return digest(plain)
-
-
-def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """The dotted names of what differs between two nested mappings."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted(before.keys() | now.keys()):
-            inner = f"{place}.{name}" if place else name
-            yield from differences(before.get(name), now.get(name), inner)
-    elif before != now:
-        yield place
-
-
-def _weights_digest(weights: Path) -> str:
-    """Of the file; a model.json of TF.js has its values in the shards beside it."""
-    shards = sorted(weights.parent.glob("*.bin")) if weights.suffix.lower() == ".json" else []
-    total = hashlib.sha256()
-    try:
-        for path in (weights, *shards):
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise InputError(
-            f"model.weights={str(weights)!r} cannot be read: {error.strerror}; give a file"
-        ) from error
-    return total.hexdigest()

@@ -14,8 +14,9 @@ import torch
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.cells import RunContext
-from torchcross.experiment.run.folder import PROVENANCE, decisive_settings
+from torchcross.experiment.run.folder import PROVENANCE
 from torchcross.experiment.run.git_state import git_state
+from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
 

@@ -15,6 +15,7 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all
 from torchcross.experiment.run.checks import check_experiment, check_metric
 from torchcross.experiment.run.damage import set_damaged_cells_aside
+from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.episode_files import mend_plans
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
 from torchcross.experiment.run.prediction_store import PredictionStore
@@ -32,6 +33,7 @@ def run_missing_cells(
 ) -> tuple[RunFolder, list[dict[str, str]]]:
     """Do what is not done yet in the folder `out`, and return the folder and what failed."""
     say = say_quietly(say or (lambda line: None))
+    experiment = as_begun(experiment, Path(out), say)
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
     collection, targets = _open_targets(experiment.data)

@@ -93,7 +93,7 @@ def score_test_split(
 ) -> None:
     """Score the row `supervised` over the target's test split: one "episode" of 0 shots."""
     source = run.collection.target(cell.target, split="test")
-    images, prediction = predictions_of(trained.learner, source, len(source))
+    images, prediction = predictions_of(trained.learner, source)
     labels = source.targets(images)
     scores = source.task.target.evaluate(prediction, labels)
     rows = [

@@ -6,9 +6,15 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
-from torchcross.experiment.settings.schema import BackboneSettings
+from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.training.options import NOT_LATER, earlier_value
+
+
+def setting_fields(section: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a section, or of its class, that are settings."""
+    return [each for each in dataclasses.fields(section) if each.init]
 
 
 def as_plain(value: Any) -> Any:
@@ -16,8 +22,7 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, BackboneSettings):
         return as_plain(value.as_table())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [each.name for each in dataclasses.fields(value)]
-        return {name: as_plain(getattr(value, name)) for name in names}
+        return {each.name: as_plain(getattr(value, each.name)) for each in setting_fields(value)}
     if isinstance(value, Mapping):
         return {str(key): as_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -29,6 +34,27 @@ def digest(value: Any) -> str:
     """The same for the same values, on every machine."""
     text = json.dumps(as_plain(value), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_earlier_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values of a run, with those by which it went before there were settings for them.
+
+    The backbone is one table.
+    """
+    return _with_earlier_values(with_backbone_table(values), Experiment)
+
+
+def _with_earlier_values(values: Mapping[str, Any], section: Any) -> dict[str, Any]:
+    filled, hints = dict(values), get_type_hints(section)
+    for each in setting_fields(section):
+        kind: Any = hints[each.name]
+        value = filled.get(each.name)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(kind):
+            if kind is not BackboneSettings:
+                filled[each.name] = _with_earlier_values(value, kind)
+        elif each.name not in filled and earlier_value(each) is not NOT_LATER:
+            filled[each.name] = as_plain(earlier_value(each))
+    return filled
 
 
 def with_backbone_table(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """Protocols by name. To add a preset, add an entry to `PRESETS`.
 
 A preset says only what differs from the defaults of the sections; `medimeta-table4` says what is
-published in full.
+published in full. `torchcross.experiment.settings.published` compares all of them with what is
+published. A preset whose values change gets a new version: its values of before go to
+`EARLIER_VERSIONS`, and a run that began with them goes on with them.
 
 `medimeta-table4`: the cross-domain few-shot evaluation of the MedIMeta paper (Woerner et al. 2024,
-Table 4). Every row is fine-tuned with a fresh head and 50 steps of Adam at 1e-3; episodes come from
-all splits and overlap; BatchNorm uses running statistics that the support forwards have moved;
-images of three channels are normalised with ImageNet's mean and deviation. Two things are stricter
-than published: support and query share no subject where subjects are known (`evaluation.groups`
-changes this), and validation reads only the validation splits of the sources. The intervals of the
-paper are those of `evaluation.interval = "normal"`. For a ResNet-50 the paper trains with
-`pretraining.lr = 1e-4`.
+Table 4), as near to its scripts as the data and the hardware allow.
+
+`medimeta-table4-short`: the same with budgets for one small machine: 20,000 steps at most, and
+validation every 500 steps on a part of the validation splits.
 
 `disjoint`: the same comparison, with the questionable choices of the published protocol decided the
 other way. Episodes share no image; every algorithm adapts in its own way; BatchNorm reads
 statistics of the support set alone, so no query image says anything about another; and every
-dataset of the target's domain leaves the sources.
+dataset of the target's domain leaves the sources. Its budgets are short.
 
 `fully-supervised`: what many labels give (Table 3). Training on a task's own train split from
 `model.weights`, stopped by its validation split, scored on its test split. Its rows have 0 shots
@@ -29,43 +28,84 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
+Values = Mapping[str, Any]
+
+_TABLE4: Mapping[str, Values] = {
+    "data": {"leave_out": "dataset"},
+    "evaluation": {
+        "episodes": 100,
+        "queries": 10,
+        "min_images": 50,
+        "filter_binary": False,
+        "disjoint": False,
+        "adaptation": "fine-tune",
+        "steps": 50,
+        "lr": 1e-3,
+        "norm": "running",
+    },
+    "meta": {
+        "inner_lr": 0.1,
+        "inner_steps": 4,
+        "validation_inner_steps": 32,
+        "ways": [2, 0],
+        "shots": [1, 10],
+        "queries": 10,
+        "min_images": 40,
+        "filter_binary": False,
+        "meta_batch": 1,
+        "augment": True,
+        "patience": 5,
+        "running_statistics": "kept",
+    },
+    "pretraining": {
+        "batch_size": 64,
+        "lr": 1e-3,
+        "heads": "zero",
+        "scale_losses": True,
+        "scale_from_epoch": 2,
+        "last_batch": "keep",
+        "augment": True,
+        "patience": 10,
+    },
+}
+"""Without budgets."""
+
+_MOST_EPOCHS = 1000
+"""The limit of the published scripts: the default of Lightning's Trainer."""
+
+_BATCH_EPOCHS = {"epochs": _MOST_EPOCHS, "validate_every": 0, "validation_images": 0}
+_EPISODE_EPOCHS = {
+    "epochs": _MOST_EPOCHS,
+    "epoch_episodes": 1000,
+    "episodes": "repeated",
+    "validate_every": 0,
+    "validation_episodes": 100,
+    "validation_episodes_of": "each",
+}
+
+PRESETS: Mapping[str, Values] = {
     "medimeta-table4": {
-        "data": {"leave_out": "dataset"},
-        "evaluation": {
-            "episodes": 100,
-            "queries": 10,
-            "min_images": 50,
-            "disjoint": False,
-            "adaptation": "fine-tune",
-            "steps": 50,
-            "lr": 1e-3,
-            "norm": "running",
-        },
-        "meta": {
-            "inner_lr": 0.1,
-            "inner_steps": 4,
-            "validation_inner_steps": 32,
-            "ways": [2, 0],
-            "shots": [1, 10],
-            "queries": 10,
-            "min_images": 40,
-            "meta_batch": 1,
-            "patience": 5,
-        },
-        "pretraining": {
-            "batch_size": 64,
-            "lr": 1e-3,
-            "scale_losses": True,
-            "augment": True,
-            "patience": 10,
-        },
+        **_TABLE4,
+        "meta": {**_TABLE4["meta"], **_EPISODE_EPOCHS},
+        "pretraining": {**_TABLE4["pretraining"], **_BATCH_EPOCHS},
+    },
+    "medimeta-table4-short": {
+        **_TABLE4,
+        "meta": {**_TABLE4["meta"], "steps": 20_000, "validate_every": 500},
+        "pretraining": {**_TABLE4["pretraining"], "steps": 20_000, "validate_every": 500},
     },
     "disjoint": {"evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"}},
     "fully-supervised": {
         "algorithms": ["supervised"],
         "shots": [0],
-        "pretraining": {"batch_size": 64, "lr": 1e-3, "augment": True, "patience": 10},
+        "pretraining": {
+            "batch_size": 64,
+            "lr": 1e-3,
+            "last_batch": "keep",
+            "augment": True,
+            "patience": 10,
+            **_BATCH_EPOCHS,
+        },
     },
     "quick": {
         "model": {"backbone": {"name": "conv4", "channels": 32}},
@@ -93,3 +133,59 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "evaluation": {"episodes": 50, "min_images": 20, "steps": 30, "lr": 3e-3},
     },
 }
+
+EARLIER_VERSIONS: Mapping[str, tuple[Values, ...]] = {
+    "medimeta-table4": (
+        {
+            "data": {"leave_out": "dataset"},
+            "evaluation": {
+                "episodes": 100,
+                "queries": 10,
+                "min_images": 50,
+                "disjoint": False,
+                "adaptation": "fine-tune",
+                "steps": 50,
+                "lr": 1e-3,
+                "norm": "running",
+            },
+            "meta": {
+                "inner_lr": 0.1,
+                "inner_steps": 4,
+                "validation_inner_steps": 32,
+                "ways": [2, 0],
+                "shots": [1, 10],
+                "queries": 10,
+                "min_images": 40,
+                "meta_batch": 1,
+                "patience": 5,
+            },
+            "pretraining": {
+                "batch_size": 64,
+                "lr": 1e-3,
+                "scale_losses": True,
+                "augment": True,
+                "patience": 10,
+            },
+        },
+    ),
+    "fully-supervised": (
+        {
+            "algorithms": ["supervised"],
+            "shots": [0],
+            "pretraining": {"batch_size": 64, "lr": 1e-3, "augment": True, "patience": 10},
+        },
+    ),
+}
+"""Versions 1, 2 and so on of presets whose values have changed since.
+
+They say nothing of settings that came later: the defaults of these are as it was before.
+"""
+
+
+def newest_version(preset: str) -> int:
+    return len(EARLIER_VERSIONS.get(preset, ())) + 1
+
+
+def preset_values(preset: str, version: int) -> Values:
+    """The values of a version of a preset; versions count from 1."""
+    return (*EARLIER_VERSIONS.get(preset, ()), PRESETS[preset])[version - 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 import warnings
 from collections.abc import Mapping
@@ -12,13 +13,14 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross._kit.user_files import read_user_file
 from torchcross.errors import InputError
 from torchcross.experiment.settings.plain import with_backbone_table
-from torchcross.experiment.settings.presets import PRESETS
+from torchcross.experiment.settings.presets import PRESETS, newest_version, preset_values
 from torchcross.experiment.settings.row_settings import with_checked_rows, with_dotted_names
 from torchcross.experiment.settings.schema import (
     BackboneSettings,
     EvaluationSettings,
     Experiment,
 )
+from torchcross.experiment.settings.training_sections import budget_of
 from torchcross.experiment.settings.typed_values import section_of_values
 
 
@@ -54,8 +56,24 @@ def experiment_from_values(
     """
     if not isinstance(values, Mapping):
         raise InputError(f"an experiment is {values!r}; give a section of names and values")
-    layers = _merge_layers(values, overrides or {})
-    return with_checked_rows(section_of_values(Experiment, layers, ""))
+    overrides = overrides or {}
+    layers = _merge_layers(values, overrides)
+    experiment = with_checked_rows(section_of_values(Experiment, layers, ""))
+    object.__setattr__(experiment, "read_from", (copy.deepcopy(dict(values)), dict(overrides)))
+    return experiment
+
+
+def under_preset_version(experiment: Experiment, version: int) -> Experiment | None:
+    """What was given for an experiment, read with another version of its preset.
+
+    None where that is not known, or where a version was given with it.
+    """
+    values, overrides = experiment.read_from
+    if not values and not overrides:
+        return None
+    if values.get("preset_version") or overrides.get("preset_version"):
+        return None
+    return experiment_from_values(values, {**overrides, "preset_version": version})
 
 
 # -- layers of values ------------------------------------------------------------------------------
@@ -68,8 +86,11 @@ def _merge_layers(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     preset = changed["preset"]
     if not isinstance(preset, str) or preset not in PRESETS:
         raise InputError(unknown_name("preset", str(preset), PRESETS))
-    base = _layer(PRESETS[preset])
-    merged = _merge(base, changed)
+    version = _preset_version(preset, changed.get("preset_version", 0))
+    base = _layer(preset_values(preset, version))
+    merged = {**_merge(base, changed), "preset_version": version}
+    for section in ("pretraining", "meta"):
+        _keep_one_budget(merged, section, (base, own, flags))
     if isinstance(merged.get("model"), dict) and "backbone" in merged["model"]:
         name = _backbone_name(merged)
         # A file's options are for the backbone of the file, or of the preset that the file names.
@@ -81,6 +102,29 @@ def _merge_layers(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     if isinstance(evaluation, dict) and not is_given and _adaptation(merged) != _adaptation(base):
         evaluation.pop("norm", None)
     return merged
+
+
+def _preset_version(preset: str, version: Any) -> int:
+    """The version that was asked for; 0 asks for the newest."""
+    newest = newest_version(preset)
+    if type(version) is not int or not 0 <= version <= newest:
+        versions = "version 1 alone" if newest == 1 else f"the versions 1 to {newest}"
+        raise InputError(
+            f"preset_version is {version!r}, and the preset {preset!r} has {versions}; leave it out"
+            " for the newest"
+        )
+    return version or newest
+
+
+def _keep_one_budget(
+    merged: dict[str, Any], section: str, layers: tuple[Mapping[str, Any], ...]
+) -> None:
+    """A layer that says how long to train, in steps or in epochs, wins over those before it."""
+    budget: dict[str, Any] = {}
+    for layer in layers:
+        budget = budget_of(_part(layer, section)) or budget
+    if budget and isinstance(merged.get(section), dict):
+        merged[section] = {**merged[section], **budget}
 
 
 def _layer(values: Mapping[str, Any]) -> dict[str, Any]:

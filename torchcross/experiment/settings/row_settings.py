@@ -12,11 +12,11 @@ from typing import Any, get_type_hints
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.settings.listing import settings
-from torchcross.experiment.settings.schema import (
-    EvaluationSettings,
-    Experiment,
+from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
+from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
     PretrainingSettings,
+    budget_of,
 )
 from torchcross.experiment.settings.typed_values import typed_value
 from torchcross.training.options import may_be_zero
@@ -92,6 +92,8 @@ def experiment_with(experiment: Experiment, values: Mapping[str, Any]) -> Experi
     for name, value in values.items():
         section, _, setting = name.partition(".")
         sections.setdefault(section, {})[setting] = value
+    for section in sections.keys() & {"pretraining", "meta"}:
+        sections[section] = budget_of(sections[section]) | sections[section]
     changed: dict[str, Any] = {
         section: replace(getattr(experiment, section), **own) for section, own in sections.items()
     }

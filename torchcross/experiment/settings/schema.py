@@ -7,14 +7,16 @@ docs/experiments.md. What else is known of a setting stands with its field (see 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
-from torchcross.errors import InputError
+from torchcross.experiment.settings.training_sections import (
+    MetaTrainingSettings,
+    PretrainingSettings,
+)
 from torchcross.experiment.settings.tune_settings import TuneSettings
-from torchcross.training import FitOptions
-from torchcross.training.options import TrainingOptions, option, refuse_first
+from torchcross.training.options import option, refuse_first
 
 NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -76,149 +78,6 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(TrainingOptions):
-    """Options that pre-training and meta-training share; TOML has no None, 0 stands for it.
-
-    clip            the largest norm of the gradient; 0: the gradient is not clipped
-    ema             decay of a moving average of the weights; the average is then validated and
-                    kept. 0: no average
-    validate_every  steps between two validations, by AUROC on the validation splits of the sources
-    """
-
-    section: ClassVar[str]
-
-    steps: int = 20_000
-    clip: float = option(0.0, may_be_zero=True)
-    ema: float = option(0.0, may_be_zero=True)
-    validate_every: int = 500
-
-    def _shared_options(self, judged: bool) -> dict[str, Any]:
-        """For `FitOptions`. `judged`: there is something to validate on, so training may stop."""
-        options = {each.name: getattr(self, each.name) for each in fields(TrainingOptions)}
-        options |= {"clip": self.clip or None, "ema": self.ema or None}
-        if judged:
-            options["validate_every"] = min(self.validate_every, self.steps)
-        else:
-            options |= {"validate_every": None, "patience": None}
-        return options
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainingSettings(TrainingSettings):
-    """Multi-task pre-training (mm-PT), one head per source task; also read by `supervised`.
-
-    batch_size         images of one batch
-    accumulate         batches of one optimiser step, read one after the other; their gradients are
-                       averaged
-    augment            flips, rotations and crops, as published
-    scale_losses       the loss of a task is multiplied by (batches of the largest task) / (batches
-                       of this task)
-    validation_images  the most images of a source that one validation reads, evenly spaced
-    """
-
-    section: ClassVar[str] = "pretraining"
-
-    patience: int = 10
-    batch_size: int = 64
-    accumulate: int = 1
-    augment: bool = True
-    scale_losses: bool = True
-    validation_images: int = 500
-
-    def __post_init__(self) -> None:
-        _check_options(self)
-
-    def fit_options(
-        self, *, seed: int, judged: bool, workers: int = 0, epoch_steps: int | None = None
-    ) -> FitOptions:
-        """For `fit`. `judged`: there is something to validate on.
-
-        `epoch_steps` is the number of batches of one pass over the data.
-        """
-        options = self._shared_options(judged)
-        if epoch_steps is not None:
-            options["epoch_steps"] = max(epoch_steps // self.accumulate, 1)
-        at_once = 1 if self.accumulate > 1 else None
-        return FitOptions(
-            **options, meta_batch=self.accumulate, at_once=at_once, seed=seed, workers=workers
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetaTrainingSettings(TrainingSettings):
-    """Training over episodes of the sources (mm-MAML, ProtoNet and the others).
-
-    meta_batch              episodes of one optimiser step
-    at_once                 how many of them are computed together; fewer need less memory. 0: all
-    inner_lr                learning rate of the steps on a support set
-    inner_steps             steps on a support set
-    validation_inner_steps  steps on a support set in validation
-    ways                    classes of an episode: the fewest and the most; 0 as the most: all
-    shots                   support images per class: the fewest and the most; each episode draws
-                            a number between them
-    queries                 query images per class
-    min_images              classes with fewer images are left out (labels: fewer with, or fewer
-                            without)
-    validation_episodes     episodes of one validation, over all sources together
-    """
-
-    section: ClassVar[str] = "meta"
-
-    patience: int = 5
-    meta_batch: int = 1
-    at_once: int = option(0, may_be_zero=True)
-    inner_lr: float = 0.1
-    inner_steps: int = 4
-    validation_inner_steps: int = 32
-    ways: tuple[int, ...] = option((2, 0), may_be_zero=True)
-    shots: tuple[int, ...] = option((1, 10), may_be_zero=True)
-    queries: int = 10
-    min_images: int = option(40, may_be_zero=True)
-    validation_episodes: int = 50
-
-    def __post_init__(self) -> None:
-        ways, shots = list(self.ways), list(self.shots)
-        two = "give two numbers, the fewest and the most"
-        refuse_first(
-            (len(ways) != 2, f"meta.ways={ways}; {two}"),
-            (len(shots) != 2, f"meta.shots={shots}; {two}"),
-        )
-        refuse_first(
-            (
-                ways[0] < 1 or 0 < ways[1] < ways[0],
-                f"meta.ways={ways}; give the fewest classes and the most, or 0 for all there are",
-            ),
-            (
-                not 1 <= shots[0] <= shots[1],
-                f"meta.shots={shots}; give the fewest, at least 1, and the most",
-            ),
-        )
-        _check_options(self)
-
-    def fit_options(self, *, seed: int, judged: bool, workers: int = 0) -> FitOptions:
-        """For `fit`. `judged`: there is something to validate on."""
-        return FitOptions(
-            **self._shared_options(judged),
-            meta_batch=self.meta_batch,
-            at_once=self.at_once or None,
-            seed=seed,
-            workers=workers,
-        )
-
-    @property
-    def way_range(self) -> tuple[int, int | None]:
-        return self.ways[0], self.ways[1] or None
-
-
-def _check_options(settings: PretrainingSettings | MetaTrainingSettings) -> None:
-    """Refuse options that contradict each other now, not when a training begins."""
-    try:
-        settings.fit_options(seed=0, judged=True)
-    except InputError as error:
-        raise InputError(f"{settings.section}: {error}") from error
-
-
-@dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
     """Episodes of the target, and how rows adapt to their support sets.
 
@@ -228,6 +87,8 @@ class EvaluationSettings:
                  drawn as they come, so that classes have the prevalence that they have in the
                  target
     min_images   classes with fewer images are left out (labels: fewer with, or fewer without)
+    filter_binary  whether `min_images` holds for binary targets too, which are then refused;
+                 false: they keep both classes, as published
     disjoint     true: episodes share no image; there are as many as the data gives, and at most
                  `episodes`. false: they overlap, and intervals understate the uncertainty about the
                  task
@@ -260,8 +121,9 @@ class EvaluationSettings:
 
     episodes: int = 100
     queries: int = 10
-    query: Literal["balanced", "natural"] = "balanced"
+    query: Literal["balanced", "natural"] = option("balanced", earlier="balanced")
     min_images: int = option(50, may_be_zero=True)
+    filter_binary: bool = option(True, earlier=True)
     disjoint: bool = False
     groups: Literal["respect", "ignore"] = "respect"
     adaptation: Literal["fine-tune", "own"] = "fine-tune"
@@ -301,18 +163,21 @@ class MachineSettings:
 class Experiment:
     """A whole experiment. Only `experiment_from_values` and `read_experiment` apply presets.
 
-    preset      the protocol that gives its values to the settings you leave out
-    algorithms  rows of the table
-    shots       support images per class
-    seeds       training seeds: a column in the rows; intervals resample them
-    rows        settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`. They
-                are those of pretraining and meta, and `steps`, `lr`, `inner_steps` and `norm` of
-                evaluation
-    tuned       what `torchcross tune` chose for each target and row, and how it searched;
-                `torchcross run --tuned FOLDER` reads it
+    preset          the protocol that gives its values to the settings you leave out
+    preset_version  the version of the preset; 0: the newest. A run goes on with the version that it
+                    began with
+    algorithms      rows of the table
+    shots           support images per class
+    seeds           training seeds: a column in the rows; intervals resample them
+    rows            settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`.
+                    They are those of pretraining and meta, and `steps`, `lr`, `inner_steps` and
+                    `norm` of evaluation
+    tuned           what `torchcross tune` chose for each target and row, and how it searched;
+                    `torchcross run --tuned FOLDER` reads it
     """
 
     preset: str = "medimeta-table4"
+    preset_version: int = option(0, may_be_zero=True, decides_numbers=False, earlier=1)
     algorithms: tuple[str, ...] = ("scratch", "mm-pt", "mm-maml", "protonet")
     shots: tuple[int, ...] = option((5,), may_be_zero=True)
     seeds: tuple[int, ...] = option((0,), may_be_zero=True)
@@ -325,6 +190,10 @@ class Experiment:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
+    read_from: tuple[Mapping[str, Any], Mapping[str, Any]] = field(
+        init=False, repr=False, compare=False, default=({}, {})
+    )
+    """The values and the overrides that it was read from. Not a setting: no copy has it."""
 
     @property
     def own_steps(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
+from torchcross.experiment.settings.plain import setting_fields
 from torchcross.experiment.settings.schema import BackboneSettings
 from torchcross.training.options import may_be_zero
 
@@ -20,7 +21,7 @@ def section_of_values(kind: type[Any], values: Any, place: str) -> Any:
             f"{place.rstrip('.') or 'an experiment'} is {values!r}; give a section of names and"
             " values"
         )
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {field.name: field for field in setting_fields(kind)}
     for name in values:
         if name not in fields:
             known = [f"{place}{field}" for field in fields]

@@ -1,0 +1,83 @@
+"""What makes two experiments one run: the settings that decide rows, and a digest of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+from torchcross.errors import InputError
+from torchcross.experiment.rows.device import device_type
+from torchcross.experiment.settings.plain import as_plain, digest, setting_fields
+from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.training.options import decides_numbers, earlier_value
+
+
+def decisive_settings(experiment: Experiment) -> dict[str, Any]:
+    """The settings that decide rows, as plain values: not where data lie or how rows are shown.
+
+    Weights are known by what is in their file, data by their own fingerprint (see
+    `Collection.describe`).
+    """
+    plain: dict[str, Any] = _decisive_fields(experiment)
+    if experiment.model.weights:
+        plain["model"]["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
+    for name in ("rows", "tuned"):
+        # Experiments without them are those of versions that did not have them.
+        if not plain[name]:
+            del plain[name]
+    # A search makes no row; what it chose is in `tuned`.
+    del plain["tune"]
+    plain["machine"]["device"] = device_type(experiment.machine)
+    return plain
+
+
+def _decisive_fields(section: Any) -> Any:
+    if not is_dataclass(section) or isinstance(section, BackboneSettings):
+        return as_plain(section)
+    values = {each: getattr(section, each.name) for each in setting_fields(section)}
+    return {
+        each.name: _decisive_fields(value)
+        for each, value in values.items()
+        # Digests of runs that were made before there was this setting lack it.
+        if decides_numbers(each) and value != earlier_value(each)
+    }
+
+
+def identity(experiment: Experiment) -> str:
+    """The same for experiments with the same rows.
+
+    It is a digest of the settings in their first form, where the backbone's options stood in
+    `model.options`: runs of that time go on.
+    """
+    plain = decisive_settings(experiment)
+    backbone = experiment.model.backbone
+    plain["model"] |= {"backbone": backbone.name, "options": as_plain(backbone.options)}
+    return digest(plain)
+
+
+def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    """The dotted names of what differs between two nested mappings."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(before.keys() | now.keys()):
+            inner = f"{place}.{name}" if place else name
+            yield from differences(before.get(name), now.get(name), inner)
+    elif before != now:
+        yield place
+
+
+def _weights_digest(weights: Path) -> str:
+    """Of the file; a model.json of TF.js has its values in the shards beside it."""
+    shards = sorted(weights.parent.glob("*.bin")) if weights.suffix.lower() == ".json" else []
+    total = hashlib.sha256()
+    try:
+        for path in (weights, *shards):
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise InputError(
+            f"model.weights={str(weights)!r} cannot be read: {error.strerror}; give a file"
+        ) from error
+    return total.hexdigest()
