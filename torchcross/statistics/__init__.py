@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from torchcross.metrics.reference_values import lower_is_better
 from torchcross.statistics.across_result import Across, TargetPair
+from torchcross.statistics.across_runs import AcrossRuns, Improvement, RunSummary, across_runs
 from torchcross.statistics.across_targets import across_targets
+from torchcross.statistics.aggregates import (
+    PerformanceProfile,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
 from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.by_class import ClassValue, Subgroups, class_values
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
@@ -24,10 +31,12 @@ from torchcross.statistics.pairs import (
 from torchcross.statistics.power import smallest_wilcoxon_p, targets_needed
 from torchcross.statistics.ranks import Friedman, critical_difference, friedman
 from torchcross.statistics.seeds import hierarchical_interval
+from torchcross.statistics.tails import share_at_chance, worst_mean
 from torchcross.statistics.within_target import within_target
 
 __all__ = [
     "Across",
+    "AcrossRuns",
     "ClassValue",
     "Comparison",
     "ComparisonRow",
@@ -36,11 +45,15 @@ __all__ = [
     "Draws",
     "Equivalence",
     "Friedman",
+    "Improvement",
     "Interval",
     "Pair",
+    "PerformanceProfile",
+    "RunSummary",
     "Subgroups",
     "TargetPair",
     "Wilcoxon",
+    "across_runs",
     "across_targets",
     "bounds_of",
     "class_values",
@@ -50,13 +63,18 @@ __all__ = [
     "friedman",
     "hierarchical_interval",
     "holm",
+    "interquartile_mean",
     "lower_is_better",
     "mean_interval",
     "means_of",
     "paired_difference",
+    "performance_profile",
+    "probability_of_improvement",
     "seeded_difference",
+    "share_at_chance",
     "smallest_wilcoxon_p",
     "targets_needed",
     "wilcoxon",
     "within_target",
+    "worst_mean",
 ]

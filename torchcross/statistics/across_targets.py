@@ -19,6 +19,7 @@ from torchcross.statistics.across_warnings import (
     power_warning,
     related_warnings,
 )
+from torchcross.statistics.complete_tables import complete_targets, without_sparse
 from torchcross.statistics.equivalence import check_margin, equivalence
 from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.intervals import check_level
@@ -57,7 +58,7 @@ def across_targets(
     if margin is not None:
         check_margin(margin)
     all_means = _as_means(table, names, targets)
-    means = _without_sparse(all_means)
+    means = without_sparse(all_means)
     k = len(means.algorithms)
     if k < 2:
         raise InputError(
@@ -65,7 +66,7 @@ def across_targets(
         )
     is_complete = ~np.isnan(means.values).any(axis=1)
     values = means.values[is_complete]
-    used = tuple(means.targets[place] for place in np.flatnonzero(is_complete).tolist())
+    used = complete_targets(means)
     if lower_is_better is None:
         lower_is_better = metric_is_lower(means.metric)
     ranks = ranks_of(values, lower_is_better=lower_is_better)
@@ -129,25 +130,6 @@ def _as_means(
             "a plain table has no names; give across_targets(table, ['one algorithm', 'another'])"
         )
     return Means(table, names, targets)
-
-
-def _without_sparse(means: Means) -> Means:
-    """Without the algorithms that would take more than half of the targets from the others.
-
-    They stay where fewer than two others would be left.
-    """
-    missing = np.isnan(means.values).sum(axis=0)
-    dense = np.flatnonzero(2 * missing <= len(means.targets))
-    if not 2 <= len(dense) < len(means.algorithms):
-        return means
-    return Means(
-        means.values[:, dense],
-        [means.algorithms[place] for place in dense.tolist()],
-        means.targets,
-        domains=means.domains,
-        metric=means.metric,
-        notes=means.notes,
-    )
 
 
 def _pairs(
