@@ -141,6 +141,7 @@ def test_the_disjoint_protocol_in_full():
     own = {"disjoint": True, "adaptation": "own", "norm": "support", "filter_binary": True}
     assert made["evaluation"] == {**EVALUATION, **own}
     assert made["data"]["leave_out"] == "domain"
+    assert made["seeds"] == [0, 1, 2]
     assert made["pretraining"] == {**PRETRAINING, **BATCH_STEPS, **AS_BEFORE}
     assert made["meta"] == {**META, **EPISODE_STEPS, **META_AS_BEFORE}
 
@@ -187,7 +188,7 @@ def test_versions_count_from_one():
     assert {name: newest_version(name) for name in PRESETS} == {
         "medimeta-table4": 2,
         "medimeta-table4-short": 1,
-        "disjoint": 1,
+        "disjoint": 2,
         "fully-supervised": 2,
         "quick": 1,
     }

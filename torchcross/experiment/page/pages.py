@@ -24,6 +24,7 @@ from torchcross.experiment.page.headline import (
     unhashed_warnings,
 )
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs
+from torchcross.experiment.page.table_marks import classes_left_out, untrained_rows
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
@@ -83,6 +84,7 @@ def write_page(
         headline,
         episodes_of_rows(run, records),
         scales_of(protocol),
+        {"untrained": untrained_rows(run), "classes_left_out": classes_left_out(protocol)},
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
@@ -141,7 +143,11 @@ def compare_runs(
     )
     groups: set[frozenset[str]] = set()
     failures: list[Failure] = []
+    untrained: list[str] = []
+    left_out: dict[str, list[str]] = {}
     for name, run in runs.items():
+        untrained += [f"{row} ({name})" for row in untrained_rows(run)]
+        left_out |= classes_left_out(protocols[name])
         own = [
             *caution_warnings(protocols[name]),
             *shared_subject_warnings(run),
@@ -156,6 +162,7 @@ def compare_runs(
         headline,
         episodes,
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
+        {"untrained": untrained, "classes_left_out": left_out},
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,
@@ -172,6 +179,7 @@ def _write(
     headline: Headline,
     episodes: EpisodesOfRows,
     scales: Mapping[str, str],
+    marks: Mapping[str, Any],
     **parts: Any,
 ) -> Path:
     """The page and, where there are rows, the tables."""
@@ -181,8 +189,10 @@ def _write(
         "method": headline.method,
         "episodes": episodes,
         "scales": scales,
+        "margin": headline.margin,
+        **marks,
     }
-    page = write_report(records, out / PAGE, margin=headline.margin, **shown, **parts)
+    page = write_report(records, out / PAGE, **shown, **parts)
     if len(records):
         for name, table in _WRITERS.items():
             write_whole(out / name, table(records, **shown))
@@ -244,6 +254,9 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
             method=headline.method,
             episodes=episodes,
             scales=scales_of(folder.plain(PROTOCOL)),
+            margin=headline.margin,
+            untrained=untrained_rows(folder),
+            classes_left_out=classes_left_out(folder.plain(PROTOCOL)),
         )
         parts = [table, *(f"<p>{escape(text)}</p>" for text in headline.warnings)]
     if failures:

@@ -107,9 +107,17 @@ def _training_seeds(experiment: Experiment) -> str:
         return (
             f"{len(experiment.seeds)} ({seeds}): intervals resample the seeds, then the episodes."
         )
+    weights = experiment.model.weights
+    fixed = [name for name in experiment.algorithms if not METHODS[name].has_seeds(weights)]
+    if len(fixed) == len(experiment.algorithms):
+        return f"one ({seeds}): no row is trained, so no other seed would give another network."
+    exceptions = (
+        f" {', '.join(fixed)}: nothing to train, one seed is all there is." if fixed else ""
+    )
     return (
-        f"one ({seeds}): training variance was not measured, and no interval covers it;"
-        " `seeds = [0, 1, 2]` measures it."
+        f"one ({seeds}): training variance was not measured, no interval covers it, and the marks"
+        " of the tables are grey, of one training each; `seeds = [0, 1, 2]` measures it."
+        f"{exceptions}"
     )
 
 

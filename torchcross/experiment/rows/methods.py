@@ -66,6 +66,13 @@ class Method:
     def trains(self) -> bool:
         return self.learns_from_sources or self.supervised
 
+    def has_seeds(self, weights: str) -> bool:
+        """Whether another training seed can make another network: by training or random values.
+
+        `weights` is `model.weights`.
+        """
+        return self.trains or self.random or not weights
+
     def takes_part(self, setting: str) -> bool:
         """Whether the row takes part in what a setting is about."""
         rule = _TAKES_PART.get(setting) or _TAKES_PART.get(setting.partition(".")[0])

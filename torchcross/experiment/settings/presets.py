@@ -13,8 +13,9 @@ validation every 500 steps on a part of the validation splits.
 
 `disjoint`: the same comparison, with the questionable choices of the published protocol decided the
 other way. Episodes share no image; every algorithm adapts in its own way; BatchNorm reads
-statistics of the support set alone, so no query image says anything about another; and every
-dataset of the target's domain leaves the sources. Its budgets are short.
+statistics of the support set alone, so no query image says anything about another; every dataset
+of the target's domain leaves the sources; and three training seeds show how much a result owes to
+one training. Its budgets are short.
 
 `fully-supervised`: what many labels give (Table 3). Training on a task's own train split from
 `model.weights`, stopped by its validation split, scored on its test split. Its rows have 0 shots
@@ -94,7 +95,10 @@ PRESETS: Mapping[str, Values] = {
         "meta": {**_TABLE4["meta"], "steps": 20_000, "validate_every": 500},
         "pretraining": {**_TABLE4["pretraining"], "steps": 20_000, "validate_every": 500},
     },
-    "disjoint": {"evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"}},
+    "disjoint": {
+        "seeds": [0, 1, 2],
+        "evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"},
+    },
     "fully-supervised": {
         "algorithms": ["supervised"],
         "shots": [0],
@@ -168,6 +172,7 @@ EARLIER_VERSIONS: Mapping[str, tuple[Values, ...]] = {
             },
         },
     ),
+    "disjoint": ({"evaluation": {"disjoint": True, "adaptation": "own", "norm": "support"}},),
     "fully-supervised": (
         {
             "algorithms": ["supervised"],
