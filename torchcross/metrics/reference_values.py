@@ -10,6 +10,19 @@ LOWER_IS_BETTER: Final = frozenset({"mae"})
 CHANCE: Final = {"auroc": 0.5, "qwk": 0.0}
 """What a predictor that ranks nothing reaches, whatever the classes and their shares are."""
 
+_UNIT: Final = (0.0, 1.0)
+
+BOUNDS: Final = {
+    "accuracy": _UNIT,
+    "auroc": _UNIT,
+    "average_precision": _UNIT,
+    "balanced_accuracy": _UNIT,
+    "exact_match": _UNIT,
+    "f1": _UNIT,
+    "qwk": (-1.0, 1.0),
+}
+"""The least and the largest value of metrics that have both."""
+
 
 def lower_is_better(metric: str) -> bool:
     """Whether the smaller value of a metric is the better one."""

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.errors import InputError
+from torchcross.metrics.reference_values import BOUNDS
 
 Bounds = tuple[float, float]
 Floats = NDArray[np.float64]
 
-_UNIT: Final = (0.0, 1.0)
-_BOUNDS: Final[dict[str, Bounds]] = {
-    "accuracy": _UNIT,
-    "auroc": _UNIT,
-    "average_precision": _UNIT,
-    "balanced_accuracy": _UNIT,
-    "exact_match": _UNIT,
-    "f1": _UNIT,
-    "qwk": (-1.0, 1.0),
-}
-
 
 def bounds_of(metric: str) -> Bounds | None:
     """The least and the largest value of a metric of the library; None where there are none."""
-    return _BOUNDS.get(metric)
+    return BOUNDS.get(metric)
 
 
 def check_bounds(bounds: Bounds | None, values: Floats) -> None:

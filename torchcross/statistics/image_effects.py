@@ -22,18 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.statistics.overlap import Overlap
-from torchcross.statistics.special_functions import t_quantile, t_tails
+from torchcross.statistics.special_functions import t_density, t_quantile, t_tails
 
 Floats = NDArray[np.float64]
 _POINTS = 128
 _LARGEST_SHARE = 0.97
 _NEGLIGIBLE: Final = 1e-14
-
-UNIFORM: Final = 1.0
-"""The exponent of the prior h^(a - 1) for the share of a score: all shares alike."""
-
-NEAR_ZERO: Final = 0.5
-"""That of a difference: images that are hard for both algorithms cancel. sqrt(h) is uniform."""
+_NEWTON_STEPS: Final = 200
 
 
 @final
@@ -49,7 +44,8 @@ class ImageLaw:
     weights: Floats
     errors: Floats
     degrees: int
-    by_subject: bool
+    by_subject: bool = False
+    note: str = ""
     by_seed: float = 0.0
     seeds: int = 0
 
@@ -59,13 +55,15 @@ class ImageLaw:
 
     def half(self, level: float) -> float:
         """The half-width of the interval: p_of(half) = 1 - level."""
-        low, high = 0.0, float(self.errors.max())
-        while self._tail(high) > 1 - level:
-            low, high = high, 2 * high
-        while high - low > 1e-13 * high:
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._tail(middle) > 1 - level else (low, middle)
-        return math.hypot(high, self._seed_part(1 - level))
+        # The tail is convex: from the left Newton's steps reach the half-width from below.
+        half = t_quantile(self.degrees, (1 + level) / 2) * float(self.errors.min())
+        for _ in range(_NEWTON_STEPS):
+            densities = t_density(self.degrees, half / self.errors) / self.errors
+            step = (self._tail(half) - (1 - level)) / (2 * float(self.weights @ densities))
+            half += step
+            if abs(step) <= 1e-14 * half:
+                break
+        return math.hypot(half, self._seed_part(1 - level))
 
     def _tail(self, half: float) -> float:
         tails = t_tails(self.degrees, half / self.errors)
@@ -89,10 +87,10 @@ class ImageLaw:
         return high
 
 
-def image_law(values: Floats, overlap: Overlap, prior: float) -> ImageLaw:
+def image_law(values: Floats, overlap: Overlap, prior: float = 1.0) -> ImageLaw:
     """The law of the mean of `values`, one for each episode of the overlap, in its order.
 
-    `prior` is the exponent a of the prior h^(a - 1).
+    `prior` is the exponent a of the prior h^(a - 1). By default all shares are alike.
     """
     exponent = int(np.frexp(np.abs(values).max())[1])
     scaled = np.ldexp(values[overlap.sample], -exponent)
@@ -111,4 +109,4 @@ def image_law(values: Floats, overlap: Overlap, prior: float) -> ImageLaw:
     errors = np.ldexp(np.sqrt(sums / degrees * factors), exponent)
     kept = weights > _NEGLIGIBLE
     total = weights[kept].sum()
-    return ImageLaw(weights[kept] / total, errors[kept], degrees, overlap.by_subject)
+    return ImageLaw(weights[kept] / total, errors[kept], degrees, overlap.by_subject, overlap.note)

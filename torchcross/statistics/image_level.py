@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_effects import UNIFORM, ImageLaw, image_law
+from torchcross.statistics.image_effects import ImageLaw, image_law
 from torchcross.statistics.overlap import overlap_of
 
 Floats = NDArray[np.float64]
@@ -18,7 +18,7 @@ IMAGES: Final = "images"
 
 
 def law_or_reason(
-    values: Floats, draws: Draws | None, episodes: ArrayLike | None, prior: float = UNIFORM
+    values: Floats, draws: Draws | None, episodes: ArrayLike | None
 ) -> ImageLaw | str | None:
     """The law of the mean of the values that are defined, or the reason why there is none.
 
@@ -35,7 +35,7 @@ def law_or_reason(
     if ordered.min() == ordered.max():
         return None
     overlap = overlap_of(draws, numbers[defined][order])
-    return overlap if isinstance(overlap, str) else image_law(ordered, overlap, prior)
+    return overlap if isinstance(overlap, str) else image_law(ordered, overlap)
 
 
 def _checked_episodes(episodes: ArrayLike | None, draws: Draws, count: int) -> Indices:

@@ -114,6 +114,7 @@ def over_images(interval: Interval, law: ImageLaw | str | None, bounds: Bounds |
         method="subject effects" if law.by_subject else "image effects",
         over=IMAGES,
         these_images=interval,
+        note=join_notes(interval.note, law.note),
     )
     return in_bounds(wide, bounds)
 

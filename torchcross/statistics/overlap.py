@@ -32,7 +32,7 @@ MOST_EPISODES: Final = 10_000
 _ROUNDING: Final = 1e-9
 
 LARGEST_SHARE: Final = 0.8
-"""Where an episode draws a larger share of the images, their effects do not differ by episode."""
+"""Where two episodes share more of their images, effects of images hardly differ by episode."""
 
 
 @final
@@ -50,6 +50,7 @@ class Overlap:
     directions: Floats
     sample: Indices
     by_subject: bool
+    note: str
 
 
 def overlap_of(draws: Draws, episodes: Indices) -> Overlap | str:
@@ -70,7 +71,8 @@ def _overlap(draws: Draws, episodes: bytes) -> Overlap | str:
     squares = float(counts.multiply(counts).sum())
     if float(totals @ totals) <= squares * (1 + 1e-12):
         return ""
-    if problem := _problem(draws, numbers, counts, by_subject):
+    shared = float(totals @ totals) / len(numbers) / squares
+    if problem := _problem(len(numbers), counts.shape[1], shared, by_subject):
         return problem
     limit = MOST_DIRECTIONS if counts.shape[1] > MOST_DIRECTIONS else MOST_EPISODES
     sample = np.arange(len(numbers))
@@ -79,11 +81,12 @@ def _overlap(draws: Draws, episodes: bytes) -> Overlap | str:
     per_episode = squares / len(numbers)
     eigenvalues, directions = _spectrum(draws, numbers[sample], units)
     return Overlap(
-        float(totals @ totals) / len(numbers) ** 2 / per_episode,
+        shared,
         read_only(eigenvalues / per_episode),
         read_only(directions),
         read_only(sample),
         by_subject,
+        _note(counts, by_subject),
     )
 
 
@@ -144,24 +147,21 @@ def _shares_of_strata(draws: Draws, numbers: Indices, units: Indices) -> Any:
     return sparse.coo_matrix((drawn / sums, (draws.strata, units)), shape=shape).tocsr()
 
 
-def _problem(draws: Draws, numbers: Indices, counts: Any, by_subject: bool) -> str:
+def _problem(episodes: int, units: int, shared: float, by_subject: bool) -> str:
     """Why images cannot be told from episodes, or ""."""
-    if len(numbers) < FEWEST_EPISODES:
-        return f"{len(numbers)} episodes are fewer than {FEWEST_EPISODES}"
-    if by_subject and counts.shape[1] == 1:
+    if episodes < FEWEST_EPISODES:
+        return f"{episodes} episodes are fewer than {FEWEST_EPISODES}"
+    if by_subject and units == 1:
         return "all images are of one subject"
-    in_strata = _counts(draws, numbers, draws.strata)
-    means = np.asarray(in_strata.mean(axis=0)).ravel()
-    drawn_shares = means / np.maximum(1, draws.stratum_images[: len(means)])
-    if float(means @ (drawn_shares > LARGEST_SHARE)) > 0.5 * float(means.sum()):
-        stratum = int(np.argmax(drawn_shares))
-        return (
-            f"an episode draws {means[stratum]:.3g} of {draws.stratum_images[stratum]} images of a"
-            " class, nearly all"
-        )
-    often = np.asarray((counts > 0).mean(axis=0)).ravel()
-    weights = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
-    if float(weights @ (often > LARGEST_SHARE)) > 0.5 * float(weights.sum()):
+    if shared > LARGEST_SHARE:
         noun = "subjects" if by_subject else "images"
-        return f"the same {noun} are in nearly every episode"
+        return f"two episodes share {shared:.0%} of their {noun}, nearly all"
     return ""
+
+
+def _note(counts: Any, by_subject: bool) -> str:
+    """What stands in for effects that no episode is without."""
+    always = np.count_nonzero(np.asarray((counts > 0).mean(axis=0)) > LARGEST_SHARE)
+    if by_subject or not always:
+        return ""
+    return f"{always} images are in nearly every episode: their effects are taken from the others'"

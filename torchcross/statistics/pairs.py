@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from torchcross.errors import InputError
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_effects import NEAR_ZERO, ImageLaw
+from torchcross.statistics.image_effects import ImageLaw
 from torchcross.statistics.image_level import law_or_reason
 from torchcross.statistics.intervals import (
     RESAMPLES,
@@ -130,7 +130,7 @@ def paired_difference(
     elif interval.low == interval.high:
         note = f"all {interval.n} differences are equal"
     interval = replace(interval, note=note)
-    law = law_or_reason(differences, draws, episodes, NEAR_ZERO)
+    law = law_or_reason(differences, draws, episodes)
     difference = Difference(interval, *_t_test(differences[~np.isnan(differences)]))
     return difference_over_images(difference, law, len(differences))
 
@@ -170,7 +170,7 @@ def seeded_difference(
     check_level(level)
     check_shared(shared_episodes, draws)
     groups = [as_values(row, "a row of differences") for row in rows]
-    law = seeded_law(groups, draws, episodes, NEAR_ZERO)
+    law = seeded_law(groups, draws, episodes)
     difference = seeded_pairs(groups, shared_episodes, level)
     return difference_over_images(difference, law, sum(map(len, groups)))
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torchcross.errors import InputError
 from torchcross.statistics.bounds import Bounds, check_bounds
 from torchcross.statistics.draws import Draws
-from torchcross.statistics.image_effects import UNIFORM, ImageLaw
+from torchcross.statistics.image_effects import ImageLaw
 from torchcross.statistics.image_level import law_or_reason
 from torchcross.statistics.intervals import (
     RESAMPLES,
@@ -87,7 +87,6 @@ def seeded_law(
     rows: Sequence[Floats],
     draws: Draws | None,
     episodes: ArrayLike | None,
-    prior: float = UNIFORM,
 ) -> ImageLaw | str | None:
     """The law of the mean of a (training seeds x episodes) table over images.
 
@@ -95,7 +94,7 @@ def seeded_law(
     shrink with more seeds.
     """
     means = episode_means(rows) if draws is not None and len(rows) else np.empty(0)
-    law = law_or_reason(means, draws, episodes, prior)
+    law = law_or_reason(means, draws, episodes)
     if not isinstance(law, ImageLaw):
         return law
     by_seed, seeds = _squared_error(rows)

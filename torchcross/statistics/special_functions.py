@@ -43,6 +43,13 @@ def t_tails(degrees: float, t: Any) -> NDArray[np.float64]:
     return 2 * np.asarray(_special().stdtr(degrees, -np.abs(t)))
 
 
+def t_density(degrees: float, t: Any) -> NDArray[np.float64]:
+    """The density of Student's t, for each t."""
+    constant = _special().gammaln((degrees + 1) / 2) - _special().gammaln(degrees / 2)
+    logs = constant - 0.5 * math.log(degrees * math.pi)
+    return np.asarray(np.exp(logs - (degrees + 1) / 2 * np.log1p(np.square(t) / degrees)))
+
+
 def chi2_tail(degrees: float, value: float) -> float:
     return float(_special().chdtrc(degrees, value))
 

@@ -22,7 +22,6 @@ from torchcross.statistics.common_episodes import (
 )
 from torchcross.statistics.draws import Draws
 from torchcross.statistics.failures import CountedFailures, Reasons, count_failures
-from torchcross.statistics.image_effects import NEAR_ZERO
 from torchcross.statistics.intervals import RESAMPLES, Interval, mean_interval, over_images
 from torchcross.statistics.pairs import (
     Difference,
@@ -108,7 +107,7 @@ class MeanOptions:
         for (number, episode), difference in zip(keys, differences, strict=True):
             table.setdefault(number, {})[episode] = difference
         episodes, rows = score_table(table)
-        law = seeded_law(rows, draws, episodes, NEAR_ZERO)
+        law = seeded_law(rows, draws, episodes)
         return difference_over_images(seeded_pairs(rows, True, self.level), law, len(keys))
 
 
