@@ -4,7 +4,8 @@ Let N be the matrix of episodes by images, 1 where an episode drew an image; wit
 by subjects, the number of images that an episode drew of a subject. N N' counts what two episodes
 share. R is N minus what is expected of an episode that drew so many images of each stratum:
 R = N - M P, where M counts the draws of each stratum in each episode, and a row of P has the shares
-of its images in all draws of the stratum.
+of its images in all draws of the stratum. Strata of few images are one: the images of a pattern of
+labels that occurs once would have no effect that differs from their mean.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ MOST_DIRECTIONS: Final = 1000
 
 MOST_EPISODES: Final = 10_000
 """The same where images are fewer."""
+
+RARE: Final = 10
+"""Strata of fewer images are pooled."""
 
 _ROUNDING: Final = 1e-9
 
@@ -117,8 +121,9 @@ def _counts(draws: Draws, numbers: Indices, columns: Indices) -> Any:
 
 def _spectrum(draws: Draws, numbers: Indices, units: Indices) -> tuple[Floats, Floats]:
     """The eigenvalues of the centred R R' that are not 0, and their eigenvectors as rows."""
-    counts, strata = _counts(draws, numbers, units), _counts(draws, numbers, draws.strata)
-    shares = _shares_of_strata(draws, numbers, units)
+    strata_of_images = _pooled_strata(draws)
+    counts, strata = _counts(draws, numbers, units), _counts(draws, numbers, strata_of_images)
+    shares = _shares_of_strata(draws, numbers, strata_of_images, units)
     if counts.shape[1] < len(numbers):
         # R'R is the smaller matrix. It has the same eigenvalues.
         residuals = counts.toarray() - (strata @ shares).toarray()
@@ -136,15 +141,21 @@ def _spectrum(draws: Draws, numbers: Indices, units: Indices) -> tuple[Floats, F
     return values[kept], vectors[:, kept].T
 
 
-def _shares_of_strata(draws: Draws, numbers: Indices, units: Indices) -> Any:
+def _pooled_strata(draws: Draws) -> Indices:
+    """The stratum of each drawn image, where rare strata are one."""
+    rare = draws.stratum_images[draws.strata] < RARE
+    return np.where(rare, len(draws.stratum_images), draws.strata)
+
+
+def _shares_of_strata(draws: Draws, numbers: Indices, strata: Indices, units: Indices) -> Any:
     """P: the share of each unit in all draws of each stratum."""
     from scipy import sparse
 
     drawn = _counts(draws, numbers, np.arange(len(draws.drawn))).sum(axis=0)
     drawn = np.asarray(drawn).ravel()
-    sums = np.maximum(1, np.bincount(draws.strata, weights=drawn))[draws.strata]
-    shape = (int(draws.strata.max()) + 1, int(units.max()) + 1)
-    return sparse.coo_matrix((drawn / sums, (draws.strata, units)), shape=shape).tocsr()
+    sums = np.maximum(1, np.bincount(strata, weights=drawn))[strata]
+    shape = (int(strata.max()) + 1, int(units.max()) + 1)
+    return sparse.coo_matrix((drawn / sums, (strata, units)), shape=shape).tocsr()
 
 
 def _problem(episodes: int, units: int, shared: float, by_subject: bool) -> str:
