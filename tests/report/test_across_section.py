@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,19 @@ import pytest
 from tests.records.published_table import NAMES, ROWS
 from tests.report.reading import Node, cells_of, page_of, read_page, rows_of
 from tests.report.run_folder import made_run
-from tests.report.sample import records
+from tests.report.sample import ALGORITHMS, records
 from torchcross.errors import InputError
 from torchcross.experiment import compare_runs, write_page
 from torchcross.records import Means, Records
 from torchcross.report import latex_table, markdown_table
 from torchcross.statistics import across_targets
+
+
+def few_records(
+    domains: int, algorithms: Sequence[str] = ALGORITHMS, shots: Sequence[int] = (5,)
+) -> Records:
+    """Two targets a domain, and a few episodes of each."""
+    return records(domains, 2, algorithms, shots, 4, metrics=("auroc",), undefined=False)
 
 
 def across_of(folder: Path, table: Means | Records, **more: object) -> Node:
@@ -32,7 +40,7 @@ def test_pairs_have_their_probability_of_equivalence(tmp_path: Path) -> None:
     assert shown == [expected.above, expected.within, expected.below]
     assert "at most 3.03 apart" in section.text
     assert "P(equivalent)" not in across_of(tmp_path, means).text
-    percent = across_of(tmp_path, records(), margin=0.01)
+    percent = across_of(tmp_path, few_records(3), margin=0.01)
     assert "at most 1 percentage point apart" in percent.text
 
 
@@ -49,13 +57,13 @@ def test_a_diagram_is_grey_where_friedman_finds_no_difference(tmp_path: Path) ->
 
 
 def test_what_few_targets_cannot_show_stands_on_the_page_and_under_tables(tmp_path: Path) -> None:
-    four = records(3, 2, ["a", "b", "c", "d"], (1, 5), undefined=False)
+    four = few_records(3, list("abcd"), (1, 5))
     said = "the smallest p is 0.1875 (6 x 2^-5); 8 targets would be needed"
     warnings = [node.text for node in across_of(tmp_path, four).all("p", "warning")]
     assert sum(said in text for text in warnings) == 2
     for table in (markdown_table(four), latex_table(four).replace("\\textasciicircum{}", "^")):
         assert table.count("8 targets would be needed") == 1
-    enough = records(4, 2, ["a", "b", "c", "d"], (1, 5), undefined=False)
+    enough = few_records(4, list("abcd"), (1, 5))
     assert "would be needed" not in across_of(tmp_path, enough).text
     assert "would be needed" not in markdown_table(enough)
     # At one of the shots alone: the sentence names it.
@@ -65,7 +73,7 @@ def test_what_few_targets_cannot_show_stands_on_the_page_and_under_tables(tmp_pa
 
 
 def test_the_tests_that_are_corrected_together_are_named(tmp_path: Path) -> None:
-    page = page_of(tmp_path, records())
+    page = page_of(tmp_path, few_records(4))
     assert (
         "p (Holm) is corrected over 3 pairs of 3 algorithms, over 8 targets"
         in page.by_id("across").text
@@ -74,7 +82,7 @@ def test_the_tests_that_are_corrected_together_are_named(tmp_path: Path) -> None
 
 
 def in_grades() -> Records:
-    return records(4, 2, ["a", "b"], (1, 5), metrics=("mae",), undefined=False)
+    return records(4, 2, ["a", "b"], (1, 5), 4, metrics=("mae",), undefined=False)
 
 
 def test_errors_in_different_grades_have_no_mean(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_a_run_states_its_margin_and_the_command_may_state_another(tmp_path: Pat
 
 
 def test_equal_pages_are_equal_bytes(tmp_path: Path) -> None:
-    rows = records(4, 2, ["a", "b", "c"], (5,), seeds=(0, 1))
+    rows = records(4, 2, ["a", "b", "c"], (5,), 4, seeds=(0, 1))
     pages = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

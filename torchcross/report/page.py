@@ -15,6 +15,7 @@ from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
 from torchcross.report.across_section import across_section
+from torchcross.report.beyond_section import Chance, beyond_section
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
 from torchcross.report.html import data_link, nested_values, note, prose, warning
@@ -55,6 +56,7 @@ class _Extras:
     failures: Sequence[Failure]
     warnings: Sequence[str]
     choices: Mapping[str, str]
+    chance: Chance | None
 
 
 def write_report(
@@ -70,6 +72,7 @@ def write_report(
     choices: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     related: Iterable[Collection[str]] = (),
+    chance: Chance | None = None,
     **options: Unpack[TableOptions],
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
@@ -78,8 +81,9 @@ def write_report(
     `options` are those of the tables (see `latex_table`). `margin` is a difference that is too
     small to matter, in the unit of the leading metric: with it every tie has a test of equivalence,
     and every pair its probability of being equivalent across targets. `related` are sets of targets
-    that share subjects: they are not independent, and the page says so. `warnings` stand above the
-    results.
+    that share subjects: they are not independent, and the page says so. `chance` has, by metric and
+    target, what chance reaches, where it is not the same for all targets. `warnings` stand above
+    the results.
 
     `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
     target": "overlap: ..."), the most important first: that one stands under the results too. With
@@ -89,7 +93,7 @@ def write_report(
     examples and failures belong to records.
     """
     path = _checked_path(out)
-    extras = _Extras(curves, examples, failures, warnings, choices or {})
+    extras = _Extras(curves, examples, failures, warnings, choices or {}, chance)
     related = [set(targets) for targets in related]
     if isinstance(table, Means):
         _check_extras_of_means(extras, options.get("metric") in (None, table.metric))
@@ -149,9 +153,11 @@ def _sections_of_records(
     series = {str(name): place for place, name in enumerate(records.unique("algorithm"))}
     results = _results(summary, others, series, extras)
     strips = episodes_section(summary, series)
+    beyond = beyond_section(records, summary, series, extras.chance)
     sections = [
         page_section("results", "Results", "Results", *results),
         page_section("across", "Across targets", "Across targets", across_section(summary, series)),
+        page_section("beyond", "Beyond the mean", "Beyond the mean", beyond),
         page_section("shots", "Shots", "Score against shots", shots_section(summary, series)),
         page_section("episodes", "Episodes", "Episodes of each target", strips),
         *_curves(extras.curves, series),

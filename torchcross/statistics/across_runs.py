@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.errors import InputError
+from torchcross.metrics.reference_values import CHANCE, lower_is_better
 from torchcross.records.published_means import Means
 from torchcross.records.records import Records
 from torchcross.statistics.aggregates import (
@@ -28,6 +29,7 @@ from torchcross.statistics.aggregates import (
 )
 from torchcross.statistics.common_episodes import common_episodes, scores_of
 from torchcross.statistics.complete_tables import complete_targets, without_sparse
+from torchcross.statistics.failures import count_failures, reasons_of
 from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.intervals import Interval, check_level, check_resamples
 from torchcross.statistics.run_resampling import (
@@ -39,12 +41,11 @@ from torchcross.statistics.run_resampling import (
     run_table,
 )
 from torchcross.statistics.tails import share_at_chance, worst_mean
-from torchcross.statistics.within_target import check_rows, lower_is_better
+from torchcross.statistics.within_target import check_rows
 
 Floats = NDArray[np.float64]
 RESAMPLES: Final = 2000
 THRESHOLDS: Final = 81
-_CHANCE: Final = {"auroc": 0.5, "qwk": 0.0}
 
 
 @final
@@ -140,9 +141,10 @@ def across_runs(
 ) -> AcrossRuns:
     """Compare algorithms over targets, training seeds and episodes.
 
-    On each target they are compared over the episodes that all of them scored, and over the targets
-    that all of them have; algorithms without more than half of the targets are left out. `chance`
-    has the chance level of the metric on each target, where it is not the same for all of them.
+    They are compared over the same episodes of each target, with failures counted as in
+    `within_target`, and over the targets that all of them have; algorithms without more than half
+    of the targets are left out. `chance` has the chance level of the metric on each target, where
+    it is not the same for all of them.
     `scales` are those of `across_targets`.
     """
     check_level(level)
@@ -246,7 +248,8 @@ def _with_sign(interval: Interval, sign: float) -> Interval:
 def _scores_on(records: Records, description: str) -> dict[str, list[Floats]]:
     """The scores of the compared algorithms, by training seed, in the order of the episodes."""
     check_rows(records, description)
-    common = common_episodes(scores_of(records))
+    failures = count_failures(scores_of(records), reasons_of(records), records.unique("metric")[0])
+    common = common_episodes(failures.scores)
     return {
         name: [np.array(list(row.values())) for row in common.scores[name].values() if row]
         for name in common.compared_algorithms
@@ -266,7 +269,7 @@ def _complete_part(
 
 
 def _chance_of(metric: str, target: str, chance: Mapping[str, float]) -> float:
-    return chance.get(target, _CHANCE.get(metric, math.nan))
+    return chance.get(target, CHANCE.get(metric, math.nan))
 
 
 def _thresholds(scores: RunScores) -> Floats:

@@ -21,6 +21,7 @@ from torchcross.errors import InputError, LabelError, TargetError
 from torchcross.losses import MISSING
 from torchcross.metrics import Score
 from torchcross.metrics.reasons import NOT_FINITE
+from torchcross.metrics.reference_values import CHANCE
 from torchcross.targets.checks import (
     as_codes,
     check_codes,
@@ -328,6 +329,14 @@ class Target(ABC):
             reason = f"the predictions of {rows} of {len(codes)} samples {NOT_FINITE}"
             return dict.fromkeys(names, Score(nan, reason))
         return {name: self.metrics[name](self, prediction, codes) for name in names}
+
+    @property
+    def chance_levels(self) -> dict[str, float]:
+        """What is expected of decisions drawn uniformly and of random ranks, by metric.
+
+        Metrics whose expected value depends on how frequent the classes are have none.
+        """
+        return {name: CHANCE[name] for name in self.metrics if name in CHANCE}
 
     def __repr__(self) -> str:
         arguments = [self._class_list()]

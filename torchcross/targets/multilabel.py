@@ -113,6 +113,11 @@ class MultiLabel(Target):
         return np.take(self._checked_codes(codes), self.positions(classes), axis=1)
 
     @property
+    def chance_levels(self) -> dict[str, float]:
+        by_labels = dict.fromkeys(("accuracy", "balanced_accuracy"), 0.5)
+        return super().chance_levels | by_labels | {"exact_match": 0.5**self.num_classes}
+
+    @property
     def num_prototypes(self) -> int:
         return 2 * self.num_classes
 

@@ -72,6 +72,11 @@ class SingleLabelTarget(Target):
         return f"{{{first_items(f'{value}: {name!r}' for value, name in pairs)}}}"
 
     @property
+    def chance_levels(self) -> dict[str, float]:
+        by_classes = dict.fromkeys(("accuracy", "balanced_accuracy"), 1 / self.num_classes)
+        return super().chance_levels | by_classes
+
+    @property
     def num_prototypes(self) -> int:
         return self.num_classes
 

@@ -5,7 +5,7 @@ The columns of the headline table itself, and their order, are made in `torchcro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,16 @@ def scales_of(protocol: Mapping[str, Any]) -> dict[str, str]:
         if values := target.get("values"):
             scales[target.get("name", key)] = ", ".join(map(str, values))
     return scales
+
+
+def chance_of(protocols: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Metric -> target -> what chance reaches, where a protocol says it."""
+    levels: dict[str, dict[str, float]] = {}
+    for protocol in protocols:
+        for key, target in protocol.get("episodes of targets", {}).items():
+            for metric, level in target.get("chance", {}).items():
+                levels.setdefault(metric, {})[target.get("name", key)] = level
+    return levels
 
 
 def _disagreement(name: str, values: Sequence[str]) -> list[str]:

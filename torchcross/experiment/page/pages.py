@@ -15,6 +15,7 @@ from torchcross.errors import InputError
 from torchcross.experiment.page.headline import (
     Headline,
     caution_warnings,
+    chance_of,
     difference_warnings,
     episodes_of_rows,
     headline_of,
@@ -85,6 +86,7 @@ def write_page(
         episodes_of_rows(run, records),
         scales_of(protocol),
         {"untrained": untrained_rows(run), "classes_left_out": classes_left_out(protocol)},
+        chance=chance_of([protocol]),
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
@@ -163,6 +165,7 @@ def compare_runs(
         episodes,
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
         {"untrained": untrained, "classes_left_out": left_out},
+        chance=chance_of(protocols.values()),
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,

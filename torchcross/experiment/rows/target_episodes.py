@@ -23,7 +23,7 @@ class TargetEpisodes:
     count: int
 
     def describe(self) -> dict[str, Any]:
-        """For a protocol: the target's classes with their label values, and how many episodes."""
+        """For a protocol: classes with their label values, chance levels, how many episodes."""
         (source,) = self.sampler.sources
         dropped = self.sampler.dropped_classes[source.name]
         whole = source.task.target
@@ -33,6 +33,7 @@ class TargetEpisodes:
             "episodes": self.count,
             "classes": list(target.classes),
             "values": list(target.values),
+            "chance": target.chance_levels,
             "classes left out": list(dropped),
         }
 
