@@ -106,15 +106,16 @@ def test_one_trained_row_greys_the_marks_of_all() -> None:
 def test_a_dagger_has_the_smallest_difference_that_its_test_finds(tmp_path: Path) -> None:
     rows = records()
     reach = within_target(rows, "oct/task", "auroc", 5).detectable("near")
-    text = f"{100 * reach:.1f}"
-    assert f"†°{text}" in markdown_table(rows)
-    assert rf"$^{{\dagger}}$$^{{\circ}}${{\scriptsize {text}}}" in latex_table(rows)
-    assert f"†°{text}" in html_table(rows)
+    text = f"(finds {100 * reach:.1f})"
+    assert f"†° {text}" in markdown_table(rows)
+    assert rf"$^{{\dagger}}$$^{{\circ}}$ {{\footnotesize {text}}}" in latex_table(rows)
+    assert f"†° {text}" in html_table(rows)
     line = read_csv(rows)
     assert float(line["near, 5 shots: detectable"]) == reach
     assert line["first, 5 shots: detectable"] == line["far, 5 shots: detectable"] == ""
     page = page_of(tmp_path, rows)
-    assert [span.text for span in page.all("span", "reach")] == [text]
+    table = page.all("table", "headline")[0]
+    assert [small.text.strip() for small in table.all("small")] == [text]
     assert "the smallest difference that this test finds with a probability of 80 %" in (
         page.by_id("results").text
     )
@@ -139,15 +140,15 @@ def test_equivalence_is_shown_where_a_margin_is_given(tmp_path: Path) -> None:
 
 def test_averages_that_left_out_classes_are_counted_and_mark_their_row(tmp_path: Path) -> None:
     rows = records(reasons={3: PARTIAL, 5: PARTIAL})
-    assert cells(markdown_table(rows))[1] == "task∂"
-    assert all("(2 partial)" in cell for cell in cells(markdown_table(rows))[2:])
-    assert r"task$\partial$" in latex_table(rows)
+    assert cells(markdown_table(rows))[1] == "task ∂"
+    assert all("2 partial)" in cell for cell in cells(markdown_table(rows))[2:])
+    assert r"task $\partial$" in latex_table(rows)
     assert r"{\footnotesize (2 partial)}" in latex_table(rows)
-    assert "task∂" in html_table(rows)
+    assert "task ∂" in html_table(rows)
     assert read_csv(rows)["near, 5 shots: partial"] == "2"
     page = page_of(tmp_path, rows)
     (row,) = rows_of(page.all("table", "headline")[0])
-    assert row.all("th")[0].text.startswith("task∂")
+    assert row.all("th")[0].text.startswith("task ∂")
     for text in (page.by_id("results").text, markdown_table(rows)):
         assert "(n partial): n values are averages over some of the classes" in text
         assert "∂: scores of this target leave out classes." in text
@@ -161,7 +162,7 @@ def test_classes_that_no_episode_has_mark_their_row(tmp_path: Path) -> None:
     rows, left_out = records(), {"oct/task": ["rare", "=odd"], "another": []}
     for table in (markdown_table, latex_table, html_table):
         text = table(rows, classes_left_out=left_out)
-        assert "task∂" in text.replace(r"$\partial$", "∂")
+        assert "task ∂" in text.replace(r"$\partial$", "∂")
         assert "Classes that no episode has: oct/task: rare, =odd." in text
     assert read_csv(rows, classes_left_out=left_out)["classes left out"] == "rare; =odd"
     page = page_of(tmp_path, rows, classes_left_out=left_out)
@@ -213,7 +214,7 @@ def test_a_run_marks_the_targets_whose_classes_were_left_out(tmp_path: Path) -> 
     }
     write_json(run / "protocol.json", {"preset": "quick", "episodes of targets": targets})
     text = table_of(run)
-    assert "t∂" in text
+    assert "t ∂" in text
     assert "Classes that no episode has: oct/t: rare." in text
 
 

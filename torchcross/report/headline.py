@@ -44,15 +44,13 @@ def caption(summary: Summary) -> str:
 class CellText:
     """The parts of a cell. `spread` is the number after ±; a part that does not apply is empty.
 
-    `sign` are the signs behind the number, `detectable` the smallest detectable difference of a
-    tie, `remark` what is to be known of the mean, in brackets. `is_grey`: its marks are of one
-    training each, which the sign says too.
+    `sign` are the signs behind the number, `remark` is what is to be known of the tie and of the
+    mean, in brackets. `is_grey`: the marks are of one training each, which the sign says too.
     """
 
     mean: str
     spread: str
     sign: str
-    detectable: str
     remark: str
     is_best: bool
     is_grey: bool
@@ -62,7 +60,7 @@ class CellText:
         """What stands behind the mean in a format without styles."""
         spread = f" ± {self.spread}" if self.spread else ""
         remark = f" {self.remark}" if self.remark else ""
-        return spread + self.sign + self.detectable + remark
+        return spread + self.sign + remark
 
 
 def cell_text(summary: Summary, target: TargetTask, column: Column) -> CellText | None:
@@ -75,7 +73,6 @@ def cell_text(summary: Summary, target: TargetTask, column: Column) -> CellText 
         write(interval.mean),
         write(interval.half, missing=""),
         _signs(cell),
-        write(cell.detectable, missing=""),
         _remark(summary, cell),
         cell.is_best,
         cell.one_training and (cell.is_best or cell.is_tied),
@@ -94,10 +91,12 @@ def _signs(cell: SummaryCell) -> str:
 
 
 def _remark(summary: Summary, cell: SummaryCell) -> str:
-    """What failed, and the mean without it; what is undefined, and what left out classes."""
+    """What the test of a tie finds; what failed, is undefined, or left out classes."""
     if not cell.interval.n:
         return ""
-    parts = [
+    detectable = summary.notation.text(cell.detectable, missing="")
+    parts = [f"finds {detectable}"] if detectable else []
+    parts += [
         f"{count} {name}"
         for count, name in (
             (cell.failed, "failed"),
@@ -113,7 +112,7 @@ def _remark(summary: Summary, cell: SummaryCell) -> str:
 
 def target_text(summary: Summary, target: TargetTask) -> str:
     """The name of a target in its domain, marked where its scores leave out classes."""
-    return target.short_name + (PARTIAL if summary.is_partial(target) else "")
+    return target.short_name + (f" {PARTIAL}" if summary.is_partial(target) else "")
 
 
 def last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
@@ -152,8 +151,8 @@ def legend(summary: Summary) -> str:
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
         "Bold: the best of its row and shots.",
         f"†: not separated from the best by a paired t test over {paired}, corrected by Holm's"
-        f" method{_family(summary)}; the number behind it is the smallest difference that this test"
-        " finds with a probability of 80 %.",
+        f" method{_family(summary)}. (finds d): d is the smallest difference that this test finds"
+        " with a probability of 80 %.",
         "—: no rows.",
         *mark_sentences(summary),
     ]
@@ -183,8 +182,15 @@ def legend(summary: Summary) -> str:
 
 def _family(summary: Summary) -> str:
     """The tests that are corrected together within a target; empty where there is none."""
-    families = " or ".join(summary.families)
-    return f" over {families} of its row and shots" if families else ""
+    if not summary.pair_counts:
+        return ""
+    counts = " or ".join(map(str, summary.pair_counts))
+    pairs = "the one pair" if counts == "1" else f"the {counts} pairs"
+    twice = ", twice where any failed: with failures counted, and over the common episodes"
+    return (
+        f" over {pairs} of algorithms of its row and shots"
+        f"{twice if summary.failures_count_as else ''}"
+    )
 
 
 def _not_averaged_sentences(summary: Summary) -> list[str]:

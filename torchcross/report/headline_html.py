@@ -132,8 +132,6 @@ def _cell(
         content.append(element("span", f" ± {text.spread}", class_="unit"))
     grey = " once" if text.is_grey else ""
     content.append(element("span", text.sign, class_=f"tie{grey}"))
-    if text.detectable:
-        content.append(element("span", text.detectable, class_="unit reach"))
     if text.remark:
         content.append(element("small", f" {text.remark}", class_="unit"))
     cell = summary.cells[target.name, *column]

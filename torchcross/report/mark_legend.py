@@ -25,7 +25,8 @@ def mark_sentences(summary: Summary) -> Iterator[str]:
         yield (
             f"(n failed): n episodes that the algorithm could not score; each counts as {value}."
             " Where a mean over the episodes that every algorithm of the row scored is another one,"
-            " it stands as (x common). The best leads in both."
+            " it stands as (x common). The best leads in both; where two algorithms lead, none is"
+            " marked."
         )
     if any(cell.partial for cell in cells):
         yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite, nan
@@ -70,9 +70,9 @@ class Summary:
     left out of which cell. `common` are the notes that hold everywhere, for example that training
     variance was not measured. `unpaired` are the targets and shots whose algorithms were not scored
     on the same episodes. `is_published`: the numbers are means as they were given. `scales` are the
-    grades of the targets. `failures_count_as` names the values of failures, `families` the tests
-    that Holm's method corrects together. `margin` is that of equivalences. `classes_left_out` are
-    those of targets.
+    grades of the targets. `failures_count_as` names the values of failures, `pair_counts` are the
+    numbers of pairs that Holm's method corrects together. `margin` is that of equivalences.
+    `classes_left_out` are those of targets.
     """
 
     metric: str
@@ -89,7 +89,7 @@ class Summary:
     is_published: bool = False
     scales: Scales = field(default_factory=dict)
     failures_count_as: tuple[str, ...] = ()
-    families: tuple[str, ...] = ()
+    pair_counts: tuple[int, ...] = ()
     margin: float | None = None
     classes_left_out: ClassesLeftOut = field(default_factory=dict)
 
@@ -211,15 +211,13 @@ def summarise(
         common=tuple(note for note, count in counts.items() if count == len(comparisons)),
         unpaired=unpaired,
         scales=scales or {},
-        failures_count_as=_distinct(one.failures_count_as for one in comparisons),
-        families=_distinct(one.family for one in comparisons if one.pairs),
+        failures_count_as=tuple(
+            dict.fromkeys(filter(None, (one.failures_count_as for one in comparisons)))
+        ),
+        pair_counts=tuple(sorted({len(one.pairs) for one in comparisons if one.pairs})),
         margin=margin,
         classes_left_out=classes_left_out or {},
     )
-
-
-def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(filter(None, dict.fromkeys(texts)))
 
 
 def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:

@@ -126,9 +126,8 @@ def _latex_cell(summary: Summary, target: TargetTask, column: Column) -> str:
     mean = f"\\textbf{{{text.mean}}}" if text.is_best else text.mean
     spread = f" $\\pm$ {text.spread}" if text.spread else ""
     signs = "".join(_LATEX_SIGNS[sign] for sign in text.sign)
-    detectable = f"{{\\scriptsize {text.detectable}}}" if text.detectable else ""
     remark = f" {{\\footnotesize {text.remark}}}" if text.remark else ""
-    return mean + spread + signs + detectable + remark
+    return mean + spread + signs + remark
 
 
 # -- Markdown --------------------------------------------------------------------------------------
