@@ -211,10 +211,8 @@ def summarise(
         common=tuple(note for note, count in counts.items() if count == len(comparisons)),
         unpaired=unpaired,
         scales=scales or {},
-        failures_count_as=tuple(
-            dict.fromkeys(filter(None, (one.failures_count_as for one in comparisons)))
-        ),
-        pair_counts=tuple(sorted({len(one.pairs) for one in comparisons if one.pairs})),
+        failures_count_as=tuple(sorted({one.failures_count_as for one in comparisons} - {""})),
+        pair_counts=tuple(sorted({len(one.pairs) for one in comparisons} - {0})),
         margin=margin,
         classes_left_out=classes_left_out or {},
     )
