@@ -80,7 +80,8 @@ class MedIMetaCollection:
         name, _ = self._dataset_and_task(target)
         dataset = self.meta[name]
         if column not in dataset.columns():
-            raise InputError(dataset.missing_column(column))
+            # Without the columns that there are: a run asks many datasets for few columns.
+            raise InputError(f"annotations.csv has no column {column!r}")
         texts: NDArray[Any] = dataset.annotations()[column][dataset.split(split)]
         return texts
 

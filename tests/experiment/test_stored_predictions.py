@@ -6,7 +6,13 @@ import pytest
 
 from tests.experiment.conftest import toy_experiment
 from torchcross.errors import DamageError, InputError
-from torchcross.experiment import RunFolder, run_experiment, run_predictions, verify_run
+from torchcross.experiment import (
+    RunFolder,
+    run_experiment,
+    run_predictions,
+    verify_run,
+    write_page,
+)
 from torchcross.experiment.run.json_files import read_json
 from torchcross.records import Records
 
@@ -148,3 +154,35 @@ def test_a_target_that_is_unknown_is_named(tmp_path):
     run_experiment(experiment(), tmp_path)
     with pytest.raises(InputError, match=r"no predictions of algorithm='boil'; it has \["):
         run_predictions(tmp_path, algorithm="boil")
+
+
+# -- on the page -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("collection")
+def test_the_page_shows_results_by_class(tmp_path):
+    chosen = experiment(algorithms=["ncm"], **{"evaluation.specificity": 0.8})
+    run_experiment(chosen, tmp_path)
+    page = write_page(tmp_path).read_text(encoding="utf-8")
+    assert "By class and subgroup" in page
+    assert "at 80 % specificity (%)" in page
+    assert "Confusion matrix of ncm" in page
+    tables = {"by_class.csv", "confusion.csv"}
+    assert all((tmp_path / name).is_file() for name in tables)
+    assert {check.name for check in verify_run(tmp_path).checks} > tables
+    assert verify_run(tmp_path).holds
+    path = tmp_path / "by_class.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("auroc", "aurok", 1), "utf-8")
+    damaged = [check.name for check in verify_run(tmp_path).checks if check.state == "damaged"]
+    assert damaged == ["by_class.csv"]
+
+
+@pytest.mark.usefixtures("collection")
+def test_the_page_of_a_run_without_predictions_says_why(tmp_path):
+    run_experiment(experiment(algorithms=["ncm"]), tmp_path)
+    write_page(tmp_path)
+    shutil.rmtree(tmp_path / "rows")
+    run_experiment(experiment(algorithms=["ncm"], **{"evaluation.predictions": 0}), tmp_path)
+    page = write_page(tmp_path).read_text(encoding="utf-8")
+    assert "No predictions of single images: none are stored: evaluation.predictions is 0" in page
+    assert not (tmp_path / "by_class.csv").exists(), "a table of an earlier page"

@@ -111,11 +111,11 @@ def test_a_run_keeps_the_groups_of_all_images(annotated, tmp_path):
     assert "'sex' for specks: annotations.csv has no column 'sex'" in notes
     assert "'age' for hole, specks: the column 'age' has 600 different values" in notes[0]
     by_target = run_subgroups(RunFolder(tmp_path))
-    assert [each.column for each in by_target["hole"]] == ["sex", "age"]
-    assert by_target["hole"][0].names == ("F", "M", "not known")
+    assert [each.column for each in by_target["ink/hole"]] == ["sex", "age"]
+    assert by_target["ink/hole"][0].names == ("F", "M", "not known")
     count = len(MAKERS["hole"](size=16))
-    assert by_target["hole"][0].codes.tolist() == [number % 3 for number in range(count)]
-    assert [each.column for each in by_target["specks"]] == ["age"]
+    assert by_target["ink/hole"][0].codes.tolist() == [number % 3 for number in range(count)]
+    assert [each.column for each in by_target["ink/specks"]] == ["age"]
     assert verify_run(tmp_path).holds
 
 
@@ -130,7 +130,7 @@ def test_the_setting_decides_no_row_and_files_follow_it(annotated, tmp_path):
     said(experiment("sex"), tmp_path)
     assert annotated.asked == asked, "what is there is not made again"
     said(experiment("age:30"), tmp_path)
-    assert {each.column for each in run_subgroups(RunFolder(tmp_path))["hole"]} == {"age"}
+    assert {each.column for each in run_subgroups(RunFolder(tmp_path))["ink/hole"]} == {"age"}
     said(experiment(), tmp_path)
     assert run_subgroups(RunFolder(tmp_path)) == {}
     assert verify_run(tmp_path).holds
@@ -158,7 +158,7 @@ def test_damaged_and_missing_files_are_named_and_made_again(annotated, tmp_path)
 @pytest.mark.parametrize(
     "change",
     [
-        {"target": 3},
+        {"source": 3},
         {"columns": 3},
         {"columns": [3]},
         {"columns": [{"setting": "a", "column": "a"}]},

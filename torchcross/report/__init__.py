@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchcross.report.by_class import ImageResults, class_values_csv, confusions_csv
 from torchcross.report.headline_html import html_table
 from torchcross.report.inputs import Curve, Example, Failure, Picture
 from torchcross.report.page import write_report
@@ -11,7 +12,10 @@ __all__ = [
     "Curve",
     "Example",
     "Failure",
+    "ImageResults",
     "Picture",
+    "class_values_csv",
+    "confusions_csv",
     "csv_table",
     "html_table",
     "latex_table",

@@ -16,6 +16,7 @@ from torchcross.errors import InputError
 from torchcross.records import Means, Records
 from torchcross.report.across_section import across_section
 from torchcross.report.beyond_section import Chance, beyond_section
+from torchcross.report.by_class import ImageResults, by_class_section
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
 from torchcross.report.html import data_link, nested_values, note, prose, warning
@@ -57,6 +58,7 @@ class _Extras:
     warnings: Sequence[str]
     choices: Mapping[str, str]
     chance: Chance | None
+    images: ImageResults | None
 
 
 def write_report(
@@ -73,6 +75,7 @@ def write_report(
     warnings: Sequence[str] = (),
     related: Iterable[Collection[str]] = (),
     chance: Chance | None = None,
+    images: ImageResults | None = None,
     **options: Unpack[TableOptions],
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
@@ -89,11 +92,11 @@ def write_report(
     target": "overlap: ..."), the most important first: that one stands under the results too. With
     `failures` the table may be empty.
 
-    `Means`, such as a published table, give the table and the comparison across targets. Curves,
-    examples and failures belong to records.
+    `images` has results by class and subgroup. `Means`, such as a published table, give the table
+    and the comparison across targets. Curves, examples, failures and images belong to records.
     """
     path = _checked_path(out)
-    extras = _Extras(curves, examples, failures, warnings, choices or {}, chance)
+    extras = _Extras(curves, examples, failures, warnings, choices or {}, chance, images)
     related = [set(targets) for targets in related]
     if isinstance(table, Means):
         _check_extras_of_means(extras, options.get("metric") in (None, table.metric))
@@ -160,6 +163,7 @@ def _sections_of_records(
         page_section("beyond", "Beyond the mean", "Beyond the mean", beyond),
         page_section("shots", "Shots", "Score against shots", shots_section(summary, series)),
         page_section("episodes", "Episodes", "Episodes of each target", strips),
+        *_by_class(extras.images),
         *_curves(extras.curves, series),
     ]
     if extras.examples:
@@ -191,6 +195,13 @@ def _sections_of_nothing(extras: _Extras) -> list[PageSection]:
         *_curves(extras.curves, {}),
         page_section("missing", "Missing", "What is missing", failures),
     ]
+
+
+def _by_class(images: ImageResults | None) -> list[PageSection]:
+    if images is None:
+        return []
+    title = "By class and subgroup"
+    return [page_section("by-class", "By class", title, by_class_section(images))]
 
 
 def _curves(curves: Sequence[Curve], series: Mapping[str, int]) -> list[PageSection]:

@@ -24,6 +24,7 @@ from torchcross.experiment.page.headline import (
     synthetic_warnings,
     unhashed_warnings,
 )
+from torchcross.experiment.page.image_results import image_results, write_image_tables
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs
 from torchcross.experiment.page.table_marks import classes_left_out, untrained_rows
 from torchcross.experiment.rows.methods import METHODS
@@ -78,6 +79,7 @@ def write_page(
     if trainings:
         provenance["trainings"] = trainings
     headline = headline_of(records, [run], metric, margin)
+    images = image_results(run)
     out = run.path if out is None else Path(out)
     page = _write(
         records,
@@ -102,7 +104,9 @@ def write_page(
             *unhashed_warnings(run),
         ],
         related=related,
+        images=images,
     )
+    write_image_tables(images, out)
     if out.resolve() == run.path.resolve():
         write_page_hashes(run.path)
     return page

@@ -9,6 +9,8 @@ from torchcross.experiment.run.json_files import read_json, write_json
 
 PAGE = "report.html"
 TABLES = ("table.md", "table.tex", "table.csv")
+IMAGE_TABLES = ("by_class.csv", "confusion.csv")
+"""Tables of runs that stored predictions."""
 HASHES = "page.json"
 
 _ADVICE = "remove it; `torchcross report` writes it and the page again"
@@ -16,9 +18,8 @@ _ADVICE = "remove it; `torchcross report` writes it and the page again"
 
 def write_page_hashes(folder: Path) -> None:
     """Write page.json, the last of the page's files: one of another writing has another hash."""
-    hashes = {
-        name: _hash_of(folder / name) for name in (PAGE, *TABLES) if (folder / name).is_file()
-    }
+    names = (PAGE, *TABLES, *IMAGE_TABLES)
+    hashes = {name: _hash_of(folder / name) for name in names if (folder / name).is_file()}
     write_json(folder / HASHES, {"files": hashes})
 
 

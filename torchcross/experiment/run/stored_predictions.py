@@ -32,7 +32,7 @@ def run_predictions(
     Give `target`, `algorithm`, `shots` or `seed` for only those cells. Only one cell is in memory.
     """
     run = RunFolder(folder)
-    cells = _cells_with_predictions(run)
+    cells = cells_with_predictions(run)
     if not cells:
         raise InputError(
             f"{run.path} has no stored predictions; run the same experiment in a new folder, with"
@@ -88,7 +88,7 @@ def read_cell_predictions(
     return predictions
 
 
-def _cells_with_predictions(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
+def cells_with_predictions(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
     """(name of a cell, what its file in `episodes/` says), in the experiment's order."""
     cells = []
     for rows in sorted((run.path / "rows").glob("*.csv")):

@@ -65,7 +65,12 @@ def _content(run: RunContext, target: str, settings: Sequence[str]) -> dict[str,
         else:
             entry |= {"names": list(groups.names), "codes": groups.codes.tolist()}
         columns.append(entry)
-    return {"target": target, "split": split, "columns": columns}
+    try:
+        source = run.collection.target(target, split="test" if supervised else "all").name
+    except (TorchcrossError, OSError):
+        # Its cells have the error.
+        source = target
+    return {"target": target, "source": source, "split": split, "columns": columns}
 
 
 def _annotation(collection: Any, target: str, column: str, split: str) -> Sequence[str]:
@@ -84,7 +89,7 @@ def read_subgroup_file(path: Path, *, hashed: bool) -> dict[str, Any]:
     """The content of a file of subgroups, with all fields as a run writes them."""
     content = read_json(path, hashed=hashed, advice=_ADVICE)
     columns = content.get("columns")
-    is_whole = isinstance(content.get("target"), str) and isinstance(columns, list)
+    is_whole = isinstance(content.get("source"), str) and isinstance(columns, list)
     if not is_whole or not all(map(_is_entry, columns or [])):
         raise InputError(f"{path} is not as a run writes it; remove it, and {_ADVICE}")
     return content
@@ -110,7 +115,7 @@ def _subgroups_of(entry: Mapping[str, Any]) -> Subgroups:
 
 
 def run_subgroups(run: RunFolder) -> dict[str, tuple[Subgroups, ...]]:
-    """The subgroups of each target, as the last call of the run asked for them."""
+    """Name of a task source -> its subgroups, as the last call of the run asked for them."""
     settings = run.experiment["evaluation"].get("subgroups", [])
     return dict(_subgroups_of_targets(run)) if settings else {}
 
@@ -119,4 +124,4 @@ def _subgroups_of_targets(run: RunFolder) -> Iterator[tuple[str, tuple[Subgroups
     for path in sorted((run.path / "subgroups").glob("*.json")):
         content = read_subgroup_file(path, hashed=run.has_hashes)
         entries = [entry for entry in content["columns"] if "reason" not in entry]
-        yield content["target"], tuple(map(_subgroups_of, entries))
+        yield content["source"], tuple(map(_subgroups_of, entries))

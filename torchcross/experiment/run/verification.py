@@ -24,7 +24,13 @@ from torchcross.experiment.run.folder import (
     is_unfinished,
 )
 from torchcross.experiment.run.json_files import read_hashed_json
-from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES, changed_page_files
+from torchcross.experiment.run.page_files import (
+    HASHES,
+    IMAGE_TABLES,
+    PAGE,
+    TABLES,
+    changed_page_files,
+)
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS, read_cell_predictions
 from torchcross.experiment.run.subgroup_files import read_subgroup_file
@@ -278,7 +284,7 @@ class _Verifier:
             return self._read_experiment
         if name in (PROTOCOL, PROVENANCE, FAILURES, HASHES):
             return _read_json
-        if name in (PAGE, *TABLES):
+        if name in (PAGE, *TABLES, *IMAGE_TABLES):
             return self._read_page_file
         return None
 
