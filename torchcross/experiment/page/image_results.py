@@ -52,12 +52,12 @@ def image_results(
 def write_image_tables(results: ImageResults, out: Path) -> None:
     """Write the results as CSV; of a run without them, tables of an earlier page are removed."""
     by_class, confusion = IMAGE_TABLES
-    tables = {
-        by_class: class_values_csv(results.values) if results.values else None,
-        confusion: confusions_csv(results.confusions) if results.confusions else None,
-    }
-    for name, text in tables.items():
-        if text is None:
-            (out / name).unlink(missing_ok=True)
-        else:
-            write_whole(out / name, text)
+    _write_or_remove(out / by_class, bool(results.values), class_values_csv(results.values))
+    _write_or_remove(out / confusion, bool(results.confusions), confusions_csv(results.confusions))
+
+
+def _write_or_remove(path: Path, has_rows: bool, text: str) -> None:
+    if has_rows:
+        write_whole(path, text)
+    else:
+        path.unlink(missing_ok=True)
