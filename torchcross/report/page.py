@@ -24,6 +24,7 @@ from torchcross.report.inputs import Curve, Example, Failure
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
 from torchcross.report.page_frame import PageSection, page_section, page_text
+from torchcross.report.published import Points, published_points
 from torchcross.report.same_tables import with_same_tables
 from torchcross.report.sections import (
     curves_section,
@@ -72,6 +73,7 @@ def write_report(
     examples: Sequence[Example] = (),
     failures: Sequence[Failure] = (),
     choices: Mapping[str, str] | None = None,
+    published: Mapping[str, Points] | None = None,
     warnings: Sequence[str] = (),
     related: Iterable[Collection[str]] = (),
     chance: Chance | None = None,
@@ -87,6 +89,9 @@ def write_report(
     that share subjects: they are not independent, and the page says so. `chance` has, by metric and
     target, what chance reaches, where it is not the same for all targets. `warnings` stand above
     the results.
+
+    `published` has the points of a published protocol by its name, each with the texts `point`,
+    `published`, `here` and `setting`.
 
     `choices` say in words what can be disputed in the protocol and what was chosen ("episodes of a
     target": "overlap: ..."), the most important first: that one stands under the results too. With
@@ -109,7 +114,8 @@ def write_report(
         others = _other_summaries(table, summary.metric, related, options)
         facts = _facts(table, summary, failures)
         sections = _sections_of_records(table, summary, others, extras)
-    sections += _settings_sections(protocol, provenance, extras.choices)
+    compared = published_points(published or {})
+    sections += _settings_sections(protocol, provenance, extras.choices, compared)
     if isinstance(table, Records) and len(table):
         sections.append(page_section("download", "Rows", "The rows", _download(table)))
     write_whole(path, page_text(title, facts, sections))
@@ -253,7 +259,10 @@ def _most_disputed(choices: Mapping[str, str]) -> Markup:
 
 
 def _settings_sections(
-    protocol: Mapping[str, Any], provenance: Mapping[str, Any], choices: Mapping[str, str]
+    protocol: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    choices: Mapping[str, str],
+    compared: Sequence[Markup],
 ) -> list[PageSection]:
     disputed = []
     if choices:
@@ -263,8 +272,10 @@ def _settings_sections(
         disputed = [
             element("h3", "What can be disputed, and what was chosen"),
             element("dl", *pairs, class_="choices"),
-            element("h3", "In full"),
         ]
+    disputed += compared
+    if disputed:
+        disputed.append(element("h3", "In full"))
     return [
         page_section("protocol", "Protocol", "Protocol", *disputed, nested_values(protocol)),
         page_section("provenance", "Provenance", "Provenance", nested_values(provenance)),

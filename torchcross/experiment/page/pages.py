@@ -25,7 +25,7 @@ from torchcross.experiment.page.headline import (
     unhashed_warnings,
 )
 from torchcross.experiment.page.image_results import image_results, write_image_tables
-from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs
+from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
 from torchcross.experiment.page.table_marks import classes_left_out, untrained_rows
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
@@ -47,7 +47,7 @@ from torchcross.training import read_log
 
 _WRITERS = dict(zip(TABLES, (markdown_table, latex_table, csv_table), strict=True))
 _FIRST = ("preset", "rows", "interval", "related targets")
-_ELSEWHERE = ("choices", "cautions", "order of targets", "settings without effect")
+_ELSEWHERE = ("choices", "published", "cautions", "order of targets", "settings without effect")
 """Parts of a protocol that stand first on a page, and those that the page shows elsewhere."""
 
 EpisodesOfRows = Mapping[tuple[str, str, int], str]
@@ -96,6 +96,7 @@ def write_page(
         examples=_examples(run),
         failures=list(map(_failure, failures)),
         choices=choices_of_run(run, records, related, trainings),
+        published=published_points([run]),
         warnings=[
             *headline.warnings,
             *synthetic_warnings(provenance),
@@ -175,6 +176,7 @@ def compare_runs(
         provenance=provenances,
         failures=failures,
         choices=choices_of_runs(runs),
+        published=published_points(list(runs.values())),
         warnings=warnings,
         related=sorted(groups, key=sorted),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
+from torchcross.experiment.settings.published import published_part
 from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.records import Records
 
@@ -67,6 +69,26 @@ def _protocol_choices(run: RunFolder) -> dict[str, str]:
     """In the words of the version that made the run; the earliest versions wrote none."""
     written = run.plain(PROTOCOL).get("choices")
     return choices(experiment_from_values(run.experiment)) if written is None else dict(written)
+
+
+def published_points(runs: Sequence[RunFolder]) -> dict[str, list[dict[str, str]]]:
+    """What each run's protocol is compared with, and the points; runs alike stand together."""
+    points: dict[str, list[dict[str, str]]] = {}
+    publications: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        part = run.plain(PROTOCOL).get("published")
+        if part is None:
+            part = published_part(experiment_from_values(run.experiment))
+        key = json.dumps(part, sort_keys=True)
+        points[key] = part["points"]
+        names.setdefault(key, []).append(run.name)
+        publications[key] = part["publication"]
+    alone = len(points) == 1
+    return {
+        publications[key] if alone else f"{publications[key]} ({', '.join(names[key])})": each
+        for key, each in points.items()
+    }
 
 
 def _unused_sources(trainings: Sequence[Mapping[str, Any]]) -> Iterator[str]:

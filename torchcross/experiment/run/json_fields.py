@@ -13,6 +13,8 @@ from torchcross.errors import InputError
 
 PROTOCOL, TRAINING = "protocol.json", "training.json"
 
+_POINT = ("point", "published", "here", "setting")
+
 _Check = Callable[[object], bool]
 
 
@@ -53,6 +55,17 @@ def _is_episodes(value: object) -> bool:
     )
 
 
+def _is_comparison(value: object) -> bool:
+    """A publication, and points of texts."""
+    if not isinstance(value, dict) or not _is_text(value.get("publication")):
+        return False
+    points = value.get("points")
+    return isinstance(points, list) and all(
+        isinstance(point, dict) and all(_is_text(point.get(name)) for name in _POINT)
+        for point in points
+    )
+
+
 def _is_step(value: object) -> bool:
     return value is None or _is_count(value)
 
@@ -63,6 +76,7 @@ _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
         "choices": _is_choices,
         "episodes of targets": _is_episodes,
         "order of targets": _is_texts,
+        "published": _is_comparison,
         "related targets": _is_groups,
         "settings without effect": _is_texts,
         "targets": _is_table,

@@ -15,6 +15,7 @@ from torchcross.experiment.run.folder import PROTOCOL
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.published import published_part, weights_cautions
 
 _IMAGES = "query images"
 
@@ -37,6 +38,8 @@ class Protocol:
             with suppress(Exception):
                 self.episodes_of(target)
         self._write()
+        for caution in weights_cautions(self._run.experiment):
+            self._run.say(f"warning: {caution}")
         for note in (*self._cautions(), *settings_without_effect(self._run.experiment)):
             self._run.say(f"note: {note}")
 
@@ -94,8 +97,9 @@ class Protocol:
             "related targets": [sorted(group) for group in run.collection.related_targets()],
             # As pairs: the most important choice comes first, and JSON files of a run sort names.
             "choices": list(choices(experiment).items()),
+            "published": published_part(experiment),
             "predictions": self.prediction_store().description,
-            "cautions": self._cautions(),
+            "cautions": [*self._cautions(), *weights_cautions(experiment)],
             "settings without effect": settings_without_effect(experiment),
         }
         write_json(run.folder.path / PROTOCOL, as_plain(protocol))

@@ -1,0 +1,62 @@
+"""The tables of docs/experiments.md that compare presets with what is published.
+
+python -m tests.experiment.published_tables --write
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from torchcross.experiment import experiment_from_values
+from torchcross.experiment.settings.published import (
+    ComparedPoint,
+    compared_with_publication,
+    publication_of,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
+BEGIN, END = "<!-- published: begin -->\n", "<!-- published: end -->\n"
+ROWS = ("mm-pt", "mm-maml", "supervised")
+IN_FULL = ("medimeta-table4", "fully-supervised")
+IN_PART = ("medimeta-table4-short", "disjoint", "quick")
+
+
+def points_of(preset: str) -> tuple[ComparedPoint, ...]:
+    """The points of a preset, as if weights were given."""
+    weights = "" if preset == "quick" else "there"
+    values = {"preset": preset, "data": {"folder": "there"}, "model": {"weights": weights}}
+    return compared_with_publication(experiment_from_values(values), ROWS)
+
+
+def rendered() -> str:
+    parts = []
+    for preset in IN_FULL:
+        experiment = experiment_from_values({"preset": preset, "data": {"folder": "there"}})
+        text = f"`{preset}`, with {publication_of(experiment).name} (with `model.weights` given):"
+        parts.append(f"{text}\n\n{_table(points_of(preset))}")
+    usual = points_of("medimeta-table4")
+    for preset in IN_PART:
+        others = [each for each in points_of(preset) if each not in usual]
+        parts.append(f"`{preset}`, where it is not as `medimeta-table4`:\n\n{_table(others)}")
+    return "\n".join(parts)
+
+
+def _table(points: tuple[ComparedPoint, ...] | list[ComparedPoint]) -> str:
+    lines = ["| | published | here | setting as published |", "| --- | --- | --- | --- |"]
+    for each in points:
+        cells = (each.point, each.published, each.here, each.setting)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def page_with_tables() -> str:
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    return before + BEGIN + "\n" + rendered() + "\n" + END + rest.split(END)[1]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(page_with_tables(), encoding="utf-8")
+    else:
+        sys.stdout.write(rendered())
