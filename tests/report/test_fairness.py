@@ -112,6 +112,15 @@ def test_the_page_shows_it_too(page: Node) -> None:
     assert "° and grey: one training each" in legend
 
 
+def test_a_failure_counts_as_chance_on_its_target() -> None:
+    columns = records().columns
+    rows = Records({**columns, "metric": ["accuracy"] * len(columns["metric"])})
+    assert "each counts as the worst value 0." in markdown_table(rows)
+    levels = dict.fromkeys(rows.unique("target"), 0.25)
+    text = markdown_table(rows, chance={"accuracy": levels, "auroc": {}})
+    assert "each counts as chance level 0.25." in text
+
+
 def test_who_has_no_rows_of_most_episodes_is_not_compared() -> None:
     rows = records()
     scored = rows[~np.isnan(rows.columns["value"])]

@@ -141,6 +141,15 @@ def test_what_a_failure_counts_as(metric, value, name):
     assert any(f"a: 1 failed, each counts as {name.split(',')[0]}" in note for note in found.notes)
 
 
+def test_the_chance_level_of_a_target_may_be_given():
+    found = compare({"a": [0.9, nan], "b": [0.8, 0.7]}, "accuracy", chance=0.25)
+    assert found.failures_count_as == "chance level 0.25"
+    assert found.row("a").interval.mean == (0.9 + 0.25) / 2
+    rows = failing({"a": [0.9, nan], "b": [0.8, 0.7]}, "accuracy")
+    means = means_of(rows, "accuracy", 5, chance={"ink/shape": 0.25})
+    assert means.values[0].tolist() == [one.interval.mean for one in found.rows]
+
+
 def test_an_algorithm_or_a_seed_without_any_score_has_no_mean_of_failures():
     found = compare({"never": [nan, nan], "b": {0: [0.5, 0.6], 1: [nan, nan]}})
     assert found.row("never").failed == 0

@@ -19,12 +19,10 @@ from torchcross.report.html import (
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import Notation, shots_title
 from torchcross.report.profile_plot import ProfileLine, profile_plot
-from torchcross.report.summary import Summary
+from torchcross.report.summary import Chance, Summary
 from torchcross.statistics import AcrossRuns, across_runs
 
 Series = Mapping[str, int]
-Chance = Mapping[str, Mapping[str, float]]
-"""Metric -> target -> what chance reaches, where it is not the same for all targets."""
 
 
 def beyond_section(

@@ -15,7 +15,7 @@ from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
 from torchcross.report.across_section import across_section
-from torchcross.report.beyond_section import Chance, beyond_section
+from torchcross.report.beyond_section import beyond_section
 from torchcross.report.by_class import ImageResults, by_class_section
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
@@ -33,7 +33,7 @@ from torchcross.report.sections import (
     shots_section,
     undefined_values,
 )
-from torchcross.report.summary import Summary, TableOptions, summarise
+from torchcross.report.summary import Chance, Summary, TableOptions, summarise
 from torchcross.statistics.within_target import ONE_NUMBER
 
 _OVERLAP = (
@@ -76,7 +76,6 @@ def write_report(
     published: Mapping[str, Points] | None = None,
     warnings: Sequence[str] = (),
     related: Iterable[Collection[str]] = (),
-    chance: Chance | None = None,
     images: ImageResults | None = None,
     **options: Unpack[TableOptions],
 ) -> Path:
@@ -86,9 +85,8 @@ def write_report(
     `options` are those of the tables (see `latex_table`). `margin` is a difference that is too
     small to matter, in the unit of the leading metric: with it every tie has a test of equivalence,
     and every pair its probability of being equivalent across targets. `related` are sets of targets
-    that share subjects: they are not independent, and the page says so. `chance` has, by metric and
-    target, what chance reaches, where it is not the same for all targets. `warnings` stand above
-    the results.
+    that share subjects: they are not independent, and the page says so. `warnings` stand above the
+    results.
 
     `published` has the points of a published protocol by its name, each with the texts `point`,
     `published`, `here` and `setting`.
@@ -101,6 +99,7 @@ def write_report(
     and the comparison across targets. Curves, examples, failures and images belong to records.
     """
     path = _checked_path(out)
+    chance = options.get("chance")
     extras = _Extras(curves, examples, failures, warnings, choices or {}, chance, images)
     related = [set(targets) for targets in related]
     if isinstance(table, Means):

@@ -31,9 +31,12 @@ Episodes = Mapping[tuple[str, str, int], str]
 Scales = Mapping[str, str]
 """Target -> its grades, by any text: values in grades are averaged over equal ones only."""
 
-
 ClassesLeftOut = Mapping[str, Sequence[str]]
 """Target -> its classes that no episode has, since they have too few images."""
+
+
+Chance = Mapping[str, Mapping[str, float]]
+"""Metric -> target -> what chance reaches, where it is not the same for all targets."""
 
 
 class TableOptions(TypedDict, total=False):
@@ -47,6 +50,7 @@ class TableOptions(TypedDict, total=False):
     untrained: Collection[str]
     margin: float | None
     classes_left_out: ClassesLeftOut | None
+    chance: Chance | None
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def summarise(
     scales: Scales | None = None,
     untrained: Collection[str] = (),
     classes_left_out: ClassesLeftOut | None = None,
+    chance: Chance | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
@@ -168,6 +173,7 @@ def summarise(
     targets, present = _targets_by_domain(records), set(records.unique("algorithm"))
     # In the order of the whole table: every metric has its columns in the same order.
     algorithms = tuple(name for name in table.unique("algorithm") if name in present)
+    chance_levels = (chance or {}).get(metric, {})
     comparisons: list[Comparison] = []
     for target in targets:
         rows = records.where(target=target.name)
@@ -182,6 +188,7 @@ def summarise(
                 episodes=_episodes_of(algorithms, target.name, shots, episodes or {}),
                 untrained=untrained,
                 margin=margin,
+                chance=chance_levels.get(target.name),
             )
             for shots in sorted(rows.unique("shots"))
         ]
@@ -192,7 +199,7 @@ def summarise(
         means = _comparable_means(cells, algorithms, shots, metric, unpaired)
         if means is not None:
             across[shots] = compare(means)
-    counts = Counter(note for one in comparisons for note in one.notes)
+    notes, common = _notes(comparisons)
     return Summary(
         metric,
         notation_of(metric),
@@ -202,13 +209,8 @@ def summarise(
         tuple(sorted(records.unique("shots"))),
         cells,
         across,
-        notes=tuple(
-            f"{one.target} at shots {one.shots}: {note}"
-            for one in comparisons
-            for note in one.notes
-            if counts[note] < len(comparisons)
-        ),
-        common=tuple(note for note, count in counts.items() if count == len(comparisons)),
+        notes=notes,
+        common=common,
         unpaired=unpaired,
         scales=scales or {},
         failures_count_as=tuple(sorted({one.failures_count_as for one in comparisons} - {""})),
@@ -216,6 +218,19 @@ def summarise(
         margin=margin,
         classes_left_out=classes_left_out or {},
     )
+
+
+def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The notes of single comparisons with their places, and those of all of them."""
+    counts = Counter(note for one in comparisons for note in one.notes)
+    placed = (
+        f"{one.target} at shots {one.shots}: {note}"
+        for one in comparisons
+        for note in one.notes
+        if counts[note] < len(comparisons)
+    )
+    common = (note for note, count in counts.items() if count == len(comparisons))
+    return tuple(placed), tuple(common)
 
 
 def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:

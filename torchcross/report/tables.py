@@ -51,7 +51,8 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     (algorithm, target, shots): where it differs, nothing is paired and no best is marked. `scales`
     has the grades of each target, by any text: a metric in grades is averaged over equal ones only.
     `untrained` and `margin` are those of `within_target`. `classes_left_out` are the classes of
-    targets that no episode has. `Means` have no intervals, and ignore the options.
+    targets that no episode has, `chance` is by metric and target what chance reaches. `Means` have
+    no intervals, and ignore the options.
     """
     return latex_of(summarise(table, **options))
 

@@ -49,7 +49,9 @@ def reasons_of(records: Records) -> Reasons:
     return {tuple(key): reason for *key, value, reason in rows if math.isnan(value)}
 
 
-def count_failures(scores: Mapping[str, Scores], reasons: Reasons, metric: str) -> CountedFailures:
+def count_failures(
+    scores: Mapping[str, Scores], reasons: Reasons, metric: str, chance: float | None = None
+) -> CountedFailures:
     """The scores of algorithms on the same episodes, with the value of a failure in place of NaN.
 
     A value failed if its reason says so, or if any algorithm scored that episode in any training
@@ -65,7 +67,7 @@ def count_failures(scores: Mapping[str, Scores], reasons: Reasons, metric: str) 
         if not math.isnan(value)
     ]
     scorable = {episode for episode, _ in defined}
-    value, name = failure_value(metric, (value for _, value in defined))
+    value, name = failure_value(metric, (value for _, value in defined), chance)
     counted: dict[str, Scores] = {}
     counts: dict[str, int] = {}
     for algorithm, rows in scores.items():
@@ -80,14 +82,18 @@ def count_failures(scores: Mapping[str, Scores], reasons: Reasons, metric: str) 
     return CountedFailures(counted, counts, value, name)
 
 
-def failure_value(metric: str, scored: Iterable[float]) -> tuple[float, str]:
+def failure_value(
+    metric: str, scored: Iterable[float], chance: float | None = None
+) -> tuple[float, str]:
     """What a failure counts as, and its name.
 
-    It is the chance level of metrics whose chance level is the same for every target, else their
-    worst value. A metric without bounds, such as an error in grades, has the worst value `scored`.
+    It is the chance level where it is given, or is the same for every target; else the worst value
+    of the metric. A metric without bounds, such as an error in grades, has the worst value
+    `scored`.
     """
-    if metric in CHANCE:
-        return CHANCE[metric], f"chance level {CHANCE[metric]:g}"
+    level = CHANCE.get(metric) if chance is None else chance
+    if level is not None:
+        return level, f"chance level {level:.4g}"
     if (bounds := bounds_of(metric)) is not None:
         return bounds[0], f"the worst value {bounds[0]:g}"
     worst = max if lower_is_better(metric) else min

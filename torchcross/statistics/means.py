@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,12 +15,15 @@ from torchcross.statistics.failures import count_failures, reasons_of
 from torchcross.statistics.within_target import check_rows
 
 
-def means_of(records: Records, metric: str, shots: int) -> Means:
+def means_of(
+    records: Records, metric: str, shots: int, *, chance: Mapping[str, float] | None = None
+) -> Means:
     """The means of one metric at one number of shots.
 
     They are over training seeds and the same episodes of a target, with failures counted as in
-    `within_target`. Failures and undefined values are counted in `notes`. A mean of nothing is NaN,
-    and so is that of an algorithm which has too few episodes in common with the others.
+    `within_target`; `chance` is that of each target. Failures and undefined values are counted in
+    `notes`. A mean of nothing is NaN, and so is that of an algorithm which has too few episodes in
+    common with the others.
     """
     records = records.where(metric=metric, shots=shots)
     if not len(records):
@@ -27,12 +31,13 @@ def means_of(records: Records, metric: str, shots: int) -> Means:
             f"there are no records of {metric!r} at {shots} shots; see records.unique('shots')"
         )
     targets, algorithms = records.unique("target"), records.unique("algorithm")
+    levels = chance or {}
     table, notes = np.full((len(targets), len(algorithms)), math.nan), []
     for row, target in zip(table, targets, strict=True):
         of_target = records.where(target=target)
         check_rows(of_target, f"metric {metric!r} at {shots} shots of {target!r}")
         scores = scores_of(of_target)
-        failures = count_failures(scores, reasons_of(of_target), metric)
+        failures = count_failures(scores, reasons_of(of_target), metric, levels.get(target))
         common = common_episodes(failures.scores)
         for algorithm, rows in scores.items():
             values = [value for values in rows.values() for value in values.values()]

@@ -47,13 +47,17 @@ class Views:
 
 
 def views_of(
-    scores: Mapping[str, Scores], reasons: Reasons, metric: str, episodes: Mapping[str, str]
+    scores: Mapping[str, Scores],
+    reasons: Reasons,
+    metric: str,
+    episodes: Mapping[str, str],
+    chance: float | None,
 ) -> list[Views]:
     """The views of each group of algorithms that were scored on the same episodes."""
     views = []
     for names in groups_by_episodes(scores, episodes):
         group = {name: scores[name] for name in names}
-        failures = count_failures(group, reasons, metric)
+        failures = count_failures(group, reasons, metric, chance)
         common = common_episodes(group) if failures else None
         views.append(Views(common_episodes(failures.scores), common, failures))
     return views

@@ -51,13 +51,14 @@ def within_target(
     draws: Mapping[str, Draws] | None = None,
     untrained: Collection[str] = (),
     margin: float | None = None,
+    chance: float | None = None,
 ) -> Comparison:
     """Compare the algorithms on one target, over the same episodes.
 
     An episode that an algorithm failed on, because it diverged there or because others scored it,
-    counts as the chance level of the metric, or as its worst value: `failures_count_as` of the
-    result. The best leads with failures counted, and over the episodes that every algorithm scored.
-    What either test separates from the best is no tie.
+    counts as the chance level of the metric (`chance` where it is given), or as its worst value:
+    `failures_count_as` of the result. The best leads with failures counted, and over the episodes
+    that every algorithm scored. What either test separates from the best is no tie.
 
     With one training seed an interval is over episodes (`method` of `mean_interval`) and a test is
     the paired t test. With several they are those of `hierarchical_interval` and
@@ -83,7 +84,7 @@ def within_target(
     records = records.where(target=target, metric=metric, shots=shots)
     check_rows(records, f"metric {metric!r} at {shots} shots of {target!r}")
     options = MeanOptions(method, level, seed, draws or {}, bounds_of(metric))
-    views = views_of(scores_of(records), reasons_of(records), metric, episodes or {})
+    views = views_of(scores_of(records), reasons_of(records), metric, episodes or {}, chance)
     rows = _rows(records, views, options, untrained)
     pairs = tested_pairs(views, options)
     best, doubt = _leader(rows, pairs, lower_is_better(metric)) if len(views) == 1 else ("", "")

@@ -87,8 +87,11 @@ def write_page(
         headline,
         episodes_of_rows(run, records),
         scales_of(protocol),
-        {"untrained": untrained_rows(run), "classes_left_out": classes_left_out(protocol)},
-        chance=chance_of([protocol]),
+        {
+            "untrained": untrained_rows(run),
+            "classes_left_out": classes_left_out(protocol),
+            "chance": chance_of([protocol]),
+        },
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
@@ -169,8 +172,11 @@ def compare_runs(
         headline,
         episodes,
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
-        {"untrained": untrained, "classes_left_out": left_out},
-        chance=chance_of(protocols.values()),
+        {
+            "untrained": untrained,
+            "classes_left_out": left_out,
+            "chance": chance_of(protocols.values()),
+        },
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,
@@ -266,6 +272,7 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
             margin=headline.margin,
             untrained=untrained_rows(folder),
             classes_left_out=classes_left_out(folder.plain(PROTOCOL)),
+            chance=chance_of([folder.plain(PROTOCOL)]),
         )
         parts = [table, *(f"<p>{escape(text)}</p>" for text in headline.warnings)]
     if failures:
