@@ -18,6 +18,7 @@ import torchcross.experiment.run.runner as runner
 from tests.experiment.conftest import Toys, toy_experiment
 from tests.faults.bit_flips import Files, Flip, files_of, restore
 from torchcross._kit import tensor_files
+from torchcross.data.plan_files.drawn_images import read_drawn_images
 from torchcross.errors import TorchcrossError
 from torchcross.experiment import RunFolder, run_experiment, verify_run, write_page
 from torchcross.experiment.run.examples import read_example
@@ -135,6 +136,9 @@ def content_of(folder: Path) -> dict[str, Any]:
             tensors, metadata = tensor_files.read(path)
             values = {name: value.numpy().tobytes() for name, value in tensors.items()}
             content[str(path)] = (values, metadata)
+        elif path.suffix == ".npz" and path.parent.name == "episodes":
+            drawn = read_drawn_images(path)
+            content[str(path)] = (drawn.digest, drawn.images.tobytes(), drawn.strata.tobytes())
         elif path.suffix == ".npz":
             example = read_example(path, hashed=True)
             pictures = (*example.support, *example.query)

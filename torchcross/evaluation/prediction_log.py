@@ -16,7 +16,8 @@ from torchcross.records.predictions import Predictions
 from torchcross.targets import Prediction
 from torchcross.task import Task
 
-_LARGEST: dict[Any, float] = {kind: float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
+_LARGEST = float(np.finfo(np.float32).max)
+_WITHOUT_SIGN = 0x7FFFFFFF
 
 
 @final
@@ -28,8 +29,8 @@ class PredictionLog:
     log.predictions().write("protonet.safetensors")
 
     `groups` are the subjects of the source's images, where they are known. Log-odds are kept in
-    float32, or in float64 where float32 would make two different ones of an episode equal: metrics
-    of what is kept are those of the predictions themselves.
+    float32. Where two different ones of an episode would become equal, the larger one becomes the
+    next number: metrics of what is kept are those of the predictions themselves.
     """
 
     def __init__(
@@ -45,7 +46,6 @@ class PredictionLog:
         self._groups, self._split = groups, split
         self._source = ""
         self._task: Task | None = None
-        self._dtype: Any = np.float32
         self._episodes: list[int] = []
         self._parts: dict[str, list[NDArray[Any]]] = {
             name: [] for name in ("images", "labels", "decisions", "log_odds")
@@ -67,15 +67,12 @@ class PredictionLog:
         self, number: int, images: Indices, labels: NDArray[Any], prediction: Prediction
     ) -> None:
         """Keep the prediction of images whose numbers are known."""
-        log_odds = _log_odds_of(prediction)
-        if not _keeps_order(log_odds):
-            self._dtype = np.float64
         self._episodes.append(number)
         values = {
             "images": np.array(images, dtype=np.int64),
             "labels": np.array(labels, dtype=np.int64),
             "decisions": prediction.decisions.cpu().numpy().astype(np.int64),
-            "log_odds": log_odds,
+            "log_odds": _in_float32(_log_odds_of(prediction)),
         }
         for name, part in self._parts.items():
             part.append(values[name])
@@ -102,11 +99,7 @@ class PredictionLog:
 
     def of(self, source: str, task: Task) -> Predictions:
         """The predictions so far, as those of a source and a task that are given."""
-        kinds = {"log_odds": self._dtype}
-        columns = {
-            name: np.concatenate([_narrow(array, kinds.get(name, np.int64)) for array in part])
-            for name, part in self._parts.items()
-        }
+        columns = {name: np.concatenate(part) for name, part in self._parts.items()}
         images = columns["images"]
         return Predictions(
             source=source,
@@ -127,21 +120,41 @@ def _log_odds_of(prediction: Prediction) -> NDArray[np.float64]:
     scores = prediction.scores
     if scores is None:
         scores = torch.logit(prediction.probabilities.detach().cpu().double())
-    bound = _LARGEST[np.float64]
+    bound = torch.finfo(torch.float64).max
     array: NDArray[np.float64] = scores.detach().cpu().double().clamp(-bound, bound).numpy()
     return array
 
 
-def _keeps_order(log_odds: NDArray[np.float64]) -> bool:
-    """Whether float32 keeps all that differ in a column apart."""
+def _in_float32(log_odds: NDArray[np.float64]) -> NDArray[Any]:
+    """The same order of each column in float32; in float64 where float32 has no such numbers."""
+    rounded = _nearest(log_odds)
     ordered = np.sort(log_odds, axis=0)
-    rounded = _narrow(ordered, np.float32)
-    made_equal = (ordered[1:] > ordered[:-1]) & (rounded[1:] == rounded[:-1])
-    return not made_equal.any()
+    made_equal = (ordered[1:] > ordered[:-1]) & (np.diff(_nearest(ordered), axis=0) == 0)
+    for column in np.flatnonzero(made_equal.any(axis=0)):
+        values, places = np.unique(log_odds[:, column], return_inverse=True)
+        ascending = _ascending(_nearest(values))
+        if np.isinf(ascending).any():
+            return log_odds
+        rounded[:, column] = ascending[places]
+    return rounded
 
 
-def _narrow(array: NDArray[Any], kind: Any) -> NDArray[Any]:
-    """As another type of numbers; what is too large for it is its largest number."""
-    if kind in _LARGEST:
-        array = np.clip(array, -_LARGEST[kind], _LARGEST[kind])
-    return array.astype(kind)
+def _nearest(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The nearest finite numbers of float32."""
+    return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def _ascending(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sorted numbers with the next one of float32 in the place of one that is not larger.
+
+    The bits of positive floats are integers in the same order. NaN, which comes last, stays.
+    """
+    known = ~np.isnan(values)
+    bits = values[known].view(np.int32).astype(np.int64)
+    keys = np.where(bits >= 0, bits, -(bits & _WITHOUT_SIGN))
+    steps = np.arange(len(keys))
+    keys = np.maximum.accumulate(keys - steps) + steps
+    bits = np.where(keys >= 0, keys, -keys | ~_WITHOUT_SIGN)
+    values = values.copy()
+    values[known] = bits.astype(np.int32).view(np.float32)
+    return values
