@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchcross.report.by_class import ImageResults, class_values_csv, confusions_csv
 from torchcross.report.headline_html import html_table
-from torchcross.report.inputs import Curve, Example, Failure, Picture
+from torchcross.report.inputs import Curve, Example, Failure, PageTable, Picture
 from torchcross.report.page import write_report
 from torchcross.report.tables import csv_table, latex_table, markdown_table
 
@@ -13,6 +13,7 @@ __all__ = [
     "Example",
     "Failure",
     "ImageResults",
+    "PageTable",
     "Picture",
     "class_values_csv",
     "confusions_csv",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
+from torchcross.report.html import TableCell, TableColumn
 from torchcross.report.pixels import as_pixels
 from torchcross.targets import Prediction, Target
 
@@ -65,6 +66,21 @@ class Failure:
     def __post_init__(self) -> None:
         if not self.reason.strip():
             raise InputError("a Failure got no reason; say what went wrong")
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A section of the page of its own: texts, and a table under them.
+
+    `identifier` is its place in the page's address, `caption` is that of the table.
+    """
+
+    identifier: str
+    title: str
+    caption: str
+    texts: Sequence[str]
+    columns: Sequence[TableColumn]
+    rows: Sequence[Sequence[TableCell | str]]
 
 
 @dataclass(frozen=True, eq=False)

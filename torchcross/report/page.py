@@ -19,8 +19,8 @@ from torchcross.report.beyond_section import beyond_section
 from torchcross.report.by_class import ImageResults, by_class_section
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
-from torchcross.report.html import data_link, nested_values, note, prose, warning
-from torchcross.report.inputs import Curve, Example, Failure
+from torchcross.report.html import data_link, nested_values, note, prose, sortable_table, warning
+from torchcross.report.inputs import Curve, Example, Failure, PageTable
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
 from torchcross.report.page_frame import PageSection, page_section, page_text
@@ -60,6 +60,7 @@ class _Extras:
     choices: Mapping[str, str]
     chance: Chance | None
     images: ImageResults | None
+    tables: Sequence[PageTable]
 
 
 def write_report(
@@ -77,6 +78,7 @@ def write_report(
     warnings: Sequence[str] = (),
     related: Iterable[Collection[str]] = (),
     images: ImageResults | None = None,
+    tables: Sequence[PageTable] = (),
     **options: Unpack[TableOptions],
 ) -> Path:
     """Write the page under `out`, whole or not at all, and return its path.
@@ -86,7 +88,7 @@ def write_report(
     small to matter, in the unit of the leading metric: with it every tie has a test of equivalence,
     and every pair its probability of being equivalent across targets. `related` are sets of targets
     that share subjects: they are not independent, and the page says so. `warnings` stand above the
-    results.
+    results, `tables` are sections of their own before the protocol.
 
     `published` has the points of a published protocol by its name, each with the texts `point`,
     `published`, `here` and `setting`.
@@ -100,7 +102,7 @@ def write_report(
     """
     path = _checked_path(out)
     chance = options.get("chance")
-    extras = _Extras(curves, examples, failures, warnings, choices or {}, chance, images)
+    extras = _Extras(curves, examples, failures, warnings, choices or {}, chance, images, tables)
     related = [set(targets) for targets in related]
     if isinstance(table, Means):
         _check_extras_of_means(extras, options.get("metric") in (None, table.metric))
@@ -113,6 +115,7 @@ def write_report(
         others = _other_summaries(table, summary.metric, related, options)
         facts = _facts(table, summary, failures)
         sections = _sections_of_records(table, summary, others, extras)
+    sections += map(_table_section, extras.tables)
     compared = published_points(published or {})
     sections += _settings_sections(protocol, provenance, extras.choices, compared)
     if isinstance(table, Records) and len(table):
@@ -255,6 +258,12 @@ def _most_disputed(choices: Mapping[str, str]) -> Markup:
     name, text = next(iter(choices.items()))
     link = element("a", "what else can be disputed, and what was chosen", href="#protocol")
     return note(prose(f"{name[:1].upper()}{name[1:]}: {text} ("), link, ")")
+
+
+def _table_section(table: PageTable) -> PageSection:
+    parts = [element("p", prose(text), class_="legend") for text in table.texts]
+    content = sortable_table(table.caption, table.columns, table.rows)
+    return page_section(table.identifier, table.title, table.title, *parts, content)
 
 
 def _settings_sections(

@@ -12,6 +12,7 @@ from typing import Any
 
 from torchcross._kit.whole_files import name_as_text, write_whole
 from torchcross.errors import InputError
+from torchcross.experiment.page.data_tables import study_tables
 from torchcross.experiment.page.headline import (
     Headline,
     caution_warnings,
@@ -109,6 +110,7 @@ def write_page(
         ],
         related=related,
         images=images,
+        tables=study_tables(run, protocol, records, trainings),
     )
     write_image_tables(images, out)
     if out.resolve() == run.path.resolve():

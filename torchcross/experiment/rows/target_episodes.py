@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from torchcross.data import EpisodePlan, EpisodeSampler, TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.sampling.sampler import shared_subjects
@@ -23,7 +26,7 @@ class TargetEpisodes:
     count: int
 
     def describe(self) -> dict[str, Any]:
-        """For a protocol: classes with their label values, chance levels, how many episodes."""
+        """For a protocol: episodes, classes with their label values, chance levels, images."""
         (source,) = self.sampler.sources
         dropped = self.sampler.dropped_classes[source.name]
         whole = source.task.target
@@ -35,11 +38,35 @@ class TargetEpisodes:
             "values": list(target.values),
             "chance": target.chance_levels,
             "classes left out": list(dropped),
+            "data": describe_data(source),
         }
 
     def query_images(self) -> int:
         """How many query images all episodes have together; their plans are drawn for it."""
         return sum(len(self.sampler[number].query) for number in range(self.count))
+
+
+def describe_data(source: TaskSource) -> dict[str, Any]:
+    """For a protocol: images and subjects of a source and of each of its classes.
+
+    An image counts for every label that applies. `subjects` is None where they are not known.
+    """
+    classes = []
+    for place, name in enumerate(source.task.target.classes):
+        members = has_class(source.labels, place)
+        subjects = None if source.groups is None else len(np.unique(source.groups[members]))
+        classes.append({"class": name, "images": int(members.sum()), "subjects": subjects})
+    return {
+        "images": len(source),
+        "subjects": None if source.groups is None else len(np.unique(source.groups)),
+        "classes": classes,
+    }
+
+
+def has_class(labels: NDArray[Any], place: int) -> NDArray[np.bool_]:
+    """Which samples belong to the class, or have the label, at this place."""
+    has: NDArray[np.bool_] = labels == place if labels.ndim == 1 else labels[:, place] == 1
+    return has
 
 
 def target_episodes(
