@@ -29,15 +29,60 @@ _METHODS = {
 }
 
 
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns that stand side by side, under one title: those of one number of shots."""
+
+    title: str
+    columns: tuple[Column, ...]
+
+
+def column_groups(summary: Summary) -> tuple[ColumnGroup, ...]:
+    """Algorithms that compete stand side by side, so columns are ordered by shots first.
+
+    Those that learned from all labels of a target stand in the same table, behind the others.
+    """
+    few_shots = tuple(shots for shots in summary.shots if shots != 0)
+    groups = []
+    for shots in (*few_shots, *(shots for shots in summary.shots if shots == 0)):
+        names = summary.algorithms
+        if 0 in summary.shots and few_shots:
+            names = tuple(name for name in names if _has_column(summary, name, shots))
+        is_ceiling = shots == 0 and summary.ceilings.issuperset(names)
+        title = "all labels" if is_ceiling else shots_title(shots)
+        groups.append(ColumnGroup(title, tuple((name, shots) for name in names)))
+    return tuple(groups)
+
+
+def _has_column(summary: Summary, algorithm: str, shots: int | None) -> bool:
+    """Whether a table with a column of 0 shots and others has this one.
+
+    An algorithm that failed everywhere has all of them but that of 0 shots.
+    """
+    scored_at = {k for _, name, k in summary.cells if name == algorithm}
+    return 0 in scored_at if shots == 0 else scored_at != {0}
+
+
+def column_heads(summary: Summary) -> list[str]:
+    """Names for a table with one row of heads: they have the shots, where there are several."""
+    groups = column_groups(summary)
+    return [
+        f"{name}, {group.title}" if len(groups) > 1 else name
+        for group in groups
+        for name, _ in group.columns
+    ]
+
+
 def columns_of(summary: Summary) -> tuple[Column, ...]:
-    """The order of the columns: algorithms that compete stand side by side, so by shots first."""
-    return tuple((algorithm, shots) for shots in summary.shots for algorithm in summary.algorithms)
+    """The columns of all groups, in their order."""
+    return tuple(column for group in column_groups(summary) for column in group.columns)
 
 
 def caption(summary: Summary) -> str:
     if summary.is_published:
         return f"{summary.notation.title or 'Means'} by target, as given"
-    return f"{summary.notation.title} by target, {', '.join(map(shots_title, summary.shots))}"
+    titles = ", ".join(group.title for group in column_groups(summary))
+    return f"{summary.notation.title} by target, {titles}"
 
 
 @dataclass(frozen=True)
@@ -155,6 +200,7 @@ def legend(summary: Summary) -> str:
         " with a probability of 80 %.",
         "—: no rows.",
         *mark_sentences(summary),
+        *_ceiling_sentences(summary),
     ]
     cells = summary.cells.values()
     if any(cell.interval.undefined for cell in cells):
@@ -178,6 +224,16 @@ def legend(summary: Summary) -> str:
     )
     sentences += _not_averaged_sentences(summary)
     return " ".join(sentences)
+
+
+def _ceiling_sentences(summary: Summary) -> list[str]:
+    """What a ceiling is, where it stands beside algorithms that learn from few images."""
+    if not summary.ceilings or summary.ceilings.issuperset(summary.algorithms):
+        return []
+    return [
+        "All labels: learned from a target's whole train split and scored on its test split; a"
+        " ceiling, with which nothing is compared."
+    ]
 
 
 def _family(summary: Summary) -> str:

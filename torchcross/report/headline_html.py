@@ -11,6 +11,8 @@ from torchcross.report.cells import Column, SummaryCell
 from torchcross.report.headline import (
     caption,
     cell_text,
+    column_groups,
+    column_heads,
     columns_of,
     last_rows,
     legend,
@@ -21,7 +23,6 @@ from torchcross.report.headline import (
 from torchcross.report.html import TableColumn, data_link, head_cell, scroll_box, series_key
 from torchcross.report.inputs import Failure
 from torchcross.report.markup import Markup, as_text, element, join
-from torchcross.report.numbers import shots_title
 from torchcross.report.summary import Summary, TableOptions, TargetTask, summarise
 from torchcross.report.tables import csv_of, latex_of, markdown_of
 
@@ -67,31 +68,34 @@ def table_links(summary: Summary) -> Markup:
 
 def _head_rows(summary: Summary, series: Mapping[str, int]) -> list[Markup]:
     names = []
-    for place, (algorithm, shots) in enumerate(columns_of(summary), 1):
-        spoken = ", ".join(filter(None, (algorithm, shots_title(shots))))
+    columns = [
+        (group.title, column) for group in column_groups(summary) for column in group.columns
+    ]
+    for place, (title, column) in enumerate(columns, 1):
+        spoken = ", ".join(filter(None, (column[0], title)))
         names.append(
             head_cell(
-                TableColumn(algorithm, True),
+                TableColumn(column[0], True),
                 place,
                 spoken,
-                series_key(series[algorithm]),
-                class_=_number_class(summary, algorithm),
+                series_key(series[column[0]]),
+                class_=_number_class(summary, column),
             )
         )
     if summary.is_published:
         return [element("tr", head_cell(TableColumn("target"), 0), *names)]
-    width = len(summary.algorithms)
     groups = [
-        element("th", shots_title(shots), scope="colgroup", colspan=width, class_="span")
-        for shots in summary.shots
+        element("th", group.title, scope="colgroup", colspan=len(group.columns), class_="span")
+        for group in column_groups(summary)
     ]
     target = head_cell(TableColumn("target"), 0, rowspan=2)
     return [element("tr", target, *groups), element("tr", *names)]
 
 
-def _number_class(summary: Summary, algorithm: str) -> str:
+def _number_class(summary: Summary, column: Column) -> str:
     """The first column of each number of shots has a line on its left."""
-    is_first = algorithm == summary.algorithms[0] and not summary.is_published
+    first_columns = {group.columns[0] for group in column_groups(summary)}
+    is_first = column in first_columns and not summary.is_published
     return "number first" if is_first else "number"
 
 
@@ -121,7 +125,7 @@ def _target_row(summary: Summary, target: TargetTask, failures: Sequence[Failure
 def _cell(
     summary: Summary, target: TargetTask, column: Column, failures: Sequence[Failure]
 ) -> Markup:
-    style = _number_class(summary, column[0])
+    style = _number_class(summary, column)
     text = cell_text(summary, target, column)
     if text is None:
         reason = _failure_reason(failures, target.name, column)
@@ -173,11 +177,7 @@ def html_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     dagger.
     """
     summary = summarise(table, **options)
-    columns = columns_of(summary)
-    heads = [
-        f"{name}, {shots_title(shots)}" if len(summary.shots) > 1 else name
-        for name, shots in columns
-    ]
+    columns, heads = columns_of(summary), column_heads(summary)
     rows = [
         _notebook_row(
             domain if place == 0 else "",

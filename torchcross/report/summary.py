@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, nan
 from typing import TypedDict
@@ -48,6 +48,7 @@ class TableOptions(TypedDict, total=False):
     episodes: Episodes | None
     scales: Scales | None
     untrained: Collection[str]
+    ceilings: Collection[str]
     margin: float | None
     classes_left_out: ClassesLeftOut | None
     chance: Chance | None
@@ -76,7 +77,7 @@ class Summary:
     on the same episodes. `is_published`: the numbers are means as they were given. `scales` are the
     grades of the targets. `failures_count_as` names the values of failures, `pair_counts` are the
     numbers of pairs that Holm's method corrects together. `margin` is that of equivalences.
-    `classes_left_out` are those of targets.
+    `classes_left_out` are those of targets. `ceilings` learned from all labels of a target.
     """
 
     metric: str
@@ -96,6 +97,7 @@ class Summary:
     pair_counts: tuple[int, ...] = ()
     margin: float | None = None
     classes_left_out: ClassesLeftOut = field(default_factory=dict)
+    ceilings: frozenset[str] = frozenset()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -163,6 +165,7 @@ def summarise(
     untrained: Collection[str] = (),
     classes_left_out: ClassesLeftOut | None = None,
     chance: Chance | None = None,
+    ceilings: Collection[str] = (),
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
@@ -192,12 +195,11 @@ def summarise(
             )
             for shots in sorted(rows.unique("shots"))
         ]
-    cells = dict(cells_of(comparisons, records))
+    cells = _without_ceilings(dict(cells_of(comparisons, records)), ceilings)
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     across: dict[int | None, Across] = {}
     for shots in sorted(records.unique("shots")):
-        means = _comparable_means(cells, algorithms, shots, metric, unpaired)
-        if means is not None:
+        if means := _comparable_means(cells, algorithms, shots, metric, unpaired):
             across[shots] = compare(means)
     notes, common = _notes(comparisons)
     return Summary(
@@ -217,6 +219,7 @@ def summarise(
         pair_counts=tuple(sorted({len(one.pairs) for one in comparisons} - {0})),
         margin=margin,
         classes_left_out=classes_left_out or {},
+        ceilings=frozenset(ceilings),
     )
 
 
@@ -231,6 +234,18 @@ def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[st
     )
     common = (note for note, count in counts.items() if count == len(comparisons))
     return tuple(placed), tuple(common)
+
+
+def _without_ceilings(
+    cells: dict[CellKey, SummaryCell], ceilings: Collection[str]
+) -> dict[CellKey, SummaryCell]:
+    """No ceiling is the best of a row, where it stands beside algorithms that learn from less."""
+    if {algorithm for _, algorithm, _ in cells} <= set(ceilings):
+        return cells
+    return {
+        key: replace(cell, is_best=False) if key[1] in ceilings else cell
+        for key, cell in cells.items()
+    }
 
 
 def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:

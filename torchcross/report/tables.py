@@ -21,6 +21,8 @@ from torchcross.report.headline import (
     ONE_TRAINING,
     TIE,
     cell_text,
+    column_groups,
+    column_heads,
     columns_of,
     printed_last_rows,
     printed_legend,
@@ -50,9 +52,10 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     those of `within_target`. `episodes` says which episodes were scored, by any text for each
     (algorithm, target, shots): where it differs, nothing is paired and no best is marked. `scales`
     has the grades of each target, by any text: a metric in grades is averaged over equal ones only.
-    `untrained` and `margin` are those of `within_target`. `classes_left_out` are the classes of
-    targets that no episode has, `chance` is by metric and target what chance reaches. `Means` have
-    no intervals, and ignore the options.
+    `untrained` and `margin` are those of `within_target`. `ceilings` are algorithms that learned
+    from all labels of a target: they stand behind the others, and nothing is compared with them.
+    `classes_left_out` are the classes of targets that no episode has, `chance` is by metric and
+    target what chance reaches. `Means` have no intervals, and ignore the options.
     """
     return latex_of(summarise(table, **options))
 
@@ -111,12 +114,12 @@ def _latex_shots(summary: Summary) -> list[str]:
     """The row of shots, with a line under each; published means have none."""
     if summary.is_published:
         return []
-    width = len(summary.algorithms)
-    titles = [f"\\multicolumn{{{width}}}{{c}}{{{shots_title(k)}}}" for k in summary.shots]
-    rules = [
-        f"\\cmidrule(lr){{{2 + width * place}-{1 + width * (place + 1)}}}"
-        for place in range(len(summary.shots))
-    ]
+    titles, rules, last = [], [], 1
+    for group in column_groups(summary):
+        width = len(group.columns)
+        titles.append(f"\\multicolumn{{{width}}}{{c}}{{{group.title}}}")
+        rules.append(f"\\cmidrule(lr){{{last + 1}-{last + width}}}")
+        last += width
     return [_latex_row(["", *titles]), " ".join(rules)]
 
 
@@ -137,9 +140,7 @@ def _latex_cell(summary: Summary, target: TargetTask, column: Column) -> str:
 def markdown_of(summary: Summary) -> str:
     columns, title = columns_of(summary), summary.notation.title
     heads = ["domain", markdown_text(f"target: {title}" if title else "target")]
-    for name, shots in columns:
-        full_name = f"{name}, {shots_title(shots)}" if len(summary.shots) > 1 else name
-        heads.append(markdown_text(full_name))
+    heads += map(markdown_text, column_heads(summary))
     rows = [heads, ["---", "---", *("---:" for _ in columns)]]
     for domain, targets in summary.domains.items():
         for place, target in enumerate(targets):

@@ -27,7 +27,11 @@ from torchcross.experiment.page.headline import (
 )
 from torchcross.experiment.page.image_results import image_results, write_image_tables
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
-from torchcross.experiment.page.table_marks import classes_left_out, untrained_rows
+from torchcross.experiment.page.table_marks import (
+    ceiling_rows,
+    classes_left_out,
+    untrained_rows,
+)
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
@@ -90,6 +94,7 @@ def write_page(
         scales_of(protocol),
         {
             "untrained": untrained_rows(run),
+            "ceilings": ceiling_rows(run),
             "classes_left_out": classes_left_out(protocol),
             "chance": chance_of([protocol]),
         },
@@ -155,11 +160,7 @@ def compare_runs(
     )
     groups: set[frozenset[str]] = set()
     failures: list[Failure] = []
-    untrained: list[str] = []
-    left_out: dict[str, list[str]] = {}
     for name, run in runs.items():
-        untrained += [f"{row} ({name})" for row in untrained_rows(run)]
-        left_out |= classes_left_out(protocols[name])
         own = [
             *caution_warnings(protocols[name]),
             *shared_subject_warnings(run),
@@ -174,11 +175,7 @@ def compare_runs(
         headline,
         episodes,
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
-        {
-            "untrained": untrained,
-            "classes_left_out": left_out,
-            "chance": chance_of(protocols.values()),
-        },
+        _marks_of(runs, protocols),
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,
@@ -188,6 +185,25 @@ def compare_runs(
         warnings=warnings,
         related=sorted(groups, key=sorted),
     )
+
+
+def _marks_of(
+    runs: Mapping[str, RunFolder], protocols: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What tables need to know of the rows and targets of several runs."""
+    untrained: list[str] = []
+    ceilings: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        untrained += [f"{row} ({name})" for row in untrained_rows(run)]
+        ceilings += [f"{row} ({name})" for row in ceiling_rows(run)]
+        left_out |= classes_left_out(protocols[name])
+    return {
+        "untrained": untrained,
+        "ceilings": ceilings,
+        "classes_left_out": left_out,
+        "chance": chance_of(protocols.values()),
+    }
 
 
 def _write(
@@ -273,6 +289,7 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
             scales=scales_of(folder.plain(PROTOCOL)),
             margin=headline.margin,
             untrained=untrained_rows(folder),
+            ceilings=ceiling_rows(folder),
             classes_left_out=classes_left_out(folder.plain(PROTOCOL)),
             chance=chance_of([folder.plain(PROTOCOL)]),
         )

@@ -1,4 +1,4 @@
-"""What the marks of tables need to know of a run: rows without training, classes left out."""
+"""What tables need to know of a run: rows without training, ceilings, classes left out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def untrained_rows(run: RunFolder) -> list[str]:
     """The rows of a run that no training seed changes: their one seed is all there is."""
     weights = run.experiment["model"]["weights"]
     return [name for name in run.experiment["algorithms"] if not METHODS[name].has_seeds(weights)]
+
+
+def ceiling_rows(run: RunFolder) -> list[str]:
+    """The rows that learn from all labels of a target."""
+    return [name for name in run.experiment["algorithms"] if METHODS[name].supervised]
 
 
 def classes_left_out(protocol: Mapping[str, Any]) -> dict[str, list[str]]:
