@@ -24,13 +24,13 @@ from torchcross.experiment import RunFolder, run_experiment, verify_run, write_p
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import FAILURES, PROTOCOL, PROVENANCE, SET_ASIDE
 from torchcross.experiment.run.json_files import read_json
-from torchcross.experiment.run.page_files import HASHES, PAGE, TABLES
+from torchcross.experiment.run.page_files import HASHES, IMAGE_TABLES, PAGE, TABLES
 from torchcross.training.log import read_hashed_log
 
 EXPERIMENT = toy_experiment(
     algorithms=["scratch", "protonet"], shots=[1], **{"data.targets": ["hole"]}
 )
-_PAGE_FILES = (PAGE, HASHES, *TABLES)
+_PAGE_FILES = (PAGE, HASHES, *TABLES, *IMAGE_TABLES)
 _CELL = ("rows/", "episodes/", "examples/", "predictions/")
 
 
@@ -148,6 +148,6 @@ def content_of(folder: Path) -> dict[str, Any]:
             content[str(path)] = read_json(path, hashed=True)
         elif path.name == "log.csv":
             content[str(path)] = read_hashed_log(path)
-        elif path.name in (PAGE, *TABLES):
+        elif path.name in (PAGE, *TABLES, *IMAGE_TABLES):
             content[str(path)] = path.read_bytes()
     return content

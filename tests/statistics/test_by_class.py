@@ -15,7 +15,13 @@ from tests.examples import max_examples
 from tests.targets.tables import TARGETS, random_labels, random_logits
 from torchcross.errors import InputError
 from torchcross.evaluation import PredictionLog
-from torchcross.statistics import Subgroups, class_values, confusion_matrix, mean_interval
+from torchcross.statistics import (
+    Draws,
+    Subgroups,
+    class_values,
+    confusion_matrix,
+    mean_interval,
+)
 from torchcross.task import Task
 
 KINDS = ("binary", "multi-class", "multi-label", "coral")
@@ -199,6 +205,74 @@ def test_one_threshold_for_all_episodes_asks_for_comparable_log_odds():
     assert value("pooled") == 1
     # One of them does: the threshold is 10, and only the second episode's positives lie above it.
     assert value("pooled", 0.75) == 0.5
+
+
+# -- intervals over images -------------------------------------------------------------------------
+
+
+def test_draws_make_intervals_over_images():
+    predictions = predictions_of(TARGETS["binary"], episodes=30, labels=np.arange(24) % 2)
+    episode = np.repeat(np.arange(30), 24)
+    images = np.concatenate([(np.arange(24) * 7 + number * 5) % 200 for number in range(30)])
+    drawn = np.unique(images)
+    draws = Draws(
+        episodes=episode,
+        images=images,
+        is_query=np.ones(len(images), dtype=bool),
+        drawn=drawn,
+        strata=np.zeros(len(drawn), dtype=int),
+        stratum_images=np.array([200]),
+    )
+    plain, wide = class_values([predictions])[0], class_values([predictions], draws=draws)[0]
+    assert plain.interval.over == "episodes"
+    assert wide.interval.over == "images"
+    assert wide.interval.mean == plain.interval.mean
+
+
+def one_set(count=300, seed=0, subjects=None):
+    """One episode of many images, as a test split is."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    scores = np.round(rng.normal(size=count) + labels, 1)
+    log = PredictionLog("any", shots=0, groups=subjects)
+    target = TARGETS["binary"]
+    logits = torch.tensor(scores[:, None], dtype=torch.float32)
+    log.add(0, np.arange(count), labels, target.predict(logits))
+    return log.of("a", Task("a", target)), labels, scores
+
+
+def test_a_test_split_has_delongs_interval():
+    predictions, labels, scores = one_set()
+    (auroc,) = (v for v in class_values([predictions]) if v.measure == "auroc")
+    positives, negatives = scores[labels == 1], scores[labels == 0]
+    wins = (positives[:, None] > negatives) + 0.5 * (positives[:, None] == negatives)
+    by_positive, by_negative = wins.mean(axis=1), wins.mean(axis=0)
+    variance = by_positive.var() / len(positives) + by_negative.var() / len(negatives)
+    np.testing.assert_allclose(auroc.interval.mean, wins.mean())
+    assert auroc.interval.over == "images"
+    assert auroc.interval.n == 300
+    half = auroc.interval.half / 1.968
+    # The factor of DeLong's variances is n / (n - 1) of each side, here that of all images.
+    np.testing.assert_allclose(half, np.sqrt(variance), rtol=0.02)
+    (sensitivity,) = (v for v in class_values([predictions]) if v.measure == "sensitivity")
+    share = (positives > 0).mean()
+    np.testing.assert_allclose(sensitivity.interval.mean, share)
+    binomial = np.sqrt(share * (1 - share) / len(positives))
+    np.testing.assert_allclose(sensitivity.interval.half / 1.968, binomial, rtol=0.03)
+
+
+def test_images_of_one_subject_count_together():
+    """Every image three times: as wide as for one image each, and not narrower."""
+    once, labels, scores = one_set(100)
+    log = PredictionLog("any", shots=0, groups=np.repeat(np.arange(100), 3))
+    logits = torch.tensor(np.repeat(scores, 3)[:, None], dtype=torch.float32)
+    target = TARGETS["binary"]
+    log.add(0, np.arange(300), np.repeat(labels, 3), target.predict(logits))
+    thrice = log.of("a", Task("a", target))
+    # The last measure interpolates between other images.
+    for first, second in zip(class_values([once])[:3], class_values([thrice])[:3], strict=True):
+        np.testing.assert_allclose(second.interval.half, first.interval.half)
+        assert second.interval.mean == pytest.approx(first.interval.mean)
 
 
 # -- seeds, subgroups, refusals --------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 import numpy as np
@@ -14,6 +14,7 @@ from torchcross._kit.arrays import Indices
 from torchcross.errors import InputError
 from torchcross.records.predictions import Predictions
 from torchcross.statistics.draws import Draws
+from torchcross.statistics.image_level import IMAGES
 from torchcross.statistics.image_shares import (
     AUROC,
     MEASURES,
@@ -24,6 +25,7 @@ from torchcross.statistics.image_shares import (
     Threshold,
     query_images,
 )
+from torchcross.statistics.image_values import image_values
 from torchcross.statistics.intervals import Interval, in_bounds, mean_interval
 from torchcross.statistics.seeds import hierarchical_interval
 
@@ -106,8 +108,9 @@ def class_values(
                                 subgroup
 
     Intervals are those of `mean_interval` with `method`, `level` and `draws`, of the linearised
-    share; with several training seeds, of `hierarchical_interval`. In a subgroup, a measure with
-    fewer than `fewest` different images on a side that it needs is refused.
+    share; with several training seeds, of `hierarchical_interval`. Of one episode, such as a test
+    split, they are over its subjects, or its images where subjects are not known. In a subgroup, a
+    measure with fewer than `fewest` different images on a side that it needs is refused.
     """
     several = list(predictions)
     check_alike(several)
@@ -237,11 +240,26 @@ class _Estimate:
         if reason:
             nothing = Interval(math.nan, math.nan, math.nan, 0, self.method, self.level, 0, reason)
             return nothing, int(total)
+        if all(len(table.episodes) == 1 for table in self.tables):
+            return self._over_images(measure, column, chosen), int(total)
         share = sum(float(hits.sum()) for hits, _ in sums) / total
         # Values whose mean is the share, and whose spread is that of the ratio to first order.
         cells = sum(len(trials) for _, trials in sums)
         values = [share + cells * (hits - share * trials) / total for hits, trials in sums]
         return in_bounds(self._interval_of(values), _UNIT), int(total)
+
+    def _over_images(self, measure: str, column: int, chosen: Sequence[Mask]) -> Interval:
+        """Of one set of images, such as a test split: over its subjects, or its images."""
+        values = [
+            image_values(table, measure, column, rows)
+            for table, rows in zip(self.tables, chosen, strict=True)
+        ]
+        if len(values) == 1:
+            interval = mean_interval(values[0], method=self.method, level=self.level)
+        else:
+            shared = len({len(each) for each in values}) == 1
+            interval = hierarchical_interval(values, shared_episodes=shared, level=self.level)
+        return replace(in_bounds(interval, _UNIT), over=IMAGES)
 
     def _interval_of(self, values: Sequence[Floats]) -> Interval:
         episodes = [table.episodes for table in self.tables]

@@ -58,17 +58,21 @@ class QueryImages:
 
     def sums(self, measure: str, column: int, chosen: Mask) -> tuple[Floats, Floats]:
         """(hits, trials) of a class in each episode, over the chosen rows."""
-        truth = self.truth[:, column]
-        known = chosen & (truth != MISSING)
-        positive, negative = known & (truth == 1), known & (truth == 0)
         if measure == AUROC:
-            return self._pairs(column, positive, known)
-        hits, trials = {
-            SENSITIVITY: (self.decided[:, column], positive),
-            SPECIFICITY: (~self.decided[:, column], negative),
-            SENSITIVITY_AT: (self.above[:, column], positive),
-        }[measure]
+            truth = self.truth[:, column]
+            known = chosen & (truth != MISSING)
+            return self._pairs(column, known & (truth == 1), known)
+        hits, trials = self.row_shares(measure, column)
+        trials = trials & chosen
         return self._sum(hits * trials), self._sum(trials)
+
+    def row_shares(self, measure: str, column: int) -> tuple[NDArray[Any], Mask]:
+        """(whether each row is a hit, whether it is a trial) of a measure that is no AUROC."""
+        positive, negative = self.truth[:, column] == 1, self.truth[:, column] == 0
+        if measure == SPECIFICITY:
+            return ~self.decided[:, column], negative
+        hits = self.decided if measure == SENSITIVITY else self.above
+        return hits[:, column], positive
 
     def _sum(self, values: NDArray[Any]) -> Floats:
         sums = np.bincount(self.place, weights=values, minlength=len(self.episodes))
