@@ -16,7 +16,7 @@ from tests.experiment.small import prepare
 from tests.records.published_table import NAMES, ROWS
 from tests.report.run_folder import made_run
 from torchcross import cli
-from torchcross.cli.run import _value
+from torchcross.cli.experiment_flags import value_of_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -329,5 +329,5 @@ def test_a_run_that_is_terminated_says_how_it_goes_on(capsys, monkeypatch):
     ],
 )
 def test_values_as_people_write_them(text, value):
-    found = _value(text)
+    found = value_of_text(text)
     assert (found, type(found)) == (value, type(value))

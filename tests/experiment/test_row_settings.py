@@ -1,6 +1,7 @@
 """Settings that single rows have of their own: read in two forms, and used by them alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_only_the_row_itself_has_them():
     assert own.meta.inner_steps == whole.meta.inner_steps
     assert experiment_of_row(whole, "scratch") is whole
     chosen = {"targets": {"hole": {"mm-maml": {"meta.lr": 0.25}}}}
-    tuned = with_rows(DOTTED, tuned=chosen)
+    tuned = replace(with_rows(DOTTED), tuned=chosen)
     assert experiment_of_row(tuned, "mm-maml", "hole").meta.lr == 0.25
     assert experiment_of_row(tuned, "mm-maml", "hole").meta.inner_lr == 0.05
     assert experiment_of_row(tuned, "mm-maml", "specks").meta.lr == 1.0

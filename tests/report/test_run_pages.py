@@ -82,7 +82,7 @@ def test_who_adapts_in_which_way_is_told() -> None:
 
 def test_full_supervision_has_no_episodes_to_speak_of() -> None:
     found = told(preset="fully-supervised", algorithms=["supervised"], shots=[0])
-    assert list(found) == ["scores", "training seeds"]
+    assert list(found) == ["scores", "training seeds", "tuning"]
 
 
 @pytest.mark.slow

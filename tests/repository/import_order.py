@@ -92,6 +92,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "rows": ("settings",),
         "run": ("rows", "data_formats", "settings"),
         "page": ("run", "rows", "data_formats", "settings"),
+        "tuning": ("run", "rows", "data_formats", "settings"),
         "outcome": ("page", "run", "settings"),
     },
 }

@@ -22,6 +22,9 @@ _ENTRY_POINTS = "torchcross.commands"
 
 _COMMANDS = {
     "run": Command("torchcross.cli.run", "train, adapt and score: from images to a table"),
+    "tune": Command(
+        "torchcross.cli.tune", "search for the settings of each row, on the sources alone"
+    ),
     "report": Command(
         "torchcross.cli.report", "the page and tables of a run, or of a published table of means"
     ),
@@ -70,8 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    # A run goes on where it stopped; other commands have options for that, or start again.
-    advice = "; run the same command again to go on" if arguments[:1] == ["run"] else ""
+    # Runs and searches go on where they stopped; others have options for that, or start again.
+    goes_on = arguments[:1] in (["run"], ["tune"])
+    advice = "; run the same command again to go on" if goes_on else ""
     try:
         return _dispatch(arguments)
     except TorchcrossError as error:

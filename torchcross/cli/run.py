@@ -6,45 +6,20 @@ An interrupted run goes on when you give the same command again. Exit status 1: 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from torchcross._kit.lost_readers import write_line
+from torchcross.cli.experiment_flags import add_flags, default_folder, experiment_of, say
 from torchcross.cli.group import Parser
-from torchcross.cli.options import names_in
-from torchcross.errors import InputError
 from torchcross.messages import printable
-
-if TYPE_CHECKING:
-    from torchcross.experiment import Experiment
 
 EXAMPLE = """\
 torchcross run experiment.toml
+torchcross run experiment.toml --tuned tuning/experiment
 torchcross run --data data/MedIMeta --targets oct,derm --algorithms mm-pt,protonet --shots 1,5"""
 
 _COMPLETE, _FAILURES = 0, 1
-_DIGITS = 8
-_FLAGS = {
-    "targets": "data.targets",
-    "algorithms": "algorithms",
-    "shots": "shots",
-    "seeds": "seeds",
-    "preset": "preset",
-    "data": "data.folder",
-    "format": "data.format",
-    "channels": "data.channels",
-    "source_tasks": "data.source_tasks",
-    "backbone": "model.backbone",
-    "device": "machine.device",
-    "weights": "model.weights",
-    "episodes": "evaluation.episodes",
-    "adaptation": "evaluation.adaptation",
-}
-"""The setting of each flag."""
-_LISTS = ("targets", "algorithms", "shots", "seeds")
-_NUMBERS = ("shots", "seeds")
+_TUNED = "-tuned"
 
 
 def arguments(parser: Parser) -> None:
@@ -58,78 +33,43 @@ def arguments(parser: Parser) -> None:
         ),
     )
     parser.add_argument(
+        "--tuned",
+        type=Path,
+        metavar="FOLDER",
+        help=(
+            "folder of `torchcross tune`: each row has the settings that were chosen for it"
+            f" (default folder of the run: its usual name and {_TUNED})"
+        ),
+    )
+    parser.add_argument(
         "--settings",
         action="store_true",
         help="list every setting with its default, and run nothing",
     )
-    parser.add_argument("--preset", metavar="NAME", help="protocol (default: medimeta-table4)")
-    parser.add_argument("--data", metavar="FOLDER", help="folder of the datasets")
-    parser.add_argument(
-        "--format", metavar="NAME", help="format of the datasets (default: medimeta)"
-    )
-    parser.add_argument(
-        "--targets", metavar="A,B", help="targets, left out and scored (default: every dataset)"
-    )
-    parser.add_argument("--algorithms", metavar="A,B", help="rows of the table")
-    parser.add_argument("--shots", metavar="K,L", help="support images per class")
-    parser.add_argument("--seeds", metavar="I,J", help="training seeds")
-    parser.add_argument("--episodes", type=int, metavar="N", help="episodes per target and shots")
-    parser.add_argument("--backbone", metavar="NAME", help="a name of torchcross.backbones")
-    parser.add_argument("--weights", metavar="FILE", help="weights for the backbone")
-    parser.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU if there is one)"
-    )
-    parser.add_argument("--channels", type=int, choices=[1, 3])
-    parser.add_argument("--source-tasks", choices=["primary", "all"])
-    parser.add_argument("--adaptation", choices=["fine-tune", "own"])
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any setting by name, such as meta.steps=500; may be repeated",
-    )
+    add_flags(parser)
     parser.add_argument("--quiet", action="store_true", help="write nothing until the end")
 
 
 def run(options: argparse.Namespace) -> int:
-    from torchcross.experiment import (
-        experiment_from_values,
-        read_experiment,
-        run_experiment,
-        write_page,
-    )
+    from torchcross.experiment import run_experiment, with_tuned, write_page
 
     if options.settings:
         return _list_settings()
-    flags = _overrides(options)
-    if options.config is None:
-        experiment = experiment_from_values({}, flags)
-    else:
-        experiment = read_experiment(options.config, flags)
-    out = options.out or _default_folder(experiment, options.config)
+    experiment, end = experiment_of(options), ""
+    if options.tuned is not None:
+        experiment, end = with_tuned(experiment, options.tuned), _TUNED
+    out = options.out or default_folder("runs", experiment, options.config, end)
     if options.quiet:
         outcome = run_experiment(experiment, out, progress=False)
         for failure in outcome.failures:
-            _say("failed: {algorithm} on {target}: {reason}".format(**failure))
+            say("failed: {algorithm} on {target}: {reason}".format(**failure))
     else:
-        outcome = run_experiment(experiment, out, say=_say)
+        outcome = run_experiment(experiment, out, say=say)
     page = write_page(out)
     if len(outcome.records):
         sys.stdout.write((out / "table.md").read_text(encoding="utf-8") + "\n")
     sys.stdout.write(f"{printable(str(page))}\n")
     return _COMPLETE if outcome.complete else _FAILURES
-
-
-def _default_folder(experiment: Experiment, config: Path | None) -> Path:
-    """The same folder for the same command; without a file, another one for another experiment."""
-    from torchcross.experiment.run.earlier_presets import folder_of_begun_run
-
-    if config is not None:
-        return Path("runs", config.stem)
-    return folder_of_begun_run(
-        experiment, lambda digest: Path("runs", f"{experiment.preset}-{digest[:_DIGITS]}")
-    )
 
 
 def _list_settings() -> int:
@@ -138,48 +78,3 @@ def _list_settings() -> int:
     for setting in settings():
         sys.stdout.write(f"{setting.name} = {setting.default}\n    {setting.says}\n")
     return _COMPLETE
-
-
-def _say(line: str) -> None:
-    write_line(sys.stderr, printable(line))
-
-
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings by dotted name, from the flags that were given."""
-    overrides: dict[str, Any] = {}
-    for flag, name in _FLAGS.items():
-        value = getattr(options, flag)
-        if value is None:
-            continue
-        if flag in _LISTS:
-            value = names_in(value)
-        if flag in _NUMBERS:
-            value = [_whole_number(part, f"--{flag}") for part in value]
-        overrides[name] = value
-    for pair in options.set:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
-        overrides[name.strip()] = _value(text)
-    return overrides
-
-
-def _value(text: str) -> Any:
-    """As TOML reads it; a text needs no quotes."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        # TOML wants a digit on both sides of a point.
-        is_number = re.fullmatch(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", text)
-        return float(text) if is_number else text
-
-
-def _whole_number(text: str, flag: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(
-            f"{flag} got {text!r}; give whole numbers with commas between them"
-        ) from None

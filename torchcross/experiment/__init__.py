@@ -23,6 +23,9 @@ from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
     PretrainingSettings,
 )
+from torchcross.experiment.settings.tune_settings import TuneSettings
+from torchcross.experiment.tuning.folder import TuneFolder
+from torchcross.experiment.tuning.outcome import TuneOutcome, tune_experiment, with_tuned
 
 __all__ = [
     "METHODS",
@@ -39,6 +42,9 @@ __all__ = [
     "PretrainingSettings",
     "RunFolder",
     "RunOutcome",
+    "TuneFolder",
+    "TuneOutcome",
+    "TuneSettings",
     "Verification",
     "compare_runs",
     "experiment_from_values",
@@ -46,6 +52,8 @@ __all__ = [
     "read_experiment",
     "run_experiment",
     "run_predictions",
+    "tune_experiment",
     "verify_run",
+    "with_tuned",
     "write_page",
 ]

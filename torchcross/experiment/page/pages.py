@@ -26,13 +26,16 @@ from torchcross.experiment.page.headline import (
     unhashed_warnings,
 )
 from torchcross.experiment.page.image_results import image_results, write_image_tables
+from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
 from torchcross.experiment.page.table_marks import (
     ceiling_rows,
     classes_left_out,
     untrained_rows,
 )
+from torchcross.experiment.page.tuning_table import tuning_tables
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.tuning_words import tuning_warnings
 from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
 from torchcross.experiment.run.page_files import PAGE, TABLES, write_page_hashes
@@ -83,39 +86,43 @@ def write_page(
     trainings = _trainings(run)
     if trainings:
         provenance["trainings"] = trainings
+    names = RowNames(run)
+    episodes = names.of_episodes(episodes_of_rows(run, records))
+    records = names.of_records(records)
     headline = headline_of(records, [run], metric, margin)
-    images = image_results(run)
+    images = names.of_images(image_results(run))
     out = run.path if out is None else Path(out)
     page = _write(
         records,
         out,
         headline,
-        episodes_of_rows(run, records),
+        episodes,
         scales_of(protocol),
         {
-            "untrained": untrained_rows(run),
-            "ceilings": ceiling_rows(run),
+            "untrained": [names[row] for row in untrained_rows(run)],
+            "ceilings": [names[row] for row in ceiling_rows(run)],
             "classes_left_out": classes_left_out(protocol),
             "chance": chance_of([protocol]),
         },
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
-        curves=list(_curves(run, trainings)),
-        examples=_examples(run),
-        failures=list(map(_failure, failures)),
+        curves=names.of_all(_curves(run, trainings)),
+        examples=names.of_all(_examples(run)),
+        failures=names.of_all(map(_failure, failures)),
         choices=choices_of_run(run, records, related, trainings),
         published=published_points([run]),
         warnings=[
             *headline.warnings,
             *synthetic_warnings(provenance),
-            *caution_warnings(protocol),
-            *shared_subject_warnings(run),
-            *unhashed_warnings(run),
+            *_own_warnings(run, protocol),
         ],
         related=related,
         images=images,
-        tables=study_tables(run, protocol, records, trainings),
+        tables=[
+            *study_tables(run, protocol, records, names.of_trainings(trainings)),
+            *tuning_tables(run.experiment, list(protocol.get("targets", ()))),
+        ],
     )
     write_image_tables(images, out)
     if out.resolve() == run.path.resolve():
@@ -143,11 +150,9 @@ def compare_runs(
     episodes: dict[tuple[str, str, int], str] = {}
     for name, run in runs.items():
         records = run.records()
-        unknown = f"of {name}, which does not say"
-        for (algorithm, target, shots), text in episodes_of_rows(run, records, unknown).items():
-            episodes[f"{algorithm} ({name})", target, shots] = text
-        columns: dict[str, Any] = dict(records.columns)
-        columns["algorithm"] = [f"{each} ({name})" for each in columns["algorithm"].tolist()]
+        unknown, row_names = f"of {name}, which does not say", RowNames(run, name)
+        episodes |= row_names.of_episodes(episodes_of_rows(run, records, unknown))
+        columns: dict[str, Any] = dict(row_names.of_records(records).columns)
         columns["run"] = ["compared"] * len(records)
         tables.append(Records(columns))
     records = reduce(operator.add, tables)
@@ -161,14 +166,10 @@ def compare_runs(
     groups: set[frozenset[str]] = set()
     failures: list[Failure] = []
     for name, run in runs.items():
-        own = [
-            *caution_warnings(protocols[name]),
-            *shared_subject_warnings(run),
-            *unhashed_warnings(run),
-        ]
-        warnings += [f"{name}: {text}" for text in own]
+        row_names = RowNames(run, name)
+        warnings += [f"{name}: {text}" for text in _own_warnings(run, protocols[name])]
         groups |= set(map(frozenset, protocols[name].get("related targets", ())))
-        failures += [_failure(failure, name) for failure in run.failures()]
+        failures += row_names.of_all(map(_failure, run.failures()))
     return _write(
         records,
         Path(out),
@@ -195,8 +196,9 @@ def _marks_of(
     ceilings: list[str] = []
     left_out: dict[str, list[str]] = {}
     for name, run in runs.items():
-        untrained += [f"{row} ({name})" for row in untrained_rows(run)]
-        ceilings += [f"{row} ({name})" for row in ceiling_rows(run)]
+        row_names = RowNames(run, name)
+        untrained += [row_names[row] for row in untrained_rows(run)]
+        ceilings += [row_names[row] for row in ceiling_rows(run)]
         left_out |= classes_left_out(protocols[name])
     return {
         "untrained": untrained,
@@ -279,10 +281,10 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
     """What a notebook shows of a run: the headline table, what failed, and where the page is."""
     parts = ["<p>No rows.</p>"]
     if len(records):
-        headline = headline_of(records, [folder], None)
-        episodes = episodes_of_rows(folder, records)
+        headline, names = headline_of(records, [folder], None), RowNames(folder)
+        episodes = names.of_episodes(episodes_of_rows(folder, records))
         table = html_table(
-            records,
+            names.of_records(records),
             metric=headline.metric,
             method=headline.method,
             episodes=episodes,
@@ -316,13 +318,23 @@ def _in_order(protocol: Mapping[str, Any]) -> dict[str, Any]:
     return {name: protocol[name] for name in (*first, *protocol) if name not in _ELSEWHERE}
 
 
-def _failure(failure: Mapping[str, str], run: str = "") -> Failure:
-    algorithm = failure["algorithm"]
+def _own_warnings(run: RunFolder, protocol: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of one run."""
+    experiment = run.experiment
+    return [
+        *caution_warnings(protocol),
+        *tuning_warnings(experiment.get("tuned", {}), experiment["algorithms"]),
+        *shared_subject_warnings(run),
+        *unhashed_warnings(run),
+    ]
+
+
+def _failure(failure: Mapping[str, str]) -> Failure:
     return Failure(
         reason=failure["reason"],
         kind=failure["kind"],
         target=failure["target"],
-        algorithm=f"{algorithm} ({run})" if run else algorithm,
+        algorithm=failure["algorithm"],
         seed=int(failure["seed"]),
     )
 

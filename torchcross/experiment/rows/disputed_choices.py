@@ -13,6 +13,7 @@ from torchcross.experiment.rows.adaptation import (
     reads_running_statistics,
 )
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.tuning_words import tuning_in_words
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
@@ -80,13 +81,18 @@ def choices(experiment: Experiment) -> dict[str, str]:
             "one for each training seed, over the test split: without episodes, the seeds are the"
             " only spread."
         )
-        return {"scores": scores, "training seeds": _training_seeds(experiment)}
+        return {
+            "scores": scores,
+            "training seeds": _training_seeds(experiment),
+            "tuning": tuning_in_words(experiment),
+        }
     chosen = {
         "episodes of a target": _overlap(experiment),
         "training seeds": _training_seeds(experiment),
         "adaptation": _adaptation(experiment),
         "BatchNorm on the query, where the network has any": _norms(experiment),
     }
+    chosen["tuning"] = tuning_in_words(experiment)
     if experiment.rows:
         chosen["settings of single rows"] = _row_settings(experiment)
     if origins := _running_statistics(experiment):

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
@@ -13,7 +14,7 @@ from torchcross._kit.lock import FolderLock
 from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.folder import RunFolder
-from torchcross.experiment.settings.row_settings import experiment_of_row
+from torchcross.experiment.settings.row_settings import experiment_with, row_values
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import TorchMachine
 
@@ -30,6 +31,43 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.algorithm} for {self.target}, training seed {self.seed}"
+
+
+class WorkFolder(Protocol):
+    """What work in cells needs of its folder: that of a run, or of a search."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def plain(self, name: str) -> dict[str, Any]: ...
+
+    def training(self, *key: object) -> Path: ...
+
+    def failures(self) -> list[dict[str, str]]: ...
+
+    def write_failures(self, failures: list[dict[str, str]]) -> None: ...
+
+
+class WorkContext(Protocol):
+    """The parts of a run or of a search."""
+
+    @property
+    def experiment(self) -> Experiment: ...
+
+    @property
+    def collection(self) -> Collection: ...
+
+    @property
+    def machine(self) -> TorchMachine: ...
+
+    @property
+    def folder(self) -> WorkFolder: ...
+
+    @property
+    def say(self) -> Say: ...
+
+    @property
+    def progress(self) -> bool | None: ...
 
 
 @dataclass(frozen=True)
@@ -50,9 +88,13 @@ class RunContext:
                 for seed in self.experiment.seeds:
                     yield Cell(target, algorithm, seed)
 
+    def own_values(self, cell: Cell) -> dict[str, Any]:
+        """The settings that the cell's row has of its own."""
+        return row_values(self.experiment, cell.algorithm, cell.target)
+
     def experiment_of(self, cell: Cell) -> Experiment:
         """The experiment with the settings that the cell's row has of its own."""
-        return experiment_of_row(self.experiment, cell.algorithm, cell.target)
+        return experiment_with(self.experiment, self.own_values(cell))
 
     def missing_shots(self, cell: Cell) -> list[int]:
         """The numbers of shots that have no rows yet."""
@@ -68,7 +110,7 @@ class RunContext:
 def run_all(
     cells: Sequence[Cell],
     run: Callable[[Cell], None],
-    folder: RunFolder,
+    folder: WorkFolder,
     say: Say,
     lock: FolderLock,
 ) -> list[dict[str, str]]:
@@ -104,7 +146,7 @@ def run_all(
 
 
 def _write_failures(
-    folder: RunFolder, cells: Sequence[Cell], failed: Mapping[Cell, dict[str, str]]
+    folder: WorkFolder, cells: Sequence[Cell], failed: Mapping[Cell, dict[str, str]]
 ) -> list[dict[str, str]]:
     failures = [failed[cell] for cell in cells if cell in failed]
     try:

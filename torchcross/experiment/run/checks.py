@@ -129,7 +129,13 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
             by_rows.setdefault(", ".join(concerned), []).append(setting.name)
     for place, row in _row_settings_without_effect(experiment):
         by_rows.setdefault(row, []).append(place)
-    return [f"{', '.join(names)}: no effect on {whom}" for whom, names in by_rows.items()]
+    texts = [f"{', '.join(names)}: no effect on {whom}" for whom, names in by_rows.items()]
+    if (experiment.tune.space or experiment.tune.rows) and not experiment.tuned:
+        texts.append(
+            "tune: no effect on a run; `torchcross tune` searches, and --tuned FOLDER gives a run"
+            " what it chose"
+        )
+    return texts
 
 
 def _row_settings_without_effect(experiment: Experiment) -> Iterator[tuple[str, str]]:

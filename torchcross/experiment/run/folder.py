@@ -20,7 +20,6 @@ Every other file has its content hash in itself (see torchcross._kit.content_has
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +30,11 @@ from numpy.typing import NDArray
 
 from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
-from torchcross._kit.whole_files import UNFINISHED, name_as_text
+from torchcross._kit.whole_files import name_as_text
 from torchcross.errors import InputError, WriteError
+from torchcross.experiment.run.file_names import file_name, is_unfinished, unfinished_files
 from torchcross.experiment.run.identity import decisive_settings, differences, identity
-from torchcross.experiment.run.json_fields import check_fields
+from torchcross.experiment.run.json_fields import check_fields, checked_failures
 from torchcross.experiment.run.json_files import (
     NEEDED,
     REMOVABLE,
@@ -45,7 +45,6 @@ from torchcross.experiment.run.json_files import (
 from torchcross.experiment.run.scored_rows import read_rows, read_scored
 from torchcross.experiment.settings.plain import (
     as_plain,
-    digest,
     with_backbone_table,
     with_earlier_values,
 )
@@ -61,9 +60,7 @@ SET_ASIDE = ".damaged"
 _FORMAT = 2
 """Of runs whose files all have content hashes; runs of earlier versions say nothing of it."""
 
-_UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
 _PARTS = ("train", "rows", "episodes", "examples", "predictions", "subgroups")
-_FAILURE = {"kind", "target", "algorithm", "seed", "reason"}
 
 
 class RunFolder:
@@ -98,7 +95,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / EXPERIMENT, record)
         try:
-            for unfinished in _unfinished_files(path):
+            for unfinished in unfinished_files(path):
                 unfinished.unlink(missing_ok=True)
             for part in _PARTS:
                 (path / part).mkdir(exist_ok=True)
@@ -139,10 +136,10 @@ class RunFolder:
         return "format" in _read_experiment(self.path)
 
     def rows_file(self, *key: object) -> Path:
-        return self.path / "rows" / f"{_slug(key)}.csv"
+        return self.path / "rows" / f"{file_name(key)}.csv"
 
     def training(self, *key: object) -> Path:
-        return self.path / "train" / _slug(key)
+        return self.path / "train" / file_name(key)
 
     def episodes_file(self, name: str) -> Path:
         """Which episodes the rows file of this name, without its ending, is of."""
@@ -150,7 +147,7 @@ class RunFolder:
 
     def plans_file(self, target: str, shots: int) -> Path:
         """Which images the episodes of a target drew."""
-        return self.path / "episodes" / f"{_slug(('plans', f'{shots} shots', target))}.npz"
+        return self.path / "episodes" / f"{file_name(('plans', f'{shots} shots', target))}.npz"
 
     def example_file(self, name: str) -> Path:
         return self.path / "examples" / f"{name}.npz"
@@ -159,7 +156,7 @@ class RunFolder:
         return self.path / "predictions" / f"{name}.safetensors"
 
     def subgroups_file(self, target: str) -> Path:
-        return self.path / "subgroups" / f"{_slug((target, 'subgroups'))}.json"
+        return self.path / "subgroups" / f"{file_name((target, 'subgroups'))}.json"
 
     def rows(self, path: Path) -> Records:
         """The rows of one cell; a DamageError where they are not what its episodes gave."""
@@ -211,14 +208,7 @@ class RunFolder:
 
     def failures(self) -> list[dict[str, str]]:
         """What failed when it was last tried."""
-        failures = self.plain(FAILURES).get("failures", [])
-        if not isinstance(failures, list) or not all(
-            isinstance(each, dict) and each.keys() >= _FAILURE for each in failures
-        ):
-            raise InputError(
-                f"{self.path / FAILURES} is not as a run writes it; remove it, and run again"
-            )
-        return failures
+        return checked_failures(self.path / FAILURES, self.plain(FAILURES))
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
         if not (self.path / FAILURES).is_file() or failures != self.failures():
@@ -264,19 +254,6 @@ def _is_ours(path: Path) -> bool:
 def set_aside(path: Path) -> None:
     """Rename a damaged file, so that a new one is made in its place."""
     path.replace(path.with_name(path.name + SET_ASIDE))
-
-
-def _unfinished_files(path: Path) -> Iterator[Path]:
-    """The files that a process was writing when it was killed."""
-    for pattern in ("*", "*/*", "train/*/*"):
-        for file in path.glob(f"{pattern}{UNFINISHED}"):
-            if is_unfinished(file):
-                yield file
-
-
-def is_unfinished(path: Path) -> bool:
-    """Whether a process was writing the file when it was killed."""
-    return bool(_UNFINISHED.fullmatch(path.name))
 
 
 def _read_experiment(path: Path) -> dict[str, Any]:
@@ -329,9 +306,3 @@ def _places(names: NDArray[Any], order: Sequence[str]) -> NDArray[np.int64]:
     """The place of each name in an order; names that it lacks come last, all alike."""
     places = {name: place for place, name in enumerate(order)}
     return np.array([places.get(name, len(places)) for name in names.tolist()], dtype=np.int64)
-
-
-def _slug(key: tuple[object, ...]) -> str:
-    """A file name: words for people, and a digest that makes it unique."""
-    words = [re.sub(r"\W", "_", str(part))[:40] for part in key[:-1]]
-    return f"{'-'.join(words)}-{digest([str(part) for part in key])[:12]}"

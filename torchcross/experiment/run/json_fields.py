@@ -94,6 +94,18 @@ _REQUIRED: Mapping[str, Mapping[str, _Check]] = {
     }
 }
 
+_FAILURE = {"kind", "target", "algorithm", "seed", "reason"}
+
+
+def checked_failures(path: Path, record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What failed, from the content of failures.json."""
+    failures = record.get("failures", [])
+    if not isinstance(failures, list) or not all(
+        isinstance(each, dict) and each.keys() >= _FAILURE for each in failures
+    ):
+        raise InputError(f"{path} is not as a run writes it; remove it, and run again")
+    return failures
+
 
 def check_fields(path: Path, record: Mapping[str, Any], advice: str) -> None:
     """An InputError names the fields of a file that are not what a run writes."""

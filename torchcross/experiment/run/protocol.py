@@ -9,6 +9,7 @@ from typing import final
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
+from torchcross.experiment.rows.tuning_words import tuning_for_protocol
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.experiment.run.folder import PROTOCOL
@@ -99,6 +100,7 @@ class Protocol:
             "choices": list(choices(experiment).items()),
             "published": published_part(experiment),
             "predictions": self.prediction_store().description,
+            "tuning": tuning_for_protocol(experiment),
             "cautions": [*self._cautions(), *weights_cautions(experiment)],
             "settings without effect": settings_without_effect(experiment),
         }

@@ -13,7 +13,7 @@ import torch
 
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
-from torchcross.experiment.run.cells import RunContext
+from torchcross.experiment.run.cells import WorkContext
 from torchcross.experiment.run.folder import PROVENANCE
 from torchcross.experiment.run.git_state import git_state
 from torchcross.experiment.run.identity import decisive_settings
@@ -37,7 +37,7 @@ _PACKAGES = (
 )
 
 
-def update_provenance(run: RunContext, *, finished: bool) -> None:
+def update_provenance(run: WorkContext, *, finished: bool) -> None:
     """Write provenance.json; refuse to mix rows of different data.
 
     A run that has all its rows keeps the surroundings that it has.

@@ -14,6 +14,7 @@ from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Cell, RunContext, Say, run_all
 from torchcross.experiment.run.checks import check_experiment, check_metric
+from torchcross.experiment.run.chosen_settings import check_chosen_settings
 from torchcross.experiment.run.damage import set_damaged_cells_aside
 from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.episode_files import mend_plans
@@ -36,7 +37,7 @@ def run_missing_cells(
     experiment = as_begun(experiment, Path(out), say)
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
-    collection, targets = _open_targets(experiment.data)
+    collection, targets = open_targets(experiment.data)
     refuse_other_folder(Path(out))
     with lock_folder(Path(out)) as lock, leave_when_asked(say):
         folder = RunFolder.begin(out, experiment)
@@ -44,7 +45,8 @@ def run_missing_cells(
         return folder, _run_cells(run, lock)
 
 
-def _open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
+def open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
+    """The data, and the full names of the targets."""
     collection = open_collection(
         data.format, data.folder, channels=data.channels, leave_out=data.leave_out
     )
@@ -67,6 +69,7 @@ def _run_cells(run: RunContext, lock: FolderLock) -> list[dict[str, str]]:
     unfinished = [cell for cell in cells if run.missing_shots(cell)]
     if unfinished:
         _check_metric(run)
+        check_chosen_settings(run, dict.fromkeys(cell.target for cell in unfinished))
     update_provenance(run, finished=not unfinished)
     mend_plans(run)
     run.folder.update(run.experiment)
@@ -108,10 +111,10 @@ def _run(
     """Train one cell, and score it."""
     method = METHODS[cell.algorithm]
     if method.supervised:
-        score_test_split(run, cell, learners.learner(cell, method), store)
+        score_test_split(run, cell, learners.learner(cell, method, run.own_values(cell)), store)
         return
     protocol.require(cell.target)
-    trained = learners.learner(cell, method)
+    trained = learners.learner(cell, method, run.own_values(cell))
     algorithm = adapter(method, trained.learner, run.experiment_of(cell))
     # The target's images are opened here and not before: training cannot have seen any of them.
     target = protocol.episodes_of(cell.target)

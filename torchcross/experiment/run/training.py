@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
@@ -11,12 +11,13 @@ from torchcross.algorithms import Algorithm
 from torchcross.data import TaskSource
 from torchcross.errors import InputError, SourceError
 from torchcross.experiment.rows.adaptation import renew_running_statistics
-from torchcross.experiment.rows.methods import Method, starting_network
+from torchcross.experiment.rows.methods import METHODS, Method, starting_network
 from torchcross.experiment.rows.training_setup import training_setup
-from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.cells import Cell, WorkContext
 from torchcross.experiment.run.training_files import write_summary
 from torchcross.experiment.settings.plain import digest
-from torchcross.experiment.settings.row_settings import row_values
+from torchcross.experiment.settings.row_settings import experiment_with
+from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import fit
 
 Sources = Sequence[TaskSource]
@@ -37,51 +38,29 @@ class Learners:
     Only the last one stays in memory.
     """
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: WorkContext) -> None:
         self._run = run
         self._last: dict[str, TrainedLearner] = {}
 
-    def learner(self, cell: Cell, method: Method) -> TrainedLearner:
+    def learner(self, cell: Cell, method: Method, own: Mapping[str, Any]) -> TrainedLearner:
+        """`own` are the settings that the row has of its own."""
         if not method.trains:
             net = starting_network(method, self._run.experiment, cell.seed)
             return TrainedLearner(net.to(self._run.machine.device), None)
-        train, val = self._sources(cell, method)
-        key = self._key(cell, train)
+        train, val = sources_of(self._run, cell.target, method)
+        experiment = experiment_with(self._run.experiment, own)
+        key = _training_key(cell, train, own)
         # What is kept in memory also has running statistics, which the policy may ask for.
-        kept = digest([key, self._run.experiment_of(cell).evaluation.norm])
+        kept = digest([key, experiment.evaluation.norm])
         if kept not in self._last:
             self._last.clear()
-            self._last[kept] = self._train(cell, method, key, train, val)
+            self._last[kept] = self._train(cell, experiment, key, train, val)
         return self._last[kept]
 
-    def _key(self, cell: Cell, train: Sources) -> str:
-        """The same for cells that share a training."""
-        parts: list[Any] = [cell.algorithm, cell.seed]
-        parts.append([[source.name, source.fingerprint()] for source in train])
-        own = row_values(self._run.experiment, cell.algorithm, cell.target)
-        if of_training := {name: own[name] for name in own if not name.startswith("evaluation.")}:
-            parts.append(of_training)
-        return digest(parts)
-
-    def _sources(self, cell: Cell, method: Method) -> tuple[Sources, Sources]:
-        """What a cell learns from, and what judges it."""
-        collection, tasks = self._run.collection, self._run.experiment.data.source_tasks
-        if method.supervised:
-            judges: Sources = ()
-            # Without a validation split all steps are done, and the report says so.
-            with suppress(SourceError):
-                judges = (collection.target(cell.target, split="val"),)
-            return (collection.target(cell.target, split="train"),), judges
-        train = collection.sources(cell.target, split="train", tasks=tasks)
-        if not train:
-            reasons = dict(collection.why(cell.target))
-            raise InputError(f"no source is left for {cell.target!r}; {reasons}")
-        return train, collection.sources(cell.target, split="val", tasks=tasks)
-
     def _train(
-        self, cell: Cell, method: Method, key: str, train: Sources, val: Sources
+        self, cell: Cell, experiment: Experiment, key: str, train: Sources, val: Sources
     ) -> TrainedLearner:
-        run, experiment = self._run, self._run.experiment_of(cell)
+        run, method = self._run, METHODS[cell.algorithm]
         setup = training_setup(method, experiment, cell.seed, train, val)
         folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
         sources = _count_of(setup.learned, train)
@@ -111,6 +90,46 @@ class Learners:
         }
         write_summary(folder, summary)
         return TrainedLearner(setup.learner, folder.name)
+
+
+def sources_of(run: WorkContext, target: str, method: Method) -> tuple[Sources, Sources]:
+    """What a row learns from where a target is left out, and what judges it."""
+    collection, tasks = run.collection, run.experiment.data.source_tasks
+    if method.supervised:
+        judges: Sources = ()
+        # Without a validation split all steps are done, and the report says so.
+        with suppress(SourceError):
+            judges = (collection.target(target, split="val"),)
+        return (collection.target(target, split="train"),), judges
+    train = collection.sources(target, split="train", tasks=tasks)
+    if not train:
+        reasons = dict(collection.why(target))
+        raise InputError(f"no source is left for {target!r}; {reasons}")
+    return train, collection.sources(target, split="val", tasks=tasks)
+
+
+def search_key(run: WorkContext, target: str, score: str) -> str:
+    """The same for targets with the same sources: what is chosen on these is chosen for both.
+
+    `score` is the setting `tune.score`: trials that are scored on a target are for it alone.
+    """
+    train, val = sources_of(run, target, METHODS[run.experiment.algorithms[0]])
+    parts = [[[source.name, source.fingerprint()] for source in part] for part in (train, val)]
+    return digest([parts, target] if score == "target-queries" else parts)
+
+
+def _training_key(cell: Cell, train: Sources, own: Mapping[str, Any]) -> str:
+    """The same for cells that share a training."""
+    fingerprints = [[source.name, source.fingerprint()] for source in train]
+    parts: list[Any] = [cell.algorithm, cell.seed, fingerprints]
+    if of_training := settings_of_training(own):
+        parts.append(of_training)
+    return digest(parts)
+
+
+def settings_of_training(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a row that decide its training."""
+    return {name: own[name] for name in own if not name.startswith("evaluation.")}
 
 
 def _count_of(learned: Sequence[str], train: Sources) -> str:

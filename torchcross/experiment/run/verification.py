@@ -14,6 +14,7 @@ from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.episode_files import named_plans, read_plans
 from torchcross.experiment.run.examples import check_example, read_example
+from torchcross.experiment.run.file_names import is_unfinished
 from torchcross.experiment.run.folder import (
     EXPERIMENT,
     FAILURES,
@@ -21,7 +22,6 @@ from torchcross.experiment.run.folder import (
     PROVENANCE,
     SET_ASIDE,
     RunFolder,
-    is_unfinished,
 )
 from torchcross.experiment.run.json_files import read_hashed_json
 from torchcross.experiment.run.page_files import (

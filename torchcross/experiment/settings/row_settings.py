@@ -6,7 +6,7 @@ They stand in an experiment by dotted names: `{"mm-maml": {"meta.lr": 0.003}}`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from typing import Any, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
@@ -18,8 +18,9 @@ from torchcross.experiment.settings.training_sections import (
     PretrainingSettings,
     budget_of,
 )
+from torchcross.experiment.settings.tuning_record import tuning_record
 from torchcross.experiment.settings.typed_values import typed_value
-from torchcross.training.options import may_be_zero
+from torchcross.training.options import decides_numbers, may_be_zero
 
 RANGE_KEYS = ("from", "to", "scale", "points")
 """The keys of a table that stands for a range of values, in a space to search."""
@@ -55,12 +56,22 @@ def check_name(name: str, place: str) -> None:
     raise InputError(f"{place}: {unknown_name('setting of a row', name, known)}")
 
 
+def makes_numbers(name: str) -> bool:
+    """Whether another value of a setting of rows can make other numbers."""
+    return decides_numbers(_field_of(name))
+
+
 def checked_value(name: str, value: Any, place: str) -> Any:
     """The value of a setting by its dotted name, as its section wants it."""
     section, _, setting = name.partition(".")
-    kind = _SECTIONS[section]
-    (own,) = (each for each in fields(kind) if each.name == setting)
-    return typed_value(get_type_hints(kind)[setting], value, place, may_be_zero(own))
+    hint = get_type_hints(_SECTIONS[section])[setting]
+    return typed_value(hint, value, place, may_be_zero(_field_of(name)))
+
+
+def _field_of(name: str) -> Field[Any]:
+    section, _, setting = name.partition(".")
+    (own,) = (each for each in fields(_SECTIONS[section]) if each.name == setting)
+    return own
 
 
 def checked_values(values: object, place: str) -> dict[str, Any]:
@@ -144,7 +155,7 @@ def with_checked_rows(experiment: Experiment) -> Experiment:
     """The experiment with the values of rows as their sections want them, by hand and chosen."""
     rows = {row: checked_values(values, f"rows.{row}") for row, values in experiment.rows.items()}
     tuned = dict(experiment.tuned)
-    if tuned:
+    if tuning_record(tuned) is not None:
         tuned["targets"] = {
             target: {
                 row: checked_values(values, f"tuned, {row} for {target}")

@@ -1,0 +1,137 @@
+"""The flags of commands that take an experiment: its settings, and the folder of its results."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torchcross._kit.lost_readers import write_line
+from torchcross.cli.group import Parser
+from torchcross.cli.options import names_in
+from torchcross.errors import InputError
+from torchcross.messages import printable
+
+if TYPE_CHECKING:
+    from torchcross.experiment import Experiment
+
+_DIGITS = 8
+_FLAGS = {
+    "targets": "data.targets",
+    "algorithms": "algorithms",
+    "shots": "shots",
+    "seeds": "seeds",
+    "preset": "preset",
+    "data": "data.folder",
+    "format": "data.format",
+    "channels": "data.channels",
+    "source_tasks": "data.source_tasks",
+    "backbone": "model.backbone",
+    "device": "machine.device",
+    "weights": "model.weights",
+    "episodes": "evaluation.episodes",
+    "adaptation": "evaluation.adaptation",
+}
+"""The setting of each flag."""
+_LISTS = ("targets", "algorithms", "shots", "seeds")
+_NUMBERS = ("shots", "seeds")
+
+
+def add_flags(parser: Parser) -> None:
+    """The flags for settings, which win over the TOML file."""
+    parser.add_argument("--preset", metavar="NAME", help="protocol (default: medimeta-table4)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the datasets")
+    parser.add_argument(
+        "--format", metavar="NAME", help="format of the datasets (default: medimeta)"
+    )
+    parser.add_argument(
+        "--targets", metavar="A,B", help="targets, left out and scored (default: every dataset)"
+    )
+    parser.add_argument("--algorithms", metavar="A,B", help="rows of the table")
+    parser.add_argument("--shots", metavar="K,L", help="support images per class")
+    parser.add_argument("--seeds", metavar="I,J", help="training seeds")
+    parser.add_argument("--episodes", type=int, metavar="N", help="episodes per target and shots")
+    parser.add_argument("--backbone", metavar="NAME", help="a name of torchcross.backbones")
+    parser.add_argument("--weights", metavar="FILE", help="weights for the backbone")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU if there is one)"
+    )
+    parser.add_argument("--channels", type=int, choices=[1, 3])
+    parser.add_argument("--source-tasks", choices=["primary", "all"])
+    parser.add_argument("--adaptation", choices=["fine-tune", "own"])
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting by name, such as meta.steps=500; may be repeated",
+    )
+
+
+def experiment_of(options: argparse.Namespace) -> Experiment:
+    """The experiment of the TOML file, if one was given, and of the flags."""
+    from torchcross.experiment import experiment_from_values, read_experiment
+
+    flags = _overrides(options)
+    if options.config is None:
+        return experiment_from_values({}, flags)
+    return read_experiment(options.config, flags)
+
+
+def default_folder(parent: str, experiment: Experiment, config: Path | None, end: str = "") -> Path:
+    """The same folder for the same command; without a file, another one for another experiment."""
+    from torchcross.experiment.run.earlier_presets import folder_of_begun_run
+
+    if config is not None:
+        return Path(parent, f"{config.stem}{end}")
+    return folder_of_begun_run(
+        experiment,
+        lambda digest: Path(parent, f"{experiment.preset}-{digest[:_DIGITS]}{end}"),
+    )
+
+
+def say(line: str) -> None:
+    write_line(sys.stderr, printable(line))
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings by dotted name, from the flags that were given."""
+    overrides: dict[str, Any] = {}
+    for flag, name in _FLAGS.items():
+        value = getattr(options, flag)
+        if value is None:
+            continue
+        if flag in _LISTS:
+            value = names_in(value)
+        if flag in _NUMBERS:
+            value = [_whole_number(part, f"--{flag}") for part in value]
+        overrides[name] = value
+    for pair in options.set:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
+        overrides[name.strip()] = value_of_text(text)
+    return overrides
+
+
+def value_of_text(text: str) -> Any:
+    """As TOML reads it; a text needs no quotes."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        # TOML wants a digit on both sides of a point.
+        is_number = re.fullmatch(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", text)
+        return float(text) if is_number else text
+
+
+def _whole_number(text: str, flag: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            f"{flag} got {text!r}; give whole numbers with commas between them"
+        ) from None

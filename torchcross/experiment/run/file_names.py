@@ -1,0 +1,31 @@
+"""Names of files in a run's folder: unique, fit for every system, and those of unfinished files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from torchcross._kit.whole_files import UNFINISHED
+from torchcross.experiment.settings.plain import digest
+
+_UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
+
+
+def file_name(key: tuple[object, ...]) -> str:
+    """A file name: words for people, and a digest that makes it unique."""
+    words = [re.sub(r"\W", "_", str(part))[:40] for part in key[:-1]]
+    return f"{'-'.join(words)}-{digest([str(part) for part in key])[:12]}"
+
+
+def unfinished_files(path: Path) -> Iterator[Path]:
+    """The files that a process was writing when it was killed."""
+    for pattern in ("*", "*/*", "train/*/*"):
+        for file in path.glob(f"{pattern}{UNFINISHED}"):
+            if is_unfinished(file):
+                yield file
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a process was writing the file when it was killed."""
+    return bool(_UNFINISHED.fullmatch(path.name))
