@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import save
-from benchmarks.medimeta import checking, converting, opening, reading, writing
+from benchmarks.medimeta import appearance, checking, converting, opening, reading, writing
 
 # One row for each benchmark: a function of (quick, threads) that prints its tables and returns its
 # numbers.
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[bool, int], Any]] = {
     "writing": writing.measure,
     "converting": converting.measure,
     "checking": checking.measure,
+    "appearance": appearance.measure,
 }
 
 

@@ -52,7 +52,7 @@ class Look:
     """How far the regular parts are bent."""
     field: str = "full"
     vignette: float = 0.0
-    contrast: float = 0.5
+    contrast: float = 0.66
     """How much lighter or darker than the background the content is."""
     bright: float = 0.15
     """How often the content is lighter than its surroundings, and not darker."""
@@ -93,7 +93,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
             wave_depth=0.14,
             warp=0.2,
             vignette=0.25,
-            contrast=0.55,
+            contrast=0.72,
             blur=1,
             grain=0.03,
         ),
@@ -106,7 +106,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
             wave_depth=0.12,
             warp=0.4,
             field="fan",
-            contrast=0.55,
+            contrast=0.72,
             blur=1,
             grain=0.02,
             speckle=0.3,
@@ -129,7 +129,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
             cloud=(2, 2),
             cloud_depth=0.34,
             vignette=0.1,
-            contrast=0.55,
+            contrast=0.72,
             blur=1,
             grain=0.05,
         ),
@@ -180,7 +180,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
             cell_depth=0.16,
             warp=0.4,
             field="ellipse",
-            contrast=0.45,
+            contrast=0.62,
             blur=0,
             grain=0.05,
         ),

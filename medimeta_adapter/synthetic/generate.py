@@ -17,6 +17,7 @@ from medimeta_adapter.synthetic.domain_looks import LOOKS
 from medimeta_adapter.synthetic.factors import FACTORS, difficulty, paint
 from medimeta_adapter.synthetic.plan import DatasetPlan, plan_dataset, scale_of
 from medimeta_adapter.synthetic.render import Canvas
+from medimeta_adapter.synthetic.scene import Scene
 from medimeta_adapter.writing.draft import DatasetDraft
 from medimeta_adapter.writing.partial import is_unfinished, remove_old_lock
 from medimeta_adapter.writing.progress import PassProgress
@@ -28,7 +29,7 @@ from torchcross.errors import InputError, WriteError
 
 Progress = Callable[[str, int, int], None]
 
-RECIPE = 1
+RECIPE = 2
 """Increases when a change of the generator changes its bytes."""
 _SIZES = (16, 1024)
 _PIXELS_AT_ONCE = 1 << 18
@@ -140,7 +141,7 @@ def _draft(plan: DatasetPlan, scale: str | float, size: int, seed: int) -> Datas
         id=entry.id,
         name=f"{entry.name} (synthetic)",
         domain=entry.domain,
-        tasks=[_task(task, seed) for task in entry.tasks],
+        tasks=[task_info(task, seed) for task in entry.tasks],
         input_size=(entry.channels, size, size),
         summary=_SUMMARY.format(name=entry.name),
         domain_overlaps=entry.domain_overlaps,
@@ -155,7 +156,8 @@ def _draft(plan: DatasetPlan, scale: str | float, size: int, seed: int) -> Datas
     )
 
 
-def _task(task: CatalogTask, seed: int) -> TaskInfo:
+def task_info(task: CatalogTask, seed: int) -> TaskInfo:
+    """Return how a task is described in `info.yaml`."""
     labels = {key: f"synthetic {key}" for key in task.label_keys}
     extra = {
         "synthetic_factor": FACTORS[task.dataset][task.name].name,
@@ -192,13 +194,19 @@ def _draw_chunks(
     plan: DatasetPlan, first: int, size: int, seed: int, workers: int
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield chunks of images in their order, each with its first row."""
-    entry, total = plan.entry, len(plan.splits)
-    scene, distractors = paint(entry, plan.ranks, seed)
-    stream = Stream(seed, "synthetic", entry.id, "images")
-    canvas = Canvas(LOOKS[entry.domain], size, entry.channels, stream, distractors)
+    total = len(plan.splits)
+    canvas, scene = canvas_and_scene(plan, size, seed)
     step = max(1, _PIXELS_AT_ONCE // size**2)
 
     def draw(start: int) -> tuple[int, NDArray[np.uint8]]:
         return start, canvas.draw(scene.rows(start, min(start + step, total)), start)
 
     return results_in_order(range(first, total, step), draw, workers)
+
+
+def canvas_and_scene(plan: DatasetPlan, size: int, seed: int) -> tuple[Canvas, Scene]:
+    """Return what draws the images of a plan, and what they show."""
+    entry = plan.entry
+    scene, distractors = paint(entry, plan.ranks, seed)
+    stream = Stream(seed, "synthetic", entry.id, "images")
+    return Canvas(LOOKS[entry.domain], size, entry.channels, stream, distractors), scene

@@ -16,6 +16,7 @@ from medimeta_adapter.format.problems import TaskTarget
 from medimeta_adapter.format.splits import SPLITS
 from medimeta_adapter.synthetic.catalog import CatalogDataset, CatalogTask
 from medimeta_adapter.synthetic.factors import FACTORS, IMPLIED, Derived, ranks_from_parent
+from medimeta_adapter.synthetic.painters import MOST_FINDINGS
 from medimeta_adapter.synthetic.pixel_maths import Integers
 from torchcross._kit.randomness import Stream, permutation
 from torchcross.errors import InputError
@@ -44,7 +45,7 @@ class Scale:
 
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
-    {"tiny": Scale(0.0, 12), "small": Scale(0.005, 60), "medium": Scale(0.05, 60)}
+    {"tiny": Scale(0.0, 12), "small": Scale(0.005, 70), "medium": Scale(0.05, 70)}
 )
 """The scales by name. A number instead is a share of the real sizes, with 12 of each class."""
 
@@ -157,7 +158,7 @@ def _draw_classes(task: CatalogTask, count: int, least: int, seed: int, part: in
 
 
 def _draw_answers(task: CatalogTask, count: int, least: int, seed: int, part: int) -> Integers:
-    """Draw rows of 0 and 1: three images in four have labels, two on average.
+    """Draw rows of 0 and 1: three images in four have labels, two on average, at most three.
 
     Label l has a weight of 1 / (l + 4).
     """
@@ -167,11 +168,14 @@ def _draw_answers(task: CatalogTask, count: int, least: int, seed: int, part: in
     quotas = _share_out(math.floor(with_findings * _FINDINGS_PER_IMAGE), weights)
     answers = np.zeros((count, task.num_labels), dtype=np.int64)
     stream = Stream(seed, "synthetic", task.dataset, task.name, "answers", part)
+    implied = dict(IMPLIED.get((task.dataset, task.name), ()))
     for label, quota in enumerate(quotas):
         order = permutation(stream, label, with_findings)
-        answers[order[: min(max(quota, least), count // 2)], label] = 1
-    for label, implied in IMPLIED.get((task.dataset, task.name), ()):
-        answers[:, implied] |= answers[:, label]
+        added = answers[order].copy()
+        added[:, [label, implied.get(label, label)]] = 1
+        order = order[added.sum(axis=1) <= MOST_FINDINGS]
+        chosen = order[: min(max(quota, least), count // 2)]
+        answers[chosen, label] = answers[chosen, implied.get(label, label)] = 1
     return answers[_label_order(task, count, seed, part)]
 
 

@@ -14,7 +14,7 @@ from medimeta_adapter.synthetic.domain_looks import (
     background_words,
     field_of_view,
 )
-from medimeta_adapter.synthetic.motifs import SHAPES, stamp
+from medimeta_adapter.synthetic.motifs import AREA, stamp
 from medimeta_adapter.synthetic.pixel_maths import (
     F,
     Floats,
@@ -29,7 +29,7 @@ from medimeta_adapter.synthetic.pixel_maths import (
 from medimeta_adapter.synthetic.scene import ABSENT, Scene
 from torchcross._kit.randomness import Stream
 
-_MOST_DEGREES = 20
+_MOST_DEGREES = 12
 """Content is rotated by at most this many degrees either way."""
 _COS, _SIN = (
     # Rounded to 14 bits: mathematical libraries may differ in the last digit.
@@ -37,19 +37,25 @@ _COS, _SIN = (
     * F(2.0**-14)
     for f in (math.cos, math.sin)
 )
-_WEAVE_DIRECTIONS, _WEAVE_CYCLES = (0, 90, 45, 135), (5.0, 9.0, 3.0)
-_WEAVE_DEPTH, _VEIL_DEPTH = 0.2, 0.35
+_WEAVE_DIRECTIONS, _WEAVE_CYCLES = (0, 45, 90, 135), 5.0
+_QUARTERS = (
+    *((0, 1, 2, 3), (2, 3, 0, 1), (1, 0, 3, 2), (3, 2, 1, 0), (0, 2, 3, 1)),
+    *((2, 0, 1, 3), (1, 3, 2, 0), (3, 1, 0, 2), (0, 3, 1, 2)),
+)
+"""Directions of lines in the quarters of the image, for each kind of weave: all have all four."""
+_WEAVE_DEPTH, _VEIL_DEPTH, _SHADE_DEPTH = 0.26, 0.16, 0.5
 # Every image has 16 global draws. Their columns: 0 polarity; 1 to 4 place (down, across), rotation
-# and size of the lesion; 5 contrast; 7 and 6 place of the veil (down, across); 6 to 9 phase, depth,
+# and size of the lesion; 5 contrast; 7 tilt of the veil; 6 to 9 phase, depth,
 # tilt and cycles of the weave; 9 gain; 10 brightness; 12 and 13 distractors; 14, 15 and 11 balance
-# of red, green and blue. Columns 6, 7 and 9 serve twice; to change that would change every image.
+# of red, green and blue. Columns 6, 7 and 9 serve twice.
 _GLOBALS, _PLACES, _PER_MARK = 16, 16, 4
-_MOST_DISTRACTORS, _DISTRACTOR_STRENGTH = 2, 0.8
-_LESION_RADIUS, _MARK_RADIUS = (0.42, 0.16), (0.24, 0.06)
+_MOST_DISTRACTORS, _DISTRACTOR_STRENGTH = 1, 0.6
+_LESION_RADIUS, _MARK_RADIUS = (0.5, 0.1), (0.24, 0.06)
 _AMONG_MARKS = F(0.85)
 """A lesion among marks has this much of its size and of its freedom, to leave room for them."""
 _LONE_MARK_RADIUS = (0.28, 0.06)
-_EXTENT = 1.35
+_MOST_STRETCH = 1.2
+_EXTENT = 1.5
 """No motif reaches further from its centre, in units of its radius."""
 _BESIDE_LESION = tuple((y, x) for y in range(4) for x in range(4) if y in (0, 3) or x in (0, 3))
 _ANYWHERE = tuple((y, x) for y in range(3) for x in range(3))
@@ -81,8 +87,10 @@ class Canvas:
         content = self._lesion(scene, draws)
         content += self._marks(scene, draws, places, unit_floats(marks))
         polarity = np.where(draws[:, 0] < F(self.look.bright), F(1), F(-1))
-        contrast = polarity * F(self.look.contrast) * (F(0.7) + F(0.6) * draws[:, 5])
-        level = background(self.look, self.size, grid)
+        contrast = polarity * F(self.look.contrast) * (F(0.6) + F(0.8) * draws[:, 5])
+        depth = (F(0.5) + draws[:, 13])[:, None, None]
+        base = F(self.look.base)
+        level = base + (background(self.look, self.size, grid) - base) * depth
         level += (
             content * contrast[:, None, None] + self._weave(scene, draws) + self._veil(scene, draws)
         )
@@ -97,18 +105,20 @@ class Canvas:
             return cover
         draws, reach = draws[rows], _REACH[self.look.field]
         low, spread = _LESION_RADIUS
-        any_size = F(low) + F(spread) * draws[:, 4]
-        graded = F(0.2) + F(0.36) * scene.lesion_size[rows] + F(0.08) * draws[:, 4]
         room = _AMONG_MARKS if scene.marks else F(1)
-        radii = np.where(scene.lesion_size[rows] < 0, any_size, graded) * room
+        radii = (F(low) + F(spread) * draws[:, 4]) * room
         y, x = pixel_centres(self.size)
         away_y = y[None] - ((draws[:, 1] - F(0.5)) * F(0.6 * reach[0]) * room)[:, None, None]
         away_x = x[None] - ((draws[:, 2] - F(0.5)) * F(0.6 * reach[1]) * room)[:, None, None]
         u, v = _rotate(away_y, away_x, draws[:, 3], radii)
-        u = u * (F(1) + F(2) * scene.lesion_stretch[rows])[:, None, None]
-        motifs = scene.lesion[rows] + scene.lesion_fill[rows] * len(SHAPES)
+        stretch = np.sqrt(F(1) + F(_MOST_STRETCH) * scene.lesion_stretch[rows])[:, None, None]
+        u, v = u * stretch, v / stretch
+        pixels = radii * F(self.size / 2)
+        one = stamp(scene.lesion[rows], u, v, pixels)
+        turn = scene.lesion_turn[rows]
+        shape = np.where((turn < 0)[:, None, None], one, _two_discs(u, v, turn, pixels))
         strength = scene.lesion_strength[rows][:, None, None]
-        cover[rows] = stamp(motifs, u, v, radii * F(self.size / 2)) * strength
+        cover[rows] = shape * strength * _shade(scene.lesion_shade[rows], u, v)
         return cover
 
     def _marks(self, scene: Scene, draws: Floats, order: Words, chances: Floats) -> Floats:
@@ -182,27 +192,36 @@ class Canvas:
         return columns
 
     def _weave(self, scene: Scene, draws: Floats) -> Floats:
-        """Return fine parallel lines all over the image."""
-        present = scene.weave != ABSENT
-        kinds = np.where(present, scene.weave, 0)
+        """Return fine parallel lines all over the image, in other directions in each quarter."""
+        present = (scene.weave != ABSENT) | (scene.weave_balance >= 0)
+        if not present.any():
+            return np.zeros((scene.count, 1, 1), dtype=np.float32)
         tilt = np.floor((draws[:, 8] - F(0.5)) * F(24)).astype(np.int64)
-        angles = (np.array(_WEAVE_DIRECTIONS)[kinds % 4] + tilt) % 360
-        cycles = np.array(_WEAVE_CYCLES, dtype=np.float32)[kinds // 4]
-        cycles = cycles * (F(0.45) + F(0.1) * draws[:, 9])
         y, x = pixel_centres(self.size)
-        across = _COS[angles][:, None, None] * x + _SIN[angles][:, None, None] * y
-        wave = triangle_wave(across * cycles[:, None, None] + draws[:, 6, None, None]) - F(0.5)
+        waves = [self._lines(angle + tilt, draws, y, x) for angle in _WEAVE_DIRECTIONS]
+        quarters = np.array(_QUARTERS)[np.maximum(scene.weave, 0)]
+        place = 2 * (y > 0).astype(np.int64) + (x > 0)
+        directions = quarters[:, place]
+        by_quarter = np.choose(directions, waves)
+        balance = np.maximum(scene.weave_balance, F(0))[:, None, None]
+        crossed = np.sqrt(F(1) - balance) * waves[0] + np.sqrt(balance) * waves[2]
+        wave = np.where((scene.weave_balance >= 0)[:, None, None], crossed, by_quarter)
         strength = np.where(present, scene.weave_strength, F(0))
         depth = strength * F(_WEAVE_DEPTH) * (F(0.7) + F(0.6) * draws[:, 7])
         return wave * depth[:, None, None]
 
+    def _lines(self, angles: Integers, draws: Floats, y: Floats, x: Floats) -> Floats:
+        cycles = F(_WEAVE_CYCLES) * (F(0.45) + F(0.1) * draws[:, 9])
+        cos, sin = _COS[angles % 360][:, None, None], _SIN[angles % 360][:, None, None]
+        places = (cos * x + sin * y) * cycles[:, None, None] + draws[:, 6, None, None]
+        return triangle_wave(places) - F(0.5)
+
     def _veil(self, scene: Scene, draws: Floats) -> Floats:
-        """Return a wide, soft spot that makes the image lighter somewhere near the middle."""
+        """Return a soft slope that makes one side of the image lighter and the other darker."""
         y, x = pixel_centres(self.size)
-        away_y = y[None] - (draws[:, 7] - F(0.5))[:, None, None]
-        away_x = x[None] - (draws[:, 6] - F(0.5))[:, None, None]
-        soft = np.maximum(F(1) - (away_y * away_y + away_x * away_x) * F(1 / 0.8), F(0))
-        return soft * (scene.veil * F(_VEIL_DEPTH))[:, None, None]  # type: ignore[no-any-return]
+        tilt = np.floor((draws[:, 7] - F(0.5)) * F(60)).astype(np.int64) % 360
+        slope = _COS[tilt][:, None, None] * x + _SIN[tilt][:, None, None] * y
+        return slope * (scene.veil * F(_VEIL_DEPTH))[:, None, None]  # type: ignore[no-any-return]
 
     # -- appearance --------------------------------------------------------------------------------
 
@@ -227,8 +246,26 @@ class Canvas:
         return _to_bytes(_colour(level, stops) * balance[:, None, None, :])
 
 
+def _two_discs(u: Floats, v: Floats, turn: Floats, radii: Floats) -> Floats:
+    """Return how much two discs, with the area of a motif together, cover each pixel."""
+    radius = math.sqrt(AREA / (2 * math.pi))
+    angles = np.floor(np.maximum(turn, F(0)) * F(90) + F(0.5)).astype(np.int64)
+    cos, sin = _COS[angles][:, None, None], _SIN[angles][:, None, None]
+    along, across = np.abs(cos * u + sin * v) - F(1.5 * radius), cos * v - sin * u
+    distance = np.sqrt(along * along + across * across) - F(radius)
+    return clip(F(0.5) - distance * radii[:, None, None])
+
+
+def _shade(directions: Integers, u: Floats, v: Floats) -> Floats:
+    """Return factors around 1 that grow in these directions, or 1 where there is none."""
+    angles = 120 * np.maximum(directions, 0)
+    slope = _COS[angles][:, None, None] * u + _SIN[angles][:, None, None] * v
+    depth = np.where(directions == ABSENT, F(0), F(_SHADE_DEPTH))[:, None, None]
+    return F(1) + depth * np.minimum(np.maximum(slope, F(-1)), F(1))  # type: ignore[no-any-return]
+
+
 def _rotate(y: Floats, x: Floats, turns: Floats, radii: Floats) -> tuple[Floats, Floats]:
-    """Return coordinates in units of the radius, rotated by -20 to 20 degrees (turns of 0 to 1)."""
+    """Return coordinates in units of the radius, rotated by -12 to 12 degrees (turns of 0 to 1)."""
     angles = np.floor((turns - F(0.5)) * F(2 * _MOST_DEGREES + 1)).astype(np.int64) % 360
     inverse = F(1) / radii
     cos, sin = (_COS[angles] * inverse)[:, None, None], (_SIN[angles] * inverse)[:, None, None]

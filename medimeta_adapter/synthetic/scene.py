@@ -20,17 +20,20 @@ class Scene:
         self.count = count
         self.has_lesion = False
         self.lesion = np.full(count, ABSENT, dtype=np.int64)
-        self.lesion_fill = np.zeros(count, dtype=np.int64)
-        self.lesion_size = np.full(count, -1, dtype=np.float32)
-        """0 (small) to 1 (large); negative: any."""
+        self.lesion_turn = np.full(count, -1, dtype=np.float32)
+        """A lesion of two discs, 0 (side by side) to 1 (one above the other); negative: a shape."""
+        self.lesion_shade = np.full(count, ABSENT, dtype=np.int64)
+        """The direction in which the lesion grows lighter, in thirds of a turn; ABSENT for none."""
         self.lesion_stretch = np.zeros(count, dtype=np.float32)
-        """0 (as it is) to 1 (stretched to a third of its width)."""
+        """0 (as it is) to 1 (stretched most, at the same area)."""
         self.lesion_strength = np.ones(count, dtype=np.float32)
         self.weave = np.full(count, ABSENT, dtype=np.int64)
-        """The direction and spacing of lines; ABSENT for none."""
+        """How the directions of lines are spread over the quarters; ABSENT for none."""
+        self.weave_balance = np.full(count, -1, dtype=np.float32)
+        """0 (lines one way) to 1 (the other way), instead of quarters; negative for quarters."""
         self.weave_strength = np.ones(count, dtype=np.float32)
         self.veil = np.zeros(count, dtype=np.float32)
-        """How strong a wide, soft spot is; 0 for none."""
+        """How much lighter one side is (negative: the other); 0 for none."""
         self.marks: list[Integers] = []
         """Columns of motifs, one per image."""
         self.mark_strengths: list[float] = []

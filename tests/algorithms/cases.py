@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from torchcross import backbones
 from torchcross.algorithms import (
     ANIL,
     BOIL,
@@ -138,6 +139,10 @@ ALGORITHMS = {
     "ridge": lambda net, target: Ridge(net),
     "fine-tune": lambda net, target: FineTune(net, steps=4),
     "linear-probe": lambda net, target: LinearProbe(net, steps=5),
+    # The row of that name: a backbone of its own, without parameters.
+    "image-statistics": lambda net, target: Ridge(
+        backbones.image_statistics(in_channels=1), norm="support"
+    ),
 }
 NEEDS_PROTO = ("anil-proto", "proto-maml")
 RANDOM_HEAD = ("maml-kaiming", "maml-learned-head", "boil", "fine-tune", "linear-probe")
@@ -152,6 +157,7 @@ ONE_EACH = (
     "protonet",
     "ridge",
     "fine-tune",
+    "image-statistics",
 )
 FEW_TARGETS = ("binary", "multiclass", "multilabel", "ordinal", "ordinal-coral")
 # Every algorithm with every target and loss; its variants with every type.

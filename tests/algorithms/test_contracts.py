@@ -102,7 +102,8 @@ def test_a_saved_predictor_predicts_the_same_bits(algorithm, target, tmp_path):
     learner, episode = make_algorithm(algorithm, target), episode_of(TARGETS[target])
     predictor = learner.adapt(episode.support, episode.task)
     predictor.save(tmp_path / "p.safetensors")
-    loaded = load_predictor(tmp_path / "p.safetensors", backbone=Net(seed=9))
+    own = None if algorithm == "image-statistics" else Net(seed=9)
+    loaded = load_predictor(tmp_path / "p.safetensors", backbone=own)
     assert equal(bits(predictor, episode.query.x), bits(loaded, episode.query.x))
     assert loaded.task == predictor.task == episode.task
     assert loaded.protocol == predictor.protocol

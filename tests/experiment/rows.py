@@ -11,7 +11,7 @@ from torchcross.experiment import experiment_from_values
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.training_setup import training_setup
 
-UNTRAINED = {"scratch", "ncm", "probe", "im-pt"}
+UNTRAINED = {"scratch", "ncm", "probe", "image-statistics", "im-pt"}
 EPISODIC = {
     "mm-maml",
     "fo-maml",
@@ -25,6 +25,10 @@ EPISODIC = {
 }
 BY_STEPS = EPISODIC - {"protonet", "ridge"}
 METHOD = pytest.mark.parametrize("name", METHODS)
+# Those that start from the network of `model`.
+OF_THE_MODEL = pytest.mark.parametrize(
+    "name", [name for name, method in METHODS.items() if method.make_network is None]
+)
 
 
 def saved(net, folder):

@@ -9,7 +9,7 @@ import torch
 from tests.experiment.rows import (
     BY_STEPS,
     EPISODIC,
-    METHOD,
+    OF_THE_MODEL,
     UNTRAINED,
     is_published_fine_tuning,
     made,
@@ -20,7 +20,7 @@ from tests.experiment.rows import (
 )
 from torchcross import algorithms
 from torchcross.algorithms._shared.draw_key import DrawKey
-from torchcross.backbones import conv4
+from torchcross.backbones import conv4, image_statistics
 from torchcross.data import Augmentation, Episodes, EpisodeSampler, MixedBatches, TensorSource, toys
 from torchcross.errors import InputError
 from torchcross.experiment.rows import training_setup as setups
@@ -43,13 +43,14 @@ def test_every_row_is_of_one_kind():
     assert [name for name, method in METHODS.items() if method.make_adapter is not None] == [
         "ncm",
         "probe",
+        "image-statistics",
     ]
 
 
 # -- where they begin ------------------------------------------------------------------------------
 
 
-@METHOD
+@OF_THE_MODEL
 def test_a_row_starts_from_the_weights_unless_it_is_scratch(name, tmp_path):
     published_weights = conv4(4, in_channels=1, seed=77)
     told = published(
@@ -60,7 +61,7 @@ def test_a_row_starts_from_the_weights_unless_it_is_scratch(name, tmp_path):
     assert same(net, weights_of(expected))
 
 
-@METHOD
+@OF_THE_MODEL
 def test_without_weights_a_row_starts_from_its_seed(name):
     told = published()
     for seed in (0, 3):
@@ -92,7 +93,7 @@ def prepared(how):
     return how.input_normalisation.mean, how.input_normalisation.std
 
 
-@METHOD
+@OF_THE_MODEL
 def test_without_weights_images_are_normalised_as_published(name):
     """Three channels, with the mean and standard deviation of ImageNet, in training and on the
     target.
@@ -116,7 +117,7 @@ def test_without_weights_images_are_normalised_as_published(name):
             assert prepared(adapter(METHODS[name], learner, told)) == expected
 
 
-@METHOD
+@OF_THE_MODEL
 def test_with_weights_images_are_as_those_want_them(name, tmp_path):
     weights = saved(conv4(4, in_channels=3), tmp_path)
     with pytest.raises(InputError, match="say normalisation="):
@@ -162,6 +163,23 @@ def test_ncm_and_probe_leave_the_network_as_it_is(adaptation):
     assert (type(ncm), type(probe)) == (algorithms.ProtoNet, algorithms.LinearProbe)
     assert ncm.backbone is probe.backbone is net
     assert {ncm.protocol()["norm"], probe.protocol()["norm"]} == {"frozen"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_image_statistics_has_a_network_of_its_own_whatever_model_says(channels):
+    method = METHODS["image-statistics"]
+    settings = published(**{"data.channels": channels})
+    net = starting_network(method, settings, seed=5)
+    assert net.spec.as_dict() == image_statistics(in_channels=channels).spec.as_dict()
+    how = adapter(method, net, settings)
+    assert type(how) is algorithms.Ridge
+    assert how.backbone is net
+    # The statistics are those of the images as they are, on the scale of the support set.
+    assert prepared(how) == ((), ())
+    assert how.protocol()["norm"] == "support"
+    for setting in ("model.backbone", "model.weights", "model.normalisation", "evaluation.norm"):
+        assert not method.reads(setting, settings)
+    assert method.reads("data.channels", settings)
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchcross.backbones.base import Backbone, BackboneSpec
 from torchcross.backbones.build import build
 from torchcross.backbones.conv4 import conv4
+from torchcross.backbones.image_statistics import STATISTICS, image_statistics
 from torchcross.backbones.installed import from_timm, from_torchvision
 from torchcross.backbones.mobilenet import mobilenet_v2
 from torchcross.backbones.record import WeightRecord
@@ -14,6 +15,7 @@ from torchcross.backbones.weights import load_weights
 from torchcross.backbones.wrap import as_backbone
 
 __all__ = [
+    "STATISTICS",
     "Backbone",
     "BackboneSpec",
     "WeightRecord",
@@ -22,6 +24,7 @@ __all__ = [
     "conv4",
     "from_timm",
     "from_torchvision",
+    "image_statistics",
     "load_weights",
     "mobilenet_v2",
     "resnet18",

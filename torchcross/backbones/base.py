@@ -163,7 +163,8 @@ class Backbone(nn.Module, ABC):
                 f"{self.label} expects images that are normalised already (inside=False), and"
                 " uint8 images are not; normalise them first, or load the weights with inside=True"
             )
-        return images.to(next(self.parameters()).dtype) / 255
+        # A backbone without parameters takes the default type.
+        return images.to(next(self.parameters(), torch.empty(0)).dtype) / 255
 
     def _channels_message(self, channels: int) -> str:
         advice = f"build it with in_channels={channels}, or convert the images"

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchcross._kit.suggestions import unknown_name
 from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
+from torchcross.backbones.image_statistics import image_statistics
 from torchcross.backbones.initial_values import Seed
 from torchcross.backbones.installed import from_timm, from_torchvision
 from torchcross.backbones.mobilenet import mobilenet_v2
@@ -23,6 +24,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
     "conv4": conv4,
     "from_timm": from_timm,
     "from_torchvision": from_torchvision,
+    "image_statistics": image_statistics,
     "mobilenet_v2": mobilenet_v2,
     "resnet18": resnet18,
     "resnet34": resnet34,

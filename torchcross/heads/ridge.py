@@ -47,4 +47,6 @@ def ridge_weight(
         W: Tensor = X.mT @ torch.linalg.solve(X @ X.mT + strength * eye, Y)
     else:
         W = torch.linalg.solve(X.mT @ X + strength * eye, X.mT @ Y)
-    return (W.squeeze(0) if columns == 1 else W.squeeze(-1).mT).to(dtype)
+    weight = W.squeeze(0) if columns == 1 else W.squeeze(-1).mT
+    # A saved predictor has its weight row by row; products in another order round otherwise.
+    return weight.contiguous().to(dtype)

@@ -4,6 +4,7 @@ every time.
 
 import csv
 import hashlib
+from importlib import import_module
 
 import h5py
 import numpy as np
@@ -14,8 +15,9 @@ from medimeta_adapter import MedIMeta
 from medimeta_adapter.format.info import read_info
 from medimeta_adapter.synthetic import SCALES, catalog, difficulty, factors, generate
 from medimeta_adapter.synthetic.domain_looks import LOOKS
-from medimeta_adapter.synthetic.factors import FACTORS, Derived, Factor, paint
+from medimeta_adapter.synthetic.factors import FACTORS, Derived, paint
 from medimeta_adapter.synthetic.motifs import MOTIFS, motif_name, stamp
+from medimeta_adapter.synthetic.painters import Factor
 from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, split_sizes
 from medimeta_adapter.synthetic.render import Canvas
 from torchcross._kit.randomness import Stream
@@ -80,6 +82,7 @@ def test_it_says_that_it_is_synthetic(written):
     assert info.name == f"{entry.name} (synthetic)"
     assert info.summary.startswith("SYNTHETIC")
     assert info.extra["synthetic"] is True
+    assert info.extra["synthetic_recipe"] == 2
     assert all("synthetic_difficulty" in task.extra for task in info.tasks)
     assert all(name.startswith("synthetic") for task in info.tasks for name in task.labels.values())
     assert "show nothing real" in (folder / "LICENSE").read_text(encoding="utf-8")
@@ -174,7 +177,7 @@ def test_at_full_scale_the_counts_are_the_published_ones(entry):
 def test_a_scale_between_is_a_share_of_the_real_sizes():
     crc = split_sizes(catalog.datasets["crc"], scale_of(0.1))
     assert (crc.train, crc.val, crc.test) == (8500, 1500, 718)
-    assert split_sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).val == 45
+    assert split_sizes(catalog.datasets["glaucoma"], SCALES["medium"]).val == 22
     assert (
         split_sizes(catalog.datasets["dr_uwf"], SCALES["medium"]).test == 50
     )  # not more than there are
@@ -305,10 +308,10 @@ def test_the_pixels_are_the_same_on_every_machine():
     assert found.hexdigest() == GOLDEN
 
 
-GOLDEN = "ed95dd42aee09ad2d7c04081dae39a7250af88c0c90bdd44565489c9a0327f62"
+GOLDEN = "9add7494da9659d1ee0105ce78662d17a88ed9f11ff1e679ec161bc7ff9535cf"
 
 
-def test_an_interrupted_call_goes_on(tiny, tmp_path):
+def test_an_interrupted_call_goes_on(tiny, tmp_path, monkeypatch):
     def stop(name, done, total):
         if name == "aml" or done > 100:
             raise KeyboardInterrupt
@@ -323,6 +326,10 @@ def test_an_interrupted_call_goes_on(tiny, tmp_path):
         assert digest(tmp_path / name) == digest(tiny / name)
     with pytest.raises(WriteError, match=r"another call: extra\.synthetic_seed was 0 and is 1"):
         generate(tmp_path, only=["oct"], resume=True, seed=1)
+    with monkeypatch.context() as later:
+        later.setattr(import_module("medimeta_adapter.synthetic.generate"), "RECIPE", 3)
+        with pytest.raises(WriteError, match=r"extra\.synthetic_recipe was 2 and is 3"):
+            generate(tmp_path, only=["oct"], resume=True)
     with pytest.raises(WriteError):
         generate(tmp_path, only=["oct"])
     generate(tmp_path, only=["oct"], seed=1, overwrite=True)
@@ -344,7 +351,7 @@ def test_tiffs_hold_the_same_pixels(tmp_path):
 
 
 def test_motifs_differ_and_stay_inside_their_window():
-    line = (np.arange(72, dtype=np.float32) + 0.5) / 26 - np.float32(72 / 52)
+    line = (np.arange(80, dtype=np.float32) + 0.5) / 26 - np.float32(80 / 52)
     v, u = (
         np.repeat(axis[None], MOTIFS, axis=0) for axis in np.meshgrid(line, line, indexing="ij")
     )
@@ -357,7 +364,7 @@ def test_motifs_differ_and_stay_inside_their_window():
     apart = np.abs(cover[:, None] - cover[None]).mean(axis=2)
     assert apart[~np.eye(MOTIFS, dtype=bool)].min() > 0.015
     assert len({motif_name(motif) for motif in range(MOTIFS)}) == MOTIFS
-    edge = cover.reshape(MOTIFS, 72, 72)
+    edge = cover.reshape(MOTIFS, 80, 80)
     assert edge[:, [0, -1]].max() == 0
 
 

@@ -10,8 +10,8 @@ import torch
 
 from medimeta_adapter import MedIMeta
 from medimeta_adapter.synthetic import catalog, factors, generate
-from torchcross.algorithms import MultiTask, ProtoNet
-from torchcross.backbones import conv4
+from torchcross.algorithms import MultiTask, ProtoNet, Ridge
+from torchcross.backbones import conv4, image_statistics
 from torchcross.data import Episodes, EpisodeSampler, MixedBatches, TensorSource
 
 pytestmark = pytest.mark.slow
@@ -61,8 +61,12 @@ def trained(sources):
 
 
 def scores(backbone, source, count=EPISODES):
-    """AUROC of each of some 5-shot episodes."""
+    """AUROC of each of some 5-shot episodes, of nearest class means."""
     algorithm = ProtoNet(backbone, features=28 * 28 if isinstance(backbone, Pixels) else None)
+    return scores_of(algorithm, source, count)
+
+
+def scores_of(algorithm, source, count=EPISODES):
     episodes = Episodes(EpisodeSampler(source, shots=5, queries=10, seed=1))
     found = []
     for number in range(count):
@@ -99,14 +103,17 @@ def backbone(folder):
 
 @pytest.fixture(scope="module")
 def few_shot(backbone, targets):
-    """AUROCs of features that were trained, of features that were not, and of the pixels
-    themselves.
+    """AUROCs of features that were trained, of features that were not, of the pixels themselves,
+    and of the row `image-statistics`.
     """
     rivals = {"trained": backbone, "untrained": untrained(), "pixels": Pixels()}
-    return {
+    values = {
         rival: {name: scores(net, source) for name, source in targets.items()}
         for rival, net in rivals.items()
     }
+    looks = Ridge(image_statistics(in_channels=1), norm="support")
+    values["statistics"] = {name: scores_of(looks, source) for name, source in targets.items()}
+    return values
 
 
 @pytest.mark.parametrize("other", ["pixels", "untrained"])
@@ -117,6 +124,15 @@ def test_what_was_learned_in_other_domains_helps_in_an_unseen_one(other, few_sho
     assert interval(np.concatenate(list(ahead.values())))[0] > 2 * MARGIN
 
 
+def test_what_was_learned_is_not_how_images_look(few_shot):
+    """A small stand-in for the demo, whose best learned row is compared with the statistics by
+    `python -m benchmarks.medimeta.appearance --demo`.
+    """
+    means = {rival: np.mean(list(found.values())) for rival, found in few_shot.items()}
+    assert means["statistics"] < 0.56
+    assert means["trained"] > means["statistics"] + 0.10
+
+
 def test_raw_pixels_are_close_to_chance_and_training_does_not_solve_all(few_shot):
     assert np.mean(list(few_shot["pixels"].values())) < 0.6
     assert max(found.mean() for found in few_shot["trained"].values()) < 0.97
@@ -124,7 +140,7 @@ def test_raw_pixels_are_close_to_chance_and_training_does_not_solve_all(few_shot
 
 def test_permuted_labels_are_chance(backbone, targets):
     source, found = targets["derm"], []
-    for seed in range(8):
+    for seed in range(12):
         order = np.random.RandomState(seed).permutation(len(source))
         labels = source.task.target.decode(source.labels)[order]
         shuffled = TensorSource(source.images(np.arange(len(source))), labels, source.task)

@@ -150,7 +150,7 @@ def _adaptation(experiment: Experiment) -> str:
     fixed = [name for name in experiment.algorithms if METHODS[name].make_adapter is not None]
     exceptions, rows = "", "every row"
     if fixed:
-        exceptions = f" {', '.join(fixed)}: the network stays as it is, only the head adapts."
+        exceptions = f" {', '.join(fixed)}: features stay as they are, only the head adapts."
         rows = "every other row"
     if settings.adaptation == "own":
         return (

@@ -29,6 +29,8 @@ MakeLearner = Callable[..., Algorithm]
 """(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
 MakeAdapter = Callable[..., Algorithm]
 """(network, what normalises its images or None) -> what adapts."""
+MakeNetwork = Callable[[int], backbones.Backbone]
+"""(number of channels) -> network."""
 
 _STEPS = ("meta.inner_steps", "meta.validation_inner_steps", "evaluation.inner_steps")
 _NO_INNER_LOOP = ("meta.inner_lr", *_STEPS)
@@ -43,6 +45,7 @@ class Method:
     supervised    training on the target's own train split instead
     make_adapter  how an untrained network adapts to a support set, whatever
                   `evaluation.adaptation` says
+    make_network  a network of the row's own, whatever `model` says
     random        starts from random values even where weights are given
     needs_weights cannot run without `model.weights`
     ignores       settings of its own way of training and adapting that it does not read
@@ -54,6 +57,7 @@ class Method:
     pretrains: bool = False
     supervised: bool = False
     make_adapter: MakeAdapter | None = None
+    make_network: MakeNetwork | None = None
     random: bool = False
     needs_weights: bool = False
     ignores: tuple[str, ...] = ()
@@ -93,6 +97,7 @@ class Method:
 
 
 _TAKES_PART: dict[str, Callable[[Method], bool]] = {
+    "model": lambda row: row.make_network is None,
     "data.source_tasks": lambda row: row.learns_from_sources,
     "data.leave_out": lambda row: row.learns_from_sources,
     "pretraining": lambda row: row.pretrains or row.supervised,
@@ -149,6 +154,13 @@ _ROWS = (
         "the starting network as it is, a linear head on its features",
         make_adapter=lambda net, normalise=None: LinearProbe(net, normalise=normalise),
     ),
+    Method(
+        "image-statistics",
+        "no network: a ridge head on eight global statistics of an image, such as its mean",
+        # The statistics are of the images as they are; BatchNorm scales them by the support set.
+        make_adapter=lambda net, normalise=None: Ridge(net, norm="support"),
+        make_network=lambda channels: backbones.image_statistics(in_channels=channels),
+    ),
     Method("im-pt", "published weights (ImageNet), fine-tuned", needs_weights=True),
     Method("mm-pt", "multi-task pre-training on the sources (Algorithm 1)", pretrains=True),
     Method(
@@ -193,7 +205,9 @@ METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 
 
 def starting_network(method: Method, experiment: Experiment, seed: int) -> Any:
-    """The backbone with random values, or with the weights of the experiment."""
+    """The backbone with random values, or with the weights of the experiment, or the row's own."""
+    if method.make_network is not None:
+        return method.make_network(experiment.data.channels)
     model = experiment.model
     options = {"in_channels": experiment.data.channels, **model.backbone.options}
     net = backbones.build({"name": model.backbone.name, "options": options}, seed=seed)
