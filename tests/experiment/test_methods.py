@@ -180,6 +180,7 @@ def test_image_statistics_has_a_network_of_its_own_whatever_model_says(channels)
     for setting in ("model.backbone", "model.weights", "model.normalisation", "evaluation.norm"):
         assert not method.reads(setting, settings)
     assert method.reads("data.channels", settings)
+    assert not method.has_seeds("")
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))

@@ -75,7 +75,7 @@ class Method:
 
         `weights` is `model.weights`.
         """
-        return self.trains or self.random or not weights
+        return self.make_network is None and (self.trains or self.random or not weights)
 
     def takes_part(self, setting: str) -> bool:
         """Whether the row takes part in what a setting is about."""
