@@ -1,7 +1,7 @@
 """Generates the whole catalogue: 19 datasets, 54 tasks, 10 domains. No image is real.
 
 The domain decides how an image looks. The labels decide what it shows, by parts that are the same
-in every domain.
+in every domain, and nothing of how it looks.
 """
 
 from __future__ import annotations

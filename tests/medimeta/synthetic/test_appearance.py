@@ -14,7 +14,7 @@ from medimeta_adapter.synthetic.plan import plan_dataset
 from medimeta_adapter.synthetic.scene import ABSENT
 
 ALL = tuple(catalog.datasets.values())
-EPISODES, MOST_STATISTICS, LEAST_FACTORS = 12, 0.58, 0.90
+CLASSES, MOST_STATISTICS, LEAST_FACTORS = 80, 0.58, 0.90
 
 
 def plan_of(entry):
@@ -23,10 +23,11 @@ def plan_of(entry):
 
 @pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.id)
 def test_global_statistics_are_near_chance_and_the_factors_are_not(entry):
-    (scores,) = appearance_of([entry.primary_task], episodes=EPISODES)
-    # A mean over few episodes: what chance alone adds is allowed for.
-    assert scores.statistics.value - 2 * scores.statistics.error < MOST_STATISTICS - 0.03
-    assert scores.statistics.value < MOST_STATISTICS + 0.04
+    task = entry.primary_task
+    # Few classes make small query sets, whose scores vary more.
+    episodes = max(6, CLASSES // task.num_labels)
+    (scores,) = appearance_of([task], episodes=episodes)
+    assert scores.statistics.value < MOST_STATISTICS
     assert scores.factors.value > LEAST_FACTORS
 
 
