@@ -148,13 +148,13 @@ def stamp(motifs: Integers, u: Floats, v: Floats, radii: Floats) -> Floats:
     for motif in np.unique(motifs):
         rows = motifs == motif
         shape, turn = _ALL[int(motif)]
-        across, down = _turned(u[rows], v[rows], turn)
+        across, down = _rotate_by_quarters(u[rows], v[rows], turn)
         distance = SHAPES[shape](across * F(1 / _CELL), down * F(1 / _CELL)) * F(_CELL)
         # A pixel whose centre is half a pixel inside is covered, half a pixel outside is free.
         cover[rows] = clip(F(0.5) - distance * radii[rows, None, None])
     return cover
 
 
-def _turned(u: Floats, v: Floats, turn: int) -> tuple[Floats, Floats]:
+def _rotate_by_quarters(u: Floats, v: Floats, turn: int) -> tuple[Floats, Floats]:
     """Return the coordinates turned by so many quarters."""
     return [(u, v), (v, -u), (-u, -v), (-v, u)][turn]
