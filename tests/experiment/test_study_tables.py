@@ -34,7 +34,10 @@ def test_images_and_subjects_of_each_class():
 def run(tmp_path_factory):
     from tests.experiment.conftest import Toys
 
-    collection, experiment = Toys(), toy_experiment(algorithms=["ncm", "protonet"])
+    collection, experiment = (
+        Toys(),
+        toy_experiment(algorithms=["ncm", "protonet"], **{"data.targets": ["specks", "hole"]}),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "torchcross.experiment.run.runner.open_collection",
@@ -53,7 +56,7 @@ def table_of(page, section):
 def test_the_page_has_images_and_how_often_they_were_drawn(run):
     out, collection, experiment = run
     rows = iter(table_of(write_page(out), "data"))
-    for target in ("hole", "specks"):
+    for target in ("specks", "hole"):
         source = collection.made[target]
         sampler = target_episodes(source, experiment).sampler
         drawn = Counter()
@@ -73,9 +76,11 @@ def test_the_page_has_chance_levels_and_compute(run):
     out, _, experiment = run
     page = write_page(out)
     levels = table_of(page, "chance")
-    assert levels[0][1:4] == ["0.500", "0.500", "0.500"]
+    # Accuracy, AUROC, balanced accuracy, and kappa, which only grades have.
+    assert levels[0][1:] == ["0.200", "0.500", "0.200", "0.000"]
+    assert levels[1][1:] == ["0.500", "0.500", "0.500", "—"]
     assert [row[0] for row in levels] == [
-        source.name for source in (run[1].made["hole"], run[1].made["specks"])
+        source.name for source in (run[1].made["specks"], run[1].made["hole"])
     ]
     adaptations = 2 * 2 * experiment.evaluation.episodes
     assert table_of(page, "compute") == [

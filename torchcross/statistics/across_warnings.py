@@ -40,11 +40,13 @@ def power_warning(targets: int, pairs: int, level: float) -> Iterator[str]:
     smallest_corrected = smallest_wilcoxon_p(targets, pairs)
     if targets and smallest_corrected > 1 - level:
         tests = f"Holm's method over {pairs} pairs" if pairs > 1 else "one pair"
+        # A product above 1 is a p of 1.
+        product = f" ({pairs} x 2^{1 - targets})" if smallest_corrected < 1 else ""
         yield (
             f"no pair can be separated at {_level_text(level)} by Wilcoxon's test, however large"
             f" the difference: with {targets} {_targets(targets)} and {tests} the smallest p is"
-            f" {smallest_corrected:.4g} ({pairs} x 2^{1 - targets}); {targets_needed(pairs, level)}"
-            f" targets would be needed"
+            f" {smallest_corrected:.4g}{product}; {targets_needed(pairs, level)} targets would be"
+            " needed"
         )
 
 

@@ -42,9 +42,17 @@ def study_tables(
     trainings: Sequence[Mapping[str, Any]],
 ) -> list[PageTable]:
     """What can be said of this run; runs of earlier versions say less."""
-    targets = protocol.get("episodes of targets", {})
+    targets = _in_order(protocol)
     tables = [_data_table(run, targets), _chance_table(targets), _compute_table(records, trainings)]
     return [table for table in tables if table.rows]
+
+
+def _in_order(protocol: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The targets in the order of the experiment; JSON files of a run sort names."""
+    places = {name: place for place, name in enumerate(protocol.get("order of targets", ()))}
+    targets = protocol.get("episodes of targets", {})
+    by_place = sorted(targets, key=lambda key: places.get(targets[key].get("name"), len(places)))
+    return {key: targets[key] for key in by_place}
 
 
 # -- data ------------------------------------------------------------------------------------------
@@ -111,9 +119,7 @@ def _count_cell(count: int | None) -> TableCell:
 
 
 def _chance_table(targets: Mapping[str, Mapping[str, Any]]) -> PageTable:
-    metrics = list(
-        dict.fromkeys(name for each in targets.values() for name in each.get("chance", {}))
-    )
+    metrics = sorted({name for each in targets.values() for name in each.get("chance", {})})
     columns = [TableColumn("target"), *(TableColumn(name, is_number=True) for name in metrics)]
     rows: list[list[TableCell | str]] = []
     for key, target in targets.items():
