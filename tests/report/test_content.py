@@ -223,7 +223,8 @@ def test_what_was_chosen_is_said_before_the_protocol(tmp_path: Path) -> None:
 
 def test_undefined_values_are_counted_with_their_reason(full: Node) -> None:
     found = full.by_id("missing")
-    assert "Undefined values, left out of every mean: 24" in found.text
+    assert "Undefined values: 24" in found.text
+    assert "A value that nobody has is left out of every mean." in found.text
     assert "class 'rare' has no query sample" in found.text
 
 

@@ -184,6 +184,9 @@ def test_equal_tables_are_printed_once(tmp_path: Path) -> None:
         "The same table of accuracy (%), balanced accuracy (%)",
         "The same table of quadratic weighted kappa (%)",
     ]
+    reasons = np.where(columns["metric"] == "accuracy", PARTIAL, "")
+    apart = page_of(tmp_path, Records({**rows.columns, "reason": reasons})).by_id("results")
+    assert len(apart.all("table", "headline")) == 4, "the numbers agree, what they say does not"
     lead = page_of(tmp_path, rows, metric="accuracy").by_id("results")
     assert len(lead.all("table", "headline")) == 3
     assert "Every number and mark is the same for balanced accuracy (%)." in lead.text
@@ -202,8 +205,9 @@ def test_a_run_knows_which_rows_have_nothing_to_train(tmp_path: Path) -> None:
     assert "one training each" in table_of(mixed)
     page = read_page((mixed / "report.html").read_text("utf-8"))
     assert "ncm: nothing to train, one seed is all there is." in page.text
-    drawn = made_run(tmp_path / "drawn", algorithms=("scratch", "ncm"))
-    assert "one training each" in table_of(drawn), "random initial values differ by seed too"
+    for place, weighted in enumerate(({}, settings)):
+        drawn = made_run(tmp_path / f"drawn {place}", algorithms=("scratch", "ncm"), **weighted)
+        assert "one training each" in table_of(drawn), "random initial values differ by seed too"
 
 
 def test_a_run_marks_the_targets_whose_classes_were_left_out(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_who_leads_in_one_view_only_is_not_marked():
     assert (found.best, found.ties) == ("fails", ())
 
 
+def test_errors_lead_where_they_are_small():
+    steady = np.linspace(0.5, 1.5, 20)
+    fails = np.where(steady > 1.2, nan, steady - 0.01)
+    found = compare({"fails": fails, "steady": steady}, "mae")
+    assert found.row("fails").interval.mean > found.row("steady").interval.mean
+    assert found.best == ""
+    assert compare({"fails": fails + 0.1, "steady": steady}, "mae").best == "steady"
+
+
 def test_both_views_are_one_family_and_either_separates():
     draw = np.random.default_rng(1)
     base = draw.normal(0.8, 0.02, 30)

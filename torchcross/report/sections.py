@@ -80,9 +80,9 @@ def _point(summary: Summary, shots: int | None, cell: SummaryCell) -> ShotsPoint
 def episodes_section(summary: Summary, series: Series) -> Markup:
     """A fold for each target, the first one open, with a strip for each algorithm and shots."""
     legend = (
-        "A dot is the score of one episode. The mark under the dots is the mean of the table, over"
-        " the episodes that every algorithm scored; the line through it is its interval. More than"
-        f" {MOST_DOTS} episodes are drawn as the outline of their histogram."
+        "A dot is the score of one episode; a failed one has none. The mark under the dots is the"
+        " mean of the table, in which failures count; the line through it is its interval. More"
+        f" than {MOST_DOTS} episodes are drawn as the outline of their histogram."
     )
     parts = [element("p", legend, class_="legend")]
     for number, target in enumerate(summary.targets):
@@ -184,6 +184,10 @@ def undefined_values(records: Records) -> Markup:
         TableColumn("algorithms"),
     ]
     part = f"; the {_MOST_REASONS} most frequent" if len(groups) > _MOST_REASONS else ""
-    heading = element("summary", f"Undefined values, left out of every mean: {len(missing):,}")
+    heading = element("summary", f"Undefined values: {len(missing):,}")
+    meaning = note(
+        "A value that the algorithm failed to give counts in its mean as the legend of the table"
+        " says. A value that nobody has is left out of every mean."
+    )
     table = sortable_table(f"Where and why{part}", columns, rows)
-    return element("details", heading, table, open=len(rows) <= _MOST_OPEN_REASONS)
+    return element("details", heading, meaning, table, open=len(rows) <= _MOST_OPEN_REASONS)
