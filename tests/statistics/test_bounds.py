@@ -53,9 +53,11 @@ def test_an_auroc_near_one_stays_below_one():
         assert bounded.over == symmetric.over
     bca = mean_interval(NEAR_ONE, method="bca", draws=draws, bounds=(0, 1))
     assert bca.these_images == mean_interval(NEAR_ONE, method="bca")
-    rows = [NEAR_ONE, NEAR_ONE[::-1]]
-    seeded = hierarchical_interval(rows, resamples=99, draws=draws, bounds=(0, 1))
-    assert 0 < seeded.low < seeded.high < 1
+    rows = [NEAR_ONE - shift for shift in (0, 0.1, 0.3)]
+    assert hierarchical_interval(rows, resamples=99).high > 1
+    for more in ({}, {"draws": draws}):
+        seeded = hierarchical_interval(rows, resamples=99, **more, bounds=(0, 1))
+        assert 0 < seeded.low < seeded.mean < seeded.high < 1
 
 
 @pytest.mark.parametrize(

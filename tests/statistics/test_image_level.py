@@ -14,12 +14,14 @@ from scipy import linalg, stats
 from tests.examples import max_examples
 from tests.statistics.drawn import draws_of, overlapping_draws, scores_by_images
 from torchcross.errors import InputError
+from torchcross.records import EpisodeRecord, Records
 from torchcross.statistics import (
     Draws,
     hierarchical_interval,
     mean_interval,
     paired_difference,
     seeded_difference,
+    within_target,
 )
 from torchcross.statistics import overlap as overlap_module
 from torchcross.statistics.image_effects import ImageLaw, image_law
@@ -282,3 +284,38 @@ def test_many_episodes_are_thinned_for_the_share_alone(monkeypatch):
     assert interval.n == 120
     assert interval.these_images is not None
     assert 1 < interval.half / interval.these_images.half < 1.6
+
+
+def records_of(rows, seeds=1):
+    return Records.of(
+        EpisodeRecord("run", "target", "domain", name, 5, seed, episode, "auroc", value)
+        for name, values in rows.items()
+        for seed in range(seeds)
+        for episode, value in enumerate(values + 0.001 * seed * np.cos(np.arange(len(values))))
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_marks_within_a_target_are_over_images(seeds):
+    rng = np.random.default_rng(10)
+    draws = overlapping_draws(rng, episodes=60, images=25, drawn=10)
+    first = 0.1 + scores_by_images(rng, draws, 0.8).clip(0, 0.89)
+    second = first - 0.03 - 0.3 * (scores_by_images(rng, draws, 0.8) - 0.7)
+    records = records_of({"first": first.clip(0, 1), "second": second.clip(0, 1)}, seeds)
+    options = {"target": "target", "metric": "auroc", "shots": 5}
+    plain = within_target(records, **options)
+    names = ("first", "second")
+    both = within_target(records, **options, draws=dict.fromkeys(names, draws))
+    assert {row.interval.over for row in plain.rows} == {"episodes"}
+    for row, narrow in zip(both.rows, plain.rows, strict=True):
+        assert row.interval.over == "images"
+        assert row.interval.these_images is not None
+        assert row.interval.these_images.half == narrow.interval.half
+        assert row.interval.half > 1.5 * narrow.interval.half
+        assert row.interval.high < 1
+    (wide,), (pair,) = both.pairs, plain.pairs
+    assert wide.p > 3 * pair.p
+    assert wide.difference.these_images is not None
+    assert wide.difference.these_images.p == pair.difference.p
+    alone = within_target(records, **options, draws={"second": draws})
+    assert [row.interval.over for row in alone.rows] == ["episodes", "images"]

@@ -123,7 +123,9 @@ def in_bounds(interval: Interval, bounds: Bounds | None) -> Interval:
     """The interval on the logit scale between the bounds."""
     if bounds is None:
         return interval
-    low, high = within_bounds(interval.mean, interval.high - interval.mean, bounds)
+    mean = interval.mean
+    low, _ = within_bounds(mean, mean - interval.low, bounds)
+    _, high = within_bounds(mean, interval.high - mean, bounds)
     return replace(interval, low=low, high=high)
 
 

@@ -22,6 +22,7 @@ from torchcross.statistics.intervals import (
     binary_exponent,
     check_level,
     check_resamples,
+    in_bounds,
     join_notes,
     mean_of,
     over_images,
@@ -218,6 +219,7 @@ def seeded_interval(
         scaled = [np.ldexp(row, -exponent) for row in rows]
         low, high = np.ldexp(_bounds(scaled, shared, level, seed, resamples), exponent).tolist()
         interval = Interval(mean_of(values), low, high, len(values), SEEDED, level)
+        interval = in_bounds(interval, bounds)
     interval = over_images(interval, law, bounds)
     return with_seed_note(interval, max(1, len(rows)))
 
