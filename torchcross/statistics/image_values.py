@@ -29,8 +29,7 @@ def image_values(table: QueryImages, measure: str, column: int, chosen: Mask) ->
         parts = (hits[rows] - share) * trials[rows] / trials[rows].sum()
     _, clusters = np.unique(_clusters(table)[rows], return_inverse=True)
     sums = np.bincount(clusters, weights=parts)
-    values: Floats = share + len(sums) * sums
-    return values
+    return np.asarray(share + len(sums) * sums, dtype=np.float64)
 
 
 def _clusters(table: QueryImages) -> Indices:
