@@ -213,6 +213,7 @@ def test_a_target_is_asked_for_the_published_episodes(collection, tmp_path, monk
         assert given == {
             "shots": 5,
             "queries": 10,
+            "query": "balanced",
             "min_samples": 50,
             "groups": "respect",
             "seed": 0,
