@@ -24,7 +24,7 @@ def test_every_setting_is_explained_and_can_be_set():
 def test_an_entry_of_several_lines_is_whole():
     said = {one.name: one.says for one in settings()}
     assert said["evaluation.disjoint"].startswith("true: episodes share no image")
-    assert said["evaluation.disjoint"].endswith("about the task")
+    assert said["evaluation.disjoint"].endswith("the run keeps")
     assert said["pretraining.clip"] == said["meta.clip"]
 
 

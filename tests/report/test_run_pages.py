@@ -42,7 +42,7 @@ def read(path: Path) -> Node:
 @pytest.mark.slow
 def test_overlapping_and_disjoint_episodes_are_told_apart() -> None:
     assert told()["episodes of a target"].startswith("they overlap: the 100")
-    assert "understate" in told()["episodes of a target"]
+    assert "narrower, and says less than it seems to" in told()["episodes of a target"]
     found = told(**{"evaluation.disjoint": True, "evaluation.episodes": 7})["episodes of a target"]
     assert found.startswith("they are disjoint: no two of the 7 share an image")
 

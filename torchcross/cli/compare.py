@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from torchcross.cli.group import Parser
+from torchcross.cli.options import add_uncertainty
 from torchcross.messages import printable
 
 
@@ -24,11 +25,18 @@ def arguments(parser: Parser) -> None:
         metavar="D",
         help="difference that is too small to matter, in the metric's unit (default: the runs')",
     )
+    add_uncertainty(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from torchcross.experiment import compare_runs
 
-    page = compare_runs(options.folders, options.out, metric=options.metric, margin=options.margin)
+    page = compare_runs(
+        options.folders,
+        options.out,
+        metric=options.metric,
+        margin=options.margin,
+        uncertainty=options.uncertainty,
+    )
     sys.stdout.write(f"{printable(str(page))}\n")
     return 0

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 from torchcross.cli.group import Parser
-from torchcross.cli.options import names_in
+from torchcross.cli.options import add_uncertainty, names_in
 from torchcross.errors import InputError
 from torchcross.messages import printable
 
 EXAMPLE = """\
 torchcross report runs/demo --metric accuracy
+torchcross report runs/old --data data/medimeta
 torchcross report table4.csv --metric auroc --related organs_axial,organs_coronal"""
 
 
@@ -48,6 +49,16 @@ def arguments(parser: Parser) -> None:
             " for a table of means, none): the page says how likely equivalence is"
         ),
     )
+    add_uncertainty(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help=(
+            "folder of a run's data: the plans of its episodes are drawn again where the run has"
+            " none, and count where its rows were scored on these very episodes"
+        ),
+    )
     parser.add_argument(
         "--related",
         action="append",
@@ -72,8 +83,16 @@ def run(options: argparse.Namespace) -> int:
             out=options.out,
             metric=options.metric,
             margin=options.margin,
+            uncertainty=options.uncertainty,
+            data=options.data,
         )
     else:
+        for name in ("uncertainty", "data"):
+            if getattr(options, name) is not None:
+                raise InputError(
+                    f"--{name} is about the episodes of a run, and {source} is a table of means,"
+                    " which has none; leave it out"
+                )
         related = [names_in(text) for text in options.related or ()]
         out = options.out or Path("reports", source.stem)
         page = write_means_page(

@@ -44,6 +44,16 @@ class SummaryCell:
     def bounds(self) -> tuple[float, float, float]:
         return self.interval.mean, self.interval.low, self.interval.high
 
+    @property
+    def is_over_images(self) -> bool:
+        """Whether the interval is over images, and another one than that over episodes."""
+        return self.interval.these_images is not None
+
+    @property
+    def episode_interval(self) -> Interval:
+        """The interval over episodes of these images."""
+        return self.interval.these_images or self.interval
+
 
 def cells_of(
     comparisons: Iterable[Comparison], records: Records

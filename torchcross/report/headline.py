@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from torchcross.report import interval_words
 from torchcross.report.cells import Column, SummaryCell
 from torchcross.report.mark_legend import mark_sentences
 from torchcross.report.numbers import shots_title
@@ -185,7 +186,9 @@ def legend(summary: Summary) -> str:
     """The meaning of the signs in the table."""
     if summary.is_published:
         return _legend_of_means(summary)
-    methods = " or ".join(_METHODS.get(name, name) for name in summary.methods)
+    methods = " or ".join(
+        _METHODS.get(name) or interval_words.method_words(name) or name for name in summary.methods
+    )
     paired = "the same episodes"
     if ONE_NUMBER in summary.common:
         # Nothing is spread over episodes; `remarks` say what holds of the training seeds.
@@ -194,10 +197,11 @@ def legend(summary: Summary) -> str:
         paired = "the same episodes and training seeds"
     sentences = [
         f"Mean ± half the width of its {100 * summary.level:g} % interval ({methods}).",
+        *interval_words.sentences(summary),
         "Bold: the best of its row and shots.",
-        f"†: not separated from the best by a paired t test over {paired}, corrected by Holm's"
-        f" method{_family(summary)}. (finds d): d is the smallest difference that this test finds"
-        " with a probability of 80 %.",
+        f"†: not separated from the best by {interval_words.test_words(summary, paired)},"
+        f" corrected by Holm's method{_family(summary)}. (finds d): d is the smallest difference"
+        " that this test finds with a probability of 80 %.",
         "—: no rows.",
         *mark_sentences(summary),
         *_ceiling_sentences(summary),

@@ -150,6 +150,12 @@ def _cell(
 def _cell_hint(summary: Summary, cell: SummaryCell) -> str:
     interval, write = cell.interval, summary.notation.text
     bounds = f"{write(interval.low)} to {write(interval.high)}, " if isfinite(interval.low) else ""
+    if cell.is_over_images:
+        narrow = cell.episode_interval
+        bounds = (
+            f"{write(interval.low)} to {write(interval.high)} over images,"
+            f" {write(narrow.low)} to {write(narrow.high)} over episodes of these images, "
+        )
     note = f"; {interval.note}" if interval.note else ""
     once = "; one training each" if cell.one_training and (cell.is_best or cell.is_tied) else ""
     return f"{bounds}{interval.n} values, {interval.method}{note}{once}"

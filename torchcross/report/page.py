@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -21,6 +21,7 @@ from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
 from torchcross.report.html import data_link, nested_values, note, prose, sortable_table, warning
 from torchcross.report.inputs import Curve, Example, Failure, PageTable
+from torchcross.report.interval_words import is_over_images
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
 from torchcross.report.page_frame import PageSection, page_section, page_text
@@ -61,6 +62,7 @@ class _Extras:
     chance: Chance | None
     images: ImageResults | None
     tables: Sequence[PageTable]
+    of_episodes: Summary | None = None
 
 
 def write_report(
@@ -112,6 +114,10 @@ def write_report(
         facts, sections = {"rows": 0, "failures": len(failures)}, _sections_of_nothing(extras)
     else:
         summary = summarise(table, related=related, **options)
+        if is_over_images(summary):
+            narrow = options.copy()
+            narrow["draws"] = None
+            extras = replace(extras, of_episodes=summarise(table, related=related, **narrow))
         others = _other_summaries(table, summary.metric, related, options)
         facts = _facts(table, summary, failures)
         sections = _sections_of_records(table, summary, others, extras)
@@ -240,9 +246,16 @@ def _results(
         )
     if extras.choices:
         yield _most_disputed(extras.choices)
-    elif ONE_NUMBER not in summary.common:
+    elif ONE_NUMBER not in summary.common and not is_over_images(summary):
         yield note(_OVERLAP)
     yield table_links(summary)
+    if extras.of_episodes is not None:
+        yield element(
+            "details",
+            element("summary", "The same table with intervals over episodes of these images"),
+            headline_table(extras.of_episodes, series, failures),
+            table_links(extras.of_episodes),
+        )
     for other, same in folded:
         titles = ", ".join([other.notation.title, *same])
         yield element(

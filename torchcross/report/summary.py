@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, nan
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from torchcross.report.numbers import Notation, notation_of, notation_of_means
 from torchcross.statistics import (
     Across,
     Comparison,
+    Draws,
     Interval,
     across_targets,
     lower_is_better,
@@ -28,6 +29,9 @@ from torchcross.statistics.grade_scales import scale_problem
 Episodes = Mapping[tuple[str, str, int], str]
 """(algorithm, target, shots) -> the episodes that were scored, by any text that identifies them."""
 
+EpisodeDraws = Mapping[tuple[str, str, int], Draws]
+"""(algorithm, target, shots) -> which images the episodes drew."""
+
 Scales = Mapping[str, str]
 """Target -> its grades, by any text: values in grades are averaged over equal ones only."""
 
@@ -37,6 +41,8 @@ ClassesLeftOut = Mapping[str, Sequence[str]]
 
 Chance = Mapping[str, Mapping[str, float]]
 """Metric -> target -> what chance reaches, where it is not the same for all targets."""
+
+Value = TypeVar("Value")
 
 
 class TableOptions(TypedDict, total=False):
@@ -52,6 +58,7 @@ class TableOptions(TypedDict, total=False):
     margin: float | None
     classes_left_out: ClassesLeftOut | None
     chance: Chance | None
+    draws: EpisodeDraws | None
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,7 @@ def summarise(
     classes_left_out: ClassesLeftOut | None = None,
     chance: Chance | None = None,
     ceilings: Collection[str] = (),
+    draws: EpisodeDraws | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
@@ -177,20 +185,19 @@ def summarise(
     # In the order of the whole table: every metric has its columns in the same order.
     algorithms = tuple(name for name in table.unique("algorithm") if name in present)
     chance_levels = (chance or {}).get(metric, {})
+    within = partial(
+        within_target, metric=metric, method=method, level=level, untrained=untrained, margin=margin
+    )
     comparisons: list[Comparison] = []
     for target in targets:
         rows = records.where(target=target.name)
         comparisons += [
-            within_target(
+            within(
                 rows,
                 target.name,
-                metric,
-                shots,
-                method=method,
-                level=level,
-                episodes=_episodes_of(algorithms, target.name, shots, episodes or {}),
-                untrained=untrained,
-                margin=margin,
+                shots=shots,
+                episodes=_of_algorithms(algorithms, target.name, shots, episodes or {}),
+                draws=_of_algorithms(algorithms, target.name, shots, draws or {}),
                 chance=chance_levels.get(target.name),
             )
             for shots in sorted(rows.unique("shots"))
@@ -300,12 +307,12 @@ def _targets_by_domain(records: Records) -> tuple[TargetTask, ...]:
     return tuple(TargetTask(name, domains[name]) for name in names)
 
 
-def _episodes_of(
-    algorithms: Sequence[str], target: str, shots: int, episodes: Episodes
-) -> dict[str, str]:
-    """The text that identifies the episodes of each algorithm on this target at these shots."""
+def _of_algorithms(
+    algorithms: Sequence[str], target: str, shots: int, values: Mapping[tuple[str, str, int], Value]
+) -> dict[str, Value]:
+    """What is known of each algorithm on this target at these shots."""
     keys = ((algorithm, target, shots) for algorithm in algorithms)
-    return {key[0]: episodes[key] for key in keys if key in episodes}
+    return {key[0]: values[key] for key in keys if key in values}
 
 
 def _comparable_means(

@@ -35,6 +35,7 @@ from torchcross.report.text_escapes import latex_note, latex_text, markdown_text
 _CSV_PARTS = (
     *("mean", "low", "high", "n", "undefined", "mark"),
     *("failed", "common mean", "partial", "detectable", "equivalence p"),
+    *("over", "episodes low", "episodes high"),
 )
 _LATEX_SIGNS = {
     TIE: r"$^{\dagger}$",
@@ -55,7 +56,9 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     `untrained` and `margin` are those of `within_target`. `ceilings` are algorithms that learned
     from all labels of a target: they stand behind the others, and nothing is compared with them.
     `classes_left_out` are the classes of targets that no episode has, `chance` is by metric and
-    target what chance reaches. `Means` have no intervals, and ignore the options.
+    target what chance reaches. `draws` say which images the episodes drew, for each (algorithm,
+    target, shots): with them intervals and marks are over images. `Means` have no intervals, and
+    ignore the options.
     """
     return latex_of(summarise(table, **options))
 
@@ -206,6 +209,8 @@ def _csv_cell(summary: Summary, target: TargetTask, column: Column) -> list[str]
         _csv_number(cell.common),
         str(cell.partial),
         *map(_csv_number, (cell.detectable, cell.equivalence_p)),
+        cell.interval.over if cell.interval.n > 1 else "",
+        *map(_csv_number, (cell.episode_interval.low, cell.episode_interval.high)),
     ]
 
 

@@ -35,6 +35,7 @@ def headline_of(
     runs: Sequence[RunFolder],
     metric: str | None,
     margin: float | None = None,
+    uncertainty: str | None = None,
 ) -> Headline:
     """As all runs say, or else as the first one; a `metric` that is given must be in the rows."""
     sections = [run.experiment["evaluation"] for run in runs]
@@ -47,6 +48,8 @@ def headline_of(
         metric = sections[0]["metric"]
         warnings += _disagreement("metric", [section["metric"] for section in sections])
     warnings += _disagreement("interval", _intervals(runs))
+    kinds = [section.get("uncertainty", "images") for section in sections]
+    warnings += _disagreement("uncertainty", kinds) if uncertainty is None else []
     if margin is None:
         margin = _margin(sections[0], metric)
     if not present:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from html import escape
 from pathlib import Path
@@ -25,25 +25,23 @@ from torchcross.experiment.page.headline import (
     synthetic_warnings,
     unhashed_warnings,
 )
+from torchcross.experiment.page.image_level import EpisodesOfRows, draws_of_run, draws_of_runs
 from torchcross.experiment.page.image_results import image_results, write_image_tables
 from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
+from torchcross.experiment.page.run_parts import curves_of, examples_of, trainings_of
 from torchcross.experiment.page.table_marks import (
     ceiling_rows,
     classes_left_out,
     untrained_rows,
 )
 from torchcross.experiment.page.tuning_table import tuning_tables
-from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.tuning_words import tuning_warnings
-from torchcross.experiment.run.examples import read_example
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
 from torchcross.experiment.run.page_files import PAGE, TABLES, write_page_hashes
 from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
 from torchcross.report import (
-    Curve,
-    Example,
     Failure,
     csv_table,
     html_table,
@@ -51,14 +49,12 @@ from torchcross.report import (
     markdown_table,
     write_report,
 )
-from torchcross.training import read_log
+from torchcross.report.summary import EpisodeDraws
 
 _WRITERS = dict(zip(TABLES, (markdown_table, latex_table, csv_table), strict=True))
 _FIRST = ("preset", "rows", "interval", "related targets")
 _ELSEWHERE = ("choices", "published", "cautions", "order of targets", "settings without effect")
 """Parts of a protocol that stand first on a page, and those that the page shows elsewhere."""
-
-EpisodesOfRows = Mapping[tuple[str, str, int], str]
 
 
 def write_page(
@@ -68,11 +64,15 @@ def write_page(
     out: str | Path | None = None,
     metric: str | None = None,
     margin: float | None = None,
+    uncertainty: str | None = None,
+    data: str | Path | None = None,
 ) -> Path:
     """Write report.html and the tables of a run, in its folder or in `out`; return the page's path.
 
     `metric` leads the page instead of the experiment's metric. `margin`, in its unit, stands in the
-    place of the experiment's margin of equivalence.
+    place of the experiment's margin of equivalence, and `uncertainty`, "images" or "episodes", in
+    that of `evaluation.uncertainty`. `data` is the folder of the run's data: plans that the run
+    lacks are drawn again from it, and count where the rows were scored on these very episodes.
     """
     run = RunFolder(folder)
     records, failures = run.records(), run.failures()
@@ -83,37 +83,36 @@ def write_page(
         # Settings that only show the rows may have changed since: those of the last call.
         protocol["experiment"] = run.experiment
     related = [set(group) for group in protocol.get("related targets", ())]
-    trainings = _trainings(run)
+    trainings = trainings_of(run)
     if trainings:
         provenance["trainings"] = trainings
     names = RowNames(run)
-    episodes = names.of_episodes(episodes_of_rows(run, records))
+    episodes = episodes_of_rows(run, records)
+    draws = draws_of_run(run, records, episodes, uncertainty, data)
+    episodes = names.of_episodes(episodes)
     records = names.of_records(records)
     headline = headline_of(records, [run], metric, margin)
-    images = names.of_images(image_results(run))
+    images = names.of_images(image_results(run, draws.of_targets(episodes)))
     out = run.path if out is None else Path(out)
     page = _write(
         records,
         out,
         headline,
         episodes,
+        draws.of_rows(episodes),
         scales_of(protocol),
-        {
-            "untrained": [names[row] for row in untrained_rows(run)],
-            "ceilings": [names[row] for row in ceiling_rows(run)],
-            "classes_left_out": classes_left_out(protocol),
-            "chance": chance_of([protocol]),
-        },
+        _marks_of({"": run}, {"": protocol}),
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
-        curves=names.of_all(_curves(run, trainings)),
-        examples=names.of_all(_examples(run)),
+        curves=names.of_all(curves_of(run, trainings)),
+        examples=names.of_all(examples_of(run)),
         failures=names.of_all(map(_failure, failures)),
         choices=choices_of_run(run, records, related, trainings),
         published=published_points([run]),
         warnings=[
             *headline.warnings,
+            *draws.warnings,
             *synthetic_warnings(provenance),
             *_own_warnings(run, protocol),
         ],
@@ -136,11 +135,12 @@ def compare_runs(
     *,
     metric: str | None = None,
     margin: float | None = None,
+    uncertainty: str | None = None,
 ) -> Path:
     """Write one page over the rows of several runs; each algorithm is named with its run.
 
-    Algorithms of different runs are paired where they were scored on the same episodes. `metric`
-    and `margin` are those of `write_page`.
+    Algorithms of different runs are paired where they were scored on the same episodes. `metric`,
+    `margin` and `uncertainty` are those of `write_page`.
     """
     runs = {name_as_text(folder.path.resolve()): folder for folder in map(RunFolder, folders)}
     if len(runs) < len(folders):
@@ -148,18 +148,21 @@ def compare_runs(
         raise InputError(f"two of {names} have one name; rename one folder")
     tables: list[Records] = []
     episodes: dict[tuple[str, str, int], str] = {}
+    by_run: dict[str, EpisodesOfRows] = {}
     for name, run in runs.items():
         records = run.records()
-        unknown, row_names = f"of {name}, which does not say", RowNames(run, name)
-        episodes |= row_names.of_episodes(episodes_of_rows(run, records, unknown))
+        row_names = RowNames(run, name)
+        by_run[name] = episodes_of_rows(run, records, f"of {name}, which does not say")
+        episodes |= row_names.of_episodes(by_run[name])
         columns: dict[str, Any] = dict(row_names.of_records(records).columns)
         columns["run"] = ["compared"] * len(records)
         tables.append(Records(columns))
     records = reduce(operator.add, tables)
     protocols = {name: run.plain(PROTOCOL) for name, run in runs.items()}
     provenances = {name: run.plain(PROVENANCE) for name, run in runs.items()}
-    headline = headline_of(records, list(runs.values()), metric, margin)
-    warnings = [*headline.warnings, *difference_warnings(runs, provenances)]
+    headline = headline_of(records, list(runs.values()), metric, margin, uncertainty)
+    draws = draws_of_runs(runs, by_run, uncertainty)
+    warnings = [*headline.warnings, *difference_warnings(runs, provenances), *draws.warnings]
     warnings += dict.fromkeys(
         text for provenance in provenances.values() for text in synthetic_warnings(provenance)
     )
@@ -175,6 +178,7 @@ def compare_runs(
         Path(out),
         headline,
         episodes,
+        draws.of_rows(episodes),
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
         _marks_of(runs, protocols),
         title="Compared: " + ", ".join(runs),
@@ -213,6 +217,7 @@ def _write(
     out: Path,
     headline: Headline,
     episodes: EpisodesOfRows,
+    draws: EpisodeDraws,
     scales: Mapping[str, str],
     marks: Mapping[str, Any],
     **parts: Any,
@@ -223,6 +228,7 @@ def _write(
         "metric": headline.metric,
         "method": headline.method,
         "episodes": episodes,
+        "draws": draws,
         "scales": scales,
         "margin": headline.margin,
         **marks,
@@ -282,12 +288,15 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
     parts = ["<p>No rows.</p>"]
     if len(records):
         headline, names = headline_of(records, [folder], None), RowNames(folder)
-        episodes = names.of_episodes(episodes_of_rows(folder, records))
+        own_episodes = episodes_of_rows(folder, records)
+        draws = draws_of_run(folder, records, own_episodes)
+        episodes = names.of_episodes(own_episodes)
         table = html_table(
             names.of_records(records),
             metric=headline.metric,
             method=headline.method,
             episodes=episodes,
+            draws=draws.of_rows(episodes),
             scales=scales_of(folder.plain(PROTOCOL)),
             margin=headline.margin,
             untrained=untrained_rows(folder),
@@ -295,7 +304,8 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
             classes_left_out=classes_left_out(folder.plain(PROTOCOL)),
             chance=chance_of([folder.plain(PROTOCOL)]),
         )
-        parts = [table, *(f"<p>{escape(text)}</p>" for text in headline.warnings)]
+        warnings = (*headline.warnings, *draws.warnings)
+        parts = [table, *(f"<p>{escape(text)}</p>" for text in warnings)]
     if failures:
         items = []
         for failure in failures:
@@ -337,59 +347,3 @@ def _failure(failure: Mapping[str, str]) -> Failure:
         algorithm=failure["algorithm"],
         seed=int(failure["seed"]),
     )
-
-
-def _trainings(run: RunFolder) -> list[dict[str, Any]]:
-    """What is known of each training that ended, in the order of the experiment."""
-    trainings = [
-        {**summary, "folder": log.parent.name}
-        for log in sorted((run.path / "train").glob("*/log.csv"))
-        if (summary := run.plain(f"train/{log.parent.name}/training.json"))
-    ]
-    for each in trainings:
-        _check_algorithm(run, f"train/{each['folder']}/training.json", each["algorithm"])
-    place = run.experiment["algorithms"].index
-    return sorted(
-        trainings, key=lambda each: (each["target"], place(each["algorithm"]), each["seed"])
-    )
-
-
-def _check_algorithm(run: RunFolder, file: str, algorithm: str) -> None:
-    if algorithm not in run.experiment["algorithms"]:
-        raise InputError(
-            f"{run.path / file} is of {algorithm!r}, which this run does not have; remove it"
-        )
-
-
-def _curves(run: RunFolder, trainings: Iterable[Mapping[str, Any]]) -> Iterator[Curve]:
-    for training in trainings:
-        log = read_log(run.path / "train" / training["folder"] / "log.csv", hashed=run.has_hashes)
-        scores = {step: score for step, *_, score in log if score is not None}
-        if not scores:
-            continue
-        method, best = METHODS[training["algorithm"]], training["best_step"]
-        group = f"without {training['target']}"
-        if method.supervised:
-            group = f"{training['target']}, its train split"
-        quantity = "validation AUROC of the trained heads"
-        if method.make_learner is not None:
-            quantity = "validation AUROC over episodes of the sources"
-        yield Curve(
-            label=training["algorithm"],
-            quantity=quantity,
-            steps=list(scores),
-            values=list(scores.values()),
-            group=group,
-            best=best if best in scores else None,
-        )
-
-
-def _examples(run: RunFolder) -> list[Example]:
-    """By target; the algorithms in the order of the experiment."""
-    hashed = run.has_hashes
-    files = sorted((run.path / "examples").glob("*.npz"))
-    examples = [read_example(path, hashed=hashed) for path in files]
-    for path, example in zip(files, examples, strict=True):
-        _check_algorithm(run, f"examples/{path.name}", example.algorithm)
-    place = run.experiment["algorithms"].index
-    return sorted(examples, key=lambda each: (each.target, place(each.algorithm)))

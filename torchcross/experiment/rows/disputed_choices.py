@@ -136,10 +136,10 @@ def _overlap(experiment: Experiment) -> str:
             f" {count} has fewer. (As published they overlap.)"
         )
     return (
-        f"they overlap: the {count} are drawn from the same images, as published. Intervals say"
-        " how well the mean over all episodes of these images is known, and understate what is not"
-        " known about the task itself; `evaluation.disjoint = true` draws episodes that share no"
-        " image."
+        f"they overlap: the {count} are drawn from the same images, as published. An interval over"
+        " images says where the mean over all images like these may lie. One over episodes of these"
+        " images is narrower, and says less than it seems to. The legend of a table says which it"
+        " has; `evaluation.disjoint = true` draws episodes that share no image, where both are one."
     )
 
 

@@ -31,9 +31,12 @@ from numpy.typing import NDArray
 from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
 from torchcross._kit.whole_files import name_as_text
+from torchcross.data.plan_files.drawn_images import read_drawn_images
 from torchcross.errors import InputError, WriteError
+from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.file_names import file_name, is_unfinished, unfinished_files
 from torchcross.experiment.run.identity import decisive_settings, differences, identity
+from torchcross.experiment.run.image_draws import draws_of
 from torchcross.experiment.run.json_fields import check_fields, checked_failures
 from torchcross.experiment.run.json_files import (
     NEEDED,
@@ -51,6 +54,7 @@ from torchcross.experiment.settings.plain import (
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.records import Records
 from torchcross.records.records import FIELDS
+from torchcross.statistics import Draws
 
 EXPERIMENT, PROTOCOL, PROVENANCE = "experiment.json", "protocol.json", "provenance.json"
 FAILURES = "failures.json"
@@ -191,6 +195,24 @@ class RunFolder:
             (each["algorithm"], each["target"], each["shots"]): each["digest"]
             for each in self._scored_episodes()
         }
+
+    def draws(self) -> dict[tuple[str, int], Draws]:
+        """(target, shots) -> which images the scored episodes drew, where the run has their plans.
+
+        A file of plans that is damaged is an error that names it.
+        """
+        by_digest = self.draws_by_digest()
+        keys = {(each["target"], each["shots"]): each["digest"] for each in self._scored_episodes()}
+        return {key: by_digest[digest] for key, digest in keys.items() if digest in by_digest}
+
+    def draws_by_digest(self) -> dict[str, Draws]:
+        """The same by the digest of the episodes."""
+        files = sorted((self.path / "episodes").glob("plans-*.npz"))
+        return {drawn.digest: draws_of(drawn) for drawn in map(read_drawn_images, files)}
+
+    def is_supervised(self, algorithm: str) -> bool:
+        """Whether its rows are one number over a test split, and of no episodes."""
+        return algorithm in METHODS and METHODS[algorithm].supervised
 
     def shared_subjects(self) -> dict[str, int]:
         """Target -> the most subjects in both support and query, over all episodes of one row."""

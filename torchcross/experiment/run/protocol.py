@@ -93,7 +93,8 @@ class Protocol:
             "episodes of targets": self._episodes,
             "experiment": experiment,
             "interval": (
-                "over episodes of a target; with several training seeds, seeds are resampled first"
+                "over images of a target where its episodes share some, else over episodes; with"
+                " several training seeds, over seeds too"
             ),
             "related targets": [sorted(group) for group in run.collection.related_targets()],
             # As pairs: the most important choice comes first, and JSON files of a run sort names.

@@ -46,7 +46,7 @@ def run_missing_cells(
 
 
 def open_targets(data: DataSettings) -> tuple[Collection, tuple[str, ...]]:
-    """The data, and the full names of the targets."""
+    """The data, and the full names of the targets: those of the settings, or all that there are."""
     collection = open_collection(
         data.format, data.folder, channels=data.channels, leave_out=data.leave_out
     )

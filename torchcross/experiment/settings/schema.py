@@ -90,8 +90,8 @@ class EvaluationSettings:
     filter_binary  whether `min_images` holds for binary targets too, which are then refused;
                  false: they keep both classes, as published
     disjoint     true: episodes share no image; there are as many as the data gives, and at most
-                 `episodes`. false: they overlap, and intervals understate the uncertainty about the
-                 task
+                 `episodes`. false: they overlap, and intervals over images need the plans that the
+                 run keeps
     groups       "respect": where subjects are known, none is in both support and query; "ignore":
                  subjects are not looked at, as published
     adaptation   "fine-tune": a fresh head, and Adam on all parameters, for every row, as published;
@@ -108,6 +108,9 @@ class EvaluationSettings:
                  across targets. 0: it does not
     interval     interval of a mean over episodes, with one training seed: "t", "normal" (1.96
                  standard errors, as published) or "bca" (bootstrap)
+    uncertainty  what intervals and marks are about where episodes share images: "images": other
+                 images like these, and the other kind is stated beside it; "episodes": other
+                 episodes of these very images, which is narrower
     predictions  the most predictions that a run stores; a prediction is of one query image of one
                  episode. A run that makes more stores none, and says so. 0: none are stored
     subgroups    columns of the data's annotations (MedIMeta: annotations.csv) that results are also
@@ -134,6 +137,7 @@ class EvaluationSettings:
     metric: str = option("auroc", decides_numbers=False)
     margin: float = option(0.01, may_be_zero=True, decides_numbers=False)
     interval: Literal["t", "normal", "bca"] = option("t", decides_numbers=False)
+    uncertainty: Literal["images", "episodes"] = option("images", decides_numbers=False)
     predictions: int = option(1_000_000, may_be_zero=True, decides_numbers=False)
     subgroups: tuple[str, ...] = option((), decides_numbers=False)
     specificity: float = option(0.9, decides_numbers=False)
