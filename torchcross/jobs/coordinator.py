@@ -94,7 +94,8 @@ class _Coordinator:
     def run(self) -> JobResult:
         try:
             while self._is_left():
-                self._submit_ready()
+                with self._engine.batch():
+                    self._submit_ready()
                 self._wait()
                 if time.monotonic() - self._looked >= _LOOK_AROUND:
                     self._look_around()
@@ -167,11 +168,9 @@ class _Coordinator:
             self._finish(key)
         elif outcome is Outcome.FAILED:
             self._fail(key, self._folder.failures()[key])
-        elif outcome is Outcome.ELSEWHERE:
+        else:
             self._elsewhere[key] = None
             return
-        else:
-            raise KeyboardInterrupt
         self._notice(key, outcome)
 
     def _fail(self, key: str, failure: UnitFailure) -> None:

@@ -22,8 +22,6 @@ class Outcome(Enum):
     FAILED = "failed"
     ELSEWHERE = "elsewhere"
     """Another process makes it, or has taken it over from this one."""
-    STOPPED = "stopped"
-    """Interrupted; what it has written so far is kept for the next attempt."""
 
 
 def make_unit(
@@ -31,7 +29,8 @@ def make_unit(
 ) -> Outcome:
     """Make a unit of the job whose folder is `path`, unless it is done or made elsewhere.
 
-    `dead` is its claim, where the caller knows that the claim's owner is dead.
+    `dead` is its claim, where the caller knows that the claim's owner is dead. Ctrl-C and
+    SystemExit pass through: what the attempt has written is kept for the next one.
     """
     folder = JobFolder(path, lease)
     if folder.is_done(unit):
@@ -65,8 +64,6 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> Outcome:
         attempt = folder.begin_attempt(unit.key)
         job.run(unit.key, attempt)
         folder.publish(unit, attempt)
-    except (KeyboardInterrupt, SystemExit):
-        return Outcome.STOPPED
     except Exception as error:  # noqa: BLE001 - it is reported, and the other units go on
         if claim.is_lost():
             # The new owner may have removed this attempt's files. The unit is the new owner's.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, Final, final
 
 from torchcross._kit.suggestions import unknown_name
-from torchcross.errors import InputError
+from torchcross.errors import InputError, MissingExtraError
 from torchcross.jobs.units import Resources
 
 ENTRY_POINTS: Final = "torchcross.engines"
-"""Engines by name: functions of settings (a mapping) that return an JobEngine or an Executor."""
+"""Engines by name: functions of the settings in `[engine]` that return a JobEngine."""
 
 
 class WorkerEnded(RuntimeError):
@@ -34,6 +37,10 @@ class JobEngine(ABC):
     @abstractmethod
     def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
         """Start a call. The future raises WorkerEnded where its process died."""
+
+    def batch(self) -> AbstractContextManager[None]:
+        """A block whose calls may be submitted together at its end, as an array of jobs."""
+        return nullcontext()
 
     @abstractmethod
     def shutdown(self, *, cancel: bool = False) -> None:
@@ -63,20 +70,39 @@ class ExecutorEngine(JobEngine):
         return future
 
     def shutdown(self, *, cancel: bool = False) -> None:
-        self._executor.shutdown(wait=not cancel, cancel_futures=cancel)
+        if cancel:
+            for future in self._running:
+                future.cancel()
+        # No `cancel_futures`: executors of other libraries do not have it.
+        self._executor.shutdown(wait=not cancel)
 
 
 def job_engine_named(name: str, settings: Mapping[str, Any]) -> JobEngine:
-    """An engine of this package, or one that another package names in its entry points."""
-    from torchcross.jobs.engines.local import LocalEngine
-
-    if name == "local":
-        return LocalEngine(**settings)
+    """An engine by name: one of this distribution, or of a package with such an entry point."""
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in points:
-        known = sorted({"local", *points})
-        raise InputError(unknown_name("engine", name, known))
-    engine = points[name].load()(settings)
+        raise InputError(unknown_name("engine", name, sorted(points)))
+    make = points[name].load()
+    try:
+        engine = make(**settings)
+    except TypeError as error:
+        raise InputError(
+            f"engine {name!r} does not take the settings {sorted(settings)}: {error}"
+        ) from error
     if isinstance(engine, JobEngine):
         return engine
-    return ExecutorEngine(engine, int(settings.get("slots", 1)))
+    raise InputError(
+        f"engine {name!r} is a {type(engine).__name__}; its entry point must return a"
+        " torchcross.jobs.JobEngine, such as ExecutorEngine(executor, slots)"
+    )
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """A library that an engine needs, or an error that says how to install it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the engine {extra!r} needs {module}, which cannot be imported ({error}); run: pip"
+            f" install 'torchcross-fewshot[{extra}]'"
+        ) from error

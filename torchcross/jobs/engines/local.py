@@ -127,6 +127,9 @@ class LocalEngine(JobEngine):
         if isinstance(error, BrokenProcessPool):
             error = WorkerEnded(worker.process)
             self._remove(worker)
+        elif isinstance(error, SystemExit | KeyboardInterrupt):
+            # The process was asked to stop, and not by us: its call is to be made again.
+            error = WorkerEnded(worker.process)
         if error is None:
             outer.set_result(inner.result())
         else:

@@ -1,0 +1,57 @@
+"""submitit for real: on this machine, and against programs that stand in for Slurm's."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from tests.engines.stub_slurm import install, preempt
+from tests.jobs.sums import Sums, expected, results, runs_of
+from torchcross.errors import InputError
+from torchcross.jobs import run_job
+from torchcross.jobs.engines.slurm import SlurmEngine
+
+pytestmark = pytest.mark.slow
+
+
+def test_units_run_in_processes_of_this_machine(tmp_path):
+    engine = SlurmEngine(tmp_path / "logs", cluster="local", time="10min")
+    assert run_job(Sums(str(tmp_path), numbers=3), tmp_path, engine).is_complete
+    assert results(tmp_path) == expected(3)
+    assert runs_of(tmp_path) == ["square0", "square1", "square2", "sum0"]
+
+
+def test_arrays_of_a_cluster_and_a_job_that_is_preempted(tmp_path, monkeypatch):
+    slurm, folder = tmp_path / "slurm", tmp_path / "job"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{install(slurm)}{os.pathsep}{os.environ['PATH']}")
+    engine = SlurmEngine(folder / "logs", time="10min", partition="gpu")
+    results_of_run = []
+    job = Sums(str(folder), numbers=3, delay=4.0)
+    runner = threading.Thread(target=lambda: results_of_run.append(run_job(job, folder, engine)))
+    runner.start()
+    wait_for(lambda: list(folder.glob("witnesses/square1.*")))
+    # submitit has set its handler when the unit runs.
+    preempt(slurm, "100_1")
+    runner.join(300)
+    assert results_of_run[0].is_complete
+    assert results(folder) == expected(3)
+    scripts = sorted((folder / "logs").glob("*submission*.sh"))
+    assert any("--array=0-2" in script.read_text() for script in scripts)
+    assert any("--partition=gpu" in script.read_text() for script in scripts)
+    assert (slurm / "jobs" / "100_1.requeued").exists()
+    assert runs_of(folder).count("square1") == 2
+
+
+def test_settings_that_slurm_does_not_know_are_refused(tmp_path):
+    engine = SlurmEngine(tmp_path / "logs", cluster="local", partion="gpu")
+    with pytest.raises(InputError, match="submitit does not take these settings"):
+        run_job(Sums(str(tmp_path)), tmp_path, engine)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
