@@ -72,9 +72,9 @@ fuzz: $(READY)  ## run the property tests with a new seed and twenty times the e
 threads: $(READY)  ## calls in eight threads against those in one, 1,000 of each kind in each thread; takes minutes
 	$(call timed,THREAD_CALLS=1000 $(PYTEST) tests/algorithms/test_threads.py $(ARGS))
 
-# A sample of them is in `make test`.
+# A sample of them is in `make test`, and some of the kills.
 faults: $(READY)  ## a fault at every file operation of a run and of each data tool, flipped bits; ten minutes
-	$(call timed,$(RUN) -m tests.faults.sweep $(ARGS))
+	$(call timed,$(RUN) -m tests.faults.sweep $(ARGS) && KILLS=all $(PYTEST) tests/experiment/test_kill.py)
 
 coverage: $(READY)  ## run all tests and say which lines and branches none of them reached; fails below the floor
 	$(call timed,$(PYTEST) $(PARALLEL) --cov --no-cov-on-fail $(ARGS))

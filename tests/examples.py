@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import settings
 
-USUAL, FUZZ = 50, 1000
+USUAL, FUZZ = 30, 600
 
 
 def max_examples(count: int, *, fuzz: int | None = None, **more: Any) -> settings:

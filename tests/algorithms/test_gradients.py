@@ -367,7 +367,7 @@ def test_ridge(target):
 def test_imaml_at_the_solution(target):
     """At the solution, (I + H/s) times the meta-gradient is the query loss's own gradient."""
     episode, kind, strength = episode_of(TARGETS[target]), TARGETS[target], 2.0
-    algorithm = IMAML(Net(), strength=strength, steps=800, lr=0.05, iterations=60, head="kaiming")
+    algorithm = IMAML(Net(), strength=strength, steps=250, lr=0.15, iterations=60, head="kaiming")
     algorithm.meta_loss([episode]).backward()
     net = copy.deepcopy(algorithm.backbone)
     tensors = algorithm.adapt(episode.support, episode.task).tensors

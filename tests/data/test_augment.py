@@ -140,7 +140,7 @@ def test_neither_order_nor_workers_matter(episodes: Episodes) -> None:
 # What is drawn
 
 
-@max_examples(25)
+@max_examples(15)
 @given(
     seed=st.integers(0, 2**70),
     index=st.integers(0, 2**60),

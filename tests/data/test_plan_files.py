@@ -236,7 +236,7 @@ def test_nothing_is_unpickled(saved) -> None:
 
 @pytest.mark.slow
 @given(data=st.data())
-@max_examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@max_examples(36, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_are_an_error_of_ours_or_change_nothing(saved, tmp_path, data) -> None:
     content = bytearray(saved.read_bytes())
     kind = data.draw(st.sampled_from(["cut", "flip", "noise"]))

@@ -26,7 +26,7 @@ def task_of(target_type, classes):
 # -- dividing one class ----------------------------------------------------------------------------
 
 
-@max_examples(200)
+@max_examples(120)
 @given(st.lists(st.integers(0, 9), max_size=8), st.integers(-2, 14), st.integers(-2, 14))
 @example([2, 2], 1, 3)
 @example([3, 3, 3], 4, 4)

@@ -97,7 +97,7 @@ LOG_ODDS = (
 
 
 @given(st.lists(LOG_ODDS, min_size=1, max_size=6))
-@max_examples(60)
+@max_examples(36)
 def test_what_differs_stays_different_and_in_order(values):
     scores = torch.tensor(values, dtype=torch.float64).unsqueeze(1)
     scores = torch.cat([-scores, scores], dim=1)

@@ -105,6 +105,19 @@ MOMENTS = {
     "before a table has its name": lambda: before_the_rename("table.md"),
     "while the last table is written": lambda: half_written("table.csv"),
 }
+IN_EVERY_TEST_RUN = (
+    "before anything has its name",
+    "before the protocol has its name",
+    "in a training step",
+    "while a checkpoint is written",
+    "while the end of a training is told",
+    "between training and evaluation",
+    "between predictions and rows",
+    "before the last plans have their name",
+    "while rows are written",
+    "while the last table is written",
+)
+"""The moments of `make test`: one of each kind. `make faults` (KILLS=all) has all of them."""
 INTERRUPTIONS = {
     "Ctrl-C in a training step": (130, lambda: before(Stepper, "gradients", 5, signal.SIGINT)),
     "Ctrl-C in an evaluation": (
@@ -122,11 +135,18 @@ INTERRUPTIONS = {
     ),
 }
 TWICE = (
-    ("while the experiment is written", "before anything has its name"),
     ("in a training step", "between training and evaluation"),
+    ("while the experiment is written", "before anything has its name"),
     ("while rows are written", "before rows have their name"),
     ("in the middle of an evaluation", "while the page is written"),
 )
+
+
+def kills() -> list[tuple[str, ...]]:
+    """The moments at which a run is killed, one after the other, before it may end."""
+    if os.environ.get("KILLS") == "all":
+        return [*((moment,) for moment in MOMENTS), *TWICE]
+    return [*((moment,) for moment in IN_EVERY_TEST_RUN), TWICE[0]]
 
 
 def run(root, out, said):
@@ -166,7 +186,7 @@ def main(root):
     # In this process, so that its forks need not import what is imported late.
     cli.main(command(root, root / "warm", "--quiet"))
     found = {"whole": killed_and_run_again(root, root / "whole", ())}
-    for number, moments in enumerate([*((each,) for each in (*MOMENTS, *INTERRUPTIONS)), *TWICE]):
+    for number, moments in enumerate([*kills(), *((moment,) for moment in INTERRUPTIONS)]):
         found[", ".join(moments)] = killed_and_run_again(root, root / str(number), moments)
     (root / "found.json").write_text(json.dumps(found))
 

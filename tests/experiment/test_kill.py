@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiment.killing import INTERRUPTIONS, MOMENTS, TWICE
+from tests.experiment.killing import INTERRUPTIONS, kills
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def test_the_whole_run_left_what_it_should(found):
     } <= set(names)
 
 
-@pytest.mark.parametrize("moments", [*((each,) for each in MOMENTS), *TWICE], ids=", ".join)
+@pytest.mark.parametrize("moments", kills(), ids=", ".join)
 def test_a_killed_run_goes_on_to_the_same_bytes(found, moments):
     again = found[", ".join(moments)]
     assert again["statuses"] == [*[-9] * len(moments), 0]
@@ -57,7 +57,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(found, moments):
 
 
 @pytest.mark.parametrize(
-    "moment", [name for name in MOMENTS if "written" in name or "its name" in name]
+    "moment",
+    [
+        kill[0]
+        for kill in kills()
+        if len(kill) == 1 and ("written" in kill[0] or "its name" in kill[0])
+    ],
 )
 def test_the_moments_in_the_middle_of_a_file_are_that(found, moment):
     assert len(found[moment]["left"]) == 1

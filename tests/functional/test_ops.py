@@ -18,7 +18,7 @@ def draw(*shape, seed=0, grad=True):
 
 
 @pytest.mark.slow
-@max_examples(8)
+@max_examples(5)
 @given(
     dims=st.sampled_from([1, 2, 3]),
     groups=st.sampled_from([1, 2]),

@@ -53,7 +53,7 @@ def slow_focal(z: np.ndarray, y: np.ndarray, gamma: float, alpha: float | None) 
     return sum(terms) / len(terms)
 
 
-@max_examples(50)
+@max_examples(30)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 12),
@@ -93,7 +93,7 @@ def test_a_class_of_weight_zero_is_left_out() -> None:
     assert losses.cross_entropy(z[only], y[only], class_weights=[1.0, 1.0, 0.0]).item() == 0.0
 
 
-@max_examples(40)
+@max_examples(24)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 12), smoothing=st.sampled_from([0.0, 0.2]))
 def test_binary_cross_entropy_is_the_slow_loop_and_two_columns(
     seed: int, rows: int, smoothing: float
@@ -116,7 +116,7 @@ def test_binary_cross_entropy_is_torchs() -> None:
     torch.testing.assert_close(losses.binary_cross_entropy(z, y), expected)
 
 
-@max_examples(40)
+@max_examples(24)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 8),
@@ -145,7 +145,7 @@ def test_multilabel_cross_entropy_is_torchs() -> None:
     )
 
 
-@max_examples(40)
+@max_examples(24)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 8),

@@ -35,7 +35,7 @@ def logits(columns: int, size: float) -> st.SearchStrategy[Tensor]:
 
 @pytest.mark.slow
 @every_link
-@max_examples(100)
+@max_examples(60)
 @given(data=st.data(), ranks=st.integers(2, 8), size=st.sampled_from([3.0, 100.0, 1e4]))
 def test_probabilities_are_probabilities(
     name: str, data: st.DataObject, ranks: int, size: float
@@ -60,7 +60,7 @@ def test_cumulative_rows_sum_to_one_beyond_a_gap_that_rounds(size: float) -> Non
 
 
 @every_link
-@max_examples(40)
+@max_examples(24)
 @given(data=st.data(), ranks=st.integers(2, 6))
 def test_float32_agrees_with_float64(name: str, data: st.DataObject, ranks: int) -> None:
     link, columns = LINKS[name]
@@ -82,7 +82,7 @@ def test_links_by_hand() -> None:
     torch.testing.assert_close(cumulative, expected)
 
 
-@max_examples(60)
+@max_examples(36)
 @given(data=st.data(), ranks=st.integers(2, 6))
 def test_links_and_losses_speak_of_the_same_probabilities(data: st.DataObject, ranks: int) -> None:
     z = data.draw(logits(ranks, 8.0)).double()
@@ -98,7 +98,7 @@ def test_links_and_losses_speak_of_the_same_probabilities(data: st.DataObject, r
         torch.testing.assert_close(losses.corn(z[:, 1:], y) * terms, -p.log().mean())
 
 
-@max_examples(100)
+@max_examples(60)
 @given(data=st.data(), ranks=st.integers(2, 7), size=st.sampled_from([3.0, 1e4]))
 def test_decisions_are_the_medians_of_the_distributions(
     data: st.DataObject, ranks: int, size: float

@@ -46,7 +46,7 @@ def collections(draw: st.DrawFn) -> tuple[Any, Any, tuple[float, ...], int]:
 
 
 @pytest.mark.slow
-@max_examples(80)
+@max_examples(48)
 @given(collections())
 def test_no_subject_stands_in_two_splits(case: tuple[Any, Any, tuple[float, ...], int]) -> None:
     labels, subjects, fractions, seed = case
@@ -65,7 +65,7 @@ def test_no_subject_stands_in_two_splits(case: tuple[Any, Any, tuple[float, ...]
     assert sum(report.subjects.values()) == len(homes)
 
 
-@max_examples(40)
+@max_examples(24)
 @given(collections(), st.sampled_from(["test", "val"]))
 def test_what_is_kept_stays_and_takes_its_subjects_along(
     case: tuple[Any, Any, tuple[float, ...], int], name: str

@@ -55,7 +55,7 @@ def both_kinds(truth: np.ndarray) -> bool:
 
 
 @pytest.mark.slow
-@max_examples(80)
+@max_examples(48)
 @given(
     seed=st.integers(0, 10**6), rows=st.integers(1, 15), width=st.integers(1, 4), rare=st.booleans()
 )

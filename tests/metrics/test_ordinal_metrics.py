@@ -20,7 +20,7 @@ def draw(seed: int, rows: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, ranks, (rows,), generator=generator), labels
 
 
-@max_examples(100)
+@max_examples(60)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 20), ranks=st.integers(2, 6))
 def test_random_cases_agree_with_scikit_learn(seed: int, rows: int, ranks: int) -> None:
     decisions, labels = draw(seed, rows, ranks)
@@ -40,7 +40,7 @@ def test_random_cases_agree_with_scikit_learn(seed: int, rows: int, ranks: int) 
         assert error.value == pytest.approx(expected, abs=1e-12)
 
 
-@max_examples(50)
+@max_examples(30)
 @given(seed=st.integers(0, 10**6), rows=st.integers(2, 40), ranks=st.integers(2, 8))
 def test_a_constant_predictor_scores_exactly_zero(seed: int, rows: int, ranks: int) -> None:
     _, labels = draw(seed, rows, ranks)

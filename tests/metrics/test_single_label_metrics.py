@@ -43,7 +43,7 @@ episodes = given(
     classes=st.integers(2, 5),
     coarse=st.booleans(),
 )
-few = max_examples(80)
+few = max_examples(48)
 
 
 def agrees(score: Score, values: list[float | None], names: list[str]) -> None:

@@ -39,7 +39,7 @@ rows = st.builds(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@max_examples(30)
+@max_examples(18)
 @given(listed=st.lists(rows, max_size=4))
 def test_what_is_written_is_read(tmp_path_factory, kind, listed):
     path = tmp_path_factory.mktemp("records") / f"rows{kind}"

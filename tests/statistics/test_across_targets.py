@@ -63,7 +63,7 @@ def test_friedman_is_scipys_with_ties(k):
     assert found.F_p == pytest.approx(stats.f.sf(found.F, k - 1, (k - 1) * 11), rel=1e-10)
 
 
-@max_examples(30)
+@max_examples(18)
 @given(rows=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=2, max_size=8))
 def test_no_order_of_targets_or_algorithms_matters(rows):
     values = np.array(rows, dtype=float)

@@ -54,7 +54,7 @@ def test_the_profile_is_rliables():
     assert profile.high == pytest.approx(PROFILE[2], abs=1e-3)
 
 
-@max_examples(40)
+@max_examples(24)
 @given(first=SCORES, second=SCORES)
 def test_the_formulas_are_scipys(first, second):
     x, y = np.array(first), np.array(second)

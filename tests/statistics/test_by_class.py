@@ -173,7 +173,7 @@ def test_the_threshold_leaves_the_share_of_negatives_above_it(positives, specifi
     st.lists(st.integers(0, 6), min_size=1, max_size=8),
     st.integers(1, 19),
 )
-@max_examples(60)
+@max_examples(36)
 def test_it_falls_as_the_specificity_grows_and_lies_on_the_curve(negatives, positives, twentieths):
     truth = [0] * len(negatives) + [1] * len(positives)
     scores = negatives + positives

@@ -68,7 +68,7 @@ def test_an_independent_computation_agrees():
         assert (result.below, result.within, result.above) == pytest.approx(shares, abs=0.02)
 
 
-@max_examples(20)
+@max_examples(12)
 @given(
     differences=st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=6),
     margin=st.sampled_from([0.5, 1.0, 2.5]),

@@ -71,7 +71,7 @@ def test_bca_of_few_levels_counts_ties_by_half():
     assert found.high - found.mean == pytest.approx(found.mean - found.low, abs=0.031)
 
 
-@max_examples(25)
+@max_examples(15)
 @given(
     values=st.lists(st.floats(-1, 1) | st.just(nan), max_size=12),
     method=st.sampled_from(["t", "normal", "bca"]),

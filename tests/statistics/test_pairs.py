@@ -145,7 +145,7 @@ def test_the_normal_approximation_is_scipys(values):
     assert found.zeros == np.count_nonzero(values == 0)
 
 
-@max_examples(30)
+@max_examples(18)
 @given(values=st.lists(st.integers(-4, 4), min_size=1, max_size=9))
 def test_the_exact_test_counts_all_signs_ties_or_not(values):
     kept = np.array([float(value) for value in values if value])
@@ -191,7 +191,7 @@ def test_five_targets_cannot_reach_the_level():
     assert wilcoxon([1, 2, 3, 4, 5, 6]).p == 0.03125
 
 
-@max_examples(40)
+@max_examples(24)
 @given(values=st.lists(st.integers(-3, 3), max_size=10))
 def test_ranks_are_scipys(values):
     array = np.array(values, dtype=float)
@@ -221,7 +221,7 @@ def test_holm_counts_what_could_not_be_tested():
     assert math.isnan(adjusted[1])
 
 
-@max_examples(40)
+@max_examples(24)
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_lies_between_no_correction_and_bonferroni(p):
     adjusted = holm(p)

@@ -44,7 +44,7 @@ def test_six_targets_and_four_algorithms():
     assert "the smallest p is 1; 8" in across_targets(table[:2], list("abcd")).warnings[-1]
 
 
-@max_examples(50)
+@max_examples(30)
 @given(pairs=st.integers(1, 5000), level=st.floats(0.5, 0.9999))
 def test_one_target_fewer_would_not_do(pairs, level):
     needed = targets_needed(pairs, level)

@@ -221,7 +221,7 @@ def test_a_spoilt_checkpoint_is_refused_and_moves_nothing(folder, change, said):
 
 
 @pytest.mark.slow
-@max_examples(40)
+@max_examples(24)
 @given(place=st.integers(0, 1 << 30), value=st.integers(0, 255))
 def test_a_byte_that_is_wrong_is_an_error_of_ours_or_harmless(kept, tmp_path_factory, place, value):
     folder = Path(shutil.copytree(kept, tmp_path_factory.mktemp("byte") / "run"))

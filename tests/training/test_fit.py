@@ -219,7 +219,7 @@ def test_parameters_that_are_frozen_stay():
 # -- schedule, clipping, average -------------------------------------------------------------------
 
 
-@max_examples(30)
+@max_examples(18)
 @given(steps=st.integers(2, 60), warmup=st.integers(0, 20), end=st.sampled_from([0.0, 1e-4]))
 def test_the_schedule_is_warm_up_and_torchs_cosine(steps, warmup, end):
     chosen = FitOptions(steps=steps + warmup, warmup=warmup, schedule="cosine", lr=0.1, lr_end=end)

@@ -44,7 +44,7 @@ def spoil(content, kind, place, noise):
 
 
 @pytest.mark.slow
-@max_examples(60)
+@max_examples(36)
 @given(st.lists(damages(), min_size=1, max_size=3))
 def test_any_damage_ends_in_a_report(clean, tmp_path_factory, found):
     root = tmp_path_factory.mktemp("spoilt") / "root"

@@ -137,7 +137,7 @@ def by_all_pairs(fingerprints):
 
 
 @pytest.mark.slow
-@max_examples(25)
+@max_examples(15)
 @given(st.integers(0, 2**32), st.integers(1, 8))
 def test_the_search_finds_what_comparing_all_pairs_finds(seed, kinds):
     draw = np.random.default_rng(seed)
@@ -184,7 +184,7 @@ def test_close_hashes_are_compared_by_all_their_images(order):
 
 
 @pytest.mark.slow
-@max_examples(25)
+@max_examples(15)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_the_groups_do_not_depend_on_the_order_of_the_images(seed, kinds):
     """Few hashes and few sketches, so that many are equal or nearly so."""
