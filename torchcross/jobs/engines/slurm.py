@@ -150,6 +150,4 @@ class _Requeued:
         return self.call(*args)
 
     def checkpoint(self, *args: Any) -> Any:
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, *args)
+        return import_extra("submitit.helpers", "slurm").DelayedSubmission(self, *args)
