@@ -158,7 +158,9 @@ def _remark(summary: Summary, cell: SummaryCell) -> str:
 
 def target_text(summary: Summary, target: TargetTask) -> str:
     """The name of a target in its domain, marked where its scores leave out classes."""
-    return target.short_name + (f" {PARTIAL}" if summary.is_partial(target) else "")
+    return target.short_name + (
+        f"\N{NO-BREAK SPACE}{PARTIAL}" if summary.is_partial(target) else ""
+    )
 
 
 def last_rows(summary: Summary, missing: str = "—") -> list[tuple[str, list[str]]]:
