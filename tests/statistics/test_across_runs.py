@@ -155,6 +155,25 @@ def test_algorithms_are_compared_on_the_same_targets_and_episodes():
         )
 
 
+def test_failures_count_as_chance_and_leave_the_others_their_episodes():
+    records, scores = study(seeds=(0,), episodes=10, gains=(0.4, 0.4))
+    columns = records.columns
+    failed = (columns["algorithm"] == "b") & (columns["episode"] < 3)
+    values, reasons = columns["value"].copy(), columns["reason"].copy()
+    values[failed], reasons[failed] = nan, "diverged: the loss is not finite"
+    result = across_runs(Records({**columns, "value": values, "reason": reasons}), "auroc", 5)
+    # Without failures no episode is at chance, and 3 of the 10 of each target are failures.
+    assert across_runs(records, "auroc", 5).row("b").at_chance == 0
+    assert result.row("b").at_chance == pytest.approx(0.3)
+    assert result.row("b").worst == 0.5
+    whole = across_runs(records, "auroc", 5).row("a")
+    assert result.row("a").iqm.mean == pytest.approx(whole.iqm.mean)
+    counted = scores[1, :, 0].copy()
+    counted[:, :3] = 0.5
+    expected = interquartile_mean(counted.mean(axis=1)[None]).mean
+    assert result.row("b").iqm.mean == pytest.approx(expected)
+
+
 def test_one_score_per_target_has_no_interval():
     records, _ = study(seeds=(0,), episodes=1)
     result = across_runs(records, "auroc", 5)
