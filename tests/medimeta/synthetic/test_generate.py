@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 
-import torchcross as tx
 from medimeta_adapter import MedIMeta
 from medimeta_adapter.format.info import read_info
 from medimeta_adapter.synthetic import SCALES, catalog, difficulty, factors, generate
@@ -21,11 +20,9 @@ from medimeta_adapter.synthetic.painters import Factor
 from medimeta_adapter.synthetic.plan import plan_dataset, scale_of, split_sizes
 from medimeta_adapter.synthetic.render import Canvas
 from torchcross._kit.randomness import Stream
-from torchcross.data import EpisodeSampler, LabelSource
 from torchcross.errors import InputError, WriteError
 
 ALL = tuple(catalog.datasets.values())
-FEW_QUERIES = 3
 
 
 @pytest.fixture(scope="module")
@@ -222,21 +219,6 @@ def all_tasks():
         for entry in ALL
         for task in entry.tasks
     ]
-
-
-@pytest.mark.parametrize(("entry", "task"), all_tasks())
-def test_every_label_can_be_learned_from_five_shots(entry, task, tiny):
-    target = read_info(tiny / entry.id / "info.yaml").task(task.name).target()
-    for scale, queries in (("tiny", FEW_QUERIES), ("small", 10)):
-        plan = plan_dataset(entry, SCALES[scale], seed=0)
-        source = LabelSource(
-            plan.labels(task), tx.Task(task.name, target, entry.id), groups=plan.subjects
-        )
-        sampler = EpisodeSampler(source, shots=5, queries=queries, seed=0)
-        assert len(sampler[0].support) >= 5
-        train = source.subset(np.flatnonzero(plan.splits == "train"))
-        if scale == "small":
-            assert len(EpisodeSampler(train, shots=5, queries=10, seed=0)[0].query) >= 10
 
 
 @pytest.mark.parametrize(("entry", "task"), all_tasks())
