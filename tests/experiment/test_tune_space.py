@@ -1,6 +1,9 @@
 """Spaces and trials of a search: pure, distinct, of one budget; the rest is refused by name."""
 
 import math
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from tests.examples import max_examples
 from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError
+from torchcross.experiment import experiment_from_values
 from torchcross.experiment.tuning.space import Range, Values, choice_of
 from torchcross.experiment.tuning.trials import experiment_of_trial, tuning_plan
 
@@ -196,6 +200,14 @@ def test_refused_by_name(tune, match):
 def test_settings_of_a_search_are_checked_when_they_are_read(tune, match):
     with pytest.raises(InputError, match=match):
         searched(**tune)
+
+
+def test_the_search_of_the_documentation_is_one():
+    page = Path(__file__).parents[2] / "docs" / "tuning.md"
+    (block,) = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    chosen = tuning_plan(experiment_from_values(tomllib.loads(block)))
+    assert chosen.trials == 16
+    assert len(chosen.searches) == 4
 
 
 def test_names_may_be_tables():

@@ -42,21 +42,22 @@ def trials(folder):
 
 @pytest.fixture(scope="module")
 def over(tmp_path_factory):
-    """The folder of a search that is over."""
+    """A search that is over, and the collection that it read."""
     with pytest.MonkeyPatch.context() as patch:
         made = Toys()
         patch.setattr(
             "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
         )
         folder = tmp_path_factory.mktemp("over") / "search"
-        return tune_experiment(searched(), folder)
+        return tune_experiment(searched(), folder), made
 
 
 @pytest.fixture
 def found(over, collection, tmp_path):
     """The same in a folder of the test."""
-    shutil.copytree(over.folder.path, tmp_path / "search")
-    return replace(over, folder=TuneFolder(tmp_path / "search"), chosen=deepcopy(over.chosen))
+    outcome, _ = over
+    shutil.copytree(outcome.folder.path, tmp_path / "search")
+    return replace(outcome, folder=TuneFolder(tmp_path / "search"), chosen=deepcopy(outcome.chosen))
 
 
 def test_every_row_has_the_same_budget_and_the_best_trial_is_chosen(found):
@@ -94,11 +95,11 @@ def test_the_table_has_every_trial(found):
     assert sum(",chosen," in line for line in lines[1:]) == 2
 
 
-def test_the_target_is_not_read(collection, tmp_path):
-    tune_experiment(searched(), tmp_path / "search")
-    assert collection.opened == []
-    for each in trials(tmp_path / "search"):
-        assert collection.made["hole"].name not in each["scored on"]["of"]
+def test_the_target_is_not_read(over):
+    outcome, made = over
+    assert made.opened == []
+    for each in trials(outcome.folder.path):
+        assert made.made["hole"].name not in each["scored on"]["of"]
 
 
 def test_the_same_files_in_another_order_and_nothing_is_done_twice(
@@ -274,6 +275,8 @@ def test_rows_that_saw_the_test_are_marked_everywhere(collection, tmp_path):
     outcome = tune_experiment(experiment, tmp_path / "search", say=said.append)
     assert outcome.complete
     assert collection.opened
+    (scored_on,) = outcome.chosen["about"]["scored on"].values()
+    assert scored_on["sources"] == [collection.made["hole"].name]
     assert any("having seen the test" in line for line in said)
     run_experiment(with_tuned(experiment, tmp_path / "search"), tmp_path / "run")
     shown = words_of(write_page(tmp_path / "run"))
@@ -290,14 +293,6 @@ def test_rows_that_saw_the_test_are_marked_everywhere(collection, tmp_path):
     compare_runs([tmp_path / "run"], tmp_path / "compared")
     compared = (tmp_path / "compared" / "table.md").read_text(encoding="utf-8")
     assert "scratch (saw the test) (run)" in compared
-
-
-def test_the_episodes_of_a_target_are_scored_only_where_it_is_named(collection, tmp_path, found):
-    named = tune_experiment(searched(tune={"score": "target-queries"}), tmp_path / "named")
-    (target,) = named.chosen["about"]["scored on"].values()
-    assert target["sources"] == [collection.made["hole"].name]
-    (sources,) = found.chosen["about"]["scored on"].values()
-    assert collection.made["hole"].name not in sources["sources"]
 
 
 def test_choices_for_other_targets_rows_and_sources_are_refused(
