@@ -66,6 +66,10 @@ def test_an_auroc_near_one_stays_below_one():
         ((0, 0.5), "values reach from 0.7 to 1, beyond the bounds 0 and 0.5"),
         ((1, 0), "give the least and the largest value"),
         ((0, float("inf")), "give the least and the largest value"),
+        ((0, float("nan")), "give the least and the largest value"),
+        ((0, 1, 2), "give the least and the largest value"),
+        ("01", "give the least and the largest value"),
+        (1.0, "give the least and the largest value"),
     ],
 )
 def test_wrong_bounds_are_refused(bounds, message):

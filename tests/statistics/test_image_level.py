@@ -237,6 +237,11 @@ def test_draws_of_other_episodes_are_refused(episodes, message):
         mean_interval([0.1, 0.2, 0.3], draws=draws, episodes=episodes)
 
 
+def test_what_is_no_draws_is_refused():
+    with pytest.raises(InputError, match="draws are a dict; give Draws"):
+        mean_interval([0.1, 0.2], draws={"episodes": [0, 1]})  # type: ignore[arg-type]
+
+
 def test_what_images_contribute_does_not_shrink_with_seeds():
     rng = np.random.default_rng(7)
     draws = overlapping_draws(rng, episodes=60, images=30, drawn=10)

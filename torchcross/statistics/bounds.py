@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._kit.argument_checks import is_number
 from torchcross.errors import InputError
 from torchcross.metrics.reference_values import BOUNDS
 
@@ -23,9 +24,10 @@ def check_bounds(bounds: Bounds | None, values: Floats) -> None:
     """Refuse bounds that are none, and values beyond them."""
     if bounds is None:
         return
-    low, high = bounds
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    is_pair = isinstance(bounds, tuple | list) and len(bounds) == 2 and all(map(is_number, bounds))
+    if not (is_pair and -math.inf < bounds[0] < bounds[1] < math.inf):
         raise InputError(f"the bounds are {bounds!r}; give the least and the largest value")
+    low, high = bounds
     if ((values < low) | (values > high)).any():
         raise InputError(
             f"the values reach from {np.nanmin(values):g} to {np.nanmax(values):g}, beyond the"

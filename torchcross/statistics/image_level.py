@@ -26,6 +26,8 @@ def law_or_reason(
     """
     if draws is None:
         return None
+    if not isinstance(draws, Draws):
+        raise InputError(f"draws are a {type(draws).__name__}; give Draws: what each episode drew")
     numbers = _checked_episodes(episodes, draws, len(values))
     defined = ~np.isnan(values)
     if np.count_nonzero(defined) < 2:
