@@ -89,6 +89,8 @@ def test_the_page_says_them():
     said = choices(with_rows(DOTTED))["settings of single rows"]
     assert "mm-maml: `evaluation.lr` = 0.1, `meta.inner_lr` = 0.05, `meta.lr` = 1.0" in said
     assert "settings of single rows" not in choices(with_rows({}))
+    assert "Single rows have values of their own" in choices(with_rows(DOTTED))["adaptation"]
+    assert "Single rows have values of their own" not in choices(with_rows({}))["adaptation"]
     norms = choices(with_rows({"scratch": {"evaluation.norm": "batch"}}))
     assert "`batch` (scratch)" in norms["BatchNorm on the query, where the network has any"]
 

@@ -259,6 +259,7 @@ def test_a_run_has_the_chosen_settings_and_its_page_says_so(collection, tmp_path
     page = words_of(write_page(tmp_path / "run"))
     assert "a random search (seed 0) of 2 trials of every row for each target" in page.lower()
     assert "No search read its target" in page
+    assert "Single rows have values of their own" in page
     assert f"evaluation.lr = {chosen['scratch']['evaluation.lr']}" in page
     assert "Tuned and untuned rows stand side by side: ncm kept the values" in page
     assert "Space of scratch, protonet: evaluation.lr = 0.001 to 0.1 (log scale)" in page

@@ -89,7 +89,7 @@ def choices(experiment: Experiment) -> dict[str, str]:
     chosen = {
         "episodes of a target": _overlap(experiment),
         "training seeds": _training_seeds(experiment),
-        "adaptation": _adaptation(experiment),
+        "adaptation": f"{_adaptation(experiment)}{_own_adaptation(experiment)}",
         "BatchNorm on the query, where the network has any": _norms(experiment),
     }
     chosen["tuning"] = tuning_in_words(experiment)
@@ -162,6 +162,16 @@ def _adaptation(experiment: Experiment) -> str:
         f"{rows} by {fine_tuning}, as published, also those that were trained to adapt in another"
         f' way; `evaluation.adaptation = "own"` lets these adapt in their own way.{exceptions}'
     )
+
+
+def _own_adaptation(experiment: Experiment) -> str:
+    """Where the steps and rates of single rows stand, if they have any."""
+    chosen = experiment.tuned.get("targets", {}).values()
+    tables = [experiment.rows, *chosen]
+    names = {name for rows in tables for values in rows.values() for name in values}
+    if not any(name.startswith("evaluation.") for name in names):
+        return ""
+    return " Single rows have values of their own in place of these (see tuning)."
 
 
 def _row_settings(experiment: Experiment) -> str:

@@ -51,7 +51,8 @@ def budget_in_words(record: TuningRecord) -> str:
     shots = ", ".join(map(str, record.shots))
     return (
         f"{budget}, scored by the mean AUROC over {record.episodes} episodes of the validation"
-        f" splits of the target's sources (shots: {shots}; {record.queries} query images a class)."
+        f" splits of the target's sources (shots: {shots}; query images a class:"
+        f" {record.queries})."
         f" No search read its target. {seed}"
     )
 

@@ -107,9 +107,13 @@ class _EpisodeJudge:
     unfit: tuple[tuple[str, str], ...]
 
     def notes(self) -> list[str]:
+        if not self.unfit:
+            return []
+        request = self.sampler.request
+        names = ", ".join(name for name, _ in self.unfit)
         return [
-            f"the validation split of {name} cannot score trials: {reason}"
-            for name, reason in self.unfit
+            f"validation splits too small to score trials of {request.shots} shots with"
+            f" {request.queries} query images a class: {names}"
         ]
 
     def score(
