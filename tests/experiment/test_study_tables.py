@@ -91,15 +91,27 @@ def test_the_page_has_chance_levels_and_compute(run):
 
 def test_a_run_without_plans_says_less(run, tmp_path):
     out, _, _ = run
-    damaged, gone = (RunFolder(out).plans_file(target, 2) for target in ("hole", "specks"))
-    kept = {path: path.read_bytes() for path in (damaged, gone)}
+    gone = [RunFolder(out).plans_file(target, 2) for target in ("hole", "specks")]
+    kept = {path: path.read_bytes() for path in gone}
     try:
-        damaged.write_bytes(b"damaged")
-        gone.unlink()
+        for path in gone:
+            path.unlink()
         page = write_page(out, out=tmp_path)
         assert {row[-1] for row in table_of(page, "data")} == {"—"}
     finally:
         for path, content in kept.items():
             path.write_bytes(content)
+
+
+def test_damaged_plans_are_said_where_no_interval_needs_them(run, tmp_path):
+    out, _, _ = run
+    damaged = RunFolder(out).plans_file("hole", 2)
+    content = damaged.read_bytes()
+    try:
+        damaged.write_bytes(b"damaged")
+        page = write_page(out, out=tmp_path, uncertainty="episodes")
+    finally:
+        damaged.write_bytes(content)
     text = read_page(page.read_text(encoding="utf-8")).by_id("data").text
     assert text.count("are not known") == 1
+    assert sum(row[-1] == "—" for row in table_of(page, "data")) == 2
