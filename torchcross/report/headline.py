@@ -14,12 +14,14 @@ from torchcross.report.summary import Summary, TargetTask
 from torchcross.statistics import lower_is_better
 from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.seeds import SEEDED
+from torchcross.statistics.split_errors import OVER_SPLIT
 from torchcross.statistics.within_target import ONE_NUMBER
 
 TIE, EQUIVALENT, NOT_COMPARED = "†", "≈", "‡"
 ONE_TRAINING, PARTIAL = "°", "∂"
 
 _METHODS = {
+    "delong": "DeLong's over images",
     "t": "Student's t over episodes",
     "normal": "normal distribution, over episodes",
     "bca": "BCa bootstrap over episodes",
@@ -192,7 +194,7 @@ def legend(summary: Summary) -> str:
         _METHODS.get(name) or interval_words.method_words(name) or name for name in summary.methods
     )
     paired = "the same episodes"
-    if ONE_NUMBER in summary.common:
+    if {ONE_NUMBER, OVER_SPLIT} & {*summary.common}:
         # Nothing is spread over episodes; `remarks` say what holds of the training seeds.
         paired = "the same training seeds"
     elif SEEDED in summary.methods:

@@ -35,6 +35,7 @@ from torchcross.report.sections import (
     undefined_values,
 )
 from torchcross.report.summary import Chance, Summary, TableOptions, summarise
+from torchcross.statistics.split_errors import OVER_SPLIT
 from torchcross.statistics.within_target import ONE_NUMBER
 
 _OVERLAP = (
@@ -246,7 +247,7 @@ def _results(
         )
     if extras.choices:
         yield _most_disputed(extras.choices)
-    elif ONE_NUMBER not in summary.common and not is_over_images(summary):
+    elif not {ONE_NUMBER, OVER_SPLIT} & {*summary.common} and not is_over_images(summary):
         yield note(_OVERLAP)
     yield table_links(summary)
     if extras.of_episodes is not None:

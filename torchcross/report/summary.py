@@ -20,6 +20,7 @@ from torchcross.statistics import (
     Comparison,
     Draws,
     Interval,
+    SplitError,
     across_targets,
     lower_is_better,
     within_target,
@@ -42,6 +43,9 @@ ClassesLeftOut = Mapping[str, Sequence[str]]
 Chance = Mapping[str, Mapping[str, float]]
 """Metric -> target -> what chance reaches, where it is not the same for all targets."""
 
+SplitErrors = Mapping[tuple[str, str, int, str], Mapping[int, SplitError]]
+"""(algorithm, target, shots, metric) -> the error over a split's images, for each seed."""
+
 Value = TypeVar("Value")
 
 
@@ -59,6 +63,7 @@ class TableOptions(TypedDict, total=False):
     classes_left_out: ClassesLeftOut | None
     chance: Chance | None
     draws: EpisodeDraws | None
+    split_errors: SplitErrors | None
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,7 @@ def summarise(
     chance: Chance | None = None,
     ceilings: Collection[str] = (),
     draws: EpisodeDraws | None = None,
+    split_errors: SplitErrors | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
@@ -184,7 +190,7 @@ def summarise(
     targets, present = _targets_by_domain(records), set(records.unique("algorithm"))
     # In the order of the whole table: every metric has its columns in the same order.
     algorithms = tuple(name for name in table.unique("algorithm") if name in present)
-    chance_levels = (chance or {}).get(metric, {})
+    levels, errors = (chance or {}).get(metric, {}), _errors_of(metric, split_errors or {})
     within = partial(
         within_target, metric=metric, method=method, level=level, untrained=untrained, margin=margin
     )
@@ -198,16 +204,16 @@ def summarise(
                 shots=shots,
                 episodes=_of_algorithms(algorithms, target.name, shots, episodes or {}),
                 draws=_of_algorithms(algorithms, target.name, shots, draws or {}),
-                chance=chance_levels.get(target.name),
+                chance=levels.get(target.name),
+                split_errors=_of_algorithms(algorithms, target.name, shots, errors),
             )
             for shots in sorted(rows.unique("shots"))
         ]
     cells = _without_ceilings(dict(cells_of(comparisons, records)), ceilings)
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
-    across: dict[int | None, Across] = {}
-    for shots in sorted(records.unique("shots")):
-        if means := _comparable_means(cells, algorithms, shots, metric, unpaired):
-            across[shots] = compare(means)
+    all_shots = tuple(sorted(records.unique("shots")))
+    means = {k: _comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots}
+    across: dict[int | None, Across] = {k: compare(each) for k, each in means.items() if each}
     notes, common = _notes(comparisons)
     return Summary(
         metric,
@@ -215,7 +221,7 @@ def summarise(
         level,
         targets,
         algorithms,
-        tuple(sorted(records.unique("shots"))),
+        all_shots,
         cells,
         across,
         notes=notes,
@@ -305,6 +311,12 @@ def _targets_by_domain(records: Records) -> tuple[TargetTask, ...]:
     order = list(dict.fromkeys(domains.values()))
     names = sorted(domains, key=lambda name: order.index(domains[name]))
     return tuple(TargetTask(name, domains[name]) for name in names)
+
+
+def _errors_of(
+    metric: str, errors: SplitErrors
+) -> dict[tuple[str, str, int], Mapping[int, SplitError]]:
+    return {key[:3]: own for key, own in errors.items() if key[3] == metric}
 
 
 def _of_algorithms(

@@ -31,6 +31,12 @@ from torchcross.statistics.pairs import (
 from torchcross.statistics.power import smallest_wilcoxon_p, targets_needed
 from torchcross.statistics.ranks import Friedman, critical_difference, friedman
 from torchcross.statistics.seeds import hierarchical_interval
+from torchcross.statistics.split_errors import (
+    SplitError,
+    auroc_error,
+    bootstrap_errors,
+    split_interval,
+)
 from torchcross.statistics.tails import share_at_chance, worst_mean
 from torchcross.statistics.within_target import within_target
 
@@ -50,11 +56,14 @@ __all__ = [
     "Pair",
     "PerformanceProfile",
     "RunSummary",
+    "SplitError",
     "Subgroups",
     "TargetPair",
     "Wilcoxon",
     "across_runs",
     "across_targets",
+    "auroc_error",
+    "bootstrap_errors",
     "bounds_of",
     "class_values",
     "confusion_matrix",
@@ -73,6 +82,7 @@ __all__ = [
     "seeded_difference",
     "share_at_chance",
     "smallest_wilcoxon_p",
+    "split_interval",
     "targets_needed",
     "wilcoxon",
     "within_target",

@@ -32,6 +32,7 @@ from torchcross.statistics.intervals import (
 from torchcross.statistics.pair_tests import tested_pairs, with_resolution
 from torchcross.statistics.resolution import check_margin
 from torchcross.statistics.seeds import ONE_SEED
+from torchcross.statistics.split_errors import OVER_SPLIT, SplitError, split_interval
 from torchcross.statistics.views import MeanOptions, Views, values_in, views_of
 
 ONE_NUMBER: Final = "one number per seed: no interval over test images"
@@ -52,6 +53,7 @@ def within_target(
     untrained: Collection[str] = (),
     margin: float | None = None,
     chance: float | None = None,
+    split_errors: Mapping[str, Mapping[int, SplitError]] | None = None,
 ) -> Comparison:
     """Compare the algorithms on one target, over the same episodes.
 
@@ -73,7 +75,7 @@ def within_target(
 
     `draws` are those of the episodes of each algorithm. With them intervals and tests, and so ties,
     are over images, and those over episodes of these images are in `these_images`. An algorithm
-    without draws has intervals over episodes only.
+    without draws has intervals over episodes only. With `split_errors` they are over a split.
 
     `untrained` are algorithms without any training, whose one seed is all there is. With a `margin`
     of equivalence, in the unit of the metric, every tie has an `equivalence_p`.
@@ -85,7 +87,7 @@ def within_target(
     check_rows(records, f"metric {metric!r} at {shots} shots of {target!r}")
     options = MeanOptions(method, level, seed, draws or {}, bounds_of(metric))
     views = views_of(scores_of(records), reasons_of(records), metric, episodes or {}, chance)
-    rows = _rows(records, views, options, untrained)
+    rows = _rows(records, views, options, untrained, split_errors or {})
     pairs = tested_pairs(views, options)
     best, doubt = _leader(rows, pairs, lower_is_better(metric)) if len(views) == 1 else ("", "")
     if best:
@@ -147,7 +149,11 @@ def check_rows(records: Records, description: str) -> None:
 
 
 def _rows(
-    records: Records, views: Sequence[Views], options: MeanOptions, untrained: Collection[str]
+    records: Records,
+    views: Sequence[Views],
+    options: MeanOptions,
+    untrained: Collection[str],
+    errors: Mapping[str, Mapping[int, SplitError]],
 ) -> tuple[ComparisonRow, ...]:
     """In the order of the records."""
     scores, partial = scores_of(records), _partial_counts(records)
@@ -155,6 +161,7 @@ def _rows(
     for name, values in scores.items():
         (view,) = (view for view in views if name in view.counted.scores)
         row = _row(name, values, view, options, name in untrained)
+        row = _over_split(row, view, errors.get(name, {}), options)
         rows.append(replace(row, partial=partial.get(name, 0)))
     return tuple(rows)
 
@@ -201,6 +208,26 @@ def _row(
         failed,
         _common_interval(name, view.common, options),
     )
+
+
+def _over_split(
+    row: ComparisonRow, view: Views, errors: Mapping[int, SplitError], options: MeanOptions
+) -> ComparisonRow:
+    """The row with an interval over the images of a split, where it has one score for each seed."""
+    scores = view.counted.scores[row.algorithm]
+    values = {seed: value for seed, by_number in scores.items() for value in by_number.values()}
+    is_one_each = all(len(by_number) == 1 for by_number in scores.values())
+    if not values or not is_one_each or any(seed not in errors for seed in values):
+        return row
+    interval = split_interval(
+        list(values.values()),
+        [errors[seed] for seed in values],
+        level=options.level,
+        bounds=options.bounds,
+    )
+    before = (OVER_SPLIT if note == ONE_NUMBER else note for note in row.interval.note.split("; "))
+    note = join_notes(*before, interval.note)
+    return replace(row, interval=replace(interval, undefined=row.interval.undefined, note=note))
 
 
 def _common_interval(

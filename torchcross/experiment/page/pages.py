@@ -16,7 +16,6 @@ from torchcross.experiment.page.data_tables import study_tables
 from torchcross.experiment.page.headline import (
     Headline,
     caution_warnings,
-    chance_of,
     difference_warnings,
     episodes_of_rows,
     headline_of,
@@ -30,11 +29,7 @@ from torchcross.experiment.page.image_results import image_results, write_image_
 from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
 from torchcross.experiment.page.run_parts import curves_of, examples_of, trainings_of
-from torchcross.experiment.page.table_marks import (
-    ceiling_rows,
-    classes_left_out,
-    untrained_rows,
-)
+from torchcross.experiment.page.table_marks import marks_of, marks_of_runs
 from torchcross.experiment.page.tuning_table import tuning_tables
 from torchcross.experiment.rows.tuning_words import tuning_warnings
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
@@ -101,7 +96,7 @@ def write_page(
         episodes,
         draws.of_rows(episodes),
         scales_of(protocol),
-        _marks_of({"": run}, {"": protocol}),
+        marks_of(run, protocol, names),
         title=title or f"Cross-domain few-shot learning: {run.name}",
         protocol=_in_order(protocol),
         provenance=provenance,
@@ -180,7 +175,7 @@ def compare_runs(
         episodes,
         draws.of_rows(episodes),
         {target: scale for each in protocols.values() for target, scale in scales_of(each).items()},
-        _marks_of(runs, protocols),
+        marks_of_runs(runs, protocols),
         title="Compared: " + ", ".join(runs),
         protocol={name: _in_order(protocol) for name, protocol in protocols.items()},
         provenance=provenances,
@@ -190,26 +185,6 @@ def compare_runs(
         warnings=warnings,
         related=sorted(groups, key=sorted),
     )
-
-
-def _marks_of(
-    runs: Mapping[str, RunFolder], protocols: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What tables need to know of the rows and targets of several runs."""
-    untrained: list[str] = []
-    ceilings: list[str] = []
-    left_out: dict[str, list[str]] = {}
-    for name, run in runs.items():
-        row_names = RowNames(run, name)
-        untrained += [row_names[row] for row in untrained_rows(run)]
-        ceilings += [row_names[row] for row in ceiling_rows(run)]
-        left_out |= classes_left_out(protocols[name])
-    return {
-        "untrained": untrained,
-        "ceilings": ceilings,
-        "classes_left_out": left_out,
-        "chance": chance_of(protocols.values()),
-    }
 
 
 def _write(
@@ -299,10 +274,7 @@ def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping
             draws=draws.of_rows(episodes),
             scales=scales_of(folder.plain(PROTOCOL)),
             margin=headline.margin,
-            untrained=untrained_rows(folder),
-            ceilings=ceiling_rows(folder),
-            classes_left_out=classes_left_out(folder.plain(PROTOCOL)),
-            chance=chance_of([folder.plain(PROTOCOL)]),
+            **marks_of(folder, folder.plain(PROTOCOL), names),
         )
         warnings = (*headline.warnings, *draws.warnings)
         parts = [table, *(f"<p>{escape(text)}</p>" for text in warnings)]

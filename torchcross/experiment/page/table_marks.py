@@ -5,8 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torchcross.experiment.page.headline import chance_of
+from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.split_scores import split_errors_of
+
+
+def marks_of(run: RunFolder, protocol: Mapping[str, Any], names: RowNames) -> dict[str, Any]:
+    """The options of tables that are about this run, with the names of its rows in the table."""
+    return {
+        "untrained": [names[row] for row in untrained_rows(run)],
+        "ceilings": [names[row] for row in ceiling_rows(run)],
+        "classes_left_out": classes_left_out(protocol),
+        "chance": chance_of([protocol]),
+        "split_errors": {
+            (names[row], *rest): errors for (row, *rest), errors in split_errors_of(run).items()
+        },
+    }
+
+
+def marks_of_runs(
+    runs: Mapping[str, RunFolder], protocols: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Those of several runs in one table, where each row is named with its run."""
+    marks: dict[str, Any] = {"untrained": [], "ceilings": [], "classes_left_out": {}}
+    marks |= {"chance": chance_of(protocols.values()), "split_errors": {}}
+    for name, run in runs.items():
+        own = marks_of(run, protocols[name], RowNames(run, name))
+        marks["untrained"] += own["untrained"]
+        marks["ceilings"] += own["ceilings"]
+        marks["classes_left_out"] |= own["classes_left_out"]
+        marks["split_errors"] |= own["split_errors"]
+    return marks
 
 
 def untrained_rows(run: RunFolder) -> list[str]:

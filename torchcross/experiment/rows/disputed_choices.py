@@ -78,8 +78,9 @@ def choices(experiment: Experiment) -> dict[str, str]:
     """What can be disputed in a protocol, and what was chosen, in words; most important first."""
     if "supervised" in experiment.algorithms:
         scores = (
-            "one for each training seed, over the test split: without episodes, the seeds are the"
-            " only spread."
+            "one for each training seed, over the test split. Intervals are over its images, by"
+            " subject where known, and over the seeds where there are several: by DeLong for an"
+            " AUROC, by the standard error of a bootstrap for other metrics."
         )
         return {
             "scores": scores,

@@ -193,7 +193,7 @@ class RunFolder:
         """(algorithm, target, shots) -> a digest of the scored episodes, where it is known."""
         return {
             (each["algorithm"], each["target"], each["shots"]): each["digest"]
-            for each in self._scored_episodes()
+            for each in self.scored_episodes()
         }
 
     def draws(self) -> dict[tuple[str, int], Draws]:
@@ -202,7 +202,7 @@ class RunFolder:
         A file of plans that is damaged is an error that names it.
         """
         by_digest = self.draws_by_digest()
-        keys = {(each["target"], each["shots"]): each["digest"] for each in self._scored_episodes()}
+        keys = {(each["target"], each["shots"]): each["digest"] for each in self.scored_episodes()}
         return {key: by_digest[digest] for key, digest in keys.items() if digest in by_digest}
 
     def draws_by_digest(self) -> dict[str, Draws]:
@@ -217,13 +217,14 @@ class RunFolder:
     def shared_subjects(self) -> dict[str, int]:
         """Target -> the most subjects in both support and query, over all episodes of one row."""
         counts: dict[str, int] = {}
-        for each in self._scored_episodes():
+        for each in self.scored_episodes():
             if each["shared subjects"]:
                 target = each["target"]
                 counts[target] = max(counts.get(target, 0), each["shared subjects"])
         return counts
 
-    def _scored_episodes(self) -> Iterator[dict[str, Any]]:
+    def scored_episodes(self) -> Iterator[dict[str, Any]]:
+        """What the run says of the episodes of each cell."""
         hashed = self.has_hashes
         for file in sorted((self.path / "episodes").glob("*.json")):
             yield read_scored(file, hashed=hashed)

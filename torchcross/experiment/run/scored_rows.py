@@ -12,6 +12,9 @@ from torchcross.experiment.run.json_files import read_hashed_json
 from torchcross.records import Records
 from torchcross.records.files import read_hashed_records
 
+SPLIT_ERRORS = "errors over images"
+"""Field of the file of a scored split: metric -> the standard error over images, its method."""
+
 _ADVICE = "run the same again to make it again"
 _FIELDS = {"algorithm": str, "target": str, "shots": int, "digest": str, "shared subjects": int}
 _CONSTANT = ("target", "algorithm", "shots", "seed")
@@ -23,11 +26,24 @@ def read_scored(path: Path, *, hashed: bool) -> dict[str, Any]:
     if hashed and not has_hash:
         raise damage_error(path, _ADVICE, lost=True)
     wrong = [name for name, kind in _FIELDS.items() if not isinstance(scored.get(name), kind)]
-    if wrong or not isinstance(scored.get("predictions", 0), int):
+    if not isinstance(scored.get("predictions", 0), int):
+        wrong.append("predictions")
+    if not _are_errors(scored.get(SPLIT_ERRORS, {})):
+        wrong.append(SPLIT_ERRORS)
+    if wrong:
         raise InputError(
             f"{path} is not as a run writes it; remove it, and nothing is paired with its rows"
         )
     return scored
+
+
+def _are_errors(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("error"), float | int)
+        and isinstance(each.get("method"), str)
+        for each in value.values()
+    )
 
 
 def read_rows(path: Path, episodes: Path, *, hashed: bool) -> Records:

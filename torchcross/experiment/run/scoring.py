@@ -20,6 +20,8 @@ from torchcross.experiment.run.episode_files import PLANS, keep_plans
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
+from torchcross.experiment.run.scored_rows import SPLIT_ERRORS
+from torchcross.experiment.run.split_scores import split_errors
 from torchcross.experiment.run.training import TrainedLearner
 from torchcross.records import EpisodeRecord, Records
 from torchcross.report import Example
@@ -116,7 +118,10 @@ def score_test_split(
         log.add(0, images, labels.numpy(), prediction)
         predictions = log.of(source.name, source.task)
     stored = store.write(run.rows_file(cell, 0).stem, predictions)
+    subjects = None if source.groups is None else source.groups[images]
+    errors = split_errors(source.task.target, prediction, labels, subjects)
     about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint(), **stored}
+    about[SPLIT_ERRORS] = errors
     _write_rows(run, cell, 0, rows, about, trained.training)
     metric = run.experiment.evaluation.metric
     run.say(
