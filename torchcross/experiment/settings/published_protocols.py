@@ -309,6 +309,7 @@ _EVALUATION = (
         "interval",
         "1.96 standard errors over episodes, as if they were independent",
         {"evaluation.interval": "normal"},
+        "over images where the run knows which an episode drew; over episodes beside it",
     ),
 )
 
