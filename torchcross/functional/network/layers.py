@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules import module as torch_module
 from torch.utils import _pytree as pytree
 
 from torchcross.errors import InputError
@@ -71,12 +71,14 @@ def layer_calls(call: SupportCall) -> list[LayerCall]:
     )
     watched.run()
     # The first forward of a network may run twice, to check it; so it is not the one that is seen.
-    handle = register_module_forward_hook(note, with_kwargs=True)
+    handle = torch_module.register_module_forward_hook(note, with_kwargs=True)
     try:
         with torch.enable_grad():
             watched.run()
     finally:
         handle.remove()
+        # torch keeps an entry of a hook with keyword arguments, and `torch.compile` then warns.
+        torch_module._global_forward_hooks_with_kwargs.pop(handle.id, None)
     root = seen[-1][0] if seen else nn.Identity()
     names = {id(layer): name for name, layer in root.named_modules()}
     originals = dict(call.network.module.named_modules())
