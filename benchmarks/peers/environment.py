@@ -106,6 +106,8 @@ def build_peers(environment: Path) -> None:
             "install",
             "--no-input",
             "--no-build-isolation",
+            # Most modules are never imported.
+            "--no-compile",
             "-c",
             str(CONSTRAINTS),
             *what,
