@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from tests.examples import max_examples
 from tests.statistics.drawn import draws_of, overlapping_draws
+from torchcross.data import EpisodeSampler, TensorSource, toys
+from torchcross.data.plan_files.drawn_images import read_drawn_images, write_drawn_images
 from torchcross.errors import InputError
+from torchcross.experiment.run.image_draws import draws_of as draws_of_run
 from torchcross.statistics import Draws
 
 COLUMNS: dict[str, Any] = {
@@ -87,3 +90,36 @@ def test_helpers_of_tests_draw_what_they_say():
     assert np.bincount(draws.episodes).tolist() == [8, 8, 8]
     assert draws.stratum_images.tolist() == [9, 9]
     assert draws_of([[0, 1], [1, 2]], [0, 0, 1]).strata.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("toy", [toys.multiclass, toys.multilabel])
+def test_draws_of_plans_are_those_that_a_run_keeps(toy, tmp_path):
+    """The file of a run has them from the source itself."""
+    plain = toy(40, size=8)
+    source = TensorSource(
+        plain.read(range(40)), plain.labels, plain.task, groups=np.arange(40) // 3
+    )
+    sampler = EpisodeSampler(source, shots=1, queries=2, groups="respect", seed=0)
+    plans = [sampler[number] for number in (4, 1, 7)]
+    write_drawn_images(tmp_path / "plans.npz", sampler, plans)
+    kept = draws_of_run(read_drawn_images(tmp_path / "plans.npz"))
+    draws = Draws.of_plans(plans, source.labels, source.groups)
+    for name in ("episodes", "images", "is_query", "drawn"):
+        np.testing.assert_array_equal(getattr(draws, name), getattr(kept, name))
+    pairs = np.unique(np.stack([draws.strata, kept.strata]), axis=1)
+    assert len(pairs[0]) == len(np.unique(pairs[0])) == len(np.unique(pairs[1]))
+    for name in ("stratum_images", "stratum_subjects"):
+        own, other = (getattr(each, name)[each.strata] for each in (draws, kept))
+        np.testing.assert_array_equal(own, other)
+    pairs = np.unique(np.stack([draws.subjects, kept.subjects]), axis=1)
+    assert len(pairs[0]) == len(np.unique(pairs[0])) == len(np.unique(pairs[1]))
+
+
+def test_plans_of_other_labels_are_refused():
+    sampler = EpisodeSampler(toys.binary(40, size=8), shots=1, queries=2, seed=0)
+    with pytest.raises(InputError, match="give the labels of the source that the plans are of"):
+        Draws.of_plans([sampler[0]], [0, 1])
+    with pytest.raises(InputError, match="3 subjects for 40 labels"):
+        Draws.of_plans([sampler[0]], np.zeros(40, dtype=int), [1, 2, 3])
+    with pytest.raises(InputError, match="no pair of an episode and an image"):
+        Draws.of_plans([], [0, 1])

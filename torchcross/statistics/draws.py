@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,17 @@ from torchcross.errors import InputError
 _PAIRS = ("episodes", "images", "is_query")
 _IMAGES = ("drawn", "strata", "subjects")
 _STRATA = ("stratum_images", "stratum_subjects")
+
+
+class DrawingPlan(Protocol):
+    """What is needed of a `torchcross.EpisodePlan`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def support(self) -> Indices: ...
+    @property
+    def query(self) -> Indices: ...
 
 
 @final
@@ -55,6 +67,40 @@ class Draws:
                 " pair once"
             )
 
+    @classmethod
+    def of_plans(
+        cls, plans: Iterable[DrawingPlan], labels: Any, subjects: Any | None = None
+    ) -> Draws:
+        """What plans drew from one source with these `labels` and, where known, `subjects`.
+
+        Draws.of_plans([sampler[i] for i in range(100)], source.labels, source.groups)
+
+        A stratum is all images with the same labels: a class, or a pattern of several labels.
+        """
+        plans = list(plans)
+        sides = [side for plan in plans for side in (plan.support, plan.query)]
+        lengths = [len(side) for side in sides]
+        images = np.concatenate([np.zeros(0, dtype=np.int64), *sides])
+        drawn = np.unique(images)
+        codes = np.asarray(labels)
+        if codes.ndim not in (1, 2) or (drawn.size and drawn[-1] >= len(codes)):
+            raise InputError(
+                f"Draws.of_plans got labels of shape {codes.shape} for plans that drew image"
+                f" {drawn[-1] if drawn.size else 'none'}; give the labels of the source that the"
+                " plans are of, one row for each image"
+            )
+        _, strata = np.unique(codes, axis=0, return_inverse=True)
+        strata = strata.reshape(-1)
+        return cls(
+            episodes=np.repeat([plan.index for plan in plans for _ in range(2)], lengths),
+            images=images,
+            is_query=np.repeat([False, True] * len(plans), lengths),
+            drawn=drawn,
+            strata=strata[drawn],
+            stratum_images=np.bincount(strata),
+            **_subject_columns(subjects, strata, drawn),
+        )
+
     @property
     def episode_numbers(self) -> Indices:
         """The numbers of the episodes, ascending."""
@@ -78,6 +124,21 @@ class Draws:
     def _bytes(self) -> tuple[bytes | None, ...]:
         columns = [getattr(self, name) for name in (*_PAIRS, *_IMAGES, *_STRATA)]
         return tuple(None if column is None else column.tobytes() for column in columns)
+
+
+def _subject_columns(subjects: Any | None, strata: Indices, drawn: Indices) -> dict[str, Indices]:
+    """The columns of subjects: numbers for the drawn images, and how many each stratum has."""
+    if subjects is None:
+        return {}
+    if len(subjects) != len(strata):
+        raise InputError(
+            f"Draws.of_plans got {len(subjects)} subjects for {len(strata)} labels; give one for"
+            " each image"
+        )
+    _, numbers = np.unique(np.asarray(subjects), return_inverse=True)
+    pairs = np.unique(np.stack([strata, numbers]), axis=1)
+    counts = np.bincount(pairs[0], minlength=int(strata.max()) + 1)
+    return {"subjects": numbers[drawn], "stratum_subjects": counts}
 
 
 def _checked_column(name: str, values: Any, kind: type[np.bool_ | np.int64]) -> NDArray[Any]:
