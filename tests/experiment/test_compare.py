@@ -36,7 +36,9 @@ def side_by_side(tmp_path, *folders):
 
 
 def test_runs_on_the_same_episodes_are_paired(tmp_path):
-    one, other = ran(tmp_path / "one"), ran(tmp_path / "other", algorithms=["scratch"])
+    shown = {"evaluation.predictions": 0, "evaluation.specificity": 0.8}
+    one = ran(tmp_path / "one")
+    other = ran(tmp_path / "other", algorithms=["scratch"], **shown)
     text = side_by_side(tmp_path, one, other)
     assert "ncm (one)" in text
     assert "scratch (other)" in text

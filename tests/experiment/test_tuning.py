@@ -17,6 +17,7 @@ from torchcross.experiment import (
     compare_runs,
     run_experiment,
     tune_experiment,
+    verify_search,
     with_tuned,
     write_page,
 )
@@ -221,6 +222,30 @@ def test_other_searches_and_runs_are_refused_in_the_folder(collection, tmp_path,
     (tmp_path / "other" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty and holds no search"):
         tune_experiment(searched(), tmp_path / "other")
+
+
+def test_every_file_of_a_search_is_verified(found):
+    folder = found.folder.path
+    verification = verify_search(folder)
+    assert verification.holds
+    assert {check.state for check in verification.checks} == {"whole"}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {check.name for check in verification.checks} == names - {"lock"}
+    assert str(verification).splitlines()[-1] == f"{folder}: whole"
+    one, other, gone, flipped = sorted((folder / "trials").iterdir())
+    other.write_bytes(one.read_bytes())
+    gone.unlink()
+    flipped.write_bytes(flipped.read_bytes().replace(b'"score"', b'"scorE"'))
+    (folder / "trials.csv").write_bytes(b"row\n")
+    (folder / "trials" / "mine.json").write_text("{}")
+    states = {check.name: check.state for check in verify_search(folder).checks}
+    assert {name: state for name, state in states.items() if state != "whole"} == {
+        f"trials/{other.name}": "damaged",
+        f"trials/{gone.name}": "missing",
+        f"trials/{flipped.name}": "damaged",
+        "trials.csv": "damaged",
+        "trials/mine.json": "not ours",
+    }
 
 
 def test_full_supervision_is_searched_on_its_own_validation_split(collection, tmp_path):

@@ -67,6 +67,16 @@ def test_episodes_are_resampled_where_there_is_one_training():
     assert improvement.interval.mean == np.mean(means[0] > means[1])
 
 
+def test_a_failure_counts_as_the_chance_level_of_its_target():
+    rows = Records.of([])
+    for target in TARGETS:
+        rows += table({"a": [nan, 0.9], "b": [0.6, 0.6]}, target=target, metric="accuracy")
+    levels = dict.fromkeys(TARGETS, 0.25)
+    row = across_runs(rows, "accuracy", 5, chance=levels).row("a")
+    assert row.worst == 0.25
+    assert row.at_chance == 0.5
+
+
 def test_algorithms_meet_the_same_resampled_episodes():
     """A constant gain is an improvement in every resample, although episodes vary far more."""
     _, scores = study(seeds=(0,), episodes=20)

@@ -1,4 +1,4 @@
-"""Check every file of a run: its content hash, rows against episodes, missing and foreign files.
+"""Check every file of a run or a search: hashes, rows against episodes, missing and foreign files.
 
 Nothing is changed. Exit status 1: a file is damaged or missing.
 """
@@ -17,12 +17,19 @@ _WHOLE, _NOT_WHOLE = 0, 1
 
 
 def arguments(parser: Parser) -> None:
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of a run")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of a run, or of a search by `torchcross tune`",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    from torchcross.experiment import verify_run
+    from torchcross.experiment import verify_run, verify_search
+    from torchcross.experiment.tuning.folder import TUNING
 
-    verification = verify_run(options.folder)
+    is_search = (options.folder / TUNING).is_file()
+    verification = (verify_search if is_search else verify_run)(options.folder)
     sys.stdout.write(f"{verification}\n")
     return _WHOLE if verification.holds else _NOT_WHOLE

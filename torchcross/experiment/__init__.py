@@ -6,9 +6,10 @@ from torchcross.experiment.data_formats import Collection, open_collection
 from torchcross.experiment.outcome import RunOutcome, run_experiment
 from torchcross.experiment.page.pages import compare_runs, write_page
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.file_checks import FileCheck, Verification
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.stored_predictions import run_predictions
-from torchcross.experiment.run.verification import FileCheck, Verification, verify_run
+from torchcross.experiment.run.verification import verify_run
 from torchcross.experiment.settings.presets import PRESETS
 from torchcross.experiment.settings.reading import experiment_from_values, read_experiment
 from torchcross.experiment.settings.schema import (
@@ -26,6 +27,7 @@ from torchcross.experiment.settings.training_sections import (
 from torchcross.experiment.settings.tune_settings import TuneSettings
 from torchcross.experiment.tuning.folder import TuneFolder
 from torchcross.experiment.tuning.outcome import TuneOutcome, tune_experiment, with_tuned
+from torchcross.experiment.tuning.verification import verify_search
 
 __all__ = [
     "METHODS",
@@ -54,6 +56,7 @@ __all__ = [
     "run_predictions",
     "tune_experiment",
     "verify_run",
+    "verify_search",
     "with_tuned",
     "write_page",
 ]

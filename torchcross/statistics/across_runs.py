@@ -149,10 +149,12 @@ def across_runs(
     """
     check_level(level)
     check_resamples(resamples)
-    records = records.where(metric=metric, shots=shots)
+    records, levels = records.where(metric=metric, shots=shots), chance or {}
     by_target = {
         target: _scores_on(
-            records.where(target=target), f"{metric!r} at {shots} shots of {target!r}"
+            records.where(target=target),
+            f"{metric!r} at {shots} shots of {target!r}",
+            levels.get(target),
         )
         for target in records.unique("target")
     }
@@ -174,9 +176,9 @@ def across_runs(
     compare = _Comparison(scores, resampling_of(scores, seed, resamples), level)
     rows: list[RunSummary] = []
     if not not_averaged:
-        levels = [_chance_of(metric, target, chance or {}) for target in targets]
+        chances = [levels.get(target, CHANCE.get(metric, math.nan)) for target in targets]
         thresholds = _thresholds(scores)
-        rows = [compare.summary(name, sign, thresholds, levels) for name in algorithms]
+        rows = [compare.summary(name, sign, thresholds, chances) for name in algorithms]
     return AcrossRuns(
         metric,
         shots,
@@ -245,10 +247,11 @@ def _with_sign(interval: Interval, sign: float) -> Interval:
     return replace(interval, mean=sign * interval.mean, low=low, high=high)
 
 
-def _scores_on(records: Records, description: str) -> dict[str, list[Floats]]:
+def _scores_on(records: Records, description: str, chance: float | None) -> dict[str, list[Floats]]:
     """The scores of the compared algorithms, by training seed, in the order of the episodes."""
     check_rows(records, description)
-    failures = count_failures(scores_of(records), reasons_of(records), records.unique("metric")[0])
+    metric = records.unique("metric")[0]
+    failures = count_failures(scores_of(records), reasons_of(records), metric, chance)
     common = common_episodes(failures.scores)
     return {
         name: [np.array(list(row.values())) for row in common.scores[name].values() if row]
@@ -266,10 +269,6 @@ def _complete_part(
     ]
     means = without_sparse(Means(known, algorithms, list(by_target)))
     return means.algorithms, complete_targets(means)
-
-
-def _chance_of(metric: str, target: str, chance: Mapping[str, float]) -> float:
-    return chance.get(target, CHANCE.get(metric, math.nan))
 
 
 def _thresholds(scores: RunScores) -> Floats:

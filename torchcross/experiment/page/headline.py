@@ -13,8 +13,11 @@ from torchcross.errors import InputError
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.identity import differences
 from torchcross.experiment.run.provenance import contradictions
+from torchcross.experiment.settings.plain import setting_fields
+from torchcross.experiment.settings.schema import EvaluationSettings
 from torchcross.records import Records
 from torchcross.statistics.grade_scales import IN_GRADES
+from torchcross.training.options import decides_numbers, earlier_value
 
 
 @dataclass(frozen=True)
@@ -136,13 +139,18 @@ def difference_warnings(
 
 
 def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the episodes and the evaluation.
+    """The settings that decide the episodes and the evaluation, and not those that show its rows.
 
     Of the shots, the most decide: fewer shots are parts of them.
     """
-    evaluation = dict(experiment["evaluation"])
-    for shown in ("metric", "margin", "interval"):
-        evaluation.pop(shown, None)
+    values = experiment["evaluation"]
+    evaluation = {
+        each.name: values[each.name]
+        for each in setting_fields(EvaluationSettings)
+        # Runs of a version that did not have a setting lack it.
+        if decides_numbers(each)
+        and values.get(each.name, earlier_value(each)) != earlier_value(each)
+    }
     return {
         "evaluation": evaluation,
         "data": {"channels": experiment["data"]["channels"]},

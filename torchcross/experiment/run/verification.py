@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 from torchcross._kit.lock import MARKER
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.episode_files import named_plans, read_plans
 from torchcross.experiment.run.examples import check_example, read_example
-from torchcross.experiment.run.file_names import is_unfinished
+from torchcross.experiment.run.file_checks import (
+    FileCheck,
+    Verification,
+    check_of_file,
+    part_of,
+)
 from torchcross.experiment.run.folder import (
     EXPERIMENT,
     FAILURES,
     PROTOCOL,
     PROVENANCE,
-    SET_ASIDE,
     RunFolder,
 )
 from torchcross.experiment.run.json_files import read_hashed_json
@@ -42,63 +44,13 @@ from torchcross.experiment.run.training_files import (
 from torchcross.records.files import read_hashed_records
 from torchcross.records.prediction_files import read_hashed_predictions
 
-State = Literal[
-    "whole", "no hash", "damaged", "missing", "failed", "unfinished", "set aside", "not ours"
-]
 _SUFFIXES = {
     "rows": ".csv",
     "episodes": ".json",
     "examples": ".npz",
     "predictions": ".safetensors",
 }
-_COUNTED: tuple[State, ...] = ("whole", "no hash", "damaged", "missing")
-_PROBLEMS = ("damaged", "missing")
-_PARTS = ("train", "rows", "episodes", "examples", "predictions", "subgroups")
-_NO_HASH = "an earlier version wrote it without a content hash"
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """A file of a run by its name in the folder, its state, and the reason."""
-
-    name: str
-    state: State
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What `verify_run` saw in a folder: as text, a table with what is wrong under it."""
-
-    folder: Path
-    checks: tuple[FileCheck, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether no file is damaged, and none is missing."""
-        return not any(check.state in _PROBLEMS for check in self.checks)
-
-    def __str__(self) -> str:
-        rows = [("", "files", *_COUNTED, "other")]
-        for part in ("run", *_PARTS):
-            states = [check.state for check in self.checks if _part_of(check.name) == part]
-            counts = Counter(states)
-            other = len(states) - sum(counts[state] for state in _COUNTED)
-            rows.append(
-                (part, *map(str, (len(states), *(counts[state] for state in _COUNTED), other)))
-            )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for first, *cells in rows:
-            numbers = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-            lines.append("  ".join([f"{first:<{widths[0]}}", *numbers]))
-        listed = [check for check in self.checks if check.state not in ("whole", "no hash")]
-        listed.sort(key=lambda check: (check.state not in _PROBLEMS, check.state))
-        lines += [f"{check.state}: {check.name}: {check.detail}" for check in listed]
-        if any(check.state == "no hash" for check in self.checks):
-            lines.append(f"no hash: {_NO_HASH}; damage to its values would not be noticed")
-        verdict = "whole" if self.holds else "not whole"
-        return "\n".join([*lines, f"{self.folder}: {verdict}"])
+_PARTS = ("run", "train", "rows", "episodes", "examples", "predictions", "subgroups")
 
 
 def verify_run(folder: str | Path) -> Verification:
@@ -107,7 +59,7 @@ def verify_run(folder: str | Path) -> Verification:
     Nothing is changed. A run that is going on, or was stopped, lacks files: they are `missing`.
     """
     run = RunFolder(folder)
-    return Verification(run.path, tuple(_Verifier(run).checks()))
+    return Verification(run.path, tuple(_Verifier(run).checks()), _PARTS)
 
 
 @final
@@ -128,7 +80,7 @@ class _Verifier:
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
         names |= {str(path.relative_to(self._run.path)): None for path in self._files()}
-        for name in sorted(names, key=lambda name: (_part_of(name) != "run", name)):
+        for name in sorted(names, key=lambda name: (part_of(name, _PARTS) != "run", name)):
             yield self._check(name)
 
     def _files(self) -> Iterator[Path]:
@@ -220,24 +172,7 @@ class _Verifier:
         path = self._run.path / name
         if not path.is_file():
             return self._absent(name)
-        if path.name.endswith(SET_ASIDE):
-            return FileCheck(name, "set aside", "it was damaged, and its cell was made again")
-        if is_unfinished(path):
-            return FileCheck(
-                name, "unfinished", "a process was writing it; the next run removes it"
-            )
-        read = self._reader(name)
-        if read is None:
-            return FileCheck(name, "not ours", "a run writes no file of this name")
-        try:
-            has_hash = read(path)
-        except (TorchcrossError, OSError) as error:
-            return FileCheck(name, "damaged", str(error))
-        if has_hash:
-            return FileCheck(name, "whole")
-        if self._hashed and "tensorboard" not in Path(name).parts:
-            return FileCheck(name, "damaged", "its content hash is gone")
-        return FileCheck(name, "no hash", _NO_HASH)
+        return check_of_file(name, path, self._reader(name), hashed=self._hashed)
 
     def _absent(self, name: str) -> FileCheck:
         cell = self._expected.get(Path(name).stem)
@@ -257,7 +192,7 @@ class _Verifier:
     def _reader(self, name: str) -> Callable[[Path], bool] | None:
         """A function of the path that says whether the file has a hash; None for other files."""
         path = Path(name)
-        part, depth = _part_of(name), len(path.parts)
+        part, depth = part_of(name, _PARTS), len(path.parts)
         if part == "run":
             return self._reader_of_run_file(name)
         if part == "train":
@@ -340,8 +275,3 @@ def _read_episodes(path: Path) -> bool:
 def _read_subgroups(path: Path) -> bool:
     read_subgroup_file(path, hashed=False)
     return _read_json(path)
-
-
-def _part_of(name: str) -> str:
-    first = Path(name).parts[0]
-    return first if first in _PARTS and len(Path(name).parts) > 1 else "run"
