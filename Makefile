@@ -42,7 +42,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo real test quick fuzz threads faults coverage mutate browser check format docs bench clean distclean
-.PHONY: packages packages-tests
+.PHONY: packages packages-tests engines engines-tests
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -91,6 +91,13 @@ packages:  ## test with the real packages (timm, torchvision, ONNX), in an envir
 packages-tests: $(READY)
 	$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
 
+engines:  ## test jobs on the real engines (Ray, Slurm by submitit, Dask), in an environment of their own
+	$(call timed,$(MAKE) --no-print-directory engines-tests VENV=.venv-engines EXTRA=engines)
+
+# One process: a Ray cluster of three nodes has the machine to itself.
+engines-tests: $(READY)
+	$(PYTEST) tests/engines $(ARGS)
+
 browser: $(READY)  ## check the report's page in a headless Chromium, which must be on PATH
 	$(call timed,$(RUN) -m tests.report.browser $(ARGS))
 
@@ -113,7 +120,7 @@ clean:  ## remove caches and build outputs
 
 distclean: clean  ## remove the environments too
 	$(REMOVE)
-	rm -rf .peers .venv-packages
+	rm -rf .peers .venv-packages .venv-engines
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
