@@ -15,6 +15,7 @@ from tests.examples import max_examples
 from tests.targets.tables import TARGETS, random_labels, random_logits
 from torchcross.errors import InputError
 from torchcross.evaluation import PredictionLog
+from torchcross.records import Predictions
 from torchcross.statistics import (
     Draws,
     Subgroups,
@@ -205,6 +206,34 @@ def test_one_threshold_for_all_episodes_asks_for_comparable_log_odds():
     assert value("pooled") == 1
     # One of them does: the threshold is 10, and only the second episode's positives lie above it.
     assert value("pooled", 0.75) == 0.5
+
+
+def test_an_episode_without_negatives_has_no_threshold():
+    target = TARGETS["binary"]
+    log = PredictionLog("any", shots=1)
+    scores = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    for number, truth in enumerate(([0, 0, 0, 1], [1, 1, 1, 1])):
+        log.add(number, np.arange(4), np.array(truth), target.predict(-scores))
+    for episodes, expected in (((0, 1), 0.0), ((1,), math.nan)):
+        chosen = log.of("a", Task("a", target))
+        rows = np.isin(chosen.episode_of_rows, episodes)
+        part = Predictions(
+            source="a",
+            task=chosen.task,
+            algorithm="any",
+            shots=1,
+            seed=0,
+            episodes=np.array(episodes),
+            sizes=np.full(len(episodes), 4),
+            images=chosen.images[rows],
+            labels=chosen.labels[rows],
+            log_odds=chosen.log_odds[rows],
+            decisions=chosen.decisions[rows],
+        )
+        values = class_values([part], specificity=0.5)
+        (value,) = (v for v in values if v.measure == "sensitivity_at_specificity")
+        np.testing.assert_equal(value.interval.mean, expected)
+    assert value.interval.note == "no episode has images on both sides"
 
 
 # -- intervals over images -------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from torchcross.statistics.image_level import IMAGES
 from torchcross.statistics.image_shares import (
     AUROC,
     MEASURES,
+    SENSITIVITY_AT,
     SPECIFICITY,
     Floats,
     Mask,
@@ -236,7 +237,8 @@ class _Estimate:
         ]
         total = sum(float(trials.sum()) for _, trials in sums)
         if not reason and not total:
-            reason = "no episode has images on both sides" if measure == AUROC else "no image"
+            needs_both = measure in (AUROC, SENSITIVITY_AT)
+            reason = "no episode has images on both sides" if needs_both else "no image"
         if reason:
             nothing = Interval(math.nan, math.nan, math.nan, 0, self.method, self.level, 0, reason)
             return nothing, int(total)

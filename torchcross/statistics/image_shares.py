@@ -44,7 +44,8 @@ class QueryImages:
     decided   whether the algorithm answers the class (R, C)
     scores    log-odds (R, C)
     above     whether the log-odds are above the threshold of the fixed specificity, from 0 to 1: a
-              threshold between two images counts in part (R, C)
+              threshold between two images counts in part; NaN where no image lacks the class and
+              there is no threshold (R, C)
     """
 
     episodes: Indices
@@ -71,8 +72,10 @@ class QueryImages:
         positive, negative = self.truth[:, column] == 1, self.truth[:, column] == 0
         if measure == SPECIFICITY:
             return ~self.decided[:, column], negative
-        hits = self.decided if measure == SENSITIVITY else self.above
-        return hits[:, column], positive
+        if measure == SENSITIVITY:
+            return self.decided[:, column], positive
+        above = self.above[:, column]
+        return np.nan_to_num(above), positive & ~np.isnan(above)
 
     def _sum(self, values: NDArray[Any]) -> Floats:
         sums = np.bincount(self.place, weights=values, minlength=len(self.episodes))
@@ -157,6 +160,9 @@ def _above(truth: Indices, scores: Floats, blocks: Indices, specificity: float) 
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         for column in range(scores.shape[1]):
             negatives = np.sort(scores[start:end, column][truth[start:end, column] == 0])
+            if not len(negatives):
+                above[start:end, column] = np.nan
+                continue
             share = (1 - specificity) * len(negatives)
             # 0.1 * 10 is 1, also where the digits of 1 - 0.9 say a little less.
             whole = int(share + 1e-9)
@@ -164,6 +170,6 @@ def _above(truth: Indices, scores: Floats, blocks: Indices, specificity: float) 
             thresholds = np.concatenate([[-np.inf], negatives])
             for weight, count in ((1 - part, whole), (part, whole + 1)):
                 if weight > 1e-9:
-                    limit = thresholds[max(len(negatives) - count, 0)]
+                    limit = thresholds[len(negatives) - count]
                     above[start:end, column] += weight * (scores[start:end, column] > limit)
     return above
