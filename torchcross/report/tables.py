@@ -72,9 +72,11 @@ def csv_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     """The same layout for programs, with all digits; the options are those of `latex_table`.
 
     Each algorithm and shots has these columns: mean, low, high, n, undefined, mark, failed, common
-    mean, partial, detectable, equivalence p. The mark is "best", "tie", "not compared" or empty; of
-    one training each, it says so. The common mean is there where it differs from the mean; the last
-    two are of ties. The column "classes left out" is of the target. `Means` are written as
+    mean, partial, detectable, equivalence p, over, episodes low, episodes high. The mark is "best",
+    "tie", "not compared" or empty; of one training each, it says so. The common mean is there where
+    it differs from the mean; detectable and equivalence p are of ties. "over" says what low and
+    high are over; episodes low and high are over episodes of these images. The column "classes left
+    out" is of the target. `Means` are written as
     `read_means` reads them. Names have escapes for control characters, and those that a spreadsheet
     would take for a formula (they begin with =, +, - or @) have an apostrophe before them.
     """
