@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from tests.examples import max_examples
 from tests.statistics.drawn import overlapping_draws
 from torchcross.errors import InputError
-from torchcross.statistics import bounds_of, hierarchical_interval, mean_interval
+from torchcross.records import EpisodeRecord, Records
+from torchcross.statistics import (
+    bounds_of,
+    hierarchical_interval,
+    mean_interval,
+    within_target,
+)
 from torchcross.statistics.bounds import within_bounds
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 
@@ -58,6 +64,20 @@ def test_an_auroc_near_one_stays_below_one():
     for more in ({}, {"draws": draws}):
         seeded = hierarchical_interval(rows, resamples=99, **more, bounds=(0, 1))
         assert 0 < seeded.low < seeded.mean < seeded.high < 1
+
+
+def test_within_a_target_no_interval_leaves_the_bounds():
+    rows = {"near": NEAR_ONE, "amid": np.linspace(0.4, 0.6, 30)}
+    records = Records.of(
+        EpisodeRecord("run", "target", "domain", name, 5, 0, episode, "auroc", value)
+        for name, values in rows.items()
+        for episode, value in enumerate(values.tolist())
+    )
+    near, amid = within_target(records, "target", "auroc", 5).rows
+    assert near.interval.high < 1 < mean_interval(NEAR_ONE).high
+    assert near.interval.low == mean_interval(NEAR_ONE, bounds=(0, 1)).low
+    plain = mean_interval(rows["amid"])
+    assert (amid.interval.low, amid.interval.high) == (plain.low, plain.high)
 
 
 @pytest.mark.parametrize(

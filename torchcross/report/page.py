@@ -118,7 +118,8 @@ def write_report(
         if is_over_images(summary):
             narrow = options.copy()
             narrow["draws"] = None
-            extras = replace(extras, of_episodes=summarise(table, related=related, **narrow))
+            of_episodes = summarise(table, related=related, across=summary.across, **narrow)
+            extras = replace(extras, of_episodes=of_episodes)
         others = _other_summaries(table, summary.metric, related, options)
         facts = _facts(table, summary, failures)
         sections = _sections_of_records(table, summary, others, extras)

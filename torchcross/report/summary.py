@@ -180,8 +180,12 @@ def summarise(
     ceilings: Collection[str] = (),
     draws: EpisodeDraws | None = None,
     split_errors: SplitErrors | None = None,
+    across: Mapping[int | None, Across] | None = None,
 ) -> Summary:
-    """Compare the algorithms within every target and across them; of `Means` only across them."""
+    """Compare the algorithms within every target and across them; of `Means` only across them.
+
+    `across` is that of a summary of the same means: it is not computed again.
+    """
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
     if isinstance(table, Means):
         return _summary_of_means(table, level, compare)
@@ -212,8 +216,9 @@ def summarise(
     cells = _without_ceilings(dict(cells_of(comparisons, records)), ceilings)
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     all_shots = tuple(sorted(records.unique("shots")))
-    means = {k: _comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots}
-    across: dict[int | None, Across] = {k: compare(each) for k, each in means.items() if each}
+    if across is None:
+        means = {k: _comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots}
+        across = {k: compare(each) for k, each in means.items() if each}
     notes, common = _notes(comparisons)
     return Summary(
         metric,

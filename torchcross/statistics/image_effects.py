@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.statistics.overlap import Overlap
+from torchcross.statistics.roots import crossing
 from torchcross.statistics.special_functions import t_density, t_quantile, t_tails
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,7 @@ _POINTS = 128
 _LARGEST_SHARE = 0.97
 _NEGLIGIBLE: Final = 1e-14
 _NEWTON_STEPS: Final = 200
+_SMALLEST_LOG_PART: Final = -700.0
 
 
 @final
@@ -79,12 +81,12 @@ class ImageLaw:
         """The half-width by images alone where both parts together have this half-width."""
         if not self.by_seed:
             return half
-        low, high = 0.0, half
-        while high - low > 1e-13 * high:
-            middle = (low + high) / 2
-            both = math.hypot(middle, self._seed_part(self._tail(middle)))
-            low, high = (middle, high) if both < half else (low, middle)
-        return high
+
+        def excess(log_part: float) -> float:
+            part = half * math.exp(log_part)
+            return math.hypot(part, self._seed_part(self._tail(part))) - half
+
+        return half * math.exp(crossing(excess, _SMALLEST_LOG_PART, 0.0, 1e-13))
 
 
 def image_law(values: Floats, overlap: Overlap, prior: float = 1.0) -> ImageLaw:

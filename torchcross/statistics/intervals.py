@@ -129,6 +129,13 @@ def in_bounds(interval: Interval, bounds: Bounds | None) -> Interval:
     return replace(interval, low=low, high=high)
 
 
+def kept_in_bounds(interval: Interval, bounds: Bounds | None) -> Interval:
+    """The interval, on the logit scale where it would leave the bounds."""
+    if bounds is None or (interval.low >= bounds[0] and interval.high <= bounds[1]):
+        return interval
+    return in_bounds(interval, bounds)
+
+
 def with_undefined(interval: Interval, values: int) -> Interval:
     """The interval, with a note of how many of the `values` were undefined."""
     undefined = values - interval.n

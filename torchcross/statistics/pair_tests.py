@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
-from torchcross.statistics.common_episodes import CommonEpisodes, Scores
+from torchcross.statistics.common_episodes import CommonEpisodes
 from torchcross.statistics.comparison import Pair
 from torchcross.statistics.pairs import Difference, holm
 from torchcross.statistics.resolution import detectable_difference, equivalence_p
-from torchcross.statistics.views import MeanOptions, Views, minus
+from torchcross.statistics.views import MeanOptions, Views
 
 
 def tested_pairs(views: Sequence[Views], options: MeanOptions) -> tuple[Pair, ...]:
@@ -61,31 +62,16 @@ def with_resolution(
     for pair, tied in zip(pairs, is_tie, strict=True):
         p = math.nan
         if tied:
-            difference_of = _DifferenceOf(pair.names, view.counted.scores, options)
-            reach = detectable_difference(difference_of.at, options.level, tests)
+            scores = (view.counted.scores[name] for name in pair.names)
+            paired = options.paired(pair.names, *scores)
+            reach = detectable_difference(paired.difference, options.level, tests)
             pair = replace(pair, detectable=reach)
             if margin is not None:
-                p = equivalence_p(pair.difference.mean, margin, difference_of.minus)
+                moved = partial(paired.difference, options.level)
+                p = equivalence_p(pair.difference.mean, margin, moved)
         resolved.append(pair)
         ps.append(p)
     if margin is None:
         return tuple(resolved)
     adjusted = holm(ps).tolist()
     return tuple(replace(pair, equivalence_p=p) for pair, p in zip(resolved, adjusted, strict=True))
-
-
-@dataclass(frozen=True)
-class _DifferenceOf:
-    """The difference of two algorithms, asked for once more in another way."""
-
-    names: tuple[str, str]
-    scores: Mapping[str, Scores]
-    options: MeanOptions
-
-    def at(self, level: float) -> Difference:
-        first, second = (self.scores[name] for name in self.names)
-        return replace(self.options, level=level).difference(self.names, first, second)
-
-    def minus(self, number: float) -> Difference:
-        first, second = (self.scores[name] for name in self.names)
-        return self.options.difference(self.names, minus(first, number), second)

@@ -30,6 +30,7 @@ from torchcross.statistics.intervals import (
     without_spread,
 )
 from torchcross.statistics.resampling import crossed_means, nested_means
+from torchcross.statistics.roots import crossing
 from torchcross.statistics.special_functions import t_quantile, t_two_sided
 
 Floats = NDArray[np.float64]
@@ -68,20 +69,18 @@ class Spread:
             return t_two_sided(self.seeds, mean / math.sqrt(self.by_seed))
         if not self.by_seed:
             return t_two_sided(self.episodes, mean / math.sqrt(self.by_episode))
-        # The half-width falls as p grows: bisect log p.
-        low, high = _SMALLEST_LOG_P, 0.0
-        while high - low > 1e-13 * max(1.0, -high):
-            middle = (low + high) / 2
-            if self._half(math.exp(middle) / 2) > abs(mean):
-                low = middle
-            else:
-                high = middle
-        return math.exp(high)
+        # The half-width falls as p grows.
+
+        def excess(log_p: float) -> float:
+            return self._half(math.exp(log_p) / 2) - abs(mean)
+
+        return math.exp(crossing(excess, _SMALLEST_LOG_P, 0.0, 1e-13))
 
     def _half(self, tail: float) -> float:
         parts = ((self.by_seed, self.seeds), (self.by_episode, self.episodes))
-        squares = (square * t_quantile(degrees, tail) ** 2 for square, degrees in parts if square)
-        return math.sqrt(math.fsum(squares))
+        return math.hypot(
+            *(math.sqrt(square) * t_quantile(degrees, tail) for square, degrees in parts if square)
+        )
 
 
 def seeded_law(
@@ -98,7 +97,7 @@ def seeded_law(
     law = law_or_reason(means, draws, episodes)
     if not isinstance(law, ImageLaw):
         return law
-    by_seed, seeds = _squared_error(rows)
+    by_seed, seeds = _squared_error([row.tolist() for row in rows])
     return replace(law, by_seed=by_seed, seeds=seeds)
 
 
@@ -117,25 +116,24 @@ def spread_of(rows: Sequence[Floats], shared: bool) -> Spread | None:
     NaN cells are left out. Rows that do not share their episodes vary by seed alone: a seed's mean
     has the spread of its own episodes in it.
     """
-    by_seed, seeds = _squared_error(rows)
+    by_seed, seeds = _squared_error([row.tolist() for row in rows])
     if not seeds:
         return None
-    by_episode, episodes = _squared_error(list(np.stack(rows).T)) if shared else (0.0, 0)
+    by_episode, episodes = _squared_error(np.stack(rows).T.tolist()) if shared else (0.0, 0)
     if not by_seed and not by_episode:
         # The means agree, by seed and by episode, and the values do not: only they have a spread.
-        by_episode, episodes = _squared_error(
-            [cell for row in rows for cell in np.split(row, len(row))]
-        )
+        by_episode, episodes = _squared_error([[cell] for row in rows for cell in row.tolist()])
     return Spread(by_seed, seeds, by_episode, episodes)
 
 
-def _squared_error(groups: Sequence[Floats]) -> tuple[float, int]:
+def _squared_error(groups: Sequence[list[float]]) -> tuple[float, int]:
     """That of the mean of all values if the groups' means vary, with its degrees of freedom."""
-    defined = [np.sort(group[~np.isnan(group)]) for group in groups]
-    defined = [group for group in defined if len(group)]
+    # Lists: for groups of a few values they are faster than arrays.
+    defined = [[value for value in group if not math.isnan(value)] for group in groups]
+    defined = [group for group in defined if group]
     if len(defined) < 2:
         return 0.0, 0
-    means = [mean_of(group) for group in defined]
+    means = [math.fsum(group) / len(group) for group in defined]
     degrees = len(means) - 1
     rounding = 8 * np.finfo(np.float64).eps * max(map(abs, means))
     if max(means) - min(means) <= rounding:

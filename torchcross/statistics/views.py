@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._kit.arrays import Indices
 from torchcross.statistics.bounds import Bounds
 from torchcross.statistics.common_episodes import (
     CommonEpisodes,
@@ -22,7 +23,8 @@ from torchcross.statistics.common_episodes import (
 )
 from torchcross.statistics.draws import Draws
 from torchcross.statistics.failures import CountedFailures, Reasons, count_failures
-from torchcross.statistics.intervals import RESAMPLES, Interval, mean_interval, over_images
+from torchcross.statistics.image_effects import ImageLaw
+from torchcross.statistics.intervals import RESAMPLES, Interval, kept_in_bounds, mean_interval, over_images
 from torchcross.statistics.pairs import (
     Difference,
     difference_over_images,
@@ -82,10 +84,13 @@ class MeanOptions:
         else:
             row = table[0] if table else ()
             interval = mean_interval(row, method=self.method, level=self.level, seed=self.seed)
-        return over_images(interval, law, self.bounds)
+        return over_images(kept_in_bounds(interval, self.bounds), law, self.bounds)
 
     def difference(self, names: tuple[str, str], first: Scores, second: Scores) -> Difference:
         """Of the seeds and episodes that both algorithms scored."""
+        return self.paired(names, first, second).difference(self.level)
+
+    def paired(self, names: tuple[str, str], first: Scores, second: Scores) -> PairedScores:
         # Algorithms that are paired were scored on the same episodes.
         draws = self.draws.get(names[0]) or self.draws.get(names[1])
         keys = [
@@ -95,24 +100,48 @@ class MeanOptions:
         ]
         x = np.array([first[number][episode] for number, episode in keys])
         y = np.array([second[number][episode] for number, episode in keys])
-        if len({number for number, _ in keys}) < 2:
-            return paired_difference(
-                x,
-                y,
-                method=self.method,
-                level=self.level,
-                seed=self.seed,
-                draws=draws,
-                episodes=[episode for _, episode in keys],
-            )
+        seeds = list(dict.fromkeys(number for number, _ in keys))
+        episodes = sorted({episode for _, episode in keys})
+        rows = np.array([seeds.index(number) for number, _ in keys], dtype=np.int64)
+        columns = np.searchsorted(episodes, [episode for _, episode in keys])
+        pairs = PairedScores(self.method, self.seed, x, y, rows, columns, None)
+        return replace(pairs, law=seeded_law(pairs.differences(), draws, episodes))
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class PairedScores:
+    """The scores x and y of two algorithms, each pair of one training seed and one episode.
+
+    `rows` are the places of their training seeds, `columns` those of their episodes. `law` is what
+    images contribute to the mean difference; no number that is subtracted changes it.
+    """
+
+    method: str
+    seed: int
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    rows: Indices
+    columns: Indices
+    law: ImageLaw | str | None
+
+    def differences(self, shift: float = 0.0) -> list[NDArray[np.float64]]:
+        """The differences x - shift - y, a row for each training seed; NaN where there is no pair."""
+        if not len(self.x):
+            return []
         # Over all seeds at once: those of one seed alone do not show which are only rounding.
-        differences = without_rounding(x - y, x, y).tolist()
-        table: dict[int, dict[int, float]] = {}
-        for (number, episode), difference in zip(keys, differences, strict=True):
-            table.setdefault(number, {})[episode] = difference
-        episodes, rows = score_table(table)
-        law = seeded_law(rows, draws, episodes)
-        return difference_over_images(seeded_pairs(rows, True, self.level), law, len(keys))
+        x = self.x - shift
+        table = np.full((self.rows.max() + 1, self.columns.max() + 1), math.nan)
+        table[self.rows, self.columns] = without_rounding(x - self.y, x, self.y)
+        return list(table)
+
+    def difference(self, level: float, shift: float = 0.0) -> Difference:
+        if not len(self.x) or not self.rows.max():
+            x = self.x - shift
+            plain = paired_difference(x, self.y, method=self.method, level=level, seed=self.seed)
+        else:
+            plain = seeded_pairs(self.differences(shift), True, level)
+        return difference_over_images(plain, self.law, len(self.x))
 
 
 def score_table(scores: Scores) -> tuple[list[int], list[NDArray[np.float64]]]:
@@ -121,14 +150,6 @@ def score_table(scores: Scores) -> tuple[list[int], list[NDArray[np.float64]]]:
     episodes = sorted({episode for row in rows for episode in row})
     table = [np.array([row.get(episode, math.nan) for episode in episodes]) for row in rows]
     return episodes, table
-
-
-def minus(scores: Scores, number: float) -> Scores:
-    """Every score minus a number."""
-    return {
-        seed: {episode: value - number for episode, value in row.items()}
-        for seed, row in scores.items()
-    }
 
 
 def values_in(scores: Scores) -> Iterable[float]:

@@ -38,15 +38,13 @@ from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
 from torchcross.report import (
     Failure,
-    csv_table,
     html_table,
-    latex_table,
-    markdown_table,
     write_report,
 )
-from torchcross.report.summary import EpisodeDraws
+from torchcross.report.summary import EpisodeDraws, Summary, summarise
+from torchcross.report.tables import csv_of, latex_of, markdown_of
 
-_WRITERS = dict(zip(TABLES, (markdown_table, latex_table, csv_table), strict=True))
+_TEXTS = dict(zip(TABLES, (markdown_of, latex_of, csv_of), strict=True))
 _FIRST = ("preset", "rows", "interval", "related targets")
 _ELSEWHERE = ("choices", "published", "cautions", "order of targets", "settings without effect")
 """Parts of a protocol that stand first on a page, and those that the page shows elsewhere."""
@@ -210,9 +208,13 @@ def _write(
     }
     page = write_report(records, out / PAGE, **shown, **parts)
     if len(records):
-        for name, table in _WRITERS.items():
-            write_whole(out / name, table(records, **shown))
+        _write_tables(summarise(records, **shown), out)
     return page
+
+
+def _write_tables(summary: Summary, out: Path) -> None:
+    for name, text_of in _TEXTS.items():
+        write_whole(out / name, text_of(summary))
 
 
 def write_means_page(
@@ -253,8 +255,7 @@ def write_means_page(
         related=groups,
         margin=margin,
     )
-    for name, write in _WRITERS.items():
-        write_whole(out / name, write(means))
+    _write_tables(summarise(means), out)
     return page
 
 
