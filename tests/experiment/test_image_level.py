@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ import pytest
 from tests.experiment.conftest import Toys, toy_experiment
 from tests.experiment.earlier_version import without_hashes, without_plans
 from torchcross.cli import main
+from torchcross.data import TensorSource
 from torchcross.data.plan_files.drawn_images import write_drawn_images
 from torchcross.errors import DamageError, InputError, PlanFileError
 from torchcross.experiment import RunFolder, compare_runs, run_experiment, verify_run, write_page
 from torchcross.experiment.outcome import RunOutcome
+from torchcross.records import read_records
+from torchcross.report import write_report
 
 EXPERIMENT = toy_experiment(
     algorithms=["ncm", "probe"],
@@ -46,9 +50,9 @@ def warnings(text):
     return [part.split("</p>")[0] for part in text.split('class="warning">')[1:]]
 
 
-def table(run):
+def table(run, algorithm="ncm"):
     (row,) = csv.DictReader((run / "table.csv").read_text(encoding="utf-8").splitlines())
-    return {name.removeprefix("ncm, 1 shot: "): value for name, value in row.items()}
+    return {name.removeprefix(f"{algorithm}, 1 shot: "): value for name, value in row.items()}
 
 
 def plan_file(run):
@@ -205,6 +209,55 @@ def test_few_episodes_give_no_interval_over_images(collection, tmp_path):
     assert "o interval over images: 12 episodes are fewer than 20" in text
     assert collection.opened
     assert table(tmp_path / "few")["over"] == "episodes"
+
+
+def with_class_of(images):
+    """The source "hole" with so few images of its first class."""
+    source = Toys().made["hole"]
+    first = np.flatnonzero(source.labels == source.labels[0])[images:]
+    return source.subset(np.setdiff1d(np.arange(len(source)), first), name=source.name)
+
+
+def in_groups(source, groups):
+    return TensorSource(
+        source.images(np.arange(len(source))),
+        source.labels,
+        source.task,
+        groups=groups,
+        name=source.name,
+    )
+
+
+def test_images_of_one_subject_give_no_interval_over_images(collection, tmp_path):
+    whole = collection.made["hole"]
+    collection.made["hole"] = in_groups(whole, np.zeros(len(whole), dtype=np.int64))
+    alone = replace(EXPERIMENT, evaluation=replace(EXPERIMENT.evaluation, groups="ignore"))
+    run_experiment(alone, tmp_path / "run")
+    assert "o interval over images: all images are of one subject" in page(tmp_path / "run")
+    assert table(tmp_path / "run")["over"] == "episodes"
+
+
+def test_images_of_every_episode_are_named_on_the_page(collection, tmp_path):
+    collection.made["hole"] = with_class_of(3)
+    few = replace(EXPERIMENT, evaluation=replace(EXPERIMENT.evaluation, min_images=3))
+    run_experiment(few, tmp_path / "run")
+    assert "probe: 3 images are in nearly every episode" in page(tmp_path / "run")
+    assert table(tmp_path / "run", "probe")["over"] == "images"
+
+
+def test_rows_alone_are_reported_over_episodes(whole, tmp_path):
+    records = RunFolder(whole).records()
+    records.write(tmp_path / "rows.csv")
+    path = write_report(
+        read_records(tmp_path / "rows.csv"),
+        tmp_path / "page.html",
+        title="rows",
+        protocol={},
+        provenance={},
+    )
+    text = path.read_text(encoding="utf-8")
+    assert f"Intervals and tests are {OF_EPISODES}, and say nothing of other images" in text
+    assert OVER_IMAGES not in text
 
 
 def test_a_table_of_means_has_no_episodes(tmp_path, capsys):

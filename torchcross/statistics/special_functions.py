@@ -14,6 +14,7 @@ _GRID = np.linspace(-8.5, 8.5, 1701)
 _DENSITY = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) * (_GRID[1] - _GRID[0])
 
 
+@cache
 def _special() -> Any:
     # SciPy is slow to import, and most programs never need it.
     from scipy import special  # type: ignore[import-untyped]

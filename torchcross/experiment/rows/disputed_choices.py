@@ -220,7 +220,7 @@ def _origin(name: str, experiment: Experiment) -> str:
         return "as training on the sources left them"
     if method.make_learner is None:
         return begin
-    if experiment.meta.running_statistics == "kept":
+    if experiment_of_row(experiment, name).meta.running_statistics == "kept":
         return f"{begin}, which training does not move, as published"
     return (
         f"renewed on {RENEWAL_EPISODES} episodes of the sources after training, which does not move"
