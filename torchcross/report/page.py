@@ -118,6 +118,7 @@ def write_report(
         if is_over_images(summary):
             narrow = options.copy()
             narrow["draws"] = None
+            # The means are the same, and so is all that is said across targets.
             of_episodes = summarise(table, related=related, across=summary.across, **narrow)
             extras = replace(extras, of_episodes=of_episodes)
         others = _other_summaries(table, summary.metric, related, options)

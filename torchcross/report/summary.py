@@ -182,18 +182,13 @@ def summarise(
     split_errors: SplitErrors | None = None,
     across: Mapping[int | None, Across] | None = None,
 ) -> Summary:
-    """Compare the algorithms within every target and across them; of `Means` only across them.
-
-    `across` is that of a summary of the same means: it is not computed again.
-    """
+    """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
     if isinstance(table, Means):
         return _summary_of_means(table, level, compare)
     metric = _metric_to_show(table, metric)
     records = table.where(metric=metric)
-    targets, present = _targets_by_domain(records), set(records.unique("algorithm"))
-    # In the order of the whole table: every metric has its columns in the same order.
-    algorithms = tuple(name for name in table.unique("algorithm") if name in present)
+    targets, algorithms = _targets_by_domain(records), _in_order_of(table, records)
     levels, errors = (chance or {}).get(metric, {}), _errors_of(metric, split_errors or {})
     within = partial(
         within_target, metric=metric, method=method, level=level, untrained=untrained, margin=margin
@@ -217,8 +212,8 @@ def summarise(
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     all_shots = tuple(sorted(records.unique("shots")))
     if across is None:
-        means = {k: _comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots}
-        across = {k: compare(each) for k, each in means.items() if each}
+        means = (_comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots)
+        across = {k: compare(each) for k, each in zip(all_shots, means, strict=True) if each}
     notes, common = _notes(comparisons)
     return Summary(
         metric,
@@ -239,6 +234,12 @@ def summarise(
         classes_left_out=classes_left_out or {},
         ceilings=frozenset(ceilings),
     )
+
+
+def _in_order_of(table: Records, records: Records) -> tuple[str, ...]:
+    """The algorithms of the records in the order of the whole table, as for every other metric."""
+    present = set(records.unique("algorithm"))
+    return tuple(name for name in table.unique("algorithm") if name in present)
 
 
 def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -63,12 +63,12 @@ def with_resolution(
         p = math.nan
         if tied:
             scores = (view.counted.scores[name] for name in pair.names)
-            paired = options.paired(pair.names, *scores)
-            reach = detectable_difference(paired.difference, options.level, tests)
+            pair_scores = options.pairs_of(pair.names, *scores)
+            reach = detectable_difference(pair_scores.difference, options.level, tests)
             pair = replace(pair, detectable=reach)
             if margin is not None:
-                moved = partial(paired.difference, options.level)
-                p = equivalence_p(pair.difference.mean, margin, moved)
+                difference_from = partial(pair_scores.difference, options.level)
+                p = equivalence_p(pair.difference.mean, margin, difference_from)
         resolved.append(pair)
         ps.append(p)
     if margin is None:

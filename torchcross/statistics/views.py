@@ -24,7 +24,13 @@ from torchcross.statistics.common_episodes import (
 from torchcross.statistics.draws import Draws
 from torchcross.statistics.failures import CountedFailures, Reasons, count_failures
 from torchcross.statistics.image_effects import ImageLaw
-from torchcross.statistics.intervals import RESAMPLES, Interval, kept_in_bounds, mean_interval, over_images
+from torchcross.statistics.intervals import (
+    RESAMPLES,
+    Interval,
+    kept_in_bounds,
+    mean_interval,
+    over_images,
+)
 from torchcross.statistics.pairs import (
     Difference,
     difference_over_images,
@@ -88,9 +94,9 @@ class MeanOptions:
 
     def difference(self, names: tuple[str, str], first: Scores, second: Scores) -> Difference:
         """Of the seeds and episodes that both algorithms scored."""
-        return self.paired(names, first, second).difference(self.level)
+        return self.pairs_of(names, first, second).difference(self.level)
 
-    def paired(self, names: tuple[str, str], first: Scores, second: Scores) -> PairedScores:
+    def pairs_of(self, names: tuple[str, str], first: Scores, second: Scores) -> PairedScores:
         # Algorithms that are paired were scored on the same episodes.
         draws = self.draws.get(names[0]) or self.draws.get(names[1])
         keys = [
@@ -126,7 +132,7 @@ class PairedScores:
     law: ImageLaw | str | None
 
     def differences(self, shift: float = 0.0) -> list[NDArray[np.float64]]:
-        """The differences x - shift - y, a row for each training seed; NaN where there is no pair."""
+        """Rows of x - shift - y, one for each training seed; NaN where there is no pair."""
         if not len(self.x):
             return []
         # Over all seeds at once: those of one seed alone do not show which are only rounding.
