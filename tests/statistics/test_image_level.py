@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -289,6 +290,11 @@ def test_many_episodes_are_thinned_for_the_share_alone(monkeypatch):
     assert interval.n == 120
     assert interval.these_images is not None
     assert 1 < interval.half / interval.these_images.half < 1.6
+    single = np.where(np.arange(120) == 1, 0.5, 1.0)
+    assert 1 not in overlap.sample
+    alone = mean_interval(single, draws=draws)
+    assert alone == replace(mean_interval(single), note=alone.note)
+    assert alone.note.endswith("the 60 episodes that stand for all have equal scores")
 
 
 def records_of(rows, seeds=1):

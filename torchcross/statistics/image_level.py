@@ -37,7 +37,11 @@ def law_or_reason(
     if ordered.min() == ordered.max():
         return None
     overlap = overlap_of(draws, numbers[defined][order])
-    return overlap if isinstance(overlap, str) else image_law(ordered, overlap)
+    if isinstance(overlap, str):
+        return overlap
+    if np.ptp(ordered[overlap.sample]) == 0:
+        return f"the {len(overlap.sample)} episodes that stand for all have equal scores"
+    return image_law(ordered, overlap)
 
 
 def _checked_episodes(episodes: ArrayLike | None, draws: Draws, count: int) -> Indices:
