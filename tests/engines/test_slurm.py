@@ -12,9 +12,8 @@ from torchcross.errors import InputError
 from torchcross.jobs import run_job
 from torchcross.jobs.engines.slurm import SlurmEngine
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_units_run_in_processes_of_this_machine(tmp_path):
     engine = SlurmEngine(tmp_path / "logs", cluster="local", time="10min")
     assert run_job(Sums(str(tmp_path), numbers=3), tmp_path, engine).is_complete
@@ -22,6 +21,7 @@ def test_units_run_in_processes_of_this_machine(tmp_path):
     assert runs_of(tmp_path) == ["square0", "square1", "square2", "sum0"]
 
 
+@pytest.mark.slow
 def test_arrays_of_a_cluster_and_a_job_that_is_preempted(tmp_path, monkeypatch):
     slurm, folder = tmp_path / "slurm", tmp_path / "job"
     folder.mkdir()

@@ -21,7 +21,7 @@ LIMITED = """
 import resource, signal, sys
 from torchcross import cli, experiment
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
 sys.exit(cli.main(sys.argv[1:]))
 """
 STEPS = 10_000_000
@@ -88,7 +88,8 @@ def check_refused(root, out, first, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of that kind")
 def test_a_disk_that_takes_no_more_of_a_file(root, tmp_path):
     """The limit of the system: trainings and the page are too large for it, rows are not."""
-    given = ("--algorithms", "protonet,ncm", "--quiet")
+    wide = ("--set", "model.backbone.channels=16")
+    given = ("--algorithms", "protonet,ncm", "--quiet", *wide)
     with begun("-c", LIMITED, *command(root, tmp_path / "full" / "run", *given)) as run:
         _, said = run.communicate()
     assert run.returncode == 2, said.decode()

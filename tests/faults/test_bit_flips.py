@@ -10,7 +10,7 @@ from tests.faults.bit_flips import Flip, flips
 from tests.faults.dataset_flips import FlippedDataset
 from tests.faults.run_flips import FlippedRun
 
-FLIPS = 30
+FLIPS = 40
 
 
 @pytest.fixture(scope="module")

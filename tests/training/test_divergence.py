@@ -103,7 +103,7 @@ def test_buffers_stay_and_batches_are_named(monkeypatch):
     snapshot = Snapshot(monkeypatch)
 
     class Poisoned(type(multi_task()).__mro__[1]):  # HeadPerTask, of which MultiTask is a final one
-        def _loss_factor(self, task):
+        def _loss_factor(self, task, key):
             return 1.0
 
         def protocol(self):
