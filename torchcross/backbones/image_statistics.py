@@ -85,7 +85,9 @@ def _statistics(images: Tensor) -> Tensor:
 
 def _edge_energy(intensity: Tensor) -> Tensor:
     """Return the root mean square difference of neighbours; an image of one pixel has none."""
-    down, across = intensity.diff(dim=1).square(), intensity.diff(dim=2).square()
+    # Not `diff`, which ONNX does not have.
+    down = (intensity[:, 1:] - intensity[:, :-1]).square()
+    across = (intensity[:, :, 1:] - intensity[:, :, :-1]).square()
     count = max(down[0].numel() + across[0].numel(), 1)
     return ((down.sum((1, 2)) + across.sum((1, 2))) / count + _TINY).sqrt()
 
