@@ -41,9 +41,12 @@ settings.load_profile("fixed")
 providers._get_local_constants = providers.Constants
 
 
-# A run that was started in the background ignores Ctrl-C, and its subprocesses would do the same.
+# A run that was started in the background ignores Ctrl-C, one under `nohup` ignores SIGHUP, and
+# subprocesses would do the same.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How many cases of one test function `make quick` runs.
 QUICK_CASES = 2
