@@ -164,7 +164,7 @@ RANDOM = {
     "Dropout3d": ((), {}, lambda: (numbers(2, 3, 4, 4, 4),)),
     "FeatureAlphaDropout": ((), {}, _image),
 }
-"""Exact given their random numbers, which `test_training_mode.py` compares with formulas."""
+"""Exact given their random numbers, which `test_random_layers.py` compares with formulas."""
 
 REFUSED = {
     "FractionalMaxPool2d": ((2,), {"output_ratio": 0.5}, _image),

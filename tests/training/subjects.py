@@ -1,4 +1,4 @@
-"""Small things to train: an algorithm, what it learns from, and how it is scored."""
+"""Small things to train: an algorithm, what it learns from, how it is scored, and a run."""
 
 from dataclasses import replace
 from itertools import islice
@@ -8,7 +8,7 @@ import torch
 from torchcross.algorithms import MAML, Algorithm, MultiTask, ProtoNet
 from torchcross.backbones import conv4
 from torchcross.data import EpisodeSampler, MixedBatches, toys
-from torchcross.training import Feed, FitOptions
+from torchcross.training import Feed, FitOptions, fit
 
 
 def sources():
@@ -45,6 +45,29 @@ SUBJECTS = {
 
 def options(**given):
     return FitOptions(**{"steps": 6, "meta_batch": 2, "lr": 0.01, **given})
+
+
+def fitted(
+    subject="protonet",
+    data=None,
+    *,
+    algorithm=None,
+    folder=None,
+    validate=None,
+    transform=None,
+    **given,
+):
+    make, feed = SUBJECTS[subject]
+    algorithm = make() if algorithm is None else algorithm
+    result = fit(
+        algorithm,
+        feed() if data is None else data,
+        options(**given),
+        folder=folder,
+        validate=validate,
+        transform=transform,
+    )
+    return algorithm, result
 
 
 def bits(algorithm):
