@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import get_worker_info
 
 import torchcross as tx
 from tests.testing.their_samplers import plan_of
@@ -345,136 +343,6 @@ class AddsItsSeedToTheNumber(Uniform):
 
     def generator(self, number):
         return np.random.Generator(np.random.Philox(key=[5, number + self.seed]))
-
-
-# -- what differs between processes ----------------------------------------------------------------
-
-
-class HashesAString(Uniform):
-    def generator(self, number):
-        return np.random.Generator(np.random.Philox(key=[hash("toy") % 2**63, number]))
-
-
-class GoesThroughASet(Uniform):
-    def classes(self, number, generator):
-        names = list({"a", "b", "c", "d", "e"})
-        return ["abcde".index(names[place]) for place in super().classes(number, generator)]
-
-
-class ReadsItsProcessId(Uniform):
-    def generator(self, number):
-        return np.random.Generator(np.random.Philox(key=[os.getpid(), number]))
-
-
-class ReadsItsWorkerId(Uniform):
-    def generator(self, number):
-        worker = get_worker_info()
-        return np.random.Generator(np.random.Philox(key=[worker.id if worker else 0, number]))
-
-
-class ReadsItsWorkersSeed(Uniform):
-    """Workers that start with another seed from torch each."""
-
-    def generator(self, number):
-        worker = get_worker_info()
-        seed = worker.seed if worker else 0
-        return np.random.Generator(np.random.Philox(key=[seed, number]))
-
-
-class ReadsItsRank(Uniform):
-    def generator(self, number):
-        rank = int(os.environ.get("RANK", "0"))
-        return np.random.Generator(np.random.Philox(key=[rank, number]))
-
-
-class FailsElsewhere(Uniform):
-    owner = 0
-
-    def __getstate__(self):
-        return self.__dict__ | {"owner": os.getpid()}
-
-    def generator(self, number):
-        if self.owner not in (0, os.getpid()):
-            raise RuntimeError("not my process")
-        return super().generator(number)
-
-
-class EndsItsProcess(FailsElsewhere):
-    def generator(self, number):
-        if self.owner not in (0, os.getpid()):
-            os._exit(3)
-        return super().generator(number)
-
-
-class Prints(Uniform):
-    """Nothing is wrong with it."""
-
-    def generator(self, number):
-        print("drawing", number)
-        return super().generator(number)
-
-
-# -- the library's own, changed --------------------------------------------------------------------
-
-
-class Renumbered:
-    """The library's sampler, whose episodes have other numbers."""
-
-    def __init__(self, sampler, number):
-        self.sampler, self.request, self.number = sampler, sampler.request, number
-
-    def source(self, name):
-        return self.sampler.source(name)
-
-    def __getitem__(self, index):
-        return replace(self.sampler[self.number(index)], index=index)
-
-
-class Picky(Renumbered):
-    """Only episodes that please are given; `number` says of a plan whether it does."""
-
-    def __getitem__(self, index):
-        for attempt in range(2000):
-            plan = self.sampler[index + 10**6 * attempt]
-            if self.number(plan):
-                return replace(plan, index=index)
-        raise RuntimeError(f"no episode {index} pleases")
-
-
-def always_zero(index):
-    return 0
-
-
-def twice_each(index):
-    return index // 2
-
-
-def one_of_ten(index):
-    return index % 10
-
-
-def not_the_first_class(plan):
-    return 0 not in plan.classes
-
-
-def even_samples_in_the_support(plan):
-    return (plan.support % 2 == 0).all()
-
-
-def not_sample_five(plan):
-    return not (np.concatenate([plan.support, plan.query]) == 5).any()
-
-
-def support_is_small(plan):
-    return len(plan.support) <= 6
-
-
-def query_is_balanced(plan):
-    labels = plan.query_labels
-    if labels.ndim == 1:
-        return len(set(np.bincount(labels, minlength=len(plan.classes)).tolist())) == 1
-    both = np.stack([(labels == 0).sum(axis=0), (labels == 1).sum(axis=0)])
-    return bool((both >= 2).all())
 
 
 def torch_is_untouched():

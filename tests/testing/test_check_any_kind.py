@@ -7,7 +7,7 @@ import pytest
 
 import torchcross as tx
 from tests.data.sampler_kinds import SAMPLERS, multiclass_source, multilabel_source
-from tests.testing import broken_draws as broken
+from tests.testing import changed_samplers as broken
 from torchcross.data import MetaDatasetShots
 from torchcross.targets import Binary, Ordinal
 from torchcross.testing import NumberedSource, check_sampler

@@ -9,6 +9,7 @@ import pytest
 
 from tests.data.sampler_kinds import SAMPLERS
 from tests.testing import broken_draws as broken
+from tests.testing import process_dependent_draws as elsewhere
 from tests.testing.their_samplers import TwelveEpisodes
 from torchcross.errors import TorchcrossWarning
 from torchcross.testing import check_sampler
@@ -48,14 +49,14 @@ FAULTS = {
     broken.LeastSampleToSupport: "a sample of the support came from the first half of its class",
     broken.BalancedInsteadOfNatural: "a natural query was balanced 400 times in 400",
     broken.ClassesAlikeInANaturalQuery: "a sample of a natural query was of class 'a' 914 times",
-    broken.HashesAString: "drawn in another process, whose id and PYTHONHASHSEED",
-    broken.GoesThroughASet: "drawn in another process, whose id and PYTHONHASHSEED",
-    broken.ReadsItsProcessId: "drawn in another process, whose id and PYTHONHASHSEED",
-    broken.ReadsItsWorkerId: "drawn by a copy in worker 2 of 5 of a DataLoader",
-    broken.ReadsItsWorkersSeed: "drawn by a copy in worker 2 of 5 of a DataLoader",
-    broken.ReadsItsRank: "drawn by a copy in rank 1 of 3",
-    broken.FailsElsewhere: "drawing in another process failed: RuntimeError: not my process",
-    broken.EndsItsProcess: r"drawing in another process ended that process \(exit status 3\)",
+    elsewhere.HashesAString: "drawn in another process, whose id and PYTHONHASHSEED",
+    elsewhere.GoesThroughASet: "drawn in another process, whose id and PYTHONHASHSEED",
+    elsewhere.ReadsItsProcessId: "drawn in another process, whose id and PYTHONHASHSEED",
+    elsewhere.ReadsItsWorkerId: "drawn by a copy in worker 2 of 5 of a DataLoader",
+    elsewhere.ReadsItsWorkersSeed: "drawn by a copy in worker 2 of 5 of a DataLoader",
+    elsewhere.ReadsItsRank: "drawn by a copy in rank 1 of 3",
+    elsewhere.FailsElsewhere: "drawing in another process failed: RuntimeError: not my process",
+    elsewhere.EndsItsProcess: r"drawing in another process ended that process \(exit status 3\)",
 }
 
 
@@ -73,7 +74,7 @@ def test_a_sampler_with_one_fault_is_caught(sampler):
         broken.UniformRanges,
         broken.UniformNatural,
         broken.UniformNaturalUnequal,
-        broken.Prints,
+        elsewhere.Prints,
     ],
     ids=lambda sampler: sampler.__name__,
 )
