@@ -13,6 +13,7 @@ from medimeta_adapter.audit.findings import Finding, Severity
 from medimeta_adapter.audit.report import AuditReport, DatasetSummary
 from medimeta_adapter.audit.shots import TaskShots
 from medimeta_adapter.format.splits import SPLITS
+from torchcross._kit.counts import count_text
 from torchcross.messages import printable
 
 _WIDTH = 120
@@ -140,10 +141,6 @@ def _lines_of(finding: Finding) -> list[Text]:
 
 def _verdict(report: AuditReport) -> Text:
     """Return the last line: `2 datasets, 5 tasks, 300 images: 1 error, 2 warnings, 3 notes`."""
-    counts = [_count_text(count, name) for name, count in report.counts.items()]
+    counts = [count_text(count, name) for name, count in report.counts.items()]
     style = _STYLES[Severity.ERROR] if report.errors else "bold green"
     return Text(f"{', '.join(counts[:3])}: {', '.join(counts[3:])}", style=style)
-
-
-def _count_text(count: int, plural: str) -> str:
-    return f"{count:,} {plural.removesuffix('s') if count == 1 else plural}"

@@ -126,7 +126,7 @@ def test_a_damaged_cell_is_made_again_to_the_same_bytes(run, part):
     )
     said = []
     assert run_experiment(EXPERIMENT, run, say=said.append).complete
-    assert sum("protonet for hole, training seed 0, 1 shots, is made again" in x for x in said) == 1
+    assert sum("protonet for hole, training seed 0, 1 shot, is made again" in x for x in said) == 1
     assert path.read_bytes() == before
     assert verify_run(run).holds
 

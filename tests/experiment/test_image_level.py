@@ -119,7 +119,7 @@ def test_a_run_without_plans_is_reported_over_episodes_and_says_so(run):
     wide = table(run)
     text = page(without_plans(run))
     (said,) = [each for each in warnings(text) if OF_EPISODES in each]
-    assert "ink/hole at 1 shots" in said
+    assert "ink/hole at 1 shot" in said
     assert "--data FOLDER" in said
     cells = table(run)
     assert cells["over"] == "episodes"
@@ -143,7 +143,7 @@ def test_plans_of_other_data_do_not_count(run, collection):
     of = collection.made["hole"]
     collection.made["hole"] = of.subset(np.arange(1, len(of)), name=of.name)
     text = page(without_plans(run), data="elsewhere")
-    assert any("ink/hole at 1 shots gives other episodes" in each for each in warnings(text))
+    assert any("ink/hole at 1 shot gives other episodes" in each for each in warnings(text))
     assert OVER_IMAGES not in text
     assert not list((run / "episodes").glob("plans-*"))
     collection.broken = {"hole"}

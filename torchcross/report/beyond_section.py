@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import isfinite, nan
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.metrics.reference_values import CHANCE
 from torchcross.records import Records
@@ -94,7 +95,7 @@ def _improvements(across: AcrossRuns) -> Markup:
 
 def _place(across: AcrossRuns) -> str:
     """The targets, and what the intervals come from."""
-    targets = "one target" if len(across.targets) == 1 else f"{len(across.targets)} targets"
+    targets = count_text(len(across.targets), "targets")
     return f"{targets}, {100 * across.level:g} % intervals: {across.resampling}"
 
 

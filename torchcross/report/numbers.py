@@ -7,6 +7,7 @@ from math import isfinite
 
 import numpy as np
 
+from torchcross._kit.counts import count_text
 from torchcross.records import Means
 
 _PERCENTAGES = {
@@ -71,4 +72,4 @@ def shots_title(shots: int | None) -> str:
     """As in "5 shots"; empty for published means, which are of no shots."""
     if shots is None:
         return ""
-    return "1 shot" if shots == 1 else f"{shots} shots"
+    return count_text(shots, "shots")

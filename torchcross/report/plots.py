@@ -156,7 +156,7 @@ def _strip(strip: EpisodeStrip, x: AxisScale, y: float) -> Markup:
 
 
 def _point_hint(algorithm: str, point: ShotsPoint) -> str:
-    return f"{algorithm}, {point.shots} shots: {tick_text(round(point.mean, 4))}"
+    return f"{algorithm}, {shots_title(point.shots)}: {tick_text(round(point.mean, 4))}"
 
 
 def _dots(values: Sequence[float], x: AxisScale, y: float, room: float, series: int) -> Markup:

@@ -15,6 +15,7 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.metrics.reference_values import CHANCE, lower_is_better
 from torchcross.records.published_means import Means
@@ -118,7 +119,8 @@ class AcrossRuns:
             for each in self.improvements
         ]
         notes = [self.not_averaged, f"{self.level:.0%} intervals: {self.resampling}"]
-        title = f"{self.metric}, {self.shots} shots, {len(self.targets)} targets"
+        sizes = count_text(self.shots, "shots"), count_text(len(self.targets), "targets")
+        title = ", ".join([self.metric, *sizes])
         return "\n  ".join([title, *rows, *pairs, *filter(None, notes)])
 
 
@@ -153,7 +155,7 @@ def across_runs(
     by_target = {
         target: _scores_on(
             records.where(target=target),
-            f"{metric!r} at {shots} shots of {target!r}",
+            f"{metric!r} at {count_text(shots, 'shots')} of {target!r}",
             levels.get(target),
         )
         for target in records.unique("target")
@@ -162,8 +164,8 @@ def across_runs(
     algorithms, targets = _complete_part(by_target, present)
     if not targets:
         raise InputError(
-            f"no target has records of {metric!r} at {shots} shots that all of {list(present)} can"
-            " be compared on; give records of the same targets and episodes"
+            f"no target has records of {metric!r} at {count_text(shots, 'shots')} that all of"
+            f" {list(present)} can be compared on; give records of the same targets and episodes"
         )
     lower = lower_is_better(metric)
     # Where smaller values are better, signs are exchanged, and at the end exchanged back.

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.records.notebook_tables import html_table
 from torchcross.statistics.intervals import Interval
@@ -142,7 +143,7 @@ class Comparison:
         return html_table(self._title(), header, self._marked_rows(), self.notes)
 
     def _title(self) -> str:
-        return f"{self.target}, {self.metric}, {self.shots} shots"
+        return f"{self.target}, {self.metric}, {count_text(self.shots, 'shots')}"
 
     def _marked_rows(self) -> list[tuple[str, str, str]]:
         return [(row.algorithm, str(row.interval), self._mark(row)) for row in self.rows]

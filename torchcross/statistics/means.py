@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.records.published_means import Means
 from torchcross.records.records import Records
@@ -28,14 +29,15 @@ def means_of(
     records = records.where(metric=metric, shots=shots)
     if not len(records):
         raise InputError(
-            f"there are no records of {metric!r} at {shots} shots; see records.unique('shots')"
+            f"there are no records of {metric!r} at {count_text(shots, 'shots')}; see"
+            " records.unique('shots')"
         )
     targets, algorithms = records.unique("target"), records.unique("algorithm")
     levels = chance or {}
     table, notes = np.full((len(targets), len(algorithms)), math.nan), []
     for row, target in zip(table, targets, strict=True):
         of_target = records.where(target=target)
-        check_rows(of_target, f"metric {metric!r} at {shots} shots of {target!r}")
+        check_rows(of_target, f"metric {metric!r} at {count_text(shots, 'shots')} of {target!r}")
         scores = scores_of(of_target)
         failures = count_failures(scores, reasons_of(of_target), metric, levels.get(target))
         common = common_episodes(failures.scores)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from torchcross._kit.counts import count_text
 from torchcross._kit.whole_files import write_whole
 from torchcross.data import TaskSource
 from torchcross.errors import InputError, TorchcrossError, WriteError
@@ -65,7 +66,9 @@ def redraw_plans(run: RunFolder, records: Records, data: str | Path) -> RedrawnP
                 draws |= _redraw(run.plans_file(target, shots), source, experiment, shots, episodes)
             except (TorchcrossError, OSError) as error:
                 problems.append(str(error))
-    problems += [f"{name} at {shots} shots is not in {data}" for name, shots in scored]
+    problems += [
+        f"{name} at {count_text(shots, 'shots')} is not in {data}" for name, shots in scored
+    ]
     return RedrawnPlans(draws, tuple(problems))
 
 
@@ -90,8 +93,8 @@ def _redraw(
     digests = [digest for digest in episodes.digests if digest is not None]
     if len(digests) < len(episodes.digests):
         raise InputError(
-            f"{source.name} at {shots} shots: its rows have no digest of their episodes, as those"
-            " of early versions, so nothing shows which plans are theirs"
+            f"{source.name} at {count_text(shots, 'shots')}: its rows have no digest of their"
+            " episodes, as those of early versions, so nothing shows which plans are theirs"
         )
     if path.is_file():
         with suppress(*UNREADABLE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torchcross._kit.counts import count_text
 from torchcross.errors import InputError, ReadError
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import check_example, read_example
@@ -19,8 +20,8 @@ def set_damaged_cells_aside(run: RunContext) -> None:
             for problem in _problems(run, cell, rows.stem):
                 run.folder.set_aside(rows)
                 run.say(
-                    f"damaged: {cell}, {shots} shots, is made again: {problem} The files are kept"
-                    " under names that end in .damaged"
+                    f"damaged: {cell}, {count_text(shots, 'shots')}, is made again: {problem}"
+                    " The files are kept under names that end in .damaged"
                 )
                 break
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torchcross._kit.counts import count_text
 from torchcross.data import CurveLevel, EpisodePlan, TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.plan_files.drawn_images import (
@@ -97,8 +98,9 @@ def draw_again(
         digest.add(plan)
     if set(digests) != {digest.hexdigest()}:
         raise InputError(
-            f"{source.name} at {shots} shots gives other episodes than the rows were scored on:"
-            " its labels, or the way of drawing, are not those of the run; give the data of the run"
+            f"{source.name} at {count_text(shots, 'shots')} gives other episodes than the rows"
+            " were scored on: its labels, or the way of drawing, are not those of the run;"
+            " give the data of the run"
         )
     write_drawn_images(path, level, plans)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchcross._kit.counts import count_text
 from torchcross._kit.lock import FolderLock, lock_folder
 from torchcross._kit.lost_readers import say_quietly
 from torchcross.errors import DivergenceError, InfeasibleError, InputError, ReadError
@@ -226,8 +227,8 @@ def _line_of(record: Any, count: int) -> str:
 def _announcements(context: TuneContext, missing: int) -> Sequence[str]:
     plan, experiment = context.plan, context.experiment
     lines = [
-        f"{plan.trials} trials of each of {len(plan.searches)} rows for each of"
-        f" {len(context.targets)} targets; {missing} are missing"
+        f"{count_text(plan.trials, 'trials')} of each of {count_text(len(plan.searches), 'rows')}"
+        f" for each of {count_text(len(context.targets), 'targets')}; {missing} missing"
     ]
     if plan.untuned:
         lines.append(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from torchcross._kit.counts import count_text
 from torchcross.algorithms import Algorithm
 from torchcross.data import Episodes, EpisodeSampler, TaskSource
 from torchcross.errors import InfeasibleError, InputError, SubjectLeakWarning
@@ -73,11 +74,11 @@ def _source_judge(work: WorkContext, cell: Cell, method: Method) -> Judge:
         else:
             usable.append(source)
     if not usable:
+        shots = count_text(max(work.experiment.shots), "shots")
         reasons = "".join(f"; {name}: {reason}" for name, reason in unfit)
         raise InfeasibleError(
             f"no validation split of the sources of {cell.target} has episodes of"
-            f" {max(work.experiment.shots)} shots to score trials on{reasons}; give fewer"
-            " tune.queries, or fewer shots"
+            f" {shots} to score trials on{reasons}; give fewer tune.queries, or fewer shots"
         )
     return _EpisodeJudge(
         _sampler(usable, work.experiment), work.experiment.tune.episodes, tuple(unfit)
