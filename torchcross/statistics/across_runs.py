@@ -33,6 +33,7 @@ from torchcross.statistics.complete_tables import complete_targets, without_spar
 from torchcross.statistics.failures import count_failures, reasons_of
 from torchcross.statistics.grade_scales import scale_problem
 from torchcross.statistics.intervals import Interval, check_level, check_resamples
+from torchcross.statistics.row_lookup import row_of
 from torchcross.statistics.run_resampling import (
     Resampling,
     RunScores,
@@ -100,13 +101,7 @@ class AcrossRuns:
     left_out: tuple[str, ...]
 
     def row(self, algorithm: str) -> RunSummary:
-        for row in self.rows:
-            if row.algorithm == algorithm:
-                return row
-        raise InputError(
-            f"{algorithm!r} is not compared here; choose from"
-            f" {[row.algorithm for row in self.rows]}"
-        )
+        return row_of(self.rows, algorithm)
 
     def __str__(self) -> str:
         rows = [

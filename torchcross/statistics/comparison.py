@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import final
 
 from torchcross._kit.counts import count_text
-from torchcross.errors import InputError
 from torchcross.records.notebook_tables import html_table
 from torchcross.statistics.intervals import Interval
 from torchcross.statistics.pairs import Difference
+from torchcross.statistics.row_lookup import row_of
 
 
 @final
@@ -124,13 +124,7 @@ class Comparison:
         return next((pair for pair in self.pairs if names == {*pair.names}), None)
 
     def row(self, algorithm: str) -> ComparisonRow:
-        for row in self.rows:
-            if row.algorithm == algorithm:
-                return row
-        raise InputError(
-            f"{algorithm!r} is not compared here; choose from"
-            f" {[row.algorithm for row in self.rows]}"
-        )
+        return row_of(self.rows, algorithm)
 
     def __str__(self) -> str:
         lines = [
