@@ -11,14 +11,8 @@ from torchcross.statistics.image_level import IMAGES
 from torchcross.statistics.within_target import ONE_NUMBER
 
 _METHODS = {
-    "image effects": (
-        "a model of scores with an effect of each image, since episodes share images; its share of"
-        " the variance is estimated"
-    ),
-    "subject effects": (
-        "a model of scores with an effect of each subject, since episodes share subjects; its share"
-        " of the variance is estimated"
-    ),
+    "image effects": "a model with an effect of each image, since episodes share images",
+    "subject effects": "a model with an effect of each subject, since episodes share subjects",
 }
 _MOST_NAMED = 6
 

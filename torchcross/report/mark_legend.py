@@ -9,7 +9,7 @@ from torchcross.report.summary import Summary
 
 def mark_sentences(summary: Summary) -> Iterator[str]:
     cells = list(summary.cells.values())
-    if summary.margin is not None:
+    if summary.margin is not None and any(cell.is_equivalent for cell in cells):
         width = summary.notation.text(summary.margin)
         yield (
             f"≈: equivalent to the best, the difference being within ±{width} (two one-sided t"
