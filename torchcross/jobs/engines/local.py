@@ -5,16 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, NoReturn, final
 
 from torchcross._kit.process_memory import available_bytes
 from torchcross.errors import InputError
+from torchcross.jobs.engines.devices import gpu_settings, gpus_for, visible_gpus
 from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
 
@@ -24,6 +26,9 @@ _THREAD_SETTINGS: Final = (
     "OPENBLAS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+_ENVIRONMENT: Final = threading.Lock()
+"""Held while this process has the environment of one that it starts."""
 
 
 def usable_cores() -> int:
@@ -40,6 +45,7 @@ class _Worker:
     pool: ProcessPoolExecutor
     process: int
     cores: int
+    gpus: tuple[str, ...] = ()
     future: Future[Any] | None = None
     resources: Resources = field(default_factory=Resources)
 
@@ -52,11 +58,17 @@ class _Worker:
 class LocalEngine(JobEngine):
     """At most `jobs` processes, as many threads in all as `cores`, and no more than the memory.
 
-    A unit that alone takes more than the machine has runs by itself.
+    A unit that alone takes more cores or memory than the machine has runs by itself. A unit that
+    states GPUs, or a share of one, sees those alone; by default they are all that this process
+    sees. `gpus` names others, as CUDA_VISIBLE_DEVICES does.
     """
 
     def __init__(
-        self, jobs: int | None = None, cores: int | None = None, memory: int | None = None
+        self,
+        jobs: int | None = None,
+        cores: int | None = None,
+        memory: int | None = None,
+        gpus: Sequence[str | int] | None = None,
     ) -> None:
         self._cores = usable_cores() if cores is None else cores
         self._jobs = self._cores if jobs is None else jobs
@@ -66,6 +78,7 @@ class LocalEngine(JobEngine):
             )
         # None where the system does not say what is free.
         self._memory = available_bytes() if memory is None else memory
+        self._gpus = None if gpus is None else tuple(map(str, gpus))
         self._workers: list[_Worker] = []
 
     def has_room(self, resources: Resources) -> bool:
@@ -75,22 +88,47 @@ class LocalEngine(JobEngine):
         cores = resources.cores + sum(each.cores for each in busy)
         memory = resources.memory + sum(each.memory for each in busy)
         fits = self._memory is None or memory <= self._memory
+        fits = fits and self._free_gpus(resources.gpus) is not None
         return len(busy) < self._jobs and cores <= self._cores and fits
 
     def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
-        worker, inner = self._start(min(resources.cores, self._cores), call, args)
+        gpus = self._free_gpus(resources.gpus)
+        if gpus is None:
+            raise InputError(
+                f"a unit wants {resources.gpus:g} GPUs and this machine has {len(self._gpus or ())}"
+                " to give; let it take fewer, or run the job by an engine that has them"
+            )
+        worker, inner = self._start(min(resources.cores, self._cores), gpus, call, args)
         worker.future, worker.resources = inner, resources
+        if resources.gpus >= 1:
+            self._free_memory_of(gpus)
         outer: Future[Any] = Future()
         # Else `Executor.shutdown` and waiting callers take it for one that can be cancelled.
         outer.set_running_or_notify_cancel()
         inner.add_done_callback(lambda done: self._pass_on(worker, done, outer))
         return outer
 
+    def _free_gpus(self, wanted: float) -> tuple[str, ...] | None:
+        """The GPUs that a unit would get now."""
+        if not wanted:
+            return ()
+        if self._gpus is None:
+            self._gpus = visible_gpus()
+        used = dict.fromkeys(self._gpus, 0.0)
+        for worker in self._workers:
+            for gpu in worker.gpus if worker.is_busy else ():
+                used[gpu] += min(1.0, worker.resources.gpus)
+        return gpus_for(wanted, self._gpus, used)
+
     def _start(
-        self, cores: int, call: Callable[..., Any], args: tuple[Any, ...]
+        self,
+        cores: int,
+        gpus: tuple[str, ...],
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
     ) -> tuple[_Worker, Future[Any]]:
         while True:
-            worker = self._idle_worker(cores)
+            worker = self._idle_worker(cores, gpus)
             try:
                 return worker, worker.pool.submit(call, *args)
             except BrokenProcessPool:
@@ -104,17 +142,24 @@ class LocalEngine(JobEngine):
             worker.pool.shutdown(wait=True, cancel_futures=cancel)
         self._workers = []
 
-    def _idle_worker(self, cores: int) -> _Worker:
+    def _idle_worker(self, cores: int, gpus: tuple[str, ...]) -> _Worker:
         for worker in self._workers:
-            if not worker.is_busy and worker.cores == cores:
+            if not worker.is_busy and (worker.cores, worker.gpus) == (cores, gpus):
                 return worker
+        self._free_memory_of(gpus)
         # Processes with another number of threads go before there are more than `jobs`.
         for worker in [each for each in self._workers if not each.is_busy]:
             if len(self._workers) >= self._jobs:
                 self._remove(worker)
-        worker = _start_worker(cores)
+        worker = _start_worker(cores, gpus)
         self._workers = [*self._workers, worker]
         return worker
+
+    def _free_memory_of(self, gpus: tuple[str, ...]) -> None:
+        """End idle processes: each keeps memory of the GPU that it has used."""
+        for worker in [each for each in self._workers if not each.is_busy]:
+            if set(worker.gpus) & set(gpus):
+                self._remove(worker)
 
     def _remove(self, worker: _Worker) -> None:
         # A new list: another thread may be walking over the old one.
@@ -136,21 +181,37 @@ class LocalEngine(JobEngine):
             outer.set_exception(error)
 
 
-def _start_worker(cores: int) -> _Worker:
-    pool = ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(cores,)
-    )
-    return _Worker(pool, pool.submit(os.getpid).result(), cores)
+def _start_worker(cores: int, gpus: tuple[str, ...]) -> _Worker:
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_prepare)
+    settings = {**dict.fromkeys(_THREAD_SETTINGS, str(cores)), **gpu_settings(gpus)}
+    with _environment(settings):
+        # The process begins here. It imports the program of this one before it calls `_prepare`.
+        process = pool.submit(os.getpid)
+    return _Worker(pool, process.result(), cores, gpus)
 
 
-def _prepare(cores: int) -> None:
-    """In a new worker, before anything counts threads when it is imported.
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Give this process the settings that a process which it starts is to begin with."""
+    with _ENVIRONMENT:
+        before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _prepare() -> None:
+    """In a new worker.
 
     Ctrl-C reaches every process of a terminal. The coordinator alone acts on it, and asks its
     workers to stop by SIGTERM.
     """
-    for name in _THREAD_SETTINGS:
-        os.environ[name] = str(cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
 
