@@ -152,5 +152,6 @@ def test_all_names_the_newest_claim_of_each_unit(claims):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="every worker must be able to write"):
-        Claims(tmp_path / "missing").take("a")
+        Claims(tmp_path / "file" / "claims").take("a")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.jobs.sums import Sums, expected, results, run_in_another_process, runs_of
 from torchcross.errors import InputError
-from torchcross.jobs import ExecutorEngine, LocalEngine, Outcome, job_status, run_job
+from torchcross.jobs import ExecutorEngine, InlineEngine, LocalEngine, Outcome, job_status, run_job
 
 EVERY_UNIT = sorted([*(f"square{at}" for at in range(6)), "sum0", "sum1"])
 
@@ -21,11 +21,12 @@ def threads(slots=2):
     return ExecutorEngine(ThreadPoolExecutor(slots), slots=slots)
 
 
-@pytest.mark.parametrize("slots", [1, 2, 5])
+@pytest.mark.parametrize("slots", [0, 1, 2, 5])
 def test_every_unit_is_made_once_and_heard_of(tmp_path, slots):
+    engine = threads(slots) if slots else InlineEngine()
     heard = []
     job = Sums(str(tmp_path))
-    result = run_job(job, tmp_path, threads(slots), notice=lambda *each: heard.append(each))
+    result = run_job(job, tmp_path, engine, notice=lambda *each: heard.append(each))
     assert (result.units, result.done, result.is_complete) == (8, 8, True)
     assert results(tmp_path) == expected()
     assert runs_of(tmp_path) == EVERY_UNIT
@@ -44,7 +45,8 @@ def test_what_is_done_is_not_made_again(tmp_path):
 def test_a_failure_is_told_and_stops_only_what_needs_it(tmp_path):
     result = run_job(Sums(str(tmp_path), failing=("square4",)), tmp_path, threads())
     (failure,) = result.failures
-    assert (failure.key, failure.reason) == ("square4", "ValueError: square4 cannot be made")
+    assert failure.key == "square4"
+    assert failure.reason.startswith("ValueError: square4 cannot be made (in run, sums.py:")
     assert (result.done, result.waiting) == (6, ("sum1",))
     status = job_status(Sums(str(tmp_path)), tmp_path)
     assert [each.key for each in status.failures] == ["square4"]
@@ -134,3 +136,30 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_units_are_handed_out_in_the_order_of_the_plan(tmp_path):
+    """What becomes free comes before what stands later in the plan."""
+
+    class Interleaved(Sums):
+        def units(self):
+            squares, sums = super().units()[:6], super().units()[6:]
+            return [*squares[:3], sums[0], *squares[3:], sums[1]]
+
+    heard = []
+    job = Interleaved(str(tmp_path))
+    run_job(job, tmp_path, InlineEngine(), notice=lambda key, outcome: heard.append(key))
+    assert heard == [unit.key for unit in job.units()]
+
+
+def test_ctrl_c_in_this_process_says_its_words_and_keeps_what_is_done(tmp_path):
+    class Interrupted(Sums):
+        def run(self, key, folder):
+            if key == "square4":
+                raise KeyboardInterrupt("stopped at square4")
+            super().run(key, folder)
+
+    result = run_job(Interrupted(str(tmp_path)), tmp_path, InlineEngine())
+    assert (result.stopped, result.message, result.done) == (True, "stopped at square4", 4)
+    assert run_job(Sums(str(tmp_path)), tmp_path, InlineEngine()).is_complete
+    assert runs_of(tmp_path) == EVERY_UNIT

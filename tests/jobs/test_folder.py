@@ -144,3 +144,33 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="cannot be written to"):
         JobFolder(tmp_path / "file" / "job").open({})
+
+
+def test_files_of_several_units_are_published_once(tmp_path):
+    folder = JobFolder(tmp_path)
+    folder.open({})
+    units = [Unit(name, (f"{name}.txt",), shared=("plans.txt", "never.txt")) for name in "ab"]
+    for unit in units:
+        attempt = folder.begin_attempt(unit.key)
+        (attempt / unit.results[0]).touch()
+        (attempt / "plans.txt").write_text("the same")
+        folder.publish(unit, attempt)
+    assert (tmp_path / "plans.txt").read_text() == "the same"
+    other = Unit("c", ("c.txt",), shared=("plans.txt",))
+    attempt = folder.begin_attempt("c")
+    (attempt / "c.txt").touch()
+    (attempt / "plans.txt").write_text("another")
+    with pytest.raises(WriteError, match="already with other content"):
+        folder.publish(other, attempt)
+    assert not folder.is_done(other)
+
+
+def test_a_half_made_result_becomes_an_attempt(tmp_path):
+    folder = JobFolder(tmp_path)
+    folder.open({})
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    (tmp_path / "train" / "a" / "checkpoint").write_text("half")
+    folder.adopt_attempt("a", "train/a")
+    assert not (tmp_path / "train" / "a").exists()
+    attempt = folder.begin_attempt("a")
+    assert (attempt / "train" / "a" / "checkpoint").read_text() == "half"

@@ -9,18 +9,21 @@ from __future__ import annotations
 from torchcross.jobs.coordinator import JobResult, run_job
 from torchcross.jobs.engines import (
     ExecutorEngine,
+    InlineEngine,
     JobEngine,
     LocalEngine,
     WorkerEnded,
     job_engine_named,
 )
-from torchcross.jobs.folder import JobFolder, UnitFailure
+from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.status import JobStatus, job_status
 from torchcross.jobs.units import Job, Resources, Unit, UnitGraph
 from torchcross.jobs.work import Outcome
 
 __all__ = [
     "ExecutorEngine",
+    "InlineEngine",
     "Job",
     "JobEngine",
     "JobFolder",

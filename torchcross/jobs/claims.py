@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from torchcross.errors import WriteError
 from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
@@ -114,7 +114,7 @@ class Claims:
         """The claim, or None where another process was faster."""
         path = self.folder / f"{key}.{generation}"
         try:
-            with path.open("xb") as file:
+            with _open_new(path) as file:
                 record = {"owner": this_process().as_plain(), "token": uuid.uuid4().hex}
                 file.write(_beat_line(0) + json.dumps(record).encode())
         except FileExistsError:
@@ -162,6 +162,12 @@ class Claims:
         records = (_read(self.folder / f"{key}.{at}", key, at) for key, at in newest.items())
         return [record for record in records if record is not None]
 
+    def remove_ended(self) -> None:
+        """Remove the claims of processes of this machine that ended and whose work nobody takes."""
+        for record in self.all():
+            if record.owner is not None and is_running(record.owner) is False:
+                (self.folder / record.name).unlink(missing_ok=True)
+
     def is_dead(self, record: ClaimRecord) -> bool:
         """Whether its owner ended, as far as this process can tell by now.
 
@@ -175,6 +181,16 @@ class Claims:
             self._seen[record.name] = (record, now)
             return False
         return now - since >= self.lease
+
+
+def _open_new(path: Path) -> BinaryIO:
+    """Create a file that nobody else has created."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        # The last process of an earlier call has removed the empty folder a moment ago.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def _beat_line(beat: int) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
 import time  # noqa: TID251 (a clock that only waits: no result depends on it)
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from torchcross.jobs.claims import LEASE, ClaimRecord
 from torchcross.jobs.engines import JobEngine, WorkerEnded
-from torchcross.jobs.folder import JobFolder, UnitFailure, reason_of
-from torchcross.jobs.processes import this_process
+from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.units import Job, UnitGraph
-from torchcross.jobs.work import Outcome, make_unit
+from torchcross.jobs.work import Outcome, UnitReport, make_unit
 
 Notice = Callable[[str, Outcome], object]
 
@@ -31,6 +31,7 @@ class JobResult:
     failures   what failed since this call began
     waiting    units that need a failed one
     stopped    whether units are left because of an interruption
+    message    the words of the interruption
     """
 
     units: int
@@ -38,6 +39,7 @@ class JobResult:
     failures: tuple[UnitFailure, ...]
     waiting: tuple[str, ...]
     stopped: bool = False
+    message: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -55,7 +57,8 @@ def run_job(
     """Make all units of a job that are not done; other processes may do the same meanwhile.
 
     Units that failed in earlier calls are tried again. `notice` hears of each unit that this call
-    finished. Ctrl-C stops the handing out, ends the running units and gives what is known then.
+    finished, that failed, or that another process finished meanwhile (ELSEWHERE). Ctrl-C stops the
+    handing out, ends the running units and gives what is known then.
     """
     return _Coordinator(job, Path(path), engine, lease, notice or _say_nothing).run()
 
@@ -77,8 +80,11 @@ class _Coordinator:
         units = self._graph.units
         self._done: set[str] = set()
         self._failed: dict[str, UnitFailure] = {}
-        # Units whose needs are done, in the order of the plan; those that others make stand apart.
-        self._ready: deque[str] = deque()
+        # A heap of the places in the plan of units whose needs are done; those that others make
+        # stand apart.
+        self._keys = tuple(units)
+        self._places = {key: place for place, key in enumerate(self._keys)}
+        self._ready: list[int] = []
         self._elsewhere: dict[str, None] = {}
         self._dead: dict[str, ClaimRecord] = {}
         self._running: dict[Future[Any], str] = {}
@@ -86,7 +92,7 @@ class _Coordinator:
         self._old_failures = self._folder.failures()
         for key in units:
             if not self._missing[key]:
-                self._ready.append(key)
+                self._add_ready(key)
         for key in self._folder.done_keys(units.values()):
             self._finish(key)
         self._looked = time.monotonic()
@@ -99,14 +105,14 @@ class _Coordinator:
                 self._wait()
                 if time.monotonic() - self._looked >= _LOOK_AROUND:
                     self._look_around()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             self._engine.shutdown(cancel=True)
-            return self._result(stopped=True)
+            return self._result(interruption)
         except BaseException:
             self._engine.shutdown(cancel=True)
             raise
         self._engine.shutdown()
-        return self._result(stopped=False)
+        return self._result()
 
     def _is_left(self) -> bool:
         return bool(self._ready or self._running or self._elsewhere)
@@ -115,13 +121,13 @@ class _Coordinator:
 
     def _submit_ready(self) -> None:
         while self._ready:
-            unit = self._graph.units[self._ready[0]]
+            unit = self._graph.units[self._keys[self._ready[0]]]
             if unit.key in self._done:
-                self._ready.popleft()
+                heapq.heappop(self._ready)
                 continue
             if not self._engine.has_room(unit.resources):
                 return
-            self._ready.popleft()
+            heapq.heappop(self._ready)
             future = self._engine.submit(
                 make_unit,
                 self._job,
@@ -141,7 +147,10 @@ class _Coordinator:
         for later in dict.fromkeys(self._graph.needed_by[key]):
             self._missing[later] -= 1
             if not self._missing[later] and later not in self._done:
-                self._ready.append(later)
+                self._add_ready(later)
+
+    def _add_ready(self, key: str) -> None:
+        heapq.heappush(self._ready, self._places[key])
 
     # -- what has ended ----------------------------------------------------------------------------
 
@@ -153,32 +162,32 @@ class _Coordinator:
         for future in ended:
             key = self._running.pop(future)
             try:
-                outcome = future.result()
+                report = future.result()
             except WorkerEnded:
                 # The claim tells that its owner is dead; the next attempt goes on from there.
-                self._ready.appendleft(key)
+                self._add_ready(key)
                 continue
             except Exception as error:  # noqa: BLE001 - the engine's own failure is the unit's
                 self._fail(key, self._engine_failure(key, error))
+                self._notice(key, Outcome.FAILED)
                 continue
-            self._take_outcome(key, outcome)
+            self._take_report(key, report)
 
-    def _take_outcome(self, key: str, outcome: Outcome) -> None:
-        if outcome is Outcome.DONE:
-            self._finish(key)
-        elif outcome is Outcome.FAILED:
-            self._fail(key, self._folder.failures()[key])
-        else:
+    def _take_report(self, key: str, report: UnitReport) -> None:
+        if report.outcome is Outcome.ELSEWHERE:
             self._elsewhere[key] = None
             return
-        self._notice(key, outcome)
+        if report.failure is None:
+            self._finish(key)
+        else:
+            self._fail(key, report.failure)
+        self._notice(key, report.outcome)
 
     def _fail(self, key: str, failure: UnitFailure) -> None:
         self._failed[key] = failure
 
     def _engine_failure(self, key: str, error: Exception) -> UnitFailure:
-        here = this_process()
-        failure = UnitFailure(key, type(error).__name__, reason_of(error), here.host, here.process)
+        failure = UnitFailure.of(key, error)
         self._folder.write_failure(failure)
         return failure
 
@@ -196,6 +205,7 @@ class _Coordinator:
             if key in done:
                 del self._elsewhere[key]
                 self._finish(key)
+                self._notice(key, Outcome.ELSEWHERE)
                 continue
             held = self._folder.claims.holder(key)
             if held is not None and not self._folder.claims.is_dead(held):
@@ -204,17 +214,18 @@ class _Coordinator:
             failure = failures.get(key)
             if held is not None:
                 self._dead[key] = held
-                self._ready.appendleft(key)
+                self._add_ready(key)
             elif failure is not None and failure != self._old_failures.get(key):
                 self._fail(key, failure)
+                self._notice(key, Outcome.FAILED)
             else:
-                self._ready.appendleft(key)
+                self._add_ready(key)
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def _result(self, *, stopped: bool) -> JobResult:
+    def _result(self, interruption: KeyboardInterrupt | None = None) -> JobResult:
         waiting: tuple[str, ...] = ()
-        if not stopped:
+        if interruption is None:
             waiting = tuple(
                 key
                 for key in self._graph.units
@@ -225,5 +236,6 @@ class _Coordinator:
             len(self._done),
             tuple(self._failed[key] for key in self._graph.units if key in self._failed),
             waiting,
-            stopped,
+            interruption is not None,
+            "" if interruption is None else str(interruption),
         )

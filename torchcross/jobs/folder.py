@@ -1,9 +1,12 @@
 """The folder of a job: results where the job wants them, and under `jobs/` how they come about.
 
 jobs/job.json                 the fingerprint of the job
+jobs/processes/, jobs/turns/  which processes are here, and whose turn it is
 jobs/claims/KEY.GENERATION    who makes which unit now
 jobs/attempts/KEY.NUMBER/     what an attempt has written so far
 jobs/failures/KEY.json        why a unit failed when it was last tried
+jobs/logs/KEY.log             what a unit said, where its job writes that
+jobs/times/KEY.json           how long a unit took
 """
 
 from __future__ import annotations
@@ -14,30 +17,21 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from torchcross._kit.whole_files import UNFINISHED, sync_folder, write_whole
-from torchcross.errors import InputError, ReadError, TorchcrossError, WriteError
+from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.jobs.claims import LEASE, Claims
+from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.presence import Presence, enter
 from torchcross.jobs.units import Unit
 
 _NO_HARD_LINKS: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 )
-
-
-@dataclass(frozen=True)
-class UnitFailure:
-    """Why a unit could not be made."""
-
-    key: str
-    kind: str
-    reason: str
-    host: str
-    process: int
 
 
 class JobFolder:
@@ -52,6 +46,18 @@ class JobFolder:
             own / "failures",
         )
         self.claims = Claims(own / "claims", lease)
+        self._own, self._lease = own, lease
+
+    def enter(self) -> AbstractContextManager[Presence]:
+        """Be present in the folder for a block; see `torchcross.jobs.presence`."""
+        return enter(self._own, self._lease)
+
+    def forget_fingerprint(self) -> None:
+        """The next process that opens the folder says what the job is made of.
+
+        Only where no other process is present.
+        """
+        self._record.unlink(missing_ok=True)
 
     def open(self, fingerprint: Mapping[str, str]) -> None:
         """Begin or join a job; refuse a folder whose job, data, weights or versions are others."""
@@ -120,7 +126,8 @@ class JobFolder:
                 f"unit {unit.key!r} ended without writing {', '.join(missing)}; its `run` must"
                 " write every result that the unit names"
             )
-        for result in unit.results:
+        written = [result for result in unit.shared if (attempt / result).exists()]
+        for result in (*written, *unit.results):
             source, place = attempt / result, self.path / result
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +145,12 @@ class JobFolder:
                     " and threads. The one that was there stays"
                 )
 
+    def log_file(self, key: str) -> Path:
+        """Where a job may write what its unit says; the folder is made."""
+        logs = self._own / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return logs / f"{key}.log"
+
     # -- attempts ----------------------------------------------------------------------------------
 
     def begin_attempt(self, key: str) -> Path:
@@ -146,7 +159,7 @@ class JobFolder:
             numbers = self._attempt_numbers(key)
             attempt = self._attempts / f"{key}.{max(numbers, default=0) + 1}"
             try:
-                attempt.mkdir()
+                attempt.mkdir(parents=True)
                 break
             except FileExistsError:
                 continue
@@ -158,6 +171,14 @@ class JobFolder:
         if numbers:
             _copy_whole_files(self._attempts / f"{key}.{max(numbers)}", attempt)
         return attempt
+
+    def adopt_attempt(self, key: str, result: str) -> None:
+        """Take a half-made result out of its place, for the unit's next attempt to go on from."""
+        attempt = self.begin_attempt(key)
+        place = attempt / result
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (self.path / result).rename(place)
 
     def remove_attempts(self, key: str) -> None:
         for number in self._attempt_numbers(key):
@@ -174,6 +195,7 @@ class JobFolder:
     # -- failures ----------------------------------------------------------------------------------
 
     def write_failure(self, failure: UnitFailure) -> None:
+        self._failures.mkdir(parents=True, exist_ok=True)
         write_whole(
             self._failures / f"{failure.key}.json", json.dumps(asdict(failure), indent=1) + "\n"
         )
@@ -189,12 +211,6 @@ class JobFolder:
                 record: dict[str, Any] = json.loads(path.read_bytes())
                 failures[record["key"]] = UnitFailure(**record)
         return failures
-
-
-def reason_of(error: BaseException) -> str:
-    """The error in words; one that is not meant for users says its kind too."""
-    text = str(error) or type(error).__name__
-    return text if isinstance(error, TorchcrossError) else f"{type(error).__name__}: {text}"
 
 
 def _move_where_none_is(source: Path, place: Path) -> bool:

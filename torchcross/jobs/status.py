@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchcross.jobs.claims import ClaimRecord
-from torchcross.jobs.folder import JobFolder, UnitFailure
+from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.processes import is_running
 from torchcross.jobs.units import Job, UnitGraph
 

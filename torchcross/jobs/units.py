@@ -40,13 +40,15 @@ class Unit:
     """A piece of work that depends on nothing but its key, its job and the units it needs.
 
     `results` are the files and folders that it writes, relative to the job's folder, in the order
-    in which they appear there. The unit is done where the last one exists.
+    in which they appear there. The unit is done where the last one exists. `shared` are files that
+    it may write before them, and that other units may write too, all with the same content.
     """
 
     key: str
     results: tuple[str, ...]
     needs: tuple[str, ...] = ()
     resources: Resources = Resources()
+    shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key):
@@ -59,7 +61,7 @@ class Unit:
                 f"unit {self.key!r} has no results; name at least one file, which says that the"
                 " unit is done"
             )
-        for result in self.results:
+        for result in (*self.shared, *self.results):
             parts = PurePosixPath(result).parts
             if not parts or ".." in parts or result.startswith("/") or parts[0] == _RESERVED:
                 raise InputError(

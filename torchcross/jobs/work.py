@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
+from torchcross.errors import WriteError
 from torchcross.jobs.claims import Claim, ClaimRecord
-from torchcross.jobs.folder import JobFolder, UnitFailure, reason_of
-from torchcross.jobs.processes import this_process
+from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.units import Job, Unit
 
 MOST_DEATHS: Final = 3
@@ -24,9 +27,17 @@ class Outcome(Enum):
     """Another process makes it, or has taken it over from this one."""
 
 
+@dataclass(frozen=True)
+class UnitReport:
+    """What a worker says of a unit; `failure` where it has failed."""
+
+    outcome: Outcome
+    failure: UnitFailure | None = None
+
+
 def make_unit(
     job: Job, unit: Unit, path: str, lease: float, dead: ClaimRecord | None = None
-) -> Outcome:
+) -> UnitReport:
     """Make a unit of the job whose folder is `path`, unless it is done or made elsewhere.
 
     `dead` is its claim, where the caller knows that the claim's owner is dead. Ctrl-C and
@@ -34,11 +45,11 @@ def make_unit(
     """
     folder = JobFolder(path, lease)
     if folder.is_done(unit):
-        return Outcome.DONE
+        return UnitReport(Outcome.DONE)
     folder.refuse_others(_fingerprint(job))
     claim = folder.claims.take(unit.key, dead)
     if claim is None:
-        return Outcome.ELSEWHERE
+        return UnitReport(Outcome.ELSEWHERE)
     try:
         with claim.heartbeat(lease):
             return _make(job, unit, folder, claim)
@@ -46,20 +57,19 @@ def make_unit(
         claim.release()
 
 
-def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> Outcome:
+def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
     if folder.is_done(unit):
         # Its last owner published it and was killed before it let go.
         folder.remove_attempts(unit.key)
-        return Outcome.DONE
+        return UnitReport(Outcome.DONE)
     if claim.generation >= MOST_DEATHS:
-        _write_failure(
-            folder,
-            unit,
+        failure = UnitFailure.here(
+            unit.key,
             "WorkerDeath",
             f"{claim.generation} workers ended while they made it, perhaps killed for want of"
             " memory; see the system's log",
         )
-        return Outcome.FAILED
+        return _failed(folder, failure)
     try:
         attempt = folder.begin_attempt(unit.key)
         job.run(unit.key, attempt)
@@ -67,17 +77,18 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> Outcome:
     except Exception as error:  # noqa: BLE001 - it is reported, and the other units go on
         if claim.is_lost():
             # The new owner may have removed this attempt's files. The unit is the new owner's.
-            return Outcome.ELSEWHERE
-        _write_failure(folder, unit, type(error).__name__, reason_of(error))
-        return Outcome.FAILED
+            return UnitReport(Outcome.ELSEWHERE)
+        return _failed(folder, UnitFailure.of(unit.key, error))
     folder.remove_failure(unit.key)
     folder.remove_attempts(unit.key)
-    return Outcome.DONE
+    return UnitReport(Outcome.DONE)
 
 
-def _write_failure(folder: JobFolder, unit: Unit, kind: str, reason: str) -> None:
-    here = this_process()
-    folder.write_failure(UnitFailure(unit.key, kind, reason, here.host, here.process))
+def _failed(folder: JobFolder, failure: UnitFailure) -> UnitReport:
+    # The disk may be full, and that may be the failure: the report has it too.
+    with suppress(WriteError):
+        folder.write_failure(failure)
+    return UnitReport(Outcome.FAILED, failure)
 
 
 @lru_cache(maxsize=2)

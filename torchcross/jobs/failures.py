@@ -1,0 +1,51 @@
+"""Why a unit could not be made, in words."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from torchcross.errors import TorchcrossError
+from torchcross.jobs.processes import this_process
+
+_OUT_OF_MEMORY: Final = "OutOfMemoryError"
+"""torch's own, by its name: this room does not need torch."""
+
+
+@dataclass(frozen=True)
+class UnitFailure:
+    """Why a unit could not be made."""
+
+    key: str
+    kind: str
+    reason: str
+    host: str
+    process: int
+
+    @classmethod
+    def of(cls, key: str, error: BaseException) -> UnitFailure:
+        return cls.here(key, type(error).__name__, reason_of(error))
+
+    @classmethod
+    def here(cls, key: str, kind: str, reason: str) -> UnitFailure:
+        """A failure that this process saw."""
+        process = this_process()
+        return cls(key, kind, reason, process.host, process.process)
+
+
+def reason_of(error: BaseException) -> str:
+    """The error in words; one that is not meant for users says its kind and its place too."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, TorchcrossError | OSError | MemoryError):
+        return reason
+    if type(error).__name__ == _OUT_OF_MEMORY:
+        return reason
+    text = f"{type(error).__name__}: {reason}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        # An engine may give an error back without its frames.
+        return text
+    place = frames[-1]
+    return f"{text} (in {place.name}, {Path(place.filename).name}:{place.lineno})"
