@@ -69,7 +69,7 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
             f"{claim.generation} workers ended while they made it, perhaps killed for want of"
             " memory; see the system's log",
         )
-        return _failed(folder, failure)
+        return _report_failure(folder, failure)
     try:
         attempt = folder.begin_attempt(unit.key)
         job.run(unit.key, attempt)
@@ -78,13 +78,13 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
         if claim.is_lost():
             # The new owner may have removed this attempt's files. The unit is the new owner's.
             return UnitReport(Outcome.ELSEWHERE)
-        return _failed(folder, UnitFailure.of(unit.key, error))
+        return _report_failure(folder, UnitFailure.of(unit.key, error))
     folder.remove_failure(unit.key)
     folder.remove_attempts(unit.key)
     return UnitReport(Outcome.DONE)
 
 
-def _failed(folder: JobFolder, failure: UnitFailure) -> UnitReport:
+def _report_failure(folder: JobFolder, failure: UnitFailure) -> UnitReport:
     # The disk may be full, and that may be the failure: the report has it too.
     with suppress(WriteError):
         folder.write_failure(failure)
