@@ -11,6 +11,7 @@ import pytest
 from torchcross.errors import WriteError
 from torchcross.jobs import claims as claims_module
 from torchcross.jobs.claims import Claims
+from torchcross.jobs.observer import ThisProcess
 from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
 
 ELSEWHERE = ProcessIdentity("another-host", 4711, "another machine", "1")
@@ -19,9 +20,14 @@ ELSEWHERE = ProcessIdentity("another-host", 4711, "another machine", "1")
 class Clock:
     """Seconds that pass when the test says so."""
 
-    def __init__(self, monkeypatch):
-        self.now = 0.0
-        monkeypatch.setattr(claims_module.time, "monotonic", lambda: self.now)
+    now = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(ThisProcess, "now", lambda self: clock.now)
+    return clock
 
 
 @pytest.fixture
@@ -78,8 +84,7 @@ def test_a_process_number_that_was_given_again_is_not_the_owner():
     assert is_running(ELSEWHERE) is None
 
 
-def test_the_owner_on_another_machine_is_dead_after_the_lease(claims, monkeypatch):
-    clock = Clock(monkeypatch)
+def test_the_owner_on_another_machine_is_dead_after_the_lease(claims, clock):
     claim_of(ELSEWHERE, claims)
     assert claims.take("a") is None
     clock.now = 59.0
@@ -88,8 +93,7 @@ def test_the_owner_on_another_machine_is_dead_after_the_lease(claims, monkeypatc
     assert claims.take("a").generation == 1
 
 
-def test_a_heartbeat_starts_the_lease_again(claims, monkeypatch):
-    clock = Clock(monkeypatch)
+def test_a_heartbeat_starts_the_lease_again(claims, clock):
     path = claim_of(ELSEWHERE, claims)
     assert claims.take("a") is None
     clock.now = 59.0
@@ -132,8 +136,34 @@ def test_heartbeats_are_seen_by_others(claims):
             pass
 
 
-def test_a_damaged_claim_is_held_until_the_lease_ends(claims, monkeypatch):
-    clock = Clock(monkeypatch)
+def test_claims_are_free_when_they_are_gone_or_their_owner_is_silent(claims, clock, monkeypatch):
+    path = claim_of(ELSEWHERE, claims)
+    claim_of(ELSEWHERE, claims, "b", 0)
+    claim_of(ELSEWHERE, claims, "b", 1)
+    reads = []
+    read = claims_module._read
+    monkeypatch.setattr(claims_module, "_read", lambda *each: reads.append(each) or read(*each))
+    keys = ["a", "b", "gone"]
+    assert claims.free(keys, claims.generations()) == {"gone": None}
+    clock.now = 9.0
+    assert claims.free(keys, claims.generations()) == {"gone": None}
+    assert len(reads) == 2, "a claim is not read again before it should have beaten"
+    clock.now = 30.0
+    path.write_bytes(path.read_bytes().replace(b"7\n", b"8\n", 1))
+    assert claims.free(keys, claims.generations()) == {"gone": None}
+    clock.now = 60.0
+    free = claims.free(keys, claims.generations())
+    assert {key: record and record.name for key, record in free.items()} == {
+        "b": "b.1",
+        "gone": None,
+    }
+    path.unlink()
+    assert claims.free(["a"], {"a": 0}) == {}, "it was there when it was read last"
+    clock.now = 70.0
+    assert claims.free(["a"], {"a": 0}) == {"a": None}
+
+
+def test_a_damaged_claim_is_held_until_the_lease_ends(claims, clock):
     for content in (b"", b"\xff\xfe", b"12", b"1\n[1]", b'1\n{"host": 1}'):
         (claims.folder / "a.0").write_bytes(content)
         assert claims.take("a") is None

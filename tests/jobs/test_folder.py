@@ -135,6 +135,9 @@ def test_failures_are_kept_until_they_are_removed(folder):
     folder.write_failure(failure)
     (folder.path / "jobs" / "failures" / "b.json").write_text("{")
     assert folder.failures() == {"a": failure}
+    assert folder.failure_of("a") == failure
+    assert folder.failure_of("b") is None
+    assert folder.failure_of("c") is None
     folder.remove_failure("a")
     folder.remove_failure("a")
     assert folder.failures() == {}

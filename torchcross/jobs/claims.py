@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time  # noqa: TID251 (each process counts its own seconds; none are compared)
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from torchcross.errors import WriteError
-from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
+from torchcross.jobs.observer import THIS_PROCESS, Observer
+from torchcross.jobs.processes import ProcessIdentity
 
 LEASE: Final = 60.0
 """Seconds without a heartbeat after which a claim of another machine is dead."""
@@ -53,9 +52,11 @@ class ClaimRecord:
 class Claim:
     """A claim that this process holds."""
 
-    def __init__(self, path: Path, key: str, generation: int) -> None:
+    def __init__(
+        self, path: Path, key: str, generation: int, observer: Observer = THIS_PROCESS
+    ) -> None:
         self.key, self.generation = key, generation
-        self._path = path
+        self._path, self._observer = path, observer
         self._successor = path.with_name(f"{key}.{generation + 1}")
         self._beat = 0
         self._is_lost = False
@@ -74,22 +75,9 @@ class Claim:
         with suppress(OSError), self._path.open("r+b") as file:
             file.write(_beat_line(self._beat))
 
-    @contextmanager
-    def heartbeat(self, lease: float) -> Iterator[None]:
-        """Raise the heartbeat in a thread as long as the block runs."""
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.wait(lease / _BEATS_IN_A_LEASE):
-                self.beat()
-
-        thread = threading.Thread(target=work, name=f"heartbeat of {self.key}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    def heartbeat(self, lease: float) -> AbstractContextManager[None]:
+        """A block during which the heartbeat rises, several times within a lease."""
+        return self._observer.repeat(self.beat, lease / _BEATS_IN_A_LEASE)
 
     def release(self) -> None:
         """Remove this claim and those that it took over from.
@@ -106,16 +94,23 @@ class Claim:
 class Claims:
     """The folder of claims, as one process sees it."""
 
-    def __init__(self, folder: Path, lease: float = LEASE) -> None:
+    def __init__(
+        self, folder: Path, lease: float = LEASE, observer: Observer = THIS_PROCESS
+    ) -> None:
         self.folder, self.lease = folder, lease
+        self._observer = observer
         self._seen: dict[str, tuple[ClaimRecord, float]] = {}
+        self._looks: dict[str, tuple[ClaimRecord, float]] = {}
 
     def create(self, key: str, generation: int = 0) -> Claim | None:
         """The claim, or None where another process was faster."""
         path = self.folder / f"{key}.{generation}"
         try:
             with _open_new(path) as file:
-                record = {"owner": this_process().as_plain(), "token": uuid.uuid4().hex}
+                record = {
+                    "owner": self._observer.identity().as_plain(),
+                    "token": uuid.uuid4().hex,
+                }
                 file.write(_beat_line(0) + json.dumps(record).encode())
         except FileExistsError:
             return None
@@ -127,7 +122,7 @@ class Claims:
                 " to write to the folder of the job. Make room there, or let this worker mount it"
                 " for writing"
             ) from error
-        return Claim(path, key, generation)
+        return Claim(path, key, generation, self._observer)
 
     def take(self, key: str, dead: ClaimRecord | None = None) -> Claim | None:
         """The claim of a unit that nobody holds, or whose owner is dead; else None.
@@ -152,30 +147,66 @@ class Claims:
             newest, generation = record, generation + 1
         return newest
 
-    def all(self) -> list[ClaimRecord]:
-        """The newest claim of each claimed unit."""
+    def generations(self) -> dict[str, int]:
+        """The newest generation of each claimed unit, by one listing of the folder."""
         newest: dict[str, int] = {}
         for name in _names(self.folder):
             key, _, generation = name.rpartition(".")
             if key and generation.isdecimal():
                 newest[key] = max(newest.get(key, 0), int(generation))
-        records = (_read(self.folder / f"{key}.{at}", key, at) for key, at in newest.items())
+        return newest
+
+    def all(self) -> list[ClaimRecord]:
+        """The newest claim of each claimed unit."""
+        records = (
+            _read(self.folder / f"{key}.{at}", key, at) for key, at in self.generations().items()
+        )
         return [record for record in records if record is not None]
 
     def remove_ended(self) -> None:
         """Remove the claims of processes of this machine that ended and whose work nobody takes."""
         for record in self.all():
-            if record.owner is not None and is_running(record.owner) is False:
+            if record.owner is not None and self._observer.is_running(record.owner) is False:
                 (self.folder / record.name).unlink(missing_ok=True)
+
+    def free(
+        self, keys: Iterable[str], generations: Mapping[str, int]
+    ) -> dict[str, ClaimRecord | None]:
+        """Those of some units that nobody makes any more, with the claim of an owner that ended.
+
+        `generations` are those of a moment ago. A claim is read about as often as it beats.
+        """
+        free: dict[str, ClaimRecord | None] = {}
+        watched = set()
+        for key in keys:
+            generation = generations.get(key)
+            record = None if generation is None else self._look(key, generation)
+            if record is None or self.is_dead(record):
+                free[key] = record
+            else:
+                watched.add(record.name)
+        self._looks = {name: look for name, look in self._looks.items() if name in watched}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in watched}
+        return free
+
+    def _look(self, key: str, generation: int) -> ClaimRecord | None:
+        """The claim as it was read last; it is read again when it should have beaten since."""
+        now = self._observer.now()
+        record, moment = self._looks.get(f"{key}.{generation}", (None, now))
+        if record is None or now - moment >= self.lease / _BEATS_IN_A_LEASE:
+            record = _read(self.folder / f"{key}.{generation}", key, generation)
+            if record is not None:
+                self._looks[record.name] = (record, now)
+        return record
 
     def is_dead(self, record: ClaimRecord) -> bool:
         """Whether its owner ended, as far as this process can tell by now.
 
         Ask again and again: the first answer about another machine's owner is always no.
         """
-        if record.owner is not None and is_running(record.owner) is False:
+        if record.owner is not None and self._observer.is_running(record.owner) is False:
             return True
-        now = time.monotonic()
+        now = self._observer.now()
         before, since = self._seen.get(record.name, (None, now))
         if before != record:
             self._seen[record.name] = (record, now)

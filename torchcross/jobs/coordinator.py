@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import heapq
-import time  # noqa: TID251 (a clock that only waits: no result depends on it)
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 from torchcross.jobs.claims import LEASE, ClaimRecord
 from torchcross.jobs.engines import JobEngine, WorkerEnded
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
+from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.units import Job, UnitGraph
 from torchcross.jobs.work import Outcome, UnitReport, make_unit
 
@@ -53,6 +55,7 @@ def run_job(
     *,
     lease: float = LEASE,
     notice: Notice | None = None,
+    observer: Observer = THIS_PROCESS,
 ) -> JobResult:
     """Make all units of a job that are not done; other processes may do the same meanwhile.
 
@@ -60,7 +63,8 @@ def run_job(
     finished, that failed, or that another process finished meanwhile (ELSEWHERE). Ctrl-C stops the
     handing out, ends the running units and gives what is known then.
     """
-    return _Coordinator(job, Path(path), engine, lease, notice or _say_nothing).run()
+    folder = JobFolder(path, lease, observer)
+    return _Coordinator(job, folder, engine, notice or _say_nothing).run()
 
 
 def _say_nothing(key: str, outcome: Outcome) -> None:
@@ -70,12 +74,10 @@ def _say_nothing(key: str, outcome: Outcome) -> None:
 class _Coordinator:
     """The state of one call of `run_job`."""
 
-    def __init__(
-        self, job: Job, path: Path, engine: JobEngine, lease: float, notice: Notice
-    ) -> None:
-        self._folder = JobFolder(path, lease)
-        self._folder.open(job.fingerprint())
-        self._job, self._engine, self._lease, self._notice = job, engine, lease, notice
+    def __init__(self, job: Job, folder: JobFolder, engine: JobEngine, notice: Notice) -> None:
+        folder.open(job.fingerprint())
+        self._job, self._folder, self._engine, self._notice = job, folder, engine, notice
+        self._observer, self._lease = folder.observer, folder.claims.lease
         self._graph = UnitGraph.of(job.units())
         units = self._graph.units
         self._done: set[str] = set()
@@ -87,7 +89,8 @@ class _Coordinator:
         self._ready: list[int] = []
         self._elsewhere: dict[str, None] = {}
         self._dead: dict[str, ClaimRecord] = {}
-        self._running: dict[Future[Any], str] = {}
+        self._running: dict[str, Future[Any]] = {}
+        self._ended: SimpleQueue[tuple[str, Future[Any]]] = SimpleQueue()
         self._missing = {key: len(set(unit.needs)) for key, unit in units.items()}
         self._old_failures = self._folder.failures()
         for key in units:
@@ -95,7 +98,7 @@ class _Coordinator:
                 self._add_ready(key)
         for key in self._folder.done_keys(units.values()):
             self._finish(key)
-        self._looked = time.monotonic()
+        self._looked = self._observer.now()
 
     def run(self) -> JobResult:
         try:
@@ -103,7 +106,7 @@ class _Coordinator:
                 with self._engine.batch():
                     self._submit_ready()
                 self._wait()
-                if time.monotonic() - self._looked >= _LOOK_AROUND:
+                if self._observer.now() - self._looked >= _LOOK_AROUND:
                     self._look_around()
         except KeyboardInterrupt as interruption:
             self._engine.shutdown(cancel=True)
@@ -121,10 +124,11 @@ class _Coordinator:
 
     def _submit_ready(self) -> None:
         while self._ready:
-            unit = self._graph.units[self._keys[self._ready[0]]]
-            if unit.key in self._done:
+            key = self._keys[self._ready[0]]
+            if key in self._done or key in self._running or key in self._elsewhere:
                 heapq.heappop(self._ready)
                 continue
+            unit = self._graph.units[key]
             if not self._engine.has_room(unit.resources):
                 return
             heapq.heappop(self._ready)
@@ -134,10 +138,15 @@ class _Coordinator:
                 unit,
                 str(self._folder.path),
                 self._lease,
-                self._dead.pop(unit.key, None),
+                self._dead.pop(key, None),
                 resources=unit.resources,
             )
-            self._running[future] = unit.key
+            self._running[key] = future
+            future.add_done_callback(partial(self._note_end, key))
+
+    def _note_end(self, key: str, future: Future[Any]) -> None:
+        """Called in a thread of the engine."""
+        self._ended.put((key, future))
 
     def _finish(self, key: str) -> None:
         """A unit is done: those that needed it alone can begin."""
@@ -155,12 +164,9 @@ class _Coordinator:
     # -- what has ended ----------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        if not self._running:
-            time.sleep(min(_LOOK_AROUND, self._lease) / 10)
-            return
-        ended, _ = wait(self._running, timeout=_LOOK_AROUND / 2, return_when=FIRST_COMPLETED)
-        for future in ended:
-            key = self._running.pop(future)
+        seconds = _LOOK_AROUND / 2 if self._running else min(_LOOK_AROUND, self._lease) / 10
+        for key, future in self._observer.collect(self._ended, seconds):
+            del self._running[key]
             try:
                 report = future.result()
             except WorkerEnded:
@@ -195,31 +201,26 @@ class _Coordinator:
 
     def _look_around(self) -> None:
         """Units of other processes: done, failed, or free again because their owner is dead."""
-        self._looked = time.monotonic()
-        if not self._elsewhere:
-            return
-        units = [self._graph.units[key] for key in self._elsewhere]
-        done = self._folder.done_keys(units)
-        failures = self._folder.failures()
-        for key in list(self._elsewhere):
-            if key in done:
-                del self._elsewhere[key]
+        self._looked = self._observer.now()
+        generations = self._folder.claims.generations()
+        for key in generations:
+            is_ours = key in self._running or key in self._done or key in self._failed
+            if key in self._graph.units and not is_ours:
+                self._elsewhere[key] = None
+        for key, dead in self._folder.claims.free(self._elsewhere, generations).items():
+            del self._elsewhere[key]
+            if self._folder.is_done(self._graph.units[key]):
                 self._finish(key)
                 self._notice(key, Outcome.ELSEWHERE)
                 continue
-            held = self._folder.claims.holder(key)
-            if held is not None and not self._folder.claims.is_dead(held):
-                continue
-            del self._elsewhere[key]
-            failure = failures.get(key)
-            if held is not None:
-                self._dead[key] = held
-                self._add_ready(key)
-            elif failure is not None and failure != self._old_failures.get(key):
+            failure = None if dead is not None else self._folder.failure_of(key)
+            if failure is not None and failure != self._old_failures.get(key):
                 self._fail(key, failure)
                 self._notice(key, Outcome.FAILED)
-            else:
-                self._add_ready(key)
+                continue
+            if dead is not None:
+                self._dead[key] = dead
+            self._add_ready(key)
 
     # -- the end -----------------------------------------------------------------------------------
 

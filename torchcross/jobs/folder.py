@@ -26,6 +26,7 @@ from torchcross._kit.whole_files import UNFINISHED, sync_folder, write_whole
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.jobs.claims import LEASE, Claims
 from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.presence import Presence, enter
 from torchcross.jobs.units import Unit
 
@@ -37,15 +38,17 @@ _NO_HARD_LINKS: Final = frozenset(
 class JobFolder:
     """`JobFolder("runs/mine")`; `open` makes what it needs."""
 
-    def __init__(self, path: str | Path, lease: float = LEASE) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, lease: float = LEASE, observer: Observer = THIS_PROCESS
+    ) -> None:
+        self.path, self.observer = Path(path), observer
         own = self.path / "jobs"
         self._record, self._attempts, self._failures = (
             own / "job.json",
             own / "attempts",
             own / "failures",
         )
-        self.claims = Claims(own / "claims", lease)
+        self.claims = Claims(own / "claims", lease, observer)
         self._own, self._lease = own, lease
 
     def enter(self) -> AbstractContextManager[Presence]:
@@ -155,21 +158,21 @@ class JobFolder:
 
     def begin_attempt(self, key: str) -> Path:
         """A new folder for a unit, with copies of the whole files of the last attempt."""
+        number = self._last_attempt(key)
         while True:
-            numbers = self._attempt_numbers(key)
-            attempt = self._attempts / f"{key}.{max(numbers, default=0) + 1}"
+            attempt = self._attempts / f"{key}.{number + 1}"
             try:
                 attempt.mkdir(parents=True)
                 break
             except FileExistsError:
-                continue
+                number += 1
             except OSError as error:
                 raise WriteError(
                     f"{attempt} cannot be made ({error.strerror or error}); make room, or let this"
                     " worker write to the folder of the job"
                 ) from error
-        if numbers:
-            _copy_whole_files(self._attempts / f"{key}.{max(numbers)}", attempt)
+        if number:
+            _copy_whole_files(self._attempts / f"{key}.{number}", attempt)
         return attempt
 
     def adopt_attempt(self, key: str, result: str) -> None:
@@ -181,16 +184,16 @@ class JobFolder:
         (self.path / result).rename(place)
 
     def remove_attempts(self, key: str) -> None:
-        for number in self._attempt_numbers(key):
+        # The last one first: whoever is interrupted here leaves no gap.
+        for number in range(self._last_attempt(key), 0, -1):
             shutil.rmtree(self._attempts / f"{key}.{number}", ignore_errors=True)
 
-    def _attempt_numbers(self, key: str) -> list[int]:
-        numbers = []
-        for path in self._attempts.glob(f"{key}.*"):
-            number = path.name.rpartition(".")[2]
-            if number.isdecimal():
-                numbers.append(int(number))
-        return numbers
+    def _last_attempt(self, key: str) -> int:
+        """Numbers have no gaps, so that nobody lists the attempts at all other units."""
+        number = 0
+        while (self._attempts / f"{key}.{number + 1}").exists():
+            number += 1
+        return number
 
     # -- failures ----------------------------------------------------------------------------------
 
@@ -205,12 +208,16 @@ class JobFolder:
 
     def failures(self) -> dict[str, UnitFailure]:
         """What failed when it was last tried, by key; files that cannot be read are passed over."""
-        failures = {}
-        for path in sorted(self._failures.glob("*.json")):
-            with suppress(OSError, ValueError, TypeError):
-                record: dict[str, Any] = json.loads(path.read_bytes())
-                failures[record["key"]] = UnitFailure(**record)
-        return failures
+        keys = sorted(path.stem for path in self._failures.glob("*.json"))
+        failures = {key: self.failure_of(key) for key in keys}
+        return {key: failure for key, failure in failures.items() if failure is not None}
+
+    def failure_of(self, key: str) -> UnitFailure | None:
+        """Why a unit failed when it was last tried, if it did and that can be read."""
+        with suppress(OSError, ValueError, TypeError):
+            record: dict[str, Any] = json.loads((self._failures / f"{key}.json").read_bytes())
+            return UnitFailure(**record)
+        return None
 
 
 def _move_where_none_is(source: Path, place: Path) -> bool:

@@ -12,6 +12,7 @@ from torchcross.errors import WriteError
 from torchcross.jobs.claims import Claim, ClaimRecord
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
+from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.units import Job, Unit
 
 MOST_DEATHS: Final = 3
@@ -36,14 +37,19 @@ class UnitReport:
 
 
 def make_unit(
-    job: Job, unit: Unit, path: str, lease: float, dead: ClaimRecord | None = None
+    job: Job,
+    unit: Unit,
+    path: str,
+    lease: float,
+    dead: ClaimRecord | None = None,
+    observer: Observer = THIS_PROCESS,
 ) -> UnitReport:
     """Make a unit of the job whose folder is `path`, unless it is done or made elsewhere.
 
     `dead` is its claim, where the caller knows that the claim's owner is dead. Ctrl-C and
     SystemExit pass through: what the attempt has written is kept for the next one.
     """
-    folder = JobFolder(path, lease)
+    folder = JobFolder(path, lease, observer)
     if folder.is_done(unit):
         return UnitReport(Outcome.DONE)
     folder.refuse_others(_fingerprint(job))
