@@ -12,6 +12,7 @@
      ├── ReadError (RuntimeError)         samples, or a file, that cannot be read
      │    └── DamageError                 a file of ours whose content is not what was written
      ├── DivergenceError (RuntimeError)   an inner loop or its gradient left the finite numbers
+     ├── RankError (RuntimeError)         a process of a training ended or failed
      ├── WriteError (RuntimeError)        a file or a dataset that cannot be written
      ├── FetchError (RuntimeError)        data or weights that cannot be had
      ├── MissingExtraError (ImportError)  an optional dependency is not installed
@@ -45,6 +46,7 @@ __all__ = [
     "MissingExtraError",
     "OverlapWarning",
     "PlanFileError",
+    "RankError",
     "ReadError",
     "SoftLockWarning",
     "SourceError",
@@ -105,6 +107,10 @@ class DamageError(ReadError):
 
 class DivergenceError(TorchcrossError, RuntimeError):
     """An inner loop, or the gradient through it, left the finite numbers."""
+
+
+class RankError(TorchcrossError, RuntimeError):
+    """One of the processes that train together ended or failed, and so all have stopped."""
 
 
 class WriteError(TorchcrossError, RuntimeError):

@@ -60,12 +60,12 @@ def test_over_ranks_numbers_are_means_and_counts_the_largest():
     own = {mean: torch.full_like(algorithm.get_buffer(mean), 3.0), count: torch.tensor(6)}
     params = {name: value for name, value in algorithm.named_parameters() if value.requires_grad}
     # The other rank has a loss of 2, was asked to stop, and left every gradient and buffer alone.
-    flags = [2.0, 1.0] + [0.0] * (len(params) + len(names))
+    flags = [2.0, 1.0, 0.0] + [0.0] * (len(params) + len(names))
     order = [name for name in names if name in own]
     machine = Pair(flags, *[{mean: 1.0, count: 5}[name] for name in order])
     chosen = FitOptions(steps=1, meta_batch=2)
     stepper = Stepper(algorithm, None, chosen, machine, params)
-    loss, merged, asked = stepper._sum_over_ranks(torch.tensor(1.5), own, False)
+    loss, merged, asked = stepper._sum_over_ranks(torch.tensor(1.5), own, False, None)
     assert (float(loss), asked, machine.others) == (3.5, True, [])
     assert merged.keys() == own.keys()
     assert torch.equal(merged[mean], torch.full_like(own[mean], 2.0))

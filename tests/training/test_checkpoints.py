@@ -102,6 +102,19 @@ def test_the_weights_are_the_algorithms(folder):
     assert equal(loaded, dict(bits(expected)))
 
 
+@pytest.mark.slow
+def test_a_run_of_a_version_that_knew_no_other_number_of_ranks_goes_on(folder):
+    def earlier(record, tensors):
+        record["version"] = 2
+        record["identity"]["machine"]["ranks"] = 4
+        assert record["position"].pop("ranks") == [1]
+
+    rewritten(last(folder), earlier)
+    algorithm, result = run(folder, steps=8)
+    assert result.ranks == (4, 1)
+    assert equal(bits(algorithm), bits(run(None, steps=8)[0]))
+
+
 def test_a_finished_run_only_loads(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again, result = run(folder, protonet(seed=7))
@@ -184,8 +197,8 @@ def tensor(name, value):
         (drop("position"), "a record that cannot be used"),
         (drop("identity"), "a record that cannot be used"),
         (
-            lambda record, tensors: record.update(version=3),
-            "format version 3; this library reads versions up to 2",
+            lambda record, tensors: record.update(version=4),
+            "format version 4; this library reads versions up to 3",
         ),
         (position(step=4), "holds step 4: it was renamed"),
         (position(step="6"), "a record that cannot be used"),
@@ -195,6 +208,7 @@ def tensor(name, value):
         (position(best_step=7, best_score=1.0), "a record that cannot be used"),
         (position(best_step=2), "a record that cannot be used"),
         (position(history=[[1, 2]]), "a record that cannot be used"),
+        (position(ranks=[0]), "a record that cannot be used"),
         (position(history=None), "a record that cannot be used"),
         (position(more=1), "a record that cannot be used"),
         (tensor("model:", None), "lacks the tensor 'model:"),

@@ -5,6 +5,7 @@ from torchcross.training.log import read_log
 from torchcross.training.loop import fit
 from torchcross.training.machine import FabricMachine, Machine, TorchMachine
 from torchcross.training.options import FitOptions
+from torchcross.training.ranks import run_on_ranks
 from torchcross.training.result import FitResult, Point
 from torchcross.training.running_statistics import renew_statistics
 
@@ -19,4 +20,5 @@ __all__ = [
     "fit",
     "read_log",
     "renew_statistics",
+    "run_on_ranks",
 ]

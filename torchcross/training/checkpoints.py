@@ -16,7 +16,9 @@ from torchcross._kit.content_hash import damage_error
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.training.result import Point, Stopped
 
-FORMAT, VERSION = "torchcross-checkpoint", 2
+FORMAT, VERSION = "torchcross-checkpoint", 3
+_WITHOUT_RANKS = 2
+"""The last version whose position does not say how many ranks did the steps."""
 _WITHOUT_HASHES = 1
 """The version whose files, and whose record of log.csv, have no content hash."""
 
@@ -32,6 +34,7 @@ class Position:
     loss_sum, loss_count  over the steps since the last point of the learning curve
     log_length            bytes of log.csv
     log_sha256            of these bytes; "" where no checkpoint of this version has seen them
+    ranks                 how many ranks did the steps, in the order in which the number changed
     """
 
     step: int = 0
@@ -44,8 +47,11 @@ class Position:
     log_sha256: str = ""
     stopped: Stopped | None = None
     history: list[Point] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
 
-    def count_step(self, loss: float) -> None:
+    def count_step(self, loss: float, ranks: int) -> None:
+        if self.ranks[-1:] != [ranks]:
+            self.ranks.append(ranks)
         self.step += 1
         self.loss_sum += loss
         self.loss_count += 1
@@ -84,9 +90,11 @@ class Position:
         counted = all(type(count) is int and count >= 0 for count in counts)
         best_step, best_score = values["best_step"], values["best_score"]
         no_best = best_step is None
+        are_ranks = all(type(number) is int and number > 0 for number in values["ranks"])
         done = no_best or (type(best_step) is int and 0 < best_step <= values["step"])
         for is_fine, problem in (
             (counted, "a count that is not a whole number"),
+            (are_ranks, "a number of ranks that is none"),
             (type(values["log_sha256"]) is str, "a hash of the log that is no text"),
             (values["stopped"] in (None, "steps", "patience"), "an unknown reason for stopping"),
             (no_best == (best_score is None), "a best step without its score"),
@@ -165,15 +173,18 @@ class Checkpoints:
         try:
             record = json.loads(metadata[FORMAT])
             version = record["version"]
-            if version not in (VERSION, _WITHOUT_HASHES):
+            if version not in (VERSION, _WITHOUT_RANKS, _WITHOUT_HASHES):
                 raise ReadError(
                     f"{path} is a checkpoint of format version {version!r}; this library reads"
                     f" versions up to {VERSION}."
                 )
-            if version == VERSION and tensor_files.HASH not in metadata:
+            if version != _WITHOUT_HASHES and tensor_files.HASH not in metadata:
                 raise damage_error(path, self._advice(step), lost=True)
             if version == _WITHOUT_HASHES:
                 record["position"]["log_sha256"] = ""
+            if version != VERSION:
+                known = record["identity"]["machine"].pop("ranks")
+                record["position"]["ranks"] = [known] if record["position"]["step"] else []
             position = Position.from_dict(record["position"])
             identity = dict(record["identity"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, final
 
@@ -17,6 +17,7 @@ from torchcross._kit.lock import FolderLock, lock_folder
 from torchcross._kit.progress import ProgressBar
 from torchcross.algorithms import Algorithm, Pretraining
 from torchcross.errors import InputError, ReadError
+from torchcross.training.agreement import number_of, raise_failure, together
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
 from torchcross.training.feed import Feed, Transform, feed_of, start_reading, worker_death
 from torchcross.training.log import CsvLog, Row, TensorBoard, is_whole_log, tensorboard_for
@@ -76,8 +77,9 @@ def fit(
     algorithm.to(machine.device)
     with ExitStack() as stack:
         lock = None
-        if folder is not None and machine.rank == 0:
-            lock = stack.enter_context(lock_folder(Path(folder)))
+        with together(machine):
+            if folder is not None and machine.rank == 0:
+                lock = stack.enter_context(lock_folder(Path(folder)))
         store = None if folder is None else Checkpoints(Path(folder), options.keep)
         signals = stack.enter_context(watch_signals(folder is not None))
         training = _Training(algorithm, feed, options, store, validate, machine, signals, lock)
@@ -115,6 +117,8 @@ class _Training:
         self.position = Position()
         self.identity = self._identity()
         self.best: Tensors | None = None
+        self.failure: Exception | None = None
+        """What this rank could not do since the step, and the others do not know yet."""
         self.log: CsvLog | None = None
         self.board: TensorBoard | None = None
 
@@ -132,24 +136,28 @@ class _Training:
         """Go on from the last checkpoint of the folder, or write the first one."""
         if self.store is None:
             return
-        steps = self._checkpoint_steps(self.store)
-        if steps:
-            self._resume(self.store, steps[-1])
-        elif self.writes:
-            self._write_checkpoint()
+        step = self._last_checkpoint(self.store)
+        # No rank writes before all have read.
+        with together(self.machine):
+            if step is not None:
+                self._resume(self.store, step)
+        with together(self.machine):
+            if step is not None and self.writes:
+                self.store.remove_old(self.position)
+            if step is None:
+                self._write_checkpoint()
 
-    def _checkpoint_steps(self, store: Checkpoints) -> list[int]:
-        """The checkpoints that the first rank sees, on every rank."""
-        if self.writes:
-            store.clean()
-            if not store.steps():
-                store.refuse_foreign()
-        # No rank looks into the folder before the first one has cleaned it; none writes before all
-        # have looked.
-        self.machine.wait()
-        steps = store.steps()
-        self.machine.wait()
-        return steps
+    def _last_checkpoint(self, store: Checkpoints) -> int | None:
+        """The step of the last checkpoint that the first rank sees, on every rank."""
+        steps: list[int] = []
+        with together(self.machine):
+            if self.writes:
+                store.clean()
+                steps = store.steps()
+                if not steps:
+                    store.refuse_foreign()
+        step = number_of(self.machine, 0, steps[-1] if steps else -1)
+        return None if step < 0 else step
 
     def _resume(self, store: Checkpoints, step: int) -> None:
         tensors, position, identity = store.read(step)
@@ -173,8 +181,6 @@ class _Training:
             )
         self.trained.restore(tensors, str(where))
         self.position = position
-        if self.writes:
-            store.remove_old(position)
         if self.options.steps > position.step and position.stopped == "steps":
             position.stopped = None
 
@@ -250,15 +256,17 @@ class _Training:
         while not self.is_finished:
             step = position.step + 1
             try:
-                result = self.stepper.gradients(items, step, bool(self.signals.number))
+                asked = bool(self.signals.number)
+                result = self.stepper.gradients(items, step, asked, self.failure)
             except ReadingStopped:
                 self._write_checkpoint()
                 self._interrupt()
             lr = learning_rate(options, step)
             self.trained.step(lr, result.buffers, step)
-            position.count_step(result.loss)
+            position.count_step(result.loss, machine.ranks)
             score, is_best = self._validate(step)
-            self._write_rows((step, result.loss, lr, result.norm, score))
+            with self._kept_failure():
+                self._write_rows((step, result.loss, lr, result.norm, score))
             if score is not None:
                 score_note = " score undefined" if math.isnan(score) else f" score {score:.4g}"
             bar(step, note=f"loss {result.loss:.4g}{score_note}")
@@ -267,8 +275,10 @@ class _Training:
             # A single rank may stop at once; several stop at the step that all agreed on.
             interrupt = result.interrupt or (machine.ranks == 1 and bool(self.signals.number))
             if is_best or interrupt or position.stopped or step % options.checkpoint_every == 0:
-                self._write_checkpoint()
+                with self._kept_failure():
+                    self._write_checkpoint()
             if interrupt and not self.is_finished:
+                raise_failure(machine, self.failure)
                 self._interrupt()
 
     def _validate(self, step: int) -> tuple[float | None, bool]:
@@ -287,7 +297,7 @@ class _Training:
 
     def _score(self, validate: Callable[[Any], float], step: int) -> float:
         self.trained.forget_gradients()
-        with self.trained.averaged_weights():
+        with together(self.machine), self.trained.averaged_weights():
             score = float(validate(self.algorithm))
         if self.machine.ranks > 1:
             own = score if self.machine.rank == 0 else 0.0
@@ -299,6 +309,16 @@ class _Training:
                 " undefined."
             )
         return score
+
+    @contextmanager
+    def _kept_failure(self) -> Iterator[None]:
+        """Of several ranks, one that cannot write tells the others with its next message."""
+        try:
+            yield
+        except Exception as error:
+            if self.machine.ranks == 1:
+                raise
+            self.failure = self.failure or error
 
     def _write_rows(self, row: Row) -> None:
         for log in (self.log, self.board):
@@ -324,9 +344,11 @@ class _Training:
     # -- the end -----------------------------------------------------------------------------------
 
     def _result(self) -> FitResult:
-        self.machine.wait()
+        raise_failure(self.machine, self.failure)
         position = self.position
-        self.trained.load_weights(self._final_weights())
+        with together(self.machine):
+            weights = self._final_weights()
+        self.trained.load_weights(weights)
         path = None if self.store is None else self.store.folder / "weights.safetensors"
         if path is not None and self.writes:
             record = {"step": position.best_step or position.step, "score": position.best_score}
@@ -339,6 +361,7 @@ class _Training:
             stopped=position.stopped or "steps",
             history=tuple(position.history),
             path=path,
+            ranks=tuple(position.ranks) or (self.machine.ranks,),
         )
 
     def _final_weights(self) -> Tensors:

@@ -35,15 +35,23 @@ class Machine(ABC):
         self.sum(torch.zeros(1, device=self.device))
 
     def describe(self) -> dict[str, Any]:
-        """The parts that change numbers."""
-        return {"precision": self.precision, "ranks": self.ranks}
+        """What a run must go on with. The number of ranks may change: it changes rounding alone."""
+        return {"precision": self.precision}
 
 
 @final
 class TorchMachine(Machine):
-    """PyTorch alone; with ranks where the process group of `torch.distributed` is initialised."""
+    """PyTorch alone; with ranks where the process group of `torch.distributed` is initialised.
 
-    def __init__(self, device: torch.device | str = "cpu", precision: Precision = "32") -> None:
+    The ranks are those of `group`; None: all. Of several GPUs, give each rank its own.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        precision: Precision = "32",
+        group: torch.distributed.ProcessGroup | None = None,
+    ) -> None:
         try:
             self.device = torch.device(device)
         except RuntimeError as error:
@@ -54,8 +62,9 @@ class TorchMachine(Machine):
             raise InputError(f"precision must be '32' or 'bf16-mixed', not {precision!r}.")
         self.precision = precision
         self._distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = torch.distributed.get_rank() if self._distributed else 0
-        self.ranks = torch.distributed.get_world_size() if self._distributed else 1
+        self._group = group
+        self.rank = torch.distributed.get_rank(group) if self._distributed else 0
+        self.ranks = torch.distributed.get_world_size(group) if self._distributed else 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.precision == "32":
@@ -64,7 +73,7 @@ class TorchMachine(Machine):
 
     def sum(self, values: Tensor) -> Tensor:
         if self._distributed:
-            torch.distributed.all_reduce(values)
+            torch.distributed.all_reduce(values, group=self._group)
         return values
 
 

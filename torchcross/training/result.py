@@ -29,6 +29,7 @@ class FitResult:
     stopped  the reason: all "steps" were done, or "patience" ran out
     history  one point for each validation; without validation, a hundred over the run
     path     the file of these weights, where there is a folder
+    ranks    how many ranks trained together, in the order in which their number changed
     """
 
     steps: int
@@ -37,6 +38,7 @@ class FitResult:
     stopped: Stopped
     history: tuple[Point, ...]
     path: Path | None
+    ranks: tuple[int, ...] = (1,)
 
     def _repr_html_(self) -> str:
         """The learning curve as a table, for notebooks."""

@@ -28,22 +28,43 @@ class ReadingStopped(BaseException):
     """A signal came while the training waited for an item: no step is in the middle."""
 
 
+class _Request:
+    """What the process that launched this one asks for; 0: nothing."""
+
+    number = 0
+
+
+_request = _Request()
+
+
+def request_stop() -> None:
+    """Let the training of this process stop after its step, as SIGTERM does.
+
+    Beside a signal, which the scheduler may send to all processes, it is not a second one.
+    """
+    _request.number = signal.SIGTERM
+
+
 class Signals:
-    """`number` is the signal that has come; 0: none."""
+    """`number` is the signal that has come, or was asked for; 0: none."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self._noted = 0
         self._process = os.getpid()
         self._is_reading = False
+
+    @property
+    def number(self) -> int:
+        return self._noted or _request.number
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """The handler: a first signal is noted, a second one interrupts at once."""
         if os.getpid() != self._process:
             _act_in_child(number)
             return
-        if self.number:
+        if self._noted:
             obey(number, "training was interrupted in the middle of a step")
-        self.number = number
+        self._noted = number
         if self._is_reading:
             raise ReadingStopped
 

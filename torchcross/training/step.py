@@ -15,6 +15,7 @@ from torch import Tensor
 from torchcross.algorithms import Algorithm, Pretraining, Step
 from torchcross.errors import DivergenceError, InputError
 from torchcross.functional import merge_buffers
+from torchcross.training.agreement import raise_failure
 from torchcross.training.feed import Feed
 from torchcross.training.machine import Machine
 from torchcross.training.options import FitOptions
@@ -58,17 +59,28 @@ class Stepper:
         self.items_of_rank = options.meta_batch // machine.ranks
         self.items_at_once = options.at_once or self.items_of_rank
 
-    def gradients(self, items: Iterator[Any], step: int, interrupt: bool) -> StepResult:
-        """Those of step `step`; a DivergenceError names the cause and leaves no gradient behind."""
+    def gradients(
+        self, items: Iterator[Any], step: int, interrupt: bool, failure: Exception | None = None
+    ) -> StepResult:
+        """Those of step `step`; a DivergenceError names the cause and leaves no gradient behind.
+
+        `failure` is an error of this rank since the last step: all ranks raise in its place.
+        """
+        loss, buffers, reason = torch.full((), torch.nan), Tensors(), None
         try:
-            loss, buffers = self._own_gradients(items, step)
-            reason = None
+            if failure is None:
+                loss, buffers = self._own_gradients(items, step)
         except DivergenceError as error:
             # The other ranks wait for this one's part: it sends an undefined loss.
+            reason = error
+        except Exception as error:
+            if self.machine.ranks == 1:
+                raise
+            failure = error
+        if reason is not None or failure is not None:
             self._forget_gradients()
-            loss, buffers, reason = torch.full((), torch.nan), {}, error
         if self.machine.ranks > 1:
-            loss, buffers, interrupt = self._sum_over_ranks(loss, buffers, interrupt)
+            loss, buffers, interrupt = self._sum_over_ranks(loss, buffers, interrupt, failure)
         grads = [value.grad for value in self.params.values() if value.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads)
         # One transfer from the device for both.
@@ -143,35 +155,55 @@ class Stepper:
     # -- ranks -------------------------------------------------------------------------------------
 
     def _sum_over_ranks(
-        self, loss: Tensor, buffers: Tensors, interrupt: bool
+        self, loss: Tensor, buffers: Tensors, interrupt: bool, failure: Exception | None
     ) -> tuple[Tensor, Tensors, bool]:
         """The sum of losses and of gradients, and the mean of new buffers.
 
         A rank without a gradient or a new buffer that another rank has takes part with zeros, or
-        with the buffer's old value.
+        with the buffer's old value. A failure of one rank is raised on all.
         """
         machine, before = self.machine, dict(self.algorithm.named_buffers())
         has_gradient = [value.grad is not None for value in self.params.values()]
         has_buffer = [name in buffers for name in before]
         # One message of numbers: the loss, then flags, whose sum is above 0 where any rank set one.
-        numbers = [float(loss), float(interrupt), *map(float, has_gradient + has_buffer)]
-        message = torch.tensor(numbers, dtype=torch.float64, device=machine.device)
+        numbers = [interrupt, failure is not None, *has_gradient, *has_buffer]
+        message = torch.tensor(
+            [float(loss), *map(float, numbers)], dtype=torch.float64, device=machine.device
+        )
         total, *sums = machine.sum(message).tolist()
-        any_interrupt, *flags = [number > 0 for number in sums]
+        any_interrupt, any_failure, *flags = [number > 0 for number in sums]
+        if any_failure:
+            self._forget_gradients()
+            raise_failure(machine, failure)
         any_gradient, any_buffer = flags[: len(has_gradient)], flags[len(has_gradient) :]
-        for value, shared in zip(self.params.values(), any_gradient, strict=True):
-            if shared:
-                own = torch.zeros_like(value) if value.grad is None else value.grad
-                value.grad = machine.sum(own)
+        params = [
+            value
+            for value, shared in zip(self.params.values(), any_gradient, strict=True)
+            if shared
+        ]
+        names = [name for name, shared in zip(before, any_buffer, strict=True) if shared]
+        own = [torch.zeros_like(each) if each.grad is None else each.grad for each in params]
+        sums = self._sums([*own, *(buffers.get(name, before[name]).detach() for name in names)])
+        for value, summed in zip(params, sums[: len(params)], strict=True):
+            value.grad = summed
         merged = {}
-        for (name, old), shared in zip(before.items(), any_buffer, strict=True):
-            if shared:
-                summed = machine.sum(buffers.get(name, old).detach().clone())
-                # Counts are one more on some ranks than on others: their mean, rounded up, is the
-                # largest.
-                is_float = old.is_floating_point()
-                merged[name] = summed / machine.ranks if is_float else -(-summed // machine.ranks)
-        return torch.tensor(total), merged, any_interrupt
+        for name, summed in zip(names, sums[len(params) :], strict=True):
+            # Counts are one more on some ranks than on others: their mean, rounded up, is the
+            # largest.
+            is_float = summed.is_floating_point()
+            merged[name] = summed / machine.ranks if is_float else -(-summed // machine.ranks)
+        return torch.tensor(total, dtype=torch.float64), merged, any_interrupt
+
+    def _sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The sum over ranks of each tensor: all of one kind go in one message."""
+        sums = list(tensors)
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+            flat = self.machine.sum(torch.cat([tensors[place].reshape(-1) for place in places]))
+            parts = torch.split(flat, [tensors[place].numel() for place in places])
+            for place, part in zip(places, parts, strict=True):
+                sums[place] = part.view_as(tensors[place])
+        return sums
 
     # -- causes of divergence ----------------------------------------------------------------------
 

@@ -1,0 +1,105 @@
+"""Processes for calls: started anew, for torch's threads do not survive a fork.
+
+This module imports nothing that counts threads, so a new process sets them before anything does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any, Final, NoReturn, final
+
+_THREAD_SETTINGS: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+_ASK: Final = b"stop"
+
+
+@final
+class WorkerProcess:
+    """One process of this machine, with so many threads, for one call after the other.
+
+    Ctrl-C and the warnings of schedulers reach every process of a job. The process that started
+    this one acts on them, and asks it to stop.
+    """
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        ear, self._mouth = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(threads, ear))
+        self._number = self._pool.submit(os.getpid)
+        self._ear = ear
+        self._process: BaseProcess | None = None
+
+    @property
+    def number(self) -> int:
+        """The number of the process, once it runs."""
+        number = self._number.result()
+        if self._process is None:
+            children = {child.pid: child for child in multiprocessing.active_children()}
+            self._process = children.get(number)
+            # The process has this end now. Kept here, it would hide that the process is gone.
+            self._ear.close()
+        return number
+
+    def submit(self, call: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Start a call. The future raises BrokenProcessPool where the process ends before it."""
+        return self._pool.submit(call, *args)
+
+    def ask_to_stop(self) -> None:
+        """Let the process know by `pipe_of_parent`; what it does about it is its own affair."""
+        with suppress(OSError):
+            self._mouth.send_bytes(_ASK)
+
+    def reason_of_end(self) -> str:
+        """How the process ended, in words."""
+        code = None if self._process is None else self._process.exitcode
+        if code is None:
+            return "ended"
+        if code >= 0:
+            return f"ended with status {code}"
+        with suppress(ValueError):
+            return f"was ended by the signal {signal.Signals(-code).name}"
+        return f"was ended by the signal {-code}"
+
+    def kill(self) -> None:
+        with suppress(OSError):
+            os.kill(self.number, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def close(self) -> None:
+        """End the process, which has no call under way or was killed."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._mouth.close()
+
+
+_parent: Connection | None = None
+
+
+def pipe_of_parent() -> Connection | None:
+    """In a worker process: a pipe that brings a request to stop, or ends where its parent did."""
+    return _parent
+
+
+def _prepare(threads: int, ear: Connection) -> None:
+    global _parent
+    _parent = ear
+    for name in _THREAD_SETTINGS:
+        os.environ[name] = str(threads)
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
