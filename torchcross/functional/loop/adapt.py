@@ -13,6 +13,7 @@ from torchcross.functional.loop.divergence import refuse_divergence
 from torchcross.functional.loop.engines.loop import Loop
 from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
 from torchcross.functional.loop.torch_errors import explain_torch_errors
+from torchcross.functional.network.attention import second_derivatives
 from torchcross.functional.network.purity import refuse_writes
 from torchcross.functional.trees import Buffers, Params, detach, reuse_unchanged
 
@@ -53,6 +54,7 @@ def adapt(
     with (
         refuse_writes(meta.params),
         explain_torch_errors(problem.name, "reverse" if keep_graph else "first_order"),
+        second_derivatives(keep_graph),
         torch.set_grad_enabled(keep_graph),
     ):
         for k in range(inner.steps):

@@ -22,6 +22,7 @@ from torchcross.functional.loop.forward_mode import refuse_inexact_forward_mode
 from torchcross.functional.loop.meta_gradient import MetaGradient, check_finite, open_episode
 from torchcross.functional.loop.problem import Meta, Problem, start_of, with_initial_params
 from torchcross.functional.loop.torch_errors import explain_torch_errors
+from torchcross.functional.network.attention import second_derivatives
 from torchcross.functional.trees import Buffers, Params, detach
 
 Lanes: TypeAlias = Literal["auto", "loop"] | int
@@ -83,7 +84,11 @@ def refuse_lost_terms(problem: Problem, meta: Meta, engine: Engine) -> None:
     """
     inner = problem.inner
     if isinstance(engine, Mixed):
-        with explain_torch_errors(problem.name, engine.name), torch.no_grad():
+        with (
+            explain_torch_errors(problem.name, engine.name),
+            second_derivatives(True),
+            torch.no_grad(),
+        ):
             loop, _ = open_episode(problem, meta, engine, Autograd(), check_values=False)
             refuse_inexact_forward_mode(loop)
         return
@@ -98,7 +103,7 @@ def refuse_lost_terms(problem: Problem, meta: Meta, engine: Engine) -> None:
     def support_loss(adapted: Params) -> tuple[Tensor, Buffers]:
         return inner.support({**start.fixed, **adapted}, meta.buffers, problem.data, 0)
 
-    with explain_torch_errors(problem.name, engine.name):
+    with explain_torch_errors(problem.name, engine.name), second_derivatives(True):
         leaves = {name: value.detach().requires_grad_() for name, value in start.adapted.items()}
         Autograd().gradient(support_loss, leaves, keep=True, inspect=True)
 
@@ -136,7 +141,11 @@ def meta_gradients_in_lanes(
         fields = {name: getattr(result, name) for name in _TENSOR_FIELDS}
         return {name: value for name, value in fields.items() if value is not None}
 
-    with explain_torch_errors(members[0].name, engine.name, in_lanes=True):
+    # Transforms also ask for forward mode and for batches, which fused attention may lack.
+    with (
+        explain_torch_errors(members[0].name, engine.name, in_lanes=True),
+        second_derivatives(True),
+    ):
         together = torch.func.vmap(one_lane)(*stacks)
     for lane, member in enumerate(members):
         parts = pytree.tree_map_only(Tensor, operator.itemgetter(lane), together)

@@ -15,6 +15,7 @@ from torchcross.functional.loop.engines import Engine, engine_named
 from torchcross.functional.loop.engines.loop import Loop, LoopResult
 from torchcross.functional.loop.problem import Meta, Problem, start_of
 from torchcross.functional.loop.torch_errors import explain_torch_errors
+from torchcross.functional.network.attention import second_derivatives
 from torchcross.functional.network.purity import refuse_writes
 from torchcross.functional.trees import Buffers, Params, detach, floating, reuse_unchanged
 
@@ -50,6 +51,7 @@ def meta_gradient(
     with (
         refuse_writes(meta.params),
         explain_torch_errors(problem.name, engine.name),
+        second_derivatives(engine.order > 1),
         torch.no_grad(),
     ):
         loop, finish = open_episode(problem, meta, engine, Autograd())

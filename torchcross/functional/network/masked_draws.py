@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import math
 import sys
-import types
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias
 
@@ -18,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.functional.network.attention import attention_weights
+from torchcross.functional.network.function_bodies import body_of
 from torchcross.functional.network.norm_policies import Draw, DrawKind, ForwardFrame
 from torchcross.functional.trees import inside_transform
 
@@ -36,7 +37,7 @@ class MaskedDraws(torch.overrides.TorchFunctionMode):
         if func in _BODIES:
             # Their draws are inside of them.
             with self:
-                return _body_of(func)(*args, **kwargs)
+                return body_of(func)(*args, **kwargs)
         answer = _ANSWERS.get(func)
         if answer is None:
             return func(*args, **kwargs)
@@ -159,19 +160,9 @@ def _attention(
     if dropout_p == 0.0:
         options = {"scale": scale, "enable_gqa": enable_gqa}
         return func(query, key, value, attn_mask, dropout_p, is_causal, **options)  # type: ignore[no-any-return]
-    if enable_gqa:
-        groups = query.shape[-3] // key.shape[-3]
-        key, value = (part.repeat_interleave(groups, -3) for part in (key, value))
-    factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = query @ key.transpose(-2, -1) * factor
-    if is_causal:
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
-        scores = scores.masked_fill(~seen, -math.inf)
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -math.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    weights = torch.softmax(scores, -1)
+    weights, value = attention_weights(
+        query, key, value, attn_mask, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
     keep = numbers("keep", tuple(weights.shape), weights, dropout_p)
     return scale_kept(weights, keep, dropout_p) @ value
 
@@ -300,16 +291,3 @@ _REFUSED = frozenset(
         *(torch.Tensor.cauchy_, torch.Tensor.log_normal_),
     }
 )
-
-
-@functools.cache
-def _body_of(func: Any) -> Any:
-    """The function without its own look for modes, which would stop at the function itself."""
-    names = {**func.__globals__, "has_torch_function": _no, "has_torch_function_unary": _no}
-    body = types.FunctionType(func.__code__, names, func.__name__, func.__defaults__)
-    body.__kwdefaults__ = func.__kwdefaults__
-    return body
-
-
-def _no(*tensors: Any) -> bool:
-    return False

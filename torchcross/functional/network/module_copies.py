@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.functional.network.attention import may_call_attention
 from torchcross.functional.network.checks import LaneFault
 from torchcross.functional.network.configuration import Configuration
 from torchcross.functional.network.dropout import substitute_dropout
@@ -66,6 +67,7 @@ class ModuleCopies:
             _names_within(first.norm_layers, "running_mean", "running_var", "num_batches_tracked")
         )
         self._has_images = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
+        self.may_call_attention = may_call_attention(module)
         self.frame_buffers = self.norm_buffers | self.vectors
         self._is_reusable = True
         self._idle: dict[bool, list[ModuleCopy]] = {False: [first], True: []}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.errors import InputError
+from torchcross.functional.network.attention import differentiable_attention
 from torchcross.functional.network.dropout import draw_masks
 from torchcross.functional.network.first_use import FirstUse
 from torchcross.functional.network.masked_draws import MaskedDraws
@@ -229,7 +230,8 @@ class Network:
         draws = (
             MaskedDraws(frame, module_copy.module) if frame.training else contextlib.nullcontext()
         )
-        with module_copy.holder.hold(frame), draws:
+        attention = differentiable_attention(copies.may_call_attention)
+        with module_copy.holder.hold(frame), attention, draws:
             output = torch.func.functional_call(
                 module_copy.module, tensors, inputs, tie_weights=False
             )
