@@ -61,9 +61,9 @@ def test_what_makes_a_unit_done_comes_last(folder, monkeypatch):
     link = os.link
 
     def watched(source, place):
-        order.append(place.name)
         assert not folder.is_done(UNIT)
         link(source, place)
+        order.append(place.name)
 
     monkeypatch.setattr(os, "link", watched)
     folder.publish(UNIT, attempt)

@@ -24,6 +24,9 @@ Notice = Callable[[str, Outcome], object]
 _LOOK_AROUND: Final = 1.0
 """Seconds between two looks at what other processes of the same job have done."""
 
+_LOOK_BEFORE_CALLS: Final = 0.1
+"""The same, before new units are handed out."""
+
 
 @dataclass(frozen=True)
 class JobResult:
@@ -105,8 +108,11 @@ class _Coordinator:
             while self._is_left():
                 with self._engine.batch():
                     self._submit_ready()
-                self._wait()
-                if self._observer.now() - self._looked >= _LOOK_AROUND:
+                has_room = self._wait()
+                # Where others are at work, a call that is handed out blindly often meets them.
+                is_shared = has_room and self._elsewhere
+                pause = _LOOK_BEFORE_CALLS if is_shared else _LOOK_AROUND
+                if self._observer.now() - self._looked >= pause:
                     self._look_around()
         except KeyboardInterrupt as interruption:
             self._engine.shutdown(cancel=True)
@@ -163,9 +169,11 @@ class _Coordinator:
 
     # -- what has ended ----------------------------------------------------------------------------
 
-    def _wait(self) -> None:
+    def _wait(self) -> bool:
+        """Take what has ended; whether anything has."""
         seconds = _LOOK_AROUND / 2 if self._running else min(_LOOK_AROUND, self._lease) / 10
-        for key, future in self._observer.collect(self._ended, seconds):
+        ended = self._observer.collect(self._ended, seconds)
+        for key, future in ended:
             del self._running[key]
             try:
                 report = future.result()
@@ -178,6 +186,7 @@ class _Coordinator:
                 self._notice(key, Outcome.FAILED)
                 continue
             self._take_report(key, report)
+        return bool(ended)
 
     def _take_report(self, key: str, report: UnitReport) -> None:
         if report.outcome is Outcome.ELSEWHERE:

@@ -133,7 +133,6 @@ class JobFolder:
         for result in (*written, *unit.results):
             source, place = attempt / result, self.path / result
             try:
-                place.parent.mkdir(parents=True, exist_ok=True)
                 is_new = _move_where_none_is(source, place)
                 sync_folder(place.parent)
             except OSError as error:
@@ -222,6 +221,14 @@ class JobFolder:
 
 def _move_where_none_is(source: Path, place: Path) -> bool:
     """Whether the source got the place; False where something was there before."""
+    try:
+        return _link_or_rename(source, place)
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return _link_or_rename(source, place)
+
+
+def _link_or_rename(source: Path, place: Path) -> bool:
     if source.is_dir():
         return _move_folder(source, place)
     try:

@@ -61,17 +61,17 @@ class ExecutorEngine(JobEngine):
         self._running: set[Future[Any]] = set()
 
     def has_room(self, resources: Resources) -> bool:
-        self._running = {future for future in self._running if not future.done()}
         return len(self._running) < self._slots
 
     def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
         future = self._executor.submit(call, *args)
         self._running.add(future)
+        future.add_done_callback(self._running.discard)
         return future
 
     def shutdown(self, *, cancel: bool = False) -> None:
         if cancel:
-            for future in self._running:
+            for future in list(self._running):
                 future.cancel()
         # No `cancel_futures`: executors of other libraries do not have it.
         self._executor.shutdown(wait=not cancel)

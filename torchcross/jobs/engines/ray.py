@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time  # noqa: TID251 (a clock that only waits: no result depends on it)
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, final
@@ -13,6 +14,9 @@ from torchcross.jobs.units import Resources
 
 _SLOTS_PER_CORE: Final = 2
 """Calls that wait in Ray for each core that the cluster has, so that no core waits for us."""
+
+_COUNT_CORES_EVERY: Final = 1.0
+"""Seconds for which the number of cores is believed; a cluster grows and shrinks."""
 
 _LONGEST_ANSWER: Final = 10.0
 """Seconds in which a cluster must accept a connection."""
@@ -41,22 +45,29 @@ class RayEngine(JobEngine):
                     " --head`, or give its address"
                 ) from error
         self._slots = slots
+        self._cores, self._counted = 1.0, float("-inf")
+        self._remotes: dict[Callable[..., Any], Any] = {}
         self._tasks: dict[Future[Any], Any] = {}
 
     def has_room(self, resources: Resources) -> bool:
-        self._tasks = {future: task for future, task in self._tasks.items() if not future.done()}
-        cores = self._ray.cluster_resources().get("CPU", 1.0)
-        slots = max(1, int(_SLOTS_PER_CORE * cores)) if self._slots is None else self._slots
-        return len(self._tasks) < slots
+        if self._slots is not None:
+            return len(self._tasks) < self._slots
+        if time.monotonic() - self._counted >= _COUNT_CORES_EVERY:
+            self._cores = self._ray.cluster_resources().get("CPU", 1.0)
+            self._counted = time.monotonic()
+        return len(self._tasks) < max(1, int(_SLOTS_PER_CORE * self._cores))
 
     def submit(self, call: Callable[..., Any], /, *args: Any, resources: Resources) -> Future[Any]:
+        if call not in self._remotes:
+            # Ray keeps a copy of each remote function on the cluster for ever.
+            self._remotes[call] = self._ray.remote(call)
         # A unit of which a worker died is tried again by the coordinator, after its claim.
-        remote = self._ray.remote(
+        remote = self._remotes[call].options(
             num_cpus=resources.cores,
             num_gpus=resources.gpus or None,
             memory=resources.memory or None,
             max_retries=0,
-        )(call)
+        )
         task = remote.remote(*args)
         outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
@@ -66,13 +77,14 @@ class RayEngine(JobEngine):
 
     def shutdown(self, *, cancel: bool = False) -> None:
         if cancel:
-            for task in self._tasks.values():
+            for task in list(self._tasks.values()):
                 self._ray.cancel(task, force=False)
         if self._is_ours:
             self._ray.shutdown()
 
     def _pass_on(self, inner: Future[Any], outer: Future[Any]) -> None:
         """Give the caller's future what the task gave, or that its worker or node is gone."""
+        self._tasks.pop(outer, None)
         error = inner.exception()
         ends = self._ray.exceptions
         if error is None:
