@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.algorithms.cases import TARGETS, Net, episode_of
-from torchcross.algorithms import MAML, certify
+from torchcross.algorithms import MAML, Certificate, ProtoNet, certify
 from torchcross.algorithms.base import Step
 from torchcross.errors import InputError
+from torchcross.functional import CertificateRow
 
 
 class Strided(nn.Module):
@@ -78,6 +79,72 @@ def test_float32_that_is_rounded_holds() -> None:
     certificate = certify(MAML(Backbone(nn.Tanh()), steps=2), [colour_episode()], directions=1)
     assert certificate.holds, str(certificate)
     assert sum("float32 against float64" in row.name for row in certificate.rows) == 2
+
+
+class WrongSlope(nn.Module):
+    """The right output everywhere, and in float32 a derivative that is a tenth too large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        right = self.weight * x
+        excess = 0.1 * right if x.dtype == torch.float32 else 0.0 * right
+        return right + (excess - excess.detach())
+
+
+class Knee(nn.Module):
+    """A ReLU of 3w - 1 = 5e-7, which is 0 in float32: ten units of rounding are lost on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor((1 + 5e-7) / 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.relu((3 * self.weight + 16) - 17) * x
+
+
+class FarApart(Backbone):
+    """Classes so far apart that the loss of a prototypical network is often nearly zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 26 * super().forward(x)
+
+
+def rows_in_float32(certificate: Certificate) -> list[CertificateRow]:
+    return [row for row in certificate.rows if "float32 against float64" in row.name]
+
+
+def test_a_slope_that_changes_within_rounding_cannot_be_told() -> None:
+    certificate = certify(MAML(Backbone(Knee()), steps=2), [colour_episode()], directions=1)
+    rows = rows_in_float32(certificate)
+    assert [row.holds for row in rows] == [None, None], str(certificate)
+    for row in rows:
+        assert row.error > 10 * row.tolerance
+        assert "changes its slope within the rounding of activations" in row.note
+    assert "cannot tell: a ReLU or a max-pooling" in str(certificate)
+    assert not torch.nn.modules.module._has_any_global_hook()
+
+
+def test_a_wrong_derivative_of_a_right_output_is_a_fault() -> None:
+    certificate = certify(MAML(Backbone(WrongSlope()), steps=2), [colour_episode()], directions=1)
+    rows = rows_in_float32(certificate)
+    assert [row.holds for row in rows] == [False, False], str(certificate)
+    assert all("the derivatives differ" in row.note for row in rows)
+    assert not certificate.holds
+
+
+def test_a_loss_of_nearly_zero_has_few_digits_in_float32() -> None:
+    certificate = certify(ProtoNet(FarApart(nn.Tanh())), directions=1)
+    assert certificate.holds, str(certificate)
+    unsure = [row for row in rows_in_float32(certificate) if row.holds is None]
+    assert unsure
+    for row in unsure:
+        assert row.error > row.tolerance
+        assert "of the gradient of so small a loss float32 keeps few digits" in row.note
+    # Where the loss is larger, a wrong derivative is seen.
+    assert not certify(ProtoNet(FarApart(WrongSlope())), directions=1).holds
 
 
 class OtherLoss(MAML):
