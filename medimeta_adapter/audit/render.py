@@ -14,6 +14,7 @@ from medimeta_adapter.audit.report import AuditReport, DatasetSummary
 from medimeta_adapter.audit.shots import TaskShots
 from medimeta_adapter.format.splits import SPLITS
 from torchcross._kit.counts import count_text
+from torchcross._kit.listing_table import listing_table
 from torchcross.messages import printable
 
 _WIDTH = 120
@@ -45,26 +46,9 @@ def render_report(report: AuditReport) -> RenderableType:
     return Group(*parts)
 
 
-def _empty_table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for column in columns:
-        if column in right:
-            table.add_column(column, justify="right", no_wrap=True, overflow="fold")
-        else:
-            table.add_column(column, overflow="fold")
-    return table
-
-
 def _datasets_table(report: AuditReport) -> Table:
     numbers = ("size", "images", *SPLITS, "subjects")
-    table = _empty_table("Datasets", "dataset", "domain", *numbers, "licence", right=numbers)
+    table = listing_table("Datasets", "dataset", "domain", *numbers, "licence", right=numbers)
     for dataset in report.datasets:
         row = (
             dataset.id,
@@ -90,7 +74,7 @@ def _licence(dataset: DatasetSummary) -> str:
 
 def _tasks_table(report: AuditReport) -> Table:
     usable = f"classes for {report.shots}"
-    table = _empty_table(
+    table = listing_table(
         f"Tasks: the most shots per class beside {report.queries} queries per class, by counting",
         *("dataset", "task", "kind", "shots", usable, "scarcest class (images)", "by subject"),
         right=("shots", usable),

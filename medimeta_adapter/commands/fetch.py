@@ -11,7 +11,8 @@ import sys
 
 from rich.markup import escape
 
-from medimeta_adapter.commands.output import say, table, write
+from medimeta_adapter.commands.output import say, write
+from torchcross._kit.listing_table import listing_table
 from torchcross._kit.progress import ProgressBars
 from torchcross.cli.group import Parser
 from torchcross.cli.options import names_in_all
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 def _list() -> int:
     from medimeta_adapter.fetch import DATASETS
 
-    listing = table("", "id", "domain", "package", "MB", "licence", right=("MB",))
+    listing = listing_table("", "id", "domain", "package", "MB", "licence", right=("MB",))
     for dataset in DATASETS.values():
         package, megabytes = "scikit-learn", 0
         if dataset.package is not None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from medimeta_adapter.commands.output import say, table, warnings_as_lines, write
+from medimeta_adapter.commands.output import say, warnings_as_lines, write
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.format.info import DatasetInfo
 from medimeta_adapter.leave_out.domains import By
 from medimeta_adapter.leave_out.meta_dataset import MedIMeta
+from torchcross._kit.listing_table import listing_table
 from torchcross.cli.group import Parser
 from torchcross.errors import InputError
 
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 def _print_infos(infos: list[DatasetInfo]) -> None:
     numbers = ("size", "images", "train", "val", "test")
     columns = ("dataset", "domain", *numbers, "task", "kind", "labels")
-    listing = table("", *columns, right=(*numbers, "labels"))
+    listing = listing_table("", *columns, right=(*numbers, "labels"))
     for info in infos:
         splits = info.splits_num_samples
         size = "x".join(map(str, info.input_size))
@@ -134,7 +135,7 @@ def _print_leave_one_out(meta: MedIMeta, options: argparse.Namespace) -> int:
     write("".join(f"target: {name}\n" for name in targets))
     write(f"sources: {len(names)}\n" + "".join(f"  {name}\n" for name in names))
     if options.why:
-        listing = table("", "dataset", "why")
+        listing = listing_table("", "dataset", "why")
         for dataset, reason in leave_out.why.items():
             listing.add_row(escape(dataset), escape(reason))
         say(listing)

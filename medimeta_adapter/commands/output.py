@@ -1,4 +1,4 @@
-"""What commands write to standard output: text and tables."""
+"""What commands write to standard output: text and what rich renders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
-from rich.table import Table
 
 from torchcross.errors import TorchcrossWarning
 from torchcross.messages import printable
@@ -58,21 +57,3 @@ def say(content: RenderableType) -> None:
 def _printable_segment(segment: Segment) -> Segment:
     """The segment without the controls of its text; those of its style are rich's own."""
     return segment._replace(text=printable(segment.text))
-
-
-def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without rules; `right` names the columns of numbers."""
-    listing = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for column in columns:
-        if column in right:
-            listing.add_column(column, justify="right", no_wrap=True)
-        else:
-            listing.add_column(column, overflow="fold")
-    return listing

@@ -6,7 +6,8 @@ import argparse
 
 from rich.markup import escape
 
-from medimeta_adapter.commands.output import say, table
+from medimeta_adapter.commands.output import say
+from torchcross._kit.listing_table import listing_table
 from torchcross.cli.group import Parser
 
 
@@ -17,7 +18,7 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     from medimeta_adapter.fetch import WEIGHTS
 
-    listing = table("", "name", "backbone", "package", "MB", "licence", right=("MB",))
+    listing = listing_table("", "name", "backbone", "package", "MB", "licence", right=("MB",))
     for name, entry in WEIGHTS.items():
         package = entry.package
         row = (name, entry.backbone, str(package), str(package.megabytes), entry.license)
