@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.functional.reference import start_from_noise
 from torchcross import backbones
 from torchcross.algorithms import (
     ANIL,
@@ -53,15 +54,7 @@ class Net(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(3, WIDTH, 3, stride=2)
         self.norm2 = nn.BatchNorm2d(WIDTH)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for name, tensor in self.named_parameters():
-                noise = torch.randn(tensor.shape, generator=generator) * 0.3
-                tensor.copy_(1 + noise if "norm" in name and name.endswith("weight") else noise)
-            for name, buffer in self.named_buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(torch.rand(buffer.shape, generator=generator) + ("var" in name))
-        self.double()
+        start_from_noise(self, seed)
 
     def forward(self, x):
         x = self.drop(torch.tanh(self.norm1(self.conv1(x))))

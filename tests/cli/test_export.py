@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli.test_cli import refused, run
+from tests.command_line import refused, run
 from torchcross import backbones
 from torchcross.algorithms import ProtoNet
 from torchcross.data import Episodes, EpisodeSampler, toys

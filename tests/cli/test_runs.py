@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import refused, run
 from tests.experiment.small import prepare
 from tests.records.published_table import NAMES, ROWS
 from tests.report.run_folder import made_run
@@ -19,18 +20,6 @@ from torchcross import cli
 from torchcross.cli.experiment_flags import value_of_text
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(capsys, *arguments):
-    status = cli.main([str(argument) for argument in arguments])
-    shown = capsys.readouterr()
-    return status, shown.out, shown.err
-
-
-def refused(capsys, *arguments):
-    status, out, err = run(capsys, *arguments)
-    assert (status, out) == (2, "")
-    return err
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ python -m tests.experiment.published_tables --write
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+from tests.experiment.generated_tables import main
 from torchcross.experiment import experiment_from_values
 from torchcross.experiment.settings.published import (
     ComparedPoint,
@@ -15,8 +13,6 @@ from torchcross.experiment.settings.published import (
     publication_of,
 )
 
-PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
-BEGIN, END = "<!-- published: begin -->\n", "<!-- published: end -->\n"
 ROWS = ("mm-pt", "mm-maml", "supervised")
 IN_FULL = ("medimeta-table4", "fully-supervised")
 IN_PART = ("medimeta-table4-short", "disjoint", "quick")
@@ -50,13 +46,5 @@ def _table(points: tuple[ComparedPoint, ...] | list[ComparedPoint]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page_with_tables() -> str:
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return before + BEGIN + "\n" + rendered() + "\n" + END + rest.split(END)[1]
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(page_with_tables(), encoding="utf-8")
-    else:
-        sys.stdout.write(rendered())
+    main("published", rendered)

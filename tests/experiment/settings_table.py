@@ -6,16 +6,12 @@ python -m tests.experiment.settings_table --write
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
+from tests.experiment.generated_tables import main
 from torchcross.experiment import PRESETS, experiment_from_values
 from torchcross.experiment.settings.listing import Setting, settings
 from torchcross.experiment.settings.plain import as_plain
-
-PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
-BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 
 
 def rendered() -> str:
@@ -55,13 +51,5 @@ def _defaults(one: Setting, presets: dict[str, Any]) -> str:
     )
 
 
-def page_with_tables() -> str:
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return before + BEGIN + "\n" + rendered() + "\n" + END + rest.split(END)[1]
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(page_with_tables(), encoding="utf-8")
-    else:
-        sys.stdout.write(rendered())
+    main("settings", rendered)

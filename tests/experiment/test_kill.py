@@ -2,32 +2,18 @@
 not.
 """
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests.experiment.killing import INTERRUPTIONS, kills
+from tests.other_process import results_of_module
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What all the runs left behind, from one process."""
-    folder = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-W", "error", "-m", "tests.experiment.killing", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return results_of_module("tests.experiment.killing", tmp_path_factory.mktemp("killed"))
 
 
 def test_the_whole_run_left_what_it_should(found):

@@ -6,7 +6,8 @@ import pytest
 
 from medimeta_adapter.synthetic import generate
 from tests.experiment.conftest import toy_experiment
-from tests.experiment.published_tables import PAGE, ROWS, page_with_tables
+from tests.experiment.generated_tables import PAGE, page_with
+from tests.experiment.published_tables import ROWS, rendered
 from torchcross.data import MixedBatches
 from torchcross.experiment import (
     PRESETS,
@@ -29,7 +30,7 @@ def experiment_of(preset, weights="there", **changes):
 
 
 def test_the_page_has_the_points_as_they_are():
-    assert PAGE.read_text(encoding="utf-8") == page_with_tables(), (
+    assert PAGE.read_text(encoding="utf-8") == page_with("published", rendered()), (
         "python -m tests.experiment.published_tables --write"
     )
 

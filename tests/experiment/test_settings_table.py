@@ -3,7 +3,8 @@
 import re
 import tomllib
 
-from tests.experiment.settings_table import PAGE, page_with_tables, rendered
+from tests.experiment.generated_tables import PAGE, page_with
+from tests.experiment.settings_table import rendered
 from torchcross.experiment import EvaluationSettings, experiment_from_values
 from torchcross.experiment.settings.listing import settings
 from torchcross.statistics.intervals import METHODS
@@ -29,7 +30,7 @@ def test_an_entry_of_several_lines_is_whole():
 
 
 def test_the_page_has_the_settings_as_they_are():
-    assert PAGE.read_text(encoding="utf-8") == page_with_tables(), (
+    assert PAGE.read_text(encoding="utf-8") == page_with("settings", rendered()), (
         "python -m tests.experiment.settings_table --write"
     )
     published = "medimeta-table4, medimeta-table4-short"

@@ -1,30 +1,16 @@
 """A search that is killed (SIGKILL) and started again leaves the same bytes as one that is not."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests.experiment.tune_killing import MOMENTS
+from tests.other_process import results_of_module
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-W", "error", "-m", "tests.experiment.tune_killing", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return results_of_module("tests.experiment.tune_killing", tmp_path_factory.mktemp("killed"))
 
 
 def test_the_whole_search_left_what_it_should(found):

@@ -8,6 +8,19 @@ EPS, MOMENTUM = 1e-5, 0.1
 LAYERS = ("norm1", "norm2")
 
 
+def start_from_noise(module, seed):
+    """Give a module with BatchNorm parameters and statistics of its own, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in module.named_parameters():
+            noise = torch.randn(tensor.shape, generator=generator) * 0.3
+            tensor.copy_(1 + noise if "norm" in name and name.endswith("weight") else noise)
+        for name, buffer in module.named_buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(torch.rand(buffer.shape, generator=generator) + ("var" in name))
+    module.double()
+
+
 class Net(nn.Module):
     """Two convolutions with BatchNorm; smooth, so that finite differences hold."""
 
@@ -17,15 +30,7 @@ class Net(nn.Module):
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, 4, 3, stride=2)
         self.norm2 = nn.BatchNorm2d(4)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for name, tensor in self.named_parameters():
-                noise = torch.randn(tensor.shape, generator=generator) * 0.3
-                tensor.copy_(1 + noise if "norm" in name and name.endswith("weight") else noise)
-            for name, buffer in self.named_buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(torch.rand(buffer.shape, generator=generator) + ("var" in name))
-        self.double()
+        start_from_noise(self, seed)
 
     def forward(self, x):
         x = torch.tanh(self.norm1(self.conv1(x)))

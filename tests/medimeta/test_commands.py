@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from medimeta_adapter import audit
+from tests.command_line import run
 from tests.medimeta.audit_folders import Folder
-from tests.medimeta.command_cases import PROGRAM, ROOT, refused, run
+from tests.medimeta.command_cases import PROGRAM, ROOT, refused
 from torchcross import cli
 
 # -- finding the command ---------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from PIL import Image
 
 from medimeta_adapter import audit, fetch
 from medimeta_adapter.format.info import read_info
-from tests.medimeta.command_cases import refused, run
+from tests.command_line import run
+from tests.medimeta.command_cases import refused
 
 # -- convert, synth, fetch -------------------------------------------------------------------------
 

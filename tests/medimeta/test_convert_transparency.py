@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from medimeta_adapter.convert import About, ArrayTask, arrays, image_folder
-from tests.medimeta.command_cases import run
+from tests.command_line import run
 from tests.medimeta.convert_cases import SMALL, Written, picture, save
 from torchcross.data import ImageFolderSource
 from torchcross.errors import ReadError, TorchcrossWarning

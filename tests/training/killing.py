@@ -124,7 +124,7 @@ def main(root):
         for number, moment in enumerate(FEW if subject == "maml" else MOMENTS):
             folder = root / f"{subject}-{number}"
             found[subject][moment] = killed_and_run_again(subject, moment, folder)
-    print(json.dumps(found))
+    (root / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
 """A run that is killed (SIGKILL) and run again ends in the same bytes as one that is not."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
+from tests.other_process import results_of_module
 from tests.training.killing import FEW, MOMENTS, SUBJECTS
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 CELLS = [
     (subject, moment) for subject in SUBJECTS for moment in (FEW if subject == "maml" else MOMENTS)
 ]
@@ -21,20 +15,7 @@ CELLS = [
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What all the runs left behind, from one process."""
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "tests.training.killing",
-        str(tmp_path_factory.mktemp("killed")),
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return results_of_module("tests.training.killing", tmp_path_factory.mktemp("killed"))
 
 
 @pytest.mark.parametrize(("subject", "moment"), CELLS)

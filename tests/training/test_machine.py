@@ -1,21 +1,15 @@
 """Devices, precisions and ranks: what they change is rounding, or nothing."""
 
-import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tests.other_process import results_of_module
 from tests.training.subjects import SUBJECTS, bits, distance, equal, options
 from torchcross.errors import InputError
 from torchcross.training import FabricMachine, TorchMachine, fit
-
-ROOT = Path(__file__).parents[2]
 
 
 def fitted(subject, machine, folder=None, **given):
@@ -84,20 +78,7 @@ def test_bfloat16_is_near_and_not_the_same(subject):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "tests.training.ranked",
-        str(tmp_path_factory.mktemp("ranked")),
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return results_of_module("tests.training.ranked", tmp_path_factory.mktemp("ranked"))
 
 
 def tensors(weights):
