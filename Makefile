@@ -91,7 +91,7 @@ packages:  ## test with the real packages (timm, torchvision, ONNX), in an envir
 packages-tests: $(READY)
 	$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
 
-engines:  ## test jobs on the real engines (Ray, Slurm by submitit, Dask), in an environment of their own
+engines:  ## test jobs and ranks on the real engines (Ray, Slurm by submitit, Dask, torchrun, Lightning Fabric), in an environment of their own
 	$(call timed,$(MAKE) --no-print-directory engines-tests VENV=.venv-engines EXTRA=engines)
 
 # One process: a Ray cluster of three nodes has the machine to itself.

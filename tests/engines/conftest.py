@@ -2,5 +2,5 @@
 
 from importlib.util import find_spec
 
-_NEEDED = ("ray", "submitit", "distributed")
+_NEEDED = ("ray", "submitit", "distributed", "lightning")
 collect_ignore_glob = [] if all(map(find_spec, _NEEDED)) else ["test_*.py"]

@@ -141,9 +141,11 @@ def raise_alone(which):
     distributed.all_reduce(torch.zeros(1))
 
 
-def hang_while_one_dies(which):
+def hang_while_one_dies(which, marker):
     """The others hang in no collective: nothing tells them that one is gone."""
+    distributed.barrier()
     if rank() == which:
+        Path(marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(600)
 
