@@ -84,12 +84,12 @@ mutate: $(READY)  ## put faults into one room and see whether its tests notice: 
 	@$(RUN) -c 'import mutmut' 2>/dev/null || $(PIP) install -q $(PINS) -e '.[mutation]'
 	$(call timed,$(RUN) -m tests.repository.mutation $(ROOM) --limit $(MUTANTS) $(ARGS))
 
-packages:  ## test with the real packages (timm, torchvision, ONNX), in an environment of their own
+packages:  ## test with timm, torchvision and ONNX, and against the peers, in environments of their own
 	$(call timed,$(MAKE) --no-print-directory packages-tests \
 	  VENV=.venv-packages CONSTRAINTS=constraints-packages.txt EXTRA=packages)
 
 packages-tests: $(READY)
-	$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
+	PEERS=1 $(PYTEST) $(PARALLEL) tests/packages tests/peers $(ARGS)
 
 engines:  ## test jobs and ranks on the real engines (Ray, Slurm by submitit, Dask, torchrun, Lightning Fabric), in an environment of their own
 	$(call timed,$(MAKE) --no-print-directory engines-tests VENV=.venv-engines EXTRA=engines)

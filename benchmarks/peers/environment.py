@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import venv
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
@@ -140,8 +140,7 @@ def _learn2learn_for_this_python(scratch: Path, step: Callable[..., None]) -> Pa
         *("--no-binary", "learn2learn", "-c", str(CONSTRAINTS), "-d", str(scratch), "learn2learn"),
     )
     (archive,) = scratch.glob("learn2learn-*.tar.gz")
-    with tarfile.open(archive) as tar:
-        tar.extractall(scratch, filter="data")
+    unpack(archive, scratch)
     (source,) = (path for path in scratch.glob("learn2learn-*") if path.is_dir())
     for stale in source.glob("learn2learn/data/*.c"):
         stale.unlink()
@@ -150,6 +149,29 @@ def _learn2learn_for_this_python(scratch: Path, step: Callable[..., None]) -> Pa
     ]
     step("-m", "cython", "-3", *extensions, cwd=source)
     return source
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive of which nothing may land, or point, outside the folder."""
+    with tarfile.open(archive) as tar:
+        # Filters came with Python 3.11.4; distributions have older ones.
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, filter="data")
+            return
+        for member in tar:
+            if not _stays_inside(member):
+                raise PeerError(
+                    f"{archive.name} has the member {member.name!r}, which is no file or folder"
+                    " inside its own tree, so nothing of it was unpacked; fetch the archive again."
+                )
+        tar.extractall(folder)
+
+
+def _stays_inside(member: tarfile.TarInfo) -> bool:
+    """Without "..", names and links lead down from the folder alone, in any combination."""
+    kinds = (member.isfile(), member.isdir(), member.issym(), member.islnk())
+    paths = (PurePosixPath(member.name), PurePosixPath(member.linkname))
+    return any(kinds) and not any(path.is_absolute() or ".." in path.parts for path in paths)
 
 
 def _logged(command: list[str], log: Path, cwd: Path | None) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.peers import PeerError, Worker, ensure, environment
-from benchmarks.peers.child import Arrays, read_arrays, write_arrays
-
-Run = Callable[..., Arrays]
+from benchmarks.peers.child import read_arrays, write_arrays
+from tests.peers.scripts import written_script
 
 
 def build(environment: Path) -> None:
@@ -88,39 +88,6 @@ def test_arrays_cross_unchanged_and_objects_do_not(tmp_path: Path) -> None:
         write_arrays(tmp_path / "b.npz", {"x": [object()]})
 
 
-def script(folder: Path, body: str) -> Path:
-    path = folder / "script.py"
-    path.write_text(body)
-    return path
-
-
-@pytest.mark.slow
-def test_a_script_sees_the_peers_and_not_this_repository(in_peers: Run, tmp_path: Path) -> None:
-    body = """
-import importlib.metadata, importlib.util, torch
-import torchcross.models, higher, learn2learn, torchopt, medimeta
-def main(inputs, by):
-    x = torch.tensor(inputs["x"], requires_grad=True)
-    (g,) = torch.autograd.grad((x ** int(by)).sum(), x)
-    alien = importlib.util.find_spec("benchmarks") is not None
-    return {"g": g.numpy(), "version": importlib.metadata.version("torchcross"), "alien": alien}
-"""
-    found = in_peers(script(tmp_path, body), 3, x=np.array([1.0, 2.0]))
-    np.testing.assert_array_equal(found["g"], [3.0, 12.0])
-    assert found["version"] == "0.0.6"
-    assert not found["alien"]
-
-
-@pytest.mark.slow
-def test_a_failure_shows_what_the_script_said(in_peers: Run, tmp_path: Path) -> None:
-    failing = script(tmp_path, "def main(inputs):\n    raise RuntimeError('the peer is unwell')\n")
-    with pytest.raises(PeerError, match=r"(?s)script\.py failed .* the peer is unwell"):
-        in_peers(failing)
-    endless = script(tmp_path, "def main(inputs):\n    while True: pass\n")
-    with pytest.raises(PeerError, match="stopped after 3 s"):
-        in_peers(endless, timeout=3)
-
-
 def test_a_worker_times_in_turn_and_names_its_end(tmp_path: Path) -> None:
     body = """
 import os, sys, time
@@ -134,10 +101,75 @@ def contestants(inputs, step):
         os._exit(3)
     return {"sleep": sleep, "die": die}
 """
-    with Worker(sys.executable, script(tmp_path, body), 0.01, arrays={"x": np.arange(2)}) as worker:
+    with Worker(
+        sys.executable, written_script(tmp_path, body), 0.01, arrays={"x": np.arange(2)}
+    ) as worker:
         assert worker.names == ["sleep", "die"]
         found = worker.measure("sleep", 3)
         assert found.seconds >= 0.03
         assert found.last == [[0, 1], [3]]
         with pytest.raises(PeerError, match=r"(?s)exit status 3.*this goes to stderr.*no more"):
             worker.measure("die", 1)
+
+
+def archive_of(folder: Path, *members: tarfile.TarInfo) -> Path:
+    path = folder / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"text"[: member.size]))
+    return path
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, link
+    member.size = 4 if kind == tarfile.REGTYPE else 0
+    return member
+
+
+@pytest.fixture(params=[True, False], ids=["filters", "no filters"])
+def _filters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python before 3.11.4 has no filters of archives."""
+    if not request.param:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    elif not hasattr(tarfile, "data_filter"):
+        pytest.skip("this Python has none")
+
+
+@pytest.mark.usefixtures("_filters")
+def test_an_archive_is_unpacked(tmp_path: Path) -> None:
+    folder, links = entry("p", tarfile.DIRTYPE), (tarfile.SYMTYPE, tarfile.LNKTYPE)
+    names = [entry("p/same", links[0], "./setup.py"), entry("p/also", links[1], "p/setup.py")]
+    environment.unpack(archive_of(tmp_path, folder, entry("p/setup.py"), *names), tmp_path / "to")
+    for name in ("setup.py", "same", "also"):
+        assert (tmp_path / "to" / "p" / name).read_text() == "text"
+
+
+@pytest.mark.usefixtures("_filters")
+@pytest.mark.parametrize(
+    "member",
+    [
+        entry("../out"),
+        entry("p/../../out"),
+        entry("p/out", tarfile.SYMTYPE, "../../out"),
+        entry("p/out", tarfile.SYMTYPE, "/etc/passwd"),
+        entry("p/out", tarfile.LNKTYPE, "../out"),
+        entry("p/out", tarfile.CHRTYPE),
+    ],
+    ids=lambda member: f"{member.name} {member.type.decode()} {member.linkname}",
+)
+def test_what_leaves_the_folder_is_refused(tmp_path: Path, member: tarfile.TarInfo) -> None:
+    archive = archive_of(tmp_path, entry("p/setup.py"), member)
+    with pytest.raises((PeerError, tarfile.TarError)):
+        environment.unpack(archive, tmp_path / "to")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_absolute_name_is_refused_where_there_are_no_filters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    archive = archive_of(tmp_path, entry(str(tmp_path / "out")))
+    with pytest.raises(PeerError, match="no file or folder inside its own tree"):
+        environment.unpack(archive, tmp_path / "to")
+    assert not (tmp_path / "to").exists()

@@ -11,12 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Everything here needs the environment of the peers.
-WITHOUT_FAST_TESTS = {"peers"}
 ROOMS = sorted(
-    folder.name
-    for folder in (ROOT / "tests").iterdir()
-    if list(folder.glob("test_*.py")) and folder.name not in WITHOUT_FAST_TESTS
+    folder.name for folder in (ROOT / "tests").iterdir() if list(folder.glob("test_*.py"))
 )
 SOME_TESTS = """
 import pytest
