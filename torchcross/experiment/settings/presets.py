@@ -138,6 +138,8 @@ PRESETS: Mapping[str, Values] = {
     },
 }
 
+# Written out whole, though much is repeated: runs that began with a version go on with its values.
+# Taken from `PRESETS`, or from another version, they would change with it.
 EARLIER_VERSIONS: Mapping[str, tuple[Values, ...]] = {
     "medimeta-table4": (
         {
