@@ -17,8 +17,10 @@ from torchcross.experiment import (
     write_page,
 )
 from torchcross.experiment.settings.listing import settings
+from torchcross.experiment.settings.protocol_points import AnyFile, OneOf
 from torchcross.experiment.settings.published import compared_with_publication, weights_cautions
-from torchcross.experiment.settings.published_protocols import TABLE_3, TABLE_4, AnyFile, OneOf
+from torchcross.experiment.settings.published_table3 import TABLE_3
+from torchcross.experiment.settings.published_table4 import TABLE_4
 from torchcross.training import read_log
 
 POINTS = [*TABLE_4.points, *TABLE_3.points]

@@ -8,17 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torchcross.experiment.settings.plain import as_plain
-from torchcross.experiment.settings.published_protocols import (
-    STAND_FOR_A_PUBLICATION,
-    TABLE_3,
-    TABLE_4,
+from torchcross.experiment.settings.protocol_points import (
     AnyFile,
     OneOf,
     ProtocolPoint,
     Publication,
 )
+from torchcross.experiment.settings.published_table3 import TABLE_3
+from torchcross.experiment.settings.published_table4 import TABLE_4
 from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
+
+STAND_FOR_A_PUBLICATION = ("medimeta-table4", "medimeta-table4-short", "fully-supervised")
+"""The presets whose numbers are meant to be compared with published ones."""
 
 AS_PUBLISHED = "as published"
 _NO_SETTING = "none"

@@ -1,84 +1,28 @@
-"""What is published, point by point: the facts with which presets are compared.
-
-They were read in the paper (Woerner et al. 2024) and in the scripts that its authors published,
-where the two differ in the scripts. A point names the settings that decide it here, with the values
-that make it as published. To add a point, add a `ProtocolPoint` to `TABLE_4` or `TABLE_3`.
-"""
+"""Table 4 of the MedIMeta paper: the few-shot evaluation across domains, point by point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
+from torchcross.experiment.settings.protocol_points import (
+    OneOf,
+    ProtocolPoint,
+    Publication,
+)
+from torchcross.experiment.settings.published_common import (
+    ADAM,
+    AUGMENTATION,
+    BUDGET,
+    COMMON_POINTS,
+    IMAGENET,
+    no_single_image,
+    one_warp,
+    one_warp_of_batches,
+    plain_adam,
+)
 from torchcross.experiment.settings.schema import Experiment
-
-Words = str | Callable[[Experiment], str]
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Several published values; the first is the one to give."""
-
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class AnyFile:
-    """Some file, which must be given; `says` is what it holds."""
-
-    says: str
-
-
-@dataclass(frozen=True)
-class ProtocolPoint:
-    """One point of a published protocol.
-
-    values    the settings that decide it here -> their values as published; a function of the
-              experiment where one value depends on another
-    here      what no setting makes as published
-    row       the row that it is about; "" for all
-    """
-
-    name: str
-    published: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    here: Words = ""
-    row: str = ""
-
-
-@dataclass(frozen=True)
-class Publication:
-    name: str
-    points: tuple[ProtocolPoint, ...]
-
-
-def _published_rate(experiment: Experiment) -> float:
-    return 1e-4 if experiment.model.backbone.name == "resnet50" else 1e-3
-
-
-def _optimiser(section: str, rate: Any = _published_rate) -> dict[str, Any]:
-    """Plain Adam at a constant rate."""
-    plain = {"optimiser": "adam", "weight_decay": 0.0, "schedule": "constant", "warmup": 0}
-    plain |= {"clip": 0.0, "ema": 0.0}
-    return {f"{section}.{name}": value for name, value in {"lr": rate, **plain}.items()}
-
-
-def _no_single_image(experiment: Experiment) -> str:
-    keeps = experiment.pretraining.last_batch == "keep"
-    return "a last batch of a single image is left out" if keeps else ""
-
-
-def _one_warp(augments: bool) -> str:
-    return "rotation and crop are one interpolation, published two" if augments else ""
-
-
-def _one_warp_of_batches(experiment: Experiment) -> str:
-    return _one_warp(experiment.pretraining.augment)
 
 
 def _one_warp_of_episodes(experiment: Experiment) -> str:
-    return _one_warp(experiment.meta.augment)
+    return one_warp(experiment.meta.augment)
 
 
 def _choice_of_rate(experiment: Experiment) -> str:
@@ -89,33 +33,6 @@ def _choice_of_rate(experiment: Experiment) -> str:
         return "nothing is searched: these are the published values, which these targets chose"
     return "nothing is searched: the values are those of the experiment"
 
-
-_IMAGENET = AnyFile("ImageNet weights")
-_ADAM = "Adam, rate 1e-3 (ResNet-50: 1e-4), constant"
-_BUDGET = "until early stopping, at most 1,000 epochs (the default of Lightning's Trainer)"
-_AUGMENTATION = (
-    "flips with probability .25 each, rotation by up to 10 degrees, with probability .25 a crop of"
-    " 200 of 224 pixels"
-)
-
-_COMMON = (
-    ProtocolPoint(
-        "backbone",
-        "torchvision's ResNet-18 or ResNet-50",
-        {"model.backbone": OneOf(({"name": "resnet18"}, {"name": "resnet50"}))},
-    ),
-    ProtocolPoint(
-        "images",
-        "three channels, with ImageNet's mean and standard deviation",
-        {"data.channels": 3, "model.normalisation": OneOf(("", "imagenet"))},
-    ),
-    ProtocolPoint("precision", "32 bits", {"machine.precision": "32"}),
-    ProtocolPoint(
-        "training seeds",
-        "one training of each row, its seed not set",
-        {"seeds": lambda experiment: list(experiment.seeds)[:1]},
-    ),
-)
 
 _SOURCES = (
     ProtocolPoint(
@@ -130,9 +47,10 @@ _SOURCES = (
     ),
 )
 
+
 _MM_PT = (
-    ProtocolPoint("start", "ImageNet weights", {"model.weights": _IMAGENET}, row="mm-pt"),
-    ProtocolPoint("optimiser", _ADAM, _optimiser("pretraining"), row="mm-pt"),
+    ProtocolPoint("start", "ImageNet weights", {"model.weights": IMAGENET}, row="mm-pt"),
+    ProtocolPoint("optimiser", ADAM, plain_adam("pretraining"), row="mm-pt"),
     ProtocolPoint(
         "batches",
         "64 images of one task; a task is drawn in proportion to the batches that remain of it; the"
@@ -142,14 +60,14 @@ _MM_PT = (
             "pretraining.accumulate": 1,
             "pretraining.last_batch": "keep",
         },
-        _no_single_image,
+        no_single_image,
         row="mm-pt",
     ),
     ProtocolPoint(
         "augmentation",
-        _AUGMENTATION,
+        AUGMENTATION,
         {"pretraining.augment": True},
-        _one_warp_of_batches,
+        one_warp_of_batches,
         row="mm-pt",
     ),
     ProtocolPoint(
@@ -164,7 +82,7 @@ _MM_PT = (
         {"pretraining.scale_losses": True, "pretraining.scale_from_epoch": 2},
         row="mm-pt",
     ),
-    ProtocolPoint("budget", _BUDGET, {"pretraining.epochs": 1000}, row="mm-pt"),
+    ProtocolPoint("budget", BUDGET, {"pretraining.epochs": 1000}, row="mm-pt"),
     ProtocolPoint(
         "validation",
         "once an epoch on whole validation splits, whose images are augmented too; mean over tasks"
@@ -181,12 +99,13 @@ _MM_PT = (
     ),
 )
 
+
 _MM_MAML = (
-    ProtocolPoint("start", "ImageNet weights", {"model.weights": _IMAGENET}, row="mm-maml"),
+    ProtocolPoint("start", "ImageNet weights", {"model.weights": IMAGENET}, row="mm-maml"),
     ProtocolPoint(
         "outer loop",
-        f"{_ADAM}; one episode for each step",
-        {**_optimiser("meta"), "meta.meta_batch": 1},
+        f"{ADAM}; one episode for each step",
+        {**plain_adam("meta"), "meta.meta_batch": 1},
         row="mm-maml",
     ),
     ProtocolPoint(
@@ -217,13 +136,13 @@ _MM_MAML = (
     ),
     ProtocolPoint(
         "budget",
-        f"{_BUDGET}; an epoch has 1,000 episodes of each task, the same in every epoch",
+        f"{BUDGET}; an epoch has 1,000 episodes of each task, the same in every epoch",
         {"meta.epochs": 1000, "meta.epoch_episodes": 1000, "meta.episodes": "repeated"},
         row="mm-maml",
     ),
     ProtocolPoint(
         "augmentation",
-        f"support and query: {_AUGMENTATION}",
+        f"support and query: {AUGMENTATION}",
         {"meta.augment": True},
         _one_warp_of_episodes,
         row="mm-maml",
@@ -253,6 +172,7 @@ _MM_MAML = (
         row="mm-maml",
     ),
 )
+
 
 _EVALUATION = (
     ProtocolPoint(
@@ -313,55 +233,8 @@ _EVALUATION = (
     ),
 )
 
-_SUPERVISED = (
-    ProtocolPoint("start", "ImageNet weights", {"model.weights": _IMAGENET}),
-    ProtocolPoint("head", "a fresh Kaiming head", {"pretraining.heads": "kaiming"}),
-    ProtocolPoint("optimiser", _ADAM, _optimiser("pretraining")),
-    ProtocolPoint(
-        "batches",
-        "64 images of the train split, shuffled; the last batch of a pass may be smaller",
-        {
-            "pretraining.batch_size": 64,
-            "pretraining.accumulate": 1,
-            "pretraining.last_batch": "keep",
-        },
-        _no_single_image,
-    ),
-    ProtocolPoint(
-        "augmentation", _AUGMENTATION, {"pretraining.augment": True}, _one_warp_of_batches
-    ),
-    ProtocolPoint("loss", "cross-entropy without class weights"),
-    ProtocolPoint("budget", _BUDGET, {"pretraining.epochs": 1000}),
-    ProtocolPoint(
-        "validation",
-        "once an epoch on the whole validation split; AUROC",
-        {"pretraining.validate_every": 0, "pretraining.validation_images": 0},
-    ),
-    ProtocolPoint(
-        "early stopping",
-        "after 10 epochs without a better score; the best epoch's weights are kept",
-        {"pretraining.patience": 10},
-    ),
-    ProtocolPoint(
-        "score",
-        "AUROC on the test split, of probabilities in 32 bits, where confident ones tie; a class"
-        " without an image counts 0",
-        {"evaluation.metric": "auroc"},
-        "ranked by log-odds in 64 bits, which do not tie; a class without an image is left out",
-    ),
-    ProtocolPoint(
-        "interval", "none", here="over the images of the test split, by subject where known"
-    ),
-)
 
 TABLE_4 = Publication(
     "Table 4 of the MedIMeta paper and its scripts",
-    (*_COMMON, *_SOURCES, *_MM_PT, *_MM_MAML, *_EVALUATION),
+    (*COMMON_POINTS, *_SOURCES, *_MM_PT, *_MM_MAML, *_EVALUATION),
 )
-TABLE_3 = Publication(
-    "Table 3 of the MedIMeta paper and its scripts",
-    (*_COMMON, *_SUPERVISED),
-)
-
-STAND_FOR_A_PUBLICATION = ("medimeta-table4", "medimeta-table4-short", "fully-supervised")
-"""The presets whose numbers are meant to be compared with published ones."""
