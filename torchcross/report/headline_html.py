@@ -23,7 +23,8 @@ from torchcross.report.headline import (
 from torchcross.report.html import TableColumn, data_link, head_cell, scroll_box, series_key
 from torchcross.report.inputs import Failure
 from torchcross.report.markup import Markup, as_text, element, join
-from torchcross.report.summary import Summary, TableOptions, TargetTask, summarise
+from torchcross.report.summarise import summarise
+from torchcross.report.summary import Summary, TableOptions, TargetTask
 from torchcross.report.tables import csv_of, latex_of, markdown_of
 
 

@@ -29,7 +29,8 @@ from torchcross.report.headline import (
     target_text,
 )
 from torchcross.report.numbers import shots_title
-from torchcross.report.summary import Summary, TableOptions, TargetTask, summarise
+from torchcross.report.summarise import summarise
+from torchcross.report.summary import Summary, TableOptions, TargetTask
 from torchcross.report.text_escapes import latex_note, latex_text, markdown_text, one_line
 
 _CSV_PARTS = (

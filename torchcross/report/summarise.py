@@ -1,0 +1,236 @@
+"""From rows to a summary: the comparisons within every target and across them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from math import isfinite, nan
+from typing import TypeVar
+
+import numpy as np
+
+from torchcross.errors import InputError
+from torchcross.records import Means, Records
+from torchcross.report.cells import CellKey, SummaryCell, cells_of
+from torchcross.report.numbers import notation_of, notation_of_means
+from torchcross.report.summary import (
+    Chance,
+    ClassesLeftOut,
+    EpisodeDraws,
+    Episodes,
+    Scales,
+    SplitErrors,
+    Summary,
+    TargetTask,
+)
+from torchcross.statistics import (
+    Across,
+    Comparison,
+    Interval,
+    SplitError,
+    across_targets,
+    lower_is_better,
+    within_target,
+)
+
+Value = TypeVar("Value")
+
+
+def summarise(
+    table: Records | Means,
+    *,
+    metric: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+    related: Sequence[Collection[str]] = (),
+    episodes: Episodes | None = None,
+    margin: float | None = None,
+    scales: Scales | None = None,
+    untrained: Collection[str] = (),
+    classes_left_out: ClassesLeftOut | None = None,
+    chance: Chance | None = None,
+    ceilings: Collection[str] = (),
+    draws: EpisodeDraws | None = None,
+    split_errors: SplitErrors | None = None,
+    across: Mapping[int | None, Across] | None = None,
+) -> Summary:
+    """Compare the algorithms within every target and across them; of `Means` only across them."""
+    compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
+    if isinstance(table, Means):
+        return _summary_of_means(table, level, compare)
+    metric = _metric_to_show(table, metric)
+    records = table.where(metric=metric)
+    targets, algorithms = _targets_by_domain(records), _in_order_of(table, records)
+    levels, errors = (chance or {}).get(metric, {}), _errors_of(metric, split_errors or {})
+    within = partial(
+        within_target, metric=metric, method=method, level=level, untrained=untrained, margin=margin
+    )
+    comparisons: list[Comparison] = []
+    for target in targets:
+        rows = records.where(target=target.name)
+        comparisons += [
+            within(
+                rows,
+                target.name,
+                shots=shots,
+                episodes=_of_algorithms(algorithms, target.name, shots, episodes or {}),
+                draws=_of_algorithms(algorithms, target.name, shots, draws or {}),
+                chance=levels.get(target.name),
+                split_errors=_of_algorithms(algorithms, target.name, shots, errors),
+            )
+            for shots in sorted(rows.unique("shots"))
+        ]
+    cells = _without_ceilings(dict(cells_of(comparisons, records)), ceilings)
+    unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
+    all_shots = tuple(sorted(records.unique("shots")))
+    if across is None:
+        means = (_comparable_means(cells, algorithms, k, metric, unpaired) for k in all_shots)
+        across = {k: compare(each) for k, each in zip(all_shots, means, strict=True) if each}
+    notes, common = _notes(comparisons)
+    return Summary(
+        metric,
+        notation_of(metric),
+        level,
+        targets,
+        algorithms,
+        all_shots,
+        cells,
+        across,
+        notes=notes,
+        common=common,
+        unpaired=unpaired,
+        scales=scales or {},
+        failures_count_as=tuple(sorted({one.failures_count_as for one in comparisons} - {""})),
+        pair_counts=tuple(sorted({len(one.pairs) for one in comparisons} - {0})),
+        margin=margin,
+        classes_left_out=classes_left_out or {},
+        ceilings=frozenset(ceilings),
+    )
+
+
+def _in_order_of(table: Records, records: Records) -> tuple[str, ...]:
+    """The algorithms of the records in the order of the whole table, as for every other metric."""
+    present = set(records.unique("algorithm"))
+    return tuple(name for name in table.unique("algorithm") if name in present)
+
+
+def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The notes of single comparisons with their places, and those of all of them."""
+    counts = Counter(note for one in comparisons for note in one.notes)
+    placed = (
+        f"{one.target} at shots {one.shots}: {note}"
+        for one in comparisons
+        for note in one.notes
+        if counts[note] < len(comparisons)
+    )
+    common = (note for note, count in counts.items() if count == len(comparisons))
+    return tuple(placed), tuple(common)
+
+
+def _without_ceilings(
+    cells: dict[CellKey, SummaryCell], ceilings: Collection[str]
+) -> dict[CellKey, SummaryCell]:
+    """No ceiling is the best of a row, where it stands beside algorithms that learn from less."""
+    if {algorithm for _, algorithm, _ in cells} <= set(ceilings):
+        return cells
+    return {
+        key: replace(cell, is_best=False) if key[1] in ceilings else cell
+        for key, cell in cells.items()
+    }
+
+
+def _summary_of_means(means: Means, level: float, compare: Callable[[Means], Across]) -> Summary:
+    best_of = np.nanmin if lower_is_better(means.metric) else np.nanmax
+    cells: dict[CellKey, SummaryCell] = {}
+    for target, row in zip(means.targets, means.values, strict=True):
+        for algorithm, value in zip(means.algorithms, row.tolist(), strict=True):
+            if isfinite(value):
+                interval = Interval(value, nan, nan, 1, "", level)
+                # Equal means are equally good: without intervals nothing else says which is best.
+                cells[target, algorithm, None] = SummaryCell(interval, value == best_of(row))
+    across: dict[int | None, Across] = {}
+    if len(means.algorithms) > 1:
+        across[None] = compare(means)
+    return Summary(
+        means.metric,
+        notation_of_means(means),
+        level,
+        tuple(map(TargetTask, means.targets, means.domains)),
+        means.algorithms,
+        (None,),
+        cells,
+        across,
+        is_published=True,
+    )
+
+
+def _metric_to_show(records: Records, metric: str | None) -> str:
+    """The metric asked for, else "auroc" where there is any, else the first."""
+    if not len(records):
+        raise InputError("the table has no records; a report needs at least one row")
+    present = records.unique("metric")
+    if metric is None:
+        return "auroc" if "auroc" in present else str(present[0])
+    if metric not in present:
+        raise InputError(f"no record has the metric {metric!r}; choose from {sorted(present)}")
+    return metric
+
+
+def _targets_by_domain(records: Records) -> tuple[TargetTask, ...]:
+    """By domain, in the order in which domains and targets first appear."""
+    domains: dict[str, str] = {}
+    columns = records.columns
+    for name, domain in zip(columns["target"].tolist(), columns["domain"].tolist(), strict=True):
+        if domains.setdefault(name, domain) != domain:
+            raise InputError(
+                f"the target {name!r} has records in the domains {domains[name]!r} and {domain!r};"
+                " give it one"
+            )
+    order = list(dict.fromkeys(domains.values()))
+    names = sorted(domains, key=lambda name: order.index(domains[name]))
+    return tuple(TargetTask(name, domains[name]) for name in names)
+
+
+def _errors_of(
+    metric: str, errors: SplitErrors
+) -> dict[tuple[str, str, int], Mapping[int, SplitError]]:
+    return {key[:3]: own for key, own in errors.items() if key[3] == metric}
+
+
+def _of_algorithms(
+    algorithms: Sequence[str], target: str, shots: int, values: Mapping[tuple[str, str, int], Value]
+) -> dict[str, Value]:
+    """What is known of each algorithm on this target at these shots."""
+    keys = ((algorithm, target, shots) for algorithm in algorithms)
+    return {key[0]: values[key] for key in keys if key in values}
+
+
+def _comparable_means(
+    cells: Mapping[CellKey, SummaryCell],
+    algorithms: Sequence[str],
+    shots: int,
+    metric: str,
+    unpaired: Sequence[tuple[str, int]],
+) -> Means | None:
+    """The means that may be compared, the same that the cells show; None of one algorithm."""
+    here = {(target, name): cell for (target, name, k), cell in cells.items() if k == shots}
+    present = {name for _, name in here}
+    names = [name for name in algorithms if name in present]
+    if len(names) < 2:
+        return None
+    targets = list(dict.fromkeys(target for target, _ in here))
+    table, notes = np.full((len(targets), len(names)), nan), []
+    for (target, name), cell in here.items():
+        if cell.is_compared:
+            table[targets.index(target), names.index(name)] = cell.interval.mean
+        elif cell.interval.n:
+            notes.append(
+                f"{name} on {target} is not compared: it shares too few episodes with the others"
+            )
+    if other := [target for target, number in unpaired if number == shots]:
+        notes.append(
+            f"{', '.join(other)}: not the same episodes, so the means also differ by their episodes"
+        )
+    return Means(table, names, targets, metric=metric, notes=notes)
