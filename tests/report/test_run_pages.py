@@ -12,7 +12,7 @@ from tests.report.reading import Node, read_page
 from tests.report.run_folder import made_run
 from torchcross._kit.content_hash import with_hash_line
 from torchcross.experiment import RunFolder, experiment_from_values, write_page
-from torchcross.experiment.page.pages import outcome_html
+from torchcross.experiment.page.notebook import outcome_html
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.run.json_files import write_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchcross.experiment.page.pages import outcome_html
+from torchcross.experiment.page.notebook import outcome_html
 from torchcross.experiment.run.cells import Say
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.runner import run_missing_cells

@@ -6,7 +6,6 @@ import hashlib
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +37,10 @@ from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
 from torchcross.report import (
     Failure,
-    html_table,
     write_report,
 )
-from torchcross.report.summary import EpisodeDraws, Summary, summarise
+from torchcross.report.summarise import summarise
+from torchcross.report.summary import EpisodeDraws, Summary
 from torchcross.report.tables import csv_of, latex_of, markdown_of
 
 _TEXTS = dict(zip(TABLES, (markdown_of, latex_of, csv_of), strict=True))
@@ -257,39 +256,6 @@ def write_means_page(
     )
     _write_tables(summarise(means), out)
     return page
-
-
-def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping[str, str]]) -> str:
-    """What a notebook shows of a run: the headline table, what failed, and where the page is."""
-    parts = ["<p>No rows.</p>"]
-    if len(records):
-        headline, names = headline_of(records, [folder], None), RowNames(folder)
-        own_episodes = episodes_of_rows(folder, records)
-        draws = draws_of_run(folder, records, own_episodes)
-        episodes = names.of_episodes(own_episodes)
-        table = html_table(
-            names.of_records(records),
-            metric=headline.metric,
-            method=headline.method,
-            episodes=episodes,
-            draws=draws.of_rows(episodes),
-            scales=scales_of(folder.plain(PROTOCOL)),
-            margin=headline.margin,
-            **marks_of(folder, folder.plain(PROTOCOL), names),
-        )
-        warnings = (*headline.warnings, *draws.warnings)
-        parts = [table, *(f"<p>{escape(text)}</p>" for text in warnings)]
-    if failures:
-        items = []
-        for failure in failures:
-            cell = "{algorithm} on {target}, training seed {seed}: {reason}".format(**failure)
-            items.append(f"<li>{escape(cell)}</li>")
-        parts.append(f"<p>Failed: {len(failures)}</p><ul>{''.join(items)}</ul>")
-    report = folder.path / PAGE
-    place = str(report)
-    if not report.is_file():
-        place = f"not written yet: torchcross.write_page({str(folder.path)!r})"
-    return "".join([*parts, f"<p><small>Page: {escape(place)}</small></p>"])
 
 
 # -- parts of a page -------------------------------------------------------------------------------
