@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from benchmarks.scale.overhead import (
     ray_engine,
     seconds_per_unit,
 )
+from benchmarks.scale.ranks import ONE, TWO, compare
 from benchmarks.scale.simulation import Cluster, Recorded, Simulated, simulate
 
 ENGINES = ROOT / ".venv-engines" / "bin" / "python"
@@ -164,6 +166,30 @@ def scaling(effort: Effort, quick: bool) -> Any:
     return [_plain(each) for each in found]
 
 
+def ranks(effort: Effort, quick: bool) -> Any:
+    """Of each round, so that what slows the machine slows both."""
+    meta_batch, steps, size, rounds = (4, 1, 16, 2) if quick else (16, 2, 28, 5)
+    found = compare(meta_batch, steps, size, rounds)
+    one, two = found[str(ONE)], found[str(TWO)]
+    ratios = [after.seconds / before.seconds for before, after in zip(one, two, strict=True)]
+    rows = []
+    for name, costs in found.items():
+        medians = [
+            statistics.median(getattr(each, key) for each in costs)
+            for key in ("seconds", "sent", "wire")
+        ]
+        in_parameters = [f"{part / costs[0].parameters:.2f}" for part in medians[1:]]
+        rows.append([name, number(medians[0]), *in_parameters])
+    table(
+        f"W1, meta-batch {meta_batch}, by fit: 2 ranks take {statistics.median(ratios):.2f} of the"
+        f" time of 1, {min(ratios):.2f} to {max(ratios):.2f} over {rounds} rounds (target: .82)",
+        ["processes", "s a step", "sent by a rank", "on the wire, all ranks"],
+        rows,
+    )
+    print(f"  bytes are in sizes of the parameters: {one[0].parameters:,} bytes")
+    return {name: [asdict(cost) for cost in costs] for name, costs in found.items()}
+
+
 def _plain(simulated: Simulated) -> dict[str, Any]:
     return {
         **asdict(simulated.cluster),
@@ -202,6 +228,7 @@ PARTS: dict[str, Callable[[Effort, bool], Any]] = {
     "planning": plans,
     "coordinator": coordinator,
     "scaling": scaling,
+    "ranks": ranks,
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Ranks that torchrun launches, and those of this machine, at full length: curves, deaths."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -92,6 +93,36 @@ def test_ranks_that_hang_are_stopped_in_time(tmp_path):
     with pytest.raises(RankError, match=r"rank 2 of 3 \(process \d+\) was ended by .* SIGKILL"):
         run_on_ranks(rank_calls.hang_while_one_dies, 2, str(begun), ranks=3)
     assert time.time() - begun.stat().st_mtime < STATED_SECONDS
+
+
+def test_ranks_end_with_the_process_that_launched_them(tmp_path):
+    call = f"rank_calls.train, {str(tmp_path)!r}, 1_000_000, 'nothing', 0"
+    program = (
+        "from tests.training import rank_calls\nfrom torchcross.training import run_on_ranks\n"
+    )
+    program += f"if __name__ == '__main__':\n    run_on_ranks({call}, ranks=2)\n"
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, str(path)], env=environment)
+    checkpoint = tmp_path / "training" / "checkpoint-00000002.safetensors"
+    wait_for(lambda: checkpoint.exists() or len(list(checkpoint.parent.glob("check*"))) > 1)
+    parent.kill()
+    parent.wait()
+    ranks = [int((tmp_path / f"process{rank}").read_text()) for rank in range(2)]
+    wait_for(lambda: not any(map(is_alive, ranks)))
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(process):
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 def test_three_ranks_of_this_machine(alone, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -13,9 +14,11 @@ from torch import distributed
 
 from tests.training.subjects import SUBJECTS, Told, magnitude, options, protonet, sampler
 from torchcross._kit.lock import lock_folder
-from torchcross.errors import ReadError, WriteError
+from torchcross.errors import RankError, ReadError, WriteError
 from torchcross.training import fit, read_log
+from torchcross.training.agreement import together
 from torchcross.training.checkpoints import Checkpoints
+from torchcross.training.world import joined_world
 
 CHOSEN = {
     "steps": 6,
@@ -131,6 +134,32 @@ def failing_lock(folder):
         fit(protonet(), sampler(), options(), folder=folder)
 
 
+def lead_and_follow(folder):
+    """Of two ranks the first one leads. In the second piece the other one fails, and so do both."""
+    done: list[tuple[str, bool]] = []
+
+    def act(piece):
+        assert world is not None
+        machine = world.machine("cpu", "32", int(piece))
+        done.append((piece, machine is not None))
+        if machine is None:
+            return
+        with together(machine):
+            if piece == "2" and rank() == 1:
+                raise ReadError("image 7 is gone")
+
+    with joined_world() as world:
+        assert world is not None
+        if world.rank == 0:
+            for piece in ("1", "2", "1"):
+                world.announce(piece)
+                with suppress(RankError):
+                    act(piece)
+        else:
+            world.follow(act)
+    Path(folder, f"done{rank()}.json").write_text(json.dumps(done))
+
+
 # -- deaths, errors and requests -------------------------------------------------------------------
 
 
@@ -153,6 +182,8 @@ def hang_while_one_dies(which, marker):
 def train(folder, steps, deed, at):
     """`deed` happens to the last rank in step `at`, once; other than that, an ordinary training."""
     folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / f"process{rank()}").write_text(str(os.getpid()))
 
     def told(_self, call, step, _items):
         marker = folder / "done"

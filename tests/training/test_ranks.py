@@ -7,6 +7,7 @@ import pytest
 from tests.training import rank_calls
 from torchcross.errors import InputError, RankError
 from torchcross.training import read_log, run_on_ranks
+from torchcross.training.world import joined_world
 
 SUBJECTS = ("protonet", "maml", "multi-task")
 PARTS = (*SUBJECTS, "early")
@@ -111,6 +112,30 @@ def test_an_interrupt_ends_all_with_a_checkpoint(tmp_path):
     steps = len(read_log(folder))
     assert steps < 100_000
     assert (folder / f"checkpoint-{steps:08d}.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_one_rank_leads_and_the_other_follows(tmp_path):
+    run_on_ranks(rank_calls.lead_and_follow, str(tmp_path), ranks=2)
+    leader, follower = (json.loads((tmp_path / f"done{rank}.json").read_text()) for rank in (0, 1))
+    assert leader == [["1", True], ["2", True], ["1", True]]
+    assert follower == [["1", False], ["2", True], ["1", False]]
+
+
+def test_a_process_that_was_launched_alone_has_no_world(monkeypatch):
+    for environment in ({}, {"WORLD_SIZE": "1"}):
+        monkeypatch.setattr("os.environ", environment)
+        with joined_world() as world:
+            assert world is None
+
+
+def test_half_an_environment_of_a_launcher_is_refused(monkeypatch):
+    monkeypatch.setattr("os.environ", {"WORLD_SIZE": "2", "RANK": "0"})
+    with (
+        pytest.raises(InputError, match="MASTER_ADDR, MASTER_PORT is not set; launch"),
+        joined_world(),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
