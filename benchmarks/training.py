@@ -228,7 +228,6 @@ def _steps(learner: Learner, options: FitOptions) -> list[dict[str, float]]:
             options,
             folder=folder,
             progress=False,
-            tensorboard=False,
         )
     return watch.whole_steps()
 

@@ -22,7 +22,8 @@
      ├── BackboneWarning                  a predictor's file does not describe its backbone
      ├── SoftLockWarning                  a file system has no locks, and a marker file stands in
      ├── OverlapWarning                   one dataset lists an overlap that the other does not
-     └── SubjectLeakWarning               subjects may stand in both support and query
+     ├── SubjectLeakWarning               subjects may stand in both support and query
+     └── TrackerWarning                   a tracker failed, and training goes on without it
 
 Every exception is built from one message, so it survives the trip out of a worker process
 unchanged. The message has no control characters, and its middle is left out where it is long: it
@@ -54,6 +55,7 @@ __all__ = [
     "TargetError",
     "TorchcrossError",
     "TorchcrossWarning",
+    "TrackerWarning",
     "WriteError",
 ]
 
@@ -150,3 +152,7 @@ class BackboneWarning(TorchcrossWarning):
 
 class OverlapWarning(TorchcrossWarning):
     """One dataset lists an overlap with another that does not list it back."""
+
+
+class TrackerWarning(TorchcrossWarning):
+    """A tracker of a training failed: training goes on without it."""

@@ -47,9 +47,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # Reports see records, never models.
     "torchcross.report": (*_RESULTS, "metrics", "messages", *_EPISODES),
     "torchcross.transfer": ("report", *_STUDIES),
-    "torchcross.experiment": ("transfer", "report", *_STUDIES),
     "torchcross.testing": ("data", "metrics", "losses", *_EPISODES),
-    "torchcross.interop": ("experiment", "transfer", "report", "testing", *_STUDIES),
+    "torchcross.interop": _STUDIES,
+    # An experiment makes the trackers of its trainings.
+    "torchcross.experiment": ("interop", "transfer", "report", *_STUDIES),
     "torchcross.cli": ("", "messages", *_ENTRANCES, *_STUDIES),
     "torchcross.__main__": ("cli",),
     "torchcross": ("cli", *_ENTRANCES, *_STUDIES),

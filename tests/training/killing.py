@@ -83,9 +83,37 @@ FEW = (
 )
 
 
+class FileTracker:
+    """A tracker whose lines outlive a kill: "step loss" or "finish state steps"."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def log(self, step, numbers):
+        self.write(f"{step} {numbers['loss']!r}")
+
+    def finish(self, summary):
+        self.write(f"finish {summary['state']} {summary['steps']}")
+
+    def write(self, line):
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
+
+
+def tracked_lines(folder):
+    return folder.with_name(f"{folder.name}-tracked.txt")
+
+
 def train(subject, folder):
     make, data = SUBJECTS[subject]
-    result = fit(make(), data(), options(**OPTIONS), folder=folder, validate=magnitude)
+    result = fit(
+        make(),
+        data(),
+        options(**OPTIONS),
+        folder=folder,
+        validate=magnitude,
+        track=FileTracker(tracked_lines(folder)),
+    )
     (folder / "result.txt").write_text(repr(result).replace(folder.name, ""))
 
 
@@ -105,13 +133,18 @@ def files(folder):
     }
 
 
+def found_in(folder, statuses):
+    lines = tracked_lines(folder).read_text().splitlines()
+    return {"statuses": statuses, "files": files(folder), "tracked": lines}
+
+
 def killed_and_run_again(subject, moment, folder):
     def killed():
         MOMENTS[moment]()
         train(subject, folder)
 
     statuses = [forked(killed), forked(lambda: train(subject, folder))]
-    return {"statuses": statuses, "files": files(folder)}
+    return found_in(folder, statuses)
 
 
 def main(root):
@@ -120,7 +153,7 @@ def main(root):
     for subject in SUBJECTS:
         whole = root / f"{subject}-whole"
         train(subject, whole)
-        found[subject] = {"whole": {"statuses": [0], "files": files(whole)}}
+        found[subject] = {"whole": found_in(whole, [0])}
         for number, moment in enumerate(FEW if subject == "maml" else MOMENTS):
             folder = root / f"{subject}-{number}"
             found[subject][moment] = killed_and_run_again(subject, moment, folder)

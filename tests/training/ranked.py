@@ -7,13 +7,22 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 from torch import distributed
 
-from tests.training.subjects import SUBJECTS, Told, magnitude, options, protonet, sampler
+from tests.training.subjects import (
+    SUBJECTS,
+    Recorder,
+    Told,
+    magnitude,
+    options,
+    protonet,
+    sampler,
+)
 from torchcross.errors import DivergenceError, InputError
 from torchcross.training import fit
 
@@ -106,6 +115,23 @@ def interrupted(folder):
     return "nothing"
 
 
+def tracked(folder):
+    """What a tracker of each rank gets, and another one in a training that fails."""
+
+    def fail(*_):
+        raise DivergenceError("on every rank")
+
+    recorder, failing = Recorder(), Recorder()
+    fit(protonet(), sampler(), options(meta_batch=4, steps=3), folder=folder, track=recorder)
+    with suppress(DivergenceError):
+        fit(Told(protonet(), fail), sampler(), options(meta_batch=4), track=failing)
+    return {
+        "steps": recorder.steps,
+        "summaries": recorder.summaries,
+        "failures": failing.summaries,
+    }
+
+
 def indivisible(folder):
     try:
         fit(protonet(), sampler(), options(meta_batch=3))
@@ -114,7 +140,9 @@ def indivisible(folder):
     return "nothing"
 
 
-CASES = {case.__name__: case for case in (plain, resumed, diverged, interrupted, indivisible)}
+CASES = {
+    case.__name__: case for case in (plain, resumed, diverged, interrupted, tracked, indivisible)
+}
 
 
 def one_rank(rank, root):

@@ -125,6 +125,23 @@ class Told(Algorithm):
         return self.inner.protocol()
 
 
+class Recorder:
+    """A tracker that writes down what it gets: (step, numbers), and the summaries."""
+
+    def __init__(self):
+        self.rows, self.summaries = [], []
+
+    def log(self, step, numbers):
+        self.rows.append((step, numbers))
+
+    def finish(self, summary):
+        self.summaries.append(summary)
+
+    @property
+    def steps(self):
+        return [step for step, _ in self.rows]
+
+
 class Few(Feed):
     """A feed of one's own: the sampler's episodes, without their plans, and as many as it likes."""
 

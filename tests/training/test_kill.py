@@ -25,6 +25,25 @@ def test_it_goes_on_to_the_same_bytes(found, subject, moment):
     assert again["files"] == whole["files"]
 
 
+@pytest.mark.parametrize(("subject", "moment"), CELLS)
+def test_a_tracker_gets_every_step_and_lost_steps_twice(found, subject, moment):
+    whole, tracked = found[subject]["whole"]["tracked"], found[subject][moment]["tracked"]
+    assert [line.split()[0] for line in whole] == [*map(str, range(1, 10)), "finish"]
+    assert whole[-1] == tracked[-1] == "finish finished 9"
+    # The first part is what came before the kill; the second goes on after a checkpoint.
+    steps = [int(line.split()[0]) for line in tracked[:-1]]
+    again = next((at for at in range(1, len(steps)) if steps[at] <= steps[at - 1]), len(steps))
+    before, after = tracked[:again], tracked[again:-1]
+    assert before == whole[: len(before)]
+    assert after == whole[len(whole) - 1 - len(after) : -1]
+    assert dict.fromkeys([*before, *after, whole[-1]]).keys() == dict.fromkeys(whole).keys()
+    if moment == "in step 6":
+        # The best checkpoint is that of step 4, and step 5 was lost.
+        assert steps == [1, 2, 3, 4, 5, 5, 6, 7, 8, 9]
+    if moment == "before the weights are written":
+        assert tracked == whole
+
+
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_the_whole_run_left_what_it_should(found, subject):
     names = sorted(found[subject]["whole"]["files"])

@@ -1,20 +1,17 @@
-"""The log, TensorBoard, and the bar on the terminal."""
+"""The log, and the bar on the terminal."""
 
 import math
-import sys
-import types
 
 import pytest
 
 from tests.training.subjects import Scores, batches, multi_task, options, protonet, sampler
-from torchcross.errors import InputError, MissingExtraError, ReadError
-from torchcross.training import FitResult, Point, fit, log, read_log
+from torchcross.errors import ReadError
+from torchcross.training import FitResult, Point, fit, read_log
 from torchcross.training.log import COLUMNS
 
 
 def run(folder, **given):
-    tensorboard = given.pop("tensorboard", False)
-    return fit(protonet(), sampler(), options(**given), folder=folder, tensorboard=tensorboard)
+    return fit(protonet(), sampler(), options(**given), folder=folder)
 
 
 def test_a_log_is_read_back(tmp_path):
@@ -53,60 +50,6 @@ def test_a_spoilt_log_is_refused_by_line(tmp_path, text, said):
         read_log(tmp_path)
     with pytest.raises(ReadError, match="cannot be read"):
         read_log(tmp_path / "nothing")
-
-
-# -- TensorBoard -----------------------------------------------------------------------------------
-
-
-class FakeWriter:
-    made = []
-
-    def __init__(self, folder, purge_step):
-        self.folder, self.purge_step, self.rows, self.closed = folder, purge_step, [], False
-        self.made.append(self)
-
-    def add_scalar(self, name, value, step):
-        self.rows.append((name, value, step))
-
-    def close(self):
-        self.closed = True
-
-
-@pytest.fixture
-def installed(monkeypatch):
-    module = types.ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = FakeWriter
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    monkeypatch.setattr(log, "find_spec", lambda name: object())
-    monkeypatch.setattr(FakeWriter, "made", [])
-
-
-@pytest.mark.usefixtures("installed")
-def test_tensorboard_gets_the_same_numbers(tmp_path):
-    run(tmp_path, tensorboard=None, steps=3)
-    run(tmp_path, tensorboard=True, steps=4)
-    first, second = FakeWriter.made
-    assert (first.purge_step, second.purge_step) == (1, 4)
-    assert first.closed
-    assert second.closed
-    expected = [
-        (name, row[place], row[0])
-        for row in read_log(tmp_path)
-        for place, name in enumerate(COLUMNS[1:4], 1)
-    ]
-    assert first.rows + second.rows == expected
-    run(tmp_path, steps=4)
-    assert len(FakeWriter.made) == 2
-
-
-def test_tensorboard_where_it_is_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setattr(log, "find_spec", lambda name: None)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    run(tmp_path, tensorboard=None, steps=1)
-    with pytest.raises(MissingExtraError, match="pip install tensorboard"):
-        run(tmp_path, tensorboard=True, steps=1)
-    with pytest.raises(InputError, match="give fit a folder"):
-        run(None, tensorboard=True, steps=1)
 
 
 # -- the bar ---------------------------------------------------------------------------------------

@@ -120,6 +120,14 @@ def test_both_ranks_stop_after_the_same_step(found):
     assert "training stopped after step 4 of 6" in first
 
 
+def test_the_first_rank_alone_tracks(found):
+    first, second = (rank["tracked"] for rank in found["ranks"])
+    assert first["steps"] == [1, 2, 3]
+    assert first["summaries"] == [{"state": "finished", "steps": 3, "stopped": "steps"}]
+    assert [summary["state"] for summary in first["failures"]] == ["failed"]
+    assert second == {"steps": [], "summaries": [], "failures": []}
+
+
 def test_a_meta_batch_that_ranks_cannot_share(found):
     for rank in found["ranks"]:
         assert "meta_batch=3 is not divisible among 2 ranks" in rank["indivisible"]

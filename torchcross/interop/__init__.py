@@ -5,7 +5,10 @@ from __future__ import annotations
 __all__ = [
     "EpisodeTaskset",
     "HuggingFaceSource",
+    "MlflowTracker",
     "TasksetEpisodes",
+    "TensorBoardTracker",
+    "WandbTracker",
     "export_predictor",
     "lightning_module",
 ]
@@ -14,3 +17,4 @@ from torchcross.interop.deployment import export_predictor
 from torchcross.interop.huggingface import HuggingFaceSource
 from torchcross.interop.lightning import lightning_module
 from torchcross.interop.tasksets import EpisodeTaskset, TasksetEpisodes
+from torchcross.interop.trackers import MlflowTracker, TensorBoardTracker, WandbTracker

@@ -8,6 +8,7 @@ from torchcross.training.options import FitOptions
 from torchcross.training.ranks import run_on_ranks
 from torchcross.training.result import FitResult, Point
 from torchcross.training.running_statistics import renew_statistics
+from torchcross.training.tracking import Tracker
 
 __all__ = [
     "FabricMachine",
@@ -17,6 +18,7 @@ __all__ = [
     "Machine",
     "Point",
     "TorchMachine",
+    "Tracker",
     "fit",
     "read_log",
     "renew_statistics",

@@ -1,4 +1,4 @@
-"""One row of a CSV file for each step, and TensorBoard where it is installed."""
+"""One row of a CSV file for each step."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from torchcross._kit.content_hash import damage_error, hash_line, split_hash_line
-from torchcross.errors import DamageError, InputError, MissingExtraError, ReadError, WriteError
+from torchcross.errors import DamageError, ReadError, WriteError
 
 COLUMNS = ("step", "loss", "lr", "gradient_norm", "score")
 Row = tuple[int, float, float, float, float | None]
@@ -141,36 +139,3 @@ def _parse_row(path: Path, number: int, cells: Sequence[str]) -> Row:
         raise ReadError(
             f"{path}, line {number}: {','.join(cells)!r} is not a row of a log; it is cut off."
         ) from error
-
-
-class TensorBoard:
-    """The same numbers as scalars. A resumed run hides the rows after its checkpoint."""
-
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
-
-    def write_row(self, row: Row) -> None:
-        for name, value in zip(COLUMNS[1:], row[1:], strict=True):
-            if value is not None:
-                self._writer.add_scalar(name, value, row[0])
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-def tensorboard_for(wanted: bool | None, folder: Path | None, step: int) -> TensorBoard | None:
-    """`wanted` None: where it is installed and there is a folder."""
-    if folder is None:
-        if wanted:
-            raise InputError("TensorBoard writes files; give fit a folder=.")
-        return None
-    installed = find_spec("tensorboard") is not None
-    if wanted is False or (wanted is None and not installed):
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingExtraError(
-            "TensorBoard is not installed; run: pip install tensorboard"
-        ) from error
-    return TensorBoard(SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1))

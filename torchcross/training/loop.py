@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, final
@@ -20,13 +20,14 @@ from torchcross.errors import InputError, ReadError
 from torchcross.training.agreement import number_of, raise_failure, together
 from torchcross.training.checkpoints import Checkpoints, Position, write_tensors
 from torchcross.training.feed import Feed, Transform, feed_of, start_reading, worker_death
-from torchcross.training.log import CsvLog, Row, TensorBoard, is_whole_log, tensorboard_for
+from torchcross.training.log import CsvLog, Row, is_whole_log
 from torchcross.training.machine import Machine, TorchMachine
 from torchcross.training.options import FitOptions, changed_options
 from torchcross.training.result import FitResult
 from torchcross.training.schedule import learning_rate
 from torchcross.training.signals import ReadingStopped, Signals, obey, watch_signals
 from torchcross.training.step import Stepper
+from torchcross.training.tracking import Tracker, Tracking, checked_trackers
 from torchcross.training.trained_tensors import TrainedTensors, weights_in
 
 Trainable = TypeVar("Trainable", bound=Algorithm | Pretraining)
@@ -43,7 +44,7 @@ def fit(
     transform: Transform | None = None,
     machine: Machine | None = None,
     progress: bool | None = None,
-    tensorboard: bool | None = None,
+    track: Tracker | Sequence[Tracker] = (),
 ) -> FitResult:
     """Train in place: the algorithm ends with its best weights; without `validate`, with its last.
 
@@ -56,7 +57,7 @@ def fit(
                  For a resumed run to be the same, it must depend on the weights alone. Of several
                  ranks all call it and the score of the first one counts
     progress     a bar on stderr; None: where stderr is a terminal
-    tensorboard  None: where it is installed
+    track        trackers, which get the numbers of every step; see `Tracker`
     """
     if not isinstance(algorithm, Algorithm | Pretraining):
         raise InputError(
@@ -66,6 +67,7 @@ def fit(
         raise InputError(
             "validate= and the option validate_every= belong together; give both or none."
         )
+    trackers = checked_trackers(track)
     machine = TorchMachine() if machine is None else machine
     if options.meta_batch % (machine.ranks * (options.at_once or 1)):
         raise InputError(
@@ -84,7 +86,7 @@ def fit(
         signals = stack.enter_context(watch_signals(folder is not None))
         training = _Training(algorithm, feed, options, store, validate, machine, signals, lock)
         training.resume_or_begin()
-        return training.finish(stack, progress, tensorboard)
+        return training.finish(stack, progress, trackers)
 
 
 @final
@@ -120,7 +122,7 @@ class _Training:
         self.failure: Exception | None = None
         """What this rank could not do since the step, and the others do not know yet."""
         self.log: CsvLog | None = None
-        self.board: TensorBoard | None = None
+        self.tracking = Tracking(())
 
     @property
     def writes(self) -> bool:
@@ -197,42 +199,48 @@ class _Training:
     # -- the middle --------------------------------------------------------------------------------
 
     def finish(
-        self, stack: ExitStack, progress: bool | None, tensorboard: bool | None
+        self, stack: ExitStack, progress: bool | None, trackers: Sequence[Tracker]
     ) -> FitResult:
         folder = self.store.folder if self.store is not None and self.writes else None
         position = self.position
-        if folder is not None and not (
-            self.is_finished and is_whole_log(folder / "log.csv", position.log_length)
-        ):
+        # A log that is whole is that of a training whose trackers know its end.
+        ended_before = self.is_finished and (
+            folder is not None and is_whole_log(folder / "log.csv", position.log_length)
+        )
+        if folder is not None and not ended_before:
             log = CsvLog(folder / "log.csv", position.log_length, position.log_sha256)
             self.log = stack.enter_context(closing(log))
-        if board := tensorboard_for(tensorboard, folder, self.position.step):
-            self.board = stack.enter_context(closing(board))
-        if not self.is_finished:
-            unit = "batches" if isinstance(self.algorithm, Pretraining) else "episodes"
-            bar = ProgressBar(
-                self.options.steps,
-                "training",
-                unit=unit,
-                items_per_step=self.options.meta_batch,
-                start=self.position.step,
-                wanted=False if self.machine.rank else progress,
-                transient=False,
-            )
-            try:
-                with bar:
-                    self._train(bar)
-            except RuntimeError as error:
-                self._explain_worker_death(error)
-                raise
-            finally:
-                self.trained.forget_gradients()
-        result = self._result()
+        if self.machine.rank == 0 and not ended_before:
+            self.tracking = Tracking(trackers)
+        with self.tracking.report_end(position):
+            if not self.is_finished:
+                self._train_behind_bar(progress)
+            result = self._result()
         if self.log is not None:
             self.log.finish()
         if self.signals.number:
             obey(self.signals.number, "training is finished; the same call loads its weights")
         return result
+
+    def _train_behind_bar(self, progress: bool | None) -> None:
+        unit = "batches" if isinstance(self.algorithm, Pretraining) else "episodes"
+        bar = ProgressBar(
+            self.options.steps,
+            "training",
+            unit=unit,
+            items_per_step=self.options.meta_batch,
+            start=self.position.step,
+            wanted=False if self.machine.rank else progress,
+            transient=False,
+        )
+        try:
+            with bar:
+                self._train(bar)
+        except RuntimeError as error:
+            self._explain_worker_death(error)
+            raise
+        finally:
+            self.trained.forget_gradients()
 
     def _explain_worker_death(self, error: RuntimeError) -> None:
         """Raise what it means; do nothing about other errors."""
@@ -266,7 +274,7 @@ class _Training:
             position.count_step(result.loss, machine.ranks)
             score, is_best = self._validate(step)
             with self._kept_failure():
-                self._write_rows((step, result.loss, lr, result.norm, score))
+                self._write_row((step, result.loss, lr, result.norm, score))
             if score is not None:
                 score_note = " score undefined" if math.isnan(score) else f" score {score:.4g}"
             bar(step, note=f"loss {result.loss:.4g}{score_note}")
@@ -320,10 +328,10 @@ class _Training:
                 raise
             self.failure = self.failure or error
 
-    def _write_rows(self, row: Row) -> None:
-        for log in (self.log, self.board):
-            if log is not None:
-                log.write_row(row)
+    def _write_row(self, row: Row) -> None:
+        if self.log is not None:
+            self.log.write_row(row)
+        self.tracking.log_row(row)
 
     def _write_checkpoint(self) -> None:
         if self.store is None or not self.writes:

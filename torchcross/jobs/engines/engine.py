@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
 from typing import Any, Final, final
 
 from torchcross._kit.suggestions import unknown_name
-from torchcross.errors import InputError, MissingExtraError
+from torchcross.errors import InputError
 from torchcross.jobs.units import Resources
 
 ENTRY_POINTS: Final = "torchcross.engines"
@@ -95,14 +93,3 @@ def job_engine_named(name: str, settings: Mapping[str, Any]) -> JobEngine:
         f"engine {name!r} is a {type(engine).__name__}; its entry point must return a"
         " torchcross.jobs.JobEngine, such as ExecutorEngine(executor, slots)"
     )
-
-
-def import_extra(module: str, extra: str) -> ModuleType:
-    """A library that an engine needs, or an error that says how to install it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"the engine {extra!r} needs {module}, which cannot be imported ({error}); run: pip"
-            f" install 'torchcross-fewshot[{extra}]'"
-        ) from error

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, final
 
+from torchcross._kit.extras import import_extra
 from torchcross.errors import InputError
-from torchcross.jobs.engines.engine import JobEngine, WorkerEnded, import_extra
+from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
 
 _SLOTS_PER_CORE: Final = 2
@@ -33,7 +34,7 @@ class RayEngine(JobEngine):
     def __init__(self, address: str | None = None, slots: int | None = None) -> None:
         if slots is not None and slots < 1:
             raise InputError(f"engine.slots = {slots} runs nothing; give 1 or more")
-        self._ray = import_extra("ray", "ray")
+        self._ray = import_extra("ray", "ray", "RayEngine")
         self._is_ours = not self._ray.is_initialized()
         if self._is_ours:
             _refuse_silent_address(address)

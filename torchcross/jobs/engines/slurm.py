@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, final
 
+from torchcross._kit.extras import import_extra
 from torchcross.errors import InputError
 from torchcross.jobs.engines.durations import minutes_of
-from torchcross.jobs.engines.engine import JobEngine, WorkerEnded, import_extra
+from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
 
 _GB: Final = 1024**3
@@ -40,7 +41,7 @@ class SlurmEngine(JobEngine):
     ) -> None:
         if slots < 1:
             raise InputError(f"engine.slots = {slots} runs nothing; give 1 or more")
-        self._submitit = import_extra("submitit", "slurm")
+        self._submitit = import_extra("submitit", "slurm", "SlurmEngine")
         self._folder, self._cluster = Path(folder), cluster
         self._minutes, self._slots, self._options = minutes_of(time), slots, options
         self._executors: dict[Resources, Any] = {}
@@ -150,4 +151,6 @@ class _Requeued:
         return self.call(*args)
 
     def checkpoint(self, *args: Any) -> Any:
-        return import_extra("submitit.helpers", "slurm").DelayedSubmission(self, *args)
+        return import_extra("submitit.helpers", "slurm", "SlurmEngine").DelayedSubmission(
+            self, *args
+        )
