@@ -61,37 +61,52 @@ class Block(nn.Module):
         return out
 
 
-def resnet18() -> tuple[nn.Sequential, int]:
+def resnet18(channels: int = 64) -> tuple[nn.Sequential, int]:
     layers: list[nn.Module] = [
-        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
-        nn.BatchNorm2d(64),
+        nn.Conv2d(3, channels, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(channels),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, 2, 1),
     ]
-    width = 64
-    for outside, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+    width = channels
+    for factor, stride in ((1, 1), (2, 2), (4, 2), (8, 2)):
+        outside = factor * channels
         layers += [Block(width, outside, stride), Block(outside, outside, 1)]
         width = outside
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 512
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), width
 
 
 class Workload:
-    """A network, its initial values and a meta-batch of episodes: the same in every process."""
+    """A network, its initial values and a meta-batch of episodes: the same in every process.
+
+    `alike` gives all tasks of W2 five outputs, so that they can share lanes.
+    """
 
     def __init__(
-        self, name: str, tasks: int | None = None, *, support: int = 25, query: int | None = None
+        self,
+        name: str,
+        tasks: int | None = None,
+        *,
+        support: int = 25,
+        query: int | None = None,
+        channels: int = 64,
+        alike: bool = False,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(0)
         self.name = name
         if name == "W1":
-            self.module, self.width = conv4()
+            self.module, self.width = conv4(channels)
             self.steps, self.ways = 5, [5] * (tasks or 4)
-            self.data = [self._data(ways, support, query or 75, 1, 28) for ways in self.ways]
+            data = [self._data(ways, support, query or 75, 1, 28) for ways in self.ways]
         else:
-            self.module, self.width = resnet18()
-            self.steps, self.ways = 4, [5, 3, 1, 14][: tasks or 4]
-            self.data = [self._data(ways, support, query or 50, 3, 64) for ways in self.ways]
-        self.module.train()
+            self.module, self.width = resnet18(channels)
+            self.steps = 4
+            self.ways = [5] * (tasks or 4) if alike else [5, 3, 1, 14][: tasks or 4]
+            data = [self._data(ways, support, query or 50, 3, 64) for ways in self.ways]
+        self.device = torch.device(device)
+        self.data = [{name: value.to(self.device) for name, value in each.items()} for each in data]
+        self.module.to(self.device).train()
         self.params: Params = {
             name: value.detach().clone().requires_grad_()
             for name, value in self.module.named_parameters()
@@ -121,7 +136,10 @@ class Workload:
     def heads(self, dtype: torch.dtype = torch.float32) -> list[Params]:
         shapes = [{"head.weight": (ways, self.width), "head.bias": (ways,)} for ways in self.ways]
         return [
-            {name: torch.zeros(shape, dtype=dtype) for name, shape in each.items()}
+            {
+                name: torch.zeros(shape, dtype=dtype, device=self.device)
+                for name, shape in each.items()
+            }
             for each in shapes
         ]
 
