@@ -84,7 +84,7 @@ mutate: $(READY)  ## put faults into one room and see whether its tests notice: 
 	@$(RUN) -c 'import mutmut' 2>/dev/null || $(PIP) install -q $(PINS) -e '.[mutation]'
 	$(call timed,$(RUN) -m tests.repository.mutation $(ROOM) --limit $(MUTANTS) $(ARGS))
 
-packages:  ## test with timm, torchvision and ONNX, and against the peers, in environments of their own
+packages:  ## test with timm, transformers, open_clip, torchvision and ONNX, and against the peers, in environments of their own
 	$(call timed,$(MAKE) --no-print-directory packages-tests \
 	  VENV=.venv-packages CONSTRAINTS=constraints-packages.txt EXTRA=packages)
 

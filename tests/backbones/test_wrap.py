@@ -190,9 +190,9 @@ def test_torchvision_models_without_a_known_classifier_are_refused(libraries):
 
 
 @pytest.mark.parametrize(
-    "option", [{"pretrained": True}, {"checkpoint_path": "x"}, {"pretrained_cfg": {}}]
+    "option", [{"cache_dir": "x"}, {"checkpoint_path": "x"}, {"pretrained_cfg": {}}]
 )
-def test_weights_are_not_fetched(libraries, option):
+def test_weights_without_a_record_are_not_fetched(libraries, option):
     with pytest.raises(InputError, match=r"load_weights\(backbone, path\)"):
         from_timm("net", **option)
     with pytest.raises(InputError, match=r"load_weights\(backbone, path\)"):

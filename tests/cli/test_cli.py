@@ -92,6 +92,7 @@ def test_a_backbone_by_name(capsys):
             "no backbone is called 'resnet81'; did you mean 'resnet18'?",
         ),
         (("certify", "--backbone", "build"), "no backbone is called 'build'"),
+        (("certify", "--backbone", "tim:vit"), "called 'tim'; did you mean 'timm'?"),
         (
             ("certify", "--algorithm", "ridge", "--steps", "2"),
             "Ridge takes no --steps; leave it out",

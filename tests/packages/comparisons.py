@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from torchcross.functional import (
     Inner,
@@ -39,6 +38,7 @@ class Replay:
         patch.setattr(F, "hardsigmoid", lambda x, inplace=False: (x + 3).clamp(0, 6) / 6)
         patch.setattr(F, "dropout", self.dropout)
         patch.setattr(F, "scaled_dot_product_attention", self.attention)
+        patch.setattr(torch, "rand", self.rand)
         patch.setattr(torch.Tensor, "bernoulli_", lambda place, p: place.copy_(self._take(place)))
 
     def start(self, masks: dict[str, Tensor], row: int) -> None:
@@ -51,6 +51,9 @@ class Replay:
         mask = self._masks.pop(0)[self._row]
         assert mask.shape == like.shape
         return mask.to(like.dtype)
+
+    def rand(self, *shape: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        return self._take(torch.empty(*shape, dtype=dtype))
 
     def dropout(
         self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
@@ -65,9 +68,12 @@ class Replay:
         attn_mask: Tensor | None = None,
         dropout_p: float = 0.0,
         is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
     ) -> Tensor:
         assert not is_causal
-        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        assert not enable_gqa
+        scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
         scores = scores if attn_mask is None else scores + attn_mask
         return self.dropout(torch.softmax(scores, -1), dropout_p, dropout_p > 0) @ v
 
@@ -159,9 +165,7 @@ def fine_tuning_is_the_plain_loop(trial: Trial) -> None:
 
 def the_meta_gradient_is_that_of_the_plain_loop(trial: Trial) -> None:
     """Under policy `batch`, where every forward is in training mode."""
-    # torch's fused attention has no second derivative.
-    with sdpa_kernel(SDPBackend.MATH):
-        found = meta_gradient(trial.problem, Meta(trial.params, RATE, trial.buffers)).params
+    found = meta_gradient(trial.problem, Meta(trial.params, RATE, trial.buffers)).params
     module = copy.deepcopy(trial.module).train()
     start = {name: value.detach().clone().requires_grad_() for name, value in trial.params.items()}
     params = dict(start)

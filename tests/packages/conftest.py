@@ -2,4 +2,6 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("timm") and find_spec("torchvision") else ["test_*.py"]
+_PACKAGES = ("timm", "torchvision", "transformers", "open_clip")
+
+collect_ignore_glob = [] if all(map(find_spec, _PACKAGES)) else ["test_*.py"]

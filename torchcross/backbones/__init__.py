@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from torchcross.backbones.addresses import from_address
 from torchcross.backbones.base import Backbone, BackboneSpec
 from torchcross.backbones.build import build
 from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.image_statistics import STATISTICS, image_statistics
-from torchcross.backbones.installed import from_timm, from_torchvision
 from torchcross.backbones.mobilenet import mobilenet_v2
+from torchcross.backbones.open_clip_models import from_open_clip
 from torchcross.backbones.record import WeightRecord
 from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_keras
+from torchcross.backbones.timm_models import from_timm
+from torchcross.backbones.torchvision_models import from_torchvision
+from torchcross.backbones.transformers_models import from_transformers
 from torchcross.backbones.vit import small_vit
 from torchcross.backbones.weights import load_weights
 from torchcross.backbones.wrap import as_backbone
@@ -22,8 +26,11 @@ __all__ = [
     "as_backbone",
     "build",
     "conv4",
+    "from_address",
+    "from_open_clip",
     "from_timm",
     "from_torchvision",
+    "from_transformers",
     "image_statistics",
     "load_weights",
     "mobilenet_v2",

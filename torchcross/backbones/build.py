@@ -13,17 +13,22 @@ from torchcross.backbones.base import Backbone, BackboneSpec, attach
 from torchcross.backbones.conv4 import conv4
 from torchcross.backbones.image_statistics import image_statistics
 from torchcross.backbones.initial_values import Seed
-from torchcross.backbones.installed import from_timm, from_torchvision
 from torchcross.backbones.mobilenet import mobilenet_v2
+from torchcross.backbones.open_clip_models import from_open_clip
 from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_keras
 from torchcross.backbones.sketch import sketching
+from torchcross.backbones.timm_models import from_timm
+from torchcross.backbones.torchvision_models import from_torchvision
+from torchcross.backbones.transformers_models import from_transformers
 from torchcross.backbones.vit import small_vit
 from torchcross.errors import InputError, TorchcrossError
 
-_CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
+CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
     "conv4": conv4,
+    "from_open_clip": from_open_clip,
     "from_timm": from_timm,
     "from_torchvision": from_torchvision,
+    "from_transformers": from_transformers,
     "image_statistics": image_statistics,
     "mobilenet_v2": mobilenet_v2,
     "resnet18": resnet18,
@@ -32,6 +37,11 @@ _CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
     "resnet50_keras": resnet50_keras,
     "small_vit": small_vit,
 }
+
+# Without a configuration these look for one elsewhere.
+_WITH_CONFIG = ("from_open_clip", "from_transformers")
+# A description is of a network without its numbers: a file must not decide what is fetched.
+_OF_WEIGHTS = ("pretrained", "revision", "cache", "normalisation", "inside")
 
 
 def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone:
@@ -43,17 +53,21 @@ def build(spec: BackboneSpec | Mapping[str, Any], *, seed: Seed = 0) -> Backbone
     if not isinstance(spec, BackboneSpec):
         spec = BackboneSpec.from_dict(spec)
     name, options = spec.name, spec.options
-    if not isinstance(name, str) or name not in _CONSTRUCTORS:
-        raise InputError(unknown_name("backbone", name, _CONSTRUCTORS))
-    construct = _CONSTRUCTORS[name]
+    if not isinstance(name, str) or name not in CONSTRUCTORS:
+        raise InputError(unknown_name("backbone", name, CONSTRUCTORS))
+    construct = CONSTRUCTORS[name]
     known = inspect.signature(construct).parameters
     accepts_any = any(part.kind is part.VAR_KEYWORD for part in known.values())
     unknown = [] if accepts_any else sorted(set(options) - set(known))
-    if unknown or "seed" in options:
+    unknown += [option for option in ("seed", *_OF_WEIGHTS) if option in options]
+    if unknown:
+        taken = sorted(set(known) - {"seed", *_OF_WEIGHTS})
         raise InputError(
-            f"the description of {name!r} has options {unknown or ['seed']} that it does not take;"
-            f" it takes {sorted(set(known) - {'seed'})}"
+            f"the description of {name!r} has options {sorted(set(unknown))} that it does not take;"
+            f" it takes {taken}"
         )
+    if name in _WITH_CONFIG and not options.get("config"):
+        raise InputError(f"the description of {name!r} has no config")
     try:
         backbone = construct(**options, seed=seed)
     except TypeError as error:

@@ -25,16 +25,18 @@ KERAS_STD = (1 / 255, 1 / 255, 1 / 255)
 class WeightRecord:
     """One set of weights: its origin, and the images that it wants.
 
-    name         a name for people
-    source       where it comes from: the file's name, a publisher, a paper
-    sha256       of the file, as hexadecimal digits (of model.json and its shards, one after the
-                 other, for TF.js)
-    mean, std    per channel: the weights want (x - mean) / std of images x in [0, 1]; if both are
-                 None, they want x
-    input_size   height and width of the images that the weights were trained on, where known
-    licence      as the publisher states it, where known
-    dropped      entries of the file that were left out: its classifier, or those of `drop=`
-    notes        other changes to the entries of the file
+    name           a name for people
+    source         where it comes from: the file's name, a publisher, a paper
+    sha256         of the file, as hexadecimal digits (of an index and its parts, one after the
+                   other, where weights are split)
+    mean, std      per channel: the weights want (x - mean) / std of images x in [0, 1]; if both are
+                   None, they want x
+    input_size     height and width of the images that the weights were trained on, where known
+    interpolation  how images were resized for them, where known
+    licence        as the publisher states it, where known
+    revision       the commit of the hub's repository, for weights from there
+    dropped        entries of the file that were left out: its classifier, or those of `drop=`
+    notes          other changes to the entries of the file
     """
 
     name: str
@@ -43,7 +45,9 @@ class WeightRecord:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     input_size: tuple[int, int] | None = None
+    interpolation: str | None = None
     licence: str | None = None
+    revision: str | None = None
     dropped: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
 
@@ -59,6 +63,9 @@ class WeightRecord:
             height, width = self.input_size
             size = checked_int("input_size", height), checked_int("input_size", width)
             object.__setattr__(self, "input_size", size)
+        for name in ("interpolation", "revision"):
+            if (value := getattr(self, name)) is not None:
+                checked_text(name, value)
         object.__setattr__(self, "dropped", tuple(self.dropped))
         object.__setattr__(self, "notes", tuple(self.notes))
 

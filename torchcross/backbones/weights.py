@@ -191,14 +191,21 @@ def _patterns(backbone: Backbone, drop: Iterable[str] | None, entries: Entries) 
 def _mean_and_std(
     path: Path, normalisation: Normalisation | None, published: _Published | None
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    if normalisation is None:
-        if published is None:
-            raise InputError(
-                f"what images the weights of {path.name!r} want is not known; say"
-                " normalisation='imagenet', 'keras', 'none' (images in [0, 1] as they are), or a"
-                " pair (mean, std) with a number each per channel"
-            )
-        return _NAMED[published.normalisation]
+    if normalisation is not None:
+        return mean_and_std(normalisation)
+    if published is None:
+        raise InputError(
+            f"what images the weights of {path.name!r} want is not known; say"
+            " normalisation='imagenet', 'keras', 'none' (images in [0, 1] as they are), or a"
+            " pair (mean, std) with a number each per channel"
+        )
+    return _NAMED[published.normalisation]
+
+
+def mean_and_std(
+    normalisation: Normalisation,
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """The numbers of a normalisation; None for both where images stay as they are."""
     if isinstance(normalisation, str):
         if normalisation not in _NAMED:
             raise InputError(

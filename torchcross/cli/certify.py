@@ -36,7 +36,10 @@ def arguments(parser: Parser) -> None:
     which.add_argument(
         "--backbone",
         metavar="NAME",
-        help="of torchcross.backbones (default: a conv4 of 8 channels)",
+        help=(
+            "of torchcross.backbones, or an address such as timm:NAME, with random values (default:"
+            " a conv4 of 8 channels)"
+        ),
     )
     which.add_argument(
         "--module",
@@ -114,9 +117,12 @@ def _check_engine(name: str) -> None:
 
 def _backbone(name: str | None) -> nn.Module:
     from torchcross import backbones
+    from torchcross.backbones.addresses import is_address
 
     if name is None:
         return backbones.conv4(8, in_channels=1)
+    if is_address(name):
+        return backbones.from_address(name, pretrained=False)
     # Those that can be made of nothing but a name.
     known = {
         one: make
