@@ -94,7 +94,7 @@ def from_open_clip(
         refuse_unused(pretrained, revision=revision, cache=cache, normalisation=normalisation)
         plain = _plain_config(_listed_config(open_clip, name) if config is None else config)
         return _backbone(open_clip, name, plain, pooling, grey, image_size, seed)[0]
-    published = _published(open_clip, name, pretrained, revision, cache)
+    published = _find_published(open_clip, name, pretrained, revision, cache)
     plain = _plain_config(published.config)
     backbone, clip = _backbone(open_clip, name, plain, pooling, grey, image_size, seed)
     label = f"{name}/{pretrained}" if isinstance(pretrained, str) else shown_name(name)
@@ -103,11 +103,11 @@ def from_open_clip(
     return backbone
 
 
-def _published(
+def _find_published(
     open_clip: Any, name: str, tag: bool | str, revision: str | None, cache: str | Path | None
 ) -> _Published:
     if isinstance(tag, str):
-        return _listed(open_clip, name, tag, revision, cache)
+        return _listed_model(open_clip, name, tag, revision, cache)
     bare = name.removeprefix("hf-hub:")
     if not is_folder(bare) and "/" not in bare:
         tags = open_clip.list_pretrained_tags_by_model(name)
@@ -121,7 +121,7 @@ def _published(
     return _Published(config, preprocessing, files, _WEIGHTS)
 
 
-def _listed(
+def _listed_model(
     open_clip: Any, name: str, tag: str, revision: str | None, cache: str | Path | None
 ) -> _Published:
     config = _listed_config(open_clip, name)

@@ -84,9 +84,9 @@ def from_timm(
     """
     refuse_fetching_options(options)
     if pretrained:
-        published = _published(name, revision, cache)
+        published = _find_published(name, revision, cache)
         entries = read_entries(published.file, None)
-        backbone = _pretrained(published, entries, in_channels, grey, image_size, seed, options)
+        backbone = _load(published, entries, in_channels, grey, image_size, seed, options)
         record = _record(name, published, entries, backbone.in_channels, normalisation)
         attach(backbone, record, inside=inside)
         return backbone
@@ -114,14 +114,14 @@ def _plain(
     return backbone
 
 
-def _published(name: str, revision: str | None, cache: str | Path | None) -> _Published:
+def _find_published(name: str, revision: str | None, cache: str | Path | None) -> _Published:
     import_package("timm", "from_timm")
     if set(name) & set(":/\\") or name.startswith((".", "~")):
-        return _published_files(name.removeprefix("hf-hub:"), revision, cache)
-    return _registered(name, revision, cache)
+        return _files_of(name.removeprefix("hf-hub:"), revision, cache)
+    return _listed_model(name, revision, cache)
 
 
-def _published_files(name: str, revision: str | None, cache: str | Path | None) -> _Published:
+def _files_of(name: str, revision: str | None, cache: str | Path | None) -> _Published:
     """A repository or folder that describes its model itself."""
     files = model_files(name, revision, cache, "from_timm")
     content = read_json(required_file(files, "config.json"))
@@ -142,7 +142,7 @@ def _published_files(name: str, revision: str | None, cache: str | Path | None) 
     return _Published(architecture, {**config, **number}, options, file, files)
 
 
-def _registered(name: str, revision: str | None, cache: str | Path | None) -> _Published:
+def _listed_model(name: str, revision: str | None, cache: str | Path | None) -> _Published:
     """A model that timm lists, with the tag of its weights, or its first ones."""
     import timm
 
@@ -169,7 +169,7 @@ def _registered(name: str, revision: str | None, cache: str | Path | None) -> _P
     return _Published(config.architecture or architecture, config.to_dict(), {}, file, files)
 
 
-def _pretrained(
+def _load(
     published: _Published,
     entries: Entries,
     in_channels: int,
