@@ -73,9 +73,9 @@ def is_plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def refuse_unused(pretrained: object, **given: object) -> None:
+def refuse_unused(pretrained: object, **arguments: object) -> None:
     """Refuse arguments that say how to fetch weights where none are wanted."""
-    for name, value in given.items():
+    for name, value in arguments.items():
         if not pretrained and value is not None:
             raise InputError(
                 f"{name}={value!r} is for pretrained weights; give pretrained=True too"
