@@ -9,11 +9,7 @@ from typing import TypedDict
 
 from torchcross.report.cells import CellKey, Column, SummaryCell
 from torchcross.report.numbers import Notation
-from torchcross.statistics import (
-    Across,
-    Draws,
-    SplitError,
-)
+from torchcross.statistics import Across, Draws, SplitError
 from torchcross.statistics.grade_scales import scale_problem
 
 Episodes = Mapping[tuple[str, str, int], str]

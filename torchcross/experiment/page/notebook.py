@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from torchcross.experiment.page.headline import (
-    episodes_of_rows,
-    headline_of,
-    scales_of,
-)
+from torchcross.experiment.page.headline import episodes_of_rows, headline_of, scales_of
 from torchcross.experiment.page.image_level import draws_of_run
 from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.table_marks import marks_of
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
 from torchcross.experiment.run.page_files import PAGE
 from torchcross.records import Records
-from torchcross.report import (
-    html_table,
-)
+from torchcross.report import html_table
 
 
 def outcome_html(folder: RunFolder, records: Records, failures: Sequence[Mapping[str, str]]) -> str:

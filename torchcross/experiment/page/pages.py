@@ -35,10 +35,7 @@ from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
 from torchcross.experiment.run.page_files import PAGE, TABLES, write_page_hashes
 from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
-from torchcross.report import (
-    Failure,
-    write_report,
-)
+from torchcross.report import Failure, write_report
 from torchcross.report.summarise import summarise
 from torchcross.report.summary import EpisodeDraws, Summary
 from torchcross.report.tables import csv_of, latex_of, markdown_of

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from torchcross.experiment.settings.protocol_points import (
-    OneOf,
-    ProtocolPoint,
-    Publication,
-)
+from torchcross.experiment.settings.protocol_points import OneOf, ProtocolPoint, Publication
 from torchcross.experiment.settings.published_common import (
     ADAM,
     AUGMENTATION,
