@@ -108,7 +108,7 @@ class DamageError(ReadError):
 
 
 class DivergenceError(TorchcrossError, RuntimeError):
-    """An inner loop, or the gradient through it, left the finite numbers."""
+    """An inner loop or a fit did not converge, or left the finite numbers."""
 
 
 class RankError(TorchcrossError, RuntimeError):

@@ -33,6 +33,7 @@ from torchcross import Task
 from torchcross.algorithms import Algorithm, Ridge
 from torchcross.data import Episodes, EpisodeSampler, TensorSource
 from torchcross.experiment import METHODS, read_experiment, run_experiment
+from torchcross.experiment.settings.schema import EvaluationSettings
 from torchcross.records import Records
 
 DEMO = Path(__file__).parents[2] / "docs" / "examples" / "demo.toml"
@@ -79,7 +80,7 @@ def appearance_of(
     row = METHODS[ROW]
     assert row.make_network is not None
     assert row.make_adapter is not None
-    on_statistics = row.make_adapter(row.make_network(images.shape[1]))
+    on_statistics = row.make_adapter(row.make_network(images.shape[1]), None, EvaluationSettings())
     results = []
     for task in tasks:
         numbers = torch.from_numpy(factor_numbers(task, plan.ranks, seed))

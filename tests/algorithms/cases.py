@@ -16,11 +16,13 @@ from torchcross.algorithms import (
     FineTune,
     LearnedHeads,
     LinearProbe,
+    LogisticRegression,
     MetaSGD,
     ProtoMAML,
     ProtoNet,
     Reptile,
     Ridge,
+    SimpleShot,
 )
 from torchcross.episode import Batch, Episode
 from torchcross.plan import EpisodePlan
@@ -132,6 +134,10 @@ ALGORITHMS = {
     "ridge": lambda net, target: Ridge(net),
     "fine-tune": lambda net, target: FineTune(net, steps=4),
     "linear-probe": lambda net, target: LinearProbe(net, steps=5),
+    "logistic": lambda net, target: LogisticRegression(net),
+    "logistic-mean": lambda net, target: LogisticRegression(net, C=(1, 10, 100)),
+    "logistic-raw": lambda net, target: LogisticRegression(net, C=0.3, unit_length=False),
+    "simple-shot": lambda net, target: SimpleShot(net),
     # The row of that name: a backbone of its own, without parameters.
     "image-statistics": lambda net, target: Ridge(
         backbones.image_statistics(in_channels=1), norm="support"
@@ -150,6 +156,8 @@ ONE_EACH = (
     "protonet",
     "ridge",
     "fine-tune",
+    "logistic",
+    "simple-shot",
     "image-statistics",
 )
 FEW_TARGETS = ("binary", "multiclass", "multilabel", "ordinal", "ordinal-coral")

@@ -193,7 +193,8 @@ def test_reversing_an_ordinal_scale_reverses_its_prediction(algorithm, target):
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe"]
+    "algorithm",
+    ["maml", "anil", "boil", "reptile", "protonet", "ridge", "linear-probe", "logistic"],
 )
 def test_episodes_of_all_targets_in_one_meta_loss(algorithm):
     learner = make_algorithm(algorithm, "multiclass")
@@ -231,7 +232,11 @@ def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
 
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "ordinal-coral"])
 @pytest.mark.parametrize(
-    "algorithm", ["maml", "maml-running", "anil", "meta-sgd", "maml-learned-head", "ridge"]
+    "algorithm",
+    [
+        *("maml", "maml-running", "anil", "meta-sgd", "maml-learned-head", "ridge"),
+        *("logistic", "logistic-mean", "simple-shot"),
+    ],
 )
 def test_lanes_change_nothing(algorithm, target):
     episodes = [episode_of(TARGETS[target], seed) for seed in range(4)]

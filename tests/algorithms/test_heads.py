@@ -10,6 +10,7 @@ from torchcross.errors import InputError
 from torchcross.heads import (
     BIAS,
     FORMS,
+    LOGISTIC_FORMS,
     WEIGHT,
     LearnedHeads,
     head_logits,
@@ -139,7 +140,14 @@ def test_cosines_do_not_see_lengths():
     assert one.abs().max() <= 5
     with pytest.raises(InputError, match="'linear', 'euclidean', 'cosine', 'ridge'"):
         head_logits("round", target, query, {})
-    assert set(FORMS) == {"linear", "euclidean", "cosine", "ridge"}
+    assert set(FORMS) == {
+        "linear",
+        "euclidean",
+        "cosine",
+        "ridge",
+        "centred",
+        *LOGISTIC_FORMS.values(),
+    }
 
 
 def test_learned_heads_by_task_and_by_layout():

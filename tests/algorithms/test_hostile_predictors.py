@@ -7,7 +7,14 @@ import torch
 
 from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross._kit import tensor_files
-from torchcross.algorithms import MAML, ProtoNet, Ridge, load_predictor
+from torchcross.algorithms import (
+    MAML,
+    LogisticRegression,
+    ProtoNet,
+    Ridge,
+    SimpleShot,
+    load_predictor,
+)
 from torchcross.algorithms._shared.predictor_files import FORMAT
 from torchcross.errors import InputError, ReadError
 
@@ -18,6 +25,8 @@ MAKERS = {
     "euclidean": lambda: ProtoNet(Net()),
     "cosine": lambda: ProtoNet(Net(), metric="cosine"),
     "ridge": lambda: Ridge(Net()),
+    "logistic": lambda: LogisticRegression(Net(), C=(1, 10)),
+    "centred": lambda: SimpleShot(Net()),
     "per_step": lambda: MAML(Net(), steps=2, norm="per_step", norm_weights="per_step"),
     "support": lambda: MAML(Net(), steps=1, norm="support"),
 }
@@ -104,6 +113,9 @@ def test_what_was_saved_is_read(rewritten, which):
         ),
         ("ridge", put(WEIGHT, lambda value: value[:, :1]), r"'head.weight' has the shape \(4, 1\)"),
         ("linear", put(BIAS, lambda value: value * float("nan")), "'head.bias' holds NaN"),
+        ("logistic", put(WEIGHT, lambda value: value[:1]), r"do not fit each other.*\(1, 3, 4\)"),
+        ("logistic", put(BIAS, lambda value: value[:, 1:]), r"'head.bias' has the shape \(2, 2\)"),
+        ("centred", put("head:head.centre", lambda value: value[:1]), "do not fit each other"),
         (
             "linear",
             put("params:conv1.weight", lambda value: value / 0),

@@ -118,6 +118,7 @@ def test_gradients_pass_through_the_normalisation():
 
 OF_ADAPT = ("maml", "maml-adam", "maml-running", "maml-support", "maml++weights", "anil")
 OF_ADAPT += ("proto-maml", "imaml", "meta-sgd", "protonet-support", "ridge", "linear-probe")
+OF_ADAPT += ("logistic-mean", "simple-shot")
 
 
 @pytest.mark.slow

@@ -202,6 +202,8 @@ TRACED = [
     ("maml-support", "ordinal-coral"),
     ("ridge", "ordinal-corn"),
     ("protonet-cosine", "binary"),
+    ("logistic-mean", "ordinal"),
+    ("simple-shot", "multilabel"),
 ]
 
 

@@ -11,7 +11,8 @@ from torchcross.experiment import experiment_from_values
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.training_setup import training_setup
 
-UNTRAINED = {"scratch", "ncm", "probe", "image-statistics", "im-pt"}
+ON_FEATURES = {"ncm", "simpleshot", "probe", "logistic", "logistic-mean"}
+UNTRAINED = {"scratch", *ON_FEATURES, "image-statistics", "im-pt"}
 EPISODIC = {
     "mm-maml",
     "fo-maml",

@@ -34,6 +34,7 @@ def test_what_decides_no_row(name, value, monkeypatch):
         ("data.source_tasks", "primary"),
         ("evaluation.groups", "ignore"),
         ("evaluation.inner_steps", 2),
+        ("evaluation.C", 1.0),
         ("evaluation.norm", "frozen"),
         ("evaluation.episodes", 4),
         ("machine.precision", "bf16-mixed"),

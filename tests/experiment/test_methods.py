@@ -42,7 +42,10 @@ def test_every_row_is_of_one_kind():
     assert [name for name, method in METHODS.items() if method.needs_weights] == ["im-pt"]
     assert [name for name, method in METHODS.items() if method.make_adapter is not None] == [
         "ncm",
+        "simpleshot",
         "probe",
+        "logistic",
+        "logistic-mean",
         "image-statistics",
     ]
 
@@ -163,6 +166,22 @@ def test_ncm_and_probe_leave_the_network_as_it_is(adaptation):
     assert (type(ncm), type(probe)) == (algorithms.ProtoNet, algorithms.LinearProbe)
     assert ncm.backbone is probe.backbone is net
     assert {ncm.protocol()["norm"], probe.protocol()["norm"]} == {"frozen"}
+
+
+@pytest.mark.parametrize("adaptation", ["fine-tune", "own"])
+def test_converged_heads_leave_the_network_as_it_is(adaptation):
+    settings = published(**{"evaluation.adaptation": adaptation, "evaluation.C": 0.5})
+    net = conv4(4, in_channels=1)
+    rows = {name: METHODS[name] for name in ("simpleshot", "logistic", "logistic-mean")}
+    made_of = {name: adapter(row, net, settings) for name, row in rows.items()}
+    assert type(made_of["simpleshot"]) is algorithms.SimpleShot
+    assert made_of["logistic"].C == (0.5,)
+    assert made_of["logistic-mean"].C == (1, 10, 100)
+    assert adapter(rows["logistic"], net, published()).C == (10,)
+    assert all(how.backbone is net for how in made_of.values())
+    assert {how.protocol()["norm"] for how in made_of.values()} == {"frozen"}
+    reads = {name for name, row in METHODS.items() if row.reads("evaluation.C", settings)}
+    assert reads == {"logistic"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])

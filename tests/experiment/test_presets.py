@@ -71,6 +71,7 @@ EVALUATION = {
     "steps": 50,
     "lr": 1e-3,
     "inner_steps": 0,
+    "C": 10.0,
     "norm": "running",
     "seed": 0,
 }

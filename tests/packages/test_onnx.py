@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 BATCHES = (6, 1, 2, 5)
 # Each form of head with each target, each BatchNorm policy, and the rest of the algorithms once.
-HEADS = ("maml-support", "protonet-support", "protonet-cosine", "ridge")
+HEADS = ("maml-support", "protonet-support", "protonet-cosine", "ridge", "logistic-mean")
 CELLS = [
     *((algorithm, target) for algorithm in HEADS for target in TARGETS),
     *((algorithm, "multiclass") for algorithm in ALGORITHMS if algorithm not in HEADS),

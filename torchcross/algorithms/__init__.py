@@ -15,6 +15,7 @@ from torchcross.algorithms.checks.estimate import estimate
 from torchcross.algorithms.fine_tune import FineTune
 from torchcross.algorithms.imaml import IMAML
 from torchcross.algorithms.linear_probe import LinearProbe
+from torchcross.algorithms.logistic_regression import LogisticRegression
 from torchcross.algorithms.maml import MAML
 from torchcross.algorithms.meta_sgd import MetaSGD
 from torchcross.algorithms.multi_task import MultiTask
@@ -24,6 +25,7 @@ from torchcross.algorithms.proto_maml import ProtoMAML
 from torchcross.algorithms.protonet import ProtoNet
 from torchcross.algorithms.reptile import Reptile
 from torchcross.algorithms.ridge import Ridge
+from torchcross.algorithms.simple_shot import SimpleShot
 from torchcross.algorithms.supervised import Supervised
 from torchcross.heads import LearnedHeads
 
@@ -41,6 +43,7 @@ __all__ = [
     "InnerLoopRecipe",
     "LearnedHeads",
     "LinearProbe",
+    "LogisticRegression",
     "MetaSGD",
     "MultiTask",
     "NamedPrediction",
@@ -51,6 +54,7 @@ __all__ = [
     "ProtoNet",
     "Reptile",
     "Ridge",
+    "SimpleShot",
     "Step",
     "Supervised",
     "TaskBatch",

@@ -12,6 +12,7 @@ from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.errors import InputError
 from torchcross.heads import prototypes
+from torchcross.targets import Target
 
 Tree = dict[str, Tensor]
 
@@ -44,7 +45,7 @@ class ProtoNet(ClosedForm):
         if metric == "cosine":
             self.log_scale = nn.Parameter(self._example_parameter().new_tensor(math.log(scale)))
 
-    def _fit(self) -> Fit:
+    def _fit(self, target: Target) -> Fit:
         return _mean_prototypes
 
     def _own_parameters(self) -> Tree:

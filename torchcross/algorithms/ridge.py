@@ -12,6 +12,7 @@ from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.errors import InputError
 from torchcross.heads import WEIGHT, known_codes, ridge_weight
+from torchcross.targets import Target
 from torchcross.task import Task
 
 Tree = dict[str, Tensor]
@@ -45,7 +46,7 @@ class Ridge(ClosedForm):
         self.log_strength = nn.Parameter(like.new_tensor(math.log(strength)))
         self.log_scale = nn.Parameter(like.new_tensor(math.log(scale)))
 
-    def _fit(self) -> Fit:
+    def _fit(self, target: Target) -> Fit:
         return _regression
 
     def _own_parameters(self) -> Tree:

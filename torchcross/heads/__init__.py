@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchcross.heads.learned import LearnedHeads
 from torchcross.heads.learning_key import learning_key
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
+from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_head, logistic_heads
 from torchcross.heads.logits import FORMS, head_logits
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, ridge_weight
@@ -12,12 +13,15 @@ from torchcross.heads.ridge import known_codes, ridge_weight
 __all__ = [
     "BIAS",
     "FORMS",
+    "LOGISTIC_FORMS",
     "WEIGHT",
     "LearnedHeads",
     "head_logits",
     "kaiming_head",
     "known_codes",
     "learning_key",
+    "logistic_head",
+    "logistic_heads",
     "proto_head",
     "prototypes",
     "ridge_weight",

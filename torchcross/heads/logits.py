@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from torch import Tensor
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.heads.linear import BIAS, WEIGHT
+from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_logits
 from torchcross.targets import Target
 
 Form = Callable[[Target, Tensor, dict[str, Tensor]], Tensor]
@@ -37,11 +39,23 @@ def _ridge(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tenso
     return target.regression_logits(params["head.scale"] * (features @ params[WEIGHT]))
 
 
+def _centred_distances(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    directions, means = (
+        F.normalize(features - params["head.centre"], dim=-1),
+        params["head.prototypes"],
+    )
+    # Minus squared distances; no lengths are large, so nothing cancels in the expanded square.
+    squares = directions.square().sum(-1, keepdim=True) + means.square().sum(-1)
+    return target.prototype_logits(2 * directions @ means.mT - squares)
+
+
 FORMS: dict[str, Form] = {
     "linear": _linear,
     "euclidean": _euclidean,
     "cosine": _cosine,
     "ridge": _ridge,
+    "centred": _centred_distances,
+    **{form: partial(logistic_logits, unit_length=unit) for unit, form in LOGISTIC_FORMS.items()},
 }
 
 

@@ -32,6 +32,7 @@ from torchcross.targets.checks import (
 from torchcross.targets.classes import MissingValue, normalise_missing
 from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.labels import Codes, as_array
+from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.padding import Padding
 from torchcross.targets.strata import Strata
@@ -301,6 +302,11 @@ class Target(ABC):
         self, outputs: Float[Tensor, "N R"]
     ) -> Float[Tensor, "N {self.num_outputs}"]:
         """Outputs of a least-squares head -> logits of this target's loss."""
+
+    @property
+    @abstractmethod
+    def likelihood(self) -> Likelihood:
+        """The convex likelihood that a converged linear head maximises."""
 
     # -- measuring ---------------------------------------------------------------------------------
 

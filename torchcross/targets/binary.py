@@ -13,6 +13,7 @@ from torch import Tensor
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets.classes import normalise_classes
+from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.objective import Objective, Prediction
 from torchcross.targets.objective_parts import WithoutTarget, one_output
 from torchcross.targets.single_label import SingleLabelTarget
@@ -96,6 +97,10 @@ class Binary(SingleLabelTarget):
                 " more"
             )
         self._check_and_fill(names, values, missing, loss, loss_options)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood("cumulative", 1, 2)
 
     def regression_codes(self) -> Float[Tensor, "2 1"]:
         return torch.tensor([[-1.0], [1.0]])

@@ -17,6 +17,7 @@ from torchcross.errors import TargetError
 from torchcross.targets.base import Target
 from torchcross.targets.classes import normalise_classes
 from torchcross.targets.labels import Codes, Legend, encode_multi
+from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.objective import Objective
 from torchcross.targets.objective_parts import WithoutTarget, identity, output_per_class
 from torchcross.targets.padding import UNKNOWN_LABELS
@@ -132,6 +133,10 @@ class MultiLabel(Target):
     ) -> Float[Tensor, "N {self.num_outputs}"]:
         absent, present = scores.chunk(2, dim=-1)
         return self.objective.from_scores(present - absent)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood("cumulative", self.num_classes, 2)
 
     def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         """+1 with the label, -1 without, 0 where unknown."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -27,6 +28,15 @@ class Prediction:
     probabilities: Float[Tensor, "N C"]
     decisions: Int64[Tensor, " N *L"]
     scores: Float64[Tensor, "N C"] | None = None
+
+    def split(self, sizes: Sequence[int]) -> list[Prediction]:
+        """The predictions of the first so many samples, of the next ones, and so on."""
+        columns = (self.probabilities, self.decisions, self.scores)
+        parts = [
+            repeat(None, len(sizes)) if column is None else torch.split(column, list(sizes))
+            for column in columns
+        ]
+        return [Prediction(*part) for part in zip(*parts, strict=True)]
 
 
 @dataclass(frozen=True)

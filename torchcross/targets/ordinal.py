@@ -15,6 +15,7 @@ from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets.classes import normalise_classes, normalise_values
 from torchcross.targets.head_layout import HeadLayout
+from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.objective import Objective
 from torchcross.targets.objective_parts import (
     WithoutTarget,
@@ -196,6 +197,10 @@ class Ordinal(SingleLabelTarget):
     def grades(self) -> tuple[int, ...]:
         """The raw label value of each rank, ascending."""
         return self.values
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood("cumulative", 1, self.num_classes)
 
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} {self.num_classes-1}"]:
         """Rank j is the code word of +1 for every step up to it, -1 for every step beyond it."""

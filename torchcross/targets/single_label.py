@@ -18,6 +18,7 @@ from torchcross import metrics
 from torchcross.losses import MISSING
 from torchcross.targets.base import MetricFunction, Target, first_items
 from torchcross.targets.labels import Codes, Legend, encode_single
+from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.strata import Partition
 
 METRICS_OF_CLASSES: dict[str, MetricFunction] = {
@@ -89,6 +90,10 @@ class SingleLabelTarget(Target):
         self, scores: Float[Tensor, "N {self.num_prototypes}"]
     ) -> Float[Tensor, "N {self.num_outputs}"]:
         return self.objective.from_scores(scores)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood("softmax", 1, self.num_classes)
 
     @abstractmethod
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} R"]:

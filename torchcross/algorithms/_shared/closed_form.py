@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
+from torchcross.algorithms._shared.checked_batch import episode_name
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms._shared.episodic import Episodic
 from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import Predictor
-from torchcross.episode import Batch
+from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, Meta, Network, Problem, Reverse, sgd
 from torchcross.functional.trees import detach
 from torchcross.heads import head_logits, learning_key
+from torchcross.targets import Prediction, Target
 from torchcross.task import Task
 
 Tree = dict[str, Tensor]
@@ -47,8 +49,8 @@ class ClosedForm(Episodic, ABC):
         super().__init__(backbone, options)
 
     @abstractmethod
-    def _fit(self) -> Fit:
-        """Return how the head comes from the support."""
+    def _fit(self, target: Target) -> Fit:
+        """Return how the head comes from the support of a task with this target."""
 
     @abstractmethod
     def _own_parameters(self) -> Tree:
@@ -77,7 +79,8 @@ class ClosedForm(Episodic, ABC):
         return Problem(inner, tensors, {}, key.name)
 
     def _make_inner_loop(self, task: Task) -> Inner:
-        network, fit, form, target = self.network, self._fit(), self.form, task.target
+        target = task.target
+        network, fit, form = self.network, self._fit(target), self.form
 
         def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
             head, buffers = _fitted_head(network, fit, params, buffers, data)
@@ -101,10 +104,56 @@ class ClosedForm(Episodic, ABC):
         with torch.set_grad_enabled(bool(learned_images(data))):
             label_data = self._label_data(data, task)
             whole = {**data, **label_data}
-            head, _ = _fitted_head(self.network, self._fit(), own, buffers, whole)
+            head, _ = _fitted_head(self.network, self._fit(task.target), own, buffers, whole)
         return self._episode_predictor(
             task, data, params, buffers, head, form=self.form, step=0, protocol=self.protocol()
         )
+
+    @torch.no_grad()
+    def predict_batch(self, episodes: Iterable[Episode]) -> list[Prediction]:
+        """What `adapt` predicts for the query of each episode, up to rounding; no predictors.
+
+        Heads of many episodes are fitted at once where that is faster. Memory holds features, and
+        the images of one episode at a time where `episodes` makes them when they are asked for.
+        """
+        params, buffers = self._state()
+        own = {**params, **self._own_parameters()}
+        groups: dict[Target, list[int]] = {}
+        parts = []
+        for at, episode in enumerate(episodes):
+            groups.setdefault(episode.task.target, []).append(at)
+            parts.append(self._features_of(episode, at, own, buffers))
+        predictions: dict[int, Prediction] = {}
+        for target, members in groups.items():
+            supports, labels, queries = zip(*(parts[at] for at in members), strict=True)
+            heads = self._fit_many(target, supports, own, labels)
+            logits = [
+                head_logits(self.form, target, query, head)
+                for query, head in zip(queries, heads, strict=True)
+            ]
+            together = target.predict(torch.cat(logits))
+            pieces = together.split([len(part) for part in logits])
+            predictions |= dict(zip(members, pieces, strict=True))
+        return [predictions[at] for at in range(len(parts))]
+
+    def _features_of(
+        self, episode: Episode, at: int, params: Tree, buffers: Tree
+    ) -> tuple[Tensor, Tree, Tensor]:
+        """Return the features of the support, what the fit needs, and the query's features."""
+        name, network = episode_name(episode, at), self.network
+        data = self._data(episode.support, episode.query, episode.task, name)
+        support, moved = network.support(params, buffers, data["xs"])
+        statistics, moved = network.statistics(params, moved, data["xs"])
+        query, _ = network.query(params, moved, data["xq"], statistics=statistics)
+        labels = {"strata": data["strata"], **self._label_data(data, episode.task)}
+        return support, labels, query
+
+    def _fit_many(
+        self, target: Target, features: Sequence[Tensor], own: Tree, data: Sequence[Tree]
+    ) -> Sequence[Tree]:
+        """Return the head of each support; all of them are of one target."""
+        fit = self._fit(target)
+        return [fit(rows, own, labels) for rows, labels in zip(features, data, strict=True)]
 
 
 def _fitted_head(

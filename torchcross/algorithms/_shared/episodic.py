@@ -179,6 +179,11 @@ class Episodic(BackboneLearner, Algorithm, ABC):
                 f"{name}: the backbone {kind} made {actual} of {tuple(images.shape)} images; a head"
                 " needs features (N, D): end it with pooling and nn.Flatten()."
             )
+        if not output.shape[1]:
+            raise InputError(
+                f"{name}: the backbone {kind} made no feature of {tuple(images.shape)} images:"
+                f" {tuple(output.shape)}; a head needs at least one."
+            )
         if self.features not in (None, output.shape[1]):
             raise InputError(
                 f"{name}: the backbone {kind} made {output.shape[1]} features of images of shape"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, Tensors
 from torchcross.errors import InputError, ReadError
-from torchcross.heads import BIAS, WEIGHT
+from torchcross.heads import BIAS, LOGISTIC_FORMS, WEIGHT
 from torchcross.targets import Target
 
 # The dimension of a head's tensor that is the number of features, which no target knows.
@@ -40,6 +40,20 @@ def check_head(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
             raise ReadError(
                 f"{path}: {name!r} is {head[name].dtype} and its backbone is not; save it again."
             )
+    if not _fit_each_other(form, head):
+        shapes = {name: tuple(value.shape) for name, value in head.items()}
+        raise ReadError(
+            f"{path}: the tensors of its head do not fit each other: {shapes}; save it again."
+        )
+
+
+def _fit_each_other(form: str, head: dict[str, Tensor]) -> bool:
+    """Whether the sizes agree that no target knows."""
+    if form in LOGISTIC_FORMS.values():
+        return len(head[WEIGHT]) == len(head[BIAS]) > 0
+    if form == "centred":
+        return head["head.centre"].shape == head["head.prototypes"].shape[1:]
+    return True
 
 
 def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]:
@@ -51,15 +65,22 @@ def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]
             no_labels = torch.zeros((1, *target.label_shape), dtype=torch.int64)
             codes = target.regression_targets(no_labels).shape[1]
         return {WEIGHT: (_ANY, codes), "head.scale": ()}
+    if form in LOGISTIC_FORMS.values():
+        likelihood = target.likelihood
+        return {WEIGHT: (_ANY, likelihood.scores, _ANY), BIAS: (_ANY, likelihood.free)}
     means: dict[str, tuple[int | None, ...]] = {"head.prototypes": (target.num_prototypes, _ANY)}
-    return {**means, "head.scale": ()} if form == "cosine" else means
+    own: dict[str, dict[str, tuple[int | None, ...]]] = {
+        "cosine": {"head.scale": ()},
+        "centred": {"head.centre": (_ANY,)},
+    }
+    return means | own.get(form, {})
 
 
 def head_width(form: str, head: dict[str, Tensor]) -> int:
     """The number of features that a head takes."""
     if form == "ridge":
         return head[WEIGHT].shape[0]
-    return head[WEIGHT if form == "linear" else "head.prototypes"].shape[1]
+    return head[WEIGHT if WEIGHT in head else "head.prototypes"].shape[-1]
 
 
 def check_tensors(

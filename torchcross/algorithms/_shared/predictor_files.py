@@ -51,7 +51,7 @@ class PredictorRecord:
 
     task         what is predicted
     protocol     how the predictor came about, for reports
-    form         of the head: `linear`, `ridge`, `euclidean` or `cosine`
+    form         of the head: one of `torchcross.heads.FORMS`
     step         the number of inner steps taken, which selects the rows of `per_step` BatchNorm
     norm         BatchNorm policy
     fast         whether the network uses the faster forms of its layers

@@ -18,9 +18,10 @@ RENEWAL_EPISODES = 40
 
 def adapter(method: Method, trained: nn.Module, experiment: Experiment) -> Algorithm:
     """What turns a target's support set into a predictor."""
-    if method.make_adapter is not None:
-        return method.make_adapter(trained, input_normalisation(trained, experiment))
     settings = experiment.evaluation
+    if method.make_adapter is not None:
+        normalise = input_normalisation(trained, experiment)
+        return method.make_adapter(trained, normalise, settings)
     own_way = settings.adaptation == "own" and method.make_learner is not None
     if own_way and isinstance(trained, Algorithm):
         assert method.make_learner is not None

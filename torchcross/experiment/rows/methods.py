@@ -16,11 +16,13 @@ from torchcross.algorithms import (
     MAML,
     Algorithm,
     LinearProbe,
+    LogisticRegression,
     MetaSGD,
     ProtoMAML,
     ProtoNet,
     Reptile,
     Ridge,
+    SimpleShot,
 )
 from torchcross.data import Normalise
 from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
@@ -28,11 +30,12 @@ from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
 MakeLearner = Callable[..., Algorithm]
 """(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
 MakeAdapter = Callable[..., Algorithm]
-"""(network, what normalises its images or None) -> what adapts."""
+"""(network, what normalises its images or None, EvaluationSettings) -> what adapts."""
 MakeNetwork = Callable[[int], backbones.Backbone]
 """(number of channels) -> network."""
 
 _STEPS = ("meta.inner_steps", "meta.validation_inner_steps", "evaluation.inner_steps")
+MEAN_OVER_C = (1.0, 10.0, 100.0)
 _NO_INNER_LOOP = ("meta.inner_lr", *_STEPS)
 
 
@@ -47,6 +50,7 @@ class Method:
                   `evaluation.adaptation` says
     make_network  a network of the row's own, whatever `model` says
     random        starts from random values even where weights are given
+    penalised     reads `evaluation.C`
     needs_weights cannot run without `model.weights`
     ignores       settings of its own way of training and adapting that it does not read
     """
@@ -59,6 +63,7 @@ class Method:
     make_adapter: MakeAdapter | None = None
     make_network: MakeNetwork | None = None
     random: bool = False
+    penalised: bool = False
     needs_weights: bool = False
     ignores: tuple[str, ...] = ()
 
@@ -117,6 +122,7 @@ _READS: dict[str, Callable[[Method, Experiment], bool]] = {
     ),
     "evaluation.steps": Method.is_fine_tuned,
     "evaluation.lr": Method.is_fine_tuned,
+    "evaluation.C": lambda row, experiment: row.penalised,
     "evaluation.norm": lambda row, experiment: row.make_adapter is None,
     "evaluation.inner_steps": Method.adapts_in_own_way,
     # Over several training seeds there is one interval, and it has a way of its own.
@@ -147,18 +153,40 @@ _ROWS = (
     Method(
         "ncm",
         "the starting network as it is, nearest class means",
-        make_adapter=lambda net, normalise=None: ProtoNet(net, norm="frozen", normalise=normalise),
+        make_adapter=lambda net, normalise, settings: ProtoNet(
+            net, norm="frozen", normalise=normalise
+        ),
+    ),
+    Method(
+        "simpleshot",
+        "the starting network as it is, nearest class means of centred features of unit length",
+        make_adapter=lambda net, normalise, settings: SimpleShot(net, normalise=normalise),
     ),
     Method(
         "probe",
         "the starting network as it is, a linear head on its features",
-        make_adapter=lambda net, normalise=None: LinearProbe(net, normalise=normalise),
+        make_adapter=lambda net, normalise, settings: LinearProbe(net, normalise=normalise),
+    ),
+    Method(
+        "logistic",
+        "the starting network as it is, penalised logistic regression on its features, converged",
+        make_adapter=lambda net, normalise, settings: LogisticRegression(
+            net, C=settings.C, normalise=normalise
+        ),
+        penalised=True,
+    ),
+    Method(
+        "logistic-mean",
+        "logistic with the mean probability over C = 1, 10 and 100, which needs no validation",
+        make_adapter=lambda net, normalise, settings: LogisticRegression(
+            net, C=MEAN_OVER_C, normalise=normalise
+        ),
     ),
     Method(
         "image-statistics",
         "no network: a ridge head on eight global statistics of an image, such as its mean",
         # The statistics are of the images as they are; BatchNorm scales them by the support set.
-        make_adapter=lambda net, normalise=None: Ridge(net, norm="support"),
+        make_adapter=lambda net, normalise, settings: Ridge(net, norm="support"),
         make_network=lambda channels: backbones.image_statistics(in_channels=channels),
     ),
     Method("im-pt", "published weights (ImageNet), fine-tuned", needs_weights=True),

@@ -99,6 +99,8 @@ class EvaluationSettings:
     steps        steps of Adam in fine-tuning
     lr           learning rate of fine-tuning
     inner_steps  steps of an algorithm's own adaptation; 0: as many as in validation
+    C            of logistic regression, as in scikit-learn: it weighs the losses of the support, so
+                 a larger one penalises less
     norm         BatchNorm policy: "running", "batch", "frozen" or "support". "": `running` for
                  fine-tuning; for an algorithm's own adaptation, the policy it was trained with
     metric       the metric that leads the table; rows hold every metric, and
@@ -119,7 +121,7 @@ class EvaluationSettings:
     seed         seed of the episodes: another seed draws other episodes
     """
 
-    by_row: ClassVar[tuple[str, ...]] = ("steps", "lr", "inner_steps", "norm")
+    by_row: ClassVar[tuple[str, ...]] = ("steps", "lr", "inner_steps", "C", "norm")
     """What a row can have of its own; the others make the episodes, the same ones for all rows."""
 
     episodes: int = 100
@@ -133,6 +135,7 @@ class EvaluationSettings:
     steps: int = 50
     lr: float = 1e-3
     inner_steps: int = option(0, may_be_zero=True)
+    C: float = option(10.0, earlier=10.0)
     norm: Literal["", "running", "batch", "frozen", "support"] = ""
     metric: str = option("auroc", decides_numbers=False)
     margin: float = option(0.01, may_be_zero=True, decides_numbers=False)
@@ -174,8 +177,8 @@ class Experiment:
     shots           support images per class
     seeds           training seeds: a column in the rows; intervals resample them
     rows            settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`.
-                    They are those of pretraining and meta, and `steps`, `lr`, `inner_steps` and
-                    `norm` of evaluation
+                    They are those of pretraining and meta, and `steps`, `lr`, `inner_steps`, `C`
+                    and `norm` of evaluation
     tuned           what `torchcross tune` chose for each target and row, and how it searched;
                     `torchcross run --tuned FOLDER` reads it
     """

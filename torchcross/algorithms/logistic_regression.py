@@ -1,0 +1,106 @@
+"""Logistic regression to convergence, on the features of a backbone that stays as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Unpack, final
+
+import torch
+from torch import Tensor, nn
+
+from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
+from torchcross.algorithms.options import LaneOptions
+from torchcross.errors import InputError
+from torchcross.heads import LOGISTIC_FORMS, logistic_head, logistic_heads
+from torchcross.targets import Target
+from torchcross.task import Task
+
+Tree = dict[str, Tensor]
+
+
+@final
+class LogisticRegression(ClosedForm):
+    """An L2-penalised head, fitted until its gradient is zero: no epochs, no learning rate.
+
+    `C` is that of scikit-learn: it weighs the sum of the losses, so that a larger one penalises
+    less; intercepts and thresholds are not penalised. Several values of C give the mean of their
+    probabilities, which needs no validation. Features have unit length first, unless
+    `unit_length=False`.
+
+    Binary targets and each label of a multi-label target get binary logistic regression (a missing
+    label leaves its own sample out), multi-class targets the softmax, ordinal targets the
+    cumulative link. The target's loss does not change the fit; it is what training differentiates.
+    Use `adapt`, from any backbone; training steps differentiate through the solution. The BatchNorm
+    policy is `frozen`. `EpisodicOptions` describes the other options.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        C: float | Sequence[float] = 10.0,
+        unit_length: bool = True,
+        norm: str = "frozen",
+        **options: Unpack[LaneOptions],
+    ) -> None:
+        super().__init__(backbone, norm=norm, **options)
+        if not isinstance(unit_length, bool):
+            raise InputError(
+                f"LogisticRegression got unit_length={unit_length!r}; give True or False."
+            )
+        self.C = _checked_penalties(C)
+        self.unit_length = unit_length
+        self.form = LOGISTIC_FORMS[unit_length]
+
+    def _fit(self, target: Target) -> Fit:
+        penalties = torch.tensor(self.C, dtype=torch.float64)
+        return partial(_regression, target, penalties, self.unit_length)
+
+    def _fit_many(
+        self, target: Target, features: Sequence[Tensor], own: Tree, data: Sequence[Tree]
+    ) -> Sequence[Tree]:
+        codes = [labels["codes"] for labels in data]
+        penalties = torch.tensor(self.C, dtype=torch.float64)
+        return logistic_heads(
+            target.likelihood, features, codes, penalties, unit_length=self.unit_length
+        )
+
+    def _own_parameters(self) -> Tree:
+        return {}
+
+    def _label_data(self, data: Tree, task: Task) -> Tree:
+        return {"codes": task.target.likelihood.codes(data["ys"])}
+
+    def protocol(self) -> dict[str, Any]:
+        return {
+            "algorithm": "LogisticRegression",
+            "C": list(self.C),
+            "unit_length": self.unit_length,
+            "steps": 0,
+            **self._common_protocol(),
+        }
+
+
+def _checked_penalties(C: float | Sequence[float]) -> tuple[float, ...]:
+    several = C if isinstance(C, list | tuple) else [C]
+    if math.inf in several:
+        raise InputError(
+            "LogisticRegression got an infinite C, no penalty: where classes can be separated, as"
+            " those of a few images nearly always can, no head is the best one; give a finite C,"
+            " such as 1e4."
+        )
+    if not several or not all(isinstance(value, float | int) and value > 0 for value in several):
+        raise InputError(
+            f"LogisticRegression got C={C!r}; give a positive number, or several, such as (1, 10,"
+            " 100)."
+        )
+    return tuple(map(float, several))
+
+
+def _regression(
+    target: Target, penalties: Tensor, unit: bool, features: Tensor, own: Tree, data: Tree
+) -> Tree:
+    codes, likelihood = data["codes"], target.likelihood
+    return logistic_head(likelihood, features, codes, penalties, unit_length=unit)
