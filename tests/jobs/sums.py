@@ -116,8 +116,11 @@ def runs_of(folder: Path) -> list[str]:
     return sorted(path.name.partition(".")[0] for path in (folder / "witnesses").iterdir())
 
 
-def run_in_another_process(folder: str, delay: float, lease: float) -> None:
+def run_in_another_process(
+    folder: str, delay: float, lease: float, numbers: int = 6, jobs: int = 1
+) -> None:
     """What a second `torchcross run` does."""
     from torchcross.jobs import LocalEngine, run_job
 
-    run_job(Sums(folder, delay=delay), folder, LocalEngine(jobs=1), lease=lease)
+    job = Sums(folder, numbers=numbers, delay=delay)
+    run_job(job, folder, LocalEngine(jobs=jobs, cores=jobs), lease=lease)

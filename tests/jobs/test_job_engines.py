@@ -1,6 +1,8 @@
 """Engines by name, and how much of a machine the local one gives away."""
 
+import multiprocessing
 import os
+import sys
 import time
 from concurrent.futures import wait
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from torchcross.jobs import (
     job_engine_named,
 )
 from torchcross.jobs.engines.durations import minutes_of
+from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
 
 GB = 1024**3
 
@@ -78,6 +81,41 @@ def test_a_worker_that_dies_takes_no_other_call_with_it():
     assert other.result(60) is None
     assert engine.submit(os.getpid, resources=Resources()).result(60) != os.getpid()
     engine.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process by a POSIX signal")
+@pytest.mark.parametrize("seconds", [0.0, 600.0])
+def test_workers_end_with_a_coordinator_that_is_killed(seconds):
+    """Idle ones at once; one at work ends its unit, which can be continued."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    coordinator = multiprocessing.get_context("spawn").Process(
+        target=start_a_worker, args=(sender, seconds)
+    )
+    coordinator.start()
+    worker = this_process_of(receiver.recv())
+    assert is_running(worker)
+    coordinator.kill()
+    coordinator.join()
+    deadline = time.monotonic() + 60
+    while is_running(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def start_a_worker(sender, seconds):
+    engine = LocalEngine(jobs=1, cores=1)
+    worker = engine.submit(this_process, resources=Resources()).result()
+    engine.submit(time.sleep, seconds, resources=Resources())
+    sender.send(worker.as_plain())
+    time.sleep(600)
+
+
+def this_process_of(plain):
+    identity = ProcessIdentity.from_plain(plain)
+    if not identity.machine:
+        pytest.skip("this system does not say which process is which")
+    return identity
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -52,13 +53,18 @@ def is_running(owner: ProcessIdentity) -> bool | None:
 
 @cache
 def _machine() -> str:
-    """Linux alone gives both numbers; elsewhere the lease decides."""
+    """Linux alone gives these numbers; elsewhere the lease decides."""
+    spaces = Path("/proc/self/ns")
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        numbers = Path("/proc/self/ns/pid").readlink()
+        numbers = (spaces / "pid").readlink()
     except OSError:
         return ""
-    return f"{boot} {numbers}"
+    clock = Path()
+    with suppress(OSError):
+        # Containers may shift the clock by which a process has its start; old systems cannot.
+        clock = (spaces / "time").readlink()
+    return f"{boot} {numbers} {clock}"
 
 
 def _start_of(process: int) -> str | None:

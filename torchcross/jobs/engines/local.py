@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time  # noqa: TID251 (a clock that only waits: no result depends on it)
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +27,9 @@ _THREAD_SETTINGS: Final = (
     "OPENBLAS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+_LEAVE_TIME: Final = 5.0
+"""Seconds in which a worker whose coordinator died must end."""
 
 _ENVIRONMENT: Final = threading.Lock()
 """Held while this process has the environment of one that it starts."""
@@ -214,6 +218,18 @@ def _prepare() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_with_parent, name="end with the coordinator", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose coordinator was killed would wait for calls for ever, and keep its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LEAVE_TIME)
+    os._exit(1)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
