@@ -9,24 +9,40 @@ from pathlib import Path
 
 import pytest
 
-from torchcross._kit.whole_files import remove_abandoned
+from torchcross._kit.whole_files import UNFINISHED_NAME, remove_abandoned, write_whole
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot ask whether a process runs")
 def test_only_unfinished_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    dead = tmp_path / f"a.png.{ended.pid}.part"
+    dead = [tmp_path / f"a.png.{ended.pid}{rest}.part" for rest in ("", "-12ab")]
     kept = [
         tmp_path / name
         for name in (
             "a.png",
             f"a.png.{os.getpid()}.part",
-            f"b.png.{ended.pid}.part",
+            f"a.png.{os.getpid()}-12ab.part",
+            f"b.png.{ended.pid}-12ab.part",
             "a.png.x.part",
         )
     ]
-    for path in (dead, *kept):
+    for path in (*dead, *kept):
         path.write_bytes(b"")
     remove_abandoned(tmp_path / "a.png")
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_processes_with_the_same_number_write_the_same_file(tmp_path: Path, monkeypatch) -> None:
+    """Two machines that share a folder, both in process 1, in the middle of the same file."""
+    names = []
+
+    def write_the_other(descriptor: int) -> None:
+        monkeypatch.undo()
+        names.extend(path.name for path in tmp_path.iterdir())
+        write_whole(tmp_path / "a", "whole")
+
+    monkeypatch.setattr(os, "fsync", write_the_other)
+    write_whole(tmp_path / "a", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert UNFINISHED_NAME.fullmatch(names[0])["process"] == str(os.getpid())

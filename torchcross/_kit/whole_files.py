@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,11 @@ from torchcross.errors import WriteError
 
 UNFINISHED = ".part"
 """The end of the names of unfinished files."""
+
+UNFINISHED_NAME = re.compile(
+    rf"(?P<name>.+)\.(?P<process>\d+)(-[0-9a-f]+)?{re.escape(UNFINISHED)}", re.DOTALL
+)
+"""Such a name: that of the file, the process that writes it, and what no other machine has."""
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -28,6 +34,11 @@ def write_whole(path: Path, content: bytes | str) -> None:
         )
 
 
+def unfinished_place(path: Path) -> Path:
+    """A name beside a file that no other process has, on whatever machine: numbers repeat there."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}{UNFINISHED}")
+
+
 def name_as_text(path: Path) -> str:
     r"""The last part of a path as text: its bytes as UTF-8, and \xff for what is not UTF-8."""
     return os.fsencode(path.name).decode("utf-8", "backslashreplace")
@@ -35,10 +46,9 @@ def name_as_text(path: Path) -> str:
 
 def remove_abandoned(path: Path) -> None:
     """Remove what processes of this machine left that were killed while they wrote this file."""
-    ending = re.compile(re.escape(path.name) + r"\.(\d+)" + re.escape(UNFINISHED))
     for sibling in path.parent.iterdir():
-        match = ending.fullmatch(sibling.name)
-        if match and not _is_running(int(match[1])):
+        match = UNFINISHED_NAME.fullmatch(sibling.name)
+        if match and match["name"] == path.name and not _is_running(int(match["process"])):
             with suppress(OSError):
                 sibling.unlink()
 
@@ -60,7 +70,7 @@ def _is_running(process: int) -> bool:
 @contextmanager
 def open_whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write to. It gets its name at the end of the block; after an error it is gone."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    temporary = unfinished_place(path)
     try:
         with temporary.open("wb") as file:
             yield file

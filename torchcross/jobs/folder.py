@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from torchcross._kit.whole_files import UNFINISHED, sync_folder, write_whole
+from torchcross._kit.whole_files import UNFINISHED, sync_folder, unfinished_place, write_whole
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.jobs.claims import LEASE, Claims
 from torchcross.jobs.failures import UnitFailure
@@ -241,7 +241,7 @@ def _link_or_rename(source: Path, place: Path) -> bool:
         # Without hard links two late owners can meet here. Both bring the same bytes.
         if place.exists():
             return False
-        source_copy = place.with_name(f"{place.name}.{os.getpid()}{UNFINISHED}")
+        source_copy = unfinished_place(place)
         shutil.copyfile(source, source_copy)
         source_copy.replace(place)
     return True

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchcross._kit.whole_files import UNFINISHED
+from torchcross._kit.whole_files import UNFINISHED, UNFINISHED_NAME
 from torchcross.experiment.settings.plain import digest
-
-_UNFINISHED = re.compile(rf".+\.\d+{re.escape(UNFINISHED)}")
 
 
 def file_name(key: tuple[object, ...]) -> str:
@@ -28,4 +26,4 @@ def unfinished_files(path: Path) -> Iterator[Path]:
 
 def is_unfinished(path: Path) -> bool:
     """Whether a process was writing the file when it was killed."""
-    return bool(_UNFINISHED.fullmatch(path.name))
+    return bool(UNFINISHED_NAME.fullmatch(path.name))
