@@ -181,7 +181,7 @@ def test_what_torch_cannot_do_is_said_by_episode_and_with_a_remedy(module, optio
         meta_loss(problems, meta, **options)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_scripted_modules_are_refused():
     scripted = torch.jit.script(
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -17,9 +17,7 @@ from torchcross import losses
 
 # The first forward-mode derivative in a process compiles torch's own decompositions with
 # torch.jit.script.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.torch.jit.script. is deprecated:DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 
 
 @dataclass(frozen=True)

@@ -189,10 +189,11 @@ def forward_mode() -> Iterator[None]:
 def load_forward_rules() -> None:
     """Import torch's forward-mode rules before their first use.
 
-    Torch scripts them at import and then warns that scripting is deprecated.
+    Torch scripts them at import and then warns that scripting is deprecated: by a
+    DeprecationWarning, and from 2.14 on by a FutureWarning, which users see.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script")
         importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
