@@ -9,6 +9,7 @@ from benchmarks import loading, sampling, training
 from benchmarks.functional import suite
 from benchmarks.medimeta import __main__ as medimeta
 from benchmarks.pipeline import __main__ as pipeline
+from benchmarks.scale import __main__ as scale
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--quick", action="store_true", help="less of everything: seconds instead of minutes"
     )
     options = parser.parse_args(arguments)
-    for benchmark in (sampling, loading, suite, medimeta, training, pipeline):
+    for benchmark in (sampling, loading, suite, medimeta, training, pipeline, scale):
         benchmark.main(["--quick"] if options.quick else [])
 
 

@@ -21,6 +21,7 @@ from torchcross.jobs import Resources, Unit, UnitGraph
         (lambda: Unit("a", ("jobs/b",)), "outside of 'jobs'"),
         (lambda: Resources(cores=0), "give 1 core or more"),
         (lambda: Resources(memory=-1), "no negative memory"),
+        (lambda: Resources(gpus=1.5), "give a share of one device (0.5), or whole devices (2)"),
         (lambda: UnitGraph.of([Unit("a", ("a",)), Unit("a", ("b",))]), "two units have the key"),
         (
             lambda: UnitGraph.of([Unit("a", ("x",)), Unit("b", ("x",))]),

@@ -21,7 +21,7 @@ class Resources:
 
     cores    threads that it computes with
     memory   bytes
-    gpus     devices, or a share of one
+    gpus     whole devices, or a share of one
     """
 
     cores: int = 1
@@ -32,6 +32,11 @@ class Resources:
         if self.cores < 1 or self.memory < 0 or self.gpus < 0:
             raise InputError(
                 f"{self} cannot be had; give 1 core or more, and no negative memory or GPUs"
+            )
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise InputError(
+                f"gpus = {self.gpus:g} cannot be had; give a share of one device (0.5), or whole"
+                " devices (2)"
             )
 
 
