@@ -51,7 +51,7 @@ def job_status(job: Job, path: str | Path) -> JobStatus:
         if key in units and key not in done and key not in claims
     }
     rest = [key for key in units if key not in done and key not in claims and key not in failures]
-    ready = [key for key in rest if done.issuperset(units[key].needs)]
+    ready = {key: None for key in rest if done.issuperset(units[key].needs)}
     dead = {
         key: record
         for key, record in claims.items()
@@ -63,5 +63,5 @@ def job_status(job: Job, path: str | Path) -> JobStatus:
         tuple(dead.values()),
         tuple(failures.values()),
         tuple(ready),
-        tuple(key for key in rest if key not in set(ready)),
+        tuple(key for key in rest if key not in ready),
     )
