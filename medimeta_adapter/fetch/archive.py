@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import tarfile
 import tempfile
@@ -11,6 +12,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +33,14 @@ _DAMAGE = (
 )
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """What an archive may announce."""
+
+    bytes: int
+    members: int
+
+
 class Archive(ABC):
     """The regular files of an archive by name. Opening it checks names and sizes."""
 
@@ -39,26 +49,34 @@ class Archive(ABC):
         self.sizes = dict(sizes)
 
     @abstractmethod
-    def _content(self, name: str) -> bytes: ...
+    def _open(self, name: str) -> IO[bytes]: ...
 
     def read(self, name: str) -> bytes:
         """The content of one member."""
+        return b"".join(self.blocks(name))
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """The content of one member, piece by piece; never more than it announces."""
         if name not in self.sizes:
             raise FetchError(
                 f"{self.path.name} holds no {name!r}; is it another version of the package?"
             )
+        count = 0
         try:
-            content = self._content(name)
+            with self._open(name) as file:
+                while block := file.read(_BLOCK):
+                    count += len(block)
+                    if count > self.sizes[name]:
+                        break
+                    yield block
         except _DAMAGE as error:
             raise FetchError(
                 f"{name!r} in {self.path.name} cannot be read ({error}); fetch the package again"
             ) from error
-        if len(content) != self.sizes[name]:
+        if count != self.sizes[name]:
             raise FetchError(
-                f"{name!r} in {self.path.name} has {len(content)} bytes and announces"
-                f" {self.sizes[name]}"
+                f"{name!r} in {self.path.name} has {count} bytes and announces {self.sizes[name]}"
             )
-        return content
 
     def under(self, prefix: str, *, ending: str = "") -> list[str]:
         """The members whose names have this start and this ending, sorted."""
@@ -72,8 +90,8 @@ class _Zip(Archive):
         super().__init__(path, sizes)
         self._file = file
 
-    def _content(self, name: str) -> bytes:
-        return self._file.read(name)
+    def _open(self, name: str) -> IO[bytes]:
+        return self._file.open(name)
 
 
 class _Tar(Archive):
@@ -84,13 +102,15 @@ class _Tar(Archive):
         self._file = file
         self._members = dict(members)
 
-    def _content(self, name: str) -> bytes:
+    def _open(self, name: str) -> IO[bytes]:
         member = self._file.extractfile(self._members[name])
-        return b"" if member is None else member.read()
+        return io.BytesIO() if member is None else member
 
 
 @contextmanager
-def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archive]:
+def open_archive(
+    path: Path, *, most_bytes: int = _MOST_BYTES, most_members: int = _MOST_MEMBERS
+) -> Iterator[Archive]:
     """Open a .whl, .zip, .tar.gz or .tgz file.
 
     Raises `FetchError` if it holds links, devices, names that leave the folder, or too much data.
@@ -98,13 +118,13 @@ def open_archive(path: Path, *, most_bytes: int = _MOST_BYTES) -> Iterator[Archi
     try:
         if path.name.endswith((".whl", ".zip")):
             with zipfile.ZipFile(path) as file:
-                yield _Zip(path, file, _zip_sizes(path, file, most_bytes))
+                yield _Zip(path, file, _zip_sizes(path, file, _Limits(most_bytes, most_members)))
         elif path.name.endswith((".tgz", ".tar.gz")):
             with (
                 _unpack_tar(path, most_bytes) as plain,
                 tarfile.open(fileobj=plain, mode="r:") as tar,
             ):
-                yield _Tar(path, tar, _tar_members(path, tar, most_bytes))
+                yield _Tar(path, tar, _tar_members(path, tar, _Limits(most_bytes, most_members)))
         else:
             raise FetchError(f"{path.name} is neither a wheel or zip nor a .tar.gz or .tgz")
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
@@ -129,8 +149,8 @@ def _unpack_tar(path: Path, most_bytes: int) -> Iterator[IO[bytes]]:
         yield plain
 
 
-def _zip_sizes(path: Path, file: zipfile.ZipFile, most_bytes: int) -> dict[str, int]:
-    seen = _MemberSizes(path, most_bytes)
+def _zip_sizes(path: Path, file: zipfile.ZipFile, limits: _Limits) -> dict[str, int]:
+    seen = _MemberSizes(path, limits)
     for member in file.infolist():
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -146,9 +166,9 @@ def _zip_sizes(path: Path, file: zipfile.ZipFile, most_bytes: int) -> dict[str, 
     return seen.sizes
 
 
-def _tar_members(path: Path, file: tarfile.TarFile, most_bytes: int) -> dict[str, tarfile.TarInfo]:
+def _tar_members(path: Path, file: tarfile.TarFile, limits: _Limits) -> dict[str, tarfile.TarInfo]:
     members: dict[str, tarfile.TarInfo] = {}
-    seen = _MemberSizes(path, most_bytes)
+    seen = _MemberSizes(path, limits)
     for member in file:
         if member.issparse() or not (member.isreg() or member.isdir()):
             raise FetchError(f"{path.name} holds {member.name!r}, a link or device; it is not read")
@@ -161,10 +181,10 @@ def _tar_members(path: Path, file: tarfile.TarFile, most_bytes: int) -> dict[str
 class _MemberSizes:
     """The sizes of an archive's members, checked against the limits one by one."""
 
-    def __init__(self, path: Path, most_bytes: int) -> None:
+    def __init__(self, path: Path, limits: _Limits) -> None:
         self.sizes: dict[str, int] = {}
         self._path = path
-        self._most_bytes = most_bytes
+        self._limits = limits
         self._total = 0
 
     def admit(self, name: str, size: int) -> None:
@@ -184,8 +204,9 @@ class _MemberSizes:
             raise FetchError(f"{self._path.name} holds {name!r} twice; it is not read")
         self.sizes[name] = size
         self._total += size
-        if size < 0 or self._total > self._most_bytes or len(self.sizes) > _MOST_MEMBERS:
+        most_bytes, most_members = self._limits.bytes, self._limits.members
+        if size < 0 or self._total > most_bytes or len(self.sizes) > most_members:
             raise FetchError(
-                f"{self._path.name} announces more than {self._most_bytes:,} bytes or"
-                f" {_MOST_MEMBERS:,} files; it is not read"
+                f"{self._path.name} announces more than {most_bytes:,} bytes or"
+                f" {most_members:,} files; it is not read"
             )

@@ -122,17 +122,26 @@ def _download_folder(package: Package, cache: Path) -> Path:
 @contextmanager
 def working_folder(folder: Path) -> Iterator[Path]:
     """An empty folder for one process and one block; that of a killed process is emptied."""
+    with keep_others_out(folder):
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def keep_others_out(folder: Path) -> Iterator[None]:
+    """Let no other process work in a folder during the block; the lock stands beside it."""
     path = _lock_of(folder)
     lock = acquire_lock(path)
     if lock is None:
         raise FetchError(f"{folder} is being written by another process; wait for it")
     try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir()
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         # Windows refuses to remove what is open, and removes it on release.
         with suppress(OSError):
             path.unlink()

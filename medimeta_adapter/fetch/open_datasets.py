@@ -14,6 +14,7 @@ from medimeta_adapter.convert.rows import Rows
 from medimeta_adapter.fetch.archive import open_archive
 from medimeta_adapter.fetch.client import Run, fetch_package, remove_unfinished, run_client
 from medimeta_adapter.fetch.image_files import chest_xray, ct_patches, molecules, solar_cells
+from medimeta_adapter.fetch.outcomes import FetchOutcome, FetchReport
 from medimeta_adapter.fetch.pixel_lists import digits, photographs, sketches
 from medimeta_adapter.fetch.registry import DATASETS, OpenDataset
 from medimeta_adapter.format.info import read_info
@@ -43,43 +44,6 @@ _CONVERSIONS: Mapping[str, _Conversion] = {
     "open_sketches": _Conversion(sketches),
     "open_photographs": _Conversion(photographs, splits="original"),
 }
-
-
-@dataclass(frozen=True)
-class FetchOutcome:
-    """The result for one dataset.
-
-    `reason` says why it failed, or how an existing dataset differs from the request. `converted`
-    describes what was written.
-    """
-
-    id: str
-    state: Literal["made", "present", "failed"]
-    folder: Path
-    license: str
-    reason: str = ""
-    converted: Converted | None = None
-
-    def __str__(self) -> str:
-        if self.state == "failed":
-            return f"{self.id}: {self.reason}"
-        written = self.state == "made"
-        text = str(self.converted) if written else f"{self.folder}: already there{self.reason}"
-        return f"{self.id}: {text} (licence: {self.license})"
-
-
-@dataclass(frozen=True)
-class FetchReport:
-    """The results for all requested datasets."""
-
-    outcomes: tuple[FetchOutcome, ...]
-
-    @property
-    def failures(self) -> tuple[FetchOutcome, ...]:
-        return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.outcomes))
 
 
 def fetch_open_data(

@@ -13,6 +13,7 @@ import pytest
 import medimeta_adapter
 from medimeta_adapter import commands
 from medimeta_adapter.commands.convert import GROUP as CONVERT
+from medimeta_adapter.commands.fetch import GROUP as FETCH
 from torchcross.cli.group import Parser
 from torchcross.data.sources import image_files
 
@@ -36,7 +37,8 @@ PRINTED_BY = {
     "convert.table": ("convert csv",),
     # Its advice to skip images is for rows that are files alone.
     "convert.unreadable_images": FILES,
-    "fetch": ("fetch",),
+    "fetch": ("fetch open",),
+    "fetch.published": ("fetch medimeta",),
     "fetch.weight_files": ("weights fetch",),
     "format": FORMAT,
     "leave_out": FORMAT,
@@ -44,12 +46,14 @@ PRINTED_BY = {
     "preprocess": CONVERTERS,
     "show": ("show",),
     "synthetic": ("synth",),
-    "writing": (*CONVERTERS, "synth", "fetch"),
+    "writing": (*CONVERTERS, "synth", "fetch open"),
 }
 for name in commands._DATA.commands:
     PRINTED_BY[f"commands.{name}"] = (name,)
 for name in CONVERT.commands:
     PRINTED_BY[f"commands.convert_{name}"] = (f"convert {name}",)
+for name in FETCH.commands:
+    PRINTED_BY[f"commands.fetch_{name}"] = (f"fetch {name}",)
 PRINTED_BY["commands.weights_fetch"] = ("weights fetch",)
 
 

@@ -32,11 +32,12 @@ def test_help_lists_the_commands(capsys, group, names):
 
 
 EVERY = [
-    *(("data", name) for name in ("info", "check", "show", "synth", "fetch", "catalog")),
+    *(("data", name) for name in ("info", "check", "show", "synth", "catalog")),
     *(
         ("data", "convert", name)
         for name in ("imagefolder", "arrays", "csv", "medmnist", "huggingface")
     ),
+    *(("data", "fetch", name) for name in ("medimeta", "open")),
     *(("weights", name) for name in ("list", "fetch")),
 ]
 
@@ -52,13 +53,13 @@ def test_every_command_explains_itself_and_refuses_what_it_does_not_know(capsys,
 
 
 def test_the_lists_of_commands_are_whole():
-    from medimeta_adapter.commands import _DATA, _WEIGHTS
-    from medimeta_adapter.commands.convert import GROUP
+    from medimeta_adapter.commands import _DATA, _WEIGHTS, convert, fetch
 
-    listed = {("data", name) for name in _DATA.commands} - {("data", "convert")}
-    listed |= {("data", "convert", name) for name in GROUP.commands} | {
-        ("weights", name) for name in _WEIGHTS.commands
-    }
+    groups = {"convert": convert.GROUP, "fetch": fetch.GROUP}
+    listed = {("data", name) for name in _DATA.commands.keys() - groups.keys()}
+    for group, commands in groups.items():
+        listed |= {("data", group, name) for name in commands.commands}
+    listed |= {("weights", name) for name in _WEIGHTS.commands}
     assert listed == set(EVERY)
 
 
@@ -68,6 +69,7 @@ def test_unknown_names_get_a_guess(capsys):
     )
     assert "there are 'imagefolder', 'arrays', " in refused(capsys, "data", "convert", "zzz")
     assert "did you mean 'fetch'?" in refused(capsys, "weights", "fetsch")
+    assert "did you mean 'medimeta'?" in refused(capsys, "data", "fetch", "medimata")
 
 
 # -- check -----------------------------------------------------------------------------------------

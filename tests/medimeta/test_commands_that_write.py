@@ -201,7 +201,7 @@ def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetch, "fetch_open_data", fetch_open_data)
     status, out, err = run(
-        capsys, "data", "fetch", "--out", tmp_path, "--only", "open_digits", "--limit", "7"
+        capsys, "data", "fetch", "open", "--out", tmp_path, "--only", "open_digits", "--limit", "7"
     )
     assert status == 1
     assert out.startswith("open_digits: ")
@@ -213,8 +213,8 @@ def test_fetch_tells_what_could_not_be_had(capsys, tmp_path, monkeypatch):
         64,
         str(tmp_path),
     )
-    assert "--out" in refused(capsys, "data", "fetch")
-    assert "open_digits" in run(capsys, "data", "fetch", "--list")[1]
+    assert "--out" in refused(capsys, "data", "fetch", "open")
+    assert "open_digits" in run(capsys, "data", "fetch", "open", "--list")[1]
 
 
 def test_weights(capsys, tmp_path, monkeypatch):

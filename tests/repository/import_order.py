@@ -66,7 +66,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "medimeta_adapter.convert": (*_ADAPTER_FORMAT, "data", "errors", "_kit"),
     "medimeta_adapter.synthetic": (*_ADAPTER_FORMAT, "errors", "_kit"),
-    "medimeta_adapter.fetch": (".convert", *_ADAPTER_FORMAT, "errors", "_kit"),
+    "medimeta_adapter.fetch": (".synthetic", ".convert", *_ADAPTER_FORMAT, "errors", "_kit"),
     "medimeta_adapter.show": (".leave_out", ".format", "errors", "_kit"),
     "medimeta_adapter.commands": (*_ADAPTER_ROOMS, "cli", "errors", "messages", "_kit"),
     "medimeta_adapter": _ADAPTER_ROOMS,
