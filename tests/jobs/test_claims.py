@@ -144,23 +144,44 @@ def test_claims_are_free_when_they_are_gone_or_their_owner_is_silent(claims, clo
     read = claims_module._read
     monkeypatch.setattr(claims_module, "_read", lambda *each: reads.append(each) or read(*each))
     keys = ["a", "b", "gone"]
-    assert claims.free(keys, claims.generations()) == {"gone": None}
+    assert claims.free(keys, claims.generations(), keys) == {"gone": None}
     clock.now = 9.0
-    assert claims.free(keys, claims.generations()) == {"gone": None}
+    assert claims.free(keys, claims.generations(), keys) == {"gone": None}
     assert len(reads) == 2, "a claim is not read again before it should have beaten"
     clock.now = 30.0
     path.write_bytes(path.read_bytes().replace(b"7\n", b"8\n", 1))
-    assert claims.free(keys, claims.generations()) == {"gone": None}
+    assert claims.free(keys, claims.generations(), keys) == {"gone": None}
     clock.now = 60.0
-    free = claims.free(keys, claims.generations())
+    free = claims.free(keys, claims.generations(), keys)
     assert {key: record and record.name for key, record in free.items()} == {
         "b": "b.1",
         "gone": None,
     }
     path.unlink()
-    assert claims.free(["a"], {"a": 0}) == {}, "it was there when it was read last"
+    assert claims.free(["a"], {"a": 0}, ["a"]) == {}, "it was there when it was read last"
     clock.now = 70.0
-    assert claims.free(["a"], {"a": 0}) == {"a": None}
+    assert claims.free(["a"], {"a": 0}, ["a"]) == {"a": None}
+
+
+def test_claims_that_are_not_urgent_are_read_twice_in_a_lease(claims, clock, monkeypatch):
+    claim_of(ELSEWHERE, claims, "old")
+    reads = []
+    read = claims_module._read
+    monkeypatch.setattr(claims_module, "_read", lambda *each: reads.append(each[1]) or read(*each))
+    assert claims.free(["old"], claims.generations(), []) == {}
+    assert reads == ["old"], "what is there in the beginning is read at once"
+    claim_of(ELSEWHERE, claims, "new")
+    keys = ["old", "new"]
+    for clock.now in (1.0, 29.0, 30.0, 31.0):
+        assert claims.free(keys, claims.generations(), []) == {}
+    assert reads == ["old", "old", "new"]
+    clock.now = 61.0
+    assert list(claims.free(keys, claims.generations(), [])) == ["old"]
+    clock.now = 91.0
+    assert list(claims.free(["new"], claims.generations(), [])) == ["new"]
+    claim_of(ELSEWHERE, claims, "urgent")
+    assert claims.free(["urgent"], claims.generations(), ["urgent"]) == {}
+    assert reads[-1] == "urgent"
 
 
 def test_a_damaged_claim_is_held_until_the_lease_ends(claims, clock):

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
+from zlib import crc32
 
 from torchcross.jobs.claims import LEASE, ClaimRecord
 from torchcross.jobs.engines import JobEngine, WorkerEnded
@@ -85,23 +86,25 @@ class _Coordinator:
         units = self._graph.units
         self._done: set[str] = set()
         self._failed: dict[str, UnitFailure] = {}
-        # A heap of the places in the plan of units whose needs are done; those that others make
+        # A heap of units whose needs are done, by their places in the plan; those that others make
         # stand apart.
-        self._keys = tuple(units)
-        self._places = {key: place for place, key in enumerate(self._keys)}
-        self._ready: list[int] = []
+        self._places = {key: place for place, key in enumerate(units)}
+        self._ready: list[tuple[int, str]] = []
         self._elsewhere: dict[str, None] = {}
         self._dead: dict[str, ClaimRecord] = {}
+        # Units of which a worker of this process died.
+        self._deaths: set[str] = set()
         self._running: dict[str, Future[Any]] = {}
         self._ended: SimpleQueue[tuple[str, Future[Any]]] = SimpleQueue()
         self._missing = {key: len(set(unit.needs)) for key, unit in units.items()}
         self._old_failures = self._folder.failures()
+        self._own_name = str(self._observer.identity()).encode()
+        self._look_around()
         for key in units:
             if not self._missing[key]:
                 self._add_ready(key)
         for key in self._folder.done_keys(units.values()):
             self._finish(key)
-        self._looked = self._observer.now()
 
     def run(self) -> JobResult:
         try:
@@ -130,7 +133,7 @@ class _Coordinator:
 
     def _submit_ready(self) -> None:
         while self._ready:
-            key = self._keys[self._ready[0]]
+            key = self._ready[0][1]
             if key in self._done or key in self._running or key in self._elsewhere:
                 heapq.heappop(self._ready)
                 continue
@@ -165,7 +168,12 @@ class _Coordinator:
                 self._add_ready(later)
 
     def _add_ready(self, key: str) -> None:
-        heapq.heappush(self._ready, self._places[key])
+        place = self._places[key]
+        if self._elsewhere:
+            # Each of several coordinators has an order of its own among the next units, or all of
+            # them would want the same one.
+            place += crc32(self._own_name + key.encode()) % (2 * len(self._elsewhere))
+        heapq.heappush(self._ready, (place, key))
 
     # -- what has ended ----------------------------------------------------------------------------
 
@@ -179,6 +187,7 @@ class _Coordinator:
                 report = future.result()
             except WorkerEnded:
                 # The claim tells that its owner is dead; the next attempt goes on from there.
+                self._deaths.add(key)
                 self._add_ready(key)
                 continue
             except Exception as error:  # noqa: BLE001 - the engine's own failure is the unit's
@@ -216,7 +225,10 @@ class _Coordinator:
             is_ours = key in self._running or key in self._done or key in self._failed
             if key in self._graph.units and not is_ours:
                 self._elsewhere[key] = None
-        for key, dead in self._folder.claims.free(self._elsewhere, generations).items():
+        # While there is other work, a unit of which no worker of ours died can wait.
+        urgent = self._deaths if self._ready else self._elsewhere
+        free = self._folder.claims.free(self._elsewhere, generations, urgent)
+        for key, dead in free.items():
             del self._elsewhere[key]
             if self._folder.is_done(self._graph.units[key]):
                 self._finish(key)
@@ -229,7 +241,8 @@ class _Coordinator:
                 continue
             if dead is not None:
                 self._dead[key] = dead
-            self._add_ready(key)
+            if not self._missing[key]:
+                self._add_ready(key)
 
     # -- the end -----------------------------------------------------------------------------------
 
