@@ -14,6 +14,7 @@ from torchcross.statistics.aggregates import (
 )
 from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.by_class import ClassValue, Subgroups, class_values
+from torchcross.statistics.calibration import Calibration, Reliability, calibration
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.confusion import Confusion, confusion_matrix
 from torchcross.statistics.draws import Draws
@@ -43,6 +44,7 @@ from torchcross.statistics.within_target import within_target
 __all__ = [
     "Across",
     "AcrossRuns",
+    "Calibration",
     "ClassValue",
     "Comparison",
     "ComparisonRow",
@@ -55,6 +57,7 @@ __all__ = [
     "Interval",
     "Pair",
     "PerformanceProfile",
+    "Reliability",
     "RunSummary",
     "SplitError",
     "Subgroups",
@@ -65,6 +68,7 @@ __all__ = [
     "auroc_error",
     "bootstrap_errors",
     "bounds_of",
+    "calibration",
     "class_values",
     "confusion_matrix",
     "critical_difference",

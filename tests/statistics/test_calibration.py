@@ -1,0 +1,156 @@
+"""Brier score, likelihood and calibration error equal their formulas and scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss
+
+from torchcross.errors import InputError
+from torchcross.records import Predictions
+from torchcross.statistics import calibration
+from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
+from torchcross.task import Task
+
+TARGETS = {
+    "binary": Binary(),
+    "multiclass": MultiClass(["a", "b", "c"]),
+    "ordinal": Ordinal({0: "none", 1: "some", 4: "much"}),
+    "multilabel": MultiLabel(["a", "b", "c"]),
+}
+every_target = pytest.mark.parametrize("kind", TARGETS)
+
+
+def probabilities_and_labels(target, rows, seed=0, sharpness=1.0):
+    """Probabilities that are true where `sharpness` is 1, and too sure where it is larger."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, len(target.classes))) * 1.5
+    if target.label_shape:
+        chances = 1 / (1 + np.exp(-logits))
+        labels = (rng.random(logits.shape) < chances).astype(np.int64)
+        return 1 / (1 + np.exp(-sharpness * logits)), labels
+    chances, said = (
+        np.exp(scale * logits) / np.exp(scale * logits).sum(1, keepdims=True)
+        for scale in (1.0, sharpness)
+    )
+    labels = (rng.random((rows, 1)) > chances.cumsum(1)).sum(1)
+    return said, labels
+
+
+def predictions_of(target, probabilities, labels, episodes=4, seed=0):
+    per_episode = len(labels) // episodes
+    return Predictions(
+        source="oct/disease",
+        task=Task("disease", target),
+        algorithm="ncm",
+        shots=5,
+        seed=seed,
+        episodes=np.arange(episodes),
+        sizes=np.full(episodes, per_episode),
+        images=np.arange(len(labels)),
+        labels=labels,
+        log_odds=np.log(probabilities) - np.log1p(-probabilities),
+        decisions=np.zeros_like(np.maximum(labels, 0)),
+    )
+
+
+@every_target
+def test_the_scores_are_their_formulas(kind):
+    target = TARGETS[kind]
+    p, labels = probabilities_and_labels(target, 400)
+    found = calibration([predictions_of(target, p, labels)], bins=10)
+    if kind == "multilabel":
+        truth = labels
+        brier = np.square(p - truth).mean()
+        nll = -np.where(truth == 1, np.log(p), np.log(1 - p)).mean()
+    else:
+        truth = np.eye(p.shape[1])[labels]
+        brier = np.square(p - truth).sum(1).mean() / (2 if kind == "binary" else 1)
+        nll = -np.log(p[np.arange(400), labels]).mean()
+    errors = []
+    for column in range(p.shape[1]):
+        bins = np.clip(np.floor(p[:, column] * 10), 0, 9)
+        errors.append(
+            sum(
+                (bins == b).mean() * abs((p - truth)[bins == b, column].mean())
+                for b in np.unique(bins)
+            )
+        )
+    assert found.brier == pytest.approx(brier, rel=1e-9)
+    assert found.nll == pytest.approx(nll, rel=1e-9)
+    assert found.ece == pytest.approx(np.mean(errors), rel=1e-9)
+    np.testing.assert_allclose(found.reliability.errors, errors, rtol=1e-9)
+    assert (found.predictions, found.not_finite) == (400, 0)
+    assert found.reliability.counts.sum(1).tolist() == [400] * p.shape[1]
+
+
+def test_scikit_learn_says_the_same():
+    p, labels = probabilities_and_labels(TARGETS["binary"], 300)
+    found = calibration([predictions_of(TARGETS["binary"], p, labels)])
+    assert found.brier == pytest.approx(brier_score_loss(labels, p[:, 1]), rel=1e-9)
+    assert found.nll == pytest.approx(log_loss(labels, p), rel=1e-9)
+
+
+@every_target
+def test_true_probabilities_are_calibrated_and_too_sure_ones_are_not(kind):
+    true, sure = (
+        calibration(
+            [
+                predictions_of(
+                    TARGETS[kind],
+                    *probabilities_and_labels(TARGETS[kind], 40_000, sharpness=sharpness),
+                )
+            ]
+        )
+        for sharpness in (1.0, 3.0)
+    )
+    assert true.ece < 0.01 < 0.08 < sure.ece
+    assert true.nll < sure.nll
+    assert true.brier < sure.brier
+
+
+@every_target
+def test_missing_labels_and_broken_predictions_do_not_count(kind):
+    target = TARGETS[kind]
+    p, labels = probabilities_and_labels(target, 40)
+    plain = calibration([predictions_of(target, p, labels, episodes=2)])
+    more_p = np.concatenate([p, np.full_like(p[:4], 0.5)])
+    more_labels = np.concatenate([labels, np.zeros_like(labels[:4])])
+    more_labels[-4:-2] = -1
+    more_p[-2:] = np.nan
+    found = calibration([predictions_of(target, more_p, more_labels, episodes=2)])
+    assert (found.brier, found.nll, found.ece) == pytest.approx(
+        (plain.brier, plain.nll, plain.ece), rel=1e-12
+    )
+    assert (found.predictions, found.not_finite) == (40, 2)
+    with pytest.raises(InputError, match="no finite one of a known label"):
+        calibration([predictions_of(target, more_p[-4:], more_labels[-4:], episodes=1)])
+
+
+def test_several_seeds_count_together_and_certainty_is_finite():
+    target = TARGETS["binary"]
+    p, labels = probabilities_and_labels(target, 40)
+    one = predictions_of(target, p[:20], labels[:20], episodes=2)
+    two = predictions_of(target, p[20:], labels[20:], episodes=2, seed=1)
+    whole = calibration([predictions_of(target, p, labels)])
+    assert calibration([one, two]).nll == pytest.approx(whole.nll, rel=1e-12)
+    with pytest.raises(InputError, match="give each seed once"):
+        calibration([one, one])
+    with pytest.raises(InputError, match="bins=0"):
+        calibration([one], bins=0)
+    sure = Predictions(
+        **{
+            **{
+                name: getattr(one, name)
+                for name in ("source", "task", "algorithm", "shots", "seed")
+            },
+            "episodes": [0],
+            "sizes": [2],
+            "images": [0, 1],
+            "labels": [0, 1],
+            "log_odds": np.array([[1e30, -1e30], [1e30, -1e30]]),
+            "decisions": [0, 0],
+        }
+    )
+    found = calibration([sure])
+    assert found.brier == 0.5
+    assert found.nll == pytest.approx(5e29)
+    assert found.reliability.counts[0].tolist()[-1] == 2
