@@ -20,6 +20,7 @@ from torchcross.algorithms.maml import MAML
 from torchcross.algorithms.meta_sgd import MetaSGD
 from torchcross.algorithms.multi_task import MultiTask
 from torchcross.algorithms.options import EpisodicOptions
+from torchcross.algorithms.prediction_sets import PredictionSets, prediction_sets
 from torchcross.algorithms.predictor import NamedPrediction, Predictor, load_predictor
 from torchcross.algorithms.proto_maml import ProtoMAML
 from torchcross.algorithms.protonet import ProtoNet
@@ -48,6 +49,7 @@ __all__ = [
     "MultiTask",
     "NamedPrediction",
     "PlainPredictor",
+    "PredictionSets",
     "Predictor",
     "Pretraining",
     "ProtoMAML",
@@ -61,4 +63,5 @@ __all__ = [
     "certify",
     "estimate",
     "load_predictor",
+    "prediction_sets",
 ]

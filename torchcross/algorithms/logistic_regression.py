@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Unpack, final
+from typing import Any, Literal, TypeAlias, Unpack, final, get_args
 
 import torch
 from torch import Tensor, nn
 
+from torchcross._kit.argument_checks import check_choice
+from torchcross.algorithms._shared.checked_batch import refuse_single_samples
 from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
 from torchcross.algorithms.options import LaneOptions
+from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.heads import LOGISTIC_FORMS, logistic_head, logistic_heads
-from torchcross.targets import Target
+from torchcross.targets import MISSING, Target
 from torchcross.task import Task
 
+Temperature: TypeAlias = Literal["none", "leave-one-out"]
 Tree = dict[str, Tensor]
 
 
@@ -28,6 +32,10 @@ class LogisticRegression(ClosedForm):
     less; intercepts and thresholds are not penalised. Several values of C give the mean of their
     probabilities, which needs no validation. Features have unit length first, unless
     `unit_length=False`.
+
+    `temperature="leave-one-out"` divides all scores by one number, that which makes samples of the
+    support likeliest under heads that were fitted without them; several C have one each. It needs
+    two samples of each class, and is for adaptation alone.
 
     Binary targets and each label of a multi-label target get binary logistic regression (a missing
     label leaves its own sample out), multi-class targets the softmax, ordinal targets the
@@ -42,6 +50,7 @@ class LogisticRegression(ClosedForm):
         *,
         C: float | Sequence[float] = 10.0,
         unit_length: bool = True,
+        temperature: Temperature = "none",
         norm: str = "frozen",
         **options: Unpack[LaneOptions],
     ) -> None:
@@ -50,34 +59,51 @@ class LogisticRegression(ClosedForm):
             raise InputError(
                 f"LogisticRegression got unit_length={unit_length!r}; give True or False."
             )
+        check_choice("temperature", temperature, get_args(Temperature))
+        self.temperature = temperature
         self.C = _checked_penalties(C)
         self.unit_length = unit_length
         self.form = LOGISTIC_FORMS[unit_length]
 
     def _fit(self, target: Target) -> Fit:
         penalties = torch.tensor(self.C, dtype=torch.float64)
-        return partial(_regression, target, penalties, self.unit_length)
+        options = {"unit_length": self.unit_length, "temper": self.temperature != "none"}
+        return partial(_regression, target, penalties, options)
 
     def _fit_many(
         self, target: Target, features: Sequence[Tensor], own: Tree, data: Sequence[Tree]
     ) -> Sequence[Tree]:
+        if self.temperature != "none":
+            return super()._fit_many(target, features, own, data)
         codes = [labels["codes"] for labels in data]
         penalties = torch.tensor(self.C, dtype=torch.float64)
         return logistic_heads(
             target.likelihood, features, codes, penalties, unit_length=self.unit_length
         )
 
+    @torch.no_grad()
+    def features_of(self, support: Batch, task: Task, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The features of a support set and of images, as the fit and the predictor have them."""
+        unknown = support.y.new_full((len(images), *support.y.shape[1:]), MISSING)
+        episode = Episode(support, Batch(images, unknown), task)
+        features, _, queries = self._features_of(episode, 0, *self._state())
+        return features, queries
+
     def _own_parameters(self) -> Tree:
         return {}
 
     def _label_data(self, data: Tree, task: Task) -> Tree:
-        return {"codes": task.target.likelihood.codes(data["ys"])}
+        codes = task.target.likelihood.codes(data["ys"])
+        if self.temperature != "none":
+            refuse_single_samples(codes, task, "temperature='leave-one-out'")
+        return {"codes": codes}
 
     def protocol(self) -> dict[str, Any]:
         return {
             "algorithm": "LogisticRegression",
             "C": list(self.C),
             "unit_length": self.unit_length,
+            "temperature": self.temperature,
             "steps": 0,
             **self._common_protocol(),
         }
@@ -100,7 +126,12 @@ def _checked_penalties(C: float | Sequence[float]) -> tuple[float, ...]:
 
 
 def _regression(
-    target: Target, penalties: Tensor, unit: bool, features: Tensor, own: Tree, data: Tree
+    target: Target,
+    penalties: Tensor,
+    options: dict[str, bool],
+    features: Tensor,
+    own: Tree,
+    data: Tree,
 ) -> Tree:
     codes, likelihood = data["codes"], target.likelihood
-    return logistic_head(likelihood, features, codes, penalties, unit_length=unit)
+    return logistic_head(likelihood, features, codes, penalties, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchcross.heads.conformal import conformal_sets
 from torchcross.heads.learned import LearnedHeads
 from torchcross.heads.learning_key import learning_key
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
@@ -16,6 +17,7 @@ __all__ = [
     "LOGISTIC_FORMS",
     "WEIGHT",
     "LearnedHeads",
+    "conformal_sets",
     "head_logits",
     "kaiming_head",
     "known_codes",

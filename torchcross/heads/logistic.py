@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from torchcross.errors import InputError
-from torchcross.heads.likelihood_models import MODELS
+from torchcross.heads.leave_one_out import temperatures
 from torchcross.heads.linear import BIAS, WEIGHT
-from torchcross.heads.newton import Model, minimise, newton_step
+from torchcross.heads.solution import solution
 from torchcross.targets import Target
-from torchcross.targets.likelihood import Likelihood
+from torchcross.targets.likelihood import Likelihood, raw_thresholds
 
 LOGISTIC_FORMS = {True: "logistic", False: "logistic-raw"}
 """The form of head by whether features have unit length first."""
@@ -32,19 +30,30 @@ def logistic_head(
     penalties: Float[Tensor, " M"],
     *,
     unit_length: bool = True,
+    temper: bool = False,
 ) -> dict[str, Tensor]:
     """A head for each C in `penalties`: argmin |W|^2 / 2 + C x (sum of losses), in float64.
 
-    `unit_length`: of features that are divided by their lengths.
+    unit_length  of features that are divided by their lengths
+    temper       divides the scores by a temperature, by leaving out one sample of the support after
+                 the other; not differentiable
 
     Runs under `torch.func.vmap`, many episodes at once. Where gradients are recorded, those of the
     solution to the features are exact up to the third derivative.
     """
-    rows, centre = _centred_rows(features, unit_length)
+    if temper and features.requires_grad and torch.is_grad_enabled():
+        raise InputError(
+            "a temperature that is found by leaving samples out has no gradient; train without it,"
+            " and adapt with it."
+        )
+    rows, centre = centred_rows(features, unit_length)
     weights = penalties.to(rows)
-    gram = rows @ rows.mT
     codes = codes.to(rows.device).expand(len(weights), *codes.shape)
-    duals, free = _solution(likelihood, _grams_by_penalty(gram, weights, codes.shape), codes)
+    gram = grams_by_penalty(rows @ rows.mT, weights, codes.shape)
+    duals, free = solution(likelihood, gram, codes)
+    if temper:
+        temperature = temperatures(likelihood, gram, codes)
+        weights, free = weights / temperature, free / temperature[:, None, None]
     head = _head(likelihood, rows, centre, weights, duals, free)
     return {name: value.to(features) for name, value in head.items()}
 
@@ -71,20 +80,20 @@ def logistic_heads(
             weights = penalties.to(grams)
             labels = torch.stack([codes[at] for at in members]).to(grams.device)
             every = labels.unsqueeze(1).expand(-1, len(weights), -1, -1)
-            duals, free = _solution(
-                likelihood, _grams_by_penalty(grams, weights, every.shape[1:]), every
+            duals, free = solution(
+                likelihood, grams_by_penalty(grams, weights, every.shape[1:]), every
             )
             for at, own_duals, own_free in zip(members, duals, free, strict=True):
-                rows, centre = _centred_rows(features[at], unit_length)
+                rows, centre = centred_rows(features[at], unit_length)
                 head = _head(likelihood, rows, centre, weights, own_duals, own_free)
                 heads[at] = {name: value.to(features[at]) for name, value in head.items()}
     return [heads[at] for at in range(len(features))]
 
 
-def _centred_rows(
-    features: Float[Tensor, "N D"], unit: bool
+def centred_rows(
+    features: Float[Tensor, "N D"], unit: bool, centre: Float[Tensor, " D"] | None = None
 ) -> tuple[Float[Tensor, "N D"], Float[Tensor, " D"]]:
-    """The features in float64, of unit length if asked for, less their mean; and that mean.
+    """The features in float64, of unit length if asked for, less `centre`: by default their mean.
 
     Nothing penalises intercepts and thresholds, so the mean changes no solution; without it fewer
     digits are lost.
@@ -94,22 +103,24 @@ def _centred_rows(
     lengths = lengths_of(rows).unsqueeze(-1)
     if unit:
         rows = rows / lengths
+    if centre is not None:
+        return rows - centre, centre
     # Broken features stay in their own rows, so that an error can name the images.
     centre = torch.where(lengths.isfinite(), rows, 0).mean(0)
     return rows - centre, centre
 
 
 def _gram(features: Float[Tensor, "N D"], unit: bool) -> Float[Tensor, "N N"]:
-    rows, _ = _centred_rows(features, unit)
+    rows, _ = centred_rows(features, unit)
     return rows @ rows.mT
 
 
-def _grams_by_penalty(
-    gram: Float[Tensor, "*E N N"], weights: Float[Tensor, " M"], shape: Sequence[int]
-) -> Float[Tensor, "*E M A N N"]:
+def grams_by_penalty(
+    gram: Float[Tensor, "*E N Q"], weights: Float[Tensor, " M"], shape: Sequence[int]
+) -> Float[Tensor, "*E M A N Q"]:
     """The Gram matrix times each C, for each answer; `shape` is (M, A, N)."""
     scaled = weights[:, None, None] * gram.unsqueeze(-3)
-    return scaled.unsqueeze(-3).expand(*gram.shape[:-2], *shape, shape[-1])
+    return scaled.unsqueeze(-3).expand(*gram.shape[:-2], *shape, gram.shape[-1])
 
 
 def _head(
@@ -126,7 +137,7 @@ def _head(
     if likelihood.family == "softmax":
         return {WEIGHT: weight, BIAS: free.flatten(1) - of_centre}
     thresholds = free + of_centre.unsqueeze(-1)
-    return {WEIGHT: weight, BIAS: _raw_thresholds(thresholds).flatten(1)}
+    return {WEIGHT: weight, BIAS: raw_thresholds(thresholds).flatten(1)}
 
 
 def logistic_logits(
@@ -151,70 +162,3 @@ def lengths_of(features: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
     """The Euclidean lengths that features are divided by; features of zeros stay zeros."""
     lengths: Tensor = torch.linalg.vector_norm(features, dim=-1)
     return lengths.clamp(min=_SHORTEST)
-
-
-def _raw_thresholds(free: Float[Tensor, "*B T"]) -> Float[Tensor, "*B T"]:
-    """The first threshold, then for each next one the number whose softplus is its distance."""
-    gaps = free.diff(dim=-1)
-    return torch.cat([free[..., :1], gaps + torch.log(-torch.expm1(-gaps))], -1)
-
-
-def _solution(likelihood: Likelihood, gram: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    minimum: Any = _Minimum.apply
-    duals, free = minimum(gram.detach(), codes, likelihood)
-    if not torch.is_grad_enabled():
-        return duals, free
-    # Two Newton steps from the minimum move nothing, and carry the derivatives of the minimum:
-    # each step doubles the order up to which they are exact.
-    samples = gram.shape[-1]
-    flat = gram.reshape(-1, samples, samples)
-    model = _model(likelihood, codes.reshape(-1, samples))
-    point = duals.flatten(0, -3), free.flatten(0, -2)
-    for _ in range(2):
-        point = newton_step(model, flat, *point)
-    return point[0].reshape(duals.shape), point[1].reshape(free.shape)
-
-
-def _model(likelihood: Likelihood, codes: Int64[Tensor, "B N"]) -> Model:
-    return MODELS[likelihood.family](codes, likelihood.classes)
-
-
-def _refuse_empty_classes(likelihood: Likelihood, codes: Int64[Tensor, "B N"]) -> None:
-    """Without a sample of a class, its intercept or threshold has no minimum."""
-    for code in range(likelihood.classes):
-        if not bool((codes == code).any(1).all()):
-            raise InputError(
-                f"a logistic head needs samples of every class, and a support set has none of class"
-                f" {code}; sample at least one shot of each, or restrict the task to the classes"
-                " that are there: task.restrict(...)."
-            )
-
-
-class _Minimum(torch.autograd.Function):
-    """`minimise` with any leading dimensions, those of `torch.func.vmap` too, without gradients."""
-
-    @staticmethod
-    def forward(gram: Tensor, codes: Tensor, likelihood: Likelihood) -> tuple[Tensor, Tensor]:
-        lead, samples = gram.shape[:-2], gram.shape[-1]
-        flat = codes.reshape(-1, samples)
-        _refuse_empty_classes(likelihood, flat)
-        model = _model(likelihood, flat)
-        duals, free = minimise(model, gram.reshape(-1, samples, samples))
-        return duals.reshape(*lead, *duals.shape[1:]), free.reshape(*lead, *free.shape[1:])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mark_non_differentiable(*output)
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: Any, gram: Tensor, codes: Tensor, likelihood: Likelihood
-    ) -> tuple[Any, tuple[int, int]]:
-        stack = partial(_with_lanes_in_front, info.batch_size)
-        both = stack(gram, in_dims[0]), stack(codes, in_dims[1])
-        minimum: Any = _Minimum.apply
-        return minimum(*both, likelihood), (0, 0)
-
-
-def _with_lanes_in_front(lanes: int, value: Tensor, dim: int | None) -> Tensor:
-    return value.expand(lanes, *value.shape) if dim is None else value.movedim(dim, 0)

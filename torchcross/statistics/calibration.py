@@ -92,8 +92,8 @@ def calibration(predictions: Iterable[Predictions], *, bins: int = BINS) -> Cali
     truth = labels
     if not has_several_labels:
         truth = np.where(labels[:, None] < 0, -1, labels[:, None] == np.arange(log_odds.shape[1]))
-    known = truth >= 0
-    finite = np.isfinite(log_odds).all(axis=1)
+    known: NDArray[np.bool_] = np.greater_equal(truth, 0)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(log_odds).all(axis=1))
     not_finite = int((known.any(axis=1) & ~finite).sum())
     known &= finite[:, None]
     if not known.any():
@@ -102,7 +102,7 @@ def calibration(predictions: Iterable[Predictions], *, bins: int = BINS) -> Cali
             " known label; calibration needs at least one"
         )
     rows = known.any(axis=1)
-    table = _Table(log_odds[rows], truth[rows] == 1, known[rows])
+    table = _Table(log_odds[rows], np.asarray(truth[rows] == 1), known[rows])
     reliability = _reliability(table, bins)
     return Calibration(
         first.source,
@@ -152,7 +152,8 @@ def _reliability(table: _Table, bins: int) -> Reliability:
 
     def sums(values: NDArray[np.generic]) -> Floats:
         weights = values[table.known].astype(np.float64)
-        return np.bincount(cells, weights, classes * bins).reshape(classes, bins)
+        flat: Floats = np.bincount(cells, weights, classes * bins).astype(np.float64)
+        return flat.reshape(classes, bins)
 
     counts = sums(table.known).astype(np.int64)
     empty = np.full(counts.shape, np.nan)

@@ -12,6 +12,12 @@ from torch import Tensor
 from torchcross.losses.links import cumulative_link_log_probabilities
 
 
+def raw_thresholds(free: Float[Tensor, "*B T"]) -> Float[Tensor, "*B T"]:
+    """The first threshold, then for each next one the number whose softplus is its distance."""
+    gaps = free.diff(dim=-1)
+    return torch.cat([free[..., :1], gaps + torch.log(-torch.expm1(-gaps))], -1)
+
+
 @dataclass(frozen=True)
 class Likelihood:
     """What a converged head fits to labels of a target, whatever the loss of the target.

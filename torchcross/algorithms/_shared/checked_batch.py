@@ -73,6 +73,18 @@ def _numbers(positions: list[int]) -> str:
     return f"image{'s' * (len(positions) > 1)} {shown}{', ...' * (len(positions) > 10)}"
 
 
+def refuse_single_samples(codes: Tensor, task: Task, purpose: str) -> None:
+    """Raise where leaving one sample out would leave none of a class; codes are (answers, N)."""
+    for code in range(task.target.likelihood.classes):
+        fewest = int((codes == code).sum(1).min())
+        if fewest < 2:
+            raise InputError(
+                f"task {task.name!r}: {purpose} needs two samples of each class (two with each"
+                f" label, and two without), and there are {fewest} of class {code}; sample more"
+                " shots."
+            )
+
+
 def checked_strata(labels: Tensor, task: Task, name: str) -> Tensor:
     """Return the prototype strata (N, P) of a support set; each must have a sample."""
     target = task.target

@@ -1,0 +1,68 @@
+"""Scores of every sample of a support by a head that was fitted without it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from torchcross.heads.solution import solution
+from torchcross.targets import MISSING
+from torchcross.targets.likelihood import Likelihood, raw_thresholds
+
+HOTTEST = 10.0
+"""Temperatures lie between 1 / HOTTEST and HOTTEST."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_SECTIONS = 40
+
+
+def solutions_without_each(
+    likelihood: Likelihood, gram: Float[Tensor, "M A N N"], codes: Int64[Tensor, "M A N"]
+) -> tuple[Float[Tensor, "M A N R N"], Float[Tensor, "M A N P"]]:
+    """Duals and free parameters of the fits without sample 0, without sample 1, and so on."""
+    samples = codes.shape[-1]
+    own = torch.eye(samples, dtype=torch.bool, device=codes.device)
+    others = torch.where(own, MISSING, codes.unsqueeze(-2))
+    grams = gram.unsqueeze(-3).expand(*others.shape, samples)
+    return solution(likelihood, grams, others)
+
+
+@torch.no_grad()
+def temperatures(
+    likelihood: Likelihood, gram: Float[Tensor, "M A N N"], codes: Int64[Tensor, "M A N"]
+) -> Float[Tensor, " M"]:
+    """The temperature of each of M heads that makes samples likeliest that it has not seen.
+
+    The negative log-likelihood is convex in 1 / temperature, so that a golden section finds its
+    minimum, to 1e-8 of its logarithm.
+    """
+    duals, free = solutions_without_each(likelihood, gram, codes)
+    # The score of sample i by the fit without it: its column of K.
+    scores = torch.einsum("manrj,manj->manr", duals, gram)
+
+    def cost(log_temperature: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
+        sharpness = (-log_temperature).exp()[:, None, None, None]
+        log_p = log_probabilities_of(likelihood, scores * sharpness, free * sharpness)
+        own = log_p.gather(-1, codes.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        return -torch.where(codes == MISSING, 0, own).sum((1, 2))
+
+    bound = math.log(HOTTEST)
+    low = torch.full_like(gram[:, 0, 0, 0], -bound)
+    high = -low
+    for _ in range(_SECTIONS):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        falls = cost(left) > cost(right)
+        low, high = torch.where(falls, left, low), torch.where(falls, high, right)
+    return ((low + high) / 2).exp()
+
+
+def log_probabilities_of(
+    likelihood: Likelihood, scores: Float[Tensor, "*B R"], free: Float[Tensor, "*B P"]
+) -> Float[Tensor, "*B C"]:
+    """Of every class of one answer, for samples that each have free parameters of their own."""
+    one = Likelihood(likelihood.family, 1, likelihood.classes)
+    own = free if likelihood.family == "softmax" else raw_thresholds(free)
+    flat = scores.reshape(1, -1, scores.shape[-1]), own.reshape(-1, own.shape[-1])
+    return one.log_probabilities(*flat).reshape(*scores.shape[:-1], likelihood.classes)
