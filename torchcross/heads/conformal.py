@@ -50,7 +50,7 @@ def conformal_sets(
         strange = -_mean_log_p(likelihood, scores, free.unsqueeze(-2).expand(*scores.shape[:4], -1))
         own = -_true_class(_mean_log_p(likelihood, own_scores, free), codes)
         less = (own[:, :, None, None] < strange) & known[:, :, None, None]
-        return less.sum(1) < _needed(level, known.sum(1)).view(-1, 1, 1)
+        return less.sum(1) < _count_at_level(level, known.sum(1)).view(-1, 1, 1)
     held_out = held_out.to(rows.device)
     fitted = torch.where(held_out, MISSING, every)
     duals, free = solution(likelihood, gram, fitted)
@@ -61,14 +61,14 @@ def conformal_sets(
     )
     counted = known & held_out
     strangeness = torch.where(counted, -_true_class(own_log_p, codes), torch.inf).sort(-1).values
-    place = _needed(level, counted.sum(1)).ceil().long()
+    place = _count_at_level(level, counted.sum(1)).ceil().long()
     beyond = place > counted.sum(1)
     last = strangeness.gather(1, (place - 1).clamp(0, strangeness.shape[1] - 1).unsqueeze(1))
     # With too few samples no quantile is large enough, and every class is in.
     return (-log_p <= last.unsqueeze(-1)) | beyond.view(-1, 1, 1)
 
 
-def _needed(level: float, counts: Int64[Tensor, " A"]) -> Float[Tensor, " A"]:
+def _count_at_level(level: float, counts: Int64[Tensor, " A"]) -> Float[Tensor, " A"]:
     """The level times (n + 1), without what rounding adds to a whole number."""
     return ((counts + 1).double() * level * (1 - 1e-12)).clamp(min=0)
 
