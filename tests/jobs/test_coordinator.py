@@ -7,12 +7,23 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 
 from tests.jobs.sums import Sums, expected, results, run_in_another_process, runs_of
 from torchcross.errors import InputError
-from torchcross.jobs import ExecutorEngine, InlineEngine, LocalEngine, Outcome, job_status, run_job
+from torchcross.jobs import (
+    ExecutorEngine,
+    InlineEngine,
+    JobFolder,
+    LocalEngine,
+    Outcome,
+    Unit,
+    job_status,
+    run_job,
+)
+from torchcross.jobs.work import make_unit
 
 EVERY_UNIT = sorted([*(f"square{at}" for at in range(6)), "sum0", "sum1"])
 
@@ -163,3 +174,40 @@ def test_ctrl_c_in_this_process_says_its_words_and_keeps_what_is_done(tmp_path):
     assert (result.stopped, result.message, result.done) == (True, "stopped at square4", 4)
     assert run_job(Sums(str(tmp_path)), tmp_path, InlineEngine()).is_complete
     assert runs_of(tmp_path) == EVERY_UNIT
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills processes by POSIX signals")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_owner_that_dies_after_it_published_leaves_nothing(tmp_path, is_restarted):
+    job = KilledWhenPublished(str(tmp_path))
+    if is_restarted:
+        process = multiprocessing.get_context("spawn").Process(target=make_one_unit, args=(job,))
+        process.start()
+        process.join(60)
+        assert list((tmp_path / "jobs" / "claims").iterdir())
+    assert run_job(job, tmp_path, LocalEngine(jobs=1, cores=1)).is_complete
+    assert [path.name for path in tmp_path.iterdir() if path.name != "jobs"] == ["result"]
+    assert all(not list(path.iterdir()) for path in (tmp_path / "jobs").iterdir() if path.is_dir())
+
+
+class KilledWhenPublished(NamedTuple):
+    """A unit whose process is killed when its result has its place."""
+
+    folder: str
+
+    def units(self):
+        return [Unit("one", ("result",))]
+
+    def fingerprint(self):
+        return {}
+
+    def run(self, key, folder):
+        (folder / "result").touch()
+        JobFolder.remove_failure = lambda folder, key: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def make_one_unit(job):
+    folder = JobFolder(job.folder)
+    folder.open(job.fingerprint())
+    make_unit(job, *job.units(), job.folder, 60.0)

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 
 import pytest
@@ -20,6 +21,7 @@ from torchcross.jobs import (
     WorkerEnded,
     job_engine_named,
 )
+from torchcross.jobs.engines import local
 from torchcross.jobs.engines.durations import minutes_of
 from torchcross.jobs.processes import ProcessIdentity, is_running, this_process
 
@@ -81,6 +83,24 @@ def test_a_worker_that_dies_takes_no_other_call_with_it():
     assert other.result(60) is None
     assert engine.submit(os.getpid, resources=Resources()).result(60) != os.getpid()
     engine.shutdown()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_it_starts_is_followed_by_another(monkeypatch):
+    start, deaths = local._start_worker, iter([True, True, False])
+
+    def start_and_die(*arguments):
+        if next(deaths):
+            raise BrokenProcessPool
+        return start(*arguments)
+
+    monkeypatch.setattr(local, "_start_worker", start_and_die)
+    engine = LocalEngine(jobs=1, cores=1)
+    assert engine.submit(os.getpid, resources=Resources()).result() != os.getpid()
+    engine.shutdown()
+    deaths = iter([True] * 99)
+    with pytest.raises(InputError, match="10 worker processes in a row ended"):
+        LocalEngine(jobs=1, cores=1).submit(os.getpid, resources=Resources())
 
 
 @pytest.mark.slow

@@ -162,6 +162,7 @@ class _Coordinator:
         if key in self._done:
             return
         self._done.add(key)
+        self._elsewhere.pop(key, None)
         for later in dict.fromkeys(self._graph.needed_by[key]):
             self._missing[later] -= 1
             if not self._missing[later] and later not in self._done:
@@ -202,6 +203,8 @@ class _Coordinator:
             self._elsewhere[key] = None
             return
         if report.failure is None:
+            if key in self._deaths:
+                self._folder.tidy(key)
             self._finish(key)
         else:
             self._fail(key, report.failure)
@@ -231,6 +234,8 @@ class _Coordinator:
         for key, dead in free.items():
             del self._elsewhere[key]
             if self._folder.is_done(self._graph.units[key]):
+                if dead is not None:
+                    self._folder.tidy(key, dead)
                 self._finish(key)
                 self._notice(key, Outcome.ELSEWHERE)
                 continue

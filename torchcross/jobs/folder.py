@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from torchcross._kit.whole_files import UNFINISHED, sync_folder, unfinished_place, write_whole
 from torchcross.errors import InputError, ReadError, WriteError
-from torchcross.jobs.claims import LEASE, Claims
+from torchcross.jobs.claims import LEASE, ClaimRecord, Claims
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.presence import Presence, enter
@@ -186,6 +186,13 @@ class JobFolder:
         # The last one first: whoever is interrupted here leaves no gap.
         for number in range(self._last_attempt(key), 0, -1):
             shutil.rmtree(self._attempts / f"{key}.{number}", ignore_errors=True)
+
+    def tidy(self, key: str, dead: ClaimRecord | None = None) -> None:
+        """Remove what an owner left who published a unit and died before it let go."""
+        claim = self.claims.take(key, dead)
+        if claim is not None:
+            self.remove_attempts(key)
+            claim.release()
 
     def _last_attempt(self, key: str) -> int:
         """Numbers have no gaps, so that nobody lists the attempts at all other units."""

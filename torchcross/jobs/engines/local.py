@@ -28,6 +28,9 @@ _THREAD_SETTINGS: Final = (
     "NUMEXPR_NUM_THREADS",
 )
 
+_STARTS: Final = 10
+"""So many workers may be killed in a row before they begin; then it is no accident."""
+
 _LEAVE_TIME: Final = 5.0
 """Seconds in which a worker whose coordinator died must end."""
 
@@ -131,13 +134,21 @@ class LocalEngine(JobEngine):
         call: Callable[..., Any],
         args: tuple[Any, ...],
     ) -> tuple[_Worker, Future[Any]]:
-        while True:
-            worker = self._idle_worker(cores, gpus)
+        for _ in range(_STARTS):
+            try:
+                worker = self._idle_worker(cores, gpus)
+            except BrokenProcessPool:
+                # It was killed while it started.
+                continue
             try:
                 return worker, worker.pool.submit(call, *args)
             except BrokenProcessPool:
                 # It was killed while it had nothing to do.
                 self._remove(worker)
+        raise InputError(
+            f"{_STARTS} worker processes in a row ended before they could begin; the system's log"
+            " may say why. Perhaps there is too little memory: give fewer jobs"
+        )
 
     def shutdown(self, *, cancel: bool = False) -> None:
         for worker in self._workers:
