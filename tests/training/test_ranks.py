@@ -6,8 +6,9 @@ import pytest
 
 from tests.training import rank_calls
 from torchcross.errors import InputError, RankError
-from torchcross.training import read_log, run_on_ranks
-from torchcross.training.world import joined_world
+from torchcross.training import FitOptions, read_log, run_on_ranks
+from torchcross.training.ranks import usable_ranks
+from torchcross.training.world import joined_world, leads_others
 
 SUBJECTS = ("protonet", "maml", "multi-task")
 PARTS = (*SUBJECTS, "early")
@@ -125,17 +126,28 @@ def test_one_rank_leads_and_the_other_follows(tmp_path):
 def test_a_process_that_was_launched_alone_has_no_world(monkeypatch):
     for environment in ({}, {"WORLD_SIZE": "1"}):
         monkeypatch.setattr("os.environ", environment)
+        assert leads_others()
         with joined_world() as world:
             assert world is None
 
 
 def test_half_an_environment_of_a_launcher_is_refused(monkeypatch):
-    monkeypatch.setattr("os.environ", {"WORLD_SIZE": "2", "RANK": "0"})
+    monkeypatch.setattr("os.environ", {"WORLD_SIZE": "2", "RANK": "1"})
+    assert not leads_others()
     with (
         pytest.raises(InputError, match="MASTER_ADDR, MASTER_PORT is not set; launch"),
         joined_world(),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("meta_batch", "at_once", "most", "ranks"),
+    [(12, None, 5, 4), (12, 2, 5, 3), (1, None, 4, 1), (7, None, 4, 1), (8, 8, 4, 1), (4, 1, 9, 4)],
+)
+def test_a_step_is_shared_by_as_many_ranks_as_divide_it(meta_batch, at_once, most, ranks):
+    options = FitOptions(steps=1, meta_batch=meta_batch, at_once=at_once)
+    assert usable_ranks(options, most) == ranks
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from torchcross._kit.argument_checks import checked_int
 from torchcross._kit.worker_processes import WorkerProcess, pipe_of_parent
 from torchcross.errors import InputError, RankError, TorchcrossError
 from torchcross.training.machine import TorchMachine
+from torchcross.training.options import FitOptions
 from torchcross.training.signals import request_stop
 
 Result = TypeVar("Result")
@@ -41,6 +42,12 @@ STOP_SECONDS: Final = 60
 """Ranks that are asked to stop may take so long to finish their step and write a checkpoint."""
 _HANG: Final = timedelta(minutes=30)
 """A rank that waits so long for the others gives up."""
+
+
+def usable_ranks(options: FitOptions, most: int) -> int:
+    """How many of `most` ranks can share each step of a training: the most that divide it."""
+    parts = options.meta_batch // (options.at_once or 1)
+    return next(ranks for ranks in range(min(most, parts), 0, -1) if not parts % ranks)
 
 
 def run_on_ranks(

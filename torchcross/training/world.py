@@ -23,7 +23,7 @@ from torchcross.training.machine import Precision, TorchMachine
 _ENVIRONMENT: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _HANG: Final = timedelta(minutes=30)
 _EVER: Final = timedelta(days=3650)
-_FAREWELL: Final = timedelta(seconds=5)
+_END_LIMIT: Final = timedelta(seconds=5)
 _LOOK_SECONDS: Final = 0.05
 _END: Final = ""
 
@@ -36,7 +36,7 @@ class World:
         self.rank = distributed.get_rank()
         self.ranks = distributed.get_world_size()
         # The others may wait for the next piece for days, while the first one evaluates.
-        self._words = distributed.new_group(backend="gloo", timeout=_EVER)
+        self._control = distributed.new_group(backend="gloo", timeout=_EVER)
         self._groups: dict[int, Any] = {}
 
     def machine(self, device: str, precision: Precision, ranks: int) -> TorchMachine | None:
@@ -82,7 +82,7 @@ class World:
 
     def _broadcast(self, values: Tensor, patience: timedelta | None = None) -> None:
         try:
-            work = distributed.broadcast(values, 0, self._words, async_op=True)
+            work = distributed.broadcast(values, 0, self._control, async_op=True)
             assert work is not None
             if patience is not None:
                 work.wait(patience)
@@ -101,7 +101,14 @@ class World:
         """On the first rank: the others have nothing left to do."""
         # Where one is gone, so is the reason to tell it.
         with suppress(RankError):
-            self._send(_END, _FAREWELL)
+            self._send(_END, _END_LIMIT)
+
+
+def leads_others() -> bool:
+    """Whether this process is the first of those that were launched together, or alone."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank() == 0
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
