@@ -155,6 +155,13 @@ def remove_working_folder(folder: Path) -> None:
             pass
 
 
+def remove_old_lock(folder: Path) -> None:
+    """Remove the lock of a process that was killed; one that is in use stays."""
+    if _lock_of(folder).exists():
+        with suppress(OSError, FetchError), keep_others_out(folder):
+            pass
+
+
 def _lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 

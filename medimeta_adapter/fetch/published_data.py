@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medimeta_adapter.fetch.client import keep_others_out, remove_working_folder, working_folder
+from medimeta_adapter.fetch.client import (
+    keep_others_out,
+    remove_old_lock,
+    remove_working_folder,
+    working_folder,
+)
+from medimeta_adapter.fetch.folders import make_folder, old_folder, replace_folder
 from medimeta_adapter.fetch.outcomes import FetchOutcome, FetchReport
+from medimeta_adapter.fetch.published_archive import fetch_archive, import_pooch
 from medimeta_adapter.fetch.published_record import (
     DOI,
     RECORD,
@@ -34,24 +39,20 @@ from medimeta_adapter.fetch.resumed_download import (
     HttpClient,
     Patience,
     Unreachable,
-    download,
-    remove_part,
+    state_of,
 )
 from medimeta_adapter.fetch.unpacking import unpack_dataset
 from medimeta_adapter.format.dataset import MedIMetaDataset
 from medimeta_adapter.synthetic import catalog
 from torchcross._kit.suggestions import suggest
 from torchcross._kit.user_files import read_user_file
-from torchcross._kit.whole_files import write_whole
-from torchcross.errors import FetchError, InputError, MissingExtraError, TorchcrossError
+from torchcross._kit.whole_files import remove_abandoned, write_whole
+from torchcross.errors import FetchError, InputError, TorchcrossError, WriteError
 
 DOWNLOADS = ".downloads"
 """The folder beside the datasets that archives are kept in while they are needed."""
 
 _RECORD_FILE = "record.json"
-# What pooch calls files that it has not checked yet.
-_UNCHECKED = re.compile(r"tmp[a-z0-9_]{8}")
-
 Tell = Callable[[str, int, int], object]
 """Called with a dataset's id or a part of the work on it, the bytes done, and those in all."""
 
@@ -102,16 +103,16 @@ class PublishedData:
         """
         datasets = self.datasets(only)
         tell = progress or (lambda name, done, total: None)
+        self._remove_unfinished(datasets)
         missing = [each for each in datasets if overwrite or not self._is_present(each)]
         if missing:
-            self._downloads.mkdir(parents=True, exist_ok=True)
+            make_folder(self._downloads)
             check_room(self._downloads, missing, keep_archives=keep_archives)
-            if self._description is not None:
-                write_whole(self._downloads / _RECORD_FILE, self._description)
+            self._keep_description()
         outcomes = []
         for dataset in datasets:
             if dataset not in missing:
-                remove_working_folder(self._unpacking_folder(dataset))
+                self._remove_leftovers(dataset, keep_archives)
                 outcomes.append(self._outcome(dataset, "present", self._difference(dataset)))
                 continue
             try:
@@ -126,6 +127,14 @@ class PublishedData:
                 outcomes.append(self._outcome(dataset, "failed", f"{reason} kept, run it again"))
         return FetchReport(tuple(outcomes))
 
+    def _keep_description(self) -> None:
+        path = self._downloads / _RECORD_FILE
+        try:
+            if self._description is not None:
+                write_whole(path, self._description)
+        except OSError as error:
+            raise WriteError(f"{path} cannot be written ({error.strerror or error})") from error
+
     def _is_present(self, dataset: PublishedDataset) -> bool:
         return (self._out / dataset.id / "info.yaml").is_file()
 
@@ -133,7 +142,14 @@ class PublishedData:
         return self._downloads / f"{dataset.id}.json"
 
     def _note_origin(self, dataset: PublishedDataset) -> None:
-        origin = {"doi": self.record.doi, "version": self.record.version, **asdict(dataset.file)}
+        file = dataset.file
+        origin = {
+            "doi": self.record.doi,
+            "version": self.record.version,
+            "file": file.name,
+            "size": file.size,
+            "checksum": file.checksum,
+        }
         write_whole(self._origin(dataset), json.dumps(origin, indent=2) + "\n")
 
     def _difference(self, dataset: PublishedDataset) -> str:
@@ -164,7 +180,9 @@ class PublishedData:
             keep_others_out(self._downloads),
             working_folder(self._unpacking_folder(dataset)) as new,
         ):
-            archive = self._archive(dataset, tell)
+            archive = fetch_archive(
+                self._client, self._downloads, dataset, partial(tell, dataset.id)
+            )
             unpack_dataset(
                 archive,
                 new,
@@ -173,48 +191,27 @@ class PublishedData:
                 progress=partial(tell, f"{dataset.id}, unpacking"),
             )
             MedIMetaDataset(new)
-            _replace_folder(folder, new)
-            self._note_origin(dataset)
+            replace_folder(folder, new, lambda: self._note_origin(dataset))
             if not keep:
                 archive.unlink()
 
-    def _archive(self, dataset: PublishedDataset, tell: Tell) -> Path:
-        """The checked zip: pooch decides by its hash whether it has to be downloaded."""
-        pooch = _import_pooch()
-        for path in self._downloads.iterdir():
-            if _UNCHECKED.fullmatch(path.name):
-                path.unlink()
-        file, target = dataset.file, self._downloads / dataset.file.name
-        was_there = target.is_file()
-        part = part_of(self._downloads, dataset)
+    def _remove_unfinished(self, datasets: Iterable[PublishedDataset]) -> None:
+        """Remove small files that a process was killed over."""
+        if self._downloads.is_dir():
+            states = [state_of(part_of(self._downloads, dataset)) for dataset in datasets]
+            origins = [self._origin(dataset) for dataset in datasets]
+            for path in (self._downloads / _RECORD_FILE, *states, *origins):
+                with suppress(OSError):
+                    remove_abandoned(path)
 
-        def bring(url: str, output: str, _: object) -> None:
-            download(self._client, url, part, file.size, partial(tell, dataset.id))
-            part.replace(output)
-
-        registry = pooch.create(
-            path=self._downloads,
-            base_url="",
-            registry={file.name: file.checksum},
-            urls={file.name: file.url},
-        )
-        try:
-            with _quiet():
-                registry.fetch(file.name, downloader=bring)
-        except Unreachable as error:
-            other = f" The {file.name} there has another checksum." if was_there else ""
-            raise FetchError(
-                f"{error}. What has arrived is kept: run the same again to go on, or fetch"
-                f" {file.url} elsewhere and put it at {target}.{other}"
-            ) from error
-        except ValueError as error:
-            remove_part(part)
-            raise FetchError(
-                f"{file.url} came with another checksum than {file.checksum}, which the record"
-                " states; it is not used. Run the same again, and if that does not help, look at"
-                f" the page of the record ({error.__class__.__name__})"
-            ) from error
-        return target
+    def _remove_leftovers(self, dataset: PublishedDataset, keep: bool) -> None:
+        """Remove what a process left that was killed when the dataset had its name already."""
+        remove_working_folder(self._unpacking_folder(dataset))
+        remove_old_lock(self._downloads)
+        with suppress(OSError):
+            shutil.rmtree(old_folder(self._out / dataset.id), ignore_errors=True)
+            if not keep and self._origin(dataset).is_file() and not self._difference(dataset):
+                (self._downloads / dataset.file.name).unlink(missing_ok=True)
 
 
 def read_published(
@@ -239,7 +236,7 @@ def read_published(
         raise InputError(f"server={server!r} is no address; give one such as {SERVER}")
     if not re.fullmatch(r"[0-9]{1,20}", record):
         raise InputError(f"record={record!r} is no number of a record; give one such as {RECORD}")
-    _import_pooch()
+    import_pooch()
     patience = Patience(timeout=timeout) if wait is None else Patience(timeout=timeout, wait=wait)
     client = HttpClient(patience)
     place = out / DOWNLOADS / _RECORD_FILE
@@ -286,35 +283,3 @@ def _advice(
 def _ids(only: Iterable[str]) -> list[str]:
     """Each id once; a single text is one id."""
     return list(dict.fromkeys([only] if isinstance(only, str) else only))
-
-
-def _replace_folder(folder: Path, new: Path) -> None:
-    """Put a new folder in the place of an old one, which goes last."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.replace(old)
-    new.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without pooch's own messages of progress."""
-    logger = _import_pooch().get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _import_pooch() -> Any:
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingExtraError(
-            "fetching MedIMeta needs pooch; install torchcross-fewshot[download]"
-        ) from error
-    return pooch

@@ -121,13 +121,13 @@ def download(
             if failures >= client.patience.attempts:
                 raise
             client.patience.wait(_FIRST_WAIT * 2 ** (failures - 1))
-    _state_of(part).unlink(missing_ok=True)
+    state_of(part).unlink(missing_ok=True)
 
 
 def remove_part(part: Path) -> None:
     """Remove an unfinished download."""
     part.unlink(missing_ok=True)
-    _state_of(part).unlink(missing_ok=True)
+    state_of(part).unlink(missing_ok=True)
 
 
 def _continue(
@@ -152,7 +152,7 @@ def _continue(
             start = 0
         if not start:
             state = {"url": url, "size": size, "validator": _validator(answer.headers)}
-            write_whole(_state_of(part), json.dumps(state))
+            write_whole(state_of(part), json.dumps(state))
         with part.open("ab" if start else "wb") as file, client.failures_explained(url):
             for block in answer.iter_content(_BLOCK):
                 if start + len(block) > size:
@@ -187,13 +187,14 @@ def _usable_bytes(part: Path, url: str, size: int) -> int:
 
 def _state(part: Path) -> dict[str, Any]:
     try:
-        state = json.loads(_state_of(part).read_bytes())
+        state = json.loads(state_of(part).read_bytes())
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
 
 
-def _state_of(part: Path) -> Path:
+def state_of(part: Path) -> Path:
+    """The file that says what a part is of."""
     return part.with_name(f"{part.name}.json")
 
 

