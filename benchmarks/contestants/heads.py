@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as ScikitLearn
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from torchcross.algorithms import (
@@ -46,6 +47,7 @@ def contestants(inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, Work]:
     Those in batches have `MANY` episodes, the others `FEW`.
     """
     torch.set_num_threads(1)
+    threadpool_limits(limits=1)
     net = nn.Identity()
     episodes = {
         kind: [made_up_episode(target, seed) for seed in range(MANY)]

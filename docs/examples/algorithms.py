@@ -37,6 +37,8 @@ META_LEARNERS = {
 PRETRAINED = {
     "mm-PT, fine-tuned": lambda net: algorithms.FineTune(net, steps=20),
     "mm-PT, linear probe": lambda net: algorithms.LinearProbe(net),
+    "mm-PT, logistic": lambda net: algorithms.LogisticRegression(net),
+    "mm-PT, SimpleShot": lambda net: algorithms.SimpleShot(net),
 }
 
 

@@ -76,16 +76,15 @@ def logistic_heads(
     for group in sizes.values():
         for start in range(0, len(group), most):
             members = group[start : start + most]
-            grams = torch.stack([_gram(features[at], unit_length) for at in members])
+            centred = [centred_rows(features[at], unit_length) for at in members]
+            grams = torch.stack([rows @ rows.mT for rows, _ in centred])
             weights = penalties.to(grams)
             labels = torch.stack([codes[at] for at in members]).to(grams.device)
             every = labels.unsqueeze(1).expand(-1, len(weights), -1, -1)
-            duals, free = solution(
-                likelihood, grams_by_penalty(grams, weights, every.shape[1:]), every
-            )
-            for at, own_duals, own_free in zip(members, duals, free, strict=True):
-                rows, centre = centred_rows(features[at], unit_length)
-                head = _head(likelihood, rows, centre, weights, own_duals, own_free)
+            scaled = grams_by_penalty(grams, weights, every.shape[1:])
+            solutions = zip(*solution(likelihood, scaled, every), strict=True)
+            for at, (rows, centre), found in zip(members, centred, solutions, strict=True):
+                head = _head(likelihood, rows, centre, weights, *found)
                 heads[at] = {name: value.to(features[at]) for name, value in head.items()}
     return [heads[at] for at in range(len(features))]
 
@@ -108,11 +107,6 @@ def centred_rows(
     # Broken features stay in their own rows, so that an error can name the images.
     centre = torch.where(lengths.isfinite(), rows, 0).mean(0)
     return rows - centre, centre
-
-
-def _gram(features: Float[Tensor, "N D"], unit: bool) -> Float[Tensor, "N N"]:
-    rows, _ = centred_rows(features, unit)
-    return rows @ rows.mT
 
 
 def grams_by_penalty(
