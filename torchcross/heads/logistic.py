@@ -83,8 +83,8 @@ def logistic_heads(
             every = labels.unsqueeze(1).expand(-1, len(weights), -1, -1)
             scaled = grams_by_penalty(grams, weights, every.shape[1:])
             solutions = zip(*solution(likelihood, scaled, every), strict=True)
-            for at, (rows, centre), found in zip(members, centred, solutions, strict=True):
-                head = _head(likelihood, rows, centre, weights, *found)
+            for at, (rows, centre), optimum in zip(members, centred, solutions, strict=True):
+                head = _head(likelihood, rows, centre, weights, *optimum)
                 heads[at] = {name: value.to(features[at]) for name, value in head.items()}
     return [heads[at] for at in range(len(features))]
 
