@@ -41,7 +41,8 @@ def _defaults(one: Setting, presets: dict[str, Any]) -> str:
     for name, plain in presets.items():
         value: Any = plain
         for part in one.name.split("."):
-            value = value[part]
+            # A section that is there only where it is given has no values of a preset.
+            value = json.loads(one.default or "null") if value is None else value[part]
         if isinstance(value, dict) and value.keys() == {"name"}:
             value = value["name"]
         if one.name not in ("preset", "preset_version") and json.dumps(value) != one.default:

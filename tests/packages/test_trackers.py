@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.experiment.small import command, files, prepare
 from tests.packages.tracked import SCENARIOS, STATUSES, surroundings
+from torchcross.experiment import verify_run
 from torchcross.training import read_log
 
 INSTALLED = all(map(find_spec, ("tensorboard", "mlflow", "wandb", "trackio")))
@@ -34,7 +36,7 @@ def root(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=900,
     )
     assert ran.returncode == 0, ran.stderr
     return root
@@ -290,3 +292,76 @@ def test_trackio_has_the_run_of_a_training(root, way):
     for name, values in of_rows(rows).items():
         twice = [value for value in expected[name] if value[0] in lost]
         assert sorted(values) == sorted([*expected[name], *twice])
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+TRACKED = (
+    "trackers.tensorboard=true",
+    "trackers.wandb.project=torchcross-tests",
+    "trackers.wandb.client=trackio",
+)
+
+
+def run(folder, out, *settings):
+    flags = [part for setting in settings for part in ("--set", setting)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "torchcross", *command(folder, out, *flags)],
+        env=os.environ | surroundings(folder) | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folder of two runs of one experiment: `plain`, and `tracked` by all libraries."""
+    folder = prepare(tmp_path_factory.mktemp("runs"))
+    run(folder, folder / "plain")
+    store = f"trackers.mlflow.uri={(folder / 'mlruns').as_uri()}"
+    run(folder, folder / "tracked", *TRACKED, store)
+    return folder
+
+
+def test_a_run_with_real_trackers_leaves_the_same_bytes(runs):
+    plain, tracked = (files(runs / name) for name in ("plain", "tracked"))
+    for part in ("rows/", "train/", "episodes/", "predictions/", "report.html", "table."):
+        chosen = {name for name in plain if name.startswith(part)}
+        assert chosen
+        # The run's name stands in its rows.
+        if part not in ("rows/", "report.html", "table."):
+            assert {name: plain[name] for name in chosen} == {
+                name: tracked[name] for name in tracked if name.startswith(part)
+            }
+    for path in (runs / "plain" / "rows").iterdir():
+        other = (runs / "tracked" / "rows" / path.name).read_bytes()
+        lines = path.read_bytes().splitlines()[:-1]
+        assert other.replace(b"tracked,", b"plain,").splitlines()[:-1] == lines
+    assert verify_run(runs / "tracked").holds
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow warns of its own file store, TensorBoard of imports
+def test_each_training_of_a_run_is_a_run_of_each_tracker(runs, monkeypatch):
+    trainings = {path.name for path in (runs / "tracked" / "train").iterdir()}
+    assert len(trainings) > 2
+    assert {path.name for path in (runs / "tracked/trackers/tensorboard").iterdir()} == trainings
+    for name in trainings:
+        scalars, _ = scalars_in(runs / "tracked/trackers/tensorboard" / name)
+        assert [step for step, _ in scalars["loss"]] == [1, 2, 3]
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=(runs / "mlruns").as_uri())
+    experiment = client.get_experiment_by_name("torchcross")
+    found = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_name for run in found} == trainings
+    assert len(found) == len(trainings)
+    assert {run.data.tags["torchcross.run"] for run in found} == {"tracked"}
+    assert {run.data.params["meta.steps"] for run in found} == {"3"}
+    assert not any("trackers" in name for run in found for name in run.data.params)
+    of_trackio = trackio_runs(runs)
+    assert {run["name"] for run in of_trackio} == trainings
+    assert {run["config"]["_Group"] for run in of_trackio} == {"tracked"}

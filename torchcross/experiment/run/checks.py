@@ -9,12 +9,14 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.trackers import check_trackers
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.subgroups import SubgroupColumn
+from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.statistics.image_shares import check_specificity
 from torchcross.targets import Target
 
@@ -37,6 +39,7 @@ def check_experiment(experiment: Experiment) -> None:
     for text in experiment.evaluation.subgroups:
         SubgroupColumn.parse(text)
     machine_of(experiment.machine)
+    check_trackers(experiment)
     _check_network(experiment)
 
 
@@ -117,7 +120,10 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
     plain = as_plain(experiment)
     for setting in settings():
         section, _, name = setting.name.rpartition(".")
-        if not section or (supervised and section == "evaluation"):
+        # Trackers are read by whatever trains.
+        if not section or section.startswith("trackers"):
+            continue
+        if supervised and section == "evaluation":
             continue
         value = plain[section][name]
         if value == _UNSET.get(setting.name):
@@ -131,12 +137,17 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
     for place, row in _row_settings_without_effect(experiment):
         by_rows.setdefault(row, []).append(place)
     texts = [f"{', '.join(names)}: no effect on {whom}" for whom, names in by_rows.items()]
+    return [*texts, *_sections_without_effect(experiment, trains=any(row.trains for row in rows))]
+
+
+def _sections_without_effect(experiment: Experiment, *, trains: bool) -> Iterator[str]:
+    if experiment.trackers != TrackerSettings() and not trains:
+        yield "trackers: no effect, for no row is trained"
     if (experiment.tune.space or experiment.tune.rows) and not experiment.tuned:
-        texts.append(
+        yield (
             "tune: no effect on a run; `torchcross tune` searches, and --tuned FOLDER gives a run"
             " what it chose"
         )
-    return texts
 
 
 def _row_settings_without_effect(experiment: Experiment) -> Iterator[tuple[str, str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torchcross._kit.lock import MARKER
 from torchcross.errors import TorchcrossError
+from torchcross.experiment.rows.trackers import TRACKERS
 from torchcross.experiment.run.file_names import is_unfinished
 from torchcross.experiment.run.folder import SET_ASIDE
 
@@ -68,6 +70,18 @@ class Verification:
             lines.append(f"no hash: {NO_HASH}; damage to its values would not be noticed")
         verdict = "whole" if self.holds else "not whole"
         return "\n".join([*lines, f"{self.folder}: {verdict}"])
+
+
+def written_files(folder: Path, *under_way: str) -> Iterator[Path]:
+    """The files of a run or a search: not its lock, and not what trackers write there.
+
+    `under_way` names the folders of what is not done yet.
+    """
+    for path in folder.rglob("*"):
+        is_lock = path.name in ("lock", f"lock{MARKER}")
+        part = path.relative_to(folder).parts[0]
+        if path.is_file() and not is_lock and part not in (TRACKERS, *under_way):
+            yield path
 
 
 def part_of(name: str, parts: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ examples/<row>-<digest>.npz   an example episode
 predictions/<row>-<digest>.safetensors  what was predicted for each query image
 subgroups/<target>-<digest>.json  which subgroup each image of a target is in
 failures.json                 what failed, and why
+trackers/                     what trackers write; no part of the results
 report.html, table.*          the page and its tables
 page.json                     the content hashes of these
 

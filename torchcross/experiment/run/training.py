@@ -12,6 +12,7 @@ from torchcross.data import TaskSource
 from torchcross.errors import InputError, SourceError
 from torchcross.experiment.rows.adaptation import renew_running_statistics
 from torchcross.experiment.rows.methods import METHODS, Method, starting_network
+from torchcross.experiment.rows.trackers import trackers_of
 from torchcross.experiment.rows.training_setup import training_setup
 from torchcross.experiment.run.cells import Cell, WorkContext
 from torchcross.experiment.run.training_files import write_summary
@@ -73,6 +74,7 @@ class Learners:
             validate=setup.validate,
             machine=run.machine,
             progress=run.progress,
+            track=trackers_of(experiment, folder.name, run.folder.path),
         )
         if setup.renewal is not None and isinstance(setup.learner, Algorithm):
             renew_running_statistics(method, setup.learner, experiment, setup.renewal)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-from torchcross._kit.lock import MARKER
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.episode_files import named_plans, read_plans
@@ -17,6 +16,7 @@ from torchcross.experiment.run.file_checks import (
     Verification,
     check_of_file,
     part_of,
+    written_files,
 )
 from torchcross.experiment.run.folder import (
     EXPERIMENT,
@@ -79,14 +79,10 @@ class _Verifier:
 
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
-        names |= {str(path.relative_to(self._run.path)): None for path in self._files()}
+        for path in written_files(self._run.path):
+            names[str(path.relative_to(self._run.path))] = None
         for name in sorted(names, key=lambda name: (part_of(name, _PARTS) != "run", name)):
             yield self._check(name)
-
-    def _files(self) -> Iterator[Path]:
-        for path in self._run.path.rglob("*"):
-            if path.is_file() and path.name not in ("lock", f"lock{MARKER}"):
-                yield path
 
     # -- what should be there ----------------------------------------------------------------------
 

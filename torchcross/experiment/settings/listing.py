@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, is_dataclass
 from typing import Any, get_type_hints
 
-from torchcross.experiment.settings.plain import as_plain, setting_fields
+from torchcross.experiment.settings.plain import as_plain, setting_fields, without_none
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
 
 _ENTRY = re.compile(r"^(\w+) {2,}(\S.*)$")
@@ -32,7 +32,7 @@ def settings() -> tuple[Setting, ...]:
 def _settings_of(section: type[Any], place: str) -> Iterator[Setting]:
     meanings, hints = _meanings(section), get_type_hints(section)
     for each in setting_fields(section):
-        kind = hints[each.name]
+        kind = without_none(hints[each.name])
         if isinstance(kind, type) and is_dataclass(kind) and kind is not BackboneSettings:
             yield from _settings_of(kind, f"{place}{each.name}.")
         else:

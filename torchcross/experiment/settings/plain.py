@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
 from torchcross.training.options import NOT_LATER, earlier_value
@@ -15,6 +16,14 @@ from torchcross.training.options import NOT_LATER, earlier_value
 def setting_fields(section: Any) -> list[dataclasses.Field[Any]]:
     """The fields of a section, or of its class, that are settings."""
     return [each for each in dataclasses.fields(section) if each.init]
+
+
+def without_none(kind: Any) -> Any:
+    """The section of `Section | None`, a section that is there only where it is given."""
+    if get_origin(kind) is not UnionType:
+        return kind
+    (section,) = (each for each in get_args(kind) if each is not NoneType)
+    return section
 
 
 def as_plain(value: Any) -> Any:

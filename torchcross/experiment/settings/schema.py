@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
+from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
     PretrainingSettings,
@@ -197,6 +198,9 @@ class Experiment:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
+    trackers: TrackerSettings = option(  # noqa: RUF009 (it makes a field)
+        TrackerSettings(), decides_numbers=False
+    )
     read_from: tuple[Mapping[str, Any], Mapping[str, Any]] = field(
         init=False, repr=False, compare=False, default=({}, {})
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
-from torchcross.experiment.settings.plain import setting_fields
+from torchcross.experiment.settings.plain import setting_fields, without_none
 from torchcross.experiment.settings.schema import BackboneSettings
 from torchcross.training.options import may_be_zero
 
@@ -33,10 +33,17 @@ def section_of_values(kind: type[Any], values: Any, place: str) -> Any:
     hints = get_type_hints(kind)
     return kind(
         **{
-            name: typed_value(hints[name], value, f"{place}{name}", may_be_zero(fields[name]))
+            name: _value_of(fields[name], hints[name], value, f"{place}{name}")
             for name, value in values.items()
         }
     )
+
+
+def _value_of(each: dataclasses.Field[Any], kind: Any, value: Any, place: str) -> Any:
+    section = without_none(kind)
+    if section is not kind and value is None:
+        return None
+    return typed_value(section, value, place, may_be_zero(each))
 
 
 def typed_value(kind: Any, value: Any, place: str, zero: bool) -> Any:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import final
 
 from torchcross._kit.content_hash import split_hash_line
-from torchcross._kit.lock import MARKER
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.run.file_checks import (
     FileCheck,
     Verification,
     check_of_file,
     part_of,
+    written_files,
 )
 from torchcross.experiment.run.folder import FAILURES, PROVENANCE
 from torchcross.experiment.run.json_files import read_hashed_json
@@ -46,9 +46,8 @@ class _Verifier:
 
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
-        for path in self._path.rglob("*"):
-            if path.is_file() and path.name not in ("lock", f"lock{MARKER}"):
-                names[str(path.relative_to(self._path))] = None
+        for path in written_files(self._path):
+            names[str(path.relative_to(self._path))] = None
         for name in sorted(names, key=lambda name: (part_of(name, _PARTS) != _PARTS[0], name)):
             path = self._path / name
             if path.is_file():

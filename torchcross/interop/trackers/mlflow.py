@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time  # noqa: TID251 (the time that MLflow shows, and when to send; no result depends on it)
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -82,7 +83,9 @@ class MlflowTracker:
         self._waiting += self._metrics(numbers, int(summary.get("steps", 0)))
         self._send(tags)
         status = _STATUS.get(str(summary.get("state")), "FINISHED")
-        self._client.set_terminated(self._run_id.get(), status=status)
+        # It prints where the run can be seen: for people, and not among results.
+        with redirect_stdout(sys.stderr):
+            self._client.set_terminated(self._run_id.get(), status=status)
         self._client = None
 
     def _metrics(self, numbers: Mapping[str, float], step: int) -> Iterator[Any]:
