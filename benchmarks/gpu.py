@@ -91,8 +91,8 @@ class Clock:
             run = make()
             loss = run()
             seconds = [self._seconds(run) for _ in range(rounds) if not self.is_over()]
-        except (RuntimeError, torch.OutOfMemoryError) as error:
-            return Row(name, error=str(error).strip().splitlines()[0][:80])
+        except Exception as error:  # noqa: BLE001 - the other rows are measured all the same
+            return Row(name, error=(str(error) or repr(error)).strip().splitlines()[0][:80])
         memory = torch.cuda.max_memory_allocated() if self._is_cuda else float("nan")
         if not seconds:
             return Row(name, error="no time left")
@@ -136,11 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     page.markdown += [f"{name}: {value}" + "  " for name, value in page.results.items()] + [""]
     print("\n".join(page.markdown))
     # What may fail or take long comes last.
+    options.out.mkdir(parents=True, exist_ok=True)
     for part in (meta_batches, lanes, features, sharing):
         page.results[part.__name__] = part(clock, sizes, page)
-    options.out.mkdir(parents=True, exist_ok=True)
-    save(options.out / "gpu.json", page.results)
-    (options.out / "gpu.md").write_text("\n".join(page.markdown) + "\n")
+        save(options.out / "gpu.json", page.results)
+        (options.out / "gpu.md").write_text("\n".join(page.markdown) + "\n")
 
 
 def meta_batches(clock: Clock, sizes: Sizes, page: Page) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ class Nets:
         ]
 
     def _net(self, ways: int) -> nn.Sequential:
-        head = nn.Linear(self.workload.width, ways)
+        head = nn.Linear(self.workload.width, ways, device=self.workload.device)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         return nn.Sequential(self.backbone, head)
