@@ -176,14 +176,14 @@ def ranks(effort: Effort, quick: bool) -> Any:
     for name, costs in found.items():
         medians = [
             statistics.median(getattr(each, key) for each in costs)
-            for key in ("seconds", "sent", "wire")
+            for key in ("seconds", "cpu", "sent", "wire")
         ]
-        in_parameters = [f"{part / costs[0].parameters:.2f}" for part in medians[1:]]
-        rows.append([name, number(medians[0]), *in_parameters])
+        in_parameters = [f"{part / costs[0].parameters:.2f}" for part in medians[2:]]
+        rows.append([name, *map(number, medians[:2]), *in_parameters])
     table(
         f"W1, meta-batch {meta_batch}, by fit: 2 ranks take {statistics.median(ratios):.2f} of the"
         f" time of 1, {min(ratios):.2f} to {max(ratios):.2f} over {rounds} rounds (target: .82)",
-        ["processes", "s a step", "sent by a rank", "on the wire, all ranks"],
+        ["processes", "s a step", "CPU s of a rank", "sent by a rank", "on the wire, all ranks"],
         rows,
     )
     print(f"  bytes are in sizes of the parameters: {one[0].parameters:,} bytes")

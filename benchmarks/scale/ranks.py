@@ -43,12 +43,14 @@ class StepCost:
     """What a step costs, as medians over steps.
 
     seconds     of the clock
+    cpu         seconds of a rank's own time, over all its threads: what else runs distorts it less
     sent        bytes that a rank hands over to be summed
     wire        bytes through the loopback device, of all ranks
     parameters  bytes of the parameters
     """
 
     seconds: float
+    cpu: float
     sent: float
     wire: float
     parameters: int
@@ -79,7 +81,7 @@ class Marked(Feed):
         sampler = EpisodeSampler(source, ways=5, shots=5, queries=15)
         self._episodes = [Episodes(sampler)[number] for number in range(meta_batch)]
         self._machine = machine
-        self.marks: list[tuple[float, int, int]] = []
+        self.marks: list[tuple[float, float, int, int]] = []
 
     def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
         for number in range(start + rank, stop, ranks):
@@ -90,7 +92,8 @@ class Marked(Feed):
 
     def mark(self) -> None:
         """A step begins here, and the one before ends."""
-        self.marks.append((time.perf_counter(), self._machine.sent, loopback_bytes()))
+        sent, wire = self._machine.sent, loopback_bytes()
+        self.marks.append((time.perf_counter(), time.process_time(), sent, wire))
 
     def fingerprint(self, count: int) -> str:
         return str(count)
@@ -117,7 +120,7 @@ def step_cost(meta_batch: int, steps: int, size: int) -> StepCost:
     ]
     medians = [statistics.median(each) for each in zip(*costs, strict=True)]
     parameters = sum(value.nbytes for value in algorithm.parameters())
-    return StepCost(medians[0], medians[1], medians[2], parameters)
+    return StepCost(*medians, parameters)
 
 
 def compare(meta_batch: int, steps: int, size: int, rounds: int) -> dict[str, list[StepCost]]:
