@@ -24,7 +24,7 @@ from torchcross.cli import main
 data, run, page = (os.fsdecode(bytes.fromhex(name)) for name in sys.argv[1:])
 for command in (
     ["data", "synth", "--scale", "tiny", "--size", "16", "--only", "oct", "bus", "--out", data],
-    ["run", "small.toml", "--data", data, "--out", run, "--quiet"],
+    ["run", "small.toml", "--data", data, "--out", run, "--quiet", "--jobs", "1"],
     ["verify", run],
     ["report", run, "--out", page],
 ):

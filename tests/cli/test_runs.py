@@ -180,7 +180,15 @@ def job(tmp_path, monkeypatch):
             "--shots",
             "1",
         ),
-        *("--quiet", "--set", "model.backbone.channels=2", "--set", "evaluation.steps=1"),
+        *(
+            "--quiet",
+            "--jobs",
+            "1",
+            "--set",
+            "model.backbone.channels=2",
+            "--set",
+            "evaluation.steps=1",
+        ),
         *("--set", "evaluation.min_images=10", "--set", "evaluation.queries=2"),
     ]
 

@@ -65,7 +65,7 @@ class Toys:
 def collection(monkeypatch):
     made = Toys()
     monkeypatch.setattr(
-        "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
+        "torchcross.experiment.run.targets.open_collection", lambda kind, folder, **how: made
     )
     return made
 

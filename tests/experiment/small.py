@@ -56,13 +56,13 @@ def prepare(root, datasets=DATASETS):
 
 
 def command(root, out, *more):
-    return ["run", str(root / "small.toml"), "--out", str(out), *more]
+    return ["run", str(root / "small.toml"), "--out", str(out), "--jobs", "1", *more]
 
 
 def files(folder):
-    """A digest of every file of a run but its lock."""
+    """A digest of every file of a run but those that say how it was made."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name not in ("lock", "environment.json")
     }

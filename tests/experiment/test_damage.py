@@ -28,7 +28,7 @@ def run_on_toys(experiment, folder):
     with pytest.MonkeyPatch.context() as patch:
         toys = Toys()
         patch.setattr(
-            "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: toys
+            "torchcross.experiment.run.targets.open_collection", lambda kind, folder, **how: toys
         )
         run_experiment(experiment, folder)
     return folder
@@ -378,7 +378,7 @@ def test_a_damaged_cell_is_told_to_run_again(run):
     path.write_bytes(path.read_bytes().replace(b"scratch", b"scratca", 1))
     said = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchcross.experiment.run.runner.open_collection", lambda *a, **how: Toys())
+        patch.setattr("torchcross.experiment.run.targets.open_collection", lambda *a, **how: Toys())
         run_experiment(EXPERIMENT, run, say=said.append)
     (line,) = [text for text in said if text.startswith("damaged: ")]
     assert "run the same again" in line

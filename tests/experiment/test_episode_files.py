@@ -19,7 +19,7 @@ EXPERIMENT = toy_experiment(algorithms=["ncm", "scratch"])
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchcross.experiment.run.runner.open_collection", lambda *a, **how: Toys())
+        patch.setattr("torchcross.experiment.run.targets.open_collection", lambda *a, **how: Toys())
         run_experiment(EXPERIMENT, folder)
     return folder
 
@@ -55,7 +55,7 @@ def test_all_rows_of_a_target_and_shots_have_one_file(whole):
 def test_the_file_has_the_episodes_that_were_scored(whole):
     source = Toys().made["hole"]
     sampler = EpisodeSampler(source, shots=2, queries=2, min_samples=4)
-    path = RunFolder(whole).plans_file("hole", 1)
+    path = RunFolder(whole).files.plans("hole", 1)
     assert list(load_plans(path, source)) == list(sampler.curve((1, 2)).at(1).batch(range(3)))
 
 

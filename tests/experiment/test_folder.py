@@ -7,7 +7,7 @@ import pytest
 from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError, ReadError, TorchcrossError, WriteError
 from torchcross.experiment import RunFolder, run_experiment
-from torchcross.experiment.run import provenance, runner
+from torchcross.experiment.run import provenance, targets
 from torchcross.experiment.run.json_files import read_json
 from torchcross.experiment.run.provenance import complete_description, contradictions, with_earlier
 
@@ -159,10 +159,10 @@ def test_failures_that_were_changed_by_hand_are_refused(collection, tmp_path, co
 @pytest.mark.usefixtures("collection")
 def test_targets_that_share_a_training_are_told_by_the_first(tmp_path, monkeypatch):
     """Also when the run goes on behind it."""
-    same = runner.open_collection("", "", channels=1).sources("hole", split="train", tasks="all")[
+    same = targets.open_collection("", "", channels=1).sources("hole", split="train", tasks="all")[
         :1
     ]
-    kind = type(runner.open_collection("", "", channels=1))
+    kind = type(targets.open_collection("", "", channels=1))
     monkeypatch.setattr(kind, "sources", lambda self, target, *, split, tasks: same)
     run_experiment(toy_experiment(algorithms=["protonet"], shots=[1]), tmp_path)
     name = next((tmp_path / "train").iterdir()).name
@@ -229,15 +229,3 @@ def test_a_wrong_folder_is_refused_before_anything_is_written_there(tmp_path):
     with pytest.raises(InputError, match="holds no run"):
         run_experiment(scratch(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.usefixtures("collection")
-def test_a_run_whose_lock_is_removed_stops(tmp_path):
-    def say(line):
-        if "1-shot" in line:
-            (tmp_path / "lock").unlink(missing_ok=True)
-
-    with pytest.raises(WriteError, match="was removed or replaced"):
-        run_experiment(scratch(), tmp_path, say=say)
-    assert len(list((tmp_path / "rows").iterdir())) == 1
-    assert run_experiment(scratch(), tmp_path).complete

@@ -31,7 +31,7 @@ OF_EPISODES = "over episodes of these images"
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchcross.experiment.run.runner.open_collection", lambda *a, **how: Toys())
+        patch.setattr("torchcross.experiment.run.targets.open_collection", lambda *a, **how: Toys())
         run_experiment(EXPERIMENT, folder)
     write_page(folder)
     return folder

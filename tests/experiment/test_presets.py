@@ -7,8 +7,8 @@ import pytest
 
 from tests.experiment.conftest import toy_experiment
 from torchcross.errors import InputError
-from torchcross.experiment import PRESETS, experiment_from_values, run_experiment
-from torchcross.experiment.run.earlier_presets import folder_of_begun_run
+from torchcross.experiment import PRESETS, RunFolder, experiment_from_values, run_experiment
+from torchcross.experiment.run.earlier_presets import as_begun, folder_of_begun_run
 from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.settings import presets
 from torchcross.experiment.settings.plain import as_plain, setting_fields, with_earlier_values
@@ -119,7 +119,14 @@ def test_the_published_protocol_in_full():
     assert (made["shots"], made["seeds"]) == ([5], [0])
     data = {"channels": 3, "source_tasks": "all", "leave_out": "dataset"}
     assert made["data"] == made["data"] | data
-    assert made["machine"] == {"device": "auto", "precision": "32", "workers": 0}
+    assert made["machine"] == {
+        "device": "auto",
+        "precision": "32",
+        "threads": 1,
+        "workers": 0,
+        "unit_episodes": 1000,
+        "gpus": 1.0,
+    }
 
 
 def test_short_budgets_change_nothing_else():
@@ -167,8 +174,9 @@ def test_the_quick_protocol_in_full():
 
 def test_the_first_versions_are_as_they_were():
     """Digests of version 0.1.0.dev0, before presets had versions."""
+    before = {**CPU, "machine.threads": 0}
     made = {
-        name: experiment_from_values({**DATA, "preset": name, "preset_version": 1}, CPU)
+        name: experiment_from_values({**DATA, "preset": name, "preset_version": 1}, before)
         for name in PRESETS
     }
     assert {name: identity(made[name])[:12] for name in FIRST_DIGESTS} == FIRST_DIGESTS
@@ -212,7 +220,8 @@ def test_settings_that_came_later_are_by_default_as_it_was_before():
     later = [
         (each.name, getattr(section, each.name), earlier_value(each))
         for section, each in settings_of(experiment_from_values(DATA, {"preset": "disjoint"}))
-        if earlier_value(each) is not NOT_LATER and each.name != "preset_version"
+        # A run of before there were threads goes on with as many as torch takes (see below).
+        if earlier_value(each) is not NOT_LATER and each.name not in ("preset_version", "threads")
     ]
     assert len(later) >= 10
     assert all(value == earlier for _, value, earlier in later), later
@@ -225,6 +234,16 @@ def test_what_earlier_runs_had_no_settings_for_is_filled_in():
     before["model"] = {"backbone": "conv4", "options": {"channels": 4}, "weights": ""}
     filled = with_earlier_values(before)
     assert filled == {**now, "model": {"backbone": {"name": "conv4", "channels": 4}, "weights": ""}}
+
+
+def test_a_run_of_before_there_were_threads_goes_on_with_those_of_torch(tmp_path):
+    out, lines = tmp_path / "run", []
+    RunFolder.begin(out, experiment_from_values(DATA, {"machine.threads": 0}))
+    assert as_begun(experiment_from_values(DATA), out, lines.append).machine.threads == 0
+    assert "as many threads as torch takes" in lines[0]
+    # One is another experiment, where it is asked for.
+    asked = experiment_from_values(DATA, {"machine.threads": 1})
+    assert as_begun(asked, out, lines.append).machine.threads == 1
 
 
 def test_what_was_given_is_no_setting():

@@ -8,7 +8,6 @@ import re
 import pytest
 
 from tests.experiment.conftest import toy_experiment
-from torchcross._kit.lock import lock_folder
 from torchcross.errors import InputError, SourceError, WriteError
 from torchcross.experiment import RunFolder, run_experiment, write_page
 from torchcross.experiment.run import scoring, training
@@ -226,11 +225,6 @@ def test_another_experiment_is_refused_in_the_same_folder(collection, tmp_path):
     (tmp_path / "other" / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="not empty and holds no run"):
         run_experiment(toy_experiment(), tmp_path / "other")
-
-
-def test_a_second_process_is_refused(collection, tmp_path):
-    with lock_folder(tmp_path / "run"), pytest.raises(InputError, match="another process"):
-        run_experiment(toy_experiment(), tmp_path / "run")
 
 
 def test_unknown_rows_and_targets_are_refused_before_anything_is_made(collection, tmp_path):

@@ -40,7 +40,7 @@ def run(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "torchcross.experiment.run.runner.open_collection",
+            "torchcross.experiment.run.targets.open_collection",
             lambda kind, folder, **how: collection,
         )
         out = tmp_path_factory.mktemp("study") / "run"
@@ -91,7 +91,7 @@ def test_the_page_has_chance_levels_and_compute(run):
 
 def test_a_run_without_plans_says_less(run, tmp_path):
     out, _, _ = run
-    gone = [RunFolder(out).plans_file(target, 2) for target in ("hole", "specks")]
+    gone = [RunFolder(out).files.plans(target, 2) for target in ("hole", "specks")]
     kept = {path: path.read_bytes() for path in gone}
     try:
         for path in gone:
@@ -105,7 +105,7 @@ def test_a_run_without_plans_says_less(run, tmp_path):
 
 def test_damaged_plans_are_said_where_no_interval_needs_them(run, tmp_path):
     out, _, _ = run
-    damaged = RunFolder(out).plans_file("hole", 2)
+    damaged = RunFolder(out).files.plans("hole", 2)
     content = damaged.read_bytes()
     try:
         damaged.write_bytes(b"damaged")

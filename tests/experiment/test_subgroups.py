@@ -35,7 +35,7 @@ class AnnotatedToys(Toys):
 def annotated(monkeypatch):
     made = AnnotatedToys()
     monkeypatch.setattr(
-        "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
+        "torchcross.experiment.run.targets.open_collection", lambda kind, folder, **how: made
     )
     return made
 

@@ -47,7 +47,7 @@ def over(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         made = Toys()
         patch.setattr(
-            "torchcross.experiment.run.runner.open_collection", lambda kind, folder, **how: made
+            "torchcross.experiment.run.targets.open_collection", lambda kind, folder, **how: made
         )
         folder = tmp_path_factory.mktemp("over") / "search"
         return tune_experiment(searched(), folder), made

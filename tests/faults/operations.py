@@ -101,7 +101,9 @@ def prepare(shared: Path) -> None:
 
 
 def run(shared: Path, place: Path) -> int:
-    return cli.main(["run", str(shared / "small.toml"), "--out", str(place / "run"), "--quiet"])
+    return cli.main(
+        ["run", str(shared / "small.toml"), "--out", str(place / "run"), "--quiet", "--jobs", "1"]
+    )
 
 
 def image_folder(shared: Path, place: Path) -> int:

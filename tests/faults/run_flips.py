@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torchcross.experiment.run.provenance as provenance
-import torchcross.experiment.run.runner as runner
+import torchcross.experiment.run.targets as targets
 from tests.experiment.conftest import Toys, toy_experiment
 from tests.faults.bit_flips import Files, Flip, files_of, restore
 from torchcross._kit import tensor_files
@@ -52,7 +52,7 @@ class FlippedRun:
     def prepare(cls, folder: Path) -> FlippedRun:
         """Make the run. Every later run of this process has the same sources and git state."""
         made = Toys()
-        vars(runner)["open_collection"] = lambda kind, folder, **how: made
+        vars(targets)["open_collection"] = lambda kind, folder, **how: made
         vars(provenance)["git_state"] = lambda folder: {"commit": "none"}
         run_experiment(EXPERIMENT, folder)
         write_page(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchcross.experiment import RunFolder, experiment_from_values
 from torchcross.experiment.run.json_files import write_json
+from torchcross.experiment.run.run_files import cell_name
 from torchcross.records import EpisodeRecord, Records
 
 
@@ -33,11 +34,11 @@ def made_run(
                 for episode in range(4)
                 for name in ("auroc", "accuracy")
             ]
-            file = folder.rows_file(algorithm, "seed 0", "5 shots", target)
-            Records.of(made).write(file)
+            name = cell_name(algorithm, 0, 5, target)
+            Records.of(made).write(folder.files.rows(name))
             about = {"target": f"{target}/t", "algorithm": algorithm, "shots": 5, "seed": 0}
             write_json(
-                folder.episodes_file(file.stem),
+                folder.files.episodes(name),
                 {**about, "digest": "not known", "shared subjects": 0, "episodes": 4},
             )
     write_json(

@@ -29,6 +29,8 @@ _COMMANDS = {
         "torchcross.cli.report", "the page and tables of a run, or of a published table of means"
     ),
     "compare": Command("torchcross.cli.compare", "one page over several runs"),
+    "plan": Command("torchcross.cli.plan", "what a run would have to do, and how long it takes"),
+    "status": Command("torchcross.cli.status", "how far a run is: done, running, failed, left"),
     "verify": Command("torchcross.cli.verify", "is every file of a run there, and undamaged?"),
     "certify": Command(
         "torchcross.cli.certify", "check a gradient against finite differences and a closed form"

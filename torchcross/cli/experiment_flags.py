@@ -33,6 +33,8 @@ _FLAGS = {
     "weights": "model.weights",
     "episodes": "evaluation.episodes",
     "adaptation": "evaluation.adaptation",
+    "engine": "engine.name",
+    "jobs": "engine.jobs",
 }
 """The setting of each flag."""
 _LISTS = ("targets", "algorithms", "shots", "seeds")
@@ -100,13 +102,14 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     """Settings by dotted name, from the flags that were given."""
     overrides: dict[str, Any] = {}
     for flag, name in _FLAGS.items():
-        value = getattr(options, flag)
+        # Not every command has all flags.
+        value = getattr(options, flag, None)
         if value is None:
             continue
         if flag in _LISTS:
             value = names_in(value)
         if flag in _NUMBERS:
-            value = [_whole_number(part, f"--{flag}") for part in value]
+            value = [whole_number(part, f"--{flag}") for part in value]
         overrides[name] = value
     for pair in options.set:
         name, equals, text = pair.partition("=")
@@ -128,7 +131,7 @@ def value_of_text(text: str) -> Any:
         return float(text) if is_number else text
 
 
-def _whole_number(text: str, flag: str) -> int:
+def whole_number(text: str, flag: str) -> int:
     try:
         return int(text)
     except ValueError:

@@ -47,6 +47,17 @@ def arguments(parser: Parser) -> None:
         help="list every setting with its default, and run nothing",
     )
     add_flags(parser)
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default: what the cores allow at machine.threads each)",
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="what runs the parts: local, slurm, ray; its settings: --set engine.partition=gpu",
+    )
     parser.add_argument("--quiet", action="store_true", help="write nothing until the end")
 
 
@@ -60,11 +71,11 @@ def run(options: argparse.Namespace) -> int:
         experiment, end = with_tuned(experiment, options.tuned), _TUNED
     out = options.out or default_folder("runs", experiment, options.config, end)
     if options.quiet:
-        outcome = run_experiment(experiment, out, progress=False)
+        outcome = run_experiment(experiment, out, progress=False, jobs=None)
         for failure in outcome.failures:
             say("failed: {algorithm} on {target}: {reason}".format(**failure))
     else:
-        outcome = run_experiment(experiment, out, say=say)
+        outcome = run_experiment(experiment, out, say=say, jobs=None)
     page = write_page(out)
     if len(outcome.records):
         sys.stdout.write((out / "table.md").read_text(encoding="utf-8") + "\n")

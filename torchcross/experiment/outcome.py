@@ -30,12 +30,20 @@ class RunOutcome:
 
 
 def run_experiment(
-    experiment: Experiment, out: str | Path, *, say: Say | None = None, progress: bool | None = None
+    experiment: Experiment,
+    out: str | Path,
+    *,
+    say: Say | None = None,
+    progress: bool | None = None,
+    jobs: int | None = 1,
 ) -> RunOutcome:
     """Do what is not done yet. A run that was interrupted goes on, and ends with the same rows.
 
     What fails (a dataset that cannot be read, a training that diverges) is in `failures`; the rest
     goes on.
+
+    jobs  processes of this machine, where the experiment names no engine; 1 is this process, None
+          is as many as the cores allow. In a script, call it under `if __name__ == "__main__":`
     """
-    folder, failures = run_missing_cells(experiment, out, say, progress)
+    folder, failures = run_missing_cells(experiment, out, say, progress, jobs)
     return RunOutcome(folder, folder.records(), failures)

@@ -19,7 +19,7 @@ from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.status import JobStatus, job_status
 from torchcross.jobs.units import Job, Resources, Unit, UnitGraph
-from torchcross.jobs.work import Outcome
+from torchcross.jobs.work import Outcome, UnitReport
 
 __all__ = [
     "ExecutorEngine",
@@ -35,6 +35,7 @@ __all__ = [
     "Unit",
     "UnitFailure",
     "UnitGraph",
+    "UnitReport",
     "WorkerEnded",
     "job_engine_named",
     "job_status",

@@ -20,7 +20,7 @@ from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.units import Job, UnitGraph
 from torchcross.jobs.work import Outcome, UnitReport, make_unit
 
-Notice = Callable[[str, Outcome], object]
+Notice = Callable[[str, UnitReport], object]
 
 _LOOK_AROUND: Final = 1.0
 """Seconds between two looks at what other processes of the same job have done."""
@@ -71,7 +71,7 @@ def run_job(
     return _Coordinator(job, folder, engine, notice or _say_nothing).run()
 
 
-def _say_nothing(key: str, outcome: Outcome) -> None:
+def _say_nothing(key: str, report: UnitReport) -> None:
     return None
 
 
@@ -84,6 +84,7 @@ class _Coordinator:
         self._observer, self._lease = folder.observer, folder.claims.lease
         self._graph = UnitGraph.of(job.units())
         units = self._graph.units
+        self._folder.add_units(units)
         self._done: set[str] = set()
         self._failed: dict[str, UnitFailure] = {}
         # A heap of units whose needs are done, by their places in the plan; those that others make
@@ -193,7 +194,6 @@ class _Coordinator:
                 continue
             except Exception as error:  # noqa: BLE001 - the engine's own failure is the unit's
                 self._fail(key, self._engine_failure(key, error))
-                self._notice(key, Outcome.FAILED)
                 continue
             self._take_report(key, report)
         return bool(ended)
@@ -202,16 +202,17 @@ class _Coordinator:
         if report.outcome is Outcome.ELSEWHERE:
             self._elsewhere[key] = None
             return
-        if report.failure is None:
-            if key in self._deaths:
-                self._folder.tidy(key)
-            self._finish(key)
-        else:
+        if report.failure is not None:
             self._fail(key, report.failure)
-        self._notice(key, report.outcome)
+            return
+        if key in self._deaths:
+            self._folder.tidy(key)
+        self._finish(key)
+        self._notice(key, report)
 
     def _fail(self, key: str, failure: UnitFailure) -> None:
         self._failed[key] = failure
+        self._notice(key, UnitReport(Outcome.FAILED, failure))
 
     def _engine_failure(self, key: str, error: Exception) -> UnitFailure:
         failure = UnitFailure.of(key, error)
@@ -237,12 +238,11 @@ class _Coordinator:
                 if dead is not None:
                     self._folder.tidy(key, dead)
                 self._finish(key)
-                self._notice(key, Outcome.ELSEWHERE)
+                self._notice(key, UnitReport(Outcome.ELSEWHERE))
                 continue
             failure = None if dead is not None else self._folder.failure_of(key)
             if failure is not None and failure != self._old_failures.get(key):
                 self._fail(key, failure)
-                self._notice(key, Outcome.FAILED)
                 continue
             if dead is not None:
                 self._dead[key] = dead

@@ -1,18 +1,16 @@
 """The folder of a job: results where the job wants them, and under `jobs/` how they come about.
 
 jobs/job.json                 the fingerprint of the job
+jobs/units.json               its units, for whoever looks at it
 jobs/processes/, jobs/turns/  which processes are here, and whose turn it is
 jobs/claims/KEY.GENERATION    who makes which unit now
 jobs/attempts/KEY.NUMBER/     what an attempt has written so far
 jobs/failures/KEY.json        why a unit failed when it was last tried
 jobs/logs/KEY.log             what a unit said, where its job writes that
-jobs/times/KEY.json           how long a unit took
 """
 
 from __future__ import annotations
 
-import errno
-import filecmp
 import json
 import os
 import shutil
@@ -20,19 +18,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from torchcross._kit.whole_files import UNFINISHED, sync_folder, unfinished_place, write_whole
+from torchcross._kit.whole_files import sync_folder, write_whole
 from torchcross.errors import InputError, ReadError, WriteError
 from torchcross.jobs.claims import LEASE, ClaimRecord, Claims
 from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.moves import copy_whole_files, have_same_content, move_where_none_is
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.presence import Presence, enter
-from torchcross.jobs.units import Unit
-
-_NO_HARD_LINKS: Final = frozenset(
-    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
-)
+from torchcross.jobs.units import Resources, Unit
 
 
 class JobFolder:
@@ -50,6 +45,7 @@ class JobFolder:
         )
         self.claims = Claims(own / "claims", lease, observer)
         self._own, self._lease = own, lease
+        self._units = own / "units.json"
 
     def enter(self) -> AbstractContextManager[Presence]:
         """Be present in the folder for a block; see `torchcross.jobs.presence`."""
@@ -61,6 +57,7 @@ class JobFolder:
         Only where no other process is present.
         """
         self._record.unlink(missing_ok=True)
+        self._units.unlink(missing_ok=True)
 
     def open(self, fingerprint: Mapping[str, str]) -> None:
         """Begin or join a job; refuse a folder whose job, data, weights or versions are others."""
@@ -99,6 +96,23 @@ class JobFolder:
                 f" {'; '.join(different[:4])}. Give this process the same, or another folder"
             )
 
+    # -- the plan ----------------------------------------------------------------------------------
+
+    def add_units(self, units: Mapping[str, Unit]) -> None:
+        """Say which units there are, by key, for whoever looks at the job; those of others stay."""
+        known = {unit.key: unit for unit in self.units()}
+        if units.keys() - known.keys():
+            plain = [asdict(unit) for unit in {**known, **units}.values()]
+            write_whole(self._units, json.dumps({"units": plain}))
+
+    def units(self) -> list[Unit]:
+        """The units that processes were to make when they began; none where none is known."""
+        try:
+            plain: list[dict[str, Any]] = json.loads(self._units.read_bytes())["units"]
+            return [_unit_of(each) for each in plain]
+        except (OSError, ValueError, KeyError, TypeError, InputError):
+            return []
+
     # -- results -----------------------------------------------------------------------------------
 
     def is_done(self, unit: Unit) -> bool:
@@ -133,14 +147,14 @@ class JobFolder:
         for result in (*written, *unit.results):
             source, place = attempt / result, self.path / result
             try:
-                is_new = _move_where_none_is(source, place)
+                is_new = move_where_none_is(source, place)
                 sync_folder(place.parent)
             except OSError as error:
                 raise WriteError(
                     f"{place} cannot be written ({error.strerror or error}); make room, or give a"
                     " folder that can be written"
                 ) from error
-            if not is_new and not _have_same_content(source, place):
+            if not is_new and not have_same_content(source, place):
                 raise WriteError(
                     f"{place} is there already with other content than this process made for unit"
                     f" {unit.key!r}. Workers of one job must have the same hardware type, versions"
@@ -153,7 +167,26 @@ class JobFolder:
         logs.mkdir(parents=True, exist_ok=True)
         return logs / f"{key}.log"
 
+    def log_lines(self, key: str) -> list[str]:
+        """What a unit has said; nothing where it has no log."""
+        try:
+            text = self.log_file(key).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()
+
+    def remove_records(self) -> None:
+        """Remove what is kept while units are left to make; only where no other process works."""
+        for part in (self.claims.folder, self._attempts, self._failures, self._own / "logs"):
+            shutil.rmtree(part, ignore_errors=True)
+        self.forget_fingerprint()
+
     # -- attempts ----------------------------------------------------------------------------------
+
+    def is_claimed(self, key: str) -> bool:
+        """Whether a process that may still live makes the unit."""
+        held = self.claims.holder(key)
+        return held is not None and not self.claims.is_dead(held)
 
     def begin_attempt(self, key: str) -> Path:
         """A new folder for a unit, with copies of the whole files of the last attempt."""
@@ -171,7 +204,7 @@ class JobFolder:
                     " worker write to the folder of the job"
                 ) from error
         if number:
-            _copy_whole_files(self._attempts / f"{key}.{number}", attempt)
+            copy_whole_files(self._attempts / f"{key}.{number}", attempt)
         return attempt
 
     def adopt_attempt(self, key: str, result: str) -> None:
@@ -226,65 +259,11 @@ class JobFolder:
         return None
 
 
-def _move_where_none_is(source: Path, place: Path) -> bool:
-    """Whether the source got the place; False where something was there before."""
-    try:
-        return _link_or_rename(source, place)
-    except FileNotFoundError:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return _link_or_rename(source, place)
-
-
-def _link_or_rename(source: Path, place: Path) -> bool:
-    if source.is_dir():
-        return _move_folder(source, place)
-    try:
-        os.link(source, place)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        # Without hard links two late owners can meet here. Both bring the same bytes.
-        if place.exists():
-            return False
-        source_copy = unfinished_place(place)
-        shutil.copyfile(source, source_copy)
-        source_copy.replace(place)
-    return True
-
-
-def _move_folder(source: Path, place: Path) -> bool:
-    try:
-        # A folder that has files is never replaced by a rename.
-        source.rename(place)
-    except OSError:
-        if place.is_dir():
-            return False
-        raise
-    return True
-
-
-def _have_same_content(source: Path, place: Path) -> bool:
-    """True also where the source was moved: another attempt of this process has published it."""
-    if not source.exists():
-        return True
-    if not source.is_dir():
-        return filecmp.cmp(source, place, shallow=False)
-    files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    others = sorted(path.relative_to(place) for path in place.rglob("*") if path.is_file())
-    return files == others and all(
-        filecmp.cmp(source / path, place / path, shallow=False) for path in files
+def _unit_of(plain: Mapping[str, Any]) -> Unit:
+    return Unit(
+        plain["key"],
+        tuple(plain["results"]),
+        tuple(plain["needs"]),
+        Resources(**plain["resources"]),
+        tuple(plain["shared"]),
     )
-
-
-def _copy_whole_files(before: Path, attempt: Path) -> None:
-    """Copy what is whole. Its owner may still be alive and remove or replace files meanwhile."""
-    for path in sorted(before.rglob("*")):
-        target = attempt / path.relative_to(before)
-        with suppress(FileNotFoundError):
-            if path.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif not path.name.endswith(UNFINISHED):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)

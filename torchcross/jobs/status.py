@@ -9,7 +9,7 @@ from torchcross.jobs.claims import ClaimRecord
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.processes import is_running
-from torchcross.jobs.units import Job, UnitGraph
+from torchcross.jobs.units import UnitGraph
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,13 @@ class JobStatus:
         return sum(map(len, parts))
 
 
-def job_status(job: Job, path: str | Path) -> JobStatus:
-    """Look at a job from any process that sees its folder; nothing is written."""
+def job_status(path: str | Path) -> JobStatus:
+    """Look at a job from any process that sees its folder; nothing is written.
+
+    It knows the units that processes had to make when they began.
+    """
     folder = JobFolder(path)
-    units = UnitGraph.of(job.units()).units
+    units = UnitGraph.of(folder.units()).units
     done = folder.done_keys(units.values())
     claims = {
         record.key: record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time  # noqa: TID251 (how long a unit took decides nothing)
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -30,10 +31,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class UnitReport:
-    """What a worker says of a unit; `failure` where it has failed."""
+    """What became of a unit: `failure` where it has failed, `seconds` of its last attempt."""
 
     outcome: Outcome
     failure: UnitFailure | None = None
+    seconds: float = 0.0
 
 
 def make_unit(
@@ -76,6 +78,7 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
             " memory; see the system's log",
         )
         return _report_failure(folder, failure)
+    begin = time.monotonic()
     try:
         attempt = folder.begin_attempt(unit.key)
         job.run(unit.key, attempt)
@@ -87,7 +90,7 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
         return _report_failure(folder, UnitFailure.of(unit.key, error))
     folder.remove_failure(unit.key)
     folder.remove_attempts(unit.key)
-    return UnitReport(Outcome.DONE)
+    return UnitReport(Outcome.DONE, seconds=time.monotonic() - begin)
 
 
 def _report_failure(folder: JobFolder, failure: UnitFailure) -> UnitReport:

@@ -34,6 +34,11 @@ def option(
     return field(default=default, metadata=facts)
 
 
+def table_option() -> Any:
+    """A table of names and values, empty by default, that decides no numbers."""
+    return field(default_factory=dict, metadata={_DECIDES_NUMBERS: False})
+
+
 def may_be_zero(each: Field[Any]) -> bool:
     return bool(each.metadata.get(_MAY_BE_ZERO, False))
 

@@ -107,12 +107,12 @@ class TrainedTensors:
         """The reverse of `tensors`. All are checked before any is changed."""
         own = self._own_tensors()
         for name, value in own.items():
-            _check_shape(where, name, tensors.get(name), value)
+            check_shape(where, name, tensors.get(name), value)
         states: dict[str, Tensors] = {}
         for name in tensors.keys() - own.keys():
             param, key = self._optimiser_place(where, name)
             if tensors[name].dim():
-                _check_shape(where, name, tensors[name], self.params[param])
+                check_shape(where, name, tensors[name], self.params[param])
             states.setdefault(param, {})[key] = tensors[name]
         keys = {frozenset(state) for state in states.values()}
         if len(keys) > 1:
@@ -168,7 +168,7 @@ def _optimiser(params: Iterable[Tensor], options: FitOptions) -> torch.optim.Opt
     return kind(params, lr=options.lr, weight_decay=options.weight_decay, fused=True)
 
 
-def _check_shape(where: str, name: str, value: Tensor | None, expected: Tensor) -> None:
+def check_shape(where: str, name: str, value: Tensor | None, expected: Tensor) -> None:
     if value is None:
         raise ReadError(
             f"{where} lacks the tensor {name!r}; it is of another algorithm or backbone."

@@ -87,7 +87,7 @@ def _data_table(run: RunFolder, targets: Mapping[str, Mapping[str, Any]]) -> Pag
 
 def _drawn_images(run: RunFolder, target: str) -> DrawnImages | None:
     """What the episodes of the most shots drew; None where the run has no plans of them."""
-    path = run.plans_file(target, max(run.experiment["shots"]))
+    path = run.files.plans(target, max(run.experiment["shots"]))
     return read_plans(path, []) if path.is_file() else None
 
 

@@ -16,7 +16,7 @@ from torchcross.errors import InputError, TorchcrossError, WriteError
 from torchcross.experiment.run.episode_files import UNREADABLE, draw_again, read_plans
 from torchcross.experiment.run.folder import RunFolder, set_aside
 from torchcross.experiment.run.image_draws import draws_of
-from torchcross.experiment.run.runner import open_targets
+from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.records import Records
@@ -63,7 +63,8 @@ def redraw_plans(run: RunFolder, records: Records, data: str | Path) -> RedrawnP
                 continue
             episodes = scored.pop((source.name, shots))
             try:
-                draws |= _redraw(run.plans_file(target, shots), source, experiment, shots, episodes)
+                path = run.files.plans(target, shots)
+                draws |= _redraw(path, source, experiment, shots, episodes)
             except (TorchcrossError, OSError) as error:
                 problems.append(str(error))
     problems += [

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from threadpoolctl import threadpool_limits
 
 from torchcross.errors import InputError
 from torchcross.experiment.settings.schema import MachineSettings
+from torchcross.jobs import Resources
+from torchcross.jobs.engines.local import usable_cores
 from torchcross.training import TorchMachine
 
 
@@ -54,3 +60,27 @@ def _refuse_absent_device(settings: MachineSettings, device: torch.device) -> No
             f"machine.device={settings.device!r} cannot be used here ({reason}); there are"
             f" {', '.join(here)}"
         ) from error
+
+
+def resources_of(settings: MachineSettings) -> Resources:
+    """What a unit of a run takes: its threads, and a GPU where it computes on one."""
+    gpus = settings.gpus if device_type(settings) == "cuda" else 0.0
+    return Resources(cores=settings.threads or usable_cores(), gpus=gpus)
+
+
+@contextmanager
+def own_threads(settings: MachineSettings) -> Iterator[None]:
+    """Within the block, torch and numpy compute with as many threads as the settings say.
+
+    The number of threads decides the order of sums, and so the last bits of a row.
+    """
+    if not settings.threads:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        with threadpool_limits(settings.threads):
+            yield
+    finally:
+        torch.set_num_threads(before)

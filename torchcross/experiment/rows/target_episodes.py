@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from torchcross.data import EpisodePlan, EpisodeSampler, TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.sampling.sampler import shared_subjects
-from torchcross.episode import Episode
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
 from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
 
@@ -129,30 +129,17 @@ def _fewest_images(source: TaskSource, settings: EvaluationSettings) -> int | No
     return settings.min_images or None
 
 
-class ScoredEpisodes:
-    """Which episodes were scored: rows of two algorithms are compared where their digests agree.
+def describe_plans(source: TaskSource, plans: Sequence[EpisodePlan]) -> dict[str, Any]:
+    """Which episodes were scored: rows of two algorithms are compared where the digests agree.
 
-    The digest is the same for the same samples of the same labels in the same order. `shared`
-    counts the subjects in both support and query of an episode, over all episodes.
+    The digest is the same for the same samples of the same labels in the same order. "shared
+    subjects" counts those in both support and query of an episode, over all episodes.
     """
-
-    def __init__(self, source: TaskSource) -> None:
-        self._groups = source.groups
-        self._digest = PlanDigest(source.fingerprint())
-        self.plans: list[EpisodePlan] = []
-        self.shared = 0
-
-    def add(self, episode: Episode) -> Episode:
-        plan = episode.plan
-        assert plan is not None, "episodes of a sampler have plans"
-        self._digest.add(plan)
-        self.plans.append(plan)
-        self.shared += shared_subjects(self._groups, plan)
-        return episode
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "episodes": len(self.plans),
-            "shared subjects": self.shared,
-            "digest": self._digest.hexdigest(),
-        }
+    digest = PlanDigest(source.fingerprint())
+    for plan in plans:
+        digest.add(plan)
+    return {
+        "episodes": len(plans),
+        "shared subjects": sum(shared_subjects(source.groups, plan) for plan in plans),
+        "digest": digest.hexdigest(),
+    }

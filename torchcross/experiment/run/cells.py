@@ -14,6 +14,7 @@ from torchcross._kit.lock import FolderLock
 from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.run_files import RunFiles, cell_name
 from torchcross.experiment.settings.row_settings import experiment_with, row_values
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import TorchMachine
@@ -72,7 +73,10 @@ class WorkContext(Protocol):
 
 @dataclass(frozen=True)
 class RunContext:
-    """The parts of a run. `say` gets one line of text for each event."""
+    """The parts of a run. `say` gets one line of text for each event.
+
+    out  where the files of cells are written: an attempt's folder, or that of the run
+    """
 
     experiment: Experiment
     collection: Collection
@@ -81,6 +85,7 @@ class RunContext:
     folder: RunFolder
     say: Say
     progress: bool | None
+    out: RunFiles
 
     def cells(self) -> Iterator[Cell]:
         for target in self.targets:
@@ -98,13 +103,18 @@ class RunContext:
 
     def missing_shots(self, cell: Cell) -> list[int]:
         """The numbers of shots that have no rows yet."""
-        shots = self.experiment.shots
-        return [count for count in shots if not self.rows_file(cell, count).is_file()]
+        shots, files = self.experiment.shots, self.folder.files
+        return [count for count in shots if not files.rows(self.cell_name(cell, count)).is_file()]
 
-    def rows_file(self, cell: Cell, shots: int) -> Path:
-        return self.folder.rows_file(
-            cell.algorithm, f"seed {cell.seed}", f"{shots} shots", cell.target
-        )
+    def has_rows(self, target: str) -> bool:
+        """Whether any cell of the target is done."""
+        shots = self.experiment.shots
+        cells = (cell for cell in self.cells() if cell.target == target)
+        return any(len(self.missing_shots(cell)) < len(shots) for cell in cells)
+
+    def cell_name(self, cell: Cell, shots: int) -> str:
+        """The name of the files of a cell at one number of shots."""
+        return cell_name(cell.algorithm, cell.seed, shots, cell.target)
 
 
 def run_all(

@@ -7,11 +7,12 @@ its plans.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torchcross._kit.counts import count_text
-from torchcross.data import CurveLevel, EpisodePlan, TaskSource
+from torchcross.data import TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.plan_files.drawn_images import (
     DrawnImages,
@@ -32,16 +33,16 @@ UNREADABLE = (InputError, PlanFileError, ReadError)
 """What a plan file raises that cannot be used."""
 
 
-def keep_plans(path: Path, level: CurveLevel, plans: Sequence[EpisodePlan], digest: str) -> None:
-    """Write the plans, unless the file holds them; a file that holds others is set aside."""
-    if path.is_file():
-        try:
-            read_plans(path, [digest])
-        except UNREADABLE:
+def holds_plans(path: Path, digest: str) -> bool:
+    """Whether a file holds these plans; one that holds others is set aside."""
+    try:
+        read_plans(path, [digest])
+    except UNREADABLE:
+        # Another process may be faster.
+        with suppress(FileNotFoundError):
             set_aside(path)
-        else:
-            return
-    write_drawn_images(path, level, plans)
+        return False
+    return True
 
 
 def read_plans(path: Path, digests: Sequence[str]) -> DrawnImages:
@@ -64,7 +65,7 @@ def mend_plans(run: RunContext) -> None:
     named = named_plans(run.folder)
     for target in run.targets:
         for shots in run.experiment.shots:
-            path = run.folder.plans_file(target, shots)
+            path = run.folder.files.plans(target, shots)
             records = named.get(path.stem, [])
             digests = [record["digest"] for record in records]
             problem = _problem(path, digests) if records else ""

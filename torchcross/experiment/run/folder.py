@@ -12,6 +12,7 @@ examples/<row>-<digest>.npz   an example episode
 predictions/<row>-<digest>.safetensors  what was predicted for each query image
 subgroups/<target>-<digest>.json  which subgroup each image of a target is in
 failures.json                 what failed, and why
+jobs/                         what is under way (see torchcross.jobs.folder); empty when all is done
 trackers/                     what trackers write; no part of the results
 report.html, table.*          the page and its tables
 page.json                     the content hashes of these
@@ -35,7 +36,7 @@ from torchcross._kit.whole_files import name_as_text
 from torchcross.data.plan_files.drawn_images import read_drawn_images
 from torchcross.errors import InputError, WriteError
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.run.file_names import file_name, is_unfinished, unfinished_files
+from torchcross.experiment.run.file_names import is_unfinished, unfinished_files
 from torchcross.experiment.run.identity import decisive_settings, differences, identity
 from torchcross.experiment.run.image_draws import draws_of
 from torchcross.experiment.run.json_fields import check_fields, checked_failures
@@ -46,6 +47,7 @@ from torchcross.experiment.run.json_files import (
     read_json,
     write_json,
 )
+from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.scored_rows import read_rows, read_scored
 from torchcross.experiment.settings.plain import (
     as_plain,
@@ -59,6 +61,9 @@ from torchcross.statistics import Draws
 
 EXPERIMENT, PROTOCOL, PROVENANCE = "experiment.json", "protocol.json", "provenance.json"
 FAILURES = "failures.json"
+JOBS = "jobs"
+"""The folder of what is under way; see `torchcross.jobs`."""
+
 SET_ASIDE = ".damaged"
 """The end of the names of damaged files in whose place a run makes new ones."""
 
@@ -80,10 +85,10 @@ class RunFolder:
             )
 
     @classmethod
-    def begin(cls, path: str | Path, experiment: Experiment) -> RunFolder:
-        """A new run, or one of the same experiment that goes on; half-written files are removed.
+    def begin(cls, path: str | Path, experiment: Experiment, *, alone: bool = True) -> RunFolder:
+        """A new run, or one of the same experiment that goes on; only for one process at a time.
 
-        Only for the owner of the folder's lock.
+        Half-written files are removed where no other process is at work here (`alone`).
         """
         path = Path(path)
         record = {
@@ -100,7 +105,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / EXPERIMENT, record)
         try:
-            for unfinished in unfinished_files(path):
+            for unfinished in unfinished_files(path) if alone else ():
                 unfinished.unlink(missing_ok=True)
             for part in _PARTS:
                 (path / part).mkdir(exist_ok=True)
@@ -140,38 +145,20 @@ class RunFolder:
         """Whether every file must have a content hash; those of earlier versions have none."""
         return "format" in _read_experiment(self.path)
 
-    def rows_file(self, *key: object) -> Path:
-        return self.path / "rows" / f"{file_name(key)}.csv"
+    @property
+    def files(self) -> RunFiles:
+        return RunFiles(self.path)
 
     def training(self, *key: object) -> Path:
-        return self.path / "train" / file_name(key)
-
-    def episodes_file(self, name: str) -> Path:
-        """Which episodes the rows file of this name, without its ending, is of."""
-        return self.path / "episodes" / f"{name}.json"
-
-    def plans_file(self, target: str, shots: int) -> Path:
-        """Which images the episodes of a target drew."""
-        return self.path / "episodes" / f"{file_name(('plans', f'{shots} shots', target))}.npz"
-
-    def example_file(self, name: str) -> Path:
-        return self.path / "examples" / f"{name}.npz"
-
-    def predictions_file(self, name: str) -> Path:
-        return self.path / "predictions" / f"{name}.safetensors"
-
-    def subgroups_file(self, target: str) -> Path:
-        return self.path / "subgroups" / f"{file_name((target, 'subgroups'))}.json"
+        return self.files.training(*key)
 
     def rows(self, path: Path) -> Records:
         """The rows of one cell; a DamageError where they are not what its episodes gave."""
-        return read_rows(path, self.episodes_file(path.stem), hashed=self.has_hashes)
+        return read_rows(path, self.files.episodes(path.stem), hashed=self.has_hashes)
 
-    def set_aside(self, rows: Path) -> None:
+    def set_aside(self, name: str) -> None:
         """Rename the files of a damaged cell, so that the cell is made again."""
-        name = rows.stem
-        of_cell = (self.episodes_file(name), self.example_file(name), self.predictions_file(name))
-        for path in (rows, *of_cell):
+        for path in reversed(self.files.of_cell(name)):
             if path.is_file():
                 set_aside(path)
 
@@ -180,7 +167,7 @@ class RunFolder:
         hashed = self.has_hashes
         files = sorted((self.path / "rows").glob("*.csv"))
         tables = [
-            read_rows(file, self.episodes_file(file.stem), hashed=hashed).columns for file in files
+            read_rows(file, self.files.episodes(file.stem), hashed=hashed).columns for file in files
         ] or [Records.of([]).columns]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
         records = Records(joined).sorted_rows()
@@ -272,7 +259,7 @@ def refuse_other_folder(path: Path) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether it is a file of a run that was killed at its very beginning."""
     is_first_file = path.name.startswith(EXPERIMENT) and is_unfinished(path)
-    return is_first_file or path.name in ("lock", f"lock{MARKER}")
+    return is_first_file or path.name in (JOBS, "lock", f"lock{MARKER}")
 
 
 def set_aside(path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, final
 
 from torchcross.evaluation import PredictionLog
 from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS
 from torchcross.records import Predictions
@@ -57,13 +58,11 @@ class PredictionStore:
             return None
         return PredictionLog(cell.algorithm, shots=shots, seed=cell.seed, **about)
 
-    def write(self, name: str, predictions: Predictions | None) -> dict[str, int]:
-        """Write the file of the cell `name`; return what its file in `episodes/` says of it.
-
-        Without predictions, one that the cell had before is removed.
-        """
-        path = self._run.folder.predictions_file(name)
+    def write(self, name: str, predictions: Predictions | None, out: RunFiles) -> dict[str, int]:
+        """Write the file of the cell `name`; return what its file in `episodes/` says of it."""
+        path = out.predictions(name)
         if predictions is None:
+            # An attempt that goes on may have one of a time when predictions were stored.
             path.unlink(missing_ok=True)
             return {}
         predictions.write(path)
@@ -73,9 +72,9 @@ class PredictionStore:
         folder = self._run.folder
         for cell in self._run.cells():
             for shots in self._run.experiment.shots:
-                rows = self._run.rows_file(cell, shots)
-                episodes = folder.episodes_file(rows.stem)
-                if not (rows.is_file() and episodes.is_file()):
+                name = self._run.cell_name(cell, shots)
+                episodes = folder.files.episodes(name)
+                if not (folder.files.rows(name).is_file() and episodes.is_file()):
                     continue
                 if PREDICTIONS not in read_scored(episodes, hashed=folder.has_hashes):
-                    yield rows.stem
+                    yield name

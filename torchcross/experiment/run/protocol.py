@@ -34,20 +34,32 @@ class Protocol:
 
         A target that cannot be read now is an error of the cells that need it.
         """
-        for target in targets:
-            self._episodes.pop(target, None)
-            with suppress(Exception):
-                self.episodes_of(target)
+        self.look(targets)
         self._write()
         for caution in weights_cautions(self._run.experiment):
             self._run.say(f"warning: {caution}")
         for note in (*self._cautions(), *settings_without_effect(self._run.experiment)):
             self._run.say(f"note: {note}")
 
-    def require(self, target: str) -> None:
-        """Raise where a target has no episodes, before a training that would be for nothing."""
-        if target not in self._episodes:
-            self.episodes_of(target)
+    def look(self, targets: Iterable[str]) -> None:
+        """Look at the labels of these targets; what cannot be read stays unknown."""
+        for target in targets:
+            self._episodes.pop(target, None)
+            with suppress(Exception):
+                self.episodes_of(target)
+
+    def episode_counts(self) -> dict[str, int]:
+        """How many episodes there are, for each target whose episodes are known."""
+        return {target: each["episodes"] for target, each in self._episodes.items()}
+
+    def complete(self) -> None:
+        """Say what is known by now of targets that could not be read when the run began."""
+        known = self.episode_counts()
+        for target in self._run.targets:
+            if target not in known and self._run.has_rows(target):
+                with suppress(Exception):
+                    self.episodes_of(target)
+        if self.episode_counts() != known:
             self._write()
 
     def episodes_of(self, target: str) -> TargetEpisodes:

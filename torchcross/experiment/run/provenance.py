@@ -43,7 +43,7 @@ def update_provenance(run: WorkContext, *, finished: bool) -> None:
     A run that has all its rows keeps the surroundings that it has.
     """
     before = run.folder.plain(PROVENANCE)
-    data = _same_data(_description(run.collection), before, str(run.folder.path))
+    data = _same_data(data_description(run.collection), before, str(run.folder.path))
     now: dict[str, Any] = {"data": data}
     if weights := run.experiment.model.weights:
         contents = decisive_settings(run.experiment)["model"]["weights"]
@@ -104,7 +104,7 @@ def _same_data(data: Mapping[str, Any], before: Mapping[str, Any], run: str) -> 
     return description
 
 
-def _description(collection: Collection) -> dict[str, Any]:
+def data_description(collection: Collection) -> dict[str, Any]:
     """What a collection says of its data, as plain values.
 
     Data that cannot be read is no error here: rows that need it fail on their own.

@@ -3,49 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torchcross.algorithms import Algorithm
-from torchcross.data import CurveLevel, Episodes
+from torchcross.data import CurveLevel, EpisodePlan, Episodes
+from torchcross.data.plan_files.drawn_images import write_drawn_images
 from torchcross.episode import Episode
 from torchcross.errors import DivergenceError
 from torchcross.evaluation import ProgressBar, evaluate
 from torchcross.experiment.rows.adaptation import inner_steps
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.target_episodes import ScoredEpisodes, TargetEpisodes
+from torchcross.experiment.rows.target_episodes import TargetEpisodes, describe_plans
 from torchcross.experiment.rows.training_setup import predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
-from torchcross.experiment.run.episode_files import PLANS, keep_plans
+from torchcross.experiment.run.episode_files import PLANS, holds_plans
 from torchcross.experiment.run.examples import write_example
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.scored_rows import SPLIT_ERRORS
 from torchcross.experiment.run.split_scores import split_errors
 from torchcross.experiment.run.training import TrainedLearner
-from torchcross.records import EpisodeRecord, Records
+from torchcross.records import EpisodeRecord, Predictions, Records
 from torchcross.report import Example
 from torchcross.targets import Prediction
 
 
-def score_episodes(
+@dataclass(frozen=True)
+class ScoredPart:
+    """Some of the episodes of a cell: their rows, and what was predicted, where that is stored.
+
+    write_example  writes the first of them that has a prediction; None where none is to be shown
+    plans          of the episodes, where they are all of the cell
+    """
+
+    rows: Sequence[EpisodeRecord]
+    predictions: Predictions | None
+    write_example: Callable[[Path], object] | None
+    plans: Sequence[EpisodePlan] = ()
+
+
+def score_part(
     run: RunContext,
     cell: Cell,
     algorithm: Algorithm,
     target: TargetEpisodes,
     level: CurveLevel,
-    training: str | None,
+    numbers: range,
     store: PredictionStore,
-) -> None:
-    """Adapt to a target's episodes; write the rows, the plans of the episodes, an example and,
-    where the run stores them, the predictions.
-
-    `training` is the name of the algorithm's training in the folder `train`, if it has one.
-    """
-    experiment, shots, episodes = run.experiment, level.shots, Episodes(level)
+) -> ScoredPart:
+    """Adapt to some of a target's episodes, and score them."""
+    shots, episodes = level.shots, Episodes(level)
     (source,) = target.sampler.sources
     first: list[tuple[Episode, Prediction]] = []
     log = store.log(cell, shots, groups=source.groups)
+
+    plans: list[EpisodePlan] = []
+
+    def read(number: int) -> Episode:
+        episode = episodes[number]
+        assert episode.plan is not None, "episodes of a sampler have plans"
+        plans.append(episode.plan)
+        return episode.to(run.machine.device)
 
     def observe(episode: Episode, prediction: Prediction) -> None:
         if not first:
@@ -53,16 +75,11 @@ def score_episodes(
         if log is not None:
             log(episode, prediction)
 
-    scored = ScoredEpisodes(source)
-    title = f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}"
-    with ProgressBar(target.count, title, wanted=run.progress) as bar:
+    with ProgressBar(len(numbers), _title(cell, shots), wanted=run.progress) as bar:
         rows = list(
             evaluate(
                 algorithm,
-                (
-                    scored.add(episodes[number]).to(run.machine.device)
-                    for number in range(target.count)
-                ),
+                map(read, numbers),
                 run=run.folder.name,
                 algorithm=cell.algorithm,
                 shots=shots,
@@ -72,22 +89,48 @@ def score_episodes(
                 observe=observe,
             )
         )
+    shown = shots == max(run.experiment.shots) and cell.seed == run.experiment.seeds[0]
+    write = partial(_write_example, run, cell, rows, *first[0]) if first and shown else None
+    predictions = log.predictions() if log is not None and first else None
+    return ScoredPart(rows, predictions, write, plans if len(plans) == target.count else ())
+
+
+def write_cell(
+    run: RunContext,
+    cell: Cell,
+    target: TargetEpisodes,
+    level: CurveLevel,
+    scored: ScoredPart,
+    training: str | None,
+    store: PredictionStore,
+) -> None:
+    """Write the rows of all episodes, their plans, an example and, where the run stores them, the
+    predictions.
+
+    `training` is the name of the algorithm's training in the folder `train`, if it has one.
+    """
+    rows, shots, name = scored.rows, level.shots, run.cell_name(cell, level.shots)
     if all(math.isnan(row.value) for row in rows):
         raise DivergenceError(
             f"none of {target.count} episodes has a score; the first: {rows[0].reason}"
         )
-    metric = experiment.evaluation.metric
-    values = [row.value for row in rows if row.metric == metric]
-    if first and shots == max(experiment.shots) and cell.seed == experiment.seeds[0]:
-        _write_example(run, cell, *first[0], score=values[0] if values else math.nan)
-    predictions = None if log is None else log.predictions()
-    about = scored.describe() | store.write(run.rows_file(cell, shots).stem, predictions)
-    plans = run.folder.plans_file(cell.target, shots)
-    keep_plans(plans, level, scored.plans, about["digest"])
-    _write_rows(run, cell, shots, rows, {**about, PLANS: plans.stem}, training)
-    defined = [value for value in values if not math.isnan(value)]
-    mean = sum(defined) / len(defined) if defined else math.nan
-    run.say(f"{title}: {metric} {mean:.3f}")
+    if scored.write_example is not None:
+        scored.write_example(run.out.example(name))
+    plans = scored.plans or level.batch(range(target.count))
+    about = describe_plans(target.sampler.sources[0], plans)
+    about |= store.write(name, scored.predictions, run.out)
+    path = run.folder.files.plans(cell.target, shots)
+    if not holds_plans(path, about["digest"]):
+        write_drawn_images(run.out.plans(cell.target, shots), level, plans)
+    _write_rows(run, cell, shots, rows, {**about, PLANS: path.stem}, training)
+    metric = run.experiment.evaluation.metric
+    values = [row.value for row in rows if row.metric == metric and not math.isnan(row.value)]
+    mean = sum(values) / len(values) if values else math.nan
+    run.say(f"{_title(cell, shots)}: {metric} {mean:.3f}")
+
+
+def _title(cell: Cell, shots: int) -> str:
+    return f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}"
 
 
 def score_test_split(
@@ -117,7 +160,7 @@ def score_test_split(
     if log is not None:
         log.add(0, images, labels.numpy(), prediction)
         predictions = log.of(source.name, source.task)
-    stored = store.write(run.rows_file(cell, 0).stem, predictions)
+    stored = store.write(run.cell_name(cell, 0), predictions, run.out)
     subjects = None if source.groups is None else source.groups[images]
     errors = split_errors(source.task.target, prediction, labels, subjects)
     about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint(), **stored}
@@ -134,37 +177,45 @@ def _write_rows(
     run: RunContext,
     cell: Cell,
     shots: int,
-    rows: list[EpisodeRecord],
+    rows: Sequence[EpisodeRecord],
     about: Mapping[str, Any],
     training: str | None,
 ) -> None:
     """The rows come last: a cell that has its rows has everything."""
-    path = run.rows_file(cell, shots)
+    name = run.cell_name(cell, shots)
     episodes = {
         "target": rows[0].target,
         "algorithm": cell.algorithm,
         "shots": shots,
         "seed": cell.seed,
-        "cell": path.stem,
+        "cell": name,
         "rows": len(rows),
         **about,
     }
     if training is not None:
         episodes["training"] = training
-    write_json(run.folder.episodes_file(path.stem), episodes)
-    Records.of(rows).write(path)
+    write_json(run.out.episodes(name), episodes)
+    Records.of(rows).write(run.out.rows(name))
 
 
 def _write_example(
-    run: RunContext, cell: Cell, episode: Episode, prediction: Prediction, score: float
+    run: RunContext,
+    cell: Cell,
+    rows: Sequence[EpisodeRecord],
+    episode: Episode,
+    prediction: Prediction,
+    path: Path,
 ) -> None:
+    metric = run.experiment.evaluation.metric
+    assert episode.plan is not None, "episodes of a sampler have plans"
+    number = episode.plan.index
+    scores = [row.value for row in rows if (row.metric, row.episode) == (metric, number)]
     example = Example.of(
         episode,
         prediction,
         target=cell.target,
         algorithm=cell.algorithm,
-        metric=run.experiment.evaluation.metric,
-        score=score,
+        metric=metric,
+        score=scores[0] if scores else math.nan,
     )
-    name = run.rows_file(cell, max(run.experiment.shots)).stem
-    write_example(run.folder.example_file(name), example)
+    write_example(path, example)

@@ -68,7 +68,7 @@ def read_cell_predictions(
     """
     if PREDICTIONS not in scored:
         return None
-    path = run.predictions_file(name)
+    path = run.files.predictions(name)
     if not path.is_file():
         raise DamageError(f"{path} is gone; {_ADVICE}")
     predictions, _ = read_hashed_predictions(path, hashed=run.has_hashes, advice=_ADVICE)
@@ -92,8 +92,8 @@ def cells_with_predictions(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
     """(name of a cell, what its file in `episodes/` says), in the experiment's order."""
     cells = []
     for rows in sorted((run.path / "rows").glob("*.csv")):
-        if run.episodes_file(rows.stem).is_file():
-            scored = read_scored(run.episodes_file(rows.stem), hashed=run.has_hashes)
+        if run.files.episodes(rows.stem).is_file():
+            scored = read_scored(run.files.episodes(rows.stem), hashed=run.has_hashes)
             if scored.keys() >= {PREDICTIONS, *_CELL}:
                 cells.append((rows.stem, scored))
     orders = {

@@ -27,7 +27,7 @@ def update_subgroups(run: RunContext) -> None:
     settings = run.experiment.evaluation.subgroups
     lacking: dict[tuple[str, str], list[str]] = {}
     for target in run.targets if settings else ():
-        path = run.folder.subgroups_file(target)
+        path = run.folder.files.subgroups(target)
         content = _usable_content(run, path, settings)
         if content is None:
             content = _content(run, target, settings)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from torchcross.algorithms import Algorithm
@@ -13,13 +14,14 @@ from torchcross.errors import InputError, SourceError
 from torchcross.experiment.rows.adaptation import renew_running_statistics
 from torchcross.experiment.rows.methods import METHODS, Method, starting_network
 from torchcross.experiment.rows.trackers import trackers_of
-from torchcross.experiment.rows.training_setup import training_setup
+from torchcross.experiment.rows.training_setup import TrainingSetup, training_setup
 from torchcross.experiment.run.cells import Cell, WorkContext
-from torchcross.experiment.run.training_files import write_summary
+from torchcross.experiment.run.training_files import WEIGHTS, write_summary
 from torchcross.experiment.settings.plain import digest
 from torchcross.experiment.settings.row_settings import experiment_with
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import fit
+from torchcross.training.trained_weights import load_trained
 
 Sources = Sequence[TaskSource]
 
@@ -32,52 +34,47 @@ class TrainedLearner:
     training: str | None
 
 
-@final
-class Learners:
-    """The learner of a cell, trained; targets that leave the same sources share one.
+@dataclass(frozen=True)
+class PlannedTraining:
+    """The training of a cell; targets that leave the same sources share one.
 
-    Only the last one stays in memory.
+    experiment  with the settings that the row has of its own
+    folder      where it belongs: train/<row>-<digest>
     """
 
-    def __init__(self, run: WorkContext) -> None:
-        self._run = run
-        self._last: dict[str, TrainedLearner] = {}
+    cell: Cell
+    experiment: Experiment
+    train: Sources
+    val: Sources
+    folder: Path
 
-    def learner(self, cell: Cell, method: Method, own: Mapping[str, Any]) -> TrainedLearner:
+    @classmethod
+    def of(cls, run: WorkContext, cell: Cell, own: Mapping[str, Any]) -> PlannedTraining:
         """`own` are the settings that the row has of its own."""
-        if not method.trains:
-            net = starting_network(method, self._run.experiment, cell.seed)
-            return TrainedLearner(net.to(self._run.machine.device), None)
-        train, val = sources_of(self._run, cell.target, method)
-        experiment = experiment_with(self._run.experiment, own)
+        train, val = sources_of(run, cell.target, METHODS[cell.algorithm])
         key = _training_key(cell, train, own)
-        # What is kept in memory also has running statistics, which the policy may ask for.
-        kept = digest([key, experiment.evaluation.norm])
-        if kept not in self._last:
-            self._last.clear()
-            self._last[kept] = self._train(cell, experiment, key, train, val)
-        return self._last[kept]
-
-    def _train(
-        self, cell: Cell, experiment: Experiment, key: str, train: Sources, val: Sources
-    ) -> TrainedLearner:
-        run, method = self._run, METHODS[cell.algorithm]
-        setup = training_setup(method, experiment, cell.seed, train, val)
         folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
-        sources = _count_of(setup.learned, train)
-        run.say(f"training {cell.algorithm} on {sources}, seed {cell.seed}")
+        return cls(cell, experiment_with(run.experiment, own), train, val, folder)
+
+    def setup(self) -> TrainingSetup:
+        method = METHODS[self.cell.algorithm]
+        return training_setup(method, self.experiment, self.cell.seed, self.train, self.val)
+
+    def run(self, context: WorkContext, folder: Path) -> TrainedLearner:
+        """Train in a folder, or go on there; its last file is the summary."""
+        cell, setup = self.cell, self.setup()
+        sources = _count_of(setup.learned, self.train)
+        context.say(f"training {cell.algorithm} on {sources}, seed {cell.seed}")
         result = fit(
             setup.learner,
             setup.data,
             setup.options,
             folder=folder,
             validate=setup.validate,
-            machine=run.machine,
-            progress=run.progress,
-            track=trackers_of(experiment, folder.name, run.folder.path),
+            machine=context.machine,
+            progress=context.progress,
+            track=trackers_of(self.experiment, self.folder.name, context.folder.path),
         )
-        if setup.renewal is not None and isinstance(setup.learner, Algorithm):
-            renew_running_statistics(method, setup.learner, experiment, setup.renewal)
         summary = {
             "algorithm": cell.algorithm,
             "seed": cell.seed,
@@ -91,7 +88,53 @@ class Learners:
             "unjudged": list(setup.unjudged),
         }
         write_summary(folder, summary)
-        return TrainedLearner(setup.learner, folder.name)
+        return self._ready(setup)
+
+    def load(self, context: WorkContext) -> TrainedLearner:
+        """The learner of a training that is done."""
+        setup = self.setup()
+        setup.learner.to(context.machine.device)
+        load_trained(setup.learner, self.folder / WEIGHTS)
+        return self._ready(setup)
+
+    def _ready(self, setup: TrainingSetup) -> TrainedLearner:
+        if setup.renewal is not None and isinstance(setup.learner, Algorithm):
+            method = METHODS[self.cell.algorithm]
+            renew_running_statistics(method, setup.learner, self.experiment, setup.renewal)
+        return TrainedLearner(setup.learner, self.folder.name)
+
+
+@final
+class Learners:
+    """The learner of a cell; only the last one stays in memory.
+
+    get  how the learner of a training comes about, where it is not that one
+    """
+
+    def __init__(self, run: WorkContext, get: Callable[[PlannedTraining], TrainedLearner]) -> None:
+        self._run, self._get = run, get
+        self._last: dict[str, TrainedLearner] = {}
+
+    def learner(self, cell: Cell, own: Mapping[str, Any]) -> TrainedLearner:
+        """`own` are the settings that the row has of its own."""
+        method = METHODS[cell.algorithm]
+        if not method.trains:
+            net = starting_network(method, self._run.experiment, cell.seed)
+            return TrainedLearner(net.to(self._run.machine.device), None)
+        planned = PlannedTraining.of(self._run, cell, own)
+        kept = _kept_name(planned)
+        if kept not in self._last:
+            self.keep(planned, self._get(planned))
+        return self._last[kept]
+
+    def keep(self, planned: PlannedTraining, trained: TrainedLearner) -> None:
+        """Keep a learner, and forget the one before."""
+        self._last = {_kept_name(planned): trained}
+
+
+def _kept_name(planned: PlannedTraining) -> str:
+    """What is kept in memory also has running statistics, which the policy may ask for."""
+    return digest([planned.folder.name, planned.experiment.evaluation.norm])
 
 
 def sources_of(run: WorkContext, target: str, method: Method) -> tuple[Sources, Sources]:

@@ -37,6 +37,21 @@ def read_summary(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def is_whole_training(folder: Path) -> bool:
+    """Whether a training ended here, and its files are those that it wrote.
+
+    Of an earlier version, which wrote no hashes, the weights must be there.
+    """
+    summary = read_summary(folder)
+    hashes = _hashes_in(summary)
+    if not hashes:
+        return bool(summary) and (folder / WEIGHTS).is_file()
+    return all(
+        (folder / name).is_file() and _hash_of(folder / name) == digest
+        for name, digest in hashes.items()
+    )
+
+
 def training_files(folder: Path) -> Iterator[str]:
     """The names of the files, beside the summary, of a training that ended."""
     yield from _hashes_in(read_summary(folder)) or (WEIGHTS, LOG)

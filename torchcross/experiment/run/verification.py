@@ -9,6 +9,8 @@ from typing import final
 
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.cell_parts import PARTS
+from torchcross.experiment.run.environment import ENVIRONMENT
 from torchcross.experiment.run.episode_files import named_plans, read_plans
 from torchcross.experiment.run.examples import check_example, read_example
 from torchcross.experiment.run.file_checks import (
@@ -21,6 +23,7 @@ from torchcross.experiment.run.file_checks import (
 from torchcross.experiment.run.folder import (
     EXPERIMENT,
     FAILURES,
+    JOBS,
     PROTOCOL,
     PROVENANCE,
     RunFolder,
@@ -33,6 +36,7 @@ from torchcross.experiment.run.page_files import (
     TABLES,
     changed_page_files,
 )
+from torchcross.experiment.run.run_files import cell_name
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS, read_cell_predictions
 from torchcross.experiment.run.subgroup_files import read_subgroup_file
@@ -79,7 +83,7 @@ class _Verifier:
 
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
-        for path in written_files(self._run.path):
+        for path in written_files(self._run.path, JOBS, PARTS):
             names[str(path.relative_to(self._run.path))] = None
         for name in sorted(names, key=lambda name: (part_of(name, _PARTS) != "run", name)):
             yield self._check(name)
@@ -97,17 +101,16 @@ class _Verifier:
             for algorithm in self._experiment["algorithms"]:
                 for seed in seeds:
                     for count in shots:
-                        key = (algorithm, f"seed {seed}", f"{count} shots", target)
                         shown = count == max(shots) and seed == seeds[0]
                         shown = shown and not METHODS[algorithm].supervised
-                        name = self._run.rows_file(*key).stem
+                        name = cell_name(algorithm, seed, count, target)
                         yield name, (target, algorithm, str(seed), shown)
 
     def _plan_names(self, targets: list[str]) -> Iterator[str]:
         """The names of plan files that the run may have."""
         for target in targets:
             for count in self._experiment["shots"] if self._experiment else ():
-                yield self._run.plans_file(target, count).stem
+                yield self._run.files.plans(target, count).stem
 
     def _expected_files(self) -> Iterator[str]:
         path = self._run.path
@@ -127,7 +130,7 @@ class _Verifier:
         yield from (f"episodes/{name}.npz" for name in self._named_plans)
         if self._experiment and self._experiment["evaluation"].get("subgroups"):
             for target in self._targets:
-                yield f"subgroups/{self._run.subgroups_file(target).name}"
+                yield f"subgroups/{self._run.files.subgroups(target).name}"
         for name in self._trainings():
             yield f"train/{name}/{SUMMARY}"
             if (path / "train" / name / SUMMARY).is_file():
@@ -151,7 +154,7 @@ class _Verifier:
         is_wanted = self._experiment["evaluation"].get(PREDICTIONS, 0) != 0
         try:
             return is_wanted and PREDICTIONS in read_scored(
-                self._run.episodes_file(name), hashed=self._hashed
+                self._run.files.episodes(name), hashed=self._hashed
             )
         except TorchcrossError:
             return False
@@ -213,7 +216,7 @@ class _Verifier:
     def _reader_of_run_file(self, name: str) -> Callable[[Path], bool] | None:
         if name == EXPERIMENT:
             return self._read_experiment
-        if name in (PROTOCOL, PROVENANCE, FAILURES, HASHES):
+        if name in (PROTOCOL, PROVENANCE, FAILURES, HASHES, ENVIRONMENT):
             return _read_json
         if name in (PAGE, *TABLES, *IMAGE_TABLES):
             return self._read_page_file
@@ -243,7 +246,7 @@ class _Verifier:
         return True
 
     def _read_predictions(self, path: Path) -> bool:
-        episodes = self._run.episodes_file(path.stem)
+        episodes = self._run.files.episodes(path.stem)
         if episodes.is_file():
             scored = read_scored(episodes, hashed=self._hashed)
             read_cell_predictions(self._run, path.stem, {PREDICTIONS: None, **scored})

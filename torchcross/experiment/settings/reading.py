@@ -76,6 +76,13 @@ def under_preset_version(experiment: Experiment, version: int) -> Experiment | N
     return experiment_from_values(values, {**overrides, "preset_version": version})
 
 
+def gives_setting(experiment: Experiment, name: str) -> bool:
+    """Whether the setting, by dotted name, was given for an experiment, and is no default."""
+    values, overrides = experiment.read_from
+    section, _, last = name.rpartition(".")
+    return name in overrides or last in _part(values, section)
+
+
 # -- layers of values ------------------------------------------------------------------------------
 
 

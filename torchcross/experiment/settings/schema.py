@@ -17,7 +17,7 @@ from torchcross.experiment.settings.training_sections import (
     PretrainingSettings,
 )
 from torchcross.experiment.settings.tune_settings import TuneSettings
-from torchcross.training.options import option, refuse_first
+from torchcross.training.options import option, refuse_first, table_option
 
 NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -156,15 +156,22 @@ class EvaluationSettings:
 class MachineSettings:
     """Where the experiment runs.
 
-    device     where networks train and adapt: "cpu", "cuda", "cuda:1" and so on; "auto": a GPU
-               where there is one
-    precision  of training: "32", or "bf16-mixed"; evaluation is always in 32
-    workers    processes that read ahead while a network trains
+    device         where networks train and adapt: "cpu", "cuda", "cuda:1" and so on; "auto": a GPU
+                   where there is one
+    precision      of training: "32", or "bf16-mixed"; evaluation is always in 32
+    threads        that one training or evaluation computes with; more of them give other last bits
+                   of numbers. 0: as many as torch takes
+    workers        processes that read ahead while a network trains
+    unit_episodes  the most episodes that one unit scores: a cell with more of them is several units
+    gpus           of one unit; 0.5: two units share one
     """
 
     device: str = "auto"
     precision: Literal["32", "bf16-mixed"] = "32"
+    threads: int = option(1, may_be_zero=True, earlier=0)
     workers: int = option(0, may_be_zero=True, decides_numbers=False)
+    unit_episodes: int = option(1000, decides_numbers=False)
+    gpus: float = option(1.0, decides_numbers=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +189,9 @@ class Experiment:
                     and `norm` of evaluation
     tuned           what `torchcross tune` chose for each target and row, and how it searched;
                     `torchcross run --tuned FOLDER` reads it
+    engine          what makes the parts of a run: its `name` ("local", "slurm", "ray" or one of
+                    another package) and its own settings, such as `jobs = 4` of "local". It decides
+                    no row
     """
 
     preset: str = "medimeta-table4"
@@ -191,6 +201,7 @@ class Experiment:
     seeds: tuple[int, ...] = option((0,), may_be_zero=True)
     rows: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, Any] = table_option()
     data: DataSettings
     model: ModelSettings = field(default_factory=ModelSettings)
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)

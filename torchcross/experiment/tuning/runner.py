@@ -15,14 +15,19 @@ from torchcross._kit.lost_readers import say_quietly
 from torchcross.errors import DivergenceError, InfeasibleError, InputError, ReadError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.device import machine_of
-from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Cell, Say, run_all
 from torchcross.experiment.run.checks import check_experiment
 from torchcross.experiment.run.folder import set_aside
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.provenance import update_provenance
-from torchcross.experiment.run.runner import open_targets
-from torchcross.experiment.run.training import Learners, search_key, settings_of_training
+from torchcross.experiment.run.targets import open_targets
+from torchcross.experiment.run.training import (
+    Learners,
+    PlannedTraining,
+    TrainedLearner,
+    search_key,
+    settings_of_training,
+)
 from torchcross.experiment.run.training_files import read_summary
 from torchcross.experiment.settings.plain import as_plain, digest
 from torchcross.experiment.settings.row_settings import experiment_with
@@ -138,6 +143,9 @@ class _Search:
             )
             return False
 
+    def _train(self, planned: PlannedTraining) -> TrainedLearner:
+        return planned.run(self._context, planned.folder)
+
     def _run_cell(self, cell: Cell, lock: FolderLock) -> None:
         numbers = self._missing(cell)
         if not numbers:
@@ -145,7 +153,7 @@ class _Search:
         key = self._sources[cell.target]
         if isinstance(key, Exception):
             raise key
-        judge, learners = judge_of(self._context, cell), Learners(self._context)
+        judge, learners = judge_of(self._context, cell), Learners(self._context, self._train)
         trials = self._context.plan.search_of(cell.algorithm).trials
         scored_on, trained = judge.describe(), ""
         if cell.target not in self._noted:
@@ -180,12 +188,11 @@ class _TrialRun:
     def record(self) -> dict[str, Any]:
         """What is known of the trial when it is over, as plain values."""
         context, cell = self.context, self.cell
-        method = METHODS[cell.algorithm]
         trial = context.plan.search_of(cell.algorithm).trials[self.number - 1]
         own = values_of_trial(context.experiment, cell.algorithm, trial)
         score, undefined, reason, training = None, 0, "", None
         try:
-            trained = self.learners.learner(cell, method, own)
+            trained = self.learners.learner(cell, own)
             if trained.training is not None:
                 summary = read_summary(context.folder.path / "train" / trained.training)
                 training = {name: summary[name] for name in _SUMMARY}

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
+from inspect import signature
+from pathlib import Path
 from typing import Any, Final, final
 
 from torchcross._kit.suggestions import unknown_name
@@ -75,12 +77,19 @@ class ExecutorEngine(JobEngine):
         self._executor.shutdown(wait=not cancel)
 
 
-def job_engine_named(name: str, settings: Mapping[str, Any]) -> JobEngine:
-    """An engine by name: one of this distribution, or of a package with such an entry point."""
+def job_engine_named(
+    name: str, settings: Mapping[str, Any], folder: str | Path | None = None
+) -> JobEngine:
+    """An engine by name: one of this distribution, or of a package with such an entry point.
+
+    `folder` is for one that keeps files of its own, where the settings name no other.
+    """
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in points:
         raise InputError(unknown_name("engine", name, sorted(points)))
     make = points[name].load()
+    if folder is not None and "folder" in signature(make).parameters:
+        settings = {"folder": folder, **settings}
     try:
         engine = make(**settings)
     except TypeError as error:

@@ -1,0 +1,43 @@
+"""From the section `engine` to the engine that makes the units of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchcross.errors import InputError
+from torchcross.experiment.rows.device import resources_of
+from torchcross.experiment.run.folder import JOBS
+from torchcross.experiment.settings.schema import Experiment
+from torchcross.jobs import InlineEngine, JobEngine, LocalEngine, job_engine_named
+from torchcross.jobs.engines.local import usable_cores
+
+_LOCAL = "local"
+
+
+def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobEngine:
+    """The engine that the experiment names, or else `jobs` processes of this machine.
+
+    One process is this one. `jobs` None: as many as the cores allow.
+    """
+    settings = dict(experiment.engine)
+    name = settings.pop("name", _LOCAL)
+    if not isinstance(name, str):
+        raise InputError(f"engine.name is {name!r}; give a name, such as 'local' or 'slurm'")
+    if name != _LOCAL:
+        folder = Path(out) / JOBS / name
+        return job_engine_named(name, settings, folder.resolve())
+    count = settings.pop("jobs", jobs)
+    if count is None:
+        count = default_jobs(experiment)
+    if type(count) is not int or count < 1:
+        raise InputError(f"engine.jobs is {count!r}; give a number of processes from 1")
+    if count == 1 and not settings:
+        return InlineEngine()
+    engine = job_engine_named(_LOCAL, {"jobs": count, **settings})
+    assert isinstance(engine, LocalEngine), "the entry point of this distribution"
+    return engine
+
+
+def default_jobs(experiment: Experiment) -> int:
+    """As many processes as the cores of this machine allow, at the threads of the experiment."""
+    return max(1, usable_cores() // resources_of(experiment.machine).cores)

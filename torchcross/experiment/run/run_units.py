@@ -1,0 +1,195 @@
+"""The units of a run: one for each training, and one for each cell and number of shots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from torchcross.experiment.rows.device import resources_of
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.cell_parts import PARTS, part_files, part_ranges
+from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.run_files import RunFiles
+from torchcross.experiment.run.training import PlannedTraining
+from torchcross.jobs import Resources, Unit
+
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9_=+-]")
+_RELATIVE: Final = RunFiles(Path())
+"""Paths in the folder of any run."""
+
+
+@dataclass(frozen=True)
+class UnitWork:
+    """What a unit does: score a cell at `shots` shots, or, where that is None, train for it.
+
+    part  some of the episodes of a cell whose episodes are many units; None: all, or what its parts
+          made of them
+    """
+
+    cell: Cell
+    shots: int | None
+    part: range | None = None
+
+    def __str__(self) -> str:
+        if self.shots is None:
+            return f"training of {self.cell.algorithm} for {self.cell.target}"
+        return f"{self.cell}, {self.shots}-shot"
+
+
+@final
+class RunUnits:
+    """The units of what a run has not done yet, in the order of its table.
+
+    episodes  how many there are, for each target whose episodes are known: for others, no training
+              is worth it
+    """
+
+    def __init__(self, run: RunContext, episodes: Mapping[str, int]) -> None:
+        self._run, self._episodes = run, episodes
+        self._trainings: dict[str, str] = {}
+        """The folder of a training -> the key of its unit."""
+        self._cells: dict[str, Cell] = {}
+        """The key of a unit that scores -> its cell."""
+        self.units = tuple(self._units())
+        self._by_key = {unit.key: unit for unit in self.units}
+
+    def _units(self) -> Iterator[Unit]:
+        resources = resources_of(self._run.experiment.machine)
+        for cell in self._run.cells():
+            missing = self._run.missing_shots(cell)
+            if not missing:
+                continue
+            folder = self._training_of(cell)
+            needs: tuple[str, ...] = ()
+            if folder is not None:
+                if folder not in self._trainings:
+                    key = train_key(self._first_cell(cell, folder))
+                    self._trainings[folder] = key
+                    yield Unit(key, (f"train/{folder}",), resources=resources)
+                needs = (self._trainings[folder],)
+            for shots in missing:
+                yield from self._units_of_cell(cell, shots, needs, resources)
+
+    def _units_of_cell(
+        self, cell: Cell, shots: int, needs: tuple[str, ...], resources: Resources
+    ) -> Iterator[Unit]:
+        name = self._run.cell_name(cell, shots)
+        for part in cell_parts(self._run, cell, self._episodes):
+            key = part_key(name, part)
+            rows, *others = part_files(name, part)
+            self._cells[key] = cell
+            yield Unit(key, (rows,), needs=needs, resources=resources, shared=tuple(others))
+        parts = tuple(part_key(name, part) for part in cell_parts(self._run, cell, self._episodes))
+        key = score_key(name)
+        self._cells[key] = cell
+        yield Unit(
+            key,
+            (str(_RELATIVE.episodes(name)), str(_RELATIVE.rows(name))),
+            needs=parts or needs,
+            resources=resources,
+            shared=(
+                str(_RELATIVE.plans(cell.target, shots)),
+                str(_RELATIVE.example(name)),
+                str(_RELATIVE.predictions(name)),
+            ),
+        )
+
+    def _training_of(self, cell: Cell) -> str | None:
+        """The name of the folder of a cell's training; None where it is not to be trained.
+
+        Where its sources cannot be read, scoring the cell fails, and says why.
+        """
+        method = METHODS[cell.algorithm]
+        if not method.trains or not (method.supervised or cell.target in self._episodes):
+            return None
+        try:
+            return PlannedTraining.of(self._run, cell, self._run.own_values(cell)).folder.name
+        except Exception:  # noqa: BLE001 - scoring the cell meets it again, and reports it
+            return None
+
+    def _first_cell(self, cell: Cell, folder: str) -> Cell:
+        """The first cell of the table that has this training, be it done or not.
+
+        All processes of a run name the training after it.
+        """
+        if METHODS[cell.algorithm].supervised:
+            return cell
+        for target in self._run.targets:
+            other = Cell(target, cell.algorithm, cell.seed)
+            if other == cell or self._training_of(other) == folder:
+                return other
+        return cell
+
+    def cell_of(self, key: str) -> Cell:
+        """The cell that a unit scores, or the first one that a training is for."""
+        return self.cells_that_need(key)[0]
+
+    def is_scoring(self, key: str) -> bool:
+        """Whether a unit scores a cell; the others are trainings."""
+        return key in self._cells
+
+    def name_of(self, key: str) -> str:
+        """The name of the cell that a unit scores, or of the folder of its training."""
+        return Path(self._by_key[key].results[-1]).stem
+
+    def is_part(self, key: str) -> bool:
+        """Whether a unit scores some episodes of a cell; `name_of` then names the part."""
+        return self._by_key[key].results[-1].startswith(f"{PARTS}/")
+
+    def needs_of(self, key: str) -> tuple[str, ...]:
+        """All units that a unit needs, those first that others need; none where it is no unit."""
+        unit = self._by_key.get(key)
+        if unit is None:
+            return ()
+        return tuple(each for need in unit.needs for each in (*self.needs_of(need), need))
+
+    def cells_that_need(self, key: str) -> tuple[Cell, ...]:
+        """The cells that are not done without a unit."""
+        if key in self._cells:
+            return (self._cells[key],)
+        needing = (unit.key for unit in self.units if key in unit.needs)
+        return tuple(dict.fromkeys(self._cells[each] for each in needing))
+
+    def trainings(self) -> Mapping[str, str]:
+        """The folder of each training that is to be done -> the key of its unit."""
+        return self._trainings
+
+
+def works_by_key(run: RunContext, episodes: Mapping[str, int]) -> dict[str, UnitWork]:
+    """What each unit of a run does, by its key; some keys are of no unit."""
+    works = {}
+    for cell in run.cells():
+        works[train_key(cell)] = UnitWork(cell, None)
+        for shots in run.experiment.shots:
+            name = run.cell_name(cell, shots)
+            works[score_key(name)] = UnitWork(cell, shots)
+            for part in cell_parts(run, cell, episodes):
+                works[part_key(name, part)] = UnitWork(cell, shots, part)
+    return works
+
+
+def cell_parts(run: RunContext, cell: Cell, episodes: Mapping[str, int]) -> list[range]:
+    """The parts of a cell that is scored in several units; none where one scores it."""
+    if METHODS[cell.algorithm].supervised:
+        return []
+    ranges = part_ranges(episodes.get(cell.target, 0), run.experiment.machine.unit_episodes)
+    return ranges if len(ranges) > 1 else []
+
+
+def train_key(cell: Cell) -> str:
+    return f"train-{_ascii(_RELATIVE.training(cell.algorithm, cell.seed, cell.target).name)}"
+
+
+def part_key(name: str, part: range) -> str:
+    return f"part-{_ascii(name)}-{part.start}-{part.stop}"
+
+
+def score_key(name: str) -> str:
+    return f"score-{_ascii(name)}"
+
+
+def _ascii(name: str) -> str:
+    return _FOREIGN.sub("_", name)

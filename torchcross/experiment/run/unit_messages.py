@@ -1,0 +1,79 @@
+"""What is said while the units of a run are made, and how long they took."""
+
+from __future__ import annotations
+
+import time  # noqa: TID251 (how long something takes is said, and decides nothing)
+from typing import Final, final
+
+from torchcross.errors import WriteError
+from torchcross.experiment.run.cells import RunContext
+from torchcross.experiment.run.environment import keep_times
+from torchcross.experiment.run.run_failures import Failure, update_failures
+from torchcross.experiment.run.run_job import RunJob
+from torchcross.experiment.run.time_left import time_left
+from torchcross.jobs import JobFolder, Outcome, UnitFailure, UnitReport
+from torchcross.jobs.presence import Presence
+
+_EVERY: Final = 10.0
+"""Seconds between two lines that say how much is done, and between two writings of times."""
+
+
+@final
+class UnitMessages:
+    """Hears of each unit that ends; failures are kept as soon as they are known."""
+
+    def __init__(self, run: RunContext, job: RunJob, jobs: JobFolder, presence: Presence) -> None:
+        self._run, self._job, self._jobs, self._presence = run, job, jobs, presence
+        self._failures: dict[str, UnitFailure] = {}
+        self._seconds: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._begin = self._written = time.monotonic()
+
+    def hear(self, key: str, report: UnitReport) -> None:
+        if report.outcome is not Outcome.ELSEWHERE:
+            self._repeat_log(key)
+        if report.failure is not None:
+            self._hear_failure(key, report.failure)
+        elif report.outcome is Outcome.DONE:
+            self._failures.pop(key, None)
+            self._seconds[key] = report.seconds
+        self._ended.add(key)
+        if time.monotonic() - self._written >= _EVERY:
+            self.keep()
+            self._say_progress()
+
+    def keep(self) -> None:
+        """Write what is known so far: how long units took, and what failed."""
+        self._written = time.monotonic()
+        try:
+            with self._presence.turn():
+                keep_times(self._run, self._job.plan, self._seconds)
+                self._seconds = {}
+                self.update_failures()
+        except WriteError as error:
+            # A disk that is full now may have room when the last cell is done.
+            self._run.say(f"failed: {error}")
+
+    def update_failures(self) -> list[Failure]:
+        """failures.json out of what this process, and what the folder knows; only in a turn."""
+        known = {**self._jobs.failures(), **self._failures}
+        return update_failures(self._run, self._job.plan, known)
+
+    def _say_progress(self) -> None:
+        ended, units = len(self._ended), len(self._job.plan.units)
+        if ended < units:
+            left = time_left(ended, units, time.monotonic() - self._begin)
+            self._run.say(f"{ended} of {units} units are done, about {left} left")
+
+    def _repeat_log(self, key: str) -> None:
+        """Say what a unit said in another process; what it said in this one was heard."""
+        if self._job.is_made_here:
+            return
+        for line in self._jobs.log_lines(key):
+            self._run.say(line)
+
+    def _hear_failure(self, key: str, failure: UnitFailure) -> None:
+        self._failures[key] = failure
+        for cell in self._job.plan.cells_that_need(key):
+            self._run.say(f"failed: {cell}: {failure.reason}")
+        self.keep()
