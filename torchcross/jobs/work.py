@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time  # noqa: TID251 (how long a unit took decides nothing)
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -78,7 +77,7 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
             " memory; see the system's log",
         )
         return _report_failure(folder, failure)
-    begin = time.monotonic()
+    begin = folder.observer.now()
     try:
         attempt = folder.begin_attempt(unit.key)
         job.run(unit.key, attempt)
@@ -90,7 +89,7 @@ def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
         return _report_failure(folder, UnitFailure.of(unit.key, error))
     folder.remove_failure(unit.key)
     folder.remove_attempts(unit.key)
-    return UnitReport(Outcome.DONE, seconds=time.monotonic() - begin)
+    return UnitReport(Outcome.DONE, seconds=folder.observer.now() - begin)
 
 
 def _report_failure(folder: JobFolder, failure: UnitFailure) -> UnitReport:
