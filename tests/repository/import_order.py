@@ -46,11 +46,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.training": tuple(room for room in _STUDIES if room != "training"),
     # Reports see records, never models.
     "torchcross.report": (*_RESULTS, "metrics", "messages", *_EPISODES),
-    "torchcross.transfer": ("report", *_STUDIES),
+    "torchcross.transfer": ("report", "jobs", *_STUDIES),
     "torchcross.testing": ("data", "metrics", "losses", *_EPISODES),
     "torchcross.interop": _STUDIES,
     # An experiment makes the trackers of its trainings.
-    "torchcross.experiment": ("interop", "transfer", "report", *_STUDIES),
+    "torchcross.experiment": ("interop", "transfer", "report", "jobs", *_STUDIES),
     "torchcross.cli": ("", "messages", *_ENTRANCES, *_STUDIES),
     "torchcross.__main__": ("cli",),
     "torchcross": ("cli", *_ENTRANCES, *_STUDIES),

@@ -52,7 +52,7 @@ def joined_parts(folder: Path, name: str, ranges: Iterable[range]) -> ScoredPart
     parts = [_predictions_of(path) for _, path, _ in files if path.is_file()]
     examples = [path for _, _, path in files if path.is_file()]
     write_example = partial(shutil.copyfile, examples[0]) if examples else None
-    return ScoredPart(rows, _joined(parts) if parts else None, write_example)
+    return ScoredPart(rows, _join_predictions(parts) if parts else None, write_example)
 
 
 def _records_of(path: Path) -> Records:
@@ -76,7 +76,7 @@ def _predictions_of(path: Path) -> Predictions:
         raise
 
 
-def _joined(parts: list[Predictions]) -> Predictions:
+def _join_predictions(parts: list[Predictions]) -> Predictions:
     first = parts[0]
     names = ("episodes", "sizes", "images", "labels", "log_odds", "decisions")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}

@@ -142,7 +142,7 @@ class Workbench:
     def _score(self, run: RunContext, cell: Cell, shots: int, part: range | None) -> None:
         method = METHODS[cell.algorithm]
         if method.supervised:
-            score_test_split(run, cell, self._trained(cell), self._prediction_store())
+            score_test_split(run, cell, self._trained_learner(cell), self._prediction_store())
             return
         # Without episodes of the target, this is where the cell fails, and says why.
         target = self.protocol.episodes_of(cell.target)
@@ -152,7 +152,7 @@ class Workbench:
             scored = joined_parts(run.folder.path, name, ranges)
             write_cell(run, cell, target, level, scored, self._training_name(cell), store)
             return
-        trained = self._trained(cell)
+        trained = self._trained_learner(cell)
         algorithm = adapter(method, trained.learner, run.experiment_of(cell))
         numbers = part or range(target.count)
         scored = score_part(run, cell, algorithm, target, level, numbers, store)
@@ -166,7 +166,7 @@ class Workbench:
             return None
         return PlannedTraining.of(self.run, cell, self.run.own_values(cell)).folder.name
 
-    def _trained(self, cell: Cell) -> TrainedLearner:
+    def _trained_learner(self, cell: Cell) -> TrainedLearner:
         return self._learners.learner(cell, self.run.own_values(cell))
 
     def _prediction_store(self) -> PredictionStore:
