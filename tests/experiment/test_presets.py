@@ -123,6 +123,7 @@ def test_the_published_protocol_in_full():
         "device": "auto",
         "precision": "32",
         "threads": 1,
+        "ranks": 1,
         "workers": 0,
         "unit_episodes": 1000,
         "gpus": 1.0,

@@ -63,6 +63,7 @@ def arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from torchcross.experiment import run_experiment, with_tuned, write_page
+    from torchcross.training.world import leads_others
 
     if options.settings:
         return _list_settings()
@@ -70,6 +71,10 @@ def run(options: argparse.Namespace) -> int:
     if options.tuned is not None:
         experiment, end = with_tuned(experiment, options.tuned), _TUNED
     out = options.out or default_folder("runs", experiment, options.config, end)
+    if not leads_others():
+        # The first of the processes that torchrun started speaks for all.
+        run_experiment(experiment, out, progress=False)
+        return _COMPLETE
     if options.quiet:
         outcome = run_experiment(experiment, out, progress=False, jobs=None)
         for failure in outcome.failures:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torchcross.experiment.page.notebook import outcome_html
 from torchcross.experiment.run.cells import Say
 from torchcross.experiment.run.folder import RunFolder
-from torchcross.experiment.run.runner import run_missing_cells
+from torchcross.experiment.run.runner import run_or_follow
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.records import Records
 
@@ -44,6 +44,9 @@ def run_experiment(
 
     jobs  processes of this machine, where the experiment names no engine; 1 is this process, None
           is as many as the cores allow. In a script, call it under `if __name__ == "__main__":`
+
+    Where a launcher such as torchrun started several processes, all of them call this: they train
+    together, the first one makes the rest, and all have its result.
     """
-    folder, failures = run_missing_cells(experiment, out, say, progress, jobs)
+    folder, failures = run_or_follow(experiment, out, say, progress, jobs)
     return RunOutcome(folder, folder.records(), failures)

@@ -24,6 +24,11 @@ def machine_of(settings: MachineSettings) -> TorchMachine:
             f"machine.device={settings.device!r} is not a device; give 'auto', 'cpu', 'cuda' or"
             " 'cuda:1'"
         ) from error
+    if settings.ranks > 1 and machine.device.index is not None:
+        raise InputError(
+            f"machine.ranks={settings.ranks} and machine.device={settings.device!r}: each rank has"
+            " a GPU of its own; give 'cuda'"
+        )
     _refuse_absent_device(settings, machine.device)
     if (
         machine.precision == "bf16-mixed"
@@ -62,10 +67,15 @@ def _refuse_absent_device(settings: MachineSettings, device: torch.device) -> No
         ) from error
 
 
-def resources_of(settings: MachineSettings) -> Resources:
-    """What a unit of a run takes: its threads, and a GPU where it computes on one."""
-    gpus = settings.gpus if device_type(settings) == "cuda" else 0.0
-    return Resources(cores=settings.threads or usable_cores(), gpus=gpus)
+def resources_of(settings: MachineSettings, ranks: int = 1) -> Resources:
+    """What a unit takes: for each rank its threads, and a GPU where it computes on one.
+
+    Several ranks have a whole GPU each.
+    """
+    gpus = 0.0
+    if device_type(settings) == "cuda":
+        gpus = settings.gpus if ranks == 1 else float(ranks)
+    return Resources(cores=ranks * settings.threads or usable_cores(), gpus=gpus)
 
 
 @contextmanager

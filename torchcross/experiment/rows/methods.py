@@ -26,6 +26,7 @@ from torchcross.algorithms import (
 )
 from torchcross.data import Normalise
 from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
+from torchcross.training.ranks import usable_ranks
 
 MakeLearner = Callable[..., Algorithm]
 """(network, MetaTrainingSettings, what normalises its images or None, other options) -> learner."""
@@ -94,6 +95,13 @@ class Method:
         rule = _READS.get(setting)
         return rule is None or rule(self, experiment)
 
+    def ranks(self, experiment: Experiment, most: int) -> int:
+        """How many of `most` ranks the row's training has."""
+        if not self.trains:
+            return 1
+        section = experiment.pretraining if self.make_learner is None else experiment.meta
+        return usable_ranks(section.fit_options(seed=0, judged=True), most)
+
     def adapts_in_own_way(self, experiment: Experiment) -> bool:
         return self.make_learner is not None and experiment.evaluation.adaptation == "own"
 
@@ -114,6 +122,7 @@ _TAKES_PART: dict[str, Callable[[Method], bool]] = {
 _READS: dict[str, Callable[[Method, Experiment], bool]] = {
     "model.weights": lambda row, experiment: not row.random,
     "machine.precision": lambda row, experiment: row.trains,
+    "machine.ranks": lambda row, experiment: row.ranks(experiment, experiment.machine.ranks) > 1,
     "machine.workers": lambda row, experiment: row.trains,
     "pretraining.scale_from_epoch": lambda row, experiment: experiment.pretraining.scale_losses,
     "meta.epoch_episodes": lambda row, experiment: experiment.meta.reads_epochs,

@@ -96,6 +96,7 @@ _UNSET = {
     "evaluation.norm": "",
     "evaluation.inner_steps": 0,
     "machine.precision": "32",
+    "machine.ranks": 1,
     "machine.workers": 0,
 }
 """Values that ask for nothing: no row needs to read them."""

@@ -23,11 +23,13 @@ from torchcross.experiment.run.identity import identity
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import data_description, installed_version
+from torchcross.experiment.run.rank_training import fit_over_ranks
 from torchcross.experiment.run.run_files import CELL_PARTS, RunFiles
 from torchcross.experiment.run.run_units import RunUnits, UnitWork, cell_parts, works_by_key
 from torchcross.experiment.run.scoring import score_part, score_test_split, write_cell
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import (
+    FitOver,
     Learners,
     PlannedTraining,
     TrainedLearner,
@@ -51,8 +53,8 @@ class RunJob:
     bench: Workbench | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, run: RunContext, protocol: Protocol) -> RunJob:
-        bench = Workbench(run, protocol, is_worker=False)
+    def of(cls, run: RunContext, protocol: Protocol, fit_over: FitOver) -> RunJob:
+        bench = Workbench(run, protocol, fit_over, is_worker=False)
         return cls(run.experiment, str(run.folder.path), uuid.uuid4().hex, bench)
 
     def __hash__(self) -> int:
@@ -84,6 +86,8 @@ class RunJob:
             "data": digest(data_description(run.collection)),
             **{name: str(installed_version(name)) for name in ("torchcross-fewshot", "torch")},
             "hardware": _hardware(run),
+            # Rounding alone, so that a run may go on with others: not while this one works.
+            "ranks": str(self.experiment.machine.ranks),
         }
 
     def run(self, key: str, folder: Path) -> None:
@@ -101,10 +105,13 @@ class RunJob:
 class Workbench:
     """What a process needs to make units of a run, one after the other."""
 
-    def __init__(self, run: RunContext, protocol: Protocol, *, is_worker: bool) -> None:
+    def __init__(
+        self, run: RunContext, protocol: Protocol, fit_over: FitOver, *, is_worker: bool
+    ) -> None:
         self.run = run
         self.protocol = protocol
         self.works = works_by_key(run, protocol.episode_counts())
+        self._fit_over = fit_over
         self._is_worker = is_worker
         self._learners = Learners(run, lambda planned: planned.load(run))
         self._store: PredictionStore | None = None
@@ -135,7 +142,7 @@ class Workbench:
     def _train(self, run: RunContext, cell: Cell, folder: Path) -> None:
         planned = PlannedTraining.of(run, cell, run.own_values(cell))
         place = folder / "train" / planned.folder.name
-        self._learners.keep(planned, planned.run(run, place))
+        self._learners.keep(planned, planned.run(run, place, self._fit_over))
         # It names this process, and the training is over.
         (place / "lock").unlink(missing_ok=True)
 
@@ -194,7 +201,7 @@ def _workbench_of_worker(job: RunJob) -> Workbench:
         progress=False,
         out=folder.files,
     )
-    return Workbench(run, Protocol(run), is_worker=True)
+    return Workbench(run, Protocol(run), fit_over_ranks, is_worker=True)
 
 
 def _hardware(run: RunContext) -> str:

@@ -57,7 +57,8 @@ class RunUnits:
         self._by_key = {unit.key: unit for unit in self.units}
 
     def _units(self) -> Iterator[Unit]:
-        resources = resources_of(self._run.experiment.machine)
+        machine = self._run.experiment.machine
+        resources = resources_of(machine)
         for cell in self._run.cells():
             missing = self._run.missing_shots(cell)
             if not missing:
@@ -68,7 +69,11 @@ class RunUnits:
                 if folder not in self._trainings:
                     key = train_key(self._first_cell(cell, folder))
                     self._trainings[folder] = key
-                    yield Unit(key, (f"train/{folder}",), resources=resources)
+                    ranks = METHODS[cell.algorithm].ranks(
+                        self._run.experiment_of(cell), machine.ranks
+                    )
+                    of_ranks = resources_of(machine, ranks)
+                    yield Unit(key, (f"train/{folder}",), resources=of_ranks)
                 needs = (self._trainings[folder],)
             for shots in missing:
                 yield from self._units_of_cell(cell, shots, needs, resources)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchcross._kit.lost_readers import say_quietly
-from torchcross.errors import TorchcrossError
-from torchcross.experiment.rows.device import machine_of, own_threads
+from torchcross.errors import InputError, TorchcrossError
+from torchcross.experiment.rows.device import device_type, machine_of, own_threads
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.cells import RunContext, Say
 from torchcross.experiment.run.checks import check_experiment, check_metric
@@ -21,15 +21,39 @@ from torchcross.experiment.run.episode_files import mend_plans
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import update_provenance
+from torchcross.experiment.run.rank_training import (
+    LedTrainings,
+    fit_over_ranks,
+    follow_run,
+    of_world,
+)
 from torchcross.experiment.run.run_failures import update_failures
 from torchcross.experiment.run.run_job import RunJob
 from torchcross.experiment.run.subgroup_files import update_subgroups
 from torchcross.experiment.run.targets import open_targets
+from torchcross.experiment.run.training import FitOver
 from torchcross.experiment.run.unit_messages import UnitMessages
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.jobs import JobEngine, JobFolder, JobResult, run_job
+from torchcross.jobs import InlineEngine, JobEngine, JobFolder, JobResult, run_job
 from torchcross.jobs.presence import Presence
 from torchcross.training.signals import leave_when_asked
+from torchcross.training.world import World, joined_world
+
+
+def run_or_follow(
+    experiment: Experiment,
+    out: str | Path,
+    say: Say | None,
+    progress: bool | None,
+    jobs: int | None = 1,
+) -> tuple[RunFolder, list[dict[str, str]]]:
+    """Of processes that were launched together, the first one makes the run with the others."""
+    with joined_world(device_type(experiment.machine)) as world:
+        if world is None or world.rank == 0:
+            return run_missing_cells(experiment, out, say, progress, jobs, world)
+        follow_run(experiment, out, world)
+    folder = RunFolder(out)
+    return folder, folder.failures()
 
 
 def run_missing_cells(
@@ -38,15 +62,17 @@ def run_missing_cells(
     say: Say | None,
     progress: bool | None,
     jobs: int | None = 1,
+    world: World | None = None,
 ) -> tuple[RunFolder, list[dict[str, str]]]:
     """Do what is not done yet in the folder `out`, and return the folder and what failed.
 
-    Other processes may do the same at the same time: none repeats another's work.
+    Other processes may do the same at the same time: none repeats another's work. Of a `world`,
+    this is the first rank, and the others follow its trainings.
     """
     say = say_quietly(say or (lambda line: None))
-    experiment = as_begun(experiment, Path(out), say)
+    experiment = of_world(as_begun(experiment, Path(out), say), world)
     check_experiment(experiment)
-    engine = engine_of(experiment, out, jobs)
+    engine = engine_of(experiment, out, jobs) if world is None else _engine_of_ranks(experiment)
     # Another engine makes the same files.
     experiment = replace(experiment, engine={})
     machine = machine_of(experiment.machine)
@@ -60,7 +86,8 @@ def run_missing_cells(
                 *(experiment, collection, targets, machine),
                 *(folder, say, progress, folder.files),
             )
-            job = _prepare(run, folder_of_jobs, presence)
+            fit_over = fit_over_ranks if world is None else LedTrainings(world).fit_over
+            job = _prepare(run, folder_of_jobs, presence, fit_over)
         if job is None:
             return folder, update_failures(run, None, {})
         messages = UnitMessages(run, job, folder_of_jobs, presence)
@@ -77,7 +104,19 @@ def run_missing_cells(
         return folder, failures
 
 
-def _prepare(run: RunContext, jobs: JobFolder, presence: Presence) -> RunJob | None:
+def _engine_of_ranks(experiment: Experiment) -> JobEngine:
+    """This process: all that were launched with it are ranks of each training."""
+    if experiment.engine:
+        raise InputError(
+            f"the ranks that were launched train together, and engine={dict(experiment.engine)}"
+            " would run trainings side by side; launch one process, or leave the engine out"
+        )
+    return InlineEngine()
+
+
+def _prepare(
+    run: RunContext, jobs: JobFolder, presence: Presence, fit_over: FitOver
+) -> RunJob | None:
     """Look at what is there, say what a reader must know; None where nothing is left to do."""
     set_damaged_cells_aside(run)
     unfinished = [cell for cell in run.cells() if run.missing_shots(cell)]
@@ -97,7 +136,7 @@ def _prepare(run: RunContext, jobs: JobFolder, presence: Presence) -> RunJob | N
         run.say(f"note: {note}")
     if not unfinished:
         return None
-    job = RunJob.of(run, protocol)
+    job = RunJob.of(run, protocol, fit_over)
     remove_half_made(run, jobs, job.plan.trainings())
     if not presence.others():
         # Versions and hardware of the processes that worked here before do not bind these.

@@ -11,8 +11,9 @@ from typing import Any, final
 from torchcross.algorithms import Algorithm
 from torchcross.data import TaskSource
 from torchcross.errors import InputError, SourceError
+from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.adaptation import renew_running_statistics
-from torchcross.experiment.rows.methods import METHODS, Method, starting_network
+from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.trackers import trackers_of
 from torchcross.experiment.rows.training_setup import TrainingSetup, training_setup
 from torchcross.experiment.run.cells import Cell, WorkContext
@@ -20,7 +21,7 @@ from torchcross.experiment.run.training_files import WEIGHTS, write_summary
 from torchcross.experiment.settings.plain import digest
 from torchcross.experiment.settings.row_settings import experiment_with
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.training import fit
+from torchcross.training import FitResult, TorchMachine, Tracker, fit
 from torchcross.training.trained_weights import load_trained
 
 Sources = Sequence[TaskSource]
@@ -51,30 +52,32 @@ class PlannedTraining:
     @classmethod
     def of(cls, run: WorkContext, cell: Cell, own: Mapping[str, Any]) -> PlannedTraining:
         """`own` are the settings that the row has of its own."""
-        train, val = sources_of(run, cell.target, METHODS[cell.algorithm])
+        train, val = sources_of(run.collection, run.experiment, cell)
         key = _training_key(cell, train, own)
         folder = run.folder.training(cell.algorithm, f"seed {cell.seed}", key)
         return cls(cell, experiment_with(run.experiment, own), train, val, folder)
+
+    @classmethod
+    def over(
+        cls, collection: Collection, experiment: Experiment, cell: Cell, folder: Path
+    ) -> PlannedTraining:
+        """The same in another process, which knows the row's settings and the attempt's folder."""
+        return cls(cell, experiment, *sources_of(collection, experiment, cell), folder)
+
+    def trackers(self, run: Path) -> list[Tracker]:
+        """Those of this training, in the folder of the run."""
+        return trackers_of(self.experiment, self.folder.name, run)
 
     def setup(self) -> TrainingSetup:
         method = METHODS[self.cell.algorithm]
         return training_setup(method, self.experiment, self.cell.seed, self.train, self.val)
 
-    def run(self, context: WorkContext, folder: Path) -> TrainedLearner:
+    def run(self, context: WorkContext, folder: Path, fit_over: FitOver) -> TrainedLearner:
         """Train in a folder, or go on there; its last file is the summary."""
         cell, setup = self.cell, self.setup()
         sources = _count_of(setup.learned, self.train)
         context.say(f"training {cell.algorithm} on {sources}, seed {cell.seed}")
-        result = fit(
-            setup.learner,
-            setup.data,
-            setup.options,
-            folder=folder,
-            validate=setup.validate,
-            machine=context.machine,
-            progress=context.progress,
-            track=trackers_of(self.experiment, self.folder.name, context.folder.path),
-        )
+        result = fit_over(self, setup, context, folder)
         summary = {
             "algorithm": cell.algorithm,
             "seed": cell.seed,
@@ -87,6 +90,8 @@ class PlannedTraining:
             "left_out": list(setup.left_out),
             "unjudged": list(setup.unjudged),
         }
+        if result.ranks != (1,):
+            summary["ranks"] = list(result.ranks)
         write_summary(folder, summary)
         return self._ready(setup)
 
@@ -102,6 +107,30 @@ class PlannedTraining:
             method = METHODS[self.cell.algorithm]
             renew_running_statistics(method, setup.learner, self.experiment, setup.renewal)
         return TrainedLearner(setup.learner, self.folder.name)
+
+
+FitOver = Callable[[PlannedTraining, TrainingSetup, WorkContext, Path], FitResult]
+"""Fits the learner of a setup in a folder: in this process, or over ranks."""
+
+
+def fit_here(
+    setup: TrainingSetup,
+    folder: Path,
+    machine: TorchMachine,
+    progress: bool | None,
+    track: Sequence[Tracker] = (),
+) -> FitResult:
+    """In this process, which may be a rank."""
+    return fit(
+        setup.learner,
+        setup.data,
+        setup.options,
+        folder=folder,
+        validate=setup.validate,
+        machine=machine,
+        progress=progress,
+        track=track,
+    )
 
 
 @final
@@ -137,10 +166,12 @@ def _kept_name(planned: PlannedTraining) -> str:
     return digest([planned.folder.name, planned.experiment.evaluation.norm])
 
 
-def sources_of(run: WorkContext, target: str, method: Method) -> tuple[Sources, Sources]:
+def sources_of(
+    collection: Collection, experiment: Experiment, cell: Cell
+) -> tuple[Sources, Sources]:
     """What a row learns from where a target is left out, and what judges it."""
-    collection, tasks = run.collection, run.experiment.data.source_tasks
-    if method.supervised:
+    target, tasks = cell.target, experiment.data.source_tasks
+    if METHODS[cell.algorithm].supervised:
         judges: Sources = ()
         # Without a validation split all steps are done, and the report says so.
         with suppress(SourceError):
@@ -158,7 +189,8 @@ def search_key(run: WorkContext, target: str, score: str) -> str:
 
     `score` is the setting `tune.score`: trials that are scored on a target are for it alone.
     """
-    train, val = sources_of(run, target, METHODS[run.experiment.algorithms[0]])
+    cell = Cell(target, run.experiment.algorithms[0], seed=0)
+    train, val = sources_of(run.collection, run.experiment, cell)
     parts = [[[source.name, source.fingerprint()] for source in part] for part in (train, val)]
     return digest([parts, target] if score == "target-queries" else parts)
 

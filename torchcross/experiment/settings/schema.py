@@ -161,6 +161,10 @@ class MachineSettings:
     precision      of training: "32", or "bf16-mixed"; evaluation is always in 32
     threads        that one training or evaluation computes with; more of them give other last bits
                    of numbers. 0: as many as torch takes
+    ranks          processes that share one training, each with so many threads, and on "cuda" with
+                   a GPU of its own. A training has as many of them as divide its step: the episodes
+                   of `meta.meta_batch`, the batches of `pretraining.accumulate`. Their number
+                   changes rounding alone, and a run may go on with another one
     workers        processes that read ahead while a network trains
     unit_episodes  the most episodes that one unit scores: a cell with more of them is several units
     gpus           of one unit; 0.5: two units share one
@@ -169,6 +173,7 @@ class MachineSettings:
     device: str = "auto"
     precision: Literal["32", "bf16-mixed"] = "32"
     threads: int = option(1, may_be_zero=True, earlier=0)
+    ranks: int = option(1, decides_numbers=False, earlier=1)
     workers: int = option(0, may_be_zero=True, decides_numbers=False)
     unit_episodes: int = option(1000, decides_numbers=False)
     gpus: float = option(1.0, decides_numbers=False)

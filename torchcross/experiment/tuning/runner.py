@@ -20,6 +20,7 @@ from torchcross.experiment.run.checks import check_experiment
 from torchcross.experiment.run.folder import set_aside
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.provenance import update_provenance
+from torchcross.experiment.run.rank_training import fit_over_ranks
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import (
     Learners,
@@ -144,7 +145,7 @@ class _Search:
             return False
 
     def _train(self, planned: PlannedTraining) -> TrainedLearner:
-        return planned.run(self._context, planned.folder)
+        return planned.run(self._context, planned.folder, fit_over_ranks)
 
     def _run_cell(self, cell: Cell, lock: FolderLock) -> None:
         numbers = self._missing(cell)

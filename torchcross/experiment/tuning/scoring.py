@@ -64,7 +64,7 @@ def judge_of(work: WorkContext, cell: Cell) -> Judge:
 
 def _source_judge(work: WorkContext, cell: Cell, method: Method) -> Judge:
     """Episodes of the validation splits of the sources, drawn as those of a target are."""
-    _, judges = sources_of(work, cell.target, method)
+    _, judges = sources_of(work.collection, work.experiment, cell)
     usable, unfit = [], []
     for source in judges:
         try:
