@@ -115,3 +115,16 @@ def test_damaged_plans_are_said_where_no_interval_needs_them(run, tmp_path):
     text = read_page(page.read_text(encoding="utf-8")).by_id("data").text
     assert text.count("are not known") == 1
     assert sum(row[-1] == "—" for row in table_of(page, "data")) == 2
+
+
+def test_times_stand_on_a_page_that_is_asked_for_them(collection, tmp_path):
+    run_experiment(toy_experiment(), tmp_path / "run")
+    plain = write_page(tmp_path / "run").read_text(encoding="utf-8")
+    assert "scoring time" not in plain
+    timed = write_page(tmp_path / "run", times=True, out=tmp_path / "page")
+    text = timed.read_text(encoding="utf-8")
+    assert "training time" in text
+    assert "8 of 8 cells have one" in text
+    (tmp_path / "run" / "environment.json").unlink()
+    timed = write_page(tmp_path / "run", times=True, out=tmp_path / "page")
+    assert "scoring time" not in timed.read_text(encoding="utf-8")

@@ -60,6 +60,12 @@ def arguments(parser: Parser) -> None:
         ),
     )
     parser.add_argument(
+        "--times",
+        action="store_true",
+        default=None,
+        help="say how long each row of a run took, on which machine (see environment.json)",
+    )
+    parser.add_argument(
         "--related",
         action="append",
         metavar="A,B",
@@ -85,13 +91,14 @@ def run(options: argparse.Namespace) -> int:
             margin=options.margin,
             uncertainty=options.uncertainty,
             data=options.data,
+            times=bool(options.times),
         )
     else:
-        for name in ("uncertainty", "data"):
+        for name in ("uncertainty", "data", "times"):
             if getattr(options, name) is not None:
                 raise InputError(
-                    f"--{name} is about the episodes of a run, and {source} is a table of means,"
-                    " which has none; leave it out"
+                    f"--{name} is about what a run did, of which {source}, a table of means, says"
+                    " nothing; leave it out"
                 )
         related = [names_in(text) for text in options.related or ()]
         out = options.out or Path("reports", source.stem)

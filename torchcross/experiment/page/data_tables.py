@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.data.plan_files.drawn_images import DrawnImages
+from torchcross.experiment.page.row_times import with_times
 from torchcross.experiment.rows.target_episodes import has_class
 from torchcross.experiment.run.episode_files import UNREADABLE, read_plans
 from torchcross.experiment.run.folder import RunFolder
@@ -31,7 +32,7 @@ _CHANCE_LEGEND: Final = (
 _COMPUTE_LEGEND: Final = (
     "What each row computed, over all targets and training seeds. Targets that leave the same"
     " sources share a training. Adaptations: episodes that the row adapted to and was scored on."
-    " These counts are the same on every machine; times are not, and are no part of a page."
+    " These counts are the same on every machine."
 )
 
 
@@ -40,10 +41,18 @@ def study_tables(
     protocol: Mapping[str, Any],
     records: Records,
     trainings: Sequence[Mapping[str, Any]],
+    *,
+    timed: Mapping[str, str],
 ) -> list[PageTable]:
-    """What can be said of this run; runs of earlier versions say less."""
+    """What can be said of this run; runs of earlier versions say less.
+
+    timed  algorithms, and their names on the page, whose times stand beside what they computed
+    """
     targets = _in_order(protocol)
-    tables = [_data_table(run, targets), _chance_table(targets), _compute_table(records, trainings)]
+    compute = _compute_table(records, trainings)
+    if timed:
+        compute = with_times(run, compute, timed)
+    tables = [_data_table(run, targets), _chance_table(targets), compute]
     return [table for table in tables if table.rows]
 
 

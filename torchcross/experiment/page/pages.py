@@ -55,6 +55,7 @@ def write_page(
     margin: float | None = None,
     uncertainty: str | None = None,
     data: str | Path | None = None,
+    times: bool = False,
 ) -> Path:
     """Write report.html and the tables of a run, in its folder or in `out`; return the page's path.
 
@@ -62,6 +63,7 @@ def write_page(
     place of the experiment's margin of equivalence, and `uncertainty`, "images" or "episodes", in
     that of `evaluation.uncertainty`. `data` is the folder of the run's data: plans that the run
     lacks are drawn again from it, and count where the rows were scored on these very episodes.
+    `times`: the page also says how long each row took; without them, equal runs have equal pages.
     """
     run = RunFolder(folder)
     records, failures = run.records(), run.failures()
@@ -108,7 +110,13 @@ def write_page(
         related=related,
         images=images,
         tables=[
-            *study_tables(run, protocol, records, names.of_trainings(trainings)),
+            *study_tables(
+                run,
+                protocol,
+                records,
+                names.of_trainings(trainings),
+                timed={name: names[name] for name in run.experiment["algorithms"] if times},
+            ),
             *tuning_tables(run.experiment, list(protocol.get("targets", ()))),
         ],
     )

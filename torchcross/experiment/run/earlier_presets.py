@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from torchcross.experiment.run.folder import EXPERIMENT, begun_run
+from torchcross.experiment.run.experiment_record import EXPERIMENT, begun_run
 from torchcross.experiment.run.identity import identity
 from torchcross.experiment.settings.presets import PRESETS, newest_version
 from torchcross.experiment.settings.reading import gives_setting, under_preset_version

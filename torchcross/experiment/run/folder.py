@@ -23,27 +23,30 @@ Every other file has its content hash in itself (see torchcross._kit.content_has
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
 from torchcross._kit.whole_files import name_as_text
 from torchcross.data.plan_files.drawn_images import read_drawn_images
 from torchcross.errors import InputError, WriteError
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.run.experiment_record import (
+    EXPERIMENT,
+    FORMAT,
+    read_experiment_record,
+    refuse_other_experiment,
+)
 from torchcross.experiment.run.file_names import is_unfinished, unfinished_files
-from torchcross.experiment.run.identity import decisive_settings, differences, identity
+from torchcross.experiment.run.identity import decisive_settings, identity
 from torchcross.experiment.run.image_draws import draws_of
 from torchcross.experiment.run.json_fields import check_fields, checked_failures
 from torchcross.experiment.run.json_files import (
     NEEDED,
     REMOVABLE,
-    read_hashed_json,
     read_json,
     write_json,
 )
@@ -51,7 +54,6 @@ from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.scored_rows import read_rows, read_scored
 from torchcross.experiment.settings.plain import (
     as_plain,
-    with_backbone_table,
     with_earlier_values,
 )
 from torchcross.experiment.settings.schema import Experiment
@@ -59,16 +61,13 @@ from torchcross.records import Records
 from torchcross.records.records import FIELDS
 from torchcross.statistics import Draws
 
-EXPERIMENT, PROTOCOL, PROVENANCE = "experiment.json", "protocol.json", "provenance.json"
+PROTOCOL, PROVENANCE = "protocol.json", "provenance.json"
 FAILURES = "failures.json"
 JOBS = "jobs"
 """The folder of what is under way; see `torchcross.jobs`."""
 
 SET_ASIDE = ".damaged"
 """The end of the names of damaged files in whose place a run makes new ones."""
-
-_FORMAT = 2
-"""Of runs whose files all have content hashes; runs of earlier versions say nothing of it."""
 
 _PARTS = ("train", "rows", "episodes", "examples", "predictions", "subgroups")
 
@@ -96,10 +95,10 @@ class RunFolder:
             "decides": decisive_settings(experiment),
             "digest": identity(experiment),
             "run": name_as_text(path.resolve()),
-            "format": _FORMAT,
+            "format": FORMAT,
         }
         if (path / EXPERIMENT).is_file():
-            _refuse_other_experiment(path, record)
+            refuse_other_experiment(path, record)
         else:
             refuse_other_folder(path)
             path.mkdir(parents=True, exist_ok=True)
@@ -118,7 +117,7 @@ class RunFolder:
 
     def update(self, experiment: Experiment) -> None:
         """Settings that decide no row, such as the metric that leads the page, may change."""
-        before = _read_experiment(self.path)
+        before = read_experiment_record(self.path)
         now = {**before, "experiment": as_plain(experiment)}
         if now != before:
             write_json(self.path / EXPERIMENT, now)
@@ -126,7 +125,7 @@ class RunFolder:
     @property
     def experiment(self) -> dict[str, Any]:
         """The resolved experiment as plain values; runs of earlier versions are read too."""
-        plain = _read_experiment(self.path).get("experiment")
+        plain = read_experiment_record(self.path).get("experiment")
         if not _is_experiment(plain):
             raise InputError(
                 f"{self.path / EXPERIMENT} is not as a run writes it: it lacks the settings of an"
@@ -137,13 +136,13 @@ class RunFolder:
     @property
     def name(self) -> str:
         """The run's name in its rows: the folder's name when the run began."""
-        name = _read_experiment(self.path).get("run")
+        name = read_experiment_record(self.path).get("run")
         return name if isinstance(name, str) else name_as_text(self.path.resolve())
 
     @property
     def has_hashes(self) -> bool:
         """Whether every file must have a content hash; those of earlier versions have none."""
-        return "format" in _read_experiment(self.path)
+        return "format" in read_experiment_record(self.path)
 
     @property
     def files(self) -> RunFiles:
@@ -265,52 +264,6 @@ def _is_ours(path: Path) -> bool:
 def set_aside(path: Path) -> None:
     """Rename a damaged file, so that a new one is made in its place."""
     path.replace(path.with_name(path.name + SET_ASIDE))
-
-
-def _read_experiment(path: Path) -> dict[str, Any]:
-    record, has_hash = read_hashed_json(path / EXPERIMENT)
-    if record.get("format", _FORMAT) != _FORMAT:
-        raise InputError(
-            f"{path} is a run of format {record['format']!r}, and this version reads format"
-            f" {_FORMAT}; update torchcross to read it"
-        )
-    if "format" in record and not has_hash:
-        raise damage_error(path / EXPERIMENT, NEEDED, lost=True)
-    return record
-
-
-@dataclass(frozen=True)
-class BegunRun:
-    """What a run began with: a preset, its version, and a digest of what decides rows."""
-
-    preset: str
-    version: int
-    digest: str
-
-
-def begun_run(path: Path) -> BegunRun:
-    """What the run in this folder began with; runs of the earliest versions have version 1."""
-    record = _read_experiment(path)
-    plain = record.get("experiment")
-    plain = plain if isinstance(plain, dict) else {}
-    version = plain.get("preset_version", 1)
-    return BegunRun(
-        str(plain.get("preset", "")),
-        version if type(version) is int else 1,
-        str(record.get("digest", "")),
-    )
-
-
-def _refuse_other_experiment(path: Path, record: dict[str, Any]) -> None:
-    existing = _read_experiment(path)
-    if existing.get("digest") != record["digest"]:
-        before = with_backbone_table(existing.get("decides", existing.get("experiment", {})))
-        changed = list(differences(before, record["decides"]))
-        more = f" and {len(changed) - 6} more" if len(changed) > 6 else ""
-        raise InputError(
-            f"{path} holds a run of another experiment ({', '.join(changed[:6])}{more} differ);"
-            " give another folder"
-        )
 
 
 def _places(names: NDArray[Any], order: Sequence[str]) -> NDArray[np.int64]:

@@ -19,7 +19,8 @@ from torchcross.experiment.rows.training_setup import TrainingSetup, predictions
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.checks import check_experiment
 from torchcross.experiment.run.earlier_presets import as_begun
-from torchcross.experiment.run.folder import EXPERIMENT, RunFolder
+from torchcross.experiment.run.experiment_record import EXPERIMENT
+from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.run_units import RunUnits
 from torchcross.experiment.run.scoring import score_part

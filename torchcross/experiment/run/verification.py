@@ -13,6 +13,7 @@ from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.environment import ENVIRONMENT
 from torchcross.experiment.run.episode_files import named_plans, read_plans
 from torchcross.experiment.run.examples import check_example, read_example
+from torchcross.experiment.run.experiment_record import EXPERIMENT
 from torchcross.experiment.run.file_checks import (
     FileCheck,
     Verification,
@@ -21,7 +22,6 @@ from torchcross.experiment.run.file_checks import (
     written_files,
 )
 from torchcross.experiment.run.folder import (
-    EXPERIMENT,
     FAILURES,
     JOBS,
     PROTOCOL,

@@ -20,11 +20,9 @@ from typing import Any
 from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
 from torchcross.errors import InputError, WriteError
+from torchcross.experiment.run.experiment_record import EXPERIMENT
 from torchcross.experiment.run.file_names import file_name, is_unfinished, unfinished_files
-from torchcross.experiment.run.folder import (
-    EXPERIMENT,
-    FAILURES,
-)
+from torchcross.experiment.run.folder import FAILURES
 from torchcross.experiment.run.identity import decisive_settings, differences
 from torchcross.experiment.run.json_fields import checked_failures
 from torchcross.experiment.run.json_files import (
