@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross.data.plan_files.drawn_images import DrawnImages
+from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.row_times import with_times
 from torchcross.experiment.rows.target_episodes import has_class
 from torchcross.experiment.run.episode_files import UNREADABLE, read_plans
@@ -40,18 +41,20 @@ def study_tables(
     run: RunFolder,
     protocol: Mapping[str, Any],
     records: Records,
+    names: RowNames,
     trainings: Sequence[Mapping[str, Any]],
     *,
-    timed: Mapping[str, str],
+    times: bool,
 ) -> list[PageTable]:
     """What can be said of this run; runs of earlier versions say less.
 
-    timed  algorithms, and their names on the page, whose times stand beside what they computed
+    times  how long each row took stands beside what it computed
     """
     targets = _in_order(protocol)
-    compute = _compute_table(records, trainings)
-    if timed:
-        compute = with_times(run, compute, timed)
+    compute = _compute_table(records, names.of_trainings(trainings))
+    if times:
+        shown = {name: names[name] for name in run.experiment["algorithms"]}
+        compute = with_times(run, compute, shown)
     tables = [_data_table(run, targets), _chance_table(targets), compute]
     return [table for table in tables if table.rows]
 

@@ -110,13 +110,7 @@ def write_page(
         related=related,
         images=images,
         tables=[
-            *study_tables(
-                run,
-                protocol,
-                records,
-                names.of_trainings(trainings),
-                timed={name: names[name] for name in run.experiment["algorithms"] if times},
-            ),
+            *study_tables(run, protocol, records, names, trainings, times=times),
             *tuning_tables(run.experiment, list(protocol.get("targets", ()))),
         ],
     )
