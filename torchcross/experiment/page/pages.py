@@ -69,10 +69,7 @@ def write_page(
     records, failures = run.records(), run.failures()
     if not len(records) and not failures:
         raise InputError(f"{run.path} has no rows yet; let `torchcross run` finish first")
-    protocol, provenance = run.plain(PROTOCOL), run.plain(PROVENANCE)
-    if protocol:
-        # Settings that only show the rows may have changed since: those of the last call.
-        protocol["experiment"] = run.experiment
+    protocol, provenance = _protocol_of(run), run.plain(PROVENANCE)
     related = [set(group) for group in protocol.get("related targets", ())]
     trainings = trainings_of(run)
     if trainings:
@@ -118,6 +115,12 @@ def write_page(
     if out.resolve() == run.path.resolve():
         write_page_hashes(run.path)
     return page
+
+
+def _protocol_of(run: RunFolder) -> dict[str, Any]:
+    """With the settings of the last call: those that only show the rows may have changed."""
+    protocol = run.plain(PROTOCOL)
+    return {**protocol, "experiment": run.experiment} if protocol else {}
 
 
 def compare_runs(
