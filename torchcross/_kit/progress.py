@@ -48,6 +48,10 @@ class _Screen:
                 unit, items_per_step, transient=transient, console=console or _standard_error()
             )
 
+    @property
+    def is_visible(self) -> bool:
+        return self._progress is not None
+
     def _show(self, name: str, done: int, total: int | None, note: str) -> None:
         progress = self._progress
         if progress is None:

@@ -90,11 +90,10 @@ def run_missing_cells(
             job = _prepare(run, folder_of_jobs, presence, fit_over)
         if job is None:
             return folder, update_failures(run, None, {})
-        messages = UnitMessages(run, job, folder_of_jobs, presence)
-        try:
+        inline = isinstance(engine, InlineEngine)
+        messages = UnitMessages(run, job, folder_of_jobs, presence, has_bars=inline)
+        with messages:
             _make_units(run, job, engine, messages)
-        finally:
-            messages.keep()
         with presence.turn():
             failures = messages.update_failures()
             job.complete_protocol()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 (how long something takes is said, and decides nothing)
-from typing import Final, final
+from typing import Final, Self, final
 
+from torchcross._kit.progress import ProgressBar
 from torchcross.errors import WriteError
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.environment import keep_times
@@ -20,14 +21,37 @@ _EVERY: Final = 10.0
 
 @final
 class UnitMessages:
-    """Hears of each unit that ends; failures are kept as soon as they are known."""
+    """Hears of each unit that ends; failures are kept as soon as they are known.
 
-    def __init__(self, run: RunContext, job: RunJob, jobs: JobFolder, presence: Presence) -> None:
+    A context: a bar of all units is on the screen in it, if that is a terminal. `has_bars`: units
+    have bars of their own there.
+    """
+
+    def __init__(
+        self,
+        run: RunContext,
+        job: RunJob,
+        jobs: JobFolder,
+        presence: Presence,
+        *,
+        has_bars: bool,
+    ) -> None:
         self._run, self._job, self._jobs, self._presence = run, job, jobs, presence
+        # Where units are made in this process, their own bars are on the screen.
+        wanted = False if has_bars else run.progress
+        self._bar = ProgressBar(len(job.plan.units), run.folder.name, unit="units", wanted=wanted)
         self._failures: dict[str, UnitFailure] = {}
         self._seconds: dict[str, float] = {}
         self._ended: set[str] = set()
         self._begin = self._written = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)
+        self.keep()
 
     def hear(self, key: str, report: UnitReport) -> None:
         if report.outcome is not Outcome.ELSEWHERE:
@@ -38,6 +62,8 @@ class UnitMessages:
             self._failures.pop(key, None)
             self._seconds[key] = report.seconds
         self._ended.add(key)
+        failed = f"{len(self._failures)} failed" if self._failures else ""
+        self._bar(len(self._ended), note=failed)
         if time.monotonic() - self._written >= _EVERY:
             self.keep()
             self._say_progress()
@@ -61,7 +87,7 @@ class UnitMessages:
 
     def _say_progress(self) -> None:
         ended, units = len(self._ended), len(self._job.plan.units)
-        if ended < units:
+        if ended < units and not self._bar.is_visible:
             left = time_left(ended, units, time.monotonic() - self._begin)
             self._run.say(f"{ended} of {units} units are done, about {left} left")
 
