@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.backbones.base import Backbone
 from torchcross.backbones.build import CONSTRUCTORS
 from torchcross.backbones.foreign import import_package
-from torchcross.backbones.hub import is_folder
+from torchcross.backbones.hub import is_folder, shown_name
 from torchcross.backbones.open_clip_models import from_open_clip
 from torchcross.backbones.timm_models import from_timm
 from torchcross.backbones.torchvision_models import from_torchvision
@@ -82,6 +82,49 @@ def from_address(
 def is_address(text: str) -> bool:
     """Whether a text names more than a function of this package."""
     return ":" in text or "=" in text
+
+
+def takes_channels(address: str, *, pretrained: bool) -> bool:
+    """Whether what the address names can be built for other images than those of three channels.
+
+    Weights of the hub are for three; a file may be of a network for any number.
+    """
+    parts = _parse(address)
+    if parts.library == "timm":
+        return not pretrained or parts.file is not None
+    return not parts.library
+
+
+def beside(address: str, folder: Path) -> str:
+    """The address with the relative paths that it names looked for in a folder.
+
+    A path to the files of a model is one that begins with a dot.
+    """
+    parts = _parse(address)
+    name = parts.name
+    if name.startswith("."):
+        name = str(folder / name)
+    return _written(parts, name, None if parts.file is None else str(folder / parts.file))
+
+
+def at_revision(address: str, revision: str | None) -> str:
+    """The address of a repository, at this revision where it names none."""
+    parts = _parse(address)
+    if parts.revision or parts.file is not None or is_folder(parts.name):
+        return address
+    return _written(replace(parts, revision=revision), parts.name, None)
+
+
+def without_places(address: str) -> str:
+    """The address without the paths that it names: what they hold is known by its hash."""
+    parts = _parse(address)
+    return _written(parts, shown_name(parts.name), None if parts.file is None else "FILE")
+
+
+def _written(parts: _Address, name: str, file: str | None) -> str:
+    library = f"{parts.library}:" if parts.library else ""
+    revision = f"@{parts.revision}" if parts.revision else ""
+    return f"{library}{name}{revision}" + (f"={file}" if file else "")
 
 
 def _parse(address: str) -> _Address:

@@ -55,7 +55,11 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument("--shots", metavar="K,L", help="support images per class")
     parser.add_argument("--seeds", metavar="I,J", help="training seeds")
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes per target and shots")
-    parser.add_argument("--backbone", metavar="NAME", help="a name of torchcross.backbones")
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="a name of torchcross.backbones, or an address such as timm:NAME, with its weights",
+    )
     parser.add_argument("--weights", metavar="FILE", help="weights for the backbone")
     parser.add_argument(
         "--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU if there is one)"

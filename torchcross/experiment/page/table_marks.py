@@ -10,6 +10,7 @@ from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.split_scores import split_errors_of
+from torchcross.experiment.settings.schema import BackboneSettings, ModelSettings
 
 
 def marks_of(run: RunFolder, protocol: Mapping[str, Any], names: RowNames) -> dict[str, Any]:
@@ -42,8 +43,11 @@ def marks_of_runs(
 
 def untrained_rows(run: RunFolder) -> list[str]:
     """The rows of a run that no training seed changes: their one seed is all there is."""
-    weights = run.experiment["model"]["weights"]
-    return [name for name in run.experiment["algorithms"] if not METHODS[name].has_seeds(weights)]
+    model = run.experiment["model"]
+    backbone = BackboneSettings.of_table(model["backbone"])
+    has_weights = ModelSettings(backbone=backbone, weights=model["weights"]).has_weights
+    rows = run.experiment["algorithms"]
+    return [name for name in rows if not METHODS[name].has_seeds(has_weights)]
 
 
 def ceiling_rows(run: RunFolder) -> list[str]:

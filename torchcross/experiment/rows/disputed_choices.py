@@ -12,6 +12,7 @@ from torchcross.experiment.rows.adaptation import (
     adapter,
     reads_running_statistics,
 )
+from torchcross.experiment.rows.addressed_backbones import pretrained_backbone, weights_in_words
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.tuning_words import tuning_in_words
 from torchcross.experiment.settings.plain import as_plain
@@ -85,6 +86,7 @@ def choices(experiment: Experiment) -> dict[str, str]:
         return {
             "scores": scores,
             "training seeds": _training_seeds(experiment),
+            **_weights(experiment),
             "tuning": tuning_in_words(experiment),
         }
     chosen = {
@@ -93,6 +95,7 @@ def choices(experiment: Experiment) -> dict[str, str]:
         "adaptation": f"{_adaptation(experiment)}{_own_adaptation(experiment)}",
         "BatchNorm on the query, where the network has any": _norms(experiment),
     }
+    chosen |= _weights(experiment)
     chosen["tuning"] = tuning_in_words(experiment)
     if experiment.rows:
         chosen["settings of single rows"] = _row_settings(experiment)
@@ -108,14 +111,20 @@ def choices(experiment: Experiment) -> dict[str, str]:
     return chosen
 
 
+def _weights(experiment: Experiment) -> dict[str, str]:
+    """What weights of an address are, and which images they want."""
+    known = pretrained_backbone(experiment)
+    return {} if known is None else {"weights": weights_in_words(known.weights)}
+
+
 def _training_seeds(experiment: Experiment) -> str:
     seeds = ", ".join(map(str, experiment.seeds))
     if len(experiment.seeds) > 1:
         return (
             f"{len(experiment.seeds)} ({seeds}): intervals resample the seeds, then the episodes."
         )
-    weights = experiment.model.weights
-    fixed = [name for name in experiment.algorithms if not METHODS[name].has_seeds(weights)]
+    has_weights = experiment.model.has_weights
+    fixed = [name for name in experiment.algorithms if not METHODS[name].has_seeds(has_weights)]
     if len(fixed) == len(experiment.algorithms):
         return f"one ({seeds}): no row is trained, so no other seed would give another network."
     exceptions = (
@@ -214,7 +223,7 @@ def _running_statistics(experiment: Experiment) -> str:
 def _origin(name: str, experiment: Experiment) -> str:
     method = METHODS[name]
     begin = "those of a new network, mean 0 and variance 1"
-    if experiment.model.weights and not method.random:
+    if experiment.model.has_weights and not method.random:
         begin = "those of the published weights"
     if method.pretrains:
         return "as training on the sources left them"

@@ -25,6 +25,10 @@ from torchcross.algorithms import (
     SimpleShot,
 )
 from torchcross.data import Normalise
+from torchcross.experiment.rows.addressed_backbones import (
+    network_at_address,
+    pretrained_network,
+)
 from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
 from torchcross.training.ranks import usable_ranks
 
@@ -52,7 +56,7 @@ class Method:
     make_network  a network of the row's own, whatever `model` says
     random        starts from random values even where weights are given
     penalised     reads `evaluation.C`
-    needs_weights cannot run without `model.weights`
+    needs_weights cannot run without weights, of `model.weights` or of the backbone's address
     ignores       settings of its own way of training and adapting that it does not read
     """
 
@@ -76,12 +80,12 @@ class Method:
     def trains(self) -> bool:
         return self.learns_from_sources or self.supervised
 
-    def has_seeds(self, weights: str) -> bool:
+    def has_seeds(self, has_weights: bool) -> bool:
         """Whether another training seed can make another network: by training or random values.
 
-        `weights` is `model.weights`.
+        `has_weights` is `ModelSettings.has_weights`.
         """
-        return self.make_network is None and (self.trains or self.random or not weights)
+        return self.make_network is None and (self.trains or self.random or not has_weights)
 
     def takes_part(self, setting: str) -> bool:
         """Whether the row takes part in what a setting is about."""
@@ -198,7 +202,7 @@ _ROWS = (
         make_adapter=lambda net, normalise, settings: Ridge(net, norm="support"),
         make_network=lambda channels: backbones.image_statistics(in_channels=channels),
     ),
-    Method("im-pt", "published weights (ImageNet), fine-tuned", needs_weights=True),
+    Method("im-pt", "published weights, fine-tuned", needs_weights=True),
     Method("mm-pt", "multi-task pre-training on the sources (Algorithm 1)", pretrains=True),
     Method(
         "mm-maml",
@@ -246,11 +250,20 @@ def starting_network(method: Method, experiment: Experiment, seed: int) -> Any:
     if method.make_network is not None:
         return method.make_network(experiment.data.channels)
     model = experiment.model
-    options = {"in_channels": experiment.data.channels, **model.backbone.options}
-    net = backbones.build({"name": model.backbone.name, "options": options}, seed=seed)
+    if model.backbone.is_pretrained:
+        return pretrained_network(experiment, seed, random=method.random)
+    net = _network_of_random_values(experiment, seed)
     if model.weights and not method.random:
         backbones.load_weights(net, model.weights, normalisation=model.normalisation or None)
     return net
+
+
+def _network_of_random_values(experiment: Experiment, seed: int) -> backbones.Backbone:
+    model = experiment.model
+    if model.backbone.is_addressed:
+        return network_at_address(experiment, seed)
+    options = {"in_channels": experiment.data.channels, **model.backbone.options}
+    return backbones.build({"name": model.backbone.name, "options": options}, seed=seed)
 
 
 def input_normalisation(net: Any, experiment: Experiment) -> Normalise | None:

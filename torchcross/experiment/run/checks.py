@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from torchcross._kit.suggestions import unknown_name
-from torchcross.errors import InputError
+from torchcross.errors import FetchError, InputError, TorchcrossError
+from torchcross.experiment.data_formats import Collection
+from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.trackers import check_trackers
@@ -26,9 +29,10 @@ def check_experiment(experiment: Experiment) -> None:
     for name in experiment.algorithms:
         if name not in METHODS:
             raise InputError(unknown_name("algorithm of a table", name, METHODS))
-        if METHODS[name].needs_weights and not experiment.model.weights:
+        if METHODS[name].needs_weights and not experiment.model.has_weights:
             raise InputError(
-                f"{name!r} starts from published weights; give model.weights, or leave {name!r} out"
+                f"{name!r} starts from published weights; give model.weights or an address as"
+                f" model.backbone (timm:NAME), or leave {name!r} out"
             )
     for name in experiment.rows:
         if name not in METHODS:
@@ -56,6 +60,37 @@ def check_metric(name: str, targets: Mapping[str, Target]) -> None:
     _refuse_unknown_metric(name, metrics)
 
 
+def check_image_sides(
+    experiment: Experiment, collection: Collection, targets: Iterable[str]
+) -> None:
+    """Refuse targets whose images are of another size than the backbone of an address takes.
+
+    One image of each target is read; what cannot be read is an error of the cells that need it.
+    """
+    known = pretrained_backbone(experiment)
+    side = None if known is None else known.image_size
+    if side is None or all(METHODS[name].make_network for name in experiment.algorithms):
+        return
+    sizes = {}
+    for target in targets:
+        with suppress(TorchcrossError, OSError):
+            sizes[target] = tuple(collection.target(target).read([0]).shape[-2:])
+    for target, (height, width) in sizes.items():
+        if (height, width) != (side, side):
+            raise InputError(
+                f"{experiment.model.backbone.name!r} takes images of {side} x {side} pixels, and"
+                f" those of {target} have {height} x {width};"
+                f" {_advice_for_sides(height, width, side)}"
+            )
+
+
+def _advice_for_sides(height: int, width: int, side: int) -> str:
+    advice = f"prepare the data with images of {side} x {side} pixels"
+    if height != width:
+        return advice
+    return f"give model.backbone.image_size={height} to interpolate positions, or {advice}"
+
+
 def _refuse_unknown_metric(name: str, known: Iterable[str]) -> None:
     if name not in known:
         raise InputError(
@@ -77,6 +112,9 @@ def _check_network(experiment: Experiment) -> None:
     for method in kinds.values():
         try:
             starting_network(method, experiment, experiment.seeds[0])
+        except FetchError:
+            # It says what to do about a hub that is not reached.
+            raise
         except (InputError, RuntimeError, ValueError) as error:
             backbone = model.backbone.as_table() if model.backbone.options else model.backbone.name
             weights = f" with model.weights={model.weights!r}" if model.weights else ""

@@ -8,7 +8,9 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from torchcross.backbones.addresses import without_places
 from torchcross.errors import InputError
+from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import device_type
 from torchcross.experiment.settings.plain import as_plain, digest, setting_fields
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
@@ -18,12 +20,14 @@ from torchcross.training.options import decides_numbers, earlier_value
 def decisive_settings(experiment: Experiment) -> dict[str, Any]:
     """The settings that decide rows, as plain values: not where data lie or how rows are shown.
 
-    Weights are known by what is in their file, data by their own fingerprint (see
-    `Collection.describe`).
+    Weights are known by what is in their file, and by its revision on the hub; data by their own
+    fingerprint (see `Collection.describe`).
     """
     plain: dict[str, Any] = _decisive_fields(experiment)
     if experiment.model.weights:
         plain["model"]["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
+    if experiment.model.backbone.is_addressed:
+        plain["model"] |= _decisive_address(experiment)
     for name in ("rows", "tuned"):
         # Experiments without them are those of versions that did not have them.
         if not plain[name]:
@@ -32,6 +36,25 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
     del plain["tune"]
     plain["machine"]["device"] = device_type(experiment.machine)
     return plain
+
+
+def _decisive_address(experiment: Experiment) -> dict[str, Any]:
+    """The backbone without places, and its weights: what is in them, and what is made of it."""
+    table = as_plain(experiment.model.backbone)
+    decisive: dict[str, Any] = {"backbone": {**table, "name": without_places(table["name"])}}
+    known = pretrained_backbone(experiment)
+    if known is not None:
+        # It is so by itself.
+        decisive["backbone"].pop("pretrained", None)
+        record = known.weights
+        decisive["weights"] = {
+            "sha256": record.sha256,
+            "revision": record.revision,
+            "mean": as_plain(record.mean),
+            "std": as_plain(record.std),
+            "network": digest(known.spec.options),
+        }
+    return decisive
 
 
 def _decisive_fields(section: Any) -> Any:
@@ -53,8 +76,8 @@ def identity(experiment: Experiment) -> str:
     `model.options`: runs of that time go on.
     """
     plain = decisive_settings(experiment)
-    backbone = experiment.model.backbone
-    plain["model"] |= {"backbone": backbone.name, "options": as_plain(backbone.options)}
+    options = dict(plain["model"]["backbone"])
+    plain["model"] |= {"backbone": options.pop("name"), "options": options}
     return digest(plain)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import final
 
+from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
@@ -95,6 +96,7 @@ class Protocol:
 
     def _write(self) -> None:
         run, experiment = self._run, self._run.experiment
+        weights = pretrained_backbone(experiment)
         protocol = {
             "preset": experiment.preset,
             "rows": {name: METHODS[name].description for name in experiment.algorithms},
@@ -104,6 +106,7 @@ class Protocol:
             ],
             "episodes of targets": self._episodes,
             "experiment": experiment,
+            **({} if weights is None else {"weights": weights.weights.as_dict()}),
             "interval": (
                 "over images of a target where its episodes share some, else over episodes; with"
                 " several training seeds, over seeds too"

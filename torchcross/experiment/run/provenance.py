@@ -13,6 +13,7 @@ import torch
 
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
+from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.run.cells import WorkContext
 from torchcross.experiment.run.folder import PROVENANCE
 from torchcross.experiment.run.git_state import git_state
@@ -48,6 +49,8 @@ def update_provenance(run: WorkContext, *, finished: bool) -> None:
     if weights := run.experiment.model.weights:
         contents = decisive_settings(run.experiment)["model"]["weights"]
         now["weights"] = {"file": Path(weights).name, "contents": contents}
+    elif (known := pretrained_backbone(run.experiment)) is not None:
+        now["weights"] = known.weights.as_dict()
     if before and finished:
         now = {**before, **now}
     else:

@@ -17,7 +17,7 @@ from torchcross.experiment.rows.device import machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.training_setup import TrainingSetup, predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
-from torchcross.experiment.run.checks import check_experiment
+from torchcross.experiment.run.checks import check_experiment, check_image_sides
 from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.experiment_record import EXPERIMENT
 from torchcross.experiment.run.folder import RunFolder
@@ -90,6 +90,7 @@ def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> Ru
     check_experiment(experiment)
     machine = machine_of(experiment.machine)
     collection, targets = open_targets(experiment.data)
+    check_image_sides(experiment, collection, targets)
     with TemporaryDirectory() as place, own_threads(experiment.machine):
         is_begun = (Path(out) / EXPERIMENT).is_file()
         folder = RunFolder(out) if is_begun else RunFolder.begin(place, experiment)

@@ -12,7 +12,7 @@ from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.rows.device import device_type, machine_of, own_threads
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.cells import RunContext, Say
-from torchcross.experiment.run.checks import check_experiment, check_metric
+from torchcross.experiment.run.checks import check_experiment, check_image_sides, check_metric
 from torchcross.experiment.run.chosen_settings import check_chosen_settings
 from torchcross.experiment.run.damage import remove_half_made, set_damaged_cells_aside
 from torchcross.experiment.run.earlier_presets import as_begun
@@ -77,6 +77,7 @@ def run_missing_cells(
     experiment = replace(experiment, engine={})
     machine = machine_of(experiment.machine)
     collection, targets = open_targets(experiment.data)
+    check_image_sides(experiment, collection, targets)
     refuse_other_folder(Path(out))
     folder_of_jobs = JobFolder(out)
     with leave_when_asked(say), folder_of_jobs.enter() as presence, own_threads(experiment.machine):

@@ -80,7 +80,7 @@ def _rows_without_weights(experiment: Experiment) -> list[str]:
         point.row or "supervised"
         for point in publication_of(experiment).points
         if "model.weights" in point.values
-        and not experiment.model.weights
+        and not experiment.model.has_weights
         and (point.row or "supervised") in experiment.algorithms
     ]
 
@@ -107,7 +107,7 @@ def _differences(point: ProtocolPoint, experiment: Experiment) -> Iterator[str]:
             value = value[part]
         expected = _published_value(each, experiment)
         if isinstance(expected, AnyFile):
-            if not value:
+            if not experiment.model.has_weights:
                 yield f"`{name}` is not given: random initial values"
         elif isinstance(expected, OneOf):
             if value not in expected.values:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross._kit.user_files import read_user_file
+from torchcross.backbones.addresses import beside, is_address
 from torchcross.errors import InputError
 from torchcross.experiment.settings.plain import with_backbone_table
 from torchcross.experiment.settings.presets import PRESETS, newest_version, preset_values
@@ -27,7 +28,8 @@ from torchcross.experiment.settings.typed_values import section_of_values
 def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a TOML file; `overrides` by dotted name ("data.targets") win over the file.
 
-    A relative data folder or weights file is looked for beside the TOML file.
+    A relative data folder or weights file is looked for beside the TOML file, and so is a path in
+    the backbone's address.
     """
     path = Path(path)
     try:
@@ -42,9 +44,22 @@ def read_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         if isinstance(part, dict) and isinstance(part.get(name), str) and part[name]:
             part[name] = str(path.parent / part[name])
     try:
+        values = _with_backbone_beside(values, path.parent)
         return experiment_from_values(values, overrides)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _with_backbone_beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The values with the paths in the backbone's address looked for in a folder."""
+    model = values.get("model")
+    table = model.get("backbone") if isinstance(model, Mapping) else None
+    name = table.get("name") if isinstance(table, Mapping) else table
+    if model is None or not isinstance(name, str) or not is_address(name):
+        return dict(values)
+    address = beside(name, folder)
+    backbone = {**table, "name": address} if isinstance(table, Mapping) else address
+    return {**values, "model": {**model, "backbone": backbone}}
 
 
 def experiment_from_values(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
+from torchcross.backbones.addresses import is_address
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.experiment.settings.training_sections import (
@@ -51,10 +52,26 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class BackboneSettings:
-    """A backbone: its name in `torchcross.backbones`, and the options that its function takes."""
+    """A backbone: its name in `torchcross.backbones`, and the options that its function takes.
+
+    Or its address, and the options of the function that the address names.
+    """
 
     name: str = "resnet18"
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_addressed(self) -> bool:
+        return is_address(self.name)
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it is an address that is to give its weights too."""
+        return self.is_addressed and self.options.get("pretrained", True) is not False
+
+    @classmethod
+    def of_table(cls, table: Mapping[str, Any]) -> Self:
+        return cls(table["name"], {option: table[option] for option in table if option != "name"})
 
     def as_table(self) -> dict[str, Any]:
         """As TOML writes it: the options stand beside the name."""
@@ -65,9 +82,12 @@ class BackboneSettings:
 class ModelSettings:
     """The network that everything starts from.
 
-    backbone       a name of `torchcross.backbones`; with options, a table:
-                   `[model.backbone]` with `name` and what the backbone's function takes
-    weights        a file of weights for the backbone; "": random initial values
+    backbone       a name of `torchcross.backbones`, or an address
+                   ("timm:vit_small_patch14_dinov2.lvd142m"), which brings its weights; with
+                   options, a table: `[model.backbone]` with `name` and what the backbone's function
+                   takes. `pretrained = false`: an address without its weights
+    weights        a file of weights for the backbone; "": those of its address, or random initial
+                   values
     normalisation  mean and standard deviation that images are normalised by: "imagenet", "keras" or
                    "none". "": those that the weights are known to need; with random values, those
                    of ImageNet for three channels and none for one
@@ -76,6 +96,11 @@ class ModelSettings:
     backbone: BackboneSettings = field(default_factory=BackboneSettings)
     weights: str = ""
     normalisation: Literal["", "imagenet", "keras", "none"] = ""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether rows start from weights, of a file or of the backbone's address."""
+        return bool(self.weights) or self.backbone.is_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,9 +263,15 @@ class Experiment:
                 "data.folder is empty; give the folder that holds the datasets",
             ),
             (
-                self.data.channels == 1 and has_mean and not self.model.weights,
+                self.data.channels == 1 and has_mean and not self.model.has_weights,
                 f"model.normalisation={normalisation!r} is for three channels and data.channels is"
                 " 1; give data.channels=3, or leave normalisation out",
+            ),
+            (
+                bool(self.model.weights) and self.model.backbone.is_pretrained,
+                f"model.weights={self.model.weights!r} and model.backbone="
+                f"{self.model.backbone.name!r} are two sets of weights; leave model.weights out, or"
+                " give model.backbone.pretrained=false",
             ),
             *((not values, f"{name} is empty; give at least one") for name, values in lists),
             *(
