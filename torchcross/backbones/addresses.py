@@ -104,7 +104,7 @@ def beside(address: str, folder: Path) -> str:
     name = parts.name
     if name.startswith("."):
         name = str(folder / name)
-    return _written(parts, name, None if parts.file is None else str(folder / parts.file))
+    return _address_of(parts, name, None if parts.file is None else str(folder / parts.file))
 
 
 def at_revision(address: str, revision: str | None) -> str:
@@ -112,16 +112,16 @@ def at_revision(address: str, revision: str | None) -> str:
     parts = _parse(address)
     if parts.revision or parts.file is not None or is_folder(parts.name):
         return address
-    return _written(replace(parts, revision=revision), parts.name, None)
+    return _address_of(replace(parts, revision=revision), parts.name, None)
 
 
 def without_places(address: str) -> str:
     """The address without the paths that it names: what they hold is known by its hash."""
     parts = _parse(address)
-    return _written(parts, shown_name(parts.name), None if parts.file is None else "FILE")
+    return _address_of(parts, shown_name(parts.name), None if parts.file is None else "FILE")
 
 
-def _written(parts: _Address, name: str, file: str | None) -> str:
+def _address_of(parts: _Address, name: str, file: str | None) -> str:
     library = f"{parts.library}:" if parts.library else ""
     revision = f"@{parts.revision}" if parts.revision else ""
     return f"{library}{name}{revision}" + (f"={file}" if file else "")

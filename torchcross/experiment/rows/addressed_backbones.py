@@ -66,7 +66,7 @@ def pretrained_network(experiment: Experiment, seed: int, *, random: bool) -> ba
     backbone, revision = experiment.model.backbone, known.weights.revision
     pinned = dataclasses.replace(backbone, name=at_revision(backbone.name, revision))
     net = _network(pinned, experiment.data.channels, experiment.model.normalisation, seed)
-    if _described(net) != known:
+    if _description_of(net) != known:
         _read_once.cache_clear()
         raise InputError(
             f"the weights of {experiment.model.backbone.name!r} have changed since this process"
@@ -106,10 +106,10 @@ def _numbers(values: tuple[float, ...]) -> str:
 @lru_cache(maxsize=16)
 def _read_once(text: str) -> PretrainedBackbone:
     name, options, channels, normalisation = json.loads(text)
-    return _described(_network(BackboneSettings(name, options), channels, normalisation, 0))
+    return _description_of(_network(BackboneSettings(name, options), channels, normalisation, 0))
 
 
-def _described(net: backbones.Backbone) -> PretrainedBackbone:
+def _description_of(net: backbones.Backbone) -> PretrainedBackbone:
     if net.spec is None:
         raise InputError(f"{net.label} has no description; give another backbone")
     # By way of plain values, in which two descriptions can be compared.
