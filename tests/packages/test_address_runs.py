@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import timm
@@ -89,7 +90,8 @@ def test_rows_of_every_library(library, tmp_path):
     assert not torch.allclose(known, others[0])
     assert fresh[0].weights is None
     assert fresh[0].spec.options == published.spec.options
-    assert identity(experiment) == identity(addressed(f"{library}:{tmp_path / '.' / 'model'}"))
+    shutil.copytree(tmp_path / "model", tmp_path / "moved")
+    assert identity(experiment) == identity(addressed(f"{library}:{tmp_path / 'moved'}"))
 
 
 def test_other_weights_in_a_folder_are_another_run(tmp_path):

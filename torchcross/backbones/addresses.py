@@ -12,7 +12,7 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.backbones.base import Backbone
 from torchcross.backbones.build import CONSTRUCTORS
 from torchcross.backbones.foreign import import_package
-from torchcross.backbones.hub import is_folder, shown_name
+from torchcross.backbones.hub import is_folder
 from torchcross.backbones.open_clip_models import from_open_clip
 from torchcross.backbones.timm_models import from_timm
 from torchcross.backbones.torchvision_models import from_torchvision
@@ -118,7 +118,8 @@ def at_revision(address: str, revision: str | None) -> str:
 def without_places(address: str) -> str:
     """The address without the paths that it names: what they hold is known by its hash."""
     parts = _parse(address)
-    return _address_of(parts, shown_name(parts.name), None if parts.file is None else "FILE")
+    name = "FOLDER" if is_folder(parts.name) else parts.name
+    return _address_of(parts, name, None if parts.file is None else "FILE")
 
 
 def _address_of(parts: _Address, name: str, file: str | None) -> str:

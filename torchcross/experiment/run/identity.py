@@ -46,13 +46,16 @@ def _decisive_address(experiment: Experiment) -> dict[str, Any]:
     if known is not None:
         # It is so by itself.
         decisive["backbone"].pop("pretrained", None)
-        record = known.weights
+        record, network = known.weights, dict(known.spec.options)
+        if "config" in network:
+            # Beside a configuration the name is a label, and may be that of a folder.
+            del network["name"]
         decisive["weights"] = {
             "sha256": record.sha256,
             "revision": record.revision,
             "mean": as_plain(record.mean),
             "std": as_plain(record.std),
-            "network": digest(known.spec.options),
+            "network": digest(network),
         }
     return decisive
 
