@@ -9,7 +9,7 @@ import pytest
 from tests.engines.stub_slurm import install, preempt
 from tests.jobs.sums import Sums, expected, results, runs_of
 from torchcross.errors import InputError
-from torchcross.jobs import run_job
+from torchcross.jobs import Resources, run_job
 from torchcross.jobs.engines.slurm import SlurmEngine
 
 
@@ -48,6 +48,15 @@ def test_settings_that_slurm_does_not_know_are_refused(tmp_path):
     engine = SlurmEngine(tmp_path / "logs", cluster="local", partion="gpu")
     with pytest.raises(InputError, match="submitit does not take these settings"):
         run_job(Sums(str(tmp_path)), tmp_path, engine)
+
+
+@pytest.mark.slow
+def test_the_error_of_a_call_is_told(tmp_path):
+    engine = SlurmEngine(tmp_path / "logs", cluster="local", time="10min")
+    future = engine.submit(int, "no number", resources=Resources())
+    error = future.exception(120)
+    engine.shutdown()
+    assert str(error) == "ValueError: invalid literal for int() with base 10: 'no number'"
 
 
 def wait_for(condition):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -13,10 +14,12 @@ import pytest
 
 from tests.experiment.conftest import toy_experiment
 from tests.experiment.small import command, files, prepare
+from torchcross.cli import main
 from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values, run_experiment
 from torchcross.experiment.run import run_job, training
 from torchcross.experiment.run.engine_choice import engine_of
+from torchcross.experiment.run.run_job import RunJob
 from torchcross.experiment.run.run_plan import plan_run
 from torchcross.experiment.run.run_status import run_status
 from torchcross.experiment.run.time_left import duration_text
@@ -255,6 +258,43 @@ def test_an_engine_that_there_is_not_is_refused(tmp_path, settings, message):
     experiment = experiment_from_values({"data": {"folder": "d"}, "engine": settings})
     with pytest.raises(InputError, match=message):
         engine_of(experiment, tmp_path, None)
+
+
+@pytest.mark.parametrize(("name", "library"), [("slurm", "submitit"), ("ray", "ray")])
+def test_an_engine_of_an_extra_names_it(root, tmp_path, monkeypatch, capsys, name, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    given = [str(root / "small.toml"), "--out", str(tmp_path / "run"), "--engine", name]
+    assert main(["run", *given]) == 2
+    assert f"pip install 'torchcross-fewshot[{name}]'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_finds_the_paths_of_another_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "net.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    values = {"data": {"folder": "data"}, "model": {"weights": "net.pt"}}
+    sent = pickle.loads(pickle.dumps(RunJob(experiment_from_values(values), "run", "ab")))
+    assert Path(sent.experiment.data.folder) == tmp_path / "data"
+    assert Path(sent.experiment.model.weights) == tmp_path / "net.pt"
+    assert Path(sent.out) == tmp_path / "run"
+    # An address that is no path stays one.
+    values = {"data": {"folder": "store://images"}}
+    sent = pickle.loads(pickle.dumps(RunJob(experiment_from_values(values), "run", "ab")))
+    assert (sent.experiment.data.folder, sent.experiment.model.weights) == ("store://images", "")
+
+
+def test_what_an_engine_keeps_goes_when_the_run_is_complete(collection, tmp_path):
+    scripts = JobFolder(tmp_path / "run").engine_folder("slurm")
+    experiment = toy_experiment(algorithms=["scratch"])
+    collection.broken = {"hole"}
+    scripts.mkdir(parents=True)
+    (scripts / "1.sh").touch()
+    run_experiment(experiment, tmp_path / "run")
+    assert (scripts / "1.sh").exists(), "logs are read after a failure"
+    collection.broken = set()
+    assert run_experiment(experiment, tmp_path / "run").complete
+    assert not (tmp_path / "run" / "jobs").exists()
 
 
 @pytest.mark.parametrize(

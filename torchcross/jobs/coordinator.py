@@ -146,7 +146,8 @@ class _Coordinator:
                 make_unit,
                 self._job,
                 unit,
-                str(self._folder.path),
+                # Workers may have another working folder.
+                str(self._folder.path.absolute()),
                 self._lease,
                 self._dead.pop(key, None),
                 resources=unit.resources,

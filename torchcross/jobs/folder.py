@@ -7,6 +7,7 @@ jobs/claims/KEY.GENERATION    who makes which unit now
 jobs/attempts/KEY.NUMBER/     what an attempt has written so far
 jobs/failures/KEY.json        why a unit failed when it was last tried
 jobs/logs/KEY.log             what a unit said, where its job writes that
+jobs/engines/NAME/            what an engine keeps: the scripts and logs of Slurm's jobs
 """
 
 from __future__ import annotations
@@ -167,6 +168,10 @@ class JobFolder:
         logs.mkdir(parents=True, exist_ok=True)
         return logs / f"{key}.log"
 
+    def engine_folder(self, name: str) -> Path:
+        """Where an engine may keep files of its own; it is not made."""
+        return self._own / "engines" / name
+
     def log_lines(self, key: str) -> list[str]:
         """What a unit has said; nothing where it has no log."""
         try:
@@ -177,7 +182,8 @@ class JobFolder:
 
     def remove_records(self) -> None:
         """Remove what is kept while units are left to make; only where no other process works."""
-        for part in (self.claims.folder, self._attempts, self._failures, self._own / "logs"):
+        own = (self._own / "logs", self._own / "engines")
+        for part in (self.claims.folder, self._attempts, self._failures, *own):
             shutil.rmtree(part, ignore_errors=True)
         self.forget_fingerprint()
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from torchcross.errors import InputError
 from torchcross.experiment.rows.device import resources_of
-from torchcross.experiment.run.folder import JOBS
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.jobs import InlineEngine, JobEngine, LocalEngine, job_engine_named
+from torchcross.jobs import InlineEngine, JobEngine, JobFolder, LocalEngine, job_engine_named
 from torchcross.jobs.engines.local import usable_cores
 
 _LOCAL = "local"
@@ -24,8 +23,7 @@ def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobE
     if not isinstance(name, str):
         raise InputError(f"engine.name is {name!r}; give a name, such as 'local' or 'slurm'")
     if name != _LOCAL:
-        folder = Path(out) / JOBS / name
-        return job_engine_named(name, settings, folder.resolve())
+        return job_engine_named(name, settings, JobFolder(out).engine_folder(name).absolute())
     count = settings.pop("jobs", jobs)
     if count is None:
         count = default_jobs(experiment)

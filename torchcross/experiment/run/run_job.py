@@ -61,7 +61,9 @@ class RunJob:
         return int(self.call, 16)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RunJob, (self.experiment, self.out, self.call)
+        # A worker may have another working folder.
+        out = str(Path(self.out).absolute())
+        return RunJob, (_with_absolute_paths(self.experiment), out, self.call)
 
     @property
     def is_made_here(self) -> bool:
@@ -202,6 +204,17 @@ def _workbench_of_worker(job: RunJob) -> Workbench:
         out=folder.files,
     )
     return Workbench(run, Protocol(run), fit_over_ranks, is_worker=True)
+
+
+def _with_absolute_paths(experiment: Experiment) -> Experiment:
+    data = replace(experiment.data, folder=_absolute(experiment.data.folder))
+    model = replace(experiment.model, weights=_absolute(experiment.model.weights))
+    return replace(experiment, data=data, model=model)
+
+
+def _absolute(place: str) -> str:
+    """What is no path here, such as an address of another format of data, stays as it is."""
+    return str(Path(place).absolute()) if place and Path(place).exists() else place
 
 
 def _hardware(run: RunContext) -> str:

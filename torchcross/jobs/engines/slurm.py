@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -133,12 +134,17 @@ class SlurmEngine(JobEngine):
         try:
             result = job.result()
         except errors.FailedJobError as error:
-            # The text ends in the error of the call.
-            future.set_exception(RuntimeError(str(error).strip().splitlines()[-1]))
+            future.set_exception(RuntimeError(_error_in(str(error))))
         except errors.UncompletedJobError:
             future.set_exception(WorkerEnded(None))
         else:
             future.set_result(result)
+
+
+def _error_in(text: str) -> str:
+    """The last line of the traceback of a call, which submitit has between two rules."""
+    _, *parts = re.split(r"^-{5,}\n", text, flags=re.MULTILINE)
+    return (parts[0] if parts else text).strip().splitlines()[-1]
 
 
 class _Requeued:
