@@ -127,6 +127,7 @@ def test_the_published_protocol_in_full():
         "workers": 0,
         "unit_episodes": 1000,
         "gpus": 1.0,
+        "memory": 0.0,
     }
 
 

@@ -17,6 +17,7 @@ from tests.experiment.small import command, files, prepare
 from torchcross.cli import main
 from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values, run_experiment
+from torchcross.experiment.rows.device import resources_of
 from torchcross.experiment.run import run_job, training
 from torchcross.experiment.run.engine_choice import engine_of
 from torchcross.experiment.run.run_job import RunJob
@@ -243,6 +244,14 @@ def test_a_process_of_other_parts_is_refused(collection, tmp_path, monkeypatch):
 def test_the_engine_of_an_experiment(tmp_path, settings, jobs, kind):
     experiment = experiment_from_values({"data": {"folder": "d"}, "engine": settings})
     assert isinstance(engine_of(experiment, tmp_path, jobs), kind)
+
+
+def test_units_ask_for_what_the_settings_say():
+    machine = {"threads": 3, "memory": 1.5, "device": "cpu"}
+    experiment = experiment_from_values({"data": {"folder": "d"}, "machine": machine})
+    asked = resources_of(experiment.machine)
+    assert (asked.cores, asked.memory, asked.gpus) == (3, 3 * 2**29, 0.0)
+    assert resources_of(experiment.machine, ranks=2).memory == 3 * 2**30
 
 
 @pytest.mark.parametrize(

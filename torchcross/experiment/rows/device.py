@@ -14,6 +14,9 @@ from torchcross.jobs import Resources
 from torchcross.jobs.engines.local import usable_cores
 from torchcross.training import TorchMachine
 
+GB = 1024**3
+"""The unit of `machine.memory`, in bytes."""
+
 
 def machine_of(settings: MachineSettings) -> TorchMachine:
     """The machine for `fit`."""
@@ -68,14 +71,15 @@ def _refuse_absent_device(settings: MachineSettings, device: torch.device) -> No
 
 
 def resources_of(settings: MachineSettings, ranks: int = 1) -> Resources:
-    """What a unit takes: for each rank its threads, and a GPU where it computes on one.
+    """What a unit takes: for each rank its threads, its memory, and a GPU where it computes on one.
 
     Several ranks have a whole GPU each.
     """
     gpus = 0.0
     if device_type(settings) == "cuda":
         gpus = settings.gpus if ranks == 1 else float(ranks)
-    return Resources(cores=ranks * settings.threads or usable_cores(), gpus=gpus)
+    cores = ranks * settings.threads or usable_cores()
+    return Resources(cores, memory=ranks * round(settings.memory * GB), gpus=gpus)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from torchcross._kit.process_memory import most_resident_bytes
 from torchcross.errors import TorchcrossError
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.device import machine_of, own_threads
+from torchcross.experiment.rows.device import GB, machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.training_setup import TrainingSetup, predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
@@ -36,7 +36,6 @@ Kind = Literal["training", "scoring"]
 _STEPS: Final = 3
 """Of a calibration: the first one is not counted, for it sets everything up."""
 _EPISODES: Final = 3
-_GB: Final = 1024**3
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class RunPlan:
             each = duration_text(part.seconds)
             yield f"  {part.row:{width}}  {part.kind}  {part.units:4} units of about {each}"
         if self.memory is not None:
-            yield f"each process holds about {self.memory / _GB:.1f} GB"
+            yield f"each process holds about {self.memory / GB:.1f} GB (machine.memory)"
         for jobs, seconds in self.seconds_with.items():
             yield f"--jobs {jobs}: about {duration_text(seconds)}"
         yield f"the longest chain takes {duration_text(self.chain)}, with any number of processes"

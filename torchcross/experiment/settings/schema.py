@@ -193,6 +193,8 @@ class MachineSettings:
     workers        processes that read ahead while a network trains
     unit_episodes  the most episodes that one unit scores: a cell with more of them is several units
     gpus           of one unit; 0.5: two units share one
+    memory         of one unit in GB, as `torchcross plan` measures it: no more units start than
+                   there is memory for. 0: it is not looked at
     """
 
     device: str = "auto"
@@ -202,6 +204,7 @@ class MachineSettings:
     workers: int = option(0, may_be_zero=True, decides_numbers=False)
     unit_episodes: int = option(1000, decides_numbers=False)
     gpus: float = option(1.0, decides_numbers=False)
+    memory: float = option(0.0, may_be_zero=True, decides_numbers=False)
 
 
 @dataclass(frozen=True, kw_only=True)
