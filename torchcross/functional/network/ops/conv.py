@@ -97,21 +97,16 @@ class _Geometry(NamedTuple):
         is_served = x.device.type == "cpu" and x.dim() == 4 and x.dtype != torch.float64
         if not (self.channels_last and is_served):
             return x, None
-        if weight.numel() > x.numel() or self._corrupts_memory_with_channels_last(weight):
+        # Torch 2.13 writes beyond its memory in the weight's gradient of such convolutions. It was
+        # seen with one pixel, strides, at most 8 input channels and more than one thread.
+        corrupts_memory = max(weight.shape[2:]) == 1 and max(self.stride) > 1
+        if weight.numel() > x.numel() or (corrupts_memory and weight.shape[1] < _FEW_CHANNELS):
             return x.contiguous(), False
         if x.shape[1] == 1:
             # One channel is laid out both ways at once; only its strides tell which one is meant.
             height, width = x.shape[2:]
             return x.contiguous().as_strided(x.shape, (height * width, 1, width, 1)), True
         return x.contiguous(memory_format=torch.channels_last), True
-
-    def _corrupts_memory_with_channels_last(self, weight: Tensor) -> bool:
-        """Torch 2.13 writes beyond its memory in the weight's gradient of such convolutions.
-
-        It was seen with one pixel, strides, at most 8 input channels and more than one thread.
-        """
-        is_one_pixel = max(weight.shape[2:]) == 1
-        return is_one_pixel and max(self.stride) > 1 and weight.shape[1] < _FEW_CHANNELS
 
 
 class _Convolution(torch.autograd.Function):
