@@ -24,9 +24,8 @@ class TargetReadError(Exception):
 
 
 class Guard:
-    """From the moment that training asks for its sources until it is over, the files of the others
-    are away, and their objects refuse to tell what they remember. `rows` are those that were read,
-    by dataset.
+    """While sources are chosen and a model is trained, the files of the others are away, and their
+    objects refuse to tell what they remember. `rows` are those that were read, by dataset.
     """
 
     def __init__(self, folder, closed, monkeypatch):
@@ -71,6 +70,25 @@ class Guard:
 
         return asked
 
+    def within(self, plain):
+        """Closed for the time of a call."""
+
+        def called(*given, **more):
+            before = self.shut
+            self.move(True)
+            try:
+                return plain(*given, **more)
+            finally:
+                self.move(before)
+
+        return called
+
+    def guard_trainings(self, monkeypatch):
+        planned = training.PlannedTraining
+        choose = self.within(planned.of.__func__)
+        monkeypatch.setattr(planned, "of", classmethod(choose))
+        monkeypatch.setattr(planned, "run", self.within(planned.run))
+
     def opening(self, plain):
         def fit(*given, **more):
             assert self.shut
@@ -112,7 +130,7 @@ def run(root, **changes):
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_reads_training_and_validation_splits_of_sources_alone(root, monkeypatch, name):
     guard = Guard(root / "data", (TARGET, *RELATED), monkeypatch)
-    monkeypatch.setattr(MedIMetaCollection, "sources", guard.closing(MedIMetaCollection.sources))
+    guard.guard_trainings(monkeypatch)
     outcome = run(root, algorithms=[name], **{"data.source_tasks": "all", "meta.steps": 4})
     assert outcome.complete, outcome.failures
     assert guard.times == 1
@@ -164,7 +182,8 @@ def test_the_guard_sees_a_leak(root, monkeypatch, leak):
         known.append(collection)
         return plain(collection, *given, **more)
 
-    monkeypatch.setattr(MedIMetaCollection, "sources", guard.closing(sources))
+    monkeypatch.setattr(MedIMetaCollection, "sources", sources)
+    guard.guard_trainings(monkeypatch)
     plain_setup = training.training_setup
 
     def leaking(*given, **more):

@@ -43,11 +43,13 @@ def flips(states: Mapping[str, Files], count: int, seed: int) -> Iterator[Flip]:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Name -> content of every file but locks."""
+    """Name -> content of every file but locks, and those of work under way and how long it took."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "lock"
+        if path.is_file()
+        and path.name not in ("lock", "environment.json")
+        and path.relative_to(folder).parts[0] != "jobs"
     }
 
 

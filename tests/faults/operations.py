@@ -251,11 +251,11 @@ if find_spec("pooch") is not None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """A digest of every file but the lock of a run; folders count too."""
+    """A digest of every file but the lock of a run and its times; folders count too."""
     return {
         str(path.relative_to(folder)): _digest(path)
         for path in sorted(folder.rglob("*"))
-        if path.name != "lock"
+        if path.name not in ("lock", "environment.json")
     }
 
 
