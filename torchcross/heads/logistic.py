@@ -143,7 +143,7 @@ def logistic_logits(
 ) -> Float[Tensor, "N outputs"]:
     """Logits that mean the mean probability of the heads in `params`, one for each C."""
     likelihood, weight = target.likelihood, params[WEIGHT]
-    scores = features @ weight.flatten(0, 1).mT
+    scores = features @ weight.flatten(0, 1).transpose(0, 1)
     if unit_length:
         scores = scores / lengths_of(features).unsqueeze(-1)
     scores = scores.reshape(-1, *weight.shape[:2])

@@ -46,7 +46,7 @@ def _centred_distances(target: Target, features: Tensor, params: dict[str, Tenso
     )
     # Minus squared distances; no lengths are large, so nothing cancels in the expanded square.
     squares = directions.square().sum(-1, keepdim=True) + means.square().sum(-1)
-    return target.prototype_logits(2 * directions @ means.mT - squares)
+    return target.prototype_logits(2 * directions @ means.transpose(0, 1) - squares)
 
 
 FORMS: dict[str, Form] = {

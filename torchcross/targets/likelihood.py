@@ -35,7 +35,7 @@ class Likelihood:
 
     def codes(self, labels: Int64[Tensor, " N *L"]) -> Int64[Tensor, "{self.answers} N"]:
         """The code of every sample under each answer."""
-        return labels.reshape(len(labels), self.answers).mT
+        return labels.reshape(len(labels), self.answers).transpose(-1, -2)
 
     @property
     def scores(self) -> int:
@@ -70,4 +70,4 @@ class Likelihood:
 
         `target.prototype_logits` makes logits of its loss of them.
         """
-        return log_probabilities.mT.flatten(-2)
+        return log_probabilities.transpose(-1, -2).flatten(-2)
