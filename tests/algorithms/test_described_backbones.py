@@ -12,8 +12,8 @@ from tests.algorithms.cases import TARGETS, WIDTH, episode_of
 from torchcross import backbones
 from torchcross._kit import tensor_files
 from torchcross.algorithms import ProtoNet, load_predictor
-from torchcross.algorithms._shared.layers import described_layers, different_layers
 from torchcross.algorithms._shared.predictor_files import FORMAT
+from torchcross.backbones.layers import described_layers, different_layers
 from torchcross.errors import BackboneWarning, InputError, ReadError
 
 EPISODE = episode_of(TARGETS["multiclass"])

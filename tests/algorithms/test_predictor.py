@@ -10,8 +10,8 @@ from tests.algorithms.cases import TARGETS, Net, episode_of
 from torchcross import backbones
 from torchcross._kit import tensor_files
 from torchcross.algorithms import MAML, FineTune, LinearProbe, ProtoNet, load_predictor
-from torchcross.algorithms._shared.input_normalisation import InputNormalisation
 from torchcross.algorithms._shared.predictor_files import FORMAT
+from torchcross.backbones.input_normalisation import InputNormalisation
 from torchcross.data import Episodes, EpisodeSampler, toys
 from torchcross.data.loading.augment import Normalise
 from torchcross.episode import Batch

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypedDict, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
-from torchcross.algorithms._shared.input_normalisation import MeanAndStd
+from torchcross.backbones.input_normalisation import MeanAndStd
 from torchcross.functional.loop.lanes import Lanes
 from torchcross.heads.learned import HeadStart
 

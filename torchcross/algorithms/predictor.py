@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from torchcross._kit.argument_checks import check_choice
 from torchcross.algorithms._shared import predictor_checks, predictor_files
-from torchcross.algorithms._shared.checked_batch import check_finite
-from torchcross.algorithms._shared.input_normalisation import explain_refused_images
 from torchcross.algorithms._shared.plain_module import Output, PlainPredictor
 from torchcross.algorithms._shared.predictor_backbones import backbone_for
 from torchcross.algorithms._shared.predictor_files import PredictorRecord
 from torchcross.algorithms._shared.tracing import refuse_tracing
+from torchcross.backbones.input_normalisation import check_finite, explain_refused_images
 from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.functional.network.norm_policies import NormPolicy

@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared.input_normalisation import InputNormalisation, MeanAndStd
-from torchcross.algorithms._shared.layers import described_layers
 from torchcross.algorithms._shared.per_step_norm import (
     NormWeights,
     PerStepAffine,
@@ -17,6 +15,8 @@ from torchcross.algorithms._shared.per_step_norm import (
 )
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, backbone_spec
 from torchcross.algorithms.predictor import Predictor
+from torchcross.backbones.input_normalisation import InputNormalisation, MeanAndStd
+from torchcross.backbones.layers import described_layers
 from torchcross.errors import InputError
 from torchcross.functional import Network
 from torchcross.task import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchcross.algorithms._shared.input_normalisation import InputNormalisation
+from torchcross.backbones.input_normalisation import InputNormalisation, check_finite
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, LabelError
 from torchcross.targets import MISSING
@@ -52,25 +52,6 @@ def _check_labels(labels: Tensor, task: Task, subject: str) -> None:
             f" first time; {target!r} has the codes 0..{highest}, and -1 for missing. Encode raw"
             " labels first: target.encode(labels)."
         )
-
-
-def check_finite(images: Tensor, subject: str) -> None:
-    """Refuse images with pixels that are NaN or infinite; `subject` is their name."""
-    if not images.is_floating_point() or bool(torch.isfinite(images.sum())):
-        return
-    # A sum of finite numbers may overflow, so the pixels themselves decide.
-    broken = ~torch.isfinite(images).reshape(len(images), -1).all(1)
-    if bool(broken.any()):
-        raise InputError(
-            f"{subject} has NaN or infinite pixels in {int(broken.sum())} of {len(images)} images:"
-            f" {_numbers(broken.nonzero().flatten().tolist())}; repair or drop them."
-        )
-
-
-def _numbers(positions: list[int]) -> str:
-    """`image 2`, `images 0, 2`, and the first ten of more."""
-    shown = ", ".join(map(str, positions[:10]))
-    return f"image{'s' * (len(positions) > 1)} {shown}{', ...' * (len(positions) > 10)}"
 
 
 def refuse_single_samples(codes: Tensor, task: Task, purpose: str) -> None:

@@ -17,11 +17,11 @@ from torchcross.algorithms._shared.checked_batch import (
 )
 from torchcross.algorithms._shared.draw_key import DrawKey, draw_keys
 from torchcross.algorithms._shared.image_gradients import learned_images, with_image_gradients
-from torchcross.algorithms._shared.input_normalisation import explain_refused_images
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms.base import Algorithm, Step
 from torchcross.algorithms.options import EpisodicOptions, check_option_names
 from torchcross.algorithms.predictor import Predictor
+from torchcross.backbones.input_normalisation import explain_refused_images
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, Problem, merge_buffers, meta_loss

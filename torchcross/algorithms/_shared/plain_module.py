@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared.input_normalisation import InputNormalisation
+from torchcross.backbones.input_normalisation import InputNormalisation
 from torchcross.heads import head_logits
 from torchcross.targets import Target
 from torchcross.task import Task

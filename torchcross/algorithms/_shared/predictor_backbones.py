@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import nn
 
 from torchcross.algorithms._shared import predictor_checks
-from torchcross.algorithms._shared.layers import described_layers, different_layers
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, Tensors
 from torchcross.backbones import build
 from torchcross.backbones.build import sketch
+from torchcross.backbones.layers import described_layers, different_layers
 from torchcross.errors import BackboneWarning, InputError
 from torchcross.functional.network.norm_policies import policy_named
 

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from torchcross._kit import tensor_files
-from torchcross.algorithms._shared.input_normalisation import InputNormalisation
+from torchcross.backbones.input_normalisation import InputNormalisation
 from torchcross.errors import InputError, ReadError
 from torchcross.functional.network.norm_policies import POLICIES
 from torchcross.heads import FORMS

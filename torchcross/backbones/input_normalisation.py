@@ -109,3 +109,22 @@ def explain_refused_images(backbone: nn.Module, images: Tensor, name: str) -> It
             f" {tuple(images.shape[1:])}: {reason} Give images of the size and channels it was"
             " built for, and a plain module of one dtype, not a scripted one."
         ) from error
+
+
+def check_finite(images: Tensor, subject: str) -> None:
+    """Refuse images with pixels that are NaN or infinite; `subject` is their name."""
+    if not images.is_floating_point() or bool(torch.isfinite(images.sum())):
+        return
+    # A sum of finite numbers may overflow, so the pixels themselves decide.
+    broken = ~torch.isfinite(images).reshape(len(images), -1).all(1)
+    if bool(broken.any()):
+        raise InputError(
+            f"{subject} has NaN or infinite pixels in {int(broken.sum())} of {len(images)} images:"
+            f" {image_numbers(broken.nonzero().flatten().tolist())}; repair or drop them."
+        )
+
+
+def image_numbers(positions: Sequence[int]) -> str:
+    """`image 2`, `images 0, 2`, and the first ten of more."""
+    shown = ", ".join(map(str, positions[:10]))
+    return f"image{'s' * (len(positions) > 1)} {shown}{', ...' * (len(positions) > 10)}"
