@@ -105,6 +105,7 @@ _ROOMS = (
     "task",
     "testing",
     "training",
+    "transfer",
 )
 
 __version__ = "0.1.0.dev0"

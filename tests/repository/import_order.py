@@ -87,6 +87,12 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "loop": ("network", "trees"),
         "certify": ("loop", "network", "trees"),
     },
+    "torchcross.transfer": {
+        "source_target": (),
+        "scores": (),
+        "rankings": ("source_target",),
+        "results": ("rankings", "source_target"),
+    },
     "torchcross.experiment": {
         "settings": (),
         "data_formats": (),

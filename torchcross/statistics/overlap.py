@@ -108,7 +108,7 @@ def _units(draws: Draws) -> tuple[Indices, bool]:
 def _counts(draws: Draws, numbers: Indices, columns: Indices) -> Any:
     """A sparse matrix of the episodes by the columns of the drawn images."""
     # SciPy is slow to import, and most programs never need it.
-    from scipy import sparse  # type: ignore[import-untyped]
+    from scipy import sparse
 
     rows = np.searchsorted(numbers, draws.episodes)
     rows = np.minimum(rows, len(numbers) - 1)

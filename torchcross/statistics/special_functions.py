@@ -17,7 +17,7 @@ _DENSITY = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) * (_GRID[1] - _GRID[
 @cache
 def _special() -> Any:
     # SciPy is slow to import, and most programs never need it.
-    from scipy import special  # type: ignore[import-untyped]
+    from scipy import special
 
     return special
 

@@ -303,6 +303,13 @@ class Target(ABC):
     ) -> Float[Tensor, "N {self.num_outputs}"]:
         """Outputs of a least-squares head -> logits of this target's loss."""
 
+    @abstractmethod
+    def label_columns(self, codes: Codes) -> NDArray[np.float64]:
+        """Columns (N, R) of zeros and ones that say what a label is, NaN where it is missing.
+
+        Scores of a source regress them on its features.
+        """
+
     @property
     @abstractmethod
     def likelihood(self) -> Likelihood:

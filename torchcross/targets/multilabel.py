@@ -138,6 +138,12 @@ class MultiLabel(Target):
     def likelihood(self) -> Likelihood:
         return Likelihood("cumulative", self.num_classes, 2)
 
+    def label_columns(self, codes: Codes) -> NDArray[np.float64]:
+        """A column for each label."""
+        columns = np.asarray(codes, dtype=np.float64)
+        columns[columns < 0] = np.nan
+        return columns
+
     def regression_targets(self, labels: Int64[Tensor, " N *L"]) -> Float[Tensor, "N R"]:
         """+1 with the label, -1 without, 0 where unknown."""
         dtype = torch.get_default_dtype()

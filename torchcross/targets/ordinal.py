@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
 from torchcross.targets.classes import normalise_classes, normalise_values
 from torchcross.targets.head_layout import HeadLayout
+from torchcross.targets.labels import Codes
 from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.objective import Objective
 from torchcross.targets.objective_parts import (
@@ -25,7 +28,7 @@ from torchcross.targets.objective_parts import (
     output_per_class,
 )
 from torchcross.targets.padding import ABSENT_CLASSES, Padding
-from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarget
+from torchcross.targets.single_label import METRICS_OF_CLASSES, SingleLabelTarget, columns_of
 
 
 def _earth_movers(
@@ -201,6 +204,11 @@ class Ordinal(SingleLabelTarget):
     @property
     def likelihood(self) -> Likelihood:
         return Likelihood("cumulative", 1, self.num_classes)
+
+    def label_columns(self, codes: Codes) -> NDArray[np.float64]:
+        """A column for each step of the scale: whether the rank is that of the step or above."""
+        ranks = np.arange(self.num_classes)
+        return columns_of(codes, (ranks[:, None] >= ranks[1:]).astype(np.float64))
 
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} {self.num_classes-1}"]:
         """Rank j is the code word of +1 for every step up to it, -1 for every step beyond it."""

@@ -95,6 +95,10 @@ class SingleLabelTarget(Target):
     def likelihood(self) -> Likelihood:
         return Likelihood("softmax", 1, self.num_classes)
 
+    def label_columns(self, codes: Codes) -> NDArray[np.float64]:
+        """A column for each class."""
+        return columns_of(codes, np.eye(self.num_classes))
+
     @abstractmethod
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} R"]:
         """The code word that a least-squares head regresses on for each class."""
@@ -114,3 +118,11 @@ def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Float[Tensor, "N {
     """A column of ones and zeros for each class; a missing label is a row of zeros."""
     known = (labels != MISSING).unsqueeze(-1)
     return F.one_hot(labels.clamp(min=0), num_classes) * known.to(torch.get_default_dtype())
+
+
+def columns_of(codes: Codes, words: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The row of `words` of every code; a missing label is a row of NaN."""
+    missing = np.full((1, words.shape[1]), np.nan)
+    # The code -1 reads the last row.
+    columns: NDArray[np.float64] = np.concatenate([words, missing])[codes]
+    return columns

@@ -1,0 +1,118 @@
+"""Results of a study: one value for each source, target, fold and training seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchcross._kit.argument_checks import check_choice
+from torchcross.errors import InputError
+from torchcross.transfer.rankings.within_target import Correlation, correlations
+from torchcross.transfer.source_target import SourceTargetTable, position
+
+Floats = NDArray[np.float64]
+AVERAGES: Final = ("folds", "means")
+MEASURES: Final = ("ratio", "difference")
+SELF: Final = "self"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The value of a metric on one fold of a target, reached from a source with a training seed."""
+
+    source: str
+    target: str
+    fold: int
+    seed: int
+    value: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """values[i, j, f, s] of source i, target j, fold f and training seed s; NaN: no such cell."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    values: Floats
+
+    @classmethod
+    def of_cells(cls, cells: Iterable[Cell]) -> StudyResults:
+        """The results of cells in any order; a cell that stands twice is refused."""
+        listed = list(cells)
+        sources = tuple(dict.fromkeys(cell.source for cell in listed))
+        targets = tuple(dict.fromkeys(cell.target for cell in listed))
+        folds = tuple(sorted({cell.fold for cell in listed}))
+        seeds = tuple(sorted({cell.seed for cell in listed}))
+        values = np.full((len(sources), len(targets), len(folds), len(seeds)), np.nan)
+        for cell in listed:
+            place = (
+                sources.index(cell.source),
+                targets.index(cell.target),
+                folds.index(cell.fold),
+                seeds.index(cell.seed),
+            )
+            if not np.isnan(values[place]):
+                raise InputError(
+                    f"{cell.source!r} -> {cell.target!r}, fold {cell.fold}, seed {cell.seed} stands"
+                    " twice; give each cell once"
+                )
+            values[place] = cell.value
+        return cls(sources, targets, folds, seeds, values)
+
+    def matrix(self) -> SourceTargetTable:
+        """The mean over folds and seeds; missing where a cell of the pair is missing."""
+        return self._table(self.values)
+
+    def transferability(
+        self, baseline: str = "scratch", *, measure: str = "ratio", over: str = "folds"
+    ) -> SourceTargetTable:
+        """By how much a source beats the baseline, on the same fold and seed.
+
+        `measure` is "ratio" (value / baseline - 1) or "difference". `baseline` is a source, such as
+        one of random values, or "self": the source with the name of the target, as van den Brandt
+        et al. (2021) published it; its test folds were in its own training. Over "folds" it is the
+        mean of each fold's; over "means", that of the mean values.
+        """
+        check_choice("measure", measure, MEASURES)
+        check_choice("over", over, AVERAGES)
+        values, base = self.values, self._baseline(baseline)
+        if over == "means":
+            values = values.mean(axis=(2, 3), keepdims=True)
+            base = base.mean(axis=(2, 3), keepdims=True)
+        return self._table(values / base - 1 if measure == "ratio" else values - base)
+
+    def _baseline(self, baseline: str) -> Floats:
+        if baseline != SELF:
+            row = position("baseline", baseline, self.sources)
+            return self.values[row : row + 1]
+        if missing := [target for target in self.targets if target not in self.sources]:
+            raise InputError(
+                f"the targets {missing} are no sources, so they have no self-pair; name a source as"
+                f" the baseline, one of {list(self.sources)}"
+            )
+        rows = [self.sources.index(target) for target in self.targets]
+        return self.values[rows, np.arange(len(rows))][None]
+
+    def correlate(
+        self,
+        distances: SourceTargetTable,
+        *,
+        baseline: str = "scratch",
+        measure: str = "ratio",
+        over: str = "folds",
+        self_pairs: bool = False,
+    ) -> tuple[Correlation, ...]:
+        """How distances go with transferability: see `correlations`."""
+        transferability = self.transferability(baseline, measure=measure, over=over)
+        return correlations(transferability, distances, self_pairs=self_pairs)
+
+    def _table(self, values: Floats) -> SourceTargetTable:
+        return SourceTargetTable(self.sources, self.targets, values.mean(axis=(2, 3)))
