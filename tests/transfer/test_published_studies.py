@@ -72,7 +72,7 @@ def test_correlations_without_imagenet() -> None:
     sources = [source for source in results.sources if source != "imagenet"]
     from torchcross.transfer.rankings import correlations
 
-    fewer = table.restricted(sources)
+    fewer = table.restrict(sources)
     experts = correlations(fewer, expert_distances())
     task2vec = correlations(fewer, task2vec_distances())
     assert [item.value for item in experts[:2]] == pytest.approx([0.222777, 0.166438], abs=2e-6)
@@ -93,8 +93,8 @@ def test_correlations_within_targets_turn_the_finding_round() -> None:
 def test_weighted_tau_of_three_targets() -> None:
     values = cats_scans().matrix()
     scores = {
-        "experts": expert_distances().negated(),
-        "Task2Vec": task2vec_distances().negated(),
+        "experts": expert_distances().negative(),
+        "Task2Vec": task2vec_distances().negative(),
     }
     judgement = judge_scores(scores, values, permutations=0)
     experts = judgement.row("experts").means["weighted tau"]

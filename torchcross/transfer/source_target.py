@@ -52,10 +52,10 @@ class SourceTargetTable:
         """The table of numbers by (source, target), in the order in which the names come."""
         sources = tuple(dict.fromkeys(source for source, _ in pairs))
         targets = tuple(dict.fromkeys(target for _, target in pairs))
-        return cls.filled(sources, targets, lambda *pair: pairs.get(pair, np.nan))
+        return cls.of_function(sources, targets, lambda *pair: pairs.get(pair, np.nan))
 
     @classmethod
-    def filled(
+    def of_function(
         cls, sources: Sequence[str], targets: Sequence[str], number: Callable[[str, str], float]
     ) -> SourceTargetTable:
         """The table of what a function returns for each pair."""
@@ -67,7 +67,7 @@ class SourceTargetTable:
         row = position("source", source, self.sources)
         return float(self.values[row, position("target", target, self.targets)])
 
-    def restricted(
+    def restrict(
         self, sources: Iterable[str] | None = None, targets: Iterable[str] | None = None
     ) -> SourceTargetTable:
         """The table with some of its sources and targets, in the given order."""
@@ -85,11 +85,11 @@ class SourceTargetTable:
                 values[self.sources.index(target), column] = np.nan
         return SourceTargetTable(self.sources, self.targets, values)
 
-    def negated(self) -> SourceTargetTable:
+    def negative(self) -> SourceTargetTable:
         """The table of the numbers with the other sign: a distance as a score."""
         return SourceTargetTable(self.sources, self.targets, -self.values)
 
-    def aligned(self, other: SourceTargetTable) -> SourceTargetTable:
+    def align(self, other: SourceTargetTable) -> SourceTargetTable:
         """The numbers of `other` at this table's sources and targets, NaN where it has none."""
         missing = set(self.sources) - set(other.sources), set(self.targets) - set(other.targets)
 
@@ -98,7 +98,7 @@ class SourceTargetTable:
                 return float("nan")
             return other[source, target]
 
-        return SourceTargetTable.filled(self.sources, self.targets, number)
+        return SourceTargetTable.of_function(self.sources, self.targets, number)
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:

@@ -112,7 +112,7 @@ def judge_scores(
         rules[f"always {largest}"] = always(largest, values)
     if clash := sorted(rules.keys() & scores.keys()):
         raise InputError(f"the scores {clash} have the names of rules; give other names")
-    tables = {name: values.aligned(table) for name, table in scores.items()}
+    tables = {name: values.align(table) for name, table in scores.items()}
     options = (permutations, seed, level)
     rows = [_row(name, table, values, False, *options) for name, table in tables.items()]
     rows += [_row(name, table, values, True, *options) for name, table in rules.items()]
@@ -182,7 +182,7 @@ def _mean_tau(
 ) -> float:
     sources = [name for name in values.sources if name != drop_source]
     targets = [name for name in values.targets if name != drop_target]
-    fewer, reached = table.restricted(sources, targets), values.restricted(sources, targets)
+    fewer, reached = table.restrict(sources, targets), values.restrict(sources, targets)
     taus = [weighted_tau(*_both(fewer, reached, target)).value for target in targets]
     defined = [tau for tau in taus if not math.isnan(tau)]
     return math.fsum(defined) / len(defined) if defined else math.nan

@@ -67,7 +67,7 @@ def correlations(
     """
     as_int("permutations", permutations, least=0)
     pairs = _Pairs.of(x, y, self_pairs)
-    pooled = tuple(_pooled(kind, pairs) for kind in KINDS)
+    pooled = tuple(_pooled_correlation(kind, pairs) for kind in KINDS)
     return (*pooled, _within(pairs, permutations, seed))
 
 
@@ -80,7 +80,7 @@ class _Pairs:
 
     @classmethod
     def of(cls, x: SourceTargetTable, y: SourceTargetTable, self_pairs: bool) -> _Pairs:
-        y = x.aligned(y)
+        y = x.align(y)
         if not self_pairs:
             x, y = x.without_self_pairs(), y.without_self_pairs()
         # Target by target, so that shuffles stay within them.
@@ -97,19 +97,19 @@ class _Pairs:
         facts = (len(self.x), self.targets, self.self_pairs)
         return Correlation(kind, over, value, p, *facts, permutation_p)
 
-    def undefined(self, kind: str, over: str, reason: str) -> Correlation:
+    def no_correlation(self, kind: str, over: str, reason: str) -> Correlation:
         facts = (len(self.x), self.targets, self.self_pairs)
         return Correlation(kind, over, math.nan, math.nan, *facts, reason=reason)
 
 
-def _pooled(kind: str, pairs: _Pairs) -> Correlation:
+def _pooled_correlation(kind: str, pairs: _Pairs) -> Correlation:
     from scipy import stats
 
     check_choice("kind", kind, KINDS)
     if len(pairs.x) < 3:
-        return pairs.undefined(kind, "pooled", "fewer than three pairs have both numbers")
+        return pairs.no_correlation(kind, "pooled", "fewer than three pairs have both numbers")
     if np.ptp(pairs.x) == 0 or np.ptp(pairs.y) == 0:
-        return pairs.undefined(kind, "pooled", "one of the two numbers is constant")
+        return pairs.no_correlation(kind, "pooled", "one of the two numbers is constant")
     result = getattr(stats, _FUNCTIONS[kind])(pairs.x, pairs.y)
     return pairs.correlation(kind, "pooled", float(result.statistic), float(result.pvalue))
 
@@ -118,10 +118,10 @@ def _within(pairs: _Pairs, permutations: int, seed: int) -> Correlation:
     over = "within targets"
     degrees = len(pairs.x) - pairs.targets - 1
     if degrees < 1:
-        return pairs.undefined("pearson", over, "there are too few pairs of each target")
-    x, y = (_centred(numbers, pairs.target) for numbers in (pairs.x, pairs.y))
+        return pairs.no_correlation("pearson", over, "there are too few pairs of each target")
+    x, y = (_centre(numbers, pairs.target) for numbers in (pairs.x, pairs.y))
     if not (x @ x and y @ y):
-        return pairs.undefined("pearson", over, "one number is constant within every target")
+        return pairs.no_correlation("pearson", over, "one number is constant within every target")
     value = float(x @ y / math.sqrt((x @ x) * (y @ y)))
     t = value * math.sqrt(degrees / max(1 - value**2, np.finfo(float).tiny))
     p = t_two_sided(degrees, t)
@@ -129,7 +129,7 @@ def _within(pairs: _Pairs, permutations: int, seed: int) -> Correlation:
     return pairs.correlation("pearson", over, value, p, shuffled)
 
 
-def _centred(numbers: Floats, target: NDArray[np.int64]) -> Floats:
+def _centre(numbers: Floats, target: NDArray[np.int64]) -> Floats:
     counts = np.bincount(target)
     means = np.bincount(target, numbers) / np.maximum(counts, 1)
     centred: Floats = numbers - means[target]

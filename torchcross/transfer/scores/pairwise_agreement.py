@@ -48,7 +48,7 @@ def parc(
         return undefined_score("the labelled samples are of one class: nothing to tell apart")
     if constant := constant_features(rows):
         return constant
-    value = 100 * _rank_correlation(_distances(_reduced(rows, components)), _distances(columns))
+    value = 100 * _rank_correlation(_distances(_reduce(rows, components)), _distances(columns))
     return Score(value, reason)
 
 
@@ -67,7 +67,7 @@ def _label_rows(labels: ArrayLike, target: Target, samples: int) -> tuple[Floats
     return columns, np.flatnonzero(known & (np.ptp(np.nan_to_num(columns), axis=1) > 0))
 
 
-def _reduced(rows: Floats, components: int | None) -> Floats:
+def _reduce(rows: Floats, components: int | None) -> Floats:
     spread = rows.std(axis=0)
     rows = np.divide(rows - rows.mean(axis=0), spread, out=np.zeros_like(rows), where=spread > 0)
     if components is not None and min(rows.shape) > components:
