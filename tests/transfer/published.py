@@ -12,7 +12,7 @@ import csv
 import math
 from pathlib import Path
 
-from torchcross.transfer.results import Cell, StudyResults
+from torchcross.transfer.results import StudyCell, StudyResults
 from torchcross.transfer.source_target import SourceTargetTable
 
 _FOLDER = Path(__file__).parent / "data"
@@ -25,7 +25,7 @@ def read_rows(name: str) -> list[dict[str, str]]:
 
 def cats_scans() -> StudyResults:
     cells = [
-        Cell(row["source"], row["target"], fold, 0, float(row[f"auc{fold + 1}"]))
+        StudyCell(row["source"], row["target"], fold, 0, float(row[f"auc{fold + 1}"]))
         for row in read_rows("cats_scans.csv")
         for fold in range(5)
     ]

@@ -22,7 +22,7 @@ from torchcross.transfer.rankings import (
     weighted_tau,
 )
 from torchcross.transfer.rankings.permutation import permutation_p, weighted_taus
-from torchcross.transfer.results import Cell, StudyResults
+from torchcross.transfer.results import StudyCell, StudyResults
 from torchcross.transfer.source_target import SourceTargetTable
 
 VALUES = [0.9, 0.8, 0.85, 0.7, 0.95]
@@ -107,8 +107,8 @@ def test_constant_numbers_have_no_correlation() -> None:
 
 
 def test_a_missing_cell_stays_missing() -> None:
-    cells = [Cell("a", "t", fold, 0, 0.5) for fold in range(2)]
-    cells.append(Cell("scratch", "t", 0, 0, 0.5))
+    cells = [StudyCell("a", "t", fold, 0, 0.5) for fold in range(2)]
+    cells.append(StudyCell("scratch", "t", 0, 0, 0.5))
     results = StudyResults.of_cells(cells)
     assert math.isnan(results.matrix()["scratch", "t"])
     assert results.matrix().missing == (("scratch", "t"),)

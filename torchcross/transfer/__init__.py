@@ -7,7 +7,7 @@ are. Everything works on features, labels and tables; no file is read here.
 from __future__ import annotations
 
 from torchcross.transfer import rankings, scores
-from torchcross.transfer.results import Cell, StudyResults
+from torchcross.transfer.results import StudyCell, StudyResults
 from torchcross.transfer.source_target import SourceTargetTable
 
-__all__ = ["Cell", "SourceTargetTable", "StudyResults", "rankings", "scores"]
+__all__ = ["SourceTargetTable", "StudyCell", "StudyResults", "rankings", "scores"]

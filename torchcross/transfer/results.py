@@ -22,7 +22,7 @@ SELF: Final = "self"
 
 @final
 @dataclass(frozen=True, slots=True)
-class Cell:
+class StudyCell:
     """The value of a metric on one fold of a target, reached from a source with a training seed."""
 
     source: str
@@ -44,7 +44,7 @@ class StudyResults:
     values: Floats
 
     @classmethod
-    def of_cells(cls, cells: Iterable[Cell]) -> StudyResults:
+    def of_cells(cls, cells: Iterable[StudyCell]) -> StudyResults:
         """The results of cells in any order; a cell that stands twice is refused."""
         listed = list(cells)
         sources = tuple(dict.fromkeys(cell.source for cell in listed))

@@ -38,8 +38,8 @@ def leep(probabilities: ArrayLike, labels: ArrayLike, target: Target) -> Score:
 def _leep(states: Floats, answer: Answer) -> Score:
     joint = answer.one_hot().T @ states
     totals = joint.sum(axis=0)
-    given = np.divide(joint, totals, out=np.zeros_like(joint), where=totals > 0)
-    likelihood = (given[answer.codes] * states).sum(axis=1)
+    conditional = np.divide(joint, totals, out=np.zeros_like(joint), where=totals > 0)
+    likelihood = (conditional[answer.codes] * states).sum(axis=1)
     return Score(float(np.log(likelihood).mean()))
 
 
@@ -52,8 +52,8 @@ def nce(probabilities: ArrayLike, labels: ArrayLike, target: Target) -> Score:
 
 def _nce(states: Floats, answer: Answer) -> Score:
     joint = answer.one_hot().T @ states / len(states)
-    given = np.divide(joint, joint.sum(axis=0), out=np.ones_like(joint), where=joint > 0)
-    return Score(float((joint * np.log(given)).sum()))
+    conditional = np.divide(joint, joint.sum(axis=0), out=np.ones_like(joint), where=joint > 0)
+    return Score(float((joint * np.log(conditional)).sum()))
 
 
 def nleep(
