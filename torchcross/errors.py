@@ -20,6 +20,7 @@
 
     TorchcrossWarning (UserWarning)
      ├── BackboneWarning                  a predictor's file does not describe its backbone
+     ├── EngineWarning                    an engine does not answer, and is asked again
      ├── SoftLockWarning                  a file system has no locks, and a marker file stands in
      ├── OverlapWarning                   one dataset lists an overlap that the other does not
      ├── SubjectLeakWarning               subjects may stand in both support and query
@@ -39,6 +40,7 @@ __all__ = [
     "DamageError",
     "DatasetFileError",
     "DivergenceError",
+    "EngineWarning",
     "EnvironmentClashError",
     "FetchError",
     "InfeasibleError",
@@ -148,6 +150,10 @@ class SoftLockWarning(TorchcrossWarning):
 
 class BackboneWarning(TorchcrossWarning):
     """Whether a backbone is the one that a predictor was made with cannot be told."""
+
+
+class EngineWarning(TorchcrossWarning):
+    """An engine of jobs does not answer now; it is asked again."""
 
 
 class OverlapWarning(TorchcrossWarning):

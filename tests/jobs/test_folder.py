@@ -2,10 +2,11 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 
-from torchcross.errors import InputError, ReadError, WriteError
+from torchcross.errors import WriteError
 from torchcross.jobs import JobFolder, Unit, UnitFailure
 
 UNIT = Unit("a", ("files/a.txt", "folders/a", "rows/a.csv"))
@@ -19,7 +20,7 @@ def folder(tmp_path):
 
 
 def attempt_of(folder, text="one"):
-    attempt = folder.begin_attempt(UNIT.key)
+    attempt = folder.attempts.begin(UNIT.key)
     for name in ("files/a.txt", "folders/a/inside.txt", "rows/a.csv"):
         (attempt / name).parent.mkdir(parents=True, exist_ok=True)
         (attempt / name).write_text(text)
@@ -51,7 +52,7 @@ def test_results_of_two_attempts_are_there_once(folder, monkeypatch, has_hard_li
     folder.publish(UNIT, first)
     assert folder.is_done(UNIT)
     folder.publish(UNIT, second)
-    folder.remove_attempts(UNIT.key)
+    folder.attempts.remove(UNIT.key)
     assert contents(folder) == EVERYTHING
 
 
@@ -100,34 +101,20 @@ def test_an_interrupted_publication_is_ended_by_the_next_attempt(folder, monkeyp
 
 
 def test_an_attempt_begins_with_the_whole_files_of_the_last_one(folder):
-    first = folder.begin_attempt("a")
+    first = folder.attempts.begin("a")
     (first / "train").mkdir()
     (first / "train" / "checkpoint").write_text("step 10")
     (first / "train" / "checkpoint.4711.part").write_text("st")
-    second = folder.begin_attempt("a")
+    second = folder.attempts.begin("a")
     copied = [path.name for path in second.rglob("*") if path.is_file()]
     assert copied == ["checkpoint"]
     (second / "train" / "checkpoint").write_text("step 20")
     assert (first / "train" / "checkpoint").read_text() == "step 10"
-    third = folder.begin_attempt("a")
+    third = folder.attempts.begin("a")
     assert (third / "train" / "checkpoint").read_text() == "step 20"
-    assert folder.begin_attempt("ab").name == "ab.1"
-    folder.remove_attempts("a")
+    assert folder.attempts.begin("ab").name == "ab.1"
+    folder.attempts.remove("a")
     assert [path.name for path in third.parent.iterdir()] == ["ab.1"]
-
-
-def test_another_job_is_refused_by_name(folder):
-    with pytest.raises(InputError, match="version is '2' here and '1' there"):
-        folder.open({"version": "2"})
-    with pytest.raises(InputError, match="data is 'x' here and 'missing' there"):
-        JobFolder(folder.path).refuse_others({"version": "1", "data": "x"})
-    folder.open({"version": "1"})
-
-
-def test_a_damaged_record_is_named(folder):
-    (folder.path / "jobs" / "job.json").write_text("[]")
-    with pytest.raises(ReadError, match=r"job\.json cannot be read"):
-        folder.refuse_others({"version": "1"})
 
 
 def test_failures_are_kept_until_they_are_removed(folder):
@@ -154,13 +141,13 @@ def test_files_of_several_units_are_published_once(tmp_path):
     folder.open({})
     units = [Unit(name, (f"{name}.txt",), shared=("plans.txt", "never.txt")) for name in "ab"]
     for unit in units:
-        attempt = folder.begin_attempt(unit.key)
+        attempt = folder.attempts.begin(unit.key)
         (attempt / unit.results[0]).touch()
         (attempt / "plans.txt").write_text("the same")
         folder.publish(unit, attempt)
     assert (tmp_path / "plans.txt").read_text() == "the same"
     other = Unit("c", ("c.txt",), shared=("plans.txt",))
-    attempt = folder.begin_attempt("c")
+    attempt = folder.attempts.begin("c")
     (attempt / "c.txt").touch()
     (attempt / "plans.txt").write_text("another")
     with pytest.raises(WriteError, match="already with other content"):
@@ -173,7 +160,91 @@ def test_a_half_made_result_becomes_an_attempt(tmp_path):
     folder.open({})
     (tmp_path / "train" / "a").mkdir(parents=True)
     (tmp_path / "train" / "a" / "checkpoint").write_text("half")
-    folder.adopt_attempt("a", "train/a")
+    folder.attempts.adopt("a", tmp_path / "train" / "a", "train/a")
     assert not (tmp_path / "train" / "a").exists()
-    attempt = folder.begin_attempt("a")
+    attempt = folder.attempts.begin("a")
     assert (attempt / "train" / "a" / "checkpoint").read_text() == "half"
+
+
+def test_a_unit_that_is_held_is_made_by_nobody_else(folder):
+    other = JobFolder(folder.path)
+    with folder.hold("a") as is_ours:
+        assert is_ours
+        assert other.claims.take("a") is None
+        with other.hold("a") as is_theirs:
+            assert not is_theirs
+    with other.hold("a") as is_theirs:
+        assert is_theirs
+    assert not list(folder.claims.folder.iterdir())
+
+
+def test_a_failure_that_cannot_be_written_is_no_error(folder):
+    (folder.path / "jobs" / "failures").rmdir()
+    (folder.path / "jobs" / "failures").touch()
+    assert not folder.write_failure(UnitFailure("a", "ValueError", "because", "host", 1))
+    folder.remove_failure("a")
+    assert folder.failure_of("a") is None
+
+
+# -- attempts that were interrupted ----------------------------------------------------------------
+
+
+def checkpoint_of(attempt, step):
+    (attempt / "train").mkdir(exist_ok=True)
+    (attempt / "train" / f"checkpoint-{step}").write_text(f"step {step}")
+
+
+def test_who_is_killed_while_it_copies_loses_no_checkpoint(folder, monkeypatch):
+    first = folder.attempts.begin("a")
+    for step in (1, 2):
+        checkpoint_of(first, step)
+    plain, copied = shutil.copyfile, []
+
+    def killed(source, target):
+        if copied:
+            target.write_text("st")
+            raise KeyboardInterrupt
+        copied.append(source)
+        plain(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.attempts.begin("a")
+    third = folder.attempts.begin("a")
+    files = {path.name: path.read_text() for path in third.rglob("*") if path.is_file()}
+    assert files == {"checkpoint-1": "step 1", "checkpoint-2": "step 2"}
+    folder.attempts.remove("a")
+    assert not list(folder.attempts.folder.iterdir())
+
+
+def test_of_many_attempts_the_last_two_have_files(folder):
+    for step in range(5):
+        checkpoint_of(folder.attempts.begin("a"), step)
+    kept = {
+        path.name: len([each for each in path.rglob("*") if each.is_file()])
+        for path in folder.attempts.folder.iterdir()
+        if path.is_dir()
+    }
+    assert kept == {"a.1": 0, "a.2": 0, "a.3": 0, "a.4": 4, "a.5": 5}
+    folder.attempts.remove("a")
+    assert not list(folder.attempts.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("steps", "last", "progress"),
+    [
+        ([1, 2, 3], 3, 3),
+        ([1, 1, 1], 3, 1),
+        ([1, 1, 2], 2, 1),
+        ([1, 2, 1, 2], 4, 2),
+        ([None, None], 2, 0),
+        ([], 3, 0),
+    ],
+)
+def test_an_attempt_that_leaves_a_new_file_made_progress(folder, steps, last, progress):
+    for step in steps:
+        attempt = folder.attempts.begin("a")
+        if step is not None:
+            checkpoint_of(attempt, step)
+    assert folder.attempts.with_progress("a", last) == progress

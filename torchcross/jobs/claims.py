@@ -25,7 +25,7 @@ from torchcross.jobs.processes import ProcessIdentity
 LEASE: Final = 60.0
 """Seconds without a heartbeat after which a claim of another machine is dead."""
 
-_BEATS_IN_A_LEASE: Final = 6
+BEATS_IN_A_LEASE: Final = 6
 _DIGITS: Final = 20
 _LONGEST: Final = 4096
 """Bytes of a claim. Only a foreign file is longer."""
@@ -68,16 +68,18 @@ class Claim:
 
     def beat(self) -> None:
         """Raise the heartbeat. A claim that is gone is not made again."""
-        if self.is_lost():
-            return
-        self._beat += 1
-        # In place and of fixed width: a reader sees a number, and a removed file stays removed.
-        with suppress(OSError), self._path.open("r+b") as file:
-            file.write(_beat_line(self._beat))
+        # What a file system refuses for a moment must not be the last beat.
+        with suppress(OSError):
+            if self.is_lost():
+                return
+            self._beat += 1
+            # In place and of fixed width: a reader sees a number, a removed file stays removed.
+            with self._path.open("r+b") as file:
+                file.write(_beat_line(self._beat))
 
     def heartbeat(self, lease: float) -> AbstractContextManager[None]:
         """A block during which the heartbeat rises, several times within a lease."""
-        return self._observer.repeat(self.beat, lease / _BEATS_IN_A_LEASE)
+        return self._observer.repeat(self.beat, lease / BEATS_IN_A_LEASE)
 
     def release(self) -> None:
         """Remove this claim and those that it took over from.
@@ -165,11 +167,15 @@ class Claims:
         )
         return [record for record in records if record is not None]
 
-    def remove_ended(self) -> None:
-        """Remove the claims of processes of this machine that ended and whose work nobody takes."""
-        for record in self.all():
-            if record.owner is not None and self._observer.is_running(record.owner) is False:
+    def look(self, key: str) -> ClaimRecord | None:
+        """The claim of a key, unless its owner is dead: then it is removed, as nobody takes it."""
+        record = self.holder(key)
+        if record is not None and self.is_dead(record):
+            with suppress(OSError):
                 (self.folder / record.name).unlink(missing_ok=True)
+            self._seen.pop(record.name, None)
+            return None
+        return record
 
     def free(
         self, keys: Iterable[str], generations: Mapping[str, int], urgent: Collection[str]
@@ -192,7 +198,7 @@ class Claims:
             is_urgent = key in urgent
             if name not in self._looks and not (is_urgent or is_first):
                 self._looks[name] = (None, self._observer.now())
-            pauses = _BEATS_IN_A_LEASE if is_urgent else 2
+            pauses = BEATS_IN_A_LEASE if is_urgent else 2
             record = self._look(key, generation, self.lease / pauses)
             is_unread = record is None and name in self._looks
             if is_unread or (record is not None and not self.is_dead(record)):

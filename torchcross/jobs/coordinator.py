@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
-from zlib import crc32
 
 from torchcross.jobs.claims import LEASE, ClaimRecord
 from torchcross.jobs.engines import JobEngine, WorkerEnded
@@ -18,7 +17,8 @@ from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.units import Job, UnitGraph
-from torchcross.jobs.work import Outcome, UnitReport, make_unit
+from torchcross.jobs.units_left import UnitsLeft
+from torchcross.jobs.work import MOST_DEATHS, Outcome, UnitReport, make_unit
 
 Notice = Callable[[str, UnitReport], object]
 
@@ -27,6 +27,13 @@ _LOOK_AROUND: Final = 1.0
 
 _LOOK_BEFORE_CALLS: Final = 0.1
 """The same, before new units are handed out."""
+
+
+MOST_REFUSALS: Final = 3
+"""So often a unit that a worker refuses is given to another one."""
+
+_AFTER_REFUSAL: Final = 2.0
+"""Seconds until then, and twice as many each time: who refuses at once must not get all units."""
 
 
 @dataclass(frozen=True)
@@ -82,29 +89,26 @@ class _Coordinator:
         folder.open(job.fingerprint())
         self._job, self._folder, self._engine, self._notice = job, folder, engine, notice
         self._observer, self._lease = folder.observer, folder.claims.lease
-        self._graph = UnitGraph.of(job.units())
-        units = self._graph.units
-        self._folder.add_units(units)
-        self._done: set[str] = set()
+        graph = UnitGraph.of(job.units())
+        self._folder.add_units(graph.units)
+        self._left = UnitsLeft(graph, str(self._observer.identity()).encode())
+        self._count = len(self._left)
         self._failed: dict[str, UnitFailure] = {}
-        # A heap of units whose needs are done, by their places in the plan; those that others make
-        # stand apart.
-        self._places = {key: place for place, key in enumerate(units)}
-        self._ready: list[tuple[int, str]] = []
+        # Units that others make, and claims of those whose owner is dead.
         self._elsewhere: dict[str, None] = {}
         self._dead: dict[str, ClaimRecord] = {}
-        # Units of which a worker of this process died.
-        self._deaths: set[str] = set()
+        # Units of which workers of this process died, and how many did before they claimed it.
+        self._deaths: dict[str, int] = {}
+        # How often workers refused a unit, and when it may begin again.
+        self._refusals: dict[str, int] = {}
+        self._later: list[tuple[float, str]] = []
         self._running: dict[str, Future[Any]] = {}
         self._ended: SimpleQueue[tuple[str, Future[Any]]] = SimpleQueue()
-        self._missing = {key: len(set(unit.needs)) for key, unit in units.items()}
         self._old_failures = self._folder.failures()
-        self._own_name = str(self._observer.identity()).encode()
         self._look_around()
-        for key in units:
-            if not self._missing[key]:
-                self._add_ready(key)
-        for key in self._folder.done_keys(units.values()):
+        for key in self._left.in_order():
+            self._left.add_if_free(key, len(self._elsewhere))
+        for key in self._folder.done_keys(self._left.units()):
             self._finish(key)
 
     def run(self) -> JobResult:
@@ -128,20 +132,22 @@ class _Coordinator:
         return self._result()
 
     def _is_left(self) -> bool:
-        return bool(self._ready or self._running or self._elsewhere)
+        waiting = self._left.first() is not None or self._running or self._elsewhere
+        return bool(waiting or self._later)
 
     # -- what can begin ----------------------------------------------------------------------------
 
     def _submit_ready(self) -> None:
-        while self._ready:
-            key = self._ready[0][1]
-            if key in self._done or key in self._running or key in self._elsewhere:
-                heapq.heappop(self._ready)
+        while self._later and self._later[0][0] <= self._observer.now():
+            self._add_ready(heapq.heappop(self._later)[1])
+        while (key := self._left.first()) is not None:
+            if not self._can_begin(key):
+                self._left.take_first()
                 continue
-            unit = self._graph.units[key]
+            unit = self._left[key]
             if not self._engine.has_room(unit.resources):
                 return
-            heapq.heappop(self._ready)
+            self._left.take_first()
             future = self._engine.submit(
                 make_unit,
                 self._job,
@@ -155,28 +161,26 @@ class _Coordinator:
             self._running[key] = future
             future.add_done_callback(partial(self._note_end, key))
 
+    def _can_begin(self, key: str) -> bool:
+        is_known = key in self._failed or key in self._running or key in self._elsewhere
+        return key in self._left and not is_known
+
     def _note_end(self, key: str, future: Future[Any]) -> None:
         """Called in a thread of the engine."""
         self._ended.put((key, future))
 
     def _finish(self, key: str) -> None:
         """A unit is done: those that needed it alone can begin."""
-        if key in self._done:
+        if key not in self._left:
             return
-        self._done.add(key)
-        self._elsewhere.pop(key, None)
-        for later in dict.fromkeys(self._graph.needed_by[key]):
-            self._missing[later] -= 1
-            if not self._missing[later] and later not in self._done:
-                self._add_ready(later)
+        for table in (self._elsewhere, self._dead, self._deaths, self._refusals, self._failed):
+            table.pop(key, None)
+        self._old_failures.pop(key, None)
+        for later in self._left.finish(key):
+            self._add_ready(later)
 
     def _add_ready(self, key: str) -> None:
-        place = self._places[key]
-        if self._elsewhere:
-            # Each of several coordinators has an order of its own among the next units, or all of
-            # them would want the same one.
-            place += crc32(self._own_name + key.encode()) % (2 * len(self._elsewhere))
-        heapq.heappush(self._ready, (place, key))
+        self._left.add_if_free(key, len(self._elsewhere))
 
     # -- what has ended ----------------------------------------------------------------------------
 
@@ -189,21 +193,37 @@ class _Coordinator:
             try:
                 report = future.result()
             except WorkerEnded:
-                # The claim tells that its owner is dead; the next attempt goes on from there.
-                self._deaths.add(key)
-                self._add_ready(key)
+                self._take_death(key)
                 continue
             except Exception as error:  # noqa: BLE001 - the engine's own failure is the unit's
-                self._fail(key, self._engine_failure(key, error))
+                self._fail(key, UnitFailure.of(key, error), is_known=False)
                 continue
             self._take_report(key, report)
         return bool(ended)
+
+    def _take_death(self, key: str) -> None:
+        """A worker of this process died: its claim tells others so, and the next goes on from it.
+
+        One that claimed nothing left no trace, and is counted here.
+        """
+        before = self._deaths.get(key, 0)
+        has_claimed = self._folder.claims.holder(key) is not None
+        self._deaths[key] = 0 if has_claimed else before + 1
+        if self._deaths[key] < MOST_DEATHS:
+            self._add_ready(key)
+            return
+        reason = (
+            f"{MOST_DEATHS} workers ended before they began it; the logs of the engine may say why"
+        )
+        self._fail(key, UnitFailure.here(key, "WorkerDeath", reason), is_known=False)
 
     def _take_report(self, key: str, report: UnitReport) -> None:
         if report.outcome is Outcome.ELSEWHERE:
             self._elsewhere[key] = None
             return
         if report.failure is not None:
+            if report.outcome is Outcome.REFUSED and self._is_retried(key):
+                return
             self._fail(key, report.failure)
             return
         if key in self._deaths:
@@ -211,14 +231,22 @@ class _Coordinator:
         self._finish(key)
         self._notice(key, report)
 
-    def _fail(self, key: str, failure: UnitFailure) -> None:
-        self._failed[key] = failure
-        self._notice(key, UnitReport(Outcome.FAILED, failure))
+    def _is_retried(self, key: str) -> bool:
+        """Whether another worker gets a unit that one has refused. Here, all are alike."""
+        count = self._refusals.get(key, 0) + 1
+        if self._engine.is_here or count > MOST_REFUSALS:
+            return False
+        self._refusals[key] = count
+        pause = _AFTER_REFUSAL * 2 ** (count - 1)
+        heapq.heappush(self._later, (self._observer.now() + pause, key))
+        return True
 
-    def _engine_failure(self, key: str, error: Exception) -> UnitFailure:
-        failure = UnitFailure.of(key, error)
-        self._folder.write_failure(failure)
-        return failure
+    def _fail(self, key: str, failure: UnitFailure, *, is_known: bool = True) -> None:
+        """Once in a call. `is_known`: the folder has the reason, or is not to have it."""
+        self._failed[key] = failure
+        if not is_known:
+            self._folder.write_failure(failure)
+        self._notice(key, UnitReport(Outcome.FAILED, failure))
 
     # -- what others do ----------------------------------------------------------------------------
 
@@ -227,15 +255,14 @@ class _Coordinator:
         self._looked = self._observer.now()
         generations = self._folder.claims.generations()
         for key in generations:
-            is_ours = key in self._running or key in self._done or key in self._failed
-            if key in self._graph.units and not is_ours:
+            if self._can_begin(key):
                 self._elsewhere[key] = None
         # While there is other work, a unit of which no worker of ours died can wait.
-        urgent = self._deaths if self._ready else self._elsewhere
+        urgent = self._elsewhere if self._left.first() is None else self._deaths
         free = self._folder.claims.free(self._elsewhere, generations, urgent)
         for key, dead in free.items():
             del self._elsewhere[key]
-            if self._folder.is_done(self._graph.units[key]):
+            if self._folder.is_done(self._left[key]):
                 if dead is not None:
                     self._folder.tidy(key, dead)
                 self._finish(key)
@@ -247,23 +274,17 @@ class _Coordinator:
                 continue
             if dead is not None:
                 self._dead[key] = dead
-            if not self._missing[key]:
-                self._add_ready(key)
+            self._add_ready(key)
 
     # -- the end -----------------------------------------------------------------------------------
 
     def _result(self, interruption: KeyboardInterrupt | None = None) -> JobResult:
-        waiting: tuple[str, ...] = ()
-        if interruption is None:
-            waiting = tuple(
-                key
-                for key in self._graph.units
-                if key not in self._done and key not in self._failed
-            )
+        left = self._left.in_order()
+        waiting = () if interruption else tuple(key for key in left if key not in self._failed)
         return JobResult(
-            len(self._graph.units),
-            len(self._done),
-            tuple(self._failed[key] for key in self._graph.units if key in self._failed),
+            self._count,
+            self._count - len(left),
+            tuple(self._failed[key] for key in left if key in self._failed),
             waiting,
             interruption is not None,
             "" if interruption is None else str(interruption),

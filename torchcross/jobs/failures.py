@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from torchcross.errors import TorchcrossError
+from torchcross.errors import TorchcrossError, WriteError
 from torchcross.jobs.processes import this_process
 
 _OUT_OF_MEMORY: Final = "OutOfMemoryError"
 """torch's own, by its name: this room does not need torch."""
+
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,11 @@ def reason_of(error: BaseException) -> str:
         return text
     place = frames[-1]
     return f"{text} (in {place.name}, {Path(place.filename).name}:{place.lineno})"
+
+
+def is_of_the_worker(error: BaseException) -> bool:
+    """Whether a unit failed because its worker cannot write: another one may be able to."""
+    cause = error.__cause__
+    if isinstance(error, WriteError):
+        return isinstance(cause, OSError)
+    return isinstance(error, OSError) and error.errno in _NO_ROOM

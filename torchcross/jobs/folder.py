@@ -1,6 +1,6 @@
 """The folder of a job: results where the job wants them, and under `jobs/` how they come about.
 
-jobs/job.json                 the fingerprint of the job
+jobs/job.json, jobs/decided/  what the processes at work have in common
 jobs/units.json               its units, for whoever looks at it
 jobs/processes/, jobs/turns/  which processes are here, and whose turn it is
 jobs/claims/KEY.GENERATION    who makes which unit now
@@ -15,17 +15,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torchcross._kit.whole_files import sync_folder, write_whole
-from torchcross.errors import InputError, ReadError, WriteError
+from torchcross.errors import InputError, WriteError
+from torchcross.jobs.attempts import Attempts
 from torchcross.jobs.claims import LEASE, ClaimRecord, Claims
 from torchcross.jobs.failures import UnitFailure
-from torchcross.jobs.moves import copy_whole_files, have_same_content, move_where_none_is
+from torchcross.jobs.fingerprints import CommonFingerprint, Fingerprint
+from torchcross.jobs.moves import have_same_content, move_where_none_is
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.presence import Presence, enter
 from torchcross.jobs.units import Resources, Unit
@@ -39,63 +41,45 @@ class JobFolder:
     ) -> None:
         self.path, self.observer = Path(path), observer
         own = self.path / "jobs"
-        self._record, self._attempts, self._failures = (
-            own / "job.json",
-            own / "attempts",
-            own / "failures",
-        )
         self.claims = Claims(own / "claims", lease, observer)
+        self.attempts = Attempts(own / "attempts")
         self._own, self._lease = own, lease
-        self._units = own / "units.json"
+        self._fingerprint = CommonFingerprint(self.path, own)
+        self._failures, self._units = own / "failures", own / "units.json"
 
     def enter(self) -> AbstractContextManager[Presence]:
         """Be present in the folder for a block; see `torchcross.jobs.presence`."""
-        return enter(self._own, self._lease)
+        return enter(self._own, self._lease, self.observer)
 
     def forget_fingerprint(self) -> None:
         """The next process that opens the folder says what the job is made of.
 
         Only where no other process is present.
         """
-        self._record.unlink(missing_ok=True)
+        self._fingerprint.forget()
         self._units.unlink(missing_ok=True)
 
-    def open(self, fingerprint: Mapping[str, str]) -> None:
-        """Begin or join a job; refuse a folder whose job, data, weights or versions are others."""
+    def open(self, fingerprint: Fingerprint) -> None:
+        """Begin or join a job; refuse a folder whose job, data, weights or versions are others.
+
+        Who is refused has written nothing.
+        """
+        if self._fingerprint.is_begun():
+            self.refuse_others(fingerprint)
         try:
-            for folder in (self.claims.folder, self._attempts, self._failures):
+            for folder in (self.claims.folder, self.attempts.folder, self._failures):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WriteError(
                 f"{self.path} cannot be written to ({error.strerror or error}); make room, or give"
                 " a folder that can be"
             ) from error
-        if not self._record.is_file():
-            # Two processes that begin at once write the same, or one of them is refused below.
-            write_whole(self._record, json.dumps({"fingerprint": dict(fingerprint)}, indent=1))
+        self._fingerprint.begin(fingerprint)
         self.refuse_others(fingerprint)
 
-    def refuse_others(self, fingerprint: Mapping[str, str]) -> None:
+    def refuse_others(self, fingerprint: Fingerprint) -> None:
         """Refuse a worker whose fingerprint is not that of the folder, and name what differs."""
-        try:
-            record = json.loads(self._record.read_bytes())
-            expected = dict(record["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReadError(
-                f"{self._record} cannot be read ({error}); remove it, and run again"
-            ) from error
-        names = sorted(expected.keys() | fingerprint.keys())
-        different = [
-            f"{name} is {fingerprint.get(name, 'missing')!r} here and"
-            f" {expected.get(name, 'missing')!r} there"
-            for name in names
-            if fingerprint.get(name) != expected.get(name)
-        ]
-        if different:
-            raise InputError(
-                f"{self.path} is made of other parts than this process has:"
-                f" {'; '.join(different[:4])}. Give this process the same, or another folder"
-            )
+        self._fingerprint.refuse_others(fingerprint)
 
     # -- the plan ----------------------------------------------------------------------------------
 
@@ -183,73 +167,50 @@ class JobFolder:
     def remove_records(self) -> None:
         """Remove what is kept while units are left to make; only where no other process works."""
         own = (self._own / "logs", self._own / "engines")
-        for part in (self.claims.folder, self._attempts, self._failures, *own):
+        for part in (self.claims.folder, self.attempts.folder, self._failures, *own):
             shutil.rmtree(part, ignore_errors=True)
         self.forget_fingerprint()
 
     # -- attempts ----------------------------------------------------------------------------------
 
-    def is_claimed(self, key: str) -> bool:
-        """Whether a process that may still live makes the unit."""
-        held = self.claims.holder(key)
-        return held is not None and not self.claims.is_dead(held)
-
-    def begin_attempt(self, key: str) -> Path:
-        """A new folder for a unit, with copies of the whole files of the last attempt."""
-        number = self._last_attempt(key)
-        while True:
-            attempt = self._attempts / f"{key}.{number + 1}"
-            try:
-                attempt.mkdir(parents=True)
-                break
-            except FileExistsError:
-                number += 1
-            except OSError as error:
-                raise WriteError(
-                    f"{attempt} cannot be made ({error.strerror or error}); make room, or let this"
-                    " worker write to the folder of the job"
-                ) from error
-        if number:
-            copy_whole_files(self._attempts / f"{key}.{number}", attempt)
-        return attempt
-
-    def adopt_attempt(self, key: str, result: str) -> None:
-        """Take a half-made result out of its place, for the unit's next attempt to go on from."""
-        attempt = self.begin_attempt(key)
-        place = attempt / result
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (self.path / result).rename(place)
-
-    def remove_attempts(self, key: str) -> None:
-        # The last one first: whoever is interrupted here leaves no gap.
-        for number in range(self._last_attempt(key), 0, -1):
-            shutil.rmtree(self._attempts / f"{key}.{number}", ignore_errors=True)
+    @contextmanager
+    def hold(self, key: str) -> Iterator[bool]:
+        """Keep others from making a unit in the block; False where one makes it that may live."""
+        claim = self.claims.take(key)
+        if claim is None:
+            yield False
+            return
+        try:
+            with claim.heartbeat(self._lease):
+                yield True
+        finally:
+            claim.release()
 
     def tidy(self, key: str, dead: ClaimRecord | None = None) -> None:
         """Remove what an owner left who published a unit and died before it let go."""
-        claim = self.claims.take(key, dead)
-        if claim is not None:
-            self.remove_attempts(key)
-            claim.release()
-
-    def _last_attempt(self, key: str) -> int:
-        """Numbers have no gaps, so that nobody lists the attempts at all other units."""
-        number = 0
-        while (self._attempts / f"{key}.{number + 1}").exists():
-            number += 1
-        return number
+        # What cannot be removed now, as the disk is full, is removed when the job is complete.
+        with suppress(WriteError):
+            claim = self.claims.take(key, dead)
+            if claim is not None:
+                self.attempts.remove(key)
+                claim.release()
 
     # -- failures ----------------------------------------------------------------------------------
 
-    def write_failure(self, failure: UnitFailure) -> None:
-        self._failures.mkdir(parents=True, exist_ok=True)
-        write_whole(
-            self._failures / f"{failure.key}.json", json.dumps(asdict(failure), indent=1) + "\n"
-        )
+    def write_failure(self, failure: UnitFailure) -> bool:
+        """Whether it is written: a disk may be full, and that may be the failure."""
+        try:
+            self._failures.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(asdict(failure), indent=1) + "\n"
+            write_whole(self._failures / f"{failure.key}.json", text)
+        except (OSError, WriteError):
+            return False
+        return True
 
     def remove_failure(self, key: str) -> None:
-        (self._failures / f"{key}.json").unlink(missing_ok=True)
+        """Forget why a unit failed. What stays of one that is done is not looked at."""
+        with suppress(OSError):
+            (self._failures / f"{key}.json").unlink(missing_ok=True)
 
     def failures(self) -> dict[str, UnitFailure]:
         """What failed when it was last tried, by key; files that cannot be read are passed over."""

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from torchcross._kit.whole_files import UNFINISHED, unfinished_place
+from torchcross._kit.whole_files import UNFINISHED, unfinished_place, write_whole
+from torchcross.errors import WriteError
 
 _NO_HARD_LINKS: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
@@ -24,6 +25,23 @@ def move_where_none_is(source: Path, place: Path) -> bool:
     except FileNotFoundError:
         place.parent.mkdir(parents=True, exist_ok=True)
         return _link_or_rename(source, place)
+
+
+def write_where_none_is(place: Path, content: str) -> bool:
+    """Whether the whole file got the place; False where one was there before."""
+    source = unfinished_place(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(source, content)
+        return move_where_none_is(source, place)
+    except OSError as error:
+        raise WriteError(
+            f"{place} cannot be written ({error.strerror or error}); make room, or let this process"
+            " write to the folder"
+        ) from error
+    finally:
+        with suppress(OSError):
+            source.unlink(missing_ok=True)
 
 
 def _link_or_rename(source: Path, place: Path) -> bool:
@@ -78,4 +96,7 @@ def copy_whole_files(before: Path, attempt: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
             elif not path.name.endswith(UNFINISHED):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+                # Whole at once: whoever is killed here leaves no part of a checkpoint.
+                copy = unfinished_place(target)
+                shutil.copyfile(path, copy)
+                copy.replace(target)

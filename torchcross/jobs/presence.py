@@ -6,6 +6,7 @@ of them ask for. Both outlive no process: see `torchcross.jobs.claims`.
 
 from __future__ import annotations
 
+import threading
 import time  # noqa: TID251 (a clock that only waits: no result depends on it)
 import uuid
 from collections.abc import Iterator
@@ -13,65 +14,125 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, final
 
-from torchcross.jobs.claims import LEASE, Claim, ClaimRecord, Claims
+from torchcross.errors import WriteError
+from torchcross.jobs.claims import BEATS_IN_A_LEASE, LEASE, Claim, ClaimRecord, Claims
+from torchcross.jobs.observer import THIS_PROCESS, Observer
 
 _TURN: Final = "turn"
 _PAUSE: Final = 0.05
 """Seconds between two looks at whether a turn is over."""
+
+_WATCHED: Final = 16
+"""Other processes that are looked at with each heartbeat: hundreds do not all read each other."""
 
 
 @final
 class Presence:
     """This process in a job's folder; made by `enter`."""
 
-    def __init__(self, folder: Path, lease: float, claim: Claim) -> None:
-        self._claims, self._turns = Claims(folder / "processes", lease), folder / "turns"
-        self._lease, self._claim = lease, claim
+    def __init__(self, folder: Path, lease: float, observer: Observer = THIS_PROCESS) -> None:
+        self._processes = Claims(folder / "processes", lease, observer)
+        self._turns = Claims(folder / "turns", lease, observer)
+        self._lease = lease
+        self._watched = ""
+        # The claim is None when this process has left; a heartbeat must not make it anew then.
+        self._changing = threading.Lock()
+        self._claim: Claim | None = self._new_claim()
 
     def others(self) -> list[ClaimRecord]:
-        """The other processes here. One of another machine counts until its lease is over."""
-        return [
-            record
-            for record in self._claims.all()
-            if record.key != self._claim.key and not self._claims.is_dead(record)
-        ]
+        """The other processes here; the records of those that are dead are removed.
+
+        One of another machine is dead when this process has watched it for the lease.
+        """
+        records = map(self._processes.look, self._other_keys())
+        return [record for record in records if record is not None]
+
+    def watch_others(self) -> None:
+        """Look at some of the other processes, and at whose turn it is.
+
+        As this is done all the time, those that are dead are known to be so when it matters.
+        """
+        keys = sorted(self._other_keys())
+        later = [key for key in keys if key > self._watched]
+        chosen = (later or keys)[:_WATCHED]
+        for key in chosen:
+            self._processes.look(key)
+        self._watched = chosen[-1] if chosen else ""
+        if (turn := self._turns.holder(_TURN)) is not None:
+            self._turns.is_dead(turn)
+
+    def keep_up(self) -> None:
+        """One heartbeat. Who slept so long that others took it for dead comes back."""
+        with self._changing:
+            if self._claim is None:
+                return
+            if self._claim.is_lost():
+                self._claim = self._new_claim()
+            self._claim.beat()
+
+    def leave(self) -> None:
+        """Be here no more. In a turn, whoever then sees no others is the last one."""
+        with self._changing:
+            if self._claim is not None:
+                self._claim.release()
+            self._claim = None
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """A block that no other process runs at the same time."""
-        turns = Claims(self._turns, self._lease)
-        while (claim := turns.take(_TURN)) is None:
+        """A block that no other process runs at the same time; it waits for those that do."""
+        while True:
+            with self.turn_if_free() as is_ours:
+                if is_ours:
+                    yield
+                    return
             time.sleep(_PAUSE)
+
+    @contextmanager
+    def turn_if_free(self) -> Iterator[bool]:
+        """A block that no other process runs at the same time; False where one does now."""
+        claim = self._turns.take(_TURN)
+        if claim is None:
+            yield False
+            return
         try:
             with claim.heartbeat(self._lease):
-                yield
+                yield True
         finally:
             claim.release()
 
+    def _other_keys(self) -> list[str]:
+        own = None if self._claim is None else self._claim.key
+        return [key for key in self._processes.generations() if key != own]
+
+    def _new_claim(self) -> Claim:
+        claim = self._processes.create(f"process-{uuid.uuid4().hex}")
+        assert claim is not None, "no other process has this key"
+        return claim
+
 
 @contextmanager
-def enter(folder: Path, lease: float = LEASE) -> Iterator[Presence]:
+def enter(
+    folder: Path, lease: float = LEASE, observer: Observer = THIS_PROCESS
+) -> Iterator[Presence]:
     """Be present in the folder `jobs` of a job for the block; its empty folders go with the last.
 
     A missing folder is made.
     """
-    claim = _claim_of_this_process(folder, lease)
-    presence = Presence(folder, lease, claim)
+    presence = Presence(folder, lease, observer)
+
+    def beat() -> None:
+        # What a file system refuses for a moment must not be the last beat.
+        with suppress(OSError, WriteError):
+            presence.keep_up()
+            presence.watch_others()
+
     try:
-        with claim.heartbeat(lease):
+        with observer.repeat(beat, lease / BEATS_IN_A_LEASE):
             yield presence
     finally:
-        claim.release()
+        presence.leave()
         if not presence.others():
             _remove_empty_folders(folder)
-
-
-def _claim_of_this_process(folder: Path, lease: float) -> Claim:
-    claims = Claims(folder / "processes", lease)
-    claims.remove_ended()
-    claim = claims.create(f"process-{uuid.uuid4().hex}")
-    assert claim is not None, "no other process has this key"
-    return claim
 
 
 def _remove_empty_folders(folder: Path) -> None:

@@ -9,7 +9,6 @@ from torchcross.jobs.claims import ClaimRecord
 from torchcross.jobs.failures import UnitFailure
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.processes import is_running
-from torchcross.jobs.units import UnitGraph
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,11 @@ class JobStatus:
 def job_status(path: str | Path) -> JobStatus:
     """Look at a job from any process that sees its folder; nothing is written.
 
-    It knows the units that processes had to make when they began.
+    It knows the units that processes had to make when they began. A need that was none of them was
+    done by then.
     """
     folder = JobFolder(path)
-    units = UnitGraph.of(folder.units()).units
+    units = {unit.key: unit for unit in folder.units()}
     done = folder.done_keys(units.values())
     claims = {
         record.key: record
@@ -54,7 +54,7 @@ def job_status(path: str | Path) -> JobStatus:
         if key in units and key not in done and key not in claims
     }
     rest = [key for key in units if key not in done and key not in claims and key not in failures]
-    ready = {key: None for key in rest if done.issuperset(units[key].needs)}
+    ready = {key: None for key in rest if done.issuperset(units.keys() & set(units[key].needs))}
     dead = {
         key: record
         for key, record in claims.items()

@@ -88,10 +88,11 @@ class Job(Protocol):
         """All units, the same ones at every call: those to start first stand first."""
         ...
 
-    def fingerprint(self) -> Mapping[str, str]:
+    def fingerprint(self) -> Mapping[str, str | None]:
         """What decides results besides the keys: versions, data, weights, settings, by name.
 
-        A worker computes it where it runs, and is refused where it differs from the folder's.
+        A worker computes it where it runs, and is refused where it differs from the folder's. None
+        is a value that a coordinator leaves to its workers: the first one decides.
         """
         ...
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from torchcross.errors import WriteError
 from torchcross.jobs.claims import Claim, ClaimRecord
-from torchcross.jobs.failures import UnitFailure
+from torchcross.jobs.failures import UnitFailure, is_of_the_worker
 from torchcross.jobs.folder import JobFolder
 from torchcross.jobs.observer import THIS_PROCESS, Observer
 from torchcross.jobs.units import Job, Unit
 
 MOST_DEATHS: Final = 3
-"""After so many workers died while they made a unit, it has failed."""
+"""After so many workers died while they made a unit and got no further, it has failed."""
 
 
 class Outcome(Enum):
@@ -26,15 +24,20 @@ class Outcome(Enum):
     FAILED = "failed"
     ELSEWHERE = "elsewhere"
     """Another process makes it, or has taken it over from this one."""
+    REFUSED = "refused"
+    """This process cannot make it: it is of another kind, or cannot write. Another one may."""
 
 
 @dataclass(frozen=True)
 class UnitReport:
-    """What became of a unit: `failure` where it has failed, `seconds` of its last attempt."""
+    """What became of a unit: `failure` where it has failed or is refused.
+
+    `seconds` are those of its last attempt, where this process made it.
+    """
 
     outcome: Outcome
     failure: UnitFailure | None = None
-    seconds: float = 0.0
+    seconds: float | None = None
 
 
 def make_unit(
@@ -53,8 +56,11 @@ def make_unit(
     folder = JobFolder(path, lease, observer)
     if folder.is_done(unit):
         return UnitReport(Outcome.DONE)
-    folder.refuse_others(_fingerprint(job))
-    claim = folder.claims.take(unit.key, dead)
+    try:
+        folder.refuse_others(_fingerprint(job))
+        claim = folder.claims.take(unit.key, dead)
+    except Exception as error:  # noqa: BLE001 - it is reported, and another worker may be sound
+        return UnitReport(Outcome.REFUSED, UnitFailure.of(unit.key, error))
     if claim is None:
         return UnitReport(Outcome.ELSEWHERE)
     try:
@@ -67,39 +73,48 @@ def make_unit(
 def _make(job: Job, unit: Unit, folder: JobFolder, claim: Claim) -> UnitReport:
     if folder.is_done(unit):
         # Its last owner published it and was killed before it let go.
-        folder.remove_attempts(unit.key)
+        folder.attempts.remove(unit.key)
         return UnitReport(Outcome.DONE)
-    if claim.generation >= MOST_DEATHS:
-        failure = UnitFailure.here(
-            unit.key,
-            "WorkerDeath",
-            f"{claim.generation} workers ended while they made it, perhaps killed for want of"
-            " memory; see the system's log",
-        )
-        return _report_failure(folder, failure)
+    deaths = claim.generation
+    if deaths >= MOST_DEATHS:
+        deaths -= folder.attempts.with_progress(unit.key, deaths)
+    if deaths >= MOST_DEATHS:
+        failure = death_failure(unit.key, deaths)
+        folder.write_failure(failure)
+        return UnitReport(Outcome.FAILED, failure)
     begin = folder.observer.now()
     try:
-        attempt = folder.begin_attempt(unit.key)
+        attempt = folder.attempts.begin(unit.key)
         job.run(unit.key, attempt)
         folder.publish(unit, attempt)
     except Exception as error:  # noqa: BLE001 - it is reported, and the other units go on
-        if claim.is_lost():
-            # The new owner may have removed this attempt's files. The unit is the new owner's.
-            return UnitReport(Outcome.ELSEWHERE)
-        return _report_failure(folder, UnitFailure.of(unit.key, error))
+        return _report_error(unit.key, folder, claim, error)
     folder.remove_failure(unit.key)
-    folder.remove_attempts(unit.key)
+    folder.attempts.remove(unit.key)
     return UnitReport(Outcome.DONE, seconds=folder.observer.now() - begin)
 
 
-def _report_failure(folder: JobFolder, failure: UnitFailure) -> UnitReport:
-    # The disk may be full, and that may be the failure: the report has it too.
-    with suppress(WriteError):
-        folder.write_failure(failure)
+def _report_error(key: str, folder: JobFolder, claim: Claim, error: Exception) -> UnitReport:
+    if claim.is_lost():
+        # The new owner may have removed this attempt's files. The unit is the new owner's.
+        return UnitReport(Outcome.ELSEWHERE)
+    failure = UnitFailure.of(key, error)
+    if is_of_the_worker(error):
+        return UnitReport(Outcome.REFUSED, failure)
+    folder.write_failure(failure)
     return UnitReport(Outcome.FAILED, failure)
 
 
+def death_failure(key: str, deaths: int) -> UnitFailure:
+    return UnitFailure.here(
+        key,
+        "WorkerDeath",
+        f"{deaths} workers ended while they made it, and none of them got further; perhaps they"
+        " were killed for want of memory, see the system's log",
+    )
+
+
 @lru_cache(maxsize=2)
-def _fingerprint(job: Job) -> dict[str, str]:
+def _fingerprint(job: Job) -> dict[str, str | None]:
     """The job's fingerprint in this process: computed once, not for each unit."""
     return dict(job.fingerprint())

@@ -33,18 +33,28 @@ def remove_half_made(run: RunContext, jobs: JobFolder, trainings: Mapping[str, s
     """Clear the places of what is to be made: a process of an earlier time was killed there.
 
     A half-made training becomes an attempt, from which the next one goes on. `trainings` are the
-    folders of trainings and the keys of their units.
+    folders of trainings and the keys of their units. What another process makes now stays.
     """
     for folder, key in trainings.items():
         place = run.folder.path / "train" / folder
-        if place.is_dir() and not is_whole_training(place) and not jobs.is_claimed(key):
-            jobs.adopt_attempt(key, f"train/{folder}")
+        if place.is_dir():
+            with jobs.hold(key) as is_ours:
+                # It may have been published a moment ago.
+                if is_ours and not is_whole_training(place):
+                    jobs.attempts.adopt(key, place, f"train/{folder}")
     for cell in run.cells():
         for shots in run.missing_shots(cell):
             name = run.cell_name(cell, shots)
-            if not jobs.is_claimed(score_key(name)):
-                for path in run.folder.files.of_cell(name):
-                    path.unlink(missing_ok=True)
+            if any(path.exists() for path in run.folder.files.of_cell(name)):
+                _remove_half_made_cell(run, jobs, name)
+
+
+def _remove_half_made_cell(run: RunContext, jobs: JobFolder, name: str) -> None:
+    files = run.folder.files
+    with jobs.hold(score_key(name)) as is_ours:
+        if is_ours and not files.rows(name).exists():
+            for path in files.of_cell(name):
+                path.unlink(missing_ok=True)
 
 
 def _problems(run: RunContext, cell: Cell, name: str) -> Iterator[str]:

@@ -60,7 +60,8 @@ class UnitMessages:
             self._hear_failure(key, report.failure)
         elif report.outcome is Outcome.DONE:
             self._failures.pop(key, None)
-            self._seconds[key] = report.seconds
+            if report.seconds is not None:
+                self._seconds[key] = report.seconds
         self._ended.add(key)
         failed = f"{len(self._failures)} failed" if self._failures else ""
         self._bar(len(self._ended), note=failed)

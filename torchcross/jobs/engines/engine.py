@@ -30,6 +30,9 @@ class WorkerEnded(RuntimeError):
 class JobEngine(ABC):
     """Runs calls in other processes. Placement, retries and autoscaling are its own affair."""
 
+    is_here: bool = False
+    """Whether calls run on this machine. Elsewhere there may be other hardware and other disks."""
+
     @abstractmethod
     def has_room(self, resources: Resources) -> bool:
         """Whether a call that takes this much should be submitted now."""

@@ -14,6 +14,8 @@ from torchcross.jobs.units import Resources
 class InlineEngine(JobEngine):
     """Runs calls in this process. Ctrl-C and SystemExit leave `submit` as they leave the call."""
 
+    is_here = True
+
     def __init__(self) -> None:
         self._is_full = False
 

@@ -70,6 +70,8 @@ class LocalEngine(JobEngine):
     sees. `gpus` names others, as CUDA_VISIBLE_DEVICES does.
     """
 
+    is_here = True
+
     def __init__(
         self,
         jobs: int | None = None,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, final
 
 from torchcross._kit.extras import import_extra
-from torchcross.errors import InputError
+from torchcross.errors import EngineWarning, InputError
 from torchcross.jobs.engines.durations import minutes_of
 from torchcross.jobs.engines.engine import JobEngine, WorkerEnded
 from torchcross.jobs.units import Resources
@@ -53,6 +54,7 @@ class SlurmEngine(JobEngine):
         self._batched: set[Resources] = set()
         self._changed, self._ended = threading.Lock(), threading.Event()
         self._watcher: threading.Thread | None = None
+        self._has_said = False
 
     def has_room(self, resources: Resources) -> bool:
         return len(self._jobs) + len(self._in_batch or ()) < self._slots
@@ -123,11 +125,35 @@ class SlurmEngine(JobEngine):
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_EVERY):
-            ended = [(job, future) for job, future in list(self._jobs) if job.done()]
+            ended = [(job, future) for job, future in list(self._jobs) if self._has_ended(job)]
             with self._changed:
                 self._jobs = [each for each in self._jobs if each not in ended]
             for job, future in ended:
-                self._take_result(job, future)
+                try:
+                    self._take_result(job, future)
+                except Exception as error:  # noqa: BLE001 - the future has it
+                    future.set_exception(error)
+
+    def _has_ended(self, job: Any) -> bool:
+        """No also where that cannot be known now: Slurm may not answer for a while."""
+        try:
+            return bool(job.done())
+        except Exception as error:  # noqa: BLE001 - it is said, and asked again
+            self._say_once(error)
+            return False
+
+    def _say_once(self, error: Exception) -> None:
+        if self._has_said:
+            return
+        self._has_said = True
+        # Where warnings are errors, the watcher must go on all the same.
+        with suppress(EngineWarning):
+            warnings.warn(
+                f"Slurm does not say how its jobs are ({type(error).__name__}: {error}); it is"
+                f" asked again every {_LOOK_EVERY:g} s, and this is said once",
+                EngineWarning,
+                stacklevel=2,
+            )
 
     def _take_result(self, job: Any, future: Future[Any]) -> None:
         errors = self._submitit.core.utils
