@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         EpisodeLoader,
         Episodes,
         EpisodeSampler,
+        FeatureSource,
         ImageFolderSource,
         MetaDatasetShots,
         MixedBatches,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         load_plans,
         save_plans,
     )
+    from torchcross.embedding import features
     from torchcross.episode import Batch, Episode
     from torchcross.evaluation.evaluate import evaluate
     from torchcross.experiment import read_experiment, run_experiment, write_page
@@ -56,6 +58,7 @@ _HOME = {
     "EpisodePlan": "plan",
     "EpisodeSampler": "data",
     "Episodes": "data",
+    "FeatureSource": "data",
     "FitOptions": "training",
     "HuggingFaceSource": "interop.huggingface",
     "ImageFolderSource": "data",
@@ -73,6 +76,7 @@ _HOME = {
     "certify": "algorithms",
     "estimate": "algorithms",
     "evaluate": "evaluation",
+    "features": "embedding",
     "fit": "training",
     "load_plans": "data",
     "load_predictor": "algorithms",
@@ -88,6 +92,7 @@ _ROOMS = (
     "backbones",
     "cli",
     "data",
+    "embedding",
     "episode",
     "errors",
     "evaluation",
@@ -118,6 +123,7 @@ __all__ = [
     "EpisodePlan",
     "EpisodeSampler",
     "Episodes",
+    "FeatureSource",
     "FitOptions",
     "HuggingFaceSource",
     "ImageFolderSource",
@@ -135,6 +141,7 @@ __all__ = [
     "certify",
     "estimate",
     "evaluate",
+    "features",
     "fit",
     "load_plans",
     "load_predictor",

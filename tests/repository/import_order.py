@@ -13,7 +13,10 @@ _LABELS = ("task", "targets", "errors")
 _EPISODES = ("episode", "plan", "_kit", *_LABELS)
 _MODELS = ("algorithms", "heads", "functional", "backbones")
 _RESULTS = ("statistics", "records")
-_STUDIES = ("training", "evaluation", *_RESULTS, *_MODELS, "data", "metrics", "losses", *_EPISODES)
+_STUDIES = (
+    *("training", "evaluation", "embedding", *_RESULTS, *_MODELS),
+    *("data", "metrics", "losses", *_EPISODES),
+)
 _ADAPTER_FORMAT = (".writing", ".preprocess", ".format")
 _ADAPTER_ROOMS = (
     *(".fetch", ".synthetic", ".convert", ".audit", ".show", ".leave_out"),
@@ -42,6 +45,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "torchcross.jobs": ("errors", "_kit"),
     "torchcross.records": ("metrics", *_LABELS, "_kit", "messages"),
     "torchcross.statistics": ("records", "metrics", *_LABELS, "_kit"),
+    "torchcross.embedding": ("jobs", "functional", "backbones", "data", *_EPISODES),
     "torchcross.evaluation": ("records", *_MODELS, "data", "metrics", "losses", *_EPISODES),
     "torchcross.training": tuple(room for room in _STUDIES if room != "training"),
     # Reports see records, never models.

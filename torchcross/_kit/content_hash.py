@@ -61,7 +61,7 @@ def split_hash_line(path: Path, content: bytes, advice: str) -> tuple[bytes, boo
 def with_hash(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with its hash, as JSON reads it back."""
     plain: dict[str, Any] = json.loads(json.dumps(record))
-    return {**plain, FIELD: _hash_of(plain)}
+    return {**plain, FIELD: json_digest(plain)}
 
 
 def split_hash(path: Path, record: Mapping[str, Any], advice: str) -> tuple[dict[str, Any], bool]:
@@ -69,10 +69,11 @@ def split_hash(path: Path, record: Mapping[str, Any], advice: str) -> tuple[dict
     fields = {name: value for name, value in record.items() if name != FIELD}
     if FIELD not in record:
         return fields, False
-    if record[FIELD] != _hash_of(fields):
+    if record[FIELD] != json_digest(fields):
         raise damage_error(path, advice)
     return fields, True
 
 
-def _hash_of(plain: Mapping[str, Any]) -> str:
+def json_digest(plain: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values as JSON writes them, names sorted."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -21,16 +21,33 @@ def results_in_order(
     if threads == 1:
         yield from map(work, items)
         return
-    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
+        yield from _in_order(pool, items, work, 2 * threads)
+
+
+def results_ahead(
+    items: Iterable[Item], work: Callable[[Item], Result], most: int = 3
+) -> Iterator[Result]:
+    """Apply `work` to each item in one other thread, ahead of the caller.
+
+    At most `most` results are under way or wait, the one that the caller gets next among them.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        yield from _in_order(pool, items, work, most)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, items: Iterable[Item], work: Callable[[Item], Result], most: int
+) -> Iterator[Result]:
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= most:
                 yield waiting.popleft().result()
-        finally:
-            # The caller may stop early, or an item may raise. Then nobody needs the others.
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # The caller may stop early, or an item may raise. Then nobody needs the others.
+        for future in waiting:
+            future.cancel()

@@ -14,6 +14,7 @@ from torchcross.backbones.resnet import resnet18, resnet34, resnet50, resnet50_k
 from torchcross.backbones.timm_models import from_timm
 from torchcross.backbones.torchvision_models import from_torchvision
 from torchcross.backbones.transformers_models import from_transformers
+from torchcross.backbones.vectors import vectors
 from torchcross.backbones.vit import small_vit
 from torchcross.backbones.weights import load_weights
 from torchcross.backbones.wrap import as_backbone
@@ -39,4 +40,5 @@ __all__ = [
     "resnet50",
     "resnet50_keras",
     "small_vit",
+    "vectors",
 ]

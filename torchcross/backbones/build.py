@@ -20,6 +20,7 @@ from torchcross.backbones.sketch import sketching
 from torchcross.backbones.timm_models import from_timm
 from torchcross.backbones.torchvision_models import from_torchvision
 from torchcross.backbones.transformers_models import from_transformers
+from torchcross.backbones.vectors import vectors
 from torchcross.backbones.vit import small_vit
 from torchcross.errors import InputError, TorchcrossError
 
@@ -36,6 +37,7 @@ CONSTRUCTORS: dict[str, Callable[..., Backbone]] = {
     "resnet50": resnet50,
     "resnet50_keras": resnet50_keras,
     "small_vit": small_vit,
+    "vectors": vectors,
 }
 
 # Without a configuration these look for one elsewhere.

@@ -11,6 +11,8 @@ from torchcross.data.sampling.request import MetaDatasetShots, Request
 from torchcross.data.sampling.sampler import EpisodeSampler
 from torchcross.data.sources import toys
 from torchcross.data.sources.datasets import DatasetSource, ImageFolderSource
+from torchcross.data.sources.feature_files import FeatureFile, FeatureRecord
+from torchcross.data.sources.feature_source import FeatureSource
 from torchcross.data.sources.source import (
     LabelSource,
     SourceDataset,
@@ -29,6 +31,9 @@ __all__ = [
     "EpisodePlan",
     "EpisodeSampler",
     "Episodes",
+    "FeatureFile",
+    "FeatureRecord",
+    "FeatureSource",
     "ImageFolderSource",
     "LabelSource",
     "LabelledBatch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -158,7 +159,9 @@ class Episodic(BackboneLearner, Algorithm, ABC):
 
     def _example_parameter(self) -> Tensor:
         """Return a tensor whose dtype and device images are moved to."""
-        floating = (value for value in self.parameters() if value.is_floating_point())
+        # Stored features have a backbone without parameters; its buffers say where it is.
+        tensors = chain(self.parameters(), self.buffers())
+        floating = (value for value in tensors if value.is_floating_point())
         return next(floating, torch.zeros(()))
 
     @torch.no_grad()

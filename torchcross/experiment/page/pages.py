@@ -9,6 +9,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from torchcross._kit.surroundings import installed_version
 from torchcross._kit.whole_files import name_as_text, write_whole
 from torchcross.errors import InputError
 from torchcross.experiment.page.data_tables import study_tables
@@ -33,7 +34,6 @@ from torchcross.experiment.page.tuning_table import tuning_tables
 from torchcross.experiment.rows.tuning_words import tuning_warnings
 from torchcross.experiment.run.folder import PROTOCOL, PROVENANCE, RunFolder
 from torchcross.experiment.run.page_files import PAGE, TABLES, write_page_hashes
-from torchcross.experiment.run.provenance import installed_version
 from torchcross.records import Records, read_means
 from torchcross.report import Failure, write_report
 from torchcross.report.summarise import summarise

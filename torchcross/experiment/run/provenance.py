@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from torchcross._kit.surroundings import installed_version
 from torchcross.errors import InputError, TorchcrossError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
@@ -73,13 +73,6 @@ def surroundings() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if cuda else "none",
         },
     }
-
-
-def installed_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def with_earlier(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,11 +9,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, final
 
-import torch
-
+from torchcross._kit.surroundings import installed_version, processor_kind
 from torchcross.errors import InputError
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.device import device_type, machine_of, own_threads
+from torchcross.experiment.rows.device import machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cell_parts import joined_parts, write_part
 from torchcross.experiment.run.cells import Cell, RunContext
@@ -22,7 +20,7 @@ from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.identity import identity
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.protocol import Protocol
-from torchcross.experiment.run.provenance import data_description, installed_version
+from torchcross.experiment.run.provenance import data_description
 from torchcross.experiment.run.rank_training import fit_over_ranks
 from torchcross.experiment.run.run_files import CELL_PARTS, RunFiles
 from torchcross.experiment.run.run_units import RunUnits, UnitWork, cell_parts, works_by_key
@@ -87,7 +85,7 @@ class RunJob:
             "experiment": identity(self.experiment),
             "data": digest(data_description(run.collection)),
             **{name: str(installed_version(name)) for name in ("torchcross-fewshot", "torch")},
-            "hardware": _hardware(run),
+            "hardware": processor_kind(run.machine.device),
             # Rounding alone, so that a run may go on with others: not while this one works.
             "ranks": str(self.experiment.machine.ranks),
         }
@@ -215,10 +213,3 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
 def _absolute(place: str) -> str:
     """What is no path here, such as an address of another format of data, stays as it is."""
     return str(Path(place).absolute()) if place and Path(place).exists() else place
-
-
-def _hardware(run: RunContext) -> str:
-    """The kind of processor that computes, as far as it decides the bits of a sum."""
-    if device_type(run.experiment.machine) == "cuda":
-        return torch.cuda.get_device_name(run.machine.device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
