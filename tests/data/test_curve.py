@@ -207,3 +207,17 @@ def test_a_curve_does_not_care_how_many_shots_its_sampler_draws():
             sampler.curve([1, 5])[3]
             == tx.EpisodeSampler(multiclass(), ways=3, queries=6).curve([1, 5])[3]
         )
+
+
+@pytest.mark.parametrize("source", [multiclass(), multilabel()])
+def test_at_0_shots_there_is_no_support_and_the_same_query(source, tmp_path):
+    curve = tx.EpisodeSampler(source, queries=6).curve([1, 5])
+    plan, of_others = curve.at(0)[3], curve[3][5]
+    assert (plan.shots, len(plan.support), plan.index) == (0, 0, 3)
+    assert plan.support_labels.shape == (0, *of_others.support_labels.shape[1:])
+    assert np.array_equal(plan.query, of_others.query)
+    path = tmp_path / "plans.npz"
+    tx.save_plans(path, curve.at(0), range(4))
+    assert list(tx.load_plans(path, source)) == [curve.at(0)[n] for n in range(4)]
+    with pytest.raises(InputError, match="no 2 shots"):
+        curve.at(2)

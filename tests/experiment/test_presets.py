@@ -141,7 +141,7 @@ def test_short_budgets_change_nothing_else():
 
 def test_full_supervision_in_full():
     made = plain_preset("fully-supervised")
-    assert (made["algorithms"], made["shots"]) == (["supervised"], [0])
+    assert (made["algorithms"], made["shots"]) == (["supervised"], ["all"])
     unscaled = {**AS_BEFORE, "last_batch": "keep"}
     assert made["pretraining"] == {**PRETRAINING, **BATCH_EPOCHS, **unscaled}
 

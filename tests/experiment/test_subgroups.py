@@ -6,6 +6,7 @@ import pytest
 from tests.experiment.conftest import MAKERS, Toys, toy_experiment
 from torchcross.errors import InputError
 from torchcross.experiment import RunFolder, run_experiment, run_predictions, verify_run
+from torchcross.experiment.page.image_results import image_results
 from torchcross.experiment.run.folder import identity
 from torchcross.experiment.run.json_files import read_json, write_json
 from torchcross.experiment.run.subgroup_files import run_subgroups
@@ -111,10 +112,10 @@ def test_a_run_keeps_the_groups_of_all_images(annotated, tmp_path):
     assert "'sex' for specks: annotations.csv has no column 'sex'" in notes
     assert "'age' for hole, specks: the column 'age' has 600 different values" in notes[0]
     by_target = run_subgroups(RunFolder(tmp_path))
-    assert [each.column for each in by_target["ink/hole"]] == ["sex", "age"]
-    assert by_target["ink/hole"][0].names == ("F", "M", "not known")
+    assert [each.column for each in by_target["ink/hole", "all"]] == ["sex", "age"]
+    assert by_target["ink/hole", "all"][0].names == ("F", "M", "not known")
     count = len(MAKERS["hole"](size=16))
-    assert by_target["ink/hole"][0].codes.tolist() == [number % 3 for number in range(count)]
+    assert by_target["ink/hole", "all"][0].codes.tolist() == [number % 3 for number in range(count)]
     assert [each.column for each in by_target["ink/specks"]] == ["age"]
     assert verify_run(tmp_path).holds
 
@@ -130,9 +131,25 @@ def test_the_setting_decides_no_row_and_files_follow_it(annotated, tmp_path):
     said(experiment("sex"), tmp_path)
     assert annotated.asked == asked, "what is there is not made again"
     said(experiment("age:30"), tmp_path)
-    assert {each.column for each in run_subgroups(RunFolder(tmp_path))["ink/hole"]} == {"age"}
+    assert {each.column for each in run_subgroups(RunFolder(tmp_path))["ink/hole", "all"]} == {
+        "age"
+    }
     said(experiment(), tmp_path)
     assert run_subgroups(RunFolder(tmp_path)) == {}
+    assert verify_run(tmp_path).holds
+
+
+def test_beside_other_rows_full_supervision_has_the_groups_of_its_split(annotated, tmp_path):
+    changes = {"algorithms": ["ncm", "supervised"], "shots": [1, "all"], "pretraining.steps": 1}
+    said(experiment("sex", **changes, **{"data.targets": ["hole"]}), tmp_path)
+    groups = run_subgroups(RunFolder(tmp_path))
+    for split in ("all", "test"):
+        count = len(annotated.target("hole", split=split))
+        assert groups["ink/hole", split][0].codes.tolist() == [n % 3 for n in range(count)]
+    values = image_results(RunFolder(tmp_path)).values
+    assert {(each.algorithm, each.column) for each in values} == {
+        (row, column) for row in ("ncm", "supervised") for column in ("", "sex")
+    }
     assert verify_run(tmp_path).holds
 
 

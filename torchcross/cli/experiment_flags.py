@@ -52,7 +52,11 @@ def add_flags(parser: Parser) -> None:
         "--targets", metavar="A,B", help="targets, left out and scored (default: every dataset)"
     )
     parser.add_argument("--algorithms", metavar="A,B", help="rows of the table")
-    parser.add_argument("--shots", metavar="K,L", help="support images per class")
+    parser.add_argument(
+        "--shots",
+        metavar="K,L",
+        help="support images per class; 0: zero-shot; all: all labels, for the row supervised",
+    )
     parser.add_argument("--seeds", metavar="I,J", help="training seeds")
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes per target and shots")
     parser.add_argument(
@@ -113,7 +117,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         if flag in _LISTS:
             value = names_in(value)
         if flag in _NUMBERS:
-            value = [whole_number(part, f"--{flag}") for part in value]
+            value = [_number(part, flag) for part in value]
         overrides[name] = value
     for pair in options.set:
         name, equals, text = pair.partition("=")
@@ -121,6 +125,11 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
             raise InputError(f"--set got {pair!r}; give NAME=VALUE, such as meta.steps=500")
         overrides[name.strip()] = value_of_text(text)
     return overrides
+
+
+def _number(text: str, flag: str) -> int | str:
+    """A whole number; of shots there is "all" too."""
+    return text if (flag, text) == ("shots", "all") else whole_number(text, f"--{flag}")
 
 
 def value_of_text(text: str) -> Any:

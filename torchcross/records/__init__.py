@@ -7,8 +7,10 @@ from torchcross.records.prediction_files import read_predictions
 from torchcross.records.predictions import EpisodePredictions, Predictions
 from torchcross.records.published_means import Means, read_means
 from torchcross.records.records import EpisodeRecord, Records
+from torchcross.records.shots import ALL_SHOTS
 
 __all__ = [
+    "ALL_SHOTS",
     "EpisodePredictions",
     "EpisodeRecord",
     "Means",

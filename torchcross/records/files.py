@@ -1,5 +1,8 @@
 """Tables of records on disk: CSV, and Parquet where pyarrow is installed.
 
+Where something learned from all labels of a target, a CSV file has the word "all" in its column of
+shots, and a Parquet file the largest whole number of 64 bits.
+
 A CSV file ends in a comment with its content hash: `pandas.read_csv(path, comment="#")`. A Parquet
 file has the hash of the same rows as CSV in its metadata.
 """
@@ -18,7 +21,8 @@ from torchcross._kit.content_hash import damage_error, split_hash_line, with_has
 from torchcross._kit.user_files import read_user_file
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError, MissingExtraError, ReadError
-from torchcross.records.records import FIELDS, INTEGERS, TEXTS, EpisodeRecord, Records
+from torchcross.records.records import FIELDS, INTEGERS, SHOTS, TEXTS, EpisodeRecord, Records
+from torchcross.records.shots import ALL, shots_word
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _FLOAT: Final = re.compile(r"nan|[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -80,7 +84,9 @@ def _csv_bytes(records: Records) -> bytes:
     )
     writer.writerow(FIELDS)
     # `tolist` gives Python floats, whose repr reads back to the same bits.
-    writer.writerows(zip(*(columns[name].tolist() for name in FIELDS), strict=True))
+    cells = {name: columns[name].tolist() for name in FIELDS}
+    cells[SHOTS] = list(map(shots_word, cells[SHOTS]))
+    writer.writerows(zip(*cells.values(), strict=True))
     return with_hash_line(text.getvalue().encode())
 
 
@@ -123,6 +129,8 @@ def _places_of_fields(path: Path, header: list[str]) -> list[int]:
 def _record(row: list[str]) -> EpisodeRecord:
     cells: dict[str, Any] = dict(zip(FIELDS, row, strict=True))
     for name in INTEGERS:
+        if name == SHOTS and cells[name] == ALL:
+            continue
         if not _DIGITS.fullmatch(cells[name]):
             raise InputError(f"{name} is {cells[name]!r}, not a whole number")
         cells[name] = int(cells[name])

@@ -21,6 +21,7 @@ from torchcross._kit.missing_labels import MISSING
 from torchcross.errors import InputError
 from torchcross.metrics import Score
 from torchcross.records.records import EpisodeRecord, text_problem
+from torchcross.records.shots import shots_number, shots_prefix
 from torchcross.targets import Prediction
 from torchcross.task import Task
 
@@ -112,7 +113,7 @@ class Predictions(Sequence[EpisodePredictions]):
             if problem := text_problem(name, text):
                 raise InputError(f"Predictions: {problem}")
         self.source, self.task, self.split = source, task, split
-        self.algorithm, self.shots = algorithm, as_int("shots", shots, 0)
+        self.algorithm, self.shots = algorithm, as_int("shots", shots_number(shots), 0)
         self.seed = as_int("seed", seed, 0)
         self.episodes = _numbers("episodes", episodes)
         if (np.diff(self.episodes) <= 0).any():
@@ -194,6 +195,11 @@ class Predictions(Sequence[EpisodePredictions]):
                     reason=score.reason,
                 )
 
+    def with_shots(self, shots: int) -> Predictions:
+        """The same predictions at another number of shots."""
+        slots = (name for name in self.__slots__ if name not in ("_ends", "shots"))
+        return Predictions(shots=shots, **{name: getattr(self, name) for name in slots})
+
     def write(self, path: str | Path) -> Path:
         """Write a ".safetensors" file, whole or not at all, and return its path."""
         from torchcross.records.prediction_files import write_predictions
@@ -202,7 +208,7 @@ class Predictions(Sequence[EpisodePredictions]):
 
     def __repr__(self) -> str:
         return (
-            f"Predictions({self.rows} rows: {self.algorithm!r}, {self.shots}-shot, seed"
+            f"Predictions({self.rows} rows: {self.algorithm!r}, {shots_prefix(self.shots)}, seed"
             f" {self.seed}, {len(self)} episodes of {self.source!r})"
         )
 

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from torchcross._kit.arrays import read_only
 from torchcross.errors import InputError
 from torchcross.records.notebook_tables import html_table
+from torchcross.records.shots import shots_number, shots_word
 
 KEY: Final = ("run", "target", "algorithm", "shots", "seed", "episode", "metric")
 """No two rows of a table may agree in all of these fields if the table is to be averaged."""
 
+SHOTS: Final = "shots"
 _MAY_BE_EMPTY = {"domain", "reason"}
 _LARGEST_INTEGER = 2**63 - 1
 _ROWS_SHOWN = 10
@@ -37,7 +39,8 @@ class EpisodeRecord:
     """`metric` of `algorithm`, trained with `seed`, in episode number `episode` of `target`.
 
     `value` is NaN, with its `reason`, where the metric is undefined. A defined value may have a
-    reason too, for example what an average left out.
+    reason too, for example what an average left out. `shots` is 0 without a support set, and may be
+    "all" for what learned from all labels of a target: it is kept as `ALL_SHOTS`.
     """
 
     run: str
@@ -153,7 +156,7 @@ class Records:
         return self._from_checked({name: column[item] for name, column in self._columns.items()})
 
     def where(self, **wanted: Any) -> Records:
-        """The rows whose fields have these values: `where(algorithm="maml", shots=[1, 5])`."""
+        """The rows whose fields have these values: `where(algorithm="maml", shots=[1, "all"])`."""
         rows = np.arange(len(self))
         for name, value in wanted.items():
             # Rows that one field has ruled out are not looked at again.
@@ -161,7 +164,7 @@ class Records:
             several = isinstance(value, Iterable) and not isinstance(value, str)
             matches = np.zeros(len(rows), dtype=np.bool_)
             for each in value if several else (value,):
-                matches |= column == each
+                matches |= column == (shots_number(each) if name == SHOTS else each)
             rows = rows[matches]
         return self[rows]
 
@@ -218,7 +221,10 @@ class Records:
         return f"Records({len(self)} rows: {counts})"
 
     def _repr_html_(self) -> str:
+        place = FIELDS.index(SHOTS)
         rows = [list(map(str, _ALL_FIELDS(row))) for row in self[:_ROWS_SHOWN]]
+        for row, record in zip(rows, self, strict=False):
+            row[place] = str(shots_word(record.shots))
         notes = [f"{len(self) - len(rows)} more rows"] if len(self) > len(rows) else []
         return html_table(repr(self), FIELDS, rows, notes)
 
@@ -244,6 +250,8 @@ def text_problem(name: str, value: object) -> str:
 
 
 def _checked_integer(name: str, value: object) -> int:
+    if name == SHOTS:
+        value = shots_number(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         integer = int(value)
         if 0 <= integer <= _LARGEST_INTEGER:

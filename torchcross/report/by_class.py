@@ -11,6 +11,7 @@ from typing import Any
 
 from torchcross._kit.spreadsheet_cells import cell_of_text
 from torchcross.messages import printable
+from torchcross.records.shots import shots_word
 from torchcross.report.html import (
     TableCell,
     TableColumn,
@@ -243,7 +244,7 @@ def class_values_csv(values: Iterable[ClassValue]) -> str:
     for value in values:
         interval = value.interval
         texts = (
-            *(value.target, value.algorithm, value.shots, value.class_name),
+            *(value.target, value.algorithm, shots_word(value.shots), value.class_name),
             *(value.column, value.group, value.measure),
         )
         numbers = [_number(each) for each in (interval.mean, interval.low, interval.high)]
@@ -265,7 +266,8 @@ def confusions_csv(confusions: Iterable[Confusion]) -> str:
         shares = matrix.share
         for i, truth in enumerate(matrix.classes):
             for j, decision in enumerate(matrix.classes):
-                of_cell = (matrix.target, matrix.algorithm, matrix.shots, truth, decision)
+                shots = shots_word(matrix.shots)
+                of_cell = (matrix.target, matrix.algorithm, shots, truth, decision)
                 rows.append([*of_cell, int(matrix.counts[i, j]), _number(float(shares[i, j]))])
     head = "target algorithm shots truth decision predictions share_of_truth"
     return _csv(head.split(), rows)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from torchcross.records.shots import ALL_SHOTS
 from torchcross.report import interval_words
 from torchcross.report.cells import Column, SummaryCell
 from torchcross.report.mark_legend import mark_sentences
@@ -32,6 +33,10 @@ _METHODS = {
 }
 
 
+_NOT_EVERYWHERE = {0, ALL_SHOTS}
+"""The shots that most algorithms have no cells at."""
+
+
 @dataclass(frozen=True)
 class ColumnGroup:
     """Columns that stand side by side, under one title: those of one number of shots."""
@@ -45,25 +50,24 @@ def column_groups(summary: Summary) -> tuple[ColumnGroup, ...]:
 
     Those that learned from all labels of a target stand in the same table, behind the others.
     """
-    few_shots = tuple(shots for shots in summary.shots if shots != 0)
     groups = []
-    for shots in (*few_shots, *(shots for shots in summary.shots if shots == 0)):
+    for shots in summary.shots:
         names = summary.algorithms
-        if 0 in summary.shots and few_shots:
+        if len(summary.shots) > 1:
             names = tuple(name for name in names if _has_column(summary, name, shots))
-        is_ceiling = shots == 0 and summary.ceilings.issuperset(names)
-        title = "all labels" if is_ceiling else shots_title(shots)
-        groups.append(ColumnGroup(title, tuple((name, shots) for name in names)))
+        groups.append(ColumnGroup(shots_title(shots), tuple((name, shots) for name in names)))
     return tuple(groups)
 
 
 def _has_column(summary: Summary, algorithm: str, shots: int | None) -> bool:
-    """Whether a table with a column of 0 shots and others has this one.
+    """Whether a table with columns of several shots has this one.
 
-    An algorithm that failed everywhere has all of them but that of 0 shots.
+    An algorithm that failed everywhere has all of them but those of 0 shots and of all labels.
     """
     scored_at = {k for _, name, k in summary.cells if name == algorithm}
-    return 0 in scored_at if shots == 0 else scored_at != {0}
+    if shots in _NOT_EVERYWHERE:
+        return shots in scored_at
+    return not scored_at or not scored_at <= _NOT_EVERYWHERE
 
 
 def column_heads(summary: Summary) -> list[str]:
@@ -209,6 +213,7 @@ def legend(summary: Summary) -> str:
         "—: no rows.",
         *mark_sentences(summary),
         *_ceiling_sentences(summary),
+        *_blank_sentences(summary),
     ]
     cells = summary.cells.values()
     if any(cell.interval.undefined for cell in cells):
@@ -242,6 +247,24 @@ def _ceiling_sentences(summary: Summary) -> list[str]:
         "All labels: learned from a target's whole train split and scored on its test split; a"
         " ceiling, with which nothing is compared."
     ]
+
+
+def blank_reason(summary: Summary, column: Column) -> str:
+    """Why there can be no cells in a column; empty where there can be."""
+    name, shots = column
+    return "" if shots is None else summary.blanks.get((name, shots), "")
+
+
+def _blank_sentences(summary: Summary) -> list[str]:
+    """Which cells there cannot be, and why: each reason once, with its columns."""
+    by_reason: dict[str, dict[int, list[str]]] = {}
+    for (name, shots), reason in summary.blanks.items():
+        by_reason.setdefault(reason, {}).setdefault(shots, []).append(name)
+    sentences = []
+    for reason, columns in by_reason.items():
+        texts = [f"{', '.join(names)} at {shots_title(k)}" for k, names in sorted(columns.items())]
+        sentences.append(f"No cells: {'; '.join(texts)}, since {reason}.")
+    return sentences
 
 
 def _family(summary: Summary) -> str:

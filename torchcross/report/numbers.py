@@ -7,8 +7,8 @@ from math import isfinite
 
 import numpy as np
 
-from torchcross._kit.counts import count_text
 from torchcross.records import Means
+from torchcross.records.shots import shots_text
 
 _PERCENTAGES = {
     *("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1", "exact_match", "qwk"),
@@ -72,4 +72,4 @@ def shots_title(shots: int | None) -> str:
     """As in "5 shots"; empty for published means, which are of no shots."""
     if shots is None:
         return ""
-    return count_text(shots, "shots")
+    return shots_text(shots)

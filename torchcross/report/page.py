@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from torchcross._kit.whole_files import write_whole
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
+from torchcross.records.shots import shots_word
 from torchcross.report.by_class import ImageResults
 from torchcross.report.html import data_link
 from torchcross.report.inputs import Curve, Example, Failure, PageTable
@@ -27,7 +28,7 @@ from torchcross.report.page_sections import (
     table_section,
 )
 from torchcross.report.published import Points, published_points
-from torchcross.report.summarise import summarise
+from torchcross.report.summarise import summarise, with_all_labels
 from torchcross.report.summary import Summary, TableOptions
 
 
@@ -69,6 +70,8 @@ def write_report(
     and the comparison across targets. Curves, examples, failures and images belong to records.
     """
     path = _checked_path(out)
+    if isinstance(table, Records):
+        table = with_all_labels(table, options.get("ceilings", ()))
     chance = options.get("chance")
     extras = PageExtras(curves, examples, failures, warnings, choices or {}, chance, images, tables)
     related = [set(targets) for targets in related]
@@ -136,7 +139,7 @@ def _facts(records: Records, summary: Summary, failures: Sequence[Failure]) -> d
         "targets": f"{len(scored)} of {len(scored | failed)}" if failed else len(scored),
         "domains": len(summary.domains),
         "algorithms": len(summary.algorithms),
-        "shots": ", ".join(map(str, summary.shots)),
+        "shots": ", ".join(str(shots_word(shots)) for shots in summary.shots if shots is not None),
         "training seeds": len(records.unique("seed")),
         "rows": f"{len(records):,}",
     }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from torchcross.records.shots import ALL_SHOTS
 from torchcross.report.inputs import Curve
 from torchcross.report.markup import Markup, element, join
 from torchcross.report.numbers import shots_title
@@ -82,10 +83,11 @@ def shots_plot(
 ) -> Markup:
     """Mean scores against shots, with their intervals as whiskers.
 
-    Each doubling of the shots takes the same room.
+    Each doubling of the shots takes the same room. All labels are no number of shots: what they
+    give is a dashed level line.
     """
     points = [point for _, _, line in lines for point in line]
-    shots = sorted({point.shots for point in points})
+    shots = sorted({point.shots for point in points} - {ALL_SHOTS})
     low, high = padded_range([y for point in points for y in (point.mean, point.low, point.high)])
     doubling = bool(shots) and shots[0] > 0
     margin = 1.2 if doubling else 1.0
@@ -97,9 +99,15 @@ def shots_plot(
     for place, (name, series, line) in enumerate(lines):
         # Side by side: whiskers of equal means would hide each other.
         shift = 3.0 * (place - (len(lines) - 1) / 2)
-        path = [(area.x(point.shots) + shift, area.y(point.mean)) for point in line]
+        parts += [
+            _level_line(area, name, series, point)
+            for point in line
+            if point.shots == ALL_SHOTS and isfinite(point.mean)
+        ]
+        numbered = [point for point in line if point.shots != ALL_SHOTS]
+        path = [(area.x(point.shots) + shift, area.y(point.mean)) for point in numbered]
         parts.append(line_path(path, series))
-        for point, (x, y) in zip(line, path, strict=True):
+        for point, (x, y) in zip(numbered, path, strict=True):
             if isfinite(point.low) and isfinite(point.high):
                 ends = area.y(point.low), area.y(point.high)
                 parts.append(straight_line(x, ends[0], x, ends[1], f"line s{series % SERIES}"))
@@ -108,6 +116,13 @@ def shots_plot(
     names = ", ".join(name for name, _, _ in lines)
     description = f"{title}: {metric} by shots, of {names}"
     return _figure(svg_image(_WIDTH, _HEIGHT, description, *parts), title)
+
+
+def _level_line(area: PlotArea, name: str, series: int, point: ShotsPoint) -> Markup:
+    y = area.y(point.mean)
+    style = f"line level s{series % SERIES}"
+    line = straight_line(area.x.start, y, area.x.end, y, style)
+    return join([line, marker(area.x.end, y, series, _point_hint(name, point), 3.4)])
 
 
 def episode_strips(target: str, metric: str, strips: Sequence[EpisodeStrip]) -> Markup:

@@ -8,6 +8,7 @@ from math import isfinite, nan
 import numpy as np
 
 from torchcross.records import Records
+from torchcross.records.shots import ALL_SHOTS, shots_word
 from torchcross.report.cells import SummaryCell
 from torchcross.report.html import TableCell, TableColumn, note, series_keys, sortable_table
 from torchcross.report.inputs import Curve, Failure
@@ -33,10 +34,10 @@ _MOST_OPEN_REASONS = 10
 
 def shots_section(summary: Summary, series: Series) -> Markup:
     """The mean over targets, then each target."""
-    if len(summary.shots) < 2:
-        return note(
-            f"All rows have {shots_title(summary.shots[0])}: a curve needs two numbers of shots."
-        )
+    numbers = [shots for shots in summary.shots if shots != ALL_SHOTS]
+    if len(numbers) < 2:
+        (only,) = numbers or summary.shots
+        return note(f"All rows have {shots_title(only)}: a curve needs two numbers of shots.")
     title, factor = summary.notation.title, summary.notation.factor
     lines = []
     for name in summary.algorithms:
@@ -50,11 +51,12 @@ def shots_section(summary: Summary, series: Series) -> Markup:
         lines = [
             (name, series[name], _points(summary, target, name)) for name in summary.algorithms
         ]
-        if any(points for _, _, points in lines):
+        if any(point.shots != ALL_SHOTS for _, _, points in lines for point in points):
             plots.append(shots_plot(target.name, title, lines))
     legend = (
         "Upright lines are intervals of the mean. The mean of the targets has none, since targets"
         " are no sample."
+        f"{_LEVEL_LINES if ALL_SHOTS in summary.shots else ''}"
     )
     return join(
         [
@@ -63,6 +65,9 @@ def shots_section(summary: Summary, series: Series) -> Markup:
             element("div", *plots, class_="many"),
         ]
     )
+
+
+_LEVEL_LINES = " A dashed level line is what all labels of a target give."
 
 
 def _points(summary: Summary, target: TargetTask, algorithm: str) -> list[ShotsPoint]:
@@ -173,7 +178,8 @@ def undefined_values(records: Records) -> Markup:
     groups = sorted(algorithms.items(), key=lambda group: -len(group[1]))
     rows: list[list[TableCell | str]] = []
     for (target, metric, shots, reason), group in groups[:_MOST_REASONS]:
-        cells = [TableCell(str(number), number) for number in (shots, len(group))]
+        counts = (shots_word(shots), shots), (len(group), len(group))
+        cells = [TableCell(str(text), number) for text, number in counts]
         rows.append([target, metric, *cells, reason, ", ".join(dict.fromkeys(group))])
     columns = [
         TableColumn("target"),

@@ -13,9 +13,11 @@ import numpy as np
 
 from torchcross.errors import InputError
 from torchcross.records import Means, Records
+from torchcross.records.shots import ALL_SHOTS, shots_word
 from torchcross.report.cells import CellKey, SummaryCell, cells_of
 from torchcross.report.numbers import notation_of, notation_of_means
 from torchcross.report.summary import (
+    Blanks,
     Chance,
     ClassesLeftOut,
     EpisodeDraws,
@@ -54,12 +56,14 @@ def summarise(
     ceilings: Collection[str] = (),
     draws: EpisodeDraws | None = None,
     split_errors: SplitErrors | None = None,
+    blanks: Blanks | None = None,
     across: Mapping[int | None, Across] | None = None,
 ) -> Summary:
     """Compare the algorithms within every target and across them; of `Means` only across them."""
     compare = partial(across_targets, related=related, level=level, margin=margin, scales=scales)
     if isinstance(table, Means):
         return _summary_of_means(table, level, compare)
+    table = with_all_labels(table, ceilings)
     metric = _metric_to_show(table, metric)
     records = table.where(metric=metric)
     targets, algorithms = _targets_by_domain(records), _in_order_of(table, records)
@@ -107,7 +111,18 @@ def summarise(
         margin=margin,
         classes_left_out=classes_left_out or {},
         ceilings=frozenset(ceilings),
+        blanks=blanks or {},
     )
+
+
+def with_all_labels(records: Records, ceilings: Collection[str]) -> Records:
+    """The records in which ceilings have "all" for shots; those of early versions have 0."""
+    columns = records.columns
+    is_ceiling = np.isin(columns["algorithm"].astype(str), list(ceilings))
+    wrong = is_ceiling & (columns["shots"] == 0)
+    if not wrong.any():
+        return records
+    return Records({**columns, "shots": np.where(wrong, ALL_SHOTS, columns["shots"])})
 
 
 def _in_order_of(table: Records, records: Records) -> tuple[str, ...]:
@@ -120,7 +135,7 @@ def _notes(comparisons: Sequence[Comparison]) -> tuple[tuple[str, ...], tuple[st
     """The notes of single comparisons with their places, and those of all of them."""
     counts = Counter(note for one in comparisons for note in one.notes)
     placed = (
-        f"{one.target} at shots {one.shots}: {note}"
+        f"{one.target} at shots {shots_word(one.shots)}: {note}"
         for one in comparisons
         for note in one.notes
         if counts[note] < len(comparisons)
@@ -203,8 +218,12 @@ def _of_algorithms(
     algorithms: Sequence[str], target: str, shots: int, values: Mapping[tuple[str, str, int], Value]
 ) -> dict[str, Value]:
     """What is known of each algorithm on this target at these shots."""
-    keys = ((algorithm, target, shots) for algorithm in algorithms)
-    return {key[0]: values[key] for key in keys if key in values}
+    keys = [(algorithm, target, shots) for algorithm in algorithms]
+    known = {key[0]: values[key] for key in keys if key in values}
+    if shots == ALL_SHOTS:
+        # As callers say it of records in which all labels stand as 0 shots.
+        known = _of_algorithms(algorithms, target, 0, values) | known
+    return known
 
 
 def _comparable_means(

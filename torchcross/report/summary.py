@@ -32,6 +32,10 @@ SplitErrors = Mapping[tuple[str, str, int, str], Mapping[int, SplitError]]
 """(algorithm, target, shots, metric) -> the error over a split's images, for each seed."""
 
 
+Blanks = Mapping[tuple[str, int], str]
+"""(algorithm, shots) -> why the algorithm has no cells at these shots, on any target."""
+
+
 class TableOptions(TypedDict, total=False):
     """Which metric of the records is shown, and how its intervals are computed."""
 
@@ -47,6 +51,7 @@ class TableOptions(TypedDict, total=False):
     chance: Chance | None
     draws: EpisodeDraws | None
     split_errors: SplitErrors | None
+    blanks: Blanks | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Summary:
     grades of the targets. `failures_count_as` names the values of failures, `pair_counts` are the
     numbers of pairs that Holm's method corrects together. `margin` is that of equivalences.
     `classes_left_out` are those of targets. `ceilings` learned from all labels of a target.
+    `blanks` are cells that an algorithm cannot have, with the reason.
     """
 
     metric: str
@@ -93,6 +99,7 @@ class Summary:
     margin: float | None = None
     classes_left_out: ClassesLeftOut = field(default_factory=dict)
     ceilings: frozenset[str] = frozenset()
+    blanks: Blanks = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from torchcross.report.headline import (
     NOT_COMPARED,
     ONE_TRAINING,
     TIE,
+    blank_reason,
     cell_text,
     column_groups,
     column_heads,
@@ -58,8 +59,9 @@ def latex_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
     from all labels of a target: they stand behind the others, and nothing is compared with them.
     `classes_left_out` are the classes of targets that no episode has, `chance` is by metric and
     target what chance reaches. `draws` say which images the episodes drew, for each (algorithm,
-    target, shots): with them intervals and marks are over images. `Means` have no intervals, and
-    ignore the options.
+    target, shots): with them intervals and marks are over images. `blanks` are cells that an
+    algorithm cannot have, with the reason, for each (algorithm, shots). `Means` have no intervals,
+    and ignore the options.
     """
     return latex_of(summarise(table, **options))
 
@@ -74,7 +76,8 @@ def csv_table(table: Records | Means, **options: Unpack[TableOptions]) -> str:
 
     Each algorithm and shots has these columns: mean, low, high, n, undefined, mark, failed, common
     mean, partial, detectable, equivalence p, over, episodes low, episodes high. The mark is "best",
-    "tie", "not compared" or empty; of one training each, it says so. The common mean is there where
+    "tie", "not compared" or empty; of one training each, it says so. Where there can be no cell
+    (`blanks`), it says why. The common mean is there where
     it differs from the mean; detectable and equivalence p are of ties. "over" says what low and
     high are over; episodes low and high are over episodes of these images. The column "classes left
     out" is of the target. `Means` are written as
@@ -182,6 +185,8 @@ def csv_of(summary: Summary) -> str:
         if not summary.has_domains:
             rows = [row[1:] for row in rows]
     else:
+        # A program finds the columns that the legend of the other tables only names.
+        columns = (*columns, *summary.blanks)
         titles = [_csv_name(f"{name}, {shots_title(shots)}") for name, shots in columns]
         heads = [f"{title}: {part}" for title in titles for part in _CSV_PARTS]
         rows = [["domain", "target", "metric", *heads, "classes left out"]]
@@ -203,7 +208,10 @@ def _csv_name(name: str) -> str:
 def _csv_cell(summary: Summary, target: TargetTask, column: Column) -> list[str]:
     cell = summary.cells.get((target.name, *column))
     if cell is None:
-        return [""] * len(_CSV_PARTS)
+        parts = dict.fromkeys(_CSV_PARTS, "")
+        if reason := blank_reason(summary, column):
+            parts["mark"] = f"no cell: {reason}"
+        return list(parts.values())
     return [
         *map(_csv_number, cell.bounds),
         *(str(cell.interval.n), str(cell.interval.undefined)),

@@ -20,6 +20,7 @@ from torchcross.errors import InputError
 from torchcross.metrics.reference_values import CHANCE, lower_is_better
 from torchcross.records.published_means import Means
 from torchcross.records.records import Records
+from torchcross.records.shots import shots_text
 from torchcross.statistics.aggregates import (
     PerformanceProfile,
     improvements,
@@ -114,7 +115,7 @@ class AcrossRuns:
             for each in self.improvements
         ]
         notes = [self.not_averaged, f"{self.level:.0%} intervals: {self.resampling}"]
-        sizes = count_text(self.shots, "shots"), count_text(len(self.targets), "targets")
+        sizes = shots_text(self.shots), count_text(len(self.targets), "targets")
         title = ", ".join([self.metric, *sizes])
         return "\n  ".join([title, *rows, *pairs, *filter(None, notes)])
 
@@ -150,7 +151,7 @@ def across_runs(
     by_target = {
         target: _scores_on(
             records.where(target=target),
-            f"{metric!r} at {count_text(shots, 'shots')} of {target!r}",
+            f"{metric!r} at {shots_text(shots)} of {target!r}",
             levels.get(target),
         )
         for target in records.unique("target")
@@ -159,7 +160,7 @@ def across_runs(
     algorithms, targets = _complete_part(by_target, present)
     if not targets:
         raise InputError(
-            f"no target has records of {metric!r} at {count_text(shots, 'shots')} that all of"
+            f"no target has records of {metric!r} at {shots_text(shots)} that all of"
             f" {list(present)} can be compared on; give records of the same targets and episodes"
         )
     lower = lower_is_better(metric)

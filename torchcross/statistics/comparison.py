@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from torchcross._kit.counts import count_text
 from torchcross.records.notebook_tables import html_table
+from torchcross.records.shots import shots_text
 from torchcross.statistics.intervals import Interval
 from torchcross.statistics.pairs import Difference
 from torchcross.statistics.row_lookup import row_of
@@ -137,7 +137,7 @@ class Comparison:
         return html_table(self._title(), header, self._marked_rows(), self.notes)
 
     def _title(self) -> str:
-        return f"{self.target}, {self.metric}, {count_text(self.shots, 'shots')}"
+        return f"{self.target}, {self.metric}, {shots_text(self.shots)}"
 
     def _marked_rows(self) -> list[tuple[str, str, str]]:
         return [(row.algorithm, str(row.interval), self._mark(row)) for row in self.rows]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.records.published_means import Means
 from torchcross.records.records import Records
+from torchcross.records.shots import shots_text
 from torchcross.statistics.common_episodes import common_episodes, scores_of
 from torchcross.statistics.failures import count_failures, reasons_of
 from torchcross.statistics.within_target import check_rows
@@ -29,7 +29,7 @@ def means_of(
     records = records.where(metric=metric, shots=shots)
     if not len(records):
         raise InputError(
-            f"there are no records of {metric!r} at {count_text(shots, 'shots')}; see"
+            f"there are no records of {metric!r} at {shots_text(shots)}; see"
             " records.unique('shots')"
         )
     targets, algorithms = records.unique("target"), records.unique("algorithm")
@@ -37,7 +37,7 @@ def means_of(
     table, notes = np.full((len(targets), len(algorithms)), math.nan), []
     for row, target in zip(table, targets, strict=True):
         of_target = records.where(target=target)
-        check_rows(of_target, f"metric {metric!r} at {count_text(shots, 'shots')} of {target!r}")
+        check_rows(of_target, f"metric {metric!r} at {shots_text(shots)} of {target!r}")
         scores = scores_of(of_target)
         failures = count_failures(scores, reasons_of(of_target), metric, levels.get(target))
         common = common_episodes(failures.scores)

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.metrics.reasons import is_partial
 from torchcross.metrics.reference_values import lower_is_better
 from torchcross.records.records import Records
+from torchcross.records.shots import shots_text
 from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.common_episodes import CommonEpisodes, Scores, scores_of
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
@@ -85,7 +85,7 @@ def within_target(
     check_method(method)
     check_margin(margin)
     records = records.where(target=target, metric=metric, shots=shots)
-    check_rows(records, f"metric {metric!r} at {count_text(shots, 'shots')} of {target!r}")
+    check_rows(records, f"metric {metric!r} at {shots_text(shots)} of {target!r}")
     options = MeanOptions(method, level, seed, draws or {}, bounds_of(metric))
     views = views_of(scores_of(records), reasons_of(records), metric, episodes or {}, chance)
     rows = _rows(records, views, options, untrained, split_errors or {})

@@ -209,7 +209,8 @@ def _plans_of(arrays: Arrays, header: dict[str, Any]) -> list[EpisodePlan]:
     sizes, strata = arrays["sizes"], arrays["strata"]
     count = header["plans"]
     _require(type(count) is int and count > 0 and sizes.shape == (count, 3), "it has no plans")
-    _require(bool((sizes > 0).all()), "a plan is empty")
+    # At 0 shots there is no support.
+    _require(bool((sizes[:, ::2] > 0).all() and (sizes >= 0).all()), "a plan is empty")
     _require(
         all(arrays[name].shape == (count,) for name in ("index", "source", "shots")), "columns"
     )
@@ -260,7 +261,7 @@ def _checked_labels(stored: Indices, strata: Indices, classes: Indices) -> Indic
         labels = stored.reshape(len(strata), len(classes))
         _require(np.array_equal(labels, strata[:, classes]), "labels are not those of the strata")
         return labels
-    _require(stored.min() >= 0, "an image has no class")
+    _require(bool((stored >= 0).all()), "an image has no class")
     _require(np.array_equal(classes[stored], strata), "labels are not those of the strata")
     return stored
 

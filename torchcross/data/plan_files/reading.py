@@ -198,12 +198,15 @@ def _one_plan(
     source = sources[place]
     ways, support_size, query_size = arrays["sizes"][row].tolist()
     classes = _classes(columns.take("classes", ways), source)
+    shots = int(arrays["shots"][row])
+    for side, size, least in (("support", support_size, int(shots != 0)), ("query", query_size, 1)):
+        if size < least or (size and side == "support" and shots == 0):
+            raise ValueError(f"{side} is not a set of samples of {source.name!r}")
     support, support_labels = _side("support", support_size, source, classes, columns)
     query, query_labels = _side("query", query_size, source, classes, columns)
     if np.intersect1d(support, query).size:
         raise ValueError("support and query share samples")
-    shots = int(arrays["shots"][row])
-    if not _has_shots(support_labels, ways, max(shots, 1), exactly=shots >= 0):
+    if shots != 0 and not _has_shots(support_labels, ways, max(shots, 1), exactly=shots >= 0):
         if shots < 0:
             raise ValueError("a class has no support")
         raise ValueError(f"the support does not have {shots} shots")
@@ -240,16 +243,13 @@ def _side(
 ) -> tuple[Indices, Indices]:
     """Samples of the support or query and their labels in the episode."""
     samples = columns.take(side, size)
-    if (
-        size == 0
-        or len(np.unique(samples)) < size
-        or samples.min() < 0
-        or samples.max() >= len(source)
+    if size and (
+        len(np.unique(samples)) < size or samples.min() < 0 or samples.max() >= len(source)
     ):
         raise ValueError(f"{side} is not a set of samples of {source.name!r}")
     expected = source.task.target.relabel(source.labels[samples], classes)
     stored = columns.take(f"{side}_labels", expected.size).reshape(expected.shape)
-    if not np.array_equal(expected, stored) or (expected.ndim == 1 and expected.min() < 0):
+    if not np.array_equal(expected, stored) or (expected.ndim == 1 and (expected < 0).any()):
         raise ValueError(f"{side} labels are not those of the source")
     return read_only(samples.copy()), read_only(expected)
 

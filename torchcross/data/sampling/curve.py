@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torchcross._kit.argument_checks import as_int
@@ -38,9 +39,12 @@ class ShotCurve:
         )
 
     def at(self, shots: int) -> CurveLevel:
-        """The plans at one number of shots, for everything that takes a sampler."""
-        if shots not in self.shots:
-            raise InputError(f"this curve has no {shots} shots; it has {list(self.shots)}")
+        """The plans at one number of shots, for everything that takes a sampler.
+
+        At 0 shots, which every curve has, the support is empty and the query that of the most.
+        """
+        if shots not in (0, *self.shots):
+            raise InputError(f"this curve has no {shots} shots; it has {list(self.shots)}, and 0")
         return CurveLevel(self, shots)
 
     @property
@@ -77,6 +81,8 @@ class CurveLevel:
         self.shots = shots
 
     def __getitem__(self, index: int) -> EpisodePlan:
+        if self.shots == 0:
+            return _without_support(self.curve.sampler[index])
         return self.curve[index][self.shots]
 
     def batch(self, indices: Iterable[int]) -> PlanBatch:
@@ -101,3 +107,8 @@ class CurveLevel:
 
     def __repr__(self) -> str:
         return f"{self.curve!r}.at({self.shots})"
+
+
+def _without_support(plan: EpisodePlan) -> EpisodePlan:
+    """The same query, and nothing to learn from."""
+    return replace(plan, shots=0, support=plan.support[:0], support_labels=plan.support_labels[:0])

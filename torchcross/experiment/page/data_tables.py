@@ -15,7 +15,8 @@ from torchcross.experiment.page.row_times import with_times
 from torchcross.experiment.rows.target_episodes import has_class
 from torchcross.experiment.run.episode_files import UNREADABLE, read_plans
 from torchcross.experiment.run.folder import RunFolder
-from torchcross.records import Records
+from torchcross.experiment.settings.shots import episode_shots
+from torchcross.records import ALL_SHOTS, Records
 from torchcross.report import PageTable
 from torchcross.report.html import TableCell, TableColumn
 
@@ -99,7 +100,8 @@ def _data_table(run: RunFolder, targets: Mapping[str, Mapping[str, Any]]) -> Pag
 
 def _drawn_images(run: RunFolder, target: str) -> DrawnImages | None:
     """What the episodes of the most shots drew; None where the run has no plans of them."""
-    path = run.files.plans(target, max(run.experiment["shots"]))
+    most = max(episode_shots(run.experiment["shots"]), default=0)
+    path = run.files.plans(target, most)
     return read_plans(path, []) if path.is_file() else None
 
 
@@ -165,6 +167,6 @@ def _compute_rows(
         columns = records.where(algorithm=algorithm).columns
         names = ("target", "shots", "seed", "episode")
         episodes = set(zip(*(columns[name].tolist() for name in names), strict=True))
-        # The row of full supervision has one "episode" of no shots: nothing is adapted.
-        adapted = sum(1 for _, shots, _, _ in episodes if shots)
+        # The row of full supervision has one "episode", its test split: nothing is adapted.
+        adapted = sum(1 for _, shots, _, _ in episodes if shots not in (0, ALL_SHOTS))
         yield [algorithm, _count_cell(len(own)), _count_cell(steps), _count_cell(adapted)]

@@ -15,6 +15,7 @@ from torchcross.experiment.run.identity import differences
 from torchcross.experiment.run.provenance import contradictions
 from torchcross.experiment.settings.plain import setting_fields
 from torchcross.experiment.settings.schema import EvaluationSettings
+from torchcross.experiment.settings.shots import support_shots
 from torchcross.records import Records
 from torchcross.statistics.grade_scales import IN_GRADES
 from torchcross.training.options import decides_numbers, earlier_value
@@ -154,7 +155,7 @@ def _evaluation_of(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "evaluation": evaluation,
         "data": {"channels": experiment["data"]["channels"]},
-        "shots": max(experiment["shots"]),
+        "shots": max(support_shots(experiment["shots"]), default=0),
     }
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchcross._kit.counts import count_text
 from torchcross.errors import InputError
 from torchcross.experiment.page.redrawn_plans import redraw_plans
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.records import Records
+from torchcross.records.shots import shots_text
 from torchcross.report.summary import EpisodeDraws
 from torchcross.statistics import Draws
 
@@ -101,7 +101,7 @@ def _missing_plans(
 ) -> Iterator[str]:
     """Which rows have no intervals over images, because it is not known what episodes drew."""
     missing = dict.fromkeys(
-        f"{target} at {count_text(shots, 'shots')}"
+        f"{target} at {shots_text(shots)}"
         for (algorithm, target, shots), digest in episodes.items()
         if digest not in by_digest and not run.is_supervised(algorithm)
     )

@@ -39,7 +39,7 @@ def image_results(
         first = several[0]
         values += class_values(
             several,
-            subgroups=subgroups.get(first.source, ()),
+            subgroups=subgroups.get((first.source, first.split), ()),
             specificity=specificity,
             method=evaluation.get("interval", EvaluationSettings.interval),
             draws=None if draws is None else draws.get((first.source, first.shots)),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from torchcross._kit.counts import count_text
 from torchcross._kit.whole_files import write_whole
 from torchcross.data import TaskSource
 from torchcross.errors import InputError, TorchcrossError, WriteError
@@ -19,7 +18,9 @@ from torchcross.experiment.run.image_draws import draws_of
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.shots import episode_shots
 from torchcross.records import Records
+from torchcross.records.shots import shots_text
 from torchcross.statistics import Draws
 
 
@@ -58,7 +59,7 @@ def redraw_plans(run: RunFolder, records: Records, data: str | Path) -> RedrawnP
         except (TorchcrossError, OSError) as error:
             problems.append(f"{target}: {error}")
             continue
-        for shots in experiment.shots:
+        for shots in episode_shots(experiment.shots):
             if (source.name, shots) not in scored:
                 continue
             episodes = scored.pop((source.name, shots))
@@ -67,9 +68,7 @@ def redraw_plans(run: RunFolder, records: Records, data: str | Path) -> RedrawnP
                 draws |= _redraw(path, source, experiment, shots, episodes)
             except (TorchcrossError, OSError) as error:
                 problems.append(str(error))
-    problems += [
-        f"{name} at {count_text(shots, 'shots')} is not in {data}" for name, shots in scored
-    ]
+    problems += [f"{name} at {shots_text(shots)} is not in {data}" for name, shots in scored]
     return RedrawnPlans(draws, tuple(problems))
 
 
@@ -94,7 +93,7 @@ def _redraw(
     digests = [digest for digest in episodes.digests if digest is not None]
     if len(digests) < len(episodes.digests):
         raise InputError(
-            f"{source.name} at {count_text(shots, 'shots')}: its rows have no digest of their"
+            f"{source.name} at {shots_text(shots)}: its rows have no digest of their"
             " episodes, as those of early versions, so nothing shows which plans are theirs"
         )
     if path.is_file():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.environment import read_environment
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
 from torchcross.experiment.run.run_files import cell_name
@@ -53,7 +54,7 @@ def _cells_of_rows(run: RunFolder) -> dict[str, list[str]]:
             cell_name(algorithm, seed, shots, target)
             for target in targets
             for seed in plain["seeds"]
-            for shots in plain["shots"]
+            for shots in shots_of_row(algorithm, plain["shots"])
         ]
         for algorithm in plain["algorithms"]
     }

@@ -8,6 +8,7 @@ from typing import Any
 from torchcross.experiment.page.headline import chance_of
 from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.row_shots import blank_cells
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.split_scores import split_errors_of
 from torchcross.experiment.settings.schema import BackboneSettings, ModelSettings
@@ -18,6 +19,7 @@ def marks_of(run: RunFolder, protocol: Mapping[str, Any], names: RowNames) -> di
     return {
         "untrained": [names[row] for row in untrained_rows(run)],
         "ceilings": [names[row] for row in ceiling_rows(run)],
+        "blanks": {(names[row], shots): reason for (row, shots), reason in blanks_of(run).items()},
         "classes_left_out": classes_left_out(protocol),
         "chance": chance_of([protocol]),
         "split_errors": {
@@ -31,13 +33,14 @@ def marks_of_runs(
 ) -> dict[str, Any]:
     """Those of several runs in one table, where each row is named with its run."""
     marks: dict[str, Any] = {"untrained": [], "ceilings": [], "classes_left_out": {}}
-    marks |= {"chance": chance_of(protocols.values()), "split_errors": {}}
+    marks |= {"chance": chance_of(protocols.values()), "split_errors": {}, "blanks": {}}
     for name, run in runs.items():
         own = marks_of(run, protocols[name], RowNames(run, name))
         marks["untrained"] += own["untrained"]
         marks["ceilings"] += own["ceilings"]
         marks["classes_left_out"] |= own["classes_left_out"]
         marks["split_errors"] |= own["split_errors"]
+        marks["blanks"] |= own["blanks"]
     return marks
 
 
@@ -53,6 +56,11 @@ def untrained_rows(run: RunFolder) -> list[str]:
 def ceiling_rows(run: RunFolder) -> list[str]:
     """The rows that learn from all labels of a target."""
     return [name for name in run.experiment["algorithms"] if METHODS[name].supervised]
+
+
+def blanks_of(run: RunFolder) -> dict[tuple[str, int], str]:
+    """(row, shots) -> why it has no cells there."""
+    return blank_cells(run.experiment["algorithms"], run.experiment["shots"])
 
 
 def classes_left_out(protocol: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -72,19 +72,27 @@ _SELECTION = (
     "by scores on the validation splits of the sources; the target's episodes were read after"
     " training."
 )
+_SPLIT_SCORES = (
+    "one for each training seed, over the test split. Intervals are over its images, by subject"
+    " where known, and over the seeds where there are several: by DeLong for an AUROC, by the"
+    " standard error of a bootstrap for other metrics."
+)
+_BESIDE_EPISODES = (
+    " Other rows are scored on episodes of all images of a target, and on the classes that have"
+    " enough of them: the two are not paired, and nothing is tested between them."
+)
+_ZERO_SHOTS = (
+    "nothing is learned from images of the target: the query images are those of the other shots,"
+    " and the support is empty."
+)
 _MIXED_NORMS = " Rows that are transductive and rows that are not stand in one table."
 
 
 def choices(experiment: Experiment) -> dict[str, str]:
     """What can be disputed in a protocol, and what was chosen, in words; most important first."""
-    if "supervised" in experiment.algorithms:
-        scores = (
-            "one for each training seed, over the test split. Intervals are over its images, by"
-            " subject where known, and over the seeds where there are several: by DeLong for an"
-            " AUROC, by the standard error of a bootstrap for other metrics."
-        )
+    if not experiment.support_shots:
         return {
-            "scores": scores,
+            "scores": _SPLIT_SCORES,
             "training seeds": _training_seeds(experiment),
             **_weights(experiment),
             "tuning": tuning_in_words(experiment),
@@ -95,6 +103,10 @@ def choices(experiment: Experiment) -> dict[str, str]:
         "adaptation": f"{_adaptation(experiment)}{_own_adaptation(experiment)}",
         "BatchNorm on the query, where the network has any": _norms(experiment),
     }
+    if 0 in experiment.shots:
+        chosen["0 shots"] = _ZERO_SHOTS
+    if "supervised" in experiment.algorithms:
+        chosen["scores of supervised, from all labels"] = f"{_SPLIT_SCORES}{_BESIDE_EPISODES}"
     chosen |= _weights(experiment)
     chosen["tuning"] = tuning_in_words(experiment)
     if experiment.rows:
@@ -157,7 +169,7 @@ def _adaptation(experiment: Experiment) -> str:
     settings = experiment.evaluation
     steps = _number_of(settings.steps, "step")
     fine_tuning = f"a fresh head and {steps} of Adam at {settings.lr:g} on all parameters"
-    fixed = [name for name in experiment.algorithms if METHODS[name].make_adapter is not None]
+    fixed = [name for name in _rows_of_episodes(experiment) if METHODS[name].make_adapter]
     exceptions, rows = "", "every row"
     if fixed:
         exceptions = f" {', '.join(fixed)}: features stay as they are, only the head adapts."
@@ -172,6 +184,11 @@ def _adaptation(experiment: Experiment) -> str:
         f"{rows} by {fine_tuning}, as published, also those that were trained to adapt in another"
         f' way; `evaluation.adaptation = "own"` lets these adapt in their own way.{exceptions}'
     )
+
+
+def _rows_of_episodes(experiment: Experiment) -> list[str]:
+    """Those that adapt to episodes."""
+    return [name for name in experiment.algorithms if not METHODS[name].supervised]
 
 
 def _own_adaptation(experiment: Experiment) -> str:
@@ -240,7 +257,7 @@ def _origin(name: str, experiment: Experiment) -> str:
 def _rows_by(experiment: Experiment, key: Callable[[str, Any], str]) -> dict[str, list[str]]:
     """The rows by what `key` says of what they adapt with."""
     rows: dict[str, list[str]] = {}
-    for name in experiment.algorithms:
+    for name in _rows_of_episodes(experiment):
         method = METHODS[name]
         # A network of one channel stands for the trained one.
         net = backbones.conv4(1, in_channels=1)

@@ -51,6 +51,7 @@ class Method:
     make_learner  makes what is trained over episodes
     pretrains     multi-task pre-training on the sources instead
     supervised    training on the target's own train split instead
+    zero_shot     can do without a support set: has cells at 0 shots
     make_adapter  how an untrained network adapts to a support set, whatever
                   `evaluation.adaptation` says
     make_network  a network of the row's own, whatever `model` says
@@ -65,6 +66,7 @@ class Method:
     make_learner: MakeLearner | None = None
     pretrains: bool = False
     supervised: bool = False
+    zero_shot: bool = False
     make_adapter: MakeAdapter | None = None
     make_network: MakeNetwork | None = None
     random: bool = False

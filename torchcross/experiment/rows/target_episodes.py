@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchcross.data import EpisodePlan, EpisodeSampler, TaskSource
+from torchcross.data import CurveLevel, EpisodePlan, EpisodeSampler, TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.sampling.sampler import shared_subjects
 from torchcross.errors import InfeasibleError, SubjectLeakWarning
@@ -89,16 +89,23 @@ def target_episodes(
     return TargetEpisodes(sampler, len(sampler) if evaluation.disjoint else evaluation.episodes)
 
 
+def level_of(sampler: EpisodeSampler, experiment: Experiment, shots: int) -> CurveLevel:
+    """The episodes at one of the numbers of shots of an experiment; all have the same queries."""
+    return sampler.curve(experiment.support_shots).at(shots)
+
+
 def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSampler:
     """Plans the episodes of a target; with `evaluation.disjoint` it has a length.
 
     Where the data does not give a single episode, the error says what is missing.
     """
     settings = experiment.evaluation
+    if not experiment.support_shots:
+        raise InfeasibleError("no row of the experiment has episodes; give numbers of shots")
     sampler_of = partial(
         EpisodeSampler,
         source,
-        shots=max(experiment.shots),
+        shots=max(experiment.support_shots),
         queries=settings.queries,
         query=settings.query,
         min_samples=_fewest_images(source, settings),

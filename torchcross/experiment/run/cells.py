@@ -13,6 +13,7 @@ import torch
 from torchcross._kit.lock import FolderLock
 from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.data_formats import Collection
+from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.run_files import RunFiles, cell_name
 from torchcross.experiment.settings.row_settings import experiment_with, row_values
@@ -101,16 +102,19 @@ class RunContext:
         """The experiment with the settings that the cell's row has of its own."""
         return experiment_with(self.experiment, self.own_values(cell))
 
+    def shots_of(self, cell: Cell) -> tuple[int, ...]:
+        """The numbers of shots that the cell's row can have rows at."""
+        return shots_of_row(cell.algorithm, self.experiment.shots)
+
     def missing_shots(self, cell: Cell) -> list[int]:
-        """The numbers of shots that have no rows yet."""
-        shots, files = self.experiment.shots, self.folder.files
+        """Those that have no rows yet."""
+        shots, files = self.shots_of(cell), self.folder.files
         return [count for count in shots if not files.rows(self.cell_name(cell, count)).is_file()]
 
     def has_rows(self, target: str) -> bool:
         """Whether any cell of the target is done."""
-        shots = self.experiment.shots
         cells = (cell for cell in self.cells() if cell.target == target)
-        return any(len(self.missing_shots(cell)) < len(shots) for cell in cells)
+        return any(len(self.missing_shots(cell)) < len(self.shots_of(cell)) for cell in cells)
 
     def cell_name(self, cell: Cell, shots: int) -> str:
         """The name of the files of a cell at one number of shots."""

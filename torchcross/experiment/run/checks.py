@@ -12,6 +12,7 @@ from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.rows.trackers import check_trackers
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.plain import as_plain
@@ -34,6 +35,7 @@ def check_experiment(experiment: Experiment) -> None:
                 f"{name!r} starts from published weights; give model.weights or an address as"
                 f" model.backbone (timm:NAME), or leave {name!r} out"
             )
+    _check_shots(experiment)
     for name in experiment.rows:
         if name not in METHODS:
             raise InputError(unknown_name("row for [rows]", name, METHODS))
@@ -45,6 +47,23 @@ def check_experiment(experiment: Experiment) -> None:
     machine_of(experiment.machine)
     check_trackers(experiment)
     _check_network(experiment)
+
+
+def _check_shots(experiment: Experiment) -> None:
+    """Refuse a row without a single cell, and 0 shots where no row can do without a support."""
+    rows, shots = experiment.algorithms, list(experiment.shots)
+    without = [name for name in rows if not shots_of_row(name, shots)]
+    zero_shot = [name for name, method in METHODS.items() if method.zero_shot]
+    if 0 in shots and not set(rows) & set(zero_shot):
+        raise InputError(
+            f"shots={shots} has 0, for rows that need no support set, and none of"
+            f" {', '.join(rows)} is one; leave 0 out, or add one of {', '.join(zero_shot)}"
+        )
+    if without:
+        raise InputError(
+            f"{', '.join(without)}: no cell at shots={shots}; give 1 shot or more too, or leave"
+            f" {'it' if len(without) == 1 else 'them'} out"
+        )
 
 
 def _kinds(kind: Any) -> Iterator[Any]:
@@ -145,6 +164,7 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
     rows = [METHODS[name] for name in experiment.algorithms]
     by_rows: dict[str, list[str]] = {}
     supervised = any(row.supervised for row in rows)
+    with_episodes = [row for row in rows if not row.supervised]
     if supervised:
         by_rows["supervised, which is scored on the test split"] = [_BUT_FOR]
     usual = as_plain(
@@ -162,17 +182,18 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
         # Trackers are read by whatever trains.
         if not section or section.startswith("trackers"):
             continue
-        if supervised and section == "evaluation":
+        concerned = with_episodes if section == "evaluation" else rows
+        if not concerned:
             continue
         value = plain[section][name]
         if value == _UNSET.get(setting.name):
             continue
-        unaffected = [row for row in rows if not row.reads(setting.name, experiment)]
-        if len(unaffected) == len(rows):
+        unaffected = [row for row in concerned if not row.reads(setting.name, experiment)]
+        if len(unaffected) == len(concerned):
             if value != usual[section][name]:
                 by_rows.setdefault("any row", []).append(setting.name)
-        elif concerned := [row.name for row in unaffected if row.takes_part(setting.name)]:
-            by_rows.setdefault(", ".join(concerned), []).append(setting.name)
+        elif named := [row.name for row in unaffected if row.takes_part(setting.name)]:
+            by_rows.setdefault(", ".join(named), []).append(setting.name)
     for place, row in _row_settings_without_effect(experiment):
         by_rows.setdefault(row, []).append(place)
     texts = [f"{', '.join(names)}: no effect on {whom}" for whom, names in by_rows.items()]

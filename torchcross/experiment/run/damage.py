@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from torchcross._kit.counts import count_text
 from torchcross.errors import InputError, ReadError
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.examples import check_example, read_example
@@ -13,17 +12,18 @@ from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import read_cell_predictions
 from torchcross.experiment.run.training_files import is_whole_training
 from torchcross.jobs import JobFolder
+from torchcross.records.shots import shots_text
 
 
 def set_damaged_cells_aside(run: RunContext) -> None:
     """Rename the files of cells in which one of them is not what was written."""
     for cell in run.cells():
-        for shots in run.experiment.shots:
+        for shots in run.shots_of(cell):
             name = run.cell_name(cell, shots)
             for problem in _problems(run, cell, name):
                 run.folder.set_aside(name)
                 run.say(
-                    f"damaged: {cell}, {count_text(shots, 'shots')}, is made again: {problem}"
+                    f"damaged: {cell}, {shots_text(shots)}, is made again: {problem}"
                     " The files are kept under names that end in .damaged"
                 )
                 break

@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from torchcross._kit.counts import count_text
 from torchcross.data import TaskSource
 from torchcross.data.plan_files.digest import PlanDigest
 from torchcross.data.plan_files.drawn_images import (
@@ -20,11 +19,13 @@ from torchcross.data.plan_files.drawn_images import (
     write_drawn_images,
 )
 from torchcross.errors import DamageError, InputError, PlanFileError, ReadError, TorchcrossError
-from torchcross.experiment.rows.target_episodes import target_episodes
+from torchcross.experiment.rows.target_episodes import level_of, target_episodes
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.folder import RunFolder, set_aside
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.shots import episode_shots
+from torchcross.records.shots import shots_text
 
 PLANS = "plans"
 """The field of a row's record that names its plan file."""
@@ -64,7 +65,7 @@ def mend_plans(run: RunContext) -> None:
     """
     named = named_plans(run.folder)
     for target in run.targets:
-        for shots in run.experiment.shots:
+        for shots in episode_shots(run.experiment.shots):
             path = run.folder.files.plans(target, shots)
             records = named.get(path.stem, [])
             digests = [record["digest"] for record in records]
@@ -92,14 +93,14 @@ def draw_again(
 ) -> None:
     """Draw the plans from the labels and write them, if rows were scored on these very plans."""
     sampler = target_episodes(source, experiment, count).sampler
-    level = sampler.curve(experiment.shots).at(shots)
+    level = level_of(sampler, experiment, shots)
     plans = level.batch(range(count))
     digest = PlanDigest(source.fingerprint())
     for plan in plans:
         digest.add(plan)
     if set(digests) != {digest.hexdigest()}:
         raise InputError(
-            f"{source.name} at {count_text(shots, 'shots')} gives other episodes than the rows"
+            f"{source.name} at {shots_text(shots)} gives other episodes than the rows"
             " were scored on: its labels, or the way of drawing, are not those of the run;"
             " give the data of the run"
         )

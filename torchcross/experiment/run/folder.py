@@ -52,11 +52,13 @@ from torchcross.experiment.run.json_files import (
 )
 from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.scored_rows import read_rows, read_scored
+from torchcross.experiment.run.stored_shots import as_scored, shots_in_memory
 from torchcross.experiment.settings.plain import (
     as_plain,
     with_earlier_values,
 )
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.shots import episode_shots, with_shots_as_stored
 from torchcross.records import Records
 from torchcross.records.records import FIELDS
 from torchcross.statistics import Draws
@@ -91,7 +93,7 @@ class RunFolder:
         """
         path = Path(path)
         record = {
-            "experiment": as_plain(experiment),
+            "experiment": with_shots_as_stored(as_plain(experiment)),
             "decides": decisive_settings(experiment),
             "digest": identity(experiment),
             "run": name_as_text(path.resolve()),
@@ -118,7 +120,7 @@ class RunFolder:
     def update(self, experiment: Experiment) -> None:
         """Settings that decide no row, such as the metric that leads the page, may change."""
         before = read_experiment_record(self.path)
-        now = {**before, "experiment": as_plain(experiment)}
+        now = {**before, "experiment": with_shots_as_stored(as_plain(experiment))}
         if now != before:
             write_json(self.path / EXPERIMENT, now)
 
@@ -169,6 +171,7 @@ class RunFolder:
             read_rows(file, self.files.episodes(file.stem), hashed=hashed).columns for file in files
         ] or [Records.of([]).columns]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in FIELDS}
+        joined["shots"] = shots_in_memory(joined["algorithm"], joined["shots"])
         records = Records(joined).sorted_rows()
         targets = self.plain(PROTOCOL).get("order of targets", [])
         by_target = _places(records.columns["target"], targets)
@@ -214,7 +217,7 @@ class RunFolder:
         """What the run says of the episodes of each cell."""
         hashed = self.has_hashes
         for file in sorted((self.path / "episodes").glob("*.json")):
-            yield read_scored(file, hashed=hashed)
+            yield as_scored(read_scored(file, hashed=hashed))
 
     def failures(self) -> list[dict[str, str]]:
         """What failed when it was last tried."""
@@ -242,7 +245,10 @@ def _is_experiment(plain: object) -> TypeGuard[dict[str, Any]]:
     lists = {"algorithms": str, "shots": int, "seeds": int}
     for name, kind in lists.items():
         values = plain.get(name)
-        if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        if not isinstance(values, list):
+            return False
+        numbers = episode_shots(values) if name == "shots" else values
+        if not all(isinstance(value, kind) for value in numbers):
             return False
     return all(isinstance(plain.get(name), dict) for name in ("data", "evaluation"))
 

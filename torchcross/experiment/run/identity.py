@@ -14,6 +14,7 @@ from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.device import device_type
 from torchcross.experiment.settings.plain import as_plain, digest, setting_fields
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.shots import with_shots_as_stored
 from torchcross.training.options import decides_numbers, earlier_value
 
 
@@ -23,7 +24,7 @@ def decisive_settings(experiment: Experiment) -> dict[str, Any]:
     Weights are known by what is in their file, and by its revision on the hub; data by their own
     fingerprint (see `Collection.describe`).
     """
-    plain: dict[str, Any] = _decisive_fields(experiment)
+    plain = with_shots_as_stored(_decisive_fields(experiment))
     if experiment.model.weights:
         plain["model"]["weights"] = f"sha256 {_weights_digest(Path(experiment.model.weights))}"
     if experiment.model.backbone.is_addressed:

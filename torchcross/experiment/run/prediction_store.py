@@ -10,6 +10,7 @@ from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS
+from torchcross.experiment.run.stored_shots import stored_shots
 from torchcross.records import Predictions
 
 
@@ -56,7 +57,7 @@ class PredictionStore:
         """What collects the predictions of a cell; None where the run stores none."""
         if not self.is_open:
             return None
-        return PredictionLog(cell.algorithm, shots=shots, seed=cell.seed, **about)
+        return PredictionLog(cell.algorithm, shots=stored_shots(shots), seed=cell.seed, **about)
 
     def write(self, name: str, predictions: Predictions | None, out: RunFiles) -> dict[str, int]:
         """Write the file of the cell `name`; return what its file in `episodes/` says of it."""
@@ -71,7 +72,7 @@ class PredictionStore:
     def _cells_without(self) -> Iterator[str]:
         folder = self._run.folder
         for cell in self._run.cells():
-            for shots in self._run.experiment.shots:
+            for shots in self._run.shots_of(cell):
                 name = self._run.cell_name(cell, shots)
                 episodes = folder.files.episodes(name)
                 if not (folder.files.rows(name).is_file() and episodes.is_file()):

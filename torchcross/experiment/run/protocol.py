@@ -9,6 +9,7 @@ from typing import final
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.disputed_choices import choices
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.row_shots import blanks_in_words, shots_of_row
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.rows.tuning_words import tuning_for_protocol
 from torchcross.experiment.run.cells import RunContext
@@ -39,7 +40,9 @@ class Protocol:
         self._write()
         for caution in weights_cautions(self._run.experiment):
             self._run.say(f"warning: {caution}")
-        for note in (*self._cautions(), *settings_without_effect(self._run.experiment)):
+        experiment = self._run.experiment
+        blanks = blanks_in_words(experiment.algorithms, experiment.shots)
+        for note in (*self._cautions(), *settings_without_effect(experiment), *blanks):
             self._run.say(f"note: {note}")
 
     def look(self, targets: Iterable[str]) -> None:
@@ -75,12 +78,14 @@ class Protocol:
     def prediction_store(self) -> PredictionStore:
         """Where the predictions of all cells go, as far as its targets can be read now."""
         run = self._run
-        cells = [METHODS[cell.algorithm].supervised for cell in run.cells()]
-        images = sum(each.get(_IMAGES, 0) for each in self._episodes.values())
-        if any(cells):
-            images = sum(map(self._test_images, run.targets))
-        per_target = len(cells) // max(len(run.targets), 1) * len(run.experiment.shots)
-        return PredictionStore(run, images * per_target)
+        of_episodes = sum(each.get(_IMAGES, 0) for each in self._episodes.values())
+        images = 0
+        for name in run.experiment.algorithms:
+            each = of_episodes
+            if METHODS[name].supervised:
+                each = sum(map(self._test_images, run.targets))
+            images += each * len(shots_of_row(name, run.experiment.shots))
+        return PredictionStore(run, images * len(run.experiment.seeds))
 
     def _test_images(self, target: str) -> int:
         try:

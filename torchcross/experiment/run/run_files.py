@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchcross.experiment.run.file_names import file_name
+from torchcross.experiment.run.stored_shots import stored_shots
 
 CELL_PARTS = ("rows", "episodes", "examples", "predictions")
 """The folders of the files of a cell."""
@@ -13,7 +14,7 @@ CELL_PARTS = ("rows", "episodes", "examples", "predictions")
 
 def cell_name(algorithm: str, seed: int, shots: int, target: str) -> str:
     """The name, without its ending, of the files of one algorithm, seed, target and shots."""
-    return file_name((algorithm, f"seed {seed}", f"{shots} shots", target))
+    return file_name((algorithm, f"seed {seed}", f"{stored_shots(shots)} shots", target))
 
 
 @dataclass(frozen=True)

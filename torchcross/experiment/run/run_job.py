@@ -14,6 +14,7 @@ from torchcross.errors import InputError
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.target_episodes import level_of
 from torchcross.experiment.run.cell_parts import joined_parts, write_part
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.folder import RunFolder
@@ -153,7 +154,7 @@ class Workbench:
             return
         # Without episodes of the target, this is where the cell fails, and says why.
         target = self.protocol.episodes_of(cell.target)
-        level = target.sampler.curve(run.experiment.shots).at(shots)
+        level = level_of(target.sampler, run.experiment, shots)
         store, name = self._prediction_store(), run.cell_name(cell, shots)
         if part is None and (ranges := cell_parts(run, cell, self.protocol.episode_counts())):
             scored = joined_parts(run.folder.path, name, ranges)

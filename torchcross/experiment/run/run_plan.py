@@ -15,6 +15,7 @@ from torchcross.errors import TorchcrossError
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import GB, machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS, starting_network
+from torchcross.experiment.rows.target_episodes import level_of
 from torchcross.experiment.rows.training_setup import TrainingSetup, predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.checks import check_experiment, check_image_sides
@@ -103,7 +104,7 @@ def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> Ru
         calibration = _Calibration(run, protocol, units)
         seconds = {unit.key: calibration.seconds_of(unit) for unit in units.units}
     return RunPlan(
-        cells=sum(len(experiment.shots) for _ in run.cells()),
+        cells=sum(len(run.shots_of(cell)) for cell in run.cells()),
         parts=calibration.parts(),
         chain=_makespan(units.units, seconds, len(units.units) or 1),
         seconds_with={count: _makespan(units.units, seconds, count) for count in jobs},
@@ -167,7 +168,7 @@ class _Calibration:
             predictions_of(learner, source)
             return time.monotonic() - begin
         target = self._protocol.episodes_of(cell.target)
-        level = target.sampler.curve(run.experiment.shots).at(max(run.experiment.shots))
+        level = level_of(target.sampler, run.experiment, max(run.shots_of(cell)))
         algorithm = adapter(method, learner, run.experiment_of(cell))
         count, store = min(_EPISODES, target.count), self._protocol.prediction_store()
         begin = time.monotonic()

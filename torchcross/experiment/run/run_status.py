@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchcross.experiment.rows.row_shots import blanks_in_words, shots_of_row
 from torchcross.experiment.run.environment import read_environment
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
 from torchcross.experiment.run.run_files import cell_name
@@ -21,6 +22,7 @@ class RunStatus:
     """The rows that a run has and is to have, and the units that are under way.
 
     seconds_left  as the units took so far; None where none has ended, or none is left
+    blanks        which cells there cannot be, and why
     """
 
     folder: Path
@@ -28,6 +30,7 @@ class RunStatus:
     cells: int
     job: JobStatus
     seconds_left: float | None
+    blanks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -35,6 +38,7 @@ class RunStatus:
     def _lines(self) -> Iterator[str]:
         job = self.job
         yield f"{self.folder}: {self.cells_done} of {self.cells} cells have their rows"
+        yield from self.blanks
         if not job.units or len(job.done) == job.units:
             return
         left = ""
@@ -57,11 +61,12 @@ def run_status(folder: str | Path) -> RunStatus:
         for target in targets
         for algorithm in plain["algorithms"]
         for seed in plain["seeds"]
-        for shots in plain["shots"]
+        for shots in shots_of_row(algorithm, plain["shots"])
     ]
     done = sum(files.rows(name).is_file() for name in names)
     job = job_status(folder)
-    return RunStatus(run.path, done, len(names), job, _seconds_left(run, job))
+    blanks = tuple(blanks_in_words(plain["algorithms"], plain["shots"]))
+    return RunStatus(run.path, done, len(names), job, _seconds_left(run, job), blanks)
 
 
 def _seconds_left(run: RunFolder, job: JobStatus) -> float | None:

@@ -15,6 +15,7 @@ from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.training import PlannedTraining
 from torchcross.jobs import Resources, Unit
+from torchcross.records.shots import shots_prefix
 
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_=+-]")
 _RELATIVE: Final = RunFiles(Path())
@@ -36,7 +37,7 @@ class UnitWork:
     def __str__(self) -> str:
         if self.shots is None:
             return f"training of {self.cell.algorithm} for {self.cell.target}"
-        return f"{self.cell}, {self.shots}-shot"
+        return f"{self.cell}, {shots_prefix(self.shots)}"
 
 
 @final
@@ -168,7 +169,7 @@ def works_by_key(run: RunContext, episodes: Mapping[str, int]) -> dict[str, Unit
     works = {}
     for cell in run.cells():
         works[train_key(cell)] = UnitWork(cell, None)
-        for shots in run.experiment.shots:
+        for shots in run.shots_of(cell):
             name = run.cell_name(cell, shots)
             works[score_key(name)] = UnitWork(cell, shots)
             for part in cell_parts(run, cell, episodes):

@@ -26,8 +26,10 @@ from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
 from torchcross.experiment.run.scored_rows import SPLIT_ERRORS
 from torchcross.experiment.run.split_scores import split_errors
+from torchcross.experiment.run.stored_shots import STORED_ALL_SHOTS, stored_shots
 from torchcross.experiment.run.training import TrainedLearner
 from torchcross.records import EpisodeRecord, Predictions, Records
+from torchcross.records.shots import ALL_SHOTS, shots_prefix
 from torchcross.report import Example
 from torchcross.targets import Prediction
 
@@ -89,7 +91,7 @@ def score_part(
                 observe=observe,
             )
         )
-    shown = shots == max(run.experiment.shots) and cell.seed == run.experiment.seeds[0]
+    shown = shots == run.experiment.most_shots and cell.seed == run.experiment.seeds[0]
     write = partial(_write_example, run, cell, rows, *first[0]) if first and shown else None
     predictions = log.predictions() if log is not None and first else None
     return ScoredPart(rows, predictions, write, plans if len(plans) == target.count else ())
@@ -130,13 +132,16 @@ def write_cell(
 
 
 def _title(cell: Cell, shots: int) -> str:
-    return f"{cell.target}, {cell.algorithm}, {shots}-shot, seed {cell.seed}"
+    return f"{cell.target}, {cell.algorithm}, {shots_prefix(shots)}, seed {cell.seed}"
 
 
 def score_test_split(
     run: RunContext, cell: Cell, trained: TrainedLearner, store: PredictionStore
 ) -> None:
-    """Score the row `supervised` over the target's test split: one "episode" of 0 shots."""
+    """Score the row `supervised` over the target's test split: one "episode".
+
+    Its shots are all labels, which files have as 0.
+    """
     source = run.collection.target(cell.target, split="test")
     images, prediction = predictions_of(trained.learner, source)
     labels = source.targets(images)
@@ -147,7 +152,7 @@ def score_test_split(
             target=source.name,
             domain=source.task.domain,
             algorithm=cell.algorithm,
-            shots=0,
+            shots=STORED_ALL_SHOTS,
             seed=cell.seed,
             episode=0,
             metric=metric,
@@ -156,16 +161,16 @@ def score_test_split(
         )
         for metric, score in scores.items()
     ]
-    log, predictions = store.log(cell, 0, groups=source.groups, split="test"), None
+    log, predictions = store.log(cell, ALL_SHOTS, groups=source.groups, split="test"), None
     if log is not None:
         log.add(0, images, labels.numpy(), prediction)
         predictions = log.of(source.name, source.task)
-    stored = store.write(run.cell_name(cell, 0), predictions, run.out)
+    stored = store.write(run.cell_name(cell, ALL_SHOTS), predictions, run.out)
     subjects = None if source.groups is None else source.groups[images]
     errors = split_errors(source.task.target, prediction, labels, subjects)
     about = {"episodes": 1, "shared subjects": 0, "digest": source.fingerprint(), **stored}
     about[SPLIT_ERRORS] = errors
-    _write_rows(run, cell, 0, rows, about, trained.training)
+    _write_rows(run, cell, ALL_SHOTS, rows, about, trained.training)
     metric = run.experiment.evaluation.metric
     run.say(
         f"{cell.target}, {cell.algorithm}, test split, seed {cell.seed}: {metric}"
@@ -186,7 +191,7 @@ def _write_rows(
     episodes = {
         "target": rows[0].target,
         "algorithm": cell.algorithm,
-        "shots": shots,
+        "shots": stored_shots(shots),
         "seed": cell.seed,
         "cell": name,
         "rows": len(rows),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torchcross.errors import DamageError, InputError
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
 from torchcross.experiment.run.scored_rows import read_scored
+from torchcross.experiment.run.stored_shots import as_scored, stored_shots
 from torchcross.records import Predictions
 from torchcross.records.prediction_files import read_hashed_predictions
+from torchcross.records.shots import shots_number, shots_word
 
 PREDICTIONS = "predictions"
 """Field of a file of `episodes/`: how many predictions its cell stored; absent where it did not."""
@@ -24,7 +26,7 @@ def run_predictions(
     *,
     target: str | None = None,
     algorithm: str | None = None,
-    shots: int | None = None,
+    shots: int | Literal["all"] | None = None,
     seed: int | None = None,
 ) -> Iterator[Predictions]:
     """The predictions that a run stored, one cell at a time, in the experiment's order.
@@ -38,10 +40,15 @@ def run_predictions(
             f"{run.path} has no stored predictions; run the same experiment in a new folder, with"
             " evaluation.predictions at least the number of its predictions"
         )
-    wanted = {"target": target, "algorithm": algorithm, "shots": shots, "seed": seed}
+    cells = [(name, as_scored(stored)) for name, stored in cells]
+    number = shots_number(shots)
+    wanted: dict[str, Any] = {"target": target, "algorithm": algorithm, "shots": number}
+    wanted["seed"] = seed
     for name, value in wanted.items():
         known = dict.fromkeys(scored[name] for _, scored in cells)
         if value is not None and value not in known:
+            if name == "shots":
+                value, known = shots_word(value), dict.fromkeys(map(shots_word, known))
             raise InputError(
                 f"{run.path} has no predictions of {name}={value!r}; it has {[*known]}"
             )
@@ -54,9 +61,10 @@ def run_predictions(
 
 
 def _read(run: RunFolder, name: str, scored: Mapping[str, Any]) -> Predictions:
-    predictions = read_cell_predictions(run, name, scored)
+    stored = {**scored, "shots": stored_shots(scored["shots"])}
+    predictions = read_cell_predictions(run, name, stored)
     assert predictions is not None, "the cell has predictions"
-    return predictions
+    return predictions.with_shots(scored["shots"])
 
 
 def read_cell_predictions(
@@ -107,6 +115,6 @@ def cells_with_predictions(run: RunFolder) -> list[tuple[str, dict[str, Any]]]:
         for name, order in orders.items():
             is_there = scored[name] in order
             places.append(order.index(scored[name]) if is_there else len(order))
-        return (*places, scored["shots"], scored["seed"])
+        return (*places, as_scored(scored)["shots"], scored["seed"])
 
     return sorted(cells, key=place)

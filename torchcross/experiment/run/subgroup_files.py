@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from torchcross.experiment.run.folder import RunFolder
 from torchcross.experiment.run.json_files import read_json, write_json
 from torchcross.experiment.settings.subgroups import SubgroupColumn
 from torchcross.statistics import Subgroups
+
+_OF_TEST_SPLIT = "columns of the test split"
+"""Of a run with `supervised` beside other rows: its images are those of another split."""
 
 _ADVICE = "run the same again to make it again"
 
@@ -52,8 +55,25 @@ def _usable_content(run: RunContext, path: Path, settings: Sequence[str]) -> dic
 
 
 def _content(run: RunContext, target: str, settings: Sequence[str]) -> dict[str, Any]:
-    supervised = any(METHODS[name].supervised for name in run.experiment.algorithms)
-    split = "test" if supervised else "all"
+    kinds = {METHODS[name].supervised for name in run.experiment.algorithms}
+    split: Literal["all", "test"] = "test" if kinds == {True} else "all"
+    try:
+        source = run.collection.target(target, split=split).name
+    except (TorchcrossError, OSError):
+        # Its cells have the error.
+        source = target
+    columns = _columns(run, target, settings, split)
+    content = {"target": target, "source": source, "split": split, "columns": columns}
+    if len(kinds) == 2:
+        # Its images have other numbers there.
+        content[_OF_TEST_SPLIT] = _columns(run, target, settings, "test")
+    return content
+
+
+def _columns(
+    run: RunContext, target: str, settings: Sequence[str], split: str
+) -> list[dict[str, Any]]:
+    """The subgroup of each image of a split, by the columns that are asked for."""
     columns = []
     for text in settings:
         column = SubgroupColumn.parse(text)
@@ -65,12 +85,7 @@ def _content(run: RunContext, target: str, settings: Sequence[str]) -> dict[str,
         else:
             entry |= {"names": list(groups.names), "codes": groups.codes.tolist()}
         columns.append(entry)
-    try:
-        source = run.collection.target(target, split="test" if supervised else "all").name
-    except (TorchcrossError, OSError):
-        # Its cells have the error.
-        source = target
-    return {"target": target, "source": source, "split": split, "columns": columns}
+    return columns
 
 
 def _annotation(collection: Any, target: str, column: str, split: str) -> Sequence[str]:
@@ -89,8 +104,10 @@ def read_subgroup_file(path: Path, *, hashed: bool) -> dict[str, Any]:
     """The content of a file of subgroups, with all fields as a run writes them."""
     content = read_json(path, hashed=hashed, advice=_ADVICE)
     columns = content.get("columns")
+    more = content.get(_OF_TEST_SPLIT, [])
     is_whole = isinstance(content.get("source"), str) and isinstance(columns, list)
-    if not is_whole or not all(map(_is_entry, columns or [])):
+    is_whole = is_whole and isinstance(more, list)
+    if not is_whole or not all(map(_is_entry, [*(columns or []), *more])):
         raise InputError(f"{path} is not as a run writes it; remove it, and {_ADVICE}")
     return content
 
@@ -114,14 +131,19 @@ def _subgroups_of(entry: Mapping[str, Any]) -> Subgroups:
     return Subgroups(entry["column"], tuple(names), np.array(codes, dtype=np.int64))
 
 
-def run_subgroups(run: RunFolder) -> dict[str, tuple[Subgroups, ...]]:
-    """Name of a task source -> its subgroups, as the last call of the run asked for them."""
+def run_subgroups(run: RunFolder) -> dict[tuple[str, str], tuple[Subgroups, ...]]:
+    """(task source, split) -> its subgroups, as the last call of the run asked for them."""
     settings = run.experiment["evaluation"].get("subgroups", [])
     return dict(_subgroups_of_targets(run)) if settings else {}
 
 
-def _subgroups_of_targets(run: RunFolder) -> Iterator[tuple[str, tuple[Subgroups, ...]]]:
+def _subgroups_of_targets(
+    run: RunFolder,
+) -> Iterator[tuple[tuple[str, str], tuple[Subgroups, ...]]]:
     for path in sorted((run.path / "subgroups").glob("*.json")):
         content = read_subgroup_file(path, hashed=run.has_hashes)
-        entries = [entry for entry in content["columns"] if "reason" not in entry]
-        yield content["source"], tuple(map(_subgroups_of, entries))
+        splits = {"test": content.get(_OF_TEST_SPLIT, [])}
+        splits[content.get("split", "all")] = content["columns"]
+        for split, columns in splits.items():
+            entries = [entry for entry in columns if "reason" not in entry]
+            yield (content["source"], split), tuple(map(_subgroups_of, entries))

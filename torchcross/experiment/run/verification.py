@@ -9,6 +9,7 @@ from typing import final
 
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.environment import ENVIRONMENT
 from torchcross.experiment.run.episode_files import named_plans, read_plans
@@ -45,6 +46,7 @@ from torchcross.experiment.run.training_files import (
     reader_of_training_file,
     training_files,
 )
+from torchcross.experiment.settings.shots import episode_shots
 from torchcross.records.files import read_hashed_records
 from torchcross.records.prediction_files import read_hashed_predictions
 
@@ -100,8 +102,8 @@ class _Verifier:
         for target in targets:
             for algorithm in self._experiment["algorithms"]:
                 for seed in seeds:
-                    for count in shots:
-                        shown = count == max(shots) and seed == seeds[0]
+                    for count in shots_of_row(algorithm, shots):
+                        shown = count == max(episode_shots(shots), default=0) and seed == seeds[0]
                         shown = shown and not METHODS[algorithm].supervised
                         name = cell_name(algorithm, seed, count, target)
                         yield name, (target, algorithm, str(seed), shown)
@@ -109,7 +111,7 @@ class _Verifier:
     def _plan_names(self, targets: list[str]) -> Iterator[str]:
         """The names of plan files that the run may have."""
         for target in targets:
-            for count in self._experiment["shots"] if self._experiment else ():
+            for count in episode_shots(self._experiment["shots"]) if self._experiment else ():
                 yield self._run.files.plans(target, count).stem
 
     def _expected_files(self) -> Iterator[str]:

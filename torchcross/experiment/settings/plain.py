@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from torchcross.experiment.settings.schema import BackboneSettings, Experiment
+from torchcross.experiment.settings.shots import with_shots_as_now
 from torchcross.training.options import NOT_LATER, earlier_value
 
 
@@ -50,7 +51,7 @@ def with_earlier_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
     The backbone is one table.
     """
-    return _with_earlier_values(with_backbone_table(values), Experiment)
+    return _with_earlier_values(with_shots_as_now(with_backbone_table(values)), Experiment)
 
 
 def _with_earlier_values(values: Mapping[str, Any], section: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ of the target's domain leaves the sources; and three training seeds show how muc
 one training. Its budgets are short.
 
 `fully-supervised`: what many labels give (Table 3). Training on a task's own train split from
-`model.weights`, stopped by its validation split, scored on its test split. Its rows have 0 shots
-and one "episode", the test split.
+`model.weights`, stopped by its validation split, scored on its test split. Its shots are
+"all", and it has one "episode", the test split.
 
 `quick`: for a first look and for demonstrations: little training, few episodes.
 """
@@ -101,7 +101,7 @@ PRESETS: Mapping[str, Values] = {
     },
     "fully-supervised": {
         "algorithms": ["supervised"],
-        "shots": [0],
+        "shots": ["all"],
         "pretraining": {
             "batch_size": 64,
             "lr": 1e-3,

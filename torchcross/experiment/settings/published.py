@@ -42,7 +42,7 @@ class ComparedPoint:
 
 def publication_of(experiment: Experiment) -> Publication:
     """What an experiment is compared with."""
-    return TABLE_3 if "supervised" in experiment.algorithms else TABLE_4
+    return TABLE_3 if set(experiment.algorithms) == {"supervised"} else TABLE_4
 
 
 def compared_with_publication(

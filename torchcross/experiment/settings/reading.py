@@ -21,6 +21,7 @@ from torchcross.experiment.settings.schema import (
     EvaluationSettings,
     Experiment,
 )
+from torchcross.experiment.settings.shots import with_shots_as_now
 from torchcross.experiment.settings.training_sections import budget_of
 from torchcross.experiment.settings.typed_values import section_of_values
 
@@ -110,7 +111,7 @@ def _merge_layers(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
         raise InputError(unknown_name("preset", str(preset), PRESETS))
     version = _preset_version(preset, changed.get("preset_version", 0))
     base = _layer(preset_values(preset, version))
-    merged = {**_merge(base, changed), "preset_version": version}
+    merged = with_shots_as_now({**_merge(base, changed), "preset_version": version})
     for section in ("pretraining", "meta"):
         _keep_one_budget(merged, section, (base, own, flags))
     if isinstance(merged.get("model"), dict) and "backbone" in merged["model"]:

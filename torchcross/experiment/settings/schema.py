@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Literal, Self
 
 from torchcross.backbones.addresses import is_address
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
+from torchcross.experiment.settings.shots import ShotsSetting, episode_shots, support_shots
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
     PretrainingSettings,
 )
 from torchcross.experiment.settings.tune_settings import TuneSettings
+from torchcross.records.shots import ALL
 from torchcross.training.options import option, refuse_first, table_option
 
 NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -215,7 +217,8 @@ class Experiment:
     preset_version  the version of the preset; 0: the newest. A run goes on with the version that it
                     began with
     algorithms      rows of the table
-    shots           support images per class
+    shots           support images per class; 0: none, for rows that need none (zero-shot); "all":
+                    all labels of the target's train split, for the row `supervised`
     seeds           training seeds: a column in the rows; intervals resample them
     rows            settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`.
                     They are those of pretraining and meta, and `steps`, `lr`, `inner_steps`, `C`
@@ -230,7 +233,7 @@ class Experiment:
     preset: str = "medimeta-table4"
     preset_version: int = option(0, may_be_zero=True, decides_numbers=False, earlier=1)
     algorithms: tuple[str, ...] = ("scratch", "mm-pt", "mm-maml", "protonet")
-    shots: tuple[int, ...] = option((5,), may_be_zero=True)
+    shots: tuple[ShotsSetting, ...] = option((5,), may_be_zero=True)
     seeds: tuple[int, ...] = option((0,), may_be_zero=True)
     rows: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[str, Any] = field(default_factory=dict)
@@ -249,6 +252,16 @@ class Experiment:
         init=False, repr=False, compare=False, default=({}, {})
     )
     """The values and the overrides that it was read from. Not a setting: no copy has it."""
+
+    @property
+    def support_shots(self) -> tuple[int, ...]:
+        """The numbers of shots that supports are drawn with; none where no row has episodes."""
+        return support_shots(self.shots)
+
+    @property
+    def most_shots(self) -> int:
+        """The most of them that an episode has, which may be 0."""
+        return max(episode_shots(self.shots), default=0)
 
     @property
     def own_steps(self) -> int:
@@ -282,27 +295,28 @@ class Experiment:
                 for name, values in lists
             ),
             (
-                any(number < 0 for number in (*shots, *seeds)),
+                any(number < 0 for number in (*episode_shots(shots), *seeds)),
                 f"shots={shots} and seeds={seeds}: give numbers from 0",
             ),
         )
-        # The row `supervised` has 0 shots and stands alone; no other row has 0 shots.
-        supervised, zero = "supervised" in algorithms, 0 in shots
+        supervised = "supervised" in algorithms
+        others = [name for name in algorithms if name != "supervised"]
         refuse_first(
             (
-                supervised != zero or (zero and len(shots) > 1),
-                f"algorithms={algorithms} with shots={shots}: 'supervised' goes with shots=[0]"
-                " alone, as in the preset 'fully-supervised', and the others with 1 or more",
-            ),
-            (
-                supervised and len(algorithms) > 1,
-                "'supervised' is scored on a test split, the others on episodes; give it a run of"
-                " its own",
-            ),
-            (
                 self.preset == "fully-supervised" and not supervised,
-                "the preset 'fully-supervised' is algorithms=['supervised'] with shots=[0], and"
+                "the preset 'fully-supervised' is algorithms=['supervised'] with shots=['all'], and"
                 f" algorithms={algorithms} was given; leave algorithms and shots out, or give"
-                " --algorithms supervised --shots 0",
+                " --algorithms supervised --shots all",
+            ),
+            (
+                supervised != (ALL in shots),
+                f"algorithms={algorithms} with shots={shots}: 'supervised' goes with 'all' among"
+                " the shots, and 'all' with 'supervised' among the algorithms, as in the preset"
+                " 'fully-supervised'; give both or none",
+            ),
+            (
+                bool(others) != bool(episode_shots(shots)),
+                f"algorithms={algorithms} with shots={shots}: other rows than 'supervised' go with"
+                " numbers of shots; give both or none",
             ),
         )

@@ -45,7 +45,7 @@ class TuningRecord:
     score: Literal["source-validation", "target-queries"]
     episodes: int
     queries: int
-    shots: tuple[int, ...]
+    shots: tuple[int | str, ...]
     training_seed: int
     space: Mapping[str, Mapping[str, Any]]
     results: Mapping[str, Mapping[str, Mapping[str, Any]]]

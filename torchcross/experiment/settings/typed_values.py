@@ -11,6 +11,8 @@ from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
 from torchcross.experiment.settings.plain import setting_fields, without_none
 from torchcross.experiment.settings.schema import BackboneSettings
+from torchcross.experiment.settings.shots import ShotsSetting
+from torchcross.records.shots import ALL
 from torchcross.training.options import may_be_zero
 
 
@@ -65,8 +67,9 @@ def typed_value(kind: Any, value: Any, place: str, zero: bool) -> Any:
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, list | tuple):
             raise InputError(f"{place} is {value!r}; give a list")
+        typed = _shots if arguments[0] == ShotsSetting else typed_value
         items = enumerate(value)
-        return tuple(typed_value(arguments[0], item, f"{place}[{at}]", zero) for at, item in items)
+        return tuple(typed(arguments[0], item, f"{place}[{at}]", zero) for at, item in items)
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < _TOO_LARGE else math.inf
     is_flag = isinstance(value, bool) and kind is not bool
@@ -89,6 +92,12 @@ def _choice(choices: tuple[Any, ...], value: Any, place: str) -> Any:
     if value not in choices or type(value) not in map(type, choices):
         raise InputError(f"{place} is {value!r}; give one of {', '.join(map(repr, choices))}")
     return value
+
+
+def _shots(kind: Any, value: Any, place: str, zero: bool) -> Any:
+    if isinstance(value, str) and value != ALL:
+        raise InputError(f'{place} is {value!r}; give a whole number, or "{ALL}"')
+    return value if value == ALL else typed_value(int, value, place, zero)
 
 
 def _backbone(value: Any, place: str) -> BackboneSettings:

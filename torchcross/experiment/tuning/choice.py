@@ -16,6 +16,7 @@ from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.experiment.settings.shots import with_shots_as_stored
 from torchcross.experiment.tuning.folder import CHOSEN, TABLE, TuneFolder
 from torchcross.experiment.tuning.scoring import METRIC
 from torchcross.experiment.tuning.trials import TuningPlan
@@ -59,7 +60,7 @@ def write_choice(search: Search, sources: Mapping[str, str | Exception]) -> None
             "metric": METRIC,
             "episodes": tune.episodes,
             "queries": tune.queries or experiment.evaluation.queries,
-            "shots": list(experiment.shots),
+            "shots": with_shots_as_stored(as_plain(experiment))["shots"],
             "training seed": experiment.seeds[0],
             "space": {
                 each.row: {name: choice.as_table() for name, choice in each.space.items()}

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from torchcross._kit.counts import count_text
 from torchcross.algorithms import Algorithm
 from torchcross.data import Episodes, EpisodeSampler, TaskSource
 from torchcross.errors import InfeasibleError, InputError, SubjectLeakWarning
 from torchcross.evaluation import ProgressBar, evaluate
 from torchcross.experiment.rows.adaptation import adapter, inner_steps
 from torchcross.experiment.rows.methods import METHODS, Method
-from torchcross.experiment.rows.target_episodes import target_episodes
+from torchcross.experiment.rows.row_shots import shots_of_row
+from torchcross.experiment.rows.target_episodes import level_of, target_episodes
 from torchcross.experiment.rows.training_setup import predictions_of
 from torchcross.experiment.run.cells import Cell, WorkContext
 from torchcross.experiment.run.training import sources_of
 from torchcross.experiment.settings.schema import Experiment
+from torchcross.records.shots import shots_text
 
 METRIC = "auroc"
 CHANCE = 0.5
@@ -74,7 +75,7 @@ def _source_judge(work: WorkContext, cell: Cell, method: Method) -> Judge:
         else:
             usable.append(source)
     if not usable:
-        shots = count_text(max(work.experiment.shots), "shots")
+        shots = shots_text(max(work.experiment.support_shots))
         reasons = "".join(f"; {name}: {reason}" for name, reason in unfit)
         raise InfeasibleError(
             f"no validation split of the sources of {cell.target} has episodes of"
@@ -91,7 +92,7 @@ def _sampler(sources: Sequence[TaskSource], experiment: Experiment) -> EpisodeSa
         warnings.simplefilter("ignore", SubjectLeakWarning)  # the page says it of all episodes
         return EpisodeSampler(
             list(sources),
-            shots=max(experiment.shots),
+            shots=max(experiment.support_shots),
             queries=tune.queries or evaluation.queries,
             min_samples="enough",
             seed=tune.seed,
@@ -122,10 +123,9 @@ class _EpisodeJudge:
     ) -> TrialScore:
         method = METHODS[cell.algorithm]
         algorithm = adapter(method, learner, experiment)
-        curve = self.sampler.curve(experiment.shots)
         values: list[float] = []
-        for shots in experiment.shots:
-            episodes = Episodes(curve.at(shots))
+        for shots in shots_of_row(cell.algorithm, experiment.shots):
+            episodes = Episodes(level_of(self.sampler, experiment, shots))
             values += self._values(work, cell, algorithm, episodes, shots, experiment)
         undefined = sum(map(math.isnan, values))
         mean = sum(CHANCE if math.isnan(value) else value for value in values) / len(values)
