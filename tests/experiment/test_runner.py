@@ -12,6 +12,7 @@ from torchcross.errors import InputError, SourceError, WriteError
 from torchcross.experiment import RunFolder, run_experiment, write_page
 from torchcross.experiment.run import scoring, training
 from torchcross.experiment.run.split_scores import split_errors_of
+from torchcross.records import ALL_SHOTS
 from torchcross.statistics import split_interval, within_target
 
 
@@ -61,24 +62,24 @@ def test_full_supervision_is_scored_on_the_test_split(collection, tmp_path):
     outcome = run_experiment(toy_experiment(algorithms=["supervised"], shots=[0]), tmp_path / "run")
     assert outcome.complete
     auroc = outcome.records.where(metric="auroc")
-    assert [(row.shots, row.episode) for row in auroc] == [(0, 0), (0, 0)]
+    assert [(row.shots, row.episode) for row in auroc] == [(ALL_SHOTS, 0), (ALL_SHOTS, 0)]
     assert len(auroc.unique("target")) == 2
     page = write_page(tmp_path / "run").read_text(encoding="utf-8")
     assert "Over the images of the split that was scored, by subject where known" in page
     assert "no interval over test images" not in page
     errors = split_errors_of(outcome.folder)
     assert {key[:3] for key in errors} == {
-        ("supervised", target, 0) for target in auroc.unique("target")
+        ("supervised", target, ALL_SHOTS) for target in auroc.unique("target")
     }
     for row in auroc:
-        (error,) = errors["supervised", row.target, 0, "auroc"].values()
+        (error,) = errors["supervised", row.target, ALL_SHOTS, "auroc"].values()
         expected = split_interval([row.value], [error], bounds=(0, 1))
         made = within_target(
             outcome.records,
             row.target,
             "auroc",
-            0,
-            split_errors={"supervised": errors["supervised", row.target, 0, "auroc"]},
+            ALL_SHOTS,
+            split_errors={"supervised": errors["supervised", row.target, ALL_SHOTS, "auroc"]},
         )
         assert (made.rows[0].interval.low, made.rows[0].interval.high) == (
             expected.low,

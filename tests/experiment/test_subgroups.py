@@ -116,7 +116,7 @@ def test_a_run_keeps_the_groups_of_all_images(annotated, tmp_path):
     assert by_target["ink/hole", "all"][0].names == ("F", "M", "not known")
     count = len(MAKERS["hole"](size=16))
     assert by_target["ink/hole", "all"][0].codes.tolist() == [number % 3 for number in range(count)]
-    assert [each.column for each in by_target["ink/specks"]] == ["age"]
+    assert [each.column for each in by_target["ink/specks", "all"]] == ["age"]
     assert verify_run(tmp_path).holds
 
 
@@ -131,9 +131,8 @@ def test_the_setting_decides_no_row_and_files_follow_it(annotated, tmp_path):
     said(experiment("sex"), tmp_path)
     assert annotated.asked == asked, "what is there is not made again"
     said(experiment("age:30"), tmp_path)
-    assert {each.column for each in run_subgroups(RunFolder(tmp_path))["ink/hole", "all"]} == {
-        "age"
-    }
+    groups = run_subgroups(RunFolder(tmp_path))["ink/hole", "all"]
+    assert {each.column for each in groups} == {"age"}
     said(experiment(), tmp_path)
     assert run_subgroups(RunFolder(tmp_path)) == {}
     assert verify_run(tmp_path).holds

@@ -71,21 +71,19 @@ def summarise(
     within = partial(
         within_target, metric=metric, method=method, level=level, untrained=untrained, margin=margin
     )
-    comparisons: list[Comparison] = []
-    for target in targets:
-        rows = records.where(target=target.name)
-        comparisons += [
-            within(
-                rows,
-                target.name,
-                shots=shots,
-                episodes=_of_algorithms(algorithms, target.name, shots, episodes or {}),
-                draws=_of_algorithms(algorithms, target.name, shots, draws or {}),
-                chance=levels.get(target.name),
-                split_errors=_of_algorithms(algorithms, target.name, shots, errors),
-            )
-            for shots in sorted(rows.unique("shots"))
-        ]
+    comparisons = [
+        within(
+            rows,
+            target.name,
+            shots=shots,
+            episodes=_of_algorithms(algorithms, target.name, shots, episodes or {}),
+            draws=_of_algorithms(algorithms, target.name, shots, draws or {}),
+            chance=levels.get(target.name),
+            split_errors=_of_algorithms(algorithms, target.name, shots, errors),
+        )
+        for target, rows in ((each, records.where(target=each.name)) for each in targets)
+        for shots in sorted(rows.unique("shots"))
+    ]
     cells = _without_ceilings(dict(cells_of(comparisons, records)), ceilings)
     unpaired = tuple((one.target, one.shots) for one in comparisons if not one.same_episodes)
     all_shots = tuple(sorted(records.unique("shots")))
