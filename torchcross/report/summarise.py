@@ -64,8 +64,7 @@ def summarise(
     if isinstance(table, Means):
         return _summary_of_means(table, level, compare)
     table = with_all_labels(table, ceilings)
-    metric = _metric_to_show(table, metric)
-    records = table.where(metric=metric)
+    records = table.where(metric=(metric := _metric_to_show(table, metric)))
     targets, algorithms = _targets_by_domain(records), _in_order_of(table, records)
     levels, errors = (chance or {}).get(metric, {}), _errors_of(metric, split_errors or {})
     within = partial(
