@@ -19,7 +19,7 @@ import torch
 
 from tests.experiment.small import command, files, prepare
 from torchcross import cli
-from torchcross.experiment.run import run_job, scoring
+from torchcross.experiment.run import scoring, workbench
 from torchcross.records import EpisodeRecord, Records
 from torchcross.training.step import Stepper
 
@@ -87,7 +87,7 @@ MOMENTS = {
     "while a checkpoint is written": lambda: half_written("checkpoint-00000003.safetensors", 2),
     "before the weights have their name": lambda: before_the_rename("weights.safetensors", 3),
     "while the end of a training is told": lambda: half_written("training.json", 2),
-    "between training and evaluation": lambda: before(run_job, "adapter", 2),
+    "between training and evaluation": lambda: before(workbench, "adapter", 2),
     "in the first evaluation": lambda: after_rows(1, 1),
     "in the middle of an evaluation": lambda: after_rows(6, 2),
     "while predictions are written": lambda: half_written("mm_maml-*-5_shots-*.safetensors"),

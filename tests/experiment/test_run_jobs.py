@@ -18,9 +18,9 @@ from torchcross.cli import main
 from torchcross.errors import InputError
 from torchcross.experiment import experiment_from_values, run_experiment
 from torchcross.experiment.rows.device import resources_of
-from torchcross.experiment.run import run_job, training
+from torchcross.experiment.run import training, workbench
 from torchcross.experiment.run.engine_choice import engine_of
-from torchcross.experiment.run.run_job import RunJob
+from torchcross.experiment.run.experiment_job import ExperimentJob
 from torchcross.experiment.run.run_plan import plan_run
 from torchcross.experiment.run.run_status import run_status
 from torchcross.experiment.run.time_left import duration_text
@@ -198,14 +198,14 @@ def test_a_damaged_part_is_made_again(collection, tmp_path, monkeypatch):
     experiment = toy_experiment(
         algorithms=["scratch"], shots=[1], **{"machine.unit_episodes": 2, "data.targets": ["hole"]}
     )
-    plain = run_job.joined_parts
+    plain = workbench.joined_parts
 
     def damage(folder, *given):
         path = min((folder / "parts").glob("*.csv"))
         path.write_bytes(path.read_bytes().replace(b"0.", b"1.", 1))
         return plain(folder, *given)
 
-    monkeypatch.setattr(run_job, "joined_parts", damage)
+    monkeypatch.setattr(workbench, "joined_parts", damage)
     (failure,) = run_experiment(experiment, tmp_path / "run").failures
     assert "run the same again" in failure["reason"]
     monkeypatch.undo()
@@ -230,7 +230,9 @@ def test_a_process_of_other_parts_is_refused(collection, tmp_path, monkeypatch):
     collection.broken = {"hole"}
     run_experiment(experiment, tmp_path / "run")
     collection.broken = set()
-    monkeypatch.setattr("torchcross.experiment.run.run_job._hardware", lambda run: "another")
+    monkeypatch.setattr(
+        "torchcross.experiment.run.experiment_job.processor_kind", lambda run: "another"
+    )
     with folder.enter(), pytest.raises(InputError, match="hardware is 'another' here"):
         run_experiment(experiment, tmp_path / "run")
     # Alone, it goes on: what was made before was made elsewhere.
@@ -278,18 +280,23 @@ def test_an_engine_of_an_extra_names_it(root, tmp_path, monkeypatch, capsys, nam
     assert not (tmp_path / "run").exists()
 
 
+def sent_job(values):
+    job = ExperimentJob(experiment_from_values(values), "run", workbench.workbench_of_worker, "ab")
+    return pickle.loads(pickle.dumps(job))
+
+
 def test_a_worker_finds_the_paths_of_another_working_folder(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "net.pt").touch()
     monkeypatch.chdir(tmp_path)
     values = {"data": {"folder": "data"}, "model": {"weights": "net.pt"}}
-    sent = pickle.loads(pickle.dumps(RunJob(experiment_from_values(values), "run", "ab")))
+    sent = sent_job(values)
     assert Path(sent.experiment.data.folder) == tmp_path / "data"
     assert Path(sent.experiment.model.weights) == tmp_path / "net.pt"
     assert Path(sent.out) == tmp_path / "run"
     # An address that is no path stays one.
     values = {"data": {"folder": "store://images"}}
-    sent = pickle.loads(pickle.dumps(RunJob(experiment_from_values(values), "run", "ab")))
+    sent = sent_job(values)
     assert (sent.experiment.data.folder, sent.experiment.model.weights) == ("store://images", "")
 
 

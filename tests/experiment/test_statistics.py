@@ -14,7 +14,7 @@ from torchcross.evaluation import evaluate
 from torchcross.experiment import METHODS, run_experiment
 from torchcross.experiment.rows import adaptation
 from torchcross.experiment.rows.disputed_choices import choices
-from torchcross.experiment.run import run_job, training
+from torchcross.experiment.run import training, workbench
 from torchcross.training import FitOptions, fit, renew_statistics
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def met(monkeypatch):
     variances.
     """
     found = {}
-    plain = run_job.adapter
+    plain = workbench.adapter
 
     def adapter(method, trained, told):
         how = plain(method, trained, told)
@@ -41,7 +41,7 @@ def met(monkeypatch):
         ]
         return how
 
-    monkeypatch.setattr(run_job, "adapter", adapter)
+    monkeypatch.setattr(workbench, "adapter", adapter)
     return found
 
 

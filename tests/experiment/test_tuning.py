@@ -22,7 +22,7 @@ from torchcross.experiment import (
     write_page,
 )
 from torchcross.experiment.rows.disputed_choices import choices
-from torchcross.experiment.tuning import runner, scoring
+from torchcross.experiment.tuning import scoring, search, tune_bench
 
 LOG = {"from": 1e-3, "to": 1e-1, "scale": "log"}
 
@@ -111,9 +111,8 @@ def test_the_same_files_in_another_order_and_nothing_is_done_twice(
     tune_experiment(searched(), found.folder.path, say=said.append)
     assert said == []
     assert files(found.folder.path) == before
-    ordered = runner._Search._cells
-    monkeypatch.setattr(runner._Search, "_cells", lambda self: reversed(list(ordered(self))))
-    monkeypatch.setattr(runner, "_training_of", lambda trial: str(-trial["evaluation.lr"]))
+    ordered = search.Search.cells
+    monkeypatch.setattr(search.Search, "cells", lambda self: reversed(list(ordered(self))))
     tune_experiment(searched(), tmp_path / "other")
     assert files(tmp_path / "other") == before
 
@@ -121,7 +120,7 @@ def test_the_same_files_in_another_order_and_nothing_is_done_twice(
 def test_a_search_that_stops_in_the_middle_goes_on_to_the_same_files(
     collection, tmp_path, found, monkeypatch
 ):
-    plain, calls = runner.write_json, []
+    plain, calls = tune_bench.write_json, []
 
     def stopping(path, record):
         calls.append(path)
@@ -130,11 +129,13 @@ def test_a_search_that_stops_in_the_middle_goes_on_to_the_same_files(
         plain(path, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "write_json", stopping)
+        patch.setattr(tune_bench, "write_json", stopping)
         with pytest.raises(KeyboardInterrupt):
             tune_experiment(searched(), tmp_path / "other")
     assert len(trials(tmp_path / "other")) == 2
     assert not (tmp_path / "other" / "chosen.json").exists()
+    # What is under way is no damage.
+    assert {each.state for each in verify_search(tmp_path / "other").checks} == {"whole", "missing"}
     tune_experiment(searched(), tmp_path / "other")
     assert files(tmp_path / "other") == files(found.folder.path)
 
@@ -230,7 +231,7 @@ def test_every_file_of_a_search_is_verified(found):
     assert verification.holds
     assert {check.state for check in verification.checks} == {"whole"}
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert {check.name for check in verification.checks} == names - {"lock"}
+    assert {check.name for check in verification.checks} == names
     assert str(verification).splitlines()[-1] == f"{folder}: whole"
     one, other, gone, flipped = sorted((folder / "trials").iterdir())
     other.write_bytes(one.read_bytes())

@@ -36,11 +36,15 @@ MOMENTS = {
 }
 
 
+def command(root, out, *more):
+    flags = ("--algorithms", "mm-pt,protonet", "--targets", "oct", "--shots", "1", "--jobs", "1")
+    return ["tune", str(root / "small.toml"), "--out", str(out), *flags, *more]
+
+
 def search(root, out, said):
     with said.open("w", encoding="utf-8") as file:
         sys.stdout = sys.stderr = file
-        flags = ("--algorithms", "mm-pt,protonet", "--targets", "oct", "--shots", "1")
-        return cli.main(["tune", str(root / "small.toml"), "--out", str(out), *flags])
+        return cli.main(command(root, out))
 
 
 def main(root):

@@ -80,6 +80,21 @@ def add_flags(parser: Parser) -> None:
     )
 
 
+def add_engine_flags(parser: Parser) -> None:
+    """The flags for what makes the parts of a run or a search."""
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default: what the cores allow at machine.threads each)",
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="what runs the parts: local, slurm, ray; its settings: --set engine.partition=gpu",
+    )
+
+
 def experiment_of(options: argparse.Namespace) -> Experiment:
     """The experiment of the TOML file, if one was given, and of the flags."""
     from torchcross.experiment import experiment_from_values, read_experiment

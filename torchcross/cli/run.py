@@ -9,7 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from torchcross.cli.experiment_flags import add_flags, default_folder, experiment_of, say
+from torchcross.cli.experiment_flags import (
+    add_engine_flags,
+    add_flags,
+    default_folder,
+    experiment_of,
+    say,
+)
 from torchcross.cli.group import Parser
 from torchcross.messages import printable
 
@@ -47,17 +53,7 @@ def arguments(parser: Parser) -> None:
         help="list every setting with its default, and run nothing",
     )
     add_flags(parser)
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="processes on this machine (default: what the cores allow at machine.threads each)",
-    )
-    parser.add_argument(
-        "--engine",
-        metavar="NAME",
-        help="what runs the parts: local, slurm, ray; its settings: --set engine.partition=gpu",
-    )
+    add_engine_flags(parser)
     parser.add_argument("--quiet", action="store_true", help="write nothing until the end")
 
 

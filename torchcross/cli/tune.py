@@ -17,7 +17,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchcross.cli.experiment_flags import add_flags, default_folder, experiment_of, say
+from torchcross.cli.experiment_flags import (
+    add_engine_flags,
+    add_flags,
+    default_folder,
+    experiment_of,
+    say,
+)
 from torchcross.cli.group import Parser
 from torchcross.messages import printable
 
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 torchcross tune experiment.toml --plan
 torchcross tune experiment.toml
+torchcross tune experiment.toml --jobs 4
 torchcross run experiment.toml --tuned tuning/experiment"""
 
 _COMPLETE, _FAILURES = 0, 1
@@ -44,6 +51,7 @@ def arguments(parser: Parser) -> None:
         "--plan", action="store_true", help="list the trials of every row, and run nothing"
     )
     add_flags(parser)
+    add_engine_flags(parser)
     parser.add_argument("--quiet", action="store_true", help="write nothing until the end")
 
 
@@ -56,11 +64,11 @@ def run(options: argparse.Namespace) -> int:
         return _COMPLETE
     out = options.out or default_folder(_FOLDER, experiment, options.config)
     if options.quiet:
-        outcome = tune_experiment(experiment, out, progress=False)
+        outcome = tune_experiment(experiment, out, progress=False, jobs=None)
         for failure in outcome.failures:
             say("failed: {algorithm} for {target}: {reason}".format(**failure))
     else:
-        outcome = tune_experiment(experiment, out, say=say)
+        outcome = tune_experiment(experiment, out, say=say, jobs=None)
     sys.stdout.writelines(f"{printable(line)}\n" for line in _table(outcome))
     if not options.quiet and outcome.complete:
         say(f"next: torchcross run with the same experiment and --tuned {out}")

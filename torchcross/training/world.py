@@ -104,11 +104,18 @@ class World:
             self._send(_END, _END_LIMIT)
 
 
+def launched_ranks() -> int:
+    """How many processes were launched together with this one; 1 where it is alone."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_world_size()
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def leads_others() -> bool:
     """Whether this process is the first of those that were launched together, or alone."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank() == 0
-    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
+    return launched_ranks() < 2 or os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -121,7 +128,7 @@ def joined_world(device: str = "cpu") -> Iterator[World | None]:
     if distributed.is_available() and distributed.is_initialized():
         yield from _world_to_end()
         return
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or not distributed.is_available():
+    if launched_ranks() < 2 or not distributed.is_available():
         yield None
         return
     if missing := [name for name in _ENVIRONMENT if name not in os.environ]:

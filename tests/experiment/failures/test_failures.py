@@ -5,7 +5,7 @@ missing is done.
 import pytest
 
 from tests.experiment.failures.failing_runs import TARGETS, check, failures, goes_on, gone, mend
-from torchcross.experiment.run import run_job, targets
+from torchcross.experiment.run import targets, workbench
 
 pytestmark = pytest.mark.slow
 
@@ -50,12 +50,12 @@ def test_images_that_are_not_finite(root, clean, run, monkeypatch):
 
 
 def test_an_error_that_nobody_foresaw_says_where_it_comes_from(root, clean, run, monkeypatch):
-    plain = run_job.adapter
+    plain = workbench.adapter
 
     def adapter(method, *rest):
         return {"protonet": plain}[method.name](method, *rest)
 
-    monkeypatch.setattr(run_job, "adapter", adapter)
+    monkeypatch.setattr(workbench, "adapter", adapter)
     status, err = run()
     failed = [("ncm", target) for target in TARGETS]
     check(root, clean, failed, status, err, "KeyError: 'ncm' (in adapter, test_failures.py:")
@@ -81,7 +81,7 @@ def test_failures_of_before_stand_until_their_cells_are_done(root, clean, run, m
     gone(root / "data" / "bus")
     assert run()[0] == 1
     before = failures(root)
-    plain, calls = run_job.adapter, []
+    plain, calls = workbench.adapter, []
 
     def stopped(*given):
         calls.append(1)
@@ -89,7 +89,7 @@ def test_failures_of_before_stand_until_their_cells_are_done(root, clean, run, m
             raise KeyboardInterrupt
         return plain(*given)
 
-    monkeypatch.setattr(run_job, "adapter", stopped)
+    monkeypatch.setattr(workbench, "adapter", stopped)
     mend(root, clean, "bus")
     assert run()[0] == 130
     # Of the cell that was stopped in its middle, too: it is not done.

@@ -1,17 +1,12 @@
-"""Cells run one after the other: where one fails, its reason is kept and the others go on."""
+"""The cells of a table, and the parts of a run that they are made with."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
-from torchcross._kit.lock import FolderLock
-from torchcross.errors import TorchcrossError, WriteError
 from torchcross.experiment.data_formats import Collection
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.folder import RunFolder
@@ -119,69 +114,3 @@ class RunContext:
     def cell_name(self, cell: Cell, shots: int) -> str:
         """The name of the files of a cell at one number of shots."""
         return cell_name(cell.algorithm, cell.seed, shots, cell.target)
-
-
-def run_all(
-    cells: Sequence[Cell],
-    run: Callable[[Cell], None],
-    folder: WorkFolder,
-    say: Say,
-    lock: FolderLock,
-) -> list[dict[str, str]]:
-    """Run every cell, and return what failed: it is in `failures.json` as soon as it is known.
-
-    Failures of an earlier call stay until their cells are tried again, so that they outlive a
-    process that is killed.
-    """
-    failed = {
-        Cell(each["target"], each["algorithm"], int(each["seed"])): each
-        for each in folder.failures()
-    }
-    for cell in cells:
-        lock.check()
-        failed.pop(cell, None)
-        try:
-            run(cell)
-        except Exception as error:  # noqa: BLE001 - it is reported, and the other cells go on
-            failed[cell] = {
-                "kind": type(error).__name__,
-                "target": cell.target,
-                "algorithm": cell.algorithm,
-                "seed": str(cell.seed),
-                "reason": _reason(error),
-            }
-            say(f"failed: {cell}: {failed[cell]['reason']}")
-        try:
-            _write_failures(folder, cells, failed)
-        except WriteError as error:
-            # A disk that is full now may have room when the last cell is done.
-            say(f"failed: {error}")
-    return _write_failures(folder, cells, failed)
-
-
-def _write_failures(
-    folder: WorkFolder, cells: Sequence[Cell], failed: Mapping[Cell, dict[str, str]]
-) -> list[dict[str, str]]:
-    failures = [failed[cell] for cell in cells if cell in failed]
-    try:
-        folder.write_failures(failures)
-    except WriteError as error:
-        if not failures:
-            raise
-        first = failures[0]
-        raise WriteError(
-            f"{error}; it was to hold: {first['algorithm']} on {first['target']}: {first['reason']}"
-        ) from error
-    return failures
-
-
-def _reason(error: Exception) -> str:
-    """In words. An error that is not meant for users also says its kind and its place."""
-    reason = str(error) or type(error).__name__
-    if isinstance(error, TorchcrossError | torch.OutOfMemoryError | OSError | MemoryError):
-        return reason
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"{type(error).__name__}: {reason} (in {place.name},"
-        f" {Path(place.filename).name}:{place.lineno})"
-    )

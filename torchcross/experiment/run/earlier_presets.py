@@ -25,9 +25,9 @@ def as_begun(experiment: Experiment, path: Path, say: Callable[[str], object]) -
     is_known = begun.preset == experiment.preset and begun.version <= _newest(begun.preset)
     if not is_known or begun.digest == identity(experiment):
         return experiment
-    for earlier in _earlier_readings(experiment):
+    for earlier in earlier_readings(experiment):
         if earlier.preset_version == begun.version and identity(earlier) == begun.digest:
-            for note in _notes(experiment, earlier, path):
+            for note in notes_of_reading(experiment, earlier, path):
                 say(note)
             return earlier
     return experiment
@@ -41,13 +41,13 @@ def folder_of_begun_run(experiment: Experiment, name: Callable[[str], Path]) -> 
     newest = name(identity(experiment))
     if newest.exists():
         return newest
-    for earlier in _earlier_readings(experiment):
+    for earlier in earlier_readings(experiment):
         if (folder := name(identity(earlier))).exists():
             return folder
     return newest
 
 
-def _earlier_readings(experiment: Experiment) -> Iterator[Experiment]:
+def earlier_readings(experiment: Experiment) -> Iterator[Experiment]:
     """The experiment with each version of its preset, and as many threads as torch took."""
     for version in range(experiment.preset_version, 0, -1):
         is_own = version == experiment.preset_version
@@ -59,8 +59,8 @@ def _earlier_readings(experiment: Experiment) -> Iterator[Experiment]:
             yield replace(reading, machine=replace(reading.machine, threads=0))
 
 
-def _notes(experiment: Experiment, earlier: Experiment, path: Path) -> Iterator[str]:
-    """What a reader must know of a run that goes on with earlier defaults."""
+def notes_of_reading(experiment: Experiment, earlier: Experiment, path: Path) -> Iterator[str]:
+    """What a reader must know of a run or a search that goes on with earlier defaults."""
     if earlier.preset_version != experiment.preset_version:
         yield (
             f"note: {path} began with version {earlier.preset_version} of the preset"

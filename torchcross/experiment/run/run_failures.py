@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torchcross.errors import WriteError
-from torchcross.experiment.run.cells import Cell, RunContext
-from torchcross.experiment.run.run_units import RunUnits, score_key
+from torchcross.experiment.run.cells import Cell, WorkFolder
+from torchcross.experiment.run.experiment_job import UnitPlan
 from torchcross.jobs import UnitFailure
 
 Failure = dict[str, str]
 
 
 def update_failures(
-    run: RunContext, units: RunUnits | None, failures: Mapping[str, UnitFailure]
+    folder: WorkFolder, plan: UnitPlan | None, failures: Mapping[str, UnitFailure]
 ) -> list[Failure]:
-    """Write which cells failed, and return it.
+    """Write which cells failed, and return it; `plan` is None where nothing is left to do.
 
     `failures` are those of units, by key. What failed in an earlier call stays until its cell is
     done or fails again, so that it outlives a process that is killed.
     """
-    failed = list(_failed_cells(run, units, failures))
+    failed = [] if plan is None else list(_failed_cells(folder, plan, failures))
     try:
-        run.folder.write_failures(failed)
+        folder.write_failures(failed)
     except WriteError as error:
         if not failed:
             raise
@@ -34,19 +34,14 @@ def update_failures(
 
 
 def _failed_cells(
-    run: RunContext, units: RunUnits | None, failures: Mapping[str, UnitFailure]
+    folder: WorkFolder, plan: UnitPlan, failures: Mapping[str, UnitFailure]
 ) -> Iterator[Failure]:
-    if units is None:
-        return
     earlier = {
         Cell(each["target"], each["algorithm"], int(each["seed"])): each
-        for each in run.folder.failures()
+        for each in folder.failures()
     }
-    for cell in run.cells():
-        missing = run.missing_shots(cell)
-        if not missing:
-            continue
-        failure = _failure_of(run, cell, missing, units, failures)
+    for cell, keys in plan.unfinished_cells():
+        failure = _first_failure(keys, failures)
         if failure is not None:
             yield {
                 "kind": failure.kind,
@@ -59,16 +54,5 @@ def _failed_cells(
             yield earlier[cell]
 
 
-def _failure_of(
-    run: RunContext,
-    cell: Cell,
-    missing: list[int],
-    units: RunUnits,
-    failures: Mapping[str, UnitFailure],
-) -> UnitFailure | None:
-    for shots in missing:
-        key = score_key(run.cell_name(cell, shots))
-        for each in (*units.needs_of(key), key):
-            if each in failures:
-                return failures[each]
-    return None
+def _first_failure(keys: Sequence[str], failures: Mapping[str, UnitFailure]) -> UnitFailure | None:
+    return next((failures[key] for key in keys if key in failures), None)

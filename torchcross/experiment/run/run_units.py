@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from torchcross.experiment.rows.device import resources_of
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cell_parts import PARTS, part_files, part_ranges
 from torchcross.experiment.run.cells import Cell, RunContext
+from torchcross.experiment.run.file_names import key_text
 from torchcross.experiment.run.run_files import RunFiles
 from torchcross.experiment.run.training import PlannedTraining
 from torchcross.jobs import Resources, Unit
 from torchcross.records.shots import shots_prefix
 
-_FOREIGN: Final = re.compile(r"[^A-Za-z0-9_=+-]")
 _RELATIVE: Final = RunFiles(Path())
 """Paths in the folder of any run."""
 
@@ -145,12 +144,19 @@ class RunUnits:
         """Whether a unit scores some episodes of a cell; `name_of` then names the part."""
         return self._by_key[key].results[-1].startswith(f"{PARTS}/")
 
-    def needs_of(self, key: str) -> tuple[str, ...]:
+    def _needs_of(self, key: str) -> tuple[str, ...]:
         """All units that a unit needs, those first that others need; none where it is no unit."""
         unit = self._by_key.get(key)
         if unit is None:
             return ()
-        return tuple(each for need in unit.needs for each in (*self.needs_of(need), need))
+        return tuple(each for need in unit.needs for each in (*self._needs_of(need), need))
+
+    def unfinished_cells(self) -> Iterator[tuple[Cell, tuple[str, ...]]]:
+        """The cells that lack rows now, each with the units that it waits for, in their order."""
+        for cell in self._run.cells():
+            keys = [score_key(self._run.cell_name(cell, n)) for n in self._run.missing_shots(cell)]
+            if keys:
+                yield cell, tuple(each for key in keys for each in (*self._needs_of(key), key))
 
     def cells_that_need(self, key: str) -> tuple[Cell, ...]:
         """The cells that are not done without a unit."""
@@ -186,16 +192,12 @@ def cell_parts(run: RunContext, cell: Cell, episodes: Mapping[str, int]) -> list
 
 
 def train_key(cell: Cell) -> str:
-    return f"train-{_ascii(_RELATIVE.training(cell.algorithm, cell.seed, cell.target).name)}"
+    return f"train-{key_text(_RELATIVE.training(cell.algorithm, cell.seed, cell.target).name)}"
 
 
 def part_key(name: str, part: range) -> str:
-    return f"part-{_ascii(name)}-{part.start}-{part.stop}"
+    return f"part-{key_text(name)}-{part.start}-{part.stop}"
 
 
 def score_key(name: str) -> str:
-    return f"score-{_ascii(name)}"
-
-
-def _ascii(name: str) -> str:
-    return _FOREIGN.sub("_", name)
+    return f"score-{key_text(name)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torchcross._kit.lost_readers import say_quietly
@@ -17,7 +18,9 @@ from torchcross.experiment.run.chosen_settings import check_chosen_settings
 from torchcross.experiment.run.damage import remove_half_made, set_damaged_cells_aside
 from torchcross.experiment.run.earlier_presets import as_begun
 from torchcross.experiment.run.engine_choice import engine_of
+from torchcross.experiment.run.environment import keep_times
 from torchcross.experiment.run.episode_files import mend_plans
+from torchcross.experiment.run.experiment_job import ExperimentJob
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder, refuse_other_folder
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.provenance import update_provenance
@@ -28,14 +31,14 @@ from torchcross.experiment.run.rank_training import (
     of_world,
 )
 from torchcross.experiment.run.run_failures import update_failures
-from torchcross.experiment.run.run_job import RunJob
 from torchcross.experiment.run.subgroup_files import update_subgroups
 from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.training import FitOver
 from torchcross.experiment.run.unit_messages import UnitMessages
+from torchcross.experiment.run.unit_work import make_units, open_jobs
+from torchcross.experiment.run.workbench import Workbench, workbench_of_worker
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.jobs import InlineEngine, JobEngine, JobFolder, JobResult, run_job
-from torchcross.jobs.presence import Presence
+from torchcross.jobs import InlineEngine, JobEngine, JobFolder
 from torchcross.training.signals import leave_when_asked
 from torchcross.training.world import World, joined_world
 
@@ -88,16 +91,22 @@ def run_missing_cells(
                 *(folder, say, progress, folder.files),
             )
             fit_over = fit_over_ranks if world is None else LedTrainings(world).fit_over
-            job = _prepare(run, folder_of_jobs, presence, fit_over)
-        if job is None:
-            return folder, update_failures(run, None, {})
-        inline = isinstance(engine, InlineEngine)
-        messages = UnitMessages(run, job, folder_of_jobs, presence, has_bars=inline)
+            bench = _prepare(run, fit_over)
+            if bench is None:
+                return folder, update_failures(folder, None, {})
+            job = ExperimentJob.of(experiment, folder.path, workbench_of_worker, bench)
+            remove_half_made(run, folder_of_jobs, bench.plan.trainings())
+            open_jobs(job, folder_of_jobs, presence)
+        messages = UnitMessages(
+            *(run, bench, folder_of_jobs, presence),
+            has_bars=isinstance(engine, InlineEngine),
+            keep_times=partial(keep_times, run, bench.plan),
+        )
         with messages:
-            _make_units(run, job, engine, messages)
+            make_units(job, folder_of_jobs, engine, messages)
         with presence.turn():
             failures = messages.update_failures()
-            job.complete_protocol()
+            bench.protocol.complete()
             if not (failures or presence.others()):
                 folder_of_jobs.remove_records()
                 shutil.rmtree(folder.path / PARTS, ignore_errors=True)
@@ -114,9 +123,7 @@ def _engine_of_ranks(experiment: Experiment) -> JobEngine:
     return InlineEngine()
 
 
-def _prepare(
-    run: RunContext, jobs: JobFolder, presence: Presence, fit_over: FitOver
-) -> RunJob | None:
+def _prepare(run: RunContext, fit_over: FitOver) -> Workbench | None:
     """Look at what is there, say what a reader must know; None where nothing is left to do."""
     set_damaged_cells_aside(run)
     unfinished = [cell for cell in run.cells() if run.missing_shots(cell)]
@@ -136,20 +143,7 @@ def _prepare(
         run.say(f"note: {note}")
     if not unfinished:
         return None
-    job = RunJob.of(run, protocol, fit_over)
-    remove_half_made(run, jobs, job.plan.trainings())
-    if not presence.others():
-        # Versions and hardware of the processes that worked here before do not bind these.
-        jobs.forget_fingerprint()
-    jobs.open(job.fingerprint())
-    return job
-
-
-def _make_units(run: RunContext, job: RunJob, engine: JobEngine, messages: UnitMessages) -> None:
-    """Make the units, in this process or in others; Ctrl-C passes through when they have ended."""
-    result: JobResult = run_job(job, run.folder.path, engine, notice=messages.hear)
-    if result.stopped:
-        raise KeyboardInterrupt(result.message)
+    return Workbench(run, protocol, fit_over)
 
 
 def _check_metric(run: RunContext) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 (how long something takes is said, and decides nothing)
+from collections.abc import Callable, Mapping
 from typing import Final, Self, final
 
 from torchcross._kit.progress import ProgressBar
+from torchcross._kit.whole_files import name_as_text
 from torchcross.errors import WriteError
-from torchcross.experiment.run.cells import RunContext
-from torchcross.experiment.run.environment import keep_times
+from torchcross.experiment.run.cells import WorkContext
+from torchcross.experiment.run.experiment_job import Bench
 from torchcross.experiment.run.run_failures import Failure, update_failures
-from torchcross.experiment.run.run_job import RunJob
 from torchcross.experiment.run.time_left import time_left
 from torchcross.jobs import JobFolder, Outcome, UnitFailure, UnitReport
 from torchcross.jobs.presence import Presence
@@ -18,29 +19,36 @@ from torchcross.jobs.presence import Presence
 _EVERY: Final = 10.0
 """Seconds between two lines that say how much is done, and between two writings of times."""
 
+KeepTimes = Callable[[Mapping[str, float]], object]
+"""Gets the seconds of units, by key; called by one process at a time."""
+
 
 @final
 class UnitMessages:
     """Hears of each unit that ends; failures are kept as soon as they are known.
 
     A context: a bar of all units is on the screen in it, if that is a terminal. `has_bars`: units
-    have bars of their own there.
+    have bars of their own there. `keep_times`: where it is written how long units took.
     """
 
     def __init__(
         self,
-        run: RunContext,
-        job: RunJob,
+        work: WorkContext,
+        bench: Bench,
         jobs: JobFolder,
         presence: Presence,
         *,
         has_bars: bool,
+        keep_times: KeepTimes | None = None,
     ) -> None:
-        self._run, self._job, self._jobs, self._presence = run, job, jobs, presence
+        self._work, self._bench, self._jobs, self._presence = work, bench, jobs, presence
+        self._keep_times = keep_times
         # Where units are made in this process, their own bars are on the screen.
-        wanted = False if has_bars else run.progress
-        self._bar = ProgressBar(len(job.plan.units), run.folder.name, unit="units", wanted=wanted)
+        wanted = False if has_bars else work.progress
+        name = name_as_text(work.folder.path.resolve())
+        self._bar = ProgressBar(len(bench.plan.units), name, unit="units", wanted=wanted)
         self._failures: dict[str, UnitFailure] = {}
+        self._said: set[str] = set()
         self._seconds: dict[str, float] = {}
         self._ended: set[str] = set()
         self._begin = self._written = time.monotonic()
@@ -57,7 +65,7 @@ class UnitMessages:
         if report.outcome is not Outcome.ELSEWHERE:
             self._repeat_log(key)
         if report.failure is not None:
-            self._hear_failure(key, report.failure)
+            self.hear_failure(key, report.failure)
         elif report.outcome is Outcome.DONE:
             self._failures.pop(key, None)
             if report.seconds is not None:
@@ -74,33 +82,39 @@ class UnitMessages:
         self._written = time.monotonic()
         try:
             with self._presence.turn():
-                keep_times(self._run, self._job.plan, self._seconds)
+                if self._keep_times is not None:
+                    self._keep_times(self._seconds)
                 self._seconds = {}
                 self.update_failures()
         except WriteError as error:
             # A disk that is full now may have room when the last cell is done.
-            self._run.say(f"failed: {error}")
+            self._work.say(f"failed: {error}")
 
     def update_failures(self) -> list[Failure]:
         """failures.json out of what this process, and what the folder knows; only in a turn."""
         known = {**self._jobs.failures(), **self._failures}
-        return update_failures(self._run, self._job.plan, known)
+        return update_failures(self._work.folder, self._bench.plan, known)
 
     def _say_progress(self) -> None:
-        ended, units = len(self._ended), len(self._job.plan.units)
+        ended, units = len(self._ended), len(self._bench.plan.units)
         if ended < units and not self._bar.is_visible:
             left = time_left(ended, units, time.monotonic() - self._begin)
-            self._run.say(f"{ended} of {units} units are done, about {left} left")
+            self._work.say(f"{ended} of {units} units are done, about {left} left")
 
     def _repeat_log(self, key: str) -> None:
         """Say what a unit said in another process; what it said in this one was heard."""
-        if self._job.is_made_here:
+        if self._bench.has_made:
             return
         for line in self._jobs.log_lines(key):
-            self._run.say(line)
+            self._work.say(line)
 
-    def _hear_failure(self, key: str, failure: UnitFailure) -> None:
+    def hear_failure(self, key: str, failure: UnitFailure) -> None:
+        """What cells wait for has failed: a unit, or what units would be made of."""
         self._failures[key] = failure
-        for cell in self._job.plan.cells_that_need(key):
-            self._run.say(f"failed: {cell}: {failure.reason}")
+        for cell in self._bench.plan.cells_that_need(key):
+            line = f"failed: {cell}: {failure.reason}"
+            # Units of one cell often fail for one reason.
+            if line not in self._said:
+                self._said.add(line)
+                self._work.say(line)
         self.keep()

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 from torchcross._kit.content_hash import with_hash_line
 from torchcross._kit.spreadsheet_cells import cell_of_text
@@ -15,11 +15,10 @@ from torchcross._kit.whole_files import write_whole
 from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
-from torchcross.experiment.settings.schema import Experiment
 from torchcross.experiment.settings.shots import with_shots_as_stored
 from torchcross.experiment.tuning.folder import CHOSEN, TABLE, TuneFolder
 from torchcross.experiment.tuning.scoring import METRIC
-from torchcross.experiment.tuning.trials import TuningPlan
+from torchcross.experiment.tuning.search import TuneContext
 
 Results = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 """(target, row) -> its trials, in their order; only what was tried in full."""
@@ -27,23 +26,10 @@ Results = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 _COLUMNS = ("target", "row", "trial", "chosen", METRIC, "undefined", "training steps", "reason")
 
 
-class Search(Protocol):
-    """What a choice needs of a search."""
-
-    @property
-    def experiment(self) -> Experiment: ...
-
-    @property
-    def folder(self) -> TuneFolder: ...
-
-    @property
-    def plan(self) -> TuningPlan: ...
-
-
-def write_choice(search: Search, sources: Mapping[str, str | Exception]) -> None:
+def write_choice(context: TuneContext, sources: Mapping[str, str | Exception]) -> None:
     """Write chosen.json and trials.csv from the trials that there are."""
-    results = _results(search, sources)
-    experiment, tune = search.experiment, search.experiment.tune
+    results = _results(context, sources)
+    experiment, tune = context.experiment, context.experiment.tune
     chosen: dict[str, dict[str, Any]] = {target: {} for target in sources}
     scores: dict[str, dict[str, Any]] = {target: {} for target in sources}
     for (target, row), trials in results.items():
@@ -54,7 +40,7 @@ def write_choice(search: Search, sources: Mapping[str, str | Exception]) -> None
         "targets": chosen,
         "about": {
             "search": tune.search,
-            "trials": search.plan.trials,
+            "trials": context.plan.trials,
             "seed": tune.seed,
             "score": tune.score,
             "metric": METRIC,
@@ -64,10 +50,10 @@ def write_choice(search: Search, sources: Mapping[str, str | Exception]) -> None
             "training seed": experiment.seeds[0],
             "space": {
                 each.row: {name: choice.as_table() for name, choice in each.space.items()}
-                for each in search.plan.searches
+                for each in context.plan.searches
             },
-            "not searched": list(search.plan.untuned),
-            "order of rows": [each.row for each in search.plan.searches],
+            "not searched": list(context.plan.untuned),
+            "order of rows": [each.row for each in context.plan.searches],
             "order of targets": list(sources),
             "scored on": _judges(results),
             "results": scores,
@@ -75,8 +61,8 @@ def write_choice(search: Search, sources: Mapping[str, str | Exception]) -> None
             "settings": decisive_settings(experiment),
         },
     }
-    _write_if_changed(search.folder, as_plain(record))
-    write_whole(search.folder.path / TABLE, with_hash_line(_table(results).encode()))
+    _write_if_changed(context.folder, as_plain(record))
+    write_whole(context.folder.path / TABLE, with_hash_line(_table(results).encode()))
 
 
 def best_trial(trials: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -85,15 +71,15 @@ def best_trial(trials: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return max(scored, key=lambda trial: trial["score"], default=None)
 
 
-def _results(search: Search, sources: Mapping[str, str | Exception]) -> Results:
+def _results(context: TuneContext, sources: Mapping[str, str | Exception]) -> Results:
     results: dict[tuple[str, str], Sequence[Mapping[str, Any]]] = {}
     for target, key in sources.items():
         if isinstance(key, Exception):
             continue
-        for each in search.plan.searches:
+        for each in context.plan.searches:
             numbers = range(1, len(each.trials) + 1)
-            paths = [search.folder.trial_file(each.row, number, key) for number in numbers]
-            trials = [search.folder.trial(path) for path in paths]
+            paths = [context.folder.trial_file(each.row, number, key) for number in numbers]
+            trials = [context.folder.trial(path) for path in paths]
             scored = [trial for trial in trials if trial is not None]
             # Every row has the same budget: nothing is chosen from a part of it.
             if len(scored) == len(trials):

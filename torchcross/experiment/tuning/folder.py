@@ -6,7 +6,8 @@ trials/<row>-<digest>.json one trial of one row for the targets that leave the s
 trials.csv                 a table of all trials
 chosen.json                the chosen settings; `torchcross run --tuned FOLDER` reads them
 failures.json              what failed for a reason outside the trial, and is tried again
-train/                     trainings, while their trials are not scored
+jobs/                      what is under way, with its trainings (see torchcross.jobs.folder); gone
+                           when all is done
 
 Every file has its content hash in itself (see torchcross._kit.content_hash).
 """
@@ -20,9 +21,11 @@ from typing import Any
 from torchcross._kit.content_hash import damage_error
 from torchcross._kit.lock import MARKER
 from torchcross.errors import InputError, WriteError
+from torchcross.experiment.run.cells import Say
+from torchcross.experiment.run.earlier_presets import earlier_readings, notes_of_reading
 from torchcross.experiment.run.experiment_record import EXPERIMENT
 from torchcross.experiment.run.file_names import file_name, is_unfinished, unfinished_files
-from torchcross.experiment.run.folder import FAILURES
+from torchcross.experiment.run.folder import FAILURES, JOBS
 from torchcross.experiment.run.identity import decisive_settings, differences
 from torchcross.experiment.run.json_fields import checked_failures
 from torchcross.experiment.run.json_files import (
@@ -37,7 +40,8 @@ from torchcross.experiment.settings.schema import Experiment
 
 TUNING, CHOSEN, TABLE = "tuning.json", "chosen.json", "trials.csv"
 _FORMAT = 1
-_PARTS = ("train", "trials")
+TRIALS, TRAININGS = "trials", "train"
+"""Folders in that of a search. Earlier versions trained in the second; now each attempt has one."""
 
 
 class TuneFolder:
@@ -52,10 +56,10 @@ class TuneFolder:
             )
 
     @classmethod
-    def begin(cls, path: str | Path, experiment: Experiment) -> TuneFolder:
-        """A new search, or the same one that goes on; half-written files are removed.
+    def begin(cls, path: str | Path, experiment: Experiment, *, alone: bool = True) -> TuneFolder:
+        """A new search, or the same one that goes on; only for one process at a time.
 
-        Only for the owner of the folder's lock.
+        Half-written files are removed where no other process is at work here (`alone`).
         """
         path = Path(path)
         decides = search_settings(experiment)
@@ -72,10 +76,9 @@ class TuneFolder:
             }
             write_json(path / TUNING, record)
         try:
-            for unfinished in unfinished_files(path):
+            for unfinished in unfinished_files(path) if alone else ():
                 unfinished.unlink(missing_ok=True)
-            for part in _PARTS:
-                (path / part).mkdir(exist_ok=True)
+            (path / TRIALS).mkdir(exist_ok=True)
         except OSError as error:
             raise WriteError(
                 f"{path} cannot be written to ({error.strerror or error}); make room, or give a"
@@ -84,11 +87,11 @@ class TuneFolder:
         return cls(path)
 
     def training(self, *key: object) -> Path:
-        return self.path / "train" / file_name(key)
+        return self.path / TRAININGS / file_name(key)
 
     def trial_file(self, row: str, number: int, sources: str) -> Path:
         """`sources` is the key of what the targets of the trial leave to learn from."""
-        return self.path / "trials" / f"{file_name((row, f'trial {number}', sources))}.json"
+        return self.path / trial_place(row, number, sources)
 
     def trial(self, path: Path) -> dict[str, Any] | None:
         """A trial that was scored; None where there is none, a DamageError where it is damaged."""
@@ -115,9 +118,28 @@ class TuneFolder:
         return read_json(path, hashed=True, advice=REMOVABLE if name == FAILURES else NEEDED)
 
 
+def trial_place(row: str, number: int, sources: str) -> str:
+    """The file of a trial in the folder of any search."""
+    return f"{TRIALS}/{file_name((row, f'trial {number}', sources))}.json"
+
+
 def search_settings(experiment: Experiment) -> dict[str, Any]:
     """The settings that decide trials, as plain values."""
     return {**decisive_settings(experiment), "tune": as_plain(experiment.tune)}
+
+
+def search_as_begun(experiment: Experiment, path: Path, say: Say) -> Experiment:
+    """The same settings, read with the defaults that the search in this folder began with."""
+    if not (path / TUNING).is_file():
+        return experiment
+    begun = TuneFolder(path).plain(TUNING).get("digest")
+    if begun != digest(search_settings(experiment)):
+        for earlier in earlier_readings(experiment):
+            if begun == digest(search_settings(earlier)):
+                for note in notes_of_reading(experiment, earlier, path):
+                    say(note)
+                return earlier
+    return experiment
 
 
 def refuse_other_folder(path: Path) -> None:
@@ -133,7 +155,7 @@ def refuse_other_folder(path: Path) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether it is a file of a search that was killed at its very beginning."""
     is_first_file = path.name.startswith(TUNING) and is_unfinished(path)
-    return is_first_file or path.name in ("lock", f"lock{MARKER}")
+    return is_first_file or path.name in (JOBS, "lock", f"lock{MARKER}")
 
 
 def _refuse_other_search(path: Path, decides: Mapping[str, Any]) -> None:

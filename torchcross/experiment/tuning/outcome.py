@@ -36,14 +36,21 @@ class TuneOutcome:
 
 
 def tune_experiment(
-    experiment: Experiment, out: str | Path, *, say: Say | None = None, progress: bool | None = None
+    experiment: Experiment,
+    out: str | Path,
+    *,
+    say: Say | None = None,
+    progress: bool | None = None,
+    jobs: int | None = 1,
 ) -> TuneOutcome:
     """Search for settings of every row, as `experiment.tune` says, in the folder `out`.
 
     A search that was interrupted goes on, and ends with the same files. What fails (a dataset that
     cannot be read) is in `failures`; the rest goes on. A trial that diverges has no score.
+
+    jobs  processes of this machine, as `run_experiment` has them
     """
-    folder, failures = run_missing_trials(experiment, out, say, progress)
+    folder, failures = run_missing_trials(experiment, out, say, progress, jobs)
     return TuneOutcome(folder, folder.plain(CHOSEN), failures)
 
 

@@ -15,7 +15,7 @@ from torchcross.experiment.run.file_checks import (
     part_of,
     written_files,
 )
-from torchcross.experiment.run.folder import FAILURES, PROVENANCE
+from torchcross.experiment.run.folder import FAILURES, JOBS, PROVENANCE
 from torchcross.experiment.run.json_files import read_hashed_json
 from torchcross.experiment.run.training_files import (
     SUMMARY,
@@ -46,7 +46,7 @@ class _Verifier:
 
     def checks(self) -> Iterator[FileCheck]:
         names = dict.fromkeys(self._expected_files())
-        for path in written_files(self._path):
+        for path in written_files(self._path, JOBS):
             names[str(path.relative_to(self._path))] = None
         for name in sorted(names, key=lambda name: (part_of(name, _PARTS) != _PARTS[0], name)):
             path = self._path / name

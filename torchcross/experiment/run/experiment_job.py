@@ -1,0 +1,141 @@
+"""An experiment as a job: what engines send to the processes that make its units."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from torchcross._kit.surroundings import installed_version, processor_kind
+from torchcross.experiment.rows.device import own_threads
+from torchcross.experiment.run.cells import Cell, Say, WorkContext
+from torchcross.experiment.run.provenance import data_description
+from torchcross.experiment.settings.plain import digest
+from torchcross.experiment.settings.schema import Experiment
+from torchcross.jobs import JobFolder, Unit
+
+
+class UnitPlan(Protocol):
+    """The units of what a run or a search has not done yet, and the cells that wait for them."""
+
+    @property
+    def units(self) -> Sequence[Unit]: ...
+
+    def cells_that_need(self, key: str) -> Sequence[Cell]:
+        """The cells that are not done without a unit."""
+
+    def unfinished_cells(self) -> Iterable[tuple[Cell, Sequence[str]]]:
+        """The cells that are not done now, each with the keys that it waits for, in their order."""
+
+
+class Bench(Protocol):
+    """What one process needs to make units of a run or of a search, one after the other."""
+
+    @property
+    def plan(self) -> UnitPlan: ...
+
+    @property
+    def has_made(self) -> bool:
+        """Whether it has begun a unit."""
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """What decides the bytes of results; see `fingerprint_of`."""
+
+    def make(self, key: str, folder: Path, say: Say | None) -> None:
+        """Write the results of a unit into a folder.
+
+        `say` gets what the unit says; None where that is for the process that began the call.
+        """
+
+
+BenchMaker = Callable[[Experiment, Path], Bench]
+"""Makes the bench of a worker from the experiment and the folder of its run or search."""
+
+
+@dataclass(frozen=True)
+class ExperimentJob:
+    """The job of a run or a search in the folder `out`.
+
+    make_bench  a function of a module, so that workers know it by its name
+    call        of each call of a run: what a process knows of an earlier one may be out of date
+    bench       in the process that began the call; another process makes its own
+    """
+
+    experiment: Experiment
+    out: str
+    make_bench: BenchMaker
+    call: str
+    bench: Bench | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, out: Path, make_bench: BenchMaker, bench: Bench
+    ) -> ExperimentJob:
+        return cls(experiment, str(out), make_bench, uuid.uuid4().hex, bench)
+
+    def __hash__(self) -> int:
+        return int(self.call, 16)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker may have another working folder.
+        out = str(Path(self.out).absolute())
+        parts = (_with_absolute_paths(self.experiment), out, self.make_bench, self.call)
+        return ExperimentJob, parts
+
+    def units(self) -> Sequence[Unit]:
+        return self._own_bench().plan.units
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return self._own_bench().fingerprint()
+
+    def run(self, key: str, folder: Path) -> None:
+        with own_threads(self.experiment.machine), self._log(key) as say:
+            self._own_bench().make(key, folder, say)
+
+    def _own_bench(self) -> Bench:
+        return self.bench or _bench_of_worker(self)
+
+    @contextmanager
+    def _log(self, key: str) -> Iterator[Say | None]:
+        """In a worker, what a unit says goes to its log: whoever began the call says it."""
+        if self.bench is not None:
+            yield None
+            return
+        with JobFolder(self.out).log_file(key).open("w", encoding="utf-8") as log:
+            yield lambda line: print(line, file=log, flush=True)
+
+
+@lru_cache(maxsize=1)
+def _bench_of_worker(job: ExperimentJob) -> Bench:
+    """The one of this process; that of another call goes."""
+    return job.make_bench(job.experiment, Path(job.out))
+
+
+def fingerprint_of(work: WorkContext, identity: str) -> dict[str, str]:
+    """What decides the bytes of results: two processes with other values do not share a folder.
+
+    `identity` is a digest of the settings that do.
+    """
+    return {
+        "experiment": identity,
+        "data": digest(data_description(work.collection)),
+        **{name: str(installed_version(name)) for name in ("torchcross-fewshot", "torch")},
+        "hardware": processor_kind(work.machine.device),
+        # Rounding alone, so that a run may go on with others: not while this one works.
+        "ranks": str(work.experiment.machine.ranks),
+    }
+
+
+def _with_absolute_paths(experiment: Experiment) -> Experiment:
+    data = replace(experiment.data, folder=_absolute(experiment.data.folder))
+    model = replace(experiment.model, weights=_absolute(experiment.model.weights))
+    return replace(experiment, data=data, model=model)
+
+
+def _absolute(place: str) -> str:
+    """What is no path here, such as an address of another format of data, stays as it is."""
+    return str(Path(place).absolute()) if place and Path(place).exists() else place

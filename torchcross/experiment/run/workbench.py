@@ -1,0 +1,129 @@
+"""What makes the units of a run in one process: trainings, and the rows of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+from torchcross.errors import InputError
+from torchcross.experiment.rows.adaptation import adapter
+from torchcross.experiment.rows.device import machine_of
+from torchcross.experiment.rows.methods import METHODS
+from torchcross.experiment.rows.target_episodes import level_of
+from torchcross.experiment.run.cell_parts import joined_parts, write_part
+from torchcross.experiment.run.cells import Cell, RunContext, Say
+from torchcross.experiment.run.experiment_job import fingerprint_of
+from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.identity import identity
+from torchcross.experiment.run.prediction_store import PredictionStore
+from torchcross.experiment.run.protocol import Protocol
+from torchcross.experiment.run.rank_training import fit_over_ranks
+from torchcross.experiment.run.run_files import CELL_PARTS, RunFiles
+from torchcross.experiment.run.run_units import RunUnits, cell_parts, works_by_key
+from torchcross.experiment.run.scoring import score_part, score_test_split, write_cell
+from torchcross.experiment.run.targets import open_targets
+from torchcross.experiment.run.training import (
+    FitOver,
+    Learners,
+    PlannedTraining,
+    TrainedLearner,
+)
+from torchcross.experiment.settings.schema import Experiment
+
+
+@final
+class Workbench:
+    """What a process needs to make units of a run, one after the other."""
+
+    def __init__(self, run: RunContext, protocol: Protocol, fit_over: FitOver) -> None:
+        self.run = run
+        self.protocol = protocol
+        self._works = works_by_key(run, protocol.episode_counts())
+        self._fit_over = fit_over
+        self._learners = Learners(run, lambda planned: planned.load(run))
+        self._store: PredictionStore | None = None
+        self.has_made = False
+
+    @cached_property
+    def plan(self) -> RunUnits:
+        return RunUnits(self.run, self.protocol.episode_counts())
+
+    def fingerprint(self) -> Mapping[str, str]:
+        return fingerprint_of(self.run, identity(self.run.experiment))
+
+    def make(self, key: str, folder: Path, say: Say | None) -> None:
+        work = self._works.get(key)
+        if work is None:
+            raise InputError(
+                f"{key!r} is no unit of this experiment: this process has other settings or data"
+            )
+        self.has_made = True
+        run = replace(self.run, say=say or self.run.say, out=RunFiles(folder))
+        if work.shots is None:
+            self._train(run, work.cell, folder)
+        else:
+            for part in CELL_PARTS:
+                (folder / part).mkdir(exist_ok=True)
+            self._score(run, work.cell, work.shots, work.part)
+
+    def _train(self, run: RunContext, cell: Cell, folder: Path) -> None:
+        planned = PlannedTraining.of(run, cell, run.own_values(cell))
+        place = folder / "train" / planned.folder.name
+        self._learners.keep(planned, planned.run(run, place, self._fit_over))
+        # It names this process, and the training is over.
+        (place / "lock").unlink(missing_ok=True)
+
+    def _score(self, run: RunContext, cell: Cell, shots: int, part: range | None) -> None:
+        method = METHODS[cell.algorithm]
+        if method.supervised:
+            score_test_split(run, cell, self._trained_learner(cell), self._prediction_store())
+            return
+        # Without episodes of the target, this is where the cell fails, and says why.
+        target = self.protocol.episodes_of(cell.target)
+        level = level_of(target.sampler, run.experiment, shots)
+        store, name = self._prediction_store(), run.cell_name(cell, shots)
+        if part is None and (ranges := cell_parts(run, cell, self.protocol.episode_counts())):
+            scored = joined_parts(run.folder.path, name, ranges)
+            write_cell(run, cell, target, level, scored, self._training_name(cell), store)
+            return
+        trained = self._trained_learner(cell)
+        algorithm = adapter(method, trained.learner, run.experiment_of(cell))
+        numbers = part or range(target.count)
+        scored = score_part(run, cell, algorithm, target, level, numbers, store)
+        if part is None:
+            write_cell(run, cell, target, level, scored, trained.training, store)
+        else:
+            write_part(run.out.path, name, part, scored)
+
+    def _training_name(self, cell: Cell) -> str | None:
+        if not METHODS[cell.algorithm].trains:
+            return None
+        return PlannedTraining.of(self.run, cell, self.run.own_values(cell)).folder.name
+
+    def _trained_learner(self, cell: Cell) -> TrainedLearner:
+        return self._learners.learner(cell, self.run.own_values(cell))
+
+    def _prediction_store(self) -> PredictionStore:
+        if self._store is None:
+            self._store = self.protocol.prediction_store()
+        return self._store
+
+
+def workbench_of_worker(experiment: Experiment, out: Path) -> Workbench:
+    """The bench of a process that an engine started."""
+    collection, targets = open_targets(experiment.data)
+    folder = RunFolder(out)
+    run = RunContext(
+        experiment,
+        collection,
+        targets,
+        machine_of(experiment.machine),
+        folder,
+        say=lambda line: None,
+        progress=False,
+        out=folder.files,
+    )
+    return Workbench(run, Protocol(run), fit_over_ranks)
