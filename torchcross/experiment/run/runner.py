@@ -107,6 +107,7 @@ def run_missing_cells(
         with presence.turn():
             failures = messages.update_failures()
             bench.protocol.complete()
+            presence.leave()
             if not (failures or presence.others()):
                 folder_of_jobs.remove_records()
                 shutil.rmtree(folder.path / PARTS, ignore_errors=True)

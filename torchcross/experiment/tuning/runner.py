@@ -83,6 +83,7 @@ def run_missing_trials(
         with presence.turn():
             failures = messages.update_failures()
             write_choice(context, bench.search.sources)
+            presence.leave()
             if not (failures or presence.others()):
                 folder_of_jobs.remove_records()
                 # Earlier versions trained there.
@@ -131,9 +132,11 @@ def _adopt_trainings(bench: TuneBench, folder: TuneFolder, jobs: JobFolder) -> N
         return
     for unit in bench.plan.units:
         name = bench.search.training_folder(bench.search.groups[unit.key])
-        place = f"{TRAININGS}/{name}"
-        if name is not None and (folder.path / place).is_dir() and not jobs.is_claimed(unit.key):
-            jobs.adopt_attempt(unit.key, place)
+        place = folder.path / TRAININGS / str(name)
+        if name is not None and place.is_dir():
+            with jobs.hold(unit.key) as is_ours:
+                if is_ours:
+                    jobs.attempts.adopt(unit.key, place, f"{TRAININGS}/{name}")
 
 
 def _announcements(context: TuneContext, missing: int) -> Iterator[str]:
