@@ -276,6 +276,12 @@ class Target(ABC):
             objective.probabilities(logits), objective.decisions(logits), objective.scores(logits)
         )
 
+    @abstractmethod
+    def answer_probabilities(
+        self, logits: Float[Tensor, "N {self.num_outputs}"]
+    ) -> Float[Tensor, "N A C"]:
+        """The probability of each class of each answer; answers are independent of each other."""
+
     @property
     @abstractmethod
     def num_prototypes(self) -> int:

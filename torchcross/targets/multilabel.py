@@ -118,6 +118,11 @@ class MultiLabel(Target):
         by_labels = dict.fromkeys(("accuracy", "balanced_accuracy"), 0.5)
         return super().chance_levels | by_labels | {"exact_match": 0.5**self.num_classes}
 
+    def answer_probabilities(
+        self, logits: Float[Tensor, "N {self.num_outputs}"]
+    ) -> Float[Tensor, "N {self.num_classes} 2"]:
+        return torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=-1)
+
     @property
     def num_prototypes(self) -> int:
         return 2 * self.num_classes

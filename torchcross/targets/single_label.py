@@ -77,6 +77,11 @@ class SingleLabelTarget(Target):
         by_classes = dict.fromkeys(("accuracy", "balanced_accuracy"), 1 / self.num_classes)
         return super().chance_levels | by_classes
 
+    def answer_probabilities(
+        self, logits: Float[Tensor, "N {self.num_outputs}"]
+    ) -> Float[Tensor, "N 1 {self.num_classes}"]:
+        return self.objective.probabilities(logits).unsqueeze(1)
+
     @property
     def num_prototypes(self) -> int:
         return self.num_classes

@@ -1,0 +1,17 @@
+"""How alike tasks are: embeddings of tasks, their distances, and what experts say."""
+
+from __future__ import annotations
+
+from torchcross.transfer.similarity.distances import DISTANCES, distance
+from torchcross.transfer.similarity.embedding import TaskEmbedding
+from torchcross.transfer.similarity.expert_votes import ExpertVotes, read_votes
+from torchcross.transfer.similarity.fisher import fisher_information
+
+__all__ = [
+    "DISTANCES",
+    "ExpertVotes",
+    "TaskEmbedding",
+    "distance",
+    "fisher_information",
+    "read_votes",
+]
