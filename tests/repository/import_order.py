@@ -94,8 +94,10 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
     "torchcross.transfer": {
         "source_target": (),
         "scores": (),
+        "similarity": ("scores",),
         "rankings": ("source_target",),
         "results": ("rankings", "source_target"),
+        "source_scores": ("scores",),
     },
     "torchcross.experiment": {
         "settings": (),

@@ -1,13 +1,28 @@
 """Which source helps which target: results of studies, scores before training, and rankings.
 
-`scores` hold the scores of a source that need no training on the target, `rankings` how good they
-are. Everything works on features, labels and tables; no file is read here.
+`scores` hold the scores of a source that need no training on the target, `similarity` the distances
+of tasks, `rankings` how good both are.
 """
 
 from __future__ import annotations
 
-from torchcross.transfer import rankings, scores
+from torchcross.transfer import rankings, scores, similarity
 from torchcross.transfer.results import StudyCell, StudyResults
+from torchcross.transfer.similarity import distance, noise_floor, task2vec
+from torchcross.transfer.source_scores import SourceModel, SourceScores, rank
 from torchcross.transfer.source_target import SourceTargetTable
 
-__all__ = ["SourceTargetTable", "StudyCell", "StudyResults", "rankings", "scores"]
+__all__ = [
+    "SourceModel",
+    "SourceScores",
+    "SourceTargetTable",
+    "StudyCell",
+    "StudyResults",
+    "distance",
+    "noise_floor",
+    "rank",
+    "rankings",
+    "scores",
+    "similarity",
+    "task2vec",
+]

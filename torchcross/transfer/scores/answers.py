@@ -164,3 +164,11 @@ def _answer(label: str, codes: Integers, classes: tuple[str, ...]) -> Answer:
     present, numbers = np.unique(codes[rows], return_inverse=True)
     absent = tuple(name for code, name in enumerate(classes) if code not in present)
     return Answer(label, rows, numbers.reshape(-1), absent)
+
+
+def classes_present(target: Target, codes: ArrayLike) -> tuple[str, ...]:
+    """The classes that some sample has, or the labels that some have and some have not."""
+    answers = answers_of(codes, target, len(np.asarray(codes)))
+    if answers[0].label:
+        return tuple(answer.label for answer in answers if not answer.absent)
+    return tuple(name for name in target.classes if name not in answers[0].absent)

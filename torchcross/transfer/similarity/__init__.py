@@ -6,6 +6,7 @@ from torchcross.transfer.similarity.distances import DISTANCES, distance
 from torchcross.transfer.similarity.embedding import TaskEmbedding
 from torchcross.transfer.similarity.expert_votes import ExpertVotes, read_votes
 from torchcross.transfer.similarity.fisher import fisher_information
+from torchcross.transfer.similarity.task2vec import noise_floor, task2vec
 
 __all__ = [
     "DISTANCES",
@@ -13,5 +14,7 @@ __all__ = [
     "TaskEmbedding",
     "distance",
     "fisher_information",
+    "noise_floor",
     "read_votes",
+    "task2vec",
 ]

@@ -23,6 +23,7 @@ class TaskEmbedding:
              the filter's layer
     images   how many images it is of
     layers   (name of the layer, number of filters)
+    absent   classes without an image, which were left out
     """
 
     name: str
@@ -31,6 +32,7 @@ class TaskEmbedding:
     scale: Floats
     images: int
     layers: tuple[tuple[str, int], ...]
+    absent: tuple[str, ...] = ()
 
     def trivial(self) -> TaskEmbedding:
         """The embedding of a task whose labels tell nothing, under the same probe."""
