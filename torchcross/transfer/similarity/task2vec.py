@@ -48,7 +48,7 @@ def task2vec(
     that of the head, as in `LogisticRegression`. `normalise` is the option of algorithms. Classes
     without an image among those drawn are left out and named in `absent`.
     """
-    order = _labelled(source, seed)
+    order = _labelled_order(source, seed)
     return _embed(source, order[: as_int("images", images, least=2)], probe, C, normalise)
 
 
@@ -66,7 +66,7 @@ def noise_floor(
 
     Each draw has `images` images, or half of them where there are fewer.
     """
-    order = _labelled(source, seed)
+    order = _labelled_order(source, seed)
     count = min(as_int("images", images, least=2), len(order) // 2)
     one, other = order[:count], order[count : 2 * count]
     return distance(
@@ -74,7 +74,7 @@ def noise_floor(
     )
 
 
-def _labelled(source: TaskSource, seed: int) -> Indices:
+def _labelled_order(source: TaskSource, seed: int) -> Indices:
     """Samples with a known label, in an order of the seed."""
     known = np.flatnonzero((source.labels >= 0).reshape(len(source), -1).any(axis=1))
     order = permutation(Stream(seed, "task2vec", source.name), 0, len(known))
