@@ -133,6 +133,15 @@ ALGORITHMS = {
     "protonet-support": lambda net, target: ProtoNet(net, norm="support"),
     "ridge": lambda net, target: Ridge(net),
     "fine-tune": lambda net, target: FineTune(net, steps=4),
+    "fine-tune-proto": lambda net, target: FineTune(
+        net, steps=3, lr=0.01, backbone_lr=0.003, head="proto", optimiser="adamw", batch=5
+    ),
+    "fine-tune-logistic": lambda net, target: FineTune(
+        net, steps=3, head="logistic", schedule="cosine", warmup=1, norm="frozen"
+    ),
+    "fine-tune-grid": lambda net, target: FineTune(
+        net, steps=2, lr=(0.1, 0.01), backbone_lr=(0.01, 0.001), head="zero"
+    ),
     "linear-probe": lambda net, target: LinearProbe(net, steps=5),
     "logistic": lambda net, target: LogisticRegression(net),
     "logistic-mean": lambda net, target: LogisticRegression(net, C=(1, 10, 100)),
@@ -143,7 +152,9 @@ ALGORITHMS = {
         backbones.image_statistics(in_channels=1), norm="support"
     ),
 }
-NEEDS_PROTO = ("anil-proto", "proto-maml")
+NEEDS_PROTO = ("anil-proto", "proto-maml", "fine-tune-proto")
+# They adapt, and do not train.
+ENSEMBLES = ("fine-tune-grid",)
 RANDOM_HEAD = ("maml-kaiming", "maml-learned-head", "boil", "fine-tune", "linear-probe")
 ONE_EACH = (
     "maml",
@@ -168,6 +179,7 @@ CELLS = [
     for target in (TARGETS if algorithm in (*ONE_EACH, "linear-probe") else FEW_TARGETS)
     if not (algorithm in NEEDS_PROTO and target in NOT_LINEAR)
 ]
+TRAINING_CELLS = [cell for cell in CELLS if cell[0] not in ENSEMBLES]
 
 
 def make_algorithm(algorithm, target, seed=0, dropout=0.0):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from torchcross._kit.argument_checks import check_choice
 from torchcross.algorithms._shared import predictor_checks, predictor_files
+from torchcross.algorithms._shared.members import MemberBackbones, are_one, member_of
 from torchcross.algorithms._shared.plain_module import Output, PlainPredictor
 from torchcross.algorithms._shared.predictor_backbones import backbone_for
 from torchcross.algorithms._shared.predictor_files import PredictorRecord
@@ -25,6 +26,7 @@ from torchcross.functional.network.plain_copy import depends_on_batch, plain_cop
 from torchcross.heads import head_logits
 from torchcross.targets import Prediction, Target
 
+_OF_BACKBONE = ("params", "buffers", "statistics")
 _OF_MODULES = (
     *("children", "eval", "load_state_dict", "modules", "named_children", "named_modules"),
     *("named_parameters", "parameters", "requires_grad_", "state_dict", "train", "training"),
@@ -110,22 +112,38 @@ class Predictor:
         raise AttributeError(f"'Predictor' object has no attribute {name!r}{advice}")
 
     def features(self, images: Tensor, *, check_pixels: bool = True) -> Tensor:
-        """(N, D) features of the adapted backbone; differentiable if the images require it."""
+        """(N, D) features of the adapted backbone; differentiable if the images require it.
+
+        An ensemble has those of its members side by side.
+        """
         refuse_tracing()
-        params, name = self._tensors["params"], f"the predictor of {self.task.name!r}"
+        name = f"the predictor of {self.task.name!r}"
         ready = self._ready(images)
         if check_pixels:
             check_finite(ready, f"{name}: the batch of images")
         with explain_refused_images(self._network.module, ready, name), self._recording(images):
-            features, _ = self._network.query(
-                params,
-                self._tensors["buffers"],
-                ready,
-                statistics=self._tensors["statistics"],
-                step=self._record.step,
-            )
+            members = self._record.members
+            if members is None:
+                return self._features_of(self._tensors, ready)
+            trees = [self._member(number) for number in range(members)]
+            if all(are_one(self._tensors[part]) for part in _OF_BACKBONE):
+                return self._features_of(trees[0], ready).repeat(1, members)
+            return torch.cat([self._features_of(tree, ready) for tree in trees], dim=-1)
+
+    def _features_of(self, tensors: Mapping[str, dict[str, Tensor]], ready: Tensor) -> Tensor:
+        features, _ = self._network.query(
+            tensors["params"],
+            tensors["buffers"],
+            ready,
+            statistics=tensors["statistics"],
+            step=self._record.step,
+        )
         result: Tensor = features
         return result
+
+    def _member(self, number: int) -> dict[str, dict[str, Tensor]]:
+        """Return the tensors of one member of an ensemble, without its head."""
+        return {part: member_of(self._tensors[part], number) for part in _OF_BACKBONE}
 
     def _recording(self, images: Tensor) -> torch.set_grad_enabled:
         """Record gradients where the images, or those of the support set, require them."""
@@ -147,7 +165,7 @@ class Predictor:
         """(N, outputs) logits of the target's loss; differentiable if the images require it."""
         features = self.features(images, check_pixels=check_pixels)
         head, form = self._tensors["head"], self._record.form
-        width = predictor_checks.head_width(form, head)
+        width = predictor_checks.head_width(form, head) * (self._record.members or 1)
         if features.shape[1] != width:
             raise InputError(
                 f"the backbone makes {features.shape[1]} features and the head takes {width}; give"
@@ -191,9 +209,9 @@ class Predictor:
         theirs, as policy `support` has them; with `transductive=True` they are those of each batch.
         """
         check_choice("output", output, ("probabilities", "logits"))
-        network, tensors, record = self._network, self._tensors, self._record
-        policy, statistics = network.policy, tensors["statistics"]
+        network, record = self._network, self._record
         network.refuse_changed_module()
+        policy, ready = network.policy, None
         if not depends_on_batch(network.module, policy):
             if support is not None or transductive:
                 raise InputError(
@@ -211,29 +229,34 @@ class Predictor:
                 " --support and --transductive.)"
             )
         elif support is not None:
-            fixed = Network(network.module, norm="support", fast=network.fast)
             ready = self._ready(support)
             check_finite(ready, "the support images")
-            policy = fixed.policy
-            statistics, _ = fixed.statistics(
-                tensors["params"], tensors["buffers"], ready, step=record.step
-            )
-        backbone = plain_copy(
-            network.module,
-            policy,
-            tensors["params"],
-            tensors["buffers"],
-            statistics,
-            step=record.step,
-        )
+        if record.members is None:
+            backbone = self._plain_backbone(self._tensors, ready)
+        else:
+            trees = [self._member(number) for number in range(record.members)]
+            backbone = MemberBackbones([self._plain_backbone(tree, ready) for tree in trees])
         return PlainPredictor(
             backbone,
-            tensors["head"],
+            self._tensors["head"],
             task=self.task,
             form=record.form,
             pixels=record.pixels,
             output=output,
         )
+
+    def _plain_backbone(
+        self, tensors: Mapping[str, dict[str, Tensor]], support: Tensor | None
+    ) -> nn.Module:
+        """Return the backbone with these tensors; `support` fixes its statistics."""
+        network, step = self._network, self._record.step
+        policy, statistics = network.policy, tensors["statistics"]
+        params, buffers = tensors["params"], tensors["buffers"]
+        if support is not None:
+            fixed = Network(network.module, norm="support", fast=network.fast)
+            policy = fixed.policy
+            statistics, _ = fixed.statistics(params, buffers, support, step=step)
+        return plain_copy(network.module, policy, params, buffers, statistics, step=step)
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file, whole or not at all.
@@ -276,6 +299,7 @@ def load_predictor(
     """
     path = Path(path)
     record, tensors = predictor_files.read(path)
+    predictor_checks.check_members(path, record, tensors)
     predictor_checks.check_head(path, record, tensors)
     module = backbone_for(path, record, tensors, backbone, same_layers=same_layers)
     return Predictor(Network(module, norm=record.norm, fast=record.fast), record, tensors)

@@ -7,7 +7,8 @@ from torchcross.heads.learned import LearnedHeads
 from torchcross.heads.learning_key import learning_key
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
 from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_head, logistic_heads
-from torchcross.heads.logits import FORMS, head_logits
+from torchcross.heads.logistic_start import logistic_start
+from torchcross.heads.logits import FORMS, MEAN_FORM, head_logits
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, ridge_weight
 
@@ -15,6 +16,7 @@ __all__ = [
     "BIAS",
     "FORMS",
     "LOGISTIC_FORMS",
+    "MEAN_FORM",
     "WEIGHT",
     "LearnedHeads",
     "conformal_sets",
@@ -24,6 +26,7 @@ __all__ = [
     "learning_key",
     "logistic_head",
     "logistic_heads",
+    "logistic_start",
     "proto_head",
     "prototypes",
     "ridge_weight",

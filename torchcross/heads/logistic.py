@@ -31,12 +31,14 @@ def logistic_head(
     *,
     unit_length: bool = True,
     temper: bool = False,
+    to_rounding: bool = False,
 ) -> dict[str, Tensor]:
     """A head for each C in `penalties`: argmin |W|^2 / 2 + C x (sum of losses), in float64.
 
     unit_length  of features that are divided by their lengths
     temper       divides the scores by a temperature, by leaving out one sample of the support after
                  the other; not differentiable
+    to_rounding  the same digits whether or not gradients are recorded
 
     Runs under `torch.func.vmap`, many episodes at once. Where gradients are recorded, those of the
     solution to the features are exact up to the third derivative.
@@ -50,7 +52,7 @@ def logistic_head(
     weights = penalties.to(rows)
     codes = codes.to(rows.device).expand(len(weights), *codes.shape)
     gram = grams_by_penalty(rows @ rows.mT, weights, codes.shape)
-    duals, free = solution(likelihood, gram, codes)
+    duals, free = solution(likelihood, gram, codes, to_rounding=to_rounding)
     if temper:
         temperature = temperatures(likelihood, gram, codes)
         weights, free = weights / temperature, free / temperature[:, None, None]

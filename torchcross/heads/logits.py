@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -15,11 +16,28 @@ from torchcross.heads.linear import BIAS, WEIGHT
 from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_logits
 from torchcross.targets import Target
 
+MEAN_FORM = "linear-mean"
+"""The form of head of an ensemble."""
+
 Form = Callable[[Target, Tensor, dict[str, Tensor]], Tensor]
 
 
 def _linear(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
     return target.head.logits(features, params[WEIGHT], params[BIAS])
+
+
+def _linear_mean(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    """Logits that mean the mean probability of several heads, each on its own part of the features.
+
+    Weights are (members, rows, D), and features (N, members x D).
+    """
+    parts = features.reshape(len(features), len(params[WEIGHT]), -1).unbind(-2)
+    heads = zip(parts, params[WEIGHT], params[BIAS], strict=True)
+    every = [target.answer_probabilities(target.head.logits(*one)) for one in heads]
+    mean = torch.stack(every).mean(0)
+    # Below this there are no numbers, and a logarithm has no gradient.
+    log_mean = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+    return target.prototype_logits(target.likelihood.prototype_scores(log_mean))
 
 
 def _euclidean(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
@@ -51,6 +69,7 @@ def _centred_distances(target: Target, features: Tensor, params: dict[str, Tenso
 
 FORMS: dict[str, Form] = {
     "linear": _linear,
+    MEAN_FORM: _linear_mean,
     "euclidean": _euclidean,
     "cosine": _cosine,
     "ridge": _ridge,

@@ -16,17 +16,22 @@ from torchcross.targets.likelihood import Likelihood
 
 
 def solution(
-    likelihood: Likelihood, gram: Float[Tensor, "*B N N"], codes: Int64[Tensor, "*B N"]
+    likelihood: Likelihood,
+    gram: Float[Tensor, "*B N N"],
+    codes: Int64[Tensor, "*B N"],
+    *,
+    to_rounding: bool = False,
 ) -> tuple[Float[Tensor, "*B R N"], Float[Tensor, "*B P"]]:
     """The duals and free parameters of each problem; see `newton`. `gram` is K.
 
-    Differentiable in `gram`, up to the third derivative, where gradients are recorded.
+    Differentiable in `gram`, up to the third derivative, where gradients are recorded. There, and
+    with `to_rounding`, the minimum is exact to rounding.
     """
     minimum: Any = _Minimum.apply
     duals, free = minimum(gram.detach(), codes, likelihood)
-    if not torch.is_grad_enabled():
+    if not (to_rounding or torch.is_grad_enabled()):
         return duals, free
-    # Two Newton steps from the minimum move nothing, and carry the derivatives of the minimum:
+    # Two Newton steps from the minimum move nothing but its last digits, and carry its derivatives:
     # each step doubles the order up to which they are exact.
     samples = gram.shape[-1]
     flat = gram.reshape(-1, samples, samples)

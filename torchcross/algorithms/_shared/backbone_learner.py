@@ -90,6 +90,7 @@ class BackboneLearner(nn.Module, ABC):
         protocol: dict[str, Any],
         image_shape: tuple[int, ...] | None,
         keep_graph: bool = False,
+        members: int | None = None,
     ) -> Predictor:
         record = PredictorRecord(
             task=task,
@@ -102,6 +103,7 @@ class BackboneLearner(nn.Module, ABC):
             backbone=backbone_spec(self.backbone),
             image_shape=image_shape,
             layers=described_layers(self.backbone),
+            members=members,
         )
         shared = [*self.parameters(), *self.buffers()]
         copies = {

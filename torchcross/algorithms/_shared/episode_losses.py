@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from torchcross.algorithms._shared.support_views import ROWS, images_at, labels_at
 from torchcross.functional import Network, Split
-from torchcross.heads import head_logits, proto_head
+from torchcross.heads import head_logits
 from torchcross.targets import Target
 
 Tree = dict[str, Tensor]
@@ -19,6 +19,8 @@ Loss = Callable[[Tree, Tree, Any, int], tuple[Tensor, Tree]]
 HeadLoss = Callable[[Tree, Tensor, Any, str], Tensor]
 # (params, buffers, data) -> parameters that belong to the episode alone.
 Start = Callable[[Tree, Tree, Any], Tree]
+# (features of the support, data) -> the head it starts from.
+HeadOf = Callable[[Tensor, Any], Tree]
 
 _SUPPORT_FEATURES, _QUERY_FEATURES = "features.support", "features.query"
 
@@ -31,15 +33,17 @@ def losses(network: Network, head_loss: HeadLoss, *, may_split: bool) -> tuple[L
     """Return the support loss and the query loss.
 
     Features that `episode_start` computed are read, not computed again. `may_split`: the same
-    parameters make the same features at every step, and the features are not read.
+    parameters make the same features of the same images at every step, and they are not read.
     """
 
     def support(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
         features = params.get(_SUPPORT_FEATURES)
         if features is None:
-            masks = data.get("ms")
-            features, buffers = network.support(params, buffers, data["xs"], step=step, masks=masks)
-        return head_loss(params, features, data, "ys"), buffers
+            images, masks = images_at(data, step), data.get("ms")
+            features, buffers = network.support(params, buffers, images, step=step, masks=masks)
+        elif ROWS in data:
+            features = features[data[ROWS][step]]
+        return head_loss(params, features, labels_at(data, step), "ys"), buffers
 
     def query(params: Tree, buffers: Tree, data: Any, step: int) -> tuple[Tensor, Tree]:
         features = params.get(_QUERY_FEATURES)
@@ -60,22 +64,19 @@ def losses(network: Network, head_loss: HeadLoss, *, may_split: bool) -> tuple[L
 
 
 def episode_start(
-    network: Network, target: Target, *, keeps_features: bool, has_prototypes: bool
+    network: Network, head_of: HeadOf | None, *, keeps_features: bool
 ) -> Start | None:
     """Return what computes the episode's own parameters before the first step, if there are any.
 
+    head_of         makes the head of the support's features; None: it is there already
     keeps_features  the features, which no step moves; gradients flow through them
-    has_prototypes  the head, at the prototypes of the support's features
     """
-    if has_prototypes:
-        # Targets without prototype logits refuse here, before any training.
-        proto_head(target, torch.zeros(2, 1), torch.ones(2, target.num_prototypes))
-    elif not keeps_features:
+    if head_of is None and not keeps_features:
         return None
 
     def start(params: Tree, buffers: Tree, data: Any) -> Tree:
         features, _ = network.support(params, buffers, data["xs"])
-        own = proto_head(target, features, data["strata"]) if has_prototypes else {}
+        own = {} if head_of is None else head_of(features, data)
         if keeps_features:
             own[_SUPPORT_FEATURES] = features
         if keeps_features and "xq" in data:

@@ -211,25 +211,30 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         protocol: dict[str, Any],
     ) -> Predictor:
         keep_graph = bool(learned_images(data))
-        body = {name: params[name] for name, _ in self.backbone.named_parameters()}
-        body = {name: value if value.grad_fn else value.detach() for name, value in body.items()}
-        with torch.set_grad_enabled(keep_graph):
-            statistics, buffers = self.network.statistics(body, buffers, data["xs"], step=step)
-        tensors = {
-            "params": body,
-            "buffers": {name: buffers[name] for name, _ in self.backbone.named_buffers()},
-            "statistics": statistics,
-            "head": head,
-        }
         return self._make_predictor(
             task,
-            tensors,
+            self._adapted_tensors(data, params, buffers, head, step=step),
             form=form,
             step=step,
             protocol=protocol,
             keep_graph=keep_graph,
             image_shape=tuple(data["xs"].shape[1:]),
         )
+
+    def _adapted_tensors(
+        self, data: Tree, params: Tree, buffers: Tree, head: Tree, *, step: int
+    ) -> dict[str, Tree]:
+        """Return the tensors of a predictor by their parts."""
+        body = {name: params[name] for name, _ in self.backbone.named_parameters()}
+        body = {name: value if value.grad_fn else value.detach() for name, value in body.items()}
+        with torch.set_grad_enabled(bool(learned_images(data))):
+            statistics, buffers = self.network.statistics(body, buffers, data["xs"], step=step)
+        return {
+            "params": body,
+            "buffers": {name: buffers[name] for name, _ in self.backbone.named_buffers()},
+            "statistics": statistics,
+            "head": head,
+        }
 
     def _common_protocol(self) -> dict[str, Any]:
         norm_weights = "shared" if self.affine is None else "per_step"

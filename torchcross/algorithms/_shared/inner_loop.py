@@ -22,21 +22,25 @@ from torchcross.algorithms._shared.episode_losses import (
     plain_loss,
 )
 from torchcross.algorithms._shared.episodic import Episodic
+from torchcross.algorithms._shared.head_starts import head_from_features, needs_features
 from torchcross.algorithms._shared.image_gradients import learned_images, with_image_gradients
 from torchcross.algorithms._shared.inner_loop_recipe import HEAD_NAMES, InnerLoopRecipe
 from torchcross.algorithms._shared.padded_heads import PRESENT, pad_heads, padded_loss
 from torchcross.algorithms._shared.rates import LearnedRates
+from torchcross.algorithms._shared.support_views import ROWS, VIEWS, SupportViews, batch_rows
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import Predictor
 from torchcross.episode import Batch
 from torchcross.errors import InputError
 from torchcross.functional import Adapted, Engine, Inner, Meta, Problem, Split, adapt, select
+from torchcross.functional.loop.optimisers import Rates
 from torchcross.functional.network.parameter_names import Choice
 from torchcross.functional.trees import detach
 from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded_generator, zero_head
 from torchcross.targets import Target
 from torchcross.task import Task
 
+_RAW = "raw"
 Tree = dict[str, Tensor]
 
 
@@ -80,8 +84,10 @@ class InnerLoopAlgorithm(Episodic, ABC):
     @property
     def _is_steady(self) -> bool:
         """Whether the same parameters make the same features at every step."""
-        policy = self.network.policy
-        return not (self.has_training_mode or policy.moves or policy.rows)
+        policy, recipe = self.network.policy, self.recipe
+        sees_parts = recipe.batch is not None and policy.support != "stored"
+        varies = self.has_training_mode or policy.moves or policy.rows
+        return not (varies or sees_parts or recipe.augmentation is not None)
 
     @property
     def keeps_features(self) -> bool:
@@ -98,8 +104,12 @@ class InnerLoopAlgorithm(Episodic, ABC):
 
     def _meta(self) -> Meta:
         params, buffers = self._state()
-        rates = self.recipe.lr if self.rates is None else self.rates.table()
+        rates = self._fixed_rates() if self.rates is None else self.rates.table()
         return Meta(params, rates, buffers)
+
+    def _fixed_rates(self) -> Rates:
+        """Return the rates of an inner loop that learns none."""
+        return self.recipe.lr
 
     def _problem(self, data: Tree, task: Task, key: DrawKey, epoch: int) -> Problem:
         weights = None
@@ -116,29 +126,53 @@ class InnerLoopAlgorithm(Episodic, ABC):
         weights: tuple[float, ...] | None = None,
     ) -> Problem:
         tensors: dict[str, Any] = dict(data)
+        if not self.recipe.sees_all:
+            tensors |= self._views(tensors, key, steps)
         if self.has_training_mode:
             rows = steps + self.recipe.forwards_after_steps
-            tensors |= episode_masks(self.network, self._state(), data, key, steps=rows)
+            seen = {**data, "xs": data["xs"][: self.recipe.batch]}
+            tensors |= episode_masks(self.network, self._state(), seen, key, steps=rows)
         inner = self._shared_inner_loop(
             (learning_key(task.target), steps, weights, self.has_training_mode),
             lambda: self._make_inner_loop(task.target, steps, weights),
         )
         return Problem(inner, tensors, self._head(task, data["xs"], key), key.name)
 
+    def _data(self, support: Batch, query: Batch | None, task: Task, name: str) -> Tree:
+        data = super()._data(support, query, task, name)
+        if self.recipe.augmentation is not None:
+            data[_RAW] = support.x
+        return data
+
+    def _views(self, tensors: dict[str, Any], key: DrawKey, steps: int) -> dict[str, Any]:
+        """Return what says which images each step sees; the images as they are leave `tensors`."""
+        views: dict[str, Any] = {}
+        images, batch, augmentation = tensors["xs"], self.recipe.batch, self.recipe.augmentation
+        if batch is not None:
+            views[ROWS] = batch_rows(len(images), batch, steps, key, images.device)
+        if augmentation is not None:
+            if "xs" in learned_images(tensors):
+                raise InputError(
+                    f"{key.name}: the support images require gradients, and {self.recipe.name}"
+                    " augments them, which keeps none; leave augmentation out, or call under"
+                    " torch.no_grad()."
+                )
+            like, normalisation = self._example_parameter(), self.input_normalisation
+            views[VIEWS] = SupportViews(
+                tensors.pop(_RAW), augmentation, normalisation, like.detach(), key
+            )
+        return views
+
     def _make_inner_loop(
         self, target: Target, steps: int, weights: tuple[float, ...] | None
     ) -> Inner:
-        start = episode_start(
-            self.network,
-            target,
-            keeps_features=self.keeps_features,
-            has_prototypes=self.recipe.head == "proto",
-        )
+        head_of = head_from_features(self.recipe.head, target)
+        start = episode_start(self.network, head_of, keeps_features=self.keeps_features)
         support, query = self._losses(functools.partial(plain_loss, target))
         return Inner(
             support,
             query,
-            self.recipe.make_optimiser(),
+            self.recipe.scheduled_optimiser(steps),
             steps,
             adapted=self.adapted.__contains__,
             init=start,
@@ -147,11 +181,11 @@ class InnerLoopAlgorithm(Episodic, ABC):
         )
 
     def _losses(self, head_loss: HeadLoss) -> tuple[Loss | Split, Loss]:
-        may_split = self._is_steady and not self.keeps_features
+        may_split = self._is_steady and not self.keeps_features and self.recipe.sees_all
         return losses(self.network, head_loss, may_split=may_split)
 
     def _problems_for_lanes(self, problems: list[Problem], targets: list[Target]) -> list[Problem]:
-        if self.heads is not None or self.recipe.head == "proto":
+        if self.heads is not None or needs_features(self.recipe.head):
             return problems
         return pad_heads(problems, targets, self._padded_inner_loop)
 
@@ -177,7 +211,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
         return self._shared_inner_loop(key, make_inner_loop)
 
     def _head(self, task: Task, images: Tensor, key: DrawKey) -> Tree:
-        """Return where the episode's head starts; prototypes are computed in the inner loop."""
+        """Return where the episode's head starts, unless the inner loop makes it of features."""
         like, width = self._example_parameter(), self._feature_count(images, key.name)
         if self.heads is not None:
             if self.heads.features != width:
@@ -186,7 +220,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
                     f" backbone makes {width}; make them with the right number."
                 )
             return self.heads.of(task)
-        if self.recipe.head == "proto":
+        if needs_features(self.recipe.head):
             return {}
         kind: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
         if self.recipe.head == "zero":
@@ -213,6 +247,13 @@ class InnerLoopAlgorithm(Episodic, ABC):
     def _run_inner_loop(
         self, data: Tree, task: Task, key: DrawKey, steps: int, *, keep_graph: bool = False
     ) -> Adapted:
+        problem, meta = self._ready_problem(data, task, key, steps, keep_graph=keep_graph)
+        return adapt(problem, meta, keep_graph=keep_graph)
+
+    def _ready_problem(
+        self, data: Tree, task: Task, key: DrawKey, steps: int, *, keep_graph: bool
+    ) -> tuple[Problem, Meta]:
+        """Return the problem that adaptation solves, and where it starts."""
         if torch.is_inference_mode_enabled():
             raise InputError(
                 "adaptation takes gradients, which torch.inference_mode() forbids; use"
@@ -225,12 +266,13 @@ class InnerLoopAlgorithm(Episodic, ABC):
             if self.recipe.proximal is not None and problem.inner.init is not None:
                 raise InputError(
                     f"{key.name}: the support images require gradients, and"
-                    f" {self.recipe.name} keeps near a start that depends on them (head='proto'),"
-                    " which has none; use another head, or call adapt under torch.no_grad()."
+                    f" {self.recipe.name} keeps near a start that depends on them (head='proto' or"
+                    " 'logistic'), which has none; use another head, or call adapt under"
+                    " torch.no_grad()."
                 )
         if self.recipe.proximal is not None:
             problem = _with_proximal_term(problem, meta, self.adapted, self.recipe.proximal)
-        return adapt(problem, meta, keep_graph=keep_graph)
+        return problem, meta
 
     def protocol(self) -> dict[str, Any]:
         adapted: str | list[str] = sorted(self.adapted)

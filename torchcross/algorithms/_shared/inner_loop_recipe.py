@@ -5,20 +5,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from torchcross._kit.argument_checks import check_choice
+from torchcross._kit.argument_checks import check_choice, checked_int
 from torchcross.algorithms._shared.per_step_norm import NormWeights
 from torchcross.algorithms._shared.rates import RATE_KINDS, RateKind
+from torchcross.algorithms._shared.support_views import (
+    SupportAugmentation,
+    describe_augmentation,
+)
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Implicit, Optimiser, adam, adamw, momentum, sgd
 from torchcross.functional.loop.engines import engine_named
+from torchcross.functional.loop.schedules import rate_factors, scheduled
 from torchcross.functional.network.parameter_names import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
-HeadStart: TypeAlias = Literal["zero", "kaiming", "proto"] | LearnedHeads
+HeadStart: TypeAlias = Literal["zero", "kaiming", "proto", "logistic"] | LearnedHeads
 InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "nesterov", "adam", "adamw"]
 Memory: TypeAlias = Literal["fast", "low"]
+Schedule: TypeAlias = Literal["constant", "cosine"]
 
 HEAD_NAMES = (WEIGHT, BIAS)
 _OPTIMISERS: dict[str, Callable[..., Optimiser]] = {
@@ -35,7 +41,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "order": (1, 2),
     "rates": RATE_KINDS,
     "norm_weights": ("shared", "per_step"),
-    "head": ("zero", "kaiming", "proto"),
+    "head": ("zero", "kaiming", "proto", "logistic"),
+    "schedule": get_args(Schedule),
 }
 
 
@@ -49,7 +56,8 @@ class InnerLoopRecipe:
 
     name                of the algorithm, for messages and the protocol
     steps, lr           how many steps the inner loop takes, and their rate
-    head                how the head starts: `zero`, `kaiming`, `proto`, or `LearnedHeads`
+    head                how the head starts: `zero`, `kaiming`, `proto`, `logistic`, or
+                        `LearnedHeads`
     optimiser           of the inner loop: `sgd`, `momentum`, `nesterov`, `adam` or `adamw`
     weight_decay        of the optimiser, as in torch; None: 0.01 for `adamw`, otherwise 0
     adapted             names that the inner loop moves: the backbone's own names, `head.weight`,
@@ -65,6 +73,10 @@ class InnerLoopRecipe:
                         only the last step counts
     norm_weights        `per_step`: BatchNorm has weights and biases of its own in each step
     proximal            adaptation minimises loss + proximal/2 |theta - phi|^2 (iMAML)
+    schedule            of the rate over the steps: `constant`, or `cosine` down to zero
+    warmup              the first steps, in which the rate rises linearly
+    batch               samples that each step sees; None: all of the support
+    augmentation        of the images that each step sees
     """
 
     name: str
@@ -82,10 +94,15 @@ class InnerLoopRecipe:
     norm_weights: NormWeights = "shared"
     proximal: float | None = None
     weight_decay: float | None = None
+    schedule: Schedule = "constant"
+    warmup: int = 0
+    batch: int | None = None
+    augmentation: SupportAugmentation | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 0:
             raise InputError(f"{self.name} got steps={self.steps}; give 0 or more.")
+        self._check_views()
         choices = dict(_CHOICES)
         if isinstance(self.head, LearnedHeads):
             del choices["head"]
@@ -112,6 +129,27 @@ class InnerLoopRecipe:
                 " more of both."
             )
 
+    def _check_views(self) -> None:
+        checked_int(f"{self.name}: warmup", self.warmup, least=0)
+        if self.warmup and self.warmup >= self.steps:
+            raise InputError(
+                f"{self.name} got warmup={self.warmup}, which leaves none of {self.steps} steps;"
+                " give fewer steps of warm-up."
+            )
+        if self.batch is not None:
+            checked_int(f"{self.name}: batch", self.batch)
+        apply = getattr(self.augmentation, "apply", None)
+        if self.augmentation is not None and not callable(apply):
+            raise InputError(
+                f"{self.name} got augmentation={self.augmentation!r}; give an object with"
+                " apply(images, index=, part=), such as torchcross.data.Augmentation()."
+            )
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every step sees the same images: all of the support as it is."""
+        return self.batch is None and self.augmentation is None
+
     @property
     def is_annealed(self) -> bool:
         return self.first_order_epochs > 0 or self.multi_step is not None
@@ -133,6 +171,14 @@ class InnerLoopRecipe:
             return make(per_step=per_step)
         return make(per_step=per_step, weight_decay=self.weight_decay)
 
+    def scheduled_optimiser(self, steps: int) -> Optimiser:
+        """The optimiser of a loop of so many steps, with the schedule of its rates."""
+        optimiser = self.make_optimiser()
+        if self.schedule == "constant" and not self.warmup:
+            return optimiser
+        factors = rate_factors(steps, warmup=self.warmup, cosine=self.schedule == "cosine")
+        return scheduled(optimiser, factors)
+
     def describe(self) -> dict[str, Any]:
         engine = self.engine_at(self.first_order_epochs)
         head = f"learned by {self.head.by}" if isinstance(self.head, LearnedHeads) else self.head
@@ -150,7 +196,19 @@ class InnerLoopRecipe:
         }
         if weight_decay := self.make_optimiser().weight_decay:
             settings["weight_decay"] = weight_decay
+        settings |= self._describe_views()
         if isinstance(engine, Implicit):
             own = ("strength", "iterations", "tolerance")
             settings |= {name: getattr(engine, name) for name in own}
+        return settings
+
+    def _describe_views(self) -> dict[str, Any]:
+        """What later versions added, where it is not as it was before."""
+        settings: dict[str, Any] = {}
+        if self.schedule != "constant" or self.warmup:
+            settings |= {"schedule": self.schedule, "warmup": self.warmup}
+        if self.batch is not None:
+            settings["batch"] = self.batch
+        if self.augmentation is not None:
+            settings["augmentation"] = describe_augmentation(self.augmentation)
         return settings

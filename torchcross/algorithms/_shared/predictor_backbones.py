@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from torchcross.algorithms._shared import predictor_checks
+from torchcross.algorithms._shared.members import member_of
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, Tensors
 from torchcross.backbones import build
 from torchcross.backbones.build import sketch
@@ -42,7 +43,8 @@ def backbone_for(
             " like it: load_predictor(path, backbone=...)."
         )
     try:
-        shape = sketch(record.backbone, {**tensors["params"], **tensors["buffers"]})
+        one = {part: member_of(tensors[part], 0) for part in ("params", "buffers")}
+        shape = sketch(record.backbone, {**one["params"], **one["buffers"]})
     except InputError as error:
         raise InputError(f"{path}: {error}.") from error
     _check_shapes(path, record, tensors, shape)
@@ -51,7 +53,9 @@ def backbone_for(
 
 def _check_shapes(path: Path, record: PredictorRecord, tensors: Tensors, module: nn.Module) -> None:
     has_rows = policy_named(record.norm).rows
-    predictor_checks.check_tensors(path, module, tensors, has_rows=has_rows, step=record.step)
+    for number in range(record.members or 1):
+        one = {part: member_of(tree, number) for part, tree in tensors.items()}
+        predictor_checks.check_tensors(path, module, one, has_rows=has_rows, step=record.step)
 
 
 def _refuse_other_layers(path: Path, record: PredictorRecord, own: nn.Module) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from torchcross.algorithms._shared.members import sizes_of_members
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, Tensors
 from torchcross.errors import InputError, ReadError
-from torchcross.heads import BIAS, LOGISTIC_FORMS, WEIGHT
+from torchcross.heads import BIAS, LOGISTIC_FORMS, MEAN_FORM, WEIGHT
 from torchcross.targets import Target
 
 # The dimension of a head's tensor that is the number of features, which no target knows.
@@ -40,15 +41,17 @@ def check_head(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
             raise ReadError(
                 f"{path}: {name!r} is {head[name].dtype} and its backbone is not; save it again."
             )
-    if not _fit_each_other(form, head):
+    if not _fit_each_other(form, head, record.members):
         shapes = {name: tuple(value.shape) for name, value in head.items()}
         raise ReadError(
             f"{path}: the tensors of its head do not fit each other: {shapes}; save it again."
         )
 
 
-def _fit_each_other(form: str, head: dict[str, Tensor]) -> bool:
+def _fit_each_other(form: str, head: dict[str, Tensor], members: int | None) -> bool:
     """Whether the sizes agree that no target knows."""
+    if form == MEAN_FORM:
+        return len(head[WEIGHT]) == len(head[BIAS]) == members
     if form in LOGISTIC_FORMS.values():
         return len(head[WEIGHT]) == len(head[BIAS]) > 0
     if form == "centred":
@@ -59,6 +62,11 @@ def _fit_each_other(form: str, head: dict[str, Tensor]) -> bool:
 def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]:
     if form == "linear":
         return {WEIGHT: (target.head.weight_rows, _ANY), BIAS: (target.head.biases,)}
+    if form == MEAN_FORM:
+        return {
+            WEIGHT: (_ANY, target.head.weight_rows, _ANY),
+            BIAS: (_ANY, target.head.biases),
+        }
     if form == "ridge":
         # On the meta device, because code words take the square of the number of classes.
         with torch.device("meta"):
@@ -81,6 +89,17 @@ def head_width(form: str, head: dict[str, Tensor]) -> int:
     if form == "ridge":
         return head[WEIGHT].shape[0]
     return head[WEIGHT if WEIGHT in head else "head.prototypes"].shape[-1]
+
+
+def check_members(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
+    """An ensemble's tensors are of as many members as its record says; others have none."""
+    is_ensemble = record.form == MEAN_FORM
+    sizes = set().union(*(sizes_of_members(tree) for tree in tensors.values()))
+    if is_ensemble != (record.members is not None) or not sizes <= {record.members}:
+        raise ReadError(
+            f"{path}: its tensors are of {sorted(sizes) or 'one'} members, and its record of"
+            f" {record.members}; save the predictor again."
+        )
 
 
 def check_tensors(

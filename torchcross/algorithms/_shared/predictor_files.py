@@ -39,6 +39,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 _LATER_KINDS: dict[str, type | tuple[type, ...]] = {
     "image_shape": (list, type(None)),
     "layers": (dict, type(None)),
+    "members": (int, type(None)),
 }
 
 # Named tensors by the part they belong to, one of `PARTS`.
@@ -59,6 +60,7 @@ class PredictorRecord:
     backbone     its description; None for a module of the user's own
     image_shape  of the images that it was adapted to; None where that is not known
     layers       the backbone's layers, as `described_layers` describes them
+    members      how many adapted networks an ensemble has; None: it is one network
     """
 
     task: Task
@@ -71,6 +73,7 @@ class PredictorRecord:
     backbone: dict[str, Any] | None
     image_shape: tuple[int, ...] | None = None
     layers: dict[str, str] | None = None
+    members: int | None = None
 
 
 def write(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
@@ -170,6 +173,8 @@ def _check_kinds(path: Path, values: dict[str, Any]) -> None:
         raise _unusable(path, "image_shape")
     if not all(isinstance(text, str) for text in (values["layers"] or {}).values()):
         raise _unusable(path, "layers")
+    if values["members"] is not None and not _is_size(values["members"]):
+        raise _unusable(path, "members")
 
 
 def _is_size(size: object) -> bool:

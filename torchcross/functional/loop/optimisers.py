@@ -260,6 +260,17 @@ def single_rate(rates: Mapping[str, Rate]) -> float | None:
     return None if isinstance(rate, Tensor) else rate
 
 
+def by_rate(params: Params, rates: Mapping[str, Rate]) -> dict[float, list[str]] | None:
+    """The names of the parameters by their rates; None where a rate is a tensor."""
+    groups: dict[float, list[str]] = {}
+    for name in params:
+        rate = rates[_ALL] if _ALL in rates else rates[name]
+        if isinstance(rate, Tensor):
+            return None
+        groups.setdefault(rate, []).append(name)
+    return groups
+
+
 def rate_table(rates: Rates, params: Params, steps: int, per_step: bool) -> dict[str, Rate]:
     """The rates by name, checked against the adapted parameters; `"*"` stands for all of them."""
     table: dict[str, Rate] = dict(rates) if isinstance(rates, Mapping) else {_ALL: rates}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchcross.functional.loop.derivatives import Calculus, Tree
-from torchcross.functional.loop.optimisers import OptState, Rate, single_rate
+from torchcross.functional.loop.optimisers import OptState, Rate, by_rate
 from torchcross.functional.loop.problem import Inner, Start
 from torchcross.functional.trees import (
     Buffers,
@@ -101,14 +101,17 @@ class Loop:
 
     def step_in_place(self, state: LoopState, k: int) -> tuple[LoopState, Tensor]:
         """`step` without derivatives, in place where the optimiser can: `state` is lost."""
-        rate, move = single_rate(self.start.rates), self.inner.optimiser.move
-        if rate is None or move is None:
+        move = self.inner.optimiser.move
+        groups = by_rate(state.params, self.start.rates)
+        if groups is None or move is None:
             return self.step(state, k, keep=False)
         moving, still = self.split_moving(state.params, k)
         grads, loss, buffers = self.gradient(state, moving, still, k, keep=False)
-        if moving:
-            grads = {name: _match_strides(grad, moving[name]) for name, grad in grads.items()}
-            move(grads, state.opt, moving, rate, k)
+        grads = {name: _match_strides(grad, moving[name]) for name, grad in grads.items()}
+        for rate, names in groups.items():
+            group = {name: grads[name] for name in names if name in moving}
+            if group:
+                move(group, state.opt, moving, rate, k)
         return LoopState(state.params, state.opt, buffers), loss
 
     def gradient(
