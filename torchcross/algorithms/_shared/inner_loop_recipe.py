@@ -17,7 +17,7 @@ from torchcross.algorithms._shared.support_views import (
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Implicit, Optimiser, adam, adamw, momentum, sgd
 from torchcross.functional.loop.engines import engine_named
-from torchcross.functional.loop.schedules import rate_factors, scheduled
+from torchcross.functional.loop.schedules import rate_factors, with_schedule
 from torchcross.functional.network.parameter_names import Choice
 from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 
@@ -177,7 +177,7 @@ class InnerLoopRecipe:
         if self.schedule == "constant" and not self.warmup:
             return optimiser
         factors = rate_factors(steps, warmup=self.warmup, cosine=self.schedule == "cosine")
-        return scheduled(optimiser, factors)
+        return with_schedule(optimiser, factors)
 
     def describe(self) -> dict[str, Any]:
         engine = self.engine_at(self.first_order_epochs)

@@ -27,7 +27,7 @@ def rate_factors(steps: int, *, warmup: int = 0, cosine: bool = False) -> tuple[
     return tuple(factors)
 
 
-def scheduled(optimiser: Optimiser, factors: Sequence[float]) -> Optimiser:
+def with_schedule(optimiser: Optimiser, factors: Sequence[float]) -> Optimiser:
     """The optimiser with the rates of step k multiplied by `factors[k]`.
 
     Weight decay that stands apart from the gradient (AdamW) is multiplied with them, as in torch.
