@@ -7,6 +7,8 @@ from torchcross.data.loading.batches import BatchPlan, LabelledBatch, MixedBatch
 from torchcross.data.loading.loader import EpisodeLoader, Episodes, MixedBatchLoader, PlanSource
 from torchcross.data.plan_files.plan_file import PlanFile, load_plans, save_plans
 from torchcross.data.sampling.curve import CurveLevel, ShotCurve
+from torchcross.data.sampling.folds import stratified_folds
+from torchcross.data.sampling.fractions import Fraction, class_fraction
 from torchcross.data.sampling.request import MetaDatasetShots, Request
 from torchcross.data.sampling.sampler import EpisodeSampler
 from torchcross.data.sources import toys
@@ -34,6 +36,7 @@ __all__ = [
     "FeatureFile",
     "FeatureRecord",
     "FeatureSource",
+    "Fraction",
     "ImageFolderSource",
     "LabelSource",
     "LabelledBatch",
@@ -50,7 +53,9 @@ __all__ = [
     "SubsetSource",
     "TaskSource",
     "TensorSource",
+    "class_fraction",
     "load_plans",
     "save_plans",
+    "stratified_folds",
     "toys",
 ]

@@ -26,6 +26,7 @@ from torchcross.metrics.single_label import (
     binary_average_precision,
     binary_f1,
     f1,
+    weighted_auroc,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "multilabel_balanced_accuracy",
     "multilabel_f1",
     "quadratic_weighted_kappa",
+    "weighted_auroc",
 ]

@@ -83,6 +83,28 @@ def auroc(
     return _one_against_rest("auroc", area_under_roc, probabilities, labels, classes, scores)
 
 
+def weighted_auroc(
+    probabilities: Float[Tensor, "N C"],
+    labels: Int[Tensor, " N"],
+    classes: Sequence[str],
+    *,
+    scores: Float[Tensor, "N C"] | None = None,
+) -> Score:
+    """As `auroc`, each class counted by its share of the items: scikit-learn's "weighted"."""
+    macro = auroc(probabilities, labels, classes, scores=scores)
+    if not macro.is_defined or not macro.over:
+        return macro
+    ranked = probabilities if scores is None else scores
+    values = {
+        name: area_under_roc(ranked[labels >= 0, code], labels[labels >= 0] == code)
+        for code, name in enumerate(classes)
+        if name in macro.over
+    }
+    shares = {name: int((labels == classes.index(name)).sum()) for name in values}
+    total = sum(share * (values[name] or 0.0) for name, share in shares.items())
+    return Score(total / sum(shares.values()), macro.reason, macro.over)
+
+
 def average_precision(
     probabilities: Float[Tensor, "N C"],
     labels: Int[Tensor, " N"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchcross.losses import MISSING
 from torchcross.targets.base import Target
 from torchcross.targets.binary import Binary
+from torchcross.targets.class_weights import balanced_weights, class_weighted_loss
 from torchcross.targets.head_layout import HeadLayout
 from torchcross.targets.multiclass import MultiClass
 from torchcross.targets.multilabel import MultiLabel
@@ -25,4 +26,6 @@ __all__ = [
     "Prediction",
     "Strata",
     "Target",
+    "balanced_weights",
+    "class_weighted_loss",
 ]

@@ -260,6 +260,12 @@ class Target(ABC):
         check_readable_codes(labels, len(self.values) - 1, self)
         return self.objective.loss(logits, labels, self, **dict(self.loss_options))
 
+    @abstractmethod
+    def answer_losses(
+        self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N A"]:
+        """The loss of each answer of each sample alone, 0 where it is missing."""
+
     def predict(self, logits: Float[Tensor, "N {self.num_outputs}"]) -> Prediction:
         """Logits -> probabilities, decisions, and the log-odds that samples are ranked by."""
         if (

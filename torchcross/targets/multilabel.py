@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import vmap
 
 from torchcross import losses, metrics
 from torchcross.errors import TargetError
@@ -117,6 +118,16 @@ class MultiLabel(Target):
     def chance_levels(self) -> dict[str, float]:
         by_labels = dict.fromkeys(("accuracy", "balanced_accuracy"), 0.5)
         return super().chance_levels | by_labels | {"exact_match": 0.5**self.num_classes}
+
+    def answer_losses(
+        self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N {self.num_classes}"]:
+        def loss_of_one(logit: Tensor, answer: Tensor) -> Tensor:
+            one = (logit.reshape(1, 1), answer.reshape(1, 1))
+            return self.objective.loss(*one, self, **dict(self.loss_options))
+
+        losses: Tensor = vmap(vmap(loss_of_one))(logits, labels)
+        return losses
 
     def answer_probabilities(
         self, logits: Float[Tensor, "N {self.num_outputs}"]

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import vmap
 from torch.nn import functional as F
 
 from torchcross import metrics
@@ -23,6 +24,9 @@ from torchcross.targets.strata import Partition
 
 METRICS_OF_CLASSES: dict[str, MetricFunction] = {
     "auroc": lambda target, p, y: metrics.auroc(
+        p.probabilities, y, target.classes, scores=p.scores
+    ),
+    "weighted_auroc": lambda target, p, y: metrics.weighted_auroc(
         p.probabilities, y, target.classes, scores=p.scores
     ),
     "average_precision": lambda target, p, y: metrics.average_precision(
@@ -76,6 +80,12 @@ class SingleLabelTarget(Target):
     def chance_levels(self) -> dict[str, float]:
         by_classes = dict.fromkeys(("accuracy", "balanced_accuracy"), 1 / self.num_classes)
         return super().chance_levels | by_classes
+
+    def answer_losses(
+        self, logits: Float[Tensor, "N {self.num_outputs}"], labels: Int64[Tensor, " N *L"]
+    ) -> Float[Tensor, "N 1"]:
+        losses: Tensor = vmap(lambda row, code: self.loss(row[None], code[None]))(logits, labels)
+        return losses.unsqueeze(1)
 
     def answer_probabilities(
         self, logits: Float[Tensor, "N {self.num_outputs}"]

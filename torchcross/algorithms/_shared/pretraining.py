@@ -100,7 +100,10 @@ class HeadPerTask(BackboneLearner, Pretraining, ABC):
                 " the right features=."
             )
         logits = head_logits("linear", task.target, features, self.heads.of(task))
-        return task.target.loss(logits, labels), buffers
+        return self._loss_of_logits(task, logits, labels), buffers
+
+    def _loss_of_logits(self, task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+        return task.target.loss(logits, labels)
 
     def _known_task(self, task: Task) -> Task:
         """Return the task of this name that the heads were made for."""
