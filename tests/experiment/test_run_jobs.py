@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,34 @@ def test_an_engine_that_there_is_not_is_refused(tmp_path, settings, message):
     experiment = experiment_from_values({"data": {"folder": "d"}, "engine": settings})
     with pytest.raises(InputError, match=message):
         engine_of(experiment, tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["slurm", "ray"])
+def test_a_number_of_processes_and_an_engine_that_starts_none_contradict(
+    root, tmp_path, capsys, name
+):
+    given = [str(root / "small.toml"), "--out", str(tmp_path / "run"), "--engine", name]
+    assert main(["run", *given, "--jobs", "2"]) == 2
+    heard = capsys.readouterr().err
+    assert f"engine.jobs=2 (--jobs) and engine.name='{name}' (--engine) contradict" in heard
+    assert "engine.slots=2" in heard
+    experiment = experiment_from_values({"data": {"folder": "d"}, "engine": {"name": name}})
+    with pytest.raises(InputError, match="contradict each other"):
+        engine_of(experiment, tmp_path, 3)
+
+
+def test_an_engine_of_another_package_may_have_jobs(tmp_path, monkeypatch):
+    def engine(jobs):
+        return LocalEngine(jobs=jobs)
+
+    point = EntryPoint("mine", "none:none", "torchcross.engines")
+    monkeypatch.setattr(EntryPoint, "load", lambda self: engine)
+    monkeypatch.setattr(
+        "torchcross.jobs.engines.engine.entry_points", lambda **chosen: EntryPoints([point])
+    )
+    settings = {"name": "mine", "jobs": 2}
+    experiment = experiment_from_values({"data": {"folder": "d"}, "engine": settings})
+    assert isinstance(engine_of(experiment, tmp_path, None), LocalEngine)
 
 
 @pytest.mark.parametrize(("name", "library"), [("slurm", "submitit"), ("ray", "ray")])

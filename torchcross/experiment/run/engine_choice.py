@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torchcross.errors import InputError
 from torchcross.experiment.rows.device import resources_of
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs import InlineEngine, JobEngine, JobFolder, LocalEngine, job_engine_named
+from torchcross.jobs.engines.engine import engine_parameters
 from torchcross.jobs.engines.local import usable_cores
 
 _LOCAL = "local"
@@ -23,6 +26,7 @@ def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobE
     if not isinstance(name, str):
         raise InputError(f"engine.name is {name!r}; give a name, such as 'local' or 'slurm'")
     if name != _LOCAL:
+        _refuse_processes(name, settings, jobs)
         return job_engine_named(name, settings, JobFolder(out).engine_folder(name).absolute())
     count = settings.pop("jobs", jobs)
     if count is None:
@@ -34,6 +38,22 @@ def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobE
     engine = job_engine_named(_LOCAL, {"jobs": count, **settings})
     assert isinstance(engine, LocalEngine), "the entry point of this distribution"
     return engine
+
+
+def _refuse_processes(name: str, settings: Mapping[str, Any], jobs: int | None) -> None:
+    """Refuse a number of processes of this machine beside an engine that starts none here."""
+    parameters = engine_parameters(name)
+    is_asked = "jobs" in settings or (jobs is not None and jobs > 1)
+    if parameters is None or "jobs" in parameters or not is_asked:
+        return
+    count, advice = settings.get("jobs", jobs), ""
+    if "slots" in parameters:
+        advice = f", or give engine.slots={count} for at most so many units at once"
+    raise InputError(
+        f"engine.jobs={count} (--jobs) and engine.name={name!r} (--engine) contradict each other:"
+        " jobs are processes of this machine, and the engine 'local' alone starts them; leave one"
+        f" of the two out{advice}"
+    )
 
 
 def default_jobs(experiment: Experiment) -> int:

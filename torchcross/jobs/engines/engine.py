@@ -80,6 +80,13 @@ class ExecutorEngine(JobEngine):
         self._executor.shutdown(wait=not cancel)
 
 
+def engine_parameters(name: str) -> tuple[str, ...] | None:
+    """The settings that an engine names, those apart that it hands on; None where there is none."""
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        return tuple(signature(point.load()).parameters)
+    return None
+
+
 def job_engine_named(
     name: str, settings: Mapping[str, Any], folder: str | Path | None = None
 ) -> JobEngine:
