@@ -17,10 +17,11 @@ from tests.experiment.rows import (
 )
 from torchcross.data import EpisodeSampler, toys
 from torchcross.errors import InfeasibleError
+from torchcross.evaluation.whole_source import scores_of
 from torchcross.experiment import run_experiment, write_page
 from torchcross.experiment.rows import training_setup as setups
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.training_setup import scores_of, training_setup
+from torchcross.experiment.rows.training_setup import training_setup
 from torchcross.experiment.run import scoring, training
 
 # -- what they are judged by -----------------------------------------------------------------------

@@ -409,7 +409,7 @@ def test_other_batches_have_another_fingerprint(splits):
     ]
     batches = MixedBatches(splits[0], batch_size=64, seed=4, order="epoch")
     prints.append(
-        setups._AugmentedFeed(batches, Augmentation(rotation=20.0, seed=4), 0).fingerprint(2)
+        setups.AugmentedFeed(batches, Augmentation(rotation=20.0, seed=4), 0).fingerprint(2)
     )
     assert len(set(prints)) == 5
     assert made("mm-pt", published(), splits, seed=4).data.fingerprint(2) == prints[0]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Any, final
+from typing import Any
 
-import numpy as np
-import torch
-
-from torchcross._kit.arrays import Indices
 from torchcross.algorithms import (
     Algorithm,
     InnerLoopAlgorithm,
@@ -26,13 +21,12 @@ from torchcross.data import (
     Episodes,
     EpisodeSampler,
     MixedBatches,
-    MixedBatchLoader,
     TaskSource,
 )
-from torchcross.data.loading.batches import BatchPlan
 from torchcross.episode import Episode
 from torchcross.errors import InfeasibleError, InputError
 from torchcross.evaluation import evaluate
+from torchcross.evaluation.whole_source import scores_of
 from torchcross.experiment.rows.episode_epochs import EpisodeEpochs
 from torchcross.experiment.rows.methods import Method, input_normalisation, starting_network
 from torchcross.experiment.settings.schema import Experiment
@@ -40,11 +34,9 @@ from torchcross.experiment.settings.training_sections import (
     MetaTrainingSettings,
     PretrainingSettings,
 )
-from torchcross.metrics import Score
-from torchcross.targets import Prediction
-from torchcross.training import Feed, FitOptions
+from torchcross.training import FitOptions
+from torchcross.training.augmented_feed import AugmentedFeed
 
-_IMAGES_AT_ONCE = 256
 _UNJUDGED = "no validation split can be scored, so all steps are done and the last weights are kept"
 
 
@@ -134,7 +126,7 @@ def _batch_setup(
     data: Any = batches
     if settings.augment:
         # A feed has workers of its own, so `fit` gets none.
-        data, workers = _AugmentedFeed(batches, Augmentation.medimeta(seed), workers), 0
+        data, workers = AugmentedFeed(batches, Augmentation.medimeta(seed), workers), 0
     options = settings.fit_options(
         seed=seed,
         judged=bool(judges),
@@ -152,75 +144,8 @@ def _batch_setup(
     return TrainingSetup(learner, data, options, validate, learned)
 
 
-@final
-class _AugmentedBatches:
-    """What a loader reads batches from."""
-
-    def __init__(self, batches: MixedBatches, augmentation: Augmentation) -> None:
-        self._batches = batches
-        self._augmentation = augmentation
-
-    def __getitem__(self, number: int) -> BatchPlan:
-        return self._batches[number]
-
-    def read(self, plan: BatchPlan) -> Any:
-        return self._augmentation(self._batches.read(plan))
-
-
-@final
-class _AugmentedFeed(Feed):
-    """Batches of images that are flipped, rotated and cropped at random; batch i never changes."""
-
-    def __init__(self, batches: MixedBatches, augmentation: Augmentation, workers: int) -> None:
-        self._batches = batches
-        self._augmentation = augmentation
-        self._workers = workers
-
-    def read(self, start: int, stop: int, *, rank: int = 0, ranks: int = 1) -> Iterator[Any]:
-        augmented: Any = _AugmentedBatches(self._batches, self._augmentation)
-        yield from MixedBatchLoader(
-            augmented, stop, start=start, rank=rank, ranks=ranks, workers=self._workers
-        )
-
-    def fingerprint(self, count: int) -> str:
-        digest = hashlib.sha256(repr(self._augmentation).encode())
-        for number in range(count):
-            plan = self._batches[number]
-            digest.update(f"\0{plan.source}\0".encode() + plan.samples.astype("<i8").tobytes())
-        return digest.hexdigest()
-
-
 def _auroc_of(trained: Pretraining, source: TaskSource, most: int | None) -> float:
     return float(scores_of(trained, source, most, ("auroc",))["auroc"].value)
-
-
-def scores_of(
-    trained: Pretraining,
-    source: TaskSource,
-    most: int | None = None,
-    metrics: Sequence[str] | None = None,
-) -> dict[str, Score]:
-    """Metrics over at most `most` samples of a source, evenly spaced."""
-    rows, prediction = predictions_of(trained, source, most)
-    return source.task.target.evaluate(prediction, source.targets(rows), metrics=metrics)
-
-
-def predictions_of(
-    trained: Pretraining, source: TaskSource, most: int | None = None
-) -> tuple[Indices, Prediction]:
-    """(at most `most` samples of a source, evenly spaced, and their predictions).
-
-    Images are read a batch at a time.
-    """
-    count = len(source) if most is None else min(len(source), most)
-    rows = np.array([place * len(source) // count for place in range(count)], dtype=np.int64)
-    predictor = trained.predictor(source.task)
-    device = next(trained.parameters()).device
-    logits = []
-    for start in range(0, count, _IMAGES_AT_ONCE):
-        images = source.read(rows[start : start + _IMAGES_AT_ONCE]).to(device)
-        logits.append(predictor.logits(images))
-    return rows, source.task.target.predict(torch.cat(logits))
 
 
 # -- episodes: meta-training -----------------------------------------------------------------------

@@ -12,11 +12,12 @@ from typing import Any, Final, Literal
 
 from torchcross._kit.process_memory import most_resident_bytes
 from torchcross.errors import TorchcrossError
+from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import adapter
 from torchcross.experiment.rows.device import GB, machine_of, own_threads
 from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.target_episodes import level_of
-from torchcross.experiment.rows.training_setup import TrainingSetup, predictions_of
+from torchcross.experiment.rows.training_setup import TrainingSetup
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.checks import check_experiment, check_image_sides
 from torchcross.experiment.run.earlier_presets import as_begun

@@ -15,10 +15,10 @@ from torchcross.data.plan_files.drawn_images import write_drawn_images
 from torchcross.episode import Episode
 from torchcross.errors import DivergenceError
 from torchcross.evaluation import ProgressBar, evaluate
+from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import inner_steps
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, describe_plans
-from torchcross.experiment.rows.training_setup import predictions_of
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.episode_files import PLANS, holds_plans
 from torchcross.experiment.run.examples import write_example

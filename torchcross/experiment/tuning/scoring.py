@@ -13,11 +13,11 @@ from torchcross.algorithms import Algorithm
 from torchcross.data import Episodes, EpisodeSampler, TaskSource
 from torchcross.errors import InfeasibleError, InputError, SubjectLeakWarning
 from torchcross.evaluation import ProgressBar, evaluate
+from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import adapter, inner_steps
 from torchcross.experiment.rows.methods import METHODS, Method
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.rows.target_episodes import level_of, target_episodes
-from torchcross.experiment.rows.training_setup import predictions_of
 from torchcross.experiment.run.cells import Cell, WorkContext
 from torchcross.experiment.run.training import sources_of
 from torchcross.experiment.settings.schema import Experiment
