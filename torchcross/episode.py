@@ -71,6 +71,17 @@ class Episode:
     task: Task
     plan: EpisodePlan | None = None
 
+    @property
+    def missing_classes(self) -> tuple[str, ...]:
+        """Names of the classes of which the support has no sample.
+
+        Of labels: those that it has not both with and without. Without a support there are none.
+        """
+        if not len(self.support):
+            return ()
+        target = self.task.target
+        return target.missing_classes(target.support_counts(self.support.y))
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Episode:
         """The same episode with `change` applied to support and query images, each as one batch."""
         return replace(self, support=self.support.map(change), query=self.query.map(change))

@@ -19,7 +19,8 @@ class EpisodePlan:
 
     `classes` are positions in the source's target, ascending; `support_labels` and `query_labels`
     are positions in `classes` (or, for multi-label, one column per chosen label). `shots` is k
-    where every class got the same k. Arrays are read-only. Equal plans compare equal.
+    where every class got the same k, or where a natural support has k x ways samples. Arrays are
+    read-only. Equal plans compare equal.
     """
 
     index: int
@@ -54,6 +55,22 @@ class EpisodePlan:
     @property
     def ways(self) -> int:
         return len(self.classes)
+
+    @property
+    def missing_classes(self) -> tuple[int, ...]:
+        """Classes of which the support has no sample, as positions in the source's target.
+
+        Of labels: those that it has not both with and without. A natural support may miss some, and
+        no other does: not the empty one of 0 shots either.
+        """
+        labels, places = self.support_labels, range(len(self.classes))
+        if not len(labels):
+            return ()
+        if labels.ndim == 1:
+            there = np.bincount(labels[labels >= 0], minlength=len(places)) > 0
+        else:
+            there = (labels == 0).any(axis=0) & (labels == 1).any(axis=0)
+        return tuple(self.classes[place] for place in places if not there[place])
 
     def __repr__(self) -> str:
         shots = "mixed shots" if self.shots is None else f"{self.shots}-shot"

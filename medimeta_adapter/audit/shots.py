@@ -16,8 +16,8 @@ from medimeta_adapter.format.info import TaskInfo
 from torchcross._kit.arrays import Indices
 from torchcross.data import LabelSource
 from torchcross.data.sampling.class_index import ClassIndex, cover_supply, partition_supply
-from torchcross.data.sampling.feasibility import Stratum, Supply
 from torchcross.data.sampling.subject_division import can_divide
+from torchcross.data.sampling.supply import Stratum, Supply
 from torchcross.targets.strata import Cover, Partition, Strata
 from torchcross.task import Task
 

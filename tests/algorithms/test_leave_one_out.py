@@ -90,11 +90,43 @@ def test_each_penalty_has_a_temperature_of_its_own():
             torch.testing.assert_close(both[name][at], value[0], rtol=1e-6, atol=1e-8)
 
 
-def test_a_temperature_needs_two_samples_of_each_class_and_has_no_gradient():
+def test_a_sample_that_is_alone_in_its_class_is_not_left_out():
+    """Two classes of four and one of one: the temperature is that of the eight samples."""
+    target = KINDS["multiclass"]
+    support, labels, _ = features_and_labels(target, samples=12, width=6, seed=1)
+    alone = (labels == 2).nonzero().flatten()[1:]
+    keep = torch.tensor([at for at in range(12) if at not in alone.tolist()])
+    support, labels = support[keep], labels[keep]
+    others = (labels != 2).nonzero().flatten()
+
+    def cost(scale):
+        rows = []
+        for at in others.tolist():
+            rest = torch.arange(len(support)) != at
+            learner = LogisticRegression(Once(support.dtype), C=3.0)
+            head = learner.adapt(Batch(support[rest], labels[rest]), Task("any", target)).tensors[
+                "head"
+            ]
+            params = {"weight": head["head.weight"][0], "bias": head["head.bias"][0]}
+            rows.append(own_log_p(target, params, support[at], labels[at], scale))
+        return -float(torch.stack(rows).sum())
+
+    task, batch = Task("any", target), Batch(support, labels)
+    plain, tempered = (
+        LogisticRegression(Once(torch.float64), C=3.0, temperature=each)
+        .adapt(batch, task)
+        .tensors["head"]["head.weight"]
+        for each in ("none", "leave-one-out")
+    )
+    best = float((tempered / plain)[0, 0, 0])
+    assert cost(best) <= min(cost(best * 1.05), cost(best / 1.05)) + 1e-9
+
+
+def test_a_temperature_needs_two_samples_of_a_class_and_has_no_gradient():
     target = KINDS["multiclass"]
     support, labels, query = features_and_labels(target, samples=9)
-    with pytest.raises(InputError, match=r"two samples of each class.*there are 1 of class 0"):
-        predicted(target, support[4:], labels[4:], query, temperature="leave-one-out")
+    with pytest.raises(InputError, match=r"two samples of a class.*the only one of its class"):
+        predicted(target, support[:3], torch.arange(3), query[:3], temperature="leave-one-out")
     with pytest.raises(InputError, match="temperature='on the query' is not one of"):
         LogisticRegression(nn.Identity(), temperature="on the query")
     with pytest.raises(InputError, match="has no gradient; train without it"):

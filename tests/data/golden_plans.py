@@ -152,12 +152,20 @@ CASES: dict[str, Callable[[], list[Any]]] = {
     "natural_with_subjects": lambda: _episodes(shots=2, queries=5, query="natural")(
         binary_with_subjects
     ),
+    "natural_support": lambda: _episodes(ways=3, shots=2, queries=3, support="natural")(multiclass),
+    "natural_support_with_subjects": lambda: _episodes(
+        shots=2, queries=5, support="natural", query="natural"
+    )(binary_with_subjects),
+    "natural_support_of_labels": lambda: _episodes(ways=2, shots=2, queries=2, support="natural")(
+        multilabel
+    ),
     "meta_dataset": lambda: _episodes(ways=(2, None), shots=_variable(), queries=4)(multiclass),
     "disjoint": lambda: _episodes(ways=(2, 4), shots=2, queries=3, disjoint=5)(multiclass),
     "disjoint_multilabel": lambda: _episodes(ways=2, shots=1, queries=2, disjoint=4)(multilabel),
     "mixture": lambda: _episodes(ways=(2, 3), shots=1, queries=2, weights=[1, 2, 0.5, 3])(several),
     "curve": lambda: _curve(ways=3, queries=2)(multiclass),
     "curve_multilabel": lambda: _curve(queries=2)(multilabel),
+    "curve_natural_support": lambda: _curve(queries=2, support="natural")(ordinal),
     "mixed_batches": lambda: _batches(batch_size=8, seed=7)(several),
     "mixed_batches_by_epoch": lambda: _batches(batch_size=8, seed=3, order="epoch")(several),
 }

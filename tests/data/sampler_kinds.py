@@ -32,6 +32,12 @@ SAMPLERS = {
     "natural": lambda: tx.EpisodeSampler(
         multiclass_source(), ways=2, shots=2, queries=4, query="natural"
     ),
+    "natural support": lambda: tx.EpisodeSampler(
+        multiclass_source((40, 30, 20, 10)), shots=(1, 3), queries=4, support="natural"
+    ),
+    "natural support of labels": lambda: tx.EpisodeSampler(
+        multilabel_source(), ways=2, shots=2, queries=3, support="natural", query="natural"
+    ),
     "subjects": lambda: tx.EpisodeSampler(
         multiclass_source(groups=np.arange(120) // 3), shots=2, queries=4
     ),

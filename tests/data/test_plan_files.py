@@ -162,7 +162,7 @@ def at(position, value):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"header": header(version=2)}, "version 2, and this torchcross reads up to version 1"),
+        ({"header": header(version=3)}, "version 3, and this torchcross reads up to version 2"),
         ({"header": header(version=0)}, "damaged header"),
         ({"header": header(format="other")}, "format 'other'"),
         ({"header": header(sources=[])}, "damaged header"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross._kit.argument_checks import check_choice
-from torchcross.algorithms._shared.checked_batch import refuse_single_samples
+from torchcross.algorithms._shared.checked_batch import refuse_alone
 from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
 from torchcross.algorithms.options import LaneOptions
 from torchcross.episode import Batch, Episode
@@ -34,8 +34,9 @@ class LogisticRegression(ClosedForm):
     `unit_length=False`.
 
     `temperature="leave-one-out"` divides all scores by one number, that which makes samples of the
-    support likeliest under heads that were fitted without them; several C have one each. It needs
-    two samples of each class, and is for adaptation alone.
+    support likeliest under heads that were fitted without them; several C have one each. A sample
+    that is the only one of its class is not left out; where all are, this is refused. It is for
+    adaptation alone.
 
     Binary targets and each label of a multi-label target get binary logistic regression (a missing
     label leaves its own sample out), multi-class targets the softmax, ordinal targets the
@@ -86,8 +87,8 @@ class LogisticRegression(ClosedForm):
         """The features of a support set and of images, as the fit and the predictor have them."""
         unknown = support.y.new_full((len(images), *support.y.shape[1:]), MISSING)
         episode = Episode(support, Batch(images, unknown), task)
-        features, _, queries = self._features_of(episode, 0, *self._state())
-        return features, queries
+        parts = self._features_of(episode, 0, *self._state())
+        return parts.support, parts.query
 
     def _own_parameters(self) -> Tree:
         return {}
@@ -95,7 +96,7 @@ class LogisticRegression(ClosedForm):
     def _label_data(self, data: Tree, task: Task) -> Tree:
         codes = task.target.likelihood.codes(data["ys"])
         if self.temperature != "none":
-            refuse_single_samples(codes, task, "temperature='leave-one-out'")
+            refuse_alone(codes, task, "temperature='leave-one-out'")
         return {"codes": codes}
 
     def protocol(self) -> dict[str, Any]:

@@ -96,6 +96,15 @@ class Predictor:
         return self.task.classes
 
     @property
+    def missing_classes(self) -> tuple[str, ...]:
+        """Classes of which the support set had no sample, and which have one probability always.
+
+        Of labels: those that it had not both with and without. See `torchcross.targets.succession`.
+        """
+        counts = self._record.counts
+        return () if counts is None else self.target.missing_classes(counts)
+
+    @property
     def image_shape(self) -> tuple[int, ...] | None:
         """The shape of the images that it was adapted to; None where that is not known."""
         return self._record.image_shape
@@ -165,15 +174,15 @@ class Predictor:
         """(N, outputs) logits of the target's loss; differentiable if the images require it."""
         features = self.features(images, check_pixels=check_pixels)
         head, form = self._tensors["head"], self._record.form
-        width = predictor_checks.head_width(form, head) * (self._record.members or 1)
-        if features.shape[1] != width:
+        width = predictor_checks.head_width(form, head, self._record.members)
+        if width is not None and features.shape[1] != width:
             raise InputError(
                 f"the backbone makes {features.shape[1]} features and the head takes {width}; give"
                 " images of the size it was adapted to, or load the predictor with its own"
                 " backbone."
             )
         with self._recording(images):
-            return head_logits(form, self.target, features, head)
+            return head_logits(form, self.target, features, head, self._record.counts)
 
     def __call__(self, images: Tensor, *, check_pixels: bool = True) -> NamedPrediction:
         refuse_tracing()
@@ -243,6 +252,7 @@ class Predictor:
             form=record.form,
             pixels=record.pixels,
             output=output,
+            counts=record.counts,
         )
 
     def _plain_backbone(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from torchcross.algorithms import Algorithm, NamedPrediction
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError
 from torchcross.metrics import Score
-from torchcross.metrics.reasons import DIVERGED
+from torchcross.metrics.reasons import DIVERGED, NO_SAMPLE_OF
 from torchcross.plan import EpisodePlan
 from torchcross.records.records import EpisodeRecord
 from torchcross.targets import Prediction
@@ -46,7 +47,8 @@ def evaluate(
     inner steps of an algorithm where they differ from training.
 
     An adaptation that diverges leaves NaN with its reason, and so do predictions that are not
-    finite; any other error is raised. `progress` is called with the number of episodes done (see
+    finite; any other error is raised. Where a support lacks classes, the reason of every value of
+    that episode names them. `progress` is called with the number of episodes done (see
     `ProgressBar`), `observe` with each episode and its prediction.
     """
     if not callable(adapt):
@@ -77,7 +79,7 @@ def evaluate(
                 if observe is not None:
                     observe(episode, prediction)
                 scores = target.evaluate(prediction, episode.query.y, metrics)
-            for metric, score in scores.items():
+            for metric, score in _with_missing_classes(scores, episode).items():
                 yield EpisodeRecord(
                     run=run,
                     target=plan.source,
@@ -94,6 +96,17 @@ def evaluate(
                 progress(done)
 
     return records()
+
+
+def _with_missing_classes(scores: Mapping[str, Score], episode: Episode) -> Mapping[str, Score]:
+    """The scores, and in their reasons which classes the support did not have."""
+    if not (missing := episode.missing_classes):
+        return scores
+    names = f"{NO_SAMPLE_OF} {', '.join(map(repr, missing))}"
+    return {
+        metric: replace(score, reason=f"{score.reason}; {names}" if score.reason else names)
+        for metric, score in scores.items()
+    }
 
 
 def _plan_and_shots(episode: Episode, shots: int | None) -> tuple[EpisodePlan, int]:

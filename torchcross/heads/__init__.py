@@ -5,22 +5,26 @@ from __future__ import annotations
 from torchcross.heads.conformal import conformal_sets
 from torchcross.heads.learned import LearnedHeads
 from torchcross.heads.learning_key import learning_key
+from torchcross.heads.leave_one_out import has_others
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
 from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_head, logistic_heads
 from torchcross.heads.logistic_start import logistic_start
-from torchcross.heads.logits import FORMS, MEAN_FORM, head_logits
+from torchcross.heads.logits import CONSTANT, FORMS, MEAN_FORM, head_logits, head_target
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, ridge_weight
 
 __all__ = [
     "BIAS",
+    "CONSTANT",
     "FORMS",
     "LOGISTIC_FORMS",
     "MEAN_FORM",
     "WEIGHT",
     "LearnedHeads",
     "conformal_sets",
+    "has_others",
     "head_logits",
+    "head_target",
     "kaiming_head",
     "known_codes",
     "learning_key",

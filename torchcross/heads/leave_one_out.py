@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from torchcross.heads.solution import solution
@@ -21,12 +21,21 @@ _SECTIONS = 40
 def solutions_without_each(
     likelihood: Likelihood, gram: Float[Tensor, "M A N N"], codes: Int64[Tensor, "M A N"]
 ) -> tuple[Float[Tensor, "M A N R N"], Float[Tensor, "M A N P"]]:
-    """Duals and free parameters of the fits without sample 0, without sample 1, and so on."""
+    """Duals and free parameters of the fits without sample 0, without sample 1, and so on.
+
+    A sample that is the only one of its class stays in.
+    """
     samples = codes.shape[-1]
     own = torch.eye(samples, dtype=torch.bool, device=codes.device)
-    others = torch.where(own, MISSING, codes.unsqueeze(-2))
+    others = torch.where(own & has_others(codes).unsqueeze(-1), MISSING, codes.unsqueeze(-2))
     grams = gram.unsqueeze(-3).expand(*others.shape, samples)
     return solution(likelihood, grams, others)
+
+
+def has_others(codes: Int64[Tensor, "*B N"]) -> Bool[Tensor, "*B N"]:
+    """Which samples can be left out: those of a known class that has another sample."""
+    same = codes.unsqueeze(-1) == codes.unsqueeze(-2)
+    return (same.sum(-1) > 1) & (codes != MISSING)
 
 
 @torch.no_grad()
@@ -35,10 +44,13 @@ def temperatures(
 ) -> Float[Tensor, " M"]:
     """The temperature of each of M heads that makes samples likeliest that it has not seen.
 
+    Samples that cannot be left out do not count.
+
     The negative log-likelihood is convex in 1 / temperature, so that a golden section finds its
     minimum, to 1e-8 of its logarithm.
     """
     duals, free = solutions_without_each(likelihood, gram, codes)
+    counted = has_others(codes)
     # The score of sample i by the fit without it: its column of K.
     scores = torch.einsum("manrj,manj->manr", duals, gram)
 
@@ -46,7 +58,7 @@ def temperatures(
         sharpness = (-log_temperature).exp()[:, None, None, None]
         log_p = log_probabilities_of(likelihood, scores * sharpness, free * sharpness)
         own = log_p.gather(-1, codes.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-        return -torch.where(codes == MISSING, 0, own).sum((1, 2))
+        return -torch.where(counted, own, 0).sum((1, 2))
 
     bound = math.log(HOTTEST)
     low = torch.full_like(gram[:, 0, 0, 0], -bound)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,13 @@ def _centred_distances(target: Target, features: Tensor, params: dict[str, Tenso
     return target.prototype_logits(2 * directions @ means.transpose(0, 1) - squares)
 
 
+def _nothing(target: Target, features: Tensor, params: dict[str, Tensor]) -> Tensor:
+    return features[:, :0]
+
+
+CONSTANT: Final = "constant"
+"""The form of a head of no class: the support set alone decides, and no image changes anything."""
+
 FORMS: dict[str, Form] = {
     "linear": _linear,
     MEAN_FORM: _linear_mean,
@@ -74,14 +82,33 @@ FORMS: dict[str, Form] = {
     "cosine": _cosine,
     "ridge": _ridge,
     "centred": _centred_distances,
+    CONSTANT: _nothing,
     **{form: partial(logistic_logits, unit_length=unit) for unit, form in LOGISTIC_FORMS.items()},
 }
 
 
 def head_logits(
-    form: str, target: Target, features: Float[Tensor, "N D"], params: dict[str, Tensor]
+    form: str,
+    target: Target,
+    features: Float[Tensor, "N D"],
+    params: dict[str, Tensor],
+    counts: Sequence[int] | None = None,
 ) -> Float[Tensor, "N outputs"]:
-    """The logits of the target's loss, by the head of this form in `params`."""
+    """The logits of the target's loss, by the head of this form in `params`.
+
+    `counts` are those of a support set that has not every class: the head is then of
+    `head_target(target, counts)`, and `target.logits_of_all` says what becomes of the others.
+    """
     if form not in FORMS:
         raise InputError(unknown_name("form of head", form, FORMS))
-    return FORMS[form](target, features, params)
+    logits = FORMS[form](head_target(target, counts), features, params)
+    return logits if counts is None else target.logits_of_all(logits, counts)
+
+
+def head_target(target: Target, counts: Sequence[int] | None) -> Target:
+    """The target that a head is fitted to: that of the classes that the support set has.
+
+    The whole target where there are no counts, or where a head cannot be fitted at all.
+    """
+    seen = () if counts is None else target.seen_classes(counts)
+    return target.restrict(seen) if seen else target

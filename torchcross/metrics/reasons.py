@@ -11,6 +11,7 @@ DIVERGED: Final = "diverged"
 NOT_FINITE: Final = "are not finite"
 SAME_RANK: Final = "all decisions and all labels of the query are rank"
 MEAN_OF: Final = "mean of"
+NO_SAMPLE_OF: Final = "the support has no sample of"
 
 
 def is_failure(reason: str) -> bool:
@@ -26,3 +27,8 @@ def is_of_labels(reason: str) -> bool:
 def is_partial(reason: str) -> bool:
     """Whether the value is an average that left out classes or labels."""
     return reason.startswith(f"{MEAN_OF} ")
+
+
+def has_missing_classes(reason: str) -> bool:
+    """Whether the support of the episode had no sample of some class."""
+    return NO_SAMPLE_OF in reason

@@ -23,6 +23,7 @@ from torchcross.targets.objective import Objective
 from torchcross.targets.objective_parts import WithoutTarget, identity, output_per_class
 from torchcross.targets.padding import UNKNOWN_LABELS
 from torchcross.targets.strata import Cover
+from torchcross.targets.succession import as_double, log_odds_of_labels
 
 
 def _probabilities(logits: Float[Tensor, "N L"]) -> Float[Tensor, "N L"]:
@@ -169,3 +170,14 @@ class MultiLabel(Target):
         self, outputs: Float[Tensor, "N R"]
     ) -> Float[Tensor, "N {self.num_outputs}"]:
         return self.objective.from_scores(2 * outputs)
+
+    def seen_classes(self, counts: Sequence[int]) -> tuple[int, ...]:
+        without, having = counts[: self.num_classes], counts[self.num_classes :]
+        pairs = zip(without, having, strict=True)
+        return tuple(place for place, pair in enumerate(pairs) if all(pair))
+
+    def logits_of_all(
+        self, logits: Float[Tensor, "N O"], counts: Sequence[int]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
+        without, having = counts[: self.num_classes], counts[self.num_classes :]
+        return self.objective.from_scores(log_odds_of_labels(as_double(logits), without, having))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from torchcross.targets.base import MetricFunction, Target, first_items
 from torchcross.targets.labels import Codes, Legend, encode_single
 from torchcross.targets.likelihood import Likelihood
 from torchcross.targets.strata import Partition
+from torchcross.targets.succession import as_double, log_of, with_missing_classes
 
 METRICS_OF_CLASSES: dict[str, MetricFunction] = {
     "auroc": lambda target, p, y: metrics.auroc(
@@ -113,6 +114,19 @@ class SingleLabelTarget(Target):
     def label_columns(self, codes: Codes) -> NDArray[np.float64]:
         """A column for each class."""
         return columns_of(codes, np.eye(self.num_classes))
+
+    def seen_classes(self, counts: Sequence[int]) -> tuple[int, ...]:
+        seen = tuple(place for place, count in enumerate(counts) if count)
+        return seen if len(seen) >= self.ways[0] else ()
+
+    def logits_of_all(
+        self, logits: Float[Tensor, "N O"], counts: Sequence[int]
+    ) -> Float[Tensor, "N {self.num_outputs}"]:
+        values, seen = as_double(logits), self.seen_classes(counts)
+        log_p = values.new_zeros(len(values), sum(1 for count in counts if count))
+        if seen:
+            log_p = log_of(self.restrict(seen).objective.probabilities(values))
+        return self.objective.from_scores(with_missing_classes(log_p, counts))
 
     @abstractmethod
     def regression_codes(self) -> Float[Tensor, "{self.num_classes} R"]:

@@ -95,11 +95,13 @@ def _pairs(
 
 
 def _uniform_draws(setting: DrawSetting, plans: Sequence[Any]) -> DrawnPlans | None:
-    """The draws where they must be uniform: exclusive classes, and no subject to respect."""
+    """The draws where they must be uniform: exclusive classes, each with a number of its own, and
+    no subject to respect.
+    """
     target = setting.source.task.target
     strata = target.strata(setting.source.labels)
     groups = getattr(setting.source, "groups", None)
-    if not isinstance(strata, Partition):
+    if not isinstance(strata, Partition) or setting.request.support == "natural":
         return None
     if groups is not None and setting.request.groups == "respect":
         return None

@@ -215,7 +215,9 @@ def _(strata: Partition, case: PlanCase) -> Iterator[str]:
             )
         return
     low, high = case.request.shot_range
-    if support.min() != support.max() or not low <= support.max() <= high:
+    if case.request.support == "natural":
+        yield from _natural_support(case)
+    elif support.min() != support.max() or not low <= support.max() <= high:
         yield (
             f"shots per class are {support.tolist()}, asked was {_between(low, high)} of every"
             " class"
@@ -223,7 +225,7 @@ def _(strata: Partition, case: PlanCase) -> Iterator[str]:
     elif _shots(case) not in (None, support.max()):
         yield f"the plan says {_shots(case)} shots and has {support.max()}"
     if case.request.query == "natural":
-        yield from _natural_size(case)
+        yield from _natural_query(case)
     elif (query != case.request.queries).any():
         yield (
             f"queries per class are {query.tolist()}, asked were {case.request.queries} of every"
@@ -233,9 +235,24 @@ def _(strata: Partition, case: PlanCase) -> Iterator[str]:
 
 @_amounts.register
 def _(strata: Cover, case: PlanCase) -> Iterator[str]:
+    query = _both_answers(case.labels("query"))
+    if case.request.support == "natural":
+        yield from _natural_support(case)
+        yield from _without_answers(case, "support")
+    else:
+        yield from _balanced_support(case)
+    if case.request.query == "natural":
+        yield from _natural_query(case)
+        yield from _without_answers(case, "query")
+    elif query.min() < case.request.queries:
+        asked = case.request.queries
+        yield f"query has {_rarest(case, query)}, {asked} with and {asked} without are needed"
+
+
+def _balanced_support(case: PlanCase) -> Iterator[str]:
+    """Of labels: so many samples with and without each of them, and no more than that needs."""
     low, high = case.request.shot_range
-    support, query = (_both_answers(case.labels(side)) for side in _SIDES)
-    shots = _shots(case)
+    support, shots = _both_answers(case.labels("support")), _shots(case)
     shots = int(support.min()) if shots is None else shots
     if shots < low or (_shots(case) is not None and shots > high):
         yield f"the plan has {shots} shots, asked was {_between(low, high)}"
@@ -248,16 +265,6 @@ def _(strata: Cover, case: PlanCase) -> Iterator[str]:
             f"support is not minimal: {_some(spare)} can each be left out, and {shots} with and"
             " without remain"
         )
-    if case.request.query == "natural":
-        yield from _natural_size(case)
-        if len(unknown := case.samples("query")[(case.labels("query") < 0).all(axis=1)]):
-            yield (
-                "query holds samples without a known answer to any label of the episode:"
-                f" {_some(unknown)}"
-            )
-    elif query.min() < case.request.queries:
-        asked = case.request.queries
-        yield f"query has {_rarest(case, query)}, {asked} with and {asked} without are needed"
 
 
 def _variable_shots(
@@ -269,7 +276,26 @@ def _variable_shots(
         yield f"support holds {support.sum()} samples, asked were at most {most}"
 
 
-def _natural_size(case: PlanCase) -> Iterator[str]:
+def _natural_support(case: PlanCase) -> Iterator[str]:
+    (low, high), size = case.request.shot_range, len(case.samples("support"))
+    if size % case.ways or not low <= size // case.ways <= high:
+        yield (
+            f"support holds {size} samples, asked were {_between(low, high)} x {case.ways} ways, as"
+            " they come"
+        )
+    elif _shots(case) not in (None, size // case.ways):
+        yield f"the plan says {_shots(case)} shots and has {size} samples of {case.ways} ways"
+
+
+def _without_answers(case: PlanCase, side: str) -> Iterator[str]:
+    if len(unknown := case.samples(side)[(case.labels(side) < 0).all(axis=1)]):
+        yield (
+            f"{side} holds samples without a known answer to any label of the episode:"
+            f" {_some(unknown)}"
+        )
+
+
+def _natural_query(case: PlanCase) -> Iterator[str]:
     requested, size = case.request.queries * case.ways, len(case.samples("query"))
     if size != requested:
         yield (

@@ -60,6 +60,7 @@ def reference_plans(setting: DrawSetting, count: int, seed: int = _SEED) -> Sequ
                 groups=request.groups,
                 minimal=request.minimal,
                 min_samples=request.min_samples,
+                support=request.support,
             )
             return list(sampler.batch(range(count)))
         except InfeasibleError:
@@ -150,8 +151,16 @@ def _events(
         name, differs = _differs(plans[offset::2], plans[offset + 1 :: 2])
         events[f"{name} (pairs from episode {offset} on)"] = differs
     if setting.request.query == "natural":
-        balanced = [_is_balanced(setting, plan) for plan in plans]
+        queries = setting.request.queries
+        balanced = [_is_balanced(plan, plan.query_labels, queries) for plan in plans]
         events["a natural query was balanced"] = np.array(balanced)
+    if setting.request.support == "natural":
+        shots = [len(plan.support) // len(plan.classes) for plan in plans]
+        both = list(zip(plans, shots, strict=True))
+        balanced = [_is_balanced(plan, plan.support_labels, each) for plan, each in both]
+        events["a natural support was balanced"] = np.array(balanced)
+        whole = [_is_balanced(plan, plan.support_labels, 1, exactly=False) for plan in plans]
+        events["a natural support had every class"] = np.array(whole)
     return events
 
 
@@ -234,8 +243,8 @@ def _differs(befores: Sequence[Any], afters: Sequence[Any]) -> tuple[str, Happen
     return "an episode differed from the one before", np.array(differs, dtype=bool)
 
 
-def _is_balanced(setting: DrawSetting, plan: Any) -> bool:
-    """Whether a query holds what a balanced one would: so many of every class or answer."""
-    labels, queries = np.asarray(plan.query_labels), setting.request.queries
-    counts = _counts(labels, len(plan.classes))
-    return bool((counts == queries).all() if labels.ndim == 1 else (counts >= queries).all())
+def _is_balanced(plan: Any, labels: Any, each: int, *, exactly: bool = True) -> bool:
+    """Whether a side holds what a balanced one would: so many of every class or answer."""
+    answers = np.asarray(labels)
+    counts = _counts(answers, len(plan.classes))
+    return bool((counts == each).all() if answers.ndim == 1 and exactly else (counts >= each).all())

@@ -23,7 +23,13 @@ from torchcross.testing.purity import (
 )
 from torchcross.testing.surroundings import generators_left_alone, pickled_bytes
 
-_DEFAULTS = {"query": "balanced", "groups": "respect", "minimal": False, "min_samples": None}
+_DEFAULTS = {
+    "query": "balanced",
+    "groups": "respect",
+    "minimal": False,
+    "min_samples": None,
+    "support": "balanced",
+}
 
 # Episodes that are looked at together, for each one that is checked in every way.
 _MORE = 20
@@ -42,6 +48,7 @@ class RequestOptions(TypedDict, total=False):
     groups: Literal["respect", "ignore"]
     minimal: bool
     min_samples: int | Literal["enough"] | None
+    support: Literal["balanced", "natural"]
 
 
 def check_sampler(
@@ -60,8 +67,8 @@ def check_sampler(
 
     - the plan is what the request says: ways, shots and queries per class, no repeats, labels that
       agree with the source, support and query disjoint by sample and by subject, multi-label
-      supports minimal (with `minimal=True`), every sample of a natural multi-label query with a
-      known answer, arrays read-only;
+      supports minimal (with `minimal=True`), every sample of a natural multi-label side with a
+      known answer, a natural support of shots x ways samples, arrays read-only;
     - it is a pure function of its number: the same again, in any order, from a pickled copy made
       before or after drawing, from a fresh sampler (`remake()`, where given), in a batch, under
       other states of the global generators, as another worker of a DataLoader or another rank, and
@@ -76,10 +83,11 @@ def check_sampler(
       are uniform; so are the samples of a class, in the support, in the query and together; a
       natural query comes in proportion; episodes are independent of the one before, and later ones
       bring samples that earlier ones did not have;
-    - with subjects to respect, several labels per sample or `MetaDatasetShots`, where many
-      distributions are correct: what an `EpisodeSampler` often does for the same request (choose
-      a class, so many ways or shots, a part of the samples, another episode than before, a natural
-      query that is balanced or is not) happens at least a quarter as often;
+    - with subjects to respect, several labels per sample, `MetaDatasetShots` or a natural support,
+      where many distributions are correct or no class has a number of its own: what an
+      `EpisodeSampler` often does for the same request (choose a class, so many ways or shots, a
+      part of the samples, another episode than before, a natural side that is balanced or is not,
+      a support that misses a class or does not) happens at least a quarter as often;
     - consecutive seeds give unrelated episodes, where `reseed` (a function from seed to sampler) is
       given.
 
@@ -91,8 +99,8 @@ def check_sampler(
     chosen is seen, and a single sample of a class of 1,000 that is never drawn is not.
 
     The request comes from `sampler.request`, or from keywords: ways, shots and queries, and where
-    they are not the default query, groups, minimal, min_samples. With `disjoint=True` the episodes
-    of a finite sampler must share no sample.
+    they are not the default query, groups, minimal, min_samples, support. With `disjoint=True` the
+    episodes of a finite sampler must share no sample.
     """
     request = _request_of(sampler, options)
     numbers = _numbers(sampler, start, episodes)

@@ -237,15 +237,16 @@ def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
     queries = draw(st.integers(1, min(best - shots, 5)))
     large = int((supply >= shots + queries).sum())
     query = draw(st.sampled_from(["balanced", "balanced", "natural"]))
+    support = draw(st.sampled_from(["balanced", "balanced", "balanced", "natural"]))
     filters: list[Any] = [shots + queries]
-    if query == "balanced":
-        # What is enough for a support may be too little for a natural query besides.
+    if query == support == "balanced":
+        # What is enough for a class may be too little for a natural side besides.
         filters.append("enough")
     if large == len(supply):
         filters.append(None)
     ways: list[Any] = [None, (fewest, None), (1, large), draw(st.integers(fewest, large))]
     shot_choices: list[Any] = [shots, (draw(st.integers(1, shots)), shots)]
-    if exclusive and query == "balanced":
+    if exclusive and query == support == "balanced":
         shot_choices.append(MetaDatasetShots(draw(st.integers(1, 60)), draw(st.integers(1, 20))))
     has_groups = source.groups is not None
     return {
@@ -256,6 +257,7 @@ def requests(draw: st.DrawFn, source: TaskSource) -> dict[str, Any]:
         "groups": draw(st.sampled_from(["respect", "ignore"] if has_groups else ["respect"])),
         "minimal": draw(st.booleans()),
         "min_samples": draw(st.sampled_from(filters)),
+        "support": support,
     }
 
 

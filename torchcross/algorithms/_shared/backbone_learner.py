@@ -91,6 +91,7 @@ class BackboneLearner(nn.Module, ABC):
         image_shape: tuple[int, ...] | None,
         keep_graph: bool = False,
         members: int | None = None,
+        counts: tuple[int, ...] | None = None,
     ) -> Predictor:
         record = PredictorRecord(
             task=task,
@@ -104,6 +105,7 @@ class BackboneLearner(nn.Module, ABC):
             image_shape=image_shape,
             layers=described_layers(self.backbone),
             members=members,
+            counts=counts,
         )
         shared = [*self.parameters(), *self.buffers()]
         copies = {

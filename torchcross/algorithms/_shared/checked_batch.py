@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from torchcross.backbones.input_normalisation import InputNormalisation, check_finite
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, LabelError
+from torchcross.heads import has_others
 from torchcross.targets import MISSING
 from torchcross.task import Task
 
@@ -54,6 +57,15 @@ def _check_labels(labels: Tensor, task: Task, subject: str) -> None:
         )
 
 
+def refuse_alone(codes: Tensor, task: Task, purpose: str) -> None:
+    """Raise where no sample can be left out, each being the only one of its class."""
+    if not bool(has_others(codes).any()):
+        raise InputError(
+            f"task {task.name!r}: {purpose} needs two samples of a class, and each sample of the"
+            " support set is the only one of its class; sample more shots, or leave it out."
+        )
+
+
 def refuse_single_samples(codes: Tensor, task: Task, purpose: str) -> None:
     """Raise where leaving one sample out would leave none of a class; codes are (answers, N)."""
     for code in range(task.target.likelihood.classes):
@@ -64,6 +76,36 @@ def refuse_single_samples(codes: Tensor, task: Task, purpose: str) -> None:
                 f" label, and two without), and there are {fewest} of class {code}; sample more"
                 " shots."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPart:
+    """What a support set can teach: the task of the classes that it has, and labels of that task.
+
+    counts    of the support set where it has not every class; None where it has
+    has_head  whether a head can be fitted at all; if not, `task` is the whole one
+    """
+
+    support: Batch
+    task: Task
+    counts: tuple[int, ...] | None = None
+    has_head: bool = True
+
+
+def seen_part(support: Batch, task: Task, name: str) -> SeenPart:
+    """The part of a task that its support set can teach; the whole where no class is missing."""
+    if not len(support):
+        return SeenPart(support, task)
+    _check_labels(support.y, task, f"{name}: the support set")
+    target, labels = task.target, support.y.long()
+    counts = target.support_counts(labels)
+    if all(counts):
+        return SeenPart(support, task)
+    seen = target.seen_classes(counts)
+    if not seen:
+        return SeenPart(support, task, counts, has_head=False)
+    codes = torch.from_numpy(target.relabel(labels, seen)).to(labels.device)
+    return SeenPart(Batch(support.x, codes), task.restrict(seen), counts)
 
 
 def checked_strata(labels: Tensor, task: Task, name: str) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Unpack
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from torchcross.algorithms._shared.checked_batch import episode_name
+from torchcross.algorithms._shared.checked_batch import SeenPart, episode_name, seen_part
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms._shared.episodic import Episodic
@@ -20,7 +21,7 @@ from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, Meta, Network, Problem, Reverse, sgd
 from torchcross.functional.trees import detach
-from torchcross.heads import head_logits, learning_key
+from torchcross.heads import CONSTANT, head_logits, learning_key
 from torchcross.targets import Prediction, Target
 from torchcross.task import Task
 
@@ -29,6 +30,21 @@ Tree = dict[str, Tensor]
 Fit = Callable[[Tensor, Tree, Tree], Tree]
 
 _OWN = "head."
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeFeatures:
+    """The features of an episode's support and query, and what the fit needs of the labels.
+
+    `target` is that of the whole task, `seen` the part that the support set can teach.
+    """
+
+    target: Target
+    seen: SeenPart
+    support: Tensor
+    labels: Tree
+    query: Tensor
 
 
 class ClosedForm(Episodic, ABC):
@@ -98,15 +114,27 @@ class ClosedForm(Episodic, ABC):
     ) -> Predictor:
         if steps:
             raise InputError(f"{type(self).__name__} takes no inner steps; leave steps out.")
-        data = self._data(support, None, task, f"task {task.name!r}")
+        name = f"task {task.name!r}"
+        part = seen_part(support, task, name)
+        if not part.has_head:
+            return self._constant_predictor(part, self.protocol())
+        data = self._data(part.support, None, part.task, name)
         params, buffers = self._state()
         own = detach({**params, **self._own_parameters()})
         with torch.set_grad_enabled(bool(learned_images(data))):
-            label_data = self._label_data(data, task)
+            label_data = self._label_data(data, part.task)
             whole = {**data, **label_data}
-            head, _ = _fitted_head(self.network, self._fit(task.target), own, buffers, whole)
+            head, _ = _fitted_head(self.network, self._fit(part.task.target), own, buffers, whole)
         return self._episode_predictor(
-            task, data, params, buffers, head, form=self.form, step=0, protocol=self.protocol()
+            task,
+            data,
+            params,
+            buffers,
+            head,
+            form=self.form,
+            step=0,
+            protocol=self.protocol(),
+            counts=part.counts,
         )
 
     @torch.no_grad()
@@ -118,35 +146,44 @@ class ClosedForm(Episodic, ABC):
         """
         params, buffers = self._state()
         own = {**params, **self._own_parameters()}
-        groups: dict[Target, list[int]] = {}
-        parts = []
-        for at, episode in enumerate(episodes):
-            groups.setdefault(episode.task.target, []).append(at)
-            parts.append(self._features_of(episode, at, own, buffers))
+        parts = [
+            self._features_of(episode, at, own, buffers) for at, episode in enumerate(episodes)
+        ]
+        heads: dict[int, Tree] = {}
+        for target, members in _places(part.seen.task.target for part in parts).items():
+            fitted = [at for at in members if parts[at].seen.has_head]
+            supports = [parts[at].support for at in fitted]
+            labels = [parts[at].labels for at in fitted]
+            heads |= dict(zip(fitted, self._fit_many(target, supports, own, labels), strict=True))
+        logits = [self._query_logits(part, heads.get(at)) for at, part in enumerate(parts)]
         predictions: dict[int, Prediction] = {}
-        for target, members in groups.items():
-            supports, labels, queries = zip(*(parts[at] for at in members), strict=True)
-            heads = self._fit_many(target, supports, own, labels)
-            logits = [
-                head_logits(self.form, target, query, head)
-                for query, head in zip(queries, heads, strict=True)
-            ]
-            together = target.predict(torch.cat(logits))
-            pieces = together.split([len(part) for part in logits])
+        kinds = ((part.target, rows.dtype) for part, rows in zip(parts, logits, strict=True))
+        for (target, _), members in _places(kinds).items():
+            together = target.predict(torch.cat([logits[at] for at in members]))
+            pieces = together.split([len(logits[at]) for at in members])
             predictions |= dict(zip(members, pieces, strict=True))
         return [predictions[at] for at in range(len(parts))]
 
+    def _query_logits(self, part: EpisodeFeatures, head: Tree | None) -> Tensor:
+        form = CONSTANT if head is None else self.form
+        return head_logits(form, part.target, part.query, head or {}, part.seen.counts)
+
     def _features_of(
         self, episode: Episode, at: int, params: Tree, buffers: Tree
-    ) -> tuple[Tensor, Tree, Tensor]:
-        """Return the features of the support, what the fit needs, and the query's features."""
-        name, network = episode_name(episode, at), self.network
-        data = self._data(episode.support, episode.query, episode.task, name)
+    ) -> EpisodeFeatures:
+        """Return the features of support and query, and what the fit needs of the labels."""
+        name, network, labels = episode_name(episode, at), self.network, Tree()
+        seen = seen_part(episode.support, episode.task, name)
+        if seen.has_head:
+            data = self._data(seen.support, None, seen.task, name)
+            labels = {"strata": data["strata"], **self._label_data(data, seen.task)}
+        else:
+            data = {"xs": self._checked_images(seen.support, seen.task, name, "support")}
+        data["xq"] = self._checked_images(episode.query, episode.task, name, "query")
         support, moved = network.support(params, buffers, data["xs"])
         statistics, moved = network.statistics(params, moved, data["xs"])
         query, _ = network.query(params, moved, data["xq"], statistics=statistics)
-        labels = {"strata": data["strata"], **self._label_data(data, episode.task)}
-        return support, labels, query
+        return EpisodeFeatures(episode.task.target, seen, support, labels, query)
 
     def _fit_many(
         self, target: Target, features: Sequence[Tensor], own: Tree, data: Sequence[Tree]
@@ -163,3 +200,11 @@ def _fitted_head(
     features, buffers = network.support(params, buffers, data["xs"], masks=data.get("ms"))
     own = {name: value for name, value in params.items() if name.startswith(_OWN)}
     return fit(features, own, data), buffers
+
+
+def _places(keys: Iterable[_Key]) -> dict[_Key, list[int]]:
+    """Where each key stands, by key."""
+    places: dict[_Key, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return places

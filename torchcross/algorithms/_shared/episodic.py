@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from torchcross.algorithms._shared.backbone_learner import BackboneLearner
 from torchcross.algorithms._shared.checked_batch import (
+    SeenPart,
     checked_strata,
     checked_tensors,
     episode_name,
@@ -28,6 +29,7 @@ from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, Problem, merge_buffers, meta_loss
 from torchcross.functional.loop.lanes import Lanes, lane_width
 from torchcross.functional.loop.problem import Meta
+from torchcross.heads import CONSTANT
 from torchcross.targets import Target
 from torchcross.task import Task
 
@@ -157,6 +159,13 @@ class Episodic(BackboneLearner, Algorithm, ABC):
             )
         return data
 
+    def _checked_images(self, batch: Batch, task: Task, name: str, side: str) -> Tensor:
+        """Return the images of a side of an episode as the backbone gets them."""
+        like, normalisation = self._example_parameter(), self.input_normalisation
+        images, _ = checked_tensors(batch, task, f"{name}: the {side} set", normalisation, like)
+        self._feature_count(images, name)
+        return images
+
     def _example_parameter(self) -> Tensor:
         """Return a tensor whose dtype and device images are moved to."""
         # Stored features have a backbone without parameters; its buffers say where it is.
@@ -209,7 +218,11 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         form: str,
         step: int,
         protocol: dict[str, Any],
+        counts: tuple[int, ...] | None = None,
     ) -> Predictor:
+        """Return the predictor of `task`; `counts` are those of a support without every class."""
+        if counts is not None:
+            protocol = {**protocol, "missing_classes": list(task.target.missing_classes(counts))}
         keep_graph = bool(learned_images(data))
         return self._make_predictor(
             task,
@@ -219,6 +232,23 @@ class Episodic(BackboneLearner, Algorithm, ABC):
             protocol=protocol,
             keep_graph=keep_graph,
             image_shape=tuple(data["xs"].shape[1:]),
+            counts=counts,
+        )
+
+    def _constant_predictor(self, part: SeenPart, protocol: dict[str, Any]) -> Predictor:
+        """Return the predictor of a support set that no head can be fitted to."""
+        name = f"task {part.task.name!r}"
+        images = self._checked_images(part.support, part.task, name, "support")
+        return self._episode_predictor(
+            part.task,
+            {"xs": images.detach()},
+            *self._state(),
+            # Without a number, but of the dtype and on the device that images are moved to.
+            {"head.nothing": images.new_zeros(0)},
+            form=CONSTANT,
+            step=0,
+            protocol={**protocol, "constant": True},
+            counts=part.counts,
         )
 
     def _adapted_tensors(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from torchcross.algorithms._shared.annealing import checked_epoch, multi_step_weights
+from torchcross.algorithms._shared.checked_batch import seen_part
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.dropout import episode_masks
 from torchcross.algorithms._shared.episode_losses import (
@@ -235,13 +236,30 @@ class InnerLoopAlgorithm(Episodic, ABC):
     ) -> Predictor:
         steps = self.recipe.steps if steps is None else steps
         key = DrawKey(f"task {task.name!r}", seed, index)
-        data = self._data(support, None, task, key.name)
-        keep_graph = bool(learned_images(data))
-        end = self._run_inner_loop(data, task, key, steps, keep_graph=keep_graph)
-        head = {name: end.params[name] for name in HEAD_NAMES}
         protocol = {**self.protocol(), "steps": steps, "seed": seed, "index": index}
+        part = seen_part(support, task, key.name)
+        if part.counts is not None and self.heads is not None:
+            missing = ", ".join(map(repr, task.target.missing_classes(part.counts)))
+            raise InputError(
+                f"{key.name}: the support set has no sample of {missing}, and the learned heads are"
+                " of all classes; sample at least one shot of each, or use head='zero'."
+            )
+        if not part.has_head:
+            return self._constant_predictor(part, protocol)
+        data = self._data(part.support, None, part.task, key.name)
+        keep_graph = bool(learned_images(data))
+        end = self._run_inner_loop(data, part.task, key, steps, keep_graph=keep_graph)
+        head = {name: end.params[name] for name in HEAD_NAMES}
         return self._episode_predictor(
-            task, data, end.params, end.buffers, head, form="linear", step=steps, protocol=protocol
+            task,
+            data,
+            end.params,
+            end.buffers,
+            head,
+            form="linear",
+            step=steps,
+            protocol=protocol,
+            counts=part.counts,
         )
 
     def _run_inner_loop(

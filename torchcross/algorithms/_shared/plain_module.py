@@ -33,6 +33,7 @@ class PlainPredictor(nn.Module):
         form: str,
         pixels: InputNormalisation,
         output: Output,
+        counts: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         self.output = output
@@ -40,7 +41,7 @@ class PlainPredictor(nn.Module):
         self.task = task
         self.normalisation = _Normalisation(pixels, next(iter(head.values())))
         self.backbone = backbone
-        self.head = _Head(form, task.target, head)
+        self.head = _Head(form, task.target, head, counts)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -77,8 +78,15 @@ class _Normalisation(nn.Module):
 
 @final
 class _Head(nn.Module):
-    def __init__(self, form: str, target: Target, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        form: str,
+        target: Target,
+        tensors: Mapping[str, Tensor],
+        counts: tuple[int, ...] | None,
+    ) -> None:
         super().__init__()
+        self.counts = counts
         self.form = form
         self.target = target
         self.names = {name: name.replace(".", "_") for name in tensors}
@@ -87,4 +95,5 @@ class _Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         tensors = {name: self.get_buffer(local) for name, local in self.names.items()}
-        return head_logits(self.form, self.target, features, tensors)
+        logits = head_logits(self.form, self.target, features, tensors, self.counts)
+        return logits.to(features.dtype)

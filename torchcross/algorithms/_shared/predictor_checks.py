@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torchcross.algorithms._shared.members import sizes_of_members
 from torchcross.algorithms._shared.predictor_files import PredictorRecord, Tensors
 from torchcross.errors import InputError, ReadError
-from torchcross.heads import BIAS, LOGISTIC_FORMS, MEAN_FORM, WEIGHT
+from torchcross.heads import (
+    BIAS,
+    CONSTANT,
+    LOGISTIC_FORMS,
+    MEAN_FORM,
+    WEIGHT,
+    head_target,
+)
 from torchcross.targets import Target
 
 # The dimension of a head's tensor that is the number of features, which no target knows.
@@ -19,8 +26,9 @@ _ANY = None
 
 def check_head(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
     """The head has the tensors of its form and target, in numbers of the backbone's kind."""
-    form, head = record.form, tensors["head"]
-    expected = _head_shapes(form, record.task.target)
+    form, head, target = record.form, tensors["head"], record.task.target
+    _check_counts(path, record)
+    expected = _head_shapes(form, head_target(target, record.counts))
     missing, extra = sorted(expected.keys() - head.keys()), sorted(head.keys() - expected.keys())
     if missing or extra:
         difference = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r} too"
@@ -48,6 +56,22 @@ def check_head(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
         )
 
 
+def _check_counts(path: Path, record: PredictorRecord) -> None:
+    """Counts are there where a class was missing, and a head where one could be fitted."""
+    counts, target = record.counts, record.task.target
+    constant = record.form == CONSTANT
+    if counts is None:
+        fits = not constant
+    else:
+        fits = len(counts) == target.num_prototypes and not all(counts)
+        fits = fits and constant == (not target.seen_classes(counts))
+    if not fits:
+        raise ReadError(
+            f"{path} has counts of its support set, {counts}, that do not fit its task and a head"
+            f" of the form {record.form!r}; save the predictor again."
+        )
+
+
 def _fit_each_other(form: str, head: dict[str, Tensor], members: int | None) -> bool:
     """Whether the sizes agree that no target knows."""
     if form == MEAN_FORM:
@@ -60,6 +84,8 @@ def _fit_each_other(form: str, head: dict[str, Tensor], members: int | None) -> 
 
 
 def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]:
+    if form == CONSTANT:
+        return {"head.nothing": (0,)}
     if form == "linear":
         return {WEIGHT: (target.head.weight_rows, _ANY), BIAS: (target.head.biases,)}
     if form == MEAN_FORM:
@@ -84,11 +110,13 @@ def _head_shapes(form: str, target: Target) -> dict[str, tuple[int | None, ...]]
     return means | own.get(form, {})
 
 
-def head_width(form: str, head: dict[str, Tensor]) -> int:
-    """The number of features that a head takes."""
+def head_width(form: str, head: dict[str, Tensor], members: int | None) -> int | None:
+    """The number of features that a head takes, of all members; None where it takes any."""
+    if form == CONSTANT:
+        return None
     if form == "ridge":
         return head[WEIGHT].shape[0]
-    return head[WEIGHT if WEIGHT in head else "head.prototypes"].shape[-1]
+    return (members or 1) * head[WEIGHT if WEIGHT in head else "head.prototypes"].shape[-1]
 
 
 def check_members(path: Path, record: PredictorRecord, tensors: Tensors) -> None:

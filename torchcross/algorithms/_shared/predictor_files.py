@@ -40,6 +40,7 @@ _LATER_KINDS: dict[str, type | tuple[type, ...]] = {
     "image_shape": (list, type(None)),
     "layers": (dict, type(None)),
     "members": (int, type(None)),
+    "counts": (list, type(None)),
 }
 
 # Named tensors by the part they belong to, one of `PARTS`.
@@ -61,6 +62,7 @@ class PredictorRecord:
     image_shape  of the images that it was adapted to; None where that is not known
     layers       the backbone's layers, as `described_layers` describes them
     members      how many adapted networks an ensemble has; None: it is one network
+    counts       of a support set that had not every class (`Target.support_counts`); else None
     """
 
     task: Task
@@ -74,6 +76,7 @@ class PredictorRecord:
     image_shape: tuple[int, ...] | None = None
     layers: dict[str, str] | None = None
     members: int | None = None
+    counts: tuple[int, ...] | None = None
 
 
 def write(path: Path, record: PredictorRecord, tensors: Tensors) -> None:
@@ -171,6 +174,8 @@ def _check_kinds(path: Path, values: dict[str, Any]) -> None:
             raise _unusable(path, name)
     if not all(_is_size(size) for size in values["image_shape"] or ()):
         raise _unusable(path, "image_shape")
+    if not all(_is_count(count) for count in values["counts"] or ()):
+        raise _unusable(path, "counts")
     if not all(isinstance(text, str) for text in (values["layers"] or {}).values()):
         raise _unusable(path, "layers")
     if values["members"] is not None and not _is_size(values["members"]):
@@ -179,6 +184,10 @@ def _check_kinds(path: Path, values: dict[str, Any]) -> None:
 
 def _is_size(size: object) -> bool:
     return isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 31
+
+
+def _is_count(count: object) -> bool:
+    return isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 1 << 31
 
 
 def _unusable(path: Path, name: str) -> ReadError:
@@ -212,13 +221,17 @@ def _task_as_json(task: Task) -> dict[str, Any]:
 
 def _from_json(path: Path, values: dict[str, Any]) -> PredictorRecord:
     plain = {name: values[name] for name in (*_KINDS, *_LATER_KINDS)}
-    shape = values["image_shape"]
     own = {
         "task": _task_from(path, values["task"]),
         "pixels": _normalisation_from(path, values["pixels"]),
-        "image_shape": None if shape is None else tuple(shape),
+        "image_shape": _as_tuple(values["image_shape"]),
+        "counts": _as_tuple(values["counts"]),
     }
     return PredictorRecord(**{**plain, **own})
+
+
+def _as_tuple(values: list[int] | None) -> tuple[int, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _normalisation_from(path: Path, values: dict[str, Any]) -> InputNormalisation:

@@ -12,6 +12,9 @@ Layout (version 1). `header` holds UTF-8 JSON as bytes: {"format": "torchcross-p
 
 All arrays are int64, stored uncompressed. A multi-label plan has samples x classes label entries,
 every other samples.
+
+Plans with natural supports make version 2, which is the same but for this: `shots` is k where the
+support has k x classes samples, and it may have none of a class.
 """
 
 from __future__ import annotations
@@ -30,11 +33,11 @@ from torchcross.data.plan_files.reading import (
     COLUMNS,
     FORMAT,
     OF_A_RUN,
-    VERSION,
     checked_plans,
     matching_source,
     read_arrays,
     read_header,
+    version_of,
 )
 from torchcross.data.sampling.sampler import as_sources, shared_subjects
 from torchcross.data.sources.source import TaskSource, source_named
@@ -119,7 +122,7 @@ def header_of(plans: Savable, count: int) -> dict[str, Any]:
     """What the plans were drawn with, and for which labels."""
     return plans.provenance() | {
         "format": FORMAT,
-        "version": VERSION,
+        "version": version_of(plans.provenance()),
         "sources": [_describe(source) for source in plans.sources],
         "plans": count,
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.user_files import check_regular
+from torchcross.data.sampling.request import NATURAL_SUPPORT
 from torchcross.data.sources.source import TaskSource
 from torchcross.errors import PlanFileError
 from torchcross.plan import EpisodePlan
 
-FORMAT, VERSION = "torchcross-plans", 1
+FORMAT, VERSION = "torchcross-plans", 2
+_NATURAL: Final = 2
+"""The version of plans whose supports were drawn as they come; it asks less of a support."""
 COLUMNS = (
     "index",
     "source",
@@ -32,6 +35,13 @@ COLUMNS = (
 )
 OF_A_RUN = ("digest", "subjects", "sha256", "sha256 of the arrays")
 """Fields that the header of a run's plans has besides; see `drawn_images`."""
+
+
+def version_of(provenance: Mapping[str, Any]) -> int:
+    """The version of a file of plans that were drawn so: the first that can hold them."""
+    request = provenance.get("request")
+    is_natural = isinstance(request, list) and NATURAL_SUPPORT in request[-1:]
+    return _NATURAL if is_natural else 1
 
 
 def read_arrays(path: Path, more: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
@@ -142,10 +152,15 @@ def checked_plans(
             f"{path} is damaged: its columns do not hold {count} plans; save it again with"
             " save_plans"
         )
-    plans, reader = [], _Columns(arrays)
+    if header["version"] != version_of(header):
+        raise PlanFileError(
+            f"{path} has a damaged header: its version is not that of its request; save it again"
+            " with save_plans"
+        )
+    plans, reader, is_natural = [], _Columns(arrays), header["version"] == _NATURAL
     for row in range(len(sizes)):
         try:
-            plans.append(_one_plan(arrays, row, sources, reader))
+            plans.append(_one_plan(arrays, row, sources, reader, is_natural))
         except (ValueError, IndexError) as error:
             raise PlanFileError(
                 f"{path} is damaged in plan {row}: {error}; save it again with save_plans"
@@ -190,7 +205,11 @@ class _Columns:
 
 
 def _one_plan(
-    arrays: dict[str, NDArray[Any]], row: int, sources: Sequence[TaskSource], columns: _Columns
+    arrays: dict[str, NDArray[Any]],
+    row: int,
+    sources: Sequence[TaskSource],
+    columns: _Columns,
+    is_natural: bool,
 ) -> EpisodePlan:
     place = int(arrays["source"][row])
     if not 0 <= place < len(sources):
@@ -206,7 +225,15 @@ def _one_plan(
     query, query_labels = _side("query", query_size, source, classes, columns)
     if np.intersect1d(support, query).size:
         raise ValueError("support and query share samples")
-    if shots != 0 and not _has_shots(support_labels, ways, max(shots, 1), exactly=shots >= 0):
+    exactly = shots >= 0
+    if is_natural and exactly:
+        if len(support) != shots * ways:
+            raise ValueError(f"the support does not have {shots} x {ways} samples")
+    elif (
+        not is_natural
+        and shots != 0
+        and not _has_shots(support_labels, ways, max(shots, 1), exactly=exactly)
+    ):
         if shots < 0:
             raise ValueError("a class has no support")
         raise ValueError(f"the support does not have {shots} shots")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices
-from torchcross.data.sampling.feasibility import Stratum, Supply
+from torchcross.data.sampling.supply import Stratum, Supply
 from torchcross.targets.strata import Cover, Partition
 
 

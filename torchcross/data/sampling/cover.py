@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream, Words, distinct, distinct_rows
+from torchcross.data.sampling.as_they_come import fewer_natural_shots
 from torchcross.data.sampling.class_index import ClassIndex, cover_supply
 from torchcross.data.sampling.feasibility import Eligible, eligible_classes
 from torchcross.data.sampling.request import MetaDatasetShots, Request
@@ -88,12 +89,18 @@ class CoverDrawer:
         if self.ledger is not None and attempt:
             # A free draw touches many subjects. Where it failed, few of them are set apart for the
             # support.
-            owned = self.ledger.count_samples(self._strata(classes).tolist(), used)
-            in_support = choose_support_subjects(words, owned, shots)
+            strata, need = self._strata(classes).tolist(), shots
+            if self.request.support == "natural":
+                strata, need = [-1], shots * len(classes)
+            owned = self.ledger.count_samples(strata, used)
+            in_support = choose_support_subjects(words, owned, need)
             if in_support is None:
                 return None
             for_support, for_query = _Limits(used, ~in_support), _Limits(used, in_support)
-        support = self._draw_balanced(words, for_support, classes, shots)
+        if self.request.support == "natural":
+            support = self._draw_natural(words, for_support, classes, shots * len(classes))
+        else:
+            support = self._draw_balanced(words, for_support, classes, shots)
         if support is None:
             return None
         for_query = replace(for_query, opposite=support)
@@ -218,7 +225,12 @@ class CoverDrawer:
         return free[distinct(words.bulk(count).tolist(), len(free))]
 
     def fewer_shots(self, plan: EpisodePlan, shots: int, words: Words) -> EpisodePlan:
-        """The same episode with a part of its support that covers every label `shots` times."""
+        """The same episode with a part of its support that covers every label `shots` times.
+
+        Of a natural support it is a part, drawn without a look at labels.
+        """
+        if self.request.support == "natural":
+            return fewer_natural_shots(plan, shots, words)
         order = any_order(words, len(plan.support))
         if self.request.minimal:
             keep = minimal_cover(plan.support_labels, shots, order)

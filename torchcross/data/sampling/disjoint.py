@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from torchcross._kit.arrays import Indices
 from torchcross._kit.randomness import Stream, Words
-from torchcross.data.sampling.feasibility import needed_per_class
+from torchcross.data.sampling.feasibility import used_per_class
 from torchcross.data.sampling.mixture import SourceChoice
 from torchcross.data.sampling.planner import SourcePlanner
 from torchcross.data.sampling.request import MetaDatasetShots
@@ -103,7 +103,7 @@ class _Layout:
         self.count = count
         self.words = words
         self.used = np.zeros(len(planner.source), dtype=bool)
-        self._need = needed_per_class(planner.request)
+        self._need = used_per_class(planner.request)
         self._classes = planner.eligible.classes
         self._strata = planner.source.task.target.strata(planner.source.labels)
         self._stock = _tally(self._strata, slice(None))[list(self._classes)]
@@ -144,7 +144,12 @@ class _Layout:
             self._stock -= _tally(self._strata, samples)[list(self._classes)]
 
     def _capacity(self) -> Indices:
-        """How many more episodes each eligible class can serve at most."""
+        """How many more episodes each eligible class can serve at most.
+
+        Where nothing is balanced a class serves any number: an episode may have none of it.
+        """
+        if not self._need:
+            return np.full(len(self._classes), self.count)
         capacity: Indices = self._stock.min(axis=1) // self._need
         return capacity
 

@@ -8,50 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from torchcross._kit.arrays import Indices
 from torchcross.data.sampling.request import MetaDatasetShots, Request, Ways, ways_within
-from torchcross.data.sampling.subject_division import can_divide
+from torchcross.data.sampling.supply import Stratum, Supply
 from torchcross.errors import InfeasibleError
 from torchcross.targets import Target
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """Samples of which support and query both need some.
-
-    `subjects` are the samples that each subject owns; None where subjects do not matter.
-    """
-
-    unit: str
-    samples: int
-    subjects: Indices | None
-
-    def serves(self, support: int, query: int) -> bool:
-        """Whether there is a support and a query of these sizes."""
-        if self.samples < support + query:
-            return False
-        if self.subjects is None or query == 0:
-            return True
-        return can_divide(self.subjects, support, query)
-
-
-@dataclass(frozen=True)
-class Supply:
-    """The samples of a source.
-
-    classes     the strata of every class; for a yes/no label both answers
-    everything  all labelled samples
-    together    how many samples some classes have together; for labels: samples with a known answer
-                to one of them
-    exclusive   whether every class needs support samples of its own, or one sample may serve all
-    """
-
-    classes: Sequence[tuple[Stratum, ...]]
-    everything: Stratum
-    together: Callable[[Sequence[int]], int]
-    exclusive: bool
 
 
 @dataclass(frozen=True)
@@ -75,11 +37,21 @@ def needed_per_class(request: Request) -> int:
     return sum(_needed_samples(request))
 
 
+def used_per_class(request: Request) -> int:
+    """Samples of each of its classes that every episode takes, at least."""
+    if request.support == request.query == "natural":
+        return 0
+    return needed_per_class(request)
+
+
 def _needed_samples(request: Request) -> tuple[int, int]:
     """The support and query samples that every stratum must have."""
     if isinstance(request.shots, MetaDatasetShots):
         return 1, 1
     queries = request.queries if request.query == "balanced" else 0
+    if request.support == "natural":
+        # It may have none of a class; a class without any sample is none.
+        return (0, queries) if queries else (1, 0)
     return request.shot_range[1], queries
 
 
@@ -115,7 +87,8 @@ def _judge(request: Request, supply: Supply, target: Target) -> Eligible | _Refu
     ways = ways_within(request.ways, target.ways[0], len(usable))
     if ways is None:
         return _Refusal(_too_few_classes(request, supply, target, usable))
-    if request.query == "natural" and (line := _natural_shortage(request, supply, usable, ways)):
+    is_natural = "natural" in (request.support, request.query)
+    if is_natural and (line := _natural_shortage(request, supply, usable, ways)):
         return _Refusal((line,))
     return Eligible(tuple(usable), ways, tuple(dropped))
 
@@ -126,7 +99,8 @@ def _judge(request: Request, supply: Supply, target: Target) -> Eligible | _Refu
 def _shortages(
     supply: Supply, target: Target, lacking: Sequence[int], support: int, query: int
 ) -> Iterator[str]:
-    split = f"{support} support + {query} query" if query else f"{support} support"
+    sides = [(support, "support"), (query, "query")]
+    split = " + ".join(f"{count} {side}" for count, side in sides if count)
     for c in lacking[:_SHOWN]:
         stratum = next(each for each in supply.classes[c] if not each.serves(support, query))
         have = f"  class {target.classes[c]!r} has {stratum.samples} {stratum.unit}"
@@ -186,7 +160,7 @@ def _failed_bound(ways: Ways, target: Target, usable: int) -> str:
 def _natural_shortage(
     request: Request, supply: Supply, usable: Sequence[int], ways: tuple[int, int]
 ) -> str | None:
-    """Why a natural query cannot be had: it draws from what the support leaves.
+    """Why a natural support or query cannot be had: a query draws from what the support leaves.
 
     The smallest classes are the worst case.
     """
@@ -194,8 +168,11 @@ def _natural_shortage(
     known = {c: sum(stratum.samples for stratum in supply.classes[c]) for c in usable}
     smallest = sorted(usable, key=known.__getitem__)
     for count in range(ways[0], ways[1] + 1):
-        support = count * shots if supply.exclusive else 2 * shots
-        query = count * request.queries
+        support, query = count * shots, count * request.queries
+        if not supply.exclusive:
+            # One sample may serve many labels: a balanced side is twice its number, at least.
+            support = support if request.support == "natural" else 2 * shots
+            query = query if request.query == "natural" else 2 * request.queries
         # Classes together have as many samples as the largest of them, at least.
         if known[smallest[count - 1]] >= support + query:
             continue
@@ -304,5 +281,9 @@ def _in_words(request: Request) -> str:
         return "episodes with Meta-Dataset shots"
     low, high = request.shot_range
     shots = f"{high}-shot" if low == high else f"{low}- to {high}-shot"
-    natural = ", drawn as they come" if request.query == "natural" else ""
-    return f"{shots} episodes with {request.queries} queries per class{natural}"
+    sides = [f"{request.queries} queries per class"]
+    if request.query == "natural":
+        sides[0] += ", drawn as they come"
+    if request.support == "natural":
+        sides.append("a support drawn as it comes")
+    return f"{shots} episodes with {' and '.join(sides)}"

@@ -13,24 +13,26 @@ from numpy.typing import NDArray
 from torchcross._kit.arrays import Indices, read_only
 from torchcross._kit.randomness import Stream, Words
 from torchcross.data.sampling import meta_dataset
+from torchcross.data.sampling.as_they_come import (
+    PATIENCE,
+    AsTheyCome,
+    SidesByClass,
+    fewer_natural_shots,
+)
 from torchcross.data.sampling.class_index import ClassIndex, partition_supply
 from torchcross.data.sampling.fast_partition import FastPartitionDrawer
 from torchcross.data.sampling.feasibility import Eligible, eligible_classes
 from torchcross.data.sampling.request import MetaDatasetShots, Request
 from torchcross.data.sampling.shuffle import Deck, Used, any_order, choose
-from torchcross.data.sampling.subject_division import choose_support_subjects, divide
+from torchcross.data.sampling.subject_division import divide
 from torchcross.data.sampling.subject_ledger import SamplePool, SubjectLedger, SubjectRuns
 from torchcross.data.sources.source import TaskSource
 from torchcross.plan import EpisodePlan
 from torchcross.targets.strata import Partition
 
 Classes = tuple[int, ...] | None
-# Samples looked at for each one wanted, before the subjects are asked instead.
-_PATIENCE = 16
 # Which subjects stand in the query (True) and which in the support (False).
 Sides = dict[int, bool]
-# Samples of each class, for the support and for the query.
-SidesByClass = tuple[list[list[int]], list[list[int]]]
 
 
 class PartitionDrawer:
@@ -47,6 +49,7 @@ class PartitionDrawer:
         self.groups = source.groups if request.groups == "respect" else None
         self.index = ClassIndex.of_partition(strata)
         self.ledger = None if self.groups is None else SubjectLedger(self.index, self.groups)
+        self.as_they_come = AsTheyCome(request, self.index, self.groups, self.ledger)
         self.eligible: Eligible = eligible_classes(
             request, partition_supply(self.index, self.groups), source.task.target, source.name
         )
@@ -54,7 +57,8 @@ class PartitionDrawer:
     def fast(self) -> FastPartitionDrawer | None:
         """The fast way, where every episode has one shape and nothing can fail."""
         variable = isinstance(self.request.shots, MetaDatasetShots)
-        if variable or self.request.query == "natural" or self.groups is not None:
+        natural = "natural" in (self.request.support, self.request.query)
+        if variable or natural or self.groups is not None:
             return None
         return FastPartitionDrawer(self.request, self.name, self.stream, self.index, self.eligible)
 
@@ -69,8 +73,12 @@ class PartitionDrawer:
         shots, queries = self._sizes(words, classes, used)
         if queries == 0:
             return None
-        if self.request.query == "natural":
-            sides = self._draw_natural(words, attempt, used, classes, shots)
+        if self.request.support == "natural":
+            sides = self.as_they_come.with_natural_support(
+                words, attempt, used, classes, shots[0] * len(classes)
+            )
+        elif self.request.query == "natural":
+            sides = self.as_they_come.with_natural_query(words, attempt, used, classes, shots)
         else:
             sides = self._draw_balanced(words, used, classes, shots, queries)
         return None if sides is None else self._plan(number, classes, shots, *sides)
@@ -84,7 +92,12 @@ class PartitionDrawer:
         return [low + words.below(high - low + 1)] * len(classes), self.request.queries
 
     def fewer_shots(self, plan: EpisodePlan, shots: int, words: Words) -> EpisodePlan:
-        """The same episode with the first `shots` samples of every class."""
+        """The same episode with the first `shots` samples of every class.
+
+        Of a natural support it is a part, drawn without a look at classes.
+        """
+        if self.request.support == "natural":
+            return fewer_natural_shots(plan, shots, words)
         keep = (np.arange(len(plan.support)) % (len(plan.support) // plan.ways)) < shots
         return replace(
             plan,
@@ -125,7 +138,7 @@ class PartitionDrawer:
         where the samples run out, or where placed subjects make the wait too long.
         """
         deck, support, query = Deck(words, used, members), list[int](), list[int]()
-        patience = deck.size if self.groups is None else _PATIENCE * (need + queries)
+        patience = deck.size if self.groups is None else PATIENCE * (need + queries)
         while len(support) < need or len(query) < queries:
             patience -= 1
             sample = deck.draw() if patience >= 0 else None
@@ -142,53 +155,6 @@ class PartitionDrawer:
             elif not to_query and len(support) < need:
                 support.append(sample)
         return support, query
-
-    def _draw_natural(
-        self, words: Words, attempt: int, used: Used, classes: Sequence[int], shots: Sequence[int]
-    ) -> SidesByClass | None:
-        """K of every class for the support; the query from the rest of these classes together."""
-        count = self.request.queries * len(classes)
-        if self.ledger is not None and attempt:
-            return _draw_apart(words, self.ledger, used, classes, shots, count)
-        support = []
-        for c, need in zip(classes, shots, strict=True):
-            deck = Deck(words, used, self.index.members(c))
-            drawn = [sample for _ in range(need) if (sample := deck.draw()) is not None]
-            if len(drawn) < need:
-                return None
-            support.append(drawn)
-        query = self._draw_rest(words, used, classes, set(chain.from_iterable(support)), count)
-        return None if query is None else (support, query)
-
-    def _draw_rest(
-        self, words: Words, used: Used, classes: Sequence[int], support: set[int], count: int
-    ) -> list[list[int]] | None:
-        """A query without the support and its subjects.
-
-        A few samples are looked at; where too many of them cannot be used, the subjects are asked.
-        """
-        groups = self.groups
-        subjects = set() if groups is None else {int(groups[sample]) for sample in support}
-        if self.ledger is not None and len(subjects) == self.ledger.count:
-            return None
-        deck = Deck(words, used, *(self.index.members(c) for c in classes))
-        patience = deck.size if groups is None else _PATIENCE * count
-        query: list[list[int]] = [[] for _ in classes]
-        missing = count
-        while missing and patience > 0:
-            patience -= 1
-            card = deck.draw_with_list()
-            if card is None:
-                return None
-            sample, position = card
-            if sample not in support and (groups is None or int(groups[sample]) not in subjects):
-                query[position].append(sample)
-                missing -= 1
-        if not missing:
-            return query
-        if self.ledger is None:
-            return None
-        return _draw_without(words, self.ledger, used, classes, subjects, count)
 
     def _plan(
         self,
@@ -248,48 +214,6 @@ def _draw_by_side(
     if support is None or query is None:
         return None
     return support[0].tolist(), query[0].tolist()
-
-
-def _draw_apart(
-    words: Words,
-    ledger: SubjectLedger,
-    used: Used,
-    classes: Sequence[int],
-    shots: Sequence[int],
-    count: int,
-) -> SidesByClass | None:
-    """Support and query where few subjects are set apart for the support first."""
-    owned = ledger.count_samples(classes, used)
-    in_support = choose_support_subjects(words, owned, max(shots))
-    if in_support is None:
-        return None
-    support = []
-    for c, need in zip(classes, shots, strict=True):
-        drawn = ledger.pool([c], in_support, used).draw(words, need)
-        if drawn is None:
-            return None
-        support.append(drawn[0].tolist())
-    query = ledger.pool(classes, ~in_support, used).draw(words, count)
-    return None if query is None else (support, _by_list(*query, len(classes)))
-
-
-def _draw_without(
-    words: Words,
-    ledger: SubjectLedger,
-    used: Used,
-    classes: Sequence[int],
-    subjects: set[int],
-    count: int,
-) -> list[list[int]] | None:
-    """Samples of these classes that none of these subjects own."""
-    others = np.ones(ledger.count, dtype=bool)
-    others[list(subjects)] = False
-    drawn = ledger.pool(classes, others, used).draw(words, count)
-    return None if drawn is None else _by_list(*drawn, len(classes))
-
-
-def _by_list(samples: Indices, list_of: Indices, lists: int) -> list[list[int]]:
-    return [samples[list_of == number].tolist() for number in range(lists)]
 
 
 def _join(samples: list[list[int]]) -> Indices:

@@ -9,6 +9,8 @@ from torchcross._kit.argument_checks import as_int, as_text, check_choice, is_in
 from torchcross.errors import InputError
 
 LARGEST_SEED = 2**128
+NATURAL_SUPPORT = "support: natural"
+"""The last part of a described request whose supports are drawn as they come."""
 
 Ways = int | tuple[int, int | None] | None
 
@@ -49,11 +51,13 @@ class Request:
     groups: Literal["respect", "ignore"]
     minimal: bool
     min_samples: int | Literal["enough"] | None
+    support: Literal["balanced", "natural"] = "balanced"
 
     def __post_init__(self) -> None:
         _set_plain(self, ways=_normal_ways(self.ways), shots=_normal_shots(self.shots))
         _set_plain(self, queries=as_int("queries", self.queries))
         check_choice("query", self.query, ("balanced", "natural"))
+        check_choice("support", self.support, ("balanced", "natural"))
         check_choice("groups", self.groups, ("respect", "ignore"))
         if not isinstance(self.minimal, bool):
             raise InputError(f"minimal={self.minimal!r} is not True or False")
@@ -61,6 +65,11 @@ class Request:
         if isinstance(self.shots, MetaDatasetShots) and self.query != "balanced":
             raise InputError(
                 "MetaDatasetShots defines its own query per class; use query='balanced' with it"
+            )
+        if isinstance(self.shots, MetaDatasetShots) and self.support != "balanced":
+            raise InputError(
+                "MetaDatasetShots defines its own support per class; give shots as a number or a"
+                " pair with support='natural'"
             )
 
     @property
@@ -78,7 +87,9 @@ class Request:
         if isinstance(self.shots, MetaDatasetShots):
             shots = ["meta-dataset", self.shots.max_support, self.shots.max_per_class]
         amounts = [self.ways, shots, self.queries]
-        return [*amounts, self.query, self.groups, self.minimal, self.min_samples]
+        # Streams of balanced supports keep the names that they had before there were others.
+        support = [] if self.support == "balanced" else [NATURAL_SUPPORT]
+        return [*amounts, self.query, self.groups, self.minimal, self.min_samples, *support]
 
 
 def checked_seed(value: object) -> int:

@@ -36,6 +36,9 @@ class EpisodeSampler:
     queries      query samples per class; multi-label: at least so many with and without each label
     query        "balanced", or "natural": queries x ways samples as they come from the chosen
                  classes (multi-label: with a known answer to one of the chosen labels)
+    support      "balanced", or "natural": shots x ways samples as they come from the chosen
+                 classes, in the same manner. It may have none of a class: see
+                 `EpisodePlan.missing_classes`
     groups       "respect" keeps subjects apart where a source has groups; "ignore" does not, and
                  warns
     minimal      multi-label: no sample of a set can be left out (True), or a set is the plain union
@@ -59,13 +62,14 @@ class EpisodeSampler:
         queries: int = 10,
         seed: int = 0,
         query: Literal["balanced", "natural"] = "balanced",
+        support: Literal["balanced", "natural"] = "balanced",
         groups: Literal["respect", "ignore"] = "respect",
         minimal: bool = True,
         min_samples: int | Literal["enough"] | None = None,
         weights: Weights = "uniform",
         disjoint: int | None = None,
     ) -> None:
-        self.request = Request(ways, shots, queries, query, groups, minimal, min_samples)
+        self.request = Request(ways, shots, queries, query, groups, minimal, min_samples, support)
         self._seed = checked_seed(seed)
         self.sources = as_sources(source)
         self._weights: Weights = weights
@@ -189,6 +193,7 @@ class EpisodeSampler:
                 queries=request.queries,
                 seed=self.seed,
                 query=request.query,
+                support=request.support,
                 groups=request.groups,
                 minimal=request.minimal,
                 min_samples=request.min_samples,
@@ -206,6 +211,8 @@ class EpisodeSampler:
         if len(self.sources) > 3:
             names += ", ..."
         length = "" if self._layout is None else f", disjoint={len(self)}"
+        if request.support == "natural":
+            length = f", support='natural'{length}"
         return (
             f"EpisodeSampler([{names}], ways={request.ways}, shots={request.shots},"
             f" queries={request.queries}, seed={self.seed}{length})"
