@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchcross.errors import InputError
 from torchcross.plan import EpisodePlan
+from torchcross.targets.succession import missing_classes, support_counts
 from torchcross.task import Task
 
 __all__ = ["Batch", "Episode"]
@@ -80,7 +81,7 @@ class Episode:
         if not len(self.support):
             return ()
         target = self.task.target
-        return target.missing_classes(target.support_counts(self.support.y))
+        return missing_classes(target, support_counts(target, self.support.y))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Episode:
         """The same episode with `change` applied to support and query images, each as one batch."""

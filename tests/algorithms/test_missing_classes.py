@@ -23,6 +23,7 @@ from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, ReadError
 from torchcross.evaluation import evaluate
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
+from torchcross.targets.succession import missing_classes, support_counts
 from torchcross.testing.surroundings import generators_left_alone
 
 LEARNED = "maml-learned-head"
@@ -171,7 +172,7 @@ def test_many_episodes_at_once_are_the_same(algorithm, target):
 )
 def test_the_rule_of_succession_by_hand(target, labels, expected):
     y = torch.tensor(labels)
-    counts = target.support_counts(y)
+    counts = support_counts(target, y)
     logits = target.logits_of_all(torch.zeros(2, 0), counts)
     probabilities = target.predict(logits).probabilities
     wanted = torch.tensor([expected] * 2, dtype=torch.float64)
@@ -234,5 +235,6 @@ def _flat():
 def test_a_task_names_the_classes_that_a_support_misses():
     target = MultiLabel(["a", "b", "c"], missing=-1)
     labels = torch.tensor([[0, 1, -1], [1, 1, 0], [0, -1, 0]])
-    assert target.missing_classes(target.support_counts(labels)) == ("b", "c")
-    assert Binary().missing_classes(Binary().support_counts(torch.tensor([1, -1]))) == ("negative",)
+    assert missing_classes(target, support_counts(target, labels)) == ("b", "c")
+    counts = support_counts(Binary(), torch.tensor([1, -1]))
+    assert missing_classes(Binary(), counts) == ("negative",)

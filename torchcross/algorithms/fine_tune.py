@@ -9,6 +9,7 @@ from typing import Any, Unpack, final
 from torch import nn
 
 from torchcross._kit.argument_checks import checked_number
+from torchcross.algorithms._shared.checked_batch import seen_part
 from torchcross.algorithms._shared.draw_key import DrawKey
 from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms._shared.inner_loop import InnerLoopAlgorithm
@@ -137,9 +138,13 @@ class FineTune(InnerLoopAlgorithm):
             return super().adapt(support, task, steps=steps, seed=seed, index=index)
         steps = self.recipe.steps if steps is None else steps
         key = DrawKey(f"task {task.name!r}", seed, index)
-        data = self._data(support, None, task, key.name)
+        protocol = {**self.protocol(), "steps": steps, "seed": seed, "index": index}
+        part = seen_part(support, task, key.name)
+        if not part.has_head:
+            return self._constant_predictor(part, protocol)
+        data = self._data(part.support, None, part.task, key.name)
         keep_graph = bool(learned_images(data))
-        problem, meta = self._ready_problem(data, task, key, steps, keep_graph=keep_graph)
+        problem, meta = self._ready_problem(data, part.task, key, steps, keep_graph=keep_graph)
         metas = [Meta(meta.params, self._rates(*pair), meta.buffers) for pair in self.rate_pairs]
         ends = adapt_members(problem, metas, keep_graph=keep_graph)
         members = []
@@ -151,10 +156,11 @@ class FineTune(InnerLoopAlgorithm):
             stack_members(members),
             form=MEAN_FORM,
             step=steps,
-            protocol={**self.protocol(), "steps": steps, "seed": seed, "index": index},
+            protocol=protocol,
             keep_graph=keep_graph,
             image_shape=tuple(data["xs"].shape[1:]),
             members=len(members),
+            counts=part.counts,
         )
 
     def protocol(self) -> dict[str, Any]:

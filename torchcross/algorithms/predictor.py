@@ -25,6 +25,7 @@ from torchcross.functional.network.norm_policies import NormPolicy
 from torchcross.functional.network.plain_copy import depends_on_batch, plain_copy
 from torchcross.heads import head_logits
 from torchcross.targets import Prediction, Target
+from torchcross.targets.succession import missing_classes
 
 _OF_BACKBONE = ("params", "buffers", "statistics")
 _OF_MODULES = (
@@ -102,7 +103,7 @@ class Predictor:
         Of labels: those that it had not both with and without. See `torchcross.targets.succession`.
         """
         counts = self._record.counts
-        return () if counts is None else self.target.missing_classes(counts)
+        return () if counts is None else missing_classes(self.target, counts)
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:

@@ -327,20 +327,7 @@ class Target(ABC):
     def likelihood(self) -> Likelihood:
         """The convex likelihood that a converged linear head maximises."""
 
-    # -- supports without a class ------------------------------------------------------------------
-
-    def support_counts(self, labels: Int64[Tensor, " N *L"]) -> tuple[int, ...]:
-        """How many samples of a support set each prototype would be the mean of."""
-        counts = self.prototype_strata(labels.long()).sum(0)
-        return tuple(map(int, counts.tolist()))
-
-    def missing_classes(self, counts: Sequence[int]) -> tuple[str, ...]:
-        """Names of the classes of which a support set has no sample, by its `support_counts`.
-
-        Of labels: those that it has not both with and without.
-        """
-        empty = {place % self.num_classes for place, count in enumerate(counts) if not count}
-        return tuple(self.classes[place] for place in sorted(empty))
+    # -- supports without a class: see `torchcross.targets.succession` -----------------------------
 
     @abstractmethod
     def seen_classes(self, counts: Sequence[int]) -> tuple[int, ...]:
@@ -353,7 +340,7 @@ class Target(ABC):
         """Logits of a head of the seen classes -> logits of all, by the rule of succession.
 
         `logits` are of `restrict(seen_classes(counts))`, or have no column where no class is seen.
-        See `torchcross.targets.succession`. The result is in float64.
+        The result is in float64.
         """
 
     # -- measuring ---------------------------------------------------------------------------------

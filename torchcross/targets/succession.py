@@ -10,10 +10,28 @@ same. For labels, each label is a question of its own with two answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torchcross.targets.base import Target
+
+
+def support_counts(target: Target, labels: Int[Tensor, " N *L"]) -> tuple[int, ...]:
+    """How many samples of a support set each prototype of the target would be the mean of."""
+    return tuple(map(int, target.prototype_strata(labels.long()).sum(0).tolist()))
+
+
+def missing_classes(target: Target, counts: Sequence[int]) -> tuple[str, ...]:
+    """Names of the classes of which a support set has no sample, by its `support_counts`.
+
+    Of labels: those that it has not both with and without.
+    """
+    empty = {place % target.num_classes for place, count in enumerate(counts) if not count}
+    return tuple(target.classes[place] for place in sorted(empty))
 
 
 def with_missing_classes(

@@ -19,6 +19,7 @@ from torchcross.backbones.input_normalisation import InputNormalisation, MeanAnd
 from torchcross.backbones.layers import described_layers
 from torchcross.errors import InputError
 from torchcross.functional import Network
+from torchcross.targets.succession import missing_classes
 from torchcross.task import Task
 
 Tree = dict[str, Tensor]
@@ -93,6 +94,8 @@ class BackboneLearner(nn.Module, ABC):
         members: int | None = None,
         counts: tuple[int, ...] | None = None,
     ) -> Predictor:
+        if counts is not None:
+            protocol = {**protocol, "missing_classes": list(missing_classes(task.target, counts))}
         record = PredictorRecord(
             task=task,
             protocol=protocol,

@@ -12,6 +12,7 @@ from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError, LabelError
 from torchcross.heads import has_others
 from torchcross.targets import MISSING
+from torchcross.targets.succession import support_counts
 from torchcross.task import Task
 
 
@@ -98,7 +99,7 @@ def seen_part(support: Batch, task: Task, name: str) -> SeenPart:
         return SeenPart(support, task)
     _check_labels(support.y, task, f"{name}: the support set")
     target, labels = task.target, support.y.long()
-    counts = target.support_counts(labels)
+    counts = support_counts(target, labels)
     if all(counts):
         return SeenPart(support, task)
     seen = target.seen_classes(counts)

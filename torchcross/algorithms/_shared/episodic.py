@@ -221,8 +221,6 @@ class Episodic(BackboneLearner, Algorithm, ABC):
         counts: tuple[int, ...] | None = None,
     ) -> Predictor:
         """Return the predictor of `task`; `counts` are those of a support without every class."""
-        if counts is not None:
-            protocol = {**protocol, "missing_classes": list(task.target.missing_classes(counts))}
         keep_graph = bool(learned_images(data))
         return self._make_predictor(
             task,

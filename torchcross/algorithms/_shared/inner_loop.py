@@ -39,6 +39,7 @@ from torchcross.functional.network.parameter_names import Choice
 from torchcross.functional.trees import detach
 from torchcross.heads import LearnedHeads, kaiming_head, learning_key, seeded_generator, zero_head
 from torchcross.targets import Target
+from torchcross.targets.succession import missing_classes
 from torchcross.task import Task
 
 _RAW = "raw"
@@ -239,7 +240,7 @@ class InnerLoopAlgorithm(Episodic, ABC):
         protocol = {**self.protocol(), "steps": steps, "seed": seed, "index": index}
         part = seen_part(support, task, key.name)
         if part.counts is not None and self.heads is not None:
-            missing = ", ".join(map(repr, task.target.missing_classes(part.counts)))
+            missing = ", ".join(map(repr, missing_classes(task.target, part.counts)))
             raise InputError(
                 f"{key.name}: the support set has no sample of {missing}, and the learned heads are"
                 " of all classes; sample at least one shot of each, or use head='zero'."

@@ -62,7 +62,7 @@ class PredictorRecord:
     image_shape  of the images that it was adapted to; None where that is not known
     layers       the backbone's layers, as `described_layers` describes them
     members      how many adapted networks an ensemble has; None: it is one network
-    counts       of a support set that had not every class (`Target.support_counts`); else None
+    counts       of a support set that had not every class (`support_counts`); else None
     """
 
     task: Task
