@@ -30,7 +30,8 @@ LEARNED = "maml-learned-head"
 TABLE = [
     (algorithm, target)
     for algorithm, target in CELLS
-    if algorithm in (*ONE_EACH, "linear-probe", "protonet-cosine") and target in FEW_TARGETS
+    if algorithm in (*ONE_EACH, "linear-probe", "fine-tune-grid", "fine-tune-logistic")
+    and target in FEW_TARGETS
 ]
 table = pytest.mark.parametrize(("algorithm", "target"), TABLE)
 types = pytest.mark.parametrize("target", ["binary", "multiclass", "multilabel", "ordinal-coral"])
@@ -104,7 +105,9 @@ def test_a_support_of_one_class_makes_every_prediction_the_same(algorithm, targe
 
 
 @types
-@pytest.mark.parametrize("algorithm", ["ridge", "logistic", "fine-tune", "image-statistics"])
+@pytest.mark.parametrize(
+    "algorithm", ["ridge", "logistic", "fine-tune", "fine-tune-grid", "image-statistics"]
+)
 @pytest.mark.parametrize("count", [1, 9])
 def test_such_predictors_are_saved_and_exported_like_others(algorithm, target, count, tmp_path):
     kind = TARGETS[target]

@@ -156,7 +156,7 @@ def _checked_values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def _check_kinds(path: Path, values: dict[str, Any]) -> None:
-    """Each field has the right type; those that later versions added may be missing."""
+    """Each field has the right type."""
     for name, kind in _KINDS.items():
         if name not in values or not isinstance(values[name], kind):
             raise _unusable(path, name)
@@ -169,6 +169,11 @@ def _check_kinds(path: Path, values: dict[str, Any]) -> None:
             f"{path} has a head of the unknown form {values['form']!r}; it may be from a later"
             " version."
         )
+    _check_later_kinds(path, values)
+
+
+def _check_later_kinds(path: Path, values: dict[str, Any]) -> None:
+    """Fields that later versions added may be missing; they are None then."""
     for name, kind in _LATER_KINDS.items():
         if not isinstance(values.setdefault(name, None), kind):
             raise _unusable(path, name)
