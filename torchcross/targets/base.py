@@ -334,14 +334,8 @@ class Target(ABC):
         """The classes that a head can be fitted to; none where the support set has too few."""
 
     @abstractmethod
-    def logits_of_all(
-        self, logits: Float[Tensor, "N O"], counts: Sequence[int]
-    ) -> Float[Tensor, "N {self.num_outputs}"]:
-        """Logits of a head of the seen classes -> logits of all, by the rule of succession.
-
-        `logits` are of `restrict(seen_classes(counts))`, or have no column where no class is seen.
-        The result is in float64.
-        """
+    def logits_of_all(self, logits: Float[Tensor, "N O"], counts: Sequence[int]) -> Tensor:
+        """Logits of `restrict(seen_classes(counts))`, or no column -> of all classes, float64."""
 
     # -- measuring ---------------------------------------------------------------------------------
 
