@@ -12,7 +12,7 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.training_setup import training_setup
 
 ON_FEATURES = {"ncm", "simpleshot", "probe", "logistic", "logistic-mean"}
-UNTRAINED = {"scratch", *ON_FEATURES, "image-statistics", "im-pt"}
+UNTRAINED = {"scratch", *ON_FEATURES, "image-statistics", "im-pt", "fine-tuned-grid"}
 EPISODIC = {
     "mm-maml",
     "fo-maml",
@@ -23,8 +23,9 @@ EPISODIC = {
     "reptile",
     "protonet",
     "ridge",
+    "pmf",
 }
-BY_STEPS = EPISODIC - {"protonet", "ridge"}
+BY_STEPS = EPISODIC - {"protonet", "ridge", "pmf"}
 METHOD = pytest.mark.parametrize("name", METHODS)
 # Those that start from the network of `model`.
 OF_THE_MODEL = pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torchcross.experiment.run import scoring
 pytestmark = pytest.mark.slow
 
 OWN = {"evaluation.adaptation": "own"}
-EPISODIC = [name for name, method in METHODS.items() if method.make_learner is not None]
+EPISODIC = [name for name, method in METHODS.items() if method.has_own_way]
 
 
 def learner(name, row):

@@ -39,7 +39,10 @@ def test_every_row_is_of_one_kind():
     assert {name for name, method in METHODS.items() if method.make_learner is not None} == EPISODIC
     assert [name for name, method in METHODS.items() if method.pretrains] == ["mm-pt"]
     assert [name for name, method in METHODS.items() if method.supervised] == ["supervised"]
-    assert [name for name, method in METHODS.items() if method.needs_weights] == ["im-pt"]
+    assert [name for name, method in METHODS.items() if method.needs_weights] == [
+        "im-pt",
+        "pmf",
+    ]
     assert [name for name, method in METHODS.items() if method.make_adapter is not None] == [
         "ncm",
         "simpleshot",
@@ -202,7 +205,7 @@ def test_image_statistics_has_a_network_of_its_own_whatever_model_says(channels)
     assert not method.has_seeds("")
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED))
+@pytest.mark.parametrize("name", sorted(set(METHODS) - UNTRAINED - {"pmf"}))
 def test_published_rows_are_all_fine_tuned_alike(name, splits):
     learner = made(name, published(), splits).learner
     assert is_published_fine_tuning(adapter(METHODS[name], learner, published()), learner.backbone)
@@ -213,7 +216,10 @@ def test_own_means_as_the_algorithm_adapts_where_it_does(name, splits):
     told = published(**{"evaluation.adaptation": "own"})
     learner = made(name, told, splits).learner
     how = adapter(METHODS[name], learner, told)
-    if name in EPISODIC:
+    if name == "pmf":
+        assert (type(how), how.recipe.head) == (algorithms.FineTune, "proto")
+        assert how.backbone is learner.backbone
+    elif name in EPISODIC:
         assert how is learner
     else:
         assert is_published_fine_tuning(how, learner.backbone)

@@ -19,6 +19,7 @@ from torchcross.algorithms._shared.inner_loop_recipe import (
     InnerLoopRecipe,
     InnerOptimiser,
     Schedule,
+    SmallSupports,
 )
 from torchcross.algorithms._shared.layer_decay import blocks_to_head
 from torchcross.algorithms._shared.member_adaptation import adapt_members
@@ -51,7 +52,8 @@ class FineTune(InnerLoopAlgorithm):
     optimiser      "adamw" keeps `weight_decay` apart from the gradient
     schedule       "constant", or "cosine": down to zero over the steps
     warmup         the first steps, in which rates rise linearly
-    batch          samples of the support that a step sees; None: all
+    batch          samples of the support that a step sees; None: all. A support with fewer is
+                   refused, or with `small_supports="whole"` seen whole
     augmentation   of the images that a step sees, such as `torchcross.data.Augmentation()`
 
     BatchNorm is as published: support forwards in training mode move the running statistics, and
@@ -74,6 +76,7 @@ class FineTune(InnerLoopAlgorithm):
         schedule: Schedule = "constant",
         warmup: int = 0,
         batch: int | None = None,
+        small_supports: SmallSupports = "refuse",
         augmentation: SupportAugmentation | None = None,
         adapted: Choice = "*",
         norm: str = "running",
@@ -92,6 +95,7 @@ class FineTune(InnerLoopAlgorithm):
             schedule=schedule,
             warmup=warmup,
             batch=batch,
+            small_supports=small_supports,
             augmentation=augmentation,
         )
         super().__init__(backbone, recipe, norm=norm, **options)

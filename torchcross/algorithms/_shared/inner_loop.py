@@ -150,6 +150,8 @@ class InnerLoopAlgorithm(Episodic, ABC):
         """Return what says which images each step sees; the images as they are leave `tensors`."""
         views: dict[str, Any] = {}
         images, batch, augmentation = tensors["xs"], self.recipe.batch, self.recipe.augmentation
+        if batch is not None and self.recipe.small_supports == "whole":
+            batch = batch if batch < len(images) else None
         if batch is not None:
             views[ROWS] = batch_rows(len(images), batch, steps, key, images.device)
         if augmentation is not None:

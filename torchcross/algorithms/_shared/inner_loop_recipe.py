@@ -24,6 +24,7 @@ from torchcross.heads import BIAS, WEIGHT, LearnedHeads
 HeadStart: TypeAlias = Literal["zero", "kaiming", "proto", "logistic"] | LearnedHeads
 InnerOptimiser: TypeAlias = Literal["sgd", "momentum", "nesterov", "adam", "adamw"]
 Memory: TypeAlias = Literal["fast", "low"]
+SmallSupports: TypeAlias = Literal["refuse", "whole"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
 HEAD_NAMES = (WEIGHT, BIAS)
@@ -43,6 +44,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "norm_weights": ("shared", "per_step"),
     "head": ("zero", "kaiming", "proto", "logistic"),
     "schedule": get_args(Schedule),
+    "small_supports": get_args(SmallSupports),
 }
 
 
@@ -76,6 +78,7 @@ class InnerLoopRecipe:
     schedule            of the rate over the steps: `constant`, or `cosine` down to zero
     warmup              the first steps, in which the rate rises linearly
     batch               samples that each step sees; None: all of the support
+    small_supports      of fewer samples than a batch has: `refuse`, or take the `whole` support
     augmentation        of the images that each step sees
     """
 
@@ -97,6 +100,7 @@ class InnerLoopRecipe:
     schedule: Schedule = "constant"
     warmup: int = 0
     batch: int | None = None
+    small_supports: SmallSupports = "refuse"
     augmentation: SupportAugmentation | None = None
 
     def __post_init__(self) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from torchcross.algorithms import Algorithm, FineTune, InnerLoopAlgorithm
+from torchcross.algorithms import Algorithm, InnerLoopAlgorithm
 from torchcross.data import Episodes
+from torchcross.experiment.rows.fine_tuning import fine_tuner
 from torchcross.experiment.rows.methods import MakeLearner, Method, input_normalisation
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.training import renew_statistics
@@ -22,18 +23,11 @@ def adapter(method: Method, trained: nn.Module, experiment: Experiment) -> Algor
     if method.make_adapter is not None:
         normalise = input_normalisation(trained, experiment)
         return method.make_adapter(trained, normalise, settings)
-    own_way = settings.adaptation == "own" and method.make_learner is not None
-    if own_way and isinstance(trained, Algorithm):
+    if method.adapts_in_own_way(experiment) and isinstance(trained, Algorithm):
         assert method.make_learner is not None
         return _own_adapter(method.make_learner, trained, experiment)
     net: Any = getattr(trained, "backbone", trained)
-    return FineTune(
-        net,
-        steps=settings.steps,
-        lr=settings.lr,
-        norm=settings.fine_tuning_norm,
-        normalise=input_normalisation(net, experiment),
-    )
+    return fine_tuner(net, experiment, method.fine_tuning, input_normalisation(net, experiment))
 
 
 def _own_adapter(
@@ -54,7 +48,7 @@ def _own_adapter(
 
 def inner_steps(method: Method, algorithm: Algorithm, experiment: Experiment) -> int | None:
     """The inner steps of a row that adapts in its own way; None where the row itself decides."""
-    own_way = experiment.evaluation.adaptation == "own" and method.make_learner is not None
+    own_way = method.adapts_in_own_way(experiment)
     return experiment.own_steps if own_way and isinstance(algorithm, InnerLoopAlgorithm) else None
 
 

@@ -13,6 +13,7 @@ from torchcross.experiment.rows.adaptation import (
     reads_running_statistics,
 )
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone, weights_in_words
+from torchcross.experiment.rows.fine_tuning import GRID, beyond_published
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.tuning_words import tuning_in_words
 from torchcross.experiment.settings.plain import as_plain
@@ -169,20 +170,32 @@ def _adaptation(experiment: Experiment) -> str:
     settings = experiment.evaluation
     steps = _number_of(settings.steps, "step")
     fine_tuning = f"a fresh head and {steps} of Adam at {settings.lr:g} on all parameters"
+    beyond = beyond_published(experiment)
     fixed = [name for name in _rows_of_episodes(experiment) if METHODS[name].make_adapter]
     exceptions, rows = "", "every row"
     if fixed:
         exceptions = f" {', '.join(fixed)}: features stay as they are, only the head adapts."
         rows = "every other row"
+    if "fine-tuned-grid" in experiment.algorithms:
+        factors = experiment.fine_tuning.grid or GRID
+        exceptions += (
+            f" fine-tuned-grid: {len(factors) ** 2} networks at the rates of head and backbone"
+            f" times {', '.join(f'{factor:g}' for factor in factors)}, their mean probability;"
+            " nothing is chosen."
+        )
+    if "pmf" in experiment.algorithms:
+        exceptions += " pmf: always fine-tuned, from prototypes as the head."
     if settings.adaptation == "own":
         return (
             "each row as it was trained to adapt, where it has a way of its own, with"
             f" {_number_of(experiment.own_steps, 'inner step')} where it takes any; the others by"
-            f" {fine_tuning}. (As published every row is fine-tuned.){exceptions}"
+            f" {fine_tuning}. (As published every row is fine-tuned.){beyond}{exceptions}"
         )
+    as_published = "" if beyond else ", as published"
     return (
-        f"{rows} by {fine_tuning}, as published, also those that were trained to adapt in another"
-        f' way; `evaluation.adaptation = "own"` lets these adapt in their own way.{exceptions}'
+        f"{rows} by {fine_tuning}{as_published}, also those that were trained to adapt in another"
+        f' way; `evaluation.adaptation = "own"` lets these adapt in their own way.{beyond}'
+        f"{exceptions}"
     )
 
 
@@ -196,7 +209,7 @@ def _own_adaptation(experiment: Experiment) -> str:
     chosen = experiment.tuned.get("targets", {}).values()
     tables = [experiment.rows, *chosen]
     names = {name for rows in tables for values in rows.values() for name in values}
-    if not any(name.startswith("evaluation.") for name in names):
+    if not any(name.startswith(("evaluation.", "fine_tuning.")) for name in names):
         return ""
     return " Single rows have values of their own in place of these (see tuning)."
 

@@ -5,8 +5,8 @@ To add a row, add a `Method` to `METHODS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torchcross import backbones
@@ -29,6 +29,7 @@ from torchcross.experiment.rows.addressed_backbones import (
     network_at_address,
     pretrained_network,
 )
+from torchcross.experiment.rows.fine_tuning import GRID
 from torchcross.experiment.settings.schema import NORMALISATIONS, Experiment
 from torchcross.training.ranks import usable_ranks
 
@@ -55,6 +56,8 @@ class Method:
     make_adapter  how an untrained network adapts to a support set, whatever
                   `evaluation.adaptation` says
     make_network  a network of the row's own, whatever `model` says
+    fine_tuning   settings of `fine_tuning` that the row has anyway
+    always_tuned  is fine-tuned, whatever `evaluation.adaptation` says
     random        starts from random values even where weights are given
     penalised     reads `evaluation.C`
     needs_weights cannot run without weights, of `model.weights` or of the backbone's address
@@ -69,6 +72,8 @@ class Method:
     zero_shot: bool = False
     make_adapter: MakeAdapter | None = None
     make_network: MakeNetwork | None = None
+    fine_tuning: Mapping[str, Any] = field(default_factory=dict)
+    always_tuned: bool = False
     random: bool = False
     penalised: bool = False
     needs_weights: bool = False
@@ -98,7 +103,7 @@ class Method:
         """Whether another value of a setting can make other numbers in this row."""
         if setting in self.ignores or not self.takes_part(setting):
             return False
-        rule = _READS.get(setting)
+        rule = _READS.get(setting) or _READS.get(setting.partition(".")[0])
         return rule is None or rule(self, experiment)
 
     def ranks(self, experiment: Experiment, most: int) -> int:
@@ -108,8 +113,12 @@ class Method:
         section = experiment.pretraining if self.make_learner is None else experiment.meta
         return usable_ranks(section.fit_options(seed=0, judged=True), most)
 
+    @property
+    def has_own_way(self) -> bool:
+        return self.make_learner is not None and not self.always_tuned
+
     def adapts_in_own_way(self, experiment: Experiment) -> bool:
-        return self.make_learner is not None and experiment.evaluation.adaptation == "own"
+        return self.has_own_way and experiment.evaluation.adaptation == "own"
 
     def is_fine_tuned(self, experiment: Experiment) -> bool:
         return self.make_adapter is None and not self.adapts_in_own_way(experiment)
@@ -121,7 +130,8 @@ _TAKES_PART: dict[str, Callable[[Method], bool]] = {
     "data.leave_out": lambda row: row.learns_from_sources,
     "pretraining": lambda row: row.pretrains or row.supervised,
     "meta": lambda row: row.make_learner is not None,
-    "evaluation.adaptation": lambda row: row.make_learner is not None,
+    "evaluation.adaptation": lambda row: row.has_own_way,
+    "fine_tuning": lambda row: row.make_adapter is None and not row.supervised,
 }
 """Settings, or sections of them, that are about some rows only."""
 
@@ -137,6 +147,7 @@ _READS: dict[str, Callable[[Method, Experiment], bool]] = {
     ),
     "evaluation.steps": Method.is_fine_tuned,
     "evaluation.lr": Method.is_fine_tuned,
+    "fine_tuning": Method.is_fine_tuned,
     "evaluation.C": lambda row, experiment: row.penalised,
     "evaluation.norm": lambda row, experiment: row.make_adapter is None,
     "evaluation.inner_steps": Method.adapts_in_own_way,
@@ -205,6 +216,12 @@ _ROWS = (
         make_network=lambda channels: backbones.image_statistics(in_channels=channels),
     ),
     Method("im-pt", "published weights, fine-tuned", needs_weights=True),
+    Method(
+        "fine-tuned-grid",
+        "the starting network, fine-tuned at 3 x 3 pairs of rates (x 0.1, 1, 10): the mean"
+        " probability of the nine, which needs no validation",
+        fine_tuning={"grid": GRID},
+    ),
     Method("mm-pt", "multi-task pre-training on the sources (Algorithm 1)", pretrains=True),
     Method(
         "mm-maml",
@@ -229,6 +246,15 @@ _ROWS = (
         "prototypical networks over the sources",
         _closed_form(ProtoNet),
         ignores=_NO_INNER_LOOP,
+    ),
+    Method(
+        "pmf",
+        "published weights, protonet over the sources, then fine-tuned from prototypes (P>M>F)",
+        _closed_form(ProtoNet),
+        fine_tuning={"head": "proto"},
+        always_tuned=True,
+        needs_weights=True,
+        ignores=(*_NO_INNER_LOOP, "fine_tuning.head"),
     ),
     Method(
         "supervised",

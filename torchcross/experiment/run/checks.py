@@ -14,8 +14,9 @@ from torchcross.experiment.rows.device import machine_of
 from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.rows.trackers import check_trackers
+from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.listing import settings
-from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.plain import as_plain, setting_fields
 from torchcross.experiment.settings.reading import experiment_from_values
 from torchcross.experiment.settings.row_settings import experiment_of_row
 from torchcross.experiment.settings.schema import Experiment
@@ -155,6 +156,10 @@ _UNSET = {
     "machine.precision": "32",
     "machine.ranks": 1,
     "machine.workers": 0,
+    **{
+        f"fine_tuning.{each.name}": as_plain(each.default)
+        for each in setting_fields(FineTuningSettings)
+    },
 }
 """Values that ask for nothing: no row needs to read them."""
 
@@ -182,7 +187,7 @@ def settings_without_effect(experiment: Experiment) -> list[str]:
         # Trackers are read by whatever trains.
         if not section or section.startswith("trackers"):
             continue
-        concerned = with_episodes if section == "evaluation" else rows
+        concerned = with_episodes if section in ("evaluation", "fine_tuning") else rows
         if not concerned:
             continue
         value = plain[section][name]

@@ -204,9 +204,12 @@ def _training_key(cell: Cell, train: Sources, own: Mapping[str, Any]) -> str:
     return digest(parts)
 
 
+_OF_ADAPTATION = ("evaluation.", "fine_tuning.")
+
+
 def settings_of_training(own: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a row that decide its training."""
-    return {name: own[name] for name in own if not name.startswith("evaluation.")}
+    return {name: own[name] for name in own if not name.startswith(_OF_ADAPTATION)}
 
 
 def _count_of(learned: Sequence[str], train: Sources) -> str:

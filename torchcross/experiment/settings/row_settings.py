@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from torchcross._kit.suggestions import unknown_name
 from torchcross.errors import InputError
+from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.listing import settings
 from torchcross.experiment.settings.schema import EvaluationSettings, Experiment
 from torchcross.experiment.settings.training_sections import (
@@ -29,6 +30,7 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "pretraining": PretrainingSettings,
     "meta": MetaTrainingSettings,
     "evaluation": EvaluationSettings,
+    "fine_tuning": FineTuningSettings,
 }
 
 
@@ -50,7 +52,7 @@ def check_name(name: str, place: str) -> None:
     if name in {setting.name for setting in settings()}:
         raise InputError(
             f"{place}: {name!r} is the same for every row of a table; what a row can have of its"
-            " own are the settings of pretraining and meta, and of evaluation"
+            " own are the settings of pretraining, meta and fine_tuning, and of evaluation"
             f" {', '.join(EvaluationSettings.by_row)}"
         )
     raise InputError(f"{place}: {unknown_name('setting of a row', name, known)}")

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from torchcross.backbones.addresses import is_address
 from torchcross.backbones.record import IMAGENET_MEAN, IMAGENET_STD, KERAS_MEAN, KERAS_STD
+from torchcross.experiment.settings.fine_tuning_settings import FineTuningSettings
 from torchcross.experiment.settings.shots import ShotsSetting, episode_shots, support_shots
 from torchcross.experiment.settings.tracker_settings import TrackerSettings
 from torchcross.experiment.settings.training_sections import (
@@ -221,8 +222,8 @@ class Experiment:
                     all labels of the target's train split, for the row `supervised`
     seeds           training seeds: a column in the rows; intervals resample them
     rows            settings of single rows: a table `[rows.mm-maml]` with, say, `meta.lr = 3e-4`.
-                    They are those of pretraining and meta, and `steps`, `lr`, `inner_steps`, `C`
-                    and `norm` of evaluation
+                    They are those of pretraining, meta and fine_tuning, and `steps`, `lr`,
+                    `inner_steps`, `C` and `norm` of evaluation
     tuned           what `torchcross tune` chose for each target and row, and how it searched;
                     `torchcross run --tuned FOLDER` reads it
     engine          what makes the parts of a run: its `name` ("local", "slurm", "ray" or one of
@@ -243,6 +244,9 @@ class Experiment:
     pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
     meta: MetaTrainingSettings = field(default_factory=MetaTrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    fine_tuning: FineTuningSettings = option(  # noqa: RUF009 (it makes a field)
+        FineTuningSettings(), earlier=FineTuningSettings()
+    )
     tune: TuneSettings = field(default_factory=TuneSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
     trackers: TrackerSettings = option(  # noqa: RUF009 (it makes a field)
@@ -288,6 +292,11 @@ class Experiment:
                 f"model.weights={self.model.weights!r} and model.backbone="
                 f"{self.model.backbone.name!r} are two sets of weights; leave model.weights out, or"
                 " give model.backbone.pretrained=false",
+            ),
+            (
+                0 < self.evaluation.steps <= self.fine_tuning.warmup,
+                f"fine_tuning.warmup={self.fine_tuning.warmup} leaves none of evaluation.steps="
+                f"{self.evaluation.steps}; give fewer steps of warm-up",
             ),
             *((not values, f"{name} is empty; give at least one") for name, values in lists),
             *(
