@@ -221,7 +221,8 @@ def test_how_long_each_part_took_is_kept_apart(collection, tmp_path):
     times = json.loads((tmp_path / "run" / "environment.json").read_text(encoding="utf-8"))
     assert len(times["cells"]) == 2 * 2 * 2
     assert len(times["trainings"]) == 2
-    assert all(seconds > 0 for seconds in times["cells"].values())
+    assert all(seconds > 0 for by_key in times["cells"].values() for seconds in by_key.values())
+    assert all(len(by_key) == 1 for by_key in times["cells"].values())
 
 
 def test_a_process_of_other_parts_is_refused(collection, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """At any moment at most one living process makes a unit."""
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -206,3 +207,22 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="every worker must be able to write"):
         Claims(tmp_path / "file" / "claims").take("a")
+
+
+@pytest.mark.parametrize("end", [SystemExit(143), OSError(28, "No space left on device")])
+def test_who_is_asked_to_end_while_it_creates_a_claim_leaves_none(claims, monkeypatch, end):
+    """An empty one would be held for the lease: nobody knows its owner."""
+
+    class Interrupted(io.BytesIO):
+        def write(self, content):
+            raise end
+
+    def open_new(path):
+        path.touch()
+        return Interrupted()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims_module, "_open_new", open_new)
+        with pytest.raises(SystemExit if isinstance(end, SystemExit) else WriteError):
+            claims.take("a")
+    assert claims.take("a") is not None

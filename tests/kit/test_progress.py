@@ -76,3 +76,14 @@ def test_a_pipe_gets_one_line_for_each_bar_at_the_end():
     assert [line.split()[0] for line in lines if line] == ["oct", "derm"]
     assert "3/3" in lines[0]
     assert "3/9" in lines[1]
+
+
+def test_lines_stand_below_a_bar_and_replace_each_other():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with ProgressBar(3, "oct", wanted=True, transient=False, console=screen) as bar:
+        bar.show_lines(["score-a", "and 200 more"])
+        bar.show_lines(["score-b on \x1b[31mhost"])
+        bar(2)
+    last = screen.file.getvalue().rpartition("2/3")[2]
+    assert "score-b on \\x1b[31mhost" in last
+    assert "score-a" not in last

@@ -14,7 +14,9 @@ from torchcross._kit.lost_readers import QuietStream
 from torchcross.messages import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
 _BESIDE, _LEAST = 54, 8
@@ -40,12 +42,15 @@ class _Screen:
         console: Console | None = None,
     ) -> None:
         self._progress: Progress | None = None
+        self._lines: list[str] = []
         self._tasks: dict[str, TaskID] = {}
         if wanted is None:
             wanted = sys.stderr is not None and QuietStream(sys.stderr).isatty()
         if wanted:
             self._progress = _rich_progress(
-                unit, items_per_step, transient=transient, console=console or _standard_error()
+                *(unit, items_per_step, self._lines),
+                transient=transient,
+                console=console or _standard_error(),
             )
 
     @property
@@ -60,6 +65,10 @@ class _Screen:
             label = _label(name, max(progress.console.width - _BESIDE, _LEAST))
             self._tasks[name] = progress.add_task(label, total=total, completed=done, note=note)
         progress.update(self._tasks[name], completed=done, total=total, note=note)
+
+    def show_lines(self, lines: Sequence[str]) -> None:
+        """Lines below the bars, in place of those that were there."""
+        self._lines[:] = map(printable, lines)
 
     def __enter__(self) -> Self:
         if self._progress is not None:
@@ -136,7 +145,7 @@ def _standard_error() -> Console:
 
 
 def _rich_progress(
-    unit: str, items_per_step: int, *, transient: bool, console: Console
+    unit: str, items_per_step: int, lines: Sequence[str], *, transient: bool, console: Console
 ) -> Progress:
     # rich takes a while to import, and most processes have no terminal.
     from rich.progress import (
@@ -156,6 +165,12 @@ def _rich_progress(
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed * items_per_step:.3g} {unit}/s")
 
+    class BarsAndLines(Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            if lines:
+                yield Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+
     columns = (
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=16),
@@ -164,7 +179,7 @@ def _rich_progress(
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(table_column=Column(no_wrap=True), elapsed_when_finished=not transient),
     )
-    return Progress(*columns, console=console, transient=transient)
+    return BarsAndLines(*columns, console=console, transient=transient)
 
 
 def _label(name: str, width: int) -> str:

@@ -109,23 +109,24 @@ class Claims:
     def create(self, key: str, generation: int = 0) -> Claim | None:
         """The claim, or None where another process was faster."""
         path = self.folder / f"{key}.{generation}"
+        record = {"owner": self._observer.identity().as_plain(), "token": uuid.uuid4().hex}
+        content = _beat_line(0) + json.dumps(record).encode()
         try:
-            with _open_new(path) as file:
-                record = {
-                    "owner": self._observer.identity().as_plain(),
-                    "token": uuid.uuid4().hex,
-                }
-                file.write(_beat_line(0) + json.dumps(record).encode())
+            file = _open_new(path)
         except FileExistsError:
             return None
         except OSError as error:
+            raise _not_written(path, error) from error
+        try:
+            with file:
+                file.write(content)
+        except BaseException as error:
+            # Also where this process is asked to end: nobody could tell that its owner has.
             with suppress(OSError):
                 path.unlink()
-            raise WriteError(
-                f"{path} cannot be written ({error.strerror or error}); every worker must be able"
-                " to write to the folder of the job. Make room there, or let this worker mount it"
-                " for writing"
-            ) from error
+            if isinstance(error, OSError):
+                raise _not_written(path, error) from error
+            raise
         return Claim(path, key, generation, self._observer)
 
     def take(self, key: str, dead: ClaimRecord | None = None) -> Claim | None:
@@ -166,6 +167,12 @@ class Claims:
             _read(self.folder / f"{key}.{at}", key, at) for key, at in self.generations().items()
         )
         return [record for record in records if record is not None]
+
+    def first(self, most: int) -> tuple[list[ClaimRecord], int]:
+        """So many claims, and how many more there are, which are not read."""
+        generations = sorted(self.generations().items())
+        records = [_read(self.folder / f"{key}.{at}", key, at) for key, at in generations[:most]]
+        return [record for record in records if record is not None], len(generations[most:])
 
     def look(self, key: str) -> ClaimRecord | None:
         """The claim of a key, unless its owner is dead: then it is removed, as nobody takes it."""
@@ -234,6 +241,13 @@ class Claims:
             self._seen[record.name] = (record, now)
             return False
         return now - since >= self.lease
+
+
+def _not_written(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"{path} cannot be written ({error.strerror or error}); every worker must be able to write"
+        " to the folder of the job. Make room there, or let this worker mount it for writing"
+    )
 
 
 def _open_new(path: Path) -> BinaryIO:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from torchcross.experiment.rows.row_shots import shots_of_row
-from torchcross.experiment.run.environment import read_environment
+from torchcross.experiment.run.environment import RunTimes, read_times
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
-from torchcross.experiment.run.run_files import cell_name
+from torchcross.experiment.run.scored_cells import scored_cells
 from torchcross.experiment.run.time_left import duration_text
 from torchcross.report import PageTable
 from torchcross.report.html import TableCell, TableColumn
@@ -25,8 +24,8 @@ def with_times(run: RunFolder, table: PageTable, shown: Mapping[str, str]) -> Pa
 
     `shown` is the name of each algorithm on the page.
     """
-    known = read_environment(run)
-    if not known:
+    known = read_times(run)
+    if not (known.cells or known.trainings):
         return table
     names = _cells_of_rows(run)
     algorithms = {name: algorithm for algorithm, name in shown.items()}
@@ -37,8 +36,8 @@ def with_times(run: RunFolder, table: PageTable, shown: Mapping[str, str]) -> Pa
     ]
     of_all = [name for cells in names.values() for name in cells]
     legend = _LEGEND.format(
-        machines="; ".join(map(_machine_text, known.get("machines", ()))),
-        known=sum(name in known.get("cells", {}) for name in of_all),
+        machines="; ".join(map(_machine_text, known.machines)),
+        known=sum(name in known.cells for name in of_all),
         all=len(of_all),
     )
     return replace(
@@ -49,31 +48,26 @@ def with_times(run: RunFolder, table: PageTable, shown: Mapping[str, str]) -> Pa
 def _cells_of_rows(run: RunFolder) -> dict[str, list[str]]:
     """The names of the cells of each row of the table."""
     plain, targets = run.experiment, run.plain(PROTOCOL).get("targets", {})
-    return {
-        algorithm: [
-            cell_name(algorithm, seed, shots, target)
-            for target in targets
-            for seed in plain["seeds"]
-            for shots in shots_of_row(algorithm, plain["shots"])
-        ]
-        for algorithm in plain["algorithms"]
-    }
+    names: dict[str, list[str]] = {algorithm: [] for algorithm in plain["algorithms"]}
+    for cell in scored_cells(plain, targets):
+        names[cell.algorithm].append(cell.name)
+    return names
 
 
-def _training_seconds(run: RunFolder, known: Mapping[str, Any], algorithm: str) -> float | None:
+def _training_seconds(run: RunFolder, known: RunTimes, algorithm: str) -> float | None:
     """Of all trainings of a row; None where none is known."""
     seconds = [
         value
-        for name, value in known.get("trainings", {}).items()
+        for name, value in known.training_seconds().items()
         if run.plain(f"train/{name}/training.json").get("algorithm") == algorithm
     ]
     return sum(seconds) if seconds else None
 
 
 def _time_cells(
-    run: RunFolder, known: Mapping[str, Any], names: Mapping[str, list[str]], algorithm: str
+    run: RunFolder, known: RunTimes, names: Mapping[str, list[str]], algorithm: str
 ) -> tuple[TableCell, TableCell]:
-    cells = known.get("cells", {})
+    cells = known.cell_seconds()
     seconds = [cells[name] for name in names.get(algorithm, ()) if name in cells]
     scoring = sum(seconds) if seconds else None
     return _time_cell(_training_seconds(run, known, algorithm)), _time_cell(scoring)

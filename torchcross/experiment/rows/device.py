@@ -42,6 +42,16 @@ def machine_of(settings: MachineSettings) -> TorchMachine:
     return machine
 
 
+def machine_elsewhere(settings: MachineSettings, engine: str) -> TorchMachine:
+    """The machine of a process whose units are made elsewhere: it needs no device of its own."""
+    if settings.device == "auto":
+        raise InputError(
+            f"machine.device='auto' is what this machine has, and engine {engine!r} computes on"
+            " others; say what they have: --device cpu or --device cuda"
+        )
+    return TorchMachine("cpu")
+
+
 def device_type(settings: MachineSettings) -> str:
     """The kind of device, such as "cuda": it decides the bits of a number, its index does not."""
     return _device_name(settings).partition(":")[0]

@@ -1,8 +1,11 @@
 """The parts of a cell with many episodes: units score them, and one puts them together.
 
-parts/<cell>-<first>-<end>.csv          the rows of the episodes from first to before end
-parts/<cell>-<first>-<end>.safetensors  what was predicted, where the run stores it
-parts/<cell>-<first>-<end>.npz          an example, where the cell shows one
+parts/<cell>-<first>-<end>-<kind>.csv          the rows of the episodes from first to before end
+parts/<cell>-<first>-<end>-<kind>.safetensors  what was predicted, where the run stores it
+parts/<cell>-<first>-<end>-<kind>.npz          an example, where the cell shows one
+
+The kind is a digest of what may change from one call to the next and shows in a part: parts of two
+kinds make no cell together.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,14 +33,21 @@ def part_ranges(episodes: int, at_once: int) -> list[range]:
     return [range(at, min(at + at_once, episodes)) for at in range(0, episodes, at_once)]
 
 
-def part_files(name: str, part: range) -> tuple[str, str, str]:
+class KnownEpisodes(NamedTuple):
+    """How many episodes a target gives, and the kind of the parts of its cells."""
+
+    number: int
+    kind: str
+
+
+def part_files(name: str, part: range, kind: str) -> tuple[str, str, str]:
     """(rows, predictions, example) of some episodes of a cell."""
-    place = f"{PARTS}/{name}-{part.start}-{part.stop}"
+    place = f"{PARTS}/{name}-{part.start}-{part.stop}-{kind}"
     return f"{place}.csv", f"{place}.safetensors", f"{place}.npz"
 
 
-def write_part(folder: Path, name: str, part: range, scored: ScoredPart) -> None:
-    rows, predictions, example = (folder / path for path in part_files(name, part))
+def write_part(folder: Path, name: str, part: range, kind: str, scored: ScoredPart) -> None:
+    rows, predictions, example = (folder / path for path in part_files(name, part, kind))
     rows.parent.mkdir(exist_ok=True)
     if scored.predictions is not None:
         scored.predictions.write(predictions)
@@ -45,9 +56,9 @@ def write_part(folder: Path, name: str, part: range, scored: ScoredPart) -> None
     Records.of(scored.rows).write(rows)
 
 
-def joined_parts(folder: Path, name: str, ranges: Iterable[range]) -> ScoredPart:
+def joined_parts(folder: Path, name: str, ranges: Iterable[range], kind: str) -> ScoredPart:
     """The parts of a cell as if its episodes had been scored one after the other."""
-    files = [[folder / path for path in part_files(name, each)] for each in ranges]
+    files = [[folder / path for path in part_files(name, each, kind)] for each in ranges]
     rows = [row for path, _, _ in files for row in _records_of(path)]
     parts = [_predictions_of(path) for _, path, _ in files if path.is_file()]
     examples = [path for _, _, path in files if path.is_file()]

@@ -26,8 +26,11 @@ from torchcross.statistics.image_shares import check_specificity
 from torchcross.targets import Target
 
 
-def check_experiment(experiment: Experiment) -> None:
-    """Refuse unknown rows and metrics, a backbone or weights that do not fit, an absent device."""
+def check_experiment(experiment: Experiment, *, computes: bool = True) -> None:
+    """Refuse unknown rows and metrics, a backbone or weights that do not fit, an absent device.
+
+    The device is looked at where this process computes.
+    """
     for name in experiment.algorithms:
         if name not in METHODS:
             raise InputError(unknown_name("algorithm of a table", name, METHODS))
@@ -45,7 +48,8 @@ def check_experiment(experiment: Experiment) -> None:
     check_specificity(experiment.evaluation.specificity)
     for text in experiment.evaluation.subgroups:
         SubgroupColumn.parse(text)
-    machine_of(experiment.machine)
+    if computes:
+        machine_of(experiment.machine)
     check_trackers(experiment)
     _check_network(experiment)
 

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchcross._kit.process_memory import available_bytes
 from torchcross.errors import InputError
-from torchcross.experiment.rows.device import resources_of
+from torchcross.experiment.rows.device import machine_elsewhere, machine_of, resources_of
+from torchcross.experiment.run.checks import check_experiment
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs import InlineEngine, JobEngine, JobFolder, LocalEngine, job_engine_named
 from torchcross.jobs.engines.engine import engine_parameters
 from torchcross.jobs.engines.local import usable_cores
+from torchcross.training import TorchMachine
 
 _LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class ChosenEngine:
+    """What makes the units of a call, and the machine of the process that began the call."""
+
+    engine: JobEngine
+    machine: TorchMachine
+
+    @property
+    def computes(self) -> bool:
+        """Whether units are made on this machine."""
+        return self.engine.is_here
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether units are made in this process, with bars of their own on its screen."""
+        return isinstance(self.engine, InlineEngine)
+
+
+def checked_engine(experiment: Experiment, out: str | Path, jobs: int | None) -> ChosenEngine:
+    """The engine of an experiment that can run on it: refused before anything is written."""
+    name = str(experiment.engine.get("name", _LOCAL))
+    check_experiment(experiment, computes=name == _LOCAL)
+    engine = engine_of(experiment, out, jobs)
+    settings = experiment.machine
+    return ChosenEngine(
+        engine, machine_of(settings) if engine.is_here else machine_elsewhere(settings, name)
+    )
 
 
 def engine_of(experiment: Experiment, out: str | Path, jobs: int | None) -> JobEngine:
@@ -57,5 +90,9 @@ def _refuse_processes(name: str, settings: Mapping[str, Any], jobs: int | None) 
 
 
 def default_jobs(experiment: Experiment) -> int:
-    """As many processes as the cores of this machine allow, at the threads of the experiment."""
-    return max(1, usable_cores() // resources_of(experiment.machine).cores)
+    """As many processes as this machine has cores and memory for, as far as a unit's are stated."""
+    unit, free = resources_of(experiment.machine), available_bytes()
+    room = usable_cores() // unit.cores
+    if unit.memory and free is not None:
+        room = min(room, free // unit.memory)
+    return max(1, room)

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from torchcross._kit.surroundings import installed_version, processor_kind
+from torchcross.backbones.addresses import beside
 from torchcross.experiment.rows.device import own_threads
 from torchcross.experiment.run.cells import Cell, Say, WorkContext
-from torchcross.experiment.run.provenance import data_description
+from torchcross.experiment.run.folder import PROVENANCE
+from torchcross.experiment.run.provenance import (
+    UNREADABLE,
+    complete_description,
+    data_description,
+)
 from torchcross.experiment.settings.plain import digest
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs import JobFolder, Unit
@@ -42,7 +48,7 @@ class Bench(Protocol):
     def has_made(self) -> bool:
         """Whether it has begun a unit."""
 
-    def fingerprint(self) -> Mapping[str, str]:
+    def fingerprint(self) -> Mapping[str, str | None]:
         """What decides the bytes of results; see `fingerprint_of`."""
 
     def make(self, key: str, folder: Path, say: Say | None) -> None:
@@ -89,7 +95,7 @@ class ExperimentJob:
     def units(self) -> Sequence[Unit]:
         return self._own_bench().plan.units
 
-    def fingerprint(self) -> Mapping[str, str]:
+    def fingerprint(self) -> Mapping[str, str | None]:
         return self._own_bench().fingerprint()
 
     def run(self, key: str, folder: Path) -> None:
@@ -115,24 +121,52 @@ def _bench_of_worker(job: ExperimentJob) -> Bench:
     return job.make_bench(job.experiment, Path(job.out))
 
 
-def fingerprint_of(work: WorkContext, identity: str) -> dict[str, str]:
+def fingerprint_of(
+    work: WorkContext, identity: str, *, computes: bool = True
+) -> dict[str, str | None]:
     """What decides the bytes of results: two processes with other values do not share a folder.
 
-    `identity` is a digest of the settings that do.
+    `identity` is a digest of the settings that do. Who does not compute (`computes`) leaves it to
+    the others on what hardware.
     """
     return {
         "experiment": identity,
-        "data": digest(data_description(work.collection)),
+        **_data_digests(work),
         **{name: str(installed_version(name)) for name in ("torchcross-fewshot", "torch")},
-        "hardware": processor_kind(work.machine.device),
+        "hardware": processor_kind(work.machine.device) if computes else None,
         # Rounding alone, so that a run may go on with others: not while this one works.
         "ranks": str(work.experiment.machine.ranks),
     }
 
 
+def _data_digests(work: WorkContext) -> dict[str, str | None]:
+    """Of each dataset, so that one which differs is named.
+
+    What cannot be read here is what the folder's provenance says of it, or is left to others.
+    """
+    known = work.folder.plain(PROVENANCE).get("data", {})
+    data = complete_description(data_description(work.collection), known)
+    parts: dict[str, Any] = {}
+    for name, value in data.items():
+        inner = value if isinstance(value, dict) and UNREADABLE not in value else {"": value}
+        parts |= {f"data {name} {each}".rstrip(): part for each, part in inner.items()}
+    return {name: None if _is_unreadable(part) else digest(part) for name, part in parts.items()}
+
+
+def _is_unreadable(part: Any) -> bool:
+    return isinstance(part, dict) and (
+        UNREADABLE in part or any(map(_is_unreadable, part.values()))
+    )
+
+
 def _with_absolute_paths(experiment: Experiment) -> Experiment:
     data = replace(experiment.data, folder=_absolute(experiment.data.folder))
-    model = replace(experiment.model, weights=_absolute(experiment.model.weights))
+    backbone = experiment.model.backbone
+    if backbone.is_addressed:
+        backbone = replace(backbone, name=beside(backbone.name, Path.cwd()))
+    model = replace(
+        experiment.model, weights=_absolute(experiment.model.weights), backbone=backbone
+    )
     return replace(experiment, data=data, model=model)
 
 

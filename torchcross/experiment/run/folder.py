@@ -92,17 +92,8 @@ class RunFolder:
         Half-written files are removed where no other process is at work here (`alone`).
         """
         path = Path(path)
-        record = {
-            "experiment": with_shots_as_stored(as_plain(experiment)),
-            "decides": decisive_settings(experiment),
-            "digest": identity(experiment),
-            "run": name_as_text(path.resolve()),
-            "format": FORMAT,
-        }
-        if (path / EXPERIMENT).is_file():
-            refuse_other_experiment(path, record)
-        else:
-            refuse_other_folder(path)
+        record = _record_of(path, experiment)
+        if not _is_begun(path, record):
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / EXPERIMENT, record)
         try:
@@ -116,6 +107,15 @@ class RunFolder:
                 " folder that can be"
             ) from error
         return cls(path)
+
+    @classmethod
+    def if_begun(cls, path: str | Path, experiment: Experiment) -> RunFolder | None:
+        """The run of this experiment, if it has begun; nothing is written.
+
+        A folder of another one, or of something else, is refused.
+        """
+        path = Path(path)
+        return cls(path) if _is_begun(path, _record_of(path, experiment)) else None
 
     def update(self, experiment: Experiment) -> None:
         """Settings that decide no row, such as the metric that leads the page, may change."""
@@ -236,6 +236,25 @@ class RunFolder:
         record = read_json(path, hashed=self.has_hashes, advice=advice)
         check_fields(path, record, advice)
         return record
+
+
+def _record_of(path: Path, experiment: Experiment) -> dict[str, Any]:
+    return {
+        "experiment": with_shots_as_stored(as_plain(experiment)),
+        "decides": decisive_settings(experiment),
+        "digest": identity(experiment),
+        "run": name_as_text(path.resolve()),
+        "format": FORMAT,
+    }
+
+
+def _is_begun(path: Path, record: dict[str, Any]) -> bool:
+    """Whether the folder holds this run; False where nothing is there, and all else is refused."""
+    if not (path / EXPERIMENT).is_file():
+        refuse_other_folder(path)
+        return False
+    refuse_other_experiment(path, record)
+    return True
 
 
 def _is_experiment(plain: object) -> TypeGuard[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import final
+from typing import Any, final
 
 from torchcross.experiment.rows.addressed_backbones import pretrained_backbone
 from torchcross.experiment.rows.disputed_choices import choices
@@ -12,15 +12,17 @@ from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.rows.row_shots import blanks_in_words, shots_of_row
 from torchcross.experiment.rows.target_episodes import TargetEpisodes, target_episodes
 from torchcross.experiment.rows.tuning_words import tuning_for_protocol
+from torchcross.experiment.run.cell_parts import KnownEpisodes
 from torchcross.experiment.run.cells import RunContext
 from torchcross.experiment.run.checks import settings_without_effect
 from torchcross.experiment.run.folder import PROTOCOL
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.run.prediction_store import PredictionStore
-from torchcross.experiment.settings.plain import as_plain
+from torchcross.experiment.settings.plain import as_plain, digest
 from torchcross.experiment.settings.published import published_part, weights_cautions
 
 _IMAGES = "query images"
+_KIND_DIGITS = 8
 
 
 @final
@@ -30,6 +32,8 @@ class Protocol:
     def __init__(self, run: RunContext) -> None:
         self._run = run
         self._episodes = dict(run.folder.plain(PROTOCOL).get("episodes of targets", {}))
+        # What is known of targets that cannot be read just now.
+        self._earlier: dict[str, Any] = {}
 
     def start(self, targets: Iterable[str]) -> None:
         """Look at the labels of these targets, write the file, and say what a reader must know.
@@ -48,13 +52,27 @@ class Protocol:
     def look(self, targets: Iterable[str]) -> None:
         """Look at the labels of these targets; what cannot be read stays unknown."""
         for target in targets:
-            self._episodes.pop(target, None)
-            with suppress(Exception):
+            earlier = self._episodes.pop(target, None)
+            try:
                 self.episodes_of(target)
+            except Exception:  # noqa: BLE001 - it is an error of the cells that need it
+                if earlier is not None:
+                    self._earlier[target] = earlier
 
     def episode_counts(self) -> dict[str, int]:
         """How many episodes there are, for each target whose episodes are known."""
         return {target: each["episodes"] for target, each in self._episodes.items()}
+
+    def known_episodes(self) -> dict[str, KnownEpisodes]:
+        """The same, with the kind of the parts of a target's cells."""
+        evaluation = self._run.experiment.evaluation
+        shown = {"metric": evaluation.metric, "predictions": self.prediction_store().is_open}
+        return {
+            target: KnownEpisodes(
+                each["episodes"], digest({**shown, "episodes": as_plain(each)})[:_KIND_DIGITS]
+            )
+            for target, each in self._episodes.items()
+        }
 
     def complete(self) -> None:
         """Say what is known by now of targets that could not be read when the run began."""
@@ -78,7 +96,7 @@ class Protocol:
     def prediction_store(self) -> PredictionStore:
         """Where the predictions of all cells go, as far as its targets can be read now."""
         run = self._run
-        of_episodes = sum(each.get(_IMAGES, 0) for each in self._episodes.values())
+        of_episodes = sum(each.get(_IMAGES, 0) for each in self._all_episodes().values())
         images = 0
         for name in run.experiment.algorithms:
             each = of_episodes
@@ -86,6 +104,9 @@ class Protocol:
                 each = sum(map(self._test_images, run.targets))
             images += each * len(shots_of_row(name, run.experiment.shots))
         return PredictionStore(run, images * len(run.experiment.seeds))
+
+    def _all_episodes(self) -> dict[str, Any]:
+        return {**self._earlier, **self._episodes}
 
     def _test_images(self, target: str) -> int:
         try:
@@ -107,9 +128,9 @@ class Protocol:
             "rows": {name: METHODS[name].description for name in experiment.algorithms},
             "targets": {target: dict(run.collection.why(target)) for target in run.targets},
             "order of targets": [
-                self._episodes.get(target, {}).get("name", target) for target in run.targets
+                self._all_episodes().get(target, {}).get("name", target) for target in run.targets
             ],
-            "episodes of targets": self._episodes,
+            "episodes of targets": self._all_episodes(),
             "experiment": experiment,
             **({} if weights is None else {"weights": weights.weights.as_dict()}),
             "interval": (

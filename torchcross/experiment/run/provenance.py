@@ -21,7 +21,7 @@ from torchcross.experiment.run.identity import decisive_settings
 from torchcross.experiment.run.json_files import write_json
 from torchcross.experiment.settings.plain import as_plain
 
-_UNREADABLE = "unreadable"
+UNREADABLE = "unreadable"
 _INPUTS = ("data", "weights")
 """What rows are computed from; the rest of a provenance is what computes them."""
 
@@ -108,7 +108,7 @@ def data_description(collection: Collection) -> dict[str, Any]:
     try:
         description: dict[str, Any] = as_plain(dict(collection.describe()))
     except (TorchcrossError, OSError) as error:
-        return {_UNREADABLE: str(error)}
+        return {UNREADABLE: str(error)}
     return description
 
 
@@ -117,7 +117,7 @@ def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
     if not isinstance(before, dict) or not isinstance(now, dict):
         if before != now:
             yield place
-    elif _UNREADABLE not in before and _UNREADABLE not in now:
+    elif UNREADABLE not in before and UNREADABLE not in now:
         for name in sorted(before.keys() | now.keys()):
             here = f"{place}.{name}" if place else name
             if name in before and name in now:
@@ -128,8 +128,8 @@ def contradictions(before: Any, now: Any, place: str = "") -> Iterator[str]:
 
 def complete_description(now: Any, before: Any) -> Any:
     """The present description; what cannot be read now is as it was when it could be read."""
-    if not isinstance(now, dict) or not isinstance(before, dict) or _UNREADABLE in before:
+    if not isinstance(now, dict) or not isinstance(before, dict) or UNREADABLE in before:
         return now
-    if _UNREADABLE in now:
+    if UNREADABLE in now:
         return before
     return {name: complete_description(value, before.get(name)) for name, value in now.items()}

@@ -24,7 +24,7 @@ from torchcross.experiment.settings.row_settings import experiment_with, row_val
 from torchcross.experiment.settings.schema import Experiment
 from torchcross.jobs.engines.local import usable_cores
 from torchcross.training import FitResult, Tracker, run_on_ranks
-from torchcross.training.agreement import together
+from torchcross.training.agreement import raise_failure, together
 from torchcross.training.ranks import usable_ranks
 from torchcross.training.trained_weights import load_trained
 from torchcross.training.world import World
@@ -92,8 +92,8 @@ class LedTrainings:
         self._world.announce(json.dumps(training))
         machine = self._world.machine(device_type(settings), settings.precision, ranks)
         assert machine is not None, "the first rank is one of them"
-        with together(machine):
-            """The others set up what is set up here already."""
+        # The others set up now what is set up here already.
+        raise_failure(machine, None)
         trackers = planned.trackers(context.folder.path)
         return fit_here(setup, folder, machine, context.progress, trackers)
 

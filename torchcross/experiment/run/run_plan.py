@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import time  # noqa: TID251 (durations are what is asked for)
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
-from torchcross._kit.process_memory import most_resident_bytes
-from torchcross.errors import TorchcrossError
+from torchcross._kit.process_memory import available_bytes, most_resident_bytes
 from torchcross.evaluation.whole_source import predictions_of
 from torchcross.experiment.rows.adaptation import adapter
-from torchcross.experiment.rows.device import GB, machine_of, own_threads
+from torchcross.experiment.rows.device import GB, machine_of, own_threads, resources_of
 from torchcross.experiment.rows.methods import METHODS, starting_network
 from torchcross.experiment.rows.target_episodes import level_of
 from torchcross.experiment.rows.training_setup import TrainingSetup
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.checks import check_experiment, check_image_sides
 from torchcross.experiment.run.earlier_presets import as_begun
-from torchcross.experiment.run.experiment_record import EXPERIMENT
 from torchcross.experiment.run.folder import RunFolder
+from torchcross.experiment.run.makespan import makespan
 from torchcross.experiment.run.protocol import Protocol
 from torchcross.experiment.run.run_units import RunUnits
 from torchcross.experiment.run.scoring import score_part
@@ -30,7 +28,9 @@ from torchcross.experiment.run.targets import open_targets
 from torchcross.experiment.run.time_left import duration_text
 from torchcross.experiment.run.training import PlannedTraining
 from torchcross.experiment.settings.schema import Experiment
-from torchcross.jobs import Unit
+from torchcross.jobs import JobFolder, Unit
+from torchcross.jobs.engines.local import usable_cores
+from torchcross.jobs.failures import reason_of
 from torchcross.training import fit
 
 Kind = Literal["training", "scoring"]
@@ -39,22 +39,31 @@ _STEPS: Final = 3
 """Of a calibration: the first one is not counted, for it sets everything up."""
 _EPISODES: Final = 3
 
+_MOST_OF_ALL: Final = 0.8
+"""A chain that takes so much of the time decides how long a run takes."""
+
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """The units of one kind of one row: how many, and the seconds of each."""
+    """The units of one kind of one row: how many, and the seconds of each, if they are known."""
 
     row: str
     kind: Kind
     units: int
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is left to do. `memory` is the most bytes that the calibration held.
+    """What is left to do.
 
+    memory   the most bytes that the calibration held
+    free     bytes that this machine has for processes
+    threads  those of one unit
+    cores    those of this machine
     reasons  why a row could not be measured
+
+    Where the system has no word, memory and free are None.
     """
 
     cells: int
@@ -62,6 +71,9 @@ class RunPlan:
     chain: float
     seconds_with: Mapping[int, float]
     memory: int | None
+    free: int | None
+    threads: int
+    cores: int
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -75,43 +87,81 @@ class RunPlan:
         yield f"{units} units are left, of {self.cells} cells"
         width = max(len(part.row) for part in self.parts)
         for part in self.parts:
-            each = duration_text(part.seconds)
+            each = "unknown time" if part.seconds is None else duration_text(part.seconds)
             yield f"  {part.row:{width}}  {part.kind}  {part.units:4} units of about {each}"
-        if self.memory is not None:
-            yield f"each process holds about {self.memory / GB:.1f} GB (machine.memory)"
+        yield from self._memory_lines()
+        least = "at least " if self.reasons else "about "
         for jobs, seconds in self.seconds_with.items():
-            yield f"--jobs {jobs}: about {duration_text(seconds)}"
+            yield f"--jobs {jobs}: {least}{duration_text(seconds)}"
         yield f"the longest chain takes {duration_text(self.chain)}, with any number of processes"
+        yield from self._threads_lines()
         yield from self.reasons
+
+    def _memory_lines(self) -> Iterator[str]:
+        if self.memory is None:
+            return
+        each = f"each process holds about {self.memory / GB:.1f} GB"
+        if self.free is None:
+            yield f"{each}; machine.memory={self.memory / GB:.1f} tells the engine so"
+            return
+        room = max(1, self.free // self.memory)
+        yield (
+            f"{each}, and {self.free / GB:.1f} GB are free here: enough for {room}. With"
+            f" machine.memory={self.memory / GB:.1f}, no more start than have room"
+        )
+
+    def _threads_lines(self) -> Iterator[str]:
+        """Where one chain decides how long it takes, more processes do not help."""
+        at_once = self.cores // self.threads if self.threads else 1
+        seconds = [each for jobs, each in self.seconds_with.items() if jobs >= at_once]
+        if at_once > 1 and seconds and self.chain >= _MOST_OF_ALL * min(seconds):
+            yield (
+                f"that chain decides how long the run takes: more threads for each unit, such as"
+                f" machine.threads={self.cores}, shorten it. They decide last bits of the rows, so"
+                " give them before the run begins"
+            )
 
 
 def plan_run(experiment: Experiment, out: str | Path, jobs: Sequence[int]) -> RunPlan:
-    """The units that `torchcross run` would make, each row measured on its first target."""
+    """The units that `torchcross run` would make, each row measured on its first target.
+
+    A folder of another experiment is refused.
+    """
     experiment = as_begun(experiment, Path(out), lambda line: None)
     check_experiment(experiment)
+    begun = RunFolder.if_begun(out, experiment)
     machine = machine_of(experiment.machine)
     collection, targets = open_targets(experiment.data)
     check_image_sides(experiment, collection, targets)
     with TemporaryDirectory() as place, own_threads(experiment.machine):
-        is_begun = (Path(out) / EXPERIMENT).is_file()
-        folder = RunFolder(out) if is_begun else RunFolder.begin(place, experiment)
+        folder = begun or RunFolder.begin(place, experiment)
         run = RunContext(
             *(experiment, collection, targets, machine),
             *(folder, lambda line: None, False, folder.files),
         )
         protocol = Protocol(run)
         protocol.look(targets)
-        units = RunUnits(run, protocol.episode_counts())
-        calibration = _Calibration(run, protocol, units)
-        seconds = {unit.key: calibration.seconds_of(unit) for unit in units.units}
+        plan = RunUnits(run, protocol.known_episodes())
+        done = JobFolder(folder.path).done_keys(plan.units)
+        units = [_without_needs(unit, done) for unit in plan.units if unit.key not in done]
+        free = available_bytes()
+        calibration = _Calibration(run, protocol, plan)
+        seconds = {unit.key: calibration.seconds_of(unit) or 0.0 for unit in units}
     return RunPlan(
         cells=sum(len(run.shots_of(cell)) for cell in run.cells()),
         parts=calibration.parts(),
-        chain=_makespan(units.units, seconds, len(units.units) or 1),
-        seconds_with={count: _makespan(units.units, seconds, count) for count in jobs},
+        chain=makespan(units, seconds, len(units) or 1),
+        seconds_with={count: makespan(units, seconds, count) for count in jobs},
         memory=most_resident_bytes(),
+        free=free,
+        threads=resources_of(experiment.machine).cores,
+        cores=usable_cores(),
         reasons=calibration.reasons(),
     )
+
+
+def _without_needs(unit: Unit, done: set[str]) -> Unit:
+    return replace(unit, needs=tuple(need for need in unit.needs if need not in done))
 
 
 class _Calibration:
@@ -119,11 +169,12 @@ class _Calibration:
 
     def __init__(self, run: RunContext, protocol: Protocol, units: RunUnits) -> None:
         self._run, self._protocol, self._units = run, protocol, units
-        self._seconds: dict[tuple[str, Kind], float] = {}
+        self._seconds: dict[tuple[str, Kind], float | None] = {}
         self._counts: dict[tuple[str, Kind], int] = {}
         self._reasons: dict[str, str] = {}
 
-    def seconds_of(self, unit: Unit) -> float:
+    def seconds_of(self, unit: Unit) -> float | None:
+        """None where the row cannot be measured."""
         cell = self._units.cell_of(unit.key)
         kind: Kind = "scoring" if self._units.is_scoring(unit.key) else "training"
         key = (cell.algorithm, kind)
@@ -131,9 +182,9 @@ class _Calibration:
             try:
                 measure = self._score if kind == "scoring" else self._train
                 self._seconds[key] = measure(cell)
-            except (TorchcrossError, OSError) as error:
-                self._reasons[f"{cell.algorithm}, {kind}"] = str(error)
-                self._seconds[key] = 0.0
+            except Exception as error:  # noqa: BLE001 - it is said, and the others are measured
+                self._reasons[f"{cell.algorithm}, {kind}"] = reason_of(error)
+                self._seconds[key] = None
         self._counts[key] = self._counts.get(key, 0) + 1
         return self._seconds[key]
 
@@ -191,14 +242,3 @@ def _seconds_of_steps(run: RunContext, setup: TrainingSetup, steps: int) -> floa
     begin = time.monotonic()
     fit(setup.learner, setup.data, options, machine=run.machine, progress=False)
     return time.monotonic() - begin
-
-
-def _makespan(units: Sequence[Unit], seconds: Mapping[str, float], jobs: int) -> float:
-    """The time until all units are done by `jobs` processes, which take them in this order."""
-    ends: dict[str, float] = {}
-    free = [0.0] * jobs
-    for unit in units:
-        begin = max([heapq.heappop(free), *(ends[need] for need in unit.needs)])
-        ends[unit.key] = begin + seconds[unit.key]
-        heapq.heappush(free, ends[unit.key])
-    return max(ends.values(), default=0.0)

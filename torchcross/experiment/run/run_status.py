@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchcross.experiment.rows.row_shots import blanks_in_words, shots_of_row
-from torchcross.experiment.run.environment import read_environment
+from torchcross._kit.counts import count_text
+from torchcross.experiment.rows.row_shots import blanks_in_words
+from torchcross.experiment.run.environment import read_times
 from torchcross.experiment.run.folder import PROTOCOL, RunFolder
-from torchcross.experiment.run.run_files import cell_name
+from torchcross.experiment.run.running_units import folded_lines, running_text
+from torchcross.experiment.run.scored_cells import scored_cells
 from torchcross.experiment.run.time_left import duration_text
 from torchcross.jobs import JobStatus, job_status
-from torchcross.jobs.claims import ClaimRecord
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class RunStatus:
     """The rows that a run has and is to have, and the units that are under way.
 
-    seconds_left  as the units took so far; None where none has ended, or none is left
+    seconds_left  as units of the same kinds took so far; None where that is not known, or none runs
     blanks        which cells there cannot be, and why
     """
 
@@ -43,12 +42,15 @@ class RunStatus:
             return
         left = ""
         if self.seconds_left is not None:
-            left = f", about {duration_text(self.seconds_left)} left"
-        yield f"{len(job.done)} of {job.units} units of the last call are done{left}"
-        yield from _part("running", list(map(_running_text, job.running)))
-        yield from _part("their process ended", [claim.key for claim in job.ended])
+            at_work = count_text(len(job.running), "units")
+            left = f"; about {duration_text(self.seconds_left)} left, while {at_work} run at once"
+        yield f"{len(job.done)} of {job.units} units are done{left}"
+        yield from _part("running", list(map(running_text, job.running)))
+        yield from _part("interrupted, to be taken over", [claim.key for claim in job.ended])
         yield from _part("failed", [f"{each.key}: {each.reason}" for each in job.failures])
-        yield f"to begin: {len(job.ready)}, after others: {len(job.waiting)}"
+        yield f"not begun: {len(job.ready)}, and {len(job.waiting)} that need others first"
+        if not job.running:
+            yield "nothing runs now; give the same `torchcross run` again to go on"
 
 
 def run_status(folder: str | Path) -> RunStatus:
@@ -56,13 +58,7 @@ def run_status(folder: str | Path) -> RunStatus:
     run = RunFolder(folder)
     plain, files = run.experiment, run.files
     targets = run.plain(PROTOCOL).get("targets", {})
-    names = [
-        cell_name(algorithm, seed, shots, target)
-        for target in targets
-        for algorithm in plain["algorithms"]
-        for seed in plain["seeds"]
-        for shots in shots_of_row(algorithm, plain["shots"])
-    ]
+    names = [cell.name for cell in scored_cells(plain, targets)]
     done = sum(files.rows(name).is_file() for name in names)
     job = job_status(folder)
     blanks = tuple(blanks_in_words(plain["algorithms"], plain["shots"]))
@@ -70,25 +66,36 @@ def run_status(folder: str | Path) -> RunStatus:
 
 
 def _seconds_left(run: RunFolder, job: JobStatus) -> float | None:
-    """The rest of the units takes as long as those that ended, shared by the processes at work."""
-    known = read_environment(run)
-    seconds = [*known.get("trainings", {}).values(), *known.get("cells", {}).values()]
-    left = len(job.running) + len(job.ended) + len(job.ready) + len(job.waiting)
-    if not seconds or not left:
+    """Each kind of unit takes as long as those of its kind that ended; those at work share them.
+
+    None where nothing runs, or a kind that is left is not known yet.
+    """
+    left = [claim.key for claim in (*job.running, *job.ended)] + [*job.ready, *job.waiting]
+    if not (left and job.running):
         return None
-    return float(sum(seconds)) / len(seconds) * left / max(1, len(job.running))
+    means = _mean_seconds(run)
+    if any(_kind(key) not in means for key in left):
+        return None
+    return sum(means[_kind(key)] for key in left) / len(job.running)
 
 
-def _running_text(claim: ClaimRecord) -> str:
-    if claim.owner is None:
-        return claim.key
-    return f"{claim.key} (process {claim.owner.process} on {claim.owner.host})"
+def _mean_seconds(run: RunFolder) -> dict[str, float]:
+    """Kind of unit -> seconds of one; of runs of earlier versions, kinds are guessed."""
+    known = read_times(run)
+    by_kind: dict[str, list[float]] = {}
+    for kind, parts in (("train", known.trainings), ("score", known.cells)):
+        for by_key in parts.values():
+            for key, seconds in by_key.items():
+                by_kind.setdefault(_kind(key) or kind, []).append(seconds)
+    return {kind: sum(seconds) / len(seconds) for kind, seconds in by_kind.items()}
+
+
+def _kind(key: str) -> str:
+    """What a unit does: the first word of its key."""
+    return key.partition("-")[0]
 
 
 def _part(title: str, entries: list[str]) -> Iterator[str]:
-    if not entries:
-        return
-    yield f"{title}: {len(entries)}"
-    yield from (f"  {entry}" for entry in entries[:_SHOWN])
-    if len(entries) > _SHOWN:
-        yield f"  and {len(entries) - _SHOWN} more"
+    if entries:
+        yield f"{title}: {len(entries)}"
+        yield from folded_lines(entries)

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from torchcross.experiment.rows.device import resources_of
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.run.cell_parts import PARTS, part_files, part_ranges
+from torchcross.experiment.run.cell_parts import KnownEpisodes, part_files, part_ranges
 from torchcross.experiment.run.cells import Cell, RunContext
 from torchcross.experiment.run.file_names import key_text
 from torchcross.experiment.run.run_files import RunFiles
@@ -43,16 +43,17 @@ class UnitWork:
 class RunUnits:
     """The units of what a run has not done yet, in the order of its table.
 
-    episodes  how many there are, for each target whose episodes are known: for others, no training
-              is worth it
+    episodes  of each target whose episodes are known: for others, no training is worth it
     """
 
-    def __init__(self, run: RunContext, episodes: Mapping[str, int]) -> None:
+    def __init__(self, run: RunContext, episodes: Mapping[str, KnownEpisodes]) -> None:
         self._run, self._episodes = run, episodes
         self._trainings: dict[str, str] = {}
         """The folder of a training -> the key of its unit."""
         self._cells: dict[str, Cell] = {}
         """The key of a unit that scores -> its cell."""
+        self._names: dict[str, str] = {}
+        """The same -> the name of the cell's files."""
         self.units = tuple(self._units())
         self._by_key = {unit.key: unit for unit in self.units}
 
@@ -81,19 +82,19 @@ class RunUnits:
     def _units_of_cell(
         self, cell: Cell, shots: int, needs: tuple[str, ...], resources: Resources
     ) -> Iterator[Unit]:
-        name = self._run.cell_name(cell, shots)
+        name, parts = self._run.cell_name(cell, shots), []
         for part in cell_parts(self._run, cell, self._episodes):
             key = part_key(name, part)
-            rows, *others = part_files(name, part)
-            self._cells[key] = cell
+            rows, *others = part_files(name, part, self._episodes[cell.target].kind)
+            self._cells[key], self._names[key] = cell, name
+            parts.append(key)
             yield Unit(key, (rows,), needs=needs, resources=resources, shared=tuple(others))
-        parts = tuple(part_key(name, part) for part in cell_parts(self._run, cell, self._episodes))
         key = score_key(name)
-        self._cells[key] = cell
+        self._cells[key], self._names[key] = cell, name
         yield Unit(
             key,
             (str(_RELATIVE.episodes(name)), str(_RELATIVE.rows(name))),
-            needs=parts or needs,
+            needs=tuple(parts) or needs,
             resources=resources,
             shared=(
                 str(_RELATIVE.plans(cell.target, shots)),
@@ -140,9 +141,9 @@ class RunUnits:
         """The name of the cell that a unit scores, or of the folder of its training."""
         return Path(self._by_key[key].results[-1]).stem
 
-    def is_part(self, key: str) -> bool:
-        """Whether a unit scores some episodes of a cell; `name_of` then names the part."""
-        return self._by_key[key].results[-1].startswith(f"{PARTS}/")
+    def cell_name_of(self, key: str) -> str:
+        """The name of the files of the cell of which a unit scores all episodes, or a part."""
+        return self._names[key]
 
     def _needs_of(self, key: str) -> tuple[str, ...]:
         """All units that a unit needs, those first that others need; none where it is no unit."""
@@ -170,7 +171,7 @@ class RunUnits:
         return self._trainings
 
 
-def works_by_key(run: RunContext, episodes: Mapping[str, int]) -> dict[str, UnitWork]:
+def works_by_key(run: RunContext, episodes: Mapping[str, KnownEpisodes]) -> dict[str, UnitWork]:
     """What each unit of a run does, by its key; some keys are of no unit."""
     works = {}
     for cell in run.cells():
@@ -183,11 +184,11 @@ def works_by_key(run: RunContext, episodes: Mapping[str, int]) -> dict[str, Unit
     return works
 
 
-def cell_parts(run: RunContext, cell: Cell, episodes: Mapping[str, int]) -> list[range]:
+def cell_parts(run: RunContext, cell: Cell, episodes: Mapping[str, KnownEpisodes]) -> list[range]:
     """The parts of a cell that is scored in several units; none where one scores it."""
-    if METHODS[cell.algorithm].supervised:
+    if METHODS[cell.algorithm].supervised or cell.target not in episodes:
         return []
-    ranges = part_ranges(episodes.get(cell.target, 0), run.experiment.machine.unit_episodes)
+    ranges = part_ranges(episodes[cell.target].number, run.experiment.machine.unit_episodes)
     return ranges if len(ranges) > 1 else []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time  # noqa: TID251 (how long something takes is said, and decides nothing)
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from typing import Final, Self, final
 
 from torchcross._kit.progress import ProgressBar
@@ -12,12 +13,17 @@ from torchcross.errors import WriteError
 from torchcross.experiment.run.cells import WorkContext
 from torchcross.experiment.run.experiment_job import Bench
 from torchcross.experiment.run.run_failures import Failure, update_failures
+from torchcross.experiment.run.running_units import MOST_LINES, folded_lines, running_text
 from torchcross.experiment.run.time_left import time_left
 from torchcross.jobs import JobFolder, Outcome, UnitFailure, UnitReport
+from torchcross.jobs.observer import THIS_PROCESS
 from torchcross.jobs.presence import Presence
 
 _EVERY: Final = 10.0
 """Seconds between two lines that say how much is done, and between two writings of times."""
+
+_REFRESH: Final = 3.0
+"""Seconds between two looks at what runs where."""
 
 KeepTimes = Callable[[Mapping[str, float]], object]
 """Gets the seconds of units, by key; called by one process at a time."""
@@ -46,20 +52,25 @@ class UnitMessages:
         # Where units are made in this process, their own bars are on the screen.
         wanted = False if has_bars else work.progress
         name = name_as_text(work.folder.path.resolve())
-        self._bar = ProgressBar(len(bench.plan.units), name, unit="units", wanted=wanted)
+        units = bench.plan.units
+        self._ended = jobs.done_keys(units)
+        self._before = len(self._ended)
+        self._bar = ProgressBar(len(units), name, unit="units", start=self._before, wanted=wanted)
+        self._screen = ExitStack()
         self._failures: dict[str, UnitFailure] = {}
         self._said: set[str] = set()
         self._seconds: dict[str, float] = {}
-        self._ended: set[str] = set()
         self._begin = self._written = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._bar.__enter__()
+        self._screen.enter_context(self._bar)
+        if self._bar.is_visible:
+            self._screen.enter_context(THIS_PROCESS.repeat(self._show_running, _REFRESH))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.__exit__(*error)
-        self.keep()
+        self._screen.close()
+        self.keep(wait=True)
 
     def hear(self, key: str, report: UnitReport) -> None:
         if report.outcome is not Outcome.ELSEWHERE:
@@ -77,18 +88,29 @@ class UnitMessages:
             self.keep()
             self._say_progress()
 
-    def keep(self) -> None:
-        """Write what is known so far: how long units took, and what failed."""
+    def keep(self, *, wait: bool = False) -> None:
+        """Write what is known so far: how long units took, and what failed.
+
+        While another process has the turn, it is kept for the next time, unless it is to `wait`.
+        """
         self._written = time.monotonic()
         try:
-            with self._presence.turn():
-                if self._keep_times is not None:
-                    self._keep_times(self._seconds)
-                self._seconds = {}
-                self.update_failures()
+            if wait:
+                with self._presence.turn():
+                    self._write()
+                return
+            with self._presence.turn_if_free() as is_ours:
+                if is_ours:
+                    self._write()
         except WriteError as error:
             # A disk that is full now may have room when the last cell is done.
             self._work.say(f"failed: {error}")
+
+    def _write(self) -> None:
+        if self._keep_times is not None:
+            self._keep_times(self._seconds)
+        self._seconds = {}
+        self.update_failures()
 
     def update_failures(self) -> list[Failure]:
         """failures.json out of what this process, and what the folder knows; only in a turn."""
@@ -98,8 +120,16 @@ class UnitMessages:
     def _say_progress(self) -> None:
         ended, units = len(self._ended), len(self._bench.plan.units)
         if ended < units and not self._bar.is_visible:
-            left = time_left(ended, units, time.monotonic() - self._begin)
-            self._work.say(f"{ended} of {units} units are done, about {left} left")
+            seconds, before = time.monotonic() - self._begin, self._before
+            left = time_left(ended - before, units - before, seconds)
+            self._work.say(f"{ended} of {units} units have ended, about {left} left")
+
+    def _show_running(self) -> None:
+        """What runs where, below the bar; where the folder does not answer, what ran before."""
+        with suppress(OSError):
+            claims, more = self._jobs.claims.first(MOST_LINES)
+            lines = list(folded_lines(list(map(running_text, claims)), more))
+            self._bar.show_lines(lines)
 
     def _repeat_log(self, key: str) -> None:
         """Say what a unit said in another process; what it said in this one was heard."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from torchcross.experiment.run.experiment_job import ExperimentJob
 from torchcross.experiment.run.unit_messages import UnitMessages
 from torchcross.jobs import JobEngine, JobFolder, run_job
+from torchcross.jobs.fingerprints import Fingerprint
 from torchcross.jobs.presence import Presence
 
 
-def open_jobs(job: ExperimentJob, jobs: JobFolder, presence: Presence) -> None:
+def open_jobs(fingerprint: Fingerprint, jobs: JobFolder, presence: Presence) -> None:
     """Begin or join the job of a folder; refused where processes of other parts are at work."""
     if not presence.others():
         # Versions and hardware of the processes that worked here before do not bind these.
         jobs.forget_fingerprint()
-    jobs.open(job.fingerprint())
+    jobs.open(fingerprint)
 
 
 def make_units(

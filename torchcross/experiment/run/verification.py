@@ -9,7 +9,6 @@ from typing import final
 
 from torchcross.errors import DamageError, TorchcrossError
 from torchcross.experiment.rows.methods import METHODS
-from torchcross.experiment.rows.row_shots import shots_of_row
 from torchcross.experiment.run.cell_parts import PARTS
 from torchcross.experiment.run.environment import ENVIRONMENT
 from torchcross.experiment.run.episode_files import named_plans, read_plans
@@ -37,7 +36,7 @@ from torchcross.experiment.run.page_files import (
     TABLES,
     changed_page_files,
 )
-from torchcross.experiment.run.run_files import cell_name
+from torchcross.experiment.run.scored_cells import scored_cells
 from torchcross.experiment.run.scored_rows import read_scored
 from torchcross.experiment.run.stored_predictions import PREDICTIONS, read_cell_predictions
 from torchcross.experiment.run.subgroup_files import read_subgroup_file
@@ -98,15 +97,12 @@ class _Verifier:
         """Name of a rows file -> (target, algorithm, seed, whether it has an example)."""
         if not self._experiment:
             return
-        seeds, shots = self._experiment["seeds"], self._experiment["shots"]
-        for target in targets:
-            for algorithm in self._experiment["algorithms"]:
-                for seed in seeds:
-                    for count in shots_of_row(algorithm, shots):
-                        shown = count == max(episode_shots(shots), default=0) and seed == seeds[0]
-                        shown = shown and not METHODS[algorithm].supervised
-                        name = cell_name(algorithm, seed, count, target)
-                        yield name, (target, algorithm, str(seed), shown)
+        first = self._experiment["seeds"][0]
+        most = max(episode_shots(self._experiment["shots"]), default=0)
+        for cell in scored_cells(self._experiment, targets):
+            shown = cell.shots == most and cell.seed == first
+            shown = shown and not METHODS[cell.algorithm].supervised
+            yield cell.name, (cell.target, cell.algorithm, str(cell.seed), shown)
 
     def _plan_names(self, targets: list[str]) -> Iterator[str]:
         """The names of plan files that the run may have."""

@@ -36,12 +36,18 @@ from torchcross.experiment.settings.schema import Experiment
 
 @final
 class Workbench:
-    """What a process needs to make units of a run, one after the other."""
+    """What a process needs to make units of a run, one after the other.
 
-    def __init__(self, run: RunContext, protocol: Protocol, fit_over: FitOver) -> None:
-        self.run = run
+    One that leaves them all to an engine elsewhere does not compute (`computes`).
+    """
+
+    def __init__(
+        self, run: RunContext, protocol: Protocol, fit_over: FitOver, *, computes: bool = True
+    ) -> None:
+        self.run, self._computes = run, computes
         self.protocol = protocol
-        self._works = works_by_key(run, protocol.episode_counts())
+        self._episodes = protocol.known_episodes()
+        self._works = works_by_key(run, self._episodes)
         self._fit_over = fit_over
         self._learners = Learners(run, lambda planned: planned.load(run))
         self._store: PredictionStore | None = None
@@ -49,10 +55,14 @@ class Workbench:
 
     @cached_property
     def plan(self) -> RunUnits:
-        return RunUnits(self.run, self.protocol.episode_counts())
+        return RunUnits(self.run, self._episodes)
 
-    def fingerprint(self) -> Mapping[str, str]:
-        return fingerprint_of(self.run, identity(self.run.experiment))
+    def fingerprint(self) -> Mapping[str, str | None]:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> Mapping[str, str | None]:
+        return run_fingerprint(self.run, computes=self._computes)
 
     def make(self, key: str, folder: Path, say: Say | None) -> None:
         work = self._works.get(key)
@@ -85,8 +95,9 @@ class Workbench:
         target = self.protocol.episodes_of(cell.target)
         level = level_of(target.sampler, run.experiment, shots)
         store, name = self._prediction_store(), run.cell_name(cell, shots)
-        if part is None and (ranges := cell_parts(run, cell, self.protocol.episode_counts())):
-            scored = joined_parts(run.folder.path, name, ranges)
+        if part is None and (ranges := cell_parts(run, cell, self._episodes)):
+            kind = self._episodes[cell.target].kind
+            scored = joined_parts(run.folder.path, name, ranges, kind)
             write_cell(run, cell, target, level, scored, self._training_name(cell), store)
             return
         trained = self._trained_learner(cell)
@@ -96,7 +107,7 @@ class Workbench:
         if part is None:
             write_cell(run, cell, target, level, scored, trained.training, store)
         else:
-            write_part(run.out.path, name, part, scored)
+            write_part(run.out.path, name, part, self._episodes[cell.target].kind, scored)
 
     def _training_name(self, cell: Cell) -> str | None:
         if not METHODS[cell.algorithm].trains:
@@ -110,6 +121,17 @@ class Workbench:
         if self._store is None:
             self._store = self.protocol.prediction_store()
         return self._store
+
+
+def run_fingerprint(run: RunContext, *, computes: bool) -> dict[str, str | None]:
+    """What the processes at work on a run have in common."""
+    evaluation = run.experiment.evaluation
+    return {
+        **fingerprint_of(run, identity(run.experiment), computes=computes),
+        # These decide no row, and show in the other files of a cell.
+        "metric": evaluation.metric,
+        "predictions": str(evaluation.predictions),
+    }
 
 
 def workbench_of_worker(experiment: Experiment, out: Path) -> Workbench:

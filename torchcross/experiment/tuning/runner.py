@@ -11,11 +11,10 @@ from pathlib import Path
 from torchcross._kit.counts import count_text
 from torchcross._kit.lost_readers import say_quietly
 from torchcross.errors import InputError, ReadError, TorchcrossError
-from torchcross.experiment.rows.device import machine_of, own_threads
+from torchcross.experiment.rows.device import own_threads
 from torchcross.experiment.rows.methods import METHODS
 from torchcross.experiment.run.cells import Say
-from torchcross.experiment.run.checks import check_experiment
-from torchcross.experiment.run.engine_choice import engine_of
+from torchcross.experiment.run.engine_choice import checked_engine
 from torchcross.experiment.run.experiment_job import ExperimentJob
 from torchcross.experiment.run.folder import set_aside
 from torchcross.experiment.run.provenance import update_provenance
@@ -35,7 +34,7 @@ from torchcross.experiment.tuning.scoring import judge_of
 from torchcross.experiment.tuning.search import Search, TuneContext
 from torchcross.experiment.tuning.trials import tuning_plan
 from torchcross.experiment.tuning.tune_bench import TuneBench, tune_bench_of_worker
-from torchcross.jobs import InlineEngine, JobFolder
+from torchcross.jobs import JobFolder
 from torchcross.training.signals import leave_when_asked
 from torchcross.training.world import launched_ranks
 
@@ -54,12 +53,10 @@ def run_missing_trials(
     say = say_quietly(say or (lambda line: None))
     _refuse_launched_ranks()
     experiment = search_as_begun(experiment, Path(out), say)
-    check_experiment(experiment)
+    chosen = checked_engine(experiment, out, jobs)
     plan = tuning_plan(experiment)
-    engine = engine_of(experiment, out, jobs)
     # Another engine makes the same files.
     experiment = replace(experiment, engine={})
-    machine = machine_of(experiment.machine)
     collection, targets = open_targets(experiment.data)
     refuse_other_folder(Path(out))
     folder_of_jobs = JobFolder(out)
@@ -67,19 +64,23 @@ def run_missing_trials(
         with presence.turn():
             folder = TuneFolder.begin(out, experiment, alone=not presence.others())
             context = TuneContext(
-                *(experiment, collection, targets, machine), *(folder, say, progress, plan)
+                *(experiment, collection, targets, chosen.machine), *(folder, say, progress, plan)
             )
-            bench = _prepare(context, folder_of_jobs)
+            bench = TuneBench(context, computes=chosen.computes)
+            if presence.others():
+                # Who is of another kind than those at work is refused before it writes anything.
+                folder_of_jobs.open(bench.fingerprint())
+            _prepare(context, bench, folder_of_jobs)
             job = ExperimentJob.of(experiment, folder.path, tune_bench_of_worker, bench)
-            open_jobs(job, folder_of_jobs, presence)
+            open_jobs(bench.fingerprint(), folder_of_jobs, presence)
         messages = UnitMessages(
-            *(context, bench, folder_of_jobs, presence), has_bars=isinstance(engine, InlineEngine)
+            *(context, bench, folder_of_jobs, presence), has_bars=chosen.has_bars
         )
         if bench.plan.units or bench.search.failures:
             with messages:
                 for key, failure in bench.search.failures.items():
                     messages.hear_failure(key, failure)
-                make_units(job, folder_of_jobs, engine, messages)
+                make_units(job, folder_of_jobs, chosen.engine, messages)
         with presence.turn():
             failures = messages.update_failures()
             write_choice(context, bench.search.sources)
@@ -100,9 +101,8 @@ def _refuse_launched_ranks() -> None:
         )
 
 
-def _prepare(context: TuneContext, jobs: JobFolder) -> TuneBench:
+def _prepare(context: TuneContext, bench: TuneBench, jobs: JobFolder) -> None:
     """Look at what is there, and say what a reader must know."""
-    bench = TuneBench(context)
     _set_damaged_trials_aside(context, bench.search)
     is_over = not (bench.plan.units or bench.search.failures)
     update_provenance(context, finished=is_over)
@@ -110,7 +110,6 @@ def _prepare(context: TuneContext, jobs: JobFolder) -> TuneBench:
         for line in (*_announcements(context, bench.plan.missing_trials), *_notes(context, bench)):
             context.say(line)
         _adopt_trainings(bench, context.folder, jobs)
-    return bench
 
 
 def _set_damaged_trials_aside(context: TuneContext, search: Search) -> None:

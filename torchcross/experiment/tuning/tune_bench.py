@@ -46,8 +46,8 @@ class _CellJudge:
 class TuneBench:
     """Trains and scores the trials of a group, one after the other, in an attempt's folder."""
 
-    def __init__(self, context: TuneContext) -> None:
-        self._context = context
+    def __init__(self, context: TuneContext, *, computes: bool = True) -> None:
+        self._context, self._computes = context, computes
         self.search = Search(context)
         self._judge: _CellJudge | None = None
         self.has_made = False
@@ -56,8 +56,13 @@ class TuneBench:
     def plan(self) -> TuneUnits:
         return TuneUnits(self._context, self.search)
 
-    def fingerprint(self) -> Mapping[str, str]:
-        return fingerprint_of(self._context, digest(search_settings(self._context.experiment)))
+    def fingerprint(self) -> Mapping[str, str | None]:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> Mapping[str, str | None]:
+        identity = digest(search_settings(self._context.experiment))
+        return fingerprint_of(self._context, identity, computes=self._computes)
 
     def make(self, key: str, folder: Path, say: Say | None) -> None:
         group = self.search.groups.get(key)
