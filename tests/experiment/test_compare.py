@@ -221,3 +221,30 @@ def test_records_are_read_once_each(tmp_path, monkeypatch):
     )
     assert len(RunFolder(run).records()) > 0
     assert not joined
+
+
+def test_the_fall_from_balanced_to_natural_supports_is_a_figure(tmp_path):
+    rows = {"algorithms": ["ncm", "logistic"], "data.targets": ["hole", "shapes"]}
+    one = ran(tmp_path / "balanced", **rows)
+    other = ran(tmp_path / "natural", **rows, **{"evaluation.support": "natural"})
+    text = side_by_side(tmp_path, one, other)
+    assert 'id="natural"' in text
+    assert "From balanced supports (small mark) to natural ones" in text
+    assert "of every row, with balanced and with natural supports" in text
+    records = RunFolder(other).records()
+    missing = {
+        (str(target), int(episode))
+        for target, episode, reason in zip(
+            *(records.columns[name] for name in ("target", "episode", "reason")), strict=True
+        )
+        if "the support has no sample of" in reason
+    }
+    assert missing
+    counts = [
+        read_json(path, hashed=True, advice="").get("missing classes", {})
+        for path in sorted((other / "episodes").glob("*.json"))
+    ]
+    assert all(counts)
+    assert 'id="natural"' not in side_by_side(tmp_path, one)
+    page = write_page(other).read_text(encoding="utf-8")
+    assert "the probability 1 / (n + C)" in page

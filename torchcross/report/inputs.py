@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.report.html import TableCell, TableColumn
+from torchcross.report.markup import Markup
 from torchcross.report.pixels import as_pixels
 from torchcross.targets import Prediction, Target
 
@@ -72,7 +73,8 @@ class Failure:
 class PageTable:
     """A section of the page of its own: texts, and a table under them.
 
-    `identifier` is its place in the page's address, `caption` is that of the table.
+    `identifier` is its place in the page's address, `caption` is that of the table. `figure` stands
+    between both.
     """
 
     identifier: str
@@ -81,6 +83,7 @@ class PageTable:
     texts: Sequence[str]
     columns: Sequence[TableColumn]
     rows: Sequence[Sequence[TableCell | str]]
+    figure: Markup | None = None
 
 
 @dataclass(frozen=True, eq=False)

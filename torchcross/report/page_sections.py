@@ -171,8 +171,9 @@ def _most_disputed(choices: Mapping[str, str]) -> Markup:
 
 def table_section(table: PageTable) -> PageSection:
     parts = [element("p", prose(text), class_="legend") for text in table.texts]
-    content = sortable_table(table.caption, table.columns, table.rows)
-    return page_section(table.identifier, table.title, table.title, *parts, content)
+    parts += [] if table.figure is None else [table.figure]
+    parts.append(sortable_table(table.caption, table.columns, table.rows))
+    return page_section(table.identifier, table.title, table.title, *parts)
 
 
 def settings_sections(

@@ -26,6 +26,7 @@ from torchcross.experiment.page.headline import (
 )
 from torchcross.experiment.page.image_level import EpisodesOfRows, draws_of_run, draws_of_runs
 from torchcross.experiment.page.image_results import image_results, write_image_tables
+from torchcross.experiment.page.natural_falls import natural_falls
 from torchcross.experiment.page.row_names import RowNames
 from torchcross.experiment.page.run_choices import choices_of_run, choices_of_runs, published_points
 from torchcross.experiment.page.run_parts import curves_of, examples_of, trainings_of
@@ -143,8 +144,9 @@ def compare_runs(
     tables: list[Records] = []
     episodes: dict[tuple[str, str, int], str] = {}
     by_run: dict[str, EpisodesOfRows] = {}
+    own: dict[str, Records] = {}
     for name, run in runs.items():
-        records = run.records()
+        own[name] = records = run.records()
         row_names = RowNames(run, name)
         by_run[name] = episodes_of_rows(run, records, f"of {name}, which does not say")
         episodes |= row_names.of_episodes(by_run[name])
@@ -183,6 +185,7 @@ def compare_runs(
         published=published_points(list(runs.values())),
         warnings=warnings,
         related=sorted(groups, key=sorted),
+        tables=natural_falls(runs, own, headline.metric),
     )
 
 

@@ -58,6 +58,11 @@ _QUERIES = {
         " a class that it needs."
     ),
 }
+_NATURAL_SUPPORT = (
+    "shots x classes images as they come, so that classes have the prevalence that they have in the"
+    " target, and some may be missing. (As published there are as many of each class.) Every row"
+    " gives a class that is missing among n images and C classes the probability 1 / (n + C)."
+)
 _DOMAINS = {
     "dataset": (
         "the sources of a target are without its dataset and those that are listed to overlap with"
@@ -117,6 +122,8 @@ def choices(experiment: Experiment) -> dict[str, str]:
     trains = any(METHODS[name].trains for name in experiment.algorithms)
     if trains:
         chosen["model selection"] = _SELECTION
+    if experiment.evaluation.support == "natural":
+        chosen["support images"] = _NATURAL_SUPPORT
     chosen["query images"] = _QUERIES[experiment.evaluation.query]
     chosen["subjects"] = _SUBJECTS[experiment.evaluation.groups]
     if trains:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -108,6 +109,7 @@ def evaluation_sampler(source: TaskSource, experiment: Experiment) -> EpisodeSam
         shots=max(experiment.support_shots),
         queries=settings.queries,
         query=settings.query,
+        support=settings.support,
         min_samples=_fewest_images(source, settings),
         seed=settings.seed,
         groups=settings.groups,
@@ -140,13 +142,19 @@ def describe_plans(source: TaskSource, plans: Sequence[EpisodePlan]) -> dict[str
     """Which episodes were scored: rows of two algorithms are compared where the digests agree.
 
     The digest is the same for the same samples of the same labels in the same order. "shared
-    subjects" counts those in both support and query of an episode, over all episodes.
+    subjects" counts those in both support and query of an episode, over all episodes. "missing
+    classes", where there are any, counts the episodes whose support has no sample of a class.
     """
     digest = PlanDigest(source.fingerprint())
     for plan in plans:
         digest.add(plan)
-    return {
+    about: dict[str, Any] = {
         "episodes": len(plans),
         "shared subjects": sum(shared_subjects(source.groups, plan) for plan in plans),
         "digest": digest.hexdigest(),
     }
+    missing = Counter(place for plan in plans for place in plan.missing_classes)
+    if missing:
+        names = source.task.target.classes
+        about["missing classes"] = {names[place]: missing[place] for place in sorted(missing)}
+    return about

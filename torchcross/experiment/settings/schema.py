@@ -115,6 +115,9 @@ class EvaluationSettings:
     query        "balanced": as many query images of each class; "natural": as many images in all,
                  drawn as they come, so that classes have the prevalence that they have in the
                  target
+    support      "balanced": as many support images of each class; "natural": shots x classes
+                 images in all, drawn as they come. Classes may be missing; every row answers for
+                 them by one rule. `torchcross compare` shows how far rows fall
     min_images   classes with fewer images are left out (labels: fewer with, or fewer without)
     filter_binary  whether `min_images` holds for binary targets too, which are then refused;
                  false: they keep both classes, as published
@@ -156,6 +159,7 @@ class EvaluationSettings:
     episodes: int = 100
     queries: int = 10
     query: Literal["balanced", "natural"] = option("balanced", earlier="balanced")
+    support: Literal["balanced", "natural"] = option("balanced", earlier="balanced")
     min_images: int = option(50, may_be_zero=True)
     filter_binary: bool = option(True, earlier=True)
     disjoint: bool = False
