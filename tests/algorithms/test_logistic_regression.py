@@ -16,7 +16,7 @@ from tests.examples import max_examples
 from torchcross.algorithms import LogisticRegression, ProtoNet, Ridge, SimpleShot
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError
-from torchcross.heads import BIAS, WEIGHT, logistic_head, logistic_heads, newton
+from torchcross.heads import BIAS, WEIGHT, logistic_head, newton
 from torchcross.losses import cumulative_link
 from torchcross.task import Task
 
@@ -183,18 +183,22 @@ def test_a_batch_of_episodes_is_predicted_as_each_of_them(name):
         assert torch.equal(mine.decisions, alone.decisions)
 
 
-def test_many_heads_of_different_sizes_and_more_than_one_block(monkeypatch):
-    monkeypatch.setattr("torchcross.heads.logistic._MATRICES_AT_ONCE", 6)
-    target, C = KINDS["multiclass"], torch.tensor([1.0, 30.0])
-    parts = [features_and_labels(target, samples, seed=samples) for samples in (9, 12, 9, 9, 12)]
-    features = [part[0] for part in parts]
-    codes = [target.likelihood.codes(part[1]) for part in parts]
-    for mine, rows, own in zip(
-        logistic_heads(target.likelihood, features, codes, C), features, codes, strict=True
-    ):
-        alone = logistic_head(target.likelihood, rows, own, C)
-        for key in (WEIGHT, BIAS):
-            torch.testing.assert_close(mine[key], alone[key], rtol=0, atol=1e-7)
+@pytest.mark.parametrize("name", ["logistic", "logistic-mean", "simple-shot", "ridge"])
+@pytest.mark.parametrize("target", ["multiclass", "binary", "multilabel", "ordinal"])
+def test_a_prediction_does_not_depend_on_the_episodes_beside_it(name, target, monkeypatch):
+    learner = make_algorithm(name, "multiclass")
+    episodes = [episode_of(TARGETS[target], seed) for seed in range(9)]
+    episodes = [episode.map(lambda images: images.float()) for episode in episodes]
+    if name == "ridge":
+        learner = learner.float()
+    alone = [learner.predict_batch([episode])[0] for episode in episodes]
+    for blocks in (320, 6, 1):
+        monkeypatch.setattr("torchcross.heads.logistic_batches._MATRICES_AT_ONCE", blocks)
+        for start, stop in ((0, 9), (2, 7), (1, 3)):
+            together = learner.predict_batch(episodes[start:stop])
+            for mine, own in zip(together, alone[start:stop], strict=True):
+                assert torch.equal(mine.probabilities, own.probabilities)
+                assert torch.equal(mine.scores, own.scores)
 
 
 def test_an_empty_batch_has_no_predictions():

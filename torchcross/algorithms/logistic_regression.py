@@ -16,7 +16,7 @@ from torchcross.algorithms._shared.closed_form import ClosedForm, Fit
 from torchcross.algorithms.options import LaneOptions
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
-from torchcross.heads import LOGISTIC_FORMS, logistic_head, logistic_heads
+from torchcross.heads import LOGISTIC_FORMS, logistic_head, logistic_log_probabilities
 from torchcross.targets import MISSING, Target
 from torchcross.task import Task
 
@@ -71,16 +71,27 @@ class LogisticRegression(ClosedForm):
         options = {"unit_length": self.unit_length, "temper": self.temperature != "none"}
         return partial(_regression, target, penalties, options)
 
-    def _fit_many(
-        self, target: Target, features: Sequence[Tensor], own: Tree, data: Sequence[Tree]
-    ) -> Sequence[Tree]:
+    def _logits_of_many(
+        self,
+        target: Target,
+        supports: Sequence[Tensor],
+        own: Tree,
+        data: Sequence[Tree],
+        queries: Sequence[Tensor],
+    ) -> Tensor:
         if self.temperature != "none":
-            return super()._fit_many(target, features, own, data)
-        codes = [labels["codes"] for labels in data]
-        penalties = torch.tensor(self.C, dtype=torch.float64)
-        return logistic_heads(
-            target.likelihood, features, codes, penalties, unit_length=self.unit_length
+            return super()._logits_of_many(target, supports, own, data, queries)
+        penalties, likelihood = torch.tensor(self.C, dtype=torch.float64), target.likelihood
+        log_p = logistic_log_probabilities(
+            likelihood,
+            supports,
+            [labels["codes"] for labels in data],
+            queries,
+            penalties,
+            unit_length=self.unit_length,
         )
+        logits = target.prototype_logits(likelihood.prototype_scores(log_p.flatten(0, 1)))
+        return logits.to(queries[0])
 
     @torch.no_grad()
     def features_of(self, support: Batch, task: Task, images: Tensor) -> tuple[Tensor, Tensor]:

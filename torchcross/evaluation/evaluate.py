@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
 from torch import Tensor
 
-from torchcross.algorithms import Algorithm, NamedPrediction
+from torchcross.algorithms import Algorithm, ClosedForm, NamedPrediction
 from torchcross.episode import Batch, Episode
 from torchcross.errors import DivergenceError, InputError
 from torchcross.metrics import Score
@@ -18,6 +19,9 @@ from torchcross.plan import EpisodePlan
 from torchcross.records.records import EpisodeRecord
 from torchcross.targets import Prediction
 from torchcross.task import Task
+
+_AT_ONCE: Final = 64
+"""Episodes of stored features whose heads are fitted together: some MB of features."""
 
 Adapt: TypeAlias = Callable[[Batch, Task], Callable[[Tensor], Any]]
 """From a support set and its task to a function of images.
@@ -67,14 +71,14 @@ def evaluate(
     EpisodeRecord(run, "any", "", algorithm, shots or 0, seed, 0, "any", 0.0)
 
     def records() -> Iterator[EpisodeRecord]:
-        for done, episode in enumerate(episodes, start=1):
+        numbered = enumerate(_predictions(adapt, episodes, seed, steps, shots), start=1)
+        for done, (episode, prediction) in numbered:
             plan, filed_shots = _plan_and_shots(episode, shots)
             target = episode.task.target
-            try:
-                prediction = _predict(adapt, episode, plan.index, seed, steps)
-            except DivergenceError as error:
+            if isinstance(prediction, DivergenceError):
                 names = target.default_metrics if metrics is None else metrics
-                scores = dict.fromkeys(names, Score(math.nan, f"{DIVERGED}: {error}"))
+                reason = f"{DIVERGED}: {prediction}"
+                scores = dict.fromkeys(names, Score(math.nan, reason))
             else:
                 if observe is not None:
                     observe(episode, prediction)
@@ -107,6 +111,40 @@ def _with_missing_classes(scores: Mapping[str, Score], episode: Episode) -> Mapp
         metric: replace(score, reason=f"{score.reason}; {names}" if score.reason else names)
         for metric, score in scores.items()
     }
+
+
+def _predictions(
+    adapt: Algorithm | Adapt,
+    episodes: Iterable[Episode],
+    seed: int,
+    steps: int | None,
+    shots: int | None,
+) -> Iterator[tuple[Episode, Prediction | DivergenceError]]:
+    """Each episode with its prediction, or with the error of an adaptation that diverges."""
+    if isinstance(adapt, ClosedForm) and adapt.predicts_at_once and not steps:
+        # What is predicted for an episode does not depend on those beside it.
+        waiting = iter(episodes)
+        while several := list(islice(waiting, _AT_ONCE)):
+            yield from zip(several, _predictions_at_once(adapt, several), strict=True)
+        return
+    for episode in episodes:
+        plan, _ = _plan_and_shots(episode, shots)
+        try:
+            yield episode, _predict(adapt, episode, plan.index, seed, steps)
+        except DivergenceError as error:
+            yield episode, error
+
+
+def _predictions_at_once(
+    algorithm: ClosedForm, episodes: Sequence[Episode]
+) -> Sequence[Prediction | DivergenceError]:
+    try:
+        return algorithm.predict_batch(episodes)
+    except DivergenceError as error:
+        if len(episodes) == 1:
+            return [error]
+    # The error names one of them: the others have predictions.
+    return [each for episode in episodes for each in _predictions_at_once(algorithm, [episode])]
 
 
 def _plan_and_shots(episode: Episode, shots: int | None) -> tuple[EpisodePlan, int]:

@@ -7,9 +7,11 @@ from torchcross.heads.learned import LearnedHeads
 from torchcross.heads.learning_key import learning_key
 from torchcross.heads.leave_one_out import has_others
 from torchcross.heads.linear import BIAS, WEIGHT, kaiming_head, seeded_generator, zero_head
-from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_head, logistic_heads
+from torchcross.heads.logistic import LOGISTIC_FORMS, logistic_head
+from torchcross.heads.logistic_batches import logistic_log_probabilities
 from torchcross.heads.logistic_start import logistic_start
 from torchcross.heads.logits import CONSTANT, FORMS, MEAN_FORM, head_logits, head_target
+from torchcross.heads.padded_rows import pad_rows
 from torchcross.heads.prototypes import proto_head, prototypes
 from torchcross.heads.ridge import known_codes, ridge_weight
 
@@ -29,8 +31,9 @@ __all__ = [
     "known_codes",
     "learning_key",
     "logistic_head",
-    "logistic_heads",
+    "logistic_log_probabilities",
     "logistic_start",
+    "pad_rows",
     "proto_head",
     "prototypes",
     "ridge_weight",

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from torchcross.heads.padded_rows import pad_rows
 from torchcross.heads.solution import solution
 from torchcross.targets import MISSING
 from torchcross.targets.likelihood import Likelihood, raw_thresholds
@@ -75,6 +76,8 @@ def log_probabilities_of(
 ) -> Float[Tensor, "*B C"]:
     """Of every class of one answer, for samples that each have free parameters of their own."""
     one = Likelihood(likelihood.family, 1, likelihood.classes)
-    own = free if likelihood.family == "softmax" else raw_thresholds(free)
-    flat = scores.reshape(1, -1, scores.shape[-1]), own.reshape(-1, own.shape[-1])
-    return one.log_probabilities(*flat).reshape(*scores.shape[:-1], likelihood.classes)
+    flat, own = (pad_rows(each.reshape(-1, each.shape[-1])) for each in (scores, free))
+    if likelihood.family != "softmax":
+        own = raw_thresholds(own)
+    log_p = one.log_probabilities(flat.unsqueeze(0), own)[0, : scores[..., 0].numel()]
+    return log_p.reshape(*scores.shape[:-1], likelihood.classes)

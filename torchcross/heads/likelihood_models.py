@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from torchcross.heads.newton import Model
+from torchcross.heads.padded_rows import elementwise
 from torchcross.targets import MISSING
 
 
@@ -37,8 +38,19 @@ class SoftmaxModel:
     def of(self, chosen: Bool[Tensor, " B"]) -> SoftmaxModel:
         return SoftmaxModel(self._labels[chosen], self._known[chosen])
 
-    def start(self) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(self._labels), torch.zeros_like(self._labels[:, :, 0])
+    def start(self, gram: Tensor) -> tuple[Tensor, Tensor]:
+        """The point after a Newton step from zero, where all classes are equally likely.
+
+        There E_c is the same for all classes, and S v = E (v - mean over c of v_c).
+        """
+        classes = self._labels.shape[1]
+        residual = self._known.unsqueeze(1) / classes - self._labels
+        half = _half_inverses(gram, self._known / classes)
+        columns = torch.cat([residual @ gram, torch.ones_like(self._known).unsqueeze(1)], 1).mT
+        solved = (half.mT @ (half @ columns)).mT
+        own, ones = solved[:, :-1], solved[:, -1:]
+        shift = (own - residual).sum(-1) / ones.sum(-1)
+        return own - residual - ones * shift.unsqueeze(-1), shift
 
     def loss(self, scores: Tensor, free: Tensor) -> Tensor:
         logits = scores + free.unsqueeze(-1)
@@ -62,30 +74,26 @@ class SoftmaxModel:
         slope: Tensor,
     ) -> tuple[Tensor, Tensor]:
         # H = diag(p) - p p', and S v = E v - E (sum of E_c)^-1 sum over c of E_c v_c, where
-        # E_c = (K + diag(p_c)^-1)^-1.
+        # E_c = (K + diag(p_c)^-1)^-1 is symmetric. Products with few columns are slow where there
+        # are many matrices, and so few are made.
         p = self._probabilities(scores, free)
-        batch, classes, samples = p.shape
         half = _half_inverses(gram.unsqueeze(1), p)
-        tall = half.reshape(batch, classes * samples, samples)
+        each = half.mT @ half
         # A sample without a label has p = 0 and takes no part; its 1 keeps the sum invertible.
-        total = tall.mT @ tall + torch.diag_embed(1 - self._known)
-        sum_half = _inverse_factor(total)
-        columns = torch.stack([pull, torch.ones_like(pull)], -1)
-        own = half.mT @ (half @ columns)
-        ones = own[..., 1]
-        common = sum_half.mT @ (sum_half @ own[..., 0].sum(1).unsqueeze(-1))
-        solved = own[..., 0] - (half.mT @ (half @ common.unsqueeze(1))).squeeze(-1)
+        sum_half = _inverse_factor(each.sum(1) + torch.diag_embed(1 - self._known))
+        own, ones = (each * pull.unsqueeze(-2)).sum(-1), each.sum(-1)
+        columns = sum_half @ torch.cat([ones, own.sum(1, keepdim=True)], 1).mT
+        spread, common = columns[..., :-1], columns[..., -1:]
         # 1'S1 shift = 1'S pull - slope. Its null vector is (1, ..., 1); adding that direction
         # makes the shift sum to zero.
-        spread = sum_half @ ones.mT
         bordered = torch.diag_embed(ones.sum(-1)) - spread.mT @ spread
         bordered = bordered + bordered.diagonal(dim1=1, dim2=2).mean(-1)[:, None, None]
-        shift = torch.linalg.solve(bordered, solved.sum(-1) - slope)
+        right = own.sum(-1) - (spread.mT @ common).squeeze(-1) - slope
+        shift = torch.linalg.solve(bordered, right)
         shift = shift - shift.mean(-1, keepdim=True)
-        weighted = (ones * shift.unsqueeze(-1)).sum(1, keepdim=True)
-        shared = (sum_half.mT @ (sum_half @ weighted.mT)).unsqueeze(1)
-        shifted = ones * shift.unsqueeze(-1) - (half.mT @ (half @ shared)).squeeze(-1)
-        return solved - residual - shifted, shift
+        shared = sum_half.mT @ (common - spread @ shift.unsqueeze(-1))
+        solved = own - ones * shift.unsqueeze(-1) - (each.flatten(1, 2) @ shared).view_as(own)
+        return solved - residual, shift
 
 
 @final
@@ -113,7 +121,7 @@ class CumulativeModel:
     def of(self, chosen: Bool[Tensor, " B"]) -> CumulativeModel:
         return CumulativeModel(self._above[chosen], self._below[chosen], self._inner[chosen])
 
-    def start(self) -> tuple[Tensor, Tensor]:
+    def start(self, gram: Tensor) -> tuple[Tensor, Tensor]:
         batch, samples, thresholds = self._above.shape
         duals = self._above.new_zeros(batch, 1, samples)
         steps = torch.arange(thresholds, dtype=duals.dtype, device=duals.device)
@@ -124,16 +132,17 @@ class CumulativeModel:
 
     def loss(self, scores: Tensor, free: Tensor) -> Tensor:
         margins = self._margins(scores, free)
-        sides = self._above * F.logsigmoid(margins) + self._below * F.logsigmoid(-margins)
+        up, down = (elementwise(F.logsigmoid, each) for each in (margins, -margins))
+        sides = self._above * up + self._below * down
         gaps = free.diff(dim=-1)
-        barrier = -torch.log(-torch.expm1(-gaps)) * self._inner
+        barrier = -elementwise(_log_of_share, gaps) * self._inner
         barrier = torch.where(gaps > 0, barrier, torch.inf)
         return barrier.sum(1) - sides.sum((1, 2))
 
     def gradients(self, scores: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-        up = torch.sigmoid(self._margins(scores, free))
+        up = elementwise(torch.sigmoid, self._margins(scores, free))
         each = self._above * (1 - up) - self._below * up
-        gaps = self._inner / torch.expm1(free.diff(dim=-1))
+        gaps = self._inner / elementwise(torch.expm1, free.diff(dim=-1))
         return each.sum(-1).unsqueeze(1), F.pad(gaps, (0, 1)) - F.pad(gaps, (1, 0)) - each.sum(1)
 
     def direction(
@@ -148,7 +157,7 @@ class CumulativeModel:
         # With w the curvature at each threshold and h their sum, the Hessian is h to the score, -w
         # between both, and diag(sum of w) + barrier to the thresholds. Eliminating the duals leaves
         # barrier + diag(sum of w) - w' h^-1 w + r' S r with r = w / h: nothing cancels in its sum.
-        up = torch.sigmoid(self._margins(scores, free))
+        up = elementwise(torch.sigmoid, self._margins(scores, free))
         curvature = (self._above + self._below) * up * (1 - up)
         total = curvature.sum(-1)
         share = curvature / torch.where(total > 0, total, 1).unsqueeze(-1)
@@ -163,15 +172,23 @@ class CumulativeModel:
         return (half.mT @ back).mT - residual, shift
 
     def _barrier_curvature(self, free: Tensor) -> Float[Tensor, "B T T"]:
-        # 1 / (4 sinh^2(gap / 2)), which does not overflow before it rounds to 0.
         gaps = free.diff(dim=-1)
-        bend = self._inner * torch.exp(-gaps) / torch.expm1(-gaps).square()
+        bend = self._inner * elementwise(_bend, gaps)
         ends = F.pad(bend, (0, 1)) + F.pad(bend, (1, 0))
         system = torch.diag_embed(ends)
         if bend.shape[-1]:
             beside = torch.diag_embed(bend, offset=1)
             system = system - beside - beside.mT
         return system
+
+
+def _log_of_share(gaps: Tensor) -> Tensor:
+    return torch.log(-torch.expm1(-gaps))
+
+
+def _bend(gaps: Tensor) -> Tensor:
+    """1 / (4 sinh^2(gap / 2)), which does not overflow before it rounds to 0."""
+    return torch.exp(-gaps) / torch.expm1(-gaps).square()
 
 
 def _indicators(codes: Int64[Tensor, "B N"], classes: int) -> Float[Tensor, "B N C"]:

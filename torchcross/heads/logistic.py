@@ -19,8 +19,6 @@ from torchcross.targets.likelihood import Likelihood, raw_thresholds
 LOGISTIC_FORMS = {True: "logistic", False: "logistic-raw"}
 """The form of head by whether features have unit length first."""
 _SHORTEST = 1e-12
-# Some MB of N x N matrices: more of them fall out of a core's own cache.
-_MATRICES_AT_ONCE = 320
 
 
 def logistic_head(
@@ -58,37 +56,6 @@ def logistic_head(
         weights, free = weights / temperature, free / temperature[:, None, None]
     head = _head(likelihood, rows, centre, weights, duals, free)
     return {name: value.to(features) for name, value in head.items()}
-
-
-@torch.no_grad()
-def logistic_heads(
-    likelihood: Likelihood,
-    features: Sequence[Float[Tensor, "N D"]],
-    codes: Sequence[Int64[Tensor, "A N"]],
-    penalties: Float[Tensor, " M"],
-    *,
-    unit_length: bool = True,
-) -> list[dict[str, Tensor]]:
-    """`logistic_head` of many supports, those of one size at once."""
-    heads: dict[int, dict[str, Tensor]] = {}
-    sizes: dict[int, list[int]] = {}
-    for at, rows in enumerate(features):
-        sizes.setdefault(len(rows), []).append(at)
-    most = max(1, _MATRICES_AT_ONCE // (len(penalties) * likelihood.scores))
-    for group in sizes.values():
-        for start in range(0, len(group), most):
-            members = group[start : start + most]
-            centred = [centred_rows(features[at], unit_length) for at in members]
-            grams = torch.stack([rows @ rows.mT for rows, _ in centred])
-            weights = penalties.to(grams)
-            labels = torch.stack([codes[at] for at in members]).to(grams.device)
-            every = labels.unsqueeze(1).expand(-1, len(weights), -1, -1)
-            scaled = grams_by_penalty(grams, weights, every.shape[1:])
-            solutions = zip(*solution(likelihood, scaled, every), strict=True)
-            for at, (rows, centre), optimum in zip(members, centred, solutions, strict=True):
-                head = _head(likelihood, rows, centre, weights, *optimum)
-                heads[at] = {name: value.to(features[at]) for name, value in head.items()}
-    return [heads[at] for at in range(len(features))]
 
 
 def centred_rows(

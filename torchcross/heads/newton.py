@@ -39,8 +39,8 @@ _ARMIJO = 1e-4
 class Model(Protocol):
     """The losses of B problems in their scores and free parameters, with what Newton needs."""
 
-    def start(self) -> tuple[Tensor, Tensor]:
-        """Zero duals (B, R, N), and free parameters (B, P) where the losses are finite."""
+    def start(self, gram: Float[Tensor, "B N N"]) -> tuple[Tensor, Tensor]:
+        """Duals (B, R, N) and free parameters (B, P) where the losses are finite."""
 
     def loss(
         self, scores: Float[Tensor, "B R N"], free: Float[Tensor, "B P"]
@@ -86,8 +86,8 @@ def minimise(model: Model, gram: Float[Tensor, "B N N"]) -> tuple[Tensor, Tensor
 
     Newton steps, each halved until the objective falls. Problems that have converged leave.
     """
-    _refuse_infinite(gram)
-    duals, free = model.start()
+    refuse_infinite(gram)
+    duals, free = model.start(gram)
     results = duals.clone(), free.clone()
     places = torch.arange(len(gram), device=gram.device)
     step = torch.full_like(gram[:, 0, 0], torch.inf)
@@ -159,7 +159,8 @@ def _line_search(
     return there, free_there, change / _scale(scores)
 
 
-def _refuse_infinite(gram: Float[Tensor, "B N N"]) -> None:
+def refuse_infinite(gram: Float[Tensor, "B N N"]) -> None:
+    """Refuse features whose squares are not finite, and name the images of the first problem."""
     broken = ~gram.diagonal(dim1=-2, dim2=-1).isfinite()
     if not bool(broken.any()):
         return

@@ -17,11 +17,12 @@ from torchcross.algorithms._shared.episodic import Episodic
 from torchcross.algorithms._shared.image_gradients import learned_images
 from torchcross.algorithms.options import EpisodicOptions
 from torchcross.algorithms.predictor import Predictor
+from torchcross.backbones.vectors import VectorsNet
 from torchcross.episode import Batch, Episode
 from torchcross.errors import InputError
 from torchcross.functional import Engine, Inner, Meta, Network, Problem, Reverse, sgd
 from torchcross.functional.trees import detach
-from torchcross.heads import CONSTANT, head_logits, learning_key
+from torchcross.heads import CONSTANT, head_logits, learning_key, pad_rows
 from torchcross.targets import Prediction, Target
 from torchcross.task import Task
 
@@ -137,36 +138,54 @@ class ClosedForm(Episodic, ABC):
             counts=part.counts,
         )
 
+    @property
+    def predicts_at_once(self) -> bool:
+        """Whether features are stored vectors, so that `predict_batch` is what takes time."""
+        return isinstance(self.backbone, VectorsNet)
+
     @torch.no_grad()
     def predict_batch(self, episodes: Iterable[Episode]) -> list[Prediction]:
         """What `adapt` predicts for the query of each episode, up to rounding; no predictors.
 
-        Heads of many episodes are fitted at once where that is faster. Memory holds features, and
-        the images of one episode at a time where `episodes` makes them when they are asked for.
+        Episodes of one shape are solved at once where that is faster; what is predicted for one
+        does not depend on the others, to the bit. Memory holds features, and the images of one
+        episode at a time where `episodes` makes them when they are asked for.
         """
         params, buffers = self._state()
         own = {**params, **self._own_parameters()}
         parts = [
             self._features_of(episode, at, own, buffers) for at, episode in enumerate(episodes)
         ]
-        heads: dict[int, Tree] = {}
-        for target, members in _places(part.seen.task.target for part in parts).items():
-            fitted = [at for at in members if parts[at].seen.has_head]
-            supports = [parts[at].support for at in fitted]
-            labels = [parts[at].labels for at in fitted]
-            heads |= dict(zip(fitted, self._fit_many(target, supports, own, labels), strict=True))
-        logits = [self._query_logits(part, heads.get(at)) for at, part in enumerate(parts)]
+        logits: dict[int, Tensor] = {}
+        for members in _places(map(_shape_of, parts)).values():
+            each = self._query_logits([parts[at] for at in members], own)
+            logits |= dict(zip(members, each, strict=True))
         predictions: dict[int, Prediction] = {}
-        kinds = ((part.target, rows.dtype) for part, rows in zip(parts, logits, strict=True))
+        kinds = ((part.target, logits[at].dtype) for at, part in enumerate(parts))
         for (target, _), members in _places(kinds).items():
-            together = target.predict(torch.cat([logits[at] for at in members]))
-            pieces = together.split([len(logits[at]) for at in members])
+            together = target.predict(pad_rows(torch.cat([logits[at] for at in members])))
+            sizes = [len(logits[at]) for at in members]
+            *pieces, _ = together.split([*sizes, len(together.decisions) - sum(sizes)])
             predictions |= dict(zip(members, pieces, strict=True))
         return [predictions[at] for at in range(len(parts))]
 
-    def _query_logits(self, part: EpisodeFeatures, head: Tree | None) -> Tensor:
-        form = CONSTANT if head is None else self.form
-        return head_logits(form, part.target, part.query, head or {}, part.seen.counts)
+    def _query_logits(self, parts: Sequence[EpisodeFeatures], own: Tree) -> Iterable[Tensor]:
+        """Return the logits of each query; all are of one shape, and of heads of one target."""
+        first = parts[0]
+        if not first.seen.has_head:
+            return [
+                head_logits(CONSTANT, part.target, part.query, {}, part.seen.counts)
+                for part in parts
+            ]
+        supports, labels, queries = zip(
+            *((part.support, part.labels, part.query) for part in parts), strict=True
+        )
+        target = first.seen.task.target
+        logits = self._logits_of_many(target, supports, own, labels, queries)
+        return [
+            rows if part.seen.counts is None else part.target.logits_of_all(rows, part.seen.counts)
+            for part, rows in zip(parts, torch.split(logits, len(first.query)), strict=True)
+        ]
 
     def _features_of(
         self, episode: Episode, at: int, params: Tree, buffers: Tree
@@ -179,18 +198,35 @@ class ClosedForm(Episodic, ABC):
             labels = {"strata": data["strata"], **self._label_data(data, seen.task)}
         else:
             data = {"xs": self._checked_images(seen.support, seen.task, name, "support")}
-        data["xq"] = self._checked_images(episode.query, episode.task, name, "query")
-        support, moved = network.support(params, buffers, data["xs"])
-        statistics, moved = network.statistics(params, moved, data["xs"])
-        query, _ = network.query(params, moved, data["xq"], statistics=statistics)
+        support = data["xs"]
+        query = self._checked_images(episode.query, episode.task, name, "query")
+        if not self.predicts_at_once:
+            support, moved = network.support(params, buffers, data["xs"])
+            statistics, moved = network.statistics(params, moved, data["xs"])
+            query, _ = network.query(params, moved, query, statistics=statistics)
         return EpisodeFeatures(episode.task.target, seen, support, labels, query)
 
-    def _fit_many(
-        self, target: Target, features: Sequence[Tensor], own: Tree, data: Sequence[Tree]
-    ) -> Sequence[Tree]:
-        """Return the head of each support; all of them are of one target."""
+    def _logits_of_many(
+        self,
+        target: Target,
+        supports: Sequence[Tensor],
+        own: Tree,
+        data: Sequence[Tree],
+        queries: Sequence[Tensor],
+    ) -> Tensor:
+        """Return the logits of all queries, one after the other; all supports have one shape."""
         fit = self._fit(target)
-        return [fit(rows, own, labels) for rows, labels in zip(features, data, strict=True)]
+        logits = [
+            head_logits(self.form, target, query, fit(support, own, labels))
+            for support, labels, query in zip(supports, data, queries, strict=True)
+        ]
+        return torch.cat(logits)
+
+
+def _shape_of(part: EpisodeFeatures) -> tuple[Hashable, ...]:
+    """The same for episodes that can be solved at once."""
+    seen = part.seen
+    return (seen.task.target, seen.has_head, part.support.shape, part.query.shape, part.query.dtype)
 
 
 def _fitted_head(
