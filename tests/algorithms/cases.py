@@ -132,6 +132,7 @@ ALGORITHMS = {
     "protonet-cosine": lambda net, target: ProtoNet(net, metric="cosine"),
     "protonet-support": lambda net, target: ProtoNet(net, norm="support"),
     "ridge": lambda net, target: Ridge(net),
+    "ridge-chosen": lambda net, target: Ridge(net, strength=(0.1, 1, 10)),
     "fine-tune": lambda net, target: FineTune(net, steps=4),
     "fine-tune-proto": lambda net, target: FineTune(
         net, steps=3, lr=0.01, backbone_lr=0.003, head="proto", optimiser="adamw", batch=5

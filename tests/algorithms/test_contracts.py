@@ -240,6 +240,7 @@ def test_one_step_from_a_zero_head_moves_the_head_alone(target, optimiser):
     "algorithm",
     [
         *("maml", "maml-running", "anil", "meta-sgd", "maml-learned-head", "ridge"),
+        "ridge-chosen",
         *("logistic", "logistic-mean", "simple-shot"),
     ],
 )

@@ -13,7 +13,7 @@ from torchcross.heads.logistic_start import logistic_start
 from torchcross.heads.logits import CONSTANT, FORMS, MEAN_FORM, head_logits, head_target
 from torchcross.heads.padded_rows import pad_rows
 from torchcross.heads.prototypes import proto_head, prototypes
-from torchcross.heads.ridge import known_codes, ridge_weight
+from torchcross.heads.ridge import known_codes, leave_one_out_errors, ridge_weight
 
 __all__ = [
     "BIAS",
@@ -30,6 +30,7 @@ __all__ = [
     "kaiming_head",
     "known_codes",
     "learning_key",
+    "leave_one_out_errors",
     "logistic_head",
     "logistic_log_probabilities",
     "logistic_start",

@@ -50,3 +50,31 @@ def ridge_weight(
     weight = W.squeeze(0) if columns == 1 else W.squeeze(-1).mT
     # A saved predictor has its weight row by row; products in another order round otherwise.
     return weight.contiguous().to(dtype)
+
+
+@torch.no_grad()
+def leave_one_out_errors(
+    features: Float[Tensor, "N D"],
+    codes: Num[Tensor, "N R"],
+    known: Num[Tensor, "N one_or_R"],
+    strengths: Float[Tensor, " M"],
+) -> Float[Tensor, " M"]:
+    """For each strength the squared errors on samples by `ridge_weight` without them, summed.
+
+    By the hat matrix, with no second fit: with A = (X X' + s I)^-1, the error on sample i of the
+    fit without it is (A Y)_i / A_ii. In float64; unknown entries do not count.
+    """
+    X = features.cpu() if features.device.type == "mps" else features
+    rows, known = X.double(), known.to(X.device, torch.float64)
+    Y = codes.to(X.device, torch.float64) * known
+    grid = strengths.to(X.device, torch.float64)
+    masked = rows.unsqueeze(0) * known.mT.unsqueeze(-1)
+    values, vectors = torch.linalg.eigh(masked @ masked.mT)
+    inverse = 1 / (values.clamp(min=0) + grid[:, None, None])
+    answers = Y.unsqueeze(0) if known.shape[1] == 1 else Y.mT.unsqueeze(-1)
+    along = vectors.mT @ answers
+    duals = vectors @ (inverse.unsqueeze(-1) * along)
+    diagonal = (vectors.square() @ inverse.unsqueeze(-1)).squeeze(-1)
+    errors = duals / diagonal.unsqueeze(-1)
+    total: Tensor = errors.square().flatten(1).sum(1)
+    return total.to(strengths)
