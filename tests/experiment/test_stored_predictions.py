@@ -167,7 +167,10 @@ def test_the_page_shows_results_by_class(tmp_path):
     assert "By class and subgroup" in page
     assert "at 80 % specificity (%)" in page
     assert "Confusion matrix of ncm" in page
-    tables = {"by_class.csv", "confusion.csv"}
+    assert "calibration error" in page
+    assert "Images that have the class (%), by predicted probability" in page
+    tables = {"by_class.csv", "confusion.csv", "calibration.csv", "reliability.csv"}
+    tables |= {"calibration.md", "calibration.tex"}
     assert all((tmp_path / name).is_file() for name in tables)
     assert {check.name for check in verify_run(tmp_path).checks} > tables
     assert verify_run(tmp_path).holds

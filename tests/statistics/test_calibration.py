@@ -6,7 +6,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from torchcross.errors import InputError
 from torchcross.records import Predictions
-from torchcross.statistics import calibration
+from torchcross.statistics import calibration, calibration_intervals, mean_interval
 from torchcross.targets import Binary, MultiClass, MultiLabel, Ordinal
 from torchcross.task import Task
 
@@ -154,3 +154,55 @@ def test_several_seeds_count_together_and_certainty_is_finite():
     assert found.brier == 0.5
     assert found.nll == pytest.approx(5e29)
     assert found.reliability.counts[0].tolist()[-1] == 2
+
+
+# -- intervals -------------------------------------------------------------------------------------
+
+
+@every_target
+def test_intervals_are_of_the_same_numbers(kind):
+    target = TARGETS[kind]
+    several = [
+        predictions_of(target, *probabilities_and_labels(target, 400, seed), episodes=20, seed=seed)
+        for seed in (0, 1)
+    ]
+    for some in (several[:1], several):
+        found, intervals = calibration(some), calibration_intervals(some)
+        for name in ("brier", "nll", "ece"):
+            interval = getattr(intervals, name)
+            assert interval.mean == pytest.approx(getattr(found, name), abs=1e-12)
+            assert 0 <= interval.low < interval.mean < interval.high
+            assert interval.over == "episodes"
+
+
+def test_the_interval_of_a_brier_score_is_that_of_episode_means():
+    """All episodes are of one size, so that the linearised mean is the plain one."""
+    target = TARGETS["multiclass"]
+    p, labels = probabilities_and_labels(target, 400)
+    found = calibration_intervals([predictions_of(target, p, labels, episodes=20)]).brier
+    costs = np.square(p - np.eye(3)[labels]).sum(1).reshape(20, 20).mean(1)
+    expected = mean_interval(costs)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.slow
+def test_the_interval_of_a_calibration_error_is_as_wide_as_the_error_varies():
+    """Over 150 draws of too sure probabilities; the jackknife's half is t times their spread."""
+    target, errors, halves = TARGETS["binary"], [], []
+    for seed in range(150):
+        drawn = probabilities_and_labels(target, 600, seed, sharpness=3.0)
+        interval = calibration_intervals([predictions_of(target, *drawn, episodes=30)]).ece
+        errors.append(interval.mean)
+        halves.append(interval.half)
+    assert np.mean(halves) == pytest.approx(2.045 * np.std(errors), rel=0.25)
+
+
+def test_one_set_of_images_has_intervals_over_its_images():
+    target = TARGETS["binary"]
+    p, labels = probabilities_and_labels(target, 300)
+    found = calibration_intervals([predictions_of(target, p, labels, episodes=1)])
+    assert found.brier.over == found.nll.over == "images"
+    expected = mean_interval(np.square(p[:, 1] - labels))
+    assert (found.brier.low, found.brier.high) == pytest.approx((expected.low, expected.high))
+    assert np.isnan(found.ece.half)
+    assert "has no interval" in found.ece.note

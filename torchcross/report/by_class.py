@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any
 
-from torchcross._kit.spreadsheet_cells import cell_of_text
-from torchcross.messages import printable
 from torchcross.records.shots import shots_word
+from torchcross.report.calibration import CalibrationResult
+from torchcross.report.csv_text import csv_number, csv_text
 from torchcross.report.html import (
     TableCell,
     TableColumn,
@@ -39,13 +37,15 @@ _REFUSED = "too few"
 class ImageResults:
     """What predictions of single images say of a run: by class, by subgroup, and confusions.
 
-    `specificity` is the fixed one of the values. `absent` says why there are none.
+    `specificity` is the fixed one of the values, `calibrations` say whether probabilities mean what
+    they say. `absent` says why there are none.
     """
 
     values: Sequence[ClassValue] = ()
     confusions: Sequence[Confusion] = ()
     specificity: float = 0.9
     absent: str = ""
+    calibrations: Sequence[CalibrationResult] = ()
 
 
 # -- the section -----------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def class_values_csv(values: Iterable[ClassValue]) -> str:
             *(value.target, value.algorithm, shots_word(value.shots), value.class_name),
             *(value.column, value.group, value.measure),
         )
-        numbers = [_number(each) for each in (interval.mean, interval.low, interval.high)]
+        numbers = [csv_number(each) for each in (interval.mean, interval.low, interval.high)]
         about = (interval.over, interval.method, interval.level, interval.n)
         subjects = "" if value.subjects is None else value.subjects
         counts = (value.with_class, value.without_class, subjects, value.predictions)
@@ -256,7 +256,7 @@ def class_values_csv(values: Iterable[ClassValue]) -> str:
         "target algorithm shots class column group measure value low high over method level"
         " episodes images_with images_without subjects trials note"
     )
-    return _csv(head.split(), rows)
+    return csv_text(head.split(), rows)
 
 
 def confusions_csv(confusions: Iterable[Confusion]) -> str:
@@ -268,21 +268,6 @@ def confusions_csv(confusions: Iterable[Confusion]) -> str:
             for j, decision in enumerate(matrix.classes):
                 shots = shots_word(matrix.shots)
                 of_cell = (matrix.target, matrix.algorithm, shots, truth, decision)
-                rows.append([*of_cell, int(matrix.counts[i, j]), _number(float(shares[i, j]))])
+                rows.append([*of_cell, int(matrix.counts[i, j]), csv_number(float(shares[i, j]))])
     head = "target algorithm shots truth decision predictions share_of_truth"
-    return _csv(head.split(), rows)
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow(
-            [cell_of_text(printable(cell)) if isinstance(cell, str) else cell for cell in row]
-        )
-    return text.getvalue()
-
-
-def _number(value: float) -> float | str:
-    return value if isfinite(value) else ""
+    return csv_text(head.split(), rows)

@@ -12,6 +12,7 @@ from torchcross.records import Records
 from torchcross.report.across_section import across_section
 from torchcross.report.beyond_section import beyond_section
 from torchcross.report.by_class import ImageResults, by_class_section
+from torchcross.report.calibration import calibration_section
 from torchcross.report.examples import examples_section
 from torchcross.report.headline_html import headline_table, table_links
 from torchcross.report.html import nested_values, note, prose, sortable_table, warning
@@ -111,7 +112,11 @@ def _by_class(images: ImageResults | None) -> list[PageSection]:
     if images is None:
         return []
     title = "By class and subgroup"
-    return [page_section("by-class", "By class", title, by_class_section(images))]
+    calibration = calibration_section(images.calibrations, images.absent)
+    return [
+        page_section("by-class", "By class", title, by_class_section(images)),
+        page_section("calibration", "Calibration", "Calibration", calibration),
+    ]
 
 
 def _curves(curves: Sequence[Curve], series: Mapping[str, int]) -> list[PageSection]:

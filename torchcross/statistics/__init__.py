@@ -15,6 +15,10 @@ from torchcross.statistics.aggregates import (
 from torchcross.statistics.bounds import bounds_of
 from torchcross.statistics.by_class import ClassValue, Subgroups, class_values
 from torchcross.statistics.calibration import Calibration, Reliability, calibration
+from torchcross.statistics.calibration_intervals import (
+    CalibrationIntervals,
+    calibration_intervals,
+)
 from torchcross.statistics.comparison import Comparison, ComparisonRow, Pair
 from torchcross.statistics.confusion import Confusion, confusion_matrix
 from torchcross.statistics.draws import Draws
@@ -45,6 +49,7 @@ __all__ = [
     "Across",
     "AcrossRuns",
     "Calibration",
+    "CalibrationIntervals",
     "ClassValue",
     "Comparison",
     "ComparisonRow",
@@ -69,6 +74,7 @@ __all__ = [
     "bootstrap_errors",
     "bounds_of",
     "calibration",
+    "calibration_intervals",
     "class_values",
     "confusion_matrix",
     "critical_difference",

@@ -20,7 +20,6 @@ from torchcross.statistics.image_shares import (
     MEASURES,
     SENSITIVITY_AT,
     SPECIFICITY,
-    Floats,
     Mask,
     QueryImages,
     Threshold,
@@ -28,7 +27,7 @@ from torchcross.statistics.image_shares import (
 )
 from torchcross.statistics.image_values import image_values
 from torchcross.statistics.intervals import Interval, in_bounds, mean_interval
-from torchcross.statistics.seeds import hierarchical_interval
+from torchcross.statistics.seeds import hierarchical_interval, interval_of_seeds
 
 FEWEST_IMAGES: Final = 10
 _UNIT: Final = (0.0, 1.0)
@@ -248,7 +247,14 @@ class _Estimate:
         # Values whose mean is the share, and whose spread is that of the ratio to first order.
         cells = sum(len(trials) for _, trials in sums)
         values = [share + cells * (hits - share * trials) / total for hits, trials in sums]
-        return in_bounds(self._interval_of(values), _UNIT), int(total)
+        interval = interval_of_seeds(
+            values,
+            [table.episodes for table in self.tables],
+            method=self.method,
+            level=self.level,
+            draws=self.draws,
+        )
+        return in_bounds(interval, _UNIT), int(total)
 
     def _over_images(self, measure: str, column: int, chosen: Sequence[Mask]) -> Interval:
         """Of one set of images, such as a test split: over its subjects, or its images."""
@@ -262,16 +268,3 @@ class _Estimate:
             shared = len({len(each) for each in values}) == 1
             interval = hierarchical_interval(values, shared_episodes=shared, level=self.level)
         return replace(in_bounds(interval, _UNIT), over=IMAGES)
-
-    def _interval_of(self, values: Sequence[Floats]) -> Interval:
-        episodes = [table.episodes for table in self.tables]
-        shared = all(np.array_equal(each, episodes[0]) for each in episodes)
-        draws = self.draws if shared else None
-        of_draws = episodes[0] if draws is not None else None
-        if len(values) == 1:
-            return mean_interval(
-                values[0], method=self.method, level=self.level, draws=draws, episodes=of_draws
-            )
-        return hierarchical_interval(
-            values, shared_episodes=shared, level=self.level, draws=draws, episodes=of_draws
-        )

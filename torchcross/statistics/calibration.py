@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from torchcross._kit.argument_checks import as_int
 from torchcross._kit.arrays import Indices
-from torchcross.errors import InputError
 from torchcross.records.predictions import Predictions
 from torchcross.statistics.by_class import check_alike
+from torchcross.statistics.probability_tables import ProbabilityTable
 
 BINS: Final = 15
 Floats = NDArray[np.float64]
@@ -60,6 +60,7 @@ class Calibration:
                  `reliability.errors` (Kull et al. 2019)
     predictions  how many predictions they are of, over all episodes and training seeds
     not_finite   how many others are left out, because they are not finite
+    of_labels    whether an image may have several labels
 
     All of them are 0 for a perfect predictor, and lower is better.
     """
@@ -74,6 +75,7 @@ class Calibration:
     reliability: Reliability
     predictions: int
     not_finite: int
+    of_labels: bool = False
 
 
 def calibration(predictions: Iterable[Predictions], *, bins: int = BINS) -> Calibration:
@@ -86,79 +88,27 @@ def calibration(predictions: Iterable[Predictions], *, bins: int = BINS) -> Cali
     check_alike(several)
     bins = as_int("bins", bins)
     first = several[0]
-    log_odds = np.concatenate([each.log_odds for each in several]).astype(np.float64)
-    labels = np.concatenate([each.labels for each in several])
-    has_several_labels = labels.ndim == 2
-    truth = labels
-    if not has_several_labels:
-        truth = np.where(labels[:, None] < 0, -1, labels[:, None] == np.arange(log_odds.shape[1]))
-    known: NDArray[np.bool_] = np.greater_equal(truth, 0)
-    finite: NDArray[np.bool_] = np.asarray(np.isfinite(log_odds).all(axis=1))
-    not_finite = int((known.any(axis=1) & ~finite).sum())
-    known &= finite[:, None]
-    if not known.any():
-        raise InputError(
-            f"the predictions of {first.algorithm!r} for {first.source!r} have no finite one of a"
-            " known label; calibration needs at least one"
-        )
-    rows = known.any(axis=1)
-    table = _Table(log_odds[rows], np.asarray(truth[rows] == 1), known[rows])
+    table = ProbabilityTable.of(several)
     reliability = _reliability(table, bins)
     return Calibration(
         first.source,
         first.algorithm,
         first.shots,
         first.classes,
-        brier=table.brier(has_several_labels),
-        nll=table.nll(has_several_labels),
+        brier=table.mean(table.brier_costs()),
+        nll=table.mean(table.nll_costs()),
         ece=float(np.nanmean(reliability.errors)),
         reliability=reliability,
-        predictions=int(rows.sum()),
-        not_finite=not_finite,
+        predictions=len(table.log_odds),
+        not_finite=table.not_finite,
+        of_labels=table.of_labels,
     )
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Log-odds, whether an image has a class, and whether that is known: (rows, classes) each."""
-
-    log_odds: Floats
-    truth: NDArray[np.bool_]
-    known: NDArray[np.bool_]
-
-    @property
-    def probabilities(self) -> Floats:
-        # The logistic sigmoid by a function that does not overflow.
-        return np.exp(-np.logaddexp(0, -self.log_odds))
-
-    def brier(self, has_several_labels: bool) -> float:
-        squares = np.square(self.probabilities - self.truth)
-        if has_several_labels or squares.shape[1] == 2:
-            return float(squares[self.known].mean())
-        return float(squares.sum(axis=1).mean())
-
-    def nll(self, has_several_labels: bool) -> float:
-        # -log s(z) where the class is there, -log s(-z) where it is not.
-        costs = np.logaddexp(0, np.where(self.truth, -self.log_odds, self.log_odds))
-        counted = self.known if has_several_labels else self.known & self.truth
-        return float(costs[counted].mean())
-
-
-def _reliability(table: _Table, bins: int) -> Reliability:
-    classes = table.log_odds.shape[1]
-    probabilities = table.probabilities
-    places = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    cells = (np.arange(classes) * bins + places)[table.known]
-
-    def sums(values: NDArray[np.generic]) -> Floats:
-        weights = values[table.known].astype(np.float64)
-        flat: Floats = np.bincount(cells, weights, classes * bins).astype(np.float64)
-        return flat.reshape(classes, bins)
-
-    counts = sums(table.known).astype(np.int64)
+def _reliability(table: ProbabilityTable, bins: int) -> Reliability:
+    counts, mean, share = (each[0] for each in table.bin_sums(bins))
     empty = np.full(counts.shape, np.nan)
     mean, share = (
-        np.divide(sums(values), counts, out=empty.copy(), where=counts > 0)
-        for values in (probabilities, table.truth)
+        np.divide(sums, counts, out=empty.copy(), where=counts > 0) for sums in (mean, share)
     )
-    return Reliability(np.linspace(0, 1, bins + 1), counts, mean, share)
+    return Reliability(np.linspace(0, 1, bins + 1), counts.astype(np.int64), mean, share)

@@ -24,6 +24,7 @@ from torchcross.statistics.intervals import (
     check_resamples,
     in_bounds,
     join_notes,
+    mean_interval,
     mean_of,
     over_images,
     with_undefined,
@@ -254,3 +255,25 @@ def with_seed_note(interval: Interval, seeds: int) -> Interval:
             f" between them is {quantile:.1f}"
         )
     return replace(interval, note=join_notes(note, interval.note))
+
+
+def interval_of_seeds(
+    values: Sequence[ArrayLike],
+    episodes: Sequence[ArrayLike],
+    *,
+    method: str = "t",
+    level: float = 0.95,
+    draws: Draws | None = None,
+) -> Interval:
+    """The mean over training seeds, each with the values of its `episodes`, or of the only one.
+
+    `draws` count where all seeds have the same episodes.
+    """
+    shared = all(np.array_equal(each, episodes[0]) for each in episodes)
+    draws = draws if shared else None
+    of_draws = episodes[0] if draws is not None else None
+    if len(values) == 1:
+        return mean_interval(values[0], method=method, level=level, draws=draws, episodes=of_draws)
+    return hierarchical_interval(
+        values, shared_episodes=shared, level=level, draws=draws, episodes=of_draws
+    )

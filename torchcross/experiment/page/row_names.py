@@ -10,9 +10,10 @@ from torchcross.experiment.rows.tuning_words import marked_rows
 from torchcross.experiment.run.folder import RunFolder
 from torchcross.records import Records
 from torchcross.report import Curve, Example, Failure, ImageResults
+from torchcross.report.calibration import CalibrationResult
 from torchcross.statistics import ClassValue, Confusion
 
-Named = TypeVar("Named", Curve, Example, Failure, ClassValue, Confusion)
+Named = TypeVar("Named", Curve, Example, Failure, ClassValue, Confusion, CalibrationResult)
 
 
 class RowNames:
@@ -49,4 +50,5 @@ class RowNames:
 
     def of_images(self, results: ImageResults) -> ImageResults:
         values, confusions = self.of_all(results.values), self.of_all(results.confusions)
-        return replace(results, values=values, confusions=confusions)
+        calibrations = self.of_all(results.calibrations)
+        return replace(results, values=values, confusions=confusions, calibrations=calibrations)

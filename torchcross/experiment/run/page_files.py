@@ -9,7 +9,14 @@ from torchcross.experiment.run.json_files import read_json, write_json
 
 PAGE = "report.html"
 TABLES = ("table.md", "table.tex", "table.csv")
-IMAGE_TABLES = ("by_class.csv", "confusion.csv")
+IMAGE_TABLES = (
+    "by_class.csv",
+    "confusion.csv",
+    "calibration.csv",
+    "reliability.csv",
+    "calibration.md",
+    "calibration.tex",
+)
 """Tables of runs that stored predictions."""
 HASHES = "page.json"
 
