@@ -105,7 +105,7 @@ class _Scale:
             level=self.level,
             draws=self.draws,
         )
-        return _not_negative(_moved(interval, mean))
+        return _not_negative(_shift_to(interval, mean))
 
 
 def _errors(counts: Floats, probabilities: Floats, truths: Floats) -> Floats:
@@ -116,7 +116,7 @@ def _errors(counts: Floats, probabilities: Floats, truths: Floats) -> Floats:
     return errors
 
 
-def _moved(interval: Interval, mean: float) -> Interval:
+def _shift_to(interval: Interval, mean: float) -> Interval:
     shift = mean - interval.mean
     inner = interval.these_images
     return replace(
@@ -124,7 +124,7 @@ def _moved(interval: Interval, mean: float) -> Interval:
         mean=mean,
         low=interval.low + shift,
         high=interval.high + shift,
-        these_images=None if inner is None else _moved(inner, mean),
+        these_images=None if inner is None else _shift_to(inner, mean),
     )
 
 
